@@ -1,0 +1,78 @@
+# Everything a developer or a newcomer runs; `make help` explains itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(wildcard protos/redemption/v1/*.proto)
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One environment for running, a second stamp for developing: `make run` installs no test tools.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), with the development tools (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $(VENV)/.run $@
+
+.PHONY: install
+install: $(VENV)/.dev ## Make the environment with the development tools
+
+.PHONY: run
+run: $(VENV)/.run ## Start the server with the embedded ledger and an example program
+	@exec $(BIN)/redemption serve
+
+.PHONY: demo
+demo: $(VENV)/.run ## Play a flash sale in the terminal against a private server
+	@exec $(BIN)/redemption demo
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
+	@$(BIN)/pytest -q
+
+.PHONY: check
+check: $(VENV)/.dev ## Format, lint, types, protos: everything but the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory proto-check
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the source and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: proto
+proto: $(VENV)/.dev ## Generate src/redemption/v1 from protos/
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=src --pyi_out=src --grpc_python_out=src $(PROTOS)
+
+.PHONY: proto-check
+proto-check: $(VENV)/.dev ## Lint the protos, and fail when the generated code is not what they say
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code protos
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$$fresh --pyi_out=$$fresh --grpc_python_out=$$fresh $(PROTOS); \
+	diff -r -x __init__.py -x __pycache__ $$fresh/redemption/v1 src/redemption/v1 \
+	  || { echo "src/redemption/v1 is not what protos/ says: run 'make proto' and commit" >&2; exit 1; }
+
+.PHONY: bench-memory
+bench-memory: $(VENV)/.dev ## Bytes of ledger per redeemed coupon, and script cost per redeem
+	@$(BIN)/python bench/memory.py
+
+.PHONY: clean
+clean: ## Remove the environment and caches; the ledger and the keyset stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
