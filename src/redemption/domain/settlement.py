@@ -1,0 +1,236 @@
+"""The signed allocation of an approval: the caller keeps it, and presents it to give part of an order back.
+
+So the ledger need not keep who paid what for each line of each order. ``docs/token.md`` is the specification.
+"""
+
+import hmac
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from redemption.domain.order import MINOR_MAX
+from redemption.domain.pae import exact_bytes, pae
+from redemption.domain.receipt import NO_USE, ReceiptKey, ReceiptKeys, require_use
+from redemption.domain.signing import (
+    SERIAL_MAX,
+    TAG_LENGTH,
+    TEXT_LENGTH_MAX,
+    U16_MAX,
+    U32_MAX,
+    SigningError,
+    require_range,
+    require_text,
+)
+
+VERSION: Final = 1
+REDEMPTIONS_MAX: Final = 32
+ALLOCATIONS_MAX: Final = 1_000
+
+_HEAD: Final = struct.Struct(">BBI")  # version, flags, key id
+_REDEMPTION: Final = struct.Struct(">I6s8sHQH")  # campaign, serial, use, generation, discount, allocations
+_SHARES: Final = struct.Struct(">QQ")  # amount, merchant share
+_SERIAL_LENGTH: Final = 6
+_LENGTH_MIN: Final = _HEAD.size + TAG_LENGTH
+_ALLOCATION_LENGTH_MAX: Final = 1 + TEXT_LENGTH_MAX + _SHARES.size
+_REDEMPTION_LENGTH_MAX: Final = _REDEMPTION.size + ALLOCATIONS_MAX * _ALLOCATION_LENGTH_MAX
+LENGTH_MAX: Final = _LENGTH_MIN + 1 + TEXT_LENGTH_MAX + 1 + REDEMPTIONS_MAX * _REDEMPTION_LENGTH_MAX
+
+
+class SettlementDefect(StrEnum):
+    """Why bytes are no settlement, in the order of the checks: for metrics only."""
+
+    LENGTH = "length"
+    """Too short to hold a tag, or longer than the longest settlement."""
+    VERSION = "version"
+    """A version this release does not know."""
+    FLAGS = "flags"
+    """A flag is set; version 1 has none."""
+    KEY_UNKNOWN = "key_unknown"
+    """No such key, or it was destroyed."""
+    TAG = "tag"
+    """Not signed by its key for this environment and program, or altered since."""
+    BODY = "body"
+    """Correctly signed, but not the one encoding of a possible settlement."""
+
+
+class SettledAllocation(NamedTuple):
+    """What one line bore of a discount, and which part of that the merchant pays. Minor units.
+
+    A tuple because an approval makes dozens; :class:`SettledRedemption` checks it.
+    """
+
+    line_id: str
+    amount_minor: int
+    merchant_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledRedemption:
+    """One redemption and its discount, whose allocations name each line once and sum to it exactly."""
+
+    campaign: int
+    serial: int
+    generation: int
+    discount_minor: int
+    allocations: tuple[SettledAllocation, ...]
+    use: bytes = NO_USE
+
+    def __post_init__(self) -> None:
+        require_range("campaign", self.campaign, U32_MAX)
+        require_range("serial", self.serial, SERIAL_MAX)
+        require_range("generation", self.generation, U16_MAX)
+        require_range("discount_minor", self.discount_minor, MINOR_MAX)
+        require_range("the number of allocations", len(self.allocations), ALLOCATIONS_MAX)
+        require_use(self.use)
+        for line_id, amount_minor, merchant_minor in self.allocations:
+            require_text("line_id", line_id)
+            if not 0 <= merchant_minor <= amount_minor <= MINOR_MAX:
+                raise SigningError(
+                    f"a line has merchant_minor {merchant_minor} of amount_minor {amount_minor};"
+                    f" keep 0 <= merchant_minor <= amount_minor <= {MINOR_MAX}"
+                )
+        if len({line_id for line_id, _, _ in self.allocations}) != len(self.allocations):
+            raise SigningError("two allocations of one redemption name the same line; add them up")
+        allocated = sum(amount_minor for _, amount_minor, _ in self.allocations)
+        if allocated != self.discount_minor:
+            raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """All redemptions of one order's approval, signed under ``key_id``.
+
+    Raises:
+        SigningError: A field is out of range.
+    """
+
+    key_id: int
+    order_id: str
+    redemptions: tuple[SettledRedemption, ...]
+
+    def __post_init__(self) -> None:
+        require_range("key_id", self.key_id, U32_MAX)
+        require_text("order_id", self.order_id)
+        if not 1 <= len(self.redemptions) <= REDEMPTIONS_MAX:
+            raise SigningError(f"there are {len(self.redemptions)} redemptions; settle 1 to {REDEMPTIONS_MAX}")
+
+
+class Settlements:
+    """Signs settlements and checks them, under the keys of receipts."""
+
+    def __init__(self, keys: ReceiptKeys) -> None:
+        self._keys = keys
+
+    def sign(self, settlement: Settlement, *, program: str) -> bytes:
+        """The settlement as bytes, always the same for the same settlement.
+
+        Raises:
+            SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
+        """
+        key = self._keys.signing(program, settlement.key_id)
+        signed = _encode(settlement)
+        return signed + self._tag(key, signed)
+
+    def verify(self, presented: bytes, *, program: str) -> Settlement | SettlementDefect:
+        """Read a settlement back. Never raises, whatever the bytes."""
+        if not _LENGTH_MIN <= len(presented) <= LENGTH_MAX:
+            return SettlementDefect.LENGTH
+        version, flags, key_id = _HEAD.unpack_from(presented)
+        if version != VERSION:
+            return SettlementDefect.VERSION
+        if flags:
+            return SettlementDefect.FLAGS
+        key = self._keys.select(program, key_id)
+        signed, tag = presented[:-TAG_LENGTH], presented[-TAG_LENGTH:]
+        genuine = hmac.compare_digest(self._tag(key, signed), tag)
+        if not key.known:
+            return SettlementDefect.KEY_UNKNOWN
+        if not genuine:
+            return SettlementDefect.TAG
+        self._keys.remember(key)
+        try:
+            return _decode(signed, key_id)
+        except ValueError:
+            return SettlementDefect.BODY
+
+    def _tag(self, key: ReceiptKey, signed: bytes) -> bytes:
+        program = exact_bytes(key.place[0])
+        message = pae(b"redemption/v1/settlement", self._keys.environment, program, signed)
+        return hmac.digest(key.secret.reveal(), message, "sha256")[:TAG_LENGTH]
+
+
+def _encode(settlement: Settlement) -> bytes:
+    pieces = [_HEAD.pack(VERSION, 0, settlement.key_id), _text(settlement.order_id)]
+    pieces.append(len(settlement.redemptions).to_bytes(1))
+    for redemption in settlement.redemptions:
+        pieces.append(
+            _REDEMPTION.pack(
+                redemption.campaign,
+                redemption.serial.to_bytes(_SERIAL_LENGTH),
+                redemption.use,
+                redemption.generation,
+                redemption.discount_minor,
+                len(redemption.allocations),
+            )
+        )
+        for line_id, amount_minor, merchant_minor in redemption.allocations:
+            pieces.append(_text(line_id) + _SHARES.pack(amount_minor, merchant_minor))
+    return b"".join(pieces)
+
+
+def _text(text: str) -> bytes:
+    exact = exact_bytes(text)
+    return len(exact).to_bytes(1) + exact
+
+
+def _decode(signed: bytes, key_id: int) -> Settlement:
+    reader = _Reader(signed, _HEAD.size)
+    order_id = reader.text()
+    count = reader.take(1)[0]
+    if count > REDEMPTIONS_MAX:
+        raise ValueError("too many redemptions")
+    redemptions = tuple(_redemption(reader) for _ in range(count))
+    if reader.left():
+        raise ValueError("bytes after the last redemption")
+    return Settlement(key_id=key_id, order_id=order_id, redemptions=redemptions)
+
+
+def _redemption(reader: "_Reader") -> SettledRedemption:
+    campaign, serial, use, generation, discount_minor, count = _REDEMPTION.unpack(reader.take(_REDEMPTION.size))
+    return SettledRedemption(
+        campaign=campaign,
+        serial=int.from_bytes(serial),
+        use=use,
+        generation=generation,
+        discount_minor=discount_minor,
+        allocations=tuple(_allocation(reader) for _ in range(count)),
+    )
+
+
+def _allocation(reader: "_Reader") -> SettledAllocation:
+    line_id = reader.text()
+    amount_minor, merchant_minor = _SHARES.unpack(reader.take(_SHARES.size))
+    return SettledAllocation(line_id, amount_minor, merchant_minor)
+
+
+class _Reader:
+    """Takes bytes from the front; raises ValueError where there are too few, or they are no text."""
+
+    __slots__ = ("_data", "_position")
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data = data
+        self._position = position
+
+    def take(self, length: int) -> bytes:
+        if length > self.left():
+            raise ValueError("truncated")
+        self._position += length
+        return self._data[self._position - length : self._position]
+
+    def text(self) -> str:
+        return self.take(self.take(1)[0]).decode()
+
+    def left(self) -> int:
+        return len(self._data) - self._position

@@ -1,0 +1,117 @@
+"""docs/token.md says what the code does: the worked example, the tables, the bounds."""
+
+import json
+import re
+
+import pytest
+from tool_loader import ROOT, VECTORS
+
+from redemption.domain.armor import armor
+from redemption.domain.digest import DigestKind
+from redemption.domain.keyset import Keyset, KeyState
+from redemption.domain.pae import pae
+from redemption.domain.receipt import ReceiptDefect
+from redemption.domain.settlement import ALLOCATIONS_MAX, LENGTH_MAX, REDEMPTIONS_MAX, SettlementDefect
+from redemption.domain.signing import Mac
+from redemption.domain.token import TokenDefect, TokenSigner, TokenVerifier
+
+DOCUMENT = (ROOT / "docs" / "token.md").read_text()
+MAIN = json.loads((VECTORS / "keysets.json").read_bytes())["main"]
+KEYSET = Keyset.from_json(json.dumps(MAIN).encode())
+
+
+def section(title):
+    return re.split(r"\n#+ ", DOCUMENT.split(f" {title}\n", 1)[1], maxsplit=1)[0]
+
+
+def printed_example():
+    """The values in the fenced block: a name at the margin, its value indented below."""
+    block = section("Worked example").split("```")[1]
+    return {name: "".join(value.split()) for name, value in re.findall(r"^(\w+)\n((?:  \S+\n)+)", block, re.MULTILINE)}
+
+
+def computed_example():
+    """The same values by the service's own code, from what the prose says."""
+    material = KEYSET.primary.material
+    place = (b"production", b"shop")
+    ids = (bytes.fromhex("1a2b3c4d"), (7).to_bytes(4))
+    campaign_key = material.derive(b"redemption/v1/campaign", *place, *ids)
+    holder_key = material.derive(b"redemption/v1/holder", *place, *ids)
+    holder_message = pae(b"redemption/v1/holder-tag", b"customer-42")
+    holder_tag = Mac(holder_key).digest(holder_message)[:6]
+    numbers = ((2, 2), (1_760_000_000, 4), (1_762_592_000, 4), (0, 1), (123_456_789, 5))
+    body = b"\x01\x01" + b"".join(ids) + b"".join(number.to_bytes(length) for number, length in numbers) + holder_tag
+    message = pae(b"redemption/v1/token", *place, body)
+    hmac = Mac(campaign_key).digest(message)
+    values = {
+        "key_material": material.reveal(),
+        "campaign_info": pae(b"redemption/v1/campaign", *place, *ids),
+        "extracted": Mac(type(material)(bytes(32))).digest(material.reveal()),
+        "campaign_key": campaign_key.reveal(),
+        "holder_info": pae(b"redemption/v1/holder", *place, *ids),
+        "holder_key": holder_key.reveal(),
+        "holder_message": holder_message,
+        "holder_tag": holder_tag,
+        "body": body,
+        "message": message,
+        "hmac": hmac,
+        "tag": hmac[:16],
+    }
+    return {name: value.hex() for name, value in values.items()} | {"token": armor(body + hmac[:16])}
+
+
+def test_the_worked_example_is_what_the_vectors_and_the_code_compute():
+    vectors = json.loads((VECTORS / "token.json").read_bytes())["worked_example"]
+    assert printed_example() == vectors == computed_example()
+
+
+def test_the_worked_example_is_signed_and_verified_as_a_whole():
+    text = printed_example()["token"]
+    signed = TokenSigner(KEYSET).sign(
+        program="shop",
+        campaign=7,
+        offer_index=2,
+        serial=123_456_789,
+        not_before=1_760_000_000,
+        expires_at=1_762_592_000,
+        customer_id="customer-42",
+        now=1_760_000_000,
+    )
+    verifier = TokenVerifier(KEYSET)
+    assert signed == text
+    assert verifier.holder_matches(verifier.verify(text, program="shop"), "customer-42")
+
+
+@pytest.mark.parametrize("title", ["Token, version 1", "Receipt"])
+def test_the_byte_table_has_no_gap(title):
+    rows = re.findall(r"^\| (\d+) \| (\d+) \|", section(title), re.MULTILINE)
+    ends = [int(offset) + int(length) for offset, length in rows]
+    assert [int(offset) for offset, _ in rows] == [0, *ends[:-1]]
+    assert ends[-1] == 48
+
+
+def test_the_order_of_checks_is_that_of_the_defects():
+    rows = re.findall(r"^\| \d+ \|.*\| `(\w+)` \|$", section("Order of checks"), re.MULTILINE)
+    assert rows == [defect.value for defect in TokenDefect]
+
+
+@pytest.mark.parametrize(("title", "defects"), [("Receipt", ReceiptDefect), ("Settlement", SettlementDefect)])
+def test_the_defects_of_a_kind_are_named_in_order(title, defects):
+    named = [word for word in re.findall(r"`(\w+)`", section(title)) if word in list(defects)]
+    assert named == [defect.value for defect in defects]
+
+
+def test_the_key_states_are_listed_in_order():
+    assert re.findall(r"^\| `(\w+)` \|", section("Keys"), re.MULTILINE) == list(KeyState)
+
+
+def test_the_digest_kinds_are_listed_with_their_lengths():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|$", section("Digests"), re.MULTILINE)
+    assert rows == [(kind.label, str(kind.length)) for kind in DigestKind]
+
+
+def test_the_bounds_of_a_settlement_are_printed():
+    page = section("Settlement").replace("\u00a0", " ")
+    assert f"1 to {REDEMPTIONS_MAX}" in page
+    assert f"at most {ALLOCATIONS_MAX}" in page
+    assert f"22 to {LENGTH_MAX:,} bytes".replace(",", " ") in page

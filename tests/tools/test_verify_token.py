@@ -1,0 +1,217 @@
+"""Two readings of one specification, held against each other; they share no line of code."""
+
+import ast
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from tool_loader import ROOT, TOOLS, VECTORS, load_tool
+
+from redemption.domain.armor import armor, unarmor
+from redemption.domain.keyset import Keyset
+from redemption.domain.token import TokenSigner, TokenVerifier, VerifiedToken
+
+verify_token = load_tool("verify_token")
+
+SCRIPT = TOOLS / "verify_token.py"
+SHOP = "shop"
+DOCUMENTS = {
+    name: json.dumps(document).encode()
+    for name, document in json.loads((VECTORS / "keysets.json").read_bytes()).items()
+}
+KEYSETS = {name: Keyset.from_json(document) for name, document in DOCUMENTS.items()}
+VERIFIERS = {name: TokenVerifier(keyset) for name, keyset in KEYSETS.items()}
+INDEPENDENT = {name: verify_token.read_keyset(document) for name, document in DOCUMENTS.items()}
+VECTOR_FILE = json.loads((VECTORS / "token.json").read_bytes())
+NOW = KEYSETS["main"].primary.created_at
+
+
+def by_the_service(text, program=SHOP, keyset="main"):
+    result = VERIFIERS[keyset].verify(text, program=program)
+    if not isinstance(result, VerifiedToken):
+        return result.value
+    fields = dataclasses.asdict(result)
+    return fields | {"holder_tag": fields["holder_tag"].hex()}
+
+
+def independently(text, program=SHOP, keyset="main"):
+    result = verify_token.verify(INDEPENDENT[keyset], program, text)
+    return result if isinstance(result, str) else dataclasses.asdict(result) | {"program": program}
+
+
+def test_the_independent_verifier_uses_the_standard_library_alone():
+    tree = ast.parse(SCRIPT.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    names = {alias.name.partition(".")[0] for node in imports for alias in node.names}
+    names |= {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert names <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("vector", VECTOR_FILE["golden"] + VECTOR_FILE["hostile"], ids=lambda row: row["name"])
+def test_both_agree_on_every_vector(vector):
+    text = vector["text"] * vector.get("repeat", 1)
+    place = (text, vector.get("program", SHOP), vector.get("keyset", "main"))
+    expected = vector.get("defect") or vector["token"] | {"program": place[1]}
+    assert (by_the_service(*place), independently(*place)) == (expected, expected)
+
+
+@pytest.mark.parametrize("vector", VECTOR_FILE["holders"], ids=lambda row: row["name"])
+def test_both_agree_on_every_holder(vector):
+    token = verify_token.verify(INDEPENDENT["main"], SHOP, vector["text"])
+    matches = verify_token.holder_matches(INDEPENDENT["main"], SHOP, token, vector["customer_id"])
+    assert matches is vector["matches"]
+
+
+def random_token(dice):
+    expires_at = NOW + dice.randint(2, 86_400 * 400)
+    return TokenSigner(KEYSETS[dice.choice(["main", "main", "main", "staging", "other_material"])]).sign(
+        program=dice.choice([SHOP, SHOP, SHOP, "shop2", "程序"]),
+        campaign=dice.choice([0, 7, 2**32 - 1, dice.getrandbits(32)]),
+        offer_index=dice.getrandbits(16),
+        serial=dice.choice([0, 2**40 - 1, dice.getrandbits(40)]),
+        not_before=dice.randint(0, NOW),
+        expires_at=expires_at,
+        now=NOW,
+        customer_id=dice.choice([None, "customer-42", "é", "x" * 128]),
+        shared=dice.random() < 0.3,
+    )
+
+
+def mutated(dice, text):
+    """The text as it is, or with bits, characters or lengths changed, or re-tagged bodies."""
+    kind = dice.randrange(8)
+    position = dice.randrange(64)
+    if kind == 0:
+        raw = int.from_bytes(unarmor(text)) ^ (1 << dice.randrange(384))
+        return armor(raw.to_bytes(48))
+    if kind == 1:
+        return text[:position] + dice.choice("AZaz09-_+/= \n\0é\ud800") + text[position + 1 :]
+    if kind == 2:
+        return text[: dice.randrange(66)] + dice.choice(["", "A", "AQ", "\n"])
+    if kind == 3:
+        return armor(bytes([dice.choice([0, 1, 1, 1, 2]), dice.randrange(5)]) + dice.randbytes(46))
+    return text
+
+
+def test_both_agree_on_thousands_of_random_and_mutated_tokens():
+    dice = random.Random(20_250_615)
+    accepted, reasons = 0, set()
+    for _ in range(4_000):
+        text = mutated(dice, random_token(dice))
+        program = dice.choice([SHOP, SHOP, SHOP, "shop2", "程序", "", "\ud800"])
+        results = (by_the_service(text, program), independently(text, program))
+        assert results[0] == results[1], repr(text)
+        accepted += isinstance(results[0], dict)
+        reasons.add(results[0] if isinstance(results[0], str) else "")
+    assert accepted > 300
+    assert {"malformed", "version", "length", "flags", "key_unknown", "tag", ""} <= reasons
+
+
+def test_both_agree_on_who_holds_a_token():
+    dice = random.Random(7)
+    customers = ["customer-42", "é", "e\u0301", "x" * 128, "", "x" * 129, "\ud800"]
+    for _ in range(300):
+        text = random_token(dice)
+        verified = VERIFIERS["main"].verify(text, program=SHOP)
+        token = verify_token.verify(INDEPENDENT["main"], SHOP, text)
+        for customer in customers if isinstance(verified, VerifiedToken) else []:
+            expected = VERIFIERS["main"].holder_matches(verified, customer)
+            assert verify_token.holder_matches(INDEPENDENT["main"], SHOP, token, customer) is expected
+
+
+@pytest.fixture
+def keyset_file(tmp_path):
+    path = tmp_path / "test.keyset"
+    path.write_bytes(DOCUMENTS["main"])
+    return path
+
+
+@pytest.fixture
+def command(keyset_file):
+    """Runs the script as a person does, away from this project's environment."""
+
+    def run(*arguments, keyset=keyset_file):
+        line = [sys.executable, "-I", os.fspath(SCRIPT), "--keyset", os.fspath(keyset), *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def golden(name):
+    return next(vector["text"] for vector in VECTOR_FILE["golden"] if vector["name"] == name)
+
+
+def test_the_command_prints_the_fields_of_a_genuine_token(command):
+    done = command("--program", SHOP, golden("holder-bound"))
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = {"campaign: 7", "offer_index: 2", "serial: 123456789", "holder_bound: True"}
+    assert expected <= set(done.stdout.splitlines())
+
+
+# A command line carries no NUL and no megabyte; every eighth of the rest takes a new process each.
+TYPED = [row for row in VECTOR_FILE["hostile"] if not {"repeat", "keyset"} & row.keys() and "\0" not in row["text"]]
+
+
+@pytest.mark.parametrize("vector", TYPED[::8], ids=lambda row: row["name"])
+def test_the_command_prints_the_reason_of_a_refusal(command, vector):
+    done = command("--program", vector.get("program", SHOP), "--", vector["text"])
+    assert (done.returncode, done.stdout) == (1, f"refused: {vector['defect']}\n")
+
+
+@pytest.mark.parametrize(("customer", "code"), [("customer-42", 0), ("customer-43", 1), ("", 1), (b"\xff", 1)])
+def test_the_command_checks_the_holder_when_asked(command, customer, code):
+    customer = os.fsdecode(customer)
+    done = command("--program", SHOP, "--customer", customer, golden("holder-bound"))
+    assert (done.returncode, done.stdout.endswith("refused: holder\n")) == (code, bool(code))
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"", b"-", b"--", b"\xe4\xb8\xad"])
+def test_the_command_survives_any_argument(command, token):
+    done = command("--program", SHOP, "--", os.fsdecode(token))
+    assert done.returncode in {1, 2}
+
+
+def keyset_with(key):
+    return b'{"format": 1, "environment": "x", "keys": [' + key + b"]}"
+
+
+UNREADABLE = {
+    "empty": b"",
+    "no JSON": b"\xff{",
+    "another kind": b"[1]",
+    "deep": b"[" * 100_000,
+    "no format": b"{}",
+    "another format": b'{"format": 2}',
+    "no environment": b'{"format": 1, "keys": []}',
+    "a key that is a number": keyset_with(b"1"),
+    "infinite id": keyset_with(b'{"id": Infinity, "state": "PRIMARY", "material": ""}'),
+    "unknown state": keyset_with(b'{"id": 1, "state": "NEW", "material": ""}'),
+    "no material": keyset_with(b'{"id": 1, "state": "PRIMARY", "material": null}'),
+}
+
+
+@pytest.mark.parametrize("document", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_keyset_that_cannot_be_read_is_one_clear_line(keyset_file, capsys, document):
+    keyset_file.write_bytes(document)
+    code = verify_token.main(["--keyset", str(keyset_file), "--program", SHOP, golden("unbound")])
+    shown = capsys.readouterr()
+    assert (code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert shown.err.startswith("cannot read the keyset: ")
+
+
+def test_a_missing_keyset_is_one_clear_line(command, tmp_path):
+    for path in (tmp_path / "none.keyset", tmp_path):
+        done = command("--program", SHOP, golden("unbound"), keyset=path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_missing_argument_is_explained(command):
+    done = command("--program", SHOP)
+    assert done.returncode == 2
+    assert "required: token" in done.stderr

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Write tests/vectors: what every implementation of docs/token.md must accept, what it must refuse, and why.
+
+They are made with the independent verifier's arithmetic, never with the service's own code, so that the
+service is tested against something other than itself. All keys are fixed: running it again changes nothing.
+
+    tools/make_vectors.py [DIRECTORY]
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from vector_basis import keyset
+from vector_records import digests, receipts, settlements
+from vector_tokens import golden, holders, hostile, times, worked_example
+
+
+def documents() -> dict[str, Any]:
+    """Every file's content, by its name."""
+    return {
+        "keysets.json": {
+            "main": keyset(),
+            "staging": keyset("staging"),
+            "other_material": keyset(salt="other "),
+        },
+        "token.json": {
+            "about": "Verify text (repeated, if it says so) for program (shop) under keyset (main).",
+            "worked_example": worked_example(),
+            "golden": list(golden()),
+            "hostile": list(hostile()),
+            "holders": list(holders()),
+            "times": list(times()),
+        },
+        "receipt.json": {
+            "about": "Verify text for program (shop) under keyset (main).",
+            "vectors": list(receipts()),
+        },
+        "settlement.json": {
+            "about": "As receipt.json, in hexadecimal; an allocation is line, amount, merchant share.",
+            "vectors": list(settlements()),
+        },
+        "digest.json": {
+            "about": "Program shop, privacy root of keyset main; bytes in hexadecimal.",
+            "vectors": list(digests()),
+        },
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write all files into the directory given, or into tests/vectors."""
+    directory = Path(arguments[0]) if arguments else Path(__file__).parent.parent / "tests" / "vectors"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, document in documents().items():
+        (directory / name).write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

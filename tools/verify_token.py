@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Check one token against a keyset: an independent reading of docs/token.md with the standard library alone.
+
+It shares no line with the service, so that the two can be held against each other, and it is short enough to
+be read in full by whoever must trust it. Whether the token is valid *now*, and not spent, it does not say.
+
+    tools/verify_token.py --keyset FILE --program PROGRAM [--customer ID] TOKEN
+
+Exit code 0: genuine (its fields are printed). 1: refused (the reason is printed). 2: it could not be checked.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import string
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+TEXT_LENGTH, TEXT_LENGTH_MIN, TEXT_LENGTH_MAX = 64, 2, 512
+BODY_LENGTH = 32
+HOLDER_BOUND, SHARED = 1, 2
+CUSTOMER_LENGTH_MAX = 128
+UNUSABLE_STATES = {"DISABLED", "DESTROY_SCHEDULED"}
+STATES = {"CREATED", "PRIMARY", "VERIFY_ONLY", "DESTROYED"} | UNUSABLE_STATES
+KEYSET_FORMAT = 1
+
+
+class KeysetUnreadableError(Exception):
+    """The keyset file cannot be used; the message says why, without showing any of it."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """The part of a key that checking needs."""
+
+    state: str
+    material: bytes
+
+
+@dataclass(frozen=True)
+class Keyset:
+    """The part of a keyset that checking needs: keys by id, without the destroyed ones."""
+
+    environment: str
+    keys: dict[int, SigningKey]
+
+
+@dataclass(frozen=True)
+class Token:
+    """The fields of a genuine token. Times are Unix seconds; valid in [not_before, expires_at)."""
+
+    key_id: int
+    key_usable: bool
+    campaign: int
+    offer_index: int
+    not_before: int
+    expires_at: int
+    serial: int
+    holder_bound: bool
+    shared: bool
+    holder_tag: str
+
+
+def pae(*parts: bytes) -> bytes:
+    """PASETO's pre-authentication encoding."""
+    return len(parts).to_bytes(8, "little") + b"".join(len(p).to_bytes(8, "little") + p for p in parts)
+
+
+def mac(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256."""
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def hkdf(material: bytes, info: bytes) -> bytes:
+    """HKDF-SHA-256 (RFC 5869) without salt, 32 bytes: extract, then the first block of expand."""
+    return mac(mac(bytes(32), material), info + b"\x01")
+
+
+def utf8(text: str) -> bytes:
+    """Exact bytes; what came in as no valid text stays invalid, and so matches nothing."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def campaign_key(material: bytes, environment: str, program: str, key_id: int, campaign: int) -> bytes:
+    """The key that signs the tokens of one campaign."""
+    ids = (key_id.to_bytes(4, "big"), campaign.to_bytes(4, "big"))
+    return hkdf(material, pae(b"redemption/v1/campaign", utf8(environment), utf8(program), *ids))
+
+
+def token_tag(key: bytes, environment: str, program: str, body: bytes) -> bytes:
+    """The last 16 bytes of a token."""
+    return mac(key, pae(b"redemption/v1/token", utf8(environment), utf8(program), body))[:16]
+
+
+def holder_key(material: bytes, environment: str, program: str, key_id: int, campaign: int) -> bytes:
+    """The key that binds the tokens of one campaign to their holders."""
+    ids = (key_id.to_bytes(4, "big"), campaign.to_bytes(4, "big"))
+    return hkdf(material, pae(b"redemption/v1/holder", utf8(environment), utf8(program), *ids))
+
+
+def holder_tag(key: bytes, customer_id: str) -> bytes:
+    """The six bytes that stand for a customer in a token."""
+    return mac(key, pae(b"redemption/v1/holder-tag", utf8(customer_id)))[:6]
+
+
+def decode(text: str) -> bytes:
+    """Base64url without padding, for texts whose alphabet and length were checked."""
+    number = 0
+    for character in text:
+        number = number << 6 | ALPHABET.index(character)
+    return number.to_bytes(len(text) * 6 // 8, "big")
+
+
+def verify(keyset: Keyset, program: str, text: str) -> Token | str:
+    """The token's fields, or the reason why it is none. Every text has an answer."""
+    body, reason = _readable(text)
+    if reason:
+        return reason
+    key_id = int.from_bytes(body[2:6], "big")
+    campaign = int.from_bytes(body[6:10], "big")
+    key = keyset.keys.get(key_id)
+    if key is None:
+        return "key_unknown"
+    derived = campaign_key(key.material, keyset.environment, program, key_id, campaign)
+    expected = token_tag(derived, keyset.environment, program, body[:BODY_LENGTH])
+    if not hmac.compare_digest(expected, body[BODY_LENGTH:]):
+        return "tag"
+    token = Token(
+        key_id=key_id,
+        key_usable=key.state not in UNUSABLE_STATES,
+        campaign=campaign,
+        offer_index=int.from_bytes(body[10:12], "big"),
+        not_before=int.from_bytes(body[12:16], "big"),
+        expires_at=int.from_bytes(body[16:20], "big"),
+        serial=int.from_bytes(body[21:26], "big"),
+        holder_bound=bool(body[1] & HOLDER_BOUND),
+        shared=bool(body[1] & SHARED),
+        holder_tag=body[26:32].hex(),
+    )
+    if token.expires_at <= token.not_before:
+        return "validity"
+    if not token.holder_bound and int(token.holder_tag, 16):
+        return "holder_tag"
+    return "cell" if body[20] else token
+
+
+def _readable(text: str) -> tuple[bytes, str]:
+    if not TEXT_LENGTH_MIN <= len(text) <= TEXT_LENGTH_MAX or not set(text) <= set(ALPHABET):
+        return b"", "malformed"
+    if decode(text[:2] + "AA")[0] != 1:
+        return b"", "version"
+    if len(text) != TEXT_LENGTH:
+        return b"", "length"
+    raw = decode(text)
+    if raw[1] & ~(HOLDER_BOUND | SHARED):
+        return b"", "flags"
+    return raw, ""
+
+
+def holder_matches(keyset: Keyset, program: str, token: Token, customer_id: str) -> bool:
+    """Whether a genuine, bound token is this customer's."""
+    key = keyset.keys[token.key_id]
+    derived = holder_key(key.material, keyset.environment, program, token.key_id, token.campaign)
+    acceptable = token.holder_bound and 1 <= len(utf8(customer_id)) <= CUSTOMER_LENGTH_MAX
+    expected = holder_tag(derived, customer_id).hex()
+    return hmac.compare_digest(expected, token.holder_tag) and acceptable
+
+
+def read_keyset(document: bytes) -> Keyset:
+    """Take from a keyset what checking needs.
+
+    Raises:
+        KeysetUnreadableError: It is not a keyset of the format known here.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(document)
+        if fields["format"] != KEYSET_FORMAT:
+            raise KeysetUnreadableError("its format is not known here; use the tool of its release")
+        keys = {}
+        for key in fields["keys"]:
+            if key["state"] not in STATES:
+                raise KeysetUnreadableError("a key has a state not known here; use the tool of its release")
+            if key["state"] != "DESTROYED":
+                keys[int(key["id"])] = SigningKey(key["state"], bytes.fromhex(key["material"]))
+        return Keyset(str(fields["environment"]), keys)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise KeysetUnreadableError("it is not a keyset; give the file that the service signs with") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the result is its exit code."""
+    parser = argparse.ArgumentParser(description="Check one token against a keyset, independently of the service.")
+    parser.add_argument("--keyset", type=Path, required=True, help="the keyset file (secret: keep it where it is)")
+    parser.add_argument("--program", required=True, help="the program the token is to be good for")
+    parser.add_argument("--customer", help="also check that the token is bound to this customer id")
+    parser.add_argument("token", help="64 characters")
+    options = parser.parse_args(arguments)
+    try:
+        keyset = read_keyset(options.keyset.read_bytes())
+    except (OSError, ValueError, KeysetUnreadableError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        print(f"cannot read the keyset: {reason}", file=sys.stderr)
+        return 2
+    result = verify(keyset, options.program, options.token)
+    if isinstance(result, str):
+        print(f"refused: {result}")
+        return 1
+    for name, value in asdict(result).items():
+        print(f"{name}: {value}")
+    if options.customer is not None and not holder_matches(keyset, options.program, result, options.customer):
+        print("refused: holder")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
