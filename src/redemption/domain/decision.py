@@ -1,0 +1,85 @@
+"""The answer to a checkout: a verdict for every token, and the discount to the cent."""
+
+from dataclasses import dataclass
+
+from redemption.domain.outcome import SAME_ORDER_RANK, Disposition, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What a caller can be told beyond the outcome; only what applies is set.
+
+    Attributes:
+        missing_minor: How much more of eligible goods is needed.
+        try_after_ms: Not before this instant is another try worthwhile, Unix milliseconds.
+        conflicts: Indexes of the order's tokens that this one does not go with.
+        same_order: This very order used the coupon, under another request id.
+        redeemed_at: When the coupon was used, Unix seconds.
+    """
+
+    missing_minor: int = 0
+    try_after_ms: int | None = None
+    conflicts: tuple[int, ...] = ()
+    same_order: bool = False
+    redeemed_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The part of a discount that one line bears, in minor units."""
+
+    line_id: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one token; ``redemption_id`` is its receipt when this order redeemed it."""
+
+    outcome: Outcome
+    campaign: int = 0
+    redemption_id: str = ""
+    discount_minor: int = 0
+    allocations: tuple[Allocation, ...] = ()
+    detail: Detail | None = None
+
+    @property
+    def disposition(self) -> Disposition:
+        """What the caller should do about it."""
+        return self.outcome.disposition
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict on an order with all its tokens: all are used, or none is.
+
+    Attributes:
+        decided_at: When, by the ledger's clock, Unix seconds.
+        settlement: The signed allocation of an approval.
+    """
+
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+    decided_at: int
+    discount_minor: int = 0
+    settlement: bytes = b""
+
+    @property
+    def disposition(self) -> Disposition:
+        """What the caller should do about it."""
+        return self.outcome.disposition
+
+
+def refusal(verdicts: tuple[Verdict, ...], decided_at: int) -> Decision:
+    """Return the decision that some verdicts other than APPROVED make together.
+
+    The decision's outcome is that of the token that stopped the order: the first by precedence, leaving aside the
+    tokens that were only stopped by another one.
+    """
+    beside = (Outcome.STACK_REJECTED, Outcome.NOT_EVALUATED)
+    first = min((verdict for verdict in verdicts if verdict.outcome not in beside), key=_rank)
+    return Decision(outcome=first.outcome, verdicts=verdicts, decided_at=decided_at)
+
+
+def _rank(verdict: Verdict) -> int:
+    return SAME_ORDER_RANK if verdict.detail is not None and verdict.detail.same_order else verdict.outcome

@@ -1,0 +1,57 @@
+"""Campaign definitions at hand, as the ledger keeps them: JSON of the domain's own dataclasses."""
+
+from dataclasses import replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from redemption.domain.campaign import Campaign
+from redemption.domain.errors import LedgerRefused
+
+_CODEC = TypeAdapter(Campaign)
+
+
+class Catalog:
+    """The definitions this process has seen. One may be outdated: every decision names the version it went by."""
+
+    def __init__(self) -> None:
+        self._campaigns: dict[tuple[str, int], Campaign] = {}
+
+    def get(self, program: str, number: int) -> Campaign | None:
+        """Return a definition if it is at hand."""
+        return self._campaigns.get((program, number))
+
+    def put(self, campaign: Campaign) -> None:
+        """Remember a definition."""
+        self._campaigns[campaign.program, campaign.number] = campaign
+
+    def forget(self, program: str, number: int) -> None:
+        """Drop a definition."""
+        self._campaigns.pop((program, number), None)
+
+    def redefined(self, program: str, number: int, version: int, definition: bytes) -> None:
+        """Take over what the ledger says is in force; an empty definition means that there is none."""
+        if definition:
+            self.put(unpack_campaign(definition, number=number, version=version))
+        else:
+            self.forget(program, number)
+
+
+def pack_campaign(campaign: Campaign) -> bytes:
+    """Write a definition as the ledger keeps it; number and version stand beside it there."""
+    return _CODEC.dump_json(campaign)
+
+
+def unpack_campaign(definition: bytes, *, number: int, version: int) -> Campaign:
+    """Read a definition.
+
+    Raises:
+        LedgerRefused: It is not one that this version can read.
+    """
+    try:
+        campaign = _CODEC.validate_json(definition)
+    except ValidationError as error:
+        raise LedgerRefused(
+            f"the definition of campaign {number} in the ledger cannot be read ({error.error_count()} errors); "
+            "was it written by a newer version of this service?"
+        ) from error
+    return replace(campaign, number=number, version=version)

@@ -1,0 +1,173 @@
+"""What a server remembers of the ledger it trusts, in a file beside the keyset.
+
+An emptied ledger would make every spent coupon spendable again, and so would one that was restored from a backup. So a
+server remembers for each program the ledger's random epoch and the highest sequence number it saw, outside of the
+ledger; a ledger that knows less than that is not served until an operator adopts it.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redemption.domain.errors import LedgerRefused
+
+
+class LedgerNotTrusted(LedgerRefused):
+    """The ledger is not the one that this server knows, or knows less than it did; nothing was done."""
+
+    reason = "LEDGER_NOT_TRUSTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The identity of a program's ledger, and the highest sequence number seen of it."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a program's ledger says of itself."""
+
+    epoch: str
+    seq: int
+    keyset_id: str
+
+
+class Fence:
+    """The marks of all programs, kept in memory and now and then written to the file.
+
+    Several server processes share the file: what is written is the highest mark of them all.
+    """
+
+    def __init__(self, path: Path, keyset_id: str) -> None:
+        """Read the file.
+
+        Args:
+            path: Where; a missing file remembers nothing.
+            keyset_id: The keyset that signs for the ledger: the two belong together.
+
+        Raises:
+            LedgerNotTrusted: The file is there and cannot be read.
+        """
+        self.path = path
+        self.keyset_id = keyset_id
+        self._marks = _read(path)
+        self._dirty = False
+
+    def programs(self) -> list[str]:
+        """Return the programs whose ledger is remembered."""
+        return sorted(self._marks)
+
+    def mark(self, program: str) -> Mark | None:
+        """Return what is remembered of a program's ledger."""
+        return self._marks.get(program)
+
+    def check(self, program: str, mark: Mark | None, header: Header | None) -> None:
+        """Compare a program's ledger with what was remembered of it, and remember what it says.
+
+        Args:
+            program: The program.
+            mark: What was remembered before its ledger was asked; other calls may have moved on meanwhile.
+            header: What its ledger says of itself, or None when there is no ledger of this program.
+
+        Raises:
+            LedgerNotTrusted: It belongs to another keyset, is empty, another one, or behind.
+        """
+        problem = self.problem(mark, header)
+        if problem:
+            raise LedgerNotTrusted(
+                f"the ledger of program {program!r} {problem}; coupons that were used would be usable again. "
+                f"Restore the right ledger, or accept this one: redemption ledger adopt --program {program}"
+            )
+        if header is not None:
+            self.observe(program, header.epoch, header.seq)
+
+    def problem(self, mark: Mark | None, header: Header | None) -> str | None:
+        """Say why a ledger is not to be trusted, or None."""
+        if header is not None and header.keyset_id != self.keyset_id:
+            return f"belongs to keyset {header.keyset_id}, not to {self.keyset_id}"
+        if mark is None:
+            return None
+        if header is None:
+            return f"is empty, but this server remembers it at call {mark.seq}"
+        if header.epoch != mark.epoch:
+            return "is another one than this server remembers"
+        if header.seq < mark.seq:
+            return f"stands at call {header.seq}, but this server remembers call {mark.seq}: it was rolled back"
+        return None
+
+    def observe(self, program: str, epoch: str, seq: int) -> None:
+        """Remember a sequence number of a ledger that is trusted."""
+        mark = self._marks.get(program)
+        if mark is None or mark.epoch != epoch or mark.seq < seq:
+            self._marks[program] = Mark(epoch, seq)
+            self._dirty = True
+
+    def adopt(self, program: str, epoch: str, seq: int) -> None:
+        """Forget what was remembered of a program's ledger and write this down instead, at once."""
+        with _locked(self.path):
+            marks = _read(self.path)
+            marks[program] = self._marks[program] = Mark(epoch, seq)
+            _write(self.path, marks, durable=True)
+
+    def learn_adoptions(self) -> None:
+        """Take over from the file what an operator adopted: an adoption always gives the ledger a new epoch."""
+        for program, mark in _read(self.path).items():
+            mine = self._marks.get(program)
+            if mine is None or mine.epoch != mark.epoch:
+                self._marks[program] = mark
+
+    def save(self, *, durable: bool = False) -> None:
+        """Write what was observed since the last time, unless another process has seen more.
+
+        Args:
+            durable: Wait until it is on disk.
+        """
+        if not self._dirty:
+            return
+        self._dirty = False
+        with _locked(self.path):
+            marks = _read(self.path)
+            for program, mine in self._marks.items():
+                theirs = marks.get(program)
+                if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
+                    marks[program] = mine
+            _write(self.path, marks, durable=durable)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(path: Path) -> dict[str, Mark]:
+    try:
+        stored = json.loads(path.read_bytes())
+        return {program: Mark(mark["epoch"], mark["seq"]) for program, mark in stored["programs"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LedgerNotTrusted(
+            f"{path} cannot be read as a fence ({error}); restore it, or delete it and adopt the ledger"
+        ) from error
+
+
+def _write(path: Path, marks: dict[str, Mark], *, durable: bool) -> None:
+    fresh = path.with_name(path.name + ".new")
+    text = json.dumps(
+        {"programs": {program: {"epoch": mark.epoch, "seq": mark.seq} for program, mark in sorted(marks.items())}}
+    )
+    with fresh.open("w") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    fresh.replace(path)

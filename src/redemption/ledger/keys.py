@@ -1,0 +1,45 @@
+"""The speller of every ledger key, mirrored by ``lua/keys.lua``; used by tools and tests, never on the hot path."""
+
+CUSTOMER_BUCKETS_MAX = 65_536
+
+
+def tag(program: str) -> bytes:
+    """Return the hash tag of a program: all its keys lie in one slot."""
+    return b"{%b}" % program.encode()
+
+
+def ledger(program: str) -> bytes:
+    """Return the key of the program's header: epoch, seq, clock."""
+    return tag(program) + b":ledger"
+
+
+def events(program: str) -> bytes:
+    """Return the key of the event stream."""
+    return tag(program) + b":events"
+
+
+def names(program: str) -> bytes:
+    """Return the key of the hash from campaign names to numbers."""
+    return tag(program) + b":names"
+
+
+def campaign(program: str, number: int) -> bytes:
+    """Return the key of a campaign: definition, limits, counters."""
+    return b"%b:campaign:%d" % (tag(program), number)
+
+
+def used(program: str, number: int, width: int, serial: int) -> tuple[bytes, int]:
+    """Return the key and the field of a coupon's record."""
+    return b"%b:used:%d:%d" % (tag(program), number, serial // width), serial % width
+
+
+def customer(program: str, number: int, buckets: int, digest: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of a customer's counters."""
+    bucket = int.from_bytes(digest[:2]) % buckets
+    return b"%b:customer:%d:%d" % (tag(program), number, bucket), digest
+
+
+def request(program: str, generation: int, digest: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of a remembered request; a generation is a day of the ledger's clock."""
+    bucket = int.from_bytes(digest[:2]) >> 4
+    return b"%b:request:%d:%d" % (tag(program), generation, bucket), digest[1:]

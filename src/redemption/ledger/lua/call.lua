@@ -1,0 +1,91 @@
+-- The frame of every call that writes: what it reads first, what it stages, and how it is applied.
+--
+-- Lua does not roll back, so a call has three phases. Decide: reads only; whatever an item wants to change is staged,
+-- and staged only when all of the item was decided. Apply: writes that cannot fail, to keys whose type was read.
+-- Reply. A call that writes raises `seq` by one and moves the clock, which never runs backwards.
+
+local GENERATION_MS = 86400000
+local REQUEST_BUCKETS = 4096
+local REAPED_AT_ONCE = 16
+
+-- Reads the program's header. Returns the call, or nil when the program has no ledger here.
+local function begin(tag)
+  local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock', 'reaped')
+  if not header[1] then return nil end
+  redis.call('XLEN', keys.events(tag)) -- raises here, before anything is written, if it is no stream
+  local time = redis.call('TIME')
+  local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(header[3]))
+  return {
+    tag = tag, epoch = header[1], seq = tonumber(header[2]) + 1, now = now, seconds = math.floor(now / 1000),
+    generation = math.floor(now / GENERATION_MS), reaped = tonumber(header[4]),
+    writes = {}, campaigns = {}, events = {},
+  }
+end
+
+local NO_LEDGER = 'NOLEDGER this program has no ledger here'
+
+-- A field of a hash as this call sees it: staged by an earlier item, or stored.
+local function read(call, key, field)
+  local staged = call.writes[key]
+  if staged and staged[field] then return staged[field] end
+  return redis.call('HGET', key, field)
+end
+
+-- What was remembered under a request digest, in the current generation or the one before; nil if nothing.
+local function read_request(call, digest)
+  for generation = call.generation, call.generation - 1, -1 do
+    local key, field = keys.request(call.tag, generation, digest)
+    local value = read(call, key, field)
+    if value then return value end
+  end
+  return nil
+end
+
+local function stage(call, key, field, value)
+  local fields = call.writes[key]
+  if not fields then
+    fields = {}
+    call.writes[key] = fields
+  end
+  fields[field] = value
+end
+
+local function number_text(value) return string.format('%.0f', value) end
+
+-- Requests are remembered for the rest of their day and the whole next one; older buckets go, a few with each call.
+local function reap(call)
+  local due = (call.generation - 1) * REQUEST_BUCKETS
+  if call.reaped >= due then return end
+  local last = math.min(call.reaped + REAPED_AT_ONCE, due)
+  local dead = {}
+  for position = call.reaped, last - 1 do
+    local generation = math.floor(position / REQUEST_BUCKETS)
+    dead[#dead + 1] = keys.request_bucket(call.tag, generation, position % REQUEST_BUCKETS)
+  end
+  redis.call('UNLINK', unpack(dead))
+  call.reaped = last
+end
+
+-- Writes all that was staged. outbox_max: about how many entries the event stream keeps; older ones are trimmed.
+local function apply(call, outbox_max)
+  for key, fields in pairs(call.writes) do
+    local flat = {}
+    for field, value in pairs(fields) do
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+    redis.call('HSET', key, unpack(flat))
+  end
+  if #call.events > 0 then
+    redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', outbox_max, '*', 'e',
+      cmsgpack.pack({ call.seq, call.seconds, call.events }))
+  end
+  reap(call)
+  redis.call('HSET', keys.ledger(call.tag), 'seq', number_text(call.seq), 'clock', number_text(call.now),
+    'reaped', number_text(call.reaped))
+end
+
+-- The head of every reply: sequence number 8 · clock 8 (Unix milliseconds) · epoch (16 hexadecimal digits).
+local function head(call)
+  return struct.pack('>I8I8', call.seq, call.now) .. call.epoch
+end

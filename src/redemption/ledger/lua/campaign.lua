@@ -1,0 +1,79 @@
+-- create and update: the definition of a campaign, its limits and its layout.
+--
+-- KEYS[1]  the program's tag
+-- ARGV     event stream bound · number (0 creates) · version expected (0 creates) · name · definition · offers kept (1, or
+--          0: an offer changed, so nothing may have been minted) · request digest (creates only, else empty) · content
+--          digest · then pairs of field and value: limits (an empty value removes one) and, when creating, `width` and
+--          `customer_buckets`
+-- Replies  head · number · version, or head · a word: exists (then the number), mismatch, gone, conflict, minted
+-- Invariant: a version is raised by every change and never reused; a name belongs to one campaign.
+
+local function remembered_campaign(call, request, content)
+  local remembered = read_request(call, request)
+  if not remembered then return nil end
+  if request_content(remembered) ~= content then return { head(call), 'mismatch' } end
+  return { head(call), remembered:sub(14), '1' }
+end
+
+local function create(call, args)
+  local name, request, content = args[4], args[7], args[8]
+  local remembered = remembered_campaign(call, request, content)
+  if remembered then return remembered end
+  local taken = redis.call('HGET', keys.names(call.tag), name)
+  if taken then return { head(call), 'exists', taken } end
+  local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
+  local number = last + 1
+  redis.call('HLEN', keys.campaign(call.tag, number)) -- raises here if something else has that key
+  stage(call, keys.ledger(call.tag), 'campaigns', number_text(number))
+  stage(call, keys.names(call.tag), name, number_text(number))
+  for _, counter in ipairs({ 'issued', 'redeemed', 'discount', 'day', 'redeemed_day' }) do
+    stage(call, keys.campaign(call.tag, number), counter, '0')
+  end
+  local request_key, field = keys.request(call.tag, call.generation, request)
+  stage(call, request_key, field, pack_request(content, call.seconds, {}, number_text(number)))
+  return nil, number, 1
+end
+
+local function update(call, args, number)
+  local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'name', 'issued')
+  if not values[1] then return { head(call), 'gone' } end
+  local version, name, old_name = tonumber(values[1]), args[4], values[2]
+  if version ~= tonumber(args[3]) then return { head(call), 'conflict' } end
+  if args[6] == '0' and tonumber(values[3]) > 0 then return { head(call), 'minted' } end
+  if name ~= old_name then
+    local taken = redis.call('HGET', keys.names(call.tag), name)
+    if taken and tonumber(taken) ~= number then return { head(call), 'exists', taken } end
+    stage(call, keys.names(call.tag), name, number_text(number))
+  end
+  return nil, number, version + 1, old_name ~= name and old_name
+end
+
+local function define(key_names, args)
+  local call = begin(key_names[1])
+  if not call then return redis.error_reply(NO_LEDGER) end
+  local number = tonumber(args[2])
+  local refused, version, dropped_name
+  if number == 0 then
+    refused, number, version = create(call, args)
+  else
+    refused, number, version, dropped_name = update(call, args, number)
+  end
+  if refused then return refused end
+  local key = keys.campaign(call.tag, number)
+  stage(call, key, 'version', number_text(version))
+  stage(call, key, 'name', args[4])
+  stage(call, key, 'definition', args[5])
+  local dropped = {}
+  for index = 9, #args, 2 do
+    if args[index + 1] == '' then
+      dropped[#dropped + 1] = args[index]
+    else
+      stage(call, key, args[index], args[index + 1])
+    end
+  end
+  call.events[1] = { 'defined', number, version, args[5] }
+  apply(call, args[1])
+  if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
+  if dropped_name then redis.call('HDEL', keys.names(call.tag), dropped_name) end
+  return { head(call), number_text(number), number_text(version) }
+end

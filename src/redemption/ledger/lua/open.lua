@@ -1,0 +1,32 @@
+-- open and adopt: who may call a program's ledger their own.
+--
+-- KEYS[1]  the program's tag
+-- open     ARGV keyset id · epoch (16 hexadecimal digits) to give birth with, or empty: replies the header as
+--          field, value, …, or nothing when there is no ledger and none may be born
+-- adopt    ARGV keyset id · epoch: accepts what is there, or gives birth; from now on it has this epoch, so that every
+--          server that remembers another one must be told too. Replies like open.
+-- Invariant: an epoch is random and never reused; `seq` only rises.
+
+local function write_header(tag, keyset, epoch)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local generation = math.floor(now / GENERATION_MS)
+  local header = keys.ledger(tag)
+  redis.call('XLEN', keys.events(tag))
+  redis.call('HSET', header, 'format', '1', 'epoch', epoch, 'keyset', keyset)
+  redis.call('HSETNX', header, 'seq', '0')
+  redis.call('HSETNX', header, 'clock', number_text(now))
+  redis.call('HSETNX', header, 'reaped', number_text((generation - 1) * REQUEST_BUCKETS))
+  redis.call('HINCRBY', header, 'seq', 1)
+end
+
+local function open(key_names, args)
+  local header = keys.ledger(key_names[1])
+  if redis.call('EXISTS', header) == 0 and args[2] ~= '' then write_header(key_names[1], args[1], args[2]) end
+  return redis.call('HGETALL', header)
+end
+
+local function adopt(key_names, args)
+  write_header(key_names[1], args[1], args[2])
+  return redis.call('HGETALL', keys.ledger(key_names[1]))
+end

@@ -1,0 +1,57 @@
+-- The packed values of the ledger. Each begins with a byte that names its format; all integers are big-endian.
+-- struct.pack wraps silently, so whatever is packed here is bounded before.
+
+local NARROW_MAX = 2 ^ 24 - 1
+local COUNT_MAX = 65535
+local REDEEMED = 1
+
+-- Coupon: format*16+state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8 ·
+-- generation 2 · discount 3 (format 1) or 8 (format 2), minor units.
+local function pack_coupon(coupon)
+  local narrow = coupon.discount <= NARROW_MAX
+  return struct.pack(narrow and '>BI4c10c6c8I2I3' or '>BI4c10c6c8I2I8', (narrow and 16 or 32) + coupon.state,
+    coupon.redeemed_at, coupon.request, coupon.order, coupon.customer, coupon.generation, coupon.discount)
+end
+
+local function unpack_coupon(value)
+  local head = value:byte(1)
+  local format = math.floor(head / 16)
+  if format ~= 1 and format ~= 2 then error('coupon record of unknown format ' .. head) end
+  local redeemed_at, request, order, customer, generation, discount =
+    struct.unpack(format == 1 and '>I4c10c6c8I2I3' or '>I4c10c6c8I2I8', value, 2)
+  return {
+    state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
+    generation = generation, discount = discount,
+  }
+end
+
+-- Customer of a campaign: format 1 · redemptions 2 · day 2 (days since 1970 in the campaign's zone) · of which today 2.
+-- A count that has reached 65,535 stays there; no limit can be higher.
+local function pack_customer(customer)
+  return struct.pack('>BI2I2I2', 1, math.min(customer.redeemed, COUNT_MAX), customer.day,
+    math.min(customer.today, COUNT_MAX))
+end
+
+local function unpack_customer(value)
+  if not value then return { redeemed = 0, day = 0, today = 0 } end
+  local format, redeemed, day, today = struct.unpack('>BI2I2I2', value)
+  if format ~= 1 then error('customer record of unknown format ' .. format) end
+  return { redeemed = redeemed, day = day, today = today }
+end
+
+-- Remembered request: format 1 · content digest 8 · decided at 4 (Unix seconds) · tokens 1 and generation 2 each (format
+-- 2 only; format 1 means that all are 0) · the answer as the server wrote it.
+local function pack_request(content, decided_at, generations, answer)
+  local all_zero = true
+  for _, generation in ipairs(generations) do all_zero = all_zero and generation == 0 end
+  if all_zero then return struct.pack('>Bc8I4', 1, content, decided_at) .. answer end
+  local packed = {}
+  for index, generation in ipairs(generations) do packed[index] = struct.pack('>I2', generation) end
+  return struct.pack('>Bc8I4B', 2, content, decided_at, #generations) .. table.concat(packed) .. answer
+end
+
+local function request_content(value)
+  local format, content = struct.unpack('>Bc8', value)
+  if format ~= 1 and format ~= 2 then error('request record of unknown format ' .. format) end
+  return content
+end

@@ -1,0 +1,223 @@
+"""From what the ledger decided to what the caller is told.
+
+An approval is put together from what the ledger remembers of it and from the request itself, and from nothing else,
+so that a repeated request gets the same answer, field for field, whatever has changed since.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
+from redemption.domain.keyset import Keyset
+from redemption.domain.order import Checkout
+from redemption.domain.outcome import SAME_ORDER_RANK, Outcome
+from redemption.domain.ports import (
+    AnsweredToken,
+    Approved,
+    EarlierUse,
+    Mismatch,
+    RedeemItem,
+    RedeemReply,
+    Refused,
+    RefusedToken,
+    Remembered,
+    RememberedByCoupons,
+)
+from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
+from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
+from redemption.domain.stacking import CouponJudgement, Judgement
+from redemption.domain.token import VerifiedToken
+
+_DAY_LIMITS = (Outcome.CUSTOMER_DAY_LIMIT, Outcome.DAY_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """One approved use of a coupon, as it is told afterwards."""
+
+    redemption_id: str
+    receipt: Receipt
+    discount_minor: int
+
+
+class Answers:
+    """Writes decisions, with receipts and settlements signed under the tokens' own keys."""
+
+    def __init__(self, keyset: Keyset) -> None:
+        keys = ReceiptKeys(keyset)
+        self._receipts = Receipts(keys)
+        self._settlements = Settlements(keys)
+
+    def decision(
+        self,
+        checkout: Checkout,
+        tokens: Sequence[VerifiedToken],
+        judgement: Judgement,
+        item: RedeemItem,
+        reply: RedeemReply,
+    ) -> Decision:
+        """Return the decision that a reply of the ledger means.
+
+        Args:
+            checkout: What was asked.
+            tokens: Its tokens.
+            judgement: How the server judged it.
+            item: What the ledger was asked.
+            reply: What it decided.
+        """
+        match reply:
+            case Approved(decided_at, generations):
+                return self._approval(checkout, Remembered(decided_at, generations, item.answer))
+            case Remembered():
+                return self._approval(checkout, reply)
+            case RememberedByCoupons(uses):
+                return self._approval_by_coupons(checkout, tokens, judgement, uses)
+            case Refused():
+                return self._refusal(tokens, judgement, reply)
+            case Mismatch(decided_at):
+                verdicts = tuple(Verdict(Outcome.IDEMPOTENCY_MISMATCH, campaign=token.campaign) for token in tokens)
+                return Decision(Outcome.IDEMPOTENCY_MISMATCH, verdicts, decided_at)
+            case _:
+                raise AssertionError(reply)
+
+    def redeemed(self, program: str, remembered: Remembered) -> list[Redeemed]:
+        """Return the redemptions of a remembered approval."""
+        redemptions = []
+        for token, generation in zip(remembered.answer, remembered.generations, strict=True):
+            receipt = _receipt(token, generation, remembered.decided_at)
+            signed = self._receipts.sign(receipt, program=program)
+            redemptions.append(Redeemed(signed, receipt, token.discount_minor))
+        return redemptions
+
+    def read_receipt(self, redemption_id: str, *, program: str) -> Receipt | None:
+        """Return what a receipt says, or None when it is not genuine."""
+        receipt = self._receipts.verify(redemption_id, program=program)
+        return receipt if isinstance(receipt, Receipt) else None
+
+    def receipt_of(self, token: VerifiedToken, use: EarlierUse) -> str:
+        """Return the receipt of a use that a coupon's record shows."""
+        receipt = Receipt(
+            key_id=token.key_id,
+            campaign=token.campaign,
+            serial=token.serial,
+            generation=use.generation,
+            redeemed_at=use.redeemed_at,
+        )
+        return self._receipts.sign(receipt, program=token.program)
+
+    def _approval(self, checkout: Checkout, remembered: Remembered) -> Decision:
+        line_ids = [line.line_id for line in checkout.order.lines]
+        verdicts = []
+        settled = []
+        for token, generation in zip(remembered.answer, remembered.generations, strict=True):
+            receipt = _receipt(token, generation, remembered.decided_at)
+            allocations = tuple(Allocation(line_ids[line], amount) for line, amount in token.parts)
+            verdicts.append(
+                Verdict(
+                    Outcome.APPROVED,
+                    campaign=token.campaign,
+                    redemption_id=self._receipts.sign(receipt, program=checkout.program),
+                    discount_minor=token.discount_minor,
+                    allocations=allocations,
+                )
+            )
+            settled.append(
+                SettledRedemption(
+                    campaign=token.campaign,
+                    serial=token.serial,
+                    generation=generation,
+                    discount_minor=token.discount_minor,
+                    allocations=tuple(SettledAllocation(part.line_id, part.amount_minor, 0) for part in allocations),
+                )
+            )
+        settlement = Settlement(
+            key_id=remembered.answer[0].key_id, order_id=checkout.order.order_id, redemptions=tuple(settled)
+        )
+        return Decision(
+            outcome=Outcome.APPROVED,
+            verdicts=tuple(verdicts),
+            decided_at=remembered.decided_at,
+            discount_minor=sum(token.discount_minor for token in remembered.answer),
+            settlement=self._settlements.sign(settlement, program=checkout.program),
+        )
+
+    def _approval_by_coupons(
+        self,
+        checkout: Checkout,
+        tokens: Sequence[VerifiedToken],
+        judgement: Judgement,
+        uses: Sequence[EarlierUse],
+    ) -> Decision:
+        """Answer a request that is older than the memory of requests: outcome, receipts and discounts are kept.
+
+        How the discounts fell on the lines is told as well, if judging them again gives the same discounts.
+        """
+        judged = [
+            AnsweredToken(token.campaign, token.key_id, token.serial, coupon.discount_minor, coupon.parts)
+            for token, coupon in zip(tokens, judgement.coupons, strict=True)
+        ]
+        same = [token.discount_minor for token in judged] == [use.discount_minor for use in uses]
+        decided_at = max(use.redeemed_at for use in uses)
+        if same:
+            generations = tuple(use.generation for use in uses)
+            return self._approval(checkout, Remembered(decided_at, generations, tuple(judged)))
+        verdicts = tuple(
+            Verdict(
+                Outcome.APPROVED,
+                campaign=token.campaign,
+                redemption_id=self.receipt_of(token, use),
+                discount_minor=use.discount_minor,
+            )
+            for token, use in zip(tokens, uses, strict=True)
+        )
+        total = sum(use.discount_minor for use in uses)
+        return Decision(Outcome.APPROVED, verdicts, decided_at, discount_minor=total)
+
+    def _refusal(self, tokens: Sequence[VerifiedToken], judgement: Judgement, refused: Refused) -> Decision:
+        if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
+            genuine = [token.rank != Outcome.TOKEN_INVALID for token in refused.tokens]
+            return invalid_tokens(genuine, refused.decided_at)
+        verdicts = tuple(
+            self._refused_verdict(token, coupon, answer)
+            for token, coupon, answer in zip(tokens, judgement.coupons, refused.tokens, strict=True)
+        )
+        return refusal(verdicts, refused.decided_at)
+
+    def _refused_verdict(
+        self,
+        token: VerifiedToken,
+        coupon: CouponJudgement,
+        answer: RefusedToken,
+    ) -> Verdict:
+        verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
+        if answer.rank == SAME_ORDER_RANK:
+            return replace(
+                verdict,
+                outcome=Outcome.ALREADY_REDEEMED,
+                redemption_id=self.receipt_of(token, answer.use),
+                detail=Detail(same_order=True, redeemed_at=answer.use.redeemed_at),
+            )
+        outcome = Outcome(answer.rank)
+        if outcome is Outcome.APPROVED:
+            return verdict
+        if outcome is Outcome.ALREADY_REDEEMED:
+            return replace(verdict, outcome=outcome, detail=Detail(redeemed_at=answer.use.redeemed_at))
+        if outcome in _DAY_LIMITS:
+            return replace(verdict, outcome=outcome, detail=Detail(try_after_ms=coupon.day_ends_at_ms))
+        return replace(verdict, outcome=outcome, detail=coupon.detail)
+
+
+def invalid_tokens(genuine: Sequence[bool], decided_at: int) -> Decision:
+    """Return the decision on an order of which some token is not genuine: one public answer, whatever the defect."""
+    verdicts = tuple(Verdict(Outcome.NOT_EVALUATED if good else Outcome.TOKEN_INVALID) for good in genuine)
+    return refusal(verdicts, decided_at)
+
+
+def _receipt(token: AnsweredToken, generation: int, redeemed_at: int) -> Receipt:
+    return Receipt(
+        key_id=token.key_id,
+        campaign=token.campaign,
+        serial=token.serial,
+        generation=generation,
+        redeemed_at=redeemed_at,
+    )

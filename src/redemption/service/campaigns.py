@@ -1,0 +1,160 @@
+"""Running campaigns: create, read, change, pause, resume, end, count."""
+
+from dataclasses import asdict, dataclass, replace
+
+from redemption.domain.calendar import local_day
+from redemption.domain.campaign import Campaign, CampaignState, campaign_violations, change_violations
+from redemption.domain.digest import DigestKind, Digests
+from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
+from redemption.domain.order import id_violations, program_violations
+from redemption.domain.ports import Ledger
+from redemption.service.content import canonical
+
+PAGE_SIZE = 50
+PAGE_SIZE_MAX = 100
+ROUNDS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; ``next_number`` is where the next one begins, None on the last."""
+
+    campaigns: list[Campaign]
+    next_number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What happened to a campaign's coupons, by the ledger's exact counters."""
+
+    as_of_ms: int
+    issued: int
+    redeemed: int
+    redeemed_today: int
+    discount_minor: int
+    budget_left_minor: int | None
+
+
+def etag(campaign: Campaign) -> str:
+    """Return what changes with every change of a campaign."""
+    return f"v{campaign.version}"
+
+
+class Campaigns:
+    """The campaigns of all programs."""
+
+    def __init__(self, *, digests: Digests, ledger: Ledger) -> None:
+        self._digests = digests
+        self._ledger = ledger
+
+    async def create(self, principal: str, request_id: str, campaign: Campaign) -> Campaign:
+        """Create a campaign.
+
+        Raises:
+            AlreadyExists: Another one has its name.
+            ServiceError: Nothing was created.
+        """
+        violations = [*id_violations(request_id, "request_id"), *campaign_violations(campaign)]
+        if violations:
+            raise InvalidRequest(violations)
+        digests = self._digests.for_program(campaign.program)
+        now_ms = self._ledger.now_ms()
+        return await self._ledger.create(
+            replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
+            request=digests.digest(DigestKind.REQUEST, principal.encode(), request_id.encode()),
+            content=digests.digest(DigestKind.CONTENT, canonical("create", asdict(campaign))),
+        )
+
+    async def get(self, program: str, number: int) -> Campaign:
+        """Return a campaign as it is now.
+
+        Raises:
+            NotFound: There is none of that number.
+        """
+        violations = list(program_violations(program))
+        if not number:
+            violations.append(Violation("number", "is required: the campaign's number"))
+        if violations:
+            raise InvalidRequest(violations)
+        campaign = await self._ledger.load(program, number)
+        if campaign is None:
+            raise NotFound(f"number: there is no campaign {number} in program {program!r}")
+        return campaign
+
+    async def list(self, program: str, *, first: int, page_size: int) -> Page:
+        """Return campaigns in the order of their numbers, from ``first`` on."""
+        violations = list(program_violations(program))
+        if not 0 <= page_size <= PAGE_SIZE_MAX:
+            violations.append(Violation("page_size", f"must be 1 to {PAGE_SIZE_MAX}"))
+        if violations:
+            raise InvalidRequest(violations)
+        size = page_size or PAGE_SIZE
+        # Numbers are given without gaps, so one more tells whether there is another page.
+        found = await self._ledger.load_range(program, first, first + size)
+        return Page(found[:size], first + size if len(found) > size else None)
+
+    async def update(self, campaign: Campaign, presented_etag: str) -> Campaign:
+        """Replace a definition.
+
+        Raises:
+            Conflict: The etag is not the current one.
+            InvalidRequest: The change is not allowed.
+        """
+        violations = campaign_violations(campaign)
+        if not presented_etag:
+            violations.append(Violation("campaign.etag", "is required: read the campaign first"))
+        if violations:
+            raise InvalidRequest(violations)
+        before = await self.get(campaign.program, campaign.number)
+        if etag(before) != presented_etag:
+            raise Conflict("campaign.etag: the campaign was changed meanwhile; read it again and repeat the change")
+        if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
+            raise WrongState(f"campaign {campaign.number} has ended and cannot change any more")
+        counters = await self._ledger.counters(campaign.program, campaign.number)
+        forbidden = change_violations(before, campaign, minted=bool(counters and counters.issued))
+        if forbidden:
+            raise InvalidRequest(forbidden)
+        after = replace(
+            campaign,
+            state=before.state,
+            version=before.version,
+            created_at_ms=before.created_at_ms,
+            updated_at_ms=self._ledger.now_ms(),
+        )
+        return await self._ledger.update(after, offers_kept=after.offers[: len(before.offers)] == before.offers)
+
+    async def set_state(self, program: str, number: int, state: CampaignState) -> Campaign:
+        """Pause, resume or end a campaign; doing it twice does nothing more.
+
+        Raises:
+            WrongState: It has ended.
+        """
+        for _ in range(ROUNDS_MAX):
+            campaign = await self.get(program, number)
+            if campaign.state is state:
+                return campaign
+            if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
+                raise WrongState(f"number: campaign {number} has ended for good")
+            changed = replace(campaign, state=state, updated_at_ms=self._ledger.now_ms())
+            try:
+                return await self._ledger.update(changed, offers_kept=True)
+            except Conflict:
+                continue
+        raise Conflict("the campaign is being changed by others all the time; try again")
+
+    async def stats(self, program: str, number: int) -> Stats:
+        """Count what happened to a campaign's coupons."""
+        campaign = await self.get(program, number)
+        counters = await self._ledger.counters(program, number)
+        if counters is None:
+            raise NotFound(f"number: there is no campaign {number} in program {program!r}")
+        today = local_day(campaign.time_zone, counters.now_ms).number
+        budget = campaign.limits.budget_minor
+        return Stats(
+            as_of_ms=counters.now_ms,
+            issued=counters.issued,
+            redeemed=counters.redeemed,
+            redeemed_today=counters.redeemed_today if counters.day == today else 0,
+            discount_minor=counters.discount_minor,
+            budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
+        )

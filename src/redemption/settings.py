@@ -1,0 +1,73 @@
+"""The only reader of the environment: every setting of the server and of the command line, with its default."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _listen_address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port there is
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:50051")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_listen_address)]
+
+
+class Settings(BaseSettings):
+    """What can be set, each by REDEMPTION_<NAME> in the environment or by a flag of the command line."""
+
+    model_config = SettingsConfigDict(env_prefix="REDEMPTION_", extra="ignore", frozen=True)
+
+    environment: str = Field("development", pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    """Name of the environment; part of every signature, so a token of staging is worth nothing in production."""
+    program: str = Field("demo", pattern=r"^[a-z0-9_-]{1,64}$")
+    """The program that the command line speaks of, and that a development server begins with."""
+    listen: Address = "127.0.0.1:50051"
+    """Where the server listens."""
+    workers: int = Field(1, ge=1, le=64)
+    """Server processes on the one port."""
+    data_dir: Path = Path(".data")
+    """Where the embedded ledger keeps its files."""
+    keyset: Path = Path("development.keyset")
+    """The signing keys. Never inside the data directory: a restored backup must not bring its own memory along."""
+    redis_url: SecretStr | None = None
+    """The ledger, as redis://, rediss:// or unix://; unset means an embedded one."""
+    durability: Literal["strict", "fast"] = "strict"
+    """What "approved" promises: strict is fsync before the answer, fast is within about a second."""
+    tls_certificate: Path | None = None
+    """PEM file of the server's certificate chain."""
+    tls_key: Path | None = None
+    """PEM file of its key."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authority that signs client certificates; set, a client must show one."""
+    insecure: bool = False
+    """Serve plain text beyond loopback."""
+    reflection: bool | None = None
+    """Let clients ask for the contract; unset means in development only."""
+    drain_seconds: float = Field(10.0, ge=0, le=600)
+    """How long a stopping server lets running calls finish."""
+    drain_notice_seconds: float = Field(0.0, ge=0, le=60)
+    """How long it goes on accepting calls after it has told its health, for load balancers to notice."""
+    concurrent_calls_max: int = Field(4096, ge=1, le=1_000_000)
+    """Calls at once in one process; more are refused at once with RESOURCE_EXHAUSTED."""
+    outbox_max: int = Field(65_536, ge=1, le=100_000_000)
+    """About how many ledger calls the event stream of a program keeps; older ones are trimmed."""
+    ledger_memory_max: int | None = Field(None, ge=8 * 2**20)
+    """Bytes of memory that the embedded ledger may use; unset means no limit."""
+
+    # The command line as a client
+    server: Address = "127.0.0.1:50051"
+    """The server that the command line asks."""
+    tls_ca: Path | None = None
+    """PEM file of the authority that the command line trusts; set, it speaks TLS."""
+    lang: str | None = Field(None, pattern=r"^(en|zh)$")
+    """Language of sentences for people, en or zh; unset means by locale."""
+
+    @property
+    def development(self) -> bool:
+        """Whether this is a developer's own environment, where convenience goes before ceremony."""
+        return self.environment == "development"
