@@ -34,7 +34,12 @@ async def serve():
     embedded = None if choices.get("ledger_url") else EmbeddedValkey(Path(choices["data"]))
     async def prepare(ledger_url):
         tell(prepare=ledger_url, ledger_pid=embedded and embedded.pid)
-        await asyncio.sleep(choices.get("prepare_seconds", 0))
+        try:
+            await asyncio.sleep(choices.get("prepare_seconds", 0))
+        except asyncio.CancelledError:
+            if not choices.get("prepare_is_deaf"):
+                raise
+            await asyncio.sleep(choices["prepare_seconds"])
         if choices.get("prepare_fails"):
             raise LookupError("prepare failed")
     async def ready(address, worker_pids):
@@ -311,7 +316,14 @@ def test_a_second_interrupt_skips_the_drain(serve):
     assert server.ended() == 0
 
 
-@pytest.mark.parametrize("choices", [{"prepare_seconds": 600}, {"config": {"silent": True}, "ready_seconds_max": 600}])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"prepare_seconds": 600},
+        {"prepare_seconds": 600, "prepare_is_deaf": True},
+        {"config": {"silent": True}, "ready_seconds_max": 600},
+    ],
+)
 def test_a_signal_during_start_stops_cleanly(serve, choices):
     server = serve(**choices)
     server.told("orders" if "config" in choices else "prepare")

@@ -39,6 +39,7 @@ _HEALTHY_SECONDS: Final = 30.0
 _PORT_MAX: Final = 65535
 _FREE_PORT_TRIES_MAX: Final = 10
 _LAST_WORDS_SECONDS: Final = 1.0
+_CANCEL_AGAIN_SECONDS: Final = 1.0
 
 # What getaddrinfo says and bind takes; the tuple's shape depends on the family.
 _Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -304,14 +305,10 @@ class Supervisor:
             if task.done():
                 task.result()
         finally:
-            task.cancel()
-            stopping.cancel()
-            await asyncio.gather(task, stopping, return_exceptions=True)
+            await _cancelled(task, stopping)
 
     async def _stop_all(self) -> None:
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await _cancelled(*self._keepers)
         await self._drain()
         if self._embedded:
             await self._embedded.stop()
@@ -449,6 +446,15 @@ def _explained(host: str, port: int, error: OSError) -> ListenError:
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(f"port {port} on {host} is in use; stop the other server or choose another with --listen")
     return ListenError(f"cannot listen on {told_address(host, port)} ({error}); choose another with --listen")
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until it is heard: before Python 3.12, code under ``asyncio.wait_for`` may lose a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _reports_ready(line: bytes) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
+from redis.exceptions import ResponseError
 
 from redemption.domain.errors import (
     DeadlinePassed,
@@ -20,7 +21,7 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.ledger.codec import Head, unpack_head
-from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
+from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call, refused
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
 
@@ -175,11 +176,14 @@ class Batcher:
 
     async def stop(self) -> None:
         """Stop the lanes. Callers that still wait are told that the ledger is not available."""
+        stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
+        for loads in self._in_flight.values():
+            _fail_loads(loads, stopping)
+        for queue in self._queues.values():
+            _fail(queue.all(), stopping)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for queue in self._queues.values():
-            _fail(queue.all(), LedgerUnavailable("the server is stopping; ask again with the same request id"))
         for lane in self._lanes:
             await lane.close()
 
@@ -385,8 +389,7 @@ def _refusal(program: str, text: str, kind: str) -> ServiceError:
     word = next((word for word in _REFUSING if text.startswith(word)), None)
     if word or kind in ("ReadOnlyError", "OutOfMemoryError"):
         return LedgerRefused(f"the ledger takes no writes ({word or kind}); nothing was done")
-    _log.error("the ledger refused a call", program=program, error=text)
-    return LedgerRefused("the ledger cannot decide for this program; its operator finds the cause in the log")
+    return refused(ResponseError(text))
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import hiredis
+import structlog
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -26,6 +27,7 @@ CONNECT_SECONDS_MAX = 3.0
 CALL_SECONDS_MAX = 10.0
 """Longer than any healthy call by far; a stalled disk is waited for, a dead connection is not."""
 
+_log = structlog.get_logger(__name__)
 _OLDEST_VERSION = (7, 2)
 
 
@@ -54,12 +56,17 @@ class Endpoint:
     durability: Durability
 
     def pool(self) -> ConnectionPool:
-        """Return a pool that makes connections without retries and with every wait bounded."""
+        """Return a pool that makes connections without retries.
+
+        They have no timeout of their own: with one, redis-py 8 waits in a way (``asyncio.wait_for``) that on Python
+        3.11 can swallow a cancellation, and with it our own timeouts and an orderly stop. Every wait on them is
+        bounded here instead, by ``asyncio.timeout``.
+        """
         return ConnectionPool.from_url(
             self.url,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_SECONDS_MAX,
-            socket_timeout=CALL_SECONDS_MAX,
+            socket_timeout=None,
             max_connections=64,
             protocol=2,
         )
@@ -96,9 +103,13 @@ class Lane:
                 await connection.connect()  # type: ignore[no-untyped-call]
             client: Redis = self._endpoint.client()
             try:
-                await verify(client, self._endpoint.durability, self._fence)
+                async with asyncio.timeout(CALL_SECONDS_MAX):
+                    await verify(client, self._endpoint.durability, self._fence)
             finally:
                 await client.aclose(close_connection_pool=True)
+        except ResponseError as error:
+            await connection.disconnect(nowait=True)
+            raise refused(error) from error
         except (OSError, RedisError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
@@ -168,6 +179,12 @@ async def read_header(client: Redis, program: str) -> Header | None:
     if epoch is None:
         return None
     return Header(_text(epoch), int(seq or 0), _text(keyset_id))
+
+
+def refused(error: ResponseError) -> LedgerRefused:
+    """Return the failure that an error reply means; what the ledger itself says goes to the log only."""
+    _log.error("the ledger refused a call", error=str(error))
+    return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
 
 
 async def _check_durability(client: Redis, durability: Durability) -> None:

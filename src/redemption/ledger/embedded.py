@@ -25,10 +25,6 @@ from typing import Final, Literal, Self
 from urllib.parse import quote
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
@@ -337,21 +333,15 @@ class EmbeddedValkey:
                 f"a server of another directory ({directory}) answers on {self.socket_path}: end it first"
             )
         self._log.warning("ending a Valkey server left over from an earlier run", directory=str(self.directory))
-        async with self._client() as client:
-            # The answer to SHUTDOWN is a closed connection, which redis-py calls an error; whether it worked is
-            # seen by waiting. NOSAVE speaks of RDB only: the append-only file is synced.
-            with contextlib.suppress(RedisError):
-                await client.execute_command("SHUTDOWN", "NOSAVE")  # type: ignore[no-untyped-call]
+        # The answer is a closed connection. NOSAVE speaks of RDB only: the append-only file is synced.
+        await self._ask("SHUTDOWN NOSAVE")
         return True
 
     async def _answered_directory(self) -> Path | None:
         """Return the working directory of whoever answers on our socket, or None when nobody does."""
-        async with self._client() as client:
-            try:
-                answer = await client.config_get("dir")
-            except (RedisError, OSError):
-                return None
-        return Path(answer["dir"] or "")
+        answer = await self._ask("CONFIG GET dir")
+        # An array of two strings, each after its length: *2 $3 dir $<n> <directory>
+        return Path(os.fsdecode(answer.split(b"\r\n", 5)[4])) if answer.startswith(b"*2\r\n$3\r\ndir\r\n") else None
 
     async def _spawn(self, binary: Path) -> None:
         command = [str(binary), *self._arguments()]
@@ -414,7 +404,7 @@ class EmbeddedValkey:
     async def _until_answering(self) -> None:
         try:
             async with asyncio.timeout(self._start_seconds_max):
-                while not await self._answers():
+                while not (await self._ask("PING")).startswith(b"+PONG"):  # refused with an error while it loads
                     if self.pid is None:
                         code = await self.wait()
                         raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.last_words()}")
@@ -424,22 +414,22 @@ class EmbeddedValkey:
                 f"the ledger in {self.directory} was not ready after {self._start_seconds_max:g} s: {self.last_words()}"
             ) from None
 
-    async def _answers(self) -> bool:
-        async with self._client() as client:
-            try:
-                return bool(await client.ping())  # refused with an error while it is loading
-            except (RedisError, OSError):
-                return False
+    async def _ask(self, command: str) -> bytes:
+        """Send one command on a connection of its own; return the whole answer, or nothing where nobody answers.
 
-    def _client(self) -> Redis:
-        return Redis(
-            unix_socket_path=str(self.socket_path),
-            socket_timeout=_ASK_SECONDS_MAX,
-            socket_connect_timeout=_ASK_SECONDS_MAX,
-            decode_responses=True,
-            encoding_errors="surrogateescape",  # as Python reads paths
-            retry=Retry(NoBackoff(), 0),  # whoever asks here asks again by itself
-        )
+        Three fixed commands need no client library, and this one hears a cancellation: before Python 3.12 a client
+        that writes under ``asyncio.wait_for`` may lose it, and a stop would wait for ever.
+        """
+        try:
+            async with asyncio.timeout(_ASK_SECONDS_MAX):
+                reader, writer = await asyncio.open_unix_connection(self.socket_path)
+                try:
+                    writer.write(f"{command}\r\nQUIT\r\n".encode())
+                    return await reader.read(-1)
+                finally:
+                    writer.close()
+        except OSError:  # TimeoutError is one
+            return b""
 
     async def _end(self) -> None:
         if self._process is None:

@@ -9,15 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redemption.domain.campaign import BASIS_POINTS, Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
-    LedgerRefused,
     LedgerUnavailable,
     LimitReached,
     NotFound,
@@ -28,7 +25,7 @@ from redemption.domain.ports import Counters, CouponRecord, Failed, RedeemItem, 
 from redemption.ledger import codec, keys
 from redemption.ledger.batcher import LANES, Batcher
 from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
-from redemption.ledger.connection import Endpoint, Lane, verify
+from redemption.ledger.connection import CALL_SECONDS_MAX, Endpoint, Lane, refused, verify
 from redemption.ledger.fence import Fence, Header, LedgerNotTrusted
 from redemption.ledger.library import library
 
@@ -354,16 +351,16 @@ class RedisLedger:
     async def _asked(self) -> AsyncIterator[None]:
         """Turn what the Redis client raises into what it means."""
         try:
-            yield
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
-        except RedisError as error:
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                yield
+        except ResponseError as error:
             if str(error).startswith("NOLEDGER"):
                 raise LedgerNotTrusted(
                     "this program has no ledger here; if that is right: redemption ledger adopt"
                 ) from error
-            _log.exception("the ledger refused a call")
-            raise LedgerRefused("the ledger refused; its operator finds the cause in the log") from error
+            raise refused(error) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
 
 
 def _limit_fields(campaign: Campaign) -> dict[str, int | str]:

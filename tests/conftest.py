@@ -1,0 +1,31 @@
+"""One real ledger for the whole run; each test has a program of its own in it."""
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import pytest_asyncio
+from house import House
+
+from redemption.ledger.embedded import EmbeddedValkey
+
+_numbers = itertools.count(1)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey():
+    """The embedded Valkey with strict durability, on a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="redemption-test-") as directory:
+        server = EmbeddedValkey(Path(directory))
+        await server.start()
+        yield server
+        await server.stop()
+
+
+@pytest_asyncio.fixture
+async def house(valkey, tmp_path):
+    """The use cases on the real ledger, for a program that nobody else uses."""
+    built = House(valkey.url, tmp_path / "fence", program=f"test-{next(_numbers)}")
+    await built.start()
+    yield built
+    await built.stop()

@@ -1,0 +1,219 @@
+"""Several coupons on one order: the result does not depend on who is named first, and holds as long as it says."""
+
+import secrets
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redemption.domain.calendar import Days, local_day
+from redemption.domain.campaign import (
+    AmountOff,
+    Campaign,
+    CampaignState,
+    Limits,
+    Offer,
+    PercentOff,
+    Stacking,
+    Stage,
+)
+from redemption.domain.eligibility import Coupon
+from redemption.domain.keyset import Keyset
+from redemption.domain.order import Line, Order
+from redemption.domain.outcome import Outcome
+from redemption.domain.stacking import judge
+from redemption.domain.token import TokenSigner, TokenVerifier
+
+NOW = 1_800_000_000
+KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
+SIGNER, VERIFIER = TokenSigner(KEYSET), TokenVerifier(KEYSET)
+
+
+def campaign(number=1, **changes):
+    base = Campaign(
+        program="p",
+        number=number,
+        version=1,
+        name=f"campaign {number}",
+        currency_code="CNY",
+        time_zone="Asia/Shanghai",
+        starts_at_ms=(NOW - 1000) * 1000,
+        ends_at_ms=(NOW + 1000) * 1000,
+        offers=(Offer(AmountOff(0, 100)),),
+    )
+    return replace(base, **changes)
+
+
+def coupon(of, serial=0, *, not_before=NOW - 500, expires_at=NOW + 500, held=True, customer_id=None):
+    text = SIGNER.sign(
+        program="p",
+        campaign=of.number,
+        offer_index=0,
+        serial=serial,
+        not_before=not_before,
+        expires_at=expires_at,
+        now=NOW - 600,
+        customer_id=customer_id,
+    )
+    return Coupon(VERIFIER.verify(text, program="p"), of, held)
+
+
+def order(*amounts, currency="CNY"):
+    lines = tuple(Line(str(index), 1, amount, amount) for index, amount in enumerate(amounts))
+    return Order("order", currency, lines)
+
+
+def judged(*coupons, lines=(1000,), now_ms=NOW * 1000, guest=False, currency="CNY"):
+    return judge(coupons, order(*lines, currency=currency), guest=guest, now_ms=now_ms, days=Days())
+
+
+benefits = st.one_of(
+    st.builds(AmountOff, st.integers(0, 3000), st.integers(1, 2000)),
+    st.builds(PercentOff, st.integers(1, 10_000), st.integers(1, 2000)),
+)
+campaigns = st.builds(
+    lambda benefit, stage, priority, least, several: (benefit, stage, priority, least, several),
+    benefits,
+    st.sampled_from(Stage),
+    st.integers(-2, 2),
+    st.none() | st.integers(1, 3000),
+    st.integers(1, 3),
+)
+
+
+@given(st.lists(campaigns, min_size=1, max_size=5), st.lists(st.integers(0, 3000), min_size=1, max_size=6), st.data())
+def test_the_order_in_which_tokens_are_named_does_not_matter(rules, amounts, data):
+    coupons = [
+        coupon(
+            campaign(
+                number,
+                offers=(Offer(benefit, min_spend_minor=least),),
+                stacking=Stacking(stage, priority, several),
+            ),
+            serial,
+        )
+        for number, (benefit, stage, priority, least, several) in enumerate(rules, start=1)
+        for serial in range(2)
+    ]
+    straight = judged(*coupons, lines=amounts)
+    shuffle = data.draw(st.permutations(range(len(coupons))))
+    shuffled = judged(*(coupons[index] for index in shuffle), lines=amounts)
+    for position, index in enumerate(shuffle):
+        mine, theirs = shuffled.coupons[position], straight.coupons[index]
+        assert (mine.outcome, mine.discount_minor, mine.parts) == (theirs.outcome, theirs.discount_minor, theirs.parts)
+
+
+@given(st.lists(campaigns, min_size=1, max_size=5), st.lists(st.integers(0, 3000), min_size=1, max_size=6))
+def test_all_discounts_together_never_take_more_than_a_line_costs(rules, amounts):
+    coupons = [
+        coupon(campaign(number, offers=(Offer(benefit),), stacking=Stacking(stage, priority)))
+        for number, (benefit, stage, priority, _, _) in enumerate(rules, start=1)
+    ]
+    taken = [0] * len(amounts)
+    for one in judged(*coupons, lines=amounts).coupons:
+        assert sum(part for _, part in one.parts) == one.discount_minor
+        assert all(part > 0 for _, part in one.parts)
+        assert (one.outcome is Outcome.APPROVED) == (one.discount_minor > 0)
+        for index, part in one.parts:
+            taken[index] += part
+    assert all(off <= amount for off, amount in zip(taken, amounts, strict=True))
+
+
+@given(
+    st.integers(NOW - 2000, NOW + 2000),
+    st.integers(NOW - 2000, NOW + 100),
+    st.integers(1, 2000),
+    st.sampled_from([CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED]),
+    st.data(),
+)
+def test_a_judgement_is_the_same_throughout_the_interval_it_names(now, not_before, life, state, data):
+    """The ledger relies on it: inside the interval nobody has to judge again."""
+    expires_at = max(not_before + life, NOW - 599)
+    one = coupon(campaign(state=state), not_before=min(not_before, expires_at - 1), expires_at=expires_at)
+    first = judged(one, now_ms=now * 1000 + 7)
+    assert first.since_ms <= now * 1000 + 7 < first.until_ms
+    other = data.draw(st.integers(max(first.since_ms, now * 1000 - 10**7), min(first.until_ms - 1, now * 1000 + 10**7)))
+    again = judged(one, now_ms=other)
+    assert again.coupons == first.coupons
+    assert (again.since_ms, again.until_ms) == (first.since_ms, first.until_ms)
+
+
+def test_the_interval_ends_at_the_campaigns_midnight():
+    far = campaign(starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000)
+    held = judged(coupon(far, expires_at=NOW + 10**7))
+    day = local_day("Asia/Shanghai", NOW * 1000)
+    assert held.until_ms == day.ends_at_ms
+    assert held.coupons[0].day == day.number
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes"),
+    [
+        (Outcome.TOKEN_NOT_YET_VALID, {"now_ms": (NOW - 501) * 1000}),
+        (Outcome.APPROVED, {"now_ms": (NOW - 500) * 1000}),
+        (Outcome.APPROVED, {"now_ms": (NOW + 500) * 1000 - 1}),
+        (Outcome.TOKEN_EXPIRED, {"now_ms": (NOW + 500) * 1000}),
+        (Outcome.CURRENCY_MISMATCH, {"currency": "USD"}),
+        (Outcome.NO_EFFECT, {"lines": (0,)}),
+    ],
+)
+def test_first_refusals(outcome, changes):
+    assert judged(coupon(campaign()), **changes).coupons[0].outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes"),
+    [
+        (Outcome.CAMPAIGN_ENDED, {"state": CampaignState.ENDED}),
+        (Outcome.CAMPAIGN_ENDED, {"ends_at_ms": NOW * 1000}),
+        (Outcome.CAMPAIGN_NOT_STARTED, {"starts_at_ms": NOW * 1000 + 1}),
+        (Outcome.CAMPAIGN_PAUSED, {"state": CampaignState.PAUSED}),
+        (Outcome.CUSTOMER_REQUIRED, {"limits": Limits(redemptions_per_customer=1)}),
+        (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(AmountOff(1001, 1)),)}),
+        (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(PercentOff(1000, 1), min_spend_minor=1001),)}),
+        (Outcome.APPROVED, {"offers": (Offer(AmountOff(1000, 1)),)}),
+        (Outcome.TOKEN_INVALID, {"offers": ()}),
+    ],
+)
+def test_first_refusals_of_campaigns(outcome, changes):
+    assert judged(coupon(campaign(**changes)), guest=True).coupons[0].outcome is outcome
+
+
+def test_the_earlier_reason_is_told():
+    """Precedence: expired and over and in another currency is told as expired."""
+    over = campaign(state=CampaignState.ENDED, limits=Limits(redemptions_per_customer=1))
+    one = coupon(over)
+    assert (
+        judged(one, guest=True, currency="USD", now_ms=(NOW + 600) * 1000).coupons[0].outcome is Outcome.TOKEN_EXPIRED
+    )
+    assert judged(one, guest=True, currency="USD").coupons[0].outcome is Outcome.CUSTOMER_REQUIRED
+    assert judged(one, currency="USD").coupons[0].outcome is Outcome.CAMPAIGN_ENDED
+
+
+def test_a_holder_is_asked_for_before_anything_of_the_campaign():
+    bound = coupon(campaign(state=CampaignState.ENDED), customer_id="ann", held=False)
+    assert judged(bound).coupons[0].outcome is Outcome.HOLDER_MISMATCH
+    assert judged(bound, guest=True).coupons[0].outcome is Outcome.CUSTOMER_REQUIRED
+
+
+def test_stages_go_one_after_the_other_and_thresholds_count_what_the_stage_before_left():
+    item = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(AmountOff(0, 300)),))
+    first = campaign(2, offers=(Offer(AmountOff(700, 100)),))
+    second = campaign(3, offers=(Offer(AmountOff(700, 100)),))
+    payment = campaign(4, stacking=Stacking(Stage.PAYMENT), offers=(Offer(AmountOff(501, 1)),))
+    coupons = judged(coupon(payment), coupon(second), coupon(first), coupon(item)).coupons
+    assert [one.outcome for one in coupons] == [
+        Outcome.MIN_SPEND_NOT_MET,
+        Outcome.APPROVED,
+        Outcome.APPROVED,
+        Outcome.APPROVED,
+    ]
+    assert coupons[0].detail.missing_minor == 1
+
+
+def test_conflicts_name_the_other_token():
+    one = campaign()
+    coupons = judged(coupon(one, 5), coupon(one, 3)).coupons
+    assert [single.outcome for single in coupons] == [Outcome.EXCLUSIVE_CONFLICT, Outcome.APPROVED]
+    assert coupons[0].detail.conflicts == (1,)

@@ -1,0 +1,114 @@
+"""The use cases wired on a real ledger, and short ways to say what a test is about."""
+
+import asyncio
+import itertools
+import secrets
+import time
+from dataclasses import replace
+
+from redis.asyncio import Redis
+
+from redemption.app import wire
+from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer
+from redemption.domain.keyset import Keyset
+from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
+from redemption.ledger.connection import Endpoint
+from redemption.ledger.fence import Fence
+from redemption.ledger.ledger import RedisLedger
+from redemption.service.issuer import MintOrder
+from redemption.service.redeemer import Attempt
+
+DAY_MS = 86_400_000
+PRINCIPAL = "checkout"
+
+
+def new_keyset():
+    """A fresh development keyset."""
+    return Keyset.generate(
+        environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
+    )
+
+
+class House:
+    """One server's worth of use cases."""
+
+    def __init__(self, url, fence_path, *, program, keyset=None, births_allowed=True):
+        self.url = url
+        self.program = program
+        self.keyset = keyset or new_keyset()
+        self.fence = Fence(fence_path, self.keyset.id)
+        self.ledger = RedisLedger(Endpoint(url, "strict"), fence=self.fence, births_allowed=births_allowed)
+        self.use(self.keyset)
+        self.redis = Redis.from_url(url, protocol=2)
+        self.ids = itertools.count()
+
+    def use(self, keyset):
+        """Go on with another state of the keys."""
+        self.services = wire(keyset, self.ledger)
+        self.redeemer = self.services.redeemer
+        self.issuer = self.services.issuer
+        self.campaigns = self.services.campaigns
+
+    async def start(self):
+        await self.ledger.start()
+
+    async def stop(self):
+        await self.ledger.stop()
+        await self.redis.aclose()
+
+    def key(self, rest):
+        """A key of this program."""
+        return f"{{{self.program}}}:{rest}"
+
+    async def campaign(self, **changes):
+        """Create 满200减50 with changes."""
+        return await self.campaigns.create(PRINCIPAL, secrets.token_hex(8), self.definition(**changes))
+
+    def definition(self, **changes):
+        now = self.ledger.now_ms()
+        limits = {name: changes.pop(name) for name in tuple(changes) if hasattr(Limits(), name)}
+        base = Campaign(
+            program=self.program,
+            name=f"满200减50 {next(self.ids)}",
+            currency_code="CNY",
+            time_zone="Asia/Shanghai",
+            starts_at_ms=now - DAY_MS,
+            ends_at_ms=now + 30 * DAY_MS,
+            offers=(Offer(AmountOff(200_00, 50_00)),),
+            limits=Limits(**limits),
+        )
+        return replace(base, **changes)
+
+    async def mint(self, campaign, count=1, **changes):
+        """Mint tokens and return their texts."""
+        order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
+        order = replace(order, **changes)
+        return [minted.token for chunk in await self.issuer.mint(PRINCIPAL, order) for minted in chunk]
+
+    def attempt(self, *tokens, request_id=None, order_id=None, spend=238_00, customer=None, lines=None, currency="CNY"):
+        """An attempt to redeem an order; every one is new unless ids are given."""
+        number = next(self.ids)
+        order = Order(
+            order_id=order_id or f"order-{number}",
+            currency_code=currency,
+            lines=lines or (Line("1", 1, spend, spend),),
+        )
+        buyer = Customer(customer_id=customer) if customer else GUEST
+        return Attempt(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer))
+
+    async def redeem(self, *tokens, principal=PRINCIPAL, **order):
+        """Redeem one order."""
+        return await self.send(self.attempt(*tokens, **order), principal=principal)
+
+    async def send(self, attempt, *, principal=PRINCIPAL, seconds=10.0):
+        """Send an attempt."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await self.redeemer.redeem(principal, attempt, deadline=deadline)
+
+    async def send_all(self, attempts, seconds=10.0):
+        """Send a batch."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await self.redeemer.redeem_all(PRINCIPAL, self.program, attempts, deadline=deadline)
+
+    async def stats(self, campaign):
+        return await self.campaigns.stats(self.program, campaign.number)

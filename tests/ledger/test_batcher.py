@@ -1,0 +1,294 @@
+"""Group commit by itself, on a ledger of straw: who travels when, and what every kind of answer means."""
+
+import asyncio
+import struct
+
+import pytest
+from redis.exceptions import ResponseError
+
+from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
+from redemption.ledger import batcher as module
+from redemption.ledger.batcher import Batcher
+from redemption.ledger.fence import Fence, LedgerNotTrusted
+
+EPOCH = "0123456789abcdef"
+
+
+class Straw:
+    """A connection that answers as a test wants: by default at once, each order with its own payload."""
+
+    def __init__(self):
+        self.is_open = False
+        self.opened = 0
+        self.sent = []
+        self.seq = 100
+        self.script = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.opening = None
+
+    async def open(self):
+        if self.opening:
+            raise self.opening
+        self.is_open = True
+        self.opened += 1
+
+    async def close(self):
+        self.is_open = False
+
+    async def exchange(self, packed, seconds_max):
+        self.sent.append(packed)
+        await self.gate.wait()
+        answer = self.script.pop(0) if self.script else None
+        if isinstance(answer, ConnectionError):
+            self.is_open = False
+            raise answer
+        if answer is not None:
+            return [answer for _ in packed]
+        replies = []
+        for call in packed:
+            self.seq += 1
+            head = struct.pack(">QQ16s", self.seq, 1_700_000_000_000, EPOCH.encode())
+            replies.append([head, [], *payloads(call)])
+        return replies
+
+    def calls(self):
+        """The payloads of every call."""
+        return [payloads(call) for packed in self.sent for call in packed]
+
+
+def payloads(call):
+    """The orders' payloads of a packed call."""
+    parts = call.split(b"\r\n")
+    arguments = parts[2::2][: int(parts[0][1:])]
+    return arguments[5:]
+
+
+@pytest.fixture
+async def line(tmp_path):
+    """A batcher with one lane."""
+    straw = Straw()
+    health = []
+    fence = Fence(tmp_path / "fence", "keyset")
+    built = Batcher(lanes=[straw], fence=fence, outbox_max=10, redefined=lambda *_: None, healthy=health.append)
+    built.straw, built.health, built.fence = straw, health, fence
+    built.start()
+    yield built
+    await built.stop()
+
+
+def submit(batcher, *names, program="p", tokens=1, seconds=5.0, again=False):
+    deadline = asyncio.get_running_loop().time() + seconds
+    return batcher.submit(program, [(name.encode(), tokens) for name in names], deadline=deadline, again=again)
+
+
+async def answered(*futures):
+    async with asyncio.timeout(5):
+        return [answer.reply.decode() for answer in await asyncio.gather(*futures)]
+
+
+async def test_an_order_alone_leaves_at_once(line):
+    assert await answered(*submit(line, "a")) == ["a"]
+    assert line.straw.calls() == [[b"a"]]
+
+
+async def test_what_arrives_meanwhile_travels_together(line):
+    line.straw.gate.clear()
+    first = submit(line, "a")
+    await asyncio.sleep(0.01)
+    rest = [future for name in "bcd" for future in submit(line, name)]
+    line.straw.gate.set()
+    assert await answered(*first, *rest) == ["a", "b", "c", "d"]
+    assert line.straw.calls() == [[b"a"], [b"b", b"c", b"d"]]
+
+
+async def test_a_call_is_bounded_in_tokens(line):
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    futures = [future for index in range(10) for future in submit(line, f"{index}", tokens=30)]
+    line.straw.gate.set()
+    await answered(*first, *futures)
+    assert [len(call) for call in line.straw.calls()] == [1, 4, 4, 2]
+
+
+async def test_a_call_is_bounded_in_bytes(line):
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    futures = [future for _ in range(5) for future in submit(line, "y" * 100_000)]
+    line.straw.gate.set()
+    await answered(*first, *futures)
+    assert [len(call) for call in line.straw.calls()] == [1, 2, 2, 1]
+
+
+async def test_programs_take_turns(line):
+    """A program with much to do does not keep another one waiting for more than one flush."""
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    loud = [future for index in range(900) for future in submit(line, f"loud{index}", program="loud")]
+    quiet = submit(line, "quiet", program="quiet")
+    line.straw.gate.set()
+    await answered(*quiet)
+    assert [len(payloads(call)) for call in line.straw.sent[1]] == [128, 1]
+    await answered(*first, *loud)
+
+
+async def test_single_orders_go_before_the_remainder_of_a_big_batch(line):
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    batch = submit(line, *(f"batch{index}" for index in range(256)))
+    single = [future for index in range(80) for future in submit(line, f"single{index}")]
+    line.straw.gate.set()
+    await answered(*first, *batch, *single)
+    second, third = line.straw.calls()[1:3]
+    assert sum(order.startswith(b"single") for order in second) == 96 - 64, "the batch's first part came first"
+    assert sum(order.startswith(b"batch") for order in second) == 64 + 32, "and its remainder keeps a share"
+    assert sum(order.startswith(b"single") for order in third) == 80 - 32
+
+
+async def test_orders_judged_again_go_first(line):
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    futures = [*submit(line, "new"), *submit(line, "again", again=True)]
+    line.straw.gate.set()
+    await answered(*first, *futures)
+    assert line.straw.calls()[1] == [b"again", b"new"]
+
+
+async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
+    straws = [Straw(), Straw()]
+    for straw in straws:
+        straw.gate.clear()
+    both = Batcher(
+        lanes=straws, fence=Fence(tmp_path / "f", "k"), outbox_max=1, redefined=lambda *_: None, healthy=lambda _: None
+    )
+    both.start()
+    futures = submit(both, "a")
+    await asyncio.sleep(0.01)
+    futures += [future for index in range(63) for future in submit(both, f"{index}")]
+    await asyncio.sleep(0.01)
+    assert sum(len(straw.sent) for straw in straws) == 1
+    futures += submit(both, "the sixty-fourth")
+    await asyncio.sleep(0.01)
+    assert [len(straw.sent) for straw in straws] == [1, 1]
+    for straw in straws:
+        straw.gate.set()
+    await answered(*futures)
+    await both.stop()
+
+
+async def test_a_lost_connection_sends_the_identical_bytes_again(line):
+    line.straw.script = [ConnectionError("lost"), ConnectionError("lost")]
+    assert await answered(*submit(line, "a")) == ["a"]
+    assert line.straw.sent[0] == line.straw.sent[1] == line.straw.sent[2]
+    assert line.straw.opened == 3
+    assert isinstance(line.health[0], LedgerUnavailable)
+    assert line.health[-1] is None
+
+
+@pytest.mark.parametrize("word", ["LOADING", "BUSY", "NOREPLICAS", "MOVED 1 x:1", "ASK 1 x:1", "CLUSTERDOWN"])
+async def test_what_was_not_executed_is_sent_again(line, word):
+    line.straw.script = [ResponseError(f"{word} and so on")] * 2
+    assert await answered(*submit(line, "a")) == ["a"]
+    assert len(line.straw.sent) == 3
+
+
+async def test_a_missing_library_is_loaded_by_opening_again(line):
+    line.straw.script = [ResponseError("ERR Function not found")]
+    assert await answered(*submit(line, "a")) == ["a"]
+    assert line.straw.opened == 2
+
+
+@pytest.mark.parametrize("word", ["READONLY", "OOM", "MISCONF", "WRONGTYPE", "ERR anything else"])
+async def test_a_refusing_ledger_fails_at_once(line, word):
+    line.straw.script = [ResponseError(f"{word} secret text")]
+    with pytest.raises(LedgerRefused) as raised:
+        await answered(*submit(line, "a"))
+    assert "secret" not in raised.value.message
+    assert isinstance(line.health[-1], LedgerRefused)
+    assert len(line.straw.sent) == 1
+
+
+async def test_a_program_without_a_ledger_is_not_trusted(line):
+    line.straw.script = [ResponseError("NOLEDGER no ledger")]
+    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program p"):
+        await answered(*submit(line, "a"))
+
+
+@pytest.mark.parametrize("past", ["epoch", "seq"])
+async def test_an_answer_from_another_past_is_not_believed(line, past):
+    await answered(*submit(line, "a"))
+    if past == "epoch":
+        line.fence.adopt("p", "f" * 16, 1)
+    else:
+        line.straw.seq = 5
+    with pytest.raises(LedgerNotTrusted):
+        await answered(*submit(line, "b"))
+
+
+async def test_callers_are_told_when_their_deadline_comes(line):
+    """One whose order was sent may have been approved; one whose order never left was certainly not."""
+    line.straw.gate.clear()
+    sent = submit(line, "a", seconds=0.05)
+    await asyncio.sleep(0.01)
+    unsent = submit(line, "b", seconds=0.05)
+    patient = submit(line, "c", seconds=5)
+    with pytest.raises(LedgerUnavailable, match="same request id"):
+        await answered(*sent)
+    with pytest.raises(DeadlinePassed):
+        await answered(*unsent)
+    line.straw.gate.set()
+    assert await answered(*patient) == ["c"]
+    assert line.straw.calls()[1] == [b"c"], "nobody waits for b any more"
+
+
+async def test_a_flush_nobody_waits_for_is_given_up(line):
+    line.straw.script = [ConnectionError("lost")] * 1000
+    with pytest.raises(LedgerUnavailable):
+        await answered(*submit(line, "a", seconds=0.05))
+    await asyncio.sleep(0.1)
+    sent = len(line.straw.sent)
+    line.straw.script = []
+    assert await answered(*submit(line, "b")) == ["b"]
+    assert len(line.straw.sent) == sent + 1
+
+
+async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(line):
+    line.straw.opening = LedgerNotTrusted("not this one")
+    with pytest.raises(LedgerNotTrusted):
+        await answered(*submit(line, "a"))
+
+
+async def test_a_full_queue_refuses(line, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 10)
+    line.straw.gate.clear()
+    futures = submit(line, *"0123456789")
+    with pytest.raises(Overloaded):
+        submit(line, "one too many")
+    line.straw.gate.set()
+    assert len(await answered(*futures)) == 10
+
+
+async def test_a_stop_tells_everybody(line):
+    line.straw.gate.clear()
+    futures = submit(line, "a")
+    await asyncio.sleep(0.01)
+    futures += submit(line, "b")
+    await line.stop()
+    for future in futures:
+        with pytest.raises(LedgerUnavailable):
+            await future
+
+
+async def test_a_defect_in_handing_out_does_not_stop_the_line(line, monkeypatch):
+    monkeypatch.setattr(line, "_redefined", lambda *_: 1 / 0)
+    head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
+    line.straw.script = [[head, [1, 1, b""], b"x"]]
+    with pytest.raises(LedgerUnavailable):
+        await answered(*submit(line, "a"))
+    line.straw.seq = 2000
+    assert await answered(*submit(line, "b")) == ["b"]

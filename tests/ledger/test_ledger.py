@@ -1,0 +1,337 @@
+"""The ledger's promises on the real Valkey: exact under concurrency, whole or nothing, never behind."""
+
+import asyncio
+import base64
+import time
+from dataclasses import replace
+
+import msgpack
+import pytest
+from house import DAY_MS, House
+
+from redemption.domain.calendar import local_day
+from redemption.domain.campaign import AmountOff, Offer, Sizing, Stacking
+from redemption.domain.errors import ItemFailed, LedgerRefused
+from redemption.domain.outcome import Outcome
+from redemption.ledger import keys
+from redemption.ledger.fence import LedgerNotTrusted
+from redemption.ledger.ledger import coupon_block_width, customer_buckets
+
+
+async def redeem_all_at_once(house, attempts):
+    """Send attempts concurrently, each by itself, and count their outcomes."""
+    decisions = await asyncio.gather(*(house.send(attempt, seconds=30) for attempt in attempts))
+    counted = {}
+    for decision in decisions:
+        counted[decision.outcome] = counted.get(decision.outcome, 0) + 1
+    return counted
+
+
+async def events_of(house):
+    """Everything in the outbox."""
+    entries = await house.redis.xrange(house.key("events"))
+    return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
+
+
+async def test_one_coupon_a_thousand_times_at_once(house):
+    (token,) = await house.mint(await house.campaign())
+    counted = await redeem_all_at_once(house, [house.attempt(token) for _ in range(1000)])
+    assert counted == {Outcome.APPROVED: 1, Outcome.ALREADY_REDEEMED: 999}
+
+
+async def test_a_limit_admits_exactly_as_many(house):
+    campaign = await house.campaign(redemptions=100, redemptions_per_customer=1)
+    tokens = await house.mint(campaign, 700)
+    attempts = [house.attempt(token, customer=f"customer-{index}") for index, token in enumerate(tokens)]
+    counted = await redeem_all_at_once(house, attempts)
+    assert counted == {Outcome.APPROVED: 100, Outcome.CAMPAIGN_LIMIT: 600}
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.discount_minor) == (100, 100 * 50_00)
+
+
+async def test_a_budget_is_never_passed_by_one_minor_unit(house):
+    campaign = await house.campaign(budget_minor=1234_56, offers=(Offer(AmountOff(0, 7_01)),))
+    tokens = await house.mint(campaign, 300)
+    counted = await redeem_all_at_once(house, [house.attempt(token) for token in tokens])
+    assert counted == {Outcome.APPROVED: 1234_56 // 7_01, Outcome.BUDGET_EXHAUSTED: 300 - 1234_56 // 7_01}
+    stats = await house.stats(campaign)
+    assert stats.budget_left_minor == 1234_56 % 7_01
+
+
+async def test_one_customer_many_coupons_at_once(house):
+    campaign = await house.campaign(redemptions_per_customer=3)
+    tokens = await house.mint(campaign, 200)
+    counted = await redeem_all_at_once(house, [house.attempt(token, customer="ann") for token in tokens])
+    assert counted == {Outcome.APPROVED: 3, Outcome.CUSTOMER_LIMIT: 197}
+
+
+async def test_an_approval_leaves_one_consistent_set_of_records(house):
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 20)
+    await redeem_all_at_once(house, [house.attempt(token, customer="ann") for token in tokens])
+    redeemed = [event for event in await events_of(house) if event[0] == b"redeemed"]
+    assert sorted(event[2] for event in redeemed) == list(range(20))
+    assert {event[4] for event in redeemed} == {50_00}
+    assert await house.redis.hlen(house.key("used:1:0")) == 20
+    buckets = [key async for key in house.redis.scan_iter(house.key("customer:1:*"))]
+    assert len(buckets) == 1
+    assert await house.redis.hvals(buckets[0]) == [
+        bytes((1, 0, 20)) + local_day(campaign.time_zone, house.ledger.now_ms()).number.to_bytes(2) + bytes((0, 20))
+    ]
+
+
+async def test_forged_tokens_cost_no_command(house):
+    """Malformed, mis-signed, of an unknown key, program or environment: refused before the ledger is asked."""
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    raw = base64.urlsafe_b64decode(token)
+    flipped = [raw[: bit // 8] + bytes((raw[bit // 8] ^ 1 << bit % 8,)) + raw[bit // 8 + 1 :] for bit in range(384)]
+    forged = [base64.urlsafe_b64encode(flip).decode() for flip in flipped]
+    forged += ["", "nonsense", token + "\n", token[:-1], token + "A", "!" * 64, "A" * 64]
+    before = await house.redis.info("commandstats")
+    for text in forged:
+        decision = await house.redeem(text)
+        assert [verdict.outcome for verdict in decision.verdicts] == [Outcome.TOKEN_INVALID], text
+    elsewhere = house.attempt(token)
+    elsewhere = replace(elsewhere, checkout=replace(elsewhere.checkout, program="another"))
+    assert (await house.send(elsewhere)).outcome is Outcome.TOKEN_INVALID
+    after = await house.redis.info("commandstats")
+    calls = {name: stats["calls"] - before.get(name, {"calls": 0})["calls"] for name, stats in after.items()}
+    calls.pop("cmdstat_info")
+    # The watch over the ledger's health looks once a second; nothing else may have happened.
+    assert not {name for name, count in calls.items() if count and "fcall" in name}, calls
+    assert (await house.redeem(token)).outcome is Outcome.APPROVED
+
+
+async def test_an_unreadable_record_fails_alone(house):
+    """One coupon's key has the wrong type: that item is INTERNAL, its neighbours and all counters are right."""
+    campaign = await house.campaign(sizing=Sizing(), redemptions=1000)
+    tokens = await house.mint(campaign, 200)
+    await house.redis.set(house.key("used:1:1"), "poison")
+    attempts = [house.attempt(tokens[index], customer=f"c{index}") for index in (*range(40), 70, *range(130, 150))]
+    results = await house.send_all(attempts)
+    assert isinstance(results[40], ItemFailed)
+    assert {result.outcome for index, result in enumerate(results) if index != 40} == {Outcome.APPROVED}
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.discount_minor) == (60, 60 * 50_00)
+    assert len([event for event in await events_of(house) if event[0] == b"redeemed"]) == 60
+    assert await house.redis.get(house.key("used:1:1")) == b"poison"
+
+
+@pytest.mark.parametrize("record", [b"\xff" * 40, b"\x11", b""])
+async def test_a_malformed_record_fails_alone(house, record):
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 3)
+    await house.redis.hset(house.key("used:1:0"), 1, record)
+    results = await house.send_all([house.attempt(token) for token in tokens])
+    assert isinstance(results[1], ItemFailed)
+    assert [results[0].outcome, results[2].outcome] == [Outcome.APPROVED] * 2
+
+
+async def test_an_order_with_an_unreadable_record_leaves_no_trace(house):
+    """The second of two coupons cannot be read: the first one is not used either."""
+    first, second = await house.campaign(), await house.campaign()
+    tokens = [*await house.mint(first), *await house.mint(second)]
+    await house.redis.set(house.key("used:2:0"), "poison")
+    (result,) = await house.send_all([house.attempt(*tokens, spend=500_00)])
+    assert isinstance(result, ItemFailed)
+    assert not await house.redis.exists(house.key("used:1:0"))
+    assert (await house.stats(first)).redeemed == 0
+
+
+@pytest.mark.parametrize("key", ["events", "ledger"])
+async def test_a_call_whose_frame_cannot_be_read_changes_nothing(house, key):
+    (token,) = await house.mint(await house.campaign())
+    await house.redis.rename(house.key(key), house.key("aside"))
+    await house.redis.set(house.key(key), "poison")
+    with pytest.raises(LedgerRefused):
+        await house.redeem(token)
+    assert not await house.redis.exists(house.key("used:1:0"))
+
+
+async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
+    """Another server's cached definition is outdated: the ledger says so, and it judges again."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 2)
+    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
+    await other.start()
+    assert (await other.redeem(tokens[0])).discount_minor == 50_00
+    dearer = replace(campaign, offers=campaign.offers, limits=replace(campaign.limits, redemptions=1))
+    await house.campaigns.update(dearer, "v1")
+    assert other.ledger.cached(house.program, 1).limits.redemptions is None
+    assert (await other.redeem(tokens[1])).outcome is Outcome.CAMPAIGN_LIMIT
+    assert other.ledger.cached(house.program, 1).limits.redemptions == 1
+    await other.stop()
+
+
+async def test_the_ledgers_clock_decides(house):
+    """A server whose clock is two days ahead judges wrongly, is told so, and judges again."""
+    campaign = await house.campaign(starts_at_ms=house.ledger.now_ms() + DAY_MS)
+    (token,) = await house.mint(campaign, not_before_ms=0)
+    house.ledger._offset_ms += 2 * DAY_MS
+    assert (await house.redeem(token)).outcome is Outcome.CAMPAIGN_NOT_STARTED
+
+
+async def test_the_clock_never_runs_backwards(house):
+    (token,) = await house.mint(await house.campaign())
+    ahead = int(time.time() * 1000) + 60_000
+    await house.redis.hset(house.key("ledger"), "clock", ahead)
+    assert (await house.redeem(token)).decided_at == ahead // 1000
+
+
+async def test_a_request_is_remembered_into_the_next_day(house):
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    attempt = house.attempt(token)
+    first = await house.send(attempt)
+    generation = house.ledger.now_ms() // DAY_MS
+    async for key in house.redis.scan_iter(house.key(f"request:{generation}:*")):
+        await house.redis.rename(key, key.replace(b"request:%d" % generation, b"request:%d" % (generation - 1)))
+    await house.redis.delete(house.key("used:1:0"))  # so that only the request can be what is remembered
+    assert await house.send(attempt) == first
+
+
+async def test_old_requests_are_removed_a_few_with_each_call(house):
+    (token,) = await house.mint(await house.campaign())
+    generation = house.ledger.now_ms() // DAY_MS - 2
+    for bucket in range(40):
+        await house.redis.hset(house.key(f"request:{generation}:{bucket}"), "x", "y")
+    await house.redis.hset(house.key("ledger"), "reaped", generation * 4096)
+    left = []
+    for _ in range(4):
+        await house.redeem(token)
+        left.append(len([key async for key in house.redis.scan_iter(house.key(f"request:{generation}:*"))]))
+    assert left == [24, 8, 0, 0]
+
+
+async def test_limits_of_a_day_begin_anew_the_next_day(house):
+    campaign = await house.campaign(redemptions_per_day=1, redemptions_per_customer_per_day=1)
+    tokens = await house.mint(campaign, 3)
+    assert (await house.redeem(tokens[0], customer="ann")).outcome is Outcome.APPROVED
+    assert (await house.redeem(tokens[1], customer="ann")).outcome is Outcome.CUSTOMER_DAY_LIMIT
+    tomorrow = local_day(campaign.time_zone, house.ledger.now_ms()).ends_at_ms
+    await house.redis.hset(house.key("ledger"), "clock", tomorrow)
+    assert (await house.redeem(tokens[1], customer="ann")).outcome is Outcome.APPROVED
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.redeemed_today) == (2, 1)
+
+
+async def test_big_numbers_are_exact(house):
+    """Money up to 2**53 - 1 and serials beyond 2**32 survive Lua's doubles."""
+    huge = 2**53 - 1
+    campaign = await house.campaign(offers=(Offer(AmountOff(0, huge)),), budget_minor=huge, issued=2**40 - 1)
+    await house.redis.hset(house.key("campaign:1"), "issued", 2**40 - 10)
+    (token,) = await house.mint(campaign)
+    attempt = house.attempt(token, spend=huge)
+    decision = await house.send(attempt)
+    assert (decision.outcome, decision.discount_minor) == (Outcome.APPROVED, huge)
+    assert await house.send(attempt) == decision
+    assert (await house.stats(campaign)).discount_minor == huge
+    key, field = keys.used(house.program, 1, 64, 2**40 - 10)
+    assert await house.redis.hexists(key.decode(), str(field))
+
+
+async def test_generations_are_part_of_receipts_and_answers(house):
+    """A coupon that was given back twice is redeemed as its third use, and a repetition says the same."""
+    (token,) = await house.mint(await house.campaign())
+    first = await house.redeem(token)
+    record = await house.redis.hget(house.key("used:1:0"), "0")
+    returned = bytes((record[0] & 0xF0,)) + record[1:29] + (2).to_bytes(2) + record[31:]
+    await house.redis.hset(house.key("used:1:0"), "0", returned)
+    attempt = house.attempt(token)
+    again = await house.send(attempt)
+    assert again.outcome is Outcome.APPROVED
+    assert again.verdicts[0].redemption_id != first.verdicts[0].redemption_id
+    assert await house.send(attempt) == again
+    (found,) = await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+    assert found.receipt.generation == 2
+
+
+async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
+    """Redeem with every kind of record, then look for the keys that Python spells."""
+    campaign = await house.campaign(
+        redemptions_per_customer=5, sizing=Sizing(expected_redemptions=10**6, expected_redemption_rate_basis_points=500)
+    )
+    (*_, token) = await house.mint(campaign, 5000)
+    attempt = house.attempt(token, customer="ann")
+    await house.send(attempt)
+    width, buckets = coupon_block_width(campaign.sizing), customer_buckets(campaign.sizing)
+    assert (width, buckets) == (2048, 8192)
+    ((_, digest, _, customer),) = [case.digests for case in [house.redeemer._open("checkout", 0, attempt)]]
+    request = house.redeemer._open("checkout", 0, attempt).digests[0]
+    assert digest
+    generation = house.ledger.now_ms() // DAY_MS
+    program = house.program
+    for key, field in (
+        keys.used(program, 1, width, 4999),
+        keys.customer(program, 1, buckets, customer),
+        keys.request(program, generation, request),
+        (keys.names(program), campaign.name.encode()),
+        (keys.campaign(program, 1), "version"),
+        (keys.ledger(program), "epoch"),
+    ):
+        assert await house.redis.hexists(key, field), key
+    assert await house.redis.xlen(keys.events(program)) > 0
+
+
+async def test_several_coupons_of_one_block_in_one_order(house):
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=5), offers=(Offer(AmountOff(0, 1_00)),))
+    tokens = await house.mint(campaign, 5)
+    assert (await house.redeem(*tokens)).discount_minor == 5_00
+    assert (await house.stats(campaign)).redeemed == 5
+    assert await house.redis.hlen(house.key("used:1:0")) == 5
+
+
+async def test_an_emptied_ledger_is_not_served(house):
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 2)
+    await house.redeem(tokens[0])
+    async for key in house.redis.scan_iter(house.key("*")):
+        await house.redis.delete(key)
+    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program"):
+        await house.redeem(tokens[0])
+    with pytest.raises(LedgerNotTrusted):
+        await house.campaign()
+    await house.ledger._watch_once()
+    assert isinstance(house.ledger.failure, LedgerNotTrusted)
+
+
+async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path):
+    (token, other) = await house.mint(await house.campaign(), 2)
+    await house.redeem(token)
+    seq = int(await house.redis.hget(house.key("ledger"), "seq"))
+    await house.redis.hset(house.key("ledger"), "seq", seq - 2)
+    await house.ledger._watch_once()
+    assert isinstance(house.ledger.failure, LedgerNotTrusted)
+    assert "rolled back" in house.ledger.failure.message
+    with pytest.raises(LedgerNotTrusted):
+        await house.redeem(other)
+    operator = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
+    await operator.ledger.adopt(house.program)
+    await operator.ledger.stop()
+    await operator.redis.aclose()
+    await house.ledger._watch_once()  # learns of the adoption
+    await house.ledger._watch_once()
+    assert house.ledger.failure is None
+    assert (await house.redeem(other)).outcome is Outcome.APPROVED
+
+
+async def test_a_foreign_keyset_is_not_served(house, tmp_path):
+    await house.campaign()
+    stranger = House(house.url, tmp_path / "stranger", program=house.program)
+    with pytest.raises(LedgerNotTrusted, match="belongs to keyset"):
+        await stranger.campaigns.list(house.program, first=1, page_size=1)
+    await stranger.ledger.stop()
+    await stranger.redis.aclose()
+
+
+async def test_a_program_begins_only_where_it_may(house, tmp_path):
+    """In production an operator adopts the empty ledger of a new program first."""
+    careful = House(house.url, tmp_path / "careful", program=f"{house.program}-new", births_allowed=False)
+    await careful.start()
+    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
+        await careful.campaign()
+    assert not await careful.redis.exists(careful.key("ledger"))
+    await careful.ledger.adopt(careful.program)
+    await careful.campaign()
+    await careful.stop()

@@ -1,0 +1,353 @@
+"""Redeeming, decided by the real ledger: every rule of the path, once."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from house import DAY_MS, House
+
+from redemption.domain.campaign import AmountOff, CampaignState, Offer, PercentOff, Stacking
+from redemption.domain.decision import Allocation
+from redemption.domain.errors import InvalidRequest, NotFound
+from redemption.domain.keyset import KeyState
+from redemption.domain.order import Line
+from redemption.domain.outcome import Disposition, Outcome
+
+
+def outcomes(decision):
+    """The outcomes of all tokens."""
+    return [verdict.outcome for verdict in decision.verdicts]
+
+
+async def test_a_coupon_takes_its_discount_off(house):
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    decision = await house.redeem(token)
+    (verdict,) = decision.verdicts
+    assert decision.outcome is Outcome.APPROVED
+    assert decision.disposition is Disposition.APPROVED
+    assert (decision.discount_minor, verdict.discount_minor) == (50_00, 50_00)
+    assert verdict.allocations == (Allocation("1", 50_00),)
+    assert verdict.campaign == campaign.number
+    assert len(verdict.redemption_id) == 64
+    assert abs(decision.decided_at - time.time()) < 5
+    assert decision.settlement
+
+
+async def test_a_spent_coupon_is_refused_for_another_order(house):
+    (token,) = await house.mint(await house.campaign())
+    first = await house.redeem(token)
+    second = await house.redeem(token)
+    assert outcomes(second) == [Outcome.ALREADY_REDEEMED]
+    assert second.disposition is Disposition.FINAL
+    detail = second.verdicts[0].detail
+    assert (detail.same_order, detail.redeemed_at) == (False, first.decided_at)
+    assert second.verdicts[0].redemption_id == "", "the receipt is not for others"
+
+
+async def test_a_new_request_for_the_same_order_gets_the_receipt(house):
+    (token,) = await house.mint(await house.campaign())
+    first = await house.redeem(token, order_id="order-x")
+    again = await house.redeem(token, order_id="order-x")
+    assert outcomes(again) == [Outcome.ALREADY_REDEEMED]
+    assert again.verdicts[0].detail.same_order
+    assert again.verdicts[0].redemption_id == first.verdicts[0].redemption_id
+
+
+async def test_the_same_request_gets_the_same_answer(house):
+    (token,) = await house.mint(await house.campaign())
+    attempt = house.attempt(token)
+    assert await house.send(attempt) == await house.send(attempt)
+    assert (await house.stats(await house.campaigns.get(house.program, 1))).redeemed == 1
+
+
+async def test_the_same_request_of_another_principal_is_another_request(house):
+    (token,) = await house.mint(await house.campaign())
+    attempt = house.attempt(token)
+    await house.send(attempt)
+    other = await house.send(attempt, principal="somebody else")
+    assert outcomes(other) == [Outcome.ALREADY_REDEEMED]
+
+
+@pytest.mark.parametrize("change", ["end", "pause", "disable", "redefine"])
+async def test_the_same_answer_after(house, change):
+    """Whatever changes, an approval that was given stays the answer to its request, field for field."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 2)
+    lines = tuple(Line(str(index), 1, amount, amount) for index, amount in enumerate((100_01, 77_77, 50_50)))
+    attempt = house.attempt(tokens[0], lines=lines)
+    first = await house.send(attempt)
+    if change in ("end", "pause"):
+        state = CampaignState.ENDED if change == "end" else CampaignState.PAUSED
+        await house.campaigns.set_state(house.program, campaign.number, state)
+    elif change == "disable":
+        keys = house.keyset.with_new_key(now=int(time.time()), random=lambda size: b"\x07" * size)
+        old, new = keys.keys[0].id, keys.keys[-1].id
+        house.use(keys.with_state(new, KeyState.PRIMARY).with_state(old, KeyState.DISABLED))
+    else:
+        wider = replace(
+            campaign, limits=replace(campaign.limits, redemptions=1), offers=(*campaign.offers, Offer(AmountOff(1, 1)))
+        )
+        await house.campaigns.update(wider, "v1")
+    assert await house.send(attempt) == first
+    fresh = await house.redeem(tokens[1])
+    assert outcomes(fresh) == [
+        {
+            "end": Outcome.CAMPAIGN_ENDED,
+            "pause": Outcome.CAMPAIGN_PAUSED,
+            "disable": Outcome.TOKEN_INVALID,
+            "redefine": Outcome.CAMPAIGN_LIMIT,
+        }[change]
+    ]
+
+
+async def test_the_same_answer_after_the_token_expired(house):
+    campaign = await house.campaign()
+    expiry = (house.ledger.now_ms() // 1000 + 2) * 1000
+    spent, unspent = await house.mint(campaign, 2, expires_at_ms=expiry)
+    attempt = house.attempt(spent)
+    first = await house.send(attempt)
+    while house.ledger.now_ms() < expiry + 20:
+        await asyncio.sleep(0.05)
+    assert outcomes(await house.redeem(unspent)) == [Outcome.TOKEN_EXPIRED]
+    assert await house.send(attempt) == first
+
+
+@pytest.mark.parametrize("field", ["order_id", "spend", "customer"])
+async def test_the_same_request_id_with_other_content_is_a_mismatch(house, field):
+    (token,) = await house.mint(await house.campaign())
+    asked = {"order_id": "order-1", "spend": 238_00, "customer": "ann"}
+    await house.redeem(token, request_id="once", **asked)
+    other = {"order_id": "order-2", "spend": 239_00, "customer": "ben"}
+    decision = await house.redeem(token, request_id="once", **{**asked, field: other[field]})
+    assert decision.outcome is Outcome.IDEMPOTENCY_MISMATCH
+    assert decision.disposition is Disposition.FIX_CALLER
+
+
+async def test_a_refusal_is_not_remembered(house):
+    """A retry of a refused request is judged afresh: it changed nothing."""
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    attempt = house.attempt(token)
+    assert outcomes(await house.send(attempt)) == [Outcome.CAMPAIGN_PAUSED]
+    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ACTIVE)
+    assert outcomes(await house.send(attempt)) == [Outcome.APPROVED]
+
+
+async def test_a_coupon_remembers_its_request_when_requests_are_forgotten(house):
+    """After the memory of requests is gone, the coupon's own record gives outcome, receipt and discount."""
+    (token,) = await house.mint(await house.campaign())
+    attempt = house.attempt(token)
+    first = await house.send(attempt)
+    async for key in house.redis.scan_iter(house.key("request:*")):
+        await house.redis.delete(key)
+    assert await house.send(attempt) == first
+    assert outcomes(await house.send(replace(attempt, request_id="new"))) == [Outcome.ALREADY_REDEEMED]
+
+
+async def test_two_coupons_are_used_together_or_not_at_all(house):
+    campaigns = [await house.campaign(), await house.campaign()]
+    (first,) = await house.mint(campaigns[0])
+    (second,) = await house.mint(campaigns[1])
+    await house.redeem(first)
+    decision = await house.redeem(first, second, spend=500_00)
+    assert outcomes(decision) == [Outcome.ALREADY_REDEEMED, Outcome.STACK_REJECTED]
+    assert decision.outcome is Outcome.ALREADY_REDEEMED
+    assert decision.discount_minor == 0
+    assert outcomes(await house.redeem(second)) == [Outcome.APPROVED], "it was not used up"
+    assert [(await house.stats(campaign)).redeemed for campaign in campaigns] == [1, 1]
+
+
+async def test_two_coupons_take_their_discounts_one_after_the_other(house):
+    amount = await house.campaign(stacking=Stacking(priority=10))
+    percent = await house.campaign(offers=(Offer(PercentOff(2000, 1000_00)),))
+    tokens = [*await house.mint(percent), *await house.mint(amount)]
+    lines = (Line("a", 1, 150_00, 150_00), Line("b", 1, 100_00, 100_00))
+    decision = await house.redeem(*tokens, lines=lines)
+    assert decision.outcome is Outcome.APPROVED
+    assert [verdict.discount_minor for verdict in decision.verdicts] == [40_00, 50_00]
+    assert decision.verdicts[1].allocations == (Allocation("a", 30_00), Allocation("b", 20_00))
+    assert decision.verdicts[0].allocations == (Allocation("a", 24_00), Allocation("b", 16_00))
+    backwards = await house.redeem(*[*await house.mint(amount), *await house.mint(percent)], lines=lines)
+    assert [verdict.discount_minor for verdict in backwards.verdicts] == [50_00, 40_00]
+
+
+async def test_the_limits(house):
+    """Each limit refuses with its own outcome, exactly when it is reached."""
+    table = [
+        ({"redemptions": 2}, ("ann", "ben", "cat"), Outcome.CAMPAIGN_LIMIT),
+        ({"redemptions_per_day": 2}, ("ann", "ben", "cat"), Outcome.DAY_LIMIT),
+        ({"redemptions_per_customer": 2}, ("ann", "ann", "ann"), Outcome.CUSTOMER_LIMIT),
+        ({"redemptions_per_customer_per_day": 2}, ("ann", "ann", "ann"), Outcome.CUSTOMER_DAY_LIMIT),
+        ({"budget_minor": 100_00 + 49_99}, ("ann", "ben", "cat"), Outcome.BUDGET_EXHAUSTED),
+    ]
+    for limits, customers, refused in table:
+        campaign = await house.campaign(**limits)
+        tokens = await house.mint(campaign, 3)
+        decisions = [
+            await house.redeem(token, customer=customer) for token, customer in zip(tokens, customers, strict=True)
+        ]
+        assert [outcomes(decision)[0] for decision in decisions] == [Outcome.APPROVED, Outcome.APPROVED, refused]
+        stats = await house.stats(campaign)
+        assert (stats.redeemed, stats.redeemed_today, stats.discount_minor) == (2, 2, 100_00)
+        if "day" in refused.name.lower():
+            assert 0 < decisions[2].verdicts[0].detail.try_after_ms - house.ledger.now_ms() <= DAY_MS
+
+
+async def test_tokens_of_one_order_count_one_after_the_other(house):
+    """Two coupons of one order count twice against a customer's limit: one order cannot slip past it."""
+    campaign = await house.campaign(redemptions_per_customer=1, stacking=Stacking(max_tokens_per_order=3))
+    tokens = await house.mint(campaign, 2)
+    decision = await house.redeem(*tokens, customer="ann", spend=900_00)
+    assert outcomes(decision) == [Outcome.STACK_REJECTED, Outcome.CUSTOMER_LIMIT]
+    assert (await house.stats(campaign)).redeemed == 0
+
+
+async def test_what_the_order_lacks(house):
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 2)
+    short = await house.redeem(tokens[0], spend=188_00)
+    assert outcomes(short) == [Outcome.MIN_SPEND_NOT_MET]
+    assert short.verdicts[0].detail.missing_minor == 12_00
+    assert short.disposition is Disposition.CHANGE_ORDER
+    assert outcomes(await house.redeem(tokens[0], currency="USD")) == [Outcome.CURRENCY_MISMATCH]
+    both = await house.redeem(*tokens, spend=900_00)
+    assert sorted(outcomes(both)) == [Outcome.EXCLUSIVE_CONFLICT, Outcome.STACK_REJECTED]
+
+
+async def test_a_coupon_that_would_take_nothing_off_is_not_used_up(house):
+    campaign = await house.campaign(offers=(Offer(AmountOff(0, 50_00)),))
+    (token,) = await house.mint(campaign)
+    free = await house.redeem(token, lines=(Line("gift", 1, 0, 0),))
+    assert outcomes(free) == [Outcome.NO_EFFECT]
+    assert outcomes(await house.redeem(token)) == [Outcome.APPROVED]
+
+
+async def test_when_a_coupon_can_be_used(house):
+    now = house.ledger.now_ms()
+    later = await house.campaign(starts_at_ms=now + DAY_MS)
+    over = await house.campaign(starts_at_ms=now - 9 * DAY_MS, ends_at_ms=now - DAY_MS)
+    running = await house.campaign()
+    (early,) = await house.mint(later, not_before_ms=0)
+    decision = await house.redeem(early)
+    assert outcomes(decision) == [Outcome.CAMPAIGN_NOT_STARTED]
+    assert decision.verdicts[0].detail.try_after_ms == now + DAY_MS
+    expires = (now // 1000 + 86_400) * 1000
+    (late,) = await house.mint(over, expires_at_ms=expires)
+    assert outcomes(await house.redeem(late)) == [Outcome.CAMPAIGN_ENDED]
+    (tomorrow,) = await house.mint(running, not_before_ms=expires, expires_at_ms=expires + 1000)
+    assert outcomes(await house.redeem(tomorrow)) == [Outcome.TOKEN_NOT_YET_VALID]
+
+
+async def test_a_bound_coupon_is_its_holders_alone(house):
+    (token,) = await house.mint(await house.campaign(), customer_id="ann")
+    assert outcomes(await house.redeem(token)) == [Outcome.CUSTOMER_REQUIRED]
+    assert outcomes(await house.redeem(token, customer="ben")) == [Outcome.HOLDER_MISMATCH]
+    assert outcomes(await house.redeem(token, customer="ann")) == [Outcome.APPROVED]
+
+
+async def test_a_guest_cannot_use_what_is_counted_by_customer(house):
+    (token,) = await house.mint(await house.campaign(redemptions_per_customer=1))
+    decision = await house.redeem(token)
+    assert outcomes(decision) == [Outcome.CUSTOMER_REQUIRED]
+    assert decision.disposition is Disposition.CHANGE_ORDER
+
+
+async def test_beside_an_invalid_token_nothing_is_evaluated(house):
+    (token,) = await house.mint(await house.campaign())
+    decision = await house.redeem(token, "A" * 64, "nonsense")
+    assert outcomes(decision) == [Outcome.NOT_EVALUATED, Outcome.TOKEN_INVALID, Outcome.TOKEN_INVALID]
+    assert decision.outcome is Outcome.TOKEN_INVALID
+    assert outcomes(await house.redeem(token)) == [Outcome.APPROVED]
+
+
+async def test_a_serial_that_was_never_issued_is_invalid(house, tmp_path):
+    """A stolen key cannot mint past what the ledger handed out."""
+    campaign = await house.campaign()
+    await house.mint(campaign)
+    thief = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
+    sign = thief.issuer._signer.campaign(program=house.program, campaign=campaign.number).sign
+    now = int(time.time())
+    forged = sign(offer_index=0, serial=1, not_before=now - 9, expires_at=now + 99, now=now)
+    await thief.redis.aclose()
+    assert outcomes(await house.redeem(forged)) == [Outcome.TOKEN_INVALID]
+    assert (await house.stats(campaign)).redeemed == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"lines": ()}, "checkout.order.lines"),
+        ({"lines": (Line("1", 1, -1, 1),)}, "checkout.order.lines[0].amount_minor"),
+        ({"lines": (Line("1", 1, 2**52, 1), Line("2", 1, 2**52, 1))}, "checkout.order.lines"),
+        ({"lines": (Line("1", 0, 1, 1),)}, "checkout.order.lines[0].quantity"),
+        ({"lines": (Line("1", 1, 1, 1), Line("1", 1, 1, 1))}, "checkout.order.lines[1].line_id"),
+        ({"currency": "yuan"}, "checkout.order.currency_code"),
+        ({"order_id": "x" * 129}, "checkout.order.order_id"),
+        ({"order_id": "汉" * 43}, "checkout.order.order_id"),
+        ({"request_id": "x" * 1_000_000}, "request_id"),
+        ({"customer": "x" * 129}, "checkout.customer.customer_id"),
+    ],
+)
+async def test_bad_input_names_its_field(house, change, field):
+    attempt = house.attempt("A" * 64, **{key: value for key, value in change.items() if value != ()})
+    if change.get("lines") == ():
+        attempt = replace(attempt, checkout=replace(attempt.checkout, order=replace(attempt.checkout.order, lines=())))
+    with pytest.raises(InvalidRequest) as raised:
+        await house.send(attempt)
+    assert raised.value.violations[0].field == field
+    assert len(str(raised.value)) < 500
+
+
+async def test_how_many_tokens_an_order_may_bring(house):
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=32), offers=(Offer(AmountOff(0, 1)),))
+    tokens = await house.mint(campaign, 33)
+    with pytest.raises(InvalidRequest, match="must be 1 to 32 tokens; there are 33"):
+        await house.redeem(*tokens)
+    with pytest.raises(InvalidRequest, match=r"tokens\[1\]: is the same token as checkout.tokens\[0\]"):
+        await house.redeem(tokens[0], tokens[0])
+    decision = await house.redeem(*tokens[:32])
+    assert decision.outcome is Outcome.APPROVED
+    assert decision.discount_minor == 32
+
+
+async def test_the_truth_after_a_lost_answer(house):
+    tokens = [*await house.mint(await house.campaign()), *await house.mint(await house.campaign())]
+    attempt = house.attempt(*tokens, spend=500_00)
+    with pytest.raises(NotFound):
+        await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+    decision = await house.send(attempt)
+    found = await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+    assert [redeemed.redemption_id for redeemed in found] == [verdict.redemption_id for verdict in decision.verdicts]
+    with pytest.raises(NotFound):
+        await house.redeemer.find_by_request("somebody else", house.program, attempt.request_id)
+    by_receipt = await house.redeemer.find_by_receipt(house.program, found[1].redemption_id)
+    assert by_receipt == found[1]
+    with pytest.raises(NotFound):
+        await house.redeemer.find_by_receipt(house.program, "A" * 64)
+
+
+async def test_a_batch_answers_each_by_itself(house):
+    tokens = await house.mint(await house.campaign(redemptions=2), 3)
+    attempts = [house.attempt(tokens[0]), house.attempt("nonsense"), house.attempt(tokens[0]), house.attempt(tokens[1])]
+    attempts += [house.attempt(tokens[2], lines=(Line("1", 1, -1, 1),)), house.attempt(tokens[2])]
+    results = await house.send_all(attempts)
+    assert isinstance(results[4], InvalidRequest)
+    assert [result.outcome for index, result in enumerate(results) if index != 4] == [
+        Outcome.APPROVED,
+        Outcome.TOKEN_INVALID,
+        Outcome.ALREADY_REDEEMED,
+        Outcome.APPROVED,
+        Outcome.CAMPAIGN_LIMIT,
+    ]
+
+
+async def test_the_same_request_twice_in_one_batch_is_answered_twice_and_counted_once(house):
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    attempt = house.attempt(token)
+    first, second = await house.send_all([attempt, attempt])
+    assert first == second
+    assert (await house.stats(campaign)).redeemed == 1
