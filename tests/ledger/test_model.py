@@ -24,9 +24,8 @@ class Model:
         content = (order, customer, coupons)
         if request in self.remembered:
             return self._again(request, content, coupons)
-        counted, by_customer, verdicts = dict(self.redeemed), dict(self.customers), []
-        for coupon in coupons:
-            verdicts.append(self._verdict(coupon, order, customer, counted, by_customer))
+        counted, by_customer = dict(self.redeemed), dict(self.customers)
+        verdicts = [self._verdict(coupon, order, customer, counted, by_customer) for coupon in coupons]
         if set(verdicts) != {Outcome.APPROVED}:
             return [Outcome.STACK_REJECTED if verdict is Outcome.APPROVED else verdict for verdict in verdicts]
         self.redeemed, self.customers = counted, by_customer

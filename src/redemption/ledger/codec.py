@@ -26,10 +26,9 @@ _HEAD = struct.Struct(">QQ16s")
 _REFUSED_TOKEN = struct.Struct(">HIHQ")
 _USE = struct.Struct(">IHQ")
 _KEY_ID = struct.Struct(">I")
-_COUPON_HEAD = struct.Struct(">I10s6s8sH")
+_COUPON_TIME = struct.Struct(">I")
+_COUPON_DISCOUNT_AT = 1 + 4 + 10 + 6 + 8
 _NO_CUSTOMER = bytes(8)
-_COUPON_FORMATS = {1: 3, 2: 8}
-"""Width of a coupon record's discount, by its format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +109,11 @@ def _unpack_remembered(form: int, packed: bytes, start: int) -> Remembered:
 
 def unpack_coupon(record: bytes) -> CouponRecord:
     """Read the record of a used coupon."""
-    width = _COUPON_FORMATS[record[0] >> 4]
-    redeemed_at, _, _, _, generation = _COUPON_HEAD.unpack_from(record, 1)
-    start = 1 + _COUPON_HEAD.size
-    return CouponRecord(redeemed_at, generation, int.from_bytes(record[start : start + width]))
+    form = record[0] >> 4
+    discount_end = _COUPON_DISCOUNT_AT + (3 if form in (1, 3) else 8)
+    (redeemed_at,) = _COUPON_TIME.unpack_from(record, 1)
+    discount = int.from_bytes(record[_COUPON_DISCOUNT_AT:discount_end])
+    return CouponRecord(redeemed_at, int.from_bytes(record[discount_end:]), discount)
 
 
 def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:

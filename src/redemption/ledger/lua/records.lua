@@ -6,22 +6,23 @@ local COUNT_MAX = 65535
 local REDEEMED = 1
 
 -- Coupon: format*16+state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8 ·
--- generation 2 · discount 3 (format 1) or 8 (format 2), minor units.
+-- discount 3 (formats 1 and 3) or 8 (formats 2 and 4), minor units · generation 2 (formats 3 and 4; else it is 0).
+local COUPON_FORMATS = { '>I4c10c6c8I3', '>I4c10c6c8I8', '>I4c10c6c8I3I2', '>I4c10c6c8I8I2' }
+
 local function pack_coupon(coupon)
-  local narrow = coupon.discount <= NARROW_MAX
-  return struct.pack(narrow and '>BI4c10c6c8I2I3' or '>BI4c10c6c8I2I8', (narrow and 16 or 32) + coupon.state,
-    coupon.redeemed_at, coupon.request, coupon.order, coupon.customer, coupon.generation, coupon.discount)
+  local format = (coupon.discount <= NARROW_MAX and 1 or 2) + (coupon.generation > 0 and 2 or 0)
+  return string.char(format * 16 + coupon.state) .. struct.pack(COUPON_FORMATS[format], coupon.redeemed_at,
+    coupon.request, coupon.order, coupon.customer, coupon.discount, coupon.generation)
 end
 
 local function unpack_coupon(value)
   local head = value:byte(1)
-  local format = math.floor(head / 16)
-  if format ~= 1 and format ~= 2 then error('coupon record of unknown format ' .. head) end
-  local redeemed_at, request, order, customer, generation, discount =
-    struct.unpack(format == 1 and '>I4c10c6c8I2I3' or '>I4c10c6c8I2I8', value, 2)
+  local format = COUPON_FORMATS[math.floor(head / 16)]
+  if not format then error('coupon record of unknown format ' .. head) end
+  local redeemed_at, request, order, customer, discount, generation = struct.unpack(format, value, 2)
   return {
     state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
-    generation = generation, discount = discount,
+    discount = discount, generation = math.floor(head / 16) > 2 and generation or 0,
   }
 end
 
