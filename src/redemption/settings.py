@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Where the embedded ledger keeps its files."""
     keyset: Path = Path("development.keyset")
     """The signing keys. Never inside the data directory: a restored backup must not bring its own memory along."""
+    fence: Path | None = None
+    """What this machine remembers of the ledger; unset means beside the keyset, as <keyset>.fence."""
     redis_url: SecretStr | None = None
     """The ledger, as redis://, rediss:// or unix://; unset means an embedded one."""
     durability: Literal["strict", "fast"] = "strict"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from redemption.domain.campaign import Campaign
+from redemption.domain.errors import ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,8 @@ class Ledger(Protocol):
 
     async def redeem(
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
-    ) -> list[RedeemReply]:
-        """Decide orders of one program.
+    ) -> list[RedeemReply | ServiceError]:
+        """Decide orders of one program; an order that was not answered has its failure in its place.
 
         Args:
             program: The program.

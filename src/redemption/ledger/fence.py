@@ -143,9 +143,13 @@ class Fence:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Keep other processes from writing the file meanwhile; its directory is what they agree on."""
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(directory)
 
 
 def _read(path: Path) -> dict[str, Mark]:

@@ -23,7 +23,7 @@ from redemption.domain.errors import (
 )
 from redemption.domain.ports import Counters, CouponRecord, Failed, RedeemItem, RedeemReply, Remembered
 from redemption.ledger import codec, keys
-from redemption.ledger.batcher import LANES, Batcher
+from redemption.ledger.batcher import LANES, Answer, Batcher
 from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
 from redemption.ledger.connection import CALL_SECONDS_MAX, Endpoint, Lane, refused, verify
 from redemption.ledger.fence import Fence, Header, LedgerNotTrusted
@@ -48,6 +48,7 @@ _NO_LEDGER = (
     "program {program!r} has no ledger here; if that is right, let an operator begin it: "
     "redemption ledger adopt --program {program}"
 )
+_NOT_ASKED_YET = LedgerUnavailable("the ledger was not asked yet")
 _log = structlog.get_logger(__name__)
 
 
@@ -86,7 +87,7 @@ class RedisLedger:
             healthy=self._report,
         )
         self._offset_ms = 0.0
-        self._failure: ServiceError | None = LedgerUnavailable("the ledger was not asked yet")
+        self._failure: ServiceError | None = _NOT_ASKED_YET
         self._health_changed: Callable[[ServiceError | None], Awaitable[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -118,14 +119,13 @@ class RedisLedger:
         return self._failure
 
     def _report(self, failure: ServiceError | None) -> None:
-        if (failure is None) == (self._failure is None):
-            self._failure = failure
+        before, self._failure = self._failure, failure
+        if (failure is None) == (before is None):
             return
-        self._failure = failure
-        if failure is None:
-            _log.info("ledger serves")
-        else:
+        if failure is not None:
             _log.warning("ledger does not serve", reason=failure.reason, message=failure.message)
+        elif before is not _NOT_ASKED_YET:
+            _log.info("ledger serves again")
         if self._health_changed is not None:
             self._tasks = [task for task in self._tasks if not task.done()]
             self._tasks.append(asyncio.create_task(self._tell(failure)))
@@ -255,21 +255,31 @@ class RedisLedger:
 
     async def redeem(
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
-    ) -> list[RedeemReply]:
+    ) -> list[RedeemReply | ServiceError]:
         """Decide orders of one program, see ``ports.Ledger``."""
         payloads = [(codec.pack_item(item), len(item.tokens)) for item in items]
         futures = self.batcher.submit(program, payloads, deadline=deadline, again=again)
-        if len(futures) > 1:
+        try:
             await asyncio.wait(futures)
-        replies: list[RedeemReply] = []
-        for item, future in zip(items, futures, strict=True):
-            answer = await future
-            reply = codec.unpack_reply(answer.reply, item, answer.head)
-            if isinstance(reply, Failed):
-                _log.error("a record could not be read", program=program, cause=reply.cause)
-            replies.append(reply)
+        except asyncio.CancelledError:
+            # Nobody waits any more: what has not left yet need not.
+            for future in futures:
+                future.cancel()
+            raise
+        return [self._reply(program, item, future) for item, future in zip(items, futures, strict=True)]
+
+    def _reply(self, program: str, item: RedeemItem, answered: asyncio.Future[Answer]) -> RedeemReply | ServiceError:
+        failure = answered.exception()
+        if failure is not None:
+            if isinstance(failure, ServiceError):
+                return failure
+            raise failure
+        answer = answered.result()
         self._set_clock(answer.head.clock_ms)
-        return replies
+        reply = codec.unpack_reply(answer.reply, item, answer.head)
+        if isinstance(reply, Failed):
+            _log.error("a record could not be read", program=program, cause=reply.cause)
+        return reply
 
     async def issue(self, campaign: Campaign, count: int, *, request: bytes, content: bytes) -> int | None:
         """Take a block of serials, durably, and return the first; None if the campaign changed meanwhile."""

@@ -109,18 +109,18 @@ class Redeemer:
                 results[position] = opened
         now_ms: int | None = None
         for round_number in range(ROUNDS_MAX):
-            if not waiting:
-                break
-            items = [await self._item(case, now_ms) for case in waiting]
+            judged = await self._judge_all(waiting, now_ms, results)
+            if not judged:
+                return [result for result in results if result is not None]
+            items = [item for _, item in judged]
             replies = await self._ledger.redeem(program, items, deadline=deadline, again=round_number > 0)
-            again = []
-            for case, item, reply in zip(waiting, items, replies, strict=True):
+            waiting = []
+            for (case, item), reply in zip(judged, replies, strict=True):
                 if isinstance(reply, Outdated):
                     now_ms = reply.now_ms
-                    again.append(case)
+                    waiting.append(case)
                 else:
                     results[case.position] = self._result(case, item, reply)
-            waiting = again
         for case in waiting:
             results[case.position] = LedgerUnavailable(
                 "the campaign changes faster than it can be judged; ask again with the same request id"
@@ -154,6 +154,18 @@ class Redeemer:
             ):
                 return Redeemed(redemption_id, receipt, record.discount_minor)
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")
+
+    async def _judge_all(
+        self, waiting: Sequence[Case], now_ms: int | None, results: list[Decision | ServiceError | None]
+    ) -> list[tuple[Case, RedeemItem]]:
+        """Judge what waits; one that cannot be judged gets its failure as its result and does not hurt the others."""
+        judged = []
+        for case in waiting:
+            try:
+                judged.append((case, await self._item(case, now_ms)))
+            except ServiceError as error:
+                results[case.position] = error
+        return judged
 
     def _open(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here."""
@@ -235,7 +247,9 @@ class Redeemer:
     def _held(self, token: VerifiedToken, customer_id: str) -> bool:
         return not token.holder_bound or self._verifier.holder_matches(token, customer_id)
 
-    def _result(self, case: Case, item: RedeemItem, reply: RedeemReply) -> Decision | ServiceError:
+    def _result(self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
+        if isinstance(reply, ServiceError):
+            return reply
         if isinstance(reply, Failed):
             return ItemFailed("a record of this coupon cannot be read; nothing was done, its operator has to look")
         assert case.judgement is not None, "judged before it was sent"

@@ -1,0 +1,111 @@
+"""CampaignService: running campaigns."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from redemption.domain.campaign import NUMBER_MAX, Campaign, CampaignState
+from redemption.domain.errors import InvalidRequest, Violation
+from redemption.rpc.call import CallContext, principal_of
+from redemption.rpc.campaign_convert import campaign_from, campaign_of, new_campaign_from, stats_of
+from redemption.rpc.guard import Unary
+from redemption.service.campaigns import Campaigns
+from redemption.v1 import campaign_service_pb2 as messages
+
+_NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
+
+
+class NumberedRequest(Protocol):
+    """A request that names one campaign."""
+
+    program: str
+    number: int
+
+
+class CampaignServicer:
+    """Answers CampaignService."""
+
+    def __init__(self, campaigns: Campaigns) -> None:
+        self._campaigns = campaigns
+
+    def methods(self) -> Mapping[str, Unary]:
+        """Return what this version answers, by the names of the contract."""
+        return {
+            "CreateCampaign": Unary(messages.CreateCampaignRequest, self.create),
+            "GetCampaign": Unary(messages.GetCampaignRequest, self.get),
+            "ListCampaigns": Unary(messages.ListCampaignsRequest, self.list),
+            "UpdateCampaign": Unary(messages.UpdateCampaignRequest, self.update),
+            "PauseCampaign": Unary(messages.PauseCampaignRequest, self.pause),
+            "ResumeCampaign": Unary(messages.ResumeCampaignRequest, self.resume),
+            "EndCampaign": Unary(messages.EndCampaignRequest, self.end),
+            "GetCampaignStats": Unary(messages.GetCampaignStatsRequest, self.get_stats),
+        }
+
+    async def create(
+        self, request: messages.CreateCampaignRequest, context: CallContext
+    ) -> messages.CreateCampaignResponse:
+        """Create a campaign."""
+        if not request.HasField("campaign"):
+            raise InvalidRequest([Violation("campaign", "is required")])
+        campaign = new_campaign_from(request.campaign)
+        created = await self._campaigns.create(principal_of(context), request.request_id, campaign)
+        return messages.CreateCampaignResponse(campaign=campaign_of(created))
+
+    async def get(self, request: messages.GetCampaignRequest, _: CallContext) -> messages.GetCampaignResponse:
+        """Get a campaign."""
+        campaign = await self._campaigns.get(request.program, request.number)
+        return messages.GetCampaignResponse(campaign=campaign_of(campaign))
+
+    async def list(self, request: messages.ListCampaignsRequest, _: CallContext) -> messages.ListCampaignsResponse:
+        """List campaigns by their numbers."""
+        first = first_number_from(request.page_token)
+        page = await self._campaigns.list(request.program, first=first, page_size=request.page_size)
+        return messages.ListCampaignsResponse(
+            campaigns=[campaign_of(campaign) for campaign in page.campaigns],
+            next_page_token="" if page.next_number is None else str(page.next_number),
+        )
+
+    async def update(self, request: messages.UpdateCampaignRequest, _: CallContext) -> messages.UpdateCampaignResponse:
+        """Replace a definition."""
+        if not request.HasField("campaign"):
+            raise InvalidRequest([Violation("campaign", "is required")])
+        if not request.campaign.number:
+            raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
+        campaign = await self._campaigns.update(campaign_from(request.campaign), request.campaign.etag)
+        return messages.UpdateCampaignResponse(campaign=campaign_of(campaign))
+
+    async def pause(self, request: messages.PauseCampaignRequest, _: CallContext) -> messages.PauseCampaignResponse:
+        """Stop redeeming for a while."""
+        return messages.PauseCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.PAUSED)))
+
+    async def resume(self, request: messages.ResumeCampaignRequest, _: CallContext) -> messages.ResumeCampaignResponse:
+        """Go on after a pause."""
+        return messages.ResumeCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.ACTIVE)))
+
+    async def end(self, request: messages.EndCampaignRequest, _: CallContext) -> messages.EndCampaignResponse:
+        """End a campaign for good."""
+        return messages.EndCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.ENDED)))
+
+    async def get_stats(
+        self, request: messages.GetCampaignStatsRequest, _: CallContext
+    ) -> messages.GetCampaignStatsResponse:
+        """Count what happened."""
+        stats = await self._campaigns.stats(request.program, request.number)
+        return messages.GetCampaignStatsResponse(stats=stats_of(stats))
+
+    async def _set(self, request: NumberedRequest, state: CampaignState) -> Campaign:
+        return await self._campaigns.set_state(request.program, request.number, state)
+
+
+def first_number_from(page_token: str) -> int:
+    """Return the number that a page begins with: the token is that number, as text.
+
+    Raises:
+        InvalidRequest: It was not made by this service.
+    """
+    if not page_token:
+        return 1
+    if page_token.isascii() and page_token.isdigit() and len(page_token) <= _NUMBER_DIGITS_MAX:
+        number = int(page_token)
+        if 1 <= number <= NUMBER_MAX:
+            return number
+    raise InvalidRequest([Violation("page_token", "is not the next_page_token of an earlier answer")])

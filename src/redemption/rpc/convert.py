@@ -1,0 +1,156 @@
+"""Checkouts and decisions, from protobuf to the domain and back: the hot path, so it does nothing twice."""
+
+from typing import cast
+
+from redemption.domain.decision import Decision, Detail, Verdict
+from redemption.domain.errors import InvalidRequest, Violation
+from redemption.domain.order import (
+    GUEST,
+    NO_RISK_CONTEXT,
+    Checkout,
+    Customer,
+    Line,
+    Order,
+    RiskContext,
+    Shipping,
+)
+from redemption.domain.outcome import Disposition, Outcome
+from redemption.rpc.timestamps import at_ms, at_seconds
+from redemption.service.answer import Redeemed
+from redemption.service.redeemer import Attempt
+from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
+
+# By name: a name that the contract does not have fails at import, not at the first refusal of its kind.
+_OUTCOMES = {
+    outcome: cast("outcome_pb2.Outcome", outcome_pb2.Outcome.Value(f"OUTCOME_{outcome.name}")) for outcome in Outcome
+}
+_DISPOSITIONS = {
+    disposition: cast("outcome_pb2.Disposition", outcome_pb2.Disposition.Value(f"DISPOSITION_{disposition.name}"))
+    for disposition in Disposition
+}
+
+
+def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "") -> Attempt:
+    """Return the attempt that a request asks for.
+
+    Args:
+        request: What was received.
+        program: The program of one that names none.
+
+    Raises:
+        InvalidRequest: A message that it needs is missing.
+    """
+    if not request.HasField("checkout"):
+        raise InvalidRequest([Violation("checkout", "is required")])
+    return Attempt(request.request_id, checkout_from(request.checkout, program))
+
+
+def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
+    """Return the domain's checkout."""
+    if not checkout.HasField("order"):
+        raise InvalidRequest([Violation("checkout.order", "is required")])
+    return Checkout(
+        checkout.program or program,
+        tuple(checkout.tokens),
+        _order_from(checkout.order),
+        _customer_from(checkout.customer) if checkout.HasField("customer") else GUEST,
+        _risk_from(checkout.risk) if checkout.HasField("risk") else NO_RISK_CONTEXT,
+    )
+
+
+def write_decision(decision: Decision, message: decision_pb2.Decision) -> None:
+    """Write a decision into an empty message.
+
+    Into it, because protobuf copies a message that is handed to another one: with many lines that is a third of it.
+    """
+    message.outcome = _OUTCOMES[decision.outcome]
+    message.disposition = _DISPOSITIONS[decision.disposition]
+    message.discount_minor = decision.discount_minor
+    message.settlement = decision.settlement
+    message.decide_time.seconds = decision.decided_at
+    for index, verdict in enumerate(decision.verdicts):
+        _add_verdict(message, index, verdict)
+
+
+def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
+    """Return the contract's redemption; this version gives none back, so all of them are in force."""
+    return redemption_service_pb2.Redemption(
+        redemption_id=redeemed.redemption_id,
+        campaign=redeemed.receipt.campaign,
+        serial=redeemed.receipt.serial,
+        discount_minor=redeemed.discount_minor,
+        redeem_time=at_seconds(redeemed.receipt.redeemed_at),
+        state=redemption_service_pb2.REDEMPTION_STATE_REDEEMED,
+    )
+
+
+# Fields are given by position below, in the order of the domain's definitions: by keyword, a line costs half as much
+# again. Each test of the conversion gives every field a value of its own, so that none can be mistaken for another.
+
+
+def _order_from(order: order_pb2.Order) -> Order:
+    return Order(
+        order.order_id,
+        order.currency_code,
+        tuple([_line_from(line) for line in order.lines]),
+        tuple([Shipping(fee.line_id, fee.amount_minor, fee.merchant_id, fee.region) for fee in order.shipping]),
+        order.channel,
+        order.store_id,
+        order.payment_method,
+        order.group_size,
+    )
+
+
+def _line_from(line: order_pb2.Line) -> Line:
+    amount_minor = line.amount_minor
+    return Line(
+        line.line_id,
+        line.quantity,
+        amount_minor,
+        line.list_amount_minor if line.HasField("list_amount_minor") else amount_minor,
+        line.sku,
+        line.merchant_id,
+        line.brand,
+        tuple(line.categories),
+    )
+
+
+def _customer_from(customer: order_pb2.Customer) -> Customer:
+    return Customer(
+        customer.customer_id,
+        customer.tier,
+        tuple(customer.segments),
+        customer.is_new if customer.HasField("is_new") else None,
+        customer.person_id,
+    )
+
+
+def _risk_from(risk: order_pb2.RiskContext) -> RiskContext:
+    return RiskContext(risk.device_id, risk.network_address, risk.payment_fingerprint)
+
+
+def _add_verdict(decision: decision_pb2.Decision, index: int, verdict: Verdict) -> None:
+    message = decision.verdicts.add(
+        token_index=index,
+        outcome=_OUTCOMES[verdict.outcome],
+        disposition=_DISPOSITIONS[verdict.disposition],
+        campaign=verdict.campaign,
+        redemption_id=verdict.redemption_id,
+        discount_minor=verdict.discount_minor,
+        detail=None if verdict.detail is None else _detail_of(verdict.detail),
+    )
+    if verdict.allocations:
+        # Nobody but the sponsor pays yet, so merchant_minor stays 0.
+        add = message.allocations.add
+        for part in verdict.allocations:
+            add(line_id=part.line_id, amount_minor=part.amount_minor)
+
+
+def _detail_of(detail: Detail) -> decision_pb2.Detail:
+    return decision_pb2.Detail(
+        missing_minor=detail.missing_minor,
+        try_after=None if detail.try_after_ms is None else at_ms(detail.try_after_ms),
+        conflicts=detail.conflicts,
+        same_order=detail.same_order,
+        redeem_time=None if detail.redeemed_at is None else at_seconds(detail.redeemed_at),
+    )

@@ -1,0 +1,98 @@
+"""RedemptionService: what a checkout calls."""
+
+from collections.abc import Mapping
+
+from redemption.domain.errors import InvalidRequest, ServiceError, Violation
+from redemption.domain.order import id_violations, program_violations
+from redemption.rpc.batch import require_answer_fits, require_batch
+from redemption.rpc.call import CallContext, deadline_of, principal_of
+from redemption.rpc.convert import attempt_from, redemption_of, write_decision
+from redemption.rpc.guard import Unary
+from redemption.rpc.status import code_of, duration
+from redemption.service.redeemer import Attempt, Redeemer
+from redemption.v1 import redemption_service_pb2 as messages
+
+
+class RedemptionServicer:
+    """Answers RedemptionService."""
+
+    def __init__(self, redeemer: Redeemer) -> None:
+        self._redeemer = redeemer
+
+    def methods(self) -> Mapping[str, Unary]:
+        """Return what this version answers, by the names of the contract."""
+        return {
+            "Redeem": Unary(messages.RedeemRequest, self.redeem),
+            "BatchRedeem": Unary(messages.BatchRedeemRequest, self.batch_redeem),
+            "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption),
+        }
+
+    async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
+        """Use all tokens of an order, or none."""
+        attempt = attempt_from(request)
+        require_answer_fits((attempt.checkout,))
+        decision = await self._redeemer.redeem(principal_of(context), attempt, deadline=deadline_of(context))
+        response = messages.RedeemResponse()
+        write_decision(decision, response.decision)
+        return response
+
+    async def batch_redeem(
+        self, request: messages.BatchRedeemRequest, context: CallContext
+    ) -> messages.BatchRedeemResponse:
+        """Redeem many orders, each by itself."""
+        require_batch(request)
+        opened = [_opened(item, request.program) for item in request.requests]
+        attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
+        require_answer_fits([attempt.checkout for attempt in attempts])
+        answers = iter(
+            await self._redeemer.redeem_all(
+                principal_of(context), request.program, attempts, deadline=deadline_of(context)
+            )
+        )
+        response = messages.BatchRedeemResponse()
+        for index, attempt in enumerate(opened):
+            result = next(answers) if isinstance(attempt, Attempt) else attempt
+            if isinstance(result, ServiceError):
+                response.results.add(error=_item_error(result, index))
+            else:
+                write_decision(result, response.results.add().decision)
+        return response
+
+    async def get_redemption(
+        self, request: messages.GetRedemptionRequest, context: CallContext
+    ) -> messages.GetRedemptionResponse:
+        """Tell what became of an attempt or of a redemption."""
+        violations = list(program_violations(request.program))
+        lookup = request.WhichOneof("lookup")
+        if lookup is None:
+            violations.append(Violation("request_id", "is required, or redemption_id: by what to look"))
+        elif lookup == "request_id":
+            violations += id_violations(request.request_id, "request_id")
+        elif not request.redemption_id:
+            violations.append(Violation("redemption_id", "is required: the receipt"))
+        if violations:
+            raise InvalidRequest(violations)
+        if lookup == "request_id":
+            found = await self._redeemer.find_by_request(principal_of(context), request.program, request.request_id)
+        else:
+            found = [await self._redeemer.find_by_receipt(request.program, request.redemption_id)]
+        return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
+
+
+def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:
+    try:
+        return attempt_from(item, program)
+    except InvalidRequest as error:
+        return error
+
+
+def _item_error(error: ServiceError, index: int) -> messages.BatchRedeemError:
+    field = f"requests[{index}].{error.violations[0].field}" if isinstance(error, InvalidRequest) else ""
+    wait = error.retry_after_seconds
+    return messages.BatchRedeemError(
+        code=code_of(error),
+        reason=error.reason,
+        message=error.message,
+        field=field,
+        retry_after=None if wait is None else duration(wait),
+    )

@@ -1,0 +1,38 @@
+"""Protobuf's points in time, and the whole numbers the domain counts them in."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.domain.errors import InvalidRequest, Violation
+
+NANOSECONDS_PER_MS = 1_000_000
+NANOSECONDS = 1_000_000_000
+MILLISECONDS = 1000
+
+# 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, as google/protobuf/timestamp.proto has it.
+_SECONDS_MIN = -62_135_596_800
+_SECONDS_MAX = 253_402_300_799
+
+
+def ms_from(timestamp: Timestamp, field: str) -> int:
+    """Return Unix milliseconds.
+
+    Raises:
+        InvalidRequest: It is no point in time, or finer than a millisecond.
+    """
+    seconds, nanoseconds = timestamp.seconds, timestamp.nanos
+    if not (_SECONDS_MIN <= seconds <= _SECONDS_MAX and 0 <= nanoseconds < NANOSECONDS):
+        raise InvalidRequest([Violation(field, "is not a timestamp: outside of years 1 to 9999, or of its second")])
+    if nanoseconds % NANOSECONDS_PER_MS:
+        raise InvalidRequest([Violation(field, "must be a whole millisecond")])
+    return seconds * MILLISECONDS + nanoseconds // NANOSECONDS_PER_MS
+
+
+def at_seconds(seconds: int) -> Timestamp:
+    """Return the point in time of Unix seconds."""
+    return Timestamp(seconds=seconds)
+
+
+def at_ms(milliseconds: int) -> Timestamp:
+    """Return the point in time of Unix milliseconds."""
+    seconds, rest = divmod(milliseconds, MILLISECONDS)
+    return Timestamp(seconds=seconds, nanos=rest * NANOSECONDS_PER_MS)

@@ -1,0 +1,57 @@
+"""What a fresh development server begins with: one campaign that everybody knows, and a token to try."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer
+from redemption.service.campaigns import Campaigns
+from redemption.service.issuer import Issuer, MintOrder
+
+NAME = "满200减50"
+_DAY_MS = 86_400_000
+_PRINCIPAL = "operator"
+
+
+class Seedable(Protocol):
+    """The use cases that seeding needs."""
+
+    @property
+    def campaigns(self) -> Campaigns:
+        """To create the campaign."""
+
+    @property
+    def issuer(self) -> Issuer:
+        """To mint a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A campaign to try, and a fresh token of it."""
+
+    campaign: int
+    name: str
+    token: str
+
+
+async def seed(services: Seedable, program: str, now_ms: int) -> Seeded:
+    """Create the example campaign if the program has none yet, and mint one token of its first campaign."""
+    page = await services.campaigns.list(program, first=1, page_size=1)
+    if page.campaigns:
+        campaign = page.campaigns[0]
+    else:
+        example = Campaign(
+            program=program,
+            name=NAME,
+            currency_code="CNY",
+            time_zone="Asia/Shanghai",
+            starts_at_ms=now_ms - _DAY_MS,
+            ends_at_ms=now_ms + 365 * _DAY_MS,
+            offers=(Offer(AmountOff(threshold_minor=200_00, amount_off_minor=50_00), name=NAME),),
+            limits=Limits(budget_minor=1_000_000_00),
+        )
+        campaign = await services.campaigns.create(_PRINCIPAL, secrets.token_hex(16), example)
+    order = MintOrder(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
+    for chunk in await services.issuer.mint(_PRINCIPAL, order):
+        return Seeded(campaign.number, campaign.name, chunk[0].token)
+    raise AssertionError("a mint of one gives one")

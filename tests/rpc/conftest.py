@@ -1,0 +1,29 @@
+"""Servers for the length of a test."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import structlog
+from rpc.stage import Running, running
+
+from redemption.rpc import guard
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch):
+    """Forget how other tests configured logging, so that what is logged can be captured."""
+    structlog.reset_defaults()
+    monkeypatch.setattr(guard, "_log", structlog.get_logger())
+
+
+@pytest.fixture
+async def run() -> AsyncIterator[Callable[..., Any]]:
+    """Run servers until the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**config: Any) -> Running:
+            return await stack.enter_async_context(running(**config))
+
+        yield start

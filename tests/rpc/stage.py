@@ -1,0 +1,123 @@
+"""A real server on a real port, with stand-ins for the use cases that know their signatures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import create_autospec
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.service.campaigns import Campaigns
+from redemption.service.issuer import Issuer
+from redemption.service.redeemer import Redeemer
+from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
+
+SECONDS_MAX = 10
+"""Nothing here takes a second; whatever waits for something gives up after this."""
+
+
+@dataclass
+class Running:
+    """A running server, what it was built from, and a channel to it."""
+
+    server: RpcServer
+    port: int
+    redeemer: Any
+    issuer: Any
+    campaigns: Any
+    channel: grpc.aio.Channel
+
+    @property
+    def redemption(self):
+        return redemption_service_pb2_grpc.RedemptionServiceStub(self.channel)
+
+    @property
+    def issuance(self):
+        return issuance_service_pb2_grpc.IssuanceServiceStub(self.channel)
+
+    @property
+    def campaign(self):
+        return campaign_service_pb2_grpc.CampaignServiceStub(self.channel)
+
+
+@dataclass
+class Failure:
+    """What a caller learns from a failed call."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    fields: list[str]
+    retry_seconds: float | None
+    metadata: dict[str, str]
+    everything: str
+
+
+def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """Open a connection of its own: channels with the same options would share one."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if credentials is None:
+        return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options)
+    return grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
+
+
+@asynccontextmanager
+async def running(**config: Any) -> AsyncIterator[Running]:
+    """Run a server for the length of a block."""
+    redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
+    issuer = create_autospec(Issuer, instance=True, spec_set=True)
+    campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
+    server = RpcServer(redeemer=redeemer, issuer=issuer, campaigns=campaigns, config=RpcConfig(**config))
+    port = await server.start()
+    async with channel_to(port) as channel:
+        try:
+            yield Running(server, port, redeemer, issuer, campaigns, channel)
+        finally:
+            async with asyncio.timeout(SECONDS_MAX):
+                await server.drain(0)
+
+
+async def failure_of(call: Any) -> Failure:
+    """Return how a call fails, unary or streaming."""
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            if hasattr(call, "read"):
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+            else:
+                await call
+    except grpc.aio.AioRpcError as error:
+        return told(error)
+    pytest.fail("the call did not fail")
+
+
+def told(error: grpc.aio.AioRpcError) -> Failure:
+    """Return what an error says, details unpacked."""
+    status = rpc_status.from_call(error)
+    info, bad, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    has_retry = False
+    for detail in status.details if status else ():
+        detail.Unpack(info)
+        detail.Unpack(bad)
+        has_retry |= detail.Unpack(retry)
+    if status:
+        assert info.domain == "redemption"
+    return Failure(
+        code=error.code(),
+        message=error.details() or "",
+        reason=info.reason,
+        fields=[violation.field for violation in bad.field_violations],
+        retry_seconds=retry.retry_delay.ToTimedelta().total_seconds() if has_retry else None,
+        metadata=dict(info.metadata),
+        everything=f"{error.details()} {error.trailing_metadata()} {error.initial_metadata()} {status}",
+    )

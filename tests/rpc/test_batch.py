@@ -1,0 +1,112 @@
+"""Batches are refused as a whole or item by item, and no answer grows too large to be received."""
+
+from dataclasses import replace
+
+import pytest
+from rpc.examples import CHECKOUT, batch_request, redeem_request
+
+from redemption.domain.decision import Allocation, Decision, Verdict
+from redemption.domain.errors import InvalidRequest
+from redemption.domain.order import LINES_MAX, TOKENS_MAX, Line
+from redemption.domain.outcome import Outcome
+from redemption.rpc.batch import MESSAGE_BYTES_MAX, require_answer_fits, require_batch
+from redemption.rpc.convert import write_decision
+from redemption.v1 import decision_pb2, redemption_service_pb2
+
+
+def fields(refused):
+    return [violation.field for violation in refused.value.violations]
+
+
+def batch_of(count, tokens=1):
+    items = [redeem_request(f"attempt-{index}") for index in range(count)]
+    for item in items:
+        item.checkout.tokens[:] = ["token"] * tokens
+    return redemption_service_pb2.BatchRedeemRequest(program="shop", requests=items)
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(1, 32), (256, 1), (250, 4)])
+def test_batch_within_its_bounds_is_taken(count, tokens):
+    require_batch(batch_of(count, tokens))
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(0, 0), (257, 1), (251, 4)])
+def test_batch_beyond_its_bounds_is_refused(count, tokens):
+    with pytest.raises(InvalidRequest) as refused:
+        require_batch(batch_of(count, tokens))
+    assert fields(refused) == ["requests"]
+
+
+def test_item_of_another_program_is_refused():
+    other = redeem_request("b")
+    other.checkout.program = "mall"
+    with pytest.raises(InvalidRequest) as refused:
+        require_batch(batch_request(redeem_request("a"), other))
+    assert fields(refused) == ["requests[1].checkout.program"]
+
+
+def test_item_without_a_program_has_the_batch_s():
+    silent = redeem_request()
+    silent.checkout.program = ""
+    require_batch(batch_request(silent))
+
+
+def test_second_item_with_the_same_request_id_is_refused():
+    with pytest.raises(InvalidRequest) as refused:
+        require_batch(batch_request(redeem_request("a"), redeem_request("b"), redeem_request("a")))
+    assert fields(refused) == ["requests[2].request_id"]
+
+
+def test_items_without_a_request_id_are_not_each_other_s_fault():
+    require_batch(batch_request(redeem_request(""), redeem_request("")))
+
+
+def test_program_of_the_batch_is_required():
+    with pytest.raises(InvalidRequest) as refused:
+        require_batch(redemption_service_pb2.BatchRedeemRequest(requests=[redeem_request()]))
+    assert fields(refused)[0] == "program"
+
+
+def order_of(tokens, lines, name_bytes=6):
+    order = replace(
+        CHECKOUT.order, lines=tuple(Line(f"{index:0{name_bytes}}", 1, 10**9, 10**9) for index in range(lines))
+    )
+    return replace(CHECKOUT, tokens=tuple(str(index) for index in range(tokens)), order=order)
+
+
+def test_ordinary_full_batch_fits():
+    require_answer_fits([order_of(3, 20)] * 256)
+
+
+def test_largest_order_with_ordinary_names_fits():
+    require_answer_fits([order_of(TOKENS_MAX, LINES_MAX)])
+
+
+@pytest.mark.parametrize(
+    ("checkouts", "field"),
+    [([order_of(TOKENS_MAX, LINES_MAX, 128)], "checkout.order.lines"), ([order_of(4, 500, 30)] * 250, "requests")],
+)
+def test_answer_that_could_not_be_received_is_refused_before_anything_is_redeemed(checkouts, field):
+    with pytest.raises(InvalidRequest) as refused:
+        require_answer_fits(checkouts)
+    assert fields(refused) == [field]
+
+
+def test_order_that_is_malformed_by_itself_does_not_hurt_its_neighbours():
+    require_answer_fits([CHECKOUT, order_of(1, 200_000), order_of(16, 500, 10_000)])
+
+
+@pytest.mark.parametrize(("tokens", "lines", "name_bytes"), [(16, 500, 128), (32, 500, 100), (32, 500, 40)])
+def test_answer_that_is_let_through_can_be_received(tokens, lines, name_bytes):
+    """The longest decision that the domain can make on an order, its settlement of the same length as its parts."""
+    checkout = order_of(tokens, lines, name_bytes)
+    try:
+        require_answer_fits([checkout])
+    except InvalidRequest:
+        return
+    parts = tuple(Allocation(line.line_id, 2**53 - 1) for line in checkout.order.lines)
+    verdict = Verdict(Outcome.APPROVED, 2**32 - 1, "r" * 100, 2**53 - 1, parts)
+    settlement = bytes(200 + tokens * (60 + lines * (1 + name_bytes + 16)))
+    message = decision_pb2.Decision()
+    write_decision(Decision(Outcome.APPROVED, (verdict,) * tokens, 2**40, 2**53 - 1, settlement), message)
+    assert message.ByteSize() < MESSAGE_BYTES_MAX

@@ -1,0 +1,100 @@
+"""What CampaignService asks of the campaigns, and how it tells the answers."""
+
+import grpc
+import pytest
+from rpc.examples import CAMPAIGN, PAGE, STATS, campaign_message, update_message
+from rpc.stage import failure_of
+
+from redemption.domain.campaign import NUMBER_MAX, CampaignState
+from redemption.domain.errors import Conflict, InvalidRequest
+from redemption.rpc.campaign_convert import campaign_of, new_campaign_from
+from redemption.rpc.campaign_servicer import first_number_from
+from redemption.service.campaigns import Page
+from redemption.v1 import campaign_service_pb2 as messages
+
+
+async def test_create_answers_with_the_campaign_as_created(run):
+    stage = await run()
+    stage.campaigns.create.return_value = CAMPAIGN
+    request = messages.CreateCampaignRequest(request_id="a", campaign=campaign_message())
+    response = await stage.campaign.CreateCampaign(request)
+    assert response.campaign == campaign_of(CAMPAIGN)
+    stage.campaigns.create.assert_called_once_with("anonymous", "a", new_campaign_from(campaign_message()))
+
+
+async def test_update_presents_the_etag(run):
+    stage = await run()
+    stage.campaigns.update.side_effect = Conflict("the campaign was changed meanwhile")
+    failure = await failure_of(stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=update_message())))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    (campaign, etag), _ = stage.campaigns.update.call_args
+    assert (campaign.number, etag) == (7, "v5")
+
+
+async def test_campaign_that_was_read_can_be_written_back(run):
+    """Output-only fields come along and are no obstacle."""
+    stage = await run()
+    stage.campaigns.update.return_value = CAMPAIGN
+    await stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=campaign_of(CAMPAIGN)))
+    (_, etag), _ = stage.campaigns.update.call_args
+    assert etag == "v5"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_message", "field"),
+    [
+        ("CreateCampaign", messages.CreateCampaignRequest(request_id="a"), "campaign"),
+        ("UpdateCampaign", messages.UpdateCampaignRequest(), "campaign"),
+        ("UpdateCampaign", messages.UpdateCampaignRequest(campaign=campaign_message()), "campaign.number"),
+        ("ListCampaigns", messages.ListCampaignsRequest(program="shop", page_token="x"), "page_token"),
+    ],
+)
+async def test_malformed_request_is_refused_by_field(run, method, request_message, field):
+    stage = await run()
+    failure = await failure_of(getattr(stage.campaign, method)(request_message))
+    assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert stage.campaigns.mock_calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "state"),
+    [("Pause", CampaignState.PAUSED), ("Resume", CampaignState.ACTIVE), ("End", CampaignState.ENDED)],
+)
+async def test_state_is_set(run, method, state):
+    stage = await run()
+    stage.campaigns.set_state.return_value = CAMPAIGN
+    request = getattr(messages, f"{method}CampaignRequest")(program="shop", number=7)
+    response = await getattr(stage.campaign, f"{method}Campaign")(request)
+    assert response.campaign.number == 7
+    stage.campaigns.set_state.assert_called_once_with("shop", 7, state)
+
+
+async def test_pages_follow_each_other(run):
+    stage = await run()
+    stage.campaigns.list.side_effect = [PAGE, Page([], None)]
+    first = await stage.campaign.ListCampaigns(messages.ListCampaignsRequest(program="shop", page_size=50))
+    second = await stage.campaign.ListCampaigns(
+        messages.ListCampaignsRequest(program="shop", page_size=50, page_token=first.next_page_token)
+    )
+    assert (len(first.campaigns), second.next_page_token) == (1, "")
+    assert [call.kwargs["first"] for call in stage.campaigns.list.call_args_list] == [1, 51]
+
+
+async def test_one_campaign_and_its_numbers_are_told(run):
+    stage = await run()
+    stage.campaigns.get.return_value = CAMPAIGN
+    stage.campaigns.stats.return_value = STATS
+    got = await stage.campaign.GetCampaign(messages.GetCampaignRequest(program="shop", number=7))
+    stats = await stage.campaign.GetCampaignStats(messages.GetCampaignStatsRequest(program="shop", number=7))
+    assert (got.campaign.name, stats.stats.redeemed) == ("Spring", 8)
+
+
+@pytest.mark.parametrize(("token", "number"), [("", 1), ("1", 1), ("51", 51), (str(NUMBER_MAX), NUMBER_MAX)])
+def test_page_token_is_a_number(token, number):
+    assert first_number_from(token) == number
+
+
+@pytest.mark.parametrize("token", ["0", "-1", " 1", "1x", "\u0661", "\u00b2", str(NUMBER_MAX + 1), "9" * 5_000])
+def test_page_token_of_nobody_is_refused(token):
+    with pytest.raises(InvalidRequest):
+        first_number_from(token)

@@ -1,0 +1,147 @@
+"""Checkouts and decisions survive the way from protobuf to the domain and back."""
+
+from dataclasses import replace
+
+import pytest
+from rpc.examples import APPROVAL, CHECKOUT, NOW, REDEEMED, REFUSAL, checkout_message, redeem_request
+
+from redemption.domain.decision import Decision, Verdict
+from redemption.domain.errors import InvalidRequest
+from redemption.domain.order import GUEST, NO_RISK_CONTEXT
+from redemption.domain.outcome import Disposition, Outcome
+from redemption.rpc.convert import attempt_from, redemption_of, write_decision
+from redemption.service.redeemer import Attempt
+from redemption.v1 import decision_pb2, outcome_pb2, redemption_service_pb2
+
+
+def written(decision):
+    message = decision_pb2.Decision()
+    write_decision(decision, message)
+    return decision_pb2.Decision.FromString(message.SerializeToString())
+
+
+def test_checkout_arrives_whole():
+    """Each field of the example has a value of its own, so a mix-up of two shows."""
+    assert attempt_from(redeem_request("attempt-9")) == Attempt("attempt-9", CHECKOUT)
+
+
+def test_list_amount_that_is_unset_is_the_amount():
+    request = redeem_request()
+    request.checkout.order.lines[0].ClearField("list_amount_minor")
+    assert attempt_from(request).checkout.order.lines[0].list_amount_minor == 2_000
+
+
+def test_list_amount_of_zero_is_zero():
+    request = redeem_request()
+    request.checkout.order.lines[0].list_amount_minor = 0
+    assert attempt_from(request).checkout.order.lines[0].list_amount_minor == 0
+
+
+def test_customer_and_risk_that_are_unset_are_the_domains_own_constants():
+    """The domain skips its checks of them by identity."""
+    request = redeem_request()
+    request.checkout.ClearField("customer")
+    request.checkout.ClearField("risk")
+    checkout = attempt_from(request).checkout
+    assert checkout.customer is GUEST
+    assert checkout.risk is NO_RISK_CONTEXT
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, None), (True, True), (False, False)])
+def test_is_new_keeps_its_three_values(given, expected):
+    request = redeem_request()
+    request.checkout.customer.ClearField("is_new")
+    if given is not None:
+        request.checkout.customer.is_new = given
+    assert attempt_from(request).checkout.customer.is_new is expected
+
+
+@pytest.mark.parametrize("missing", ["checkout", "checkout.order"])
+def test_missing_message_is_named(missing):
+    request = redeem_request()
+    if missing == "checkout":
+        request.ClearField("checkout")
+    else:
+        request.checkout.ClearField("order")
+    with pytest.raises(InvalidRequest) as refused:
+        attempt_from(request)
+    assert refused.value.violations[0].field == missing
+
+
+def test_program_of_the_batch_stands_in_for_an_empty_one():
+    message = checkout_message(replace(CHECKOUT, program=""))
+    request = redemption_service_pb2.RedeemRequest(request_id="a", checkout=message)
+    assert attempt_from(request, "mall").checkout.program == "mall"
+    assert attempt_from(redeem_request(), "mall").checkout.program == "shop"
+
+
+def test_approval_is_told_whole():
+    expected = decision_pb2.Decision(
+        outcome=outcome_pb2.OUTCOME_APPROVED,
+        disposition=outcome_pb2.DISPOSITION_APPROVED,
+        discount_minor=950,
+        settlement=b"signed",
+        decide_time={"seconds": NOW},
+        verdicts=[
+            decision_pb2.TokenVerdict(
+                token_index=0,
+                outcome=outcome_pb2.OUTCOME_APPROVED,
+                disposition=outcome_pb2.DISPOSITION_APPROVED,
+                campaign=7,
+                redemption_id="receipt-1",
+                discount_minor=900,
+                allocations=[
+                    decision_pb2.Allocation(line_id="line-1", amount_minor=600),
+                    decision_pb2.Allocation(line_id="line-2", amount_minor=300),
+                ],
+            ),
+            decision_pb2.TokenVerdict(
+                token_index=1,
+                outcome=outcome_pb2.OUTCOME_APPROVED,
+                disposition=outcome_pb2.DISPOSITION_APPROVED,
+                campaign=8,
+                redemption_id="receipt-2",
+                discount_minor=50,
+            ),
+        ],
+    )
+    assert written(APPROVAL) == expected
+
+
+def test_refusal_tells_its_details():
+    first, second = written(REFUSAL).verdicts
+    assert first.detail == decision_pb2.Detail(same_order=True, redeem_time={"seconds": NOW - 60})
+    assert second.detail == decision_pb2.Detail(
+        missing_minor=12, try_after={"seconds": NOW, "nanos": 1_000_000}, conflicts=[0, 4]
+    )
+
+
+def test_verdict_without_detail_has_none():
+    assert not written(APPROVAL).verdicts[0].HasField("detail")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_and_its_disposition_is_told_by_its_name(outcome):
+    message = written(Decision(outcome, (Verdict(outcome),), NOW))
+    assert outcome_pb2.Outcome.Name(message.outcome) == f"OUTCOME_{outcome.name}"
+    assert outcome_pb2.Disposition.Name(message.disposition) == f"DISPOSITION_{outcome.disposition.name}"
+    assert (message.verdicts[0].outcome, message.verdicts[0].disposition) == (message.outcome, message.disposition)
+    assert message.outcome == outcome
+
+
+def test_domain_knows_every_outcome_and_disposition_of_the_contract():
+    assert {f"OUTCOME_{outcome.name}" for outcome in Outcome} == {*outcome_pb2.Outcome.keys()} - {"OUTCOME_UNSPECIFIED"}
+    assert {f"DISPOSITION_{disposition.name}" for disposition in Disposition} == {*outcome_pb2.Disposition.keys()} - {
+        "DISPOSITION_UNSPECIFIED"
+    }
+
+
+def test_redemption_is_told_whole():
+    assert redemption_of(REDEEMED) == redemption_service_pb2.Redemption(
+        redemption_id="receipt-1",
+        campaign=7,
+        serial=9,
+        discount_minor=900,
+        redeem_time={"seconds": NOW},
+        state=redemption_service_pb2.REDEMPTION_STATE_REDEEMED,
+    )

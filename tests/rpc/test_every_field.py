@@ -1,0 +1,154 @@
+"""Nothing that a request can say is ignored: each field of each request matters, or is refused when it is set."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from rpc.examples import APPROVAL, CAMPAIGN, PAGE, REDEEMED, REQUESTS, STATS
+
+from redemption.domain.errors import InvalidRequest, NotBuilt
+from redemption.rpc.campaign_servicer import CampaignServicer
+from redemption.rpc.guard import Unary
+from redemption.rpc.issuance_servicer import IssuanceServicer
+from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.service.campaigns import Campaigns
+from redemption.service.issuer import Inspection, Issuer
+from redemption.service.redeemer import Redeemer
+
+UNKNOWN = 99
+SAME = {
+    # The contract: "the same as".
+    "campaign.stacking.stage=3",
+    "campaign.stacking.base=1",
+    "campaign.stacking.exclusivity_reach=1",
+    "campaign.return_policy=1",
+    "campaign.offers[0].tiers.measure=1",
+    "form=1",
+    # A campaign's state, given back as it was read.
+    "campaign.state=1",
+}
+
+
+class Context:
+    def time_remaining(self) -> float:
+        return 60.0
+
+
+def services() -> tuple[Any, Any, Any]:
+    redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
+    redeemer.redeem.return_value = APPROVAL
+    redeemer.redeem_all.side_effect = lambda _, __, attempts, **___: [APPROVAL] * len(attempts)
+    redeemer.find_by_request.return_value = [REDEEMED]
+    redeemer.find_by_receipt.return_value = REDEEMED
+    issuer = create_autospec(Issuer, instance=True, spec_set=True)
+    issuer.mint.return_value = iter([])
+    issuer.inspect.return_value = Inspection(None)
+    campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
+    for method in (campaigns.create, campaigns.get, campaigns.update, campaigns.set_state):
+        method.return_value = CAMPAIGN
+    campaigns.list.return_value = PAGE
+    campaigns.stats.return_value = STATS
+    return redeemer, issuer, campaigns
+
+
+def methods(redeemer: Any, issuer: Any, campaigns: Any) -> dict[str, Any]:
+    servicers = {
+        "RedemptionService": RedemptionServicer(redeemer),
+        "IssuanceService": IssuanceServicer(issuer),
+        "CampaignService": CampaignServicer(campaigns),
+    }
+    return {
+        f"{service}.{name}": method
+        for service, servicer in servicers.items()
+        for name, method in servicer.methods().items()
+    }
+
+
+async def effect(name: str, request: Message) -> object:
+    """Return what the use cases are asked because of a request, or that it is refused."""
+    stand_ins = services()
+    method = methods(*stand_ins)[name]
+    try:
+        if isinstance(method, Unary):
+            response = await method.answer(request, Context())
+        else:
+            response = [message async for message in method.answer(request, Context())]
+    except (InvalidRequest, NotBuilt) as refusal:
+        return f"refused: {refusal.message}"
+    asked = [
+        (call[0], call[1], {key: value for key, value in call[2].items() if key != "deadline"})
+        for stand_in in stand_ins
+        for call in stand_in.mock_calls
+    ]
+    # An item of a batch that is malformed is refused in the answer.
+    return asked, response if name == "RedemptionService.BatchRedeem" else None
+
+
+def settings(descriptor: Descriptor, reach: Callable[[Any], Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every field below a message, with a function that sets it in the whole request."""
+    for field in descriptor.fields:
+        if field.message_type is None:
+            for value in values(field):
+                yield f"{path}{field.name}={value}", lambda root, f=field, v=value: assign(reach(root), f, v)
+        elif field.is_repeated:
+            yield from settings(
+                field.message_type, lambda root, f=field: first(reach(root), f), f"{path}{field.name}[0]."
+            )
+        else:
+            yield from settings(
+                field.message_type, lambda root, f=field: getattr(reach(root), f.name), f"{path}{field.name}."
+            )
+
+
+def values(field: FieldDescriptor) -> list[Any]:
+    if field.enum_type is not None:
+        return [value.number for value in field.enum_type.values if value.number] + [UNKNOWN]
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return [b"walk"] if field.type == FieldDescriptor.TYPE_BYTES else ["99"]
+    return [True] if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else [3]
+
+
+def assign(message: Any, field: FieldDescriptor, value: Any) -> None:
+    if field.is_repeated:
+        getattr(message, field.name).append(value)
+    else:
+        setattr(message, field.name, value)
+
+
+def first(message: Any, field: FieldDescriptor) -> Any:
+    repeated = getattr(message, field.name)
+    return repeated[0] if repeated else repeated.add()
+
+
+CASES = [(name, index) for name, requests in REQUESTS.items() for index in range(len(requests))]
+
+
+def test_examples_cover_every_method_that_is_built():
+    assert set(REQUESTS) == set(methods(*services()))
+
+
+@pytest.mark.parametrize(("name", "index"), CASES)
+async def test_every_field_matters_or_is_refused(name, index):
+    example = REQUESTS[name][index]
+    unchanged = await effect(name, example)
+    assert not str(unchanged).startswith("refused")
+    ignored = []
+    for path, change in settings(example.DESCRIPTOR, lambda root: root):
+        request = type(example).FromString(example.SerializeToString())
+        change(request)
+        if await effect(name, request) == unchanged and path not in SAME:
+            ignored.append(path)
+    assert ignored == []
+
+
+@pytest.mark.parametrize(("name", "index"), CASES)
+async def test_enum_value_of_a_later_contract_is_refused_wherever_it_stands(name, index):
+    example = REQUESTS[name][index]
+    for path, change in settings(example.DESCRIPTOR, lambda root: root):
+        if path.endswith(f"={UNKNOWN}") and "page_token" not in path and change.__defaults__[0].enum_type:
+            request = type(example).FromString(example.SerializeToString())
+            change(request)
+            assert str(await effect(name, request)).startswith("refused"), path

@@ -1,0 +1,292 @@
+"""The wall around all handlers: no exception's text gets out, nobody waits in vain, not too many come in."""
+
+import asyncio
+
+import grpc
+import pytest
+from rpc.examples import APPROVAL, REQUESTS, redeem_request
+from rpc.stage import SECONDS_MAX, channel_to, failure_of
+from structlog.testing import capture_logs
+
+from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
+from redemption.rpc.guard import Guard, ServerStream
+from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
+from redemption.service.issuer import Minted
+from redemption.v1.issuance_service_pb2 import MintRequest, MintResponse
+
+SECRET = "hunter2: the text of an exception"
+SERVICES = (REDEMPTION, ISSUANCE, CAMPAIGN)
+NOT_BUILT = [
+    f"{service.name}.{name}"
+    for service in SERVICES
+    for name in service.methods_by_name
+    if f"{service.name}.{name}" not in REQUESTS
+]
+FAULTS = [
+    KeyError(SECRET),
+    asyncio.CancelledError(SECRET),
+    TimeoutError(SECRET),
+    ValueError(SECRET),
+    OSError(5, SECRET),
+]
+
+
+def call(stage, name, request):
+    service, method = name.split(".")
+    stub = {
+        "RedemptionService": stage.redemption,
+        "IssuanceService": stage.issuance,
+        "CampaignService": stage.campaign,
+    }[service]
+    return getattr(stub, method)(request, timeout=SECONDS_MAX)
+
+
+def fail_everywhere(stage, fault):
+    for service in (stage.redeemer, stage.issuer, stage.campaigns):
+        for name in dir(service):
+            method = getattr(service, name)
+            if not name.startswith("_") and hasattr(method, "side_effect"):
+                method.side_effect = fault
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+async def test_text_of_an_exception_never_leaves(run, fault):
+    """The caller of any method learns a number to ask about; the log has the exception under that number."""
+    stage = await run()
+    fail_everywhere(stage, fault)
+    for name, (request, *_) in REQUESTS.items():
+        with capture_logs() as logs:
+            failure = await failure_of(call(stage, name, request))
+        assert (name, failure.code, failure.reason) == (name, grpc.StatusCode.INTERNAL, "INTERNAL")
+        assert "hunter2" not in failure.everything
+        assert type(fault).__name__ not in failure.everything
+        (entry,) = logs
+        assert entry["correlation_id"] == failure.metadata["correlation_id"]
+        assert entry["correlation_id"] in failure.message
+        assert (entry["method"], entry["exc_info"]) == (name, fault)
+
+
+async def test_every_failure_gets_a_number_of_its_own(run):
+    stage = await run()
+    stage.redeemer.redeem.side_effect = KeyError(SECRET)
+    with capture_logs():
+        numbers = {
+            (await failure_of(stage.redemption.Redeem(redeem_request()))).metadata["correlation_id"] for _ in range(3)
+        }
+    assert len(numbers) == 3
+
+
+async def test_answer_that_cannot_be_written_is_internal(run):
+    """A mistake of ours, such as a number beyond its field, is one more exception."""
+    stage = await run()
+    stage.redeemer.redeem.return_value = "no decision"
+    with capture_logs() as logs:
+        failure = await failure_of(stage.redemption.Redeem(redeem_request()))
+    assert (failure.code, len(logs)) == (grpc.StatusCode.INTERNAL, 1)
+    assert "AttributeError" not in failure.everything
+
+
+async def test_failure_in_the_middle_of_a_stream_is_told_as_well(run):
+    stage = await run()
+
+    def parts():
+        yield [Minted("token", 1)]
+        raise KeyError(SECRET)
+
+    stage.issuer.mint.return_value = parts()
+    stream = stage.issuance.Mint(REQUESTS["IssuanceService.Mint"][0])
+    with capture_logs() as logs:
+        assert len((await stream.read()).tokens) == 1
+        failure = await failure_of(stream)
+    assert (failure.code, len(logs)) == (grpc.StatusCode.INTERNAL, 1)
+    assert "hunter2" not in failure.everything
+
+
+async def test_service_error_is_told_in_its_own_words(run):
+    stage = await run()
+    stage.redeemer.redeem.side_effect = LedgerUnavailable("the ledger did not answer in time")
+    failure = await failure_of(stage.redemption.Redeem(redeem_request()))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
+    assert (failure.message, failure.retry_seconds) == ("the ledger did not answer in time", 0.2)
+
+
+async def test_request_with_hundreds_of_mistakes_gets_its_answer(run):
+    """Told in full, they would not fit into the trailer, and the caller would see another error."""
+    stage = await run()
+    problem = "must not be negative, and must not be anything else that is as long as this sentence is"
+    stage.redeemer.redeem.side_effect = InvalidRequest(
+        [Violation(f"checkout.order.lines[{index}].amount_minor", problem) for index in range(500)]
+    )
+    failure = await failure_of(stage.redemption.Redeem(redeem_request()))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.fields[0] == "checkout.order.lines[0].amount_minor"
+    assert failure.message.endswith("(and 499 more)")
+
+
+@pytest.mark.parametrize("name", NOT_BUILT)
+async def test_method_that_is_not_built_says_so(run, name):
+    service, method = name.split(".")
+    stage = await run()
+    raw = stage.channel.unary_unary(f"/redemption.v1.{service}/{method}")
+    failure = await failure_of(raw(b"", timeout=SECONDS_MAX))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
+    assert failure.message.startswith(name)
+
+
+def test_what_is_not_built_is_known():
+    assert set(NOT_BUILT) == {
+        "RedemptionService.Quote",
+        "RedemptionService.Reserve",
+        "RedemptionService.Confirm",
+        "RedemptionService.Release",
+        "RedemptionService.Reverse",
+        "IssuanceService.Claim",
+        "IssuanceService.Revoke",
+        "CampaignService.ArchiveCampaign",
+    }
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_bytes_that_are_no_message_are_an_invalid_request(run, name):
+    service, method = name.split(".")
+    stage = await run()
+    open_method = stage.channel.unary_stream if method == "Mint" else stage.channel.unary_unary
+    failure = await failure_of(open_method(f"/redemption.v1.{service}/{method}")(b"\xff\xff", timeout=SECONDS_MAX))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert failure.fields == ["request"]
+    assert f"redemption.v1.{method}Request" in failure.message
+
+
+async def test_message_that_is_too_large_is_turned_away(run):
+    stage = await run()
+    raw = stage.channel.unary_unary("/redemption.v1.RedemptionService/Redeem")
+    failure = await failure_of(raw(bytes(5 * 1024 * 1024), timeout=SECONDS_MAX))
+    assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert stage.redeemer.mock_calls == []
+
+
+async def test_method_that_nobody_knows_is_unimplemented(run):
+    stage = await run()
+    raw = stage.channel.unary_unary("/redemption.v1.RedemptionService/Steal")
+    assert (await failure_of(raw(b"", timeout=SECONDS_MAX))).code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_deadline_of_the_caller_reaches_the_use_case(run):
+    stage = await run()
+    stage.redeemer.redeem.return_value = APPROVAL
+    loop = asyncio.get_running_loop()
+    for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
+        before = loop.time()
+        await stage.redemption.Redeem(redeem_request(), timeout=timeout)
+        seconds = stage.redeemer.redeem.call_args.kwargs["deadline"] - before
+        assert most - 1.0 < seconds <= most + (loop.time() - before)
+
+
+async def test_deadline_that_is_over_costs_the_use_case_nothing(run):
+    stage = await run()
+    failure = await failure_of(stage.redemption.Redeem(redeem_request(), timeout=0.015))
+    assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert stage.redeemer.mock_calls == []
+
+
+class Slow:
+    """A use case that says when it began, goes on until it is told to, and says when it was cancelled."""
+
+    def __init__(self):
+        self.began = asyncio.Queue()
+        self.go = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def redeem(self, _, attempt, *, deadline):
+        self.began.put_nowait(attempt.request_id)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return APPROVAL
+
+
+async def slow_call(stage, slow, request_id="slow"):
+    """Start a call and wait until its use case runs."""
+    waiting = asyncio.ensure_future(stage.redemption.Redeem(redeem_request(request_id)))
+    async with asyncio.timeout(SECONDS_MAX):
+        await slow.began.get()
+    return waiting
+
+
+async def test_caller_that_goes_away_cancels_the_use_case(run):
+    stage, slow = await run(), Slow()
+    stage.redeemer.redeem.side_effect = slow.redeem
+    call = stage.redemption.Redeem(redeem_request())
+    with capture_logs() as logs:
+        reading = asyncio.ensure_future(failure_of_cancelled(call))
+        async with asyncio.timeout(SECONDS_MAX):
+            await slow.began.get()
+            call.cancel()
+            await slow.cancelled.wait()
+            await reading
+    assert logs == []
+
+
+async def failure_of_cancelled(call):
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
+    stage, slow = await run(concurrent_calls_max=2), Slow()
+    stage.redeemer.redeem.side_effect = slow.redeem
+    running = [await slow_call(stage, slow, name) for name in ("a", "b")]
+    refused = await failure_of(stage.redemption.Redeem(redeem_request("c")))
+    stream_refused = await failure_of(stage.issuance.Mint(REQUESTS["IssuanceService.Mint"][0]))
+    for failure in (refused, stream_refused):
+        assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded.reason)
+        assert failure.retry_seconds == Overloaded.retry_after_seconds
+    slow.go.set()
+    assert [(await call).decision.discount_minor for call in running] == [950, 950]
+    assert (await stage.redemption.Redeem(redeem_request("d"))).decision.discount_minor == 950
+
+
+async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
+    stage, slow = await run(concurrent_calls_max=1), Slow()
+    stage.redeemer.redeem.side_effect = slow.redeem
+    waiting = await slow_call(stage, slow)
+    waiting.cancel()
+    async with asyncio.timeout(SECONDS_MAX):
+        await slow.cancelled.wait()
+    stage.redeemer.redeem.side_effect = KeyError(SECRET)
+    with capture_logs():
+        for _ in range(3):
+            failure = await failure_of(stage.redemption.Redeem(redeem_request()))
+            assert failure.code is grpc.StatusCode.INTERNAL
+
+
+async def test_connections_do_not_get_in_each_other_s_way(run):
+    stage = await run()
+    stage.redeemer.redeem.return_value = APPROVAL
+    async with channel_to(stage.port) as other:
+        raw = other.unary_unary("/redemption.v1.RedemptionService/Redeem")
+        await failure_of(raw(b"\xff", timeout=SECONDS_MAX))
+        assert (await stage.redemption.Redeem(redeem_request())).decision.discount_minor == 950
+
+
+async def test_stream_is_closed_before_its_call_is_over():
+    """What a handler holds is given back at once, not when the garbage collector comes by."""
+    guard, held = Guard(1), []
+
+    async def answer(_, __):
+        try:
+            while True:
+                yield MintResponse()
+        finally:
+            held.append(guard.calls)
+
+    class Gone:
+        async def write(self, _):
+            raise grpc.aio.InternalError("the caller is gone")
+
+    handle = guard.server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer)).unary_stream
+    with pytest.raises(grpc.aio.InternalError):
+        await handle(b"", Gone())
+    assert (held, guard.calls) == ([1], 0)

@@ -1,0 +1,135 @@
+"""What IssuanceService asks of the issuer, and how it tells the answers."""
+
+import asyncio
+import itertools
+import secrets
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from rpc.examples import NOW, REQUESTS
+from rpc.stage import SECONDS_MAX, failure_of
+
+from redemption.domain.errors import LimitReached
+from redemption.domain.keyset import Keyset
+from redemption.domain.ports import CouponRecord
+from redemption.domain.token import TokenSigner, TokenVerifier
+from redemption.service.issuer import Inspection, Minted, MintOrder
+from redemption.v1 import issuance_service_pb2 as messages
+
+(MINT,) = REQUESTS["IssuanceService.Mint"]
+
+
+def mint(**fields):
+    request = messages.MintRequest.FromString(MINT.SerializeToString())
+    request.MergeFrom(messages.MintRequest(**fields))
+    return request
+
+
+@pytest.fixture(scope="module")
+def token():
+    """A real one: nothing but the verifier makes a VerifiedToken."""
+    keyset = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
+    signed = (
+        TokenSigner(keyset)
+        .campaign(program="shop", campaign=7)
+        .sign(offer_index=2, serial=9, not_before=NOW, expires_at=NOW + 60, now=NOW, customer_id="customer-1")
+    )
+    return TokenVerifier(keyset).verify(signed, program="shop")
+
+
+async def test_mint_streams_the_tokens_in_parts(run):
+    stage = await run()
+    stage.issuer.mint.return_value = iter([[Minted("token-a", 1), Minted("token-b", 2)], [Minted("token-c", 3)]])
+    parts = [part async for part in stage.issuance.Mint(mint(customer_id="customer-1", skip=4, offer_index=5))]
+    assert [[(token.token, token.serial) for token in part.tokens] for part in parts] == [
+        [("token-a", 1), ("token-b", 2)],
+        [("token-c", 3)],
+    ]
+    stage.issuer.mint.assert_called_once_with(
+        "anonymous",
+        MintOrder("shop", "mint-1", 7, 5, 20, "customer-1", NOW * 1000, (NOW + 60) * 1000, 4),
+    )
+
+
+async def test_mint_leaves_what_is_unset_to_the_campaign(run):
+    stage = await run()
+    stage.issuer.mint.return_value = iter([])
+    request = mint()
+    request.ClearField("not_before")
+    request.ClearField("expire_time")
+    assert [part async for part in stage.issuance.Mint(request)] == []
+    (_, order), _ = stage.issuer.mint.call_args
+    assert (order.not_before_ms, order.expires_at_ms) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "names"),
+    [
+        ({"form": messages.MINT_FORM_CODE}, "NOT_IMPLEMENTED", "form"),
+        ({"shared": True}, "NOT_IMPLEMENTED", "shared"),
+        ({"form": 9}, "INVALID_REQUEST", "form"),
+        ({"not_before": Timestamp(nanos=5_000_000)}, "INVALID_REQUEST", "not_before"),
+        ({"expire_time": Timestamp(nanos=1)}, "INVALID_REQUEST", "expire_time"),
+        ({"expire_time": Timestamp(seconds=2**62)}, "INVALID_REQUEST", "expire_time"),
+    ],
+)
+async def test_mint_refuses_what_it_cannot_do(run, fields, reason, names):
+    stage = await run()
+    failure = await failure_of(stage.issuance.Mint(mint(**fields)))
+    assert failure.reason == reason
+    assert failure.message.startswith(f"{names}: ")
+    assert stage.issuer.mock_calls == []
+
+
+async def test_mint_tells_why_nothing_was_minted(run):
+    stage = await run()
+    stage.issuer.mint.side_effect = LimitReached("limits.issued leaves room for 3")
+    failure = await failure_of(stage.issuance.Mint(mint()))
+    assert (failure.reason, failure.message) == ("LIMIT_REACHED", "limits.issued leaves room for 3")
+
+
+async def test_mint_signs_no_more_when_the_caller_is_gone(run):
+    """The parts are endless: only the caller's leaving ends them."""
+    stage = await run()
+    stage.issuer.mint.return_value = itertools.repeat([Minted("token", 1)])
+    call = stage.issuance.Mint(mint())
+    async with asyncio.timeout(SECONDS_MAX):
+        assert len((await call.read()).tokens) == 1
+        assert stage.server._guard.calls == 1
+        call.cancel()
+        await stage.server._guard.idle()
+
+
+async def test_forged_token_is_told_nothing_but_that(run):
+    stage = await run()
+    stage.issuer.inspect.return_value = Inspection(None)
+    response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="forged"))
+    assert response == messages.InspectTokenResponse(state=messages.TOKEN_STATE_INVALID)
+    stage.issuer.inspect.assert_called_once_with("shop", "forged")
+
+
+async def test_unused_token_is_told_whole(run, token):
+    stage = await run()
+    stage.issuer.inspect.return_value = Inspection(token)
+    response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="t"))
+    assert response == messages.InspectTokenResponse(
+        state=messages.TOKEN_STATE_UNUSED,
+        key_id=f"{token.key_id:08x}",
+        campaign=7,
+        offer_index=2,
+        serial=9,
+        not_before={"seconds": NOW},
+        expire_time={"seconds": NOW + 60},
+        holder_bound=True,
+        shared=False,
+    )
+
+
+async def test_used_token_is_told_with_its_redemption(run, token):
+    stage = await run()
+    stage.issuer.inspect.return_value = Inspection(token, CouponRecord(NOW + 5, 0, 900), "receipt-1")
+    response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="t"))
+    assert response.state == messages.TOKEN_STATE_REDEEMED
+    redemption = response.redemption
+    assert (redemption.redemption_id, redemption.campaign, redemption.serial) == ("receipt-1", 7, 9)
+    assert (redemption.discount_minor, redemption.redeem_time.seconds) == (900, NOW + 5)

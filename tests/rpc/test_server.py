@@ -1,0 +1,320 @@
+"""Listening, health, encryption, reflection, and a stop that loses nothing."""
+
+import asyncio
+import datetime as dt
+from ipaddress import ip_address
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from rpc.examples import APPROVAL, redeem_request
+from rpc.stage import SECONDS_MAX, channel_to, failure_of
+
+from redemption.rpc.health import WATCHERS_MAX
+from redemption.rpc.server import PortNotBound, RpcConfig
+from redemption.v1 import redemption_service_pb2_grpc
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+NAMES = [
+    "",
+    "redemption.v1.RedemptionService",
+    "redemption.v1.IssuanceService",
+    "redemption.v1.CampaignService",
+]
+
+
+async def health(stage, name=""):
+    stub = health_pb2_grpc.HealthStub(stage.channel)
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS_MAX)).status
+
+
+def watch(stage, name=""):
+    return health_pb2_grpc.HealthStub(stage.channel).Watch(health_pb2.HealthCheckRequest(service=name))
+
+
+# Health
+
+
+async def test_health_is_not_serving_until_told(run):
+    stage = await run()
+    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
+    await stage.server.set_serving(True)
+    assert [await health(stage, name) for name in NAMES] == [SERVING] * 4
+    await stage.server.set_serving(False)
+    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
+
+
+async def test_health_of_an_unknown_service_is_not_found(run):
+    stage = await run()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await health(stage, "redemption.v1.Nothing")
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_watcher_sees_every_change(run, name):
+    stage = await run()
+    stream = watch(stage, name)
+    async with asyncio.timeout(SECONDS_MAX):
+        for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
+            assert (await stream.read()).status == (NOT_SERVING if status == SERVING else SERVING)
+            await stage.server.set_serving(serving)
+        assert (await stream.read()).status == SERVING
+    stream.cancel()
+
+
+async def test_watcher_of_an_unknown_service_is_told_so(run):
+    """As the health protocol has it: the service might still come."""
+    stage = await run()
+    stream = watch(stage, "redemption.v1.Nothing")
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await stream.read()).status == SERVICE_UNKNOWN
+    stream.cancel()
+
+
+async def test_health_is_told_while_calls_are_turned_away(run):
+    stage = await run(concurrent_calls_max=1)
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def redeem(_, __, *, deadline):
+        began.set()
+        await go.wait()
+        return APPROVAL
+
+    stage.redeemer.redeem.side_effect = redeem
+    call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
+    async with asyncio.timeout(SECONDS_MAX):
+        await began.wait()
+    assert (await failure_of(stage.redemption.Redeem(redeem_request()))).reason == "OVERLOADED"
+    assert await health(stage) == NOT_SERVING
+    go.set()
+    await call
+
+
+async def test_watchers_are_not_without_number(run):
+    stage = await run()
+    stage.server._health._watchers = WATCHERS_MAX
+    failure = await failure_of(watch(stage))
+    stage.server._health._watchers = 0
+    assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+# Stopping
+
+
+class Held:
+    """A use case that holds the call named "slow" until it is let go, and answers others at once."""
+
+    def __init__(self, stage):
+        self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        stage.redeemer.redeem.side_effect = self._redeem
+
+    async def _redeem(self, _, attempt, *, deadline):
+        if attempt.request_id == "slow":
+            self.began.set()
+            try:
+                await self.go.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        return APPROVAL
+
+
+async def refused_new_calls(stage):
+    """Ask until a new call is refused, and return how."""
+    async with asyncio.timeout(SECONDS_MAX), channel_to(stage.port) as channel:
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        while True:
+            try:
+                await stub.Redeem(redeem_request("new"), timeout=SECONDS_MAX)
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+
+
+async def test_drain_finishes_what_runs_and_takes_nothing_new(run):
+    stage = await run()
+    await stage.server.set_serving(True)
+    held, stream = Held(stage), watch(stage)
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await stream.read()).status == SERVING
+        slow = asyncio.ensure_future(stage.redemption.Redeem(redeem_request("slow")))
+        await held.began.wait()
+        draining = asyncio.ensure_future(stage.server.drain(SECONDS_MAX))
+        assert (await stream.read()).status == NOT_SERVING
+        assert (await failure_of(stream)).code is grpc.StatusCode.UNAVAILABLE
+        assert await refused_new_calls(stage) is grpc.StatusCode.UNAVAILABLE
+        assert not draining.done()
+        held.go.set()
+        assert (await slow).decision.discount_minor == 950
+        await draining
+
+
+async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
+    """The caller learns that asking again with the same request id is safe, instead of a bare CANCELLED."""
+    stage = await run()
+    held = Held(stage)
+    slow = stage.redemption.Redeem(redeem_request("slow"))
+    failing = asyncio.ensure_future(failure_of(slow))
+    async with asyncio.timeout(SECONDS_MAX):
+        await held.began.wait()
+        await stage.server.drain(0.01)
+        failure = await failing
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
+    assert failure.retry_seconds == 1.0
+    assert held.cancelled.is_set()
+
+
+async def test_drain_gives_load_balancers_notice(run):
+    """During the notice health says no, and calls are still answered."""
+    stage = await run(drain_notice_seconds=0.2)
+    await stage.server.set_serving(True)
+    Held(stage)
+    stream = watch(stage)
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await stream.read()).status == SERVING
+        draining = asyncio.ensure_future(stage.server.drain(SECONDS_MAX))
+        assert (await stream.read()).status == NOT_SERVING
+        assert (await stage.redemption.Redeem(redeem_request("new"))).decision.discount_minor == 950
+        await stage.server.set_serving(True)
+        assert await health(stage) == NOT_SERVING
+        await draining
+
+
+async def test_drain_before_start_does_nothing(run):
+    stage = await run()
+    server = type(stage.server)(
+        redeemer=stage.redeemer, issuer=stage.issuer, campaigns=stage.campaigns, config=RpcConfig()
+    )
+    await server.set_serving(True)
+    await server.drain(1)
+
+
+async def test_drain_is_quick_when_nothing_runs_though_somebody_watches(run):
+    stage = await run()
+    stream = watch(stage)
+    async with asyncio.timeout(SECONDS_MAX):
+        await stream.read()
+    async with asyncio.timeout(1.0):
+        await stage.server.drain(SECONDS_MAX)
+
+
+# Listening
+
+
+async def test_port_that_is_taken_is_refused_clearly(run):
+    stage = await run()
+    with pytest.raises(PortNotBound, match=f"cannot listen on 127.0.0.1:{stage.port}"):
+        await run(port=stage.port)
+
+
+async def test_port_can_be_shared_on_purpose(run):
+    stage = await run(reuse_port=True)
+    assert (await run(reuse_port=True, port=stage.port)).port == stage.port
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1:0"), ("::1", "[::1]:0"), ("[::1]", "[::1]:0"), ("shop", "shop:0")]
+)
+def test_address_is_written_as_grpc_wants_it(host, address):
+    assert RpcConfig(host=host).address == address
+
+
+async def test_reflection_tells_the_contract_when_asked_to(run):
+    async def requests():
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    stage = await run(reflection=True)
+    stub = reflection_pb2_grpc.ServerReflectionStub(stage.channel)
+    async with asyncio.timeout(SECONDS_MAX):
+        async for response in stub.ServerReflectionInfo(requests()):
+            told = {service.name for service in response.list_services_response.service}
+    assert told >= {*NAMES[1:], "grpc.health.v1.Health"}
+
+
+async def test_reflection_is_off_unless_asked_for(run):
+    async def requests():
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    stage = await run()
+    failure = await failure_of(reflection_pb2_grpc.ServerReflectionStub(stage.channel).ServerReflectionInfo(requests()))
+    assert failure.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+# Encryption
+
+
+@pytest.fixture(scope="module")
+def certificate() -> tuple[bytes, bytes]:
+    """A certificate of our own making for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return signed.public_bytes(serialization.Encoding.PEM), private
+
+
+async def redeem_with(stage, credentials):
+    async with channel_to(stage.port, credentials) as channel:
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        return await stub.Redeem(redeem_request(), timeout=SECONDS_MAX)
+
+
+async def test_tls_is_served_with_a_certificate(run, certificate):
+    chain, key = certificate
+    stage = await run(tls_certificate=chain, tls_key=key)
+    stage.redeemer.redeem.return_value = APPROVAL
+    credentials = grpc.ssl_channel_credentials(root_certificates=chain)
+    assert (await redeem_with(stage, credentials)).decision.discount_minor == 950
+
+
+async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
+    chain, key = certificate
+    stage = await run(tls_certificate=chain, tls_key=key, tls_client_ca=chain)
+    stage.redeemer.redeem.return_value = APPROVAL
+    known = grpc.ssl_channel_credentials(root_certificates=chain, private_key=key, certificate_chain=chain)
+    assert (await redeem_with(stage, known)).decision.discount_minor == 950
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await redeem_with(stage, grpc.ssl_channel_credentials(root_certificates=chain))
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_certificate_that_is_none_is_refused_clearly(run):
+    with pytest.raises(PortNotBound, match="PEM"):
+        await run(tls_certificate=b"no certificate", tls_key=b"no key")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"tls_certificate": b"c"}, {"tls_key": b"k"}, {"tls_client_ca": b"a"}],
+    ids=lambda parts: next(iter(parts)),
+)
+def test_half_of_an_encryption_is_refused(parts):
+    with pytest.raises(ValueError, match="tls_"):
+        RpcConfig(**parts)
+
+
+def test_key_is_not_in_the_config_s_text():
+    assert "private" not in repr(RpcConfig(tls_certificate=b"c", tls_key=b"private"))

@@ -1,0 +1,170 @@
+"""Every failure has its gRPC status, and a status says what the caller can act on, in a trailer that arrives."""
+
+import importlib
+import pkgutil
+
+import pytest
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+import redemption
+from redemption.domain import errors
+from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
+from redemption.rpc.status import CODES, MESSAGE_BYTES_MAX, VIOLATIONS_MAX, code_of, internal_status, short, status_of
+
+TRAILER_BYTES_MAX = 8_192
+"""What gRPC accepts for sure; beyond that the caller sees no status at all."""
+
+TABLE = [
+    ("InvalidRequest", code_pb2.INVALID_ARGUMENT),
+    ("NotFound", code_pb2.NOT_FOUND),
+    ("AlreadyExists", code_pb2.ALREADY_EXISTS),
+    ("Conflict", code_pb2.ABORTED),
+    ("RequestIdReused", code_pb2.INVALID_ARGUMENT),
+    ("WrongState", code_pb2.FAILED_PRECONDITION),
+    ("LimitReached", code_pb2.FAILED_PRECONDITION),
+    ("NotBuilt", code_pb2.UNIMPLEMENTED),
+    ("Overloaded", code_pb2.RESOURCE_EXHAUSTED),
+    ("LedgerUnavailable", code_pb2.UNAVAILABLE),
+    ("LedgerRefused", code_pb2.UNAVAILABLE),
+    ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
+    ("Stopping", code_pb2.UNAVAILABLE),
+    ("DeadlinePassed", code_pb2.DEADLINE_EXCEEDED),
+    ("ItemFailed", code_pb2.INTERNAL),
+]
+
+
+def every_failure() -> dict[str, type[ServiceError]]:
+    """Find all kinds of ServiceError that the package declares, wherever they are."""
+    for module in pkgutil.walk_packages(redemption.__path__, "redemption."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found, open_ends = {}, [ServiceError]
+    while open_ends:
+        for kind in open_ends.pop().__subclasses__():
+            if kind.__module__.startswith("redemption."):
+                found[kind.__name__] = kind
+                open_ends.append(kind)
+    return found
+
+
+FAILURES = every_failure()
+
+
+def failure(name: str) -> ServiceError:
+    argument = [Violation("field", "problem")] if name == "InvalidRequest" else "what to do"
+    return FAILURES[name](argument)
+
+
+def details(error: ServiceError) -> dict[str, Message]:
+    (_, raw), *_ = status_of(error).trailing_metadata
+    kinds = {kind.DESCRIPTOR.full_name: kind for kind in vars(error_details_pb2).values() if isinstance(kind, type)}
+    unpacked = {}
+    for detail in status_pb2.Status.FromString(raw).details:
+        message = kinds[detail.TypeName()]()
+        detail.Unpack(message)
+        unpacked[detail.TypeName().removeprefix("google.rpc.")] = message
+    return unpacked
+
+
+def trailer_bytes(status) -> int:
+    """Count a status as it travels: details in base64, the message percent-encoded."""
+    raw = status.trailing_metadata[0][1]
+    return (len(raw) + 2) // 3 * 4 + 3 * len(status.details.encode())
+
+
+def test_table_names_every_failure():
+    assert {name for name, _ in TABLE} == set(FAILURES)
+
+
+def test_every_failure_gets_its_code_on_purpose():
+    """None falls through to the code of ServiceError itself."""
+    for kind in FAILURES.values():
+        assert any(parent in CODES for parent in kind.__mro__), kind
+
+
+@pytest.mark.parametrize(("name", "code"), TABLE)
+def test_failure_has_its_code(name, code):
+    assert code_of(failure(name)) == code
+    assert status_of(failure(name)).code.value[0] == code
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failure_tells_its_stable_reason(name):
+    info = details(failure(name))["ErrorInfo"]
+    assert (info.reason, info.domain) == (FAILURES[name].reason, "redemption")
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failure_tells_when_to_try_again_if_ever(name):
+    retry = details(failure(name)).get("RetryInfo")
+    expected = FAILURES[name].retry_after_seconds
+    assert (retry and retry.retry_delay.ToTimedelta().total_seconds()) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "retried"), [(code_pb2.UNAVAILABLE, True), (code_pb2.RESOURCE_EXHAUSTED, True), (code_pb2.ABORTED, False)]
+)
+def test_codes_that_invite_a_retry_say_when(code, retried):
+    for name, of in TABLE:
+        if of == code:
+            assert ("RetryInfo" in details(failure(name))) is retried, name
+
+
+def test_failure_without_a_code_is_internal():
+    assert code_of(ServiceError("what happened")) == code_pb2.INTERNAL
+
+
+def test_violations_are_told_by_field():
+    told = details(InvalidRequest([Violation("a.b", "is wrong"), Violation("c", "is too")]))["BadRequest"]
+    assert [(entry.field, entry.description) for entry in told.field_violations] == [
+        ("a.b", "is wrong"),
+        ("c", "is too"),
+    ]
+
+
+def test_reused_request_id_names_the_field():
+    told = details(failure("RequestIdReused"))["BadRequest"]
+    assert [entry.field for entry in told.field_violations] == ["request_id"]
+
+
+@given(st.lists(st.builds(Violation, st.text(max_size=600), st.text(max_size=600)), min_size=1, max_size=40))
+def test_status_of_any_invalid_request_fits_into_a_trailer(violations):
+    status = status_of(InvalidRequest(violations))
+    assert trailer_bytes(status) < TRAILER_BYTES_MAX
+
+
+@given(st.text())
+def test_status_of_any_message_fits_into_a_trailer(message):
+    status = status_of(LedgerUnavailable(message * 100))
+    assert trailer_bytes(status) < TRAILER_BYTES_MAX
+
+
+def test_first_violations_are_told_of_very_many():
+    told = details(InvalidRequest([Violation(f"lines[{index}]", "is wrong") for index in range(500)]))["BadRequest"]
+    assert [entry.field for entry in told.field_violations] == [f"lines[{index}]" for index in range(VIOLATIONS_MAX)]
+
+
+@pytest.mark.parametrize("text", ["a" * 501, "券" * 167, "a" * 498 + "券", "a" * 100_000])
+def test_long_message_is_cut_between_characters(text):
+    cut = short(text)
+    assert len(cut.encode()) <= MESSAGE_BYTES_MAX
+    assert cut.endswith("...")
+    assert text.startswith(cut.removesuffix("..."))
+
+
+@pytest.mark.parametrize("text", ["", "a" * 500, "券" * 166])
+def test_message_that_fits_is_left_alone(text):
+    assert short(text) == text
+
+
+def test_internal_status_gives_the_correlation_id_twice():
+    """For people in the message, for programs in the details."""
+    status = internal_status("0123abcd")
+    info = error_details_pb2.ErrorInfo()
+    status_pb2.Status.FromString(status.trailing_metadata[0][1]).details[0].Unpack(info)
+    assert "0123abcd" in status.details
+    assert dict(info.metadata) == {"correlation_id": "0123abcd"}
+    assert info.reason == errors.ServiceError.reason
