@@ -1,14 +1,18 @@
 """One real ledger for the whole run; each test has a program of its own in it."""
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
+import structlog
 from house import House
 
 from redemption.ledger.embedded import EmbeddedValkey
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 _numbers = itertools.count(1)
 
 
@@ -20,6 +24,13 @@ async def valkey():
         await server.start()
         yield server
         await server.stop()
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """What one test configures is not the next one's."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture

@@ -4,8 +4,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
-from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer
-from redemption.service.campaigns import Campaigns
+from redemption.domain.campaign import AmountOff, Campaign, CampaignState, Limits, Offer
+from redemption.domain.errors import LimitReached
+from redemption.service.campaigns import PAGE_SIZE, Campaigns
 from redemption.service.issuer import Issuer, MintOrder
 
 NAME = "满200减50"
@@ -34,11 +35,18 @@ class Seeded:
     token: str
 
 
-async def seed(services: Seedable, program: str, now_ms: int) -> Seeded:
-    """Create the example campaign if the program has none yet, and mint one token of its first campaign."""
-    page = await services.campaigns.list(program, first=1, page_size=1)
-    if page.campaigns:
-        campaign = page.campaigns[0]
+async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
+    """Create the example campaign if the program has none yet, and mint one token of a campaign that runs, if any."""
+    page = await services.campaigns.list(program, first=1, page_size=PAGE_SIZE)
+    running = [
+        campaign
+        for campaign in page.campaigns
+        if campaign.state is CampaignState.ACTIVE and campaign.starts_at_ms <= now_ms < campaign.ends_at_ms
+    ]
+    if running:
+        campaign = running[0]
+    elif page.campaigns:
+        return None
     else:
         example = Campaign(
             program=program,
@@ -52,6 +60,8 @@ async def seed(services: Seedable, program: str, now_ms: int) -> Seeded:
         )
         campaign = await services.campaigns.create(_PRINCIPAL, secrets.token_hex(16), example)
     order = MintOrder(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
-    for chunk in await services.issuer.mint(_PRINCIPAL, order):
-        return Seeded(campaign.number, campaign.name, chunk[0].token)
-    raise AssertionError("a mint of one gives one")
+    try:
+        ((minted,),) = await services.issuer.mint(_PRINCIPAL, order)
+    except LimitReached:
+        return None
+    return Seeded(campaign.number, campaign.name, minted.token)

@@ -4,12 +4,23 @@ import asyncio
 import struct
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
 from redemption.ledger import batcher as module
 from redemption.ledger.batcher import Batcher
 from redemption.ledger.fence import Fence, LedgerNotTrusted
+from redemption.ledger.promises import LedgerFull
+from redemption.ledger.standing import Standing
 
 EPOCH = "0123456789abcdef"
 
@@ -61,16 +72,19 @@ def payloads(call):
     """The orders' payloads of a packed call."""
     parts = call.split(b"\r\n")
     arguments = parts[2::2][: int(parts[0][1:])]
-    return arguments[5:]
+    return arguments[6:]
 
 
 @pytest.fixture
 async def line(tmp_path):
     """A batcher with one lane."""
     straw = Straw()
+    standing = Standing()
+    standing.saw(None)
     health = []
+    standing.tell(health.append)
     fence = Fence(tmp_path / "fence", "keyset")
-    built = Batcher(lanes=[straw], fence=fence, outbox_max=10, redefined=lambda *_: None, healthy=health.append)
+    built = Batcher(lanes=[straw], fence=fence, outbox_max=10, redefined=lambda *_: None, standing=standing)
     built.straw, built.health, built.fence = straw, health, fence
     built.start()
     yield built
@@ -164,7 +178,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
     for straw in straws:
         straw.gate.clear()
     both = Batcher(
-        lanes=straws, fence=Fence(tmp_path / "f", "k"), outbox_max=1, redefined=lambda *_: None, healthy=lambda _: None
+        lanes=straws, fence=Fence(tmp_path / "f", "k"), outbox_max=1, redefined=lambda *_: None, standing=Standing()
     )
     both.start()
     futures = submit(both, "a")
@@ -186,13 +200,25 @@ async def test_a_lost_connection_sends_the_identical_bytes_again(line):
     assert await answered(*submit(line, "a")) == ["a"]
     assert line.straw.sent[0] == line.straw.sent[1] == line.straw.sent[2]
     assert line.straw.opened == 3
-    assert isinstance(line.health[0], LedgerUnavailable)
-    assert line.health[-1] is None
+    assert line.health == [False, True]
 
 
-@pytest.mark.parametrize("word", ["LOADING", "BUSY", "NOREPLICAS", "MOVED 1 x:1", "ASK 1 x:1", "CLUSTERDOWN"])
-async def test_what_was_not_executed_is_sent_again(line, word):
-    line.straw.script = [ResponseError(f"{word} and so on")] * 2
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ResponseError("BUSY running a script"),
+        ResponseError("NOREPLICAS not enough"),
+        MovedError("1 127.0.0.1:1"),
+        AskError("1 127.0.0.1:1"),
+        ClusterDownError("Hash slot not served"),
+        TryAgainError("later"),
+        MasterDownError("link is down"),
+    ],
+    ids=lambda reply: type(reply).__name__,
+)
+async def test_what_was_not_executed_is_sent_again(line, reply):
+    """In the words and classes in which redis-py delivers them."""
+    line.straw.script = [reply] * 2
     assert await answered(*submit(line, "a")) == ["a"]
     assert len(line.straw.sent) == 3
 
@@ -203,31 +229,53 @@ async def test_a_missing_library_is_loaded_by_opening_again(line):
     assert line.straw.opened == 2
 
 
-@pytest.mark.parametrize("word", ["READONLY", "OOM", "MISCONF", "WRONGTYPE", "ERR anything else"])
-async def test_a_refusing_ledger_fails_at_once(line, word):
-    line.straw.script = [ResponseError(f"{word} secret text")]
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ReadOnlyError("secret text"),
+        OutOfMemoryError("secret text"),
+        ResponseError("MISCONF secret text"),
+        ResponseError("WRONGTYPE secret text"),
+        ResponseError("ERR secret text"),
+    ],
+    ids=str,
+)
+async def test_a_refusing_ledger_fails_at_once(line, reply):
+    await answered(*submit(line, "before"))
+    line.straw.script = [reply]
     with pytest.raises(LedgerRefused) as raised:
         await answered(*submit(line, "a"))
     assert "secret" not in raised.value.message
-    assert isinstance(line.health[-1], LedgerRefused)
-    assert len(line.straw.sent) == 1
+    assert line.health == ([False] if isinstance(raised.value, LedgerFull) else [])
+    assert len(line.straw.sent) == 2
 
 
 async def test_a_program_without_a_ledger_is_not_trusted(line):
     line.straw.script = [ResponseError("NOLEDGER no ledger")]
-    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program p"):
+    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program NAME"):
         await answered(*submit(line, "a"))
 
 
-@pytest.mark.parametrize("past", ["epoch", "seq"])
-async def test_an_answer_from_another_past_is_not_believed(line, past):
+async def test_a_ledger_that_forgot_is_not_asked_any_more(line):
     await answered(*submit(line, "a"))
-    if past == "epoch":
-        line.fence.adopt("p", "f" * 16, 1)
-    else:
-        line.straw.seq = 5
+    line.straw.script = [ResponseError("NOTTRUSTED this is not the ledger")]
     with pytest.raises(LedgerNotTrusted):
         await answered(*submit(line, "b"))
+    assert line.health == [False]
+
+
+async def test_what_is_remembered_of_the_ledger_goes_along(line):
+    await answered(*submit(line, "a"))
+    await answered(*submit(line, "b"))
+    assert [call.split(b"\r\n")[10] for packed in line.straw.sent for call in packed] == [b"", EPOCH.encode() + b"101"]
+
+
+async def test_one_programs_trouble_is_not_the_servers(line):
+    line.straw.script = [ResponseError("NOLEDGER no ledger"), ResponseError("WRONGTYPE a planted key")]
+    for _ in range(2):
+        with pytest.raises(LedgerRefused):
+            await answered(*submit(line, "a"))
+    assert line.health == []
 
 
 async def test_callers_are_told_when_their_deadline_comes(line):
@@ -271,6 +319,42 @@ async def test_a_full_queue_refuses(line, monkeypatch):
         submit(line, "one too many")
     line.straw.gate.set()
     assert len(await answered(*futures)) == 10
+
+
+async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    line.straw.gate.clear()
+    futures = [*submit(line, "a"), *submit(line, "b", "c", again=True)]
+    line.straw.gate.set()
+    assert len(await answered(*futures)) == 3
+
+
+async def test_a_flush_is_bounded_over_all_programs(line):
+    line.straw.gate.clear()
+    first = submit(line, "x")
+    await asyncio.sleep(0.01)
+    futures = []
+    for program in ("a", "b", "c"):
+        futures += submit(line, *(f"{program}{index}" for index in range(4)), program=program, tokens=31)
+    line.straw.gate.set()
+    await answered(*first, *futures)
+    assert [[len(payloads(call)) for call in packed] for packed in line.straw.sent] == [[1], [4, 4], [4]]
+
+
+async def test_after_a_stop_nothing_is_taken(line):
+    await line.stop()
+    with pytest.raises(LedgerUnavailable):
+        submit(line, "a")
+
+
+async def test_a_campaign_that_cannot_be_read_costs_nobody_an_answer(line, monkeypatch):
+    def unreadable(*_):
+        raise LedgerRefused("cannot be read")
+
+    monkeypatch.setattr(line, "_redefined", unreadable)
+    head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
+    line.straw.script = [[head, [1, 1, b""], b"x"]]
+    assert await answered(*submit(line, "a")) == ["x"]
 
 
 async def test_a_stop_tells_everybody(line):

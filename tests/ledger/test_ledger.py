@@ -293,8 +293,8 @@ async def test_an_emptied_ledger_is_not_served(house):
         await house.redeem(tokens[0])
     with pytest.raises(LedgerNotTrusted):
         await house.campaign()
-    await house.ledger._watch_once()
-    assert isinstance(house.ledger.failure, LedgerNotTrusted)
+    await house.ledger.look()
+    assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
 
 
 async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path):
@@ -302,18 +302,18 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     await house.redeem(token)
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     await house.redis.hset(house.key("ledger"), "seq", seq - 2)
-    await house.ledger._watch_once()
-    assert isinstance(house.ledger.failure, LedgerNotTrusted)
-    assert "rolled back" in house.ledger.failure.message
+    await house.ledger.look()
+    assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
+    assert "rolled back" in house.ledger.standing.failure.message
     with pytest.raises(LedgerNotTrusted):
         await house.redeem(other)
     operator = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
     await operator.ledger.adopt(house.program)
     await operator.ledger.stop()
     await operator.redis.aclose()
-    await house.ledger._watch_once()  # learns of the adoption
-    await house.ledger._watch_once()
-    assert house.ledger.failure is None
+    await house.ledger.look()  # learns of the adoption
+    await house.ledger.look()
+    assert house.ledger.standing.failure is None
     assert (await house.redeem(other)).outcome is Outcome.APPROVED
 
 

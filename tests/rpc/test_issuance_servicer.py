@@ -11,7 +11,7 @@ from rpc.stage import SECONDS_MAX, failure_of
 
 from redemption.domain.errors import LimitReached
 from redemption.domain.keyset import Keyset
-from redemption.domain.ports import CouponRecord
+from redemption.domain.ports import EarlierUse
 from redemption.domain.token import TokenSigner, TokenVerifier
 from redemption.service.issuer import Inspection, Minted, MintOrder
 from redemption.v1 import issuance_service_pb2 as messages
@@ -127,7 +127,7 @@ async def test_unused_token_is_told_whole(run, token):
 
 async def test_used_token_is_told_with_its_redemption(run, token):
     stage = await run()
-    stage.issuer.inspect.return_value = Inspection(token, CouponRecord(NOW + 5, 0, 900), "receipt-1")
+    stage.issuer.inspect.return_value = Inspection(token, EarlierUse(NOW + 5, 0, 900), "receipt-1")
     response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="t"))
     assert response.state == messages.TOKEN_STATE_REDEEMED
     redemption = response.redemption

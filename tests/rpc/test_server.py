@@ -45,9 +45,9 @@ def watch(stage, name=""):
 async def test_health_is_not_serving_until_told(run):
     stage = await run()
     assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
-    await stage.server.set_serving(True)
+    stage.server.set_serving(True)
     assert [await health(stage, name) for name in NAMES] == [SERVING] * 4
-    await stage.server.set_serving(False)
+    stage.server.set_serving(False)
     assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
 
 
@@ -65,7 +65,7 @@ async def test_watcher_sees_every_change(run, name):
     async with asyncio.timeout(SECONDS_MAX):
         for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
             assert (await stream.read()).status == (NOT_SERVING if status == SERVING else SERVING)
-            await stage.server.set_serving(serving)
+            stage.server.set_serving(serving)
         assert (await stream.read()).status == SERVING
     stream.cancel()
 
@@ -140,7 +140,7 @@ async def refused_new_calls(stage):
 
 async def test_drain_finishes_what_runs_and_takes_nothing_new(run):
     stage = await run()
-    await stage.server.set_serving(True)
+    stage.server.set_serving(True)
     held, stream = Held(stage), watch(stage)
     async with asyncio.timeout(SECONDS_MAX):
         assert (await stream.read()).status == SERVING
@@ -174,7 +174,7 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
 async def test_drain_gives_load_balancers_notice(run):
     """During the notice health says no, and calls are still answered."""
     stage = await run(drain_notice_seconds=0.2)
-    await stage.server.set_serving(True)
+    stage.server.set_serving(True)
     Held(stage)
     stream = watch(stage)
     async with asyncio.timeout(SECONDS_MAX):
@@ -182,7 +182,7 @@ async def test_drain_gives_load_balancers_notice(run):
         draining = asyncio.ensure_future(stage.server.drain(SECONDS_MAX))
         assert (await stream.read()).status == NOT_SERVING
         assert (await stage.redemption.Redeem(redeem_request("new"))).decision.discount_minor == 950
-        await stage.server.set_serving(True)
+        stage.server.set_serving(True)
         assert await health(stage) == NOT_SERVING
         await draining
 
@@ -192,7 +192,7 @@ async def test_drain_before_start_does_nothing(run):
     server = type(stage.server)(
         redeemer=stage.redeemer, issuer=stage.issuer, campaigns=stage.campaigns, config=RpcConfig()
     )
-    await server.set_serving(True)
+    server.set_serving(True)
     await server.drain(1)
 
 

@@ -30,6 +30,7 @@ TABLE = [
     ("LedgerUnavailable", code_pb2.UNAVAILABLE),
     ("LedgerRefused", code_pb2.UNAVAILABLE),
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
+    ("LedgerFull", code_pb2.UNAVAILABLE),
     ("Stopping", code_pb2.UNAVAILABLE),
     ("DeadlinePassed", code_pb2.DEADLINE_EXCEEDED),
     ("ItemFailed", code_pb2.INTERNAL),

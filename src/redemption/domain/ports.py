@@ -85,7 +85,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class EarlierUse:
-    """The use of a coupon that its record shows; ``redeemed_at`` is 0 when there was none."""
+    """The use of a coupon that its record shows; ``redeemed_at`` (Unix seconds) is 0 when there was none."""
 
     redeemed_at: int
     generation: int
@@ -140,12 +140,12 @@ RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch |
 
 
 @dataclass(frozen=True, slots=True)
-class CouponRecord:
-    """What the ledger keeps of a coupon that was used."""
+class Block:
+    """A block of serials that was taken for minting; its tokens are valid in [not_before, expires_at), Unix seconds."""
 
-    redeemed_at: int
-    generation: int
-    discount_minor: int
+    first: int
+    not_before: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,13 @@ class Ledger(Protocol):
             again: They were judged again and go before others.
         """
 
-    async def issue(self, campaign: Campaign, count: int, *, request: bytes, content: bytes) -> int | None:
-        """Take a block of serials, durably, and return the first; None if the campaign changed meanwhile."""
+    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
+        """Return the block that a request got before, if it did."""
+
+    async def issue(
+        self, campaign: Campaign, count: int, *, not_before: int, expires_at: int, request: bytes, content: bytes
+    ) -> Block | None:
+        """Take a block of serials, durably; None if the campaign changed meanwhile."""
 
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
@@ -207,7 +212,7 @@ class Ledger(Protocol):
     async def counters(self, program: str, number: int) -> Counters | None:
         """Return a campaign's counters, or None when there is no such campaign."""
 
-    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, CouponRecord | None]:
+    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, EarlierUse | None]:
         """Return whether a serial was ever issued, and the record of its use."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:

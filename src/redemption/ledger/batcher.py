@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    TryAgainError,
+)
 
 from redemption.domain.errors import (
     DeadlinePassed,
@@ -21,9 +27,11 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.ledger.codec import Head, unpack_head
-from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call, refused
+from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
+from redemption.ledger.promises import LedgerFull, meaning_of
+from redemption.ledger.standing import Standing
 
 PROGRAM_WEIGHT_MAX = 128
 """Tokens of one program in one call: a thousand would hold the ledger up for 41 ms, 64 take 2 ms."""
@@ -39,8 +47,8 @@ SWEEP_SECONDS = 0.025
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
 
-_NOT_EXECUTED = ("LOADING", "BUSY", "NOREPLICAS", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
-_REFUSING = ("READONLY", "OOM", "MISCONF")
+_NOT_EXECUTED_ERRORS = (ClusterDownError, TryAgainError, MasterDownError, MovedError, AskError)
+_NOT_EXECUTED_WORDS = ("LOADING", "BUSY", "NOREPLICAS")
 _log = structlog.get_logger(__name__)
 
 
@@ -95,8 +103,10 @@ class Queue:
         for line in (self.again, self.single, self.bulk):
             yield from line
 
-    def take(self, weight_max: int) -> tuple[list[Waiting], int]:
+    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], int]:
         """Take the next orders, at most so many tokens and bytes; returns how many left the queue, too.
+
+        A single order may be larger than what is allowed together, so ``at_least_one`` takes it all the same.
 
         Single orders go before the remainders of big batches, which keep a share so that they are never starved.
         """
@@ -111,7 +121,8 @@ class Queue:
         ):
             while line:
                 first = line[0]
-                if taken and (weight + first.weight > line_max or size + len(first.payload) > PROGRAM_BYTES_MAX):
+                full = weight + first.weight > line_max or size + len(first.payload) > PROGRAM_BYTES_MAX
+                if full and (taken or not at_least_one):
                     break
                 line.popleft()
                 left += 1
@@ -130,7 +141,6 @@ class Load:
     program: str
     waiting: list[Waiting]
     packed: bytes
-    seq_before: int
 
 
 class Batcher:
@@ -143,7 +153,7 @@ class Batcher:
         fence: Fence,
         outbox_max: int,
         redefined: Callable[[str, int, int, bytes], None],
-        healthy: Callable[[ServiceError | None], None],
+        standing: Standing,
     ) -> None:
         """Build it; ``start`` makes it work.
 
@@ -153,13 +163,14 @@ class Batcher:
             outbox_max: About how many entries the event stream keeps.
             redefined: Called with program, campaign, version and definition (empty: gone) when the ledger's
                 version differs.
-            healthy: Called with None when the ledger answered, with the failure when it did not.
+            standing: Told of every answer, and of every failure.
         """
         self._lanes = lanes
         self._fence = fence
         self._outbox_max = outbox_max
         self._redefined = redefined
-        self._healthy = healthy
+        self._standing = standing
+        self._stopping: ServiceError | None = None
         self._queues: dict[str, Queue] = {}
         self._turns: deque[str] = deque()
         self._waiting = 0
@@ -176,16 +187,20 @@ class Batcher:
 
     async def stop(self) -> None:
         """Stop the lanes. Callers that still wait are told that the ledger is not available."""
-        stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
+        self._stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
         for loads in self._in_flight.values():
-            _fail_loads(loads, stopping)
-        for queue in self._queues.values():
-            _fail(queue.all(), stopping)
+            _fail_loads(loads, self._stopping)
+        self.refuse_waiting(self._stopping)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
             await lane.close()
+
+    def refuse_waiting(self, failure: ServiceError) -> None:
+        """Tell everybody who still waits for a place that there is none."""
+        for queue in self._queues.values():
+            _fail(queue.all(), failure)
 
     def submit(
         self, program: str, payloads: list[tuple[bytes, int]], *, deadline: float, again: bool
@@ -196,12 +211,15 @@ class Batcher:
             program: The program.
             payloads: For each order its packed item and the number of its tokens.
             deadline: Until when their caller waits, in the event loop's time.
-            again: They were judged again and go first.
+            again: They were judged again and go first; they had their place before and keep it.
 
         Raises:
             Overloaded: Too much is waiting already; nothing was queued.
+            LedgerUnavailable: The server is stopping.
         """
-        if self._waiting + len(payloads) > WAITING_MAX:
+        if self._stopping is not None:
+            raise self._stopping
+        if self._waiting + len(payloads) > WAITING_MAX and not again:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
         if queue is None:
@@ -237,11 +255,10 @@ class Batcher:
                 self._idle.append(idle)
                 await idle
                 continue
-            loads = self._take()
-            if not loads:
-                continue
-            self._in_flight[index] = loads
+            loads: list[Load] = []
             try:
+                self._take(loads)
+                self._in_flight[index] = loads
                 await self._deliver(self._lanes[index], loads)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
@@ -249,17 +266,16 @@ class Batcher:
                 _fail_loads(loads, LedgerUnavailable("the answer was lost; ask again with the same request id"))
                 await self._lanes[index].close()
             finally:
-                del self._in_flight[index]
+                self._in_flight.pop(index, None)
                 self._wake()
 
-    def _take(self) -> list[Load]:
+    def _take(self, loads: list[Load]) -> None:
         """Take the next flush: programs in turn, each within its bound, all within the flush's."""
-        loads: list[Load] = []
         room = FLUSH_WEIGHT_MAX
         for _ in range(len(self._turns)):
             program = self._turns.popleft()
             queue = self._queues[program]
-            waiting, left = queue.take(min(PROGRAM_WEIGHT_MAX, room))
+            waiting, left = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not loads)
             self._waiting -= left
             if queue:
                 self._turns.append(program)
@@ -268,13 +284,11 @@ class Batcher:
                 room -= sum(order.weight for order in waiting)
             if room <= 0:
                 break
-        return loads
 
     def _load(self, program: str, waiting: list[Waiting]) -> Load:
-        args: list[bytes | int] = [self._outbox_max, *(order.payload for order in waiting)]
-        mark = self._fence.mark(program)
-        packed = pack_call(library().name("redeem"), program, args)
-        return Load(program, waiting, packed, mark.seq if mark else 0)
+        payloads = (order.payload for order in waiting)
+        args: list[bytes | int] = [self._fence.known(program), self._outbox_max, *payloads]
+        return Load(program, waiting, pack_call(library().name("redeem"), program, args))
 
     async def _deliver(self, lane: Transport, loads: list[Load]) -> None:
         """Deliver a flush until each part is answered or nobody waits for it any more.
@@ -293,7 +307,7 @@ class Batcher:
                         order.sent = True
                 replies = await lane.exchange([load.packed for load in loads], CALL_SECONDS_MAX)
             except LedgerRefused as error:
-                self._healthy(error)
+                self._standing.met(error)
                 _fail_loads(loads, error)
                 return
             except LedgerUnavailable as error:
@@ -304,9 +318,9 @@ class Batcher:
                 loads, failure = await self._settle(lane, loads, replies)
                 if not loads:
                     return
-            self._healthy(failure)
-            loads = [load for load in loads if not all(order.answer.done() for order in load.waiting)]
+            self._standing.met(failure)
             await asyncio.sleep(backoff)
+            loads = [load for load in loads if not all(order.answer.done() for order in load.waiting)]
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
 
     async def _settle(self, lane: Transport, loads: list[Load], replies: list[Any]) -> tuple[list[Load], ServiceError]:
@@ -317,40 +331,36 @@ class Batcher:
             if not isinstance(reply, Exception):
                 self._answer(load, reply)
                 continue
-            text = str(reply) or type(reply).__name__
-            kind = type(reply).__name__
-            if "unction not found" in text:
+            if "unction not found" in str(reply):
                 await lane.close()  # opening it loads the library
                 again.append(load)
-            elif text.startswith(_NOT_EXECUTED) or kind in ("BusyLoadingError", "MovedError", "AskError"):
+            elif isinstance(reply, _NOT_EXECUTED_ERRORS) or str(reply).startswith(_NOT_EXECUTED_WORDS):
                 again.append(load)
-                failure = LedgerUnavailable(f"the ledger does not take calls now ({text.split(maxsplit=1)[0]})")
+                failure = LedgerUnavailable("the ledger does not take calls now")
             else:
-                error = _refusal(load.program, text, kind)
-                self._healthy(error)
+                error = meaning_of(reply)
+                if isinstance(error, LedgerFull | LedgerNotTrusted) and self._fence.mark(load.program):
+                    self._standing.met(error)  # anything else is one program's own trouble
                 _fail(load.waiting, error)
         return again, failure
 
     def _answer(self, load: Load, reply: list[Any]) -> None:
         head = unpack_head(reply[0])
-        mark = self._fence.mark(load.program)
-        if head.seq <= load.seq_before or (mark is not None and mark.epoch != head.epoch):
-            error = LedgerNotTrusted(
-                f"the ledger of program {load.program!r} answered from another past than this server remembers"
-            )
-            self._healthy(error)
-            _fail(load.waiting, error)
-            return
         self._fence.observe(load.program, head.epoch, head.seq)
         self.calls += 1
         self.orders += len(load.waiting)
+        # Before the answers: who judges again shall find what changed.
         changed = reply[1]
         for position in range(0, len(changed), 3):
-            self._redefined(load.program, *changed[position : position + 3])
+            try:
+                self._redefined(load.program, *changed[position : position + 3])
+            except LedgerRefused as error:
+                # Those who need it find out by themselves; the others have their answers.
+                _log.error("a campaign cannot be read", program=load.program, error=error.message)
         for order, answer in zip(load.waiting, reply[2:], strict=True):
             if not order.answer.done():
                 order.answer.set_result(Answer(head, answer))
-        self._healthy(None)
+        self._standing.met(None)
 
     async def _sweep(self) -> None:
         """Tell callers whose deadline has come, as long as the ledger does not answer."""
@@ -378,18 +388,6 @@ def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
         else:
             error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
         order.answer.set_exception(error)
-
-
-def _refusal(program: str, text: str, kind: str) -> ServiceError:
-    """Return the failure that an error reply of the ledger means; its own text goes to the log only."""
-    if text.startswith("NOLEDGER"):
-        return LedgerNotTrusted(
-            f"program {program!r} has no ledger here; if that is right: redemption ledger adopt --program {program}"
-        )
-    word = next((word for word in _REFUSING if text.startswith(word)), None)
-    if word or kind in ("ReadOnlyError", "OutOfMemoryError"):
-        return LedgerRefused(f"the ledger takes no writes ({word or kind}); nothing was done")
-    return refused(ResponseError(text))
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:

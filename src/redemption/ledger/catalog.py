@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, with_config
 
-from redemption.domain.campaign import Campaign
+from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer, PercentOff, Sizing, Stacking
 from redemption.domain.errors import LedgerRefused
 
+_FORMAT = b"1"
+"""Raised when a definition gets fields that an older version would not understand."""
+
+for _model in (Campaign, Offer, AmountOff, PercentOff, Limits, Stacking, Sizing):
+    with_config(ConfigDict(extra="forbid"))(_model)
 _CODEC = TypeAdapter(Campaign)
 
 
@@ -31,6 +36,7 @@ class Catalog:
     def redefined(self, program: str, number: int, version: int, definition: bytes) -> None:
         """Take over what the ledger says is in force; an empty definition means that there is none."""
         if definition:
+            self.forget(program, number)  # also when what is in force cannot be read
             self.put(unpack_campaign(definition, number=number, version=version))
         else:
             self.forget(program, number)
@@ -38,7 +44,7 @@ class Catalog:
 
 def pack_campaign(campaign: Campaign) -> bytes:
     """Write a definition as the ledger keeps it; number and version stand beside it there."""
-    return _CODEC.dump_json(campaign)
+    return _FORMAT + _CODEC.dump_json(campaign)
 
 
 def unpack_campaign(definition: bytes, *, number: int, version: int) -> Campaign:
@@ -48,10 +54,10 @@ def unpack_campaign(definition: bytes, *, number: int, version: int) -> Campaign
         LedgerRefused: It is not one that this version can read.
     """
     try:
-        campaign = _CODEC.validate_json(definition)
-    except ValidationError as error:
+        campaign = _CODEC.validate_json(definition.removeprefix(_FORMAT))
+    except ValueError as error:
         raise LedgerRefused(
-            f"the definition of campaign {number} in the ledger cannot be read ({error.error_count()} errors); "
+            f"the definition of campaign {number} in the ledger cannot be read ; "
             "was it written by a newer version of this service?"
         ) from error
     return replace(campaign, number=number, version=version)

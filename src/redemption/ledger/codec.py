@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from redemption.domain.ports import (
     AnsweredToken,
     Approved,
-    CouponRecord,
     EarlierUse,
     Failed,
     Mismatch,
@@ -107,13 +106,13 @@ def _unpack_remembered(form: int, packed: bytes, start: int) -> Remembered:
     return Remembered(decided_at, generations, unpack_answer(packed, start + 1 + 2 * count))
 
 
-def unpack_coupon(record: bytes) -> CouponRecord:
+def unpack_coupon(record: bytes) -> EarlierUse:
     """Read the record of a used coupon."""
     form = record[0] >> 4
     discount_end = _COUPON_DISCOUNT_AT + (3 if form in (1, 3) else 8)
     (redeemed_at,) = _COUPON_TIME.unpack_from(record, 1)
     discount = int.from_bytes(record[_COUPON_DISCOUNT_AT:discount_end])
-    return CouponRecord(redeemed_at, int.from_bytes(record[discount_end:]), discount)
+    return EarlierUse(redeemed_at, int.from_bytes(record[discount_end:]), discount)
 
 
 def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:

@@ -1,51 +1,29 @@
-"""Connections to the ledger: raw calls out, replies in, and the promises checked before the first one.
+"""Connections to the ledger: raw calls out, replies in, and its promises checked before the first one.
 
 The Redis client's own retries are off here: it would deliver a call again whose reply was lost, and only the batcher
 knows when that is safe.
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import hiredis
-import structlog
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from redemption.domain.errors import LedgerRefused, LedgerUnavailable
+from redemption.domain.errors import LedgerUnavailable
 from redemption.ledger import keys
-from redemption.ledger.fence import Fence, Header
-from redemption.ledger.library import library
+from redemption.ledger.fence import Fence
+from redemption.ledger.promises import Durability, meaning_of, prepare
 
 CONNECT_SECONDS_MAX = 3.0
 CALL_SECONDS_MAX = 10.0
 """Longer than any healthy call by far; a stalled disk is waited for, a dead connection is not."""
-
-_log = structlog.get_logger(__name__)
-_OLDEST_VERSION = (7, 2)
-
-
-Durability = Literal["strict", "fast"]
-"""What "approved" promises about a crash of the ledger's machine: strict is on disk (fsync) before the answer is given,
-fast is on disk within about a second."""
-
-
-_PROMISES: dict[Durability, dict[str, str]] = {
-    "strict": {
-        "maxmemory-policy": "noeviction",
-        "appendonly": "yes",
-        "appendfsync": "always",
-        "no-appendfsync-on-rewrite": "no",
-        "aof-use-rdb-preamble": "yes",
-    },
-    "fast": {"maxmemory-policy": "noeviction", "appendonly": "yes"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +52,11 @@ class Endpoint:
     def client(self) -> Redis:
         """Return an ordinary client for everything off the commit path, without retries either."""
         return Redis.from_pool(self.pool())
+
+    async def is_empty(self) -> bool:
+        """Whether there is nothing at all in the ledger."""
+        async with self.client() as client:
+            return int(await client.dbsize()) == 0
 
 
 class Lane:
@@ -104,12 +87,12 @@ class Lane:
             client: Redis = self._endpoint.client()
             try:
                 async with asyncio.timeout(CALL_SECONDS_MAX):
-                    await verify(client, self._endpoint.durability, self._fence)
+                    await prepare(client, self._endpoint.durability, self._fence)
             finally:
                 await client.aclose(close_connection_pool=True)
         except ResponseError as error:
             await connection.disconnect(nowait=True)
-            raise refused(error) from error
+            raise meaning_of(error) from error
         except (OSError, RedisError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
@@ -153,68 +136,3 @@ def pack_call(function: bytes, program: str, args: Sequence[bytes | int]) -> byt
     command: Any = (b"FCALL", function, b"1", keys.tag(program), *args)
     packed: bytes = hiredis.pack_command(command)
     return packed
-
-
-async def verify(client: Redis, durability: Durability, fence: Fence) -> None:
-    """Check that the ledger is the one we know, keeps its promise, and knows our functions.
-
-    Raises:
-        LedgerRefused: It does not; the message says what to change.
-    """
-    await _check_durability(client, durability)
-    loaded = library()
-    try:
-        await client.function_load(loaded.text)
-    except ResponseError as error:
-        if "already exists" not in str(error):
-            raise
-    for program in fence.programs():
-        mark = fence.mark(program)
-        fence.check(program, mark, await read_header(client, program))
-
-
-async def read_header(client: Redis, program: str) -> Header | None:
-    """Return what a program's ledger says of itself, or None when there is none."""
-    epoch, seq, keyset_id = await client.hmget(keys.ledger(program).decode(), ["epoch", "seq", "keyset"])
-    if epoch is None:
-        return None
-    return Header(_text(epoch), int(seq or 0), _text(keyset_id))
-
-
-def refused(error: ResponseError) -> LedgerRefused:
-    """Return the failure that an error reply means; what the ledger itself says goes to the log only."""
-    _log.error("the ledger refused a call", error=str(error))
-    return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
-
-
-async def _check_durability(client: Redis, durability: Durability) -> None:
-    info: dict[str, Any] = await client.info("everything")
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
-        raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
-    if info.get("loading"):
-        raise LedgerUnavailable("the ledger is still loading its data")
-    if info.get("role") not in ("master", "primary"):
-        raise LedgerRefused("the ledger is a replica; give the address of the primary")
-    if info.get("aof_last_write_status", "ok") != "ok":
-        raise LedgerRefused("the ledger cannot write its append-only file; look at its disk")
-    if durability == "strict" and (info.get("cluster_enabled") or await _under_sentinel(client)):
-        raise LedgerRefused(
-            "strict durability is refused where a failover is automatic (Cluster, Sentinel), because a new primary may "
-            "not have what the old one had answered; use a single primary"
-        )
-    for name, value in _PROMISES[durability].items():
-        setting = {_text(key): _text(found) for key, found in (await client.config_get(name)).items()}.get(name)
-        if setting != value:
-            raise LedgerRefused(
-                f"the ledger has {name} {setting!r}; {durability} durability needs {value!r}: CONFIG SET {name} {value}"
-            )
-
-
-async def _under_sentinel(client: Redis) -> bool:
-    names = [entry.get("name", "") for entry in await client.client_list()]
-    return any(str(name).startswith("sentinel-") for name in names)
-
-
-def _text(value: bytes | str | None) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

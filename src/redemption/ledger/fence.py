@@ -8,12 +8,16 @@ ledger; a ledger that knows less than that is not served until an operator adopt
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from redemption.domain.errors import LedgerRefused
+
+_TRIES = 50
+_PAUSE_SECONDS = 0.02
 
 
 class LedgerNotTrusted(LedgerRefused):
@@ -68,6 +72,11 @@ class Fence:
         """Return what is remembered of a program's ledger."""
         return self._marks.get(program)
 
+    def known(self, program: str) -> bytes:
+        """Return what is remembered of a program's ledger as the ledger's functions compare it."""
+        mark = self._marks.get(program)
+        return b"%b%d" % (mark.epoch.encode(), mark.seq) if mark else b""
+
     def check(self, program: str, mark: Mark | None, header: Header | None) -> None:
         """Compare a program's ledger with what was remembered of it, and remember what it says.
 
@@ -111,7 +120,7 @@ class Fence:
 
     def adopt(self, program: str, epoch: str, seq: int) -> None:
         """Forget what was remembered of a program's ledger and write this down instead, at once."""
-        with _locked(self.path):
+        with _locked(self.path, tries=_TRIES):
             marks = _read(self.path)
             marks[program] = self._marks[program] = Mark(epoch, seq)
             _write(self.path, marks, durable=True)
@@ -131,25 +140,37 @@ class Fence:
         """
         if not self._dirty:
             return
-        self._dirty = False
-        with _locked(self.path):
+        with _locked(self.path, tries=_TRIES if durable else 1):
             marks = _read(self.path)
             for program, mine in self._marks.items():
                 theirs = marks.get(program)
                 if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
                     marks[program] = mine
             _write(self.path, marks, durable=durable)
+        self._dirty = False
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from writing the file meanwhile; its directory is what they agree on."""
-    directory = os.open(path.parent, os.O_RDONLY)
+def _locked(path: Path, *, tries: int) -> Iterator[None]:
+    """Keep other processes of ours from writing the file meanwhile; never wait long for anybody.
+
+    Raises:
+        OSError: Somebody else has the lock.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.open(path.with_name(path.name + ".lock"), flags, 0o600)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        for left in reversed(range(tries)):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
         yield
     finally:
-        os.close(directory)
+        os.close(lock)
 
 
 def _read(path: Path) -> dict[str, Mark]:

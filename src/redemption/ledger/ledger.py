@@ -1,9 +1,11 @@
 """The ledger as the service sees it: typed questions in, typed answers out."""
 
 import asyncio
+import contextlib
 import secrets
+import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,21 +17,26 @@ from redemption.domain.campaign import BASIS_POINTS, Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
+    LedgerRefused,
     LedgerUnavailable,
     LimitReached,
     NotFound,
     RequestIdReused,
     ServiceError,
 )
-from redemption.domain.ports import Counters, CouponRecord, Failed, RedeemItem, RedeemReply, Remembered
+from redemption.domain.ports import Block, Counters, EarlierUse, Failed, RedeemItem, RedeemReply, Remembered
 from redemption.ledger import codec, keys
 from redemption.ledger.batcher import LANES, Answer, Batcher
 from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
-from redemption.ledger.connection import CALL_SECONDS_MAX, Endpoint, Lane, refused, verify
-from redemption.ledger.fence import Fence, Header, LedgerNotTrusted
+from redemption.ledger.connection import CALL_SECONDS_MAX, Endpoint, Lane
+from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
+from redemption.ledger.promises import NO_LEDGER, NOT_TRUSTED, check, load_functions, meaning_of, read_header
+from redemption.ledger.standing import Standing
 
-HEALTH_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+LOOK_SECONDS_MAX = 2.0
+"""A ledger that takes longer to answer a look is not healthy."""
 WIDTH_MIN = 64
 WIDTH_MAX = 4096
 CUSTOMERS_PER_BUCKET = 128
@@ -44,11 +51,6 @@ _LIMIT_FIELDS = {
     "limit_day": "redemptions_per_day",
     "limit_budget": "budget_minor",
 }
-_NO_LEDGER = (
-    "program {program!r} has no ledger here; if that is right, let an operator begin it: "
-    "redemption ledger adopt --program {program}"
-)
-_NOT_ASKED_YET = LedgerUnavailable("the ledger was not asked yet")
 _log = structlog.get_logger(__name__)
 
 
@@ -78,80 +80,71 @@ class RedisLedger:
         self._outbox_max = outbox_max
         self._catalog = Catalog()
         self._client = endpoint.client()
+        self.standing = Standing()
         pool = endpoint.pool()
         self.batcher = Batcher(
             lanes=[Lane(pool, endpoint, fence) for _ in range(LANES)],
             fence=fence,
             outbox_max=outbox_max,
             redefined=self._catalog.redefined,
-            healthy=self._report,
+            standing=self.standing,
         )
         self._offset_ms = 0.0
-        self._failure: ServiceError | None = _NOT_ASKED_YET
-        self._health_changed: Callable[[ServiceError | None], Awaitable[None]] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
 
     # Life
 
-    async def start(self, health_changed: Callable[[ServiceError | None], Awaitable[None]] | None = None) -> None:
-        """Start the lanes and the watch over the ledger's health.
-
-        Args:
-            health_changed: Awaited with None when the ledger serves, with the failure when it does not.
-        """
-        self._health_changed = health_changed
+    async def start(self) -> None:
+        """Start the lanes and the watch, and look for the first time."""
         self.batcher.start()
-        await self._watch_once()
-        self._tasks.append(asyncio.create_task(self._watch(), name="ledger-health"))
+        await self.look()
+        self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
     async def stop(self) -> None:
         """Stop, and write down what was seen."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
         await self._client.aclose(close_connection_pool=True)
-        self._fence.save(durable=True)
-
-    @property
-    def failure(self) -> ServiceError | None:
-        """Why the ledger cannot be served now, or None."""
-        return self._failure
-
-    def _report(self, failure: ServiceError | None) -> None:
-        before, self._failure = self._failure, failure
-        if (failure is None) == (before is None):
-            return
-        if failure is not None:
-            _log.warning("ledger does not serve", reason=failure.reason, message=failure.message)
-        elif before is not _NOT_ASKED_YET:
-            _log.info("ledger serves again")
-        if self._health_changed is not None:
-            self._tasks = [task for task in self._tasks if not task.done()]
-            self._tasks.append(asyncio.create_task(self._tell(failure)))
-
-    async def _tell(self, failure: ServiceError | None) -> None:
-        assert self._health_changed is not None, "set before the first report"
-        await self._health_changed(failure)
+        self._save(durable=True)
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(HEALTH_SECONDS)
-            await self._watch_once()
-            self._fence.save()
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+            self._save(durable=False)
 
-    async def _watch_once(self) -> None:
+    async def look(self) -> None:
+        """Look whether the ledger keeps its promises and is the one we know."""
         try:
-            async with self._asked():
-                await verify(self._client, self._endpoint.durability, self._fence)
+            async with self._asked(LOOK_SECONDS_MAX):
+                await check(self._client, self._endpoint.durability, self._fence)
         except LedgerNotTrusted as error:
             # An operator may have adopted it meanwhile: then the file knows, and the next look finds all well.
-            self._fence.learn_adoptions()
-            self._report(error)
+            with contextlib.suppress(LedgerNotTrusted):
+                self._fence.learn_adoptions()
+            self.standing.saw(error)
         except ServiceError as error:
-            self._report(error)
+            self.standing.saw(error)
+        except Exception as error:  # noqa: BLE001 - a look that fails is a finding, whatever it stumbled over
+            _log.error("the ledger could not be looked at", error=repr(error))
+            self.standing.saw(
+                LedgerRefused("the ledger could not be looked at; its operator finds the cause in the log")
+            )
         else:
-            self._report(None)
+            self.standing.saw(None)
+        failure = self.standing.failure
+        if isinstance(failure, LedgerRefused):
+            self.batcher.refuse_waiting(failure)
+
+    def _save(self, *, durable: bool) -> None:
+        try:
+            self._fence.save(durable=durable)
+        except (OSError, LedgerNotTrusted) as error:
+            _log.error(
+                "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
+            )
 
     # The clock
 
@@ -180,7 +173,7 @@ class RedisLedger:
         """Return the campaigns with numbers from first to last that exist."""
         if self._fence.mark(program) is None and not await self._open(program, birth=False):
             return []
-        flat = await self._call("campaigns", program, first, last)
+        flat = await self._call("campaigns", program, self._fence.known(program), first, last)
         campaigns = [
             unpack_campaign(flat[position + 2], number=flat[position], version=flat[position + 1])
             for position in range(0, len(flat), 3)
@@ -192,7 +185,7 @@ class RedisLedger:
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
         if not await self._open(campaign.program, birth=self._births_allowed):
-            raise LedgerNotTrusted(_NO_LEDGER.format(program=campaign.program))
+            raise LedgerNotTrusted(NO_LEDGER)
         layout = {
             "width": coupon_block_width(campaign.sizing),
             "customer_buckets": customer_buckets(campaign.sizing),
@@ -218,6 +211,7 @@ class RedisLedger:
         reply = await self._call(
             "define",
             campaign.program,
+            self._fence.known(campaign.program),
             self._outbox_max,
             campaign.number,
             campaign.version,
@@ -245,7 +239,7 @@ class RedisLedger:
 
     async def counters(self, program: str, number: int) -> Counters | None:
         """Return a campaign's counters, or None when there is no such campaign."""
-        reply = await self._call("counters", program, number)
+        reply = await self._call("counters", program, self._fence.known(program), number)
         if not reply:
             return None
         now_ms, issued, redeemed, discount, day, today = (int(value) for value in reply[:6])
@@ -257,16 +251,23 @@ class RedisLedger:
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
     ) -> list[RedeemReply | ServiceError]:
         """Decide orders of one program, see ``ports.Ledger``."""
-        payloads = [(codec.pack_item(item), len(item.tokens)) for item in items]
-        futures = self.batcher.submit(program, payloads, deadline=deadline, again=again)
+        self.standing.require()
+        packed = [_packed(item) for item in items]
+        orders = [payload for payload in packed if payload is not None]
+        futures = self.batcher.submit(program, orders, deadline=deadline, again=again) if orders else []
         try:
-            await asyncio.wait(futures)
+            if futures:
+                await asyncio.wait(futures)
         except asyncio.CancelledError:
             # Nobody waits any more: what has not left yet need not.
             for future in futures:
                 future.cancel()
             raise
-        return [self._reply(program, item, future) for item, future in zip(items, futures, strict=True)]
+        answered = iter(futures)
+        return [
+            Failed("cannot be packed") if payload is None else self._reply(program, item, next(answered))
+            for item, payload in zip(items, packed, strict=True)
+        ]
 
     def _reply(self, program: str, item: RedeemItem, answered: asyncio.Future[Answer]) -> RedeemReply | ServiceError:
         failure = answered.exception()
@@ -276,81 +277,98 @@ class RedisLedger:
             raise failure
         answer = answered.result()
         self._set_clock(answer.head.clock_ms)
-        reply = codec.unpack_reply(answer.reply, item, answer.head)
+        try:
+            reply = codec.unpack_reply(answer.reply, item, answer.head)
+        except (ValueError, IndexError, struct.error) as error:
+            reply = Failed(repr(error))
         if isinstance(reply, Failed):
             _log.error("a record could not be read", program=program, cause=reply.cause)
         return reply
 
-    async def issue(self, campaign: Campaign, count: int, *, request: bytes, content: bytes) -> int | None:
-        """Take a block of serials, durably, and return the first; None if the campaign changed meanwhile."""
-        reply = await self._call(
-            "issue",
-            campaign.program,
-            *(self._outbox_max, campaign.number, campaign.version, count, request, content),
-        )
-        self._observe(campaign.program, reply[0])
-        word = reply[1]
+    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
+        """Return the block that a request got before, if it did."""
+        if self._fence.mark(program) is None and not await self._open(program, birth=False):
+            return None
+        return await self._issue(program, self._outbox_max, 0, 0, 0, request, content, 0, 0)
+
+    async def issue(
+        self, campaign: Campaign, count: int, *, not_before: int, expires_at: int, request: bytes, content: bytes
+    ) -> Block | None:
+        """Take a block of serials, durably; None if the campaign changed meanwhile."""
+        which = (self._outbox_max, campaign.number, campaign.version, count)
+        return await self._issue(campaign.program, *which, request, content, not_before, expires_at)
+
+    async def _issue(self, program: str, *args: bytes | int) -> Block | None:
+        reply = await self._call("issue", program, self._fence.known(program), *args)
+        self._observe(program, reply[0])
+        word, number, count = reply[1], args[1], args[3]
         if word == b"mismatch":
             raise RequestIdReused("request_id: stands for another request already; use a new one")
         if word == b"stale":
-            self._catalog.forget(campaign.program, campaign.number)
+            self._catalog.forget(program, int(number))
+        if word in (b"none", b"stale"):
             return None
         if word == b"limit":
-            raise LimitReached(f"count: campaign {campaign.number} can issue {int(reply[2])} more, not {count}")
-        return int(word)
+            raise LimitReached(f"count: campaign {number!r} can issue {int(reply[2])} more, not {count!r}")
+        return Block(int(word), int(reply[2]), int(reply[3]))
 
-    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, CouponRecord | None]:
+    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, EarlierUse | None]:
         """Return whether a serial was ever issued, and the record of its use."""
-        issued, record = await self._call("coupon", program, number, serial)
+        issued, record = await self._call("coupon", program, self._fence.known(program), number, serial)
         return bool(issued), codec.unpack_coupon(record) if record else None
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
-        record = await self._call("request", program, request)
+        record = await self._call("request", program, self._fence.known(program), request)
         return codec.unpack_request(record) if record else None
 
     # The operator's side
 
-    async def status(self, program: str) -> dict[str, str]:
-        """Return the header of a program's ledger, and how many entries its event stream holds; empty if none."""
-        return _pairs(await self._call("status", program))
+    async def status(self, unless_remembered: str) -> list[dict[str, str]]:
+        """Return what the ledgers say of themselves: of every program that is remembered, or else of the one named."""
+        rows = []
+        for program in self._fence.programs() or [unless_remembered]:
+            said = _pairs(await self._call("status", program))
+            mark = self._fence.mark(program)
+            remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
+            header = read_header(*(said.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
+            trusted = self._fence.problem(mark, header) or "yes"
+            rows.append({"program": program, **said, **remembered, "trusted": trusted})
+        return rows
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
-        header = _pairs(await self._call("adopt", program, self._fence.keyset_id, secrets.token_hex(8)))
+        mark = self._fence.mark(program)
+        remembered = mark.epoch if mark else b""
+        found = await self._call("adopt", program, self._fence.keyset_id, secrets.token_hex(8), remembered)
+        header = _pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header
-
-    async def is_empty(self) -> bool:
-        """Whether there is nothing at all in the ledger."""
-        async with self._asked():
-            return int(await self._client.dbsize()) == 0
 
     async def _open(self, program: str, *, birth: bool) -> bool:
         """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
         mark = self._fence.mark(program)
         epoch = secrets.token_hex(8) if birth and mark is None else b""
         found = _pairs(await self._call("open", program, self._fence.keyset_id, epoch))
-        header = Header(found["epoch"], int(found["seq"]), found["keyset"]) if found else None
+        header = read_header(*(found.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
         self._fence.check(program, mark, header)
         return header is not None
 
     def _observe(self, program: str, packed: bytes) -> None:
+        """Learn from the head of a reply."""
         head = codec.unpack_head(packed)
         self._set_clock(head.clock_ms)
-        mark = self._fence.mark(program)
-        if mark is not None and mark.epoch != head.epoch:
-            raise LedgerNotTrusted(f"the ledger of program {program!r} is another one than this server remembers")
         self._fence.observe(program, head.epoch, head.seq)
 
     async def _call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        async with self._asked():
+        self.standing.require()
+        async with self._asked(CALL_SECONDS_MAX):
             try:
                 return await self._fcall(function, program, args)
             except ResponseError as error:
                 if "unction not found" not in str(error):
                     raise
-                await verify(self._client, self._endpoint.durability, self._fence)
+                await load_functions(self._client)
                 return await self._fcall(function, program, args)
 
     async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
@@ -358,19 +376,26 @@ class RedisLedger:
         return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
 
     @asynccontextmanager
-    async def _asked(self) -> AsyncIterator[None]:
-        """Turn what the Redis client raises into what it means."""
+    async def _asked(self, seconds_max: float) -> AsyncIterator[None]:
+        """Bound a question, and turn what the Redis client raises into what it means."""
         try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max):
                 yield
         except ResponseError as error:
-            if str(error).startswith("NOLEDGER"):
-                raise LedgerNotTrusted(
-                    "this program has no ledger here; if that is right: redemption ledger adopt"
-                ) from error
-            raise refused(error) from error
+            if str(error).startswith("NOTTRUSTED"):
+                self.standing.met(LedgerNotTrusted(NOT_TRUSTED))
+            raise meaning_of(error) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
+
+
+def _packed(item: RedeemItem) -> tuple[bytes, int] | None:
+    """Return an order packed and its weight; None when a number of its campaign does not fit the format."""
+    try:
+        return codec.pack_item(item), len(item.tokens)
+    except struct.error:
+        _log.exception("an order cannot be packed")
+        return None
 
 
 def _limit_fields(campaign: Campaign) -> dict[str, int | str]:

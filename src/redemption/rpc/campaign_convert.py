@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from redemption.domain.campaign import (
+    OFFERS_MAX,
     AmountOff,
     Campaign,
     CampaignState,
@@ -72,6 +73,8 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
         for name in ("start_time", "end_time")
         if not message.HasField(name)
     ]
+    if len(message.offers) > OFFERS_MAX:
+        missing.append(Violation("campaign.offers", f"must be at most {OFFERS_MAX}; there are {len(message.offers)}"))
     if missing:
         raise InvalidRequest(missing)
     return Campaign(

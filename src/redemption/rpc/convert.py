@@ -6,7 +6,9 @@ from redemption.domain.decision import Decision, Detail, Verdict
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
     GUEST,
+    LINES_MAX,
     NO_RISK_CONTEXT,
+    SHIPPING_MAX,
     Checkout,
     Customer,
     Line,
@@ -89,6 +91,12 @@ def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
 
 
 def _order_from(order: order_pb2.Order) -> Order:
+    # Counted before they are converted: a message of the largest size could hold two million of them.
+    for name, items, most in (("lines", order.lines, LINES_MAX), ("shipping", order.shipping, SHIPPING_MAX)):
+        if len(items) > most:
+            raise InvalidRequest(
+                [Violation(f"checkout.order.{name}", f"must be at most {most}; there are {len(items)}")]
+            )
     return Order(
         order.order_id,
         order.currency_code,

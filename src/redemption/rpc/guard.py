@@ -15,13 +15,18 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from redemption.domain.errors import InvalidRequest, NotBuilt, Overloaded, ServiceError, Violation
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Overloaded, ServiceError, Violation
 from redemption.rpc.call import CallContext
 from redemption.rpc.status import Stopping, internal_status, status_of
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 # In quotes, because grpcio's class is generic for type checkers only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+
+BYTES_MAX = 128 * 2**20
+"""Bytes of the requests that are being answered; more are turned away, before they are parsed into much more."""
+WRITE_SECONDS_MAX = 30.0
+"""How long one message of a stream may wait for a caller who does not read."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +53,7 @@ class Guard:
     def __init__(self, calls_max: int) -> None:
         self._calls_max = calls_max
         self._calls: set[asyncio.Task[Any]] = set()
+        self._bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._cut = False
@@ -69,7 +75,7 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, context: Context) -> bytes:
-            task = self._enter()
+            task = self._enter(len(raw))
             if task is None:
                 return await context.abort_with_status(self._overloaded)
             try:
@@ -78,7 +84,7 @@ class Guard:
             except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
                 await self._fail(name, method.request, error, context)
             finally:
-                self._leave(task)
+                self._leave(task, len(raw))
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -87,17 +93,17 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, context: Context) -> None:
-            task = self._enter()
+            task = self._enter(len(raw))
             if task is None:
                 await context.abort_with_status(self._overloaded)
             try:
                 async with aclosing(answer(parse(raw), context)) as messages:
                     async for message in messages:
-                        await context.write(message.SerializeToString())
+                        await _write(message, context)
             except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
                 await self._fail(name, method.request, error, context)
             finally:
-                self._leave(task)
+                self._leave(task, len(raw))
 
         # With (de)serializers left out, gRPC takes and gives bytes; the coroutine writes by itself.
         return grpc.unary_stream_rpc_method_handler(handle)
@@ -128,11 +134,12 @@ class Guard:
             return len(late)
         return 0
 
-    def _enter(self) -> asyncio.Task[Any] | None:
-        """Count a call in, or return None when there are too many."""
+    def _enter(self, size: int) -> asyncio.Task[Any] | None:
+        """Count a call in, or return None when there are too many, or too large ones together."""
         calls = self._calls
-        if len(calls) >= self._calls_max:
+        if len(calls) >= self._calls_max or self._bytes + size > BYTES_MAX:
             return None
+        self._bytes += size
         task = asyncio.current_task()
         assert task is not None, "gRPC runs handlers in tasks"
         if not calls:
@@ -140,8 +147,9 @@ class Guard:
         calls.add(task)
         return task
 
-    def _leave(self, task: asyncio.Task[Any]) -> None:
+    def _leave(self, task: asyncio.Task[Any], size: int) -> None:
         calls = self._calls
+        self._bytes -= size
         calls.discard(task)
         if not calls:
             self._idle.set()
@@ -168,6 +176,17 @@ class Guard:
             _log.error("a call failed", method=name, correlation_id=correlation_id, exc_info=error)
             status = internal_status(correlation_id)
         await context.abort_with_status(status)
+
+
+async def _write(message: Message, context: Context) -> None:
+    """Send a message of a stream; one that nobody reads does not hold its place for ever."""
+    try:
+        async with asyncio.timeout(WRITE_SECONDS_MAX):
+            await context.write(message.SerializeToString())
+    except TimeoutError as error:
+        raise DeadlinePassed(
+            f"the answer was not read for {WRITE_SECONDS_MAX:.0f} s; ask again for the rest"
+        ) from error
 
 
 def _cancelled() -> bool:

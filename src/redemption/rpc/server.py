@@ -61,7 +61,7 @@ class RpcConfig:
     reuse_port: bool = False
     concurrent_calls_max: int = 4096
     message_bytes_max: int = MESSAGE_BYTES_MAX
-    streams_per_connection_max: int = 4096
+    streams_per_connection_max: int = 1024
     connection_age_seconds_max: float | None = None
     drain_notice_seconds: float = 0.0
 
@@ -112,7 +112,7 @@ class RpcServer:
         self._server = server
         return port
 
-    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
+    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
         """Tell load balancers whether to send work here. Calls that come all the same are still answered."""
         self._health.set_serving(serving)
 

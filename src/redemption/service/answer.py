@@ -7,6 +7,8 @@ so that a repeated request gets the same answer, field for field, whatever has c
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
 from redemption.domain.keyset import Keyset
 from redemption.domain.order import Checkout
@@ -28,6 +30,7 @@ from redemption.domain.settlement import SettledAllocation, SettledRedemption, S
 from redemption.domain.stacking import CouponJudgement, Judgement
 from redemption.domain.token import VerifiedToken
 
+_log = structlog.get_logger(__name__)
 _DAY_LIMITS = (Outcome.CUSTOMER_DAY_LIMIT, Outcome.DAY_LIMIT)
 
 
@@ -71,7 +74,7 @@ class Answers:
             case Remembered():
                 return self._approval(checkout, reply)
             case RememberedByCoupons(uses):
-                return self._approval_by_coupons(checkout, tokens, judgement, uses)
+                return self._approval_by_coupons(tokens, uses)
             case Refused():
                 return self._refusal(tokens, judgement, reply)
             case Mismatch(decided_at):
@@ -95,15 +98,8 @@ class Answers:
         return receipt if isinstance(receipt, Receipt) else None
 
     def receipt_of(self, token: VerifiedToken, use: EarlierUse) -> str:
-        """Return the receipt of a use that a coupon's record shows."""
-        receipt = Receipt(
-            key_id=token.key_id,
-            campaign=token.campaign,
-            serial=token.serial,
-            generation=use.generation,
-            redeemed_at=use.redeemed_at,
-        )
-        return self._receipts.sign(receipt, program=token.program)
+        """Return the receipt of a use of a coupon."""
+        return self._receipts.sign(_receipt(token, use.generation, use.redeemed_at), program=token.program)
 
     def _approval(self, checkout: Checkout, remembered: Remembered) -> Decision:
         line_ids = [line.line_id for line in checkout.order.lines]
@@ -141,26 +137,11 @@ class Answers:
             settlement=self._settlements.sign(settlement, program=checkout.program),
         )
 
-    def _approval_by_coupons(
-        self,
-        checkout: Checkout,
-        tokens: Sequence[VerifiedToken],
-        judgement: Judgement,
-        uses: Sequence[EarlierUse],
-    ) -> Decision:
+    def _approval_by_coupons(self, tokens: Sequence[VerifiedToken], uses: Sequence[EarlierUse]) -> Decision:
         """Answer a request that is older than the memory of requests: outcome, receipts and discounts are kept.
 
-        How the discounts fell on the lines is told as well, if judging them again gives the same discounts.
+        How the discounts fell on the lines is not, so nothing is signed about it.
         """
-        judged = [
-            AnsweredToken(token.campaign, token.key_id, token.serial, coupon.discount_minor, coupon.parts)
-            for token, coupon in zip(tokens, judgement.coupons, strict=True)
-        ]
-        same = [token.discount_minor for token in judged] == [use.discount_minor for use in uses]
-        decided_at = max(use.redeemed_at for use in uses)
-        if same:
-            generations = tuple(use.generation for use in uses)
-            return self._approval(checkout, Remembered(decided_at, generations, tuple(judged)))
         verdicts = tuple(
             Verdict(
                 Outcome.APPROVED,
@@ -170,12 +151,17 @@ class Answers:
             )
             for token, use in zip(tokens, uses, strict=True)
         )
-        total = sum(use.discount_minor for use in uses)
-        return Decision(Outcome.APPROVED, verdicts, decided_at, discount_minor=total)
+        return Decision(
+            Outcome.APPROVED,
+            verdicts,
+            decided_at=max(use.redeemed_at for use in uses),
+            discount_minor=sum(use.discount_minor for use in uses),
+        )
 
     def _refusal(self, tokens: Sequence[VerifiedToken], judgement: Judgement, refused: Refused) -> Decision:
         if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
             genuine = [token.rank != Outcome.TOKEN_INVALID for token in refused.tokens]
+            _alarm(tokens, judgement, refused)
             return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(
             self._refused_verdict(token, coupon, answer)
@@ -207,13 +193,26 @@ class Answers:
         return replace(verdict, outcome=outcome, detail=coupon.detail)
 
 
+def _alarm(tokens: Sequence[VerifiedToken], judgement: Judgement, refused: Refused) -> None:
+    """Cry out when a token is correctly signed and was never issued: somebody else signs with our key."""
+    for token, coupon, answer in zip(tokens, judgement.coupons, refused.tokens, strict=True):
+        if answer.rank == Outcome.TOKEN_INVALID and coupon.outcome is not Outcome.TOKEN_INVALID:
+            _log.critical(
+                "a correctly signed token was never issued: a signing key may be stolen",
+                program=token.program,
+                key_id=f"{token.key_id:08x}",
+                campaign=token.campaign,
+                serial=token.serial,
+            )
+
+
 def invalid_tokens(genuine: Sequence[bool], decided_at: int) -> Decision:
     """Return the decision on an order of which some token is not genuine: one public answer, whatever the defect."""
     verdicts = tuple(Verdict(Outcome.NOT_EVALUATED if good else Outcome.TOKEN_INVALID) for good in genuine)
     return refusal(verdicts, decided_at)
 
 
-def _receipt(token: AnsweredToken, generation: int, redeemed_at: int) -> Receipt:
+def _receipt(token: VerifiedToken | AnsweredToken, generation: int, redeemed_at: int) -> Receipt:
     return Receipt(
         key_id=token.key_id,
         campaign=token.campaign,

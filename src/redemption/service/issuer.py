@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from redemption.domain.campaign import COUNT_MAX, MILLISECONDS, Campaign, CampaignState
+from redemption.domain.campaign import LATEST_MS, MILLISECONDS, Campaign, CampaignState
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
 from redemption.domain.keyset import KEY_LIFE_SECONDS_MAX, Keyset
 from redemption.domain.order import id_violations, program_violations, text_violations
-from redemption.domain.ports import CouponRecord, EarlierUse, Ledger
+from redemption.domain.ports import Block, EarlierUse, Ledger
 from redemption.domain.signing import SigningError
 from redemption.domain.token import TokenSigner, TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers
@@ -60,7 +61,7 @@ class Inspection:
     """
 
     token: VerifiedToken | None
-    use: CouponRecord | None = None
+    use: EarlierUse | None = None
     redemption_id: str = ""
 
 
@@ -89,32 +90,40 @@ class Issuer:
         digests = self._digests.for_program(order.program)
         request = digests.digest(DigestKind.REQUEST, principal.encode(), order.request_id.encode())
         content = digests.digest(DigestKind.CONTENT, _content(order))
+        # Asked for first: a repetition gets its coupons even when the campaign has ended since.
+        block = await self._ledger.issued_before(order.program, request=request, content=content)
         for _ in range(ROUNDS_MAX):
+            if block is not None:
+                return self._tokens(order, block)
             campaign = await self._campaign(order)
             not_before, expires_at = self._validity(order, campaign)
-            sign = self._signer.campaign(program=order.program, campaign=order.campaign).sign
-            now = self._ledger.now_ms() // MILLISECONDS
-
-            def token(serial: int) -> Minted:
-                signed = sign(  # noqa: B023 - used before the loop goes on
-                    offer_index=order.offer_index,
-                    serial=serial,
-                    not_before=not_before,  # noqa: B023
-                    expires_at=expires_at,  # noqa: B023
-                    now=now,  # noqa: B023
-                    customer_id=order.customer_id or None,
-                )
-                return Minted(signed, serial)
-
-            try:
-                token(0)  # whatever cannot be signed is found out before serials are taken
-            except SigningError as error:
-                raise InvalidRequest([Violation("expire_time", str(error))]) from error
-            first = await self._ledger.issue(campaign, order.count, request=request, content=content)
-            if first is not None:
-                serials = range(first + order.skip, first + order.count)
-                return ([token(serial) for serial in serials[at : at + CHUNK]] for at in range(0, len(serials), CHUNK))
+            # Whatever cannot be signed is found out before serials are taken.
+            self._tokens(order, Block(0, not_before, expires_at))
+            block = await self._ledger.issue(
+                campaign, order.count, not_before=not_before, expires_at=expires_at, request=request, content=content
+            )
         raise Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
+
+    def _tokens(self, order: MintOrder, block: Block) -> Iterator[list[Minted]]:
+        """Return the tokens of a block in chunks, signed as they are asked for."""
+        now = self._ledger.now_ms() // MILLISECONDS
+        sign = partial(
+            self._signer.campaign(program=order.program, campaign=order.campaign).sign,
+            offer_index=order.offer_index,
+            not_before=block.not_before,
+            expires_at=block.expires_at,
+            now=now,
+            customer_id=order.customer_id or None,
+        )
+        try:
+            sign(serial=block.first)
+        except SigningError as error:
+            raise InvalidRequest([Violation("expire_time", str(error))]) from error
+        serials = range(block.first + order.skip, block.first + order.count)
+        return (
+            [Minted(sign(serial=serial), serial) for serial in serials[start : start + CHUNK]]
+            for start in range(0, len(serials), CHUNK)
+        )
 
     async def inspect(self, program: str, text: str) -> Inspection:
         """Tell what a token is and what became of it; a forged one costs the ledger nothing.
@@ -133,8 +142,7 @@ class Issuer:
             return Inspection(None)
         if record is None:
             return Inspection(token)
-        use = EarlierUse(record.redeemed_at, record.generation, record.discount_minor)
-        return Inspection(token, record, self._answers.receipt_of(token, use))
+        return Inspection(token, record, self._answers.receipt_of(token, record))
 
     async def _campaign(self, order: MintOrder) -> Campaign:
         campaign = self._ledger.cached(order.program, order.campaign)
@@ -164,7 +172,7 @@ def _violations(order: MintOrder) -> list[Violation]:
     found = list(program_violations(order.program))
     found += id_violations(order.request_id, "request_id")
     found += text_violations(order.customer_id, "customer_id")
-    if not 1 <= order.count <= min(MINT_MAX, COUNT_MAX):
+    if not 1 <= order.count <= MINT_MAX:
         found.append(Violation("count", f"must be 1 to {MINT_MAX}"))
     elif not 0 <= order.skip <= order.count:
         found.append(Violation("skip", "must be 0 to count"))
@@ -173,6 +181,8 @@ def _violations(order: MintOrder) -> list[Violation]:
     for field, value in (("not_before", order.not_before_ms), ("expire_time", order.expires_at_ms)):
         if value is not None and value % MILLISECONDS:
             found.append(Violation(field, "must be a whole second"))
+        elif value is not None and not 0 <= value <= LATEST_MS:
+            found.append(Violation(field, "must lie between 1970 and 2106"))
     return found
 
 

@@ -7,6 +7,8 @@ interval for which the judgement holds. Then the order is judged again, a few ti
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from redemption.domain.calendar import Days
 from redemption.domain.campaign import Campaign
 from redemption.domain.decision import Decision
@@ -38,6 +40,8 @@ from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 
 ROUNDS_MAX = 3
+_UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,11 @@ class Redeemer:
             if not judged:
                 return [result for result in results if result is not None]
             items = [item for _, item in judged]
-            replies = await self._ledger.redeem(program, items, deadline=deadline, again=round_number > 0)
+            again = round_number > 0
+            try:
+                replies = await self._ledger.redeem(program, items, deadline=deadline, again=again)
+            except ServiceError as error:
+                replies = [error] * len(items)
             waiting = []
             for (case, item), reply in zip(judged, replies, strict=True):
                 if isinstance(reply, Outdated):
@@ -165,6 +173,9 @@ class Redeemer:
                 judged.append((case, await self._item(case, now_ms)))
             except ServiceError as error:
                 results[case.position] = error
+            except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
+                _log.exception("an order cannot be judged", program=case.attempt.checkout.program)
+                results[case.position] = ItemFailed(_UNREADABLE)
         return judged
 
     def _open(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
@@ -251,7 +262,7 @@ class Redeemer:
         if isinstance(reply, ServiceError):
             return reply
         if isinstance(reply, Failed):
-            return ItemFailed("a record of this coupon cannot be read; nothing was done, its operator has to look")
+            return ItemFailed(_UNREADABLE)
         assert case.judgement is not None, "judged before it was sent"
         return self._answers.decision(case.attempt.checkout, case.tokens, case.judgement, item, reply)
 

@@ -28,7 +28,8 @@ if _version_not_supported:
 class RedemptionServiceStub:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt.
+    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
+    space of ids: the id of a Mint is not free for a Redeem.
     """
 
     def __init__(self, channel):
@@ -82,7 +83,8 @@ class RedemptionServiceStub:
 class RedemptionServiceServicer:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt.
+    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
+    space of ids: the id of a Mint is not free for a Redeem.
     """
 
     def Redeem(self, request, context):
@@ -195,7 +197,8 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
 class RedemptionService:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt.
+    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
+    space of ids: the id of a Mint is not free for a Redeem.
     """
 
     @staticmethod

@@ -8,21 +8,24 @@ local GENERATION_MS = 86400000
 local REQUEST_BUCKETS = 4096
 local REAPED_AT_ONCE = 16
 
--- Reads the program's header. Returns the call, or nil when the program has no ledger here.
-local function begin(tag)
+-- Reads the program's header and compares it with what the server knows of it (ARGV[1] of every function: epoch 16, then
+-- the least sequence number; empty when it knows nothing). Raises when there is no ledger, or another one, or one that
+-- forgot: so before anything is decided.
+local function begin(tag, known)
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock', 'reaped')
-  if not header[1] then return nil end
+  if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
+  if known ~= '' and (header[1] ~= known:sub(1, 16) or tonumber(header[2]) < tonumber(known:sub(17))) then
+    error({ err = 'NOTTRUSTED this is not the ledger that the server knows' })
+  end
   redis.call('XLEN', keys.events(tag)) -- raises here, before anything is written, if it is no stream
   local time = redis.call('TIME')
   local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(header[3]))
   return {
-    tag = tag, epoch = header[1], seq = tonumber(header[2]) + 1, now = now, seconds = math.floor(now / 1000),
+    tag = tag, epoch = header[1], seq = tonumber(header[2]), now = now, seconds = math.floor(now / 1000),
     generation = math.floor(now / GENERATION_MS), reaped = tonumber(header[4]),
     writes = {}, campaigns = {}, events = {},
   }
 end
-
-local NO_LEDGER = 'NOLEDGER this program has no ledger here'
 
 -- A field of a hash as this call sees it: staged by an earlier item, or stored.
 local function read(call, key, field)
@@ -68,6 +71,12 @@ end
 
 -- Writes all that was staged. outbox_max: about how many entries the event stream keeps; older ones are trimmed.
 local function apply(call, outbox_max)
+  call.seq = call.seq + 1
+  if #call.events > 0 then
+    -- First, because it is the only one that could still fail: at the stream's very last id.
+    redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', outbox_max, '*', 'e',
+      cmsgpack.pack({ call.seq, call.seconds, call.events }))
+  end
   for key, fields in pairs(call.writes) do
     local flat = {}
     for field, value in pairs(fields) do
@@ -76,16 +85,12 @@ local function apply(call, outbox_max)
     end
     redis.call('HSET', key, unpack(flat))
   end
-  if #call.events > 0 then
-    redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', outbox_max, '*', 'e',
-      cmsgpack.pack({ call.seq, call.seconds, call.events }))
-  end
   reap(call)
   redis.call('HSET', keys.ledger(call.tag), 'seq', number_text(call.seq), 'clock', number_text(call.now),
     'reaped', number_text(call.reaped))
 end
 
--- The head of every reply: sequence number 8 · clock 8 (Unix milliseconds) · epoch (16 hexadecimal digits).
+-- The head of every reply: sequence number 8 (raised if the call was applied) · clock 8 (Unix milliseconds) · epoch (16 hexadecimal digits).
 local function head(call)
   return struct.pack('>I8I8', call.seq, call.now) .. call.epoch
 end

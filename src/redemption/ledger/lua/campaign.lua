@@ -1,7 +1,7 @@
 -- create and update: the definition of a campaign, its limits and its layout.
 --
 -- KEYS[1]  the program's tag
--- ARGV     event stream bound · number (0 creates) · version expected (0 creates) · name · definition · offers kept (1, or
+-- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · number (0 creates) · version expected (0 creates) · name · definition · offers kept (1, or
 --          0: an offer changed, so nothing may have been minted) · request digest (creates only, else empty) · content
 --          digest · then pairs of field and value: limits (an empty value removes one) and, when creating, `width` and
 --          `customer_buckets`
@@ -12,34 +12,34 @@ local function remembered_campaign(call, request, content)
   local remembered = read_request(call, request)
   if not remembered then return nil end
   if request_content(remembered) ~= content then return { head(call), 'mismatch' } end
-  return { head(call), remembered:sub(14), '1' }
+  return { head(call), request_text(remembered), '1' }
 end
 
 local function create(call, args)
-  local name, request, content = args[4], args[7], args[8]
+  local name, request, content = args[5], args[8], args[9]
   local remembered = remembered_campaign(call, request, content)
   if remembered then return remembered end
   local taken = redis.call('HGET', keys.names(call.tag), name)
   if taken then return { head(call), 'exists', taken } end
   local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
   local number = last + 1
-  redis.call('HLEN', keys.campaign(call.tag, number)) -- raises here if something else has that key
+  while redis.call('EXISTS', keys.campaign(call.tag, number)) == 1 do number = number + 1 end
   stage(call, keys.ledger(call.tag), 'campaigns', number_text(number))
   stage(call, keys.names(call.tag), name, number_text(number))
   for _, counter in ipairs({ 'issued', 'redeemed', 'discount', 'day', 'redeemed_day' }) do
     stage(call, keys.campaign(call.tag, number), counter, '0')
   end
   local request_key, field = keys.request(call.tag, call.generation, request)
-  stage(call, request_key, field, pack_request(content, call.seconds, {}, number_text(number)))
+  stage(call, request_key, field, pack_request_text(content, number_text(number)))
   return nil, number, 1
 end
 
 local function update(call, args, number)
   local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'name', 'issued')
   if not values[1] then return { head(call), 'gone' } end
-  local version, name, old_name = tonumber(values[1]), args[4], values[2]
-  if version ~= tonumber(args[3]) then return { head(call), 'conflict' } end
-  if args[6] == '0' and tonumber(values[3]) > 0 then return { head(call), 'minted' } end
+  local version, name, old_name = tonumber(values[1]), args[5], values[2]
+  if version ~= tonumber(args[4]) then return { head(call), 'conflict' } end
+  if args[7] == '0' and tonumber(values[3]) > 0 then return { head(call), 'minted' } end
   if name ~= old_name then
     local taken = redis.call('HGET', keys.names(call.tag), name)
     if taken and tonumber(taken) ~= number then return { head(call), 'exists', taken } end
@@ -49,9 +49,8 @@ local function update(call, args, number)
 end
 
 local function define(key_names, args)
-  local call = begin(key_names[1])
-  if not call then return redis.error_reply(NO_LEDGER) end
-  local number = tonumber(args[2])
+  local call = begin(key_names[1], args[1])
+  local number = tonumber(args[3])
   local refused, version, dropped_name
   if number == 0 then
     refused, number, version = create(call, args)
@@ -61,18 +60,18 @@ local function define(key_names, args)
   if refused then return refused end
   local key = keys.campaign(call.tag, number)
   stage(call, key, 'version', number_text(version))
-  stage(call, key, 'name', args[4])
-  stage(call, key, 'definition', args[5])
+  stage(call, key, 'name', args[5])
+  stage(call, key, 'definition', args[6])
   local dropped = {}
-  for index = 9, #args, 2 do
+  for index = 10, #args, 2 do
     if args[index + 1] == '' then
       dropped[#dropped + 1] = args[index]
     else
       stage(call, key, args[index], args[index + 1])
     end
   end
-  call.events[1] = { 'defined', number, version, args[5] }
-  apply(call, args[1])
+  call.events[1] = { 'defined', number, version, args[6] }
+  apply(call, args[2])
   if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
   if dropped_name then redis.call('HDEL', keys.names(call.tag), dropped_name) end
   return { head(call), number_text(number), number_text(version) }

@@ -3,8 +3,9 @@
 -- KEYS[1]  the program's tag
 -- open     ARGV keyset id · epoch (16 hexadecimal digits) to give birth with, or empty: replies the header as
 --          field, value, …, or nothing when there is no ledger and none may be born
--- adopt    ARGV keyset id · epoch: accepts what is there, or gives birth; from now on it has this epoch, so that every
---          server that remembers another one must be told too. Replies like open.
+-- adopt    ARGV keyset id · new epoch · epoch that the machine remembers, or empty: accepts what is there, or gives birth.
+--          From now on it has the new epoch, so that every machine that remembers another one must be told too; unless
+--          another machine adopted the very ledger that this one remembers: then it keeps its epoch. Replies like open.
 -- Invariant: an epoch is random and never reused; `seq` only rises.
 
 local function write_header(tag, keyset, epoch)
@@ -27,6 +28,12 @@ local function open(key_names, args)
 end
 
 local function adopt(key_names, args)
-  write_header(key_names[1], args[1], args[2])
-  return redis.call('HGETALL', keys.ledger(key_names[1]))
+  local header = keys.ledger(key_names[1])
+  local known = redis.call('HMGET', header, 'epoch', 'adopted_from', 'keyset')
+  local adopted_elsewhere = known[1] and known[2] == args[3] and known[3] == args[1]
+  if not adopted_elsewhere then
+    write_header(key_names[1], args[1], args[2])
+    if known[1] then redis.call('HSET', header, 'adopted_from', known[1]) end
+  end
+  return redis.call('HGETALL', header)
 end

@@ -3,7 +3,7 @@
 
 local NARROW_MAX = 2 ^ 24 - 1
 local COUNT_MAX = 65535
-local REDEEMED = 1
+local REDEEMED = 1 -- 0 is a coupon that was given back
 
 -- Coupon: format*16+state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8 ·
 -- discount 3 (formats 1 and 3) or 8 (formats 2 and 4), minor units · generation 2 (formats 3 and 4; else it is 0).
@@ -18,7 +18,8 @@ end
 local function unpack_coupon(value)
   local head = value:byte(1)
   local format = COUPON_FORMATS[math.floor(head / 16)]
-  if not format then error('coupon record of unknown format ' .. head) end
+  -- A newer version may know other states; what is not understood is not taken for unused.
+  if not format or head % 16 > REDEEMED then error('coupon record of unknown format ' .. head) end
   local redeemed_at, request, order, customer, discount, generation = struct.unpack(format, value, 2)
   return {
     state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
@@ -51,8 +52,15 @@ local function pack_request(content, decided_at, generations, answer)
   return struct.pack('>Bc8I4B', 2, content, decided_at, #generations) .. table.concat(packed) .. answer
 end
 
+-- Remembered request whose answer is no approval: format 3 · content digest 8 · the answer as text.
+local function pack_request_text(content, answer) return struct.pack('>Bc8', 3, content) .. answer end
+
+local function request_text(value) return value:sub(10) end
+
+local function is_approval(value) return value:byte(1) < 3 end
+
 local function request_content(value)
   local format, content = struct.unpack('>Bc8', value)
-  if format ~= 1 and format ~= 2 then error('request record of unknown format ' .. format) end
+  if format < 1 or format > 3 then error('request record of unknown format ' .. format) end
   return content
 end

@@ -1,10 +1,11 @@
 -- redeem: decides a batch of orders, each by itself, each with all its coupons or none.
 --
 -- KEYS[1]  the program's tag
--- ARGV[1]  about how many entries the event stream keeps
--- ARGV[2…] one item each, big-endian: request digest 10 · content digest 8 · order digest 6 · has customer 1 ·
+-- ARGV[1]  what the server knows of the ledger (see call.lua)
+-- ARGV[2]  about how many entries the event stream keeps
+-- ARGV[3…] one item each, big-endian: request digest 10 · content digest 8 · order digest 6 · has customer 1 ·
 --          customer digest 8 · since 8 · until 8 (Unix ms, half-open: when the judgement holds) · tokens 1 ·
---          for each token: campaign 4 · version 4 · serial 8 · outcome 2 (as the server judged it) · discount 8
+--          for each token: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (as the server judged it) · discount 8
 --          (minor units) · day 2 (days since 1970, campaign's zone) · then the answer to remember, opaque
 -- Replies  head · {number, version, definition, …} of the campaigns whose version was not the server's · one string an item:
 --   A approved: decided at 4 · generation 2 a token
@@ -15,6 +16,7 @@
 --   E failed: why (for the log)
 -- Invariant: an item either changes all it plans or nothing; counters equal the records; no limit is passed.
 
+local MINOR_MAX = 2 ^ 53 - 1 -- no counter of money may leave what a double counts exactly
 local ITEM = '>c10c8c6Bc8I8I8B'
 local TOKEN = '>I4I4I8I2I8I2'
 local APPROVED, TOKEN_INVALID, SAME_ORDER, ALREADY_REDEEMED = 400, 10, 15, 150
@@ -97,9 +99,7 @@ local function count(call, plan, item, token, campaign)
   end
   if campaign.limit_day and counters.redeemed_day >= campaign.limit_day then return DAY_LIMIT end
   if campaign.limit_redemptions and counters.redeemed >= campaign.limit_redemptions then return CAMPAIGN_LIMIT end
-  if campaign.limit_budget and counters.discount + token.discount > campaign.limit_budget then
-    return BUDGET_EXHAUSTED
-  end
+  if counters.discount + token.discount > (campaign.limit_budget or MINOR_MAX) then return BUDGET_EXHAUSTED end
   counters.redeemed = counters.redeemed + 1
   counters.redeemed_day = counters.redeemed_day + 1
   counters.discount = counters.discount + token.discount
@@ -112,7 +112,7 @@ end
 
 -- The verdict on one token: the server's judgement, unless the ledger knows a reason of higher precedence.
 local function rank_of(call, plan, item, token, campaign, coupon)
-  if token.serial >= campaign.issued then return TOKEN_INVALID end
+  if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
   if coupon and coupon.state == REDEEMED then
     return math.min(token.outcome, coupon.order == item.order and SAME_ORDER or ALREADY_REDEEMED)
   end
@@ -165,7 +165,7 @@ local function misfit(call, item, stale)
   local found = nil
   for _, token in ipairs(item.tokens) do
     local campaign = campaign_of(call, token.campaign)
-    if not campaign or campaign.version ~= token.version then
+    if (campaign and campaign.version or 0) ~= token.version then
       stale[token.campaign] = true
       found = 'S'
     end
@@ -208,13 +208,12 @@ local function decide(call, packed, stale)
 end
 
 local function redeem(key_names, args)
-  local call = begin(key_names[1])
-  if not call then return redis.error_reply(NO_LEDGER) end
+  local call = begin(key_names[1], args[1])
   local stale, replies = {}, {}
-  for index = 2, #args do
+  for index = 3, #args do
     local ok, reply = pcall(decide, call, args[index], stale)
     if not ok then reply = 'E' .. (type(reply) == 'table' and reply.err or tostring(reply)) end
-    replies[index + 1] = reply
+    replies[index] = reply
   end
   replies[2] = {}
   for number in pairs(stale) do
@@ -223,7 +222,7 @@ local function redeem(key_names, args)
     table.insert(replies[2], tonumber(values[1] or 0))
     table.insert(replies[2], values[2] or '')
   end
-  apply(call, args[1])
+  apply(call, args[2])
   replies[1] = head(call)
   return replies
 end

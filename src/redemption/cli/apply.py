@@ -1,0 +1,121 @@
+"""Makes a program's campaigns what files say they are, naming each change, and does nothing twice."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import grpc
+
+from redemption.cli.asking import all_campaigns
+from redemption.cli.campaign_file import CampaignFile, campaign_fields, steps
+from redemption.cli.campaign_text import Change, changes
+from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.source_file import Problem
+from redemption.client import Failure, RedemptionClient, failure_of, new_request_id
+from redemption.v1.campaign_pb2 import Campaign
+from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest
+
+
+class Action(StrEnum):
+    """What became of a campaign."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was done with one file; with a dry run, what would be."""
+
+    file: str
+    name: str
+    number: int
+    action: Action
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there was anything to do."""
+        return self.action is not Action.UNCHANGED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {
+            "file": self.file,
+            "name": self.name,
+            "number": self.number,
+            "action": self.action.value,
+            "changes": [change._asdict() for change in self.changes],
+        }
+
+
+class Applier:
+    """Applies files to one program."""
+
+    def __init__(self, client: RedemptionClient, program: str, *, dry_run: bool) -> None:
+        self._client = client
+        self._program = program
+        self._dry_run = dry_run
+        self._existing = {campaign.name: campaign for campaign in all_campaigns(client, program)}
+
+    def apply(self, read: CampaignFile) -> Applied:
+        """Create or update the campaign of that name.
+
+        Raises:
+            Stop: The server does not accept what the file says; the fields at fault are named with their lines.
+        """
+        file, wanted = str(read.source.file), read.campaign
+        existing = self._existing.get(wanted.name)
+        try:
+            if existing is None:
+                return Applied(file, wanted.name, self._create(wanted), Action.CREATED)
+            found = changes(existing, wanted)
+            if not found:
+                return Applied(file, wanted.name, existing.number, Action.UNCHANGED)
+            self._update(existing, wanted)
+            return Applied(file, wanted.name, existing.number, Action.UPDATED, tuple(found))
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+            if not any(violation.field.startswith("campaign") for violation in failure.violations):
+                raise
+            raise read.source.stop(list(_problems(failure))) from error
+
+    def _create(self, wanted: Campaign) -> int:
+        if self._dry_run:
+            return 0
+        request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted)
+        request.campaign.program = self._program
+        created = self._client.create_campaign(request).campaign
+        self._existing[created.name] = created
+        return created.number
+
+    def _update(self, existing: Campaign, wanted: Campaign) -> None:
+        if self._dry_run:
+            return
+        request = UpdateCampaignRequest(campaign=wanted)
+        request.campaign.program = self._program
+        request.campaign.number = existing.number
+        request.campaign.etag = existing.etag
+        try:
+            updated = self._client.update_campaign(request).campaign
+        except grpc.RpcError as error:
+            if failure_of(error).code is not grpc.StatusCode.ABORTED:
+                raise
+            updated = self._after_conflict(wanted, error)
+        self._existing[wanted.name] = updated
+
+    def _after_conflict(self, wanted: Campaign, error: grpc.RpcError) -> Campaign:
+        """Look again: either our own first try was done and its answer lost, or somebody else was quicker."""
+        for campaign in all_campaigns(self._client, self._program):
+            if campaign.name == wanted.name and not changes(campaign, wanted):
+                return campaign
+        raise Stop(
+            BAD_INPUT, f"campaign {wanted.name} was changed by somebody else just now; look at it, then apply again"
+        ) from error
+
+
+def _problems(failure: Failure) -> Iterable[Problem]:
+    for violation in failure.violations:
+        yield Problem(steps(campaign_fields(violation.field)), violation.problem)

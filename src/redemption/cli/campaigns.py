@@ -1,0 +1,276 @@
+"""``redemption campaigns``: write campaigns down, apply them, pause them, count them."""
+# ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from redemption.cli.asking import all_campaigns, asking, campaign_called
+from redemption.cli.exits import DONE
+from redemption.cli.options import AsJson, Program, Server, TlsCa, examples, settings_of
+from redemption.cli.screen import print_json, print_message, say, show, table
+
+if TYPE_CHECKING:
+    from redemption.cli.apply import Applied
+    from redemption.v1.campaign_pb2 import Campaign
+
+Which: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CAMPAIGN", help="Its number or its name.", show_default=False)
+]
+
+_STATE_STYLES = {"active": "green", "paused": "yellow"}
+
+campaigns = typer.Typer()
+
+
+@campaigns.command("list", epilog=examples("redemption campaigns list", "redemption campaigns list --json"))
+def list_(
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the campaigns of a program."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    with asking(settings) as client:
+        found = list(all_campaigns(client, settings.program))
+    if as_json:
+        from redemption.v1.campaign_service_pb2 import ListCampaignsResponse
+
+        print_message(ListCampaignsResponse(campaigns=found))
+    elif found:
+        _print_list(found)
+    else:
+        say(f"program {settings.program} has no campaigns; make one: redemption campaigns apply FILE.yaml")
+    return DONE
+
+
+@campaigns.command("show", epilog=examples("redemption campaigns show 1", "redemption campaigns show 满200减50"))
+def show_(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show a campaign's definition, in the words of a campaign file."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    with asking(settings) as client:
+        found = campaign_called(client, settings.program, campaign)
+    if as_json:
+        print_message(found)
+        return DONE
+    from redemption.cli.campaign_text import definition
+
+    fields = {"number": str(found.number), "state": _state(found)} | definition(found)
+    width = max(map(len, fields))
+    for field, text in fields.items():
+        say(f"{field:{width}}   {text}")
+    return DONE
+
+
+@campaigns.command(epilog=examples("redemption campaigns stats 1"))
+def stats(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Count what happened to a campaign's coupons."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.campaign_service_pb2 import GetCampaignStatsRequest
+
+    with asking(settings) as client:
+        found = campaign_called(client, settings.program, campaign)
+        asked = GetCampaignStatsRequest(program=settings.program, number=found.number)
+        answer = client.get_campaign_stats(asked)
+    if as_json:
+        print_message(answer)
+        return DONE
+    from redemption.client import format_money
+
+    counted = answer.stats
+    limits = found.limits
+    rows = [
+        ("issued", f"{counted.issued:,}", _of(limits.issued, limited=limits.HasField("issued"))),
+        ("redeemed", f"{counted.redeemed:,}", _of(limits.redemptions, limited=limits.HasField("redemptions"))),
+        (
+            "today",
+            f"{counted.redeemed_today:,}",
+            _of(limits.redemptions_per_day, limited=limits.HasField("redemptions_per_day")),
+        ),
+        ("discount", format_money(counted.discount_minor, found.currency_code), ""),
+    ]
+    if counted.HasField("budget_left_minor"):
+        budget = format_money(limits.budget_minor, found.currency_code)
+        rows.append(("budget left", format_money(counted.budget_left_minor, found.currency_code), f"of {budget}"))
+    say(f"campaign {found.number} {found.name}, {_state(found)}", "bold")
+    counts = table("counter", "count", "limit", right=("count",))
+    counts.show_header = False
+    for row in rows:
+        counts.add_row(*row)
+    show(counts)
+    return DONE
+
+
+@campaigns.command(
+    epilog=examples(
+        "redemption campaigns apply examples/programs/demo/*.yaml --dry-run",
+        "redemption campaigns apply campaign.yaml",
+    )
+)
+def apply(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Campaigns, one a file.", show_default=False)],
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make campaigns what files say they are.
+
+    A campaign is known by its name: one that is not there is created, one that differs is updated, and each changed
+    field is named. Doing it again changes nothing.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.cli.apply import Applier
+    from redemption.cli.campaign_file import read_campaign
+
+    # All files are read before the first one is applied.
+    read = [read_campaign(file) for file in files]
+    done: list[Applied] = []
+    try:
+        with asking(settings) as client:
+            applier = Applier(client, settings.program, dry_run=dry_run)
+            for file in read:
+                applied = applier.apply(file)
+                done.append(applied)
+                if not as_json:
+                    _print_applied(applied, dry_run=dry_run)
+    finally:
+        # What was done before a file was refused stays done.
+        if as_json:
+            print_json([applied.as_dict() for applied in done])
+    return DONE
+
+
+@campaigns.command(epilog=examples("redemption campaigns pause 1"))
+def pause(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Stop redeeming a campaign's coupons for a while."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.campaign_service_pb2 import PauseCampaignRequest
+
+    with asking(settings) as client:
+        number = campaign_called(client, settings.program, campaign).number
+        answer = client.pause_campaign(PauseCampaignRequest(program=settings.program, number=number))
+    return _print_state(answer.campaign, as_json=as_json)
+
+
+@campaigns.command(epilog=examples("redemption campaigns resume 1"))
+def resume(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Go on redeeming after a pause."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.campaign_service_pb2 import ResumeCampaignRequest
+
+    with asking(settings) as client:
+        number = campaign_called(client, settings.program, campaign).number
+        answer = client.resume_campaign(ResumeCampaignRequest(program=settings.program, number=number))
+    return _print_state(answer.campaign, as_json=as_json)
+
+
+@campaigns.command(epilog=examples("redemption campaigns end 1"))
+def end(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """End a campaign for good. In a terminal it asks first."""
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.campaign_service_pb2 import EndCampaignRequest
+
+    with asking(settings) as client:
+        found = campaign_called(client, settings.program, campaign)
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"End campaign {found.number} {found.name} for good?", abort=True)
+        answer = client.end_campaign(EndCampaignRequest(program=settings.program, number=found.number))
+    return _print_state(answer.campaign, as_json=as_json)
+
+
+def _print_list(found: "list[Campaign]") -> None:
+    from zoneinfo import ZoneInfo
+
+    from rich.text import Text
+
+    from redemption.cli.instants import local_text
+    from redemption.cli.screen import printable
+
+    rows = table("number", "name", "state", "local start", "local end", right=("number",))
+    for campaign in found:
+        state = _state(campaign)
+        zone = ZoneInfo(campaign.time_zone)
+        # Without seconds and offset, which ``show`` has: two instants and a name fit into 80 columns then.
+        times = (local_text(campaign.start_time, zone)[:16], local_text(campaign.end_time, zone)[:16])
+        rows.add_row(
+            str(campaign.number), printable(campaign.name), Text(state, _STATE_STYLES.get(state, "dim")), *times
+        )
+    show(rows)
+
+
+def _print_state(campaign: "Campaign", *, as_json: bool) -> int:
+    if as_json:
+        print_message(campaign)
+    else:
+        say(
+            f"campaign {campaign.number} {campaign.name} is {_state(campaign)}", _STATE_STYLES.get(_state(campaign), "")
+        )
+    return DONE
+
+
+def _state(campaign: "Campaign") -> str:
+    from redemption.v1.campaign_pb2 import CampaignState
+
+    name = str(CampaignState.Name(campaign.state)).removeprefix("CAMPAIGN_STATE_").lower()
+    # For people, an active campaign outside its time is not active.
+    now = time.time()
+    if name == "active" and now < campaign.start_time.seconds:
+        return "scheduled"
+    return "over" if name == "active" and now >= campaign.end_time.seconds else name
+
+
+def _of(limit: int, *, limited: bool) -> str:
+    return f"of {limit:,}" if limited else ""
+
+
+def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
+    action = applied.action.value
+    words = f"would be {action}" if dry_run and applied.changed else action
+    number = f" {applied.number}" if applied.number else ""
+    say(f"{words:10}{number} {applied.name}", "green" if applied.changed else "dim")
+    for change in applied.changes:
+        say(f"  {change.field}: {change.before} → {change.after}")

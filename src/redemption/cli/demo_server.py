@@ -1,0 +1,115 @@
+"""A server of one's own for a while: a process on a temporary directory and a free port, gone afterwards."""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redemption.cli.exits import FAILED, Stop
+
+_START_SECONDS_MAX = 30.0
+_STOP_SECONDS_MAX = 15.0
+_LISTEN = re.compile(r"listen +(?P<address>\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateServer:
+    """A server that serves; ``log`` is kept after it has stopped."""
+
+    address: str
+    log: list[str]
+
+    def redeems_per_ledger_call(self) -> float | None:
+        """Return how many redeems went to the ledger together on average, if the stopped server told."""
+        orders = calls = 0
+        for line in self.log:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict) and event.get("event") == "stopped":
+                    orders += int(event.get("orders", 0))
+                    calls += int(event.get("calls", 0))
+        return orders / calls if calls else None
+
+
+@contextmanager
+def private_server() -> Iterator[PrivateServer]:
+    """Run a server; it is stopped at the end, whatever happened.
+
+    Raises:
+        Stop: It did not start; the message has its own words.
+    """
+    with tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
+        command = [sys.executable, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
+        command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset"]
+        # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
+        with (Path(directory) / "log").open("wb") as log_file:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command,
+                env=_environment(),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                text=True,
+                start_new_session=True,
+            )
+        log: list[str] = []
+        try:
+            yield PrivateServer(_address(process, Path(directory) / "log"), log)
+        finally:
+            _stop(process)
+            log.extend((Path(directory) / "log").read_text(errors="replace").splitlines())
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without the settings of another server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("REDEMPTION_")}
+
+
+def _address(process: "subprocess.Popen[str]", log: Path) -> str:
+    """Return where it listens, which it says when it serves."""
+    assert process.stdout is not None, "it is a pipe"
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+    until = time.monotonic() + _START_SECONDS_MAX
+    while (left := until - time.monotonic()) > 0:
+        try:
+            line = lines.get(timeout=left)
+        except queue.Empty:
+            break
+        if line is None:
+            said = log.read_text(errors="replace").splitlines()
+            raise Stop(FAILED, f"the private server did not start: {said[-1] if said else 'it said nothing'}")
+        found = _LISTEN.match(line)
+        if found:
+            return found["address"]
+    raise Stop(FAILED, f"the private server did not start within {_START_SECONDS_MAX:.0f} s")
+
+
+def _read(stream: Iterator[str], lines: "queue.SimpleQueue[str | None]") -> None:
+    """Read until the end, so that the server never waits for us."""
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,68 @@
+"""How the command line ends: every exit code, in one place, and the exception that carries one with its message."""
+
+DONE = 0
+"""It was done; for a coupon: approved."""
+REFUSED = 1
+"""The answer is no: a coupon was refused, there is no such thing, or a demo failed."""
+BAD_INPUT = 2
+"""What was typed, or the file that was given, is wrong; nothing was done."""
+UNREACHABLE = 3
+"""The server cannot be reached, is too busy, or did not answer in time."""
+FAILED = 4
+"""The server failed, or refuses to start."""
+NOT_TRUSTED = 5
+"""The ledger is not trusted; see ``redemption ledger status``."""
+INTERRUPTED = 130
+"""Stopped by Ctrl-C."""
+
+SUMMARY = """Exit codes: 0 done or approved, 1 refused, 2 bad usage or input, 3 the server
+cannot be reached or did not answer in time, 4 the server failed or refuses to
+start, 5 the ledger is not trusted, 130 interrupted."""
+
+# Every status that is not here is the server's own failure.
+_BY_STATUS = {
+    "UNAVAILABLE": UNREACHABLE,
+    "DEADLINE_EXCEEDED": UNREACHABLE,
+    "RESOURCE_EXHAUSTED": UNREACHABLE,
+    "CANCELLED": UNREACHABLE,
+    "NOT_FOUND": REFUSED,
+    "INVALID_ARGUMENT": BAD_INPUT,
+    "OUT_OF_RANGE": BAD_INPUT,
+    "ALREADY_EXISTS": BAD_INPUT,
+    "FAILED_PRECONDITION": BAD_INPUT,
+    "ABORTED": BAD_INPUT,
+    "UNAUTHENTICATED": BAD_INPUT,
+    "PERMISSION_DENIED": BAD_INPUT,
+    "UNIMPLEMENTED": BAD_INPUT,
+}
+
+
+class Stop(Exception):
+    """Ends the command with an exit code, and says why: usually in one line, one for each problem of a file."""
+
+    def __init__(self, code: int, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.code = code
+        self.lines = lines
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What to print, line by line."""
+        return tuple(f"redemption: {line}" for line in self.lines)
+
+
+class BadFile(Stop):
+    """Something is wrong with a file; the lines are FILE:LINE: FIELD: PROBLEM, as editors and people expect them."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(BAD_INPUT, *lines)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What to print, line by line."""
+        return self.lines
+
+
+def code_of_status(status: str) -> int:
+    """Return the exit code for the name of a gRPC status."""
+    return _BY_STATUS.get(status, FAILED)

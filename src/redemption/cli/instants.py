@@ -1,0 +1,58 @@
+"""Instants as people write them: ISO 8601 with an offset, or local in a zone that is known from elsewhere."""
+
+import datetime as dt
+import re
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_INSTANT = re.compile(
+    r"(?P<local>\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d{1,3})?) ?(?P<offset>Z|[+-]\d{2}:?\d{2})?"
+)
+_HINT = "such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00"
+
+
+def instant(text: str, zone: dt.tzinfo | None) -> Timestamp:
+    """Return the instant that a text names.
+
+    Args:
+        text: Date and time; with an offset it stands for itself.
+        zone: Where it is local otherwise; None means that an offset is needed.
+
+    Raises:
+        ValueError: It names no instant, or two; the message says what would be right.
+    """
+    found = _INSTANT.fullmatch(text)
+    if found is None:
+        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
+            raise ValueError(f"must be a date and a time {_HINT}; {text} is a time of day alone")
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError(f"needs a time of day as well, since days end at midnight: {text} 00:00")
+        raise ValueError(f"must be a date and a time {_HINT}; it is {text[:40]!r}")
+    try:
+        local = dt.datetime.fromisoformat(found["local"] + (found["offset"] or "").replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ValueError(f"must be a date and a time {_HINT}; {text!r} is not in the calendar") from error
+    if local.tzinfo is None:
+        if zone is None:
+            raise ValueError(f"needs an offset, such as {text}+08:00")
+        local = _placed(local, zone)
+    made = Timestamp()
+    made.FromDatetime(local.astimezone(dt.UTC))
+    return made
+
+
+def local_text(when: Timestamp, zone: dt.tzinfo | None) -> str:
+    """Return an instant as date and time in a zone (None: the machine's), with its offset."""
+    local = dt.datetime.fromtimestamp(when.seconds, tz=dt.UTC).astimezone(zone)
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + f" {offset[:3]}:{offset[3:]}"
+
+
+def _placed(local: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
+    """Return a local time in its zone, where that is one instant: clocks are turned forward and back."""
+    early, late = local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1)
+    if early.utcoffset() != late.utcoffset():
+        happens = early.astimezone(dt.UTC).astimezone(zone).replace(tzinfo=None) == local
+        what = "happens twice" if happens else "does not exist"
+        raise ValueError(f"{what} in {zone}, where clocks are changed then; add an offset")
+    return early

@@ -1,0 +1,99 @@
+"""``redemption ledger``: whether this machine trusts its ledger, and accepting one as it is."""
+# ruff: noqa: PLC0415 - the ledger's parts are imported when it is asked, so that help is quick.
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redemption.cli.exits import BAD_INPUT, DONE, NOT_TRUSTED, Stop
+from redemption.cli.options import AsJson, Program, examples, settings_of
+from redemption.cli.screen import print_json, say
+
+DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Files of the embedded ledger. [.data]")]
+KeysetFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The signing keys. [development.keyset]")]
+FenceFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What this machine remembers of it. [beside the keyset]")
+]
+
+ledger = typer.Typer()
+
+
+@ledger.command(epilog=examples("redemption ledger status"))
+def status(
+    data_dir: DataDir = None, keyset: KeysetFile = None, fence: FenceFile = None, *, as_json: AsJson = False
+) -> int:
+    """Show what the ledger says of itself.
+
+    The exit code is 5 when this machine does not believe it.
+    """
+    settings = settings_of(data_dir=data_dir, keyset=keyset, fence=fence)
+    from redemption import app
+
+    with _failures():
+        rows = app.ledger_status(settings)
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            _print(row)
+    return DONE if all(row.get("trusted", "yes") == "yes" for row in rows) else NOT_TRUSTED
+
+
+@ledger.command(epilog=examples("redemption ledger adopt --program demo", "redemption ledger adopt --yes"))
+def adopt(
+    *,
+    program: Program = None,
+    data_dir: DataDir = None,
+    keyset: KeysetFile = None,
+    fence: FenceFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Accept a program's ledger as it is.
+
+    After a restore or a loss, so that the server serves it again. It tells what that means, and asks.
+    """
+    settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
+    if not yes:
+        _confirm(settings.program)
+    from redemption import app
+
+    with _failures():
+        row = app.ledger_adopt(settings, settings.program)
+    if as_json:
+        print_json(row)
+    else:
+        say(f"adopted: from now on this machine trusts the ledger of program {settings.program} as it is", "green")
+        _print(row)
+    return DONE
+
+
+def _confirm(program: str) -> None:
+    if not sys.stdin.isatty():
+        raise Stop(BAD_INPUT, "adopting a ledger needs a person's consent: run it in a terminal, or give --yes")
+    say(f"You are about to accept the ledger of program {program} as it is now.")
+    say("Whatever it has forgotten stays forgotten: a coupon whose use was lost can be used again, limits and")
+    say("budgets count from what the ledger says, and lost answers cannot be repeated. Only do this when the")
+    say("ledger cannot be brought back by a better backup.")
+    if not typer.confirm("Accept it?"):
+        raise Stop(BAD_INPUT, "nothing was changed")
+
+
+def _print(row: dict[str, str]) -> None:
+    width = max(len(name) for name in row)
+    for name, value in row.items():
+        say(f"{name.replace('_', ' '):{width}}   {value}", "red" if name == "trusted" and value != "yes" else "")
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    from redemption.starting import StartRefused
+
+    try:
+        yield
+    except StartRefused as error:
+        raise Stop(error.exit_code, str(error)) from error

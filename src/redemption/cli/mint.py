@@ -1,0 +1,216 @@
+"""``redemption mint``: make coupons, to the screen or into a file that is complete or does not exist."""
+# ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
+
+import contextlib
+import csv
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from redemption.cli.asking import Unanswered, asking, campaign_called
+from redemption.cli.exits import BAD_INPUT, DONE, FAILED, Stop
+from redemption.cli.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.screen import say, stderr
+
+if TYPE_CHECKING:
+    from redemption.client import RedemptionClient
+    from redemption.v1.campaign_pb2 import Campaign
+    from redemption.v1.issuance_service_pb2 import MintedToken, MintRequest
+
+# Each round has the channel's own retries within it.
+_ROUNDS_WITHOUT_PROGRESS_MAX = 2
+_PAUSE_SECONDS = 0.5
+
+
+class Format(StrEnum):
+    """How coupons are written: a table with a heading, one JSON object in a line, or the bare tokens."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    TXT = "txt"
+
+
+_BY_SUFFIX = {".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".txt": Format.TXT}
+
+
+def mint(
+    *,
+    campaign: Annotated[str, typer.Option(metavar="N|NAME", help="Of which campaign, by number or name.")],
+    count: Annotated[int, typer.Option(metavar="N", help="How many; at most 1,000,000.")],
+    offer: Annotated[int, typer.Option(metavar="N", help="Which of its offers, from 0.", min=0)] = 0,
+    customer: Annotated[str | None, typer.Option(metavar="ID", help="Bind them to a customer.")] = None,
+    not_before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Valid from, such as 2026-06-18T20:00+08:00; without an offset in the campaign's zone. "
+            "[the campaign's start]",
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Valid until before, in the same form. [the campaign's end]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a file instead of the screen.")] = None,
+    output_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="csv, jsonl or txt. [csv, or by the file's name]", metavar="FORMAT"),
+    ] = None,
+    request_id: RequestId = None,
+    skip: Annotated[
+        int, typer.Option(metavar="N", help="Leave out this many, of a request that was made before.", min=0)
+    ] = 0,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make coupons.
+
+    The same --request-id gives the same coupons again, never more.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    if out is not None and out.exists() and not force:
+        raise Stop(BAD_INPUT, f"{out}: exists already; choose another name, or replace it with --force")
+    if output_format is None:
+        suffix = out.suffix if out is not None else ""
+        output_format = Format.JSONL if as_json else _BY_SUFFIX.get(suffix, Format.CSV)
+    from redemption.client import new_request_id
+    from redemption.v1.issuance_service_pb2 import MintRequest
+
+    request = MintRequest(
+        program=settings.program,
+        request_id=request_id or new_request_id(),
+        offer_index=offer,
+        count=count,
+        customer_id=customer,
+        skip=skip,
+    )
+    got = _Got()
+    try:
+        with asking(settings) as client:
+            definition = campaign_called(client, settings.program, campaign)
+            request.campaign = definition.number
+            _set_validity(request, definition, not_before, expires)
+            if out is None:
+                _write(_minted(client, request, got), sys.stdout, output_format)
+            else:
+                with _complete_file(out, replace=force) as file:
+                    _write(_with_progress(_minted(client, request, got), count - skip), file, output_format)
+    except Unanswered as error:
+        raise error.with_hint(_how_to_resume(request, got, out)) from error
+    if out is not None:
+        say(f"minted {got.count:,} coupons of campaign {definition.number} {definition.name} into {out}")
+    return DONE
+
+
+class _Got:
+    """How many coupons have arrived."""
+
+    count = 0
+
+
+def _minted(client: "RedemptionClient", request: "MintRequest", got: _Got) -> Iterator["MintedToken"]:
+    """Yield the coupons; a stream that breaks is asked for what is missing, as long as something comes."""
+    import grpc
+
+    from redemption.client import failure_of
+
+    first = request.skip
+    barren = 0
+    while True:
+        request.skip = first + got.count
+        before = got.count
+        try:
+            for part in client.mint(request):
+                for token in part.tokens:
+                    got.count += 1
+                    yield token
+        except grpc.RpcError as error:
+            barren = 0 if got.count > before else barren + 1
+            if barren == _ROUNDS_WITHOUT_PROGRESS_MAX or failure_of(error).code is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        if got.count < request.count - first:
+            raise Stop(FAILED, f"the server sent {got.count} coupons and said that these are all {request.count}")
+        return
+
+
+def _set_validity(request: "MintRequest", campaign: "Campaign", not_before: str | None, expires: str | None) -> None:
+    from zoneinfo import ZoneInfo
+
+    from redemption.cli.instants import instant
+
+    zone = ZoneInfo(campaign.time_zone)
+    for option, text, field in (
+        ("--not-before", not_before, request.not_before),
+        ("--expires", expires, request.expire_time),
+    ):
+        if text is not None:
+            try:
+                field.CopyFrom(instant(text, zone))
+            except ValueError as error:
+                raise Stop(BAD_INPUT, f"{option}: {error}") from error
+
+
+def _write(tokens: Iterator["MintedToken"], file: TextIO, output_format: Format) -> None:
+    if output_format is Format.JSONL:
+        file.writelines(json.dumps({"token": token.token, "serial": token.serial}) + "\n" for token in tokens)
+        return
+    if output_format is Format.TXT:
+        file.writelines(f"{token.token}\n" for token in tokens)
+        return
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(["token", "serial"])
+    for token in tokens:
+        rows.writerow([token.token, token.serial])
+
+
+def _with_progress(tokens: Iterator["MintedToken"], total: int) -> Iterator["MintedToken"]:
+    if not stderr().is_terminal:
+        yield from tokens
+        return
+    from rich.progress import track
+
+    yield from track(tokens, description="minting", total=total, console=stderr(), transient=True)
+
+
+@contextmanager
+def _complete_file(path: Path, *, replace: bool) -> Iterator[TextIO]:
+    """Give a file that gets its name only when it is complete and on disk; coupons are money, so it is private."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise Stop(BAD_INPUT, f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            Path(temporary).replace(path)
+        else:
+            # Unlike a rename, a link never replaces what somebody else put there meanwhile.
+            os.link(temporary, path)
+    except OSError as error:
+        raise Stop(BAD_INPUT, f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+
+
+def _how_to_resume(request: "MintRequest", got: _Got, out: Path | None) -> str:
+    again = f"--request-id {request.request_id}"
+    if out is not None:
+        return f"{out} was not written; for the same coupons again: {again}"
+    return f"{got.count} coupons were printed; for the rest: {again} --skip {got.count + request.skip}"

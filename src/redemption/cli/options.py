@@ -1,0 +1,63 @@
+"""The options that many commands share, and how they become settings."""
+# ruff: noqa: PLC0415 - pydantic is imported when settings are read, so that help is quick.
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from redemption.cli.exits import BAD_INPUT, Stop
+
+if TYPE_CHECKING:
+    from redemption.settings import Settings
+
+Server: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The server to ask. [REDEMPTION_SERVER; 127.0.0.1:50051]"),
+]
+Program: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The program (tenant). [REDEMPTION_PROGRAM; demo]")
+]
+TlsCa: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Speak TLS, trusting this PEM file's authority. [REDEMPTION_TLS_CA]"),
+]
+Language: TypeAlias = Annotated[
+    Literal["en", "zh"] | None,
+    typer.Option("--lang", metavar="en|zh", help="Language of sentences. [REDEMPTION_LANG; by locale]"),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+RequestId: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Name of this attempt; the same again after a lost answer. [a new one]"),
+]
+
+
+def examples(*lines: str) -> str:
+    """Return the examples at the end of a command's help; typer leaves such a paragraph as it is."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has its own type
+    """Return the settings: flags where they are given, else the environment, else defaults.
+
+    Raises:
+        Stop: A value is not allowed.
+    """
+    from pydantic import ValidationError
+
+    from redemption.settings import Settings
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise Stop(BAD_INPUT, *(_problem(detail, given) for detail in error.errors())) from error
+
+
+def _problem(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's own dict
+    name = str(detail["loc"][0])
+    place = f"--{name.replace('_', '-')}" if name in given else f"REDEMPTION_{name.upper()}"
+    cause = detail.get("ctx", {}).get("error")
+    problem = str(cause) if cause else detail["msg"].replace("String should match pattern", "must look like")
+    return f"{place}: {problem[:1].lower()}{problem[1:]}; it is {str(detail['input'])[:80]!r}"

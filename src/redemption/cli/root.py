@@ -1,0 +1,123 @@
+"""The command ``redemption``: its groups, and the one place where an ending becomes an exit code."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from redemption import __version__
+from redemption.cli import exits
+from redemption.cli.campaigns import campaigns
+from redemption.cli.demo import demo
+from redemption.cli.get import get
+from redemption.cli.inspect_token import inspect_token
+from redemption.cli.ledger import ledger
+from redemption.cli.mint import mint
+from redemption.cli.options import examples
+from redemption.cli.redeem import redeem
+from redemption.cli.samples import samples
+from redemption.cli.screen import complain
+from redemption.cli.serve import serve
+
+# Plain help: it is quick, it pipes, and its lines can be copied.
+app = typer.Typer(
+    name="redemption",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog=f"\b\n{exits.SUMMARY}",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> int:
+    """Coupon redemption: may this order use these coupons, and for how much?"""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    return _help_alone(context)
+
+
+@campaigns.callback(invoke_without_command=True)
+def _campaigns(context: typer.Context) -> int:
+    """Apply, show, count, pause and end campaigns."""
+    return _help_alone(context)
+
+
+@ledger.callback(invoke_without_command=True)
+def _ledger(context: typer.Context) -> int:
+    """Whether this machine trusts its ledger."""
+    return _help_alone(context)
+
+
+app.command(
+    epilog=examples(
+        "redemption serve",
+        "redemption serve --listen 127.0.0.1:0 --data-dir /tmp/ledger",
+        "REDEMPTION_REDIS_URL=redis://ledger redemption serve --durability fast",
+    )
+)(serve)
+app.command(
+    epilog=examples(
+        "redemption mint --campaign 1 --count 3",
+        "redemption mint --campaign 满200减50 --count 10000 --out coupons.csv",
+    )
+)(mint)
+app.command(
+    epilog=examples(
+        "redemption redeem TOKEN --order ord-1 --spend 238.00",
+        "redemption redeem TOKEN TOKEN --order-file order.yaml --json",
+    )
+)(redeem)
+app.command("inspect", epilog=examples("redemption inspect TOKEN"))(inspect_token)
+app.command(epilog=examples("redemption get --request-id ID", "redemption get --receipt RECEIPT"))(get)
+app.command(epilog=examples("redemption samples", "redemption samples --json"))(samples)
+app.command(epilog=examples("redemption demo", "redemption demo --buyers 2000 --coupons 500 --seed 7"))(demo)
+app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
+app.add_typer(ledger, name="ledger", rich_help_panel=None)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; whatever went wrong has been said."""
+    try:
+        code = app(list(arguments), prog_name="redemption", standalone_mode=False)
+    except exits.Stop as stop:
+        for line in stop.told:
+            complain(line)
+        return stop.code
+    except typer.TyperException as error:
+        complain(_usage(error))
+        return exits.BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except Exception:  # noqa: BLE001 - a defect of this program must not look like a refusal, which is 1
+        traceback.print_exc()
+        return exits.FAILED
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "redemption"
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    return f"{path}: {message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _help_alone(context: typer.Context) -> int:
+    """Show the help of a group that was called without a command."""
+    if context.invoked_subcommand is not None:
+        return exits.DONE
+    typer.echo(context.get_help())
+    return exits.BAD_INPUT

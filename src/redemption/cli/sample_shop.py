@@ -1,0 +1,220 @@
+"""Brings a program into a state in which every outcome has a command that yields it.
+
+Doing it again changes nothing more: campaigns are known by their names, and coupons, orders and request ids by the day
+(of UTC, as the campaigns' own), so that limits which count by the day are used up again each morning.
+"""
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.cli.asking import all_campaigns
+from redemption.client import RedemptionClient, new_request_id
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, PauseCampaignRequest
+from redemption.v1.issuance_service_pb2 import MintRequest
+from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
+from redemption.v1.redemption_service_pb2 import RedeemRequest
+
+_DAY = 86_400
+_COUPON_DAYS = 30
+_SHORT_LIFE_SECONDS = 2
+_ENOUGH_MINOR = 238_00
+_PERCENT_OFF = v1.Offer(name="8折", percent_off=v1.PercentOff(basis_points=2000, cap_minor=100_00))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One command.
+
+    Attributes:
+        outcome: What it yields, for the order or for one of its coupons.
+        why: How that comes, for people.
+        arguments: What to type after ``redemption``.
+    """
+
+    outcome: str
+    why: str
+    arguments: tuple[str, ...]
+
+
+class SampleShop:
+    """A shop on one program, with a campaign for each rule."""
+
+    def __init__(self, client: RedemptionClient, program: str) -> None:
+        self._client = client
+        self._program = program
+        self._campaigns = {campaign.name: campaign for campaign in all_campaigns(client, program)}
+        now = int(time.time())
+        self._now = now
+        self._midnight = now - now % _DAY
+        self._day = dt.datetime.fromtimestamp(now, tz=dt.UTC).date().isoformat()
+
+    def samples(self) -> list[Sample]:
+        """Make what is needed, and return the commands in the contract's order of precedence."""
+        short_lived = self._short_lived()
+        made = [*self._token_rules(), *self._campaign_rules(), *self._order_rules(), *self._limits()]
+        while time.time() < self._now + _SHORT_LIFE_SECONDS:
+            time.sleep(0.1)  # the server's clock decides; it has gone as far by then
+        return [*made, short_lived]
+
+    def _token_rules(self) -> list[Sample]:
+        plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
+        fresh, again, good = (self._coupon(plain, what) for what in ("approved", "used", "good"))
+        mismatch = self._coupon(plain, "mismatch")
+        bound = self._coupon(plain, "bound", customer="sample-alice")
+        other = self._coupon(self._campaign("sample 8折", _PERCENT_OFF), "other")
+        early = self._coupon(plain, "early", not_before=self._midnight + 2 * _DAY)
+        forged = good[:-1] + ("A" if good[-1] != "A" else "B")
+        self._redeem(again, "used")
+        self._redeem(mismatch, "mismatch")
+        return [
+            self._sample("APPROVED", "the same again, since it repeats its request id", fresh, "approved", repeat=True),
+            self._sample("TOKEN_INVALID", "its last letter was changed", forged, "forged"),
+            self._sample("NOT_EVALUATED", "the other coupon is not valid", good, "beside-forged", forged),
+            self._sample("ALREADY_REDEEMED", "another order used it", again, "another"),
+            self._sample("TOKEN_NOT_YET_VALID", "it is valid from the day after tomorrow", early, "early"),
+            self._sample("CUSTOMER_REQUIRED", "it is bound to a customer, and nobody is logged in", bound, "guest"),
+            self._sample("HOLDER_MISMATCH", "it is bound to sample-alice", bound, "bob", customer="sample-bob"),
+            self._sample("STACK_REJECTED", "the other coupon is used up", other, "stack", again),
+            self._sample(
+                "IDEMPOTENCY_MISMATCH", "its request id stands for another order", mismatch, "mismatch", repeat=True,
+                order="other",
+            ),
+        ]  # fmt: skip
+
+    def _campaign_rules(self) -> list[Sample]:
+        offer = _amount_off(200_00, 50_00)
+        later = self._campaign("sample not started", offer, starts_in_days=180)
+        paused = self._campaign("sample paused", offer)
+        over = self._campaign("sample ended", offer, ends_in_days=-1)
+        self._client.pause_campaign(PauseCampaignRequest(program=self._program, number=paused.number))
+        return [
+            self._sample("CAMPAIGN_NOT_STARTED", "it starts in half a year", self._coupon(later, "later"), "later"),
+            self._sample("CAMPAIGN_PAUSED", "its owner paused it", self._coupon(paused, "paused"), "paused"),
+            self._sample("CAMPAIGN_ENDED", "it ended yesterday", self._coupon(over, "over"), "over"),
+        ]
+
+    def _order_rules(self) -> list[Sample]:
+        plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
+        percent = self._campaign("sample 8折", _PERCENT_OFF)
+        one, two = self._coupon(plain, "one"), self._coupon(plain, "two")
+        return [
+            self._sample("CURRENCY_MISMATCH", "the coupon is for CNY", one, "dollars", currency="USD"),
+            self._sample("MIN_SPEND_NOT_MET", "¥188.00 is less than ¥200.00", one, "little", spend="188.00"),
+            self._sample("EXCLUSIVE_CONFLICT", "one of this campaign an order", one, "both", two, spend="500.00"),
+            self._sample("NO_EFFECT", "20% of nothing is nothing", self._coupon(percent, "free"), "free", spend="0.00"),
+        ]
+
+    def _limits(self) -> list[Sample]:
+        made = []
+        for outcome, why, limits in (
+            ("CUSTOMER_LIMIT", "one for each customer, ever", v1.Limits(redemptions_per_customer=1)),
+            ("CUSTOMER_DAY_LIMIT", "one for each customer, a day", v1.Limits(redemptions_per_customer_per_day=1)),
+            ("DAY_LIMIT", "one a day for all", v1.Limits(redemptions_per_day=1)),
+            ("CAMPAIGN_LIMIT", "one altogether", v1.Limits(redemptions=1)),
+            ("BUDGET_EXHAUSTED", "¥50.00 do not fit into the ¥30.00 that are left", v1.Limits(budget_minor=80_00)),
+        ):
+            what = outcome.lower()
+            words = outcome.replace("_", " ").lower()
+            campaign = self._campaign(f"sample {words}", _amount_off(200_00, 50_00), limits=limits)
+            first, second = self._coupon(campaign, f"{what}-1"), self._coupon(campaign, f"{what}-2")
+            self._redeem(first, what, customer="sample-customer")
+            made.append(self._sample(outcome, why, second, f"{what}-2", customer="sample-customer"))
+        return made
+
+    def _short_lived(self) -> Sample:
+        """Mint a coupon that expires at once: the one thing that cannot be had a second time."""
+        plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
+        expires = self._now + _SHORT_LIFE_SECONDS
+        token = self._coupon(plain, f"expired-{new_request_id()}", expires=expires)
+        return self._sample("TOKEN_EXPIRED", "it was valid for two seconds", token, "expired")
+
+    def _campaign(
+        self,
+        name: str,
+        offer: v1.Offer,
+        *,
+        starts_in_days: int = -2,
+        ends_in_days: int = 365,
+        limits: v1.Limits | None = None,
+    ) -> v1.Campaign:
+        """Return the campaign of that name, and create it if there is none."""
+        if name not in self._campaigns:
+            campaign = v1.Campaign(
+                program=self._program,
+                name=name,
+                currency_code="CNY",
+                time_zone="UTC",
+                start_time=Timestamp(seconds=self._midnight + starts_in_days * _DAY),
+                end_time=Timestamp(seconds=self._midnight + ends_in_days * _DAY),
+                offers=[offer],
+                limits=limits,
+                # So that the lesson costs the ledger no memory to speak of.
+                sizing=v1.Sizing(expected_redemptions=1000),
+            )
+            request = CreateCampaignRequest(request_id=new_request_id(), campaign=campaign)
+            self._campaigns[name] = self._client.create_campaign(request).campaign
+        return self._campaigns[name]
+
+    def _coupon(
+        self,
+        campaign: v1.Campaign,
+        what: str,
+        *,
+        customer: str = "",
+        not_before: int | None = None,
+        expires: int | None = None,
+    ) -> str:
+        """Return today's coupon for a purpose."""
+        request = MintRequest(
+            program=self._program,
+            # Request ids are one space for all operations, so a mint must not take the name of a redeem.
+            request_id=self._id(f"mint-{what}"),
+            campaign=campaign.number,
+            count=1,
+            customer_id=customer,
+            not_before=Timestamp(seconds=self._midnight - _DAY if not_before is None else not_before),
+            expire_time=Timestamp(seconds=self._midnight + _COUPON_DAYS * _DAY if expires is None else expires),
+        )
+        return next(token.token for part in self._client.mint(request) for token in part.tokens)
+
+    def _redeem(self, token: str, what: str, *, customer: str = "") -> None:
+        """Use a coupon; that it cannot be used a second time, or that a limit is used up already, is what we want."""
+        order = Order(
+            order_id=self._id(what),
+            currency_code="CNY",
+            lines=[Line(line_id="1", quantity=1, amount_minor=_ENOUGH_MINOR)],
+        )
+        buyer = Customer(customer_id=customer) if customer else None
+        checkout = Checkout(program=self._program, tokens=[token], order=order, customer=buyer)
+        self._client.redeem(RedeemRequest(request_id=self._id(what), checkout=checkout))
+
+    def _sample(
+        self,
+        outcome: str,
+        why: str,
+        token: str,
+        what: str,
+        *more: str,
+        order: str | None = None,
+        spend: str = "238.00",
+        customer: str = "",
+        currency: str = "",
+        repeat: bool = False,
+    ) -> Sample:
+        arguments = ["redeem", token, *more, "--order", self._id(order or what), "--spend", spend]
+        arguments += ["--customer", customer] if customer else []
+        arguments += ["--currency", currency] if currency else []
+        arguments += ["--request-id", self._id(what)] if repeat else []
+        return Sample(outcome, why, tuple(arguments))
+
+    def _id(self, what: str) -> str:
+        return f"sample-{self._day}-{what}"
+
+
+def _amount_off(spend_minor: int, amount_off_minor: int) -> v1.Offer:
+    tier = v1.Tier(threshold=spend_minor, amount_off_minor=amount_off_minor)
+    return v1.Offer(name="满减", tiers=v1.Tiers(measure=v1.MEASURE_SPEND, tiers=[tier]))

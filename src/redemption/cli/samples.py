@@ -1,0 +1,55 @@
+"""``redemption samples``: one command to copy for every outcome that can be reached."""
+# ruff: noqa: PLC0415 - gRPC is imported when a call is made, so that help is quick.
+
+import shlex
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from redemption.cli.asking import asking
+from redemption.cli.exits import DONE
+from redemption.cli.options import AsJson, Program, Server, TlsCa, settings_of
+from redemption.cli.screen import print_json, say
+
+if TYPE_CHECKING:
+    from redemption.cli.sample_shop import Sample
+
+
+def samples(
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print one command to copy for every outcome.
+
+    What the commands need is made first; doing it again makes nothing more. They are good until midnight UTC.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.cli.sample_shop import SampleShop
+
+    with asking(settings) as client:
+        made = SampleShop(client, settings.program).samples()
+    flags = {"--server": server, "--program": program, "--tls-ca": tls_ca}
+    given = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
+    if as_json:
+        print_json([{"outcome": sample.outcome, "arguments": [*sample.arguments, *given]} for sample in made])
+        return DONE
+    for sample in made:
+        _print(sample, given)
+    return DONE
+
+
+def _print(sample: "Sample", given: list[str]) -> None:
+    say(f"# {sample.outcome}: {sample.why}", "dim")
+    say(f"{_command()} {shlex.join([*sample.arguments, *given])}")
+
+
+def _command() -> str:
+    """Return how this program was called, or its name where the shell finds it."""
+    if shutil.which("redemption"):
+        return "redemption"
+    if sys.argv[0].endswith("__main__.py"):
+        return shlex.join([sys.executable, "-m", "redemption"])
+    return shlex.quote(sys.argv[0])

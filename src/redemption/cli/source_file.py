@@ -1,0 +1,237 @@
+"""A YAML or JSON file as plain text values, each with the line it stands on, so that every complaint can name it.
+
+Nothing is guessed: all values are read as text, so ``20:00`` stays what it is and ``no`` is not a boolean. What can
+surprise or explode (aliases, tags, duplicate names, bottomless nesting) is refused.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import yaml
+
+from redemption.cli.asking import read_bytes
+from redemption.cli.exits import BadFile
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: slower, else the same
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+BYTES_MAX = 2**20
+DEPTH_MAX = 16
+NODES_MAX = 20_000
+PROBLEMS_MAX = 20
+
+_NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# JSON may write a character beyond U+FFFF as two halves, which YAML would leave apart. An even number of backslashes
+# before them stands for itself.
+_TWO_HALVES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+
+FieldPath: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    nodes: tuple["Node", ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Named fields; ``lines`` says where each name stands."""
+
+    fields: dict[str, "Node"]
+    lines: dict[str, int]
+    line: int
+
+
+Node: TypeAlias = Scalar | Items | Group
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a file."""
+
+    path: FieldPath
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read."""
+
+    file: Path
+    root: Group
+
+    def line_of(self, path: FieldPath) -> int:
+        """Return the line of a field, or of the nearest thing around it that stands in the file."""
+        node: Node = self.root
+        line = node.line
+        for step in path:
+            if isinstance(node, Group) and isinstance(step, str) and step in node.fields:
+                line, node = node.lines[step], node.fields[step]
+            elif isinstance(node, Items) and isinstance(step, int) and step < len(node.nodes):
+                node = node.nodes[step]
+                line = node.line
+            else:
+                break
+        return line
+
+    def stop(self, problems: list[Problem]) -> BadFile:
+        """Return what ends the command: one line for each problem, in the order of the file."""
+        lines = [(self.line_of(path), f"{dotted(path)}: {text}" if path else text) for path, text in problems]
+        lines.sort(key=lambda each: each[0])
+        told = [f"{self.file}:{line}: {text}" for line, text in lines[:PROBLEMS_MAX]]
+        if len(lines) > PROBLEMS_MAX:
+            told.append(f"{self.file}: and {len(lines) - PROBLEMS_MAX} more problems")
+        return BadFile(*told)
+
+
+def dotted(path: FieldPath) -> str:
+    """Return a path as people write it: ``offers[0].percent_off.cap``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def plain(node: Node) -> object:
+    """Return texts in lists and dicts."""
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Items):
+        return [plain(each) for each in node.nodes]
+    return {name: plain(each) for name, each in node.fields.items()}
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """Return what to say of a name that is not known: the nearest one that is, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"is not a known field; did you mean {near[0]}?"
+    return f"is not a known field; there are {', '.join(known)}"
+
+
+def read_source(file: Path) -> Source:
+    """Read a file.
+
+    Raises:
+        BadFile: It cannot be read, or not be understood; the message names the line.
+    """
+    content = read_bytes(file, bytes_max=BYTES_MAX)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadFile(f"{file}:{line}: is not UTF-8 text") from error
+    found = _NOT_TEXT.search(text)
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        raise BadFile(f"{file}:{line}: has a character that is not text: U+{ord(found[0]):04X}")
+    if file.suffix == ".json":
+        # JSON may be indented with tabs, which YAML refuses; inside its strings a bare tab is not allowed anyway.
+        text = _TWO_HALVES.sub(_whole_character, text.replace("\t", " "))
+    try:
+        root = _Reader(file, yaml.parse(text, Loader=_Loader)).document()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BadFile(f"{file}:{line}: cannot be read: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise BadFile(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    return Source(file, root)
+
+
+class _Reader:
+    """Builds the nodes from the parser's events, so that nothing large exists before it was checked."""
+
+    def __init__(self, file: Path, events: Iterator[yaml.Event]) -> None:
+        self._file = file
+        self._events = events
+        self._nodes = 0
+
+    def document(self) -> Group:
+        self._next()  # the start of the stream
+        first = self._next()
+        if isinstance(first, yaml.StreamEndEvent):
+            raise self._stop(1, "is empty")
+        root = self._node(self._next(), depth=1)
+        self._next()  # the end of the document
+        after = self._next()
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise self._stop(_line(after), "a second document begins here; one file holds one")
+        if isinstance(root, Scalar) and not root.text:
+            raise self._stop(1, "is empty")
+        if not isinstance(root, Group):
+            raise self._stop(root.line, "must begin with the name of a field, such as 'name: ...'")
+        return root
+
+    def _next(self) -> yaml.Event:
+        return next(self._events)
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        line = _line(event)
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise self._stop(line, f"has more than {NODES_MAX} values")
+        if depth > DEPTH_MAX:
+            raise self._stop(line, f"is nested deeper than {DEPTH_MAX} levels")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise self._stop(line, "anchors and aliases (& and *) are not allowed; write the value out")
+        if getattr(event, "tag", None):
+            raise self._stop(line, f"tags such as {event.tag} are not allowed; every value is plain text")  # type: ignore[attr-defined]
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(self._text(event.value, line), line)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._items(line, depth)
+        return self._group(line, depth)
+
+    def _items(self, line: int, depth: int) -> Items:
+        nodes = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            nodes.append(self._node(event, depth + 1))
+        return Items(tuple(nodes), line)
+
+    def _group(self, line: int, depth: int) -> Group:
+        fields: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key = self._node(event, depth + 1)
+            if not isinstance(key, Scalar):
+                raise self._stop(key.line, "the name of a field must be plain text")
+            if key.text in fields:
+                raise self._stop(key.line, f"{key.text}: is given twice, first in line {lines[key.text]}")
+            lines[key.text] = key.line
+            fields[key.text] = self._node(self._next(), depth + 1)
+        return Group(fields, lines, line)
+
+    def _text(self, value: str, line: int) -> str:
+        # libyaml refuses half a character itself, PyYAML's own parser does not.
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise self._stop(line, "has half a character (a lone surrogate)")
+        return value
+
+    def _stop(self, line: int, text: str) -> BadFile:
+        return BadFile(f"{self._file}:{line}: {text}")
+
+
+def _whole_character(found: re.Match[str]) -> str:
+    return found[1] + found[2].encode().decode("unicode-escape").encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _line(event: yaml.Event) -> int:
+    assert event.start_mark is not None, "a parser of text knows where it is"
+    return int(event.start_mark.line) + 1

@@ -1,0 +1,39 @@
+"""What a checkout imports: channels with the right retries, typed calls, and words for shoppers.
+
+A whole checkout, with nothing left out but the order::
+
+    from redemption.client import RedemptionClient, connect, new_request_id, sentence
+
+    with connect("127.0.0.1:50051") as channel:
+        client = RedemptionClient(channel)
+        answer = client.redeem(RedeemRequest(request_id=new_request_id(), checkout=checkout))
+        for verdict in answer.decision.verdicts:
+            print(sentence(verdict, currency_code="CNY", lang="zh"))
+
+Keep the request id until there is an answer: asking again with the same one can never redeem twice. With asyncio the
+generated stubs do the same: ``RedemptionServiceStub(connect_aio(address)).Redeem(request)``.
+"""
+
+from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id
+from redemption.client.failure import Failure, FieldViolation, failure_of
+from redemption.client.money import format_money, minor_units, money_decimal
+from redemption.client.sentences import Lang, disposition_words, sentence
+from redemption.client.stub import RedemptionClient
+
+__all__ = [
+    "DEADLINE_SECONDS",
+    "Failure",
+    "FieldViolation",
+    "Lang",
+    "RedemptionClient",
+    "Tls",
+    "connect",
+    "connect_aio",
+    "disposition_words",
+    "failure_of",
+    "format_money",
+    "minor_units",
+    "money_decimal",
+    "new_request_id",
+    "sentence",
+]

@@ -1,0 +1,121 @@
+"""Channels to a server, with the deadline and the retries that a checkout should have."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from redemption.client.deadline import AioDeadline, AioStreamDeadline, Deadline
+
+DEADLINE_SECONDS = 2.0
+"""How long a call may take, all its retries included, unless it or its channel was given another deadline."""
+
+_ANSWER_BYTES_MAX = 32 * 2**20
+_RECONNECT_MS_MAX = 2000
+
+_RETRIES = {
+    # Safe for every call of the contract: a changing request is known by its request id or its etag, so the second
+    # delivery of one that was answered already changes nothing.
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+}
+# When half of this budget is spent on failures, retries pause, so that they cannot multiply an outage.
+_RETRY_BUDGET = {"maxTokens": 100, "tokenRatio": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a channel needs to speak TLS, as the contents of PEM files.
+
+    Attributes:
+        ca: Authorities to trust; None means those of the machine.
+        certificate: The client's own chain, where the server asks for one.
+        key: Its private key.
+    """
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+
+def new_request_id() -> str:
+    """Return a fresh name for one attempt. Keep it until there is an answer, and ask again with the same one."""
+    return secrets.token_hex(16)
+
+
+def connect(
+    address: str,
+    *,
+    tls: Tls | None = None,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    options: Sequence[tuple[str, Any]] = (),
+) -> grpc.Channel:
+    """Return a channel for blocking calls; nothing is sent before the first one.
+
+    Args:
+        address: HOST:PORT, or another name that gRPC resolves.
+        tls: Set, the channel speaks TLS; plain text otherwise.
+        deadline_seconds: How long a call may take with its retries, unless it has a ``timeout`` of its own.
+        options: More channel options of gRPC; they win over the ones set here.
+    """
+    arguments = _options(options)
+    if tls is None:
+        channel = grpc.insecure_channel(address, options=arguments)
+    else:
+        channel = grpc.secure_channel(address, _credentials(tls), options=arguments)
+    return grpc.intercept_channel(channel, Deadline(deadline_seconds))
+
+
+def connect_aio(
+    address: str,
+    *,
+    tls: Tls | None = None,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    options: Sequence[tuple[str, Any]] = (),
+) -> grpc.aio.Channel:
+    """Return a channel for asyncio, to be used with the generated stubs; else the same as ``connect``."""
+    arguments = _options(options)
+    interceptors = [AioDeadline(deadline_seconds), AioStreamDeadline(deadline_seconds)]
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=arguments, interceptors=interceptors)
+    return grpc.aio.secure_channel(address, _credentials(tls), options=arguments, interceptors=interceptors)
+
+
+def service_config() -> str:
+    """Return what gRPC calls the service config: which failures are worth a retry, and how replicas share the load."""
+    config = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {"name": [{}], "retryPolicy": _RETRIES},
+            # Whoever asks for health wants to know how it is now, and asks again by himself.
+            {"name": [{"service": "grpc.health.v1.Health"}]},
+        ],
+        "retryThrottling": _RETRY_BUDGET,
+    }
+    return json.dumps(config)
+
+
+def _options(more: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    chosen = {
+        "grpc.service_config": service_config(),
+        "grpc.max_receive_message_length": _ANSWER_BYTES_MAX,
+        # By default a channel waits up to two minutes before it looks for a restarted server again.
+        "grpc.initial_reconnect_backoff_ms": 100,
+        "grpc.max_reconnect_backoff_ms": _RECONNECT_MS_MAX,
+        # Tokens are money: they do not go through whatever proxy the environment names for the web.
+        "grpc.enable_http_proxy": 0,
+    }
+    return list((chosen | dict(more)).items())
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.certificate
+    )

@@ -1,0 +1,63 @@
+"""Money as people read and write it, and as the contract counts it: whole minor units of a currency."""
+
+import re
+from decimal import Decimal
+
+MINOR_MAX = 2**53 - 1
+"""The largest sum that the contract allows, in minor units."""
+
+_EXPONENT = 2
+
+
+def _codes(text: str) -> list[str]:
+    return text.split()
+
+
+# ISO 4217, the currencies whose minor unit is not a hundredth.
+_EXPONENTS = (
+    dict.fromkeys(_codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"), 0)
+    | dict.fromkeys(_codes("BHD IQD JOD KWD LYD OMR TND"), 3)
+    | dict.fromkeys(_codes("CLF UYW"), 4)
+)
+_SYMBOLS = {"CNY": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
+_MINUS = "\N{MINUS SIGN}"
+_DECIMAL = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?")
+
+
+def exponent(currency_code: str) -> int:
+    """Return how many decimals a currency has."""
+    return _EXPONENTS.get(currency_code, _EXPONENT)
+
+
+def format_money(minor: int, currency_code: str) -> str:
+    """Return a sum for people: ``¥1,188.00``, ``KWD 1.250``; a negative one has a minus sign, not a hyphen."""
+    symbol = _SYMBOLS.get(currency_code, f"{currency_code} " if currency_code else "")
+    sign = _MINUS if minor < 0 else ""
+    return f"{sign}{symbol}{money_decimal(abs(minor), currency_code, grouped=True)}"
+
+
+def money_decimal(minor: int, currency_code: str, *, grouped: bool = False) -> str:
+    """Return a sum as a plain decimal with the currency's own number of decimals, for example ``188.00``."""
+    decimals = exponent(currency_code)
+    value = Decimal(minor).scaleb(-decimals)
+    return f"{value:,.{decimals}f}" if grouped else f"{value:.{decimals}f}"
+
+
+def minor_units(text: str, currency_code: str) -> int:
+    """Return a sum written as a plain decimal in minor units, exactly.
+
+    Raises:
+        ValueError: It is not such a number, or has more decimals than the currency; the message says what would be.
+    """
+    found = _DECIMAL.fullmatch(text)
+    if found is None:
+        raise ValueError(f"must be a sum such as {money_decimal(23800, currency_code)}; it is {text[:40]!r}")
+    decimals = exponent(currency_code)
+    part = found["part"] or ""
+    if len(part.rstrip("0")) > decimals:
+        allowed = "no decimals" if decimals == 0 else f"{decimals} decimals"
+        raise ValueError(f"has too many decimals: {currency_code or 'the currency'} has {allowed}; it is {text!r}")
+    minor: int = int(found["whole"]) * 10**decimals + int(part[:decimals].ljust(decimals, "0") or "0")
+    if minor > MINOR_MAX:
+        raise ValueError(f"is more than the largest sum, {money_decimal(MINOR_MAX, currency_code)}; it is {text}")
+    return minor

@@ -1,0 +1,103 @@
+"""One worker process of a server: ``python -m redemption.worker``, started by the supervisor."""
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from redemption.app import ledger_at, wire
+from redemption.keyset_file import read_keyset
+from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.settings import Settings
+from redemption.starting import StartRefused, configure_logging, refusals, refuse
+
+_log = structlog.get_logger(__name__)
+
+
+def work() -> int:
+    """Serve until told to stop, and return the exit code."""
+    configure_logging()
+    orders = json.loads(sys.stdin.buffer.readline())
+    try:
+        with refusals():
+            return uvloop.run(_work(Settings(**orders["config"]), orders))
+    except StartRefused as refused:
+        return refuse(refused)
+
+
+async def _work(settings: Settings, orders: dict[str, Any]) -> int:
+    stopping = _stop_signal()
+    keyset = read_keyset(settings)
+    ledger = ledger_at(orders["ledger_url"], settings, keyset)
+    services = wire(keyset, ledger)
+    server = RpcServer(
+        redeemer=services.redeemer,
+        issuer=services.issuer,
+        campaigns=services.campaigns,
+        config=_rpc_config(settings, orders),
+    )
+    ledger.standing.tell(server.set_serving)
+    await ledger.start()
+    await server.start()
+    # What exists now lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    sys.stdout.write('{"ready": true}\n')
+    sys.stdout.flush()
+    await stopping.wait()
+    await server.drain(settings.drain_seconds)
+    orders_each, calls = ledger.batcher.orders, ledger.batcher.calls
+    _log.info(
+        "stopped",
+        worker=orders["index"],
+        orders=orders_each,
+        calls=calls,
+        orders_per_call=round(orders_each / max(calls, 1), 1),
+    )
+    await ledger.stop()
+    return 0
+
+
+def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
+    return RpcConfig(
+        host=orders["host"],
+        port=orders["port"],
+        reuse_port=True,
+        tls_certificate=_read(settings.tls_certificate),
+        tls_key=_read(settings.tls_key),
+        tls_client_ca=_read(settings.tls_client_ca),
+        reflection=settings.development if settings.reflection is None else settings.reflection,
+        concurrent_calls_max=settings.concurrent_calls_max,
+        drain_notice_seconds=settings.drain_notice_seconds,
+    )
+
+
+def _read(path: Path | None) -> bytes | None:
+    return path.read_bytes() if path else None
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that is set by SIGTERM, or when the supervisor is gone (the end of stdin)."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to handle
+    loop.add_reader(sys.stdin.fileno(), _on_stdin, stopping)
+    return stopping
+
+
+def _on_stdin(stopping: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stopping.set()
+
+
+if __name__ == "__main__":
+    sys.exit(work())

@@ -1,0 +1,179 @@
+"""Campaigns as files: what they mean, and what is said of every way to get them wrong."""
+# ruff: noqa: E501 - each mistake is one line of the table.
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.cli.campaign_file import campaign_fields, read_campaign
+from redemption.cli.exits import BadFile
+from redemption.v1 import campaign_pb2 as v1
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "programs").glob("*/*.yaml"))
+GOOD = (Path(__file__).parent / "campaign.yaml").read_text()
+
+
+def write(tmp_path, text):
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text)
+    return file
+
+
+def problems(tmp_path, text):
+    file = write(tmp_path, text)
+    with pytest.raises(BadFile) as caught:
+        read_campaign(file)
+    return [line.removeprefix(f"{file}:") for line in caught.value.told]
+
+
+def test_a_file_means_a_campaign(tmp_path):
+    campaign = read_campaign(write(tmp_path, GOOD)).campaign
+    assert json_format.MessageToDict(campaign, preserving_proto_field_name=True) == {
+        "name": "618 满200减50",
+        "currency_code": "CNY",
+        "time_zone": "Asia/Shanghai",
+        "start_time": "2026-05-31T16:00:00Z",
+        "end_time": "2026-06-20T15:00:00.500Z",
+        "offers": [
+            {
+                "name": "满200减50",
+                "tiers": {
+                    "measure": "MEASURE_SPEND",
+                    "tiers": [{"threshold": "20000", "amount_off_minor": "5000"}],
+                },
+                "conditions": {},
+            },
+            {
+                "percent_off": {"basis_points": 1250, "cap_minor": "10000"},
+                "conditions": {"min_spend_minor": "29"},
+            },
+        ],
+        "limits": {"redemptions": "1000", "budget_minor": "50000000"},
+        "stacking": {"stage": "STAGE_PAYMENT", "priority": -5, "max_tokens_per_order": 1},
+        "sizing": {"expected_redemptions": "100000", "expected_redemption_rate_basis_points": 5000},
+    }
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_the_examples_can_be_read(file):
+    assert read_campaign(file).campaign.name
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("name: 618 满200减50\n", "", "1: name: is missing"),
+        ("name: 618 满200减50", "name:", "1: name: is empty: give it a value, or take the line out"),
+        ("name: 618 满200减50", "name: [a]", "1: name: must be a single value"),
+        ("offers:", "ofers:", "6: ofers: is not a known field; did you mean offers?"),
+        ("budget:", "budgets:", "18: limits.budgets: is not a known field; did you mean budget?"),
+        ("  budget: 500000.00", "  budget_minor: 5", "18: limits.budget_minor: is called budget in a file, and written as people write it"),
+        ("spend: 200.00", "threshold: 200.00", "9: offers[0].tiers[0].threshold: is called spend in a file, and written as people write it"),
+        ("percent: 12.5%", "basis_points: 1250", "12: offers[1].percent_off.basis_points: is called percent in a file, and written as people write it"),
+        ("  redemptions: 1000", "  claims_per_customer: 1", "17: limits.claims_per_customer: belongs to the contract, but this version of the command line does not support it"),
+        ("      min_spend: 0.29", "      channels: [app]", "15: offers[1].conditions.channels: belongs to the contract, but this version of the command line does not support it"),
+        ("limits:\n", "return_policy: never\nlimits:\n", "16: return_policy: belongs to the contract, but this version of the command line does not support it"),
+        ("  - name: 满200减50\n", "  - cash_voucher: {face: 5}\n", "7: offers[0].cash_voucher: belongs to the contract, but this version of the command line does not support it"),
+        ("currency_code: CNY", "currency_code: yuan", "2: currency_code: must be an ISO 4217 code such as CNY; it is 'yuan'"),
+        ("time_zone: Asia/Shanghai", "time_zone: Asia/Shangai", "3: time_zone: must be an IANA zone such as Asia/Shanghai; it is 'Asia/Shangai'"),
+        ("time_zone: Asia/Shanghai", "time_zone: ../../etc/passwd", "3: time_zone: must be an IANA zone such as Asia/Shanghai; it is '../../etc/passwd'"),
+        ("start_time: 2026-06-01 00:00", "start_time: 20:00", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; 20:00 is a time of day alone"),
+        ("start_time: 2026-06-01 00:00", "start_time: 2026-06-01", "4: start_time: needs a time of day as well, since days end at midnight: 2026-06-01 00:00"),
+        ("start_time: 2026-06-01 00:00", "start_time: 2026-06-31 00:00", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; '2026-06-31 00:00' is not in the calendar"),
+        ("spend: 200.00", "spend: 200.005", "9: offers[0].tiers[0].spend: has too many decimals: CNY has 2 decimals; it is '200.005'"),
+        ("spend: 200.00", "spend: 2e2", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '2e2'"),
+        ("spend: 200.00", "spend: ¥200", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '¥200'"),
+        ("spend: 200.00", "spend: -1", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '-1'"),
+        ("spend: 200.00", "spend: .inf", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '.inf'"),
+        ("percent: 12.5%", "percent: 2000", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '2000'"),
+        ("percent: 12.5%", "percent: 8折", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '8折'"),
+        ("percent: 12.5%", "percent: 12.555%", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '12.555%'"),
+        ("      cap: 100.00\n", "", "11: offers[1].percent_off.cap: is missing"),
+        ("  redemptions: 1000", "  redemptions: 1_000", "17: limits.redemptions: must be a whole number; it is '1_000'"),
+        ("  redemptions: 1000", "  redemptions: 1e3", "17: limits.redemptions: must be a whole number; it is '1e3'"),
+        ("  redemptions: 1000", "  redemptions:", "17: limits.redemptions: is empty: give it a value, or take the line out"),
+        ("  stage: payment", "  stage: STAGE_PAYMENT", "20: stacking.stage: must be one of item, merchant, platform, payment; it is 'STAGE_PAYMENT'"),
+        ("stacking:\n  stage: payment\n  priority: -5\n", "stacking:\n", "19: stacking: is empty: give it a value, or take the line out"),
+        ("stacking:\n  stage: payment\n  priority: -5\n", "stacking: payment\n", "19: stacking: must be a group of fields"),
+        ("      - spend: 200.00\n        amount_off: 50\n", "        spend: 200.00\n        amount_off: 50\n", "8: offers[0].tiers: must be a list, each entry beginning with a hyphen"),
+        ("    tiers:\n      - spend: 200.00\n        amount_off: 50\n", "", "7: offers[0]: must have one benefit: either tiers or percent_off"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line_and_field(tmp_path, before, after, expected):
+    assert before in GOOD
+    found = problems(tmp_path, GOOD.replace(before, after, 1))
+    assert expected in found
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
+    text = (
+        GOOD.replace("spend: 200.00", "spend: x")
+        .replace("priority: -5", "priority: high")
+        .replace("name: 618", "nam: 618")
+    )
+    assert problems(tmp_path, text) == [
+        "1: name: is missing",
+        "1: nam: is not a known field; did you mean name?",
+        "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is 'x'",
+        "21: stacking.priority: must be a whole number; it is 'high'",
+    ]
+
+
+def test_a_flood_of_mistakes_is_cut_short(tmp_path):
+    text = GOOD + "".join(f"x{number}: 1\n" for number in range(100))
+    found = problems(tmp_path, text)
+    assert len(found) == 21
+    assert found[-1] == " and 80 more problems"
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "expected"),
+    [
+        ("Europe/Berlin", "2026-03-29 02:30", "does not exist in Europe/Berlin, where clocks are changed then; add an offset"),
+        ("Europe/Berlin", "2026-10-25 02:30", "happens twice in Europe/Berlin, where clocks are changed then; add an offset"),
+    ],
+)  # fmt: skip
+def test_a_local_time_that_is_not_one_instant_is_refused(tmp_path, zone, local, expected):
+    text = GOOD.replace("Asia/Shanghai", zone).replace("2026-06-01 00:00", local)
+    assert problems(tmp_path, text) == [f"4: start_time: {expected}"]
+
+
+def test_with_an_offset_a_repeated_hour_is_one_instant(tmp_path):
+    text = GOOD.replace("Asia/Shanghai", "Europe/Berlin").replace("2026-06-01 00:00", "2026-10-25 02:30+01:00")
+    expected = Timestamp()
+    expected.FromDatetime(dt.datetime(2026, 10, 25, 1, 30, tzinfo=dt.UTC))
+    assert read_campaign(write(tmp_path, text)).campaign.start_time == expected
+
+
+@pytest.mark.parametrize(
+    ("contract", "expected"),
+    [
+        ("campaign.offers[0].percent_off.cap_minor", "offers[0].percent_off.cap"),
+        ("campaign.offers[0].percent_off.basis_points", "offers[0].percent_off.percent"),
+        ("campaign.offers[1].tiers.tiers[0].threshold", "offers[1].tiers[0].spend"),
+        ("campaign.offers[1].tiers.tiers[0].amount_off_minor", "offers[1].tiers[0].amount_off"),
+        ("campaign.offers[0].conditions.min_spend_minor", "offers[0].conditions.min_spend"),
+        ("campaign.limits.budget_minor", "limits.budget"),
+        ("campaign.sizing.expected_redemption_rate_basis_points", "sizing.expected_redemption_rate"),
+        ("campaign.name", "name"),
+    ],
+)
+def test_the_contracts_paths_become_the_files(contract, expected):
+    assert campaign_fields(contract) == expected
+
+
+def test_currencies_have_their_own_decimals(tmp_path):
+    text = GOOD.replace("CNY", "JPY")
+    assert "9: offers[0].tiers[0].spend" not in " ".join(problems(tmp_path, text))
+    assert "15: offers[1].conditions.min_spend: has too many decimals: JPY has no decimals; it is '0.29'" in problems(
+        tmp_path, text
+    )
+    yen = read_campaign(write(tmp_path, text.replace("0.29", "29"))).campaign
+    assert yen.offers[0].tiers.tiers[0] == v1.Tier(threshold=200, amount_off_minor=50)

@@ -1,0 +1,229 @@
+"""``campaigns``: applying files, and what a person sees of a campaign."""
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+from fake_server import failing
+
+from redemption.cli.campaign_file import read_campaign
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1.campaign_service_pb2 import (
+    CreateCampaignResponse,
+    GetCampaignResponse,
+    GetCampaignStatsResponse,
+    ListCampaignsResponse,
+    PauseCampaignResponse,
+    UpdateCampaignResponse,
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "campaign.yaml"
+    path.write_text((Path(__file__).parent / "campaign.yaml").read_text())
+    return path
+
+
+@pytest.fixture
+def existing(file):
+    """The campaign of the file as a server returns it, with what it fills in."""
+    campaign = read_campaign(file).campaign
+    campaign.program, campaign.number, campaign.etag, campaign.state = "demo", 3, "v7", v1.CAMPAIGN_STATE_ACTIVE
+    campaign.stacking.base = v1.DISCOUNT_BASE_REMAINING
+    campaign.return_policy = v1.RETURN_POLICY_NEVER
+    for offer in campaign.offers:
+        if offer.conditions == v1.Conditions():
+            offer.ClearField("conditions")
+    return campaign
+
+
+def created(request, _context):
+    response = CreateCampaignResponse(campaign=request.campaign)
+    response.campaign.number = 4
+    return response
+
+
+def updated(request, _context):
+    return UpdateCampaignResponse(campaign=request.campaign)
+
+
+def test_a_new_campaign_is_created(ask, fake, file):
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": created}
+    ended = ask("campaigns", "apply", file, "--program", "shop")
+    assert (ended.code, ended.out, ended.err) == (0, "created    4 618 满200减50\n", "")
+    (request,) = fake.asked["CreateCampaign"]
+    assert request.request_id
+    assert request.campaign.program == "shop"
+
+
+def test_a_campaign_that_is_the_same_is_left_alone(ask, fake, file, existing):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing])
+    ended = ask("campaigns", "apply", file)
+    assert (ended.code, ended.out) == (0, "unchanged  3 618 满200减50\n")
+    assert set(fake.asked) == {"ListCampaigns"}
+
+
+def test_what_changes_is_named_and_sent_with_the_etag(ask, fake, file, existing):
+    existing.limits.budget_minor = 1_00
+    existing.limits.redemptions_per_day = 5
+    existing.stacking.priority = 0
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    ended = ask("campaigns", "apply", file)
+    assert ended.out == (
+        "updated    3 618 满200减50\n"
+        "  limits.budget: ¥1.00 → ¥500,000.00\n"
+        "  stacking.priority: not set → -5\n"
+        "  limits.redemptions_per_day: 5 → not set\n"
+    )
+    (request,) = fake.asked["UpdateCampaign"]
+    assert (request.campaign.number, request.campaign.etag, request.campaign.program) == (3, "v7", "demo")
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_dry_run_changes_nothing(ask, fake, file, existing, found):
+    existing.limits.budget_minor = 1_00
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing] if found else [])
+    ended = ask("campaigns", "apply", file, "--dry-run")
+    assert ended.code == 0
+    assert ended.out.startswith("would be updated 3 618" if found else "would be created 618")
+    assert set(fake.asked) == {"ListCampaigns"}
+
+
+def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(),
+        "CreateCampaign": failing(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "wrong",
+            reason="INVALID_REQUEST",
+            violations=[
+                ("campaign.offers[1].percent_off.cap_minor", "is compulsory"),
+                ("campaign.offers[0].tiers.tiers[0].threshold", "must be less"),
+                ("campaign.limits.issued", "must be given"),
+            ],
+        ),
+    }
+    ended = ask("campaigns", "apply", file)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"{file}:9: offers[0].tiers[0].spend: must be less\n"
+        f"{file}:13: offers[1].percent_off.cap: is compulsory\n"
+        f"{file}:16: limits.issued: must be given\n"
+    )
+
+
+def test_an_update_whose_answer_was_lost_is_recognised(ask, fake, file, existing):
+    """The second delivery is refused for its etag, but by then the campaign is what the file says."""
+    before = v1.Campaign()
+    before.CopyFrom(existing)
+    before.limits.budget_minor = 1_00
+    pages = iter([[before], [existing]])
+    fake.answers |= {
+        "ListCampaigns": lambda _request, _context: ListCampaignsResponse(campaigns=next(pages)),
+        "UpdateCampaign": failing(grpc.StatusCode.ABORTED, "etag", reason="ETAG_MISMATCH"),
+    }
+    ended = ask("campaigns", "apply", file)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "updated    3 618 满200减50")
+
+
+def test_somebody_elses_change_is_not_overwritten(ask, fake, file, existing):
+    existing.limits.budget_minor = 1_00
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "UpdateCampaign": failing(grpc.StatusCode.ABORTED, "etag", reason="ETAG_MISMATCH"),
+    }
+    ended = ask("campaigns", "apply", file)
+    expected = "campaign 618 满200减50 was changed by somebody else just now; look at it, then apply again"
+    assert (ended.code, ended.err) == (2, f"redemption: {expected}\n")
+
+
+def test_all_files_are_read_before_the_first_is_applied(ask, fake, file, tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("name: x\n")
+    ended = ask("campaigns", "apply", file, wrong)
+    assert (ended.code, dict(fake.asked)) == (2, {})
+
+
+def test_json_names_the_changes(ask, fake, file, existing):
+    existing.limits.budget_minor = 1_00
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    ended = ask("campaigns", "apply", file, "--json")
+    assert json.loads(ended.out) == [
+        {
+            "file": str(file),
+            "name": "618 满200减50",
+            "number": 3,
+            "action": "updated",
+            "changes": [{"field": "limits.budget", "before": "¥1.00", "after": "¥500,000.00"}],
+        }
+    ]
+
+
+def test_a_list_fits_into_80_columns_and_its_pages_are_turned(ask, fake, existing):
+    other = v1.Campaign()
+    other.CopyFrom(existing)
+    other.number, other.name, other.state = 12, "sale\x1b[2J", v1.CAMPAIGN_STATE_PAUSED
+    pages = {
+        "": ListCampaignsResponse(campaigns=[existing], next_page_token="next"),
+        "next": ListCampaignsResponse(campaigns=[other]),
+    }
+    fake.answers["ListCampaigns"] = lambda request, _context: pages[request.page_token]
+    ended = ask("campaigns", "list")
+    assert ended.out == (
+        "number   name            state    local start        local end\n"
+        "     3   618 满200减50   over     2026-06-01 00:00   2026-06-20 23:00\n"
+        "    12   sale�[2J        paused   2026-06-01 00:00   2026-06-20 23:00\n"
+    )
+
+
+def test_a_program_without_campaigns_says_how_to_make_one(ask, fake):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    ended = ask("campaigns", "list")
+    assert ended.out == "program demo has no campaigns; make one: redemption campaigns apply FILE.yaml\n"
+
+
+def test_a_campaign_is_shown_in_the_words_of_a_file(ask, fake, existing):
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)
+    ended = ask("campaigns", "show", "3")
+    lines = ended.out.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["number", "state", "name", "currency_code", "time_zone"]
+    assert "offers[0].tiers[0].spend          ¥200.00" in lines
+    assert "offers[1].percent_off.percent     12.5%" in lines
+    assert "end_time                          2026-06-20 23:00 +08:00" in lines
+
+
+def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
+    stats = GetCampaignStatsResponse()
+    stats.stats.issued, stats.stats.redeemed, stats.stats.discount_minor = 2000, 999, 4_995_000
+    stats.stats.budget_left_minor = 45_005_000
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "GetCampaignStats": stats,
+    }
+    ended = ask("campaigns", "stats", "618 满200减50")
+    assert ended.out == (
+        "campaign 3 618 满200减50, over\n"
+        "issued              2,000\n"
+        "redeemed              999   of 1,000\n"
+        "today                   0\n"
+        "discount       ¥49,950.00\n"
+        "budget left   ¥450,050.00   of ¥500,000.00\n"
+    )
+
+
+def test_pausing_says_what_is_now(ask, fake, existing):
+    existing.state = v1.CAMPAIGN_STATE_PAUSED
+    fake.answers |= {
+        "GetCampaign": GetCampaignResponse(campaign=existing),
+        "PauseCampaign": PauseCampaignResponse(campaign=existing),
+    }
+    assert ask("campaigns", "pause", "3").out == "campaign 3 618 满200减50 is paused\n"
+
+
+@pytest.mark.parametrize("name", ["nope", "٣"])
+def test_a_name_that_is_not_there_is_said(ask, fake, name):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    ended = ask("campaigns", "show", name)
+    assert (ended.code, ended.err) == (2, f"redemption: there is no campaign called '{name}' in program 'demo'\n")

@@ -1,0 +1,57 @@
+"""``ledger``: whether it is trusted, and consent before it is adopted."""
+
+import json
+
+import pytest
+
+from redemption import app
+
+
+@pytest.fixture
+def adopted(monkeypatch):
+    """What was adopted; nothing is touched."""
+    found = []
+
+    def adopt(_settings, program):
+        found.append(program)
+        return {"program": program, "epoch": "e1"}
+
+    monkeypatch.setattr(app, "ledger_adopt", adopt)
+    return found
+
+
+def test_a_trusted_ledger_is_shown(command, monkeypatch):
+    rows = [{"program": "demo", "seq": "12", "remembered_seq": "12", "trusted": "yes"}]
+    monkeypatch.setattr(app, "ledger_status", lambda _settings: rows)
+    ended = command("ledger", "status")
+    assert (ended.code, ended.out) == (
+        0,
+        "program          demo\nseq              12\nremembered seq   12\ntrusted          yes\n",
+    )
+
+
+def test_a_ledger_that_is_not_trusted_has_its_own_exit_code(command, monkeypatch):
+    rows = [{"program": "demo", "trusted": "it forgot 3 calls"}]
+    monkeypatch.setattr(app, "ledger_status", lambda _settings: rows)
+    ended = command("ledger", "status", "--json")
+    assert (ended.code, json.loads(ended.out)) == (5, rows)
+
+
+def test_adopting_needs_consent(command, adopted, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    ended = command("ledger", "adopt")
+    told = "adopting a ledger needs a person's consent: run it in a terminal, or give --yes"
+    assert (ended.code, ended.err, adopted) == (2, f"redemption: {told}\n", [])
+
+
+def test_consent_can_be_given_in_advance(command, adopted):
+    ended = command("ledger", "adopt", "--program", "shop", "--yes")
+    assert (ended.code, adopted) == (0, ["shop"])
+    assert ended.out.startswith("adopted: from now on this machine trusts the ledger of program shop as it is\n")
+
+
+def test_a_refusal_to_open_the_ledger_is_one_line(command, tmp_path):
+    ended = command("ledger", "status", "--keyset", tmp_path / "none", "--data-dir", tmp_path)
+    assert ended.code == 4
+    assert ended.err.startswith("redemption: there is no keyset at ")
+    assert ended.err.count("\n") == 1

@@ -1,0 +1,83 @@
+"""Against the real server: every sample yields its outcome, and the demo adds up."""
+
+import json
+import shlex
+
+import pytest
+
+from redemption.cli.demo_sale import Result
+from redemption.cli.demo_server import private_server
+from redemption.v1 import outcome_pb2 as v1
+from redemption.v1.decision_pb2 import Decision
+
+REACHABLE = {
+    *("APPROVED", "TOKEN_INVALID", "NOT_EVALUATED", "ALREADY_REDEEMED", "TOKEN_NOT_YET_VALID", "TOKEN_EXPIRED"),
+    *("CUSTOMER_REQUIRED", "HOLDER_MISMATCH", "CAMPAIGN_NOT_STARTED", "CAMPAIGN_PAUSED", "CAMPAIGN_ENDED"),
+    *("CURRENCY_MISMATCH", "MIN_SPEND_NOT_MET", "EXCLUSIVE_CONFLICT", "NO_EFFECT", "CUSTOMER_LIMIT"),
+    *("CUSTOMER_DAY_LIMIT", "DAY_LIMIT", "CAMPAIGN_LIMIT", "BUDGET_EXHAUSTED", "STACK_REJECTED"),
+    "IDEMPOTENCY_MISMATCH",
+}
+
+
+def test_every_sample_yields_its_outcome_and_can_be_made_again(command):
+    """Twice, since somebody may have run the commands in between."""
+    with private_server() as server:
+        samples = json.loads(command("samples", "--server", server.address, "--json").out)
+        assert {sample["outcome"] for sample in samples} == REACHABLE
+        for sample in samples:
+            assert sample["outcome"] in outcomes_of(command, sample["arguments"])
+        lines = command("samples", "--server", server.address).out.splitlines()
+        for comment, line in zip(lines[::2], lines[1::2], strict=True):
+            outcome = comment.removeprefix("# ").partition(":")[0]
+            assert outcome in outcomes_of(command, shlex.split(line)[1:])
+
+
+def outcomes_of(command, arguments):
+    """The outcome of the order and those of its coupons."""
+    decision = json.loads(command(*arguments, "--json").out)["decision"]
+    found = {decision["outcome"], *(verdict["outcome"] for verdict in decision["verdicts"])}
+    return {outcome.removeprefix("OUTCOME_") for outcome in found}
+
+
+def test_the_demo_adds_up(command):
+    ended = command("demo", "--buyers", 300, "--coupons", 60, "--json")
+    report = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert (report["passed"], report["approved"], report["redeemed_by_ledger"]) == (True, 60, 60)
+    assert (report["used_twice"], report["over_redeemed"], report["unanswered"]) == (0, 0, 0)
+    assert report["repeated"] == report["repeated_alike"] > 0
+    assert {"CAMPAIGN_LIMIT", "ALREADY_REDEEMED", "TOKEN_INVALID"} <= report["refused"].keys()
+
+
+def approved(off=1):
+    return Decision(outcome=v1.OUTCOME_APPROVED, discount_minor=off)
+
+
+def sold(*, answers, users, redeemed, unanswered=0):
+    result = Result(buyers=3, coupons=2, seed=1, redeemed=redeemed, unanswered=unanswered)
+    for request_id, found in answers.items():
+        result.answers[request_id].extend(found)
+    for token, requests in users.items():
+        result.users[token] |= requests
+    return result
+
+
+GOOD = {"answers": {"a": [approved()], "b": [approved()] * 2}, "users": {"A": {"a"}, "B": {"b"}}, "redeemed": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed"),
+    [
+        ({}, True),
+        ({"redeemed": 3}, False),
+        ({"redeemed": 1}, False),
+        ({"unanswered": 1}, False),
+        ({"users": {"A": {"a", "b"}}}, False),
+        ({"answers": {"a": [approved()], "b": [approved(1), approved(2)]}}, False),
+        ({"answers": {"a": [approved()], "b": [approved(), Decision(outcome=v1.OUTCOME_REVOKED)]}}, False),
+        ({"answers": {"a": [approved()]}, "redeemed": 1}, False),
+        ({"answers": {name: [approved()] for name in "abc"}, "redeemed": 2}, False),
+    ],
+)
+def test_the_demo_fails_when_anything_does_not_add_up(changes, passed):
+    assert sold(**{**GOOD, **changes}).passed is passed

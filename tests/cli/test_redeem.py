@@ -1,0 +1,216 @@
+"""``redeem``: what a person reads, and what a program does."""
+# ruff: noqa: E501 - what is printed is compared in one piece.
+
+import json
+import re
+
+import grpc
+import pytest
+from fake_server import failing
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.v1 import outcome_pb2 as v1
+from redemption.v1.decision_pb2 import Allocation, Decision, Detail, TokenVerdict
+from redemption.v1.redemption_service_pb2 import RedeemResponse
+
+NOW = 1_800_000_000
+
+
+def approval(*discounts, allocations=()):
+    verdicts = [
+        TokenVerdict(
+            token_index=index,
+            outcome=v1.OUTCOME_APPROVED,
+            disposition=v1.DISPOSITION_APPROVED,
+            campaign=3,
+            discount_minor=discount,
+            allocations=allocations,
+        )
+        for index, discount in enumerate(discounts)
+    ]
+    decision = Decision(
+        outcome=v1.OUTCOME_APPROVED,
+        disposition=v1.DISPOSITION_APPROVED,
+        discount_minor=sum(discounts),
+        verdicts=verdicts,
+        decide_time=Timestamp(seconds=NOW),
+    )
+    return RedeemResponse(decision=decision)
+
+
+def refusal(outcome, disposition, *, verdicts=None, **detail):
+    only = TokenVerdict(outcome=outcome, disposition=disposition, campaign=3, detail=Detail(**detail))
+    decision = Decision(
+        outcome=outcome,
+        disposition=disposition,
+        verdicts=[only] if verdicts is None else verdicts,
+        decide_time=Timestamp(seconds=NOW),
+    )
+    return RedeemResponse(decision=decision)
+
+
+def test_an_approval_is_one_line(ask, fake):
+    fake.answers["Redeem"] = approval(50_00)
+    ended = ask("redeem", "TOKEN", "--order", "ord-1", "--spend", "238.00")
+    assert re.sub(r"\d+\.\d ms", "N ms", ended.out) == "APPROVED   \N{MINUS SIGN}¥50.00   pay ¥188.00   N ms\n"
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_what_was_typed_is_what_is_asked(ask, fake):
+    fake.answers["Redeem"] = approval(5)
+    ask(
+        "redeem", "A", "B", "--order", "ord-1", "--spend", "1200", "--currency", "JPY", "--customer", "alice",
+        "--request-id", "try-1", "--program", "shop",
+    )  # fmt: skip
+    (request,) = fake.asked["Redeem"]
+    assert json_format.MessageToDict(request, preserving_proto_field_name=True) == {
+        "request_id": "try-1",
+        "checkout": {
+            "program": "shop",
+            "tokens": ["A", "B"],
+            "order": {
+                "order_id": "ord-1",
+                "currency_code": "JPY",
+                "lines": [{"line_id": "1", "quantity": "1", "amount_minor": "1200"}],
+            },
+            "customer": {"customer_id": "alice"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "lang", "expected"),
+    [
+        (
+            refusal(v1.OUTCOME_ALREADY_REDEEMED, v1.DISPOSITION_FINAL, redeem_time=Timestamp(seconds=NOW - 9)),
+            "en",
+            "ALREADY_REDEEMED (final)   used 9 s ago by another order\n",
+        ),
+        (
+            refusal(v1.OUTCOME_MIN_SPEND_NOT_MET, v1.DISPOSITION_CHANGE_ORDER, missing_minor=12_00),
+            "en",
+            "MIN_SPEND_NOT_MET (change the order)   ¥12.00 more of eligible goods\n",
+        ),
+        (
+            refusal(v1.OUTCOME_MIN_SPEND_NOT_MET, v1.DISPOSITION_CHANGE_ORDER, missing_minor=12_00),
+            "zh",
+            "MIN_SPEND_NOT_MET (调整订单)   再买 ¥12.00 可用\n",
+        ),
+        (
+            refusal(v1.OUTCOME_IDEMPOTENCY_MISMATCH, v1.DISPOSITION_FIX_CALLER, verdicts=[]),
+            "en",
+            "IDEMPOTENCY_MISMATCH (fix the caller)   this request id was used for another request; nothing was done\n",
+        ),
+        (
+            refusal(9999, v1.DISPOSITION_TRY_LATER),
+            "en",
+            "OUTCOME 9999 (try later)   cannot be used at the moment; try again later\n",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line_that_says_what_would_help(ask, fake, answer, lang, expected):
+    fake.answers["Redeem"] = answer
+    ended = ask("redeem", "TOKEN", "--order", "ord-1", "--spend", "188", "--lang", lang)
+    assert (ended.code, ended.out, ended.err) == (1, expected, "")
+
+
+def test_several_coupons_have_a_table(ask, fake):
+    verdicts = [
+        TokenVerdict(outcome=v1.OUTCOME_STACK_REJECTED, disposition=v1.DISPOSITION_CHANGE_ORDER, campaign=3),
+        TokenVerdict(token_index=1, outcome=v1.OUTCOME_REVOKED, disposition=v1.DISPOSITION_FINAL, campaign=12),
+    ]
+    fake.answers["Redeem"] = refusal(v1.OUTCOME_REVOKED, v1.DISPOSITION_FINAL, verdicts=verdicts)
+    ended = ask("redeem", "A", "B", "--order", "ord-1", "--spend", "188")
+    assert ended.out == (
+        "REVOKED (final)   was withdrawn by the shop\n"
+        "coupon   campaign   outcome          why\n"
+        "     1          3   STACK_REJECTED   fine by itself, not used: another coupon of\n"
+        "                                     the order was refused\n"
+        "     2         12   REVOKED          was withdrawn by the shop\n"
+    )
+
+
+ORDER = """\
+order:
+  order_id: ord-1
+  currency_code: CNY
+  lines:
+    - {line_id: 茶, quantity: 2, amount_minor: 20000}
+    - {line_id: mug, quantity: 1, amount_minor: 3800}
+  shipping:
+    - {line_id: parcel, amount_minor: 1000}
+"""
+
+
+def test_several_lines_have_a_table_aligned_by_what_is_seen(ask, fake, tmp_path):
+    """A Chinese character is two columns wide."""
+    file = tmp_path / "order.yaml"
+    file.write_text(ORDER)
+    parts = [Allocation(line_id="茶", amount_minor=42_02), Allocation(line_id="mug", amount_minor=7_98)]
+    fake.answers["Redeem"] = approval(50_00, allocations=parts)
+    ended = ask("redeem", "A", "--order-file", file)
+    assert re.sub(r"\d+\.\d ms", "N ms", ended.out).replace("\N{MINUS SIGN}", "-") == (
+        "APPROVED   -¥50.00   pay ¥198.00   N ms\n"
+        "line      amount       off       pay\n"
+        "茶       ¥200.00   -¥42.02   ¥157.98\n"
+        "mug       ¥38.00    -¥7.98    ¥30.02\n"
+        "parcel    ¥10.00     ¥0.00    ¥10.00\n"
+    )
+
+
+def test_json_is_the_answer_of_the_contract(ask, fake):
+    fake.answers["Redeem"] = approval(50_00)
+    ended = ask("redeem", "TOKEN", "--order", "ord-1", "--spend", "238.00", "--json")
+    assert json_format.Parse(ended.out, RedeemResponse()) == approval(50_00)
+    assert json.loads(ended.out)["decision"]["discount_minor"] == "5000"
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "redemption: --order is missing: give --order ID --spend SUM, or --order-file FILE\n"),
+        (("--order", "1"), "redemption: --spend is missing: give --order ID --spend SUM, or --order-file FILE\n"),
+        (
+            ("--order", "1", "--spend", "1.234"),
+            "redemption: --spend: has too many decimals: CNY has 2 decimals; it is '1.234'\n",
+        ),
+        (
+            ("--order", "1", "--order-file", "f"),
+            "redemption: --order and --order-file exclude each other: the file has the whole order\n",
+        ),
+        (
+            ("--order", "1", "--spend", "1", "--lang", "fr"),
+            "redemption redeem: invalid value for '--lang': 'fr' is not one of 'en', 'zh'; see redemption redeem --help\n",
+        ),
+        (
+            ("--nope",),
+            "redemption redeem: no such option: --nope (Possible options: --order, --spend); see redemption redeem --help\n",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(command, arguments, error):
+    ended = command("redeem", "TOKEN", *arguments)
+    assert (ended.code, ended.out, ended.err) == (2, "", error)
+
+
+def test_fields_at_fault_are_named(ask, fake):
+    fake.answers["Redeem"] = failing(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "two things",
+        reason="INVALID_REQUEST",
+        violations=[("checkout.tokens[1]", "is the same token"), ("request_id", "is longer than 128 bytes")],
+    )
+    ended = ask("redeem", "A", "A", "--order", "1", "--spend", "1")
+    expected = "INVALID_ARGUMENT: checkout.tokens[1]: is the same token; request_id: is longer than 128 bytes"
+    assert (ended.code, ended.err) == (2, f"redemption: {expected}\n")
+
+
+def test_when_nobody_knows_whether_it_was_done_the_request_id_is_told(ask, fake):
+    fake.answers["Redeem"] = failing(
+        grpc.StatusCode.UNAVAILABLE, "the ledger did not answer", reason="LEDGER_UNAVAILABLE"
+    )
+    ended = ask("redeem", "A", "--order", "1", "--spend", "1", "--request-id", "try-1")
+    expected = "UNAVAILABLE: the ledger did not answer; to ask again safely: --request-id try-1"
+    assert (ended.code, ended.err) == (3, f"redemption: {expected}\n")

@@ -1,0 +1,122 @@
+"""Channels: the deadline, the retries, and the same over asyncio."""
+
+import time
+
+import grpc
+import pytest
+from fake_server import failing
+
+from redemption.client import RedemptionClient, connect, connect_aio, failure_of, new_request_id
+from redemption.v1.issuance_service_pb2 import MintedToken, MintRequest, MintResponse
+from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
+from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
+from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
+
+
+def approved():
+    response = RedeemResponse()
+    response.decision.outcome = OUTCOME_APPROVED
+    return response
+
+
+def after_failures(code, times):
+    """Fail so often, then approve."""
+    left = iter(range(times))
+
+    def answer(request, context):
+        if next(left, None) is not None:
+            failing(code, "busy", reason="OVERLOADED")(request, context)
+        return approved()
+
+    return answer
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_a_busy_server_is_asked_again_with_the_same_request_id(fake, code):
+    fake.answers["Redeem"] = after_failures(code, 2)
+    request = RedeemRequest(request_id=new_request_id())
+    with connect(fake.address) as channel:
+        response = RedemptionClient(channel).redeem(request)
+    assert response == approved()
+    assert fake.asked["Redeem"] == [request] * 3
+
+
+def test_a_request_that_is_wrong_is_not_sent_twice(fake):
+    fake.answers["Redeem"] = failing(grpc.StatusCode.INVALID_ARGUMENT, "no")
+    with connect(fake.address) as channel, pytest.raises(grpc.RpcError):
+        RedemptionClient(channel).redeem(RedeemRequest())
+    assert len(fake.asked["Redeem"]) == 1
+
+
+def test_retries_end(fake):
+    fake.answers["Redeem"] = failing(grpc.StatusCode.UNAVAILABLE, "down", reason="LEDGER_UNAVAILABLE")
+    with connect(fake.address) as channel, pytest.raises(grpc.RpcError):
+        RedemptionClient(channel).redeem(RedeemRequest())
+    assert len(fake.asked["Redeem"]) == 5
+
+
+def hang(_request, context):
+    while context.is_active():
+        time.sleep(0.01)
+    return approved()
+
+
+@pytest.mark.parametrize(
+    ("channel_seconds", "timeout", "expected"), [(0.3, None, 0.3), (5.0, 0.3, 0.3), (0.1, 0.4, 0.4)]
+)
+def test_a_call_ends_at_its_own_deadline_or_else_at_the_channels(fake, channel_seconds, timeout, expected):
+    """And neither earlier, which gRPC's service config would do, nor later."""
+    fake.answers["Redeem"] = hang
+    begun = time.monotonic()
+    with connect(fake.address, deadline_seconds=channel_seconds) as channel, pytest.raises(grpc.RpcError) as caught:
+        RedemptionClient(channel).redeem(RedeemRequest(), timeout=timeout)
+    assert failure_of(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert expected <= time.monotonic() - begun + 0.02 < expected + 1
+
+
+async def test_an_asyncio_call_ends_at_the_channels_deadline(fake):
+    fake.answers["Redeem"] = hang
+    async with connect_aio(fake.address, deadline_seconds=0.3) as channel:
+        begun = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            await RedemptionServiceStub(channel).Redeem(RedeemRequest())
+    assert failure_of(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0.28 <= time.monotonic() - begun < 1.3
+
+
+async def test_streams_have_time(fake):
+    """A mint of many takes longer than any other call."""
+    left = []
+
+    def answer(_request, context):
+        left.append(context.time_remaining())
+        yield MintResponse(tokens=[MintedToken(token="T")])
+
+    fake.answers["Mint"] = answer
+    with connect(fake.address, deadline_seconds=0.3) as channel:
+        assert len(list(RedemptionClient(channel).mint(MintRequest()))) == 1
+    async with connect_aio(fake.address, deadline_seconds=0.3) as channel:
+        assert len([part async for part in IssuanceServiceStub(channel).Mint(MintRequest())]) == 1
+    assert [590 < seconds < 610 for seconds in left] == [True, True]
+
+
+async def test_an_asyncio_channel_retries_alike(fake):
+    fake.answers["Redeem"] = after_failures(grpc.StatusCode.UNAVAILABLE, 1)
+    async with connect_aio(fake.address) as channel:
+        response = await RedemptionServiceStub(channel).Redeem(RedeemRequest(request_id="1"))
+    assert response == approved()
+    assert len(fake.asked["Redeem"]) == 2
+
+
+def test_request_ids_are_not_repeated():
+    assert len({new_request_id() for _ in range(1000)}) == 1000
+
+
+def test_tokens_do_not_go_through_a_web_proxy(fake, monkeypatch):
+    """A proxy that the environment names for the web, here one that is not there, is not used."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    fake.answers["Redeem"] = approved()
+    with connect(fake.address) as channel:
+        assert RedemptionClient(channel).redeem(RedeemRequest()) == approved()

