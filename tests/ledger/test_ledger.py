@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -12,10 +14,13 @@ from house import DAY_MS, House
 from redemption.domain.calendar import local_day
 from redemption.domain.campaign import AmountOff, Offer, Sizing, Stacking
 from redemption.domain.errors import ItemFailed, LedgerRefused
+from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
 from redemption.ledger import keys
 from redemption.ledger.fence import LedgerNotTrusted
 from redemption.ledger.ledger import coupon_block_width, customer_buckets
+
+VECTORS = Path(__file__).parent.parent / "vectors"
 
 
 async def redeem_all_at_once(house, attempts):
@@ -80,27 +85,44 @@ async def test_an_approval_leaves_one_consistent_set_of_records(house):
     ]
 
 
+async def commands(house):
+    """How many commands of each kind the ledger has seen, but for this question."""
+    stats = await house.redis.info("commandstats")
+    return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
+
+
 async def test_forged_tokens_cost_no_command(house):
     """Malformed, mis-signed, of an unknown key, program or environment: refused before the ledger is asked."""
-    campaign = await house.campaign()
-    (token,) = await house.mint(campaign)
+    (token,) = await house.mint(await house.campaign())
     raw = base64.urlsafe_b64decode(token)
     flipped = [raw[: bit // 8] + bytes((raw[bit // 8] ^ 1 << bit % 8,)) + raw[bit // 8 + 1 :] for bit in range(384)]
     forged = [base64.urlsafe_b64encode(flip).decode() for flip in flipped]
     forged += ["", "nonsense", token + "\n", token[:-1], token + "A", "!" * 64, "A" * 64]
-    before = await house.redis.info("commandstats")
+    house.ledger._watching.cancel()  # it looks once a second
+    before = await commands(house)
     for text in forged:
         decision = await house.redeem(text)
         assert [verdict.outcome for verdict in decision.verdicts] == [Outcome.TOKEN_INVALID], text
     elsewhere = house.attempt(token)
     elsewhere = replace(elsewhere, checkout=replace(elsewhere.checkout, program="another"))
     assert (await house.send(elsewhere)).outcome is Outcome.TOKEN_INVALID
-    after = await house.redis.info("commandstats")
-    calls = {name: stats["calls"] - before.get(name, {"calls": 0})["calls"] for name, stats in after.items()}
-    calls.pop("cmdstat_info")
-    # The watch over the ledger's health looks once a second; nothing else may have happened.
-    assert not {name for name, count in calls.items() if count and "fcall" in name}, calls
+    assert await commands(house) == before
     assert (await house.redeem(token)).outcome is Outcome.APPROVED
+
+
+async def test_every_hostile_vector_costs_no_command(house):
+    vectors = json.loads((VECTORS / "token.json").read_text())["hostile"]
+    keysets = json.loads((VECTORS / "keysets.json").read_text())
+    house.ledger._watching.cancel()
+    before = await commands(house)
+    for vector in vectors:
+        house.use(Keyset.from_json(json.dumps(keysets[vector.get("keyset", "main")]).encode()))
+        house.program = vector.get("program", "shop").lower()
+        if house.program != vector.get("program", "shop"):
+            continue  # a program's name in capitals is refused even earlier
+        decision = await house.redeem(vector["text"] * vector.get("repeat", 1))
+        assert decision.outcome is Outcome.TOKEN_INVALID, vector["name"]
+    assert await commands(house) == before
 
 
 async def test_an_unreadable_record_fails_alone(house):
@@ -315,6 +337,96 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     await house.ledger.look()
     assert house.ledger.standing.failure is None
     assert (await house.redeem(other)).outcome is Outcome.APPROVED
+
+
+async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
+    """Neither redeeming nor minting nor asking: the ledger itself compares, before it decides anything."""
+    campaign = await house.campaign()
+    spent, other = await house.mint(campaign, 2)
+    attempt = house.attempt(spent)
+    await house.send(attempt)
+    seq = int(await house.redis.hget(house.key("ledger"), "seq"))
+    await house.redis.hset(house.key("ledger"), "seq", seq - 1)
+    await house.redis.delete(house.key("used:1:0"))
+    house.ledger._watching.cancel()  # the calls themselves have to find out
+    for ask in (
+        lambda: house.redeem(spent),
+        lambda: house.redeem(other),
+        lambda: house.mint(campaign),
+        house.campaign,
+        lambda: house.campaigns.get(house.program, 1),
+        lambda: house.stats(campaign),
+        lambda: house.issuer.inspect(house.program, spent),
+        lambda: house.redeemer.find_by_request("checkout", house.program, attempt.request_id),
+    ):
+        house.ledger.standing.saw(None)  # as if the watch had seen nothing
+        with pytest.raises(LedgerNotTrusted):
+            await ask()
+    assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq - 1
+    assert not await house.redis.exists(house.key("used:1:0"))
+
+
+async def test_broken_durability_is_not_served_until_it_is_mended(house):
+    """That calls go through says nothing about fsync: only the watch clears it."""
+    tokens = await house.mint(await house.campaign(), 2)
+    await house.redeem(tokens[0])
+    await house.redis.config_set("appendfsync", "everysec")
+    try:
+        await house.ledger.look()
+        for ask in (lambda: house.redeem(tokens[1]), lambda: house.mint(house.ledger.cached(house.program, 1))):
+            with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
+                await ask()
+        assert house.ledger.standing.failure is not None
+    finally:
+        await house.redis.config_set("appendfsync", "always")
+    await house.ledger.look()
+    assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
+
+
+async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch):
+    monkeypatch.setattr("redemption.ledger.ledger.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(house.fence, "save", lambda **_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
+    while house.ledger.standing.failure is None:
+        await asyncio.sleep(0.01)
+    monkeypatch.undo()
+    while house.ledger.standing.failure is not None:
+        await asyncio.sleep(0.01)
+    assert not house.ledger._watching.done()
+
+
+async def test_two_machines_adopt_one_ledger(house, tmp_path):
+    """What one operator adopted, the other machine's accepts, instead of taking it away from the first."""
+    await house.campaign()
+    machines = [House(house.url, tmp_path / name, program=house.program, keyset=house.keyset) for name in "ab"]
+    for machine in machines:
+        await machine.campaigns.list(house.program, first=1, page_size=1)
+    await house.redis.hset(house.key("ledger"), "seq", 1)
+    for machine in (*machines, *machines):
+        await machine.ledger.adopt(house.program)
+    for machine in machines:
+        await machine.ledger.look()
+        assert machine.ledger.standing.failure is None
+        await machine.ledger.stop()
+        await machine.redis.aclose()
+
+
+async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
+    (token,) = await house.mint(await house.campaign())
+    await house.redeem(token)
+    record = await house.redis.hget(house.key("used:1:0"), "0")
+    await house.redis.hset(house.key("used:1:0"), "0", b"\x12" + record[1:])
+    with pytest.raises(ItemFailed):
+        await house.redeem(token)
+
+
+async def test_a_campaign_that_cannot_be_read_fails_alone(house):
+    first, second = await house.campaign(), await house.campaign()
+    tokens = [*await house.mint(first), *await house.mint(second)]
+    await house.redis.hset(house.key("campaign:1"), mapping={"version": 9, "definition": b'2{"from": "the future"}'})
+    results = await house.send_all([house.attempt(token) for token in tokens])
+    assert isinstance(results[0], LedgerRefused)
+    assert results[1].outcome is Outcome.APPROVED
 
 
 async def test_a_foreign_keyset_is_not_served(house, tmp_path):
