@@ -25,17 +25,6 @@ from redemption.v1 import (
 SECONDS_MAX = 30.0
 
 
-def until(what, seconds=SECONDS_MAX):
-    """Look again until it is so, and return it."""
-    end = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
-
-
 def children(pid):
     """The processes that a process started."""
     found = Path(f"/proc/{pid}/task/{pid}/children")

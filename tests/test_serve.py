@@ -7,26 +7,41 @@ import shutil
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
+from processes import until
 from redis import Redis
-from served import Client, Served, redeem_request, until
+from served import SECONDS_MAX, Client, Served, redeem_request
 
 from redemption.v1 import outcome_pb2, redemption_service_pb2, redemption_service_pb2_grpc
 
+within = partial(until, seconds_max=SECONDS_MAX)
 APPROVED = outcome_pb2.OUTCOME_APPROVED
 ALREADY_REDEEMED = outcome_pb2.OUTCOME_ALREADY_REDEEMED
 ADOPT = "redemption ledger adopt"
 
 
 @pytest.fixture
-def served(tmp_path):
+def started():
+    """Start servers; however the test ends, none of them outlives it."""
+    servers = []
+
+    def start(*arguments, **named):
+        servers.append(Served(*arguments, **named))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def served(started, tmp_path):
     """A running server in an empty directory."""
-    server = Served(tmp_path).start()
-    yield server
-    server.stop()
+    return started(tmp_path)
 
 
 def adopt(directory, environment):
@@ -50,13 +65,13 @@ def test_the_banner_says_what_a_person_wants_to_know(served):
     assert client.redeem(token, request_id="r2").outcome == ALREADY_REDEEMED
 
 
-def test_state_survives_a_restart(tmp_path):
-    first = Served(tmp_path).start()
+def test_state_survives_a_restart(started, tmp_path):
+    first = started(tmp_path)
     client = first.client()
     token, other = client.mint(1, 2)
     decision = client.redeem(token, request_id="r1")
     assert first.stop() == 0
-    second = Served(tmp_path).start()
+    second = started(tmp_path)
     client = second.client()
     assert client.redeem(token, request_id="r1") == decision
     assert client.redeem(token, request_id="r2").outcome == ALREADY_REDEEMED
@@ -65,15 +80,15 @@ def test_state_survives_a_restart(tmp_path):
     second.stop()
 
 
-def test_a_killed_server_and_a_retry_give_the_same_answer(tmp_path):
-    first = Served(tmp_path).start()
+def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
+    first = started(tmp_path)
     client = first.client()
     (token,) = client.mint(1, 1)
     decision = client.redeem(token, request_id="r1")
     workers, valkey = first.workers, first.valkey
     first.stop(signal.SIGKILL)
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*workers, valkey)))
-    second = Served(tmp_path).start()
+    within(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*workers, valkey)))
+    second = started(tmp_path)
     assert second.client().redeem(token, request_id="r1") == decision
     second.stop()
 
@@ -114,14 +129,14 @@ def test_a_ledger_killed_under_load_loses_no_approval(served):
     told = set()
     for _ in range(2):
         before = sum(len(load.approved) for load in loads)
-        until(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
+        within(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
         killed = served.valkey
         os.kill(killed, signal.SIGKILL)
-        until(lambda: told.add(client.serving()) or "NOT_SERVING" in told)
-        until(lambda killed=killed: served.valkey not in (None, killed))
-        until(lambda: client.serving() == "SERVING")
+        within(lambda: told.add(client.serving()) or "NOT_SERVING" in told)
+        within(lambda killed=killed: served.valkey not in (None, killed))
+        within(lambda: client.serving() == "SERVING")
     count = sum(len(load.approved) for load in loads)
-    until(lambda: sum(len(load.approved) for load in loads) > count + 100)
+    within(lambda: sum(len(load.approved) for load in loads) > count + 100)
     for load in loads:
         load.enough.set()
     for load in loads:
@@ -138,8 +153,8 @@ def test_a_ledger_killed_under_load_loses_no_approval(served):
     assert 0 <= client.stats(1).redeemed - len(approved) <= len(loads)
 
 
-def test_two_workers_share_one_port_and_one_ledger(tmp_path):
-    server = Served(tmp_path, "--workers", "2").start()
+def test_two_workers_share_one_port_and_one_ledger(started, tmp_path):
+    server = started(tmp_path, "--workers", "2")
     assert len(server.workers) == 2
     clients = [server.client() for _ in range(12)]
     tokens = clients[0].mint(1, 240)
@@ -163,13 +178,13 @@ def test_a_killed_worker_is_replaced(served):
     decision = client.redeem(token, request_id="r1")
     (killed,) = served.workers
     os.kill(killed, signal.SIGKILL)
-    until(lambda: served.workers and killed not in served.workers)
-    until(lambda: client.serving() == "SERVING")
+    within(lambda: served.workers and killed not in served.workers)
+    within(lambda: client.serving() == "SERVING")
     assert client.redeem(token, request_id="r1") == decision
 
 
-def test_an_emptied_data_directory_is_not_served_until_adopted(tmp_path):
-    first = Served(tmp_path).start()
+def test_an_emptied_data_directory_is_not_served_until_adopted(started, tmp_path):
+    first = started(tmp_path)
     first.client().redeem(first.client().mint(1, 1)[0], request_id="r1")
     first.stop()
     shutil.rmtree(tmp_path / ".data")
@@ -181,16 +196,16 @@ def test_an_emptied_data_directory_is_not_served_until_adopted(tmp_path):
     assert ADOPT in line
     adopted = adopt(tmp_path, first.environment)
     assert adopted.returncode == 0, adopted.stderr
-    again = Served(tmp_path).start()
+    again = started(tmp_path)
     again.stop()
 
 
-def test_a_restored_data_directory_is_not_served_until_adopted(tmp_path):
-    first = Served(tmp_path).start()
+def test_a_restored_data_directory_is_not_served_until_adopted(started, tmp_path):
+    first = started(tmp_path)
     tokens = first.client().mint(1, 2)
     first.stop()
     shutil.copytree(tmp_path / ".data", tmp_path / "backup", ignore=shutil.ignore_patterns("*.sock"))
-    second = Served(tmp_path).start()
+    second = started(tmp_path)
     assert second.client().redeem(tokens[0], request_id="r1").outcome == APPROVED
     second.stop()
     shutil.rmtree(tmp_path / ".data")
@@ -200,13 +215,13 @@ def test_a_restored_data_directory_is_not_served_until_adopted(tmp_path):
     assert "rolled back" in refused.stderr
     adopted = adopt(tmp_path, first.environment)
     assert adopted.returncode == 0, adopted.stderr
-    third = Served(tmp_path).start()
+    third = started(tmp_path)
     assert third.client().redeem(tokens[1], request_id="r2").outcome == APPROVED
     third.stop()
 
 
-def test_a_ledger_without_its_keyset_is_not_served(tmp_path):
-    Served(tmp_path).start().stop()
+def test_a_ledger_without_its_keyset_is_not_served(started, tmp_path):
+    started(tmp_path).stop()
     (tmp_path / "development.keyset").unlink()
     refused = Served(tmp_path).run_to_end()
     assert refused.returncode == 4
@@ -232,25 +247,31 @@ def test_a_start_that_cannot_be_says_why_in_one_line(tmp_path, arguments, enviro
     assert len([line for line in refused.stderr.splitlines() if not line.startswith("{")]) == 1
 
 
-def test_a_drain_finishes_what_runs_and_refuses_what_is_new(served):
-    client = served.client()
-    tokens = client.mint(1, 400)
-    loads = [Load(served.channel(), tokens[part::4], f"buyer-{part}") for part in range(4)]
+def test_a_drain_loses_no_answer(started, tmp_path):
+    """What was answered stands; what was refused while stopping was told so, and nothing else."""
+    server = started(tmp_path)
+    tokens = server.client().mint(1, 400)
+    loads = [Load(server.channel(), tokens[part::4], f"buyer-{part}") for part in range(4)]
     for load in loads:
         load.start()
-    until(lambda: sum(len(load.approved) for load in loads) > 50)
-    served.process.send_signal(signal.SIGTERM)
-    assert served.process.wait(20) == 0
+    within(lambda: sum(len(load.approved) for load in loads) > 50)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
     for load in loads:
         load.enough.set()
         load.join(10)
     # A call that reaches gRPC in the very moment in which it closes is CANCELLED by gRPC itself.
     told = {failure for load in loads for failure in load.failures}
     assert told <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    again = started(tmp_path).client()
+    for load in loads:
+        for index, token in enumerate(load.tokens):
+            if token in load.approved:
+                assert again.redeem(token, request_id=f"{load.prefix}-{index}") == load.approved[token]
 
 
-async def test_a_thousand_redeems_of_one_coupon_over_one_connection(tmp_path):
-    server = await asyncio.to_thread(Served(tmp_path).start)
+async def test_a_thousand_redeems_of_one_coupon_over_one_connection(started, tmp_path):
+    server = await asyncio.to_thread(started, tmp_path)
     (token,) = await asyncio.to_thread(server.client().mint, 1, 1)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
@@ -262,8 +283,8 @@ async def test_a_thousand_redeems_of_one_coupon_over_one_connection(tmp_path):
     await asyncio.to_thread(server.stop)
 
 
-async def test_five_thousand_customers_for_a_thousand_coupons(tmp_path):
-    server = await asyncio.to_thread(Served(tmp_path).start)
+async def test_five_thousand_customers_for_a_thousand_coupons(started, tmp_path):
+    server = await asyncio.to_thread(started, tmp_path)
     client = server.client()
     campaign = await asyncio.to_thread(lambda: client.create("rush", redemptions=1000, redemptions_per_customer=1))
     tokens = await asyncio.to_thread(client.mint, campaign.number, 5000)

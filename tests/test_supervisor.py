@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import is_alive, until
 from redis import Redis
 
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
@@ -154,26 +154,6 @@ def serve(tmp_path):
             server.process.wait()
         for pid in filter(is_alive, server.pids()):
             os.kill(pid, signal.SIGKILL)
-
-
-def is_alive(pid):
-    """Whether the process runs; one that is dead and not yet reaped does not."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    if Path("/proc/self").exists():
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
-
-
-def until(condition, seconds_max=10.0):
-    """Wait for a thing, not for a time."""
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def answers(url):

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     """The server that the command line asks."""
     tls_ca: Path | None = None
     """PEM file of the authority that the command line trusts; set, it speaks TLS."""
+    tls_client_certificate: Path | None = None
+    """PEM file of the command line's own certificate, for a server that asks for one."""
+    tls_client_key: Path | None = None
+    """PEM file of its key."""
     lang: str | None = Field(None, pattern=r"^(en|zh)$")
     """Language of sentences for people, en or zh; unset means by locale."""
 

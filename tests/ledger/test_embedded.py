@@ -10,11 +10,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import pytest
 import structlog
+from processes import is_alive, until
 from redis.asyncio import Redis
 
 from redemption.ledger import embedded as module
@@ -44,26 +43,6 @@ async def own():
     await ledger.wait()
 asyncio.run(own())
 """
-
-
-def is_alive(pid):
-    """Whether the process runs; one that is dead and not yet reaped does not."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    if Path("/proc/self").exists():
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
-
-
-def until(condition, seconds_max=10.0):
-    """Wait for a thing, not for a time."""
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 async def until_written(path):

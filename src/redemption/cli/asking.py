@@ -133,7 +133,12 @@ def read_bytes(path: Path, *, bytes_max: int) -> bytes:
 def _tls(settings: "Settings") -> "Tls | None":
     from redemption.client import Tls
 
-    return None if settings.tls_ca is None else Tls(ca=read_bytes(settings.tls_ca, bytes_max=2**20))
+    if settings.tls_ca is None:
+        return None
+    if (settings.tls_client_certificate is None) != (settings.tls_client_key is None):
+        raise Stop(BAD_INPUT, "tls_client_certificate and tls_client_key go together: give both, or none")
+    paths = (settings.tls_ca, settings.tls_client_certificate, settings.tls_client_key)
+    return Tls(*(None if path is None else read_bytes(path, bytes_max=2**20) for path in paths))
 
 
 def _unanswered(failure: "Failure", server: str, *, asked: bool) -> Unanswered:

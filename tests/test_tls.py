@@ -1,0 +1,117 @@
+"""TLS on a real port: who is let in, with which certificate, and what the others are told."""
+
+import datetime as dt
+import ipaddress
+import os
+import subprocess
+import sys
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from served import Served
+
+
+def _name(text):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _certificate(directory, name, issuer=None):
+    """Write a certificate for 127.0.0.1 and its key; without an issuer it is an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    issuer_name, issuer_key = issuer or (_name(name), key)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(issuer_name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    (directory / f"{name}.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    (directory / f"{name}-key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return _name(name), key
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A server that speaks TLS and asks for certificates, its directory, and a token."""
+    directory = tmp_path_factory.mktemp("tls")
+    authority = _certificate(directory, "authority")
+    for name in ("server", "checkout"):
+        _certificate(directory, name, authority)
+    _certificate(directory, "stranger")
+    arguments = ("--tls-certificate", "server.pem", "--tls-key", "server-key.pem", "--tls-client-ca", "authority.pem")
+    server = Served(directory, *arguments).start()
+    yield server
+    server.stop()
+
+
+def redeem(shop, **settings):
+    """Redeem the server's own sample token on the command line with settings."""
+    token = shop.output.splitlines()[-1].split()[3]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REDEMPTION_")}
+    environment |= {f"REDEMPTION_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "redemption", "redeem", token, "--order", "o", "--spend", "238.00"]
+    command += ["--server", f"127.0.0.1:{shop.port}", "--request-id", "r"]
+    return subprocess.run(
+        command, cwd=shop.directory, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_a_known_checkout_is_let_in(shop):
+    known = {"tls_ca": "authority.pem", "tls_client_certificate": "checkout.pem", "tls_client_key": "checkout-key.pem"}
+    ended = redeem(shop, **known)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("APPROVED")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tls_ca": "authority.pem"},
+        {"tls_ca": "stranger.pem"},
+        {"tls_ca": "authority.pem", "tls_client_certificate": "stranger.pem", "tls_client_key": "stranger-key.pem"},
+    ],
+    ids=["plain text", "no certificate", "another authority", "a certificate of another authority"],
+)
+def test_nobody_else_is(shop, settings):
+    ended = redeem(shop, **settings)
+    assert ended.returncode == 3
+    assert len(ended.stderr.splitlines()) == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_half_a_certificate_is_told(shop):
+    ended = redeem(shop, tls_ca="authority.pem", tls_client_certificate="checkout.pem")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "redemption: tls_client_certificate and tls_client_key go together: give both, or none\n",
+    )
+
+
+@pytest.mark.parametrize("missing", ["missing.pem", "server-key.pem"])
+def test_a_certificate_that_cannot_be_used_stops_the_start(shop, tmp_path, missing):
+    for name in ("server.pem", "server-key.pem"):
+        (tmp_path / name).write_bytes((shop.directory / name).read_bytes())
+    refused = Served(tmp_path, "--tls-certificate", missing, "--tls-key", "server-key.pem").run_to_end()
+    assert refused.returncode == 4
+    assert "Traceback" not in refused.stderr
+
+
+def test_plain_text_gets_no_answer(shop):
+    with grpc.insecure_channel(f"127.0.0.1:{shop.port}") as channel:
+        with pytest.raises(grpc.RpcError) as raised:
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=3)
+        assert raised.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
