@@ -67,6 +67,8 @@ def shell(tmp_path_factory):
             raise AssertionError("the shell ended")
 
         run.banner = server.output
+        run.directory = directory
+        run.address = environment["REDEMPTION_SERVER"]
         yield run
         bash.stdin.close()
     server.stop()
@@ -89,6 +91,20 @@ def test_a_command_prints_what_the_readme_says(shell, command, promised):
     assert "Traceback" not in printed
     refused = any(line.startswith(("ALREADY_REDEEMED", "MIN_SPEND")) for line in promised)
     assert code == (1 if refused else 0), printed
+
+
+def test_the_example_of_a_checkout_runs(shell):
+    """With a real token it is approved; the second time, under a new request id, the shopper is told why not."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    token, _ = shell("redemption mint --campaign 1 --count 1 --format txt")
+    code = code.replace("the token that the shopper holds", token.strip())
+    Path(shell.directory, "checkout.py").write_text(code.replace(DEFAULT, shell.address))
+    command = f"{sys.executable} checkout.py"
+    assert shell(command) == ("take off 5000 [('1', 5000)]\n\n", 0)
+    # The example's order is the same one, so it gets to know that it used the coupon itself.
+    told, code = shell(command)
+    assert told.startswith("tell the shopper: ")
+    assert code == 0
 
 
 def test_there_is_something_to_run():
