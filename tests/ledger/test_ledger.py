@@ -13,7 +13,7 @@ from house import DAY_MS, House
 
 from redemption.domain.calendar import local_day
 from redemption.domain.campaign import AmountOff, Offer, Sizing, Stacking
-from redemption.domain.errors import ItemFailed, LedgerRefused
+from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
 from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
 from redemption.ledger import keys
@@ -385,7 +385,8 @@ async def test_broken_durability_is_not_served_until_it_is_mended(house):
 
 async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch):
     monkeypatch.setattr("redemption.ledger.ledger.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(house.fence, "save", lambda **_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(house.fence, "save", lambda: 1 / 0)
+    monkeypatch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
     monkeypatch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
     while house.ledger.standing.failure is None:
         await asyncio.sleep(0.01)
@@ -420,13 +421,56 @@ async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
         await house.redeem(token)
 
 
-async def test_a_campaign_that_cannot_be_read_fails_alone(house):
+@pytest.mark.parametrize(
+    "spoiled",
+    [{"version": 9, "definition": b'2{"from": "the future"}'}, {"version": "abc"}, {"version": 2**40}],
+)
+async def test_a_campaign_that_cannot_be_read_fails_alone(house, spoiled):
+    """And when it is mended, it works again by itself."""
     first, second = await house.campaign(), await house.campaign()
-    tokens = [*await house.mint(first), *await house.mint(second)]
-    await house.redis.hset(house.key("campaign:1"), mapping={"version": 9, "definition": b'2{"from": "the future"}'})
-    results = await house.send_all([house.attempt(token) for token in tokens])
-    assert isinstance(results[0], LedgerRefused)
+    tokens = [*await house.mint(first), *await house.mint(second, 2)]
+    right = await house.redis.hgetall(house.key("campaign:1"))
+    await house.redis.hset(house.key("campaign:1"), mapping=spoiled)
+    results = await house.send_all([house.attempt(token) for token in tokens[:2]])
+    assert isinstance(results[0], ServiceError)
     assert results[1].outcome is Outcome.APPROVED
+    await house.redis.hset(house.key("campaign:1"), mapping=right)
+    results = await house.send_all([house.attempt(token) for token in (tokens[0], tokens[2])])
+    assert [result.outcome for result in results] == [Outcome.APPROVED] * 2
+
+
+async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
+    tokens = await house.mint(await house.campaign(), 3)
+    attempts = [house.attempt(token) for token in tokens]
+    await house.send(attempts[0])
+    async for key in house.redis.scan_iter(house.key("request:*")):
+        for field, value in (await house.redis.hgetall(key)).items():
+            if value[0] == 1:
+                for cut in (14, 15, 19, 22, 23):
+                    await house.redis.hset(key, field, value[:cut])
+                    (result,) = await house.send_all(attempts[:1])
+                    assert isinstance(result, ItemFailed), cut
+                await house.redis.hset(key, field, value[:15] + bytes(4) + value[19:])  # a key that nobody has
+    results = await house.send_all(attempts)
+    assert isinstance(results[0], ItemFailed)
+    assert [result.outcome for result in results[1:]] == [Outcome.APPROVED] * 2
+
+
+async def test_adopting_what_is_trusted_changes_nothing(house):
+    await house.campaign()
+    before = await house.redis.hget(house.key("ledger"), "epoch")
+    await house.ledger.adopt(house.program)
+    assert await house.redis.hget(house.key("ledger"), "epoch") == before
+
+
+@pytest.mark.parametrize(("field", "value"), [("format", "2"), ("seq", "abc")])
+async def test_what_cannot_be_read_is_not_adopted(house, field, value):
+    await house.campaign()
+    await house.redis.hset(house.key("ledger"), field, value)
+    header = await house.redis.hgetall(house.key("ledger"))
+    with pytest.raises(LedgerRefused):
+        await house.ledger.adopt(house.program)
+    assert await house.redis.hgetall(house.key("ledger")) == header
 
 
 async def test_a_foreign_keyset_is_not_served(house, tmp_path):

@@ -169,6 +169,9 @@ class Ledger(Protocol):
     def cached(self, program: str, number: int) -> Campaign | None:
         """Return a campaign if its definition is at hand; it may be outdated, which a decision finds out."""
 
+    def forget(self, program: str, number: int) -> None:
+        """Drop a definition that is at hand, so that it is read again."""
+
     async def load(self, program: str, number: int) -> Campaign | None:
         """Return a campaign as it is now, or None."""
 

@@ -354,9 +354,8 @@ class Batcher:
         for position in range(0, len(changed), 3):
             try:
                 self._redefined(load.program, *changed[position : position + 3])
-            except LedgerRefused as error:
-                # Those who need it find out by themselves; the others have their answers.
-                _log.error("a campaign cannot be read", program=load.program, error=error.message)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
+                _log.error("a campaign cannot be read", program=load.program, error=str(error))
         for order, answer in zip(load.waiting, reply[2:], strict=True):
             if not order.answer.done():
                 order.answer.set_result(Answer(head, answer))

@@ -120,10 +120,10 @@ class Fence:
 
     def adopt(self, program: str, epoch: str, seq: int) -> None:
         """Forget what was remembered of a program's ledger and write this down instead, at once."""
-        with _locked(self.path, tries=_TRIES):
+        with _locked(self.path):
             marks = _read(self.path)
             marks[program] = self._marks[program] = Mark(epoch, seq)
-            _write(self.path, marks, durable=True)
+            _write(self.path, marks)
 
     def learn_adoptions(self) -> None:
         """Take over from the file what an operator adopted: an adoption always gives the ledger a new epoch."""
@@ -132,26 +132,29 @@ class Fence:
             if mine is None or mine.epoch != mark.epoch:
                 self._marks[program] = mark
 
-    def save(self, *, durable: bool = False) -> None:
-        """Write what was observed since the last time, unless another process has seen more.
+    def save(self) -> None:
+        """Write what was observed since the last time, unless another process has seen more; wait until it is on disk.
 
-        Args:
-            durable: Wait until it is on disk.
+        May run in another thread while observing goes on.
         """
         if not self._dirty:
             return
-        with _locked(self.path, tries=_TRIES if durable else 1):
-            marks = _read(self.path)
-            for program, mine in self._marks.items():
-                theirs = marks.get(program)
-                if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
-                    marks[program] = mine
-            _write(self.path, marks, durable=durable)
         self._dirty = False
+        try:
+            with _locked(self.path):
+                marks = _read(self.path)
+                for program, mine in tuple(self._marks.items()):
+                    theirs = marks.get(program)
+                    if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
+                        marks[program] = mine
+                _write(self.path, marks)
+        except BaseException:
+            self._dirty = True
+            raise
 
 
 @contextmanager
-def _locked(path: Path, *, tries: int) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Keep other processes of ours from writing the file meanwhile; never wait long for anybody.
 
     Raises:
@@ -160,7 +163,7 @@ def _locked(path: Path, *, tries: int) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     lock = os.open(path.with_name(path.name + ".lock"), flags, 0o600)
     try:
-        for left in reversed(range(tries)):
+        for left in reversed(range(_TRIES)):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -176,7 +179,7 @@ def _locked(path: Path, *, tries: int) -> Iterator[None]:
 def _read(path: Path) -> dict[str, Mark]:
     try:
         stored = json.loads(path.read_bytes())
-        return {program: Mark(mark["epoch"], mark["seq"]) for program, mark in stored["programs"].items()}
+        return {program: _mark(**mark) for program, mark in stored["programs"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -185,14 +188,19 @@ def _read(path: Path) -> dict[str, Mark]:
         ) from error
 
 
-def _write(path: Path, marks: dict[str, Mark], *, durable: bool) -> None:
+def _mark(*, epoch: object, seq: object) -> Mark:
+    if not isinstance(epoch, str) or not isinstance(seq, int):
+        raise TypeError("epoch must be a text and seq a whole number")
+    return Mark(epoch, seq)
+
+
+def _write(path: Path, marks: dict[str, Mark]) -> None:
     fresh = path.with_name(path.name + ".new")
     text = json.dumps(
         {"programs": {program: {"epoch": mark.epoch, "seq": mark.seq} for program, mark in sorted(marks.items())}}
     )
     with fresh.open("w") as file:
         file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)

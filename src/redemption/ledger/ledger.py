@@ -107,13 +107,13 @@ class RedisLedger:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
         await self._client.aclose(close_connection_pool=True)
-        self._save(durable=True)
+        self._save()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look()
-            self._save(durable=False)
+            await asyncio.to_thread(self._save)
 
     async def look(self) -> None:
         """Look whether the ledger keeps its promises and is the one we know."""
@@ -122,9 +122,9 @@ class RedisLedger:
                 await check(self._client, self._endpoint.durability, self._fence)
         except LedgerNotTrusted as error:
             # An operator may have adopted it meanwhile: then the file knows, and the next look finds all well.
-            with contextlib.suppress(LedgerNotTrusted):
-                self._fence.learn_adoptions()
             self.standing.saw(error)
+            with contextlib.suppress(LedgerNotTrusted, OSError):
+                self._fence.learn_adoptions()
         except ServiceError as error:
             self.standing.saw(error)
         except Exception as error:  # noqa: BLE001 - a look that fails is a finding, whatever it stumbled over
@@ -138,10 +138,10 @@ class RedisLedger:
         if isinstance(failure, LedgerRefused):
             self.batcher.refuse_waiting(failure)
 
-    def _save(self, *, durable: bool) -> None:
+    def _save(self) -> None:
         try:
-            self._fence.save(durable=durable)
-        except (OSError, LedgerNotTrusted) as error:
+            self._fence.save()
+        except Exception as error:  # noqa: BLE001 - the watch goes on, whatever happened to the file
             _log.error(
                 "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
             )
@@ -160,6 +160,10 @@ class RedisLedger:
     def cached(self, program: str, number: int) -> Campaign | None:
         """Return a campaign if its definition is at hand."""
         return self._catalog.get(program, number)
+
+    def forget(self, program: str, number: int) -> None:
+        """Drop a definition, so that it is read again."""
+        self._catalog.forget(program, number)
 
     async def load(self, program: str, number: int) -> Campaign | None:
         """Return a campaign as it is now, or None."""
@@ -263,6 +267,10 @@ class RedisLedger:
             for future in futures:
                 future.cancel()
             raise
+        for item, payload in zip(items, packed, strict=True):
+            if payload is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                for token in item.tokens:
+                    self.forget(program, token.campaign)
         answered = iter(futures)
         return [
             Failed("cannot be packed") if payload is None else self._reply(program, item, next(answered))
@@ -338,9 +346,9 @@ class RedisLedger:
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
-        mark = self._fence.mark(program)
-        remembered = mark.epoch if mark else b""
-        found = await self._call("adopt", program, self._fence.keyset_id, secrets.token_hex(8), remembered)
+        found = await self._call(
+            "adopt", program, self._fence.known(program), self._fence.keyset_id, secrets.token_hex(8)
+        )
         header = _pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header

@@ -25,6 +25,10 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 BYTES_MAX = 128 * 2**20
 """Bytes of the requests that are being answered; more are turned away, before they are parsed into much more."""
+STREAMS_MAX = 64
+"""Streams at once, apart from all other calls."""
+STREAM_REQUEST_BYTES_MAX = 64 * 1024
+STREAM_SECONDS_MAX = 600.0
 WRITE_SECONDS_MAX = 30.0
 """How long one message of a stream may wait for a caller who does not read."""
 
@@ -54,6 +58,7 @@ class Guard:
         self._calls_max = calls_max
         self._calls: set[asyncio.Task[Any]] = set()
         self._bytes = 0
+        self._streams = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._cut = False
@@ -85,6 +90,7 @@ class Guard:
                 await self._fail(name, method.request, error, context)
             finally:
                 self._leave(task, len(raw))
+                del raw  # gRPC keeps an aborted call's frames until the collector comes by
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -93,17 +99,27 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, context: Context) -> None:
-            task = self._enter(len(raw))
+            task = self._enter(0) if self._streams < STREAMS_MAX and len(raw) <= STREAM_REQUEST_BYTES_MAX else None
             if task is None:
                 await context.abort_with_status(self._overloaded)
+            self._streams += 1
+            failure: BaseException | None = None
+            bound = asyncio.timeout(STREAM_SECONDS_MAX)
             try:
-                async with aclosing(answer(parse(raw), context)) as messages:
+                async with bound, aclosing(answer(parse(raw), context)) as messages:
                     async for message in messages:
                         await _write(message, context)
+            except TimeoutError as error:
+                late = DeadlinePassed(f"the stream took longer than {STREAM_SECONDS_MAX:.0f} s; ask for the rest")
+                failure = late if bound.expired() else error
             except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
-                await self._fail(name, method.request, error, context)
+                failure = error
             finally:
-                self._leave(task, len(raw))
+                # Before anything is said: the word may wait behind what the caller does not read.
+                self._streams -= 1
+                self._leave(task, 0)
+            if failure is not None:
+                await self._fail(name, method.request, failure, context)
 
         # With (de)serializers left out, gRPC takes and gives bytes; the coroutine writes by itself.
         return grpc.unary_stream_rpc_method_handler(handle)
@@ -175,6 +191,8 @@ class Guard:
             correlation_id = secrets.token_hex(8)
             _log.error("a call failed", method=name, correlation_id=correlation_id, exc_info=error)
             status = internal_status(correlation_id)
+        # The frames of the error hold the whole request, and gRPC holds the error.
+        error.__traceback__ = None
         await context.abort_with_status(status)
 
 

@@ -14,6 +14,7 @@ from redemption.rpc.guard import Context
 
 SERVICE = "grpc.health.v1.Health"
 WATCHERS_MAX = 1_000
+SERVICE_NAME_MAX = 256
 
 _Response = health_pb2.HealthCheckResponse
 
@@ -61,6 +62,8 @@ class Health:
         return self._response(request.service)
 
     async def _watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        if len(request.service) > SERVICE_NAME_MAX:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "service: is no service's name")
         if self._watchers >= WATCHERS_MAX:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watchers")
         self._watchers += 1

@@ -4,6 +4,7 @@ One way, one round trip. Two answers of the ledger turn back: a campaign changed
 interval for which the judgement holds. Then the order is judged again, a few times at most.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from redemption.domain.decision import Decision
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.eligibility import Coupon
 from redemption.domain.errors import (
+    DeadlinePassed,
     InvalidRequest,
     ItemFailed,
     LedgerUnavailable,
@@ -113,7 +115,7 @@ class Redeemer:
                 results[position] = opened
         now_ms: int | None = None
         for round_number in range(ROUNDS_MAX):
-            judged = await self._judge_all(waiting, now_ms, results)
+            judged = await self._judge_all(waiting, now_ms, results, deadline)
             if not judged:
                 return [result for result in results if result is not None]
             items = [item for _, item in judged]
@@ -164,17 +166,26 @@ class Redeemer:
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")
 
     async def _judge_all(
-        self, waiting: Sequence[Case], now_ms: int | None, results: list[Decision | ServiceError | None]
+        self,
+        waiting: Sequence[Case],
+        now_ms: int | None,
+        results: list[Decision | ServiceError | None],
+        deadline: float,
     ) -> list[tuple[Case, RedeemItem]]:
         """Judge what waits; one that cannot be judged gets its failure as its result and does not hurt the others."""
         judged = []
         for case in waiting:
             try:
-                judged.append((case, await self._item(case, now_ms)))
+                async with asyncio.timeout_at(deadline):
+                    judged.append((case, await self._item(case, now_ms)))
+            except TimeoutError:
+                results[case.position] = DeadlinePassed("the deadline passed before the ledger could be asked")
             except ServiceError as error:
                 results[case.position] = error
             except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
                 _log.exception("an order cannot be judged", program=case.attempt.checkout.program)
+                for token in case.tokens:  # perhaps it was mended meanwhile: the next one reads it again
+                    self._ledger.forget(token.program, token.campaign)
                 results[case.position] = ItemFailed(_UNREADABLE)
         return judged
 
@@ -264,7 +275,11 @@ class Redeemer:
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
         assert case.judgement is not None, "judged before it was sent"
-        return self._answers.decision(case.attempt.checkout, case.tokens, case.judgement, item, reply)
+        try:
+            return self._answers.decision(case.attempt.checkout, case.tokens, case.judgement, item, reply)
+        except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
+            _log.exception("what was decided cannot be told", program=case.attempt.checkout.program)
+            return ItemFailed("the record of this request cannot be read; its operator has to look")
 
 
 def _twin(tokens: Sequence[VerifiedToken]) -> int | None:

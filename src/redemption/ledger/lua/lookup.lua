@@ -16,7 +16,7 @@ local function campaigns(key_names, args)
     local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'definition')
     if values[1] then
       found[#found + 1] = number
-      found[#found + 1] = tonumber(values[1])
+      found[#found + 1] = tonumber(values[1]) or 0
       found[#found + 1] = values[2]
     end
   end

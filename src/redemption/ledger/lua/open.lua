@@ -3,9 +3,10 @@
 -- KEYS[1]  the program's tag
 -- open     ARGV keyset id · epoch (16 hexadecimal digits) to give birth with, or empty: replies the header as
 --          field, value, …, or nothing when there is no ledger and none may be born
--- adopt    ARGV keyset id · new epoch · epoch that the machine remembers, or empty: accepts what is there, or gives birth.
---          From now on it has the new epoch, so that every machine that remembers another one must be told too; unless
---          another machine adopted the very ledger that this one remembers: then it keeps its epoch. Replies like open.
+-- adopt    ARGV what the machine knows (see call.lua) · keyset id · new epoch: accepts what is there, or gives birth.
+--          From now on it has the new epoch, so that every machine that remembers another one must be told too. Nothing
+--          changes when it is the ledger that the machine knows already, or when another machine adopted that very one.
+--          Replies like open.
 -- Invariant: an epoch is random and never reused; `seq` only rises.
 
 local function write_header(tag, keyset, epoch)
@@ -28,12 +29,17 @@ local function open(key_names, args)
 end
 
 local function adopt(key_names, args)
-  local header = keys.ledger(key_names[1])
-  local known = redis.call('HMGET', header, 'epoch', 'adopted_from', 'keyset')
-  local adopted_elsewhere = known[1] and known[2] == args[3] and known[3] == args[1]
-  if not adopted_elsewhere then
-    write_header(key_names[1], args[1], args[2])
-    if known[1] then redis.call('HSET', header, 'adopted_from', known[1]) end
+  local header, known = keys.ledger(key_names[1]), args[1]
+  local found = redis.call('HMGET', header, 'format', 'epoch', 'adopted_from', 'keyset', 'seq')
+  if found[2] and (found[1] ~= '1' or not tonumber(found[5])) then
+    error({ err = 'UNREADABLE the header is of another format, or damaged' })
+  end
+  local mine = found[2] and found[4] == args[2] and known ~= ''
+  local as_known = mine and found[2] == known:sub(1, 16) and tonumber(found[5]) >= tonumber(known:sub(17))
+  local adopted_elsewhere = mine and found[3] == known:sub(1, 16)
+  if not as_known and not adopted_elsewhere then
+    write_header(key_names[1], args[2], args[3])
+    if found[2] then redis.call('HSET', header, 'adopted_from', found[2]) end
   end
   return redis.call('HGETALL', header)
 end

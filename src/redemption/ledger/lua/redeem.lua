@@ -51,6 +51,7 @@ local function campaign_of(call, number)
     if values[1] then
       campaign = {}
       for index, field in ipairs(CAMPAIGN_FIELDS) do campaign[field] = tonumber(values[index]) end
+      if not campaign.version then error('campaign record of no version') end
     end
     call.campaigns[number] = campaign
   end
@@ -219,7 +220,7 @@ local function redeem(key_names, args)
   for number in pairs(stale) do
     local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'definition')
     table.insert(replies[2], number)
-    table.insert(replies[2], tonumber(values[1] or 0))
+    table.insert(replies[2], tonumber(values[1] or 0) or 0)
     table.insert(replies[2], values[2] or '')
   end
   apply(call, args[2])
