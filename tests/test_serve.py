@@ -236,6 +236,7 @@ def test_a_ledger_without_its_keyset_is_not_served(started, tmp_path):
         ([], {"REDEMPTION_ENVIRONMENT": "production"}, "there is no keyset"),
         ([], {"REDEMPTION_REDIS_URL": "redis://127.0.0.1:1"}, "there is no keyset"),
         ([], {"REDEMPTION_KEYSET": "/dev/null/x.keyset"}, "/dev/null"),
+        ([], {"REDEMPTION_KEYSET": ".data/x.keyset"}, "keep it elsewhere"),
         ([], {"REDEMPTION_DATA_DIR": "/dev/null/data"}, "/dev/null"),
     ],
 )

@@ -21,7 +21,7 @@ import structlog
 from redemption.domain.digest import Digests
 from redemption.domain.keyset import Keyset
 from redemption.domain.token import TokenVerifier
-from redemption.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset
+from redemption.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
 from redemption.ledger.fence import Fence
@@ -75,6 +75,7 @@ def serve(settings: Settings) -> int:
     try:
         with refusals():
             _require_encryption(settings)
+            require_apart(settings)
             return asyncio.run(_supervise(settings))
     except StartRefused as refused:
         return refuse(refused)

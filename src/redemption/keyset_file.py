@@ -16,6 +16,19 @@ def fence_path(settings: Settings) -> Path:
     return settings.fence or settings.keyset.with_name(settings.keyset.name + ".fence")
 
 
+def require_apart(settings: Settings) -> None:
+    """Refuse a keyset inside the data directory: a restored backup would bring its own memory along.
+
+    Raises:
+        StartRefused: It lies there.
+    """
+    if settings.redis_url is None and settings.keyset.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise StartRefused(
+            f"the keyset {settings.keyset} lies inside {settings.data_dir}, and would be restored together with the "
+            "ledger: keep it elsewhere"
+        )
+
+
 def read_keyset(settings: Settings) -> Keyset:
     """Read the keyset.
 

@@ -214,3 +214,15 @@ def test_when_nobody_knows_whether_it_was_done_the_request_id_is_told(ask, fake)
     ended = ask("redeem", "A", "--order", "1", "--spend", "1", "--request-id", "try-1")
     expected = "UNAVAILABLE: the ledger did not answer; to ask again safely: --request-id try-1"
     assert (ended.code, ended.err) == (3, f"redemption: {expected}\n")
+
+
+def test_an_empty_request_id_is_not_a_new_one(ask):
+    """It comes from an empty shell variable, and would redeem twice."""
+    ended = ask("redeem", "T", "--order", "o", "--spend", "1.00", "--request-id", "")
+    assert ended.code == 2
+    assert "is empty" in ended.err
+
+
+def test_an_argument_that_is_no_text_is_told(ask):
+    ended = ask("redeem", "T\udcff", "--order", "o", "--spend", "1.00")
+    assert (ended.code, ended.err) == (2, "redemption: an argument is no text: its bytes are not UTF-8\n")

@@ -36,7 +36,7 @@ def test_without_flags_the_settings_are_their_own(command, served):
 
 def test_every_setting_of_the_server_has_a_flag(command):
     text = command("serve", "--help").out
-    of_the_client = {"server", "tls_ca", "lang"}
+    of_the_client = {"server", "tls_ca", "tls_client_certificate", "tls_client_key", "lang"}
     missing = [name for name in Settings.model_fields if f"--{name.replace('_', '-')}" not in text]
     assert set(missing) - of_the_client == set()
 

@@ -43,13 +43,27 @@ class PrivateServer:
 
 
 @contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Take SIGTERM for a Ctrl-C meanwhile, so that the server is stopped and its directory removed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def private_server() -> Iterator[PrivateServer]:
     """Run a server; it is stopped at the end, whatever happened.
 
     Raises:
         Stop: It did not start; the message has its own words.
     """
-    with tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
+    with _told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
         command = [sys.executable, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
         command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset"]
         # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.

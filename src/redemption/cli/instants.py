@@ -36,9 +36,14 @@ def instant(text: str, zone: dt.tzinfo | None) -> Timestamp:
         if zone is None:
             raise ValueError(f"needs an offset, such as {text}+08:00")
         local = _placed(local, zone)
+    if not _YEAR_MIN <= local.year <= _YEAR_MAX:
+        raise ValueError(f"must lie between the years {_YEAR_MIN} and {_YEAR_MAX}; it is {text!r}")
     made = Timestamp()
     made.FromDatetime(local.astimezone(dt.UTC))
     return made
+
+
+_YEAR_MIN, _YEAR_MAX = 1970, 2105
 
 
 def local_text(when: Timestamp, zone: dt.tzinfo | None) -> str:

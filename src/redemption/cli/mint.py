@@ -45,8 +45,8 @@ _BY_SUFFIX = {".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".txt": Format.TX
 def mint(
     *,
     campaign: Annotated[str, typer.Option(metavar="N|NAME", help="Of which campaign, by number or name.")],
-    count: Annotated[int, typer.Option(metavar="N", help="How many; at most 1,000,000.")],
-    offer: Annotated[int, typer.Option(metavar="N", help="Which of its offers, from 0.", min=0)] = 0,
+    count: Annotated[int, typer.Option(metavar="N", help="How many; at most 1,000,000.", min=1, max=1_000_000)],
+    offer: Annotated[int, typer.Option(metavar="N", help="Which of its offers, from 0.", min=0, max=99)] = 0,
     customer: Annotated[str | None, typer.Option(metavar="ID", help="Bind them to a customer.")] = None,
     not_before: Annotated[
         str | None,
@@ -66,7 +66,8 @@ def mint(
     ] = None,
     request_id: RequestId = None,
     skip: Annotated[
-        int, typer.Option(metavar="N", help="Leave out this many, of a request that was made before.", min=0)
+        int,
+        typer.Option(metavar="N", help="Leave out this many, of a request that was made before.", min=0, max=1_000_000),
     ] = 0,
     server: Server = None,
     program: Program = None,

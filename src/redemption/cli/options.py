@@ -26,10 +26,23 @@ Language: TypeAlias = Annotated[
     Literal["en", "zh"] | None,
     typer.Option("--lang", metavar="en|zh", help="Language of sentences. [REDEMPTION_LANG; by locale]"),
 ]
+
+
+def _named(request_id: str | None) -> str | None:
+    # An empty shell variable must not become a new name: the attempt would be made twice.
+    if request_id == "":
+        raise typer.BadParameter("is empty; leave the option out for a new name")
+    return request_id
+
+
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 RequestId: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="ID", help="Name of this attempt; the same again after a lost answer. [a new one]"),
+    typer.Option(
+        metavar="ID",
+        help="Name of this attempt; the same again after a lost answer. [a new one]",
+        callback=_named,
+    ),
 ]
 
 

@@ -48,7 +48,7 @@ def redeem(
     from redemption.v1.redemption_service_pb2 import RedeemRequest
 
     checkout.program = program or checkout.program or settings.program
-    checkout.tokens.extend(tokens)
+    checkout.tokens.extend(token.strip() for token in tokens)  # a pasted line brings its end along
     request = RedeemRequest(request_id=request_id or new_request_id(), checkout=checkout)
     try:
         with asking(settings) as client:

@@ -91,6 +91,9 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; whatever went wrong has been said."""
+    if not all(argument.isprintable() or _is_text(argument) for argument in arguments):
+        complain("redemption: an argument is no text: its bytes are not UTF-8")
+        return exits.BAD_INPUT
     try:
         code = app(list(arguments), prog_name="redemption", standalone_mode=False)
     except exits.Stop as stop:
@@ -106,6 +109,15 @@ def run(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         return exits.FAILED
     return code if isinstance(code, int) else exits.DONE
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it can be sent: bytes of the shell that are not UTF-8 arrive as lone surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _usage(error: typer.TyperException) -> str:
