@@ -9,7 +9,7 @@ from house import DAY_MS, House
 
 from redemption.domain.campaign import AmountOff, CampaignState, Offer, PercentOff, Stacking
 from redemption.domain.decision import Allocation
-from redemption.domain.errors import InvalidRequest, NotFound
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotFound
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
@@ -353,3 +353,16 @@ async def test_the_same_request_twice_in_one_batch_is_answered_twice_and_counted
     first, second = await house.send_all([attempt, attempt])
     assert first == second
     assert (await house.stats(campaign)).redeemed == 1
+
+
+async def test_a_campaign_that_does_not_come_in_time_costs_only_its_own_order(house, monkeypatch):
+    """The deadline bounds the reading of definitions too, and nothing was done for that order."""
+    first, second = await house.campaign(), await house.campaign()
+    tokens = [*await house.mint(second), *await house.mint(first)]
+    house.ledger.forget(house.program, first.number)
+    monkeypatch.setattr(house.ledger, "load", lambda *_: asyncio.sleep(60))
+    (late,) = await house.send_all([house.attempt(tokens[1])], seconds=0.05)
+    assert isinstance(late, DeadlinePassed)
+    assert (await house.redeem(tokens[0])).outcome is Outcome.APPROVED
+    monkeypatch.undo()
+    assert (await house.stats(first)).redeemed == 0

@@ -176,10 +176,7 @@ class Redeemer:
         judged = []
         for case in waiting:
             try:
-                async with asyncio.timeout_at(deadline):
-                    judged.append((case, await self._item(case, now_ms)))
-            except TimeoutError:
-                results[case.position] = DeadlinePassed("the deadline passed before the ledger could be asked")
+                judged.append((case, await self._item(case, now_ms, deadline)))
             except ServiceError as error:
                 results[case.position] = error
             except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
@@ -219,14 +216,14 @@ class Redeemer:
             digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None,
         )
 
-    async def _item(self, case: Case, now_ms: int | None) -> RedeemItem:
+    async def _item(self, case: Case, now_ms: int | None, deadline: float) -> RedeemItem:
         """Judge a case at this moment, and write down what the ledger needs to decide it."""
         checkout = case.attempt.checkout
         campaigns: list[Campaign | None] = []
         for token in case.tokens:
             campaign = self._ledger.cached(token.program, token.campaign)
             if campaign is None:
-                campaign = await self._ledger.load(token.program, token.campaign)
+                campaign = await self._load(token, deadline)
             campaigns.append(campaign)
         known = [
             Coupon(token, campaign, self._held(token, checkout.customer.customer_id))
@@ -265,6 +262,13 @@ class Redeemer:
                 for token, judged in zip(case.tokens, case.judgement.coupons, strict=True)
             ),
         )
+
+    async def _load(self, token: VerifiedToken, deadline: float) -> Campaign | None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._ledger.load(token.program, token.campaign)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
 
     def _held(self, token: VerifiedToken, customer_id: str) -> bool:
         return not token.holder_bound or self._verifier.holder_matches(token, customer_id)
