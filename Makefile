@@ -68,9 +68,25 @@ proto-check: $(VENV)/.dev ## Lint the protos, and fail when the generated code i
 	diff -r -x __init__.py -x __pycache__ $$fresh/redemption/v1 src/redemption/v1 \
 	  || { echo "src/redemption/v1 is not what protos/ says: run 'make proto' and commit" >&2; exit 1; }
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Write docs/coupons.md from the example campaigns and orders
+	@$(BIN)/python tools/coupons_document.py
+
 .PHONY: bench-memory
 bench-memory: $(VENV)/.dev ## Bytes of ledger per redeemed coupon, and script cost per redeem
 	@$(BIN)/python bench/memory.py
+
+.PHONY: bench-claims
+bench-claims: $(VENV)/.dev ## A claim rush: 20,000 claims by 5,000 customers for 3,000 coupons
+	@$(BIN)/python bench/claim_rush.py
+
+.PHONY: bench-quotes
+bench-quotes: $(VENV)/.dev ## Quotes of 10 coupons and 20 lines, and redeeming beside them
+	@$(BIN)/python bench/quotes.py
+
+.PHONY: bench-editing
+bench-editing: $(VENV)/.dev ## Editing a campaign ten times a second while it sells: right decisions, and the price
+	@$(BIN)/python bench/editing.py
 
 .PHONY: clean
 clean: ## Remove the environment and caches; the ledger and the keyset stay

@@ -6,33 +6,25 @@ Run it with ``make bench-memory``; it needs no running server and leaves nothing
 
 import argparse
 import asyncio
-import os
-import platform
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
+from private import machine, private_services
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from redemption import __version__
-from redemption.app import Services, wire
-from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer, Sizing
+from redemption.app import Services
+from redemption.domain.benefit import amount_off
+from redemption.domain.campaign import Campaign, Limits, Offer, Sizing
 from redemption.domain.decision import Decision
-from redemption.domain.keyset import Keyset
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Outcome
-from redemption.ledger.connection import Endpoint
-from redemption.ledger.embedded import EmbeddedValkey
-from redemption.ledger.fence import Fence
-from redemption.ledger.ledger import RedisLedger
 from redemption.service.issuer import MintOrder
 from redemption.service.redeemer import Attempt
 
@@ -51,7 +43,6 @@ class Bench:
     """What a measurement needs."""
 
     services: Services
-    ledger: RedisLedger
     redis: Redis
     campaign: Campaign
 
@@ -81,25 +72,11 @@ class Bench:
 @asynccontextmanager
 async def private_ledger(coupons: int) -> AsyncIterator[Bench]:
     """Start a strict ledger on a directory of its own, with one campaign."""
-    with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
-        valkey = EmbeddedValkey(Path(directory))
-        await valkey.start()
-        keyset = Keyset.generate(
-            environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
+    async with private_services() as private:
+        campaign = await private.services.campaigns.create(
+            "bench", "create", definition(private.ledger.now_ms(), coupons)
         )
-        ledger = RedisLedger(
-            Endpoint(valkey.url, "strict"), fence=Fence(Path(directory) / "fence", keyset.id), births_allowed=True
-        )
-        await ledger.start()
-        redis = Redis.from_url(valkey.url, protocol=2)
-        try:
-            services = wire(keyset, ledger)
-            campaign = await services.campaigns.create("bench", "create", definition(ledger.now_ms(), coupons))
-            yield Bench(services, ledger, redis, campaign)
-        finally:
-            await redis.aclose()
-            await ledger.stop()
-            await valkey.stop()
+        yield Bench(private.services, private.redis, campaign)
 
 
 def definition(now_ms: int, coupons: int) -> Campaign:
@@ -111,7 +88,7 @@ def definition(now_ms: int, coupons: int) -> Campaign:
         time_zone="Asia/Shanghai",
         starts_at_ms=now_ms - DAY_MS,
         ends_at_ms=now_ms + 30 * DAY_MS,
-        offers=(Offer(AmountOff(200_00, 50_00)),),
+        offers=(Offer(amount_off(200_00, 50_00)),),
         limits=Limits(
             redemptions=10**9,
             redemptions_per_customer=5,
@@ -149,10 +126,7 @@ async def aof_bytes(redis: Redis) -> int:
 async def measure(coupons: int) -> int:
     """Measure and print; returns the exit code."""
     console = Console()
-    console.print(
-        f"redemption {__version__}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{os.cpu_count()} cores, {platform.machine()}; embedded valkey, strict; {coupons:,} redemptions"
-    )
+    console.print(f"{machine()}; {coupons:,} redemptions")
     async with private_ledger(coupons) as bench:
         tokens = await bench.mint(coupons)
         aof_before, began = await aof_bytes(bench.redis), time.perf_counter()

@@ -9,9 +9,11 @@ from dataclasses import replace
 from redis.asyncio import Redis
 
 from redemption.app import wire
-from redemption.domain.campaign import AmountOff, Campaign, Limits, Offer
+from redemption.domain.benefit import amount_off
+from redemption.domain.campaign import Campaign, Limits, Offer
+from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.keyset import Keyset
-from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
+from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
@@ -44,9 +46,13 @@ class House:
 
     def use(self, keyset):
         """Go on with another state of the keys."""
+        self.services_keyset = keyset
         self.services = wire(keyset, self.ledger)
         self.redeemer = self.services.redeemer
+        self.quoter = self.services.quoter
         self.issuer = self.services.issuer
+        self.claimer = self.services.claimer
+        self.revoker = self.services.revoker
         self.campaigns = self.services.campaigns
 
     async def start(self):
@@ -74,7 +80,7 @@ class House:
             time_zone="Asia/Shanghai",
             starts_at_ms=now - DAY_MS,
             ends_at_ms=now + 30 * DAY_MS,
-            offers=(Offer(AmountOff(200_00, 50_00)),),
+            offers=(Offer(amount_off(200_00, 50_00)),),
             limits=Limits(**limits),
         )
         return replace(base, **changes)
@@ -84,6 +90,20 @@ class House:
         order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
         return [minted.token for chunk in await self.issuer.mint(PRINCIPAL, order) for minted in chunk]
+
+    async def mint_codes(self, campaign, count=1, **changes):
+        """Mint exchange codes and return them as they are handed out."""
+        order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
+        order = replace(order, **changes)
+        return [minted.code async for chunk in await self.issuer.mint_codes(PRINCIPAL, order) for minted in chunk]
+
+    async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=10.0, **who):
+        """Claim a coupon of a campaign's first offer, or for a code; every try is new unless an id is given."""
+        source = CodeGiven(source) if isinstance(source, str) else source
+        source = OfferWanted(source.number, 0) if isinstance(source, Campaign) else source
+        claim = Claim(self.program, request_id or f"claim-{next(self.ids)}", source, Customer(customer, **who), risk)
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await self.claimer.claim(PRINCIPAL, claim, deadline=deadline)
 
     def attempt(self, *tokens, request_id=None, order_id=None, spend=238_00, customer=None, lines=None, currency="CNY"):
         """An attempt to redeem an order; every one is new unless ids are given."""

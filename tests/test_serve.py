@@ -328,7 +328,7 @@ def test_batches_over_the_wire(served):
 def test_what_is_not_built_says_so(served):
     client = served.client()
     with pytest.raises(grpc.RpcError) as raised:
-        client.redemption.Quote(redemption_service_pb2.QuoteRequest(), timeout=5)
+        client.redemption.Reserve(redemption_service_pb2.ReserveRequest(), timeout=5)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

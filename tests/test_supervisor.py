@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -338,7 +339,8 @@ def test_a_port_that_somebody_serves_is_refused_before_anything_starts(serve, tm
 def test_two_supervisors_never_share_a_port_even_before_anybody_listens(serve, tmp_path):
     first = serve(prepare_seconds=600)
     first.told("prepare")
-    (lock,) = (path for path in locks() if path.read_text().strip() == str(first.process.pid))
+    # Files of servers that are gone may name the same process id.
+    (lock,) = (path for path in locks() if path.read_text().strip() == str(first.process.pid) and is_held(path))
     port = int(lock.stem.rpartition("-")[2])
     second = serve(port=port, data=str(tmp_path / "other"))
     assert second.process.wait(timeout=10) == 1
@@ -351,6 +353,15 @@ def locks():
     import tempfile
 
     return Path(tempfile.gettempdir(), f"redemption-{os.geteuid()}").glob("port-127.0.0.1-*.lock")
+
+
+def is_held(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vector_basis import keyset
+from vector_codes import codes, typed
 from vector_records import digests, receipts, settlements
 from vector_tokens import golden, holders, hostile, times, worked_example
 
@@ -40,6 +41,11 @@ def documents() -> dict[str, Any]:
         "settlement.json": {
             "about": "As receipt.json, in hexadecimal; an allocation is line, amount, merchant share.",
             "vectors": list(settlements()),
+        },
+        "code.json": {
+            "about": "Codes of key_id of keyset main, bytes in hexadecimal; and what is read from what people type.",
+            "codes": list(codes()),
+            "typed": list(typed()),
         },
         "digest.json": {
             "about": "Program shop, privacy root of keyset main; bytes in hexadecimal.",

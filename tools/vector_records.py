@@ -173,7 +173,7 @@ def digests() -> Iterator[Vector]:
     """Digests of every kind, and of parts that must be kept apart."""
     root = material("privacy root")
     lengths = {"customer": 8, "person": 8, "device": 8, "network": 8, "payment": 8}
-    lengths |= {"order": 6, "request": 10, "content": 8}
+    lengths |= {"order": 6, "request": 10, "content": 8, "code": 10}
     for kind, length in lengths.items():
         key = hkdf(root, pae(b"redemption/v1/digest", utf8(ENVIRONMENT), utf8(PROGRAM), utf8(kind)))
         for parts in ([b"customer-42"], [b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b""], []):

@@ -29,8 +29,11 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.seed import Seeded, seed
 from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns
+from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
+from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
+from redemption.service.revoker import Revoker
 from redemption.settings import Settings
 from redemption.starting import StartRefused, configure_logging, refusals, refuse
 from redemption.supervisor import Supervisor
@@ -43,7 +46,10 @@ class Services:
     """The use cases, wired."""
 
     redeemer: Redeemer
+    quoter: Quoter
     issuer: Issuer
+    claimer: Claimer
+    revoker: Revoker
     campaigns: Campaigns
 
 
@@ -54,7 +60,17 @@ def wire(keyset: Keyset, ledger: RedisLedger) -> Services:
     answers = Answers(keyset)
     return Services(
         redeemer=Redeemer(verifier=verifier, digests=digests, answers=answers, ledger=ledger),
-        issuer=Issuer(keyset=keyset, verifier=verifier, digests=digests, answers=answers, ledger=ledger),
+        quoter=Quoter(verifier=verifier, digests=digests, answers=answers, ledger=ledger),
+        issuer=Issuer(
+            keyset=keyset,
+            verifier=verifier,
+            digests=digests,
+            answers=answers,
+            ledger=ledger,
+            issuance=ledger.issuance,
+        ),
+        claimer=Claimer(keyset=keyset, digests=digests, ledger=ledger, issuance=ledger.issuance),
+        revoker=Revoker(verifier=verifier, digests=digests, ledger=ledger),
         campaigns=Campaigns(digests=digests, ledger=ledger),
     )
 

@@ -4,7 +4,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
-from redemption.domain.campaign import AmountOff, Campaign, CampaignState, Limits, Offer
+from redemption.domain.benefit import amount_off
+from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer
 from redemption.domain.errors import LimitReached
 from redemption.service.campaigns import PAGE_SIZE, Campaigns
 from redemption.service.issuer import Issuer, MintOrder
@@ -55,7 +56,7 @@ async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
             time_zone="Asia/Shanghai",
             starts_at_ms=now_ms - _DAY_MS,
             ends_at_ms=now_ms + 365 * _DAY_MS,
-            offers=(Offer(AmountOff(threshold_minor=200_00, amount_off_minor=50_00), name=NAME),),
+            offers=(Offer(amount_off(threshold_minor=200_00, amount_off_minor=50_00), name=NAME),),
             limits=Limits(budget_minor=1_000_000_00),
         )
         campaign = await services.campaigns.create(_PRINCIPAL, secrets.token_hex(16), example)

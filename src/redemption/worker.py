@@ -39,7 +39,10 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     services = wire(keyset, ledger)
     server = RpcServer(
         redeemer=services.redeemer,
+        quoter=services.quoter,
         issuer=services.issuer,
+        claimer=services.claimer,
+        revoker=services.revoker,
         campaigns=services.campaigns,
         config=_rpc_config(settings, orders),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cli.contract_fields import echo
 from fake_server import failing
 
 from redemption.cli.campaign_file import read_campaign
@@ -31,11 +32,7 @@ def existing(file):
     """The campaign of the file as a server returns it, with what it fills in."""
     campaign = read_campaign(file).campaign
     campaign.program, campaign.number, campaign.etag, campaign.state = "demo", 3, "v7", v1.CAMPAIGN_STATE_ACTIVE
-    campaign.stacking.base = v1.DISCOUNT_BASE_REMAINING
-    campaign.return_policy = v1.RETURN_POLICY_NEVER
-    for offer in campaign.offers:
-        if offer.conditions == v1.Conditions():
-            offer.ClearField("conditions")
+    echo(campaign)
     return campaign
 
 
@@ -74,7 +71,7 @@ def test_what_changes_is_named_and_sent_with_the_etag(ask, fake, file, existing)
     assert ended.out == (
         "updated    3 618 满200减50\n"
         "  limits.budget: ¥1.00 → ¥500,000.00\n"
-        "  stacking.priority: not set → -5\n"
+        "  stacking.priority: 0 → -5\n"
         "  limits.redemptions_per_day: 5 → not set\n"
     )
     (request,) = fake.asked["UpdateCampaign"]
@@ -91,6 +88,22 @@ def test_a_dry_run_changes_nothing(ask, fake, file, existing, found):
     assert set(fake.asked) == {"ListCampaigns"}
 
 
+def test_a_dry_run_tells_what_a_new_campaign_would_give(ask, fake, file):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    ended = ask("campaigns", "apply", file, "--dry-run")
+    assert ended.out == (
+        "would be created 618 满200减50\n"
+        "  gives    满200减50: ¥50.00 off from ¥200.00 on\n"
+        "  gives    12.5% off, at most ¥100.00\n"
+        "             for ¥0.29 or more\n"
+        "  when     2026-06-01 00:00 to 2026-06-20 23:00, Asia/Shanghai\n"
+        "  issued   without limit\n"
+        "  used     1,000\n"
+        "  budget   ¥500,000.00\n"
+        "  together stage payment\n"
+    )
+
+
 def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
     fake.answers |= {
         "ListCampaigns": ListCampaignsResponse(),
@@ -102,6 +115,7 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
                 ("campaign.offers[1].percent_off.cap_minor", "is compulsory"),
                 ("campaign.offers[0].tiers.tiers[0].threshold", "must be less"),
                 ("campaign.limits.issued", "must be given"),
+                ("campaign.sizing.expected_redemption_rate_basis_points", "must be 1 to 10000"),
             ],
         ),
     }
@@ -111,6 +125,7 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
         f"{file}:9: offers[0].tiers[0].spend: must be less\n"
         f"{file}:13: offers[1].percent_off.cap: is compulsory\n"
         f"{file}:16: limits.issued: must be given\n"
+        f"{file}:23: sizing.expected_redemption_rate: must be 1 to 10000 (in basis points, 100 for 1%)\n"
     )
 
 
@@ -191,12 +206,13 @@ def test_a_campaign_is_shown_in_the_words_of_a_file(ask, fake, existing):
     assert [line.split()[0] for line in lines[:5]] == ["number", "state", "name", "currency_code", "time_zone"]
     assert "offers[0].tiers[0].spend          ¥200.00" in lines
     assert "offers[1].percent_off.percent     12.5%" in lines
-    assert "end_time                          2026-06-20 23:00 +08:00" in lines
+    assert "end_time                          2026-06-20 23:00 +08:00 and 500 ms" in lines
 
 
 def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     stats = GetCampaignStatsResponse()
     stats.stats.issued, stats.stats.redeemed, stats.stats.discount_minor = 2000, 999, 4_995_000
+    stats.stats.claimed, stats.stats.merchant_minor = 1500, 1_000_050
     stats.stats.budget_left_minor = 45_005_000
     fake.answers |= {
         "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
@@ -205,11 +221,13 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     ended = ask("campaigns", "stats", "618 满200减50")
     assert ended.out == (
         "campaign 3 618 满200减50, over\n"
-        "issued              2,000\n"
-        "redeemed              999   of 1,000\n"
-        "today                   0\n"
-        "discount       ¥49,950.00\n"
-        "budget left   ¥450,050.00   of ¥500,000.00\n"
+        "issued               2,000\n"
+        "claimed              1,500\n"
+        "redeemed               999   of 1,000\n"
+        "today                    0\n"
+        "discount        ¥49,950.00\n"
+        "by merchants    ¥10,000.50\n"
+        "budget left    ¥450,050.00   of ¥500,000.00\n"
     )
 
 

@@ -1,12 +1,17 @@
 """``mint``: coupons on the screen, or in a file that is complete or does not exist."""
 
+import os
+import subprocess
+import sys
+
 import grpc
 import pytest
 from fake_server import failing
 
+from redemption.cli import exits
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import GetCampaignResponse
-from redemption.v1.issuance_service_pb2 import MintedToken, MintResponse
+from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MintedToken, MintResponse
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +53,51 @@ def test_coupons_are_printed_as_json_lines(ask, fake, flags):
     fake.answers["Mint"] = coupons
     ended = ask("mint", "--campaign", "3", "--count", "2", *flags)
     assert ended.out == '{"token": "T0", "serial": 0}\n{"token": "T1", "serial": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("flags", "printed"),
+    [
+        ((), "code,serial\nC0,0\nC1,1\nC2,2\n"),
+        (("--format", "txt"), "C0\nC1\nC2\n"),
+        (("--json",), "".join(f'{{"code": "C{serial}", "serial": {serial}}}\n' for serial in range(3))),
+    ],
+)
+def test_codes_are_printed_in_place_of_tokens(ask, fake, flags, printed):
+    part = MintResponse(tokens=[MintedToken(code=f"C{serial}", serial=serial) for serial in range(3)])
+    fake.answers["Mint"] = lambda _request, _context: iter([part])
+    ended = ask("mint", "--campaign", "3", "--count", "3", "--codes", *flags)
+    assert (ended.code, ended.out, ended.err) == (0, printed, "")
+    assert fake.asked["Mint"][0].form == MINT_FORM_CODE
+
+
+def test_a_file_of_codes_says_so(ask, fake, tmp_path):
+    fake.answers["Mint"] = coupons
+    file = tmp_path / "codes.csv"
+    ended = ask("mint", "--campaign", "3", "--count", "4", "--codes", "--out", file)
+    assert ended.out == f"minted 4 codes of campaign 3 满200减50 into {file}\n"
+
+
+@pytest.mark.parametrize("count", [3, 1_000_000])
+def test_a_reader_who_leaves_ends_it_quietly(fake, count):
+    """As ``mint | head`` does, while much is still to come, or when all of it is already on its way."""
+    fake.answers["Mint"] = endless if count > 3 else coupons
+    command = [sys.executable, "-m", "redemption", "mint", "--campaign", "3", "--count", str(count)]
+    environment = {**os.environ, "REDEMPTION_SERVER": fake.address}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    if count > 3:
+        assert process.stdout.readline() == b"token,serial\n"
+    process.stdout.close()
+    assert process.wait(30) == exits.PIPE_CLOSED
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def endless(_request, _context):
+    """Coupons until the caller leaves."""
+    part = MintResponse(tokens=[MintedToken(token="T" * 64, serial=7)] * 500)
+    while True:
+        yield part
 
 
 def test_a_file_is_written_whole_and_private(ask, fake, tmp_path):

@@ -15,7 +15,9 @@ REACHABLE = {
     *("CUSTOMER_REQUIRED", "HOLDER_MISMATCH", "CAMPAIGN_NOT_STARTED", "CAMPAIGN_PAUSED", "CAMPAIGN_ENDED"),
     *("CURRENCY_MISMATCH", "MIN_SPEND_NOT_MET", "EXCLUSIVE_CONFLICT", "NO_EFFECT", "CUSTOMER_LIMIT"),
     *("CUSTOMER_DAY_LIMIT", "DAY_LIMIT", "CAMPAIGN_LIMIT", "BUDGET_EXHAUSTED", "STACK_REJECTED"),
-    "IDEMPOTENCY_MISMATCH",
+    *("RISK_CONTEXT_REQUIRED", "REVOKED", "OUTSIDE_WINDOW", "TIER_REQUIRED", "SEGMENT_REQUIRED", "NEW_CUSTOMER_ONLY"),
+    *("CHANNEL_MISMATCH", "STORE_MISMATCH", "REGION_MISMATCH", "PAYMENT_METHOD_MISMATCH", "SCOPE_MISMATCH"),
+    *("MIN_QUANTITY_NOT_MET", "GROUP_TOO_SMALL", "SLOT_LIMIT", "IDEMPOTENCY_MISMATCH"),
 }
 
 
@@ -24,12 +26,36 @@ def test_every_sample_yields_its_outcome_and_can_be_made_again(command):
     with private_server() as server:
         samples = json.loads(command("samples", "--server", server.address, "--json").out)
         assert {sample["outcome"] for sample in samples} == REACHABLE
+        numbers = [v1.Outcome.Value(f"OUTCOME_{sample['outcome']}") for sample in samples]
+        assert numbers == [v1.OUTCOME_APPROVED, *sorted(set(numbers) - {v1.OUTCOME_APPROVED})]
         for sample in samples:
             assert sample["outcome"] in outcomes_of(command, sample["arguments"])
         lines = command("samples", "--server", server.address).out.splitlines()
         for comment, line in zip(lines[::2], lines[1::2], strict=True):
             outcome = comment.removeprefix("# ").partition(":")[0]
             assert outcome in outcomes_of(command, shlex.split(line)[1:])
+
+
+def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, tmp_path):
+    """From a wallet as ``mint`` writes it, with two coupons in it that cannot be used."""
+    with private_server() as server:
+        samples = json.loads(command("samples", "--server", server.address, "--json").out)
+        late = next(sample["arguments"][1] for sample in samples if sample["outcome"] == "OUTSIDE_WINDOW")
+        wallet = tmp_path / "wallet.csv"
+        for name in ("sample 满200减50", "sample 8折"):
+            minted = command("mint", "--campaign", name, "--count", 2, "--server", server.address).out
+            wallet.write_text((wallet.read_text() if wallet.exists() else "") + minted.replace("token,serial\n", ""))
+        wallet.write_text("token,serial\n" + wallet.read_text() + f"{late},0\nno-token,0\n")
+        order = ("--order", "quoted", "--spend", "500.00", "--customer", "ann", "--server", server.address, "--json")
+        quoted = json.loads(command("quote", "--tokens-file", wallet, "--best", *order).out)
+        outcomes = [verdict["outcome"].removeprefix("OUTCOME_") for verdict in quoted["together"]["verdicts"]]
+        assert outcomes == [
+            *("APPROVED", "EXCLUSIVE_CONFLICT", "APPROVED", "EXCLUSIVE_CONFLICT", "OUTSIDE_WINDOW", "TOKEN_INVALID"),
+        ]
+        assert (quoted["chosen"], quoted["exhaustive"]) == ([0, 2], True)
+        tokens = [line.partition(",")[0] for line in wallet.read_text().splitlines()[1:]]
+        redeemed = json.loads(command("redeem", tokens[0], tokens[2], *order).out)
+        assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == "14000"
 
 
 def outcomes_of(command, arguments):

@@ -156,7 +156,17 @@ def test_several_lines_have_a_table_aligned_by_what_is_seen(ask, fake, tmp_path)
         "茶       ¥200.00   -¥42.02   ¥157.98\n"
         "mug       ¥38.00    -¥7.98    ¥30.02\n"
         "parcel    ¥10.00     ¥0.00    ¥10.00\n"
+        "total    ¥248.00   -¥50.00   ¥198.00\n"
     )
+
+
+def test_lines_are_not_told_when_nobody_knows_any_more_how_the_discount_fell_on_them(ask, fake, tmp_path):
+    """An approval older than the memory of requests has its discount, but no allocations."""
+    file = tmp_path / "order.yaml"
+    file.write_text(ORDER)
+    fake.answers["Redeem"] = approval(50_00)
+    ended = ask("redeem", "A", "--order-file", file)
+    assert re.sub(r"\d+\.\d ms", "N ms", ended.out) == "APPROVED   \N{MINUS SIGN}¥50.00   pay ¥198.00   N ms\n"
 
 
 def test_json_is_the_answer_of_the_contract(ask, fake):

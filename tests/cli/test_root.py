@@ -80,7 +80,7 @@ def test_an_internal_error_is_the_servers_failure(ask, fake):
 
 
 def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):
-    monkeypatch.setattr("redemption.cli.redeem._from_flags", lambda _flags: 1 / 0)
+    monkeypatch.setattr("redemption.cli.checkout._from_flags", lambda _typed: 1 / 0)
     ended = command(*REDEEM)
     assert ended.code == exits.FAILED
     assert "ZeroDivisionError" in ended.err
@@ -94,8 +94,8 @@ def test_a_group_alone_shows_its_help(command, arguments):
 
 
 COMMANDS = [
-    *[(name,) for name in ("serve", "mint", "redeem", "inspect", "get", "samples", "demo")],
-    *[("campaigns", name) for name in ("list", "show", "stats", "apply", "pause", "resume", "end")],
+    *[(name,) for name in ("serve", "mint", "claim", "quote", "redeem", "revoke", "inspect", "get", "samples", "demo")],
+    *[("campaigns", name) for name in ("list", "show", "stats", "apply", "pause", "resume", "end", "archive")],
     *[("ledger", name) for name in ("status", "adopt")],
 ]
 

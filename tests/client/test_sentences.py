@@ -1,11 +1,12 @@
 """Sentences: every outcome of the contract can be told, in both languages, with what would help."""
+# ruff: noqa: RUF001 - Chinese sentences have Chinese commas.
 
 import datetime as dt
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.client.sentences import CATALOGUE, disposition_words, sentence
+from redemption.client.sentences import CATALOGUE, coupons_words, disposition_words, sentence
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Detail, TokenVerdict
 
@@ -86,6 +87,33 @@ def test_both_languages_name_the_same_facts_and_the_last_sentence_names_none(tex
             "does not go with coupons 1 and 3 of this order",
             "不能与本单第 1、3 张券同用",
         ),
+        (v1.OUTCOME_MIN_QUANTITY_NOT_MET, {"missing_quantity": 1}, "1 more of eligible goods", "再买 1 件可用"),
+        (v1.OUTCOME_GROUP_TOO_SMALL, {"missing_quantity": 2}, "2 more to join the group", "还差 2 人成团"),
+        (
+            v1.OUTCOME_OUTSIDE_WINDOW,
+            {"try_after": Timestamp(seconds=NOW + 5400)},
+            "outside its hours; works again in 1 h 30 min",
+            "不在可用时段，1 小时 30 分钟后可用",
+        ),
+        (
+            v1.OUTCOME_SLOT_LIMIT,
+            {"try_after": Timestamp(seconds=NOW + 600)},
+            "none left at this time of day; again in 10 min",
+            "当前时段无名额，10 分钟后可再用",
+        ),
+        (
+            v1.OUTCOME_BUDGET_EXHAUSTED,
+            {"try_after": Timestamp(seconds=NOW + 3600)},
+            "today's share of the offer is used up; again in 1 h",
+            "今日优惠已用完，1 小时后可再用",
+        ),
+        (
+            v1.OUTCOME_ISSUE_LIMIT,
+            {"try_after": Timestamp(seconds=NOW + 3 * 86_400)},
+            "handed out for today; more on 2027-01-18 at 08:00",
+            "今日已领完，2027-01-18 08:00 可再领",
+        ),
+        (v1.OUTCOME_ISSUE_LIMIT, {}, "all handed out", "已领完"),
     ],
 )
 def test_a_sentence_says_what_would_help(outcome, detail, english, chinese):
@@ -113,10 +141,46 @@ def test_an_outcome_of_a_newer_server_is_told_by_its_disposition(disposition, en
     assert tell(9999, "zh", disposition=disposition) == chinese
 
 
-def test_a_sold_out_campaign_says_whether_waiting_helps():
-    assert tell(v1.OUTCOME_CAMPAIGN_LIMIT) == "all used up"
-    later = tell(v1.OUTCOME_CAMPAIGN_LIMIT, disposition=v1.DISPOSITION_TRY_LATER)
-    assert later == "used up or held by unpaid orders; try again later"
+@pytest.mark.parametrize(
+    ("outcome", "final", "later"),
+    [
+        (v1.OUTCOME_CAMPAIGN_LIMIT, "all used up", "used up or held by unpaid orders; try again later"),
+        (
+            v1.OUTCOME_BUDGET_EXHAUSTED,
+            "the offer is used up",
+            "the rest of the offer is held by unpaid orders; try again later",
+        ),
+    ],
+)
+def test_what_is_used_up_says_whether_waiting_helps(outcome, final, later):
+    assert tell(outcome) == final
+    assert tell(outcome, disposition=v1.DISPOSITION_TRY_LATER) == later
+
+
+@pytest.mark.parametrize(
+    ("indexes", "english", "chinese"),
+    [
+        ([4], "coupon 5", "第 5 张券"),
+        ([0, 1], "coupons 1 and 2", "第 1、2 张券"),
+        ([0, 1, 99], "coupons 1, 2 and 100", "第 1、2、100 张券"),
+    ],
+)
+def test_coupons_are_counted_from_one(indexes, english, chinese):
+    assert (coupons_words(indexes, "en"), coupons_words(indexes, "zh")) == (english, chinese)
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "told"),
+    [
+        ("CNY", 1, "¥0.01 more of eligible goods"),
+        ("CNY", 1_234_567_89, "¥1,234,567.89 more of eligible goods"),
+        ("JPY", 300, "¥300 more of eligible goods"),
+        ("KWD", 1_250, "KWD 1.250 more of eligible goods"),
+    ],
+)
+def test_what_is_missing_is_told_in_the_orders_currency(currency, minor, told):
+    verdict = TokenVerdict(outcome=v1.OUTCOME_MIN_SPEND_NOT_MET, detail=Detail(missing_minor=minor))
+    assert sentence(verdict, currency_code=currency) == told
 
 
 def test_without_a_clock_an_instant_is_told_as_a_date():

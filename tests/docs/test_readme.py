@@ -89,7 +89,7 @@ def test_a_command_prints_what_the_readme_says(shell, command, promised):
     printed, code = shell(command)
     assert matches(promised, printed), printed
     assert "Traceback" not in printed
-    refused = any(line.startswith(("ALREADY_REDEEMED", "MIN_SPEND")) for line in promised)
+    refused = any(line.startswith(("ALREADY_REDEEMED", "MIN_SPEND", "CODE_INVALID")) for line in promised)
     assert code == (1 if refused else 0), printed
 
 

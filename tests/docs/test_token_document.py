@@ -7,6 +7,7 @@ import pytest
 from tool_loader import ROOT, VECTORS
 
 from redemption.domain.armor import armor
+from redemption.domain.code import TYPED_LENGTH_MAX, Codes, write_code
 from redemption.domain.digest import DigestKind
 from redemption.domain.keyset import Keyset, KeyState
 from redemption.domain.pae import pae
@@ -63,6 +64,15 @@ def computed_example():
 def test_the_worked_example_is_what_the_vectors_and_the_code_compute():
     vectors = json.loads((VECTORS / "token.json").read_bytes())["worked_example"]
     assert printed_example() == vectors == computed_example()
+
+
+def test_the_printed_code_is_what_the_vectors_and_the_code_compute():
+    vector = json.loads((VECTORS / "code.json").read_bytes())["codes"][0]
+    page = section("Exchange code")
+    code = Codes(KEYSET).campaign(program="shop", campaign=7, key_id=KEYSET.primary.id).code(123_456_789)
+    assert [f"`{vector[name]}`" in page for name in ("code_key", "code", "text")] == [True] * 3
+    assert (code.hex(), write_code(code)) == (vector["code"], vector["text"])
+    assert f"at most {TYPED_LENGTH_MAX} ASCII characters" in page
 
 
 def test_the_worked_example_is_signed_and_verified_as_a_whole():

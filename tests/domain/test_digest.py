@@ -38,6 +38,7 @@ def test_vectors():
         (DigestKind.ORDER, 6),
         (DigestKind.REQUEST, 10),
         (DigestKind.CONTENT, 8),
+        (DigestKind.CODE, 10),
     ],
 )
 def test_each_kind_has_its_length(kind, length):

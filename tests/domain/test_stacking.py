@@ -7,21 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redemption.domain.benefit import BuyGet, PercentOff, amount_off
 from redemption.domain.calendar import Days, local_day
-from redemption.domain.campaign import (
-    AmountOff,
-    Campaign,
-    CampaignState,
-    Limits,
-    Offer,
-    PercentOff,
-    Stacking,
-    Stage,
-)
+from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Stacking, Stage
 from redemption.domain.eligibility import Coupon
 from redemption.domain.keyset import Keyset
-from redemption.domain.order import Line, Order
+from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
 from redemption.domain.outcome import Outcome
+from redemption.domain.scope import Conditions
 from redemption.domain.stacking import judge
 from redemption.domain.token import TokenSigner, TokenVerifier
 
@@ -40,7 +33,7 @@ def campaign(number=1, **changes):
         time_zone="Asia/Shanghai",
         starts_at_ms=(NOW - 1000) * 1000,
         ends_at_ms=(NOW + 1000) * 1000,
-        offers=(Offer(AmountOff(0, 100)),),
+        offers=(Offer(amount_off(0, 100)),),
     )
     return replace(base, **changes)
 
@@ -65,11 +58,13 @@ def order(*amounts, currency="CNY"):
 
 
 def judged(*coupons, lines=(1000,), now_ms=NOW * 1000, guest=False, currency="CNY"):
-    return judge(coupons, order(*lines, currency=currency), guest=guest, now_ms=now_ms, days=Days())
+    buyer = GUEST if guest else Customer("ann")
+    checkout = Checkout("p", ("token",), order(*lines, currency=currency), buyer)
+    return judge(coupons, checkout, now_ms=now_ms, days=Days())
 
 
 benefits = st.one_of(
-    st.builds(AmountOff, st.integers(0, 3000), st.integers(1, 2000)),
+    st.builds(amount_off, st.integers(0, 3000), st.integers(1, 2000)),
     st.builds(PercentOff, st.integers(1, 10_000), st.integers(1, 2000)),
 )
 campaigns = st.builds(
@@ -88,7 +83,7 @@ def test_the_order_in_which_tokens_are_named_does_not_matter(rules, amounts, dat
         coupon(
             campaign(
                 number,
-                offers=(Offer(benefit, min_spend_minor=least),),
+                offers=(Offer(benefit, conditions=Conditions(min_spend_minor=least)),),
                 stacking=Stacking(stage, priority, several),
             ),
             serial,
@@ -144,7 +139,7 @@ def test_the_interval_ends_at_the_campaigns_midnight():
     held = judged(coupon(far, expires_at=NOW + 10**7))
     day = local_day("Asia/Shanghai", NOW * 1000)
     assert held.until_ms == day.ends_at_ms
-    assert held.coupons[0].day == day.number
+    assert held.coupons[0].hour.day == day.number
 
 
 @pytest.mark.parametrize(
@@ -155,7 +150,7 @@ def test_the_interval_ends_at_the_campaigns_midnight():
         (Outcome.APPROVED, {"now_ms": (NOW + 500) * 1000 - 1}),
         (Outcome.TOKEN_EXPIRED, {"now_ms": (NOW + 500) * 1000}),
         (Outcome.CURRENCY_MISMATCH, {"currency": "USD"}),
-        (Outcome.NO_EFFECT, {"lines": (0,)}),
+        (Outcome.SCOPE_MISMATCH, {"lines": (0,)}),
     ],
 )
 def test_first_refusals(outcome, changes):
@@ -170,9 +165,12 @@ def test_first_refusals(outcome, changes):
         (Outcome.CAMPAIGN_NOT_STARTED, {"starts_at_ms": NOW * 1000 + 1}),
         (Outcome.CAMPAIGN_PAUSED, {"state": CampaignState.PAUSED}),
         (Outcome.CUSTOMER_REQUIRED, {"limits": Limits(redemptions_per_customer=1)}),
-        (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(AmountOff(1001, 1)),)}),
-        (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(PercentOff(1000, 1), min_spend_minor=1001),)}),
-        (Outcome.APPROVED, {"offers": (Offer(AmountOff(1000, 1)),)}),
+        (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(amount_off(1001, 1)),)}),
+        (
+            Outcome.MIN_SPEND_NOT_MET,
+            {"offers": (Offer(PercentOff(1000, 1), conditions=Conditions(min_spend_minor=1001)),)},
+        ),
+        (Outcome.APPROVED, {"offers": (Offer(amount_off(1000, 1)),)}),
         (Outcome.TOKEN_INVALID, {"offers": ()}),
     ],
 )
@@ -197,11 +195,32 @@ def test_a_holder_is_asked_for_before_anything_of_the_campaign():
     assert judged(bound, guest=True).coupons[0].outcome is Outcome.CUSTOMER_REQUIRED
 
 
+def test_a_coupon_that_finds_nothing_left_has_no_effect():
+    everything = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(amount_off(0, 1000)),))
+    coupons = judged(coupon(campaign(2)), coupon(everything)).coupons
+    assert [one.outcome for one in coupons] == [Outcome.NO_EFFECT, Outcome.APPROVED]
+
+
+def test_a_gift_is_nobodys_second_piece():
+    """A line that costs nothing neither qualifies nor is the cheapest unit."""
+    free_one = campaign(offers=(Offer(BuyGet(1, 1, 10_000)),))
+    found = judged(coupon(free_one), lines=(100, 100, 0)).coupons[0]
+    assert (found.outcome, found.parts) == (Outcome.APPROVED, ((0, 100),))
+    found = judged(coupon(free_one), lines=(100, 0)).coupons[0]
+    assert (found.outcome, found.detail.missing_quantity) == (Outcome.MIN_QUANTITY_NOT_MET, 1)
+
+
+def test_of_interchangeable_coupons_the_one_that_expires_sooner_goes_first():
+    one = campaign()
+    coupons = judged(coupon(one, 1, expires_at=NOW + 9), coupon(one, 2, expires_at=NOW + 5)).coupons
+    assert [single.outcome for single in coupons] == [Outcome.EXCLUSIVE_CONFLICT, Outcome.APPROVED]
+
+
 def test_stages_go_one_after_the_other_and_thresholds_count_what_the_stage_before_left():
-    item = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(AmountOff(0, 300)),))
-    first = campaign(2, offers=(Offer(AmountOff(700, 100)),))
-    second = campaign(3, offers=(Offer(AmountOff(700, 100)),))
-    payment = campaign(4, stacking=Stacking(Stage.PAYMENT), offers=(Offer(AmountOff(501, 1)),))
+    item = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(amount_off(0, 300)),))
+    first = campaign(2, offers=(Offer(amount_off(700, 100)),))
+    second = campaign(3, offers=(Offer(amount_off(700, 100)),))
+    payment = campaign(4, stacking=Stacking(Stage.PAYMENT), offers=(Offer(amount_off(501, 1)),))
     coupons = judged(coupon(payment), coupon(second), coupon(first), coupon(item)).coupons
     assert [one.outcome for one in coupons] == [
         Outcome.MIN_SPEND_NOT_MET,

@@ -11,8 +11,9 @@ import msgpack
 import pytest
 from house import DAY_MS, House
 
+from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
-from redemption.domain.campaign import AmountOff, Offer, Sizing, Stacking
+from redemption.domain.campaign import Offer, Sizing, Stacking
 from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
 from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
@@ -44,6 +45,20 @@ async def test_one_coupon_a_thousand_times_at_once(house):
     assert counted == {Outcome.APPROVED: 1, Outcome.ALREADY_REDEEMED: 999}
 
 
+async def test_a_server_that_knows_no_campaign_yet_stands_a_rush(house, tmp_path):
+    """Every order reads the definition: more at once than the client may have connections."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 300)
+    cold = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
+    await cold.start()
+    try:
+        counted = await redeem_all_at_once(cold, [cold.attempt(token) for token in tokens])
+        assert counted == {Outcome.APPROVED: 300}
+        assert cold.ledger.standing.failure is None
+    finally:
+        await cold.stop()
+
+
 async def test_a_limit_admits_exactly_as_many(house):
     campaign = await house.campaign(redemptions=100, redemptions_per_customer=1)
     tokens = await house.mint(campaign, 700)
@@ -55,7 +70,7 @@ async def test_a_limit_admits_exactly_as_many(house):
 
 
 async def test_a_budget_is_never_passed_by_one_minor_unit(house):
-    campaign = await house.campaign(budget_minor=1234_56, offers=(Offer(AmountOff(0, 7_01)),))
+    campaign = await house.campaign(budget_minor=1234_56, offers=(Offer(amount_off(0, 7_01)),))
     tokens = await house.mint(campaign, 300)
     counted = await redeem_all_at_once(house, [house.attempt(token) for token in tokens])
     assert counted == {Outcome.APPROVED: 1234_56 // 7_01, Outcome.BUDGET_EXHAUSTED: 300 - 1234_56 // 7_01}
@@ -190,7 +205,7 @@ async def test_the_ledgers_clock_decides(house):
     """A server whose clock is two days ahead judges wrongly, is told so, and judges again."""
     campaign = await house.campaign(starts_at_ms=house.ledger.now_ms() + DAY_MS)
     (token,) = await house.mint(campaign, not_before_ms=0)
-    house.ledger._offset_ms += 2 * DAY_MS
+    house.ledger._clock.offset_ms += 2 * DAY_MS
     assert (await house.redeem(token)).outcome is Outcome.CAMPAIGN_NOT_STARTED
 
 
@@ -241,7 +256,7 @@ async def test_limits_of_a_day_begin_anew_the_next_day(house):
 async def test_big_numbers_are_exact(house):
     """Money up to 2**53 - 1 and serials beyond 2**32 survive Lua's doubles."""
     huge = 2**53 - 1
-    campaign = await house.campaign(offers=(Offer(AmountOff(0, huge)),), budget_minor=huge, issued=2**40 - 1)
+    campaign = await house.campaign(offers=(Offer(amount_off(0, huge)),), budget_minor=huge, issued=2**40 - 1)
     await house.redis.hset(house.key("campaign:1"), "issued", 2**40 - 10)
     (token,) = await house.mint(campaign)
     attempt = house.attempt(token, spend=huge)
@@ -285,6 +300,9 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
     assert digest
     generation = house.ledger.now_ms() // DAY_MS
     program = house.program
+    revocation = {"content": bytes(8), "reason": ""}
+    await house.ledger.revoke_serials(program, 1, 7, 3, request=bytes(10), **revocation)
+    await house.ledger.revoke_customer(program, 1, customer, request=b"another id", **revocation)
     for key, field in (
         keys.used(program, 1, width, 4999),
         keys.customer(program, 1, buckets, customer),
@@ -292,13 +310,15 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
         (keys.names(program), campaign.name.encode()),
         (keys.campaign(program, 1), "version"),
         (keys.ledger(program), "epoch"),
+        (keys.revoked_customers(program, 1), customer),
     ):
         assert await house.redis.hexists(key, field), key
+    assert await house.redis.zscore(keys.revoked(program, 1), "9") == 7
     assert await house.redis.xlen(keys.events(program)) > 0
 
 
 async def test_several_coupons_of_one_block_in_one_order(house):
-    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=5), offers=(Offer(AmountOff(0, 1_00)),))
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=5), offers=(Offer(amount_off(0, 1_00)),))
     tokens = await house.mint(campaign, 5)
     assert (await house.redeem(*tokens)).discount_minor == 5_00
     assert (await house.stats(campaign)).redeemed == 5
@@ -315,7 +335,7 @@ async def test_an_emptied_ledger_is_not_served(house):
         await house.redeem(tokens[0])
     with pytest.raises(LedgerNotTrusted):
         await house.campaign()
-    await house.ledger.look()
+    await house.ledger.check()
     assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
 
 
@@ -324,7 +344,7 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     await house.redeem(token)
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     await house.redis.hset(house.key("ledger"), "seq", seq - 2)
-    await house.ledger.look()
+    await house.ledger.check()
     assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
     assert "rolled back" in house.ledger.standing.failure.message
     with pytest.raises(LedgerNotTrusted):
@@ -333,8 +353,8 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     await operator.ledger.adopt(house.program)
     await operator.ledger.stop()
     await operator.redis.aclose()
-    await house.ledger.look()  # learns of the adoption
-    await house.ledger.look()
+    await house.ledger.check()  # learns of the adoption
+    await house.ledger.check()
     assert house.ledger.standing.failure is None
     assert (await house.redeem(other)).outcome is Outcome.APPROVED
 
@@ -358,6 +378,9 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.stats(campaign),
         lambda: house.issuer.inspect(house.program, spent),
         lambda: house.redeemer.find_by_request("checkout", house.program, attempt.request_id),
+        lambda: house.ledger.look(house.program, [(1, 1, 0, False)], customer=None),
+        lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, request=bytes(10), content=bytes(8)),
+        lambda: house.ledger.revoke_customer(house.program, 1, bytes(8), request=bytes(10), content=bytes(8)),
     ):
         house.ledger.standing.saw(None)  # as if the watch had seen nothing
         with pytest.raises(LedgerNotTrusted):
@@ -372,19 +395,19 @@ async def test_broken_durability_is_not_served_until_it_is_mended(house):
     await house.redeem(tokens[0])
     await house.redis.config_set("appendfsync", "everysec")
     try:
-        await house.ledger.look()
+        await house.ledger.check()
         for ask in (lambda: house.redeem(tokens[1]), lambda: house.mint(house.ledger.cached(house.program, 1))):
             with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
                 await ask()
         assert house.ledger.standing.failure is not None
     finally:
         await house.redis.config_set("appendfsync", "always")
-    await house.ledger.look()
+    await house.ledger.check()
     assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
 
 
 async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch):
-    monkeypatch.setattr("redemption.ledger.ledger.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("redemption.ledger.ledger.CHECK_SECONDS", 0.01)
     monkeypatch.setattr(house.fence, "save", lambda: 1 / 0)
     monkeypatch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
     monkeypatch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
@@ -406,7 +429,7 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
     for machine in (*machines, *machines):
         await machine.ledger.adopt(house.program)
     for machine in machines:
-        await machine.ledger.look()
+        await machine.ledger.check()
         assert machine.ledger.standing.failure is None
         await machine.ledger.stop()
         await machine.redis.aclose()

@@ -1,15 +1,33 @@
 """Well-formed requests of the contract and answers of the use cases, each field with a value of its own."""
 
+from dataclasses import replace
+
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from redemption.domain.benefit import (
+    BuyGet,
+    CashVoucher,
+    EveryFull,
+    FixedPrice,
+    FreeShipping,
+    Measure,
+    PercentOff,
+    Tier,
+    Tiers,
+)
 from redemption.domain.campaign import (
-    AmountOff,
     Campaign,
     CampaignState,
+    ClaimValidity,
+    DiscountBase,
+    ExclusivityReach,
     Limits,
     Offer,
-    PercentOff,
+    RiskSignal,
     Sizing,
+    Slot,
+    SlotLimits,
     Stacking,
     Stage,
 )
@@ -17,8 +35,11 @@ from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.domain.receipt import Receipt
+from redemption.domain.scope import Conditions, Scope, Window
+from redemption.rpc.offer_convert import offer_of
 from redemption.service.answer import Redeemed
 from redemption.service.campaigns import Page, Stats
+from redemption.service.quoter import Quoted
 from redemption.v1 import (
     campaign_pb2,
     campaign_service_pb2,
@@ -57,7 +78,7 @@ APPROVAL = Decision(
             campaign=7,
             redemption_id="receipt-1",
             discount_minor=900,
-            allocations=(Allocation("line-1", 600), Allocation("line-2", 300)),
+            allocations=(Allocation("line-1", 600, 180), Allocation("line-2", 300)),
         ),
         Verdict(Outcome.APPROVED, campaign=8, redemption_id="receipt-2", discount_minor=50),
     ),
@@ -70,12 +91,59 @@ REFUSAL = Decision(
     outcome=Outcome.ALREADY_REDEEMED,
     verdicts=(
         Verdict(Outcome.ALREADY_REDEEMED, 7, "receipt-1", detail=Detail(same_order=True, redeemed_at=NOW - 60)),
-        Verdict(Outcome.DAY_LIMIT, 8, detail=Detail(missing_minor=12, try_after_ms=NOW * 1000 + 1, conflicts=(0, 4))),
+        Verdict(Outcome.DAY_LIMIT, 8, detail=Detail(12, 13, try_after_ms=NOW * 1000 + 1, conflicts=(0, 4))),
     ),
     decided_at=NOW,
 )
 
+LEFT_OUT = Verdict(Outcome.EXCLUSIVE_CONFLICT, 8, detail=Detail(conflicts=(0,)))
+
 REDEEMED = Redeemed("receipt-1", Receipt(key_id=1, campaign=7, serial=9, generation=0, redeemed_at=NOW), 900)
+
+QUOTED = Quoted(
+    together=replace(APPROVAL, settlement=b""),
+    alone=(Verdict(Outcome.APPROVED, 7, discount_minor=900, allocations=(Allocation("line-1", 900, 270),)), LEFT_OUT),
+    chosen=(0, 5),
+    exhaustive=True,
+)
+
+# Every kind of benefit, and every condition.
+OFFERS = (
+    Offer(
+        Tiers(
+            Measure.SPEND,
+            (
+                Tier(threshold=20_000, amount_off_minor=5_000),
+                Tier(threshold=30_000, percent_off_basis_points=2_500, cap_minor=9_000),
+            ),
+        ),
+        "from 200 on",
+        Conditions(
+            min_spend_minor=300,
+            min_quantity=4,
+            include=Scope(("sku-1", "sku-2"), ("category-1",), ("brand-1",), ("merchant-1",)),
+            exclude=Scope(("sku-9",), ("category-9",), ("brand-9",), ("merchant-9",)),
+            channels=("app", "web"),
+            store_ids=("store-1",),
+            regions=("CN-31",),
+            payment_methods=("card",),
+            tiers=("gold",),
+            segments=("segment-1",),
+            new_customer_only=True,
+            min_group_size=5,
+            windows=(Window(1_200, 1_320, (5, 6)), Window(0, 60)),
+        ),
+        merchant_basis_points=3_000,
+        issue_quota=600,
+    ),
+    Offer(Tiers(Measure.UNITS, (Tier(threshold=6, price_minor=9_900),))),
+    Offer(EveryFull(30_000, 4_000, 12_000)),
+    Offer(PercentOff(2_000, 4_000)),
+    Offer(FreeShipping(1_000, ("CN-31", "CN-11"))),
+    Offer(FixedPrice(990, 7)),
+    Offer(BuyGet(8, 9, 5_000, 10, Scope(skus=("gift-1",)))),
+    Offer(CashVoucher(10_000)),
+)
 
 CAMPAIGN = Campaign(
     program="shop",
@@ -84,10 +152,15 @@ CAMPAIGN = Campaign(
     time_zone="Asia/Shanghai",
     starts_at_ms=NOW * 1000 + 1,
     ends_at_ms=NOW * 1000 + 86_400_002,
-    offers=(Offer(AmountOff(20_000, 5_000), "50 off 200", 300), Offer(PercentOff(2_000, 4_000))),
-    limits=Limits(1, 2, 3, 4, 5, 6),
-    stacking=Stacking(Stage.MERCHANT, 9, 2),
+    offers=OFFERS,
+    limits=Limits(1, 2, 3, 4, 5, 6, 7, 8, SlotLimits((Slot(600, 720, 9), Slot(720, 840, 10)), carry_over=True), 11, 12),
+    stacking=Stacking(
+        Stage.MERCHANT, 9, 2, DiscountBase.LIST, ("group-1", "group-2"), ExclusivityReach.MERCHANT, stop_after=True
+    ),
     sizing=Sizing(500, 9_000),
+    validity=ClaimValidity(days=7, wait_seconds=3_600, end_of_day=True),
+    return_window_seconds=864_000,
+    required_risk_signals=(RiskSignal.DEVICE, RiskSignal.PERSON),
     state=CampaignState.PAUSED,
     number=7,
     version=5,
@@ -95,7 +168,16 @@ CAMPAIGN = Campaign(
     updated_at_ms=NOW * 1000 - 2,
 )
 
-STATS = Stats(as_of_ms=NOW * 1000, issued=10, redeemed=8, redeemed_today=6, discount_minor=4_000, budget_left_minor=0)
+STATS = Stats(
+    as_of_ms=NOW * 1000,
+    issued=10,
+    redeemed=8,
+    redeemed_today=6,
+    discount_minor=4_000,
+    merchant_minor=1_000,
+    claimed=70,
+    budget_left_minor=0,
+)
 PAGE = Page([CAMPAIGN], 51)
 
 
@@ -175,6 +257,47 @@ def percent_offer() -> campaign_pb2.Offer:
     return campaign_pb2.Offer(percent_off=campaign_pb2.PercentOff(basis_points=2_000, cap_minor=4_000))
 
 
+def full_message() -> campaign_pb2.Campaign:
+    """Return a definition that says something in every part."""
+    message = campaign_message(
+        campaign_pb2.Offer(
+            name="two for 99",
+            tiers={
+                "measure": campaign_pb2.MEASURE_UNITS,
+                "tiers": [{"threshold": 2, "percent_off_basis_points": 2_500, "cap_minor": 9_000}],
+            },
+            conditions={
+                "min_spend_minor": 1,
+                "min_quantity": 1,
+                "include": {"skus": ["sku-1"]},
+                "exclude": {"brands": ["brand-1"]},
+                "min_group_size": 2,
+                "windows": [{"weekdays": [1], "start_minute": 1_200, "end_minute": 1_320}],
+            },
+            funding={"merchant_basis_points": 3_000},
+            issue_quota=600,
+        )
+    )
+    message.MergeFrom(
+        campaign_pb2.Campaign(
+            limits={"issued": 1, "slots": {"slots": [{"start_minute": 1, "end_minute": 2, "redemptions": 1}]}},
+            validity={"from_claim": {"wait": Duration(seconds=60), "days": 7}},
+            stacking={"exclusivity_groups": ["group-1"]},
+            return_window=Duration(seconds=60),
+            required_risk_signals=[campaign_pb2.RISK_SIGNAL_PERSON],
+        )
+    )
+    return message
+
+
+def absolute_message() -> campaign_pb2.Campaign:
+    """Return a definition whose coupons are valid between two instants."""
+    message = campaign_message(percent_offer())
+    message.validity.absolute.not_before.seconds = NOW
+    message.validity.absolute.expire_time.seconds = NOW + 60
+    return message
+
+
 def update_message() -> campaign_pb2.Campaign:
     message = campaign_message()
     message.number = 7
@@ -186,6 +309,7 @@ def update_message() -> campaign_pb2.Campaign:
 REQUESTS = {
     "RedemptionService.Redeem": [redeem_request()],
     "RedemptionService.BatchRedeem": [batch_request(redeem_request("a"), redeem_request("b"))],
+    "RedemptionService.Quote": [redemption_service_pb2.QuoteRequest(checkout=checkout_message())],
     "RedemptionService.GetRedemption": [
         redemption_service_pb2.GetRedemptionRequest(program="shop", request_id="attempt-1"),
         redemption_service_pb2.GetRedemptionRequest(program="shop", redemption_id="receipt-1"),
@@ -200,10 +324,25 @@ REQUESTS = {
             expire_time=Timestamp(seconds=NOW + 60),
         )
     ],
+    "IssuanceService.Claim": [
+        issuance_service_pb2.ClaimRequest(
+            program="shop", request_id="claim-1", customer={"customer_id": "customer-1"}, **source
+        )
+        for source in ({"offer": {"campaign": 7, "offer_index": 1}}, {"code": "0123456789ABCDEF"})
+    ],
+    "IssuanceService.Revoke": [
+        issuance_service_pb2.RevokeRequest(program="shop", request_id="revoke-1", campaign=7, **target)
+        for target in ({"token": "token-a"}, {"serials": {"first": 1, "count": 9}}, {"customer_id": "customer-1"})
+    ],
     "IssuanceService.InspectToken": [issuance_service_pb2.InspectTokenRequest(program="shop", token="token-a")],
     "CampaignService.CreateCampaign": [
-        campaign_service_pb2.CreateCampaignRequest(request_id="create-1", campaign=campaign_message()),
-        campaign_service_pb2.CreateCampaignRequest(request_id="create-1", campaign=campaign_message(percent_offer())),
+        campaign_service_pb2.CreateCampaignRequest(request_id="create-1", campaign=message)
+        for message in (
+            campaign_message(),
+            full_message(),
+            absolute_message(),
+            *(campaign_message(offer_of(offer)) for offer in OFFERS),
+        )
     ],
     "CampaignService.GetCampaign": [campaign_service_pb2.GetCampaignRequest(program="shop", number=7)],
     "CampaignService.ListCampaigns": [campaign_service_pb2.ListCampaignsRequest(program="shop")],
@@ -211,5 +350,6 @@ REQUESTS = {
     "CampaignService.PauseCampaign": [campaign_service_pb2.PauseCampaignRequest(program="shop", number=7)],
     "CampaignService.ResumeCampaign": [campaign_service_pb2.ResumeCampaignRequest(program="shop", number=7)],
     "CampaignService.EndCampaign": [campaign_service_pb2.EndCampaignRequest(program="shop", number=7)],
+    "CampaignService.ArchiveCampaign": [campaign_service_pb2.ArchiveCampaignRequest(program="shop", number=7)],
     "CampaignService.GetCampaignStats": [campaign_service_pb2.GetCampaignStatsRequest(program="shop", number=7)],
 }

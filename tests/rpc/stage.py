@@ -14,8 +14,11 @@ from grpc_status import rpc_status
 
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.service.campaigns import Campaigns
+from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
+from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
+from redemption.service.revoker import Revoker
 from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
 
 SECONDS_MAX = 10
@@ -29,7 +32,10 @@ class Running:
     server: RpcServer
     port: int
     redeemer: Any
+    quoter: Any
     issuer: Any
+    claimer: Any
+    revoker: Any
     campaigns: Any
     channel: grpc.aio.Channel
 
@@ -71,13 +77,24 @@ def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) ->
 async def running(**config: Any) -> AsyncIterator[Running]:
     """Run a server for the length of a block."""
     redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
+    quoter = create_autospec(Quoter, instance=True, spec_set=True)
     issuer = create_autospec(Issuer, instance=True, spec_set=True)
+    claimer = create_autospec(Claimer, instance=True, spec_set=True)
+    revoker = create_autospec(Revoker, instance=True, spec_set=True)
     campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
-    server = RpcServer(redeemer=redeemer, issuer=issuer, campaigns=campaigns, config=RpcConfig(**config))
+    server = RpcServer(
+        redeemer=redeemer,
+        quoter=quoter,
+        issuer=issuer,
+        claimer=claimer,
+        revoker=revoker,
+        campaigns=campaigns,
+        config=RpcConfig(**config),
+    )
     port = await server.start()
     async with channel_to(port) as channel:
         try:
-            yield Running(server, port, redeemer, issuer, campaigns, channel)
+            yield Running(server, port, redeemer, quoter, issuer, claimer, revoker, campaigns, channel)
         finally:
             async with asyncio.timeout(SECONDS_MAX):
                 await server.drain(0)

@@ -3,14 +3,32 @@
 from dataclasses import replace
 
 import pytest
+from house import new_keyset
 from rpc.examples import CHECKOUT, batch_request, redeem_request
 
 from redemption.domain.decision import Allocation, Decision, Verdict
 from redemption.domain.errors import InvalidRequest
-from redemption.domain.order import LINES_MAX, TOKENS_MAX, Line
+from redemption.domain.order import (
+    LINES_MAX,
+    QUOTED_TOKENS_MAX,
+    SHIPPING_MAX,
+    TEXT_BYTES_MAX,
+    TOKENS_MAX,
+    Line,
+    Shipping,
+)
 from redemption.domain.outcome import Outcome
-from redemption.rpc.batch import MESSAGE_BYTES_MAX, require_answer_fits, require_batch
-from redemption.rpc.convert import write_decision
+from redemption.domain.receipt import ReceiptKeys
+from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
+from redemption.rpc.batch import (
+    MESSAGE_BYTES_MAX,
+    QUOTED_PARTS_MAX,
+    require_answer_fits,
+    require_batch,
+    require_quote_fits,
+)
+from redemption.rpc.convert import write_decision, write_quote
+from redemption.service.quoter import Question, Quoted
 from redemption.v1 import decision_pb2, redemption_service_pb2
 
 
@@ -96,17 +114,76 @@ def test_order_that_is_malformed_by_itself_does_not_hurt_its_neighbours():
     require_answer_fits([CHECKOUT, order_of(1, 200_000), order_of(16, 500, 10_000)])
 
 
+def longest_verdict(bearers):
+    """The longest verdict there can be: every number and text as long as it gets."""
+    most = 2**53 - 1
+    parts = tuple(Allocation(bearer.line_id, most, most) for bearer in bearers)
+    return Verdict(Outcome.APPROVED, 2**32 - 1, "r" * 100, most, parts)
+
+
+def longest_settlement(checkout):
+    allocations = tuple(SettledAllocation(line.line_id, 1, 1) for line in checkout.order.lines)
+    redemption = SettledRedemption(
+        campaign=7, serial=9, generation=0, discount_minor=len(allocations), allocations=allocations
+    )
+    keyset = new_keyset()
+    settlement = Settlement(
+        key_id=keyset.primary.id, order_id="o" * TEXT_BYTES_MAX, redemptions=(redemption,) * len(checkout.tokens)
+    )
+    return Settlements(ReceiptKeys(keyset)).sign(settlement, program="shop")
+
+
 @pytest.mark.parametrize(("tokens", "lines", "name_bytes"), [(16, 500, 128), (32, 500, 100), (32, 500, 40)])
 def test_answer_that_is_let_through_can_be_received(tokens, lines, name_bytes):
-    """The longest decision that the domain can make on an order, its settlement of the same length as its parts."""
+    """The longest decision that the domain can make on an order, really signed."""
     checkout = order_of(tokens, lines, name_bytes)
-    try:
-        require_answer_fits([checkout])
-    except InvalidRequest:
-        return
-    parts = tuple(Allocation(line.line_id, 2**53 - 1) for line in checkout.order.lines)
-    verdict = Verdict(Outcome.APPROVED, 2**32 - 1, "r" * 100, 2**53 - 1, parts)
-    settlement = bytes(200 + tokens * (60 + lines * (1 + name_bytes + 16)))
+    require_answer_fits([checkout])
+    verdicts = (longest_verdict(checkout.order.lines),) * tokens
+    decision = Decision(Outcome.APPROVED, verdicts, 2**40, 2**53 - 1, longest_settlement(checkout))
     message = decision_pb2.Decision()
-    write_decision(Decision(Outcome.APPROVED, (verdict,) * tokens, 2**40, 2**53 - 1, settlement), message)
+    write_decision(decision, message)
+    assert MESSAGE_BYTES_MAX // 3 < message.ByteSize() < MESSAGE_BYTES_MAX
+
+
+def test_order_with_the_most_lines_and_fees_fits():
+    """A discount is taken from lines or from fees, never from both."""
+    checkout = order_of(TOKENS_MAX, LINES_MAX, 100)
+    fees = tuple(Shipping("s" * TEXT_BYTES_MAX, 1) for _ in range(SHIPPING_MAX))
+    require_answer_fits([replace(checkout, order=replace(checkout.order, shipping=fees))])
+
+
+def test_fees_with_long_names_count_like_lines():
+    lines, fees = order_of(TOKENS_MAX, 300), tuple(Shipping("s" * TEXT_BYTES_MAX, 1) for _ in range(300))
+    require_answer_fits([lines] * 2)
+    with pytest.raises(InvalidRequest):
+        require_answer_fits([replace(lines, order=replace(lines.order, shipping=fees))] * 2)
+
+
+def question_of(tokens, lines, *, with_allocations=True):
+    return Question(order_of(tokens, lines, TEXT_BYTES_MAX), with_allocations=with_allocations)
+
+
+@pytest.mark.parametrize(("tokens", "lines"), [(QUOTED_TOKENS_MAX, 120), (24, LINES_MAX), (1, LINES_MAX)])
+def test_quote_that_is_let_through_can_be_received(tokens, lines):
+    """Every token approved, alone and together, and each as long as a verdict gets."""
+    question = question_of(tokens, lines)
+    require_quote_fits(question)
+    verdicts = (longest_verdict(question.checkout.order.lines),) * tokens
+    quoted = Quoted(Decision(Outcome.APPROVED, verdicts, 2**40, 2**53 - 1), verdicts, tuple(range(tokens)))
+    message = redemption_service_pb2.QuoteResponse()
+    write_quote(quoted, message, with_allocations=True)
     assert message.ByteSize() < MESSAGE_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lines"), [(QUOTED_TOKENS_MAX, LINES_MAX), (QUOTED_TOKENS_MAX, 121), (25, LINES_MAX)]
+)
+def test_quote_with_too_many_allocations_is_refused(tokens, lines):
+    with pytest.raises(InvalidRequest) as refused:
+        require_quote_fits(question_of(tokens, lines))
+    assert fields(refused) == ["with_allocations"]
+    assert f"at most {QUOTED_PARTS_MAX} pairs of token and line; there are {tokens * lines}" in refused.value.message
+
+
+def test_quote_without_allocations_may_be_as_large_as_it_gets():
+    require_quote_fits(question_of(QUOTED_TOKENS_MAX, LINES_MAX, with_allocations=False))

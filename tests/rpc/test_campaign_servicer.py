@@ -1,15 +1,21 @@
 """What CampaignService asks of the campaigns, and how it tells the answers."""
 
+import asyncio
+from dataclasses import replace
+
 import grpc
 import pytest
 from rpc.examples import CAMPAIGN, PAGE, STATS, campaign_message, update_message
 from rpc.stage import failure_of
 
-from redemption.domain.campaign import NUMBER_MAX, CampaignState
-from redemption.domain.errors import Conflict, InvalidRequest
+from redemption.domain.campaign import CampaignState
+from redemption.domain.definition import NUMBER_MAX
+from redemption.domain.errors import ArchiveUnfinished, Conflict, InvalidRequest
+from redemption.domain.scope import Conditions, Scope
 from redemption.rpc.campaign_convert import campaign_of, new_campaign_from
-from redemption.rpc.campaign_servicer import first_number_from
+from redemption.rpc.campaign_servicer import PAGE_BYTES_MAX, first_number_from
 from redemption.service.campaigns import Page
+from redemption.v1 import campaign_pb2
 from redemption.v1 import campaign_service_pb2 as messages
 
 
@@ -78,6 +84,57 @@ async def test_pages_follow_each_other(run):
     )
     assert (len(first.campaigns), second.next_page_token) == (1, "")
     assert [call.kwargs["first"] for call in stage.campaigns.list.call_args_list] == [1, 51]
+
+
+async def test_page_of_very_large_definitions_ends_early_and_misses_none(run):
+    """What gRPC takes is 4 MiB; an answer beyond that would never arrive."""
+    stage = await run()
+    large = replace(
+        CAMPAIGN.offers[0], conditions=Conditions(include=Scope(skus=tuple("s" * 120 for _ in range(2_000))))
+    )
+    everything = [replace(CAMPAIGN, number=number, offers=(large,)) for number in range(1, 31)]
+
+    async def page(_program, *, first, page_size):
+        return Page(everything[first - 1 : first - 1 + page_size], first + page_size if page_size < 30 else None)
+
+    stage.campaigns.list.side_effect = page
+    seen, token = [], ""
+    while True:
+        request = messages.ListCampaignsRequest(program="shop", page_size=30, page_token=token)
+        response = await stage.campaign.ListCampaigns(request)
+        assert 0 < response.ByteSize() < PAGE_BYTES_MAX + 1_000
+        seen += [campaign.number for campaign in response.campaigns]
+        token = response.next_page_token
+        if not token:
+            break
+    assert seen == list(range(1, 31))
+
+
+async def test_page_has_one_definition_however_large(run, monkeypatch):
+    stage = await run()
+    monkeypatch.setattr("redemption.rpc.campaign_servicer.PAGE_BYTES_MAX", 1)
+    stage.campaigns.list.return_value = Page([CAMPAIGN, replace(CAMPAIGN, number=8)], None)
+    response = await stage.campaign.ListCampaigns(messages.ListCampaignsRequest(program="shop"))
+    assert ([campaign.number for campaign in response.campaigns], response.next_page_token) == ([7], "8")
+
+
+async def test_archiving_knows_the_callers_deadline(run):
+    stage = await run()
+    stage.campaigns.archive.return_value = replace(CAMPAIGN, state=CampaignState.ARCHIVED)
+    began = asyncio.get_running_loop().time()
+    request = messages.ArchiveCampaignRequest(program="shop", number=7)
+    response = await stage.campaign.ArchiveCampaign(request, timeout=3)
+    assert response.campaign.state == campaign_pb2.CAMPAIGN_STATE_ARCHIVED
+    assert stage.campaigns.archive.call_args.args == ("shop", 7)
+    assert 2 < stage.campaigns.archive.call_args.kwargs["deadline"] - began < 3
+
+
+async def test_unfinished_archiving_is_worth_asking_again(run):
+    stage = await run()
+    stage.campaigns.archive.side_effect = ArchiveUnfinished("campaign 7: 12 % of its records are removed")
+    failure = await failure_of(stage.campaign.ArchiveCampaign(messages.ArchiveCampaignRequest()))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "ARCHIVE_UNFINISHED")
+    assert (failure.message, failure.retry_seconds) == ("campaign 7: 12 % of its records are removed", 0.1)
 
 
 async def test_one_campaign_and_its_numbers_are_told(run):

@@ -3,15 +3,28 @@
 from dataclasses import replace
 
 import pytest
-from rpc.examples import APPROVAL, CHECKOUT, NOW, REDEEMED, REFUSAL, checkout_message, redeem_request
+from google.protobuf.timestamp_pb2 import Timestamp
+from rpc.examples import APPROVAL, CHECKOUT, LEFT_OUT, NOW, QUOTED, REDEEMED, REFUSAL, checkout_message, redeem_request
 
-from redemption.domain.decision import Decision, Verdict
+from redemption.domain.decision import Decision, Detail, Verdict
+from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.convert import attempt_from, redemption_of, write_decision
+from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
+from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 from redemption.v1 import decision_pb2, outcome_pb2, redemption_service_pb2
+
+
+def quoted(*, with_allocations=True):
+    message = redemption_service_pb2.QuoteResponse()
+    write_quote(QUOTED, message, with_allocations=with_allocations)
+    return redemption_service_pb2.QuoteResponse.FromString(message.SerializeToString())
+
+
+def quote_request(**more):
+    return redemption_service_pb2.QuoteRequest(checkout=checkout_message(), **more)
 
 
 def written(decision):
@@ -91,7 +104,7 @@ def test_approval_is_told_whole():
                 redemption_id="receipt-1",
                 discount_minor=900,
                 allocations=[
-                    decision_pb2.Allocation(line_id="line-1", amount_minor=600),
+                    decision_pb2.Allocation(line_id="line-1", amount_minor=600, merchant_minor=180),
                     decision_pb2.Allocation(line_id="line-2", amount_minor=300),
                 ],
             ),
@@ -112,7 +125,7 @@ def test_refusal_tells_its_details():
     first, second = written(REFUSAL).verdicts
     assert first.detail == decision_pb2.Detail(same_order=True, redeem_time={"seconds": NOW - 60})
     assert second.detail == decision_pb2.Detail(
-        missing_minor=12, try_after={"seconds": NOW, "nanos": 1_000_000}, conflicts=[0, 4]
+        missing_minor=12, missing_quantity=13, try_after={"seconds": NOW, "nanos": 1_000_000}, conflicts=[0, 4]
     )
 
 
@@ -129,11 +142,94 @@ def test_every_outcome_and_its_disposition_is_told_by_its_name(outcome):
     assert message.outcome == outcome
 
 
+def test_disposition_is_the_verdict_s_own():
+    """What is used up for today comes again tomorrow: the outcome alone does not tell."""
+    spent = Verdict(Outcome.BUDGET_EXHAUSTED, 7, detail=Detail(try_after_ms=NOW * 1000))
+    message = written(Decision(Outcome.BUDGET_EXHAUSTED, (spent,), NOW))
+    assert message.verdicts[0].disposition == outcome_pb2.DISPOSITION_TRY_LATER
+    assert message.disposition == outcome_pb2.DISPOSITION_TRY_LATER
+
+
 def test_domain_knows_every_outcome_and_disposition_of_the_contract():
     assert {f"OUTCOME_{outcome.name}" for outcome in Outcome} == {*outcome_pb2.Outcome.keys()} - {"OUTCOME_UNSPECIFIED"}
     assert {f"DISPOSITION_{disposition.name}" for disposition in Disposition} == {*outcome_pb2.Disposition.keys()} - {
         "DISPOSITION_UNSPECIFIED"
     }
+
+
+def test_question_arrives_whole():
+    request = quote_request(choose_best=True, at=Timestamp(seconds=NOW, nanos=5_000_000), with_allocations=True)
+    assert question_from(request) == Question(CHECKOUT, choose_best=True, at_ms=NOW * 1000 + 5, with_allocations=True)
+
+
+def test_question_says_nothing_more_than_it_was_asked():
+    assert question_from(quote_request()) == Question(CHECKOUT, choose_best=False, at_ms=None, with_allocations=False)
+
+
+@pytest.mark.parametrize("milliseconds", [0, LATEST_MS])
+def test_moment_within_the_time_of_tokens_is_taken(milliseconds):
+    request = quote_request(at=Timestamp(seconds=milliseconds // 1000))
+    assert question_from(request).at_ms == milliseconds
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        Timestamp(seconds=-1, nanos=999_000_000),
+        Timestamp(seconds=LATEST_MS // 1000, nanos=1_000_000),
+        Timestamp(seconds=NOW, nanos=1),
+        Timestamp(seconds=2**62),
+        Timestamp(seconds=NOW, nanos=-1),
+    ],
+    ids=str,
+)
+def test_moment_at_which_no_coupon_can_be_judged_is_refused(moment):
+    with pytest.raises(InvalidRequest) as refused:
+        question_from(quote_request(at=moment))
+    assert [violation.field for violation in refused.value.violations] == ["at"]
+
+
+@pytest.mark.parametrize("missing", ["checkout", "checkout.order"])
+def test_message_that_a_question_misses_is_named(missing):
+    request = quote_request()
+    if missing == "checkout":
+        request.ClearField("checkout")
+    else:
+        request.checkout.ClearField("order")
+    with pytest.raises(InvalidRequest) as refused:
+        question_from(request)
+    assert refused.value.violations[0].field == missing
+
+
+def test_quote_is_told_whole():
+    response = quoted()
+    assert response.together == written(QUOTED.together)
+    assert list(response.alone) == [
+        decision_pb2.TokenVerdict(
+            token_index=0,
+            outcome=outcome_pb2.OUTCOME_APPROVED,
+            disposition=outcome_pb2.DISPOSITION_APPROVED,
+            campaign=7,
+            discount_minor=900,
+            allocations=[decision_pb2.Allocation(line_id="line-1", amount_minor=900, merchant_minor=270)],
+        ),
+        decision_pb2.TokenVerdict(
+            token_index=1,
+            outcome=outcome_pb2.OUTCOME_EXCLUSIVE_CONFLICT,
+            disposition=outcome_pb2.DISPOSITION_CHANGE_ORDER,
+            campaign=LEFT_OUT.campaign,
+            detail=decision_pb2.Detail(conflicts=[0]),
+        ),
+    ]
+    assert (list(response.chosen), response.exhaustive) == ([0, 5], True)
+
+
+def test_quote_without_allocations_differs_in_nothing_else():
+    expected = quoted()
+    for verdict in (*expected.together.verdicts, *expected.alone):
+        verdict.ClearField("allocations")
+    assert quoted(with_allocations=False) == expected
+    assert expected != quoted()
 
 
 def test_redemption_is_told_whole():

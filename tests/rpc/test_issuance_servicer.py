@@ -6,15 +6,21 @@ import secrets
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc.examples import NOW, REQUESTS
+from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
 from rpc.stage import SECONDS_MAX, failure_of
 
+from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
+from redemption.domain.decision import Detail
 from redemption.domain.errors import LimitReached
 from redemption.domain.keyset import Keyset
+from redemption.domain.outcome import Outcome
 from redemption.domain.ports import EarlierUse
 from redemption.domain.token import TokenSigner, TokenVerifier
+from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintOrder
+from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
 from redemption.v1 import issuance_service_pb2 as messages
+from redemption.v1 import outcome_pb2
 
 (MINT,) = REQUESTS["IssuanceService.Mint"]
 
@@ -51,6 +57,45 @@ async def test_mint_streams_the_tokens_in_parts(run):
     )
 
 
+async def test_mint_streams_codes_when_asked(run):
+    stage = await run()
+
+    async def parts():
+        yield [Minted("", 1, "CODE-A"), Minted("", 2, "CODE-B")]
+        yield [Minted("", 3, "CODE-C")]
+
+    stage.issuer.mint_codes.return_value = parts()
+    asked = mint(form=messages.MINT_FORM_CODE, skip=4)
+    answers = [part async for part in stage.issuance.Mint(asked)]
+    assert [[(token.token, token.serial, token.code) for token in part.tokens] for part in answers] == [
+        [("", 1, "CODE-A"), ("", 2, "CODE-B")],
+        [("", 3, "CODE-C")],
+    ]
+    (_, order), _ = stage.issuer.mint_codes.call_args
+    assert order.skip == 4
+    assert stage.issuer.mint.mock_calls == []
+
+
+async def test_codes_are_stored_no_more_when_the_caller_is_gone(run):
+    stage = await run()
+    ended = asyncio.Event()
+
+    async def parts():
+        try:
+            while True:
+                yield [Minted("", 1, "CODE")]
+        finally:
+            ended.set()
+
+    stage.issuer.mint_codes.return_value = parts()
+    call = stage.issuance.Mint(mint(form=messages.MINT_FORM_CODE))
+    async with asyncio.timeout(SECONDS_MAX):
+        await call.read()
+        call.cancel()
+        await ended.wait()
+        await stage.server._guard.idle()
+
+
 async def test_mint_leaves_what_is_unset_to_the_campaign(run):
     stage = await run()
     stage.issuer.mint.return_value = iter([])
@@ -65,7 +110,6 @@ async def test_mint_leaves_what_is_unset_to_the_campaign(run):
 @pytest.mark.parametrize(
     ("fields", "reason", "names"),
     [
-        ({"form": messages.MINT_FORM_CODE}, "NOT_IMPLEMENTED", "form"),
         ({"shared": True}, "NOT_IMPLEMENTED", "shared"),
         ({"form": 9}, "INVALID_REQUEST", "form"),
         ({"not_before": Timestamp(nanos=5_000_000)}, "INVALID_REQUEST", "not_before"),
@@ -98,6 +142,102 @@ async def test_mint_signs_no_more_when_the_caller_is_gone(run):
         assert stage.server._guard.calls == 1
         call.cancel()
         await stage.server._guard.idle()
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"offer": {"campaign": 7, "offer_index": 2}}, OfferWanted(7, 2)),
+        ({"code": "code-1"}, CodeGiven("code-1")),
+    ],
+)
+async def test_claim_asks_for_all_that_was_said(run, fields, source):
+    checkout = checkout_message()
+    request = messages.ClaimRequest(
+        program="shop", request_id="claim-1", customer=checkout.customer, risk=checkout.risk, **fields
+    )
+    stage = await run()
+    stage.claimer.claim.return_value = Claimed(Outcome.APPROVED, "token-a", NOW, NOW + 60)
+    response = await stage.issuance.Claim(request)
+    assert response == messages.ClaimResponse(
+        outcome=outcome_pb2.OUTCOME_APPROVED,
+        disposition=outcome_pb2.DISPOSITION_APPROVED,
+        token="token-a",
+        not_before={"seconds": NOW},
+        expire_time={"seconds": NOW + 60},
+    )
+    (principal, claim), keywords = stage.claimer.claim.call_args
+    assert (principal, claim) == ("anonymous", Claim("shop", "claim-1", source, CHECKOUT.customer, CHECKOUT.risk))
+    assert keywords.keys() == {"deadline"}
+
+
+async def test_a_claim_of_nobody_is_a_guests(run):
+    stage = await run()
+    stage.claimer.claim.return_value = Claimed(Outcome.CUSTOMER_REQUIRED)
+    request = messages.ClaimRequest(program="shop", request_id="c", offer={"campaign": 7})
+    response = await stage.issuance.Claim(request)
+    assert response == messages.ClaimResponse(
+        outcome=outcome_pb2.OUTCOME_CUSTOMER_REQUIRED, disposition=outcome_pb2.DISPOSITION_CHANGE_ORDER
+    )
+    (_, claim), _ = stage.claimer.claim.call_args
+    assert claim == Claim("shop", "c", OfferWanted(7, 0))
+
+
+async def test_what_is_handed_out_for_today_is_worth_another_try_tomorrow(run):
+    stage = await run()
+    stage.claimer.claim.return_value = Claimed(Outcome.ISSUE_LIMIT, detail=Detail(try_after_ms=NOW * 1000))
+    response = await stage.issuance.Claim(REQUESTS["IssuanceService.Claim"][0])
+    assert response == messages.ClaimResponse(
+        outcome=outcome_pb2.OUTCOME_ISSUE_LIMIT,
+        disposition=outcome_pb2.DISPOSITION_TRY_LATER,
+        detail={"try_after": {"seconds": NOW}},
+    )
+
+
+async def test_a_claim_of_nothing_is_refused(run):
+    stage = await run()
+    failure = await failure_of(stage.issuance.Claim(messages.ClaimRequest(program="shop", request_id="c")))
+    assert (failure.reason, failure.fields) == ("INVALID_REQUEST", ["offer"])
+    assert stage.claimer.mock_calls == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({"token": "token-a"}, TokenGiven("token-a")),
+        ({"serials": {"first": 3, "count": 4}}, SerialsGiven(3, 4)),
+        ({"customer_id": "customer-1"}, CustomerGiven("customer-1")),
+    ],
+)
+async def test_revoke_asks_for_all_that_was_said(run, fields, target):
+    request = messages.RevokeRequest(
+        program="shop", request_id="revoke-1", campaign=7, reason="sent to the wrong list", **fields
+    )
+    stage = await run()
+    stage.revoker.revoke.return_value = Outcome.APPROVED
+    response = await stage.issuance.Revoke(request)
+    assert response == messages.RevokeResponse(
+        outcome=outcome_pb2.OUTCOME_APPROVED, disposition=outcome_pb2.DISPOSITION_APPROVED
+    )
+    stage.revoker.revoke.assert_called_once_with(
+        "anonymous", RevokeOrder("shop", "revoke-1", target, 7, "sent to the wrong list")
+    )
+
+
+async def test_a_token_that_is_none_is_not_revoked(run):
+    stage = await run()
+    stage.revoker.revoke.return_value = Outcome.TOKEN_INVALID
+    response = await stage.issuance.Revoke(REQUESTS["IssuanceService.Revoke"][0])
+    assert response == messages.RevokeResponse(
+        outcome=outcome_pb2.OUTCOME_TOKEN_INVALID, disposition=outcome_pb2.DISPOSITION_FINAL
+    )
+
+
+async def test_revoking_nothing_is_refused(run):
+    stage = await run()
+    failure = await failure_of(stage.issuance.Revoke(messages.RevokeRequest(program="shop", request_id="r")))
+    assert (failure.reason, failure.fields) == ("INVALID_REQUEST", ["token"])
+    assert stage.revoker.mock_calls == []
 
 
 async def test_forged_token_is_told_nothing_but_that(run):
@@ -133,3 +273,14 @@ async def test_used_token_is_told_with_its_redemption(run, token):
     redemption = response.redemption
     assert (redemption.redemption_id, redemption.campaign, redemption.serial) == ("receipt-1", 7, 9)
     assert (redemption.discount_minor, redemption.redeem_time.seconds) == (900, NOW + 5)
+
+
+@pytest.mark.parametrize(
+    ("use", "state"),
+    [(None, messages.TOKEN_STATE_REVOKED), (EarlierUse(NOW + 5, 0, 900), messages.TOKEN_STATE_REDEEMED)],
+)
+async def test_revoked_token_is_told_so_unless_it_was_used(run, token, use, state):
+    stage = await run()
+    stage.issuer.inspect.return_value = Inspection(token, use, revoked=True)
+    response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="t"))
+    assert response.state == state

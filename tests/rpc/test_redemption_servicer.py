@@ -2,10 +2,20 @@
 
 import pytest
 from google.rpc import code_pb2
-from rpc.examples import APPROVAL, CHECKOUT, REDEEMED, REFUSAL, batch_request, redeem_request
+from rpc.examples import (
+    APPROVAL,
+    CHECKOUT,
+    QUOTED,
+    REDEEMED,
+    REFUSAL,
+    batch_request,
+    checkout_message,
+    redeem_request,
+)
 from rpc.stage import failure_of
 
-from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Violation
+from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -67,6 +77,49 @@ async def test_batch_that_is_wrong_as_a_whole_redeems_nothing(run):
     failure = await failure_of(stage.redemption.BatchRedeem(batch_request(redeem_request("a"), redeem_request("a"))))
     assert (failure.reason, failure.fields) == ("INVALID_REQUEST", ["requests[1].request_id"])
     assert stage.redeemer.mock_calls == []
+
+
+@pytest.mark.parametrize("with_allocations", [True, False])
+async def test_quote_answers_with_what_was_quoted(run, with_allocations):
+    stage = await run()
+    stage.quoter.quote.return_value = QUOTED
+    request = messages.QuoteRequest(
+        checkout=checkout_message(), choose_best=True, at={"seconds": 60}, with_allocations=with_allocations
+    )
+    response = await stage.redemption.Quote(request)
+    assert [verdict.token_index for verdict in response.alone] == [0, 1]
+    assert response.together.discount_minor == 950
+    assert (list(response.chosen), response.exhaustive) == ([0, 5], True)
+    assert bool(response.together.verdicts[0].allocations) == with_allocations
+    (question,), arguments = stage.quoter.quote.call_args
+    assert question == Question(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
+    assert set(arguments) == {"deadline"}
+    assert stage.redeemer.mock_calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda request: request.ClearField("checkout"), "checkout"),
+        (lambda request: request.checkout.ClearField("order"), "checkout.order"),
+        (lambda request: setattr(request.at, "seconds", -1), "at"),
+        (lambda request: request.checkout.tokens.extend("t" * 6_000), "with_allocations"),
+    ],
+)
+async def test_malformed_question_is_refused_before_it_is_asked(run, change, field):
+    request = messages.QuoteRequest(checkout=checkout_message(), with_allocations=True)
+    change(request)
+    stage = await run()
+    failure = await failure_of(stage.redemption.Quote(request))
+    assert (failure.reason, failure.fields) == ("INVALID_REQUEST", [field])
+    assert stage.quoter.mock_calls == []
+
+
+async def test_failure_of_the_quoter_is_told(run):
+    stage = await run()
+    stage.quoter.quote.side_effect = Overloaded("too many questions at once")
+    failure = await failure_of(stage.redemption.Quote(messages.QuoteRequest(checkout=checkout_message())))
+    assert (failure.code.value[0], failure.reason) == (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED")
 
 
 async def test_redemption_is_found_by_request(run):

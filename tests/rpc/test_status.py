@@ -25,6 +25,7 @@ TABLE = [
     ("RequestIdReused", code_pb2.INVALID_ARGUMENT),
     ("WrongState", code_pb2.FAILED_PRECONDITION),
     ("LimitReached", code_pb2.FAILED_PRECONDITION),
+    ("ArchiveUnfinished", code_pb2.UNAVAILABLE),
     ("NotBuilt", code_pb2.UNIMPLEMENTED),
     ("Overloaded", code_pb2.RESOURCE_EXHAUSTED),
     ("LedgerUnavailable", code_pb2.UNAVAILABLE),

@@ -1,12 +1,15 @@
 """Running campaigns on the real ledger: names, versions, repetitions, and who changed it first."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import field, fields, make_dataclass, replace
 
 import pytest
-from house import DAY_MS, PRINCIPAL
+import pytest_asyncio
+from house import DAY_MS, PRINCIPAL, House
 
-from redemption.domain.campaign import AmountOff, CampaignState, Limits, Offer, PercentOff, Sizing
+from redemption.domain.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
+from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
+from redemption.domain.claiming import OfferWanted
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -15,12 +18,27 @@ from redemption.domain.errors import (
     RequestIdReused,
     WrongState,
 )
+from redemption.domain.outcome import Outcome
+from redemption.domain.scope import Conditions
 from redemption.service.campaigns import etag
+
+
+@pytest_asyncio.fixture
+async def other(house, tmp_path):
+    """Another server of the same program."""
+    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
+    other.ids = house.ids
+    await other.start()
+    yield other
+    await other.stop()
 
 
 async def test_a_campaign_is_read_as_it_was_created(house):
     definition = house.definition(
-        offers=(Offer(AmountOff(200_00, 50_00), name="a"), Offer(PercentOff(2000, 30_00), min_spend_minor=1)),
+        offers=(
+            Offer(amount_off(200_00, 50_00), name="a"),
+            Offer(PercentOff(2000, 30_00), conditions=Conditions(min_spend_minor=1)),
+        ),
         redemptions=10,
         budget_minor=2**53 - 1,
         sizing=Sizing(expected_redemptions=5),
@@ -41,6 +59,48 @@ async def test_the_same_creation_gives_the_same_campaign(house):
     assert len((await house.campaigns.list(house.program, first=1, page_size=10)).campaigns) == 1
 
 
+async def test_a_field_that_a_later_version_adds_makes_no_other_creation(house):
+    """A creation that is repeated across a deployment is still the same, unless it uses the new field."""
+
+    def later(cls):
+        """The same class as a later version might have it."""
+        fields = [("later_flag", bool, field(default=False)), ("later_limit", int | None, field(default=None))]
+        return make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True)
+
+    definition = house.definition(redemptions=10)
+    first = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    offers = tuple(later(Offer)(**fields_of(offer)) for offer in definition.offers)
+    limits = later(Limits)(**fields_of(definition.limits))
+    repeated = later(Campaign)(**fields_of(definition) | {"offers": offers, "limits": limits})
+    assert await house.campaigns.create(PRINCIPAL, "r1", repeated) == first
+    other = replace(repeated, limits=replace(limits, later_limit=3))
+    with pytest.raises(RequestIdReused):
+        await house.campaigns.create(PRINCIPAL, "r1", other)
+
+
+def fields_of(value):
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"offers": (Offer(FreeShipping(regions=("CN-31",))),)},
+        {"offers": (Offer(CashVoucher(50_00)),)},
+        {"offers": (Offer(amount_off(200_00, 50_00)), Offer(amount_off(200_00, 50_00)))},
+        {"offers": (Offer(amount_off(200_00, 50_00), name="offer"),)},
+        {"limits": Limits(issued=10)},
+        {"stacking": Stacking(stage=Stage.ITEM)},
+        {"return_window_seconds": 0},
+    ],
+)
+async def test_another_definition_is_another_creation(house, change):
+    definition = house.definition(redemptions=10)
+    await house.campaigns.create(PRINCIPAL, "r1", definition)
+    with pytest.raises(RequestIdReused):
+        await house.campaigns.create(PRINCIPAL, "r1", replace(definition, **change))
+
+
 async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
     """Repetitions and refusals must not make the server believe that it saw more than the ledger knows."""
     definition = house.definition()
@@ -54,7 +114,7 @@ async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
     await house.mint(campaign, 1, request_id="m1")
     with pytest.raises(RequestIdReused):
         await house.mint(campaign, 2, request_id="m1")
-    await house.ledger.look()
+    await house.ledger.check()
     assert house.ledger.standing.failure is None
     assert (await house.redeem(token)).outcome == 400
 
@@ -110,16 +170,16 @@ async def test_some_things_never_change(house, change, field):
 
 async def test_offers_are_append_only_once_coupons_were_minted(house):
     campaign = await house.campaign()
-    dearer = replace(campaign, offers=(Offer(AmountOff(200_00, 60_00)),))
+    dearer = replace(campaign, offers=(Offer(amount_off(200_00, 60_00)),))
     campaign = await house.campaigns.update(dearer, etag(campaign))
     await house.mint(campaign)
     with pytest.raises(InvalidRequest, match=r"campaign\.offers\[0\]"):
-        await house.campaigns.update(replace(campaign, offers=(Offer(AmountOff(1, 1)),)), etag(campaign))
+        await house.campaigns.update(replace(campaign, offers=(Offer(amount_off(1, 1)),)), etag(campaign))
     with pytest.raises(InvalidRequest, match=r"campaign\.offers"):
         await house.campaigns.update(replace(campaign, offers=()), etag(campaign))
     with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
-        await house.ledger.update(replace(campaign, offers=(Offer(AmountOff(1, 1)),)), offers_kept=False)
-    more = replace(campaign, offers=(*campaign.offers, Offer(AmountOff(1, 1))))
+        await house.ledger.update(replace(campaign, offers=(Offer(amount_off(1, 1)),)), offers_kept=False)
+    more = replace(campaign, offers=(*campaign.offers, Offer(amount_off(1, 1))))
     assert len((await house.campaigns.update(more, etag(campaign))).offers) == 2
 
 
@@ -152,6 +212,21 @@ async def test_lists_come_in_pages(house):
         await house.campaigns.list(house.program, first=1, page_size=101)
 
 
+@pytest.mark.parametrize("page_size", [9, 10, 11, 19, 20, 25, 26, 100])
+async def test_a_long_page_is_read_in_parts(house, page_size):
+    """Orders wait behind each part, and definitions may be large."""
+    count = 25
+    for _ in range(count):
+        await house.campaign()
+    seen, first = [], 1
+    while first is not None:
+        page = await house.campaigns.list(house.program, first=first, page_size=page_size)
+        assert len(page.campaigns) == min(page_size, count + 1 - first)
+        seen += [campaign.number for campaign in page.campaigns]
+        first = page.next_number
+    assert seen == list(range(1, count + 1))
+
+
 async def test_what_does_not_exist_is_not_found(house):
     with pytest.raises(NotFound):
         await house.campaigns.get(house.program, 99)
@@ -175,7 +250,7 @@ async def test_what_does_not_exist_is_not_found(house):
         ({"starts_at_ms": -1}, "campaign.start_time"),
         ({"ends_at_ms": 2**63}, "campaign.end_time"),
         ({"offers": ()}, "campaign.offers"),
-        ({"offers": (Offer(AmountOff(0, 0)),)}, "campaign.offers[0].tiers.tiers[0].amount_off_minor"),
+        ({"offers": (Offer(amount_off(0, 0)),)}, "campaign.offers[0].tiers.tiers[0].amount_off_minor"),
         ({"offers": (Offer(PercentOff(2000, 0)),)}, "campaign.offers[0].percent_off.cap_minor"),
         ({"offers": (Offer(PercentOff(10_001, 1)),)}, "campaign.offers[0].percent_off.basis_points"),
         ({"redemptions": 0}, "campaign.limits.redemptions"),
@@ -205,3 +280,42 @@ async def test_stats_of_yesterday_are_not_todays(house):
     await house.redis.hset(house.key("ledger"), "clock", house.ledger.now_ms() + DAY_MS)
     stats = await house.stats(campaign)
     assert (stats.redeemed, stats.redeemed_today) == (1, 0)
+
+
+# Changes, as other servers see them
+
+
+async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_answered(house, other):
+    """Also at one that has an older definition at hand."""
+    campaign = await house.campaign()
+    (token,) = await other.mint(campaign)
+    assert (await other.redeem(token)).discount_minor == 50_00
+    more = (*campaign.offers, Offer(amount_off(100_00, 7_00)), Offer(amount_off(100_00, 8_00)))
+    changed = await house.campaigns.update(replace(campaign, offers=more), etag(campaign))
+    (second,) = await house.mint(changed, offer_index=1)
+    assert len(other.ledger.cached(house.program, 1).offers) == 1
+    assert (await other.redeem(second)).discount_minor == 7_00
+
+
+@pytest.mark.parametrize("how", ["mint", "codes", "claim"])
+async def test_a_new_offer_is_issued_at_every_server_as_soon_as_the_update_is_answered(house, other, how):
+    campaign = await house.campaign()
+    await other.campaigns.get(house.program, 1)
+    more = (*campaign.offers, Offer(amount_off(100_00, 7_00)))
+    await house.campaigns.update(replace(campaign, offers=more), etag(campaign))
+    assert len(other.ledger.cached(house.program, 1).offers) == 1
+    match how:
+        case "mint":
+            assert len(await other.mint(campaign, offer_index=1)) == 1
+        case "codes":
+            assert len(await other.mint_codes(campaign, offer_index=1)) == 1
+        case "claim":
+            assert (await other.claim(OfferWanted(1, 1))).outcome is Outcome.APPROVED
+
+
+async def test_an_offer_that_is_nowhere_is_refused(house):
+    campaign = await house.campaign()
+    with pytest.raises(InvalidRequest, match="offers 0 to 0"):
+        await house.mint(campaign, offer_index=1)
+    with pytest.raises(InvalidRequest, match="offers 0 to 0"):
+        await house.claim(OfferWanted(1, 1))

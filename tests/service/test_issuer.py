@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 from house import DAY_MS, PRINCIPAL
 
-from redemption.domain.campaign import CampaignState
+from redemption.domain.benefit import amount_off
+from redemption.domain.calendar import local_day
+from redemption.domain.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer
 from redemption.domain.errors import InvalidRequest, LimitReached, NotFound, RequestIdReused, WrongState
+from redemption.domain.keyset import KeyState
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
 from redemption.service.issuer import MintOrder
@@ -79,6 +82,104 @@ async def test_an_outdated_definition_is_read_again(house):
     assert len(await minted(house, campaign, 1)) == 1
 
 
+async def test_the_same_request_gets_the_same_coupons_after_a_rotation(house):
+    campaign = await house.campaign()
+    first = await minted(house, campaign, 3)
+    old = house.keyset.primary.id
+    rotated = house.keyset.with_new_key(now=int(time.time()), random=lambda length: bytes(range(length)))
+    rotated = rotated.with_state(rotated.keys[-1].id, KeyState.PRIMARY)
+    house.use(rotated)
+    assert await minted(house, campaign, 3) == first
+    house.use(rotated.with_state(old, KeyState.DISABLED))
+    again = await minted(house, campaign, 3)
+    assert [coupon.serial for coupon in again[0]] == [0, 1, 2]
+    outcomes = [(await house.redeem(coupon.token)).outcome for coupon in (first[0][0], again[0][0])]
+    assert outcomes == [Outcome.TOKEN_INVALID, Outcome.APPROVED]
+
+
+async def test_a_block_of_an_older_version_is_told_again(house):
+    """It did not remember the key."""
+    campaign = await house.campaign()
+    first = await minted(house, campaign, 3)
+    (key,) = [key async for key in house.redis.scan_iter(house.key("request:*")) if await is_block(house, key)]
+    ((field, record),) = (await house.redis.hgetall(key)).items()
+    await house.redis.hset(key, field, record.rsplit(b" ", 1)[0])
+    assert await minted(house, campaign, 3) == first
+
+
+async def is_block(house, key):
+    """Whether a bucket of requests has the one block that was minted."""
+    return any(record[9:].startswith(b"0 ") for record in await house.redis.hvals(key))
+
+
+async def test_a_days_share_is_shared_with_claims_and_begins_anew(house):
+    campaign = await house.campaign(issued_per_day=10)
+    await house.claim(campaign)
+    await minted(house, campaign, 4)
+    with pytest.raises(LimitReached, match=r"^count: campaign 1 can issue 5 more today, not 6$"):
+        await minted(house, campaign, 6, request_id="more")
+    tomorrow = local_day(campaign.time_zone, house.ledger.now_ms()).ends_at_ms
+    await house.redis.hset(house.key("ledger"), "clock", tomorrow)
+    assert len((await minted(house, campaign, 10, request_id="tomorrow"))[0]) == 10
+    assert (await house.stats(campaign)).issued == 15
+
+
+async def test_an_offers_quota_leaves_the_others_alone(house):
+    offers = (Offer(amount_off(0, 1_00), issue_quota=3), Offer(amount_off(0, 2_00)))
+    campaign = await house.campaign(offers=offers, issued=10)
+    await minted(house, campaign, 2)
+    with pytest.raises(LimitReached, match=r"^count: offer 0 of campaign 1 can issue 1 more, not 2$"):
+        await minted(house, campaign, 2, request_id="more")
+    order = MintOrder(house.program, "other", campaign.number, 1, 8)
+    assert len(next(await house.issuer.mint(PRINCIPAL, order))) == 8
+    fields = await house.redis.hmget(house.key("campaign:1"), "issued", "issued:0", "issued:1")
+    assert fields == [b"10", b"2", b"8"]
+
+
+async def test_the_closest_limit_is_told(house):
+    offers = (Offer(amount_off(0, 1_00), issue_quota=8),)
+    campaign = await house.campaign(offers=offers, issued=9, issued_per_day=7)
+    with pytest.raises(LimitReached, match="7 more today"):
+        await minted(house, campaign, 10)
+
+
+async def test_tokens_are_valid_as_the_campaign_says(house):
+    now = house.ledger.now_ms() // 1000
+    until = now + 5_000
+    absolute = await house.campaign(validity=AbsoluteValidity((now + 60) * 1000, until * 1000))
+    ((coupon,),) = await minted(house, absolute, 1)
+    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    assert (token.not_before, token.expires_at) == (now + 60, until)
+    counted = await house.campaign(validity=ClaimValidity(days=3))
+    ((coupon,),) = await minted(house, counted, 1, request_id="counted")
+    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    assert now <= token.not_before <= house.ledger.now_ms() // 1000
+    assert token.expires_at - token.not_before in (3 * 86_400, 3 * 86_400 + 1)
+    ((coupon,),) = await minted(house, counted, 1, request_id="ordered", expires_at_ms=until * 1000)
+    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    assert token.expires_at == until
+
+
+@pytest.mark.parametrize("wrong_ms", [3 * DAY_MS, 60_000, -60_000])
+async def test_the_day_and_the_validity_are_the_ledgers_and_not_the_servers(house, wrong_ms):
+    campaign = await house.campaign(validity=ClaimValidity(days=1), issued_per_day=5)
+    real = house.ledger.now_ms()
+    house.ledger._clock.offset_ms += wrong_ms
+    ((coupon,),) = await minted(house, campaign, 1)
+    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    assert abs(token.not_before - real // 1000) <= 10
+    day = await house.redis.hget(house.key("campaign:1"), "issue_day")
+    assert int(day) == local_day(campaign.time_zone, real).number
+
+
+async def test_a_repetition_gets_its_coupons_when_they_are_over(house):
+    campaign = await house.campaign()
+    until = house.ledger.now_ms() // 1000 + 600
+    first = await minted(house, campaign, 2, expires_at_ms=until * 1000)
+    await house.redis.hset(house.key("ledger"), "clock", (until + 60) * 1000)
+    assert await minted(house, campaign, 2, expires_at_ms=until * 1000) == first
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -131,7 +232,7 @@ async def test_inspecting_tells_what_became_of_a_token(house):
 async def test_a_token_of_a_campaign_that_is_not_there_is_invalid(house):
     """Correctly signed, but the ledger knows of no such campaign: one answer, and at once."""
     await house.campaign()
-    sign = house.issuer._signer.campaign(program=house.program, campaign=77).sign
+    sign = house.issuer._signers.signer(program=house.program, campaign=77, key_id=None).sign
     now = int(time.time())
     stray = sign(offer_index=0, serial=0, not_before=now - 9, expires_at=now + 99, now=now)
     assert (await house.redeem(stray)).outcome is Outcome.TOKEN_INVALID

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from house import DAY_MS, House
 
-from redemption.domain.campaign import AmountOff, CampaignState, Offer, PercentOff, Stacking
+from redemption.domain.benefit import PercentOff, amount_off
+from redemption.domain.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotFound
 from redemption.domain.keyset import KeyState
@@ -87,7 +88,7 @@ async def test_the_same_answer_after(house, change):
         house.use(keys.with_state(new, KeyState.PRIMARY).with_state(old, KeyState.DISABLED))
     else:
         wider = replace(
-            campaign, limits=replace(campaign.limits, redemptions=1), offers=(*campaign.offers, Offer(AmountOff(1, 1)))
+            campaign, limits=replace(campaign.limits, redemptions=1), offers=(*campaign.offers, Offer(amount_off(1, 1)))
         )
         await house.campaigns.update(wider, "v1")
     assert await house.send(attempt) == first
@@ -220,10 +221,12 @@ async def test_what_the_order_lacks(house):
 
 
 async def test_a_coupon_that_would_take_nothing_off_is_not_used_up(house):
-    campaign = await house.campaign(offers=(Offer(AmountOff(0, 50_00)),))
+    campaign = await house.campaign(offers=(Offer(PercentOff(2000, 50_00)),))
     (token,) = await house.mint(campaign)
-    free = await house.redeem(token, lines=(Line("gift", 1, 0, 0),))
-    assert outcomes(free) == [Outcome.NO_EFFECT]
+    tiny = await house.redeem(token, lines=(Line("cent", 1, 1, 1),))
+    assert outcomes(tiny) == [Outcome.NO_EFFECT]
+    gift = await house.redeem(token, lines=(Line("gift", 1, 0, 0),))
+    assert outcomes(gift) == [Outcome.SCOPE_MISMATCH]
     assert outcomes(await house.redeem(token)) == [Outcome.APPROVED]
 
 
@@ -270,7 +273,7 @@ async def test_a_serial_that_was_never_issued_is_invalid(house, tmp_path):
     campaign = await house.campaign()
     await house.mint(campaign)
     thief = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    sign = thief.issuer._signer.campaign(program=house.program, campaign=campaign.number).sign
+    sign = thief.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=None).sign
     now = int(time.time())
     forged = sign(offer_index=0, serial=1, not_before=now - 9, expires_at=now + 99, now=now)
     await thief.redis.aclose()
@@ -304,7 +307,7 @@ async def test_bad_input_names_its_field(house, change, field):
 
 
 async def test_how_many_tokens_an_order_may_bring(house):
-    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=32), offers=(Offer(AmountOff(0, 1)),))
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=32), offers=(Offer(amount_off(0, 1)),))
     tokens = await house.mint(campaign, 33)
     with pytest.raises(InvalidRequest, match="must be 1 to 32 tokens; there are 33"):
         await house.redeem(*tokens)

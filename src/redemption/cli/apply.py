@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 
 from redemption.cli.asking import all_campaigns
-from redemption.cli.campaign_file import CampaignFile, campaign_fields, steps
+from redemption.cli.campaign_fields import campaign_fields, in_file_words, steps
+from redemption.cli.campaign_file import CampaignFile
 from redemption.cli.campaign_text import Change, changes
 from redemption.cli.exits import BAD_INPUT, Stop
 from redemption.cli.source_file import Problem
@@ -30,10 +31,15 @@ class Applied:
     """What was done with one file; with a dry run, what would be."""
 
     file: str
-    name: str
+    wanted: Campaign
     number: int
     action: Action
     changes: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.wanted.name
 
     @property
     def changed(self) -> bool:
@@ -70,17 +76,17 @@ class Applier:
         existing = self._existing.get(wanted.name)
         try:
             if existing is None:
-                return Applied(file, wanted.name, self._create(wanted), Action.CREATED)
+                return Applied(file, wanted, self._create(wanted), Action.CREATED)
             found = changes(existing, wanted)
             if not found:
-                return Applied(file, wanted.name, existing.number, Action.UNCHANGED)
+                return Applied(file, wanted, existing.number, Action.UNCHANGED)
             self._update(existing, wanted)
-            return Applied(file, wanted.name, existing.number, Action.UPDATED, tuple(found))
+            return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found))
         except grpc.RpcError as error:
             failure = failure_of(error)
             if not any(violation.field.startswith("campaign") for violation in failure.violations):
                 raise
-            raise read.source.stop(list(_problems(failure))) from error
+            raise read.source.stop(list(_problems(failure, wanted))) from error
 
     def _create(self, wanted: Campaign) -> int:
         if self._dry_run:
@@ -116,6 +122,7 @@ class Applier:
         ) from error
 
 
-def _problems(failure: Failure) -> Iterable[Problem]:
+def _problems(failure: Failure, wanted: Campaign) -> Iterable[Problem]:
     for violation in failure.violations:
-        yield Problem(steps(campaign_fields(violation.field)), violation.problem)
+        path = steps(campaign_fields(violation.field, wanted))
+        yield Problem(path, in_file_words(violation.field, violation.problem, wanted))

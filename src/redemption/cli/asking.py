@@ -47,8 +47,12 @@ class Unanswered(Stop):
 
 
 @contextmanager
-def asking(settings: "Settings") -> Iterator["RedemptionClient"]:
+def asking(settings: "Settings", *, retries: bool = True) -> Iterator["RedemptionClient"]:
     """Give a client of the server that the settings name.
+
+    Args:
+        settings: Which server, and how to speak to it.
+        retries: Whether the channel asks again by itself when that may help.
 
     Raises:
         Unanswered: A call failed; the message is for people.
@@ -61,7 +65,10 @@ def asking(settings: "Settings") -> Iterator["RedemptionClient"]:
 
     asked = False
     try:
-        with connect(settings.server, tls=_tls(settings), deadline_seconds=_DEADLINE_SECONDS) as channel:
+        options = () if retries else (("grpc.enable_retries", 0),)
+        with connect(
+            settings.server, tls=_tls(settings), deadline_seconds=_DEADLINE_SECONDS, options=options
+        ) as channel:
             _warm_up(channel)
             asked = True
             yield RedemptionClient(channel)

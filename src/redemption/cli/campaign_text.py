@@ -1,29 +1,44 @@
 """A campaign's definition as lines of text, in the words of a campaign file: to be shown, and to be compared."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_file import BASIS_POINTS_PER_PERCENT, EXPECTED_REDEMPTIONS, campaign_fields
+from redemption.cli.campaign_fields import campaign_fields
+from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT, words
 from redemption.cli.instants import local_text
+from redemption.cli.times import duration_text, time_text
 from redemption.client import format_money
 from redemption.v1 import campaign_pb2 as v1
 
-_OUTPUT_ONLY = frozenset({"program", "number", "state", "etag", "create_time", "update_time"})
-# What the contract says these mean when they are unset; a file cannot say them, so they go without saying.
-_UNSPOKEN = frozenset(
-    {
-        ("stacking.base", "remaining"),
-        ("stacking.exclusivity_reach", "order"),
-        ("return_policy", "never"),
-        ("return_window.seconds", "2,592,000"),
-    }
-)
 NOT_SET = "not set"
+ALL_OF_THE_FEE = "all of the fee"
+ALL_GOODS = "all goods"
+
+_OUTPUT_ONLY = frozenset({"program", "number", "state", "etag", "create_time", "update_time"})
+_EXPECTED_REDEMPTIONS = 100_000
+# What the contract says that an unset field means; below an offer, by the rest of its path. It goes without saying.
+_UNSPOKEN = {
+    "buy_get.max_repeats": "1",
+    "conditions.new_customer_only": "false",
+    "funding.merchant": "0%",
+    "limits.slots_carry_over": "false",
+    "return_policy": "never",
+    "return_window": "30 days",
+    "stacking.base": "remaining",
+    "stacking.exclusivity_reach": "order",
+    "stacking.priority": "0",
+    "stacking.stop_after": "false",
+    "validity.from_claim.end_of_day": "false",
+    "validity.from_claim.wait": "0 days",
+}
 
 
 class Change(NamedTuple):
@@ -35,54 +50,101 @@ class Change(NamedTuple):
 
 
 def definition(campaign: v1.Campaign) -> dict[str, str]:
-    """Return every field that is set, or that has a meaning when it is not, by its path in a file."""
-    # What an unset field means is written out, so that saying it and leaving it out are the same.
-    full = v1.Campaign()
-    full.CopyFrom(campaign)
-    full.stacking.stage = full.stacking.stage or v1.STAGE_PLATFORM
-    if not full.stacking.HasField("max_tokens_per_order"):
-        full.stacking.max_tokens_per_order = 1
-    if not full.sizing.HasField("expected_redemptions"):
-        full.sizing.expected_redemptions = EXPECTED_REDEMPTIONS
-    if not full.sizing.HasField("expected_redemption_rate_basis_points"):
-        full.sizing.expected_redemption_rate_basis_points = 100 * BASIS_POINTS_PER_PERCENT
-    return {
-        campaign_fields(path): text
-        for path, text in _texts(full, "", full)
-        if path not in _OUTPUT_ONLY and not path.endswith("tiers.measure") and (path, text) not in _UNSPOKEN
-    }
+    """Return what a campaign says, by the paths in a file, without what goes without saying."""
+    return {field: text for field, text in _every_field(campaign).items() if text != _unspoken(field)}
 
 
 def changes(before: v1.Campaign, after: v1.Campaign) -> list[Change]:
-    """Return the fields in which two definitions differ."""
-    old, new = definition(before), definition(after)
-    return [
-        Change(field, old.get(field, NOT_SET), new.get(field, NOT_SET))
-        for field in (*new, *(field for field in old if field not in new))
-        if old.get(field) != new.get(field)
-    ]
+    """Return the fields in which two definitions differ; leaving a field out and saying its default are the same."""
+    old, new = _every_field(before), _every_field(after)
+    fields = (*new, *(field for field in old if field not in new))
+    found = [Change(each, old.get(each, _unspoken(each)), new.get(each, _unspoken(each))) for each in fields]
+    return [change for change in found if change.before != change.after]
+
+
+def _unspoken(field: str) -> str:
+    return _UNSPOKEN.get(re.sub(r"^offers\[[0-9]+\]\.", "", field), NOT_SET)
+
+
+def _every_field(campaign: v1.Campaign) -> dict[str, str]:
+    full = _filled(campaign)
+    return {
+        campaign_fields(path, full): text
+        for path, text in _texts(full, "", full)
+        if path not in _OUTPUT_ONLY and not path.endswith("tiers.measure")  # told by the names of the thresholds
+    }
+
+
+def _filled(campaign: v1.Campaign) -> v1.Campaign:
+    """Return it with the defaults written out that people want to see, so that it does not matter who wrote them."""
+    full = v1.Campaign()
+    full.CopyFrom(campaign)
+    stacking, sizing = full.stacking, full.sizing
+    stacking.stage = stacking.stage or v1.STAGE_PLATFORM
+    if not stacking.HasField("max_tokens_per_order"):
+        stacking.max_tokens_per_order = 1
+    if not sizing.HasField("expected_redemptions"):
+        sizing.expected_redemptions = _EXPECTED_REDEMPTIONS
+    if not sizing.HasField("expected_redemption_rate_basis_points"):
+        sizing.expected_redemption_rate_basis_points = 100 * BASIS_POINTS_PER_PERCENT
+    return full
 
 
 def _texts(message: Message, path: str, campaign: v1.Campaign) -> Iterator[tuple[str, str]]:
-    for field, value in message.ListFields():
+    """Yield every field that is there, a number of 0 included, with its path in the contract."""
+    for field in cast("Sequence[FieldDescriptor]", message.DESCRIPTOR.fields):
         here = f"{path}.{field.name}" if path else field.name
-        values = list(value) if field.is_repeated else [value]
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            yield from _of_several(field, value, here, campaign)
+        elif field.has_presence and not message.HasField(field.name):
+            if here.endswith("free_shipping.cap_minor"):  # the benefit would not be told at all
+                yield here, ALL_OF_THE_FEE
+        elif isinstance(value, Timestamp):
+            yield here, _instant_text(value, campaign.time_zone)
+        elif isinstance(value, Duration):
+            yield here, duration_text(value)
+        elif isinstance(value, Message):
+            yield from _texts(value, here, campaign)
+            if here.endswith("discounted") and not value.ListFields():
+                yield here, ALL_GOODS
+        elif value != "" and (value or field.enum_type is None):
+            yield here, _text(field, value, campaign_fields(here, campaign), campaign.currency_code)
+
+
+def _of_several(
+    field: FieldDescriptor, values: Sequence[Any], path: str, campaign: v1.Campaign
+) -> Iterator[tuple[str, str]]:
+    if field.message_type is not None:
         for index, each in enumerate(values):
-            place = f"{here}[{index}]" if field.is_repeated else here
-            if isinstance(each, Timestamp):
-                yield place, local_text(each, ZoneInfo(campaign.time_zone))
-            elif isinstance(each, Message):
-                yield from _texts(each, place, campaign)
-            else:
-                yield place, _text(field, each, campaign.currency_code)
+            yield from _texts(each, f"{path}[{index}]", campaign)
+    elif values:
+        texts = [_text(field, each, path, campaign.currency_code) for each in values]
+        yield path, ", ".join(map(_quoted, texts))
 
 
-def _text(field: FieldDescriptor, value: object, currency_code: str) -> str:
-    if field.enum_type is not None and isinstance(value, int):
-        name = str(field.enum_type.values_by_number[value].name)
-        return name.rpartition("_")[2].lower()
-    if isinstance(value, int) and (field.name.endswith("_minor") or field.name == "threshold"):
+def _quoted(text: str) -> str:
+    """Return one value of several; a comma of its own must not make it look like two."""
+    return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text else text
+
+
+def _text(field: FieldDescriptor, value: Any, file_path: str, currency_code: str) -> str:  # noqa: ANN401 - of any field
+    if field.enum_type is not None:
+        # One of a later contract has no word here.
+        return next((word for word, number in words(field.enum_type).items() if number == value), str(value))
+    if field.name.endswith("_minor") or file_path.endswith(".spend"):
         return format_money(value, currency_code)
-    if isinstance(value, int) and field.name.endswith("basis_points"):
+    if field.name.endswith("basis_points"):
         return f"{value / BASIS_POINTS_PER_PERCENT:g}%"
+    if field.name.endswith("_minute"):
+        return time_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _instant_text(when: Timestamp, time_zone: str) -> str:
+    """Return an instant with its milliseconds, if it has any: a difference must not go unseen."""
+    text = local_text(when, ZoneInfo(time_zone))
+    milliseconds = when.nanos // 1_000_000
+    return f"{text} and {milliseconds} ms" if milliseconds else text

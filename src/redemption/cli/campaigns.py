@@ -11,16 +11,19 @@ import typer
 from redemption.cli.asking import all_campaigns, asking, campaign_called
 from redemption.cli.exits import DONE
 from redemption.cli.options import AsJson, Program, Server, TlsCa, examples, settings_of
-from redemption.cli.screen import print_json, print_message, say, show, table
+from redemption.cli.screen import print_json, print_message, printable, say, show, stderr, table
 
 if TYPE_CHECKING:
     from redemption.cli.apply import Applied
+    from redemption.client import RedemptionClient
     from redemption.v1.campaign_pb2 import Campaign
 
 Which: TypeAlias = Annotated[
     str, typer.Argument(metavar="CAMPAIGN", help="Its number or its name.", show_default=False)
 ]
 
+_ARCHIVE_CALL_SECONDS = 2.0
+"""So often a person is told how far it is."""
 _STATE_STYLES = {"active": "green", "paused": "yellow"}
 
 campaigns = typer.Typer()
@@ -100,6 +103,7 @@ def stats(
     limits = found.limits
     rows = [
         ("issued", f"{counted.issued:,}", _of(limits.issued, limited=limits.HasField("issued"))),
+        ("claimed", f"{counted.claimed:,}", ""),
         ("redeemed", f"{counted.redeemed:,}", _of(limits.redemptions, limited=limits.HasField("redemptions"))),
         (
             "today",
@@ -107,6 +111,7 @@ def stats(
             _of(limits.redemptions_per_day, limited=limits.HasField("redemptions_per_day")),
         ),
         ("discount", format_money(counted.discount_minor, found.currency_code), ""),
+        ("by merchants", format_money(counted.merchant_minor, found.currency_code), ""),
     ]
     if counted.HasField("budget_left_minor"):
         budget = format_money(limits.budget_minor, found.currency_code)
@@ -122,7 +127,7 @@ def stats(
 
 @campaigns.command(
     epilog=examples(
-        "redemption campaigns apply examples/programs/demo/*.yaml --dry-run",
+        "redemption campaigns apply examples/programs/double11/*.yaml --dry-run",
         "redemption campaigns apply campaign.yaml",
     )
 )
@@ -159,6 +164,21 @@ def apply(
         # What was done before a file was refused stays done.
         if as_json:
             print_json([applied.as_dict() for applied in done])
+    return DONE
+
+
+@campaigns.command(
+    epilog=examples(
+        "redemption campaigns schema > campaign.schema.json",
+        "# the first line of a campaign file then:",
+        "#   # yaml-language-server: $schema=campaign.schema.json",
+    )
+)
+def schema() -> int:
+    """Print the JSON Schema of campaign files, by which editors complete and check them."""
+    from redemption.cli.campaign_schema import campaign_schema
+
+    print_json(campaign_schema())
     return DONE
 
 
@@ -222,13 +242,59 @@ def end(
     return _print_state(answer.campaign, as_json=as_json)
 
 
+@campaigns.command(epilog=examples("redemption campaigns archive 1"))
+def archive(
+    campaign: Which,
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Remove the records of a campaign that is long over; its definition and totals stay.
+
+    Possible when its return window has passed. In a terminal it asks first. The same command goes on when it was
+    interrupted.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    with asking(settings, retries=False) as client:
+        found = campaign_called(client, settings.program, campaign)
+        if not yes and sys.stdin.isatty():
+            typer.confirm(
+                f"Remove every coupon's record of campaign {found.number} {found.name}? Nobody can tell afterwards "
+                "which of them were used",
+                abort=True,
+            )
+        archived = _archived(client, settings.program, found.number)
+    return _print_state(archived, as_json=as_json)
+
+
+def _archived(client: "RedemptionClient", program: str, number: int) -> "Campaign":
+    """Archive a campaign, which may take many calls, and tell how far it is."""
+    import grpc
+
+    from redemption.client import failure_of
+    from redemption.v1.campaign_service_pb2 import ArchiveCampaignRequest
+
+    request = ArchiveCampaignRequest(program=program, number=number)
+    while True:
+        try:
+            return client.archive_campaign(request, timeout=_ARCHIVE_CALL_SECONDS).campaign
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+            if failure.reason != "ARCHIVE_UNFINISHED":
+                raise
+            stderr().print(printable(failure.message.partition(";")[0]), style="dim", soft_wrap=True)
+            time.sleep(failure.retry_after_seconds or 0.0)
+
+
 def _print_list(found: "list[Campaign]") -> None:
     from zoneinfo import ZoneInfo
 
     from rich.text import Text
 
     from redemption.cli.instants import local_text
-    from redemption.cli.screen import printable
 
     rows = table("number", "name", "state", "local start", "local end", right=("number",))
     for campaign in found:
@@ -268,9 +334,15 @@ def _of(limit: int, *, limited: bool) -> str:
 
 
 def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
+    from redemption.cli.apply import Action
+    from redemption.cli.campaign_summary import summary
+
     action = applied.action.value
     words = f"would be {action}" if dry_run and applied.changed else action
     number = f" {applied.number}" if applied.number else ""
     say(f"{words:10}{number} {applied.name}", "green" if applied.changed else "dim")
+    if dry_run and applied.action is Action.CREATED:
+        for about, text in summary(applied.wanted):
+            say(f"  {about:8} {text}")
     for change in applied.changes:
         say(f"  {change.field}: {change.before} → {change.after}")

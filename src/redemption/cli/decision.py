@@ -1,5 +1,7 @@
 """A decision as people read it: one line that says it all, and a table where there is more to say."""
 
+import datetime as dt
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.cli.screen import printable, say, show, table
@@ -24,21 +26,22 @@ _WORDS = {
     "why": {"en": "why", "zh": "说明"},
     "line": {"en": "line", "zh": "行"},
     "amount": {"en": "amount", "zh": "金额"},
+    "merchant": {"en": "by merchant", "zh": "商家承担"},
+    "sponsor": {"en": "by sponsor", "zh": "出资方承担"},
+    "total": {"en": "total", "zh": "合计"},
 }
 
 
 def print_decision(decision: Decision, checkout: Checkout, lang: Lang, elapsed_seconds: float) -> None:
     """Print a decision on a checkout."""
     order = checkout.order
-    style = _STYLES.get(decision.disposition, "red")
     if decision.outcome == v1.OUTCOME_APPROVED:
-        say(_approval(decision, order, lang, elapsed_seconds), style)
+        say_approval("APPROVED", decision, order, lang, f"{elapsed_seconds * _MILLISECONDS:.1f} ms")
     else:
-        say(_refusal(decision, order, lang), style)
+        say_refusal(decision, order, lang)
     if len(decision.verdicts) > 1:
         _print_verdicts(decision, order, lang)
-    if decision.outcome == v1.OUTCOME_APPROVED and len(order.lines) + len(order.shipping) > 1:
-        _print_lines(decision, order, lang)
+    print_lines(decision, order, lang)
 
 
 def outcome_name(outcome: int) -> str:
@@ -47,25 +50,57 @@ def outcome_name(outcome: int) -> str:
     return name.name.removeprefix("OUTCOME_") if name else f"OUTCOME {outcome}"
 
 
-def _approval(decision: Decision, order: Order, lang: Lang, elapsed_seconds: float) -> str:
+def say_approval(heading: str, decision: Decision, order: Order, lang: Lang, *more: str) -> None:
+    """Print an approval in one line: a heading, what is taken off, what is left to pay, and anything more."""
     code = order.currency_code
-    total = sum(line.amount_minor for line in order.lines) + sum(fee.amount_minor for fee in order.shipping)
-    parts = (
-        "APPROVED",
-        format_money(-decision.discount_minor, code),
-        f"{_WORDS['pay'][lang]} {format_money(total - decision.discount_minor, code)}",
-        f"{elapsed_seconds * _MILLISECONDS:.1f} ms",
-    )
-    return _GAP.join(parts)
+    off, pay = -decision.discount_minor, _total_minor(order) - decision.discount_minor
+    parts = (heading, format_money(off, code), f"{_WORDS['pay'][lang]} {format_money(pay, code)}", *more)
+    say(_GAP.join(parts), _STYLES[v1.DISPOSITION_APPROVED])
 
 
-def _refusal(decision: Decision, order: Order, lang: Lang) -> str:
-    parts = [f"{outcome_name(decision.outcome)} ({disposition_words(decision.disposition, lang)})"]
+def say_refusal(decision: Decision, order: Order, lang: Lang, *more: str, zone: dt.tzinfo | None = None) -> None:
+    """Print a refusal in one line: the outcome, what to do about it, what a shopper is told, and anything more."""
+    outcome = f"{outcome_name(decision.outcome)} ({disposition_words(decision.disposition, lang)})"
     decisive = [verdict for verdict in decision.verdicts if verdict.outcome == decision.outcome]
     # An outcome of the order as a whole, such as IDEMPOTENCY_MISMATCH, may stand beside no verdict at all.
     verdict = decisive[0] if decisive else TokenVerdict(outcome=decision.outcome, disposition=decision.disposition)
-    parts.append(_sentence(verdict, decision.decide_time, order, lang))
-    return _GAP.join(parts)
+    told = told_of(verdict, decision.decide_time, order, lang, zone=zone)
+    say(_GAP.join((outcome, told, *more)), _STYLES.get(decision.disposition, "red"))
+
+
+def told_of(
+    verdict: TokenVerdict, decide_time: Timestamp, order: Order, lang: Lang, *, zone: dt.tzinfo | None = None
+) -> str:
+    """Return what a shopper is told of a coupon; instants far away are told in a zone (None: the machine's)."""
+    now = decide_time if decide_time.seconds else None
+    return sentence(verdict, currency_code=order.currency_code, lang=lang, now=now, zone=zone)
+
+
+def print_lines(decision: Decision, order: Order, lang: Lang) -> None:
+    """Print what an approval takes off each line, and who bears it, where the order has more than one line."""
+    amounts = [(line.line_id, line.amount_minor) for line in order.lines]
+    amounts += [(fee.line_id, fee.amount_minor) for fee in order.shipping]
+    if decision.outcome != v1.OUTCOME_APPROVED or len(amounts) == 1:
+        return
+    off = dict.fromkeys((line_id for line_id, _ in amounts), 0)
+    merchant = dict(off)
+    for verdict in decision.verdicts:
+        for part in verdict.allocations:
+            off[part.line_id] += part.amount_minor
+            merchant[part.line_id] += part.merchant_minor
+    # How a discount fell on the lines is forgotten before the discount itself is.
+    if sum(off.values()) != decision.discount_minor:
+        return
+    shared = any(merchant.values())
+    columns = ["line", "amount", "off", "pay", *(("merchant", "sponsor") if shared else ())]
+    headings = [_WORDS[word][lang] for word in columns]
+    rows = table(*headings, right=tuple(headings[1:]))
+    lines = [(line_id, (amount, off[line_id], merchant[line_id])) for line_id, amount in amounts]
+    totals = (_total_minor(order), sum(off.values()), sum(merchant.values()))
+    for name, (amount, less, borne) in (*lines, (_WORDS["total"][lang], totals)):
+        sums = (amount, -less, amount - less, *((borne, less - borne) if shared else ()))
+        rows.add_row(printable(name), *(format_money(each, order.currency_code) for each in sums))
+    show(rows)
 
 
 def _print_verdicts(decision: Decision, order: Order, lang: Lang) -> None:
@@ -75,28 +110,11 @@ def _print_verdicts(decision: Decision, order: Order, lang: Lang) -> None:
     rows = table(*headings, right=(*headings[:2], *headings[3:]) if approved else tuple(headings[:2]))
     for verdict in decision.verdicts:
         off = format_money(-verdict.discount_minor, order.currency_code)
-        last = off if approved else _sentence(verdict, decision.decide_time, order, lang)
+        last = off if approved else told_of(verdict, decision.decide_time, order, lang)
         campaign = str(verdict.campaign) if verdict.campaign else ""
         rows.add_row(str(verdict.token_index + 1), campaign, outcome_name(verdict.outcome), last)
     show(rows)
 
 
-def _print_lines(decision: Decision, order: Order, lang: Lang) -> None:
-    off: dict[str, int] = {}
-    for verdict in decision.verdicts:
-        for part in verdict.allocations:
-            off[part.line_id] = off.get(part.line_id, 0) + part.amount_minor
-    headings = [_WORDS[word][lang] for word in ("line", "amount", "off", "pay")]
-    rows = table(*headings, right=tuple(headings[1:]))
-    amounts = [(line.line_id, line.amount_minor) for line in order.lines]
-    amounts += [(fee.line_id, fee.amount_minor) for fee in order.shipping]
-    for line_id, amount in amounts:
-        less = off.get(line_id, 0)
-        sums = (amount, -less, amount - less)
-        rows.add_row(printable(line_id), *(format_money(each, order.currency_code) for each in sums))
-    show(rows)
-
-
-def _sentence(verdict: TokenVerdict, decide_time: Timestamp, order: Order, lang: Lang) -> str:
-    now = decide_time if decide_time.seconds else None
-    return sentence(verdict, currency_code=order.currency_code, lang=lang, now=now)
+def _total_minor(order: Order) -> int:
+    return sum(line.amount_minor for line in order.lines) + sum(fee.amount_minor for fee in order.shipping)

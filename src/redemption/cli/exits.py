@@ -14,10 +14,13 @@ NOT_TRUSTED = 5
 """The ledger is not trusted; see ``redemption ledger status``."""
 INTERRUPTED = 130
 """Stopped by Ctrl-C."""
+PIPE_CLOSED = 141
+"""Whoever read the output, such as ``head``, stopped reading; the usual code for that."""
 
 SUMMARY = """Exit codes: 0 done or approved, 1 refused, 2 bad usage or input, 3 the server
 cannot be reached or did not answer in time, 4 the server failed or refuses to
-start, 5 the ledger is not trusted, 130 interrupted."""
+start, 5 the ledger is not trusted, 130 interrupted, 141 nobody reads the
+output any more."""
 
 # Every status that is not here is the server's own failure.
 _BY_STATUS = {

@@ -5,8 +5,9 @@ import re
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-_INSTANT = re.compile(
-    r"(?P<local>\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d{1,3})?) ?(?P<offset>Z|[+-]\d{2}:?\d{2})?"
+INSTANT = re.compile(
+    r"(?P<local>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:\.[0-9]{1,3})?)"
+    r" ?(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _HINT = "such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00"
 
@@ -21,7 +22,7 @@ def instant(text: str, zone: dt.tzinfo | None) -> Timestamp:
     Raises:
         ValueError: It names no instant, or two; the message says what would be right.
     """
-    found = _INSTANT.fullmatch(text)
+    found = INSTANT.fullmatch(text)
     if found is None:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
             raise ValueError(f"must be a date and a time {_HINT}; {text} is a time of day alone")

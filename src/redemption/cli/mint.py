@@ -1,4 +1,4 @@
-"""``redemption mint``: make coupons, to the screen or into a file that is complete or does not exist."""
+"""``redemption mint``: make coupons or codes, to the screen or into a file that is complete or does not exist."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import contextlib
@@ -53,12 +53,15 @@ def mint(
         typer.Option(
             metavar="TIME",
             help="Valid from, such as 2026-06-18T20:00+08:00; without an offset in the campaign's zone. "
-            "[the campaign's start]",
+            "[as the campaign says]",
         ),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Valid until before, in the same form. [the campaign's end]")
+        str | None, typer.Option(metavar="TIME", help="Valid until before, in the same form. [as the campaign says]")
     ] = None,
+    codes: Annotated[
+        bool, typer.Option("--codes", help="Exchange codes to type, which claim turns into coupons.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a file instead of the screen.")] = None,
     output_format: Annotated[
         Format | None,
@@ -86,7 +89,7 @@ def mint(
         suffix = out.suffix if out is not None else ""
         output_format = Format.JSONL if as_json else _BY_SUFFIX.get(suffix, Format.CSV)
     from redemption.client import new_request_id
-    from redemption.v1.issuance_service_pb2 import MintRequest
+    from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MINT_FORM_TOKEN, MintRequest
 
     request = MintRequest(
         program=settings.program,
@@ -95,6 +98,7 @@ def mint(
         count=count,
         customer_id=customer,
         skip=skip,
+        form=MINT_FORM_CODE if codes else MINT_FORM_TOKEN,
     )
     got = _Got()
     try:
@@ -103,14 +107,16 @@ def mint(
             request.campaign = definition.number
             _set_validity(request, definition, not_before, expires)
             if out is None:
-                _write(_minted(client, request, got), sys.stdout, output_format)
+                _write(_minted(client, request, got), sys.stdout, output_format, codes=codes)
             else:
                 with _complete_file(out, replace=force) as file:
-                    _write(_with_progress(_minted(client, request, got), count - skip), file, output_format)
+                    minted = _with_progress(_minted(client, request, got), count - skip)
+                    _write(minted, file, output_format, codes=codes)
     except Unanswered as error:
         raise error.with_hint(_how_to_resume(request, got, out)) from error
     if out is not None:
-        say(f"minted {got.count:,} coupons of campaign {definition.number} {definition.name} into {out}")
+        what = "codes" if codes else "coupons"
+        say(f"minted {got.count:,} {what} of campaign {definition.number} {definition.name} into {out}")
     return DONE
 
 
@@ -164,17 +170,17 @@ def _set_validity(request: "MintRequest", campaign: "Campaign", not_before: str 
                 raise Stop(BAD_INPUT, f"{option}: {error}") from error
 
 
-def _write(tokens: Iterator["MintedToken"], file: TextIO, output_format: Format) -> None:
+def _write(tokens: Iterator["MintedToken"], file: TextIO, output_format: Format, *, codes: bool) -> None:
+    name = "code" if codes else "token"
+    rows = ((token.code if codes else token.token, token.serial) for token in tokens)
     if output_format is Format.JSONL:
-        file.writelines(json.dumps({"token": token.token, "serial": token.serial}) + "\n" for token in tokens)
-        return
-    if output_format is Format.TXT:
-        file.writelines(f"{token.token}\n" for token in tokens)
-        return
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["token", "serial"])
-    for token in tokens:
-        rows.writerow([token.token, token.serial])
+        file.writelines(json.dumps({name: text, "serial": serial}) + "\n" for text, serial in rows)
+    elif output_format is Format.TXT:
+        file.writelines(f"{text}\n" for text, _ in rows)
+    else:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([name, "serial"])
+        table.writerows(rows)
 
 
 def _with_progress(tokens: Iterator["MintedToken"], total: int) -> Iterator["MintedToken"]:

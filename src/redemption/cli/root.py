@@ -1,5 +1,6 @@
 """The command ``redemption``: its groups, and the one place where an ending becomes an exit code."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,13 +11,16 @@ import typer
 from redemption import __version__
 from redemption.cli import exits
 from redemption.cli.campaigns import campaigns
+from redemption.cli.claim import claim
 from redemption.cli.demo import demo
 from redemption.cli.get import get
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
 from redemption.cli.mint import mint
 from redemption.cli.options import examples
+from redemption.cli.quote import quote
 from redemption.cli.redeem import redeem
+from redemption.cli.revoke import revoke
 from redemption.cli.samples import samples
 from redemption.cli.screen import complain
 from redemption.cli.serve import serve
@@ -68,14 +72,35 @@ app.command(
     epilog=examples(
         "redemption mint --campaign 1 --count 3",
         "redemption mint --campaign 满200减50 --count 10000 --out coupons.csv",
+        "redemption mint --campaign 1 --count 100 --codes --format txt",
     )
 )(mint)
+app.command(
+    epilog=examples(
+        "redemption claim --campaign 1 --customer ann",
+        "redemption claim --code 4F7K-9QXD-2M3N-8RTV --customer ann",
+    )
+)(claim)
+app.command(
+    epilog=examples(
+        "redemption quote TOKEN TOKEN --order-file cart.yaml",
+        "redemption quote --tokens-file coupons.txt --order-file cart.yaml --best",
+        "redemption quote TOKEN --order ord-1 --spend 238.00 --at '2026-11-11 20:00'",
+    )
+)(quote)
 app.command(
     epilog=examples(
         "redemption redeem TOKEN --order ord-1 --spend 238.00",
         "redemption redeem TOKEN TOKEN --order-file order.yaml --json",
     )
 )(redeem)
+app.command(
+    epilog=examples(
+        "redemption revoke TOKEN --reason 'sent to the wrong list'",
+        "redemption revoke --campaign 1 --serials 100-199",
+        "redemption revoke --campaign 1 --customer ann --yes",
+    )
+)(revoke)
 app.command("inspect", epilog=examples("redemption inspect TOKEN"))(inspect_token)
 app.command(epilog=examples("redemption get --request-id ID", "redemption get --receipt RECEIPT"))(get)
 app.command(epilog=examples("redemption samples", "redemption samples --json"))(samples)
@@ -96,6 +121,7 @@ def run(arguments: Sequence[str]) -> int:
         return exits.BAD_INPUT
     try:
         code = app(list(arguments), prog_name="redemption", standalone_mode=False)
+        sys.stdout.flush()  # while a reader who left can still be noticed
     except exits.Stop as stop:
         for line in stop.told:
             complain(line)
@@ -105,10 +131,23 @@ def run(arguments: Sequence[str]) -> int:
         return exits.BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer makes of a closed pipe an exit with 1, which here means that a coupon was refused.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _leave_quietly()
+        return exits.PIPE_CLOSED
     except Exception:  # noqa: BLE001 - a defect of this program must not look like a refusal, which is 1
         traceback.print_exc()
         return exits.FAILED
     return code if isinstance(code, int) else exits.DONE
+
+
+def _leave_quietly() -> None:
+    """Let what is still to be printed go nowhere: the reader, such as ``head``, has seen enough."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _is_text(argument: str) -> bool:

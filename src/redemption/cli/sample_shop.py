@@ -6,6 +6,7 @@ Doing it again changes nothing more: campaigns are known by their names, and cou
 
 import datetime as dt
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,11 +15,13 @@ from redemption.cli.asking import all_campaigns
 from redemption.client import RedemptionClient, new_request_id
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, PauseCampaignRequest
-from redemption.v1.issuance_service_pb2 import MintRequest
+from redemption.v1.issuance_service_pb2 import MintRequest, RevokeRequest
 from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
+from redemption.v1.outcome_pb2 import Outcome
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 
 _DAY = 86_400
+_MINUTES_PER_DAY = 1440
 _COUPON_DAYS = 30
 _SHORT_LIFE_SECONDS = 2
 _ENOUGH_MINOR = 238_00
@@ -54,11 +57,12 @@ class SampleShop:
 
     def samples(self) -> list[Sample]:
         """Make what is needed, and return the commands in the contract's order of precedence."""
-        short_lived = self._short_lived()
-        made = [*self._token_rules(), *self._campaign_rules(), *self._order_rules(), *self._limits()]
+        made = [self._short_lived()]
+        for rules in (self._token_rules, self._campaign_rules, self._conditions, self._order_rules, self._limits):
+            made += rules()
         while time.time() < self._now + _SHORT_LIFE_SECONDS:
             time.sleep(0.1)  # the server's clock decides; it has gone as far by then
-        return [*made, short_lived]
+        return sorted(made, key=_precedence)
 
     def _token_rules(self) -> list[Sample]:
         plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
@@ -70,10 +74,13 @@ class SampleShop:
         forged = good[:-1] + ("A" if good[-1] != "A" else "B")
         self._redeem(again, "used")
         self._redeem(mismatch, "mismatch")
+        revoked = self._coupon(plain, "revoked")
+        self._client.revoke(RevokeRequest(program=self._program, request_id=self._id("revoke"), token=revoked))
         return [
             self._sample("APPROVED", "the same again, since it repeats its request id", fresh, "approved", repeat=True),
             self._sample("TOKEN_INVALID", "its last letter was changed", forged, "forged"),
             self._sample("NOT_EVALUATED", "the other coupon is not valid", good, "beside-forged", forged),
+            self._sample("REVOKED", "the shop took it back", revoked, "revoked"),
             self._sample("ALREADY_REDEEMED", "another order used it", again, "another"),
             self._sample("TOKEN_NOT_YET_VALID", "it is valid from the day after tomorrow", early, "early"),
             self._sample("CUSTOMER_REQUIRED", "it is bound to a customer, and nobody is logged in", bound, "guest"),
@@ -97,6 +104,40 @@ class SampleShop:
             self._sample("CAMPAIGN_ENDED", "it ended yesterday", self._coupon(over, "over"), "over"),
         ]
 
+    def _conditions(self) -> list[Sample]:
+        """Make a campaign for each condition, none of which an order meets that says no more than its sum."""
+        device = [v1.RISK_SIGNAL_DEVICE]
+        risky = self._campaign("sample risk context required", _amount_off(200_00, 50_00), signals=device)
+        token = self._coupon(risky, "device")
+        made = [self._sample("RISK_CONTEXT_REQUIRED", "the device is not told", token, "device"), self._closed_today()]
+        for outcome, why, conditions in (
+            ("TIER_REQUIRED", "it is for gold members", v1.Conditions(tiers=["gold"])),
+            ("SEGMENT_REQUIRED", "it is for students", v1.Conditions(segments=["students"])),
+            ("NEW_CUSTOMER_ONLY", "unknown counts as not new", v1.Conditions(new_customer_only=True)),
+            ("CHANNEL_MISMATCH", "it is for the app, and no channel is told", v1.Conditions(channels=["app"])),
+            ("STORE_MISMATCH", "it is for one store", v1.Conditions(store_ids=["store-1"])),
+            ("REGION_MISMATCH", "nothing is shipped to Shanghai", v1.Conditions(regions=["CN-31"])),
+            ("PAYMENT_METHOD_MISMATCH", "it is for one bank's card", v1.Conditions(payment_methods=["card-icbc"])),
+            ("SCOPE_MISMATCH", "it is for shoes", v1.Conditions(include=v1.Scope(categories=["shoes"]))),
+            ("MIN_QUANTITY_NOT_MET", "one unit of two", v1.Conditions(min_quantity=2)),
+            ("GROUP_TOO_SMALL", "it is for groups of three", v1.Conditions(min_group_size=3)),
+        ):
+            made.append(self._condition(outcome, why, conditions, f"sample {_words(outcome)}"))
+        return made
+
+    def _closed_today(self) -> Sample:
+        # A campaign of its own for each weekday: that of another day may be open today.
+        weekday = (dt.date.fromisoformat(self._day) + dt.timedelta(days=2)).isoweekday()
+        window = v1.Window(weekdays=[weekday], start_minute=0, end_minute=_MINUTES_PER_DAY)  # type: ignore[list-item]
+        why = "it is good on the weekday after tomorrow"
+        return self._condition("OUTSIDE_WINDOW", why, v1.Conditions(windows=[window]), f"sample weekday {weekday}")
+
+    def _condition(self, outcome: str, why: str, conditions: v1.Conditions, name: str) -> Sample:
+        offer = _amount_off(200_00, 50_00)
+        offer.conditions.CopyFrom(conditions)
+        what = outcome.lower()
+        return self._sample(outcome, why, self._coupon(self._campaign(name, offer), what), what)
+
     def _order_rules(self) -> list[Sample]:
         plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
         percent = self._campaign("sample 8折", _PERCENT_OFF)
@@ -105,7 +146,9 @@ class SampleShop:
             self._sample("CURRENCY_MISMATCH", "the coupon is for CNY", one, "dollars", currency="USD"),
             self._sample("MIN_SPEND_NOT_MET", "¥188.00 is less than ¥200.00", one, "little", spend="188.00"),
             self._sample("EXCLUSIVE_CONFLICT", "one of this campaign an order", one, "both", two, spend="500.00"),
-            self._sample("NO_EFFECT", "20% of nothing is nothing", self._coupon(percent, "free"), "free", spend="0.00"),
+            self._sample(
+                "NO_EFFECT", "20% of ¥0.02 rounds to nothing", self._coupon(percent, "free"), "free", spend="0.02"
+            ),
         ]
 
     def _limits(self) -> list[Sample]:
@@ -114,12 +157,12 @@ class SampleShop:
             ("CUSTOMER_LIMIT", "one for each customer, ever", v1.Limits(redemptions_per_customer=1)),
             ("CUSTOMER_DAY_LIMIT", "one for each customer, a day", v1.Limits(redemptions_per_customer_per_day=1)),
             ("DAY_LIMIT", "one a day for all", v1.Limits(redemptions_per_day=1)),
+            ("SLOT_LIMIT", "one from midnight to midnight for all", v1.Limits(slots=_slots_of_one())),
             ("CAMPAIGN_LIMIT", "one altogether", v1.Limits(redemptions=1)),
             ("BUDGET_EXHAUSTED", "¥50.00 do not fit into the ¥30.00 that are left", v1.Limits(budget_minor=80_00)),
         ):
             what = outcome.lower()
-            words = outcome.replace("_", " ").lower()
-            campaign = self._campaign(f"sample {words}", _amount_off(200_00, 50_00), limits=limits)
+            campaign = self._campaign(f"sample {_words(outcome)}", _amount_off(200_00, 50_00), limits=limits)
             first, second = self._coupon(campaign, f"{what}-1"), self._coupon(campaign, f"{what}-2")
             self._redeem(first, what, customer="sample-customer")
             made.append(self._sample(outcome, why, second, f"{what}-2", customer="sample-customer"))
@@ -140,6 +183,7 @@ class SampleShop:
         starts_in_days: int = -2,
         ends_in_days: int = 365,
         limits: v1.Limits | None = None,
+        signals: Sequence[v1.RiskSignal] = (),
     ) -> v1.Campaign:
         """Return the campaign of that name, and create it if there is none."""
         if name not in self._campaigns:
@@ -152,6 +196,7 @@ class SampleShop:
                 end_time=Timestamp(seconds=self._midnight + ends_in_days * _DAY),
                 offers=[offer],
                 limits=limits,
+                required_risk_signals=signals,
                 # So that the lesson costs the ledger no memory to speak of.
                 sizing=v1.Sizing(expected_redemptions=1000),
             )
@@ -218,3 +263,16 @@ class SampleShop:
 def _amount_off(spend_minor: int, amount_off_minor: int) -> v1.Offer:
     tier = v1.Tier(threshold=spend_minor, amount_off_minor=amount_off_minor)
     return v1.Offer(name="满减", tiers=v1.Tiers(measure=v1.MEASURE_SPEND, tiers=[tier]))
+
+
+def _slots_of_one() -> v1.SlotLimits:
+    return v1.SlotLimits(slots=[v1.Slot(start_minute=0, end_minute=_MINUTES_PER_DAY, redemptions=1)])
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", " ").lower()
+
+
+def _precedence(sample: Sample) -> tuple[bool, int]:
+    """Return where a sample stands: what works first, then refusals in the contract's order."""
+    return sample.outcome != "APPROVED", Outcome.Value(f"OUTCOME_{sample.outcome}")

@@ -17,7 +17,7 @@ generated stubs do the same: ``RedemptionServiceStub(connect_aio(address)).Redee
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id
 from redemption.client.failure import Failure, FieldViolation, failure_of
 from redemption.client.money import format_money, minor_units, money_decimal
-from redemption.client.sentences import Lang, disposition_words, sentence
+from redemption.client.sentences import Lang, coupons_words, disposition_words, sentence
 from redemption.client.stub import RedemptionClient
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Tls",
     "connect",
     "connect_aio",
+    "coupons_words",
     "disposition_words",
     "failure_of",
     "format_money",

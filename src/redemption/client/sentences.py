@@ -7,7 +7,7 @@ the command line all say the same.
 
 import datetime as dt
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -109,7 +109,8 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("does not go with another coupon of this order", "不能与本单其他券同用"),
     ),
     v1.OUTCOME_NO_EFFECT: (
-        Text("would take nothing off this order, so it is not used up", "本单已无可减金额，此券未使用"),
+        # Said of an order with nothing left to take off, and of a coupon that would not make a combination better.
+        Text("would take nothing more off this order, so it is not used up", "用此券也不会更优惠，因此未使用"),
     ),
     v1.OUTCOME_CUSTOMER_LIMIT: (Text("you have used this offer as often as allowed", "您的使用次数已达上限"),),
     v1.OUTCOME_CUSTOMER_DAY_LIMIT: (
@@ -121,15 +122,17 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("used up for today", "今日名额已用完"),
     ),
     v1.OUTCOME_SLOT_LIMIT: (
-        Text("used up for this hour; again {after}", "本时段名额已用完，{after}可再用"),
-        Text("used up for this hour", "本时段名额已用完"),
+        # Also said between two slots, when nothing was used up.
+        Text("none left at this time of day; again {after}", "当前时段无名额，{after}可再用"),
+        Text("none left at this time of day", "当前时段无名额"),
     ),
     v1.OUTCOME_CAMPAIGN_LIMIT: (
         Text("used up or held by unpaid orders; {later}", "名额已用完或被未付款订单占用，{later}"),
         Text("all used up", "名额已用完"),
     ),
     v1.OUTCOME_BUDGET_EXHAUSTED: (
-        Text("the rest of the offer is held, or today's is used up; {later}", "剩余优惠被占用或今日已用完，{later}"),
+        Text("today's share of the offer is used up; again {after}", "今日优惠已用完，{after}可再用"),
+        Text("the rest of the offer is held by unpaid orders; {later}", "剩余优惠被未付款订单占用，{later}"),
         Text("the offer is used up", "活动优惠已用完"),
     ),
     v1.OUTCOME_STACK_REJECTED: (
@@ -207,6 +210,15 @@ def disposition_words(disposition: int, lang: Lang = "en") -> str:
     return _DISPOSITIONS.get(disposition, _DISPOSITIONS[v1.DISPOSITION_FINAL]).in_(lang)
 
 
+def coupons_words(indexes: Sequence[int], lang: Lang = "en") -> str:
+    """Return some tokens of a request, told by their indexes, as people count them: ``coupons 1, 2 and 5``."""
+    numbers = [str(index + 1) for index in indexes]
+    if lang == "zh":
+        return f"第 {'、'.join(numbers)} 张券"
+    before, last = numbers[:-1], numbers[-1]
+    return f"coupons {', '.join(before)} and {last}" if before else f"coupon {last}"
+
+
 def _names(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
@@ -220,10 +232,7 @@ def _facts(
     if detail.missing_quantity:
         facts["quantity"] = str(detail.missing_quantity)
     if detail.conflicts:
-        # People count from one.
-        numbers = [str(index + 1) for index in detail.conflicts]
-        coupons = "coupon" if len(numbers) == 1 else "coupons"
-        facts["conflicts"] = Text(f"{coupons} {' and '.join(numbers)}", f"第 {'、'.join(numbers)} 张券").in_(lang)
+        facts["conflicts"] = coupons_words(detail.conflicts, lang)
     if detail.same_order:
         facts["this_order"] = Text("this order", "本订单").in_(lang)
     for fact, name in (("after", "try_after"), ("released", "hold_expire_time"), ("used", "redeem_time")):

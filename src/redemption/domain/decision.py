@@ -11,6 +11,7 @@ class Detail:
 
     Attributes:
         missing_minor: How much more of eligible goods is needed.
+        missing_quantity: How many more units, or members of the group, are needed.
         try_after_ms: Not before this instant is another try worthwhile, Unix milliseconds.
         conflicts: Indexes of the order's tokens that this one does not go with.
         same_order: This very order used the coupon, under another request id.
@@ -18,6 +19,7 @@ class Detail:
     """
 
     missing_minor: int = 0
+    missing_quantity: int = 0
     try_after_ms: int | None = None
     conflicts: tuple[int, ...] = ()
     same_order: bool = False
@@ -26,10 +28,11 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The part of a discount that one line bears, in minor units."""
+    """The part of a discount that one line or shipping fee bears, and which part of that the merchant pays."""
 
     line_id: str
     amount_minor: int
+    merchant_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,11 @@ class Verdict:
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do about it."""
-        return self.outcome.disposition
+        """What the caller should do about it: what is used up may come again at a time that is known."""
+        disposition = self.outcome.disposition
+        if disposition is Disposition.FINAL and self.detail is not None and self.detail.try_after_ms is not None:
+            return Disposition.TRY_LATER
+        return disposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,9 @@ class Decision:
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do about it."""
-        return self.outcome.disposition
+        """What the caller should do about it: that of the tokens that stopped the order, the least hopeful one."""
+        decisive = [verdict.disposition for verdict in self.verdicts if verdict.outcome is self.outcome]
+        return max(decisive, default=self.outcome.disposition)
 
 
 def refusal(verdicts: tuple[Verdict, ...], decided_at: int) -> Decision:

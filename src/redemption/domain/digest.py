@@ -17,7 +17,8 @@ PROGRAMS_CACHED: Final = 256
 class DigestKind(Enum):
     """What is digested, and in how many bytes.
 
-    A request has 80 bits, because two alike would give one request the answer of another.
+    A request has 80 bits, because two alike would give one request the answer of another. A code has as many as it has
+    itself.
     """
 
     CUSTOMER = ("customer", 8)
@@ -28,6 +29,7 @@ class DigestKind(Enum):
     ORDER = ("order", 6)
     REQUEST = ("request", 10)
     CONTENT = ("content", 8)
+    CODE = ("code", 10)
 
     def __init__(self, label: str, length: int) -> None:
         self.label = label

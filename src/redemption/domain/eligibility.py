@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
-from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, Offer
+from redemption.domain.benefit import BuyGet, FreeShipping
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, Offer, RiskSignal
 from redemption.domain.decision import Detail
-from redemption.domain.order import MINOR_MAX, Order
+from redemption.domain.fit import Basket, Fit, fit_of
+from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
 from redemption.domain.outcome import Outcome
+from redemption.domain.scope import Conditions
 from redemption.domain.token import VerifiedToken
 
 
@@ -49,6 +53,11 @@ class Moment:
         self.until_ms = min(self.until_ms, instant_ms)
         return False
 
+    def within(self, since_ms: int, until_ms: int) -> None:
+        """Narrow the interval to [since, until), which holds this moment."""
+        self.since_ms = max(self.since_ms, since_ms)
+        self.until_ms = min(self.until_ms, until_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -58,16 +67,25 @@ class Refusal:
     detail: Detail | None = None
 
 
-def refusal_of(coupon: Coupon, order: Order, *, guest: bool, moment: Moment) -> Refusal | None:
-    """Return the first refusal by precedence that needs neither the ledger nor the order's other coupons, or None."""
-    return (
-        _token_refusal(coupon, guest=guest, moment=moment)
-        or _campaign_refusal(coupon.campaign, moment)
-        or _order_refusal(coupon.campaign, order)
+def judge_alone(coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days) -> Refusal | Fit:
+    """Return the first refusal by precedence that needs neither the ledger nor amounts, or how the offer fits."""
+    order, customer = checkout.order, checkout.customer
+    refused = (
+        _token_refusal(coupon, checkout, moment)
+        or campaign_refusal(coupon.campaign, moment)
+        or _hours_refusal(coupon, moment, days)
+        or customer_refusal(coupon.offer.conditions, customer)
+        or _order_refusal(coupon, order)
     )
+    if refused is not None:
+        return refused
+    fit = fit_of(coupon.offer, coupon.campaign.stacking.base, basket)
+    if not fit.goods or (isinstance(coupon.offer.benefit, BuyGet) and not fit.discounted):
+        return Refusal(Outcome.SCOPE_MISMATCH)
+    return fit
 
 
-def _token_refusal(coupon: Coupon, *, guest: bool, moment: Moment) -> Refusal | None:
+def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:
     token, campaign = coupon.token, coupon.campaign
     # A key that was disabled, or an offer that was never there: signed once, yet not to be believed.
     if not token.key_usable or token.offer_index >= len(campaign.offers):
@@ -77,14 +95,31 @@ def _token_refusal(coupon: Coupon, *, guest: bool, moment: Moment) -> Refusal | 
         return Refusal(Outcome.TOKEN_NOT_YET_VALID, Detail(try_after_ms=not_before_ms))
     if moment.reached(token.expires_at * MILLISECONDS):
         return Refusal(Outcome.TOKEN_EXPIRED)
+    guest = not checkout.customer.customer_id
     if guest and (token.holder_bound or campaign.limits.per_customer):
         return Refusal(Outcome.CUSTOMER_REQUIRED)
     if not coupon.held_by_customer:
         return Refusal(Outcome.HOLDER_MISMATCH)
+    if lacks_risk_signal(campaign, checkout.customer, checkout.risk):
+        return Refusal(Outcome.RISK_CONTEXT_REQUIRED)
     return None
 
 
-def _campaign_refusal(campaign: Campaign, moment: Moment) -> Refusal | None:
+def lacks_risk_signal(campaign: Campaign, customer: Customer, risk: RiskContext) -> bool:
+    """Whether a request does not carry a signal that the campaign requires."""
+    if not campaign.required_risk_signals:
+        return False
+    given = {
+        RiskSignal.DEVICE: risk.device_id,
+        RiskSignal.NETWORK: risk.network_address,
+        RiskSignal.PAYMENT: risk.payment_fingerprint,
+        RiskSignal.PERSON: customer.person_id,
+    }
+    return not all(given[signal] for signal in campaign.required_risk_signals)
+
+
+def campaign_refusal(campaign: Campaign, moment: Moment) -> Refusal | None:
+    """Return why nothing of a campaign can be claimed or redeemed at a moment, or None."""
     if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED) or moment.reached(campaign.ends_at_ms):
         return Refusal(Outcome.CAMPAIGN_ENDED)
     if not moment.reached(campaign.starts_at_ms):
@@ -94,7 +129,46 @@ def _campaign_refusal(campaign: Campaign, moment: Moment) -> Refusal | None:
     return None
 
 
-def _order_refusal(campaign: Campaign, order: Order) -> Refusal | None:
-    if order.currency_code != campaign.currency_code:
+def customer_refusal(conditions: Conditions, customer: Customer) -> Refusal | None:
+    """Return why an offer is not for a customer, or None."""
+    if conditions.tiers and customer.tier not in conditions.tiers:
+        return Refusal(Outcome.TIER_REQUIRED)
+    if conditions.segments and not any(segment in conditions.segments for segment in customer.segments):
+        return Refusal(Outcome.SEGMENT_REQUIRED)
+    if conditions.new_customer_only and not customer.is_new:
+        return Refusal(Outcome.NEW_CUSTOMER_ONLY)
+    return None
+
+
+def _hours_refusal(coupon: Coupon, moment: Moment, days: Days) -> Refusal | None:
+    windows = coupon.offer.conditions.windows
+    if not windows:
+        return None
+    span = days.span(coupon.campaign.time_zone, windows, moment.now_ms)
+    moment.within(span.since_ms, span.until_ms)
+    if span.index is not None:
+        return None
+    return Refusal(Outcome.OUTSIDE_WINDOW, Detail(try_after_ms=span.opens_at_ms))
+
+
+def _order_refusal(coupon: Coupon, order: Order) -> Refusal | None:
+    offer = coupon.offer
+    conditions = offer.conditions
+    if conditions.channels and order.channel not in conditions.channels:
+        return Refusal(Outcome.CHANNEL_MISMATCH)
+    if conditions.store_ids and order.store_id not in conditions.store_ids:
+        return Refusal(Outcome.STORE_MISMATCH)
+    if conditions.regions and not _ships_to(order, conditions.regions):
+        return Refusal(Outcome.REGION_MISMATCH)
+    free = offer.benefit.regions if isinstance(offer.benefit, FreeShipping) else ()
+    if free and order.shipping and not _ships_to(order, free):
+        return Refusal(Outcome.REGION_MISMATCH)
+    if conditions.payment_methods and order.payment_method not in conditions.payment_methods:
+        return Refusal(Outcome.PAYMENT_METHOD_MISMATCH)
+    if order.currency_code != coupon.campaign.currency_code:
         return Refusal(Outcome.CURRENCY_MISMATCH)
     return None
+
+
+def _ships_to(order: Order, regions: tuple[str, ...]) -> bool:
+    return any(fee.region in regions for fee in order.shipping)

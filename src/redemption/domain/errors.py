@@ -79,6 +79,13 @@ class WrongState(ServiceError):
     reason = "FAILED_PRECONDITION"
 
 
+class ArchiveUnfinished(ServiceError):
+    """The caller's deadline came before all records of a campaign were removed; ask again, and it goes on there."""
+
+    reason = "ARCHIVE_UNFINISHED"
+    retry_after_seconds = 0.1
+
+
 class LimitReached(ServiceError):
     """A limit of the campaign leaves no room for what was asked."""
 

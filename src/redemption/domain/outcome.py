@@ -75,6 +75,8 @@ class Outcome(IntEnum):
 
 SAME_ORDER_RANK = 15
 """Where ``ALREADY_REDEEMED`` ranks when this very order used the coupon: right after ``TOKEN_INVALID``."""
+BUDGET_DAY_RANK = 361
+"""Where ``BUDGET_EXHAUSTED`` ranks when only the day's part of the money is used up: it may be tried again tomorrow."""
 
 _GROUPS = {
     Disposition.APPROVED: (Outcome.APPROVED,),

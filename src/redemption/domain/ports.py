@@ -14,13 +14,16 @@ class AnsweredToken:
 
     Attributes:
         key_id: The key that signed the token; it signs the receipt too.
-        parts: Pairs of line index and amount, minor units, summing to ``discount_minor``.
+        merchant_basis_points: The merchant's part of every amount.
+        parts: Pairs of position and amount, minor units, summing to ``discount_minor``; positions count the order's
+            lines and then its shipping fees.
     """
 
     campaign: int
     key_id: int
     serial: int
     discount_minor: int
+    merchant_basis_points: int
     parts: tuple[tuple[int, int], ...]
 
 
@@ -31,7 +34,11 @@ class JudgedToken:
     Attributes:
         version: The version of the campaign that it was judged by.
         outcome: APPROVED or the first refusal, as a number of the contract.
+        merchant_minor: The part of ``discount_minor`` that merchants pay.
         day: The present day in the campaign's zone, days since 1970.
+        slot: Names the time slot whose redemptions are counted, unique over days; 0 when the campaign has no slots.
+        slot_limit: How many redemptions that slot allows.
+        holder_bound: The token is bound to the order's customer.
     """
 
     campaign: int
@@ -39,7 +46,11 @@ class JudgedToken:
     serial: int
     outcome: int
     discount_minor: int
+    merchant_minor: int
     day: int
+    slot: int
+    slot_limit: int
+    holder_bound: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +151,89 @@ RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch |
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A block of serials that was taken for minting; its tokens are valid in [not_before, expires_at), Unix seconds."""
+class SeenCoupon:
+    """What the ledger knows of one coupon.
 
-    first: int
-    not_before: int
-    expires_at: int
+    Attributes:
+        issued: Its serial was handed out.
+        revoked: It was taken back.
+        use: Its present use, or None.
+        used_by: Digest of the order that used it; empty when ``use`` is None.
+    """
+
+    issued: bool
+    revoked: bool
+    use: EarlierUse | None
+    used_by: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCampaign:
+    """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
+
+    Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
+    ``day``, ``customer_today`` on ``customer_day``, ``redeemed_slot`` in ``slot`` (see ``JudgedToken.slot``).
+    """
+
+    redeemed: int
+    discount_minor: int
+    day: int
+    redeemed_day: int
+    discount_day_minor: int
+    slot: int
+    redeemed_slot: int
+    customer_redeemed: int
+    customer_day: int
+    customer_today: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the ledger knows at one moment; nothing was changed.
+
+    Attributes:
+        coupons: One for each coupon that was asked about, in that order.
+        campaigns: By number; one that does not exist is missing.
+    """
+
+    now_ms: int
+    coupons: tuple[SeenCoupon, ...]
+    campaigns: dict[int, SeenCampaign]
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A campaign's exact counters; ``redeemed_today`` counts the day ``day`` (days since 1970, campaign's zone)."""
+    """A campaign's exact counters.
+
+    Attributes:
+        claimed: Of the issued ones, those that were claimed.
+        merchant_minor: The part of ``discount_minor`` that merchants pay.
+        day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
+    """
 
     now_ms: int
     issued: int
+    claimed: int
     redeemed: int
     discount_minor: int
+    merchant_minor: int
     day: int
     redeemed_today: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooEarly:
+    """A campaign's records are still needed, until this instant of the ledger's clock, Unix milliseconds."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """How far the removal of an archived campaign's records is: so many places of all were looked at."""
+
+    done: int
+    total: int
 
 
 class Ledger(Protocol):
@@ -190,13 +266,38 @@ class Ledger(Protocol):
             again: They were judged again and go before others.
         """
 
-    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
-        """Return the block that a request got before, if it did."""
+    async def look(
+        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+    ) -> Seen | Outdated:
+        """Look what the ledger knows of coupons and their campaigns, without changing anything.
 
-    async def issue(
-        self, campaign: Campaign, count: int, *, not_before: int, expires_at: int, request: bytes, content: bytes
-    ) -> Block | None:
-        """Take a block of serials, durably; None if the campaign changed meanwhile."""
+        Args:
+            program: The program.
+            coupons: For each its campaign, the campaign's version (0: there is none), its serial, and whether it is
+                bound to the customer.
+            customer: Digest of the customer id; None for a guest.
+
+        Returns:
+            ``Outdated`` when a version is not the one in force; the catalog knows it by now.
+        """
+
+    async def revoke_serials(
+        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+    ) -> int | None:
+        """Take a range of serials back, at once and for good; the reason goes on record.
+
+        Returns:
+            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+
+        Raises:
+            NotFound: There is no such campaign.
+            RequestIdReused: The request id stands for something else.
+        """
+
+    async def revoke_customer(
+        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+    ) -> None:
+        """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
 
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
@@ -215,8 +316,29 @@ class Ledger(Protocol):
     async def counters(self, program: str, number: int) -> Counters | None:
         """Return a campaign's counters, or None when there is no such campaign."""
 
-    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, EarlierUse | None]:
-        """Return whether a serial was ever issued, and the record of its use."""
+    async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
+        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
+
+    async def archive(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
+        """Make version ``campaign.version`` of a campaign an archived one; from here on none of its records changes.
+
+        Args:
+            campaign: The definition in force.
+            now_ms: When it was changed into an archived one, Unix milliseconds.
+
+        Raises:
+            NotFound: There is no such campaign.
+            Conflict: Another version is in force.
+        """
+
+    async def remove_archived(self, program: str, number: int) -> Removal:
+        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
+
+        Its definition and its totals stay. When all is removed, this changes nothing more.
+
+        Raises:
+            NotFound: Archiving it has not begun.
+        """

@@ -288,7 +288,7 @@ class Batcher:
     def _load(self, program: str, waiting: list[Waiting]) -> Load:
         payloads = (order.payload for order in waiting)
         args: list[bytes | int] = [self._fence.known(program), self._outbox_max, *payloads]
-        return Load(program, waiting, pack_call(library().name("redeem"), program, args))
+        return Load(program, waiting, pack_call(library().name("batch"), program, args))
 
     async def _deliver(self, lane: Transport, loads: list[Load]) -> None:
         """Deliver a flush until each part is answered or nobody waits for it any more.

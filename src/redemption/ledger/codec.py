@@ -1,4 +1,4 @@
-"""The bytes between the server and the ledger's functions, as ``lua/redeem.lua`` and ``lua/records.lua`` describe."""
+"""The bytes between the server and the ledger's functions, as ``lua/{redeem,look,records}.lua`` describe them."""
 
 import struct
 from collections.abc import Sequence
@@ -17,17 +17,26 @@ from redemption.domain.ports import (
     RefusedToken,
     Remembered,
     RememberedByCoupons,
+    Seen,
+    SeenCampaign,
+    SeenCoupon,
 )
 
 _ITEM = struct.Struct(">10s8s6sB8sQQB")
-_TOKEN = struct.Struct(">IIQHQH")
+_TOKEN = struct.Struct(">IIQHQQHIQB")
 _HEAD = struct.Struct(">QQ16s")
 _REFUSED_TOKEN = struct.Struct(">HIHQ")
 _USE = struct.Struct(">IHQ")
 _KEY_ID = struct.Struct(">I")
-_COUPON_TIME = struct.Struct(">I")
-_COUPON_DISCOUNT_AT = 1 + 4 + 10 + 6 + 8
+_ASKED_COUPON = struct.Struct(">IIQB")
+_SEEN_COUPON = struct.Struct(">BIHQ6s")
+_SEEN_CAMPAIGN = struct.Struct(">IQQHQQIQHHH")
+_ISSUED, _REVOKED, _IN_USE = 1, 2, 4
+_MERCHANT_SHARES = 0x80
+"""Marks, in the number of an answer's tokens, that each of them tells the merchants' part; no order has so many."""
 _NO_CUSTOMER = bytes(8)
+_REDEEM = b"R"
+"""The operation of an item, see ``lua/batch.lua``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ def unpack_head(packed: bytes) -> Head:
 
 
 def pack_item(item: RedeemItem) -> bytes:
-    """Write one order as ``redeem`` reads it."""
+    """Write one order as ``batch`` reads it."""
     head = _ITEM.pack(
         item.request,
         item.content,
@@ -64,10 +73,21 @@ def pack_item(item: RedeemItem) -> bytes:
         len(item.tokens),
     )
     tokens = [
-        _TOKEN.pack(token.campaign, token.version, token.serial, token.outcome, token.discount_minor, token.day)
+        _TOKEN.pack(
+            token.campaign,
+            token.version,
+            token.serial,
+            token.outcome,
+            token.discount_minor,
+            token.merchant_minor,
+            token.day,
+            token.slot,
+            token.slot_limit,
+            token.holder_bound,
+        )
         for token in item.tokens
     ]
-    return b"".join((head, *tokens, pack_answer(item.answer)))
+    return b"".join((_REDEEM, head, *tokens, pack_answer(item.answer)))
 
 
 def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
@@ -106,27 +126,49 @@ def _unpack_remembered(form: int, packed: bytes, start: int) -> Remembered:
     return Remembered(decided_at, generations, unpack_answer(packed, start + 1 + 2 * count))
 
 
-def unpack_coupon(record: bytes) -> EarlierUse:
-    """Read the record of a used coupon."""
-    form = record[0] >> 4
-    discount_end = _COUPON_DISCOUNT_AT + (3 if form in (1, 3) else 8)
-    (redeemed_at,) = _COUPON_TIME.unpack_from(record, 1)
-    discount = int.from_bytes(record[_COUPON_DISCOUNT_AT:discount_end])
-    return EarlierUse(redeemed_at, int.from_bytes(record[discount_end:]), discount)
+def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:
+    """Write the coupons that a look asks about: campaign, version, serial, bound to the customer."""
+    return b"".join(_ASKED_COUPON.pack(*coupon) for coupon in coupons)
+
+
+def unpack_seen(now_ms: int, coupons: bytes, campaigns: bytes) -> Seen:
+    """Read what a look saw."""
+    size = _SEEN_COUPON.size
+    return Seen(
+        now_ms=now_ms,
+        coupons=tuple(unpack_seen_coupon(coupons[start : start + size]) for start in range(0, len(coupons), size)),
+        campaigns={number: SeenCampaign(*seen) for number, *seen in _SEEN_CAMPAIGN.iter_unpack(campaigns)},
+    )
+
+
+def unpack_seen_coupon(packed: bytes) -> SeenCoupon:
+    """Read what was seen of one coupon."""
+    kind, redeemed_at, generation, discount, order = _SEEN_COUPON.unpack(packed)
+    in_use = bool(kind & _IN_USE)
+    return SeenCoupon(
+        issued=bool(kind & _ISSUED),
+        revoked=bool(kind & _REVOKED),
+        use=EarlierUse(redeemed_at, generation, discount) if in_use else None,
+        used_by=order if in_use else b"",
+    )
 
 
 def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
     """Write what an approval says, briefly: it is kept for every request.
 
-    Layout, in base-128 numbers, least significant first: tokens; for each: campaign, key id (4 bytes), serial,
-    discount, parts; for each part: its line index, and, but for the last one, which is what remains, its amount.
+    Layout, in base-128 numbers, least significant first: tokens (one byte, see ``_MERCHANT_SHARES``); for each:
+    campaign, key id (4 bytes), serial, discount, the merchants' basis points if any token has some, parts; for each
+    part: its line index, and, but for the last one, which is what remains, its amount.
     """
-    out = bytearray((len(tokens),))
+    shared = any(token.merchant_basis_points for token in tokens)
+    out = bytearray((len(tokens) | _MERCHANT_SHARES if shared else len(tokens),))
     for token in tokens:
         _append(out, token.campaign)
         out += _KEY_ID.pack(token.key_id)
         _append(out, token.serial)
         _append(out, token.discount_minor)
+        if shared:
+            _append(out, token.merchant_basis_points)
         _append(out, len(token.parts))
         for line, amount in token.parts[:-1]:
             _append(out, line)
@@ -139,12 +181,16 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
 def unpack_answer(packed: bytes, position: int) -> tuple[AnsweredToken, ...]:
     """Read what ``pack_answer`` wrote, from a position on."""
     count, position = packed[position], position + 1
+    shared, count = bool(count & _MERCHANT_SHARES), count & ~_MERCHANT_SHARES
     tokens = []
     for _ in range(count):
         campaign, position = _number(packed, position)
         key_id = _KEY_ID.unpack_from(packed, position)[0]
         serial, position = _number(packed, position + 4)
         discount, position = _number(packed, position)
+        merchant_basis_points = 0
+        if shared:
+            merchant_basis_points, position = _number(packed, position)
         parts_count, position = _number(packed, position)
         parts = []
         left = discount
@@ -155,7 +201,7 @@ def unpack_answer(packed: bytes, position: int) -> tuple[AnsweredToken, ...]:
                 amount, position = _number(packed, position)
             left -= amount
             parts.append((line, amount))
-        tokens.append(AnsweredToken(campaign, key_id, serial, discount, tuple(parts)))
+        tokens.append(AnsweredToken(campaign, key_id, serial, discount, merchant_basis_points, tuple(parts)))
     return tuple(tokens)
 
 

@@ -43,3 +43,25 @@ def request(program: str, generation: int, digest: bytes) -> tuple[bytes, bytes]
     """Return the key and the field of a remembered request; a generation is a day of the ledger's clock."""
     bucket = int.from_bytes(digest[:2]) >> 4
     return b"%b:request:%d:%d" % (tag(program), generation, bucket), digest[1:]
+
+
+def revoked(program: str, number: int) -> bytes:
+    """Return the key of the revoked ranges of serials: a sorted set of their last serials by their first ones."""
+    return b"%b:revoked:%d" % (tag(program), number)
+
+
+def revoked_customers(program: str, number: int) -> bytes:
+    """Return the key of the hash from revoked customers to how many serials were issued at that moment."""
+    return b"%b:revoked_customers:%d" % (tag(program), number)
+
+
+def claims(program: str, number: int, buckets: int, kind: bytes, digest: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of the claims of a customer (kind ``c``) or a person (``p``)."""
+    bucket = int.from_bytes(digest[:2]) % buckets
+    return b"%b:claims:%d:%d" % (tag(program), number, bucket), kind + digest
+
+
+def code(program: str, digest: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of an exchange code."""
+    bucket = int.from_bytes(digest[:2]) >> 2
+    return b"%b:code:%d" % (tag(program), bucket), digest[1:]

@@ -4,39 +4,51 @@ import asyncio
 import contextlib
 import secrets
 import struct
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
 
-from redemption.domain.campaign import BASIS_POINTS, Campaign, Sizing
+from redemption.domain.benefit import BASIS_POINTS
+from redemption.domain.campaign import Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
+    ItemFailed,
     LedgerRefused,
-    LedgerUnavailable,
-    LimitReached,
     NotFound,
     RequestIdReused,
     ServiceError,
 )
-from redemption.domain.ports import Block, Counters, EarlierUse, Failed, RedeemItem, RedeemReply, Remembered
+from redemption.domain.ports import (
+    Counters,
+    Failed,
+    Outdated,
+    RedeemItem,
+    RedeemReply,
+    Remembered,
+    Removal,
+    Seen,
+    SeenCoupon,
+    TooEarly,
+)
 from redemption.ledger import codec, keys
+from redemption.ledger.archive import Archive, closes_at_ms
 from redemption.ledger.batcher import LANES, Answer, Batcher
+from redemption.ledger.calls import Calls, Clock, pairs
 from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
-from redemption.ledger.connection import CALL_SECONDS_MAX, Endpoint, Lane
+from redemption.ledger.connection import Endpoint, Lane
 from redemption.ledger.fence import Fence, LedgerNotTrusted
-from redemption.ledger.library import library
-from redemption.ledger.promises import NO_LEDGER, NOT_TRUSTED, check, load_functions, meaning_of, read_header
+from redemption.ledger.issuance import RedisIssuance
+from redemption.ledger.promises import NO_LEDGER, check, read_header
+from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
 
-LOOK_SECONDS = 1.0
-LOOK_SECONDS_MAX = 2.0
-"""A ledger that takes longer to answer a look is not healthy."""
+CHECK_SECONDS = 1.0
+CHECK_SECONDS_MAX = 2.0
+"""A ledger that takes longer to be checked is not healthy."""
+LOOK_COUPONS_MAX = 100
+"""Coupons in one look, which holds the ledger up like a commit of as many."""
 WIDTH_MIN = 64
 WIDTH_MAX = 4096
 CUSTOMERS_PER_BUCKET = 128
@@ -45,12 +57,19 @@ OUTBOX_MAX = 65_536
 
 _LIMIT_FIELDS = {
     "limit_issued": "issued",
+    "limit_issued_day": "issued_per_day",
+    "limit_claims_customer": "claims_per_customer",
+    "limit_claims_person": "claims_per_person",
     "limit_redemptions": "redemptions",
     "limit_customer": "redemptions_per_customer",
     "limit_customer_day": "redemptions_per_customer_per_day",
     "limit_day": "redemptions_per_day",
     "limit_budget": "budget_minor",
+    "limit_budget_day": "budget_per_day_minor",
 }
+_FAILED_PARTS = 3
+"""Parts of the reply to a look that met a record that cannot be read."""
+_UNREADABLE = "a record of one of these coupons or their campaigns cannot be read; its operator has to look"
 _log = structlog.get_logger(__name__)
 
 
@@ -89,15 +108,19 @@ class RedisLedger:
             redefined=self._catalog.redefined,
             standing=self.standing,
         )
-        self._offset_ms = 0.0
+        self._clock = Clock()
+        self._calls = Calls(self._client, fence=fence, standing=self.standing, clock=self._clock)
+        self._revocation = Revocation(self._calls, outbox_max=outbox_max)
+        self._archive = Archive(self._calls, outbox_max=outbox_max)
+        self.issuance = RedisIssuance(self._calls, submit=self._submit, forget=self.forget, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
 
     # Life
 
     async def start(self) -> None:
-        """Start the lanes and the watch, and look for the first time."""
+        """Start the lanes and the watch, and check the ledger for the first time."""
         self.batcher.start()
-        await self.look()
+        await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
     async def stop(self) -> None:
@@ -111,27 +134,25 @@ class RedisLedger:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.check()
             await asyncio.to_thread(self._save)
 
-    async def look(self) -> None:
-        """Look whether the ledger keeps its promises and is the one we know."""
+    async def check(self) -> None:
+        """Check whether the ledger keeps its promises and is the one we know."""
         try:
-            async with self._asked(LOOK_SECONDS_MAX):
+            async with self._calls.asked(CHECK_SECONDS_MAX):
                 await check(self._client, self._endpoint.durability, self._fence)
         except LedgerNotTrusted as error:
-            # An operator may have adopted it meanwhile: then the file knows, and the next look finds all well.
+            # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well.
             self.standing.saw(error)
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
             self.standing.saw(error)
-        except Exception as error:  # noqa: BLE001 - a look that fails is a finding, whatever it stumbled over
-            _log.error("the ledger could not be looked at", error=repr(error))
-            self.standing.saw(
-                LedgerRefused("the ledger could not be looked at; its operator finds the cause in the log")
-            )
+        except Exception as error:  # noqa: BLE001 - a check that fails is a finding, whatever it stumbled over
+            _log.error("the ledger could not be checked", error=repr(error))
+            self.standing.saw(LedgerRefused("the ledger could not be checked; its operator finds the cause in the log"))
         else:
             self.standing.saw(None)
         failure = self.standing.failure
@@ -150,10 +171,7 @@ class RedisLedger:
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""
-        return int(time.time() * 1000 + self._offset_ms)
-
-    def _set_clock(self, clock_ms: int) -> None:
-        self._offset_ms = clock_ms - time.time() * 1000
+        return self._clock.now_ms()
 
     # Campaigns
 
@@ -175,9 +193,9 @@ class RedisLedger:
 
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
-        if self._fence.mark(program) is None and not await self._open(program, birth=False):
+        if not await self._calls.begun(program):
             return []
-        flat = await self._call("campaigns", program, self._fence.known(program), first, last)
+        flat = await self._calls.call("campaigns", program, first, last)
         campaigns = [
             unpack_campaign(flat[position + 2], number=flat[position], version=flat[position + 1])
             for position in range(0, len(flat), 3)
@@ -188,20 +206,20 @@ class RedisLedger:
 
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
-        if not await self._open(campaign.program, birth=self._births_allowed):
+        if not await self._calls.open(campaign.program, birth=self._births_allowed):
             raise LedgerNotTrusted(NO_LEDGER)
         layout = {
             "width": coupon_block_width(campaign.sizing),
             "customer_buckets": customer_buckets(campaign.sizing),
         }
-        fields = {**_limit_fields(campaign), **layout}
+        fields = {**_fields(campaign), **layout}
         created = await self._define(campaign, fields, offers_kept=True, request=request, content=content)
         # The request may be an old one, and the campaign another by now.
         return await self.load(campaign.program, created.number) or created
 
     async def update(self, campaign: Campaign, *, offers_kept: bool) -> Campaign:
         """Replace version ``campaign.version`` of a definition and return the new one."""
-        return await self._define(campaign, _limit_fields(campaign), offers_kept=offers_kept, request=b"", content=b"")
+        return await self._define(campaign, _fields(campaign), offers_kept=offers_kept, request=b"", content=b"")
 
     async def _define(
         self,
@@ -212,10 +230,9 @@ class RedisLedger:
         request: bytes,
         content: bytes,
     ) -> Campaign:
-        reply = await self._call(
+        reply = await self._calls.call(
             "define",
             campaign.program,
-            self._fence.known(campaign.program),
             self._outbox_max,
             campaign.number,
             campaign.version,
@@ -226,7 +243,7 @@ class RedisLedger:
             content,
             *(part for pair in fields.items() for part in pair),
         )
-        self._observe(campaign.program, reply[0])
+        self._calls.observe(campaign.program, reply[0])
         word = reply[1]
         if word == b"exists":
             raise AlreadyExists(f"campaign {int(reply[2])} has the name {campaign.name!r} already")
@@ -243,11 +260,11 @@ class RedisLedger:
 
     async def counters(self, program: str, number: int) -> Counters | None:
         """Return a campaign's counters, or None when there is no such campaign."""
-        reply = await self._call("counters", program, self._fence.known(program), number)
+        reply = await self._calls.call("counters", program, number)
         if not reply:
             return None
-        now_ms, issued, redeemed, discount, day, today = (int(value) for value in reply[:6])
-        return Counters(now_ms, issued, redeemed, discount, day, today)
+        now_ms, issued, redeemed, discount, day, today, merchant, claimed = (int(value or 0) for value in reply)
+        return Counters(now_ms, issued, claimed, redeemed, discount, merchant, day, today)
 
     # Coupons
 
@@ -255,10 +272,34 @@ class RedisLedger:
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
     ) -> list[RedeemReply | ServiceError]:
         """Decide orders of one program, see ``ports.Ledger``."""
-        self.standing.require()
         packed = [_packed(item) for item in items]
-        orders = [payload for payload in packed if payload is not None]
-        futures = self.batcher.submit(program, orders, deadline=deadline, again=again) if orders else []
+        answers = await self._submit(program, packed, deadline=deadline, again=again)
+        replies: list[RedeemReply | ServiceError] = []
+        for item, answer in zip(items, answers, strict=True):
+            if answer is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                for token in item.tokens:
+                    self.forget(program, token.campaign)
+                replies.append(Failed("cannot be packed"))
+            elif isinstance(answer, ServiceError):
+                replies.append(answer)
+            else:
+                replies.append(_reply(program, item, answer))
+        return replies
+
+    async def _submit(
+        self, program: str, packed: Sequence[tuple[bytes, int] | None], *, deadline: float, again: bool
+    ) -> list[Answer | ServiceError | None]:
+        """Have the batcher carry items to the ledger; each has its answer or its failure in its place.
+
+        Args:
+            program: The program.
+            packed: Each item with its weight, in tokens; one that is None stays at home.
+            deadline: Until when to wait, in the event loop's time.
+            again: They were judged again and go before others.
+        """
+        self.standing.require()
+        payloads = [payload for payload in packed if payload is not None]
+        futures = self.batcher.submit(program, payloads, deadline=deadline, again=again) if payloads else []
         try:
             if futures:
                 await asyncio.wait(futures)
@@ -267,68 +308,81 @@ class RedisLedger:
             for future in futures:
                 future.cancel()
             raise
-        for item, payload in zip(items, packed, strict=True):
-            if payload is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
-                for token in item.tokens:
-                    self.forget(program, token.campaign)
         answered = iter(futures)
-        return [
-            Failed("cannot be packed") if payload is None else self._reply(program, item, next(answered))
-            for item, payload in zip(items, packed, strict=True)
-        ]
+        return [None if payload is None else self._answer(next(answered)) for payload in packed]
 
-    def _reply(self, program: str, item: RedeemItem, answered: asyncio.Future[Answer]) -> RedeemReply | ServiceError:
+    def _answer(self, answered: asyncio.Future[Answer]) -> Answer | ServiceError:
         failure = answered.exception()
         if failure is not None:
             if isinstance(failure, ServiceError):
                 return failure
             raise failure
         answer = answered.result()
-        self._set_clock(answer.head.clock_ms)
+        self._clock.set(answer.head.clock_ms)
+        return answer
+
+    async def look(
+        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+    ) -> Seen | Outdated:
+        """Look what the ledger knows of coupons and their campaigns, see ``ports.Ledger``; at most 100 of them.
+
+        Raises:
+            ItemFailed: A record of one of them cannot be read.
+        """
+        if len(coupons) > LOOK_COUPONS_MAX:
+            raise ValueError(f"{len(coupons)} coupons in one look; at most {LOOK_COUPONS_MAX}")
         try:
-            reply = codec.unpack_reply(answer.reply, item, answer.head)
-        except (ValueError, IndexError, struct.error) as error:
-            reply = Failed(repr(error))
-        if isinstance(reply, Failed):
-            _log.error("a record could not be read", program=program, cause=reply.cause)
-        return reply
+            asked = codec.pack_asked(coupons)
+        except struct.error as error:
+            _log.exception("a coupon cannot be asked about", program=program)
+            for number, *_ in coupons:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                self.forget(program, number)
+            raise ItemFailed(_UNREADABLE) from error
+        reply = await self._calls.call("look", program, customer or b"", asked)
+        self._calls.observe(program, reply[0])
+        now_ms, changed = codec.unpack_head(reply[0]).clock_ms, reply[1]
+        if changed:
+            for position in range(0, len(changed), 3):
+                self._catalog.redefined(program, *changed[position : position + 3])
+            return Outdated(now_ms)
+        if len(reply) == _FAILED_PARTS:
+            _log.error("a record could not be read", program=program, cause=reply[2].decode(errors="replace"))
+            raise ItemFailed(_UNREADABLE)
+        return codec.unpack_seen(now_ms, *reply[2:])
 
-    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
-        """Return the block that a request got before, if it did."""
-        if self._fence.mark(program) is None and not await self._open(program, birth=False):
-            return None
-        return await self._issue(program, self._outbox_max, 0, 0, 0, request, content, 0, 0)
+    async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
+        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
+        return codec.unpack_seen_coupon(await self._calls.call("coupon", program, number, serial))
 
-    async def issue(
-        self, campaign: Campaign, count: int, *, not_before: int, expires_at: int, request: bytes, content: bytes
-    ) -> Block | None:
-        """Take a block of serials, durably; None if the campaign changed meanwhile."""
-        which = (self._outbox_max, campaign.number, campaign.version, count)
-        return await self._issue(campaign.program, *which, request, content, not_before, expires_at)
+    async def revoke_serials(
+        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+    ) -> int | None:
+        """Take a range of serials back, see ``ports.Ledger``."""
+        return await self._revocation.revoke_serials(
+            program, number, first, count, request=request, content=content, reason=reason
+        )
 
-    async def _issue(self, program: str, *args: bytes | int) -> Block | None:
-        reply = await self._call("issue", program, self._fence.known(program), *args)
-        self._observe(program, reply[0])
-        word, number, count = reply[1], args[1], args[3]
-        if word == b"mismatch":
-            raise RequestIdReused("request_id: stands for another request already; use a new one")
-        if word == b"stale":
-            self._catalog.forget(program, int(number))
-        if word in (b"none", b"stale"):
-            return None
-        if word == b"limit":
-            raise LimitReached(f"count: campaign {number!r} can issue {int(reply[2])} more, not {count!r}")
-        return Block(int(word), int(reply[2]), int(reply[3]))
-
-    async def coupon(self, program: str, number: int, serial: int) -> tuple[bool, EarlierUse | None]:
-        """Return whether a serial was ever issued, and the record of its use."""
-        issued, record = await self._call("coupon", program, self._fence.known(program), number, serial)
-        return bool(issued), codec.unpack_coupon(record) if record else None
+    async def revoke_customer(
+        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+    ) -> None:
+        """Take back all that a customer has, see ``ports.Ledger``."""
+        await self._revocation.revoke_customer(
+            program, number, customer, request=request, content=content, reason=reason
+        )
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
-        record = await self._call("request", program, self._fence.known(program), request)
+        record = await self._calls.call("request", program, request)
         return codec.unpack_request(record) if record else None
+
+    async def archive(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
+        """Make version ``campaign.version`` of a campaign an archived one, see ``ports.Ledger``."""
+        self._catalog.forget(campaign.program, campaign.number)  # whatever the answer is, it is read again
+        return await self._archive.begin(campaign, now_ms=now_ms)
+
+    async def remove_archived(self, program: str, number: int) -> Removal:
+        """Remove some records of a campaign that is archived, see ``ports.Ledger``."""
+        return await self._archive.remove(program, number)
 
     # The operator's side
 
@@ -336,7 +390,7 @@ class RedisLedger:
         """Return what the ledgers say of themselves: of every program that is remembered, or else of the one named."""
         rows = []
         for program in self._fence.programs() or [unless_remembered]:
-            said = _pairs(await self._call("status", program))
+            said = pairs(await self._calls.call_bare("status", program))
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
             header = read_header(*(said.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
@@ -346,55 +400,21 @@ class RedisLedger:
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
-        found = await self._call(
-            "adopt", program, self._fence.known(program), self._fence.keyset_id, secrets.token_hex(8)
-        )
-        header = _pairs(found)
+        found = await self._calls.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8))
+        header = pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header
 
-    async def _open(self, program: str, *, birth: bool) -> bool:
-        """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
-        mark = self._fence.mark(program)
-        epoch = secrets.token_hex(8) if birth and mark is None else b""
-        found = _pairs(await self._call("open", program, self._fence.keyset_id, epoch))
-        header = read_header(*(found.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
-        self._fence.check(program, mark, header)
-        return header is not None
 
-    def _observe(self, program: str, packed: bytes) -> None:
-        """Learn from the head of a reply."""
-        head = codec.unpack_head(packed)
-        self._set_clock(head.clock_ms)
-        self._fence.observe(program, head.epoch, head.seq)
-
-    async def _call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        self.standing.require()
-        async with self._asked(CALL_SECONDS_MAX):
-            try:
-                return await self._fcall(function, program, args)
-            except ResponseError as error:
-                if "unction not found" not in str(error):
-                    raise
-                await load_functions(self._client)
-                return await self._fcall(function, program, args)
-
-    async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
-        tag = keys.tag(program)
-        return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
-
-    @asynccontextmanager
-    async def _asked(self, seconds_max: float) -> AsyncIterator[None]:
-        """Bound a question, and turn what the Redis client raises into what it means."""
-        try:
-            async with asyncio.timeout(seconds_max):
-                yield
-        except ResponseError as error:
-            if str(error).startswith("NOTTRUSTED"):
-                self.standing.met(LedgerNotTrusted(NOT_TRUSTED))
-            raise meaning_of(error) from error
-        except (RedisError, OSError, TimeoutError) as error:
-            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
+def _reply(program: str, item: RedeemItem, answer: Answer) -> RedeemReply:
+    """Read the ledger's answer to one order."""
+    try:
+        reply = codec.unpack_reply(answer.reply, item, answer.head)
+    except (ValueError, IndexError, struct.error) as error:
+        reply = Failed(repr(error))
+    if isinstance(reply, Failed):
+        _log.error("a record could not be read", program=program, cause=reply.cause)
+    return reply
 
 
 def _packed(item: RedeemItem) -> tuple[bytes, int] | None:
@@ -406,10 +426,11 @@ def _packed(item: RedeemItem) -> tuple[bytes, int] | None:
         return None
 
 
-def _limit_fields(campaign: Campaign) -> dict[str, int | str]:
-    """Return the limits as the ledger's functions read them; an empty value removes one."""
+def _fields(campaign: Campaign) -> dict[str, int | str]:
+    """Return what of a definition the ledger's functions read; an empty value removes a limit."""
     limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
-    return {field: "" if value is None else value for field, value in limits.items()}
+    fields = {field: "" if value is None else value for field, value in limits.items()}
+    return {**fields, "ends_at": closes_at_ms(campaign)}
 
 
 def coupon_block_width(sizing: Sizing) -> int:
@@ -422,8 +443,3 @@ def customer_buckets(sizing: Sizing) -> int:
     """Return over how many keys the customers are spread, so that each holds about 128: a power of two."""
     wanted = max(sizing.expected_redemptions // CUSTOMERS_PER_BUCKET, 1)
     return min(1 << (wanted - 1).bit_length(), keys.CUSTOMER_BUCKETS_MAX)
-
-
-def _pairs(flat: Sequence[Any]) -> dict[str, str]:
-    texts = [item.decode() if isinstance(item, bytes) else str(item) for item in flat]
-    return dict(zip(texts[::2], texts[1::2], strict=True))

@@ -5,7 +5,23 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-_PARTS = ("keys", "records", "call", "redeem", "issue", "campaign", "lookup", "open", "register")
+_PARTS = (
+    "keys",
+    "records",
+    "call",
+    "revoke",
+    "redeem",
+    "issue",
+    "code",
+    "claim",
+    "batch",
+    "look",
+    "campaign",
+    "archive",
+    "lookup",
+    "open",
+    "register",
+)
 
 
 @dataclass(frozen=True, slots=True)

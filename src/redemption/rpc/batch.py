@@ -3,7 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from redemption.domain.errors import InvalidRequest, Violation
-from redemption.domain.order import LINES_MAX, TEXT_BYTES_MAX, TOKENS_MAX, Checkout, program_violations
+from redemption.domain.order import (
+    LINES_MAX,
+    TEXT_BYTES_MAX,
+    TOKENS_MAX,
+    Checkout,
+    Line,
+    Shipping,
+    program_violations,
+)
+from redemption.service.quoter import Question
 from redemption.v1 import redemption_service_pb2
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -11,11 +20,13 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 BATCH_MAX = 256
 BATCH_TOKENS_MAX = 1_000
+QUOTED_PARTS_MAX = 12_000
+"""So many pairs of token and line fit into a quote, each told twice, alone and together, however long the names are."""
 
 _PARTS_SAFE = 8_000
 """So many pairs of token and line fit, however long their names are."""
-_PART_BYTES = 40
-"""What a pair takes beside the line's name, as an allocation and again in the settlement."""
+_PART_BYTES = 41
+"""What a pair takes beside the line's name, as an allocation (24) and again in the settlement (17)."""
 _TOKEN_BYTES = 400
 
 
@@ -44,11 +55,26 @@ def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
     Raises:
         InvalidRequest: Nothing was done.
     """
-    if sum(len(checkout.tokens) * len(checkout.order.lines) for checkout in checkouts) <= _PARTS_SAFE:
+    if sum(_parts(checkout) for checkout in checkouts) <= _PARTS_SAFE:
         return
     if sum(_answer_bytes(checkout) for checkout in checkouts if _may_be_approved(checkout)) > MESSAGE_BYTES_MAX:
         problem = "have so many tokens and lines that the answer could exceed 4 MiB; send fewer orders in one call"
         raise InvalidRequest([Violation("requests" if len(checkouts) > 1 else "checkout.order.lines", problem)])
+
+
+def require_quote_fits(question: Question) -> None:
+    """Refuse a question whose answer would be too large to be received, or would keep everybody else waiting.
+
+    Raises:
+        InvalidRequest: Nothing was done.
+    """
+    parts = _parts(question.checkout)
+    if question.with_allocations and parts > QUOTED_PARTS_MAX:
+        problem = (
+            f"goes with at most {QUOTED_PARTS_MAX} pairs of token and line; there are {parts}: "
+            "ask about fewer tokens at once, or leave it out"
+        )
+        raise InvalidRequest([Violation("with_allocations", problem)])
 
 
 def _item_violations(program: str, items: Iterable[redemption_service_pb2.RedeemRequest]) -> Iterable[Violation]:
@@ -67,7 +93,18 @@ def _may_be_approved(checkout: Checkout) -> bool:
     return len(checkout.tokens) <= TOKENS_MAX and len(checkout.order.lines) <= LINES_MAX
 
 
+def _parts(checkout: Checkout) -> int:
+    """Return into how many parts the discounts can fall: each is taken from lines, or from shipping fees."""
+    return len(checkout.tokens) * max(len(checkout.order.lines), len(checkout.order.shipping))
+
+
 def _answer_bytes(checkout: Checkout) -> int:
     """Return what the decision on a checkout takes at most."""
-    names = sum(min(len(line.line_id.encode()), TEXT_BYTES_MAX) for line in checkout.order.lines)
-    return len(checkout.tokens) * (2 * names + _PART_BYTES * len(checkout.order.lines) + _TOKEN_BYTES)
+    discount = max(_discount_bytes(checkout.order.lines), _discount_bytes(checkout.order.shipping))
+    return len(checkout.tokens) * (discount + _TOKEN_BYTES)
+
+
+def _discount_bytes(bearers: Sequence[Line | Shipping]) -> int:
+    """Return what a discount takes at most that falls on all of these."""
+    names = sum(min(len(bearer.line_id.encode()), TEXT_BYTES_MAX) for bearer in bearers)
+    return 2 * names + _PART_BYTES * len(bearers)

@@ -1,33 +1,53 @@
 """Campaigns, from protobuf to the domain and back.
 
-A promise is kept whole or refused: whatever a definition says that this version does not build is answered with
-NotBuilt, naming the field. The fields that are built are listed; all others, and those of later contracts, are refused
-because they are not.
+A promise is kept whole or refused: what a definition says that this version does not build is answered with NotBuilt,
+naming the field. Here it is only asked whether the domain can hold what it says; whether it may say so is for
+``domain.definition`` to judge. What was left unset is told back as what it means.
 """
 
-from typing import cast
-
-from google.protobuf.message import Message
-from google.protobuf.unknown_fields import UnknownFieldSet
+from typing import Any, TypeAlias, cast
 
 from redemption.domain.campaign import (
-    OFFERS_MAX,
-    AmountOff,
+    RETURN_WINDOW_SECONDS,
+    AbsoluteValidity,
     Campaign,
     CampaignState,
+    ClaimValidity,
+    DiscountBase,
+    ExclusivityReach,
     Limits,
-    Offer,
-    PercentOff,
+    RiskSignal,
     Sizing,
+    Slot,
+    SlotLimits,
     Stacking,
     Stage,
+    Validity,
 )
-from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
-from redemption.rpc.timestamps import at_ms, ms_from
+from redemption.domain.errors import InvalidRequest, Violation
+from redemption.rpc.offer_convert import offer_from, offer_of
+from redemption.rpc.shape import not_built, require_shape
+from redemption.rpc.timestamps import at_ms, lasting, ms_from, seconds_from, whole_second_ms_from
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
+BYTES_MAX = 256 * 1024
+"""The largest definition. Every process of a server keeps it, and gets it again from the ledger after every change."""
+
 _OUTPUT_ONLY = ("number", "state", "etag", "create_time", "update_time")
+_COUNTED_LIMITS = (
+    "issued",
+    "issued_per_day",
+    "claims_per_customer",
+    "claims_per_person",
+    "redemptions",
+    "redemptions_per_customer",
+    "redemptions_per_customer_per_day",
+    "redemptions_per_day",
+    "budget_minor",
+    "budget_per_day_minor",
+)
+_SIZINGS = ("expected_redemptions", "expected_redemption_rate_basis_points")
 
 # By name: a name that the contract does not have fails at import.
 _STATES = {
@@ -35,6 +55,21 @@ _STATES = {
     for state in CampaignState
 }
 _STAGES = {stage: cast("campaign_pb2.Stage", campaign_pb2.Stage.Value(f"STAGE_{stage.name}")) for stage in Stage}
+_BASES = {
+    base: cast("campaign_pb2.DiscountBase", campaign_pb2.DiscountBase.Value(f"DISCOUNT_BASE_{base.name}"))
+    for base in DiscountBase
+}
+_REACHES = {
+    reach: cast("campaign_pb2.ExclusivityReach", campaign_pb2.ExclusivityReach.Value(f"EXCLUSIVITY_REACH_{reach.name}"))
+    for reach in ExclusivityReach
+}
+_SIGNALS = {
+    signal: cast("campaign_pb2.RiskSignal", campaign_pb2.RiskSignal.Value(f"RISK_SIGNAL_{signal.name}"))
+    for signal in RiskSignal
+}
+
+SparseMessage: TypeAlias = campaign_pb2.Limits | campaign_pb2.Sizing
+"""A message of numbers that can each be unset."""
 
 
 def new_campaign_from(message: campaign_pb2.Campaign) -> Campaign:
@@ -61,22 +96,10 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
         InvalidRequest: A field is not what it can be.
         NotBuilt: It promises what this version does not build.
     """
-    _require_built(
-        message,
-        "campaign",
-        "program name currency_code time_zone start_time end_time offers limits stacking return_policy sizing",
-        *_OUTPUT_ONLY,
-    )
+    _require_size(message)
+    require_shape(message, "campaign")
     _require_return_policy(message)
-    missing = [
-        Violation(f"campaign.{name}", "is required")
-        for name in ("start_time", "end_time")
-        if not message.HasField(name)
-    ]
-    if len(message.offers) > OFFERS_MAX:
-        missing.append(Violation("campaign.offers", f"must be at most {OFFERS_MAX}; there are {len(message.offers)}"))
-    if missing:
-        raise InvalidRequest(missing)
+    _require_set(message, "campaign", "start_time", "end_time")
     return Campaign(
         program=message.program,
         name=message.name,
@@ -84,11 +107,14 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
         time_zone=message.time_zone,
         starts_at_ms=ms_from(message.start_time, "campaign.start_time"),
         ends_at_ms=ms_from(message.end_time, "campaign.end_time"),
-        offers=tuple(_offer_from(offer, f"campaign.offers[{index}]") for index, offer in enumerate(message.offers)),
+        offers=tuple(offer_from(offer, f"campaign.offers[{index}]") for index, offer in enumerate(message.offers)),
         limits=_limits_from(message.limits),
         stacking=_stacking_from(message.stacking),
-        sizing=_sizing_from(message.sizing),
-        state=_state_from(message),
+        sizing=Sizing(**_numbers_from(message.sizing, _SIZINGS)),
+        validity=_validity_from(message.validity) if message.HasField("validity") else None,
+        return_window_seconds=_return_window_from(message),
+        required_risk_signals=tuple(RiskSignal(signal) for signal in message.required_risk_signals),
+        state=CampaignState(message.state) if message.state else CampaignState.ACTIVE,
         number=message.number,
         created_at_ms=ms_from(message.create_time, "campaign.create_time"),
         updated_at_ms=ms_from(message.update_time, "campaign.update_time"),
@@ -97,7 +123,6 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
 
 def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
     """Return the contract's campaign; what was left unset is told as what it means."""
-    limits, stacking, sizing = campaign.limits, campaign.stacking, campaign.sizing
     return campaign_pb2.Campaign(
         program=campaign.program,
         number=campaign.number,
@@ -106,26 +131,14 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
         time_zone=campaign.time_zone,
         start_time=at_ms(campaign.starts_at_ms),
         end_time=at_ms(campaign.ends_at_ms),
-        offers=[_offer_of(offer) for offer in campaign.offers],
-        limits=campaign_pb2.Limits(
-            issued=limits.issued,
-            redemptions=limits.redemptions,
-            redemptions_per_customer=limits.redemptions_per_customer,
-            redemptions_per_customer_per_day=limits.redemptions_per_customer_per_day,
-            redemptions_per_day=limits.redemptions_per_day,
-            budget_minor=limits.budget_minor,
-        ),
-        stacking=campaign_pb2.Stacking(
-            stage=_STAGES[stacking.stage],
-            priority=stacking.priority,
-            base=campaign_pb2.DISCOUNT_BASE_REMAINING,
-            max_tokens_per_order=stacking.max_tokens_per_order,
-        ),
+        offers=[offer_of(offer) for offer in campaign.offers],
+        limits=_limits_of(campaign.limits),
+        validity=None if campaign.validity is None else _validity_of(campaign.validity),
+        stacking=_stacking_of(campaign.stacking),
         return_policy=campaign_pb2.RETURN_POLICY_NEVER,
-        sizing=campaign_pb2.Sizing(
-            expected_redemptions=sizing.expected_redemptions,
-            expected_redemption_rate_basis_points=sizing.expected_redemption_rate_basis_points,
-        ),
+        return_window=lasting(campaign.return_window_seconds),
+        required_risk_signals=[_SIGNALS[signal] for signal in campaign.required_risk_signals],
+        sizing=campaign_pb2.Sizing(**{name: getattr(campaign.sizing, name) for name in _SIZINGS}),
         state=_STATES[campaign.state],
         etag=etag(campaign),
         create_time=at_ms(campaign.created_at_ms),
@@ -140,133 +153,128 @@ def stats_of(stats: Stats) -> campaign_service_pb2.CampaignStats:
         redeemed=stats.redeemed,
         redeemed_today=stats.redeemed_today,
         discount_minor=stats.discount_minor,
+        merchant_minor=stats.merchant_minor,
+        claimed=stats.claimed,
         budget_left_minor=stats.budget_left_minor,
         as_of=at_ms(stats.as_of_ms),
     )
 
 
-# Offers
-
-
-def _offer_from(message: campaign_pb2.Offer, field: str) -> Offer:
-    benefit: AmountOff | PercentOff
-    _require_built(message, field, "name tiers percent_off conditions")
-    match message.WhichOneof("benefit"):
-        case "tiers":
-            benefit = _tiers_from(message.tiers, f"{field}.tiers")
-        case "percent_off":
-            _require_built(message.percent_off, f"{field}.percent_off", "basis_points cap_minor")
-            benefit = PercentOff(message.percent_off.basis_points, message.percent_off.cap_minor)
-        case _:
-            raise InvalidRequest([Violation(field, "gives nothing: set a benefit, such as tiers or percent_off")])
-    conditions = message.conditions
-    _require_built(conditions, f"{field}.conditions", "min_spend_minor")
-    min_spend_minor = conditions.min_spend_minor if conditions.HasField("min_spend_minor") else None
-    return Offer(benefit, message.name, min_spend_minor)
-
-
-def _tiers_from(message: campaign_pb2.Tiers, field: str) -> AmountOff:
-    _require_built(message, field, "measure tiers")
-    _require_known(message.measure, campaign_pb2.Measure.values(), f"{field}.measure")
-    if message.measure == campaign_pb2.MEASURE_UNITS:
-        raise _not_built(f"{field}.measure", "thresholds in units of goods")
-    if not message.tiers:
-        raise InvalidRequest([Violation(f"{field}.tiers", "must be 1 to 20 tiers")])
-    if len(message.tiers) > 1:
-        raise _not_built(f"{field}.tiers[1]", "more than one tier")
-    tier, path = message.tiers[0], f"{field}.tiers[0]"
-    # A tier that gives a percentage could be told as percent_off with a minimum spend, but would then be read back as
-    # another definition than was written.
-    _require_built(tier, path, "threshold amount_off_minor cap_minor")
-    if not tier.HasField("amount_off_minor"):
-        raise InvalidRequest([Violation(path, "gives nothing: set amount_off_minor")])
-    if tier.HasField("cap_minor"):
-        raise InvalidRequest([Violation(f"{path}.cap_minor", "goes with a percentage; this tier gives an amount")])
-    return AmountOff(tier.threshold, tier.amount_off_minor)
-
-
-def _offer_of(offer: Offer) -> campaign_pb2.Offer:
-    message = campaign_pb2.Offer(name=offer.name)
-    match offer.benefit:
-        case AmountOff(threshold_minor, amount_off_minor):
-            message.tiers.measure = campaign_pb2.MEASURE_SPEND
-            message.tiers.tiers.add(threshold=threshold_minor, amount_off_minor=amount_off_minor)
-        case PercentOff(basis_points, cap_minor):
-            message.percent_off.basis_points = basis_points
-            message.percent_off.cap_minor = cap_minor
-    if offer.min_spend_minor is not None:
-        message.conditions.min_spend_minor = offer.min_spend_minor
-    return message
-
-
-# The other parts
+# The parts
 
 
 def _limits_from(message: campaign_pb2.Limits) -> Limits:
-    built = (
-        "issued",
-        "redemptions",
-        "redemptions_per_customer",
-        "redemptions_per_customer_per_day",
-        "redemptions_per_day",
-        "budget_minor",
-    )
-    _require_built(message, "campaign.limits", *built)
-    return Limits(**{name: getattr(message, name) for name in built if message.HasField(name)})
+    slots = None
+    if message.HasField("slots"):
+        slots = SlotLimits(
+            tuple(Slot(slot.start_minute, slot.end_minute, slot.redemptions) for slot in message.slots.slots),
+            message.slots.carry_over,
+        )
+    return Limits(**_numbers_from(message, _COUNTED_LIMITS), slots=slots)
+
+
+def _limits_of(limits: Limits) -> campaign_pb2.Limits:
+    told: dict[str, Any] = {name: getattr(limits, name) for name in _COUNTED_LIMITS}
+    if limits.slots is not None:
+        told["slots"] = campaign_pb2.SlotLimits(
+            slots=[
+                campaign_pb2.Slot(
+                    start_minute=slot.start_minute, end_minute=slot.end_minute, redemptions=slot.redemptions
+                )
+                for slot in limits.slots.slots
+            ],
+            carry_over=limits.slots.carry_over,
+        )
+    return campaign_pb2.Limits(**told)
+
+
+def _validity_from(message: campaign_pb2.Validity) -> Validity:
+    field = "campaign.validity"
+    match message.WhichOneof("validity"):
+        case "absolute":
+            absolute, field = message.absolute, f"{field}.absolute"
+            _require_set(absolute, field, "not_before", "expire_time")
+            return AbsoluteValidity(
+                whole_second_ms_from(absolute.not_before, f"{field}.not_before"),
+                whole_second_ms_from(absolute.expire_time, f"{field}.expire_time"),
+            )
+        case "from_claim":
+            claim = message.from_claim
+            return ClaimValidity(
+                days=claim.days,
+                wait_seconds=seconds_from(claim.wait, f"{field}.from_claim.wait"),
+                end_of_day=claim.end_of_day,
+            )
+        case _:
+            problem = "says nothing: set absolute or from_claim, or leave it out for the campaign's own time"
+            raise InvalidRequest([Violation(field, problem)])
+
+
+def _validity_of(validity: Validity) -> campaign_pb2.Validity:
+    match validity:
+        case AbsoluteValidity(not_before_ms, expires_at_ms):
+            absolute = campaign_pb2.AbsoluteValidity(not_before=at_ms(not_before_ms), expire_time=at_ms(expires_at_ms))
+            return campaign_pb2.Validity(absolute=absolute)
+        case ClaimValidity(days, wait_seconds, end_of_day):
+            claim = campaign_pb2.ClaimValidity(wait=lasting(wait_seconds), days=days, end_of_day=end_of_day)
+            return campaign_pb2.Validity(from_claim=claim)
 
 
 def _stacking_from(message: campaign_pb2.Stacking) -> Stacking:
-    field = "campaign.stacking"
-    _require_built(message, field, "stage priority base exclusivity_reach max_tokens_per_order")
-    _require_known(message.stage, campaign_pb2.Stage.values(), f"{field}.stage")
-    _require_known(message.base, campaign_pb2.DiscountBase.values(), f"{field}.base")
-    _require_known(message.exclusivity_reach, campaign_pb2.ExclusivityReach.values(), f"{field}.exclusivity_reach")
-    if message.base == campaign_pb2.DISCOUNT_BASE_LIST:
-        raise _not_built(f"{field}.base", "discounts on the list price")
-    if message.exclusivity_reach == campaign_pb2.EXCLUSIVITY_REACH_MERCHANT:
-        raise _not_built(f"{field}.exclusivity_reach", "exclusivity for each merchant")
     return Stacking(
         stage=Stage(message.stage) if message.stage else Stage.PLATFORM,
         priority=message.priority,
         max_tokens_per_order=message.max_tokens_per_order if message.HasField("max_tokens_per_order") else 1,
+        base=DiscountBase(message.base) if message.base else DiscountBase.REMAINING,
+        exclusivity_groups=tuple(message.exclusivity_groups),
+        exclusivity_reach=(
+            ExclusivityReach(message.exclusivity_reach) if message.exclusivity_reach else ExclusivityReach.ORDER
+        ),
+        stop_after=message.stop_after,
     )
 
 
-def _sizing_from(message: campaign_pb2.Sizing) -> Sizing:
-    built = ("expected_redemptions", "expected_redemption_rate_basis_points")
-    _require_built(message, "campaign.sizing", *built)
-    return Sizing(**{name: getattr(message, name) for name in built if message.HasField(name)})
+def _stacking_of(stacking: Stacking) -> campaign_pb2.Stacking:
+    return campaign_pb2.Stacking(
+        stage=_STAGES[stacking.stage],
+        priority=stacking.priority,
+        base=_BASES[stacking.base],
+        exclusivity_groups=stacking.exclusivity_groups,
+        exclusivity_reach=_REACHES[stacking.exclusivity_reach],
+        stop_after=stacking.stop_after,
+        max_tokens_per_order=stacking.max_tokens_per_order,
+    )
 
 
-def _state_from(message: campaign_pb2.Campaign) -> CampaignState:
-    _require_known(message.state, campaign_pb2.CampaignState.values(), "campaign.state")
-    return CampaignState(message.state) if message.state else CampaignState.ACTIVE
+def _return_window_from(message: campaign_pb2.Campaign) -> int:
+    if not message.HasField("return_window"):
+        return RETURN_WINDOW_SECONDS
+    return seconds_from(message.return_window, "campaign.return_window")
 
 
-def _require_return_policy(message: campaign_pb2.Campaign) -> None:
-    _require_known(message.return_policy, campaign_pb2.ReturnPolicy.values(), "campaign.return_policy")
-    if message.return_policy not in (campaign_pb2.RETURN_POLICY_UNSPECIFIED, campaign_pb2.RETURN_POLICY_NEVER):
-        raise _not_built("campaign.return_policy", "giving coupons back")
+def _numbers_from(message: SparseMessage, names: tuple[str, ...]) -> dict[str, int]:
+    """Return the numbers that are set; what the others mean, the domain knows."""
+    return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 
 # Refusals
 
 
-def _require_built(message: Message, field: str, *built: str) -> None:
-    """Refuse a message that says more than the fields named in ``built``."""
-    names = {name for words in built for name in words.split()}
-    for set_field, _ in message.ListFields():
-        if set_field.name not in names:
-            raise _not_built(f"{field}.{set_field.name}", "this field")
-    unknown = UnknownFieldSet(message)
-    if len(unknown):
-        raise _not_built(field, f"field number {unknown[0].field_number}")
+def _require_size(message: campaign_pb2.Campaign) -> None:
+    size = message.ByteSize()
+    if size > BYTES_MAX:
+        problem = (
+            f"is {size} bytes, at most {BYTES_MAX} are taken; name categories or brands instead of single articles"
+        )
+        raise InvalidRequest([Violation("campaign", problem)])
 
 
-def _require_known(value: int, known: list[int], field: str) -> None:
-    if value not in known:
-        raise InvalidRequest([Violation(field, f"is {value}, which this version does not know")])
+def _require_return_policy(message: campaign_pb2.Campaign) -> None:
+    if message.return_policy not in (campaign_pb2.RETURN_POLICY_UNSPECIFIED, campaign_pb2.RETURN_POLICY_NEVER):
+        raise not_built("campaign.return_policy", "giving coupons back")
 
 
-def _not_built(field: str, what: str) -> NotBuilt:
-    return NotBuilt(f"{field}: {what} is part of the contract, but not of this version of the server")
+def _require_set(message: campaign_pb2.Campaign | campaign_pb2.AbsoluteValidity, field: str, *names: str) -> None:
+    missing = [Violation(f"{field}.{name}", "is required") for name in names if not message.HasField(name)]
+    if missing:
+        raise InvalidRequest(missing)

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from redemption.domain.campaign import NUMBER_MAX, Campaign, CampaignState
+from redemption.domain.campaign import Campaign, CampaignState
+from redemption.domain.definition import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
-from redemption.rpc.call import CallContext, principal_of
+from redemption.rpc.call import CallContext, deadline_of, principal_of
 from redemption.rpc.campaign_convert import campaign_from, campaign_of, new_campaign_from, stats_of
 from redemption.rpc.guard import Unary
 from redemption.service.campaigns import Campaigns
 from redemption.v1 import campaign_service_pb2 as messages
 
+PAGE_BYTES_MAX = 3 * 1024 * 1024
+"""Of the definitions on one page, unless the first alone is larger: gRPC takes 4 MiB by default."""
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
 
 
@@ -37,6 +40,7 @@ class CampaignServicer:
             "PauseCampaign": Unary(messages.PauseCampaignRequest, self.pause),
             "ResumeCampaign": Unary(messages.ResumeCampaignRequest, self.resume),
             "EndCampaign": Unary(messages.EndCampaignRequest, self.end),
+            "ArchiveCampaign": Unary(messages.ArchiveCampaignRequest, self.archive),
             "GetCampaignStats": Unary(messages.GetCampaignStatsRequest, self.get_stats),
         }
 
@@ -56,13 +60,21 @@ class CampaignServicer:
         return messages.GetCampaignResponse(campaign=campaign_of(campaign))
 
     async def list(self, request: messages.ListCampaignsRequest, _: CallContext) -> messages.ListCampaignsResponse:
-        """List campaigns by their numbers."""
+        """List campaigns by their numbers; a page ends early when its definitions are very large."""
         first = first_number_from(request.page_token)
         page = await self._campaigns.list(request.program, first=first, page_size=request.page_size)
-        return messages.ListCampaignsResponse(
-            campaigns=[campaign_of(campaign) for campaign in page.campaigns],
-            next_page_token="" if page.next_number is None else str(page.next_number),
-        )
+        response = messages.ListCampaignsResponse()
+        size = 0
+        for campaign in page.campaigns:
+            message = campaign_of(campaign)
+            size += message.ByteSize()
+            if size > PAGE_BYTES_MAX and response.campaigns:
+                response.next_page_token = str(campaign.number)
+                return response
+            response.campaigns.append(message)
+        if page.next_number is not None:
+            response.next_page_token = str(page.next_number)
+        return response
 
     async def update(self, request: messages.UpdateCampaignRequest, _: CallContext) -> messages.UpdateCampaignResponse:
         """Replace a definition."""
@@ -84,6 +96,14 @@ class CampaignServicer:
     async def end(self, request: messages.EndCampaignRequest, _: CallContext) -> messages.EndCampaignResponse:
         """End a campaign for good."""
         return messages.EndCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.ENDED)))
+
+    async def archive(
+        self, request: messages.ArchiveCampaignRequest, context: CallContext
+    ) -> messages.ArchiveCampaignResponse:
+        """Remove a campaign's records, leaving its definition and totals."""
+        deadline = deadline_of(context)
+        campaign = await self._campaigns.archive(request.program, request.number, deadline=deadline)
+        return messages.ArchiveCampaignResponse(campaign=campaign_of(campaign))
 
     async def get_stats(
         self, request: messages.GetCampaignStatsRequest, _: CallContext

@@ -1,8 +1,12 @@
 """Checkouts and decisions, from protobuf to the domain and back: the hot path, so it does nothing twice."""
 
+from collections.abc import Sequence
 from typing import cast
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
 from redemption.domain.decision import Decision, Detail, Verdict
+from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
     GUEST,
@@ -17,16 +21,17 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.timestamps import at_ms, at_seconds
+from redemption.rpc.timestamps import at_ms, at_seconds, ms_from
 from redemption.service.answer import Redeemed
+from redemption.service.quoter import Question, Quoted
 from redemption.service.redeemer import Attempt
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 # By name: a name that the contract does not have fails at import, not at the first refusal of its kind.
-_OUTCOMES = {
+OUTCOMES = {
     outcome: cast("outcome_pb2.Outcome", outcome_pb2.Outcome.Value(f"OUTCOME_{outcome.name}")) for outcome in Outcome
 }
-_DISPOSITIONS = {
+DISPOSITIONS = {
     disposition: cast("outcome_pb2.Disposition", outcome_pb2.Disposition.Value(f"DISPOSITION_{disposition.name}"))
     for disposition in Disposition
 }
@@ -47,6 +52,22 @@ def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "
     return Attempt(request.request_id, checkout_from(request.checkout, program))
 
 
+def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
+    """Return the question that a request asks.
+
+    Raises:
+        InvalidRequest: The checkout is missing, or the moment is not one at which a coupon can be judged.
+    """
+    if not request.HasField("checkout"):
+        raise InvalidRequest([Violation("checkout", "is required")])
+    return Question(
+        checkout_from(request.checkout),
+        choose_best=request.choose_best,
+        at_ms=_moment_from(request) if request.HasField("at") else None,
+        with_allocations=request.with_allocations,
+    )
+
+
 def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
     """Return the domain's checkout."""
     if not checkout.HasField("order"):
@@ -55,23 +76,30 @@ def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
         checkout.program or program,
         tuple(checkout.tokens),
         _order_from(checkout.order),
-        _customer_from(checkout.customer) if checkout.HasField("customer") else GUEST,
-        _risk_from(checkout.risk) if checkout.HasField("risk") else NO_RISK_CONTEXT,
+        customer_from(checkout.customer) if checkout.HasField("customer") else GUEST,
+        risk_from(checkout.risk) if checkout.HasField("risk") else NO_RISK_CONTEXT,
     )
 
 
-def write_decision(decision: Decision, message: decision_pb2.Decision) -> None:
+def write_decision(decision: Decision, message: decision_pb2.Decision, *, with_allocations: bool = True) -> None:
     """Write a decision into an empty message.
 
     Into it, because protobuf copies a message that is handed to another one: with many lines that is a third of it.
     """
-    message.outcome = _OUTCOMES[decision.outcome]
-    message.disposition = _DISPOSITIONS[decision.disposition]
+    message.outcome = OUTCOMES[decision.outcome]
+    message.disposition = DISPOSITIONS[decision.disposition]
     message.discount_minor = decision.discount_minor
     message.settlement = decision.settlement
     message.decide_time.seconds = decision.decided_at
-    for index, verdict in enumerate(decision.verdicts):
-        _add_verdict(message, index, verdict)
+    _add_verdicts(decision.verdicts, message.verdicts, with_allocations=with_allocations)
+
+
+def write_quote(quoted: Quoted, message: redemption_service_pb2.QuoteResponse, *, with_allocations: bool) -> None:
+    """Write the answer to a question into an empty message."""
+    write_decision(quoted.together, message.together, with_allocations=with_allocations)
+    _add_verdicts(quoted.alone, message.alone, with_allocations=with_allocations)
+    message.chosen.extend(quoted.chosen)
+    message.exhaustive = quoted.exhaustive
 
 
 def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
@@ -123,7 +151,15 @@ def _line_from(line: order_pb2.Line) -> Line:
     )
 
 
-def _customer_from(customer: order_pb2.Customer) -> Customer:
+def _moment_from(request: redemption_service_pb2.QuoteRequest) -> int:
+    at_ms = ms_from(request.at, "at")
+    if not 0 <= at_ms <= LATEST_MS:
+        raise InvalidRequest([Violation("at", "must lie between 1970 and 2106")])
+    return at_ms
+
+
+def customer_from(customer: order_pb2.Customer) -> Customer:
+    """Return the domain's customer."""
     return Customer(
         customer.customer_id,
         customer.tier,
@@ -133,30 +169,38 @@ def _customer_from(customer: order_pb2.Customer) -> Customer:
     )
 
 
-def _risk_from(risk: order_pb2.RiskContext) -> RiskContext:
+def risk_from(risk: order_pb2.RiskContext) -> RiskContext:
+    """Return the domain's risk context."""
     return RiskContext(risk.device_id, risk.network_address, risk.payment_fingerprint)
 
 
-def _add_verdict(decision: decision_pb2.Decision, index: int, verdict: Verdict) -> None:
-    message = decision.verdicts.add(
-        token_index=index,
-        outcome=_OUTCOMES[verdict.outcome],
-        disposition=_DISPOSITIONS[verdict.disposition],
-        campaign=verdict.campaign,
-        redemption_id=verdict.redemption_id,
-        discount_minor=verdict.discount_minor,
-        detail=None if verdict.detail is None else _detail_of(verdict.detail),
-    )
-    if verdict.allocations:
-        # Nobody but the sponsor pays yet, so merchant_minor stays 0.
-        add = message.allocations.add
-        for part in verdict.allocations:
-            add(line_id=part.line_id, amount_minor=part.amount_minor)
+def _add_verdicts(
+    verdicts: Sequence[Verdict],
+    messages: RepeatedCompositeFieldContainer[decision_pb2.TokenVerdict],
+    *,
+    with_allocations: bool,
+) -> None:
+    for index, verdict in enumerate(verdicts):
+        message = messages.add(
+            token_index=index,
+            outcome=OUTCOMES[verdict.outcome],
+            disposition=DISPOSITIONS[verdict.disposition],
+            campaign=verdict.campaign,
+            redemption_id=verdict.redemption_id,
+            discount_minor=verdict.discount_minor,
+            detail=None if verdict.detail is None else detail_of(verdict.detail),
+        )
+        if with_allocations and verdict.allocations:
+            add = message.allocations.add
+            for part in verdict.allocations:
+                add(line_id=part.line_id, amount_minor=part.amount_minor, merchant_minor=part.merchant_minor)
 
 
-def _detail_of(detail: Detail) -> decision_pb2.Detail:
+def detail_of(detail: Detail) -> decision_pb2.Detail:
+    """Return the contract's detail."""
     return decision_pb2.Detail(
         missing_minor=detail.missing_minor,
+        missing_quantity=detail.missing_quantity,
         try_after=None if detail.try_after_ms is None else at_ms(detail.try_after_ms),
         conflicts=detail.conflicts,
         same_order=detail.same_order,

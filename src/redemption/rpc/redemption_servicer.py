@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from redemption.domain.errors import InvalidRequest, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
-from redemption.rpc.batch import require_answer_fits, require_batch
+from redemption.rpc.batch import require_answer_fits, require_batch, require_quote_fits
 from redemption.rpc.call import CallContext, deadline_of, principal_of
-from redemption.rpc.convert import attempt_from, redemption_of, write_decision
+from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Unary
 from redemption.rpc.status import code_of, duration
+from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Attempt, Redeemer
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -16,14 +17,16 @@ from redemption.v1 import redemption_service_pb2 as messages
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, redeemer: Redeemer) -> None:
+    def __init__(self, redeemer: Redeemer, quoter: Quoter) -> None:
         self._redeemer = redeemer
+        self._quoter = quoter
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
         return {
             "Redeem": Unary(messages.RedeemRequest, self.redeem),
             "BatchRedeem": Unary(messages.BatchRedeemRequest, self.batch_redeem),
+            "Quote": Unary(messages.QuoteRequest, self.quote),
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption),
         }
 
@@ -56,6 +59,15 @@ class RedemptionServicer:
                 response.results.add(error=_item_error(result, index))
             else:
                 write_decision(result, response.results.add().decision)
+        return response
+
+    async def quote(self, request: messages.QuoteRequest, context: CallContext) -> messages.QuoteResponse:
+        """Say what Redeem would answer, without using anything."""
+        question = question_from(request)
+        require_quote_fits(question)
+        quoted = await self._quoter.quote(question, deadline=deadline_of(context))
+        response = messages.QuoteResponse()
+        write_quote(quoted, response, with_allocations=question.with_allocations)
         return response
 
     async def get_redemption(

@@ -16,8 +16,11 @@ from redemption.rpc.health import Health
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.service.campaigns import Campaigns
+from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
+from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
+from redemption.service.revoker import Revoker
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
 
 REDEMPTION = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
@@ -81,12 +84,22 @@ class RpcConfig:
 class RpcServer:
     """Serves the use cases, from ``start`` to ``drain``, once, on the event loop that starts it."""
 
-    def __init__(self, *, redeemer: Redeemer, issuer: Issuer, campaigns: Campaigns, config: RpcConfig) -> None:
+    def __init__(
+        self,
+        *,
+        redeemer: Redeemer,
+        quoter: Quoter,
+        issuer: Issuer,
+        claimer: Claimer,
+        revoker: Revoker,
+        campaigns: Campaigns,
+        config: RpcConfig,
+    ) -> None:
         self._config = config
         self._guard = Guard(config.concurrent_calls_max)
         self._services: dict[ServiceDescriptor, Mapping[str, Unary | ServerStream]] = {
-            REDEMPTION: RedemptionServicer(redeemer).methods(),
-            ISSUANCE: IssuanceServicer(issuer).methods(),
+            REDEMPTION: RedemptionServicer(redeemer, quoter).methods(),
+            ISSUANCE: IssuanceServicer(issuer, claimer, revoker).methods(),
             CAMPAIGN: CampaignServicer(campaigns).methods(),
         }
         self._health = Health([service.full_name for service in self._services])

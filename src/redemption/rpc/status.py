@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from redemption.domain.errors import (
     AlreadyExists,
+    ArchiveUnfinished,
     Conflict,
     DeadlinePassed,
     InvalidRequest,
@@ -58,6 +59,7 @@ CODES: dict[type[ServiceError], int] = {
     RequestIdReused: code_pb2.INVALID_ARGUMENT,
     WrongState: code_pb2.FAILED_PRECONDITION,
     LimitReached: code_pb2.FAILED_PRECONDITION,
+    ArchiveUnfinished: code_pb2.UNAVAILABLE,
     NotBuilt: code_pb2.UNIMPLEMENTED,
     Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     # And every kind of it, such as LedgerRefused: a class that is not in the table has its parent's code.

@@ -1,5 +1,6 @@
-"""Protobuf's points in time, and the whole numbers the domain counts them in."""
+"""Protobuf's points and lengths of time, and the whole numbers the domain counts them in."""
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.domain.errors import InvalidRequest, Violation
@@ -11,6 +12,8 @@ MILLISECONDS = 1000
 # 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, as google/protobuf/timestamp.proto has it.
 _SECONDS_MIN = -62_135_596_800
 _SECONDS_MAX = 253_402_300_799
+# 10,000 years, as google/protobuf/duration.proto has it.
+_DURATION_SECONDS_MAX = 315_576_000_000
 
 
 def ms_from(timestamp: Timestamp, field: str) -> int:
@@ -25,6 +28,39 @@ def ms_from(timestamp: Timestamp, field: str) -> int:
     if nanoseconds % NANOSECONDS_PER_MS:
         raise InvalidRequest([Violation(field, "must be a whole millisecond")])
     return seconds * MILLISECONDS + nanoseconds // NANOSECONDS_PER_MS
+
+
+def whole_second_ms_from(timestamp: Timestamp, field: str) -> int:
+    """Return Unix milliseconds of a point in time that falls on a whole second.
+
+    Raises:
+        InvalidRequest: It is no point in time, or finer than a second.
+    """
+    milliseconds = ms_from(timestamp, field)
+    if milliseconds % MILLISECONDS:
+        raise InvalidRequest([Violation(field, "must be a whole second")])
+    return milliseconds
+
+
+def seconds_from(duration: Duration, field: str) -> int:
+    """Return the seconds of a length of time.
+
+    Raises:
+        InvalidRequest: It is no length of time, negative, or finer than a second.
+    """
+    seconds, nanoseconds = duration.seconds, duration.nanos
+    if seconds < 0 or nanoseconds < 0:
+        raise InvalidRequest([Violation(field, "must not be negative")])
+    if seconds > _DURATION_SECONDS_MAX:
+        raise InvalidRequest([Violation(field, "is not a duration: longer than 10000 years")])
+    if nanoseconds:
+        raise InvalidRequest([Violation(field, "must be whole seconds")])
+    return seconds
+
+
+def lasting(seconds: int) -> Duration:
+    """Return the length of time of so many seconds."""
+    return Duration(seconds=seconds)
 
 
 def at_seconds(seconds: int) -> Timestamp:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from redemption.domain.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
 from redemption.domain.keyset import Keyset
-from redemption.domain.order import Checkout
-from redemption.domain.outcome import SAME_ORDER_RANK, Outcome
+from redemption.domain.order import Checkout, Order
+from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 from redemption.domain.ports import (
     AnsweredToken,
     Approved,
@@ -27,11 +28,10 @@ from redemption.domain.ports import (
 )
 from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
 from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
-from redemption.domain.stacking import CouponJudgement, Judgement
+from redemption.domain.stacking import CouponJudgement
 from redemption.domain.token import VerifiedToken
 
 _log = structlog.get_logger(__name__)
-_DAY_LIMITS = (Outcome.CUSTOMER_DAY_LIMIT, Outcome.DAY_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Answers:
         self,
         checkout: Checkout,
         tokens: Sequence[VerifiedToken],
-        judgement: Judgement,
+        judged: Sequence[CouponJudgement],
         item: RedeemItem,
         reply: RedeemReply,
     ) -> Decision:
@@ -63,10 +63,13 @@ class Answers:
 
         Args:
             checkout: What was asked.
-            tokens: Its tokens.
-            judgement: How the server judged it.
+            tokens: Its tokens, in the ledger's order.
+            judged: How the server judged them, in the same order.
             item: What the ledger was asked.
             reply: What it decided.
+
+        Returns:
+            The decision, its verdicts in the same order.
         """
         match reply:
             case Approved(decided_at, generations):
@@ -76,7 +79,7 @@ class Answers:
             case RememberedByCoupons(uses):
                 return self._approval_by_coupons(tokens, uses)
             case Refused():
-                return self._refusal(tokens, judgement, reply)
+                return self._refusal(tokens, judged, reply)
             case Mismatch(decided_at):
                 verdicts = tuple(Verdict(Outcome.IDEMPOTENCY_MISMATCH, campaign=token.campaign) for token in tokens)
                 return Decision(Outcome.IDEMPOTENCY_MISMATCH, verdicts, decided_at)
@@ -102,12 +105,12 @@ class Answers:
         return self._receipts.sign(_receipt(token, use.generation, use.redeemed_at), program=token.program)
 
     def _approval(self, checkout: Checkout, remembered: Remembered) -> Decision:
-        line_ids = [line.line_id for line in checkout.order.lines]
+        names = position_names(checkout.order)
         verdicts = []
         settled = []
         for token, generation in zip(remembered.answer, remembered.generations, strict=True):
             receipt = _receipt(token, generation, remembered.decided_at)
-            allocations = tuple(Allocation(line_ids[line], amount) for line, amount in token.parts)
+            allocations = allocations_of(token.parts, token.merchant_basis_points, names)
             verdicts.append(
                 Verdict(
                     Outcome.APPROVED,
@@ -123,7 +126,9 @@ class Answers:
                     serial=token.serial,
                     generation=generation,
                     discount_minor=token.discount_minor,
-                    allocations=tuple(SettledAllocation(part.line_id, part.amount_minor, 0) for part in allocations),
+                    allocations=tuple(
+                        SettledAllocation(part.line_id, part.amount_minor, part.merchant_minor) for part in allocations
+                    ),
                 )
             )
         settlement = Settlement(
@@ -158,44 +163,74 @@ class Answers:
             discount_minor=sum(use.discount_minor for use in uses),
         )
 
-    def _refusal(self, tokens: Sequence[VerifiedToken], judgement: Judgement, refused: Refused) -> Decision:
+    def _refusal(
+        self, tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused
+    ) -> Decision:
         if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
             genuine = [token.rank != Outcome.TOKEN_INVALID for token in refused.tokens]
-            _alarm(tokens, judgement, refused)
+            _alarm(tokens, judged, refused)
             return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(
-            self._refused_verdict(token, coupon, answer)
-            for token, coupon, answer in zip(tokens, judgement.coupons, refused.tokens, strict=True)
+            self.refused_verdict(token, coupon, answer)
+            for token, coupon, answer in zip(tokens, judged, refused.tokens, strict=True)
         )
         return refusal(verdicts, refused.decided_at)
 
-    def _refused_verdict(
-        self,
-        token: VerifiedToken,
-        coupon: CouponJudgement,
-        answer: RefusedToken,
-    ) -> Verdict:
+    def refused_verdict(self, token: VerifiedToken, judged: CouponJudgement, answer: RefusedToken) -> Verdict:
+        """Return the verdict on one token of an order that is not approved as a whole.
+
+        Args:
+            token: The token.
+            judged: How the server judged it.
+            answer: What the ledger said to that.
+        """
         verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
-        if answer.rank == SAME_ORDER_RANK:
-            return replace(
-                verdict,
-                outcome=Outcome.ALREADY_REDEEMED,
-                redemption_id=self.receipt_of(token, answer.use),
-                detail=Detail(same_order=True, redeemed_at=answer.use.redeemed_at),
-            )
-        outcome = Outcome(answer.rank)
-        if outcome is Outcome.APPROVED:
-            return verdict
-        if outcome is Outcome.ALREADY_REDEEMED:
-            return replace(verdict, outcome=outcome, detail=Detail(redeemed_at=answer.use.redeemed_at))
-        if outcome in _DAY_LIMITS:
-            return replace(verdict, outcome=outcome, detail=Detail(try_after_ms=coupon.day_ends_at_ms))
-        return replace(verdict, outcome=outcome, detail=coupon.detail)
+        hour = judged.hour
+        match answer.rank:
+            case Outcome.APPROVED:
+                return verdict
+            case rank if rank == SAME_ORDER_RANK:
+                return replace(
+                    verdict,
+                    outcome=Outcome.ALREADY_REDEEMED,
+                    redemption_id=self.receipt_of(token, answer.use),
+                    detail=Detail(same_order=True, redeemed_at=answer.use.redeemed_at),
+                )
+            case rank if rank == BUDGET_DAY_RANK:
+                detail = Detail(try_after_ms=hour.day_ends_at_ms)
+                return replace(verdict, outcome=Outcome.BUDGET_EXHAUSTED, detail=detail)
+            case Outcome.ALREADY_REDEEMED:
+                detail = Detail(redeemed_at=answer.use.redeemed_at)
+            case Outcome.CUSTOMER_DAY_LIMIT | Outcome.DAY_LIMIT:
+                detail = Detail(try_after_ms=hour.day_ends_at_ms)
+            case Outcome.SLOT_LIMIT:
+                detail = Detail(try_after_ms=hour.slot_opens_at_ms)
+            case rank:
+                # What the server did not find itself (REVOKED) has no detail.
+                return replace(verdict, outcome=Outcome(rank), detail=judged.detail if rank == judged.outcome else None)
+        return replace(verdict, outcome=Outcome(answer.rank), detail=detail)
 
 
-def _alarm(tokens: Sequence[VerifiedToken], judgement: Judgement, refused: Refused) -> None:
+def position_names(order: Order) -> list[str]:
+    """Return what the caller calls each position of an order: its lines, then its shipping fees."""
+    return [line.line_id for line in order.lines] + [fee.line_id for fee in order.shipping]
+
+
+def allocations_of(
+    parts: Sequence[tuple[int, int]], merchant_basis_points: int, names: Sequence[str]
+) -> tuple[Allocation, ...]:
+    """Return how a discount falls on the lines, and which part of each the merchant pays, rounded down."""
+    return tuple(
+        [
+            Allocation(names[position], amount, amount * merchant_basis_points // BASIS_POINTS)
+            for position, amount in parts
+        ]
+    )
+
+
+def _alarm(tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused) -> None:
     """Cry out when a token is correctly signed and was never issued: somebody else signs with our key."""
-    for token, coupon, answer in zip(tokens, judgement.coupons, refused.tokens, strict=True):
+    for token, coupon, answer in zip(tokens, judged, refused.tokens, strict=True):
         if answer.rank == Outcome.TOKEN_INVALID and coupon.outcome is not Outcome.TOKEN_INVALID:
             _log.critical(
                 "a correctly signed token was never issued: a signing key may be stolen",

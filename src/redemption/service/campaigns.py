@@ -1,18 +1,35 @@
 """Running campaigns: create, read, change, pause, resume, end, count."""
 
-from dataclasses import asdict, dataclass, replace
+import asyncio
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from redemption.domain.calendar import local_day
-from redemption.domain.campaign import Campaign, CampaignState, campaign_violations, change_violations
+from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
+from redemption.domain.definition import campaign_violations, change_violations
 from redemption.domain.digest import DigestKind, Digests
-from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
+from redemption.domain.errors import (
+    ArchiveUnfinished,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Violation,
+    WrongState,
+)
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports import Ledger
+from redemption.domain.ports import Ledger, TooEarly
 from redemption.service.content import canonical
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 100
+LOADED_AT_ONCE = 10
+"""Definitions in one call: they may be large, and orders wait behind it."""
 ROUNDS_MAX = 5
+ARCHIVE_MARGIN_SECONDS = 0.1
+"""Archiving stops so long before the caller's deadline, so that the caller is told how far it is."""
+ARCHIVE_REST = 1
+"""After each step of archiving, so many times a step's time is left to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +46,11 @@ class Stats:
 
     as_of_ms: int
     issued: int
+    claimed: int
     redeemed: int
     redeemed_today: int
     discount_minor: int
+    merchant_minor: int
     budget_left_minor: int | None
 
 
@@ -62,7 +81,7 @@ class Campaigns:
         return await self._ledger.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
             request=digests.digest(DigestKind.REQUEST, principal.encode(), request_id.encode()),
-            content=digests.digest(DigestKind.CONTENT, canonical("create", asdict(campaign))),
+            content=digests.digest(DigestKind.CONTENT, canonical("create", _said(campaign))),
         )
 
     async def get(self, program: str, number: int) -> Campaign:
@@ -89,8 +108,14 @@ class Campaigns:
         if violations:
             raise InvalidRequest(violations)
         size = page_size or PAGE_SIZE
+        found: list[Campaign] = []
         # Numbers are given without gaps, so one more tells whether there is another page.
-        found = await self._ledger.load_range(program, first, first + size)
+        for start in range(first, first + size + 1, LOADED_AT_ONCE):
+            wanted = min(LOADED_AT_ONCE, first + size + 1 - start)
+            part = await self._ledger.load_range(program, start, start + wanted - 1)
+            found += part
+            if len(part) < wanted:
+                break
         return Page(found[:size], first + size if len(found) > size else None)
 
     async def update(self, campaign: Campaign, presented_etag: str) -> Campaign:
@@ -142,6 +167,51 @@ class Campaigns:
                 continue
         raise Conflict("the campaign is being changed by others all the time; try again")
 
+    async def archive(self, program: str, number: int, *, deadline: float) -> Campaign:
+        """Remove a campaign's records when nobody needs them any more; its definition and its totals stay.
+
+        Its records are needed until the return window of its last possible redemption has passed. Archiving goes on
+        where it was left off, and doing it again when it is done does nothing more.
+
+        Args:
+            program: The program.
+            number: The campaign.
+            deadline: Until when to work on it, in the event loop's time; at least one step is done.
+
+        Raises:
+            WrongState: Its records are still needed.
+            ArchiveUnfinished: There was no time for all of it.
+        """
+        campaign = await self._archived(program, number)
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            removal = await self._ledger.remove_archived(program, number)
+            if removal.done == removal.total:
+                return campaign
+            rest = (loop.time() - began) * ARCHIVE_REST
+            if loop.time() + rest > deadline - ARCHIVE_MARGIN_SECONDS:
+                percent = 100 * removal.done // removal.total
+                raise ArchiveUnfinished(
+                    f"campaign {number} is archived, {percent} % of its records are removed; ask again to go on"
+                )
+            await asyncio.sleep(rest)
+
+    async def _archived(self, program: str, number: int) -> Campaign:
+        """Return an archived campaign, which it may become by this."""
+        for _ in range(ROUNDS_MAX):
+            campaign = await self.get(program, number)
+            if campaign.state is CampaignState.ARCHIVED:
+                return campaign
+            try:
+                begun = await self._ledger.archive(campaign, now_ms=self._ledger.now_ms())
+            except Conflict:
+                continue
+            if isinstance(begun, TooEarly):
+                raise WrongState(_too_early(campaign, begun.until_ms, self._ledger.now_ms()))
+            return begun
+        raise Conflict("the campaign is being changed by others all the time; try again")
+
     async def stats(self, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
         campaign = await self.get(program, number)
@@ -156,5 +226,34 @@ class Campaigns:
             redeemed=counters.redeemed,
             redeemed_today=counters.redeemed_today if counters.day == today else 0,
             discount_minor=counters.discount_minor,
+            merchant_minor=counters.merchant_minor,
+            claimed=counters.claimed,
             budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
         )
+
+
+def _too_early(campaign: Campaign, until_ms: int, now_ms: int) -> str:
+    running = campaign.state is not CampaignState.ENDED and now_ms < campaign.ends_at_ms
+    why = "has not ended" if running else "may still see returns"
+    earlier = "; end it first if that is to be earlier" if running else ""
+    # Rounded up, because a second earlier would be refused again.
+    possible_at = datetime.fromtimestamp(-(-until_ms // MILLISECONDS), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"number: campaign {campaign.number} {why}; it can be archived from {possible_at} on{earlier}"
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - any value of a definition
+    """Return what a definition says, as lists: kind, then names and values of the fields that are not as by default.
+
+    So a field that a later version adds changes nothing for those who do not use it, and a creation that is repeated
+    across a deployment is still the same.
+    """
+    if isinstance(value, tuple):
+        return [_said(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    told = [
+        (field.name, _said(getattr(value, field.name)))
+        for field in fields(value)
+        if field.default is MISSING or getattr(value, field.name) != field.default
+    ]
+    return [type(value).__name__, *sorted(told)]

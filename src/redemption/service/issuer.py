@@ -1,23 +1,32 @@
-"""Bringing coupons into the world: minting tokens, and telling what a token is."""
+"""Bringing coupons into the world: minting tokens and exchange codes, and telling what a token is."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from redemption.domain.campaign import LATEST_MS, MILLISECONDS, Campaign, CampaignState
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, ClaimValidity
+from redemption.domain.claiming import issuing_moment
+from redemption.domain.code import CampaignCodes, Codes, write_code
+from redemption.domain.definition import LATEST_MS
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
-from redemption.domain.keyset import KEY_LIFE_SECONDS_MAX, Keyset
+from redemption.domain.issuing import Block, BlockWanted, Issuance, StoredCodes
+from redemption.domain.keyset import Keyset
 from redemption.domain.order import id_violations, program_violations, text_violations
-from redemption.domain.ports import Block, EarlierUse, Ledger
+from redemption.domain.ports import EarlierUse, Ledger, Outdated
 from redemption.domain.signing import SigningError
-from redemption.domain.token import TokenSigner, TokenVerifier, VerifiedToken
+from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.validity import valid_time
 from redemption.service.answer import Answers
 from redemption.service.content import canonical
+from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000
 CHUNK = 500
 ROUNDS_MAX = 3
+_FROM_CLAIM = (0, 0)
+"""Instead of a time of validity: it is counted from the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +35,8 @@ class MintOrder:
 
     Attributes:
         customer_id: Whom to bind the tokens to; empty leaves them unbound.
-        not_before_ms: From when they are valid, Unix milliseconds; None means from the campaign's start.
-        expires_at_ms: Until when, exclusive; None means to the campaign's end, as far as a key may reach.
+        not_before_ms: From when they are valid, Unix milliseconds; None means as the campaign says.
+        expires_at_ms: Until when, exclusive; None means as the campaign says, as far as a key may reach.
         skip: Leave out so many from the front.
     """
 
@@ -44,10 +53,11 @@ class MintOrder:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """One minted coupon."""
+    """One minted coupon: a token, or the exchange code that becomes one."""
 
     token: str
     serial: int
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +68,36 @@ class Inspection:
         token: None when it is not a genuine token of the program, or its serial was never issued.
         use: The record of its use, or None.
         redemption_id: The receipt of that use.
+        revoked: It was taken back; whether all of its holder's were is not known here.
     """
 
     token: VerifiedToken | None
     use: EarlierUse | None = None
     redemption_id: str = ""
+    revoked: bool = False
 
 
 class Issuer:
     """Issues the coupons of all programs."""
 
     def __init__(
-        self, *, keyset: Keyset, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger
+        self,
+        *,
+        keyset: Keyset,
+        verifier: TokenVerifier,
+        digests: Digests,
+        answers: Answers,
+        ledger: Ledger,
+        issuance: Issuance,
     ) -> None:
-        self._keyset = keyset
-        self._signer = TokenSigner(keyset)
+        self._signers = Signers(keyset)
+        self._codes = Codes(keyset)
         self._verifier = verifier
         self._digests = digests
         self._answers = answers
         self._ledger = ledger
+        self._issuance = issuance
+        self._days = Days()
 
     async def mint(self, principal: str, order: MintOrder) -> Iterator[list[Minted]]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
@@ -84,31 +105,142 @@ class Issuer:
         Raises:
             ServiceError: Nothing was minted.
         """
+        _require(_violations(order))
+        return self._tokens(order, await self._block(principal, order, _content("mint", order), codes=False))
+
+    async def mint_codes(self, principal: str, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
+        """Take serials, durably, and return their exchange codes in chunks, each stored before it is shown.
+
+        Raises:
+            ServiceError: Nothing was minted.
+        """
         violations = _violations(order)
-        if violations:
-            raise InvalidRequest(violations)
+        if order.customer_id:
+            violations.append(Violation("customer_id", "must be empty: a code is bound to whoever claims it"))
+        _require(violations)
+        return self._stored(order, await self._block(principal, order, _content("mint-codes", order), codes=True))
+
+    async def inspect(self, program: str, text: str) -> Inspection:
+        """Tell what a token is and what became of it; a forged one costs the ledger nothing.
+
+        Raises:
+            InvalidRequest: The program's name is malformed.
+            WrongState: The token's campaign is archived.
+        """
+        _require(list(program_violations(program)))
+        token = self._verifier.verify(text, program=program)
+        if not isinstance(token, VerifiedToken):
+            return Inspection(None)
+        seen = await self._ledger.coupon(program, token.campaign, token.serial)
+        if not seen.issued:
+            return Inspection(None)
+        # Asked for afterwards: what was seen before archiving began is true.
+        campaign = await self._ledger.load(program, token.campaign)
+        if campaign is not None and campaign.state is CampaignState.ARCHIVED:
+            raise WrongState(
+                f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
+                "nobody knows whether it was used"
+            )
+        if seen.use is None:
+            return Inspection(token, revoked=seen.revoked)
+        return Inspection(token, seen.use, self._answers.receipt_of(token, seen.use), revoked=seen.revoked)
+
+    async def _block(self, principal: str, order: MintOrder, content: bytes, *, codes: bool) -> Block:
+        """Take a block of serials, or return the one that this request got before."""
         digests = self._digests.for_program(order.program)
         request = digests.digest(DigestKind.REQUEST, principal.encode(), order.request_id.encode())
-        content = digests.digest(DigestKind.CONTENT, _content(order))
+        content = digests.digest(DigestKind.CONTENT, content)
         # Asked for first: a repetition gets its coupons even when the campaign has ended since.
-        block = await self._ledger.issued_before(order.program, request=request, content=content)
+        before = await self._issuance.issued_before(order.program, request=request, content=content)
+        if before is not None:
+            return before
+        now_ms = self._ledger.now_ms()
         for _ in range(ROUNDS_MAX):
-            if block is not None:
-                return self._tokens(order, block)
             campaign = await self._campaign(order)
-            not_before, expires_at = self._validity(order, campaign)
-            # Whatever cannot be signed is found out before serials are taken.
-            self._tokens(order, Block(0, not_before, expires_at))
-            block = await self._ledger.issue(
-                campaign, order.count, not_before=not_before, expires_at=expires_at, request=request, content=content
-            )
+            wanted = self._wanted(order, campaign, now_ms, request=request, content=content, codes=codes)
+            block = await self._issuance.issue(wanted)
+            if not isinstance(block, Outdated):
+                return block
+            now_ms = block.now_ms
         raise Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
+
+    def _wanted(
+        self, order: MintOrder, campaign: Campaign, now_ms: int, *, request: bytes, content: bytes, codes: bool
+    ) -> BlockWanted:
+        """Write down the block that the ledger is to give; whatever cannot be signed is found out before."""
+        not_before, expires_at = self._validity(order, campaign, now_ms, codes=codes)
+        if not codes:
+            self._signing(order, Block(0, not_before, expires_at, None), now_ms // MILLISECONDS)
+        moment = issuing_moment(now_ms)
+        day = self._days.at(campaign.time_zone, now_ms)
+        moment.within(day.starts_at_ms, day.ends_at_ms)
+        return BlockWanted(
+            program=order.program,
+            campaign=order.campaign,
+            version=campaign.version,
+            offer_index=order.offer_index,
+            offer_quota=campaign.offers[order.offer_index].issue_quota,
+            count=order.count,
+            not_before=not_before,
+            expires_at=expires_at,
+            key_id=self._signers.primary.id,
+            day=day.number,
+            since_ms=moment.since_ms,
+            until_ms=moment.until_ms,
+            request=request,
+            content=content,
+        )
 
     def _tokens(self, order: MintOrder, block: Block) -> Iterator[list[Minted]]:
         """Return the tokens of a block in chunks, signed as they are asked for."""
-        now = self._ledger.now_ms() // MILLISECONDS
+        # A repetition gets what it got, also when that is over by now.
+        sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
+        return ([Minted(sign(serial=serial), serial) for serial in serials] for serials in _chunks(order, block))
+
+    async def _stored(self, order: MintOrder, block: Block) -> AsyncGenerator[list[Minted], None]:
+        """Yield the exchange codes of a block in chunks, each stored before it is shown."""
+        try:
+            assert block.key_id is not None, "remembered with every block of codes"
+            codes = self._codes.campaign(program=order.program, campaign=order.campaign, key_id=block.key_id)
+        except SigningError as error:
+            raise WrongState(f"the codes of this request cannot be told again: {error}") from error
+        for serials in _chunks(order, block):
+            taken = await self._store(order, block, codes, serials)
+            ours = serials if taken is None else range(serials.start, taken)
+            if taken is not None:
+                await self._store(order, block, codes, ours)
+            yield [Minted("", serial, write_code(codes.code(serial))) for serial in ours]
+            if taken is not None:
+                raise WrongState(
+                    f"the code of serial {taken} stands for another coupon already, which keeps it; this serial has "
+                    f"none: ask again for the rest, with skip {taken - block.first + 1}"
+                )
+
+    async def _store(self, order: MintOrder, block: Block, codes: CampaignCodes, serials: range) -> int | None:
+        """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
+        digest = partial(self._digests.for_program(order.program).digest, DigestKind.CODE)
+        return await self._issuance.store_codes(
+            order.program,
+            StoredCodes(
+                campaign=order.campaign,
+                offer_index=order.offer_index,
+                key_id=block.key_id or 0,
+                not_before=block.not_before,
+                expires_at=block.expires_at,
+                first=serials.start,
+                digests=tuple(digest(codes.code(serial)) for serial in serials),
+            ),
+        )
+
+    def _signing(self, order: MintOrder, block: Block, now: int) -> "partial[str]":
+        """Return what signs the tokens of a block, given the serial, once it has proved that it does.
+
+        Raises:
+            InvalidRequest: No key may sign them.
+        """
+        signer = self._signers.signer(program=order.program, campaign=order.campaign, key_id=block.key_id)
         sign = partial(
-            self._signer.campaign(program=order.program, campaign=order.campaign).sign,
+            signer.sign,
             offer_index=order.offer_index,
             not_before=block.not_before,
             expires_at=block.expires_at,
@@ -119,35 +251,11 @@ class Issuer:
             sign(serial=block.first)
         except SigningError as error:
             raise InvalidRequest([Violation("expire_time", str(error))]) from error
-        serials = range(block.first + order.skip, block.first + order.count)
-        return (
-            [Minted(sign(serial=serial), serial) for serial in serials[start : start + CHUNK]]
-            for start in range(0, len(serials), CHUNK)
-        )
-
-    async def inspect(self, program: str, text: str) -> Inspection:
-        """Tell what a token is and what became of it; a forged one costs the ledger nothing.
-
-        Raises:
-            InvalidRequest: The program's name is malformed.
-        """
-        violations = list(program_violations(program))
-        if violations:
-            raise InvalidRequest(violations)
-        token = self._verifier.verify(text, program=program)
-        if not isinstance(token, VerifiedToken):
-            return Inspection(None)
-        issued, record = await self._ledger.coupon(program, token.campaign, token.serial)
-        if not issued:
-            return Inspection(None)
-        if record is None:
-            return Inspection(token)
-        return Inspection(token, record, self._answers.receipt_of(token, record))
+        return sign
 
     async def _campaign(self, order: MintOrder) -> Campaign:
-        campaign = self._ledger.cached(order.program, order.campaign)
-        if campaign is None:
-            campaign = await self._ledger.load(order.program, order.campaign)
+        # Read each time: what is refused here is refused by the definition in force, not by one that is at hand.
+        campaign = await self._ledger.load(order.program, order.campaign)
         if campaign is None:
             raise NotFound(f"campaign: there is no campaign {order.campaign} in program {order.program!r}")
         if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
@@ -157,15 +265,43 @@ class Issuer:
             raise InvalidRequest([Violation("offer_index", problem)])
         return campaign
 
-    def _validity(self, order: MintOrder, campaign: Campaign) -> tuple[int, int]:
-        """Return from when to when the tokens are valid, Unix seconds."""
-        not_before_ms = campaign.starts_at_ms if order.not_before_ms is None else order.not_before_ms
+    def _validity(self, order: MintOrder, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
+        """Return from when to when the coupons are valid, Unix seconds: as ordered, else as the campaign says.
+
+        Raises:
+            InvalidRequest: They never are.
+        """
+        now = now_ms // MILLISECONDS
+        explicit = order.not_before_ms is not None or order.expires_at_ms is not None
+        not_before, expires_at = valid_time(campaign, now_ms)
+        if order.not_before_ms is not None:
+            not_before = order.not_before_ms // MILLISECONDS
         if order.expires_at_ms is not None:
-            return not_before_ms // MILLISECONDS, order.expires_at_ms // MILLISECONDS
-        longest = self._ledger.now_ms() // MILLISECONDS + KEY_LIFE_SECONDS_MAX
-        # Rounded up: the campaign's own end is exact and is checked as well.
-        end = -(-campaign.ends_at_ms // MILLISECONDS)
-        return not_before_ms // MILLISECONDS, min(end, longest, self._keyset.primary.max_expires_at)
+            expires_at = order.expires_at_ms // MILLISECONDS
+        elif not codes:
+            expires_at = min(expires_at, self._signers.latest_expiry(now))
+        if expires_at <= max(not_before, now):
+            problem = f"the coupons would be valid from {not_before} until {expires_at}, and it is {now}: never"
+            raise InvalidRequest([Violation("expire_time", problem)])
+        # What a key may reach is the claim's concern: nothing is signed before.
+        return (
+            _FROM_CLAIM
+            if codes and not explicit and isinstance(campaign.validity, ClaimValidity)
+            else (
+                not_before,
+                expires_at,
+            )
+        )
+
+
+def _chunks(order: MintOrder, block: Block) -> Iterator[range]:
+    serials = range(block.first + order.skip, block.first + order.count)
+    return (serials[start : start + CHUNK] for start in range(0, len(serials), CHUNK))
+
+
+def _require(violations: list[Violation]) -> None:
+    if violations:
+        raise InvalidRequest(violations)
 
 
 def _violations(order: MintOrder) -> list[Violation]:
@@ -186,9 +322,9 @@ def _violations(order: MintOrder) -> list[Violation]:
     return found
 
 
-def _content(order: MintOrder) -> bytes:
+def _content(operation: str, order: MintOrder) -> bytes:
     return canonical(
-        "mint",
+        operation,
         order.campaign,
         order.offer_index,
         order.count,

@@ -5,8 +5,9 @@ interval for which the judgement holds. Then the order is judged again, a few ti
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -14,19 +15,15 @@ from redemption.domain.calendar import Days
 from redemption.domain.campaign import Campaign
 from redemption.domain.decision import Decision
 from redemption.domain.digest import DigestKind, Digests
-from redemption.domain.eligibility import Coupon
 from redemption.domain.errors import (
     DeadlinePassed,
     InvalidRequest,
     ItemFailed,
     LedgerUnavailable,
-    NotBuilt,
     NotFound,
     ServiceError,
-    Violation,
 )
 from redemption.domain.order import Checkout, checkout_violations, id_violations
-from redemption.domain.outcome import Outcome
 from redemption.domain.ports import (
     AnsweredToken,
     Failed,
@@ -40,8 +37,13 @@ from redemption.domain.stacking import CouponJudgement, Judgement, judge
 from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
+from redemption.service.coupons import CouponReader
 
-ROUNDS_MAX = 3
+ROUNDS_MAX = 6
+JUDGED_AGAIN_AT_ONCE = 8
+"""Calls whose orders are judged again at a time. If all went together, judging them would take so long that a campaign
+which is edited all the time has changed again before the last one is judged."""
+_CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
 _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
 _log = structlog.get_logger(__name__)
 
@@ -61,12 +63,14 @@ class Case:
     Attributes:
         position: Where it stands in the batch.
         tokens: Its tokens, all genuine.
+        turns: In which order the ledger counts them, as indexes: the caller's own must not matter.
         judgement: The newest judgement.
     """
 
     position: int
     attempt: Attempt
     tokens: tuple[VerifiedToken, ...]
+    turns: tuple[int, ...]
     digests: tuple[bytes, bytes, bytes, bytes | None]
     judgement: Judgement | None = None
 
@@ -75,11 +79,12 @@ class Redeemer:
     """Redeems orders of all programs."""
 
     def __init__(self, *, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger) -> None:
-        self._verifier = verifier
+        self._reader = CouponReader(verifier=verifier, ledger=ledger)
         self._digests = digests
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
+        self._turns = asyncio.Semaphore(JUDGED_AGAIN_AT_ONCE)
 
     async def redeem(self, principal: str, attempt: Attempt, *, deadline: float) -> Decision:
         """Use all tokens of an order, or none.
@@ -115,15 +120,15 @@ class Redeemer:
                 results[position] = opened
         now_ms: int | None = None
         for round_number in range(ROUNDS_MAX):
-            judged = await self._judge_all(waiting, now_ms, results, deadline)
-            if not judged:
-                return [result for result in results if result is not None]
-            items = [item for _, item in judged]
             again = round_number > 0
             try:
-                replies = await self._ledger.redeem(program, items, deadline=deadline, again=again)
-            except ServiceError as error:
-                replies = [error] * len(items)
+                async with self._turn(deadline) if again else nullcontext():
+                    judged = await self._judge_all(waiting, now_ms, results, deadline)
+                    if not judged:
+                        return [result for result in results if result is not None]
+                    replies = await self._replies(program, [item for _, item in judged], deadline=deadline, again=again)
+            except DeadlinePassed as error:
+                return _completed(results, waiting, error)
             waiting = []
             for (case, item), reply in zip(judged, replies, strict=True):
                 if isinstance(reply, Outdated):
@@ -131,11 +136,33 @@ class Redeemer:
                     waiting.append(case)
                 else:
                     results[case.position] = self._result(case, item, reply)
-        for case in waiting:
-            results[case.position] = LedgerUnavailable(
-                "the campaign changes faster than it can be judged; ask again with the same request id"
-            )
-        return [result for result in results if result is not None]
+        return _completed(results, waiting, LedgerUnavailable(_CHANGES))
+
+    @asynccontextmanager
+    async def _turn(self, deadline: float) -> AsyncIterator[None]:
+        """Wait for a turn to judge again.
+
+        Raises:
+            DeadlinePassed: It did not come in time.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed while a campaign was changing; nothing was done") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _replies(
+        self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
+    ) -> Sequence[RedeemReply | ServiceError]:
+        """Have the ledger decide; when it answers nothing at all, that is everybody's failure."""
+        try:
+            return await self._ledger.redeem(program, items, deadline=deadline, again=again)
+        except ServiceError as error:
+            return [error] * len(items)
 
     async def find_by_request(self, principal: str, program: str, request_id: str) -> list[Redeemed]:
         """Tell what was approved under a request id.
@@ -157,7 +184,7 @@ class Redeemer:
         """
         receipt = self._answers.read_receipt(redemption_id, program=program)
         if receipt is not None:
-            _, record = await self._ledger.coupon(program, receipt.campaign, receipt.serial)
+            record = (await self._ledger.coupon(program, receipt.campaign, receipt.serial)).use
             if record and (record.generation, record.redeemed_at) == (
                 receipt.generation,
                 receipt.redeemed_at,
@@ -193,18 +220,15 @@ class Redeemer:
         violations += checkout_violations(checkout)
         if violations:
             return InvalidRequest(violations)
-        verified = [self._verifier.verify(token, program=checkout.program) for token in checkout.tokens]
-        tokens = tuple(token for token in verified if isinstance(token, VerifiedToken))
-        if len(tokens) < len(verified):
-            genuine = [isinstance(token, VerifiedToken) for token in verified]
-            return invalid_tokens(genuine, self._ledger.now_ms() // 1000)
-        if any(token.shared for token in tokens):
-            return NotBuilt("checkout.tokens: tokens for many uses are not supported by this version")
-        if len(tokens) > 1:
-            twin = _twin(tokens)
-            if twin is not None:
-                return InvalidRequest([Violation(f"checkout.tokens[{twin}]", "is a coupon that is given twice")])
-        return Case(position, attempt, tokens, self._digest(principal, attempt))
+        try:
+            found = self._reader.tokens(checkout)
+        except ServiceError as error:
+            return error
+        tokens = tuple(token for token in found if token is not None)
+        if len(tokens) < len(found):
+            return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
+        turns = tuple(sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial)))
+        return Case(position, attempt, tokens, turns, self._digest(principal, attempt))
 
     def _digest(self, principal: str, attempt: Attempt) -> tuple[bytes, bytes, bytes, bytes | None]:
         digest = self._digests.for_program(attempt.checkout.program).digest
@@ -219,25 +243,18 @@ class Redeemer:
     async def _item(self, case: Case, now_ms: int | None, deadline: float) -> RedeemItem:
         """Judge a case at this moment, and write down what the ledger needs to decide it."""
         checkout = case.attempt.checkout
-        campaigns: list[Campaign | None] = []
-        for token in case.tokens:
-            campaign = self._ledger.cached(token.program, token.campaign)
-            if campaign is None:
-                campaign = await self._load(token, deadline)
-            campaigns.append(campaign)
-        known = [
-            Coupon(token, campaign, self._held(token, checkout.customer.customer_id))
-            for token, campaign in zip(case.tokens, campaigns, strict=True)
-            if campaign is not None
-        ]
-        judgement = judge(
-            known,
-            checkout.order,
-            guest=not checkout.customer.customer_id,
+        campaigns = [await self._reader.campaign(token, deadline) for token in case.tokens]
+        customer_id = checkout.customer.customer_id
+        case.judgement = judgement = judge(
+            [
+                self._reader.coupon(token, campaign, customer_id) if campaign else None
+                for token, campaign in zip(case.tokens, campaigns, strict=True)
+            ],
+            checkout,
             now_ms=self._ledger.now_ms() if now_ms is None else now_ms,
             days=self._days,
         )
-        case.judgement = _with_unknown(judgement, campaigns)
+        coupons = [(case.tokens[index], campaigns[index], judgement.coupons[index]) for index in case.turns]
         request, content, order, customer = case.digests
         return RedeemItem(
             request=request,
@@ -246,32 +263,21 @@ class Redeemer:
             customer=customer,
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
-            tokens=tuple(
-                JudgedToken(
-                    campaign=token.campaign,
-                    version=campaign.version if campaign else 0,
-                    serial=token.serial,
-                    outcome=judged.outcome,
-                    discount_minor=judged.discount_minor,
-                    day=judged.day,
-                )
-                for token, campaign, judged in zip(case.tokens, campaigns, case.judgement.coupons, strict=True)
-            ),
+            tokens=tuple([_judged(*coupon) for coupon in coupons]),
             answer=tuple(
-                AnsweredToken(token.campaign, token.key_id, token.serial, judged.discount_minor, judged.parts)
-                for token, judged in zip(case.tokens, case.judgement.coupons, strict=True)
+                [
+                    AnsweredToken(
+                        token.campaign,
+                        token.key_id,
+                        token.serial,
+                        judged.discount_minor,
+                        judged.merchant_basis_points,
+                        judged.parts,
+                    )
+                    for token, _, judged in coupons
+                ]
             ),
         )
-
-    async def _load(self, token: VerifiedToken, deadline: float) -> Campaign | None:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._ledger.load(token.program, token.campaign)
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
-
-    def _held(self, token: VerifiedToken, customer_id: str) -> bool:
-        return not token.holder_bound or self._verifier.holder_matches(token, customer_id)
 
     def _result(self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
@@ -280,27 +286,40 @@ class Redeemer:
             return ItemFailed(_UNREADABLE)
         assert case.judgement is not None, "judged before it was sent"
         try:
-            return self._answers.decision(case.attempt.checkout, case.tokens, case.judgement, item, reply)
+            tokens = [case.tokens[index] for index in case.turns]
+            coupons = [case.judgement.coupons[index] for index in case.turns]
+            decision = self._answers.decision(case.attempt.checkout, tokens, coupons, item, reply)
+            return decision if len(tokens) == 1 else _in_callers_order(decision, case.turns)
         except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
             _log.exception("what was decided cannot be told", program=case.attempt.checkout.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
 
-def _twin(tokens: Sequence[VerifiedToken]) -> int | None:
-    """Return the index of a token that stands for the same coupon as an earlier one."""
-    seen = set()
-    for index, token in enumerate(tokens):
-        coupon = (token.campaign, token.serial)
-        if coupon in seen:
-            return index
-        seen.add(coupon)
-    return None
+def _completed(
+    results: Sequence[Decision | ServiceError | None], waiting: Sequence[Case], failure: ServiceError
+) -> list[Decision | ServiceError]:
+    """Return the results, with a failure in the place of everything that still waits."""
+    left = {case.position for case in waiting}
+    found = [failure if position in left else result for position, result in enumerate(results)]
+    return [result for result in found if result is not None]
 
 
-def _with_unknown(judgement: Judgement, campaigns: Sequence[Campaign | None]) -> Judgement:
-    """Put a refusal in the place of each token whose campaign does not exist."""
-    if all(campaigns):
-        return judgement
-    known = iter(judgement.coupons)
-    coupons = tuple(next(known) if campaign else CouponJudgement(Outcome.TOKEN_INVALID) for campaign in campaigns)
-    return Judgement(coupons, judgement.since_ms, judgement.until_ms)
+def _judged(token: VerifiedToken, campaign: Campaign | None, judged: CouponJudgement) -> JudgedToken:
+    hour = judged.hour
+    return JudgedToken(
+        campaign=token.campaign,
+        version=campaign.version if campaign else 0,
+        serial=token.serial,
+        outcome=judged.outcome,
+        discount_minor=judged.discount_minor,
+        merchant_minor=judged.merchant_minor,
+        day=hour.day,
+        slot=hour.slot,
+        slot_limit=hour.slot_limit,
+        holder_bound=token.holder_bound,
+    )
+
+
+def _in_callers_order(decision: Decision, turns: Sequence[int]) -> Decision:
+    verdicts = [decision.verdicts[place] for place, _ in sorted(enumerate(turns), key=lambda pair: pair[1])]
+    return replace(decision, verdicts=tuple(verdicts))

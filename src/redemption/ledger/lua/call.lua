@@ -7,10 +7,18 @@
 local GENERATION_MS = 86400000
 local REQUEST_BUCKETS = 4096
 local REAPED_AT_ONCE = 16
+-- What is read of every campaign that a call decides about. A limit that is missing is none; the numbers of the last
+-- two lines are missing until they are first needed.
+local CAMPAIGN_FIELDS = {
+  'version', 'width', 'customer_buckets', 'issued', 'redeemed', 'discount', 'day', 'redeemed_day',
+  'limit_redemptions', 'limit_customer', 'limit_customer_day', 'limit_day', 'limit_budget', 'limit_budget_day',
+  'merchant', 'budget_day', 'budget_start', 'slot', 'slot_start',
+  'revoked', 'revoked_customers',
+}
 
--- Reads the program's header and compares it with what the server knows of it (ARGV[1] of every function: epoch 16, then
--- the least sequence number; empty when it knows nothing). Raises when there is no ledger, or another one, or one that
--- forgot: so before anything is decided.
+-- Reads the program's header and compares it with what the server knows of it (ARGV[1] of every function: epoch 16,
+-- then the least sequence number; empty when it knows nothing). Raises when there is no ledger, or another one, or one
+-- that forgot: so before anything is decided.
 local function begin(tag, known)
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock', 'reaped')
   if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
@@ -34,6 +42,57 @@ local function read(call, key, field)
   return redis.call('HGET', key, field)
 end
 
+-- The campaign as this call sees it, read once; false when there is none, and a field is false that is missing.
+local function campaign_of(call, number)
+  local campaign = call.campaigns[number]
+  if campaign == nil then
+    local values = redis.call('HMGET', keys.campaign(call.tag, number), unpack(CAMPAIGN_FIELDS))
+    campaign = false
+    if values[1] then
+      campaign = {}
+      for index, field in ipairs(CAMPAIGN_FIELDS) do
+        local value = values[index]
+        -- A limit that cannot be read is not taken for none.
+        campaign[field] = value and (tonumber(value) or error('campaign record whose ' .. field .. ' is no number'))
+      end
+    end
+    call.campaigns[number] = campaign
+  end
+  return campaign
+end
+
+-- Whether the records of a campaign are being removed, or are gone: then none may be written any more.
+local function is_archived(call, number)
+  return redis.call('HEXISTS', keys.campaign(call.tag, number), 'archive') == 1
+end
+
+-- Says what no longer fits: the version of one of the judged campaigns (S), or the moment of the judgement (C).
+local function misfit(call, judged, since, until_, stale)
+  local found = nil
+  for _, token in ipairs(judged) do
+    local campaign = campaign_of(call, token.campaign)
+    if (campaign and campaign.version or 0) ~= token.version then
+      stale[token.campaign] = true
+      found = 'S'
+    end
+  end
+  if found then return found end
+  if call.now < since or call.now >= until_ then return 'C' end
+  return nil
+end
+
+-- What is in force now of the campaigns in a set: number, version, definition, …; version 0 of one that does not exist.
+local function definitions(call, numbers)
+  local found = {}
+  for number in pairs(numbers) do
+    local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'definition')
+    found[#found + 1] = number
+    found[#found + 1] = tonumber(values[1] or 0) or 0
+    found[#found + 1] = values[2] or ''
+  end
+  return found
+end
+
 -- What was remembered under a request digest, in the current generation or the one before; nil if nothing.
 local function read_request(call, digest)
   for generation = call.generation, call.generation - 1, -1 do
@@ -54,6 +113,18 @@ local function stage(call, key, field, value)
 end
 
 local function number_text(value) return string.format('%.0f', value) end
+
+-- Stages those numbers of a campaign that differ from what this call saw, for its later items to see; they are spelled
+-- when they are written, once a call. What is 0 and was never written stays unwritten.
+local function stage_campaign(call, number, fields)
+  local campaign = call.campaigns[number]
+  for field, value in pairs(fields) do
+    if value ~= (campaign[field] or 0) then
+      campaign[field] = value
+      stage(call, keys.campaign(call.tag, number), field, value)
+    end
+  end
+end
 
 -- Requests are remembered for the rest of their day and the whole next one; older buckets go, a few with each call.
 local function reap(call)
@@ -81,7 +152,7 @@ local function apply(call, outbox_max)
     local flat = {}
     for field, value in pairs(fields) do
       flat[#flat + 1] = field
-      flat[#flat + 1] = value
+      flat[#flat + 1] = type(value) == 'number' and number_text(value) or value
     end
     redis.call('HSET', key, unpack(flat))
   end
@@ -90,7 +161,8 @@ local function apply(call, outbox_max)
     'reaped', number_text(call.reaped))
 end
 
--- The head of every reply: sequence number 8 (raised if the call was applied) · clock 8 (Unix milliseconds) · epoch (16 hexadecimal digits).
+-- The head of every reply: sequence number 8 (raised if the call was applied) · clock 8 (Unix milliseconds) · epoch (16
+-- hexadecimal digits).
 local function head(call)
   return struct.pack('>I8I8', call.seq, call.now) .. call.epoch
 end

@@ -1,10 +1,11 @@
 -- create and update: the definition of a campaign, its limits and its layout.
 --
 -- KEYS[1]  the program's tag
--- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · number (0 creates) · version expected (0 creates) · name · definition · offers kept (1, or
---          0: an offer changed, so nothing may have been minted) · request digest (creates only, else empty) · content
---          digest · then pairs of field and value: limits (an empty value removes one) and, when creating, `width` and
---          `customer_buckets`
+-- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · number (0 creates) · version
+--          expected (0 creates) · name · definition · offers kept (1, or 0: an offer changed, so nothing may have been
+--          minted) · request digest (creates only, else empty) · content digest · then pairs of field and value: limits
+--          (an empty value removes one), `ends_at` (when this definition stops being redeemed by, Unix ms; 0: it is
+--          not) and, when creating, `width` and `customer_buckets`
 -- Replies  head · number · version, or head · a word: exists (then the number), mismatch, gone, conflict, minted
 -- Invariant: a version is raised by every change and never reused; a name belongs to one campaign.
 
@@ -35,7 +36,8 @@ local function create(call, args)
 end
 
 local function update(call, args, number)
-  local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'name', 'issued')
+  local key = keys.campaign(call.tag, number)
+  local values = redis.call('HMGET', key, 'version', 'name', 'issued', 'ends_at', 'open_until')
   if not values[1] then return { head(call), 'gone' } end
   local version, name, old_name = tonumber(values[1]), args[5], values[2]
   if version ~= tonumber(args[4]) then return { head(call), 'conflict' } end
@@ -45,6 +47,9 @@ local function update(call, args, number)
     if taken and tonumber(taken) ~= number then return { head(call), 'exists', taken } end
     stage(call, keys.names(call.tag), name, number_text(number))
   end
+  -- Until when a definition before this one can have been redeemed by: the return window counts from the latest of all.
+  local open_until = math.min(tonumber(values[4] or call.now), call.now)
+  stage(call, key, 'open_until', number_text(math.max(open_until, tonumber(values[5] or 0))))
   return nil, number, version + 1, old_name ~= name and old_name
 end
 

@@ -12,14 +12,18 @@ function keys.campaign(tag, number) return tag .. ':campaign:' .. number end
 
 -- The record of a coupon is the field serial mod width of the block serial div width.
 function keys.used(tag, number, width, serial)
-  return tag .. ':used:' .. number .. ':' .. math.floor(serial / width), serial % width
+  return keys.used_block(tag, number, math.floor(serial / width)), serial % width
 end
+
+function keys.used_block(tag, number, block) return tag .. ':used:' .. number .. ':' .. block end
 
 -- A customer's counters are the field digest of one of `buckets` (a power of two, at most 65,536) hashes.
 function keys.customer(tag, number, buckets, digest)
   local first, second = digest:byte(1, 2)
-  return tag .. ':customer:' .. number .. ':' .. ((first * 256 + second) % buckets), digest
+  return keys.customer_bucket(tag, number, (first * 256 + second) % buckets), digest
 end
+
+function keys.customer_bucket(tag, number, bucket) return tag .. ':customer:' .. number .. ':' .. bucket end
 
 -- A remembered request is the rest of its digest (the first byte is in the bucket) in one of 4,096 hashes.
 function keys.request(tag, generation, digest)
@@ -30,3 +34,26 @@ end
 function keys.request_bucket(tag, generation, bucket)
   return tag .. ':request:' .. generation .. ':' .. bucket
 end
+
+-- Serials that were taken back: ranges that neither touch nor overlap, as a sorted set of their last serials by their
+-- first ones.
+function keys.revoked(tag, number) return tag .. ':revoked:' .. number end
+
+-- Customers whose coupons were taken back: digest → how many serials were issued at that moment.
+function keys.revoked_customers(tag, number) return tag .. ':revoked_customers:' .. number end
+
+-- Claims of a customer (kind c) or a person (p): the field kind and digest of one of `buckets` hashes.
+function keys.claims(tag, number, buckets, kind, digest)
+  local first, second = digest:byte(1, 2)
+  return keys.claims_bucket(tag, number, (first * 256 + second) % buckets), kind .. digest
+end
+
+function keys.claims_bucket(tag, number, bucket) return tag .. ':claims:' .. number .. ':' .. bucket end
+
+-- An exchange code is the rest of its digest (the first byte is in the bucket) in one of 16,384 hashes.
+function keys.code(tag, digest)
+  local first, second = digest:byte(1, 2)
+  return keys.code_bucket(tag, first * 64 + math.floor(second / 4)), digest:sub(2)
+end
+
+function keys.code_bucket(tag, bucket) return tag .. ':code:' .. bucket end

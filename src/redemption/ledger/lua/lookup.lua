@@ -3,11 +3,11 @@
 -- KEYS[1] the program's tag · ARGV[1] what the server knows of the ledger (see call.lua; status takes none)
 -- campaigns      ARGV first · last: replies a list of number, version, definition, for those that exist
 -- counters       ARGV campaign: replies clock (ms), then the fields of COUNTER_FIELDS, or nothing
--- coupon         ARGV campaign · serial: replies issued (1 or 0), then the coupon record or nothing
+-- coupon         ARGV campaign · serial: replies what is seen of it (see look.lua)
 -- request        ARGV request digest: replies the record of an approval, or nothing
 -- status         replies the header as field, value, …, and the length of the event stream
 
-local COUNTER_FIELDS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day' }
+local COUNTER_FIELDS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'claimed' }
 
 local function campaigns(key_names, args)
   local call = begin(key_names[1], args[1])
@@ -32,11 +32,8 @@ end
 
 local function coupon(key_names, args)
   local call = begin(key_names[1], args[1])
-  local number, serial = tonumber(args[2]), tonumber(args[3])
-  local values = redis.call('HMGET', keys.campaign(call.tag, number), 'width', 'issued')
-  if not values[1] or serial >= tonumber(values[2]) then return { 0, false } end
-  local key, field = keys.used(call.tag, number, tonumber(values[1]), serial)
-  return { 1, redis.call('HGET', key, field) }
+  local number = tonumber(args[2])
+  return see_coupon(call, number, campaign_of(call, number), tonumber(args[3]), false)
 end
 
 local function request(key_names, args)

@@ -41,8 +41,8 @@ local function unpack_customer(value)
   return { redeemed = redeemed, day = day, today = today }
 end
 
--- Remembered request: format 1 · content digest 8 · decided at 4 (Unix seconds) · tokens 1 and generation 2 each (format
--- 2 only; format 1 means that all are 0) · the answer as the server wrote it.
+-- Remembered request: format 1 · content digest 8 · decided at 4 (Unix seconds) · tokens 1 and generation 2 each
+-- (format 2 only; format 1 means that all are 0) · the answer as the server wrote it.
 local function pack_request(content, decided_at, generations, answer)
   local all_zero = true
   for _, generation in ipairs(generations) do all_zero = all_zero and generation == 0 end

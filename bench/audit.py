@@ -1,0 +1,103 @@
+"""Whether every approval went by the definition in force: read from the outbox, where the ledger's own order stands.
+
+The outbox has one entry for each call, with its events in the order in which they were decided. A definition stands
+there where it came into force, so each approval can be judged again by the one that stood last before it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import msgpack
+from redis.asyncio import Redis
+
+from redemption.domain.campaign import Campaign, CampaignState
+from redemption.ledger import keys
+from redemption.ledger.catalog import unpack_campaign
+
+READ_AT_ONCE = 1_000
+Expect = Callable[[Campaign, int, int], int]
+"""What a coupon must have taken off: the definition in force, its serial, how many coupons its order had."""
+
+
+@dataclass(slots=True)
+class Audit:
+    """Reads the outbox of a program and judges the approvals of one campaign; goes on where it left off.
+
+    Attributes:
+        expected: What an approved coupon must have taken off.
+        definitions: How many definitions came into force.
+        approvals: How many approvals were judged.
+        wrong: What is wrong, in words.
+    """
+
+    redis: Redis
+    program: str
+    campaign: int
+    expected: Expect
+    definitions: int = 0
+    approvals: int = 0
+    wrong: list[str] = field(default_factory=list)
+    _last_id: bytes = b"-"
+    _seq: int = 0
+    _in_force: Campaign | None = None
+    _redeemed: int = 0
+    _discount_minor: int = 0
+
+    async def read(self) -> None:
+        """Judge what was decided since the last time."""
+        async for seq, events in self._entries():
+            if seq <= self._seq:
+                self.wrong.append(f"call {seq} stands behind call {self._seq}")
+            self._seq = seq
+            orders: dict[bytes, int] = {}
+            for event in events:
+                if event[0] == b"redeemed":
+                    orders[event[5]] = orders.get(event[5], 0) + 1
+            for event in events:
+                if event[1] != self.campaign:
+                    continue
+                if event[0] == b"defined":
+                    self._define(event[2], event[3])
+                elif event[0] == b"redeemed":
+                    self._judge(seq, event[2], event[4], orders[event[5]])
+
+    async def _entries(self) -> AsyncIterator[tuple[int, list[list[object]]]]:
+        while True:
+            found = await self.redis.xrange(keys.events(self.program), self._last_id, "+", count=READ_AT_ONCE)
+            for entry_id, entry in found:
+                self._last_id = b"(" + entry_id
+                seq, _, events = msgpack.unpackb(entry[b"e"], raw=True)
+                yield seq, events
+            if len(found) < READ_AT_ONCE:
+                return
+
+    def _define(self, version: int, definition: bytes) -> None:
+        before = self._in_force.version if self._in_force else 0
+        if version != before + 1:
+            self.wrong.append(f"version {version} follows version {before}")
+        self._in_force = unpack_campaign(definition, number=self.campaign, version=version)
+        self.definitions += 1
+
+    def _judge(self, seq: int, serial: int, discount: int, coupons: int) -> None:
+        campaign = self._in_force
+        if campaign is None:
+            self.wrong.append(f"call {seq}: serial {serial} was approved before there was a campaign")
+            return
+        self.approvals += 1
+        self._redeemed += 1
+        self._discount_minor += discount
+        limits = campaign.limits
+        problems = {
+            f"while {campaign.state.name}": campaign.state is not CampaignState.ACTIVE,
+            f"as number {self._redeemed}": limits.redemptions is not None and self._redeemed > limits.redemptions,
+            f"beyond the budget, at {self._discount_minor}": (
+                limits.budget_minor is not None and self._discount_minor > limits.budget_minor
+            ),
+        }
+        expected = self.expected(campaign, serial, coupons)
+        problems[f"with {discount} off instead of {expected}"] = discount != expected
+        self.wrong += [
+            f"call {seq}, version {campaign.version}: serial {serial} was approved {problem}"
+            for problem, holds in problems.items()
+            if holds
+        ]

@@ -1,0 +1,218 @@
+"""What a quote of 10 coupons and 20 lines costs, with and without choosing the best, and what it does to redeeming.
+
+Run it with ``make bench-quotes``; it needs no running server and leaves nothing behind.
+"""
+
+import argparse
+import asyncio
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from private import Private, machine, percentile, private_services
+from rich.console import Console
+from rich.table import Table
+
+from redemption.domain.benefit import (
+    BuyGet,
+    CashVoucher,
+    EveryFull,
+    FixedPrice,
+    FreeShipping,
+    Measure,
+    PercentOff,
+    Tier,
+    Tiers,
+    amount_off,
+)
+from redemption.domain.campaign import Campaign, Offer, Stacking, Stage
+from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
+from redemption.domain.outcome import Outcome
+from redemption.domain.scope import Conditions, Scope
+from redemption.service.issuer import MintOrder
+from redemption.service.quoter import Question
+from redemption.service.redeemer import Attempt
+
+PROGRAM = "bench"
+DAY_MS = 86_400_000
+LINES = 20
+ROUNDS = 300
+AIMS_MS = {"all together": 2.0, "best of all": 20.0}
+ROUNDS_UNDER_LOAD = 5
+BUYERS = 16
+REDEEMS_UNDER_LOAD = 400
+
+ORDER = Order(
+    "order",
+    "CNY",
+    tuple(
+        Line(
+            line_id=str(index),
+            quantity=1 + index % 3,
+            amount_minor=39_00 + 17_31 * index,
+            list_amount_minor=49_00 + 17_31 * index,
+            sku=f"sku-{index}",
+            merchant_id=f"merchant-{index % 4}",
+            brand=f"brand-{index % 5}",
+            categories=("all", f"category-{index % 6}"),
+        )
+        for index in range(LINES)
+    ),
+    (Shipping("fee", 12_00, "merchant-0", "CN-31"),),
+    channel="app",
+)
+CUSTOMER = Customer("customer", "gold", ("student",), is_new=False)
+
+
+def offers() -> list[tuple[Stage, Offer]]:
+    """One offer of every kind: all of them can go together, so that every combination has to be priced."""
+    shoes = Conditions(include=Scope(categories=("category-1", "category-2")))
+    merchant = Conditions(include=Scope(merchant_ids=("merchant-1",)))
+    return [
+        (Stage.ITEM, Offer(FixedPrice(9_90, 1), conditions=Conditions(include=Scope(skus=("sku-3",))))),
+        (Stage.ITEM, Offer(BuyGet(1, 1, 5000, max_repeats=3), conditions=shoes)),
+        (Stage.MERCHANT, Offer(amount_off(100_00, 10_00), conditions=merchant)),
+        (Stage.MERCHANT, Offer(PercentOff(1000, 50_00), conditions=Conditions(include=Scope(brands=("brand-2",))))),
+        (Stage.PLATFORM, Offer(amount_off(200_00, 50_00))),
+        (Stage.PLATFORM, Offer(EveryFull(300_00, 40_00, 200_00))),
+        (
+            Stage.PLATFORM,
+            Offer(Tiers(Measure.UNITS, (Tier(threshold=3, percent_off_basis_points=500, cap_minor=90_00),))),
+        ),
+        (Stage.PLATFORM, Offer(FreeShipping())),
+        (Stage.PAYMENT, Offer(CashVoucher(20_00))),
+        (Stage.PAYMENT, Offer(PercentOff(300, 30_00))),
+    ]
+
+
+async def wallet(private: Private) -> tuple[str, ...]:
+    """Create the campaigns and mint a coupon of each."""
+    tokens = []
+    for stage, offer in offers():
+        tokens += await mint(private, await campaign(private, offer, stage), 1)
+    return tuple(tokens)
+
+
+async def campaign(private: Private, offer: Offer, stage: Stage) -> Campaign:
+    """Create a campaign of one offer."""
+    now_ms = private.ledger.now_ms()
+    definition = Campaign(
+        program=PROGRAM,
+        name=secrets.token_hex(8),
+        currency_code="CNY",
+        time_zone="Asia/Shanghai",
+        starts_at_ms=now_ms - DAY_MS,
+        ends_at_ms=now_ms + 30 * DAY_MS,
+        offers=(offer,),
+        stacking=Stacking(stage),
+    )
+    return await private.services.campaigns.create("bench", secrets.token_hex(8), definition)
+
+
+async def mint(private: Private, of: Campaign, count: int) -> list[str]:
+    """Mint tokens."""
+    order = MintOrder(PROGRAM, secrets.token_hex(8), of.number, 0, count)
+    return [minted.token for chunk in await private.services.issuer.mint("bench", order) for minted in chunk]
+
+
+async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
+    """Quote the order; every coupon must be worth something, and every combination tried."""
+    question = Question(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
+    quoted = await private.services.quoter.quote(question, deadline=asyncio.get_running_loop().time() + 10)
+    if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
+        sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
+    if choose_best and not quoted.exhaustive:
+        sys.exit("the search was not exhaustive")
+
+
+async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[list[float], float]:
+    """Return how long it took each time, sorted, and the CPU it took on average, in milliseconds."""
+    took = []
+    cpu = time.process_time()
+    for _ in range(times):
+        began = time.perf_counter()
+        await work()
+        took.append((time.perf_counter() - began) * 1000)
+    return sorted(took), (time.process_time() - cpu) * 1000 / times
+
+
+async def redeems(private: Private, of: Campaign) -> list[float]:
+    """Redeem with some buyers at once; returns how long each took, sorted, in milliseconds."""
+    tokens = iter(await mint(private, of, REDEEMS_UNDER_LOAD))
+    took = []
+
+    async def buyer() -> None:
+        for token in tokens:
+            order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, 238_00, 238_00),))
+            began = time.perf_counter()
+            attempt = Attempt(secrets.token_hex(8), Checkout(PROGRAM, (token,), order))
+            deadline = asyncio.get_running_loop().time() + 10
+            decision = await private.services.redeemer.redeem("bench", attempt, deadline=deadline)
+            took.append((time.perf_counter() - began) * 1000)
+            if decision.outcome is not Outcome.APPROVED:
+                sys.exit(f"a redeem of the bench was not approved: {decision}")
+
+    await asyncio.gather(*(buyer() for _ in range(BUYERS)))
+    return sorted(took)
+
+
+async def redeems_beside_quotes(private: Private, of: Campaign, tokens: tuple[str, ...]) -> tuple[list[float], int]:
+    """Redeem while best combinations are searched without a pause; returns also how many were found meanwhile."""
+    found = 0
+
+    async def search() -> None:
+        nonlocal found
+        while True:
+            await quote(private, tokens, choose_best=True)
+            found += 1
+
+    searching = asyncio.create_task(search())
+    took = await redeems(private, of)
+    searching.cancel()
+    await asyncio.gather(searching, return_exceptions=True)
+    return took, found
+
+
+async def measure(rounds: int) -> int:
+    """Measure and print; returns the exit code."""
+    console = Console()
+    console.print(f"{machine()}; {len(offers())} coupons, {LINES} lines and a fee, {rounds} quotes each")
+    missed = 0
+    async with private_services() as private:
+        tokens = await wallet(private)
+        table = Table("quote", "p50 ms", "p99 ms", "CPU ms", "aim, CPU ms", title="quotes")
+        for kind, choose_best in (("all together", False), ("best of all", True)):
+            await quote(private, tokens, choose_best=choose_best)
+            took, cpu = await timed(
+                rounds, lambda choose_best=choose_best: quote(private, tokens, choose_best=choose_best)
+            )  # type: ignore[misc]
+            missed += cpu > AIMS_MS[kind]
+            figures = (percentile(took, 0.5), percentile(took, 0.99), cpu, AIMS_MS[kind])
+            table.add_row(kind, *(f"{figure:.2f}" for figure in figures))
+        console.print(table)
+        plain = await campaign(private, Offer(amount_off(200_00, 50_00)), Stage.PLATFORM)
+        table = Table("redeems of 16 buyers", "p50 ms", "p99 ms", "searches", title="quoting beside redeeming")
+        alone: list[float] = []
+        beside: list[float] = []
+        searches = 0
+        for _ in range(ROUNDS_UNDER_LOAD):  # alternating, so that a noisy neighbour meets both
+            alone += await redeems(private, plain)
+            took, found = await redeems_beside_quotes(private, plain, tokens)
+            beside += took
+            searches += found
+        for kind, times, count in (("alone", alone, 0), ("beside searches without a pause", beside, searches)):
+            times.sort()
+            table.add_row(kind, f"{percentile(times, 0.5):.2f}", f"{percentile(times, 0.99):.2f}", str(count))
+        console.print(table)
+        ratios = [percentile(beside, part) / percentile(alone, part) for part in (0.5, 0.99)]
+        console.print(f"redeeming beside searches: {ratios[0]:.2f} times the p50, {ratios[1]:.2f} times the p99")
+    console.print("aims " + ("missed" if missed else "reached"))
+    return min(missed, 1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"quotes of each kind (default: {ROUNDS})")
+    sys.exit(uvloop.run(measure(parser.parse_args().rounds)))

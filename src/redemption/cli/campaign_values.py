@@ -1,0 +1,179 @@
+"""The kinds of values in a campaign file: how each is read from its text, and how an editor recognises it.
+
+A file's values are all read as text. An editor parses YAML itself, so its schema accepts a number where one may stand
+without quotes.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+
+from redemption.cli.instants import INSTANT, instant
+from redemption.cli.times import DURATION, TIME_OF_DAY, duration, end_minute, start_minute
+from redemption.client import minor_units
+from redemption.v1 import campaign_pb2 as v1
+
+BASIS_POINTS_PER_PERCENT = 100
+EMPTY = "is empty: give it a value, or take the line out"
+
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})? ?%")
+_WHOLE = re.compile(r"-?[0-9]{1,16}")
+_SUM = re.compile(r"[0-9]{1,16}(\.[0-9]{1,8})?")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_INT32_MAX = 2**31 - 1
+
+
+class Units(NamedTuple):
+    """What sums and local times mean, from fields of the file that stand beside them; empty where those are wrong."""
+
+    currency_code: str
+    zone: ZoneInfo | None
+
+
+def units_of(currency_code: str, zone: str) -> Units:
+    """Return what sums and times mean beside these two texts of the file."""
+    return Units(currency_code if _CURRENCY.fullmatch(currency_code) else "", _zone_called(zone) if zone else None)
+
+
+def words(enum: EnumDescriptor) -> dict[str, int]:
+    """Return the values of an enum of the contract by their words in a file: STAGE_ITEM is ``item``."""
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper() + "_"
+    return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number}
+
+
+STAGES = words(v1.Stage.DESCRIPTOR)
+BASES = words(v1.DiscountBase.DESCRIPTOR)
+REACHES = words(v1.ExclusivityReach.DESCRIPTOR)
+WEEKDAYS = words(v1.Weekday.DESCRIPTOR)
+RISK_SIGNALS = words(v1.RiskSignal.DESCRIPTOR)
+
+
+def _single(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a single value")  # noqa: TRY004 - pydantic reports values, not types
+    if not value.strip():
+        raise ValueError(EMPTY)
+    return value
+
+
+def _currency(value: object) -> str:
+    text = _single(value)
+    if not _CURRENCY.fullmatch(text):
+        raise ValueError(f"must be an ISO 4217 code such as CNY; it is {text[:40]!r}")
+    return text
+
+
+def _zone(value: object) -> str:
+    text = _single(value)
+    if _zone_called(text) is None:
+        raise ValueError(f"must be an IANA zone such as Asia/Shanghai; it is {text[:40]!r}")
+    return text
+
+
+def _zone_called(text: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _money(value: object, info: ValidationInfo[Units]) -> int:
+    return minor_units(_single(value), info.context.currency_code)
+
+
+def _instant(value: object, info: ValidationInfo[Units]) -> Timestamp:
+    text = _single(value)
+    if info.context.zone is None:
+        return Timestamp()  # the zone is wrong, and is complained about itself
+    return instant(text, info.context.zone)
+
+
+def _percent(value: object) -> int:
+    text = _single(value)
+    if not _PERCENT.fullmatch(text):
+        raise ValueError(f"must be a percentage with its sign, such as 20% or 12.5%; it is {text[:40]!r}")
+    return int(Decimal(text.rstrip(" %")) * BASIS_POINTS_PER_PERCENT)
+
+
+def _whole(value: object) -> int:
+    text = _single(value)
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"must be a whole number; it is {text[:40]!r}")
+    return int(text)
+
+
+def _small_whole(value: object) -> int:
+    number = _whole(value)
+    if abs(number) > _INT32_MAX:  # more would not fit into the contract's field
+        raise ValueError(f"must be a whole number of at most {_INT32_MAX}; it is {number}")
+    return number
+
+
+def _truth(value: object) -> bool:
+    text = _single(value)
+    if text not in ("true", "false"):
+        raise ValueError(f"must be true or false; it is {text[:40]!r}")
+    return text == "true"
+
+
+def _word_of(known: Mapping[str, int]) -> Callable[[object], int]:
+    def number(value: object) -> int:
+        text = _single(value)
+        if text not in known:
+            raise ValueError(f"must be one of {', '.join(known)}; it is {text[:40]!r}")
+        return known[text]
+
+    return number
+
+
+def _not_empty(value: object) -> object:
+    if value == []:
+        raise ValueError(EMPTY)
+    return value
+
+
+def _shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSchema:
+    """Return the schema of a text of this pattern, or of what editors make of some such texts without quotes."""
+    # Groups have no names in the regular expressions of JSON Schema.
+    portable = "^(" + re.sub(r"\?P<\w+>", "", pattern.pattern) + ")$"
+    kind = {"type": [*types, "string"] if types else "string"}
+    return WithJsonSchema(kind | {"pattern": portable} | more)
+
+
+def _enum(known: Mapping[str, int]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(known)})
+
+
+_ANY_TEXT = WithJsonSchema({"type": ["string", "number"], "minLength": 1})
+
+Text: TypeAlias = Annotated[str, BeforeValidator(_single), _ANY_TEXT]
+Currency: TypeAlias = Annotated[str, BeforeValidator(_currency), _shaped(_CURRENCY)]
+Zone: TypeAlias = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "minLength": 1})]
+Money: TypeAlias = Annotated[int, BeforeValidator(_money), _shaped(_SUM, "number", minimum=0)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), _shaped(_WHOLE, "integer")]
+SmallWhole: TypeAlias = Annotated[int, BeforeValidator(_small_whole), _shaped(_WHOLE, "integer")]
+Percent: TypeAlias = Annotated[int, BeforeValidator(_percent), _shaped(_PERCENT)]
+Truth: TypeAlias = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"enum": [True, False, "true", "false"]})]
+Instant: TypeAlias = Annotated[Timestamp, BeforeValidator(_instant), _shaped(INSTANT)]
+Length: TypeAlias = Annotated[Duration, BeforeValidator(lambda value: duration(_single(value))), _shaped(DURATION)]
+StartOfHours: TypeAlias = Annotated[
+    int, BeforeValidator(lambda value: start_minute(_single(value))), _shaped(TIME_OF_DAY)
+]
+EndOfHours: TypeAlias = Annotated[int, BeforeValidator(lambda value: end_minute(_single(value))), _shaped(TIME_OF_DAY)]
+StageName: TypeAlias = Annotated[int, BeforeValidator(_word_of(STAGES)), _enum(STAGES)]
+BaseName: TypeAlias = Annotated[int, BeforeValidator(_word_of(BASES)), _enum(BASES)]
+ReachName: TypeAlias = Annotated[int, BeforeValidator(_word_of(REACHES)), _enum(REACHES)]
+WeekdayName: TypeAlias = Annotated[int, BeforeValidator(_word_of(WEEKDAYS)), _enum(WEEKDAYS)]
+RiskSignalName: TypeAlias = Annotated[int, BeforeValidator(_word_of(RISK_SIGNALS)), _enum(RISK_SIGNALS)]
+
+_Each = TypeVar("_Each")
+Several: TypeAlias = Annotated[tuple[_Each, ...], BeforeValidator(_not_empty)]
+"""A list; an empty one would not say what it seems to, since to the contract it is the same as none."""
+Names: TypeAlias = Several[Text]

@@ -1,0 +1,123 @@
+"""``redemption claim``: get one coupon for a customer, of a campaign or for an exchange code."""
+# ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redemption.cli.asking import Unanswered, asking, campaign_called
+from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
+from redemption.cli.language import language
+from redemption.cli.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.screen import print_message, say
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from redemption.client import Lang, RedemptionClient
+    from redemption.settings import Settings
+    from redemption.v1.issuance_service_pb2 import ClaimRequest, ClaimResponse
+
+_VALID = {"en": "valid      {from_} until {until}", "zh": "有效期     {from_} 至 {until}"}
+
+
+def claim(
+    *,
+    campaign: Annotated[str | None, typer.Option(metavar="N|NAME", help="Of which campaign.")] = None,
+    offer: Annotated[int, typer.Option(metavar="N", help="Which of its offers, from 0.", min=0, max=99)] = 0,
+    code: Annotated[str | None, typer.Option(metavar="CODE", help="For this exchange code instead.")] = None,
+    customer: Annotated[str | None, typer.Option(metavar="ID", help="For whom.")] = None,
+    tier: Annotated[str | None, typer.Option(metavar="NAME", help="The customer's membership tier.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A segment the customer is in; may be repeated.")
+    ] = None,
+    new: Annotated[
+        bool | None,
+        typer.Option("--new/--not-new", help="Whether the customer is new. [not known]", show_default=False),
+    ] = None,
+    person: Annotated[str | None, typer.Option(metavar="ID", help="The natural person behind the account.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the device.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Risk signal: the address.")] = None,
+    payment: Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the payment instrument.")] = None,
+    request_id: RequestId = None,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    lang: Language = None,
+    as_json: AsJson = False,
+) -> int:
+    """Get one coupon for a customer.
+
+    The same --request-id gives the same coupon again, never another.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca, lang=lang)
+    if (campaign is None) == (code is None):
+        problem = "is missing: give --campaign N, or --code CODE" if code is None else "and --code exclude each other"
+        raise Stop(BAD_INPUT, f"--campaign {problem}")
+    from redemption.client import new_request_id
+    from redemption.v1.issuance_service_pb2 import ClaimRequest
+    from redemption.v1.order_pb2 import Customer, RiskContext
+    from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+
+    request = ClaimRequest(
+        program=settings.program,
+        request_id=request_id or new_request_id(),
+        customer=Customer(customer_id=customer, tier=tier, segments=segment, is_new=new, person_id=person),
+        risk=RiskContext(device_id=device, network_address=network, payment_fingerprint=payment),
+    )
+    try:
+        with asking(settings) as client:
+            zone = _aim(client, request, campaign, offer, code)
+            response = client.claim(request)
+            approved = response.outcome == OUTCOME_APPROVED
+            if approved and zone is None and not as_json:
+                zone = _zone_of_token(client, settings, response.token)
+    except Unanswered as error:
+        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    if as_json:
+        print_message(response)
+    else:
+        _print(response, zone, language(settings.lang), approved=approved)
+    return DONE if approved else REFUSED
+
+
+def _aim(
+    client: "RedemptionClient", request: "ClaimRequest", campaign: str | None, offer: int, code: str | None
+) -> "dt.tzinfo | None":
+    """Say in the request what to claim; returns the campaign's zone if it is known already."""
+    from zoneinfo import ZoneInfo
+
+    if campaign is None:
+        request.code = (code or "").strip()  # a pasted line brings its end along
+        return None
+    definition = campaign_called(client, request.program, campaign)
+    request.offer.campaign = definition.number
+    request.offer.offer_index = offer
+    return ZoneInfo(definition.time_zone)
+
+
+def _zone_of_token(client: "RedemptionClient", settings: "Settings", token: str) -> "dt.tzinfo":
+    from zoneinfo import ZoneInfo
+
+    from redemption.v1.campaign_service_pb2 import GetCampaignRequest
+    from redemption.v1.issuance_service_pb2 import InspectTokenRequest
+
+    number = client.inspect_token(InspectTokenRequest(program=settings.program, token=token)).campaign
+    asked = GetCampaignRequest(program=settings.program, number=number)
+    return ZoneInfo(client.get_campaign(asked).campaign.time_zone)
+
+
+def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *, approved: bool) -> None:
+    from redemption.cli.decision import outcome_name
+    from redemption.cli.instants import local_text
+    from redemption.client import disposition_words, sentence
+    from redemption.v1.decision_pb2 import TokenVerdict
+
+    if approved:
+        say(response.token, "green")
+        times = {"from_": local_text(response.not_before, zone), "until": local_text(response.expire_time, zone)}
+        say(_VALID[lang].format_map(times))
+        return
+    verdict = TokenVerdict(outcome=response.outcome, disposition=response.disposition, detail=response.detail)
+    told = sentence(verdict, currency_code="", lang=lang, zone=zone)
+    say(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {told}", "red")

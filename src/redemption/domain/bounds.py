@@ -1,0 +1,42 @@
+"""Numbers and lists within their bounds: the checks that all parts of a campaign's definition share."""
+
+from collections.abc import Iterator, Sequence
+
+from redemption.domain.errors import Violation
+from redemption.domain.order import id_violations
+
+COUNT_MAX = 2**40 - 1
+"""Serials are 40 bits wide, so no count of coupons can be larger."""
+UNITS_MAX = 1_000_000
+"""More units of goods than any order holds; sums and products of such counts stay exact everywhere."""
+LIST_VALUES_MAX = 1000
+DAY_MINUTES = 1440
+
+_CONTROL_CHARACTERS = frozenset(map(chr, [*range(0x20), 0x7F]))
+
+
+def range_violations(value: int | None, field: str, least: int, most: int) -> Iterator[Violation]:
+    """Say what is wrong with a whole number that lies outside of its range; None is not given and fine."""
+    if value is not None and not least <= value <= most:
+        yield Violation(field, f"must be {least} to {most}; it is {value}")
+
+
+def list_violations(values: Sequence[str], field: str) -> Iterator[Violation]:
+    """Say what is wrong with a list of texts: each 1 to 128 bytes, none twice, at most 1,000 of them."""
+    if len(values) > LIST_VALUES_MAX:
+        yield Violation(field, f"must be at most {LIST_VALUES_MAX} values; there are {len(values)}")
+        return
+    seen: dict[str, int] = {}
+    for index, value in enumerate(values):
+        yield from id_violations(value, f"{field}[{index}]")
+        if not _CONTROL_CHARACTERS.isdisjoint(value):
+            yield Violation(f"{field}[{index}]", "has a control character, such as a line break; take it out")
+        first = seen.setdefault(value, index)
+        if first != index:
+            yield Violation(f"{field}[{index}]", f"is the same as entry [{first}]; name each value once")
+
+
+def minute_violations(start_minute: int, end_minute: int, field: str) -> Iterator[Violation]:
+    """Say what is wrong with the minutes of the day from and to which something is open."""
+    yield from range_violations(start_minute, f"{field}.start_minute", 0, DAY_MINUTES - 1)
+    yield from range_violations(end_minute, f"{field}.end_minute", 1, DAY_MINUTES)

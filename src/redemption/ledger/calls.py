@@ -1,0 +1,120 @@
+"""Questions to the ledger off the commit path: one function call each, on the ordinary client, bounded in time."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from redemption.domain.errors import LedgerUnavailable
+from redemption.ledger import keys
+from redemption.ledger.codec import unpack_head
+from redemption.ledger.connection import CALL_SECONDS_MAX
+from redemption.ledger.fence import Fence, LedgerNotTrusted
+from redemption.ledger.library import library
+from redemption.ledger.promises import NOT_TRUSTED, load_functions, meaning_of, read_header
+from redemption.ledger.standing import Standing
+
+CALLS_AT_ONCE = 32
+"""Fewer than the client may have connections: the health check has its own place beside them."""
+
+
+class Clock:
+    """An estimate of the ledger's clock, set by every answer of the ledger."""
+
+    def __init__(self) -> None:
+        self.offset_ms = 0.0
+
+    def now_ms(self) -> int:
+        """Return the estimate, Unix milliseconds."""
+        return int(time.time() * 1000 + self.offset_ms)
+
+    def set(self, clock_ms: int) -> None:
+        """Take over what the ledger's clock read."""
+        self.offset_ms = clock_ms - time.time() * 1000
+
+
+class Calls:
+    """Calls functions of the ledger."""
+
+    def __init__(self, client: Redis, *, fence: Fence, standing: Standing, clock: Clock) -> None:
+        """Build it.
+
+        Args:
+            client: The ordinary client, without retries.
+            fence: What is remembered of the ledger.
+            standing: Told of a ledger that is not trusted; while it refuses, nothing is called.
+            clock: Set by every answer that is observed.
+        """
+        self._client = client
+        self._fence = fence
+        self._standing = standing
+        self._clock = clock
+        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
+        """Call a function with what is known of the program's ledger and arguments; return its reply.
+
+        Raises:
+            LedgerUnavailable: There was no answer; it is not known whether it was executed.
+            LedgerRefused: It was not executed.
+        """
+        return await self.call_bare(function, program, self._fence.known(program), *args)
+
+    async def call_bare(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
+        """Call one of the functions that do not compare what is known of the ledger."""
+        self._standing.require()
+        async with self.asked(CALL_SECONDS_MAX), self._places:
+            try:
+                return await self._fcall(function, program, args)
+            except ResponseError as error:
+                if "unction not found" not in str(error):
+                    raise
+                await load_functions(self._client)
+                return await self._fcall(function, program, args)
+
+    async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
+        tag = keys.tag(program)
+        return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
+
+    def observe(self, program: str, packed_head: bytes) -> None:
+        """Learn from the head of a reply: the clock, and how far the ledger is."""
+        head = unpack_head(packed_head)
+        self._clock.set(head.clock_ms)
+        self._fence.observe(program, head.epoch, head.seq)
+
+    async def begun(self, program: str) -> bool:
+        """Whether the program has a ledger."""
+        return self._fence.mark(program) is not None or await self.open(program, birth=False)
+
+    async def open(self, program: str, *, birth: bool) -> bool:
+        """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
+        mark = self._fence.mark(program)
+        epoch = secrets.token_hex(8) if birth and mark is None else b""
+        found = pairs(await self.call_bare("open", program, self._fence.keyset_id, epoch))
+        header = read_header(*(found.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
+        self._fence.check(program, mark, header)
+        return header is not None
+
+    @asynccontextmanager
+    async def asked(self, seconds_max: float) -> AsyncIterator[None]:
+        """Bound a question, and turn what the Redis client raises into what it means."""
+        try:
+            async with asyncio.timeout(seconds_max):
+                yield
+        except ResponseError as error:
+            if str(error).startswith("NOTTRUSTED"):
+                self._standing.met(LedgerNotTrusted(NOT_TRUSTED))
+            raise meaning_of(error) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
+
+
+def pairs(flat: Sequence[Any]) -> dict[str, str]:
+    """Return a flat list of fields and values as a mapping."""
+    texts = [item.decode() if isinstance(item, bytes) else str(item) for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))

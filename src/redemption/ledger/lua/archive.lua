@@ -1,0 +1,122 @@
+-- archive and archive_step: removes the records of a campaign that is long over, some at a time, and leaves its totals.
+--
+-- KEYS[1]  the program's tag
+-- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · campaign, and for `archive` also:
+--          version expected · definition (archived) · return window (ms) · ends at · changed at (Unix ms, as the
+--          definition says: for a record of a version that did not write down until when it was open)
+-- Replies  archive       head · version, or head · a word: gone, conflict, early (and from when on it is possible,
+--                        Unix ms)
+--          archive_step  head · how many places were looked at · of how many; or head · gone (archiving has not begun)
+-- Invariant: `archive` changes the version, so nothing is redeemed, claimed or issued from there on, and revoking and
+--            storing codes look at the field `archive`: no key of the campaign appears behind the back of the steps.
+--            A step writes down how far it came together with what it removed, so any step may be the last for a while.
+
+-- Keys that one call removes, and codes that it looks at: orders wait behind it, for about a millisecond.
+local ARCHIVED_AT_ONCE = 256
+local CODE_BUCKETS = 16384
+
+-- What is removed, in this order: each part has so many keys, by their positions. The field `archive` of a campaign
+-- names the part and the next position in it, or says 'done'; a new part goes to the end.
+local ARCHIVE_PARTS = {
+  { name = 'used', key = keys.used_block },
+  { name = 'customer', key = keys.customer_bucket },
+  { name = 'claims', key = keys.claims_bucket },
+  { name = 'revoked', key = keys.revoked },
+  { name = 'revoked_customers', key = keys.revoked_customers },
+  { name = 'code', key = keys.code_bucket },
+}
+
+local function archive(key_names, args)
+  local call = begin(key_names[1], args[1])
+  local number = tonumber(args[3])
+  local key = keys.campaign(call.tag, number)
+  local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until')
+  if not values[1] then return { head(call), 'gone' } end
+  local version = tonumber(values[1])
+  if version ~= tonumber(args[4]) then return { head(call), 'conflict' } end
+  local last_use = math.max(tonumber(values[2] or args[7]), tonumber(values[3] or values[2] and 0 or args[8]))
+  local possible_at = last_use + tonumber(args[6])
+  if call.now < possible_at then return { head(call), 'early', number_text(possible_at) } end
+  stage(call, key, 'version', number_text(version + 1))
+  stage(call, key, 'definition', args[5])
+  stage(call, key, 'archive', 'used 0')
+  call.events = { { 'defined', number, version + 1, args[5] }, { 'archiving', number, version + 1 } }
+  apply(call, args[2])
+  return { head(call), number_text(version + 1) }
+end
+
+-- How far the archiving of a campaign is: part (one behind the last when all is done), position in it, and the parts'
+-- sizes; nil if it has not begun.
+local function archive_of(call, number)
+  local values = redis.call('HMGET', keys.campaign(call.tag, number), 'archive', 'issued', 'width', 'customer_buckets',
+    'codes')
+  if not values[1] then return nil end
+  local buckets = tonumber(values[4])
+  local way = { part = #ARCHIVE_PARTS + 1, position = 0,
+    sizes = { math.ceil(values[2] / values[3]), buckets, buckets, 1, 1, values[5] and CODE_BUCKETS or 0 } }
+  if values[1] == 'done' then return way end
+  local name, position = string.match(values[1], '^(%S+) (%d+)$')
+  for index, part in ipairs(ARCHIVE_PARTS) do
+    if part.name == name then way.part = index end
+  end
+  if way.part > #ARCHIVE_PARTS then error('archive of an unknown part: ' .. values[1]) end
+  way.position = tonumber(position)
+  return way
+end
+
+-- The codes of a campaign in a bucket, at most so many; how many of all campaigns were looked at, and whether these
+-- were the last of it there.
+local function codes_in(key, number, most)
+  local flat, found = redis.call('HGETALL', key), {}
+  for index = 1, #flat, 2 do
+    if campaign_of_code(flat[index + 1]) == number then
+      if #found == most then return found, #flat / 2, false end
+      found[#found + 1] = flat[index]
+    end
+  end
+  return found, #flat / 2, true
+end
+
+-- Moves on by what one call may remove; returns the keys that go, and the fields that go, by key.
+local function advance(call, number, way)
+  local dead, fields, room = {}, {}, ARCHIVED_AT_ONCE
+  while way.part <= #ARCHIVE_PARTS and room > 0 do
+    local part = ARCHIVE_PARTS[way.part]
+    if way.position >= way.sizes[way.part] then
+      way.part, way.position = way.part + 1, 0
+    elseif part.name == 'code' then
+      local key = part.key(call.tag, way.position)
+      local found, looked_at, last = codes_in(key, number, ARCHIVED_AT_ONCE)
+      if #found > 0 then fields[key] = found end
+      if not last then break end
+      way.position, room = way.position + 1, room - 1 - looked_at
+    else
+      dead[#dead + 1] = part.key(call.tag, number, way.position)
+      way.position, room = way.position + 1, room - 1
+    end
+  end
+  return dead, fields
+end
+
+local function archive_step(key_names, args)
+  local call = begin(key_names[1], args[1])
+  local number = tonumber(args[3])
+  local way = archive_of(call, number)
+  if not way then return { head(call), 'gone' } end
+  if way.part <= #ARCHIVE_PARTS then
+    local dead, fields = advance(call, number, way)
+    local done = way.part > #ARCHIVE_PARTS
+    local progress = done and 'done' or ARCHIVE_PARTS[way.part].name .. ' ' .. number_text(way.position)
+    stage(call, keys.campaign(call.tag, number), 'archive', progress)
+    if done then call.events[1] = { 'archived', number } end
+    apply(call, args[2])
+    if #dead > 0 then redis.call('UNLINK', unpack(dead)) end
+    for key, found in pairs(fields) do redis.call('HDEL', key, unpack(found)) end
+  end
+  local total, passed = 0, way.position
+  for index, size in ipairs(way.sizes) do
+    total = total + size
+    if index < way.part then passed = passed + size end
+  end
+  return { head(call), number_text(passed), number_text(total) }
+end

@@ -1,0 +1,67 @@
+"""Taking coupons back: of a range of serials, or of a customer; every server's next decision knows of it."""
+
+from redemption.domain.errors import LimitReached, NotFound, RequestIdReused, WrongState
+from redemption.ledger.calls import Calls
+
+
+class Revocation:
+    """Revokes coupons in the ledger."""
+
+    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+        """Build it.
+
+        Args:
+            calls: The ledger.
+            outbox_max: About how many entries the event stream keeps.
+        """
+        self._calls = calls
+        self._outbox_max = outbox_max
+
+    async def revoke_serials(
+        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+    ) -> int | None:
+        """Take a range of serials back.
+
+        Returns:
+            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+
+        Raises:
+            NotFound: There is no such campaign.
+            WrongState: It is archived.
+            RequestIdReused: The request id stands for something else.
+            LimitReached: The campaign has too many separate ranges.
+        """
+        last = first + count - 1
+        return await self._revoke("revoke_serials", program, number, request, content, first, last, reason)
+
+    async def revoke_customer(
+        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+    ) -> None:
+        """Take back every coupon issued so far that is bound to a customer.
+
+        Raises:
+            NotFound: There is no such campaign.
+            WrongState: It is archived.
+            RequestIdReused: The request id stands for something else.
+            LimitReached: The campaign has too many revoked customers.
+        """
+        await self._revoke("revoke_customer", program, number, request, content, customer, reason)
+
+    async def _revoke(
+        self, function: str, program: str, number: int, request: bytes, content: bytes, *what: bytes | int | str
+    ) -> int | None:
+        reply = await self._calls.call(function, program, self._outbox_max, number, request, content, *what)
+        self._calls.observe(program, reply[0])
+        word = reply[1]
+        if word == b"mismatch":
+            raise RequestIdReused("request_id: stands for another request already; use a new one")
+        if word == b"gone":
+            raise NotFound(f"campaign: there is no campaign {number} in program {program!r}")
+        if word == b"archived":
+            raise WrongState(f"campaign: {number} is archived; nothing of it is left to be revoked")
+        if word == b"full":
+            raise LimitReached(
+                f"campaign {number} has {int(reply[2])} separate revocations of this kind already, which is the most; "
+                "revoke ranges that join them, or end the campaign"
+            )
+        return int(reply[2]) if word == b"beyond" else None

@@ -1,0 +1,150 @@
+"""What is asked of issuing and what is answered, from protobuf to the domain and back."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
+from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
+from redemption.domain.order import GUEST, NO_RISK_CONTEXT
+from redemption.domain.outcome import Outcome
+from redemption.rpc.convert import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
+from redemption.rpc.timestamps import MILLISECONDS, at_seconds, ms_from
+from redemption.service.claimer import Claimed
+from redemption.service.issuer import Inspection, Minted, MintOrder
+from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+from redemption.v1 import issuance_service_pb2 as messages
+from redemption.v1 import redemption_service_pb2
+
+
+def mint_order_from(request: messages.MintRequest) -> MintOrder:
+    """Return what to mint.
+
+    Raises:
+        InvalidRequest: A field is not what it can be.
+        NotBuilt: It asks for a token with many uses.
+    """
+    if request.form not in messages.MintForm.values():
+        raise InvalidRequest([Violation("form", f"is {request.form}, which this version does not know")])
+    if request.shared:
+        raise NotBuilt("shared: tokens for many uses are not supported by this version")
+    return MintOrder(
+        program=request.program,
+        request_id=request.request_id,
+        campaign=request.campaign,
+        offer_index=request.offer_index,
+        count=request.count,
+        customer_id=request.customer_id,
+        not_before_ms=_whole_second(request.not_before, "not_before") if request.HasField("not_before") else None,
+        expires_at_ms=_whole_second(request.expire_time, "expire_time") if request.HasField("expire_time") else None,
+        skip=request.skip,
+    )
+
+
+def minted_of(part: list[Minted]) -> messages.MintResponse:
+    """Return a part of the answer to Mint."""
+    return messages.MintResponse(
+        tokens=[messages.MintedToken(token=minted.token, serial=minted.serial, code=minted.code) for minted in part]
+    )
+
+
+def claim_from(request: messages.ClaimRequest) -> Claim:
+    """Return what is claimed.
+
+    Raises:
+        InvalidRequest: It does not say of what.
+    """
+    source: OfferWanted | CodeGiven
+    match request.WhichOneof("source"):
+        case "offer":
+            source = OfferWanted(request.offer.campaign, request.offer.offer_index)
+        case "code":
+            source = CodeGiven(request.code)
+        case _:
+            raise InvalidRequest([Violation("offer", "is required, or code: of what to claim")])
+    return Claim(
+        request.program,
+        request.request_id,
+        source,
+        customer_from(request.customer) if request.HasField("customer") else GUEST,
+        risk_from(request.risk) if request.HasField("risk") else NO_RISK_CONTEXT,
+    )
+
+
+def claimed_of(claimed: Claimed) -> messages.ClaimResponse:
+    """Return the answer to Claim."""
+    approved = claimed.outcome is Outcome.APPROVED
+    return messages.ClaimResponse(
+        outcome=OUTCOMES[claimed.outcome],
+        disposition=DISPOSITIONS[claimed.disposition],
+        token=claimed.token,
+        not_before=at_seconds(claimed.not_before) if approved else None,
+        expire_time=at_seconds(claimed.expires_at) if approved else None,
+        detail=None if claimed.detail is None else detail_of(claimed.detail),
+    )
+
+
+def revoke_order_from(request: messages.RevokeRequest) -> RevokeOrder:
+    """Return what to take back.
+
+    Raises:
+        InvalidRequest: It does not say what.
+    """
+    target: TokenGiven | SerialsGiven | CustomerGiven
+    match request.WhichOneof("target"):
+        case "token":
+            target = TokenGiven(request.token)
+        case "serials":
+            target = SerialsGiven(request.serials.first, request.serials.count)
+        case "customer_id":
+            target = CustomerGiven(request.customer_id)
+        case _:
+            raise InvalidRequest([Violation("token", "is required, or serials, or customer_id: what to revoke")])
+    return RevokeOrder(request.program, request.request_id, target, request.campaign, request.reason)
+
+
+def revoked_of(outcome: Outcome) -> messages.RevokeResponse:
+    """Return the answer to Revoke."""
+    return messages.RevokeResponse(outcome=OUTCOMES[outcome], disposition=DISPOSITIONS[outcome.disposition])
+
+
+def inspection_of(inspection: Inspection) -> messages.InspectTokenResponse:
+    """Return what is told of a token; of one that is not genuine, nothing more than that."""
+    token = inspection.token
+    if token is None:
+        return messages.InspectTokenResponse(state=messages.TOKEN_STATE_INVALID)
+    use = inspection.use
+    redemption = None
+    if use is not None:
+        redemption = redemption_service_pb2.Redemption(
+            redemption_id=inspection.redemption_id,
+            campaign=token.campaign,
+            serial=token.serial,
+            discount_minor=use.discount_minor,
+            redeem_time=at_seconds(use.redeemed_at),
+            state=redemption_service_pb2.REDEMPTION_STATE_REDEEMED,
+        )
+    return messages.InspectTokenResponse(
+        state=_state(inspection),
+        key_id=f"{token.key_id:08x}",
+        campaign=token.campaign,
+        offer_index=token.offer_index,
+        serial=token.serial,
+        not_before=at_seconds(token.not_before),
+        expire_time=at_seconds(token.expires_at),
+        holder_bound=token.holder_bound,
+        shared=token.shared,
+        redemption=redemption,
+    )
+
+
+def _state(inspection: Inspection) -> messages.TokenState:
+    # Revoking a coupon does not undo its use.
+    if inspection.use is not None:
+        return messages.TOKEN_STATE_REDEEMED
+    return messages.TOKEN_STATE_REVOKED if inspection.revoked else messages.TOKEN_STATE_UNUSED
+
+
+def _whole_second(timestamp: Timestamp, field: str) -> int:
+    milliseconds = ms_from(timestamp, field)
+    if milliseconds % MILLISECONDS:
+        raise InvalidRequest([Violation(field, "must be a whole second")])
+    return milliseconds

@@ -1,0 +1,301 @@
+"""Claiming: a customer gets one coupon of an offer, or the one that an exchange code stands for.
+
+Like redeeming: judged on a cached definition, decided by the ledger in one call that many claims share, told from what
+the ledger remembers. So the same request gets the same token, field for field.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import MILLISECONDS, Campaign
+from redemption.domain.claiming import Claim, ClaimJudgement, CodeGiven, OfferWanted, claim_violations, judge_claim
+from redemption.domain.code import read_code
+from redemption.domain.decision import Detail
+from redemption.domain.digest import DigestKind, Digests, ProgramDigests
+from redemption.domain.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    ItemFailed,
+    LedgerUnavailable,
+    NotFound,
+    ServiceError,
+    Violation,
+    WrongState,
+)
+from redemption.domain.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, Issuance
+from redemption.domain.keyset import Keyset
+from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.ports import Failed, Ledger, Mismatch, Outdated
+from redemption.domain.signing import SigningError
+from redemption.domain.validity import valid_time
+from redemption.service.content import canonical
+from redemption.service.signers import Signers
+
+ROUNDS_MAX = 3
+_NEVER = (0, 0)
+_CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
+_UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim.
+
+    Attributes:
+        token: With APPROVED, the coupon's token, bound to the customer.
+        not_before: It is valid from here on, Unix seconds.
+        expires_at: Until before this, Unix seconds.
+    """
+
+    outcome: Outcome
+    token: str = ""
+    not_before: int = 0
+    expires_at: int = 0
+    detail: Detail | None = None
+
+    @property
+    def disposition(self) -> Disposition:
+        """What the caller should do about it: what is handed out for today comes again tomorrow."""
+        disposition = self.outcome.disposition
+        if disposition is Disposition.FINAL and self.detail is not None and self.detail.try_after_ms is not None:
+            return Disposition.TRY_LATER
+        return disposition
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One claim on its way to the ledger."""
+
+    claim: Claim
+    request: bytes
+    content: bytes
+    customer: bytes | None
+    person: bytes | None
+    code: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the ledger is asked, and the judgement behind it; None while it is not known what a code stands for."""
+
+    item: ClaimItem
+    judgement: ClaimJudgement | None
+
+
+class Claimer:
+    """Claims coupons of all programs."""
+
+    def __init__(self, *, keyset: Keyset, digests: Digests, ledger: Ledger, issuance: Issuance) -> None:
+        self._signers = Signers(keyset)
+        self._digests = digests
+        self._ledger = ledger
+        self._issuance = issuance
+        self._days = Days()
+
+    async def claim(self, principal: str, claim: Claim, *, deadline: float) -> Claimed:
+        """Hand one coupon to a customer, or say why not.
+
+        Args:
+            principal: Who calls; request ids of different principals are different.
+            claim: What is asked.
+            deadline: Until when to wait for the ledger, in the event loop's time.
+
+        Raises:
+            ServiceError: The question was not answered.
+        """
+        violations = claim_violations(claim)
+        if violations:
+            raise InvalidRequest(violations)
+        case = self._open(principal, claim)
+        if case is None:  # what is no code costs the ledger nothing
+            return Claimed(Outcome.CODE_INVALID)
+        return await self._decide(case, deadline)
+
+    def _open(self, principal: str, claim: Claim) -> _Case | None:
+        digests = self._digests.for_program(claim.program)
+        customer = claim.customer
+        code, source = None, claim.source
+        if isinstance(source, CodeGiven):
+            code = read_code(source.text)
+            if code is None:
+                return None
+            what: tuple[object, ...] = ("code", code.hex())
+        else:
+            what = ("offer", source.campaign, source.offer_index)
+        whom = (customer.customer_id, customer.tier, customer.segments, customer.is_new, customer.person_id)
+        return _Case(
+            claim,
+            request=digests.digest(DigestKind.REQUEST, principal.encode(), claim.request_id.encode()),
+            content=digests.digest(DigestKind.CONTENT, canonical("claim", what, whom)),
+            customer=_person(digests, DigestKind.CUSTOMER, customer.customer_id),
+            person=_person(digests, DigestKind.PERSON, customer.person_id),
+            code=None if code is None else digests.digest(DigestKind.CODE, code),
+        )
+
+    async def _decide(self, case: _Case, deadline: float) -> Claimed:
+        """Have the ledger decide; what it turns back is judged again, a few times at most."""
+        found: CodeFound | None = None
+        now_ms = self._ledger.now_ms()
+        # The first round of a code only finds out what it stands for.
+        for round_number in range(ROUNDS_MAX + (case.code is not None)):
+            judged = await self._judged(case, found, now_ms, deadline)
+            if judged is None:
+                return Claimed(Outcome.CODE_INVALID)
+            items = [judged.item]
+            (reply,) = await self._issuance.claim(case.claim.program, items, deadline=deadline, again=round_number > 0)
+            if isinstance(reply, CodeFound):
+                found, now_ms = reply, self._ledger.now_ms()
+            elif isinstance(reply, Outdated):
+                now_ms = reply.now_ms
+            else:
+                return self._answer(case.claim, judged, reply)
+        raise LedgerUnavailable(_CHANGES)
+
+    def _answer(
+        self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed | ServiceError
+    ) -> Claimed:
+        match reply:
+            case ClaimedCoupon():
+                return self._approved(claim, reply)
+            case ClaimRefused():
+                return _refused(reply, judged.judgement)
+            case Mismatch():
+                return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
+            case Failed():
+                self._ledger.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
+                raise ItemFailed(_UNREADABLE)
+            case ServiceError():
+                raise reply
+
+    async def _judged(self, case: _Case, found: CodeFound | None, now_ms: int, deadline: float) -> _Judged | None:
+        """Judge a claim at this moment, and write down what the ledger needs to decide; None: its code is no good."""
+        source = case.claim.source
+        if isinstance(source, CodeGiven) and found is None:
+            return _Judged(_unjudged(case), None)
+        if found is not None:
+            number, offer_index = found.campaign, found.offer_index
+        else:
+            assert isinstance(source, OfferWanted), "the other kind of source"
+            number, offer_index = source.campaign, source.offer_index
+        campaign = await self._campaign(case.claim.program, number, deadline)
+        if found is None:
+            if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
+                self._ledger.forget(case.claim.program, number)
+                campaign = await self._campaign(case.claim.program, number, deadline)
+            campaign = _require_offer(campaign, case.claim.program, number, offer_index)
+        elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):
+            return None
+        not_before, expires_at = self._valid(campaign, found, now_ms)
+        judgement = judge_claim(
+            case.claim, campaign, offer_index, (not_before, expires_at), now_ms=now_ms, days=self._days
+        )
+        if judgement.outcome is not Outcome.APPROVED:
+            not_before, expires_at = _NEVER
+        item = ClaimItem(
+            request=case.request,
+            content=case.content,
+            campaign=number,
+            version=campaign.version,
+            offer_index=offer_index,
+            offer_quota=campaign.offers[offer_index].issue_quota,
+            outcome=judgement.outcome,
+            not_before=not_before,
+            expires_at=expires_at,
+            key_id=self._signers.primary.id,
+            day=judgement.day,
+            since_ms=judgement.since_ms,
+            until_ms=judgement.until_ms,
+            customer=case.customer,
+            person=case.person,
+            code=case.code,
+        )
+        return _Judged(item, judgement)
+
+    async def _campaign(self, program: str, number: int, deadline: float) -> Campaign | None:
+        campaign = self._ledger.cached(program, number)
+        if campaign is not None:
+            return campaign
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._ledger.load(program, number)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+
+    def _valid(self, campaign: Campaign, found: CodeFound | None, now_ms: int) -> tuple[int, int]:
+        """Return from when to when the coupon would be valid, as far as the signing key may reach, Unix seconds.
+
+        Raises:
+            WrongState: The key's life ends before.
+        """
+        if found is not None and found.expires_at:
+            not_before, expires_at = found.not_before, found.expires_at
+        else:
+            not_before, expires_at = valid_time(campaign, now_ms)
+        latest = self._signers.latest_expiry(now_ms // MILLISECONDS)
+        if not_before >= latest and expires_at > not_before:
+            raise WrongState(
+                f"campaign {campaign.number}: its coupons become valid later than a signing key may reach now; "
+                "claim nearer to that time, or promote a newer key"
+            )
+        return not_before, min(expires_at, latest)
+
+    def _approved(self, claim: Claim, coupon: ClaimedCoupon) -> Claimed:
+        """Sign the token of a coupon by what the ledger remembers of it."""
+        signer = self._signers.signer(program=claim.program, campaign=coupon.campaign, key_id=coupon.key_id)
+        try:
+            token = signer.sign(
+                offer_index=coupon.offer_index,
+                serial=coupon.serial,
+                not_before=coupon.not_before,
+                expires_at=coupon.expires_at,
+                now=coupon.claimed_at,
+                customer_id=claim.customer.customer_id,
+            )
+        except SigningError as error:
+            raise WrongState(f"the coupon was claimed, but no key may sign its token any more: {error}") from error
+        return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
+
+
+def _person(digests: ProgramDigests, kind: DigestKind, name: str) -> bytes | None:
+    return digests.digest(kind, name.encode()) if name else None
+
+
+def _unjudged(case: _Case) -> ClaimItem:
+    """Return the question what a code stands for: the ledger judges nothing by it, and decides nothing."""
+    return ClaimItem(
+        request=case.request,
+        content=case.content,
+        campaign=0,
+        version=0,
+        offer_index=0,
+        offer_quota=None,
+        outcome=Outcome.CODE_INVALID,
+        not_before=0,
+        expires_at=0,
+        key_id=0,
+        day=0,
+        since_ms=0,
+        until_ms=0,
+        customer=case.customer,
+        person=case.person,
+        code=case.code,
+    )
+
+
+def _require_offer(campaign: Campaign | None, program: str, number: int, offer_index: int) -> Campaign:
+    if campaign is None:
+        raise NotFound(f"offer.campaign: there is no campaign {number} in program {program!r}")
+    if offer_index >= len(campaign.offers):
+        problem = f"campaign {number} has offers 0 to {len(campaign.offers) - 1}"
+        raise InvalidRequest([Violation("offer.offer_index", problem)])
+    return campaign
+
+
+def _refused(refused: ClaimRefused, judgement: ClaimJudgement | None) -> Claimed:
+    outcome = Outcome(refused.outcome)
+    if judgement is None:
+        return Claimed(outcome)
+    if refused.only_today:
+        return Claimed(outcome, detail=Detail(try_after_ms=judgement.day_ends_at_ms))
+    return Claimed(outcome, detail=judgement.detail if judgement.outcome is outcome else None)

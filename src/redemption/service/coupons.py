@@ -1,0 +1,69 @@
+"""From the tokens of a checkout to coupons: what proves genuine, and the campaigns they belong to."""
+
+import asyncio
+from collections.abc import Sequence
+
+from redemption.domain.campaign import Campaign
+from redemption.domain.eligibility import Coupon
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Violation
+from redemption.domain.order import Checkout
+from redemption.domain.ports import Ledger
+from redemption.domain.token import TokenVerifier, VerifiedToken
+
+
+class CouponReader:
+    """Reads the tokens of checkouts."""
+
+    def __init__(self, *, verifier: TokenVerifier, ledger: Ledger) -> None:
+        self._verifier = verifier
+        self._ledger = ledger
+
+    def tokens(self, checkout: Checkout) -> list[VerifiedToken | None]:
+        """Return a checkout's tokens in its order; None in the place of each that is not genuine.
+
+        Raises:
+            InvalidRequest: Two of them are the same coupon.
+            NotBuilt: One is for many uses.
+        """
+        verified = [self._verifier.verify(token, program=checkout.program) for token in checkout.tokens]
+        tokens = [token if isinstance(token, VerifiedToken) else None for token in verified]
+        if any(token is not None and token.shared for token in tokens):
+            raise NotBuilt("checkout.tokens: tokens for many uses are not supported by this version")
+        if len(tokens) > 1:
+            _require_different(tokens)
+        return tokens
+
+    async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
+        """Return a token's campaign, at hand or from the ledger, or None when there is none.
+
+        Args:
+            token: The token.
+            deadline: Until when to wait for the ledger, in the event loop's time.
+
+        Raises:
+            DeadlinePassed: The ledger did not answer in time.
+        """
+        campaign = self._ledger.cached(token.program, token.campaign)
+        if campaign is not None:
+            return campaign
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._ledger.load(token.program, token.campaign)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+
+    def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
+        """Return a token with its campaign, and whether a customer may use it."""
+        held = not token.holder_bound or self._verifier.holder_matches(token, customer_id)
+        return Coupon(token, campaign, held)
+
+
+def _require_different(tokens: Sequence[VerifiedToken | None]) -> None:
+    seen = set()
+    for index, token in enumerate(tokens):
+        if token is None:
+            continue
+        coupon = (token.campaign, token.serial)
+        if coupon in seen:
+            raise InvalidRequest([Violation(f"checkout.tokens[{index}]", "is a coupon that is given twice")])
+        seen.add(coupon)

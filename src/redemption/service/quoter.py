@@ -1,0 +1,254 @@
+"""Quoting: the decision that Redeem would make, without making it, and the best combination of coupons."""
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from redemption.domain.admission import Finding, coupon_rank
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import MILLISECONDS
+from redemption.domain.decision import Decision, Verdict, refusal
+from redemption.domain.digest import DigestKind, Digests
+from redemption.domain.eligibility import Coupon
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable, Overloaded
+from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
+from redemption.domain.outcome import Outcome
+from redemption.domain.ports import EarlierUse, Ledger, RefusedToken, Seen
+from redemption.domain.quote import Appraisal
+from redemption.domain.stacking import Field
+from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.service.answer import Answers, allocations_of, invalid_tokens, position_names
+from redemption.service.coupons import CouponReader
+
+T = TypeVar("T")
+ROUNDS_MAX = 3
+WAITING_MAX = 64
+"""Quotes that may wait for their turn; more are refused at once."""
+OTHERS_SHARE_MIN = 0.2
+"""When others worked for so long, compared with a step, before the next step could begin, they are busy."""
+REST = 4
+"""While others are busy, so many times a step's time is left to them."""
+STEP_SECONDS_MAX = 0.002
+"""What takes longer than this was not the step itself: the machine had other things to do meanwhile."""
+_NO_USE = EarlierUse(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to quote.
+
+    Attributes:
+        choose_best: Choose the combination that takes most off, instead of taking all coupons together.
+        at_ms: Judge at this moment, Unix milliseconds; None means now.
+        with_allocations: Tell how discounts fall on the lines.
+    """
+
+    checkout: Checkout
+    choose_best: bool = False
+    at_ms: int | None = None
+    with_allocations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The answer.
+
+    Attributes:
+        together: All coupons together, or with ``choose_best`` the chosen ones, and why each other one was left out.
+        alone: Each coupon by itself.
+        chosen: With ``choose_best``, the indexes of the chosen coupons.
+        exhaustive: With ``choose_best``, every combination was tried.
+    """
+
+    together: Decision
+    alone: tuple[Verdict, ...]
+    chosen: tuple[int, ...] = ()
+    exhaustive: bool = False
+
+
+class Quoter:
+    """Quotes orders of all programs, one at a time and in small steps, so that redeeming is never kept waiting."""
+
+    def __init__(self, *, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger) -> None:
+        self._reader = CouponReader(verifier=verifier, ledger=ledger)
+        self._digests = digests
+        self._answers = answers
+        self._ledger = ledger
+        self._days = Days()
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def quote(self, question: Question, *, deadline: float) -> Quoted:
+        """Answer what Redeem would, without using anything.
+
+        Args:
+            question: What is asked.
+            deadline: Until when to wait for the ledger, in the event loop's time.
+
+        Raises:
+            ServiceError: The question was not answered.
+        """
+        violations = checkout_violations(question.checkout, tokens_max=QUOTED_TOKENS_MAX)
+        if violations:
+            raise InvalidRequest(violations)
+        try:
+            async with asyncio.timeout_at(deadline), self._in_turn():
+                return await self._quote(question, deadline)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        if self._waiting >= WAITING_MAX:
+            raise Overloaded(f"{self._waiting} quotes are waiting already; ask again a little later")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1
+
+    async def _quote(self, question: Question, deadline: float) -> Quoted:
+        checkout = question.checkout
+        found = self._reader.tokens(checkout)
+        if not any(found):  # forged tokens cost the ledger nothing
+            at_ms = self._ledger.now_ms() if question.at_ms is None else question.at_ms
+            nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
+            return Quoted(nothing, nothing.verdicts, exhaustive=question.choose_best)
+        seen, coupons = await self._look(checkout, found, deadline)
+        field = Field(checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days)
+        for coupon in coupons:
+            field.enter(coupon)
+            await asyncio.sleep(0)
+        uses, known = self._known(checkout, found, seen)
+        appraisal = Appraisal(field, known, seen.campaigns, guest=not checkout.customer.customer_id)
+        teller = Teller(question, found, uses, field.moment.now_ms // MILLISECONDS, self._answers)
+        alone = await _drive(appraisal.alone())
+        if not question.choose_best:
+            together = teller.decision(await _drive(appraisal.together()))
+            return Quoted(together, teller.verdicts(alone))
+        choice = await _drive(appraisal.best(alone))
+        chosen = choice.combination.chosen
+        return Quoted(
+            teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),
+            teller.verdicts(alone),
+            chosen=tuple(sorted(candidate.contender.index for candidate in chosen)),
+            exhaustive=choice.combination.exhaustive,
+        )
+
+    async def _look(
+        self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float
+    ) -> tuple[Seen, list[Coupon | None]]:
+        """Ask the ledger once for all it knows of the coupons; again when a campaign changed meanwhile."""
+        customer_id = checkout.customer.customer_id
+        digest = self._digests.for_program(checkout.program).digest
+        customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
+        for _ in range(ROUNDS_MAX):
+            coupons: list[Coupon | None] = []
+            asked = []
+            for token in found:
+                campaign = None if token is None else await self._reader.campaign(token, deadline)
+                if token is None:
+                    coupons.append(None)
+                    continue
+                coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
+                asked.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
+            seen = await self._ledger.look(checkout.program, asked, customer=customer)
+            if isinstance(seen, Seen):
+                return seen, coupons
+        raise LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
+
+    def _known(
+        self, checkout: Checkout, found: Sequence[VerifiedToken | None], seen: Seen
+    ) -> tuple[list[EarlierUse], list[int | None]]:
+        """Return the use of each coupon, and why the ledger refuses it by itself."""
+        order_id = checkout.order.order_id.encode()
+        order = self._digests.for_program(checkout.program).digest(DigestKind.ORDER, order_id)
+        looked = iter(seen.coupons)
+        by_token = [None if token is None else next(looked) for token in found]
+        uses = [_NO_USE if coupon is None or coupon.use is None else coupon.use for coupon in by_token]
+        return uses, [None if coupon is None else coupon_rank(coupon, order) for coupon in by_token]
+
+
+class Teller:
+    """Turns what was found into verdicts."""
+
+    def __init__(
+        self,
+        question: Question,
+        tokens: Sequence[VerifiedToken | None],
+        uses: Sequence[EarlierUse],
+        decided_at: int,
+        answers: Answers,
+    ) -> None:
+        self._tokens = tokens
+        self._uses = uses
+        self._decided_at = decided_at
+        self._answers = answers
+        self._names = position_names(question.checkout.order) if question.with_allocations else None
+
+    def verdicts(self, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
+        """Return one verdict for each coupon by itself."""
+        return tuple(self._verdict(index, finding) for index, finding in enumerate(findings))
+
+    def decision(self, findings: Sequence[Finding]) -> Decision:
+        """Return the decision on an order that uses all its coupons or none."""
+        genuine = [finding.rank != Outcome.TOKEN_INVALID for finding in findings]
+        if not all(genuine):
+            return invalid_tokens(genuine, self._decided_at)
+        if all(finding.approved for finding in findings):
+            return self.chosen(findings)
+        verdicts = self.verdicts(findings)
+        rejected = [
+            replace(verdict, outcome=Outcome.STACK_REJECTED, discount_minor=0, allocations=())
+            if verdict.outcome is Outcome.APPROVED
+            else verdict
+            for verdict in verdicts
+        ]
+        return refusal(tuple(rejected), self._decided_at)
+
+    def refused(self, findings: Sequence[Finding]) -> Decision:
+        """Return the decision on coupons of which none can be used."""
+        return refusal(self.verdicts(findings), self._decided_at)
+
+    def chosen(self, findings: Sequence[Finding]) -> Decision:
+        """Return the decision on the coupons that are approved, the others being left out."""
+        verdicts = self.verdicts(findings)
+        return Decision(
+            Outcome.APPROVED,
+            verdicts,
+            self._decided_at,
+            discount_minor=sum(verdict.discount_minor for verdict in verdicts),
+        )
+
+    def _verdict(self, index: int, finding: Finding) -> Verdict:
+        token, judged = self._tokens[index], finding.judgement
+        if token is None or finding.rank == Outcome.TOKEN_INVALID:
+            return Verdict(Outcome.TOKEN_INVALID)
+        if not finding.approved:
+            return self._answers.refused_verdict(token, judged, RefusedToken(finding.rank, self._uses[index]))
+        return Verdict(
+            Outcome.APPROVED,
+            campaign=token.campaign,
+            discount_minor=judged.discount_minor,
+            allocations=allocations_of(judged.parts, judged.merchant_basis_points, self._names) if self._names else (),
+        )
+
+
+async def _drive(steps: Generator[None, None, T]) -> T:
+    """Do something in steps, letting everybody else work in between, and rest while others have much to do."""
+    now = asyncio.get_running_loop().time
+    while True:
+        began = now()
+        try:
+            next(steps)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        stopped = now()
+        worked = min(stopped - began, STEP_SECONDS_MAX)
+        await asyncio.sleep(0)
+        if now() - stopped > worked * OTHERS_SHARE_MIN:
+            await asyncio.sleep(worked * REST)

@@ -1,0 +1,54 @@
+"""Which key signs the tokens of a campaign, and how long a token may live."""
+
+from typing import Final
+
+from redemption.domain.keyset import KEY_LIFE_SECONDS_MAX, Key, Keyset
+from redemption.domain.lru import Lru
+from redemption.domain.pae import exact_bytes
+from redemption.domain.token import CampaignSigner
+
+CACHE_SIZE: Final = 1_024
+CLOCK_MARGIN_SECONDS: Final = 60
+"""The ledger's clock may read a little less than our estimate of it, and a token is signed by what it reads."""
+
+
+class Signers:
+    """The signers of all campaigns; those used last stay derived."""
+
+    def __init__(self, keyset: Keyset) -> None:
+        self._environment = exact_bytes(keyset.environment)
+        self._keys = {key.id: key for key in keyset.keys}
+        self._signers: Lru[tuple[str, int, int], CampaignSigner] = Lru(CACHE_SIZE)
+        self.primary: Final = keyset.primary
+
+    def signer(self, *, program: str, campaign: int, key_id: int | None) -> CampaignSigner:
+        """Return the signer for a campaign.
+
+        Args:
+            program: The program.
+            campaign: The campaign's number.
+            key_id: The key that signed before, when a token is told again; one whose tokens are no longer good gives
+                way to the primary key.
+
+        Raises:
+            SigningError: The program is not 1 to 128 bytes, or the campaign number not 32 bits.
+        """
+        key = self._key(key_id)
+        place = (program, campaign, key.id)
+        found = self._signers.get(place)
+        if found is None:
+            found = CampaignSigner(key, environment=self._environment, program=program, campaign=campaign)
+            self._signers.put(place, found)
+        return found
+
+    def usable(self, key_id: int) -> bool:
+        """Whether what a key made is good for a new request."""
+        key = self._keys.get(key_id)
+        return key is not None and key.state.usable
+
+    def latest_expiry(self, now: int) -> int:
+        """Return how far a token may reach that the primary key signs now, Unix seconds."""
+        return min(now + KEY_LIFE_SECONDS_MAX - CLOCK_MARGIN_SECONDS, self.primary.max_expires_at)
+
+    def _key(self, key_id: int | None) -> Key:
+        return self._keys[key_id] if key_id is not None and self.usable(key_id) else self.primary

@@ -1,0 +1,174 @@
+"""The rules of docs/rules.md, as the service computes them, against a slow and obvious calculator of the same page."""
+
+import secrets
+from dataclasses import replace
+
+from domain import calculator
+from domain.checkouts import customers, orders, wallets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redemption.domain.admission import Finding
+from redemption.domain.benefit import BuyGet, FreeShipping
+from redemption.domain.best import Work
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import Offer
+from redemption.domain.eligibility import Coupon
+from redemption.domain.keyset import Keyset
+from redemption.domain.order import Checkout
+from redemption.domain.outcome import Outcome
+from redemption.domain.ports import SeenCampaign
+from redemption.domain.quote import Appraisal
+from redemption.domain.stacking import Field, judge
+from redemption.domain.token import TokenSigner, TokenVerifier
+
+NOW = 1_800_000_000
+KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
+SIGNER, VERIFIER = TokenSigner(KEYSET), TokenVerifier(KEYSET)
+NOTHING = SeenCampaign(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def coupon_of(coupon):
+    """The calculator's coupon as the service sees it: with a genuine token."""
+    text = SIGNER.sign(
+        program=coupon.campaign.program,
+        campaign=coupon.campaign.number,
+        offer_index=coupon.offer_index,
+        serial=coupon.serial,
+        not_before=NOW - 1,
+        expires_at=NOW + 1,
+        now=NOW - 1,
+    )
+    return Coupon(VERIFIER.verify(text, program=coupon.campaign.program), coupon.campaign, True)
+
+
+def checkout_of(order, customer):
+    return Checkout("shop", ("token",), order, customer)
+
+
+def judged(coupons, order, customer):
+    """What the service says of coupons, in the calculator's words."""
+    found = judge(map(coupon_of, coupons), checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
+    return [in_calculators_words(each) for each in found.coupons]
+
+
+def in_calculators_words(judgement):
+    detail = judgement.detail
+    return calculator.Judged(
+        judgement.outcome,
+        judgement.discount_minor,
+        dict(judgement.parts),
+        detail.missing_minor if detail else 0,
+        detail.missing_quantity if detail else 0,
+        detail.conflicts if detail else (),
+    )
+
+
+def appraisal_of(coupons, order, customer):
+    field = Field(checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
+    for coupon in coupons:
+        field.enter(coupon_of(coupon))
+    seen = {coupon.campaign.number: NOTHING for coupon in coupons}
+    return Appraisal(field, [None] * len(coupons), seen, guest=not customer.customer_id)
+
+
+def done(steps):
+    """Do something that is done in steps, all at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def may_take_from(offer, order):
+    """Every position that an offer may take from."""
+    if isinstance(offer.benefit, FreeShipping):
+        return range(len(order.lines), len(order.lines) + len(order.shipping))
+    if isinstance(offer.benefit, BuyGet) and offer.benefit.discounted:
+        offer = Offer(offer.benefit, conditions=replace(offer.conditions, include=offer.benefit.discounted))
+    return calculator.in_scope(offer, order)
+
+
+@given(wallets(), orders(), customers)
+@settings(max_examples=300)
+def test_every_verdict_discount_and_allocation_is_the_calculators(coupons, order, customer):
+    assert judged(coupons, order, customer) == calculator.calculate(coupons, order, customer)
+
+
+@given(wallets(), orders(), customers)
+def test_allocations_sum_exactly_never_exceed_a_line_and_touch_only_lines_in_scope(coupons, order, customer):
+    amounts = [line.amount_minor for line in order.lines] + [fee.amount_minor for fee in order.shipping]
+    found = judge(map(coupon_of, coupons), checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
+    taken = dict.fromkeys(range(len(amounts)), 0)
+    for coupon, judgement in zip(coupons, found.coupons, strict=True):
+        assert sum(part for _, part in judgement.parts) == judgement.discount_minor
+        assert (judgement.outcome is Outcome.APPROVED) == (judgement.discount_minor > 0)
+        assert 0 <= judgement.merchant_minor <= judgement.discount_minor
+        for position, part in judgement.parts:
+            assert part > 0
+            taken[position] += part
+            assert position in may_take_from(coupon.offer, order)
+    assert all(taken[position] <= amount for position, amount in enumerate(amounts))
+
+
+@given(wallets(), orders(), customers, st.randoms(use_true_random=False))
+def test_the_order_in_which_tokens_are_named_does_not_matter(coupons, order, customer, rng):
+    straight = judged(coupons, order, customer)
+    shuffle = rng.sample(range(len(coupons)), len(coupons))
+    shuffled = judged([coupons[index] for index in shuffle], order, customer)
+    for position, index in enumerate(shuffle):
+        theirs = straight[index]
+        conflicts = tuple(sorted(shuffle.index(other) for other in theirs.conflicts))
+        assert shuffled[position] == theirs._replace(conflicts=conflicts)
+
+
+@given(wallets(), orders(), customers)
+@settings(max_examples=150)
+def test_the_best_combination_is_that_of_brute_force(coupons, order, customer):
+    appraisal = appraisal_of(coupons, order, customer)
+    choice = done(appraisal.best(done(appraisal.alone())))
+    chosen = tuple(sorted(candidate.contender.index for candidate in choice.combination.chosen))
+    expected = calculator.best(coupons, order, customer)
+    assert (chosen, choice.combination.discount_minor) == (expected.chosen, expected.discount_minor)
+    assert choice.combination.exhaustive
+
+
+@given(wallets(), orders(), customers)
+def test_every_coupon_that_is_left_out_has_a_reason(coupons, order, customer):
+    appraisal = appraisal_of(coupons, order, customer)
+    alone = done(appraisal.alone())
+    choice = done(appraisal.best(alone))
+    chosen = {candidate.contender.index for candidate in choice.combination.chosen}
+    assert {index for index, finding in enumerate(choice.findings) if finding.approved} == chosen
+    total = sum(finding.judgement.discount_minor for finding in choice.findings if finding.approved)
+    assert total == choice.combination.discount_minor
+    for index, finding in enumerate(choice.findings):
+        if index in chosen:
+            continue
+        if not alone[index].approved:
+            assert finding == alone[index]
+        elif finding.rank == Outcome.EXCLUSIVE_CONFLICT:
+            assert set(finding.judgement.detail.conflicts) <= chosen
+        else:
+            assert finding.rank in (Outcome.NO_EFFECT, Outcome.MIN_SPEND_NOT_MET)
+
+
+@given(wallets(), orders(), customers)
+def test_all_together_is_what_redeeming_judges(coupons, order, customer):
+    findings = done(appraisal_of(coupons, order, customer).together())
+    assert [in_calculators_words(finding.judgement) for finding in findings] == judged(coupons, order, customer)
+    assert all(finding.rank == finding.judgement.outcome for finding in findings)
+
+
+@given(wallets(), orders(), customers)
+def test_alone_is_what_redeeming_one_coupon_judges(coupons, order, customer):
+    findings = done(appraisal_of(coupons, order, customer).alone())
+    for coupon, finding in zip(coupons, findings, strict=True):
+        assert [in_calculators_words(finding.judgement)] == judged([coupon], order, customer)
+        assert isinstance(finding, Finding)
+
+
+def test_work_is_done_in_small_steps():
+    work = Work(positions=125)
+    assert [work.due() for _ in range(8)] == [False, False, False, True] * 2

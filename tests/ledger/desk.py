@@ -1,0 +1,139 @@
+"""Orders made by hand for the ledger alone: judged as a test wants, with digests of plain words."""
+
+import asyncio
+import hashlib
+import itertools
+
+import msgpack
+
+from redemption.domain.calendar import local_day
+from redemption.domain.outcome import Outcome
+from redemption.domain.ports import AnsweredToken, JudgedToken, RedeemItem, Refused
+
+DISCOUNT = 50_00
+_numbers = itertools.count()
+
+
+def digest(text, length):
+    """A digest of a word."""
+    return hashlib.sha256(text.encode()).digest()[:length]
+
+
+def customer_digest(name):
+    return digest(name, 8)
+
+
+class Desk:
+    """Sends hand-made orders to a ledger."""
+
+    def __init__(self, house):
+        self.house = house
+        self.ledger = house.ledger
+        self.program = house.program
+        self.redis = house.redis
+
+    async def campaign(self, issued=100, **changes):
+        """A campaign with so many serials issued."""
+        campaign = await self.house.campaign(**changes)
+        await self.redis.hset(self.house.key(f"campaign:{campaign.number}"), "issued", issued)
+        return campaign
+
+    def today(self, campaign):
+        return local_day(campaign.time_zone, self.ledger.now_ms()).number
+
+    def token(self, campaign, serial, **changes):
+        """One token as the server might judge it: approved, with a discount of 50.00."""
+        judged = {
+            "campaign": campaign.number,
+            "version": campaign.version,
+            "serial": serial,
+            "outcome": Outcome.APPROVED,
+            "discount_minor": DISCOUNT,
+            "merchant_minor": 0,
+            "day": self.today(campaign),
+            "slot": 0,
+            "slot_limit": 0,
+            "holder_bound": False,
+        }
+        return JudgedToken(**(judged | changes))
+
+    def order(self, *tokens, request=None, order=None, customer=None, content=None, answer=None):
+        """One order; every one is new unless its names are given."""
+        number = next(_numbers)
+        answered = tuple(
+            AnsweredToken(token.campaign, 7, token.serial, token.discount_minor, 0, ((0, token.discount_minor),))
+            for token in tokens
+        )
+        return RedeemItem(
+            request=digest(request or f"request-{number}", 10),
+            content=digest(content or repr((tokens, customer)), 8),
+            order=digest(order or f"order-{number}", 6),
+            customer=customer_digest(customer) if customer else None,
+            since_ms=0,
+            until_ms=2**63,
+            tokens=tokens,
+            answer=answered if answer is None else answer,
+        )
+
+    async def send(self, *orders):
+        """Send orders together; returns the ledger's replies."""
+        deadline = asyncio.get_running_loop().time() + 10
+        return await self.ledger.redeem(self.program, orders, deadline=deadline, again=False)
+
+    async def ranks(self, *orders):
+        """Send orders together; returns for each the ranks of its tokens, or what else became of it."""
+        return [ranks_of(order, reply) for order, reply in zip(orders, await self.send(*orders), strict=True)]
+
+    async def rank(self, campaign, serial, *, customer=None, order=None, **changes):
+        """Redeem one coupon by an order of its own; returns its rank."""
+        (ranks,) = await self.ranks(self.order(self.token(campaign, serial, **changes), customer=customer, order=order))
+        return ranks[0] if isinstance(ranks, list) else ranks
+
+    async def look(self, *coupons, customer=None):
+        """Look at coupons, each a campaign and a serial, unbound."""
+        asked = [(campaign.number, campaign.version, serial, False) for campaign, serial in coupons]
+        return await self.ledger.look(self.program, asked, customer=customer and customer_digest(customer))
+
+    async def seen(self, campaign, customer=None):
+        """What the ledger has counted of a campaign."""
+        return (await self.look((campaign, 0), customer=customer)).campaigns[campaign.number]
+
+    async def field(self, campaign, name):
+        """A field of a campaign's record as it is stored."""
+        return await self.redis.hget(self.house.key(f"campaign:{campaign.number}"), name)
+
+    async def events(self):
+        """Everything in the outbox."""
+        entries = await self.redis.xrange(self.house.key("events"))
+        return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
+
+    async def records(self, pattern):
+        """Every packed record in the hashes of some keys."""
+        async for key in self.redis.scan_iter(self.house.key(pattern)):
+            for record in await self.redis.hvals(key):
+                yield record
+
+    async def revoke(self, campaign, first, count=1, *, request=None, content="revoke", reason=""):
+        """Revoke serials."""
+        named = {"request": digest(request or f"revoke-{next(_numbers)}", 10), "content": digest(content, 8)}
+        return await self.ledger.revoke_serials(self.program, campaign.number, first, count, **named, reason=reason)
+
+    async def revoke_customer(self, campaign, customer, *, request=None, content="revoke", reason=""):
+        """Revoke what a customer has."""
+        named = {"request": digest(request or f"revoke-{next(_numbers)}", 10), "content": digest(content, 8)}
+        who = customer_digest(customer)
+        await self.ledger.revoke_customer(self.program, campaign.number, who, **named, reason=reason)
+
+    async def tomorrow(self, campaign):
+        """Move the ledger's clock to the next day of a campaign."""
+        day = local_day(campaign.time_zone, self.ledger.now_ms())
+        await self.redis.hset(self.house.key("ledger"), "clock", day.ends_at_ms)
+        await self.look((campaign, 0))
+
+
+def ranks_of(order, reply):
+    """The ranks of an order's tokens, or the kind of another reply."""
+    if isinstance(reply, Refused):
+        return [token.rank for token in reply.tokens]
+    name = type(reply).__name__
+    return [Outcome.APPROVED] * len(order.tokens) if name == "Approved" else name

@@ -1,0 +1,351 @@
+"""Archiving a campaign: when its records may go, that all of them go and no others, and what is true meanwhile."""
+
+import asyncio
+import struct
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from house import DAY_MS, PRINCIPAL, House
+
+from redemption.domain.campaign import CampaignState, Limits, Sizing
+from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
+from redemption.domain.outcome import Outcome
+from redemption.domain.ports import TooEarly
+from redemption.service.campaigns import etag
+from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+
+KEYS_AT_ONCE = 256
+"""What one step removes at most, as ``lua/archive.lua`` says."""
+SPREAD = Sizing(expected_redemptions=1_000)
+"""Over 8 buckets."""
+CODE = ">BIHQIIII"
+
+
+@pytest_asyncio.fixture
+async def other(house, tmp_path):
+    """Another server of the same program."""
+    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
+    other.ids = house.ids
+    await other.start()
+    yield other
+    await other.stop()
+
+
+async def records(house):
+    """Every key of the program with what is in it, but for what no campaign owns: header, names, outbox, requests."""
+    found = {}
+    async for key in house.redis.scan_iter(house.key("*")):
+        name = key.decode().removeprefix(house.key(""))
+        if name.split(":")[0] not in ("ledger", "names", "events", "request"):
+            in_order = await house.redis.type(key) == b"zset"
+            read = house.redis.zrange(key, 0, -1, withscores=True) if in_order else house.redis.hgetall(key)
+            found[name] = await read
+    return found
+
+
+async def used(house):
+    """A campaign with records of every kind; returns it with some unused tokens and codes, and a remembered attempt."""
+    campaign = await house.campaign(
+        sizing=SPREAD, return_window_seconds=0, redemptions_per_customer=50, claims_per_customer=5, claims_per_person=5
+    )
+    tokens = await house.mint(campaign, 300)
+    attempts = [house.attempt(token, customer=f"buyer-{index}") for index, token in enumerate(tokens[:100])]
+    attempts += [house.attempt(token, customer="ann") for token in tokens[298:]]
+    decisions = await house.send_all(attempts)
+    assert {decision.outcome for decision in decisions} == {Outcome.APPROVED}
+    codes = await house.mint_codes(campaign, 50)
+    for index in range(20):
+        claimed = await house.claim(campaign, f"claimer-{index}", person_id=f"person-{index}")
+        assert (await house.redeem(claimed.token, customer=f"claimer-{index}")).outcome is Outcome.APPROVED
+        assert (await house.claim(codes[index], f"typist-{index}", person_id=f"person-{index}")).outcome == 400
+    await revoke(house, campaign, SerialsGiven(120, 3))
+    await revoke(house, campaign, CustomerGiven("claimer-3"))
+    return campaign, tokens[150:298], codes[20:], attempts[0]
+
+
+async def revoke(house, campaign, target):
+    order = RevokeOrder(house.program, f"revoke-{next(house.ids)}", target, campaign.number)
+    return await house.revoker.revoke(PRINCIPAL, order)
+
+
+async def end(house, campaign):
+    return await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+
+
+async def archive(house, campaign, seconds=10.0):
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await house.campaigns.archive(house.program, campaign.number, deadline=deadline)
+
+
+async def archived(desk, *, issued):
+    """A campaign of which so many serials were issued, just turned into an archived one."""
+    campaign = await desk.campaign(issued=issued, return_window_seconds=0, sizing=SPREAD)
+    return await desk.ledger.archive(await end(desk.house, campaign), now_ms=desk.ledger.now_ms())
+
+
+async def test_every_record_goes_and_no_other(house):
+    """But its definition and its totals."""
+    neighbour, *_ = await used(house)
+    before = await records(house)
+    campaign, tokens, codes, _ = await used(house)
+    assert len((await records(house)).keys() - before.keys()) > 20
+    await end(house, campaign)
+    stats = await house.stats(campaign)
+    result = await archive(house, campaign)
+    after = await records(house)
+    definition = after.pop(f"campaign:{campaign.number}")
+    assert after == before
+    assert definition[b"issued"] == b"370"
+    assert (result.state, await house.campaigns.get(house.program, campaign.number)) == (CampaignState.ARCHIVED, result)
+    assert replace(await house.stats(campaign), as_of_ms=0) == replace(stats, as_of_ms=0)
+    page = await house.campaigns.list(house.program, first=1, page_size=10)
+    assert [listed.state for listed in page.campaigns] == [CampaignState.ACTIVE, CampaignState.ARCHIVED]
+    assert (await house.claim(codes[0], "zoe", person_id="zoe")).outcome == Outcome.CODE_INVALID
+    assert (await house.redeem(tokens[0], customer="zoe")).verdicts[0].outcome == Outcome.CAMPAIGN_ENDED
+    assert (await house.redeem((await house.mint(neighbour))[0], customer="zoe")).outcome == Outcome.APPROVED
+
+
+async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other):
+    """Not by a server that still believes in it, nor by what asks for no version: its keys would stay for ever."""
+    campaign, tokens, codes, _ = await used(house)
+    await other.redeem(tokens[-1], customer="zoe")
+    await end(house, campaign)
+    await archive(house, campaign)
+    gone = await records(house)
+    assert other.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
+    assert (await other.redeem(tokens[0], customer="zoe")).verdicts[0].outcome == Outcome.CAMPAIGN_ENDED
+    other.ledger.forget(house.program, campaign.number)
+    assert (await other.claim(campaign, "zoe", person_id="zoe")).outcome == Outcome.CAMPAIGN_ENDED
+    assert (await other.claim(codes[0], "zoe", person_id="zoe")).outcome == Outcome.CODE_INVALID
+    for target in (TokenGiven(tokens[0]), SerialsGiven(0, 1), CustomerGiven("zoe")):
+        with pytest.raises(WrongState, match="is archived"):
+            await revoke(other, campaign, target)
+    with pytest.raises(WrongState, match="has ended"):
+        await other.mint(campaign)
+    with pytest.raises(WrongState):
+        await house.campaigns.update(replace(campaign, name="new"), etag(await house.ledger.load(house.program, 1)))
+    for state in (CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED):
+        with pytest.raises(WrongState):
+            await house.campaigns.set_state(house.program, campaign.number, state)
+    assert await records(house) == gone
+
+
+async def test_codes_whose_mint_was_cut_short_are_not_stored_afterwards(house):
+    campaign = await house.campaign(return_window_seconds=0)
+    codes = await house.mint_codes(campaign, 3, request_id="codes")
+    await end(house, campaign)
+    await archive(house, campaign)
+    with pytest.raises(WrongState, match="is archived"):
+        await house.mint_codes(campaign, 3, request_id="codes")
+    assert (await house.claim(codes[0], "zoe")).outcome == Outcome.CODE_INVALID
+
+
+async def test_what_was_answered_is_still_answered(house):
+    campaign, *_, attempt = await used(house)
+    before = await house.send(attempt)
+    await end(house, campaign)
+    await archive(house, campaign)
+    assert await house.send(attempt) == before
+
+
+async def test_nobody_is_told_that_a_used_coupon_is_unused(house):
+    campaign, tokens, _, attempt = await used(house)
+    decision = await house.send(attempt)
+    receipt = decision.verdicts[0].redemption_id
+    await end(house, campaign)
+    assert (await house.redeemer.find_by_receipt(house.program, receipt)).discount_minor == 50_00
+    await archive(house, campaign)
+    for token in (attempt.checkout.tokens[0], tokens[0]):
+        with pytest.raises(WrongState, match="is archived and the records of its coupons were removed"):
+            await house.issuer.inspect(house.program, token)
+    with pytest.raises(NotFound):
+        await house.redeemer.find_by_receipt(house.program, receipt)
+
+
+# When
+
+
+async def test_a_running_campaign_is_not_archived(desk):
+    campaign = await desk.campaign()
+    with pytest.raises(WrongState, match=r"campaign 1 has not ended; .* from 20\d\d-.*Z on; end it first"):
+        await archive(desk.house, campaign)
+    assert await desk.house.campaigns.get(desk.program, 1) == campaign
+
+
+async def test_records_are_kept_for_the_return_window_of_the_last_possible_redemption(desk):
+    campaign = await desk.campaign()
+    until_ms = campaign.ends_at_ms + campaign.return_window_seconds * 1000
+    assert await desk.ledger.archive(campaign, now_ms=0) == TooEarly(until_ms)
+    await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms - 60_000)
+    with pytest.raises(WrongState, match="may still see returns; it can be archived from"):
+        await archive(desk.house, campaign)
+    await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms)
+    assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
+
+
+async def redefine(desk, campaign, **changes):
+    changed = replace(campaign, updated_at_ms=desk.ledger.now_ms(), **changes)
+    return await desk.ledger.update(changed, offers_kept=True)
+
+
+async def until_ms(desk, campaign):
+    """Until when the records are needed, with a window of a day."""
+    return (await desk.ledger.archive(campaign, now_ms=0)).until_ms - DAY_MS
+
+
+async def moment(desk):
+    """The ledger's clock."""
+    return (await desk.look((await desk.house.campaigns.get(desk.program, 1), 0))).now_ms
+
+
+async def test_an_early_end_counts_from_the_moment_it_was_declared(desk):
+    campaign = await desk.campaign(return_window_seconds=86_400)
+    began = await moment(desk)
+    ended = await end(desk.house, campaign)
+    assert began <= await until_ms(desk, ended) <= await moment(desk)
+
+
+async def test_an_end_that_is_declared_when_all_is_over_does_not_count(desk):
+    campaign = await desk.campaign(return_window_seconds=86_400)
+    await desk.redis.hset(desk.house.key("ledger"), "clock", campaign.ends_at_ms + 3_600_000)
+    ended = await end(desk.house, await redefine(desk, campaign, name="over"))
+    assert await until_ms(desk, ended) == campaign.ends_at_ms
+
+
+async def test_an_end_that_is_moved_into_the_past_does_not_shorten_the_window(desk):
+    """What was redeemed until the change can be returned for as long as the window says."""
+    campaign = await desk.campaign(return_window_seconds=86_400)
+    began = await moment(desk)
+    shortened = await redefine(desk, campaign, ends_at_ms=campaign.starts_at_ms + 1_000)
+    noted = await until_ms(desk, shortened)
+    assert began <= noted <= await moment(desk)
+    renamed = await redefine(desk, shortened, name="over")
+    assert await until_ms(desk, renamed) == noted
+    prolonged = await redefine(desk, renamed, ends_at_ms=campaign.ends_at_ms)
+    assert await until_ms(desk, prolonged) == campaign.ends_at_ms
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_record_of_an_older_version_is_kept_no_shorter(desk, ended):
+    """It does not know until when it was open; its last change tells, or its end."""
+    campaign = await desk.campaign(return_window_seconds=86_400)
+    if ended:
+        campaign = await end(desk.house, campaign)
+    await desk.redis.hdel(desk.house.key("campaign:1"), "ends_at", "open_until")
+    expected = campaign.updated_at_ms if ended else campaign.ends_at_ms
+    assert await until_ms(desk, campaign) == expected
+
+
+async def test_archiving_another_version_is_a_conflict(desk):
+    campaign = await desk.campaign(return_window_seconds=0)
+    await end(desk.house, campaign)
+    with pytest.raises(Conflict):
+        await desk.ledger.archive(campaign, now_ms=0)
+    with pytest.raises(NotFound):
+        await desk.ledger.archive(replace(campaign, number=9), now_ms=0)
+    with pytest.raises(NotFound, match="not being archived"):
+        await desk.ledger.remove_archived(desk.program, campaign.number)
+
+
+async def test_a_change_that_comes_in_between_is_looked_at_again(house, monkeypatch):
+    campaign = await house.campaign(return_window_seconds=0)
+    begin = house.ledger.archive
+
+    async def late(seen, *, now_ms):
+        monkeypatch.setattr(house.ledger, "archive", begin)
+        await end(house, campaign)
+        return await begin(seen, now_ms=now_ms)
+
+    monkeypatch.setattr(house.ledger, "archive", late)
+    assert (await archive(house, campaign)).version == 3
+
+
+# A step at a time
+
+
+async def test_a_step_removes_a_bounded_number_of_keys(desk):
+    archived_campaign = await archived(desk, issued=64_000)
+    number = archived_campaign.number
+    for block in range(1_000):
+        await desk.redis.hset(desk.house.key(f"used:{number}:{block}"), "0", "x")
+    left, steps = 1_000, 0
+    while True:
+        removal = await desk.ledger.remove_archived(desk.program, number)
+        steps += 1
+        now_left = len([name for name in await records(desk.house) if name.startswith("used:")])
+        assert left - now_left <= KEYS_AT_ONCE
+        left = now_left
+        if removal.done == removal.total:
+            break
+    assert (left, steps) == (0, 4)
+
+
+async def test_a_bucket_full_of_codes_goes_in_parts_and_the_codes_of_others_stay(desk):
+    campaign = await desk.campaign(issued=10_000, return_window_seconds=0, sizing=SPREAD)
+    number, bucket = campaign.number, desk.house.key("code:5")
+    theirs = {f"their-{index}": struct.pack(CODE, 1, number + 1, 0, index, 0, 0, 1, 0)[:27] for index in range(400)}
+    ours = {f"our-{index}": struct.pack(CODE, 1, number, 0, index, 0, 0, 1, 0)[:27] for index in range(700)}
+    claimed = struct.pack(">B10s8sI", 2, b"r" * 10, b"c" * 8, 1) + ours["our-0"][1:]
+    await desk.redis.hset(bucket, mapping=theirs | ours | {"our-0": claimed})
+    await desk.redis.hset(desk.house.key(f"campaign:{number}"), "codes", "1")
+    await desk.ledger.archive(await end(desk.house, campaign), now_ms=0)
+    left = 1_100
+    while (removal := await desk.ledger.remove_archived(desk.program, number)).done < removal.total:
+        now_left = await desk.redis.hlen(bucket)
+        assert left - now_left <= KEYS_AT_ONCE
+        left = now_left
+    assert await desk.redis.hgetall(bucket) == {name.encode(): value for name, value in theirs.items()}
+
+
+async def test_archiving_goes_on_where_it_was_left_off(desk, other):
+    """By whichever server, after a crash, and when nobody had time for more than a step."""
+    campaign = await archived(desk, issued=64 * 1_500)
+    for block in (0, 400, 1_499):
+        await desk.redis.hset(desk.house.key(f"used:{campaign.number}:{block}"), "0", "x")
+    first = await desk.ledger.remove_archived(desk.program, campaign.number)
+    assert (first.done, first.total) == (256, 1_518)
+    with pytest.raises(ArchiveUnfinished, match="campaign 1 is archived, 33 % of its records are removed; ask again"):
+        await archive(other, campaign, seconds=0)
+    assert {"used:1:0", "used:1:400"}.isdisjoint(await records(desk.house))
+    assert await archive(other, campaign) == campaign
+    assert set(await records(desk.house)) == {"campaign:1"}
+    assert await archive(desk.house, campaign, seconds=0) == campaign
+
+
+async def test_a_step_after_the_last_changes_nothing(desk):
+    campaign = await archived(desk, issued=1)
+    removals = [await desk.ledger.remove_archived(desk.program, campaign.number) for _ in range(2)]
+    assert removals[0] == removals[1]
+    assert (await desk.events()).count([b"archived", campaign.number]) == 1
+
+
+async def test_the_outbox_tells_when_archiving_begins_and_when_it_is_done(desk):
+    campaign = await archived(desk, issued=64 * 1_000)
+    defined, archiving = (await desk.events())[-2:]
+    assert (defined[:3], archiving) == ([b"defined", 1, 3], [b"archiving", 1, 3])
+    await archive(desk.house, campaign)
+    assert (await desk.events())[-2:] == [[b"archiving", 1, 3], [b"archived", 1]]
+
+
+async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(house, other):
+    campaign, tokens, _, _ = await used(house)
+    await other.redeem(tokens.pop(), customer="zoe")  # which now has the definition at hand
+    await house.redis.hset(house.key(f"campaign:{campaign.number}"), "issued", 64 * 3_000)
+    await end(house, campaign)
+    archiving = asyncio.create_task(archive(house, campaign))
+    outcomes = []
+    while not archiving.done():
+        sender = (house, other)[len(outcomes) % 2]
+        decision = await sender.redeem(tokens[len(outcomes) % len(tokens)], customer="zoe")
+        outcomes.append(decision.verdicts[0].outcome)
+    assert await archiving
+    assert set(outcomes) == {Outcome.CAMPAIGN_ENDED}
+    assert len(outcomes) > 5
+    assert set(await records(house)) == {f"campaign:{campaign.number}"}
+
+
+async def test_a_campaign_without_limits_is_archived_too(house):
+    campaign = await house.campaign(limits=Limits(), return_window_seconds=0)
+    await end(house, campaign)
+    assert (await archive(house, campaign)).state is CampaignState.ARCHIVED

@@ -1,0 +1,22 @@
+"""One call of many operations: each item by itself, whatever the others are."""
+
+import asyncio
+
+import pytest
+
+from redemption.domain.outcome import Outcome
+from redemption.ledger.codec import pack_item
+
+
+@pytest.mark.parametrize("item", [b"?", b"", b"Rshort", b"R", b"Cshort"])
+async def test_an_item_that_is_not_understood_fails_alone(desk, item):
+    campaign = await desk.campaign()
+    payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
+    payloads.insert(1, item)
+    deadline = asyncio.get_running_loop().time() + 10
+    futures = desk.ledger.batcher.submit(
+        desk.program, [(payload, 1) for payload in payloads], deadline=deadline, again=False
+    )
+    replies = [answer.reply[:1] for answer in await asyncio.gather(*futures)]
+    assert replies == [b"A", b"E", b"A"]
+    assert await desk.rank(campaign, 1) == Outcome.ALREADY_REDEEMED

@@ -1,0 +1,164 @@
+"""A shop for docs/coupons.md: campaigns and orders from their files, and what the domain makes of coupons on an order.
+
+Everything goes the way of a real request: the file becomes the contract's message, the message the domain's value.
+"""
+
+import datetime as dt
+import secrets
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from redemption.cli.campaign_file import read_campaign
+from redemption.cli.order_file import read_checkout
+from redemption.client import sentence
+from redemption.domain.admission import Finding
+from redemption.domain.calendar import Days
+from redemption.domain.campaign import MILLISECONDS, Campaign
+from redemption.domain.decision import Decision, Verdict
+from redemption.domain.definition import campaign_violations
+from redemption.domain.eligibility import Coupon
+from redemption.domain.errors import InvalidRequest
+from redemption.domain.keyset import Keyset
+from redemption.domain.order import Checkout
+from redemption.domain.ports import SeenCampaign
+from redemption.domain.quote import Appraisal, Choice
+from redemption.domain.stacking import Contender, CouponJudgement, Field, judge
+from redemption.domain.token import TokenDefect, TokenSigner, TokenVerifier
+from redemption.rpc.campaign_convert import new_campaign_from
+from redemption.rpc.convert import checkout_from, write_decision
+from redemption.v1.decision_pb2 import Decision as DecisionMessage
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = ROOT / "examples" / "programs" / "double11"
+ORDERS = ROOT / "examples" / "orders" / "coupons"
+ZONE = dt.timezone(dt.timedelta(hours=8))
+EVENING = dt.datetime(2026, 11, 11, 20, 30, tzinfo=ZONE)
+"""The moment of all examples that do not say another."""
+
+_PROGRAM = "double11"
+_NOTHING_COUNTED = SeenCampaign(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What became of one coupon when its turn came.
+
+    Attributes:
+        left: What each position of the order had left then, minor units.
+        stage_left: What each had left when the stage began: what thresholds look at.
+    """
+
+    contender: Contender
+    judged: CouponJudgement
+    left: tuple[int, ...]
+    stage_left: tuple[int, ...]
+
+
+class Shop:
+    """Hands out coupons of the festival's campaigns."""
+
+    def __init__(self) -> None:
+        self.files = sorted(path.name for path in PROGRAMS.glob("*.yaml"))
+        now = int(EVENING.timestamp())
+        # Never shown: only a token that was signed and verified can be judged.
+        keyset = Keyset.generate(environment="page", development=True, now=now, random=secrets.token_bytes)
+        self._signer, self._verifier, self._now = TokenSigner(keyset), TokenVerifier(keyset), now
+        self._campaigns = {file: self._read(number, file) for number, file in enumerate(self.files, start=1)}
+
+    def campaign(self, file: str) -> Campaign:
+        """Return the campaign of a file."""
+        return self._campaigns[file]
+
+    def coupon(self, file: str, offer_index: int = 0) -> Coupon:
+        """Return a coupon of a file's campaign, valid as long as the campaign runs."""
+        campaign = self._campaigns[file]
+        text = self._signer.sign(
+            program=_PROGRAM,
+            campaign=campaign.number,
+            offer_index=offer_index,
+            serial=0,
+            not_before=campaign.starts_at_ms // MILLISECONDS,
+            expires_at=campaign.ends_at_ms // MILLISECONDS,
+            now=self._now,
+        )
+        token = self._verifier.verify(text, program=_PROGRAM)
+        assert not isinstance(token, TokenDefect), "it was signed just now"
+        return Coupon(token, campaign, held_by_customer=True)
+
+    def checkout(self, name: str) -> Checkout:
+        """Return the checkout of an order's file."""
+        return checkout_from(read_checkout(ORDERS / f"{name}.yaml"), _PROGRAM)
+
+    def _read(self, number: int, file: str) -> Campaign:
+        message = read_campaign(PROGRAMS / file).campaign
+        message.program = _PROGRAM
+        created = new_campaign_from(message)
+        violations = campaign_violations(created)
+        if violations:
+            raise InvalidRequest(violations)
+        return replace(created, number=number, version=1)
+
+
+def turns(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> list[Turn]:
+    """Return what becomes of coupons on an order, in the order of their turns, leaving out those that have none."""
+    judgement = judge(coupons, checkout, now_ms=_milliseconds(at), days=Days())
+    field = _field(coupons, checkout, at)
+    left = stage_left = tuple(field.basket.amounts)
+    stage = None
+    done = []
+    for contender in field.contenders():
+        if contender.coupon.campaign.stacking.stage is not stage:
+            stage, stage_left = contender.coupon.campaign.stacking.stage, left
+        judged = judgement.coupons[contender.index]
+        done.append(Turn(contender, judged, left, stage_left))
+        taken = dict(judged.parts)
+        left = tuple(amount - taken.get(position, 0) for position, amount in enumerate(left))
+    return done
+
+
+def judgements(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> tuple[CouponJudgement, ...]:
+    """Return what becomes of coupons, in the order in which they are given."""
+    return judge(coupons, checkout, now_ms=_milliseconds(at), days=Days()).coupons
+
+
+def best(coupons: Sequence[Coupon], checkout: Checkout) -> tuple[tuple[Finding, ...], Choice]:
+    """Return what becomes of each coupon alone, and the best combination, as long as no limit is reached."""
+    counted = {coupon.campaign.number: _NOTHING_COUNTED for coupon in coupons}
+    field = _field(coupons, checkout, EVENING)
+    appraisal = Appraisal(field, [None] * len(coupons), counted, guest=False)
+    alone = _finished(appraisal.alone())
+    return alone, _finished(appraisal.best(alone))
+
+
+def told(judged: CouponJudgement, currency_code: str, at: dt.datetime = EVENING) -> tuple[str, str]:
+    """Return what a shopper is told of a refusal, in English and in Chinese."""
+    message = DecisionMessage()
+    verdict = Verdict(judged.outcome, detail=judged.detail)
+    write_decision(Decision(judged.outcome, (verdict,), int(at.timestamp())), message)
+    (only,) = message.verdicts
+    english = sentence(only, currency_code=currency_code, lang="en", now=message.decide_time, zone=ZONE)
+    return english, sentence(only, currency_code=currency_code, lang="zh", now=message.decide_time, zone=ZONE)
+
+
+def _field(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime) -> Field:
+    field = Field(checkout, now_ms=_milliseconds(at), days=Days())
+    for coupon in coupons:
+        field.enter(coupon)
+    return field
+
+
+def _milliseconds(at: dt.datetime) -> int:
+    return int(at.timestamp()) * MILLISECONDS
+
+
+def _finished(steps: Generator[None, None, _T]) -> _T:
+    """Return what comes of something that is done in steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: _T = done.value
+            return result
