@@ -1,18 +1,20 @@
 """Whether every approval went by the definition in force: read from the outbox, where the ledger's own order stands.
 
-The outbox has one entry for each call, with its events in the order in which they were decided. A definition stands
-there where it came into force, so each approval can be judged again by the one that stood last before it.
+The outbox has one entry for each call, with its events in the order in which they were decided. A definition of at most
+4 KiB stands there where it came into force, and so does each change of state, so each approval can be judged again by
+what stood last before it.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import msgpack
 from redis.asyncio import Redis
 
 from redemption.domain.campaign import Campaign, CampaignState
 from redemption.ledger import keys
-from redemption.ledger.catalog import unpack_campaign
+from redemption.ledger.catalog import pack_campaign, unpack_campaign
 
 READ_AT_ONCE = 1_000
 Expect = Callable[[Campaign, int, int], int]
@@ -25,6 +27,7 @@ class Audit:
 
     Attributes:
         expected: What an approved coupon must have taken off.
+        large: Definitions that are too large for the outbox, by the digest (``digest_of``) that stands there instead.
         definitions: How many definitions came into force.
         approvals: How many approvals were judged.
         wrong: What is wrong, in words.
@@ -34,6 +37,7 @@ class Audit:
     program: str
     campaign: int
     expected: Expect
+    large: Mapping[str, Campaign]
     definitions: int = 0
     approvals: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -57,7 +61,10 @@ class Audit:
                 if event[1] != self.campaign:
                     continue
                 if event[0] == b"defined":
-                    self._define(event[2], event[3])
+                    self._define(event[2], self._read(*event[2:]))
+                elif event[0] == b"state_changed":
+                    assert self._in_force is not None, "a campaign begins with its definition"
+                    self._define(event[2], replace(self._in_force, state=CampaignState[event[4].decode()]))
                 elif event[0] == b"redeemed":
                     self._judge(seq, event[2], event[4], orders[event[5]])
 
@@ -71,11 +78,16 @@ class Audit:
             if len(found) < READ_AT_ONCE:
                 return
 
-    def _define(self, version: int, definition: bytes) -> None:
+    def _read(self, version: int, definition: bytes, digest: bytes) -> Campaign:
+        if definition:
+            return unpack_campaign(definition, number=self.campaign, version=version)
+        return self.large[digest.decode()]
+
+    def _define(self, version: int, campaign: Campaign) -> None:
         before = self._in_force.version if self._in_force else 0
         if version != before + 1:
             self.wrong.append(f"version {version} follows version {before}")
-        self._in_force = unpack_campaign(definition, number=self.campaign, version=version)
+        self._in_force = replace(campaign, version=version)
         self.definitions += 1
 
     def _judge(self, seq: int, serial: int, discount: int, coupons: int) -> None:
@@ -101,3 +113,8 @@ class Audit:
             for problem, holds in problems.items()
             if holds
         ]
+
+
+def digest_of(campaign: Campaign) -> str:
+    """Return what stands in the outbox for a definition that is too large for it: it was written before its version."""
+    return hashlib.sha256(pack_campaign(replace(campaign, version=campaign.version - 1))).hexdigest()

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Protocol
 
 import uvloop
-from audit import Audit
+from audit import Audit, digest_of
 from private import another_server, machine, private_services
 from redis.asyncio import Redis
 from rich.console import Console
@@ -91,6 +91,7 @@ class Sale:
         offers: Which offer a hot coupon is of, by its serial; the first if it is not here.
         supply: Pairs of a hot and a steady coupon that are not used.
         changes: The definitions of the hot campaign, one after the other.
+        written: Those that were written whole, by their digests.
         seen: What buyers were told.
         unanswered: How many orders were not decided, by reason.
         wrong: What is wrong, in words.
@@ -103,6 +104,7 @@ class Sale:
     offers: dict[int, int] = field(default_factory=dict)
     supply: list[tuple[str, str]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    written: dict[str, Campaign] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     unanswered: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -127,7 +129,7 @@ class Sale:
     async def mint(self, server: Server, of: Campaign, count: int, offer_index: int = 0) -> list[str]:
         """Mint coupons of an offer."""
         order = MintOrder(self.program, secrets.token_hex(8), of.number, offer_index, count)
-        minted = [each for chunk in await server.services.issuer.mint(PRINCIPAL, order) for each in chunk]
+        minted = [each async for chunk in await server.services.issuer.mint(PRINCIPAL, order) for each in chunk]
         if offer_index:
             self.offers |= {each.serial: offer_index for each in minted}
         return [each.token for each in minted]
@@ -158,6 +160,7 @@ class Sale:
         """Edit the hot campaign."""
         began = asyncio.get_running_loop().time()
         self.hot = await server.services.campaigns.update(replace(self.hot, **changes), etag(self.hot))
+        self.written[digest_of(self.hot)] = self.hot
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     async def set_state(self, server: Server, state: CampaignState) -> None:
@@ -284,7 +287,7 @@ async def open_sale(servers: Sequence[Server], redis: Redis, program: str) -> tu
     hot = await create(servers[0], program, hot_offer, Stacking(priority=1))
     steady = await create(servers[0], program, steady_offer, Stacking())
     sale = Sale(program, servers, hot, steady)
-    return sale, Audit(redis, program, hot.number, sale.expected)
+    return sale, Audit(redis, program, hot.number, sale.expected, sale.written)
 
 
 async def create(server: Server, program: str, offer: Offer, stacking: Stacking) -> Campaign:

@@ -65,7 +65,9 @@ class Bench:
         while len(tokens) < count:
             size = min(MINT_AT_ONCE, count - len(tokens))
             order = MintOrder(PROGRAM, secrets.token_hex(8), self.campaign.number, 0, size)
-            tokens += [minted.token for chunk in await self.services.issuer.mint("bench", order) for minted in chunk]
+            tokens += [
+                minted.token async for chunk in await self.services.issuer.mint("bench", order) for minted in chunk
+            ]
         return tokens
 
 

@@ -114,7 +114,7 @@ async def campaign(private: Private, offer: Offer, stage: Stage) -> Campaign:
 async def mint(private: Private, of: Campaign, count: int) -> list[str]:
     """Mint tokens."""
     order = MintOrder(PROGRAM, secrets.token_hex(8), of.number, 0, count)
-    return [minted.token for chunk in await private.services.issuer.mint("bench", order) for minted in chunk]
+    return [minted.token async for chunk in await private.services.issuer.mint("bench", order) for minted in chunk]
 
 
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:

@@ -89,7 +89,7 @@ class House:
         """Mint tokens and return their texts."""
         order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
-        return [minted.token for chunk in await self.issuer.mint(PRINCIPAL, order) for minted in chunk]
+        return [minted.token async for chunk in await self.issuer.mint(PRINCIPAL, order) for minted in chunk]
 
     async def mint_codes(self, campaign, count=1, **changes):
         """Mint exchange codes and return them as they are handed out."""

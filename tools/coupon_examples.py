@@ -46,7 +46,8 @@ EXAMPLES = (
     ),
     Example(
         "阶梯满减: several thresholds",
-        "The highest threshold that an order reaches gives, and only that one: amounts of lower tiers are not added.",
+        "Of the tiers that an order reaches, the one that takes most off gives, and only that one: tiers are not added"
+        " up.",
         "tiered-full-reduction.yaml",
         "tiers",
     ),

@@ -84,18 +84,26 @@ class _Words:
         spend = self._spend()
         units = benefit.measure is Measure.UNITS
         measured = self.fit.quantity if units else spend.off_minor
-        tier = max((tier for tier in benefit.tiers if tier.threshold <= measured), key=lambda tier: tier.threshold)
+        reached = [tier for tier in benefit.tiers if tier.threshold <= measured]
+        given = {tier.threshold: self._given(tier, spend.off_minor) for tier in reached}
+        tier = max(reached, key=lambda tier: (given[tier.threshold].off_minor, tier.threshold))
+        text, off_minor = given[tier.threshold]
         if tier.price_minor is not None:
-            return self._price(tier, tier.price_minor)
+            return Explained(text, off_minor)
         found = f"{measured} units are in scope" if units else f"{spend.text} of goods are in scope"
         threshold = f"{tier.threshold}" if units else self._money(tier.threshold)
-        which = "the threshold" if len(benefit.tiers) == 1 else "the highest threshold reached"
+        if len(benefit.tiers) > 1:
+            return Explained(f"{found}, and of the tiers reached that of {threshold} takes most off: {text}", off_minor)
+        gives = f"is {threshold}:" if tier.percent_off_basis_points is not None else f"of {threshold} gives"
+        return Explained(f"{found}, and the threshold {gives} {text}", off_minor)
+
+    def _given(self, tier: Tier, spend_minor: int) -> Explained:
+        if tier.price_minor is not None:
+            return self._price(tier, tier.price_minor)
         if tier.percent_off_basis_points is not None:
-            part = self._part(tier.percent_off_basis_points, self._costs(), tier.cap_minor)
-            return Explained(f"{found}, and {which} is {threshold}: {part.text}", part.off_minor)
+            return self._part(tier.percent_off_basis_points, self._costs(), tier.cap_minor)
         off_minor = tier.amount_off_minor or 0
-        gives = f"{which} of {threshold} gives" if len(benefit.tiers) == 1 else f"{which}, {threshold}, gives"
-        return Explained(f"{found}, and {gives} {self._money(off_minor)}", min(off_minor, spend.off_minor))
+        return Explained(self._money(off_minor), min(off_minor, spend_minor))
 
     def _price(self, tier: Tier, price_minor: int) -> Explained:
         dearest = sorted(self._units(self.fit.goods), reverse=True)[: tier.threshold]

@@ -62,7 +62,7 @@ async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
         campaign = await services.campaigns.create(_PRINCIPAL, secrets.token_hex(16), example)
     order = MintOrder(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
     try:
-        ((minted,),) = await services.issuer.mint(_PRINCIPAL, order)
+        ((minted,),) = [part async for part in await services.issuer.mint(_PRINCIPAL, order)]
     except LimitReached:
         return None
     return Seeded(campaign.number, campaign.name, minted.token)

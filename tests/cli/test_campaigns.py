@@ -52,6 +52,7 @@ def test_a_new_campaign_is_created(ask, fake, file):
     assert (ended.code, ended.out, ended.err) == (0, "created    4 618 满200减50\n", "")
     (request,) = fake.asked["CreateCampaign"]
     assert request.request_id
+    assert not request.validate_only
     assert request.campaign.program == "shop"
 
 
@@ -76,20 +77,27 @@ def test_what_changes_is_named_and_sent_with_the_etag(ask, fake, file, existing)
     )
     (request,) = fake.asked["UpdateCampaign"]
     assert (request.campaign.number, request.campaign.etag, request.campaign.program) == (3, "v7", "demo")
+    assert not request.validate_only
 
 
 @pytest.mark.parametrize("found", [True, False])
 def test_a_dry_run_changes_nothing(ask, fake, file, existing, found):
     existing.limits.budget_minor = 1_00
-    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing] if found else [])
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing] if found else []),
+        "CreateCampaign": lambda request, _context: CreateCampaignResponse(campaign=request.campaign),
+        "UpdateCampaign": updated,
+    }
     ended = ask("campaigns", "apply", file, "--dry-run")
     assert ended.code == 0
     assert ended.out.startswith("would be updated 3 618" if found else "would be created 618")
-    assert set(fake.asked) == {"ListCampaigns"}
+    method = "UpdateCampaign" if found else "CreateCampaign"
+    assert set(fake.asked) == {"ListCampaigns", method}
+    assert [request.validate_only for request in fake.asked[method]] == [True]
 
 
 def test_a_dry_run_tells_what_a_new_campaign_would_give(ask, fake, file):
-    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": CreateCampaignResponse()}
     ended = ask("campaigns", "apply", file, "--dry-run")
     assert ended.out == (
         "would be created 618 满200减50\n"
@@ -104,7 +112,8 @@ def test_a_dry_run_tells_what_a_new_campaign_would_give(ask, fake, file):
     )
 
 
-def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file, dry_run):
     fake.answers |= {
         "ListCampaigns": ListCampaignsResponse(),
         "CreateCampaign": failing(
@@ -119,7 +128,7 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file):
             ],
         ),
     }
-    ended = ask("campaigns", "apply", file)
+    ended = ask("campaigns", "apply", file, *dry_run)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"{file}:9: offers[0].tiers[0].spend: must be less\n"
@@ -159,6 +168,17 @@ def test_all_files_are_read_before_the_first_is_applied(ask, fake, file, tmp_pat
     wrong.write_text("name: x\n")
     ended = ask("campaigns", "apply", file, wrong)
     assert (ended.code, dict(fake.asked)) == (2, {})
+
+
+def test_two_files_of_one_campaign_are_refused_before_anything_is_applied(ask, fake, file, tmp_path):
+    """The second would undo the first. Both are named with the lines of their names."""
+    other, third = tmp_path / "other.yaml", tmp_path / "third.yaml"
+    other.write_text("# the same again\n" + file.read_text())
+    third.write_text(file.read_text().replace("name: 618 满200减50", "name: 618 满200减51", 1))
+    ended = ask("campaigns", "apply", third, file, other)
+    line = 1 + file.read_text().splitlines().index("name: 618 满200减50")
+    said = f"name: is that of {file}:{line} as well; a campaign is known by its name: give one file"
+    assert (ended.code, ended.err, dict(fake.asked)) == (2, f"{other}:{line + 1}: {said}\n", {})
 
 
 def test_json_names_the_changes(ask, fake, file, existing):

@@ -171,6 +171,7 @@ def test_an_edited_file_shows_the_difference_and_then_makes_it(on_server, tmp_pa
     file = tmp_path / "flash-price.yaml"
     shutil.copy(EXAMPLES / "programs" / "double11" / file.name, file)
     edit(file, "name: 双11 耳机秒杀价", "name: edited 秒杀价")
+    assert on_server("campaigns", "apply", file, "--dry-run").out.startswith("would be created edited 秒杀价")
     assert on_server("campaigns", "apply", file).out.startswith("created")
     edit(file, '{from: "21:00", to: "22:00", redemptions: 200}', '{from: "21:00", to: "24:00", redemptions: 500}')
     edit(file, '- {from: "20:00", to: "22:00"}', '- {weekdays: [friday], from: "20:00", to: "24:00"}')
@@ -226,6 +227,8 @@ def test_a_rule_that_is_broken_is_named_with_file_line_and_field(on_server, ever
     edit(every_field, before, after)
     ended = on_server("campaigns", "apply", every_field)
     assert (ended.code, ended.out) == (2, "")
+    dry = on_server("campaigns", "apply", every_field, "--dry-run")
+    assert (dry.code, dry.out, dry.err) == (2, "", ended.err)
     told = [line for line in ended.err.splitlines() if f": {field}: {problem}" in line]
     assert len(told) == 1, ended.err
     # The line that is named is the one on which the value stands, or where it would have to stand.

@@ -204,3 +204,20 @@ def test_a_directory_that_is_not_there_is_one_line(ask, fake, tmp_path):
     assert ended.err == f"redemption: {tmp_path}/none/x.csv: cannot be written: No such file or directory\n"
     assert ended.code == 2
     assert "Mint" not in fake.asked
+
+
+def test_an_interrupted_mint_says_how_to_get_the_same_coupons(ask, fake, monkeypatch, tmp_path):
+    """Their serials are taken, so losing the request id would lose them."""
+    fake.answers["Mint"] = coupons
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("redemption.cli.mint._write", interrupted)
+    file = tmp_path / "coupons.csv"
+    ended = ask("mint", "--campaign", "3", "--count", "9", "--request-id", "mine", "--out", str(file))
+    assert ended.code == exits.INTERRUPTED
+    assert (
+        ended.err == f"redemption: interrupted; {file} was not written; for the same coupons again: --request-id mine\n"
+    )
+    assert list(tmp_path.iterdir()) == []

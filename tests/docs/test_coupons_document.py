@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from tool_loader import ROOT, load_tool
 
+from redemption.domain.benefit import Tier
+
 coupons_document = load_tool("coupons_document")
 coupon_shop = load_tool("coupon_shop")
 coupon_words = load_tool("coupon_words")
@@ -65,6 +67,18 @@ def test_the_columns_of_a_table_sum_to_its_total_and_its_shares_to_what_is_off(t
     assert [sum(column) for column in zip(*lines, strict=True)] == total
     for amount, off, merchant, sponsor, pay in (*lines, total):
         assert (off, pay) == (merchant + sponsor, amount - off)
+
+
+def test_of_the_tiers_reached_the_one_that_takes_most_off_is_told():
+    """Though a higher one is reached."""
+    shop = coupon_shop.Shop()
+    coupon = shop.coupon("tiered-full-reduction.yaml")
+    (offer,) = coupon.campaign.offers
+    tiers = (Tier(threshold=300_00, amount_off_minor=100_00), Tier(threshold=500_00, amount_off_minor=70_00))
+    benefit = replace(offer.benefit, tiers=tiers)
+    lower = replace(coupon, campaign=replace(coupon.campaign, offers=(replace(offer, benefit=benefit),)))
+    (turn,) = coupon_shop.turns([lower], shop.checkout("tiers"))
+    assert coupon_words.arithmetic(turn).endswith("of the tiers reached that of ¥300.00 takes most off: ¥100.00")
 
 
 def test_a_sentence_that_does_not_come_to_the_discount_is_refused():

@@ -142,13 +142,15 @@ def tiers_of(draw, measure: Measure, *, priced: bool):
     found = []
     for threshold, off, part in zip(thresholds, offs, parts, strict=False):
         match draw(kinds):
+            case "amount" if measure == Measure.SPEND and 0 < threshold < off:
+                continue  # more off than the goods cost
             case "amount":
                 found.append(Tier(threshold=threshold, amount_off_minor=off))
             case "part":
                 found.append(Tier(threshold=threshold, percent_off_basis_points=part, cap_minor=draw(caps_minor)))
             case "price":
                 found.append(Tier(threshold=threshold, price_minor=off - 1))
-    return Tiers(measure, tuple(found))
+    return Tiers(measure, tuple(found) or (Tier(threshold=max(thresholds), amount_off_minor=1),))
 
 
 @st.composite

@@ -245,10 +245,10 @@ WRONG = [
     (spend(Tier(threshold=1)), f"{TIERS}[0]", "must give one of amount_off_minor, percent_off_basis_points and price_minor; it gives 0"),
     (units(amount(1, 5, price_minor=1)), f"{TIERS}[0]", "it gives 2"),
     (spend(amount(1, 0)), f"{TIERS}[0].amount_off_minor", "must be 1 to"),
-    (spend(amount(1, 5), amount(2, 5)), f"{TIERS}[1].amount_off_minor", "must be more than the 5 of a lower tier; it is 5"),
-    (spend(amount(1, 5), amount(2, 9), amount(3, 7)), f"{TIERS}[2].amount_off_minor", "must be more than the 9 of a lower tier; it is 7"),
-    (spend(amount(1, 5), percent(2, 1, 9), amount(3, 4)), f"{TIERS}[2].amount_off_minor", "must be more than the 5 of a lower tier; it is 4"),
-    (spend(amount(1, 5, cap_minor=5)), f"{TIERS}[0].cap_minor", "goes with percent_off_basis_points only"),
+    (spend(amount(10, 5), amount(20, 5)), f"{TIERS}[1].amount_off_minor", "must be more than the 5 of a lower tier; it is 5"),
+    (spend(amount(10, 5), amount(20, 9), amount(30, 7)), f"{TIERS}[2].amount_off_minor", "must be more than the 9 of a lower tier; it is 7"),
+    (spend(amount(10, 5), percent(20, 1, 9), amount(30, 4)), f"{TIERS}[2].amount_off_minor", "must be more than the 5 of a lower tier; it is 4"),
+    (spend(amount(10, 5, cap_minor=5)), f"{TIERS}[0].cap_minor", "goes with percent_off_basis_points only"),
     (units(Tier(threshold=2, price_minor=5, cap_minor=5)), f"{TIERS}[0].cap_minor", "goes with percent_off_basis_points only"),
     (spend(percent(1, 0, 9)), f"{TIERS}[0].percent_off_basis_points", "must be 1 to 10000"),
     (spend(percent(1, 10_001, 9)), f"{TIERS}[0].percent_off_basis_points", "must be 1 to 10000"),
@@ -353,6 +353,14 @@ WRONG = [
     (stacking(priority=1_000_001), f"{STACKING}.priority", "must be -1000000 to 1000000"),
     (stacking(max_tokens_per_order=0), f"{STACKING}.max_tokens_per_order", "must be 1 to 32"),
     (stacking(max_tokens_per_order=33), f"{STACKING}.max_tokens_per_order", "must be 1 to 32"),
+    (plain(limits=Limits(redemptions_per_customer=1), stacking=Stacking(max_tokens_per_order=2)), f"{STACKING}.max_tokens_per_order", "must be at most the 1 of limits.redemptions_per_customer, because an order is one customer's; it is 2"),
+    (plain(limits=Limits(redemptions_per_customer_per_day=2), stacking=Stacking(max_tokens_per_order=3)), f"{STACKING}.max_tokens_per_order", "the 2 of limits.redemptions_per_customer_per_day"),
+    (plain(name="sale\x1b[31m"), "campaign.name", "has a control character"),
+    (plain(name="sale\u202e"), "campaign.name", "has a control character"),
+    (offers(Offer(amount_off(0, 1), name="two\nlines")), "campaign.offers[0].name", "has a control character"),
+    (offers(Offer(amount_off(50_00, 500_00))), "campaign.offers[0].tiers.tiers[0].amount_off_minor", "must be at most the threshold of 5000 (0 means none); it is 50000"),
+    (plain(offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(20 * 60, 22 * 60),))),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 9 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
+    (plain(offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(22 * 60, 8 * 60),))),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 22 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
     (stacking(Offer(BuyGet(1, 1, 5000)), max_tokens_per_order=2), f"{STACKING}.max_tokens_per_order", "by max_repeats or max_units; it is 2"),
     (stacking(Offer(FixedPrice(9_90)), max_tokens_per_order=3), f"{STACKING}.max_tokens_per_order", "on single units"),
     (stacking(Offer(Tiers(Measure.UNITS, (Tier(threshold=3, price_minor=99_00),))), max_tokens_per_order=2), f"{STACKING}.max_tokens_per_order", "on single units"),
@@ -392,10 +400,10 @@ RIGHT = {
     "a festival that uses everything": FESTIVAL,
     "the least": PLAIN,
     "a threshold of nothing": spend(amount(0, 1)),
-    "as many tiers as may be": spend(*(amount(index, index + 1) for index in range(20))),
+    "as many tiers as may be": spend(*(amount(index, index) for index in range(1, 21))),
     "a smaller part with a larger cap": spend(percent(1, 2000, 9), percent(2, 1000, 10)),
     "a larger part with a smaller cap": spend(percent(1, 2000, 9), percent(2, 3000, 8)),
-    "an amount after a larger part": spend(percent(1, 2000, 9), amount(2, 5)),
+    "an amount after a larger part": spend(percent(1, 2000, 9), amount(20, 5)),
     "any prices": units(price(1, 5), price(2, 5), price(3, 0)),
     "an amount as large as its threshold and its cap": gives(EveryFull(5, 5, 5)),
     "everything off": gives(PercentOff(10_000, 1)),
@@ -419,6 +427,10 @@ RIGHT = {
     "valid beyond the campaign on both sides": absolute(0, 2**32 * 1000 - 1000),
     "valid as long as a token lives": from_claim(391, 9),
     "valid for today only": from_claim(1, end_of_day=True),
+    "windows over midnight that meet a slot": plain(
+        offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(22 * 60, 8 * 60),))),),
+        limits=Limits(slots=SlotLimits((Slot(7 * 60 + 59, 12 * 60, 5),))),
+    ),
     "several in an order": stacking(max_tokens_per_order=32),
     "alone in an order": stacking(exclusivity_groups=("a",), stop_after=True),
     "as many groups as may be": stacking(exclusivity_groups=names(16)),
@@ -503,3 +515,9 @@ def test_a_change_that_is_refused_names_what_is_in_force():
         "cannot change; it is CNY",
         f"cannot change; expected_redemptions is {COUNT_MAX} and expected_redemption_rate_basis_points 1",
     ]
+
+
+def test_a_definition_with_very_many_mistakes_names_as_many_as_anybody_reads():
+    many = Scope(skus=("",) * 1000, brands=("",) * 1000)
+    found = campaign_violations(offers(*[Offer(amount_off(0, 1), conditions=Conditions(include=many))] * 100))
+    assert len(found) == 50

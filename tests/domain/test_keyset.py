@@ -38,11 +38,11 @@ def test_the_example_has_a_key_in_every_state():
     assert {key.state for key in KEYSET.keys} == set(KeyState)
 
 
-def test_a_new_keyset_has_one_primary_key_that_lives_400_days():
+def test_a_new_keyset_has_one_primary_key_that_lives_430_days():
     keyset = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
     (key,) = keyset.keys
     assert (key.state, key.created_at) == (KeyState.PRIMARY, NOW)
-    assert key.max_expires_at == NOW + 400 * 86_400
+    assert key.max_expires_at == NOW + 430 * 86_400
     assert (keyset.environment, keyset.development, len(keyset.id)) == ("test", False, 16)
     assert keyset.primary is key
 
@@ -156,7 +156,7 @@ def destroyed_index():
     return next(i for i, key in enumerate(KEYSET.keys) if key.state is KeyState.DESTROYED)
 
 
-DAYS_401 = NOW + 401 * 86_400
+DAYS_431 = NOW + 431 * 86_400
 DEFECTS = [
     ("another format", change(["format"], 2), "format: 2 is not known"),
     ("a format that is true", change(["format"], True), "format: must be a number"),
@@ -202,8 +202,8 @@ DEFECTS = [
     ),
     (
         "lives too long",
-        change(["keys", 1, "max_expires_at"], DAYS_401),
-        r"keys\[1\].max_expires_at: .* 400 days",
+        change(["keys", 1, "max_expires_at"], DAYS_431),
+        r"keys\[1\].max_expires_at: .* 430 days",
     ),
     (
         "ends as it begins",

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import replace
+from itertools import combinations, zip_longest
 
 from domain import calculator
 from domain.checkouts import customers, orders, wallets
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redemption.domain.admission import Finding
-from redemption.domain.benefit import BuyGet, FreeShipping
+from redemption.domain.benefit import BuyGet, CashVoucher, FreeShipping, PercentOff
 from redemption.domain.best import Work
 from redemption.domain.calendar import Days
-from redemption.domain.campaign import Offer
+from redemption.domain.campaign import Campaign, Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.eligibility import Coupon
 from redemption.domain.keyset import Keyset
-from redemption.domain.order import Checkout
+from redemption.domain.order import GUEST, Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports import SeenCampaign
 from redemption.domain.quote import Appraisal
@@ -28,7 +29,25 @@ SIGNER, VERIFIER = TokenSigner(KEYSET), TokenVerifier(KEYSET)
 NOTHING = SeenCampaign(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def coupon_of(coupon):
+def campaign_of(number, benefit, stage, **changes):
+    """A plain campaign that gives one thing in one stage."""
+    limits = changes.pop("limits", Limits())
+    return Campaign(
+        program="shop",
+        number=number,
+        version=1,
+        name=str(number),
+        currency_code="CNY",
+        time_zone="Asia/Shanghai",
+        starts_at_ms=0,
+        ends_at_ms=4 * 10**12,
+        offers=(Offer(benefit),),
+        limits=limits,
+        stacking=Stacking(stage, **changes),
+    )
+
+
+def coupon_of(coupon, expires_at=NOW + 1):
     """The calculator's coupon as the service sees it: with a genuine token."""
     text = SIGNER.sign(
         program=coupon.campaign.program,
@@ -36,7 +55,7 @@ def coupon_of(coupon):
         offer_index=coupon.offer_index,
         serial=coupon.serial,
         not_before=NOW - 1,
-        expires_at=NOW + 1,
+        expires_at=expires_at,
         now=NOW - 1,
     )
     return Coupon(VERIFIER.verify(text, program=coupon.campaign.program), coupon.campaign, True)
@@ -64,10 +83,10 @@ def in_calculators_words(judgement):
     )
 
 
-def appraisal_of(coupons, order, customer):
+def appraisal_of(coupons, order, customer, expiries=()):
     field = Field(checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
-    for coupon in coupons:
-        field.enter(coupon_of(coupon))
+    for coupon, expires_at in zip_longest(coupons, expiries, fillvalue=NOW + 1):
+        field.enter(coupon_of(coupon, expires_at))
     seen = {coupon.campaign.number: NOTHING for coupon in coupons}
     return Appraisal(field, [None] * len(coupons), seen, guest=not customer.customer_id)
 
@@ -132,6 +151,73 @@ def test_the_best_combination_is_that_of_brute_force(coupons, order, customer):
     expected = calculator.best(coupons, order, customer)
     assert (chosen, choice.combination.discount_minor) == (expected.chosen, expected.discount_minor)
     assert choice.combination.exhaustive
+
+
+limits = st.builds(
+    Limits,
+    redemptions=st.none() | st.integers(1, 2),
+    redemptions_per_customer=st.none() | st.integers(1, 2),
+    budget_minor=st.none() | st.integers(1, 1500),
+    budget_per_day_minor=st.none() | st.integers(1, 1500),
+    slots=st.none() | st.builds(SlotLimits, st.just((Slot(0, 1440, 1),)), st.booleans()),
+)
+
+
+@given(wallets(5), st.lists(limits, min_size=4, max_size=4), orders(), customers)
+@settings(max_examples=150)
+def test_no_other_combination_beats_the_best_whatever_the_limits(coupons, of_limits, order, customer):
+    """A coupon that does not fit into the money alone may fit after another one."""
+    limited = [
+        coupon._replace(campaign=replace(coupon.campaign, limits=of_limits[coupon.campaign.number - 1]))
+        for coupon in coupons
+    ]
+    appraisal = appraisal_of(limited, order, customer)
+    choice = done(appraisal.best(done(appraisal.alone())))
+    best = 0
+    for size in range(1, len(limited) + 1):
+        for some in combinations(limited, size):
+            findings = done(appraisal_of(some, order, customer).together())
+            if all(finding.approved for finding in findings):
+                best = max(best, sum(finding.judgement.discount_minor for finding in findings))
+    assert choice.combination.discount_minor == best
+    assert sum(finding.judgement.discount_minor for finding in choice.findings if finding.approved) == best
+
+
+def test_a_coupon_that_the_budget_refuses_alone_may_be_part_of_the_best():
+    """Half of 200.00 does not fit into 60.00; half of the 100.00 that the other one leaves does."""
+    half = campaign_of(1, PercentOff(5000, 1000_00), Stage.PLATFORM, limits=Limits(budget_minor=60_00))
+    first = campaign_of(2, CashVoucher(100_00), Stage.ITEM)
+    coupons = [calculator.Coupon(campaign, 0, 0) for campaign in (half, first)]
+    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
+    appraisal = appraisal_of(coupons, order, GUEST)
+    alone = done(appraisal.alone())
+    assert [finding.rank for finding in alone] == [Outcome.BUDGET_EXHAUSTED, Outcome.APPROVED]
+    assert done(appraisal.best(alone)).combination.discount_minor == 150_00
+
+
+def test_no_more_coupons_are_chosen_than_redeeming_takes():
+    campaigns = [campaign_of(number, CashVoucher(number), Stage.ITEM) for number in range(1, 41)]
+    coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]
+    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
+    appraisal = appraisal_of(coupons, order, GUEST)
+    choice = done(appraisal.best(done(appraisal.alone())))
+    assert len(choice.combination.chosen) == 32
+    assert choice.combination.discount_minor == sum(range(9, 41)), "the largest ones"
+    assert {finding.rank for finding in choice.findings[:8]} == {Outcome.EXCLUSIVE_CONFLICT}
+
+
+def test_beyond_exhaustive_search_those_that_expire_sooner_are_still_taken_first():
+    campaigns = [
+        campaign_of(number, CashVoucher(5), Stage.ITEM, limits=Limits(redemptions=2), max_tokens_per_order=4)
+        for number in range(1, 8)
+    ]
+    coupons = [calculator.Coupon(campaign, 0, serial) for campaign in campaigns for serial in range(6)]
+    expiries = [NOW + 100 - coupon.serial for coupon in coupons]
+    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
+    appraisal = appraisal_of(coupons, order, GUEST, expiries)
+    choice = done(appraisal.best(done(appraisal.alone())))
+    assert not choice.combination.exhaustive
+    assert {candidate.identity[1] for candidate in choice.combination.chosen} == {4, 5}
 
 
 @given(wallets(), orders(), customers)

@@ -9,12 +9,22 @@ from hypothesis import strategies as st
 
 from redemption.domain.benefit import BuyGet, PercentOff, amount_off
 from redemption.domain.calendar import Days, local_day
-from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Stacking, Stage
+from redemption.domain.campaign import (
+    Campaign,
+    CampaignState,
+    ExclusivityReach,
+    Limits,
+    Offer,
+    Slot,
+    SlotLimits,
+    Stacking,
+    Stage,
+)
 from redemption.domain.eligibility import Coupon
 from redemption.domain.keyset import Keyset
 from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
 from redemption.domain.outcome import Outcome
-from redemption.domain.scope import Conditions
+from redemption.domain.scope import Conditions, Scope, Window
 from redemption.domain.stacking import judge
 from redemption.domain.token import TokenSigner, TokenVerifier
 
@@ -214,6 +224,83 @@ def test_of_interchangeable_coupons_the_one_that_expires_sooner_goes_first():
     one = campaign()
     coupons = judged(coupon(one, 1, expires_at=NOW + 9), coupon(one, 2, expires_at=NOW + 5)).coupons
     assert [single.outcome for single in coupons] == [Outcome.EXCLUSIVE_CONFLICT, Outcome.APPROVED]
+
+
+SLOTS = (Slot(0, 600, 1), Slot(600, 1200, 2))
+MIDNIGHT = local_day("Asia/Shanghai", NOW * 1000)
+
+
+def hour_at(minute, limits, day=MIDNIGHT):
+    """What the clock says at a minute of a day of the campaign, and how long that holds."""
+    one = campaign(starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000, limits=Limits(slots=limits))
+    now_ms = day.starts_at_ms + minute * 60_000
+    found = judged(coupon(one, not_before=NOW - 10**6, expires_at=NOW + 10**6), now_ms=now_ms)
+    minutes = [(each - day.starts_at_ms) / 60_000 for each in (found.since_ms, found.until_ms)]
+    return found.coupons[0].hour, minutes
+
+
+@pytest.mark.parametrize(
+    ("minute", "carry_over", "name", "limit", "interval", "next_at"),
+    [
+        (0, False, 1, 1, [0, 480], 600),
+        (599, False, 1, 1, [480, 600], 600),
+        (600, False, 601, 2, [600, 1200], 1440),
+        (599, True, 1, 1, [480, 600], 600),
+        (600, True, 601, 3, [600, 1200], 1440),
+        (1200, False, 2047, 0, [1200, 1440], 1440),
+        (1200, True, 2047, 0, [1200, 1440], 1440),
+    ],
+)
+def test_each_slot_has_its_share_and_the_judgement_ends_with_it(minute, carry_over, name, limit, interval, next_at):
+    """The name has the day, so that it begins anew tomorrow; the interval ends with the UTC day at the latest."""
+    hour, minutes = hour_at(minute, SlotLimits(SLOTS, carry_over))
+    assert hour.slot == MIDNIGHT.number * 2048 + name
+    assert (hour.slot_limit, hour.slot_carries) == (limit, carry_over)
+    assert minutes == interval
+    assert hour.slot_opens_at_ms == MIDNIGHT.starts_at_ms + next_at * 60_000
+    tomorrow = local_day("Asia/Shanghai", MIDNIGHT.ends_at_ms)
+    assert hour_at(minute, SlotLimits(SLOTS, carry_over), tomorrow)[0].slot == hour.slot + 2048
+
+
+def test_a_slots_name_stays_when_others_are_taken_out():
+    hour, _ = hour_at(700, SlotLimits(SLOTS))
+    alone, _ = hour_at(700, SlotLimits(SLOTS[1:]))
+    assert (alone.slot, alone.slot_limit) == (hour.slot, hour.slot_limit)
+
+
+def test_a_judgement_ends_with_the_window_of_its_offer():
+    evening = Conditions(windows=(Window(20 * 60, 22 * 60),))
+    one = campaign(
+        starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000, offers=(Offer(amount_off(0, 1), conditions=evening),)
+    )
+    lasting = coupon(one, not_before=NOW - 10**6, expires_at=NOW + 10**6)
+    opens, closes = (MIDNIGHT.starts_at_ms + minute * 60_000 for minute in (1200, 1320))
+    before, within, after = (judged(lasting, now_ms=now_ms) for now_ms in (opens - 1, opens, closes))
+    assert [each.coupons[0].outcome for each in (before, within, after)] == [
+        Outcome.OUTSIDE_WINDOW,
+        Outcome.APPROVED,
+        Outcome.OUTSIDE_WINDOW,
+    ]
+    assert (within.since_ms, within.until_ms) == (opens, closes)
+    assert before.until_ms == opens
+    assert before.coupons[0].detail.try_after_ms == opens
+    assert after.coupons[0].detail.try_after_ms == MIDNIGHT.ends_at_ms + 20 * 3_600_000
+
+
+def test_merchants_of_discounted_goods_count_for_exclusivity():
+    """Buy at one merchant, get cheaper at another: a coupon of that other one is in the way."""
+    groups = {"exclusivity_groups": ("g",), "exclusivity_reach": ExclusivityReach.MERCHANT}
+    mill, quay = Scope(merchant_ids=("mill",)), Scope(merchant_ids=("quay",))
+    across = Offer(BuyGet(1, 1, 5000, discounted=quay), conditions=Conditions(include=mill))
+    at_quay = Offer(amount_off(0, 10), conditions=Conditions(include=quay))
+    coupons = [
+        coupon(campaign(number, offers=(offer,), stacking=Stacking(**groups)))
+        for number, offer in ((1, across), (2, at_quay))
+    ]
+    lines = tuple(Line(merchant, 1, 100, 100, merchant_id=merchant) for merchant in ("mill", "quay"))
+    checkout = Checkout("p", ("token",), Order("order", "CNY", lines), GUEST)
+    found = judge(coupons, checkout, now_ms=NOW * 1000, days=Days()).coupons
+    assert [one.outcome for one in found] == [Outcome.APPROVED, Outcome.EXCLUSIVE_CONFLICT]
 
 
 def test_stages_go_one_after_the_other_and_thresholds_count_what_the_stage_before_left():

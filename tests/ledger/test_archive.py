@@ -322,8 +322,12 @@ async def test_a_step_after_the_last_changes_nothing(desk):
 
 async def test_the_outbox_tells_when_archiving_begins_and_when_it_is_done(desk):
     campaign = await archived(desk, issued=64 * 1_000)
-    defined, archiving = (await desk.events())[-2:]
-    assert (defined[:3], archiving) == ([b"defined", 1, 3], [b"archiving", 1, 3])
+    name = campaign.name.encode()
+    assert (await desk.events())[-3:] == [
+        [b"state_changed", 1, 2, name, b"ENDED"],
+        [b"state_changed", 1, 3, name, b"ARCHIVED"],
+        [b"archiving", 1, 3],
+    ]
     await archive(desk.house, campaign)
     assert (await desk.events())[-2:] == [[b"archiving", 1, 3], [b"archived", 1]]
 

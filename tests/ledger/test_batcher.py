@@ -375,3 +375,14 @@ async def test_a_reply_of_the_wrong_shape_does_not_stop_the_line(line):
         await answered(*submit(line, "a"))
     line.straw.seq = 2000
     assert await answered(*submit(line, "b")) == ["b"]
+
+
+async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(line):
+    line.straw.gate.clear()
+    futures = [future for index in range(500) for future in submit(line, "a", "b", program=f"p{index}")]
+    await asyncio.sleep(0.01)
+    assert line._queues
+    line.straw.gate.set()
+    await answered(*futures)
+    assert await answered(*submit(line, "c", program="p7")) == ["c"]
+    assert (line._queues, len(line._turns)) == ({}, 0)

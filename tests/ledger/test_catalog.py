@@ -15,7 +15,7 @@ from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, S
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.order import Line
 from redemption.domain.scope import Conditions, Scope
-from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
+from redemption.ledger.catalog import ENTRY_BYTES, Catalog, pack_campaign, unpack_campaign
 
 FORMAT_1 = (Path(__file__).parent / "format_1.txt").read_bytes().strip()
 """Written by the last version of this service that wrote format 1."""
@@ -208,7 +208,53 @@ def test_catalog_takes_over_what_is_in_force():
 
 def test_definition_that_cannot_be_read_is_not_kept_from_before():
     catalog = Catalog()
-    catalog.put(CAMPAIGN)
+    catalog.put(CAMPAIGN, 0)
     with pytest.raises(LedgerRefused):
         catalog.redefined("shop", 7, 6, b"9{}")
     assert catalog.get("shop", 7) is None
+
+
+def test_what_another_answer_brought_meanwhile_is_kept():
+    """By its identity, under which others remember what they found out about it."""
+    catalog = Catalog()
+    catalog.put(CAMPAIGN, 0)
+    catalog.redefined("shop", 7, CAMPAIGN.version, pack_campaign(CAMPAIGN))
+    assert catalog.get("shop", 7) is CAMPAIGN
+    catalog.redefined("shop", 7, CAMPAIGN.version + 1, pack_campaign(CAMPAIGN))
+    assert catalog.get("shop", 7).version == CAMPAIGN.version + 1
+
+
+def test_only_so_many_bytes_are_kept_and_those_that_were_used_last():
+    catalog = Catalog(bytes_max=3 * (ENTRY_BYTES + 10_000))
+    campaigns = [replace(CAMPAIGN, number=number) for number in range(1, 1001)]
+    for campaign in campaigns:
+        catalog.put(campaign, 10_000)
+        assert catalog.get("shop", 1)
+    assert [campaign.number for campaign in campaigns if catalog.get("shop", campaign.number)] == [1, 999, 1000]
+    catalog.put(campaigns[5], 10**9)
+    assert len(catalog) == 1, "one is kept however large it is"
+    assert catalog.get("shop", 6)
+
+
+def test_replacing_and_dropping_give_their_room_back():
+    catalog = Catalog(bytes_max=2 * (ENTRY_BYTES + 10_000))
+    for _ in range(10):
+        catalog.put(CAMPAIGN, 10_000)
+        catalog.put(replace(CAMPAIGN, number=8), 10_000)
+        assert len(catalog) == 2
+        catalog.drop("shop", 8)
+        catalog.drop("shop", 9)
+    catalog.clear()
+    assert (len(catalog), catalog._bytes) == (0, 0)
+
+
+def test_what_may_be_damaged_is_read_again_but_not_each_time_that_somebody_stumbles_over_it():
+    seconds = [100.0]
+    catalog = Catalog(now=lambda: seconds[0])
+    found = []
+    for passed in (0, 0.5, 0.499, 0.001, 5):
+        seconds[0] += passed
+        catalog.put(CAMPAIGN, 0)
+        catalog.forget("shop", 7)
+        found.append(catalog.get("shop", 7) is not None)
+    assert found == [False, True, True, False, False]

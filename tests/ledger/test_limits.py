@@ -26,12 +26,23 @@ async def test_the_next_slot_begins_anew(desk):
     assert (seen.slot, seen.redeemed_slot, seen.redeemed) == (10, 1, 2)
 
 
-async def test_what_a_slot_leaves_over_is_a_higher_limit_under_the_same_name(desk):
-    """With carry-over a day is one slot, and the server sends what its slots so far allow together."""
+async def test_what_a_slot_leaves_over_is_there_in_the_next_one(desk):
+    """With carry-over the limit is for all of the day so far: what this slot and those before it allow together."""
     campaign = await desk.campaign()
-    assert await desk.rank(campaign, 0, slot=9, slot_limit=2) == APPROVED
-    later = [desk.order(desk.token(campaign, serial, slot=9, slot_limit=2 + 2)) for serial in range(1, 6)]
+    assert await desk.rank(campaign, 0, slot=9, slot_limit=2, slot_carries=True) == APPROVED
+    later = [
+        desk.order(desk.token(campaign, serial, slot=10, slot_limit=2 + 2, slot_carries=True)) for serial in range(1, 6)
+    ]
     assert await desk.ranks(*later) == [[APPROVED]] * 3 + [[Outcome.SLOT_LIMIT]] * 2
+
+
+async def test_carry_over_may_be_switched_at_any_time_and_nothing_is_forgotten(desk):
+    campaign = await desk.campaign()
+    carrying, plain = {"slot_carries": True}, {"slot_carries": False}
+    for serial, (mode, limit) in enumerate(((plain, 5), (carrying, 5), (plain, 5), (carrying, 5), (plain, 5))):
+        assert await desk.rank(campaign, serial, slot=9, slot_limit=limit, **mode) == APPROVED
+    for mode in (plain, carrying):
+        assert await desk.rank(campaign, 50, slot=9, slot_limit=5, **mode) == Outcome.SLOT_LIMIT
 
 
 async def test_an_order_counts_all_its_coupons_in_the_slot(desk):

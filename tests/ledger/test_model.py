@@ -184,7 +184,7 @@ class Book:
                 yield Outcome.CUSTOMER_DAY_LIMIT
         if today >= rules.get("redemptions_per_day", math.inf):
             yield Outcome.DAY_LIMIT
-        if token.slot and slot >= token.slot_limit:
+        if token.slot and (today if token.slot_carries else slot) >= token.slot_limit:
             yield Outcome.SLOT_LIMIT
         if total >= rules.get("redemptions", math.inf):
             yield Outcome.CAMPAIGN_LIMIT
@@ -233,10 +233,10 @@ class Shop:
     def slot_of(self, number):
         """A campaign's slot and its limit now, as a server would send them."""
         if number == SLOT_PLAIN:
-            return self.day * 10 + self.slot, 3
+            return self.day * 10 + self.slot, 3, False
         if number == SLOT_CARRYING:
-            return self.day * 10 + 9, 2 * (self.slot + 1)
-        return 0, 0
+            return self.day * 10 + self.slot, 2 * (self.slot + 1), True
+        return 0, 0, False
 
     def order(self, desk):
         """A random order, judged by a server's own version of the campaigns; sometimes one that was approved.
@@ -256,7 +256,7 @@ class Shop:
         return desk.order(*tokens, customer=customer, content=content, **names)
 
     def token(self, desk, number, serial, *, bound):
-        slot, limit = self.slot_of(number)
+        slot, limit, carries = self.slot_of(number)
         discount = self.rng.choice((0, 1, 10_00, 25_00))
         return desk.token(
             desk.ledger.cached(desk.program, number),
@@ -268,6 +268,7 @@ class Shop:
             slot=slot,
             slot_limit=limit,
             holder_bound=bound and serial % 2 == 0,
+            slot_carries=carries,
         )
 
     async def trade(self):

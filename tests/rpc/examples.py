@@ -343,10 +343,18 @@ REQUESTS = {
             absolute_message(),
             *(campaign_message(offer_of(offer)) for offer in OFFERS),
         )
+    ]
+    + [
+        campaign_service_pb2.CreateCampaignRequest(
+            request_id="create-1", campaign=campaign_message(), validate_only=True
+        )
     ],
     "CampaignService.GetCampaign": [campaign_service_pb2.GetCampaignRequest(program="shop", number=7)],
     "CampaignService.ListCampaigns": [campaign_service_pb2.ListCampaignsRequest(program="shop")],
-    "CampaignService.UpdateCampaign": [campaign_service_pb2.UpdateCampaignRequest(campaign=update_message())],
+    "CampaignService.UpdateCampaign": [
+        campaign_service_pb2.UpdateCampaignRequest(campaign=update_message(), validate_only=validate_only)
+        for validate_only in (False, True)
+    ],
     "CampaignService.PauseCampaign": [campaign_service_pb2.PauseCampaignRequest(program="shop", number=7)],
     "CampaignService.ResumeCampaign": [campaign_service_pb2.ResumeCampaignRequest(program="shop", number=7)],
     "CampaignService.EndCampaign": [campaign_service_pb2.EndCampaignRequest(program="shop", number=7)],

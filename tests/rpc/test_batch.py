@@ -11,7 +11,6 @@ from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import (
     LINES_MAX,
     QUOTED_TOKENS_MAX,
-    SHIPPING_MAX,
     TEXT_BYTES_MAX,
     TOKENS_MAX,
     Line,
@@ -21,15 +20,19 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.receipt import ReceiptKeys
 from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
 from redemption.rpc.batch import (
+    BATCH_LINES_MAX,
+    BATCH_PARTS_MAX,
     MESSAGE_BYTES_MAX,
+    PARTS_MAX,
     QUOTED_PARTS_MAX,
     require_answer_fits,
     require_batch,
+    require_checkout,
     require_quote_fits,
 )
 from redemption.rpc.convert import write_decision, write_quote
 from redemption.service.quoter import Question, Quoted
-from redemption.v1 import decision_pb2, redemption_service_pb2
+from redemption.v1 import order_pb2, redemption_service_pb2
 
 
 def fields(refused):
@@ -53,6 +56,72 @@ def test_batch_beyond_its_bounds_is_refused(count, tokens):
     with pytest.raises(InvalidRequest) as refused:
         require_batch(batch_of(count, tokens))
     assert fields(refused) == ["requests"]
+
+
+def message_of(tokens, lines, shipping=0):
+    order = order_pb2.Order(lines=[order_pb2.Line()] * lines, shipping=[order_pb2.Shipping()] * shipping)
+    return order_pb2.Checkout(tokens=["token"] * tokens, order=order)
+
+
+def batch_of_checkouts(*checkouts):
+    items = [
+        redemption_service_pb2.RedeemRequest(request_id=f"attempt-{index}", checkout=checkout)
+        for index, checkout in enumerate(checkouts)
+    ]
+    return redemption_service_pb2.BatchRedeemRequest(program="shop", requests=items)
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "positions"),
+    [((1, 500), 16, 8_000), ((1, 400, 100), 16, 8_000), ((3, 20), 256, 15_360), ((32, 156), 3, 14_976)],
+)
+def test_orders_of_a_batch_that_are_not_too_large_together_are_taken(size, count, positions):
+    """The last but one is the largest there is any need of: a full batch of full baskets."""
+    assert require_batch(batch_of_checkouts(*[message_of(*size)] * count)) == positions
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "problem"),
+    [
+        ((1, 500), 17, f"bring more than {BATCH_LINES_MAX} lines and shipping fees together: 8500"),
+        ((1, 401, 100), 16, f"bring more than {BATCH_LINES_MAX} lines and shipping fees together: 8016"),
+        ((32, 156), 4, f"bring more than {BATCH_PARTS_MAX} pairs of token and line together: 19968"),
+    ],
+)
+def test_orders_of_a_batch_that_are_too_large_together_are_refused(size, count, problem):
+    with pytest.raises(InvalidRequest, match=problem) as refused:
+        require_batch(batch_of_checkouts(*[message_of(*size)] * count))
+    assert fields(refused) == ["requests"]
+
+
+@pytest.mark.parametrize("size", [(33, 500), (1, 501), (1, 1, 101), (11, 500), (0, 30_000)])
+def test_order_that_is_too_large_by_itself_does_not_hurt_its_neighbours(size):
+    """It is refused by itself, in its place, and costs nothing."""
+    assert require_batch(batch_of_checkouts(message_of(1, 1), *[message_of(*size)] * 20)) == 1
+    with pytest.raises(InvalidRequest):
+        require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+
+
+@pytest.mark.parametrize("size", [(10, 500), (32, 156), (32, 1, 100), (1, 500, 100), (0, 0)])
+def test_order_within_its_bounds_is_taken(size):
+    require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+
+
+@pytest.mark.parametrize(
+    ("size", "field", "problem"),
+    [
+        ((33, 1), "checkout.tokens", "must be 1 to 32 tokens; there are 33"),
+        ((1, 501), "checkout.order.lines", "must be at most 500; there are 501"),
+        ((1, 1, 101), "checkout.order.shipping", "must be at most 100; there are 101"),
+        ((11, 455), "checkout.order.lines", "must be at most 454 with 11 tokens (tokens times lines, at most 5000)"),
+        ((32, 157), "checkout.order.lines", "there are 157: use fewer tokens on this order, or split it"),
+    ],
+)
+def test_order_beyond_its_bounds_is_refused(size, field, problem):
+    with pytest.raises(InvalidRequest) as refused:
+        require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+    assert fields(refused) == [field]
+    assert problem in refused.value.message
 
 
 def test_item_of_another_program_is_refused():
@@ -96,22 +165,10 @@ def test_ordinary_full_batch_fits():
     require_answer_fits([order_of(3, 20)] * 256)
 
 
-def test_largest_order_with_ordinary_names_fits():
-    require_answer_fits([order_of(TOKENS_MAX, LINES_MAX)])
-
-
-@pytest.mark.parametrize(
-    ("checkouts", "field"),
-    [([order_of(TOKENS_MAX, LINES_MAX, 128)], "checkout.order.lines"), ([order_of(4, 500, 30)] * 250, "requests")],
-)
-def test_answer_that_could_not_be_received_is_refused_before_anything_is_redeemed(checkouts, field):
+def test_answer_that_could_not_be_received_is_refused_before_anything_is_redeemed():
     with pytest.raises(InvalidRequest) as refused:
-        require_answer_fits(checkouts)
-    assert fields(refused) == [field]
-
-
-def test_order_that_is_malformed_by_itself_does_not_hurt_its_neighbours():
-    require_answer_fits([CHECKOUT, order_of(1, 200_000), order_of(16, 500, 10_000)])
+        require_answer_fits([order_of(10, LINES_MAX, TEXT_BYTES_MAX)] * 3)
+    assert fields(refused) == ["requests"]
 
 
 def longest_verdict(bearers):
@@ -133,37 +190,34 @@ def longest_settlement(checkout):
     return Settlements(ReceiptKeys(keyset)).sign(settlement, program="shop")
 
 
-@pytest.mark.parametrize(("tokens", "lines", "name_bytes"), [(16, 500, 128), (32, 500, 100), (32, 500, 40)])
-def test_answer_that_is_let_through_can_be_received(tokens, lines, name_bytes):
-    """The longest decision that the domain can make on an order, really signed."""
+@pytest.mark.parametrize(
+    ("count", "tokens", "lines", "name_bytes"),
+    [(1, 10, 500, 128), (2, 10, 500, 128), (3, 10, 500, 100), (3, 10, 500, 40)],
+)
+def test_answer_that_is_let_through_can_be_received(count, tokens, lines, name_bytes):
+    """The longest decisions that the domain can make on orders, really signed."""
     checkout = order_of(tokens, lines, name_bytes)
-    require_answer_fits([checkout])
+    require_answer_fits([checkout] * count)
     verdicts = (longest_verdict(checkout.order.lines),) * tokens
     decision = Decision(Outcome.APPROVED, verdicts, 2**40, 2**53 - 1, longest_settlement(checkout))
-    message = decision_pb2.Decision()
-    write_decision(decision, message)
-    assert MESSAGE_BYTES_MAX // 3 < message.ByteSize() < MESSAGE_BYTES_MAX
-
-
-def test_order_with_the_most_lines_and_fees_fits():
-    """A discount is taken from lines or from fees, never from both."""
-    checkout = order_of(TOKENS_MAX, LINES_MAX, 100)
-    fees = tuple(Shipping("s" * TEXT_BYTES_MAX, 1) for _ in range(SHIPPING_MAX))
-    require_answer_fits([replace(checkout, order=replace(checkout.order, shipping=fees))])
+    message = redemption_service_pb2.BatchRedeemResponse()
+    for _ in range(count):
+        write_decision(decision, message.results.add().decision)
+    assert MESSAGE_BYTES_MAX // 4 < message.ByteSize() < MESSAGE_BYTES_MAX
 
 
 def test_fees_with_long_names_count_like_lines():
-    lines, fees = order_of(TOKENS_MAX, 300), tuple(Shipping("s" * TEXT_BYTES_MAX, 1) for _ in range(300))
-    require_answer_fits([lines] * 2)
+    lines, fees = order_of(16, 300), tuple(Shipping("s" * TEXT_BYTES_MAX, 1) for _ in range(300))
+    require_answer_fits([lines] * 3)
     with pytest.raises(InvalidRequest):
-        require_answer_fits([replace(lines, order=replace(lines.order, shipping=fees))] * 2)
+        require_answer_fits([replace(lines, order=replace(lines.order, shipping=fees))] * 3)
 
 
 def question_of(tokens, lines, *, with_allocations=True):
     return Question(order_of(tokens, lines, TEXT_BYTES_MAX), with_allocations=with_allocations)
 
 
-@pytest.mark.parametrize(("tokens", "lines"), [(QUOTED_TOKENS_MAX, 120), (24, LINES_MAX), (1, LINES_MAX)])
+@pytest.mark.parametrize(("tokens", "lines"), [(QUOTED_TOKENS_MAX, 50), (10, LINES_MAX), (1, LINES_MAX)])
 def test_quote_that_is_let_through_can_be_received(tokens, lines):
     """Every token approved, alone and together, and each as long as a verdict gets."""
     question = question_of(tokens, lines)
@@ -176,7 +230,7 @@ def test_quote_that_is_let_through_can_be_received(tokens, lines):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "lines"), [(QUOTED_TOKENS_MAX, LINES_MAX), (QUOTED_TOKENS_MAX, 121), (25, LINES_MAX)]
+    ("tokens", "lines"), [(QUOTED_TOKENS_MAX, LINES_MAX), (QUOTED_TOKENS_MAX, 51), (11, LINES_MAX)]
 )
 def test_quote_with_too_many_allocations_is_refused(tokens, lines):
     with pytest.raises(InvalidRequest) as refused:

@@ -28,6 +28,20 @@ async def test_create_answers_with_the_campaign_as_created(run):
     stage.campaigns.create.assert_called_once_with("anonymous", "a", new_campaign_from(campaign_message()))
 
 
+async def test_a_creation_and_a_change_that_are_only_checked_are_asked_of_the_checks(run):
+    stage = await run()
+    would_be = replace(CAMPAIGN, number=0, version=0)
+    stage.campaigns.check_create.return_value = would_be
+    stage.campaigns.check_update.return_value = CAMPAIGN
+    create = messages.CreateCampaignRequest(request_id="a", campaign=campaign_message(), validate_only=True)
+    update = messages.UpdateCampaignRequest(campaign=update_message(), validate_only=True)
+    created = await stage.campaign.CreateCampaign(create)
+    assert (created.campaign, created.campaign.number, created.campaign.etag) == (campaign_of(would_be), 0, "")
+    assert (await stage.campaign.UpdateCampaign(update)).campaign == campaign_of(CAMPAIGN)
+    assert [call[0] for call in stage.campaigns.mock_calls] == ["check_create", "check_update"]
+    stage.campaigns.check_create.assert_called_once_with("a", new_campaign_from(campaign_message()))
+
+
 async def test_update_presents_the_etag(run):
     stage = await run()
     stage.campaigns.update.side_effect = Conflict("the campaign was changed meanwhile")

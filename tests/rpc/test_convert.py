@@ -11,10 +11,17 @@ from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
+from redemption.rpc.convert import (
+    attempt_from,
+    customer_from,
+    question_from,
+    redemption_of,
+    write_decision,
+    write_quote,
+)
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
-from redemption.v1 import decision_pb2, outcome_pb2, redemption_service_pb2
+from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 
 def quoted(*, with_allocations=True):
@@ -79,6 +86,41 @@ def test_missing_message_is_named(missing):
     with pytest.raises(InvalidRequest) as refused:
         attempt_from(request)
     assert refused.value.violations[0].field == missing
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "problem"),
+    [
+        (lambda it: it.tokens.extend("t" * 40), "checkout.tokens", "must be 1 to 32 tokens"),
+        (lambda it: it.order.lines[1].categories.extend("c" * 33), "checkout.order.lines[1].categories", "at most 32"),
+        (lambda it: it.customer.segments.extend("s" * 65), "checkout.customer.segments", "at most 64"),
+        (lambda it: it.order.lines.extend([order_pb2.Line()] * 500), "checkout.order.lines", "at most 500"),
+    ],
+)
+def test_what_is_too_much_is_counted_before_it_is_converted(change, field, problem):
+    """A message of the largest size holds two million empty texts: to make them all would keep everybody waiting."""
+    request = redeem_request()
+    change(request.checkout)
+    with pytest.raises(InvalidRequest, match=problem) as refused:
+        attempt_from(request)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+def test_customer_of_a_claim_is_counted_by_its_own_name():
+    customer = order_pb2.Customer(segments=["s"] * 65)
+    with pytest.raises(InvalidRequest) as refused:
+        customer_from(customer)
+    assert [violation.field for violation in refused.value.violations] == ["customer.segments"]
+
+
+def test_quote_may_bring_more_tokens_and_pairs_than_a_redemption():
+    request = quote_request()
+    request.checkout.tokens[:] = ["token"] * 100
+    request.checkout.order.lines.extend([order_pb2.Line()] * 400)
+    assert len(question_from(request).checkout.tokens) == 100
+    request.checkout.tokens.append("token")
+    with pytest.raises(InvalidRequest, match="must be 1 to 100 tokens; there are 101"):
+        question_from(request)
 
 
 def test_program_of_the_batch_stands_in_for_an_empty_one():

@@ -41,7 +41,7 @@ class Context:
         return 60.0
 
 
-async def no_codes(*_: Any) -> AsyncGenerator[Any, None]:
+async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
     """Answer with a stream of nothing."""
 
     async def parts() -> AsyncGenerator[Any, None]:
@@ -60,15 +60,16 @@ def services() -> tuple[Any, ...]:
     quoter = create_autospec(Quoter, instance=True, spec_set=True)
     quoter.quote.return_value = QUOTED
     issuer = create_autospec(Issuer, instance=True, spec_set=True)
-    issuer.mint.side_effect = lambda *_: iter([])
-    issuer.mint_codes.side_effect = no_codes
+    issuer.mint.side_effect = no_coupons
+    issuer.mint_codes.side_effect = no_coupons
     issuer.inspect.return_value = Inspection(None)
     claimer = create_autospec(Claimer, instance=True, spec_set=True)
     claimer.claim.return_value = Claimed(Outcome.CLAIM_LIMIT)
     revoker = create_autospec(Revoker, instance=True, spec_set=True)
     revoker.revoke.return_value = Outcome.APPROVED
     campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
-    for method in (campaigns.create, campaigns.get, campaigns.update, campaigns.set_state, campaigns.archive):
+    changing = (campaigns.create, campaigns.update, campaigns.set_state, campaigns.archive)
+    for method in (campaigns.get, campaigns.check_create, campaigns.check_update, *changing):
         method.return_value = CAMPAIGN
     campaigns.list.return_value = PAGE
     campaigns.stats.return_value = STATS

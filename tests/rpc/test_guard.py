@@ -89,7 +89,7 @@ async def test_answer_that_cannot_be_written_is_internal(run):
 async def test_failure_in_the_middle_of_a_stream_is_told_as_well(run):
     stage = await run()
 
-    def parts():
+    async def parts():
         yield [Minted("token", 1)]
         raise KeyError(SECRET)
 
@@ -193,7 +193,7 @@ class Slow:
         self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def redeem(self, _, attempt, *, deadline):
+    async def redeem(self, _, attempt, *, deadline, turn):
         self.began.put_nowait(attempt.request_id)
         try:
             await self.go.wait()

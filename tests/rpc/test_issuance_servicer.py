@@ -43,9 +43,15 @@ def token():
     return TokenVerifier(keyset).verify(signed, program="shop")
 
 
+async def parted(parts):
+    """What the issuer answers."""
+    for part in parts:
+        yield part
+
+
 async def test_mint_streams_the_tokens_in_parts(run):
     stage = await run()
-    stage.issuer.mint.return_value = iter([[Minted("token-a", 1), Minted("token-b", 2)], [Minted("token-c", 3)]])
+    stage.issuer.mint.return_value = parted([[Minted("token-a", 1), Minted("token-b", 2)], [Minted("token-c", 3)]])
     parts = [part async for part in stage.issuance.Mint(mint(customer_id="customer-1", skip=4, offer_index=5))]
     assert [[(token.token, token.serial) for token in part.tokens] for part in parts] == [
         [("token-a", 1), ("token-b", 2)],
@@ -59,12 +65,8 @@ async def test_mint_streams_the_tokens_in_parts(run):
 
 async def test_mint_streams_codes_when_asked(run):
     stage = await run()
-
-    async def parts():
-        yield [Minted("", 1, "CODE-A"), Minted("", 2, "CODE-B")]
-        yield [Minted("", 3, "CODE-C")]
-
-    stage.issuer.mint_codes.return_value = parts()
+    codes = [[Minted("", 1, "CODE-A"), Minted("", 2, "CODE-B")], [Minted("", 3, "CODE-C")]]
+    stage.issuer.mint_codes.return_value = parted(codes)
     asked = mint(form=messages.MINT_FORM_CODE, skip=4)
     answers = [part async for part in stage.issuance.Mint(asked)]
     assert [[(token.token, token.serial, token.code) for token in part.tokens] for part in answers] == [
@@ -76,19 +78,21 @@ async def test_mint_streams_codes_when_asked(run):
     assert stage.issuer.mint.mock_calls == []
 
 
-async def test_codes_are_stored_no_more_when_the_caller_is_gone(run):
+@pytest.mark.parametrize("form", [messages.MINT_FORM_TOKEN, messages.MINT_FORM_CODE])
+async def test_nothing_is_made_any_more_when_the_caller_is_gone(run, form):
+    """It is closed, not left to the collector: it may hold a place that others wait for."""
     stage = await run()
     ended = asyncio.Event()
 
     async def parts():
         try:
             while True:
-                yield [Minted("", 1, "CODE")]
+                yield [Minted("token", 1, "CODE")]
         finally:
             ended.set()
 
-    stage.issuer.mint_codes.return_value = parts()
-    call = stage.issuance.Mint(mint(form=messages.MINT_FORM_CODE))
+    stage.issuer.mint.return_value = stage.issuer.mint_codes.return_value = parts()
+    call = stage.issuance.Mint(mint(form=form))
     async with asyncio.timeout(SECONDS_MAX):
         await call.read()
         call.cancel()
@@ -98,7 +102,7 @@ async def test_codes_are_stored_no_more_when_the_caller_is_gone(run):
 
 async def test_mint_leaves_what_is_unset_to_the_campaign(run):
     stage = await run()
-    stage.issuer.mint.return_value = iter([])
+    stage.issuer.mint.return_value = parted([])
     request = mint()
     request.ClearField("not_before")
     request.ClearField("expire_time")
@@ -135,7 +139,7 @@ async def test_mint_tells_why_nothing_was_minted(run):
 async def test_mint_signs_no_more_when_the_caller_is_gone(run):
     """The parts are endless: only the caller's leaving ends them."""
     stage = await run()
-    stage.issuer.mint.return_value = itertools.repeat([Minted("token", 1)])
+    stage.issuer.mint.return_value = parted(itertools.repeat([Minted("token", 1)]))
     call = stage.issuance.Mint(mint())
     async with asyncio.timeout(SECONDS_MAX):
         assert len((await call.read()).tokens) == 1

@@ -1,5 +1,8 @@
 """What RedemptionService asks of the redeemer, and how it tells the answers."""
 
+import asyncio
+
+import grpc
 import pytest
 from google.rpc import code_pb2
 from rpc.examples import (
@@ -12,12 +15,28 @@ from rpc.examples import (
     checkout_message,
     redeem_request,
 )
-from rpc.stage import failure_of
+from rpc.stage import SECONDS_MAX, failure_of
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
+from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
+
+
+def fill(checkout, tokens, lines):
+    """Make a checkout large."""
+    checkout.tokens[:] = [f"token-{index}" for index in range(tokens)]
+    del checkout.order.lines[:]
+    checkout.order.lines.extend([order_pb2.Line(line_id=str(index)) for index in range(lines)])
+
+
+def large_batch(count, tokens, lines):
+    items = [redeem_request(f"attempt-{index}") for index in range(count)]
+    for item in items:
+        fill(item.checkout, tokens, lines)
+    return batch_request(*items)
 
 
 async def test_redeem_answers_with_the_decision(run):
@@ -72,6 +91,100 @@ async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
     assert (principal, program, [attempt.request_id for attempt in attempts]) == ("anonymous", "shop", list("cdefg"))
 
 
+async def test_order_with_too_many_pairs_of_token_and_line_is_refused_before_it_is_redeemed(run):
+    stage, request = await run(), redeem_request()
+    fill(request.checkout, 11, 500)
+    failure = await failure_of(stage.redemption.Redeem(request))
+    assert (failure.reason, failure.fields) == ("INVALID_REQUEST", ["checkout.order.lines"])
+    response = await stage.redemption.BatchRedeem(batch_request(request))
+    assert response.results[0].error.field == "requests[0].checkout.order.lines"
+    assert stage.redeemer.redeem.mock_calls == []
+
+
+class Counter:
+    """A redeemer that holds every call until it is let go, and counts them."""
+
+    def __init__(self, stage):
+        self.running = 0
+        self.go = asyncio.Event()
+        stage.redeemer.redeem.side_effect = self._redeem
+        stage.redeemer.redeem_all.side_effect = self._redeem_all
+
+    async def _redeem(self, _, attempt, *, deadline, turn):
+        return (await self._redeem_all(_, "shop", [attempt], deadline=deadline, turn=turn))[0]
+
+    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+        self.running += 1
+        await self.go.wait()
+        self.running -= 1
+        return [APPROVAL] * len(attempts)
+
+    async def reaches(self, running):
+        async with asyncio.timeout(SECONDS_MAX):
+            while self.running != running:
+                await asyncio.sleep(0.001)
+
+
+async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_small_ones_at_once(run):
+    """Neither waits behind the other; who leaves gives the place back, and who waits too long is told so."""
+    stage = await run()
+    counter = Counter(stage)
+    order = redeem_request()
+    fill(order.checkout, 10, 100)
+    batches = [asyncio.ensure_future(stage.redemption.BatchRedeem(large_batch(4, 1, 250))) for _ in range(5)]
+    await counter.reaches(2)
+    orders = [asyncio.ensure_future(stage.redemption.Redeem(order)) for _ in range(5)]
+    await counter.reaches(4)
+    small = [stage.redemption.Redeem(redeem_request()), stage.redemption.BatchRedeem(large_batch(64, 1, 1))]
+    small = [asyncio.ensure_future(call) for call in small]
+    await counter.reaches(6)
+    late = await failure_of(stage.redemption.Redeem(order, timeout=0.4))
+    assert late.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert counter.running == 6
+    counter.go.set()
+    async with asyncio.timeout(SECONDS_MAX):
+        await asyncio.gather(*batches, *orders, *small)
+
+
+async def test_places_are_given_back_by_callers_who_leave(run):
+    stage = await run()
+    counter = Counter(stage)
+    for _ in range(3):
+        calls = [stage.redemption.BatchRedeem(large_batch(4, 1, 250)) for _ in range(3)]
+        await counter.reaches(2)
+        for call in calls:
+            call.cancel()
+        async with asyncio.timeout(SECONDS_MAX):
+            await stage.server._guard.idle()
+        counter.running = 0
+
+
+async def test_large_batch_lets_others_work_between_its_orders(run):
+    """15 orders of 500 lines: after each one that is converted, and each answer that is written, the loop turns."""
+    stage = await run()
+    turned = []
+    stage.redeemer.redeem_all.side_effect = lambda *_, **__: turned.append(ticks) or [APPROVAL] * 15
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.ensure_future(tick())
+    await servicer.batch_redeem(large_batch(15, 1, 500), Context())
+    ticking.cancel()
+    assert turned[0] >= 15
+    assert ticks - turned[0] >= 15
+
+
+class Context:
+    def time_remaining(self):
+        return 60.0
+
+
 async def test_batch_that_is_wrong_as_a_whole_redeems_nothing(run):
     stage = await run()
     failure = await failure_of(stage.redemption.BatchRedeem(batch_request(redeem_request("a"), redeem_request("a"))))
@@ -103,7 +216,9 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
         (lambda request: request.ClearField("checkout"), "checkout"),
         (lambda request: request.checkout.ClearField("order"), "checkout.order"),
         (lambda request: setattr(request.at, "seconds", -1), "at"),
-        (lambda request: request.checkout.tokens.extend("t" * 6_000), "with_allocations"),
+        (lambda request: request.checkout.tokens.extend("t" * 6_000), "checkout.tokens"),
+        (lambda request: request.checkout.order.lines.extend([order_pb2.Line()] * 5_000), "checkout.order.lines"),
+        (lambda request: fill(request.checkout, 100, 51), "with_allocations"),
     ],
 )
 async def test_malformed_question_is_refused_before_it_is_asked(run, change, field):

@@ -83,7 +83,7 @@ async def test_health_is_told_while_calls_are_turned_away(run):
     stage = await run(concurrent_calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem(_, __, *, deadline):
+    async def redeem(_, __, *, deadline, turn):
         began.set()
         await go.wait()
         return APPROVAL
@@ -116,7 +116,7 @@ class Held:
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         stage.redeemer.redeem.side_effect = self._redeem
 
-    async def _redeem(self, _, attempt, *, deadline):
+    async def _redeem(self, _, attempt, *, deadline, turn):
         if attempt.request_id == "slow":
             self.began.set()
             try:

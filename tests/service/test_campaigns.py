@@ -14,6 +14,7 @@ from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
     InvalidRequest,
+    LedgerRefused,
     NotFound,
     RequestIdReused,
     WrongState,
@@ -319,3 +320,98 @@ async def test_an_offer_that_is_nowhere_is_refused(house):
         await house.mint(campaign, offer_index=1)
     with pytest.raises(InvalidRequest, match="offers 0 to 0"):
         await house.claim(OfferWanted(1, 1))
+
+
+async def everything(house):
+    """Every key of the program with what it holds, but for what begins by itself."""
+    found = {}
+    async for key in house.redis.scan_iter(house.key("*")):
+        found[key] = await house.redis.dump(key)
+    return found
+
+
+async def test_a_checked_creation_is_told_as_it_would_be_and_changes_nothing(house):
+    """Not even a ledger begins by it; and what is remembered of a request plays no part."""
+    definition = house.definition()
+    checked = await house.campaigns.check_create("r1", definition)
+    assert (checked.number, etag(checked)) == (0, "")
+    assert replace(checked, created_at_ms=0, updated_at_ms=0) == definition
+    assert await everything(house) == {}
+    created = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    before = await everything(house)
+    another = replace(definition, name="another")
+    assert (await house.campaigns.check_create("r1", another)).name == "another"
+    with pytest.raises(AlreadyExists, match=f"campaign {created.number} has the name"):
+        await house.campaigns.check_create("r1", definition)
+    assert await everything(house) == before
+    assert house.ledger.standing.failure is None
+
+
+@pytest.mark.parametrize(
+    ("request_id", "changes", "field"),
+    [("", {}, "request_id"), ("r", {"currency_code": "yuan"}, "campaign.currency_code")],
+)
+async def test_a_checked_creation_is_refused_like_a_real_one(house, request_id, changes, field):
+    definition = house.definition(**changes)
+    campaigns = house.campaigns
+    for create in (
+        campaigns.check_create(request_id, definition),
+        campaigns.create(PRINCIPAL, request_id, definition),
+    ):
+        with pytest.raises(InvalidRequest) as raised:
+            await create
+        assert [violation.field for violation in raised.value.violations] == [field]
+    assert await everything(house) == {}
+
+
+async def test_a_checked_creation_is_refused_where_no_ledger_may_begin(house, tmp_path):
+    careful = House(
+        house.url, tmp_path / "careful", program=f"{house.program}-b", keyset=house.keyset, births_allowed=False
+    )
+    await careful.start()
+    with pytest.raises(LedgerRefused) as checked:
+        await careful.campaigns.check_create("r1", careful.definition())
+    with pytest.raises(LedgerRefused) as real:
+        await careful.campaigns.create(PRINCIPAL, "r1", careful.definition())
+    await careful.stop()
+    assert checked.value.message == real.value.message
+
+
+async def test_a_checked_change_is_told_as_it_would_be_and_changes_nothing(house):
+    campaign = await house.campaign()
+    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    campaign = await house.campaigns.get(house.program, campaign.number)
+    before = await everything(house)
+    wanted = replace(campaign, name="renamed", state=CampaignState.ACTIVE)
+    checked = await house.campaigns.check_update(wanted, etag(campaign))
+    assert (checked.name, checked.state, etag(checked)) == ("renamed", CampaignState.PAUSED, etag(campaign))
+    assert (await house.campaigns.check_update(campaign, etag(campaign))).name == campaign.name
+    assert await house.campaigns.get(house.program, campaign.number) == campaign
+    assert await everything(house) == before
+    assert (await house.campaigns.update(wanted, etag(checked))).name == "renamed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "presented", "state", "refusal"),
+    [
+        ({}, "", None, InvalidRequest),
+        ({}, "v9", None, Conflict),
+        ({"number": 9}, "v1", None, NotFound),
+        ({}, None, CampaignState.ENDED, WrongState),
+        ({"currency_code": "USD"}, None, None, InvalidRequest),
+        ({"offers": (Offer(amount_off(0, 1)),)}, None, None, InvalidRequest),
+        ({"name": "taken"}, None, None, AlreadyExists),
+    ],
+)
+async def test_a_checked_change_is_refused_like_a_real_one(house, changes, presented, state, refusal):
+    await house.campaign(name="taken")
+    campaign = await house.campaign()
+    await house.mint(campaign)
+    if state is not None:
+        campaign = await house.campaigns.set_state(house.program, campaign.number, state)
+    presented = etag(campaign) if presented is None else presented
+    before = await everything(house)
+    for update in (house.campaigns.check_update, house.campaigns.update):
+        with pytest.raises(refusal):
+            await update(replace(campaign, **changes), presented)
+    assert await everything(house) == before

@@ -13,11 +13,12 @@ from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
 from redemption.domain.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer, RiskSignal
 from redemption.domain.claiming import CLOCK_TOLERANCE_MS, CodeGiven, OfferWanted
-from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerUnavailable, NotFound
-from redemption.domain.keyset import KEY_LIFE_SECONDS_MAX, KeyState
+from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerUnavailable, NotFound, WrongState
+from redemption.domain.keyset import KeyState
 from redemption.domain.order import RiskContext
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.scope import Conditions
+from redemption.domain.token import TOKEN_LIFE_SECONDS_MAX
 from redemption.service.campaigns import etag
 
 FIFTY = amount_off(0, 50_00)
@@ -301,8 +302,79 @@ async def test_validity_counts_by_the_ledgers_clock_and_not_by_the_servers(house
 async def test_a_coupon_never_outlives_its_key(house):
     long = await house.campaign(ends_at_ms=house.ledger.now_ms() + 900 * DAY_MS)
     claimed = await house.claim(long)
-    assert now(house) + KEY_LIFE_SECONDS_MAX - 120 < claimed.expires_at <= house.keyset.primary.max_expires_at
+    assert now(house) + TOKEN_LIFE_SECONDS_MAX - 120 < claimed.expires_at <= house.keyset.primary.max_expires_at
     assert (await house.redeem(claimed.token, customer="ann")).outcome is Outcome.APPROVED
+
+
+def aged(keyset, days):
+    """The keyset as it is when its primary key is so many days old."""
+    key, *others = keyset.keys
+    seconds = round(days * 86_400)
+    old = replace(key, created_at=key.created_at - seconds, max_expires_at=key.max_expires_at - seconds)
+    return replace(keyset, keys=(old, *others))
+
+
+def far(house):
+    """An end of a campaign that no key reaches."""
+    return house.ledger.now_ms() + 900 * DAY_MS
+
+
+@pytest.mark.parametrize("key_days", [0, 28])
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("promised", [ClaimValidity(400), ClaimValidity(100, wait_seconds=300 * 86_400)])
+async def test_the_longest_promise_is_kept_whole(house, promised, zone, key_days):
+    """A key signs it for the first weeks of its life, wherever and whenever clocks are set back meanwhile."""
+    house.use(aged(house.keyset, key_days))
+    campaign = await house.campaign(validity=promised, time_zone=zone, ends_at_ms=far(house))
+    (code,) = await house.mint_codes(campaign)
+    (minted,) = await house.mint(campaign)
+    texts = [minted, (await house.claim(campaign)).token, (await house.claim(code)).token]
+    for text in texts:
+        token = (await house.issuer.inspect(house.program, text)).token
+        days = (token.expires_at - token.not_before) / 86_400
+        assert promised.days - 1 / 24 <= days <= promised.days + 1 / 24 + 2 / 86_400
+
+
+async def test_what_is_promised_from_the_claim_is_kept_or_nothing_is_handed_out(house):
+    """With a key that ends before; a newer one mends it."""
+    campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=far(house))
+    (code,) = await house.mint_codes(campaign)
+    house.use(aged(house.keyset, 380))
+    for source in (campaign, code):
+        with pytest.raises(WrongState, match="its operator has to create and promote a newer key"):
+            await house.claim(source)
+    with pytest.raises(WrongState, match="its operator has to create and promote a newer key"):
+        await house.mint(campaign)
+    assert await numbers(house, campaign) == [1, 0, 1, 1]
+    house.use(promoted(house.services_keyset.with_new_key(now=now(house), random=bytes_like_a_key)))
+    for claimed in (await house.claim(campaign), await house.claim(code)):
+        assert claimed.expires_at - claimed.not_before in (60 * 86_400, 60 * 86_400 + 1)
+
+
+async def test_what_stands_against_a_claim_is_told_before_the_keys_end(house):
+    campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=far(house))
+    house.use(aged(house.keyset, 380))
+    assert (await house.claim(campaign, "")).outcome is Outcome.CUSTOMER_REQUIRED
+
+
+async def test_a_promise_that_the_campaigns_end_cuts_is_no_matter_of_the_key(house):
+    ends_at_ms = house.ledger.now_ms() // 1000 * 1000 + 30 * DAY_MS
+    campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=ends_at_ms)
+    house.use(aged(house.keyset, 380))
+    assert (await house.claim(campaign)).expires_at == ends_at_ms // 1000
+    assert len(await house.mint(campaign)) == 1
+
+
+async def test_a_claim_is_told_again_when_its_key_would_sign_no_new_one(house):
+    house.use(aged(house.keyset, 29.5))
+    campaign = await house.campaign(validity=ClaimValidity(days=400), ends_at_ms=far(house))
+    first = await house.claim(campaign, request_id="r")
+    await house.redis.hset(house.key("ledger"), "clock", house.ledger.now_ms() + DAY_MS)
+    await house.claim(campaign, "")  # the server learns of the hour
+    with pytest.raises(WrongState, match="newer key"):
+        await house.claim(campaign)
+    assert await house.claim(campaign, request_id="r") == first
+    assert (await house.claim(campaign, "bob", request_id="r")).outcome is Outcome.IDEMPOTENCY_MISMATCH
 
 
 @pytest.mark.parametrize(

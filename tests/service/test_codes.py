@@ -15,6 +15,7 @@ from redemption.domain.errors import InvalidRequest, ItemFailed, LimitReached, R
 from redemption.domain.keyset import KeyState
 from redemption.domain.outcome import Outcome
 from redemption.ledger import keys
+from redemption.service.campaigns import etag
 from redemption.service.issuer import MintOrder
 from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven
 
@@ -202,6 +203,33 @@ async def test_another_place_makes_other_codes(house, tmp_path):
     assert len(set(made)) == 150
 
 
+async def test_a_code_is_claimed_by_the_definition_at_hand(house):
+    """It is neither sent nor read again, however many claim; without one at hand it is read."""
+    campaign = await house.campaign()
+    codes = await house.mint_codes(campaign, 3)
+    at_hand = house.ledger.cached(house.program, campaign.number)
+    assert (await house.claim(codes[0])).outcome is Outcome.APPROVED
+    assert house.ledger.cached(house.program, campaign.number) is at_hand
+    house.ledger.forget(house.program, campaign.number)
+    assert (await house.claim(codes[1])).outcome is Outcome.APPROVED
+    assert house.ledger.cached(house.program, campaign.number) == at_hand
+
+
+async def test_a_code_is_judged_by_what_another_server_changed(house, tmp_path):
+    """Also a code of an offer that was added there."""
+    campaign = await house.campaign()
+    (code,) = await house.mint_codes(campaign)
+    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
+    await other.start()
+    more = await other.campaigns.update(replace(campaign, offers=campaign.offers * 2), etag(campaign))
+    (added,) = await other.mint_codes(more, offer_index=1)
+    assert (await token_of(house, await house.claim(added))).offer_index == 1
+    await other.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await other.stop()
+    assert house.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
+    assert (await house.claim(code)).outcome is Outcome.CAMPAIGN_PAUSED
+
+
 async def test_a_code_is_judged_like_a_claim(house):
     campaign = await house.campaign(claims_per_customer=1, required_risk_signals=(RiskSignal.PERSON,))
     codes = await house.mint_codes(campaign, 3)
@@ -255,6 +283,23 @@ async def test_times_that_are_ordered_win_over_the_campaigns(house):
     assert (await house.claim(codes[0])).expires_at == until
     await house.redis.hset(house.key("ledger"), "clock", until * 1000)
     assert (await house.claim(codes[1])).outcome is Outcome.TOKEN_EXPIRED
+
+
+@pytest.mark.parametrize("given", ["not_before_ms", "expires_at_ms"])
+async def test_with_one_time_ordered_the_other_one_counts_from_the_minting(house, given):
+    """Of a campaign whose validity counts from the claim: for codes as for tokens."""
+    campaign = await house.campaign(validity=ClaimValidity(days=20, wait_seconds=86_400))
+    minted_at = house.ledger.now_ms() // 1000
+    ordered = minted_at + 10 * 86_400
+    (code,) = await house.mint_codes(campaign, **{given: ordered * 1000})
+    (text,) = await house.mint(campaign, **{given: ordered * 1000})
+    await house.redis.hset(house.key("ledger"), "clock", (minted_at + 5 * 86_400) * 1000)
+    token = (await house.issuer.inspect(house.program, text)).token
+    for valid in (token, await house.claim(code)):
+        if given == "not_before_ms":
+            assert (valid.not_before, abs(valid.expires_at - minted_at - 21 * 86_400) < 60) == (ordered, True)
+        else:
+            assert (abs(valid.not_before - minted_at - 86_400) < 60, valid.expires_at) == (True, ordered)
 
 
 async def test_a_collision_is_told_and_overwrites_nothing(house, monkeypatch):

@@ -20,7 +20,7 @@ from redemption.service.issuer import MintOrder
 async def minted(house, campaign, count, **changes):
     """The minted coupons, in chunks."""
     order = MintOrder(house.program, changes.pop("request_id", "m"), campaign.number, 0, count, **changes)
-    return list(await house.issuer.mint(PRINCIPAL, order))
+    return [chunk async for chunk in await house.issuer.mint(PRINCIPAL, order)]
 
 
 async def test_serials_follow_each_other(house):
@@ -78,7 +78,7 @@ async def test_an_outdated_definition_is_read_again(house):
     """Another server changed the campaign; this one mints by its newest definition."""
     campaign = await house.campaign()
     await house.campaigns.update(replace(campaign, name="renamed"), etag(campaign))
-    house.ledger._catalog.put(campaign)
+    house.ledger._catalog.put(campaign, 0)
     assert len(await minted(house, campaign, 1)) == 1
 
 
@@ -131,7 +131,7 @@ async def test_an_offers_quota_leaves_the_others_alone(house):
     with pytest.raises(LimitReached, match=r"^count: offer 0 of campaign 1 can issue 1 more, not 2$"):
         await minted(house, campaign, 2, request_id="more")
     order = MintOrder(house.program, "other", campaign.number, 1, 8)
-    assert len(next(await house.issuer.mint(PRINCIPAL, order))) == 8
+    assert len(await anext(await house.issuer.mint(PRINCIPAL, order))) == 8
     fields = await house.redis.hmget(house.key("campaign:1"), "issued", "issued:0", "issued:1")
     assert fields == [b"10", b"2", b"8"]
 
@@ -246,3 +246,102 @@ async def test_a_mint_is_not_a_redemption(house):
         await house.redeemer.find_by_request(PRINCIPAL, house.program, "m")
     (token,) = await house.mint(campaign)
     assert (await house.redeem(token, request_id="m")).outcome is Outcome.IDEMPOTENCY_MISMATCH
+
+
+# Many at once
+
+
+def stream(house, campaign, count, request_id, *, codes=False):
+    """Begin to mint, as one caller does who reads part by part."""
+    order = MintOrder(house.program, request_id, campaign.number, 0, count)
+    return (house.issuer.mint_codes if codes else house.issuer.mint)(PRINCIPAL, order)
+
+
+@pytest.mark.parametrize("codes", [False, True])
+async def test_streams_take_turns_a_part_each(house, codes):
+    campaign = await house.campaign()
+    told = []
+
+    async def read(name):
+        parts = await stream(house, campaign, 5_000, name, codes=codes)
+        while await anext(parts, None):
+            told.append(name)
+
+    await asyncio.gather(*[read(name) for name in "abcd"])
+    counts = [[told[:end].count(name) for name in "abcd"] for end in range(len(told))]
+    assert max(max(count) - min(count) for count in counts) <= 2
+
+
+async def test_a_reader_who_does_not_read_holds_nobody_up(house):
+    campaign = await house.campaign()
+    idle = [await stream(house, campaign, 5_000, f"idle-{index}") for index in range(3)]
+    for each in idle:
+        await anext(each)
+    async with asyncio.timeout(5):
+        assert len(await minted(house, campaign, 1_000)) == 2
+    assert [coupon.serial for coupon in await anext(idle[0])] == list(range(500, 1_000))
+
+
+async def test_streams_that_are_cancelled_give_their_places_back(house):
+    """One while its coupons are made, one while it waits for its turn."""
+    campaign = await house.campaign()
+    readers = [asyncio.ensure_future(minted(house, campaign, 500_000, request_id=f"m{n}")) for n in range(3)]
+    async with asyncio.timeout(10):
+        while len(house.issuer._pace._places._waiters or ()) < 2:
+            await asyncio.sleep(0)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.wait(readers)
+        assert all(reader.cancelled() for reader in readers)
+        assert len(await minted(house, campaign, 1_000)) == 2
+
+
+async def test_no_turn_is_held_while_codes_are_stored(house, monkeypatch):
+    """The ledger may take its time: tokens are signed meanwhile."""
+    campaign = await house.campaign()
+    asked, go = asyncio.Event(), asyncio.Event()
+    store = house.issuer._issuance.store_codes
+
+    async def slowly(*stored):
+        asked.set()
+        await go.wait()
+        return await store(*stored)
+
+    monkeypatch.setattr(house.issuer._issuance, "store_codes", slowly)
+    parts = await stream(house, campaign, 1_000, "codes", codes=True)
+    first = asyncio.ensure_future(anext(parts))
+    async with asyncio.timeout(5):
+        await asked.wait()
+        assert len(await minted(house, campaign, 1_000)) == 2
+        go.set()
+        assert len(await first) == 500
+
+
+async def test_redeeming_goes_on_while_many_mint(house):
+    """Sixteen who read as fast as they can keep the loop for a step at a time, not for a part of each of them."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 20)
+    held = []
+
+    async def tick():
+        while True:
+            before = time.thread_time()  # the machine's other work does not count
+            await asyncio.sleep(0)
+            held.append(time.thread_time() - before)
+
+    async def read(name):
+        async for _ in await stream(house, campaign, 1_000_000, name):
+            pass
+
+    readers = [asyncio.ensure_future(read(f"m{index}")) for index in range(16)]
+    while len(house.issuer._pace._places._waiters or ()) < 15:
+        await asyncio.sleep(0.001)
+    ticking = asyncio.ensure_future(tick())
+    for token in tokens:
+        assert (await house.redeem(token)).outcome is Outcome.APPROVED
+    for task in (*readers, ticking):
+        task.cancel()
+    await asyncio.wait([*readers, ticking])
+    held.sort()
+    assert len(held) > 100
+    assert held[len(held) * 99 // 100] < 0.005

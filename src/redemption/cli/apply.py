@@ -1,6 +1,6 @@
 """Makes a program's campaigns what files say they are, naming each change, and does nothing twice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,11 +11,13 @@ from redemption.cli.asking import all_campaigns
 from redemption.cli.campaign_fields import campaign_fields, in_file_words, steps
 from redemption.cli.campaign_file import CampaignFile
 from redemption.cli.campaign_text import Change, changes
-from redemption.cli.exits import BAD_INPUT, Stop
-from redemption.cli.source_file import Problem
+from redemption.cli.exits import BAD_INPUT, BadFile, Stop
+from redemption.cli.source_file import FieldPath, Problem
 from redemption.client import Failure, RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest
+
+_NAME: FieldPath = ("name",)
 
 
 class Action(StrEnum):
@@ -57,8 +59,28 @@ class Applied:
         }
 
 
+def require_different_names(read: Sequence[CampaignFile]) -> None:
+    """Refuse files of which two say what one campaign is: the second would undo the first.
+
+    Raises:
+        BadFile: There are such files; both are named with their lines.
+    """
+    first: dict[str, str] = {}
+    problems = []
+    for source, campaign in read:
+        place = f"{source.file}:{source.line_of(_NAME)}"
+        before = first.get(campaign.name)
+        if before is None:
+            first[campaign.name] = place
+        else:
+            told = f"name: is that of {before} as well; a campaign is known by its name: give one file"
+            problems.append(f"{place}: {told}")
+    if problems:
+        raise BadFile(*problems)
+
+
 class Applier:
-    """Applies files to one program."""
+    """Applies files to one program; a dry run asks the server all the same, which only checks then."""
 
     def __init__(self, client: RedemptionClient, program: str, *, dry_run: bool) -> None:
         self._client = client
@@ -89,34 +111,27 @@ class Applier:
             raise read.source.stop(list(_problems(failure, wanted))) from error
 
     def _create(self, wanted: Campaign) -> int:
-        if self._dry_run:
-            return 0
-        request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted)
+        request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted, validate_only=self._dry_run)
         request.campaign.program = self._program
-        created = self._client.create_campaign(request).campaign
-        self._existing[created.name] = created
-        return created.number
+        return self._client.create_campaign(request).campaign.number
 
     def _update(self, existing: Campaign, wanted: Campaign) -> None:
-        if self._dry_run:
-            return
-        request = UpdateCampaignRequest(campaign=wanted)
+        request = UpdateCampaignRequest(campaign=wanted, validate_only=self._dry_run)
         request.campaign.program = self._program
         request.campaign.number = existing.number
         request.campaign.etag = existing.etag
         try:
-            updated = self._client.update_campaign(request).campaign
+            self._client.update_campaign(request)
         except grpc.RpcError as error:
             if failure_of(error).code is not grpc.StatusCode.ABORTED:
                 raise
-            updated = self._after_conflict(wanted, error)
-        self._existing[wanted.name] = updated
+            self._require_done(wanted, error)
 
-    def _after_conflict(self, wanted: Campaign, error: grpc.RpcError) -> Campaign:
+    def _require_done(self, wanted: Campaign, error: grpc.RpcError) -> None:
         """Look again: either our own first try was done and its answer lost, or somebody else was quicker."""
         for campaign in all_campaigns(self._client, self._program):
             if campaign.name == wanted.name and not changes(campaign, wanted):
-                return campaign
+                return
         raise Stop(
             BAD_INPUT, f"campaign {wanted.name} was changed by somebody else just now; look at it, then apply again"
         ) from error

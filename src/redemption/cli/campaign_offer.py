@@ -85,7 +85,7 @@ class ConditionsPart(Part):
 
 
 class TierPart(Part):
-    """From a threshold on, what is given; of several tiers the highest one reached gives."""
+    """From a threshold on, what is given; of the tiers reached, the one that takes most off gives."""
 
     contract = v1.Tier.DESCRIPTOR
     one_of: ClassVar = {"threshold": ("spend", "units"), "benefit": ("amount_off", "percent", "price")}

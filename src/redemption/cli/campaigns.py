@@ -137,7 +137,9 @@ def apply(
     server: Server = None,
     program: Program = None,
     tls_ca: TlsCa = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check, by the server's rules too, and show what would change.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make campaigns what files say they are.
@@ -146,11 +148,12 @@ def apply(
     field is named. Doing it again changes nothing.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.apply import Applier
+    from redemption.cli.apply import Applier, require_different_names
     from redemption.cli.campaign_file import read_campaign
 
     # All files are read before the first one is applied.
     read = [read_campaign(file) for file in files]
+    require_different_names(read)
     done: list[Applied] = []
     try:
         with asking(settings) as client:

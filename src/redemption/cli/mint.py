@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
-from redemption.cli.exits import BAD_INPUT, DONE, FAILED, Stop
+from redemption.cli.exits import BAD_INPUT, DONE, FAILED, INTERRUPTED, Stop
 from redemption.cli.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
 from redemption.cli.screen import say, stderr
 
@@ -114,8 +114,13 @@ def mint(
                     _write(minted, file, output_format, codes=codes)
     except Unanswered as error:
         raise error.with_hint(_how_to_resume(request, got, out)) from error
+    except KeyboardInterrupt as interrupt:
+        if not request.campaign:
+            raise
+        # Their serials are taken by now: without the id they would be lost.
+        raise Stop(INTERRUPTED, f"interrupted; {_how_to_resume(request, got, out)}") from interrupt
     if out is not None:
-        what = "codes" if codes else "coupons"
+        what = f"{'code' if codes else 'coupon'}{'' if got.count == 1 else 's'}"
         say(f"minted {got.count:,} {what} of campaign {definition.number} {definition.name} into {out}")
     return DONE
 

@@ -94,7 +94,7 @@ def limit_rank(count: Count, limits: Limits, hour: Hour, discount_minor: int, *,
             return Outcome.CUSTOMER_DAY_LIMIT
     if _full(count.redeemed_day, limits.redemptions_per_day):
         return Outcome.DAY_LIMIT
-    if hour.slot and count.redeemed_slot >= hour.slot_limit:
+    if hour.slot and (count.redeemed_day if hour.slot_carries else count.redeemed_slot) >= hour.slot_limit:
         return Outcome.SLOT_LIMIT
     if _full(count.redeemed, limits.redemptions):
         return Outcome.CAMPAIGN_LIMIT

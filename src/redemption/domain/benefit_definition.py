@@ -127,6 +127,9 @@ def _gift_violations(tier: Tier, measure: Measure, field: str) -> Iterator[Viola
         yield Violation(field, problem)
         return
     yield from range_violations(amount, f"{field}.amount_off_minor", 1, MINOR_MAX)
+    if measure is Measure.SPEND and amount is not None and 1 <= tier.threshold < amount:
+        problem = f"must be at most the threshold of {tier.threshold} (0 means none); it is {amount}"
+        yield Violation(f"{field}.amount_off_minor", problem)
     yield from range_violations(percent, f"{field}.percent_off_basis_points", 1, BASIS_POINTS)
     yield from range_violations(price, f"{field}.price_minor", 0, MINOR_MAX)
     if percent is not None:

@@ -14,6 +14,7 @@ from redemption.domain.admission import Count, Finding, limit_rank
 from redemption.domain.decision import Detail
 from redemption.domain.eligibility import Refusal
 from redemption.domain.fit import Basket
+from redemption.domain.order import TOKENS_MAX
 from redemption.domain.outcome import Outcome
 from redemption.domain.stacking import Contender, CouponJudgement, Course
 
@@ -26,7 +27,7 @@ POSITIONS_PER_STEP = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A coupon that would be approved alone, taking so much off."""
+    """A coupon that may be part of a combination, and what it would take off alone."""
 
     contender: Contender
     alone_minor: int
@@ -115,34 +116,37 @@ class Search:
         in_turn = sorted(candidates, key=lambda candidate: candidate.contender.turn)
         if not in_turn:
             return self._best
+        start = Course(self._basket)
         if _combinations(_groups(in_turn)) <= COMBINATIONS_MAX:
-            yield from self._explore(_groups(in_turn), Course(self._basket), Combination(), self._counts)
+            yield from self._explore(_groups(in_turn), start, Combination(), self._counts)
             return self._best
-        by_size = sorted(in_turn, key=lambda candidate: (-candidate.alone_minor, *candidate.identity))
+        by_size = sorted(in_turn, key=lambda candidate: (-candidate.alone_minor, *candidate.contender.turn[2:]))
         tried = set(by_size[:CANDIDATES_TRIED])
         groups = _groups([candidate for candidate in in_turn if candidate in tried])
-        yield from self._explore(groups, Course(self._basket), Combination(), self._counts)
+        yield from self._explore(groups, start, Combination(), self._counts)
         for candidate in by_size[CANDIDATES_TRIED:]:
-            yield
-            self._consider(self._extended(candidate))
+            yield from self._extend(candidate)
         return replace(self._best, exhaustive=False)
 
-    def reason(self, candidate: Candidate, best: Combination) -> Finding:
+    def reason(self, candidate: Candidate, best: Combination) -> Generator[None, None, Finding]:
         """Say why a candidate is not part of the best combination: what would happen if it were added."""
-        together = self.together((*best.chosen, candidate))
+        together = yield from self.together((*best.chosen, candidate))
         mine = together[candidate.contender.index]
         if not mine.approved:
             return mine
         harmed = tuple(sorted(index for index, other in together.items() if not other.approved))
-        outcome = Outcome.EXCLUSIVE_CONFLICT if harmed else Outcome.NO_EFFECT
+        full = len(best.chosen) >= TOKENS_MAX
+        outcome = Outcome.EXCLUSIVE_CONFLICT if harmed or full else Outcome.NO_EFFECT
         judgement = CouponJudgement(outcome, detail=Detail(conflicts=harmed) if harmed else None)
         return Finding(outcome, judgement)
 
-    def together(self, candidates: Iterable[Candidate]) -> dict[int, Finding]:
+    def together(self, candidates: Iterable[Candidate]) -> Generator[None, None, dict[int, Finding]]:
         """Return what becomes of candidates when they are applied together, by their indexes."""
         course, counts = Course(self._basket), self._counts
         together = {}
         for contender in sorted((candidate.contender for candidate in candidates), key=lambda each: each.turn):
+            if self._work.due():
+                yield
             course, judged = course.apply(contender)
             rank: int = judged.outcome
             if rank == Outcome.APPROVED:
@@ -161,7 +165,7 @@ class Search:
             yield from self._explore(rest, course, so_far, counts)
         else:
             self._consider(so_far)
-        for candidate in first:
+        for candidate in first[: TOKENS_MAX - len(so_far.chosen)]:
             contender = candidate.contender
             if self._work.due():
                 yield
@@ -181,13 +185,14 @@ class Search:
         if combination.beats(self._best):
             self._best = combination
 
-    def _extended(self, candidate: Candidate) -> Combination:
-        """Return the best combination with one more candidate, or as it is when that is not approved together."""
+    def _extend(self, candidate: Candidate) -> Generator[None, None, None]:
+        """Add a candidate to the best combination, if all of it is approved then and takes more off."""
+        if len(self._best.chosen) >= TOKENS_MAX:
+            return
         chosen = sorted((*self._best.chosen, candidate), key=lambda each: each.contender.turn)
-        together = self.together(chosen).values()
-        if not all(each.approved for each in together):
-            return self._best
-        return Combination(tuple(chosen), sum(each.judgement.discount_minor for each in together))
+        found = yield from self.together(chosen)
+        if all(each.approved for each in found.values()):
+            self._consider(Combination(tuple(chosen), sum(each.judgement.discount_minor for each in found.values())))
 
     def _limit(self, contender: Contender, discount_minor: int, counts: Mapping[int, Count]) -> int:
         campaign = contender.coupon.campaign

@@ -12,7 +12,10 @@ UNITS_MAX = 1_000_000
 LIST_VALUES_MAX = 1000
 DAY_MINUTES = 1440
 
-_CONTROL_CHARACTERS = frozenset(map(chr, [*range(0x20), 0x7F]))
+_CONTROL_CHARACTERS = frozenset(
+    map(chr, [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+)
+"""What moves a terminal's cursor, or turns the direction of what follows."""
 
 
 def range_violations(value: int | None, field: str, least: int, most: int) -> Iterator[Violation]:
@@ -29,11 +32,16 @@ def list_violations(values: Sequence[str], field: str) -> Iterator[Violation]:
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
         yield from id_violations(value, f"{field}[{index}]")
-        if not _CONTROL_CHARACTERS.isdisjoint(value):
-            yield Violation(f"{field}[{index}]", "has a control character, such as a line break; take it out")
+        yield from control_violations(value, f"{field}[{index}]")
         first = seen.setdefault(value, index)
         if first != index:
             yield Violation(f"{field}[{index}]", f"is the same as entry [{first}]; name each value once")
+
+
+def control_violations(value: str, field: str) -> Iterator[Violation]:
+    """Say that a text has characters that are not for reading: it is shown to people, in terminals and logs."""
+    if not _CONTROL_CHARACTERS.isdisjoint(value):
+        yield Violation(field, "has a control character, such as a line break; take it out")
 
 
 def minute_violations(start_minute: int, end_minute: int, field: str) -> Iterator[Violation]:

@@ -26,6 +26,13 @@ class Detail:
     redeemed_at: int | None = None
 
 
+def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
+    """Return what the caller should do about an outcome: what is used up may come again at a time that is known."""
+    if outcome.disposition is Disposition.FINAL and detail is not None and detail.try_after_ms is not None:
+        return Disposition.TRY_LATER
+    return outcome.disposition
+
+
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """The part of a discount that one line or shipping fee bears, and which part of that the merchant pays."""
@@ -48,11 +55,8 @@ class Verdict:
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do about it: what is used up may come again at a time that is known."""
-        disposition = self.outcome.disposition
-        if disposition is Disposition.FINAL and self.detail is not None and self.detail.try_after_ms is not None:
-            return Disposition.TRY_LATER
-        return disposition
+        """What the caller should do about it."""
+        return disposition_of(self.outcome, self.detail)
 
 
 @dataclass(frozen=True, slots=True)

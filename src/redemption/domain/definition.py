@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from zoneinfo import available_timezones
 
 from redemption.domain.benefit import BASIS_POINTS, Benefit, BuyGet, FixedPrice, FreeShipping, Tiers
 from redemption.domain.benefit_definition import benefit_lists, benefit_violations
-from redemption.domain.bounds import COUNT_MAX, list_violations, minute_violations, range_violations
+from redemption.domain.bounds import (
+    COUNT_MAX,
+    control_violations,
+    list_violations,
+    minute_violations,
+    range_violations,
+)
 from redemption.domain.calendar import DAY_SECONDS
 from redemption.domain.campaign import (
     MILLISECONDS,
@@ -19,13 +25,17 @@ from redemption.domain.campaign import (
     Limits,
     Offer,
     Sizing,
+    Slot,
     SlotLimits,
     Stacking,
 )
-from redemption.domain.condition_definition import condition_lists, condition_violations
+from redemption.domain.condition_definition import WINDOWS_MAX, condition_lists, condition_violations
 from redemption.domain.errors import Violation
 from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, text_violations
+from redemption.domain.scope import Window
 
+VIOLATIONS_MAX = 50
+"""More than anybody reads at once; a definition may hold hundreds of thousands of mistakes."""
 OFFERS_MAX = 100
 OFFER_VALUES_MAX = 2000
 """Values in all lists of one offer together."""
@@ -53,29 +63,34 @@ _SHOWN_MAX = 64
 
 
 def campaign_violations(campaign: Campaign) -> list[Violation]:
-    """Say everything that is wrong with a definition; an empty list means that it is well formed."""
-    found = list(program_violations(campaign.program, "campaign.program"))
+    """Say what is wrong with a definition, as far as anybody would read; an empty list means that it is well formed."""
+    return list(islice(_violations(campaign), VIOLATIONS_MAX))
+
+
+def _violations(campaign: Campaign) -> Iterator[Violation]:
+    yield from program_violations(campaign.program, "campaign.program")
     if not campaign.name.strip():
-        found.append(Violation("campaign.name", "is required, 1 to 128 bytes"))
-    found += text_violations(campaign.name, "campaign.name")
+        yield Violation("campaign.name", "is required, 1 to 128 bytes")
+    yield from text_violations(campaign.name, "campaign.name")
+    yield from control_violations(campaign.name, "campaign.name")
     code = campaign.currency_code
     if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):  # noqa: PLR2004 - ISO 4217
-        found.append(Violation("campaign.currency_code", "must be an ISO 4217 code such as CNY"))
-    found += _time_violations(campaign)
-    found += _offers_violations(campaign)
-    found += _limit_violations(campaign.limits)
-    found += _validity_violations(campaign)
-    found += _stacking_violations(campaign.stacking, campaign.offers)
+        yield Violation("campaign.currency_code", "must be an ISO 4217 code such as CNY")
+    yield from _time_violations(campaign)
+    yield from _offers_violations(campaign)
+    yield from _limit_violations(campaign.limits)
+    yield from _validity_violations(campaign)
+    yield from _stacking_violations(campaign)
+    yield from _hours_violations(campaign)
     most = RETURN_WINDOW_SECONDS_MAX
     if not 0 <= campaign.return_window_seconds <= most:
         problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds}"
-        found.append(Violation("campaign.return_window", problem))
+        yield Violation("campaign.return_window", problem)
     for index, signal in enumerate(campaign.required_risk_signals):
         if signal in campaign.required_risk_signals[:index]:
             problem = f"is {signal.name} again; name each signal once"
-            found.append(Violation(f"campaign.required_risk_signals[{index}]", problem))
-    found += _sizing_violations(campaign.sizing)
-    return found
+            yield Violation(f"campaign.required_risk_signals[{index}]", problem)
+    yield from _sizing_violations(campaign.sizing)
 
 
 def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> list[Violation]:
@@ -202,6 +217,7 @@ def _lists(offer: Offer, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Violation]:
     yield from text_violations(offer.name, f"{field}.name")
+    yield from control_violations(offer.name, f"{field}.name")
     yield from benefit_violations(offer.benefit, offer.conditions.exclude, field)
     yield from condition_violations(offer.conditions, f"{field}.conditions")
     count = 0
@@ -265,6 +281,25 @@ def _limit_range_violations(value: int | None, field: str, most: int) -> Iterato
         yield from range_violations(value, field, 1, most)
 
 
+def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
+    """Say which offers are only for hours that no slot has a share for, so that they could never be redeemed."""
+    slots = campaign.limits.slots
+    if slots is None:
+        return
+    for index, offer in enumerate(campaign.offers):
+        windows = offer.conditions.windows[:WINDOWS_MAX]
+        if windows and not any(_meet(window, slot) for window in windows for slot in slots.slots[:SLOTS_MAX]):
+            problem = "share no minute with limits.slots, so nothing could ever be redeemed; make them meet"
+            yield Violation(f"campaign.offers[{index}].conditions.windows", problem)
+
+
+def _meet(window: Window, slot: Slot) -> bool:
+    """Whether there is a minute of the day at which both can be open."""
+    if window.start_minute < window.end_minute:
+        return window.start_minute < slot.end_minute and slot.start_minute < window.end_minute
+    return window.start_minute < slot.end_minute or slot.start_minute < window.end_minute  # over midnight
+
+
 def _slot_violations(limits: SlotLimits, field: str) -> Iterator[Violation]:
     slots = limits.slots
     if not 1 <= len(slots) <= SLOTS_MAX:
@@ -292,7 +327,8 @@ def _slot_violations(limits: SlotLimits, field: str) -> Iterator[Violation]:
 # Stacking
 
 
-def _stacking_violations(stacking: Stacking, offers: tuple[Offer, ...]) -> Iterator[Violation]:
+def _stacking_violations(campaign: Campaign) -> Iterator[Violation]:
+    stacking, offers = campaign.stacking, campaign.offers
     field = "campaign.stacking"
     yield from range_violations(stacking.priority, f"{field}.priority", -PRIORITY_MAX, PRIORITY_MAX)
     yield from range_violations(stacking.max_tokens_per_order, f"{field}.max_tokens_per_order", 1, TOKENS_MAX)
@@ -308,6 +344,12 @@ def _stacking_violations(stacking: Stacking, offers: tuple[Offer, ...]) -> Itera
         )
         yield Violation(f"{field}.exclusivity_reach", problem)
     obstacle = _obstacle_to_a_second(stacking, offers)
+    for name in ("redemptions_per_customer", "redemptions_per_customer_per_day"):
+        limit = getattr(campaign.limits, name)
+        if limit is not None and 1 <= limit < stacking.max_tokens_per_order:
+            problem = f"must be at most the {limit} of limits.{name}, because an order is one customer's"
+            yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
+            break
     if stacking.max_tokens_per_order > 1 and obstacle:
         problem = f"must be 1, because a second coupon could never be applied: {obstacle}"
         yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")

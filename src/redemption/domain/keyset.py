@@ -11,8 +11,9 @@ from redemption.domain.signing import SECRET_LENGTH, U32_MAX, Secret, SigningErr
 
 FORMAT: Final = 1
 DAY_SECONDS: Final = 24 * 60 * 60
-KEY_LIFE_DAYS_MAX: Final = 400
+KEY_LIFE_DAYS_MAX: Final = 430
 KEY_LIFE_SECONDS_MAX: Final = KEY_LIFE_DAYS_MAX * DAY_SECONDS
+"""A key signs the longest token in the first weeks of its life: there is time to distribute, promote and replace it."""
 KEYS_MAX: Final = 1_000
 JSON_LENGTH_MAX: Final = 1 << 20
 

@@ -39,6 +39,7 @@ class JudgedToken:
         slot: Names the time slot whose redemptions are counted, unique over days; 0 when the campaign has no slots.
         slot_limit: How many redemptions that slot allows.
         holder_bound: The token is bound to the order's customer.
+        slot_carries: The limit is for all of the day so far: what earlier slots left over is still there.
     """
 
     campaign: int
@@ -51,6 +52,7 @@ class JudgedToken:
     slot: int
     slot_limit: int
     holder_bound: bool
+    slot_carries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,13 @@ class Ledger(Protocol):
         self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
     ) -> None:
         """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
+
+    async def named(self, program: str, name: str) -> int | None:
+        """Return the number of the campaign that has a name, or None when the name is free.
+
+        Raises:
+            LedgerRefused: The program has no ledger, and may not begin one.
+        """
 
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""

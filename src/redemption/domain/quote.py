@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from redemption.domain.admission import Count, Finding, count_of, limit_rank
 from redemption.domain.best import Candidate, Combination, Search, Work
-from redemption.domain.outcome import Outcome
+from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports import SeenCampaign
 from redemption.domain.stacking import Contender, CouponJudgement, Course, Field
+
+_MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +71,24 @@ class Appraisal:
         """Choose the combination that takes most off.
 
         Args:
-            alone: What would become of each coupon alone; only those approved are candidates.
+            alone: What would become of each coupon alone. Candidates are those approved, and those whose discount does
+                not fit into the money that is left: after others it may be smaller.
         """
         candidates = [
             Candidate(contender, alone[contender.index].judgement.discount_minor)
             for contender in self._contenders
-            if alone[contender.index].approved
+            if alone[contender.index].rank in _MAY_JOIN and self._known[contender.index] is None
         ]
         search = Search(self._field.basket, self._counts, guest=self._guest, work=self._work)
         combination = yield from search.steps(candidates)
         findings = list(alone)
-        for index, found in search.together(combination.chosen).items():
+        together = yield from search.together(combination.chosen)
+        for index, found in together.items():
             findings[index] = found
         for candidate in candidates:
-            if candidate not in combination.chosen:
-                yield
-                findings[candidate.contender.index] = search.reason(candidate, combination)
+            index = candidate.contender.index
+            if index not in together and alone[index].approved:
+                findings[index] = yield from search.reason(candidate, combination)
         return Choice(combination, tuple(findings))
 
     def _findings(self, judged: Mapping[int, CouponJudgement], *, one_by_one: bool) -> tuple[Finding, ...]:

@@ -19,8 +19,11 @@ from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.pricing import Price, price
 
-SLOTS_A_DAY = 256
-"""How a slot's number is made: a day's number times this, plus the slot's own."""
+SLOTS_A_DAY = 2048
+"""How a slot is named: a day's number times this, plus the minute at which the slot starts, from 1.
+
+By its start, so that its share stays used up when other slots are added or taken out before it.
+"""
 _NO_SLOT_OPEN = SLOTS_A_DAY - 1
 
 
@@ -32,6 +35,7 @@ class Hour(NamedTuple):
         day_ends_at_ms: When it ends, Unix milliseconds.
         slot: Names the present time slot, unique over days; 0 when the campaign has none.
         slot_limit: How many redemptions it allows; 0 outside of all slots.
+        slot_carries: The limit is for all of the day so far.
         slot_opens_at_ms: When the next slot begins, Unix milliseconds, if one does soon.
     """
 
@@ -39,6 +43,7 @@ class Hour(NamedTuple):
     day_ends_at_ms: int = 0
     slot: int = 0
     slot_limit: int = 0
+    slot_carries: bool = False
     slot_opens_at_ms: int | None = None
 
 
@@ -185,8 +190,8 @@ def _hour(coupon: Coupon, moment: Moment, days: Days) -> Hour:
         return Hour(day.number, day.ends_at_ms)
     span = days.span(campaign.time_zone, limits.slots, moment.now_ms)
     moment.within(span.since_ms, span.until_ms)
-    number, limit = _slot(limits, span.index)
-    return Hour(day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + number, limit, span.opens_at_ms)
+    name, limit = _slot(limits, span.index)
+    return Hour(day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + name, limit, limits.carry_over, span.opens_at_ms)
 
 
 def _shortfall(fit: Fit) -> Refusal | None:
@@ -198,15 +203,12 @@ def _shortfall(fit: Fit) -> Refusal | None:
 
 
 def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
-    """Return a slot's number within its day, from 1, and how much it allows.
-
-    With carry-over all slots of a day count as one that grows: what was left over is then still there.
-    """
+    """Return a slot's name within its day, and how much it allows: with carry-over, it and all before it."""
     if index is None:
         return _NO_SLOT_OPEN, 0
-    if limits.carry_over:
-        return 1, sum(slot.redemptions for slot in limits.slots[: index + 1])
-    return index + 1, limits.slots[index].redemptions
+    slots = limits.slots
+    allowed = sum(slot.redemptions for slot in slots[: index + 1]) if limits.carry_over else slots[index].redemptions
+    return slots[index].start_minute + 1, allowed
 
 
 class Course:

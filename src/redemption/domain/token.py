@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from redemption.domain.armor import ARMORED_LENGTH, armor, unarmor
-from redemption.domain.keyset import KEY_LIFE_DAYS_MAX, KEY_LIFE_SECONDS_MAX, Key, Keyset
+from redemption.domain.keyset import DAY_SECONDS, Key, Keyset
 from redemption.domain.lru import Lru
 from redemption.domain.pae import exact_bytes, pae, pae_prefix
 from redemption.domain.signing import (
@@ -34,6 +34,9 @@ FLAG_SHARED: Final = 2
 BODY_LENGTH: Final = 32
 HOLDER_TAG_LENGTH: Final = 6
 CACHE_SIZE: Final = 4_096
+TOKEN_LIFE_DAYS_MAX: Final = 401
+TOKEN_LIFE_SECONDS_MAX: Final = TOKEN_LIFE_DAYS_MAX * DAY_SECONDS
+"""A day more than the longest promise: where clocks are set back, 400 days last an hour longer."""
 
 _FLAGS: Final = FLAG_HOLDER_BOUND | FLAG_SHARED
 _UNBOUND: Final = bytes(HOLDER_TAG_LENGTH)
@@ -231,7 +234,7 @@ class CampaignSigner:
         With a ``customer_id`` it is bound to that holder; ``shared`` makes it good for many uses.
 
         Raises:
-            SigningError: A field is out of range, the validity is empty or over, or it reaches beyond 400
+            SigningError: A field is out of range, the validity is empty or over, or it reaches beyond 401
                 days from ``now`` or beyond the key's own life.
         """
         require_range("offer_index", offer_index, U16_MAX)
@@ -262,8 +265,8 @@ class CampaignSigner:
             raise SigningError(
                 f"expires_at is {expires_at}; it must be after not_before ({not_before}) and now ({now})"
             )
-        if expires_at - now > KEY_LIFE_SECONDS_MAX:
-            raise SigningError(f"expires_at is more than {KEY_LIFE_DAYS_MAX} days away; choose an earlier one")
+        if expires_at - now > TOKEN_LIFE_SECONDS_MAX:
+            raise SigningError(f"expires_at is more than {TOKEN_LIFE_DAYS_MAX} days away; choose an earlier one")
         if expires_at > self._key.max_expires_at:
             raise SigningError(
                 f"expires_at is {expires_at}, but key {self._key.id} signs nothing that outlives"

@@ -224,7 +224,6 @@ class Batcher:
         queue = self._queues.get(program)
         if queue is None:
             queue = self._queues[program] = Queue()
-        if not queue:
             self._turns.append(program)
         loop = asyncio.get_running_loop()
         futures = []
@@ -279,6 +278,8 @@ class Batcher:
             self._waiting -= left
             if queue:
                 self._turns.append(program)
+            else:
+                del self._queues[program]
             if waiting:
                 loads.append(self._load(program, waiting))
                 room -= sum(order.weight for order in waiting)
@@ -313,7 +314,8 @@ class Batcher:
             except LedgerUnavailable as error:
                 failure = error
             except ConnectionError as error:
-                failure = LedgerUnavailable(f"the connection to the ledger was lost ({error})")
+                failure = LedgerUnavailable("the connection to the ledger was lost")
+                failure.__cause__ = error
             else:
                 loads, failure = await self._settle(lane, loads, replies)
                 if not loads:

@@ -7,20 +7,28 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from redemption.domain.errors import LedgerUnavailable
+from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import keys
 from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX
 from redemption.ledger.fence import Fence, LedgerNotTrusted
+from redemption.ledger.flights import Flights
 from redemption.ledger.library import library
 from redemption.ledger.promises import NOT_TRUSTED, load_functions, meaning_of, read_header
 from redemption.ledger.standing import Standing
 
 CALLS_AT_ONCE = 32
 """Fewer than the client may have connections: the health check has its own place beside them."""
+PLACE_SECONDS_MAX = 2.0
+"""How long a question waits for one of these places; a healthy ledger gives thousands in that time."""
+TOLD_SECONDS = 60.0
+"""Why the ledger cannot be reached is logged so often at most: every caller finds out."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Clock:
@@ -55,6 +63,12 @@ class Calls:
         self._standing = standing
         self._clock = clock
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._openings: Flights[str, bool] = Flights()
+        self._tell_again_at = 0.0
+
+    async def stop(self) -> None:
+        """Give up what several callers wait for together."""
+        await self._openings.stop()
 
     async def call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
         """Call a function with what is known of the program's ledger and arguments; return its reply.
@@ -62,13 +76,14 @@ class Calls:
         Raises:
             LedgerUnavailable: There was no answer; it is not known whether it was executed.
             LedgerRefused: It was not executed.
+            Overloaded: Nor was it now: too many others wait.
         """
         return await self.call_bare(function, program, self._fence.known(program), *args)
 
     async def call_bare(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
         """Call one of the functions that do not compare what is known of the ledger."""
         self._standing.require()
-        async with self.asked(CALL_SECONDS_MAX), self._places:
+        async with self._place(), self.asked(CALL_SECONDS_MAX):
             try:
                 return await self._fcall(function, program, args)
             except ResponseError as error:
@@ -76,6 +91,23 @@ class Calls:
                     raise
                 await load_functions(self._client)
                 return await self._fcall(function, program, args)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Have one of the places.
+
+        Raises:
+            Overloaded: There was none in time.
+        """
+        try:
+            async with asyncio.timeout(PLACE_SECONDS_MAX):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Overloaded("too many questions wait for the ledger; nothing was done, ask again later") from error
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         tag = keys.tag(program)
@@ -89,7 +121,9 @@ class Calls:
 
     async def begun(self, program: str) -> bool:
         """Whether the program has a ledger."""
-        return self._fence.mark(program) is not None or await self.open(program, birth=False)
+        if self._fence.mark(program) is not None:
+            return True
+        return await self._openings.share(program, lambda: self.open(program, birth=False))
 
     async def open(self, program: str, *, birth: bool) -> bool:
         """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
@@ -111,7 +145,15 @@ class Calls:
                 self._standing.met(LedgerNotTrusted(NOT_TRUSTED))
             raise meaning_of(error) from error
         except (RedisError, OSError, TimeoutError) as error:
-            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
+            self._tell(error)
+            raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
+
+    def _tell(self, error: Exception) -> None:
+        """Log why the ledger cannot be reached."""
+        now = time.monotonic()
+        if now >= self._tell_again_at:
+            self._tell_again_at = now + TOLD_SECONDS
+            _log.warning("the ledger cannot be reached", cause=repr(error))
 
 
 def pairs(flat: Sequence[Any]) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Campaign definitions at hand, as the ledger keeps them: JSON of the domain's own dataclasses."""
 
 import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
@@ -28,7 +31,15 @@ from redemption.domain.campaign import (
     Stacking,
 )
 from redemption.domain.errors import LedgerRefused
+from redemption.domain.lru import Lru
 from redemption.domain.scope import Conditions, Scope, Window
+
+BYTES_MAX = 64 * 2**20
+"""Of the definitions at hand, as they are written; in memory they take several times that."""
+ENTRY_BYTES = 1024
+"""What the smallest definition is counted as, beside its own bytes."""
+FORGET_SECONDS = 1.0
+FORGOTTEN_MAX = 1024
 
 _FORMAT = b"2"
 """Raised when a definition gets fields that an older version would not understand."""
@@ -44,30 +55,85 @@ _CODEC = TypeAdapter(Campaign)
 
 
 class Catalog:
-    """The definitions this process has seen. One may be outdated: every decision names the version it went by."""
+    """The definitions this process has seen. One may be outdated: every decision names the version it went by.
 
-    def __init__(self) -> None:
-        self._campaigns: dict[tuple[str, int], Campaign] = {}
+    It keeps those that were used last, as many as fit.
+    """
+
+    def __init__(self, *, bytes_max: int = BYTES_MAX, now: Callable[[], float] = time.monotonic) -> None:
+        """Build it.
+
+        Args:
+            bytes_max: Bytes of the definitions, as they are written, that are kept.
+            now: A clock that only runs forward, seconds.
+        """
+        self._bytes_max = bytes_max
+        self._now = now
+        self._bytes = 0
+        self._entries: OrderedDict[tuple[str, int], tuple[Campaign, int]] = OrderedDict()
+        self._forgotten_at: Lru[tuple[str, int], float] = Lru(FORGOTTEN_MAX)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def get(self, program: str, number: int) -> Campaign | None:
         """Return a definition if it is at hand."""
-        return self._campaigns.get((program, number))
+        key = (program, number)
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
 
-    def put(self, campaign: Campaign) -> None:
-        """Remember a definition."""
-        self._campaigns[campaign.program, campaign.number] = campaign
+    def put(self, campaign: Campaign, definition_bytes: int) -> None:
+        """Remember a definition that takes so many bytes as it is written; what was used least recently may go."""
+        self.drop(campaign.program, campaign.number)
+        size = definition_bytes + ENTRY_BYTES
+        self._entries[campaign.program, campaign.number] = campaign, size
+        self._bytes += size
+        while self._bytes > self._bytes_max and len(self._entries) > 1:
+            _, (_, size) = self._entries.popitem(last=False)
+            self._bytes -= size
+
+    def read(self, program: str, number: int, version: int, definition: bytes) -> Campaign:
+        """Read a definition, remember it and return it.
+
+        Raises:
+            LedgerRefused: It cannot be read; then none is at hand.
+        """
+        self.drop(program, number)
+        campaign = unpack_campaign(definition, number=number, version=version)
+        self.put(campaign, len(definition))
+        return campaign
+
+    def drop(self, program: str, number: int) -> None:
+        """Drop a definition that is not in force."""
+        _, size = self._entries.pop((program, number), (None, 0))
+        self._bytes -= size
 
     def forget(self, program: str, number: int) -> None:
-        """Drop a definition."""
-        self._campaigns.pop((program, number), None)
+        """Drop a definition that may be damaged, so that it is read again: each at most once a second.
+
+        A large one takes milliseconds to read, and whoever stumbles over it may come again and again.
+        """
+        key, now = (program, number), self._now()
+        forgotten_at = self._forgotten_at.get(key)
+        if key in self._entries and (forgotten_at is None or now >= forgotten_at + FORGET_SECONDS):
+            self._forgotten_at.put(key, now)
+            self.drop(program, number)
+
+    def clear(self) -> None:
+        """Drop all: another ledger's versions may have the same numbers."""
+        self._entries.clear()
+        self._bytes = 0
 
     def redefined(self, program: str, number: int, version: int, definition: bytes) -> None:
         """Take over what the ledger says is in force; an empty definition means that there is none."""
-        if definition:
-            self.forget(program, number)  # also when what is in force cannot be read
-            self.put(unpack_campaign(definition, number=number, version=version))
-        else:
-            self.forget(program, number)
+        campaign = self.get(program, number)
+        if not definition:
+            self.drop(program, number)
+        elif campaign is None or campaign.version != version:  # else another answer brought it meanwhile
+            self.read(program, number, version, definition)
 
 
 def pack_campaign(campaign: Campaign) -> bytes:

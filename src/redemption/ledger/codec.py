@@ -83,7 +83,7 @@ def pack_item(item: RedeemItem) -> bytes:
             token.day,
             token.slot,
             token.slot_limit,
-            token.holder_bound,
+            token.holder_bound | token.slot_carries << 1,
         )
         for token in item.tokens
     ]
@@ -158,7 +158,7 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
 
     Layout, in base-128 numbers, least significant first: tokens (one byte, see ``_MERCHANT_SHARES``); for each:
     campaign, key id (4 bytes), serial, discount, the merchants' basis points if any token has some, parts; for each
-    part: its line index, and, but for the last one, which is what remains, its amount.
+    part: its position, and, but for the last one, which is what remains, its amount.
     """
     shared = any(token.merchant_basis_points for token in tokens)
     out = bytearray((len(tokens) | _MERCHANT_SHARES if shared else len(tokens),))

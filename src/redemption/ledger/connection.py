@@ -95,7 +95,7 @@ class Lane:
             raise meaning_of(error) from error
         except (OSError, RedisError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
-            raise LedgerUnavailable(f"the ledger cannot be reached ({type(error).__name__})") from error
+            raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -115,7 +115,7 @@ class Lane:
                 return [await self._reply(connection) for _ in packed]
         except (OSError, RedisError, TimeoutError) as error:
             await self.close()
-            raise ConnectionError(type(error).__name__) from error
+            raise ConnectionError("lost, or silent too long") from error
 
     @staticmethod
     async def _reply(connection: AbstractConnection) -> Any:  # noqa: ANN401 - a reply is what the ledger sends

@@ -1,7 +1,7 @@
 """Issuing as the service sees it: blocks of serials, exchange codes, and claims, which travel with the redeems."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -47,18 +47,16 @@ class Submit(Protocol):
 class RedisIssuance:
     """The part of the ledger that issues coupons, see ``domain.issuing.Issuance``."""
 
-    def __init__(self, calls: Calls, *, submit: Submit, forget: Callable[[str, int], None], outbox_max: int) -> None:
+    def __init__(self, calls: Calls, *, submit: Submit, outbox_max: int) -> None:
         """Build it.
 
         Args:
             calls: The ledger.
             submit: Has the batcher carry claims to the ledger.
-            forget: Drops the definition of a program's campaign, so that it is read again.
             outbox_max: About how many entries the event stream keeps.
         """
         self._calls = calls
         self._submit = submit
-        self._forget = forget
         self._outbox_max = outbox_max
 
     async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
@@ -88,8 +86,6 @@ class RedisIssuance:
             wanted.until_ms,
         )
         word = _word(reply)
-        if word == b"stale":
-            self._forget(wanted.program, wanted.campaign)
         if word in (b"stale", b"recheck"):
             return Outdated(head.clock_ms)
         if word == b"limit":

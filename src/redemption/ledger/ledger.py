@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import struct
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from redemption.domain.campaign import Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
+    DeadlinePassed,
     ItemFailed,
     LedgerRefused,
     NotFound,
@@ -36,8 +38,9 @@ from redemption.ledger import codec, keys
 from redemption.ledger.archive import Archive, closes_at_ms
 from redemption.ledger.batcher import LANES, Answer, Batcher
 from redemption.ledger.calls import Calls, Clock, pairs
-from redemption.ledger.catalog import Catalog, pack_campaign, unpack_campaign
+from redemption.ledger.catalog import Catalog, pack_campaign
 from redemption.ledger.connection import Endpoint, Lane
+from redemption.ledger.definitions import Definitions
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.issuance import RedisIssuance
 from redemption.ledger.promises import NO_LEDGER, check, read_header
@@ -110,9 +113,10 @@ class RedisLedger:
         )
         self._clock = Clock()
         self._calls = Calls(self._client, fence=fence, standing=self.standing, clock=self._clock)
+        self._definitions = Definitions(self._calls, self._catalog)
         self._revocation = Revocation(self._calls, outbox_max=outbox_max)
         self._archive = Archive(self._calls, outbox_max=outbox_max)
-        self.issuance = RedisIssuance(self._calls, submit=self._submit, forget=self.forget, outbox_max=outbox_max)
+        self.issuance = RedisIssuance(self._calls, submit=self._submit, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
 
     # Life
@@ -129,6 +133,8 @@ class RedisLedger:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
+        await self._definitions.stop()
+        await self._calls.stop()
         await self._client.aclose(close_connection_pool=True)
         self._save()
 
@@ -144,8 +150,10 @@ class RedisLedger:
             async with self._calls.asked(CHECK_SECONDS_MAX):
                 await check(self._client, self._endpoint.durability, self._fence)
         except LedgerNotTrusted as error:
-            # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well.
+            # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well. What is
+            # at hand is of the ledger before: the same numbers and versions may be other definitions now.
             self.standing.saw(error)
+            self._catalog.clear()
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
@@ -180,29 +188,25 @@ class RedisLedger:
         return self._catalog.get(program, number)
 
     def forget(self, program: str, number: int) -> None:
-        """Drop a definition, so that it is read again."""
+        """Drop a definition that may be damaged, so that it is read again."""
         self._catalog.forget(program, number)
 
     async def load(self, program: str, number: int) -> Campaign | None:
         """Return a campaign as it is now, or None."""
-        found = await self.load_range(program, number, number)
-        if not found:
-            self._catalog.forget(program, number)
-            return None
-        return found[0]
+        return await self._definitions.load(program, number)
 
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
+        return await self._definitions.load_range(program, first, last)
+
+    async def named(self, program: str, name: str) -> int | None:
+        """Return the number of the campaign that has a name, see ``ports.Ledger``."""
         if not await self._calls.begun(program):
-            return []
-        flat = await self._calls.call("campaigns", program, first, last)
-        campaigns = [
-            unpack_campaign(flat[position + 2], number=flat[position], version=flat[position + 1])
-            for position in range(0, len(flat), 3)
-        ]
-        for campaign in campaigns:
-            self._catalog.put(campaign)
-        return campaigns
+            if not self._births_allowed:
+                raise LedgerNotTrusted(NO_LEDGER)
+            return None
+        number = await self._calls.call("named", program, name)
+        return None if number is None else int(number)
 
     async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
@@ -213,13 +217,21 @@ class RedisLedger:
             "customer_buckets": customer_buckets(campaign.sizing),
         }
         fields = {**_fields(campaign), **layout}
-        created = await self._define(campaign, fields, offers_kept=True, request=request, content=content)
-        # The request may be an old one, and the campaign another by now.
+        created, _ = await self._define(campaign, fields, offers_kept=True, request=request, content=content)
+        # The request may be an old one, and the campaign another by now: so what was sent is not what is at hand.
         return await self.load(campaign.program, created.number) or created
 
     async def update(self, campaign: Campaign, *, offers_kept: bool) -> Campaign:
         """Replace version ``campaign.version`` of a definition and return the new one."""
-        return await self._define(campaign, _fields(campaign), offers_kept=offers_kept, request=b"", content=b"")
+        before = self.cached(campaign.program, campaign.number)
+        defined, definition_bytes = await self._define(
+            campaign,
+            _fields(campaign),
+            offers_kept=offers_kept,
+            changes_state_only=before is not None and _differ_in_state_only(before, campaign),
+        )
+        self._catalog.put(defined, definition_bytes)
+        return defined
 
     async def _define(
         self,
@@ -227,9 +239,12 @@ class RedisLedger:
         fields: dict[str, int | str],
         *,
         offers_kept: bool,
-        request: bytes,
-        content: bytes,
-    ) -> Campaign:
+        changes_state_only: bool = False,
+        request: bytes = b"",
+        content: bytes = b"",
+    ) -> tuple[Campaign, int]:
+        """Return what was defined, with its number and version, and how many bytes it takes as it is written."""
+        definition = pack_campaign(campaign)
         reply = await self._calls.call(
             "define",
             campaign.program,
@@ -237,10 +252,12 @@ class RedisLedger:
             campaign.number,
             campaign.version,
             campaign.name,
-            pack_campaign(campaign),
+            definition,
             int(offers_kept),
             request,
             content,
+            campaign.state.name if changes_state_only else "",
+            hashlib.sha256(definition).hexdigest(),
             *(part for pair in fields.items() for part in pair),
         )
         self._calls.observe(campaign.program, reply[0])
@@ -252,11 +269,8 @@ class RedisLedger:
         if word == b"gone":
             raise NotFound(f"there is no campaign {campaign.number} in program {campaign.program!r}")
         if word in (b"conflict", b"minted"):
-            self._catalog.forget(campaign.program, campaign.number)
             raise Conflict("the campaign was changed meanwhile: read it again and repeat the change")
-        defined = replace(campaign, number=int(word), version=int(reply[2]))
-        self._catalog.put(defined)
-        return defined
+        return replace(campaign, number=int(word), version=int(reply[2])), len(definition)
 
     async def counters(self, program: str, number: int) -> Counters | None:
         """Return a campaign's counters, or None when there is no such campaign."""
@@ -298,6 +312,8 @@ class RedisLedger:
             again: They were judged again and go before others.
         """
         self.standing.require()
+        if self._fence.mark(program) is None:
+            await self._require_begun(program, deadline)
         payloads = [payload for payload in packed if payload is not None]
         futures = self.batcher.submit(program, payloads, deadline=deadline, again=again) if payloads else []
         try:
@@ -310,6 +326,21 @@ class RedisLedger:
             raise
         answered = iter(futures)
         return [None if payload is None else self._answer(next(answered)) for payload in packed]
+
+    async def _require_begun(self, program: str, deadline: float) -> None:
+        """Keep the names that callers invent away from the batcher.
+
+        Raises:
+            LedgerNotTrusted: The program has no ledger here.
+            DeadlinePassed: The ledger did not answer in time.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                begun = await self._calls.begun(program)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+        if not begun:
+            raise LedgerNotTrusted(NO_LEDGER)
 
     def _answer(self, answered: asyncio.Future[Answer]) -> Answer | ServiceError:
         failure = answered.exception()
@@ -377,7 +408,6 @@ class RedisLedger:
 
     async def archive(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
         """Make version ``campaign.version`` of a campaign an archived one, see ``ports.Ledger``."""
-        self._catalog.forget(campaign.program, campaign.number)  # whatever the answer is, it is read again
         return await self._archive.begin(campaign, now_ms=now_ms)
 
     async def remove_archived(self, program: str, number: int) -> Removal:
@@ -401,6 +431,7 @@ class RedisLedger:
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
         found = await self._calls.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8))
+        self._catalog.clear()
         header = pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header
@@ -431,6 +462,11 @@ def _fields(campaign: Campaign) -> dict[str, int | str]:
     limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
     fields = {field: "" if value is None else value for field, value in limits.items()}
     return {**fields, "ends_at": closes_at_ms(campaign)}
+
+
+def _differ_in_state_only(before: Campaign, after: Campaign) -> bool:
+    """Whether a change of a definition is one of its state, and of nothing else that it says."""
+    return replace(before, state=after.state, updated_at_ms=after.updated_at_ms) == after
 
 
 def coupon_block_width(sizing: Sizing) -> int:

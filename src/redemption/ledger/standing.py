@@ -59,10 +59,24 @@ class Standing:
         if (before is None) == (self._told is None):
             return
         if self._told is not None:
-            _log.warning("ledger does not serve", reason=self._told.reason, message=self._told.message)
+            cause = _cause(self._told)
+            _log.warning(
+                "ledger does not serve",
+                reason=self._told.reason,
+                message=self._told.message,
+                **({"cause": cause} if cause else {}),
+            )
         elif before is not _NOT_ASKED_YET:
             _log.info("ledger serves again")
         self._changed(self._told is None)
+
+
+def _cause(failure: BaseException) -> str | None:
+    """Return what a failure comes from in the end, or None when it says all itself."""
+    cause = failure
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return None if cause is failure else repr(cause)
 
 
 def _nobody(_serves: bool) -> None:  # noqa: FBT001 - it is what is told

@@ -1,10 +1,14 @@
-"""How much one call may ask: the items of a batch, and an answer that the caller's gRPC will still take."""
+"""How much one call may ask: it is counted before it is converted, and the answer has to fit as well.
+
+A message of the largest size can hold two million of anything, and whatever is done in one go keeps everybody waiting.
+"""
 
 from collections.abc import Iterable, Sequence
 
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
     LINES_MAX,
+    SHIPPING_MAX,
     TEXT_BYTES_MAX,
     TOKENS_MAX,
     Checkout,
@@ -13,25 +17,32 @@ from redemption.domain.order import (
     program_violations,
 )
 from redemption.service.quoter import Question
-from redemption.v1 import redemption_service_pb2
+from redemption.v1 import order_pb2, redemption_service_pb2
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """What gRPC takes by default, on either side."""
 
+PARTS_MAX = 5_000
+"""So many pairs of token and line may one order have: all of them are judged, and told, in one go of about 10 ms."""
+QUOTED_PARTS_MAX = 5_000
+"""So many fit into a quote; each is told twice, alone and together."""
+
 BATCH_MAX = 256
 BATCH_TOKENS_MAX = 1_000
-QUOTED_PARTS_MAX = 12_000
-"""So many pairs of token and line fit into a quote, each told twice, alone and together, however long the names are."""
+BATCH_LINES_MAX = 8_000
+"""Lines and shipping fees of all orders of a batch."""
+BATCH_PARTS_MAX = 16_000
+"""Pairs of token and line of all orders of a batch."""
 
 _PARTS_SAFE = 8_000
-"""So many pairs of token and line fit, however long their names are."""
+"""So many pairs of token and line fit into an answer, however long their names are."""
 _PART_BYTES = 41
 """What a pair takes beside the line's name, as an allocation (24) and again in the settlement (17)."""
 _TOKEN_BYTES = 400
 
 
-def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> None:
-    """Refuse a batch that is wrong as a whole.
+def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
+    """Refuse a batch that is wrong as a whole, and return how many positions one that is not has to be worked on.
 
     Raises:
         InvalidRequest: None of its items was looked at.
@@ -39,27 +50,63 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> None:
     items = request.requests
     if not 1 <= len(items) <= BATCH_MAX:
         raise InvalidRequest([Violation("requests", f"must be 1 to {BATCH_MAX}; there are {len(items)}")])
-    tokens = sum(len(item.checkout.tokens) for item in items)
     violations = list(program_violations(request.program))
-    if tokens > BATCH_TOKENS_MAX:
-        problem = f"bring more than {BATCH_TOKENS_MAX} tokens together: {tokens}; send them in several batches"
-        violations.append(Violation("requests", problem))
+    sizes = [_size(item.checkout) for item in items]
+    tokens = sum([size[0] for size in sizes])
+    lines = parts = 0
+    for size in sizes:
+        if not _too_much(*size, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, and costs nothing
+            lines += size[1] + size[2]
+            parts += size[0] * max(size[1], size[2])
+    for what, most, there_are in (
+        ("tokens", BATCH_TOKENS_MAX, tokens),
+        ("lines and shipping fees", BATCH_LINES_MAX, lines),
+        ("pairs of token and line", BATCH_PARTS_MAX, parts),
+    ):
+        if there_are > most:
+            problem = f"bring more than {most} {what} together: {there_are}; send them in several batches"
+            violations.append(Violation("requests", problem))
     violations += _item_violations(request.program, items)
     if violations:
         raise InvalidRequest(violations)
+    return max(lines, parts)
+
+
+def require_checkout(checkout: order_pb2.Checkout, *, tokens_max: int, parts_max: int) -> None:
+    """Refuse a checkout with too many tokens, lines or fees, or too many pairs of token and line.
+
+    Raises:
+        InvalidRequest: None of them was looked at.
+    """
+    tokens, lines, shipping = _size(checkout)
+    if not _too_much(tokens, lines, shipping, tokens_max, parts_max):
+        return
+    if tokens > tokens_max:
+        violation = Violation("checkout.tokens", f"must be 1 to {tokens_max} tokens; there are {tokens}")
+    elif lines > LINES_MAX:
+        violation = Violation("checkout.order.lines", f"must be at most {LINES_MAX}; there are {lines}")
+    elif shipping > SHIPPING_MAX:
+        violation = Violation("checkout.order.shipping", f"must be at most {SHIPPING_MAX}; there are {shipping}")
+    else:
+        problem = (
+            f"must be at most {parts_max // tokens} with {tokens} tokens (tokens times lines, at most {parts_max}); "
+            f"there are {max(lines, shipping)}: use fewer tokens on this order, or split it"
+        )
+        violation = Violation("checkout.order.lines", problem)
+    raise InvalidRequest([violation])
 
 
 def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
-    """Refuse orders whose decisions would be too large to be received: they would be redeemed and never heard of.
+    """Refuse a batch whose decisions would be too large to be received: they would be redeemed and never heard of.
 
     Raises:
         InvalidRequest: Nothing was done.
     """
     if sum(_parts(checkout) for checkout in checkouts) <= _PARTS_SAFE:
         return
-    if sum(_answer_bytes(checkout) for checkout in checkouts if _may_be_approved(checkout)) > MESSAGE_BYTES_MAX:
+    if sum(_answer_bytes(checkout) for checkout in checkouts) > MESSAGE_BYTES_MAX:
         problem = "have so many tokens and lines that the answer could exceed 4 MiB; send fewer orders in one call"
-        raise InvalidRequest([Violation("requests" if len(checkouts) > 1 else "checkout.order.lines", problem)])
+        raise InvalidRequest([Violation("requests", problem)])
 
 
 def require_quote_fits(question: Question) -> None:
@@ -88,9 +135,16 @@ def _item_violations(program: str, items: Iterable[redemption_service_pb2.Redeem
             yield Violation(f"requests[{index}].request_id", f"is the same as requests[{first}].request_id")
 
 
-def _may_be_approved(checkout: Checkout) -> bool:
-    """Tell malformed orders apart: they are refused by themselves, briefly, and must not hurt their neighbours."""
-    return len(checkout.tokens) <= TOKENS_MAX and len(checkout.order.lines) <= LINES_MAX
+def _size(checkout: order_pb2.Checkout) -> tuple[int, int, int]:
+    """Count a checkout's tokens, lines and shipping fees."""
+    order = checkout.order
+    return len(checkout.tokens), len(order.lines), len(order.shipping)
+
+
+def _too_much(tokens: int, lines: int, shipping: int, tokens_max: int, parts_max: int) -> bool:
+    """Tell whether a checkout of this size is refused without a look at what is in it."""
+    most = max(lines, shipping)
+    return tokens > tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX or tokens * most > parts_max
 
 
 def _parts(checkout: Checkout) -> int:

@@ -1,5 +1,6 @@
 """CampaignService: running campaigns."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -47,10 +48,13 @@ class CampaignServicer:
     async def create(
         self, request: messages.CreateCampaignRequest, context: CallContext
     ) -> messages.CreateCampaignResponse:
-        """Create a campaign."""
+        """Create a campaign, or only check whether it would be created."""
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
         campaign = new_campaign_from(request.campaign)
+        if request.validate_only:
+            checked = await self._campaigns.check_create(request.request_id, campaign)
+            return messages.CreateCampaignResponse(campaign=campaign_of(checked))
         created = await self._campaigns.create(principal_of(context), request.request_id, campaign)
         return messages.CreateCampaignResponse(campaign=campaign_of(created))
 
@@ -66,6 +70,7 @@ class CampaignServicer:
         response = messages.ListCampaignsResponse()
         size = 0
         for campaign in page.campaigns:
+            await asyncio.sleep(0)  # a large one takes milliseconds: between two of them others have their turn
             message = campaign_of(campaign)
             size += message.ByteSize()
             if size > PAGE_BYTES_MAX and response.campaigns:
@@ -77,12 +82,13 @@ class CampaignServicer:
         return response
 
     async def update(self, request: messages.UpdateCampaignRequest, _: CallContext) -> messages.UpdateCampaignResponse:
-        """Replace a definition."""
+        """Replace a definition, or only check whether it would be replaced."""
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
         if not request.campaign.number:
             raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
-        campaign = await self._campaigns.update(campaign_from(request.campaign), request.campaign.etag)
+        update = self._campaigns.check_update if request.validate_only else self._campaigns.update
+        campaign = await update(campaign_from(request.campaign), request.campaign.etag)
         return messages.UpdateCampaignResponse(campaign=campaign_of(campaign))
 
     async def pause(self, request: messages.PauseCampaignRequest, _: CallContext) -> messages.PauseCampaignResponse:

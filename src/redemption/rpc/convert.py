@@ -9,10 +9,13 @@ from redemption.domain.decision import Decision, Detail, Verdict
 from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
+    CATEGORIES_MAX,
     GUEST,
     LINES_MAX,
     NO_RISK_CONTEXT,
-    SHIPPING_MAX,
+    QUOTED_TOKENS_MAX,
+    SEGMENTS_MAX,
+    TOKENS_MAX,
     Checkout,
     Customer,
     Line,
@@ -21,6 +24,7 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.rpc.batch import PARTS_MAX, require_checkout
 from redemption.rpc.timestamps import at_ms, at_seconds, ms_from
 from redemption.service.answer import Redeemed
 from redemption.service.quoter import Question, Quoted
@@ -45,7 +49,7 @@ def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "
         program: The program of one that names none.
 
     Raises:
-        InvalidRequest: A message that it needs is missing.
+        InvalidRequest: A message that it needs is missing, or there is too much of something.
     """
     if not request.HasField("checkout"):
         raise InvalidRequest([Violation("checkout", "is required")])
@@ -56,27 +60,41 @@ def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
     """Return the question that a request asks.
 
     Raises:
-        InvalidRequest: The checkout is missing, or the moment is not one at which a coupon can be judged.
+        InvalidRequest: The checkout is missing, there is too much of something, or the moment is not one at which a
+            coupon can be judged.
     """
     if not request.HasField("checkout"):
         raise InvalidRequest([Violation("checkout", "is required")])
     return Question(
-        checkout_from(request.checkout),
+        checkout_from(request.checkout, tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX),
         choose_best=request.choose_best,
         at_ms=_moment_from(request) if request.HasField("at") else None,
         with_allocations=request.with_allocations,
     )
 
 
-def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
-    """Return the domain's checkout."""
+def checkout_from(
+    checkout: order_pb2.Checkout, program: str = "", *, tokens_max: int = TOKENS_MAX, parts_max: int = PARTS_MAX
+) -> Checkout:
+    """Return the domain's checkout.
+
+    Args:
+        checkout: What was received.
+        program: The program of one that names none.
+        tokens_max: How many tokens it may bring.
+        parts_max: How many pairs of token and line it may have.
+
+    Raises:
+        InvalidRequest: It has no order, or too much of something.
+    """
     if not checkout.HasField("order"):
         raise InvalidRequest([Violation("checkout.order", "is required")])
+    require_checkout(checkout, tokens_max=tokens_max, parts_max=parts_max)
     return Checkout(
         checkout.program or program,
         tuple(checkout.tokens),
         _order_from(checkout.order),
-        customer_from(checkout.customer) if checkout.HasField("customer") else GUEST,
+        customer_from(checkout.customer, "checkout.customer") if checkout.HasField("customer") else GUEST,
         risk_from(checkout.risk) if checkout.HasField("risk") else NO_RISK_CONTEXT,
     )
 
@@ -119,16 +137,10 @@ def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
 
 
 def _order_from(order: order_pb2.Order) -> Order:
-    # Counted before they are converted: a message of the largest size could hold two million of them.
-    for name, items, most in (("lines", order.lines, LINES_MAX), ("shipping", order.shipping, SHIPPING_MAX)):
-        if len(items) > most:
-            raise InvalidRequest(
-                [Violation(f"checkout.order.{name}", f"must be at most {most}; there are {len(items)}")]
-            )
     return Order(
         order.order_id,
         order.currency_code,
-        tuple([_line_from(line) for line in order.lines]),
+        tuple([_line_from(line, index) for index, line in enumerate(order.lines)]),
         tuple([Shipping(fee.line_id, fee.amount_minor, fee.merchant_id, fee.region) for fee in order.shipping]),
         order.channel,
         order.store_id,
@@ -137,8 +149,10 @@ def _order_from(order: order_pb2.Order) -> Order:
     )
 
 
-def _line_from(line: order_pb2.Line) -> Line:
-    amount_minor = line.amount_minor
+def _line_from(line: order_pb2.Line, index: int) -> Line:
+    amount_minor, categories = line.amount_minor, line.categories
+    if len(categories) > CATEGORIES_MAX:
+        raise _too_many(f"checkout.order.lines[{index}].categories", CATEGORIES_MAX, len(categories))
     return Line(
         line.line_id,
         line.quantity,
@@ -147,8 +161,12 @@ def _line_from(line: order_pb2.Line) -> Line:
         line.sku,
         line.merchant_id,
         line.brand,
-        tuple(line.categories),
+        tuple(categories),
     )
+
+
+def _too_many(field: str, most: int, there_are: int) -> InvalidRequest:
+    return InvalidRequest([Violation(field, f"must be at most {most}; there are {there_are}")])
 
 
 def _moment_from(request: redemption_service_pb2.QuoteRequest) -> int:
@@ -158,12 +176,23 @@ def _moment_from(request: redemption_service_pb2.QuoteRequest) -> int:
     return at_ms
 
 
-def customer_from(customer: order_pb2.Customer) -> Customer:
-    """Return the domain's customer."""
+def customer_from(customer: order_pb2.Customer, field: str = "customer") -> Customer:
+    """Return the domain's customer.
+
+    Args:
+        customer: What was received.
+        field: The path at which it stands in the request.
+
+    Raises:
+        InvalidRequest: It is in too many segments.
+    """
+    segments = customer.segments
+    if len(segments) > SEGMENTS_MAX:
+        raise _too_many(f"{field}.segments", SEGMENTS_MAX, len(segments))
     return Customer(
         customer.customer_id,
         customer.tier,
-        tuple(customer.segments),
+        tuple(segments),
         customer.is_new if customer.HasField("is_new") else None,
         customer.person_id,
     )

@@ -1,13 +1,11 @@
 """What is asked of issuing and what is answered, from protobuf to the domain and back."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
-from redemption.rpc.timestamps import MILLISECONDS, at_seconds, ms_from
+from redemption.rpc.timestamps import at_seconds, whole_second_ms_from
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintOrder
 from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
@@ -33,8 +31,12 @@ def mint_order_from(request: messages.MintRequest) -> MintOrder:
         offer_index=request.offer_index,
         count=request.count,
         customer_id=request.customer_id,
-        not_before_ms=_whole_second(request.not_before, "not_before") if request.HasField("not_before") else None,
-        expires_at_ms=_whole_second(request.expire_time, "expire_time") if request.HasField("expire_time") else None,
+        not_before_ms=(
+            whole_second_ms_from(request.not_before, "not_before") if request.HasField("not_before") else None
+        ),
+        expires_at_ms=(
+            whole_second_ms_from(request.expire_time, "expire_time") if request.HasField("expire_time") else None
+        ),
         skip=request.skip,
     )
 
@@ -141,10 +143,3 @@ def _state(inspection: Inspection) -> messages.TokenState:
     if inspection.use is not None:
         return messages.TOKEN_STATE_REDEEMED
     return messages.TOKEN_STATE_REVOKED if inspection.revoked else messages.TOKEN_STATE_UNUSED
-
-
-def _whole_second(timestamp: Timestamp, field: str) -> int:
-    milliseconds = ms_from(timestamp, field)
-    if milliseconds % MILLISECONDS:
-        raise InvalidRequest([Violation(field, "must be a whole second")])
-    return milliseconds

@@ -42,12 +42,9 @@ class IssuanceServicer:
     ) -> AsyncGenerator[messages.MintResponse, None]:
         """Mint coupons. Each part is made when the one before was taken: nobody signs for a caller who left."""
         order = mint_order_from(request)
-        if request.form == messages.MINT_FORM_CODE:
-            async with aclosing(await self._issuer.mint_codes(principal_of(context), order)) as parts:
-                async for part in parts:
-                    yield minted_of(part)
-        else:
-            for part in await self._issuer.mint(principal_of(context), order):
+        mint = self._issuer.mint_codes if request.form == messages.MINT_FORM_CODE else self._issuer.mint
+        async with aclosing(await mint(principal_of(context), order)) as parts:
+            async for part in parts:
                 yield minted_of(part)
 
     async def claim(self, request: messages.ClaimRequest, context: CallContext) -> messages.ClaimResponse:

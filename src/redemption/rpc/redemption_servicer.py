@@ -1,6 +1,7 @@
 """RedemptionService: what a checkout calls."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from redemption.domain.errors import InvalidRequest, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
@@ -9,9 +10,15 @@ from redemption.rpc.call import CallContext, deadline_of, principal_of
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Unary
 from redemption.rpc.status import code_of, duration
+from redemption.service.pace import Pace, Turn
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Attempt, Redeemer
 from redemption.v1 import redemption_service_pb2 as messages
+
+LARGE = 1_000
+"""Positions (lines and fees, for each token) from which on an order, or a batch, waits for its turn: 3 ms of work."""
+REST = 4
+"""While others are busy, so many times the time of working on large orders is left to them."""
 
 
 class RedemptionServicer:
@@ -20,6 +27,9 @@ class RedemptionServicer:
     def __init__(self, redeemer: Redeemer, quoter: Quoter) -> None:
         self._redeemer = redeemer
         self._quoter = quoter
+        # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
+        self._orders = Pace(at_once=2, rest=REST)
+        self._batches = Pace(at_once=2, rest=REST)
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
@@ -33,23 +43,34 @@ class RedemptionServicer:
     async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
         """Use all tokens of an order, or none."""
         attempt = attempt_from(request)
-        require_answer_fits((attempt.checkout,))
-        decision = await self._redeemer.redeem(principal_of(context), attempt, deadline=deadline_of(context))
-        response = messages.RedeemResponse()
-        write_decision(decision, response.decision)
-        return response
+        deadline = deadline_of(context)
+        async with _turn(self._orders, attempt.positions, deadline) as turn:
+            decision = await self._redeemer.redeem(principal_of(context), attempt, deadline=deadline, turn=turn)
+            response = messages.RedeemResponse()
+            write_decision(decision, response.decision)
+            return response
 
     async def batch_redeem(
         self, request: messages.BatchRedeemRequest, context: CallContext
     ) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
-        require_batch(request)
-        opened = [_opened(item, request.program) for item in request.requests]
+        positions = require_batch(request)
+        async with _turn(self._batches, positions, deadline_of(context)) as turn:
+            return await self._batch_redeem(request, context, turn)
+
+    async def _batch_redeem(
+        self, request: messages.BatchRedeemRequest, context: CallContext, turn: Turn | None
+    ) -> messages.BatchRedeemResponse:
+        opened = []
+        for item in request.requests:
+            opened.append(_opened(item, request.program))
+            if turn is not None:
+                await turn.after(len(item.checkout.order.lines))
         attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
         require_answer_fits([attempt.checkout for attempt in attempts])
         answers = iter(
             await self._redeemer.redeem_all(
-                principal_of(context), request.program, attempts, deadline=deadline_of(context)
+                principal_of(context), request.program, attempts, deadline=deadline_of(context), turn=turn
             )
         )
         response = messages.BatchRedeemResponse()
@@ -59,6 +80,8 @@ class RedemptionServicer:
                 response.results.add(error=_item_error(result, index))
             else:
                 write_decision(result, response.results.add().decision)
+            if turn is not None and isinstance(attempt, Attempt):
+                await turn.after(attempt.positions)
         return response
 
     async def quote(self, request: messages.QuoteRequest, context: CallContext) -> messages.QuoteResponse:
@@ -89,6 +112,11 @@ class RedemptionServicer:
         else:
             found = [await self._redeemer.find_by_receipt(request.program, request.redemption_id)]
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
+
+
+def _turn(pace: Pace, positions: int, deadline: float) -> AbstractAsyncContextManager[Turn | None]:
+    """Wait for a turn if there is so much to do that others would notice."""
+    return pace.turn(deadline) if positions >= LARGE else nullcontext()
 
 
 def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:

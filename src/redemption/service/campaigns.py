@@ -10,6 +10,7 @@ from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.definition import campaign_violations, change_violations
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import (
+    AlreadyExists,
     ArchiveUnfinished,
     Conflict,
     InvalidRequest,
@@ -55,8 +56,8 @@ class Stats:
 
 
 def etag(campaign: Campaign) -> str:
-    """Return what changes with every change of a campaign."""
-    return f"v{campaign.version}"
+    """Return what changes with every change of a campaign; empty for one that does not exist yet."""
+    return f"v{campaign.version}" if campaign.version else ""
 
 
 class Campaigns:
@@ -73,9 +74,7 @@ class Campaigns:
             AlreadyExists: Another one has its name.
             ServiceError: Nothing was created.
         """
-        violations = [*id_violations(request_id, "request_id"), *campaign_violations(campaign)]
-        if violations:
-            raise InvalidRequest(violations)
+        _require_creatable(request_id, campaign)
         digests = self._digests.for_program(campaign.program)
         now_ms = self._ledger.now_ms()
         return await self._ledger.create(
@@ -83,6 +82,20 @@ class Campaigns:
             request=digests.digest(DigestKind.REQUEST, principal.encode(), request_id.encode()),
             content=digests.digest(DigestKind.CONTENT, canonical("create", _said(campaign))),
         )
+
+    async def check_create(self, request_id: str, campaign: Campaign) -> Campaign:
+        """Return a campaign as it would be created, without a number; nothing is changed.
+
+        Whether the request was answered before plays no part.
+
+        Raises:
+            AlreadyExists: Another one has its name.
+            ServiceError: It would not be created.
+        """
+        _require_creatable(request_id, campaign)
+        await self._require_free(campaign)
+        now_ms = self._ledger.now_ms()
+        return replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms)
 
     async def get(self, program: str, number: int) -> Campaign:
         """Return a campaign as it is now.
@@ -125,6 +138,28 @@ class Campaigns:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
+        after, offers_kept = await self._changed(campaign, presented_etag)
+        return await self._ledger.update(after, offers_kept=offers_kept)
+
+    async def check_update(self, campaign: Campaign, presented_etag: str) -> Campaign:
+        """Return a campaign as it would be with a new definition, of the version that it has; nothing is changed.
+
+        Raises:
+            AlreadyExists: Another one has its new name.
+            Conflict: The etag is not the current one.
+            InvalidRequest: The change is not allowed.
+        """
+        after, _ = await self._changed(campaign, presented_etag)
+        await self._require_free(after)
+        return after
+
+    async def _changed(self, campaign: Campaign, presented_etag: str) -> tuple[Campaign, bool]:
+        """Return a campaign with its new definition, and whether the offers it had are unchanged.
+
+        Raises:
+            Conflict: The etag is not the current one.
+            InvalidRequest: The change is not allowed.
+        """
         violations = campaign_violations(campaign)
         if not presented_etag:
             violations.append(Violation("campaign.etag", "is required: read the campaign first"))
@@ -146,7 +181,12 @@ class Campaigns:
             created_at_ms=before.created_at_ms,
             updated_at_ms=self._ledger.now_ms(),
         )
-        return await self._ledger.update(after, offers_kept=after.offers[: len(before.offers)] == before.offers)
+        return after, after.offers[: len(before.offers)] == before.offers
+
+    async def _require_free(self, campaign: Campaign) -> None:
+        number = await self._ledger.named(campaign.program, campaign.name)
+        if number not in (None, campaign.number):
+            raise AlreadyExists(f"campaign {number} has the name {campaign.name!r} already")
 
     async def set_state(self, program: str, number: int, state: CampaignState) -> Campaign:
         """Pause, resume or end a campaign; doing it twice does nothing more.
@@ -230,6 +270,12 @@ class Campaigns:
             claimed=counters.claimed,
             budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
         )
+
+
+def _require_creatable(request_id: str, campaign: Campaign) -> None:
+    violations = [*id_violations(request_id, "request_id"), *campaign_violations(campaign)]
+    if violations:
+        raise InvalidRequest(violations)
 
 
 def _too_early(campaign: Campaign, until_ms: int, now_ms: int) -> str:

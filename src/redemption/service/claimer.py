@@ -4,17 +4,15 @@ Like redeeming: judged on a cached definition, decided by the ledger in one call
 the ledger remembers. So the same request gets the same token, field for field.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from redemption.domain.calendar import Days
 from redemption.domain.campaign import MILLISECONDS, Campaign
 from redemption.domain.claiming import Claim, ClaimJudgement, CodeGiven, OfferWanted, claim_violations, judge_claim
 from redemption.domain.code import read_code
-from redemption.domain.decision import Detail
+from redemption.domain.decision import Detail, disposition_of
 from redemption.domain.digest import DigestKind, Digests, ProgramDigests
 from redemption.domain.errors import (
-    DeadlinePassed,
     InvalidRequest,
     ItemFailed,
     LedgerUnavailable,
@@ -30,9 +28,10 @@ from redemption.domain.ports import Failed, Ledger, Mismatch, Outdated
 from redemption.domain.signing import SigningError
 from redemption.domain.validity import valid_time
 from redemption.service.content import canonical
+from redemption.service.coupons import campaign_at_hand, campaign_in_force
+from redemption.service.redeemer import ROUNDS_MAX
 from redemption.service.signers import Signers
 
-ROUNDS_MAX = 3
 _NEVER = (0, 0)
 _CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
@@ -57,10 +56,7 @@ class Claimed:
     @property
     def disposition(self) -> Disposition:
         """What the caller should do about it: what is handed out for today comes again tomorrow."""
-        disposition = self.outcome.disposition
-        if disposition is Disposition.FINAL and self.detail is not None and self.detail.try_after_ms is not None:
-            return Disposition.TRY_LATER
-        return disposition
+        return disposition_of(self.outcome, self.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +73,17 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the ledger is asked, and the judgement behind it; None while it is not known what a code stands for."""
+    """What the ledger is asked, and the judgement behind it.
+
+    Attributes:
+        judgement: None while it is not known what a code stands for.
+        failure: Why nothing can be handed out now, although nothing is against it. The ledger is asked all the same:
+            what the request was given before is told again.
+    """
 
     item: ClaimItem
     judgement: ClaimJudgement | None
+    failure: WrongState | None = None
 
 
 class Claimer:
@@ -158,6 +161,8 @@ class Claimer:
         match reply:
             case ClaimedCoupon():
                 return self._approved(claim, reply)
+            case ClaimRefused(Outcome.NOT_EVALUATED) if judged.failure is not None:
+                raise judged.failure
             case ClaimRefused():
                 return _refused(reply, judged.judgement)
             case Mismatch():
@@ -178,20 +183,23 @@ class Claimer:
         else:
             assert isinstance(source, OfferWanted), "the other kind of source"
             number, offer_index = source.campaign, source.offer_index
-        campaign = await self._campaign(case.claim.program, number, deadline)
+        campaign = await campaign_at_hand(self._ledger, case.claim.program, number, deadline)
+        if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
+            campaign = await campaign_in_force(self._ledger, case.claim.program, number, deadline)
         if found is None:
-            if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
-                self._ledger.forget(case.claim.program, number)
-                campaign = await self._campaign(case.claim.program, number, deadline)
             campaign = _require_offer(campaign, case.claim.program, number, offer_index)
         elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):
             return None
-        not_before, expires_at = self._valid(campaign, found, now_ms)
-        judgement = judge_claim(
-            case.claim, campaign, offer_index, (not_before, expires_at), now_ms=now_ms, days=self._days
-        )
-        if judgement.outcome is not Outcome.APPROVED:
-            not_before, expires_at = _NEVER
+        ordered = (found.not_before, found.expires_at) if found is not None and found.expires_at else None
+        promised = ordered or valid_time(campaign, now_ms)
+        judgement = judge_claim(case.claim, campaign, offer_index, promised, now_ms=now_ms, days=self._days)
+        outcome, valid, failure = judgement.outcome, _NEVER, None
+        if outcome is Outcome.APPROVED:
+            try:
+                valid = self._signable(campaign, promised, now_ms // MILLISECONDS, ordered=ordered is not None)
+            except WrongState as error:
+                outcome, failure = Outcome.NOT_EVALUATED, error
+        not_before, expires_at = valid
         item = ClaimItem(
             request=case.request,
             content=case.content,
@@ -199,7 +207,7 @@ class Claimer:
             version=campaign.version,
             offer_index=offer_index,
             offer_quota=campaign.offers[offer_index].issue_quota,
-            outcome=judgement.outcome,
+            outcome=outcome,
             not_before=not_before,
             expires_at=expires_at,
             key_id=self._signers.primary.id,
@@ -210,35 +218,29 @@ class Claimer:
             person=case.person,
             code=case.code,
         )
-        return _Judged(item, judgement)
+        return _Judged(item, judgement, failure)
 
-    async def _campaign(self, program: str, number: int, deadline: float) -> Campaign | None:
-        campaign = self._ledger.cached(program, number)
-        if campaign is not None:
-            return campaign
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._ledger.load(program, number)
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+    def _signable(self, campaign: Campaign, promised: tuple[int, int], now: int, *, ordered: bool) -> tuple[int, int]:
+        """Return from when to when a coupon is valid of what was promised, Unix seconds.
 
-    def _valid(self, campaign: Campaign, found: CodeFound | None, now_ms: int) -> tuple[int, int]:
-        """Return from when to when the coupon would be valid, as far as the signing key may reach, Unix seconds.
+        Args:
+            campaign: The campaign.
+            promised: From when to when it should be valid.
+            now: When it is signed, Unix seconds.
+            ordered: These times were ordered with the code, and are not the campaign's.
 
         Raises:
             WrongState: The key's life ends before.
         """
-        if found is not None and found.expires_at:
-            not_before, expires_at = found.not_before, found.expires_at
-        else:
-            not_before, expires_at = valid_time(campaign, now_ms)
-        latest = self._signers.latest_expiry(now_ms // MILLISECONDS)
-        if not_before >= latest and expires_at > not_before:
+        not_before, expires_at = promised
+        latest = self._signers.latest_expiry(now)
+        kept = min(expires_at, latest) if ordered else self._signers.kept(campaign, expires_at, now)
+        if kept <= max(not_before, now):
             raise WrongState(
-                f"campaign {campaign.number}: its coupons become valid later than a signing key may reach now; "
-                "claim nearer to that time, or promote a newer key"
+                f"campaign {campaign.number}: its coupons become valid later than a signing key may reach now; its "
+                "operator has to create and promote a newer key, or they are claimed nearer to that time"
             )
-        return not_before, min(expires_at, latest)
+        return not_before, kept
 
     def _approved(self, claim: Claim, coupon: ClaimedCoupon) -> Claimed:
         """Sign the token of a coupon by what the ledger remembers of it."""

@@ -34,28 +34,38 @@ class CouponReader:
         return tokens
 
     async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
-        """Return a token's campaign, at hand or from the ledger, or None when there is none.
-
-        Args:
-            token: The token.
-            deadline: Until when to wait for the ledger, in the event loop's time.
-
-        Raises:
-            DeadlinePassed: The ledger did not answer in time.
-        """
-        campaign = self._ledger.cached(token.program, token.campaign)
-        if campaign is not None:
-            return campaign
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._ledger.load(token.program, token.campaign)
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+        """Return a token's campaign, see ``campaign_at_hand``."""
+        return await campaign_at_hand(self._ledger, token.program, token.campaign, deadline)
 
     def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
         """Return a token with its campaign, and whether a customer may use it."""
         held = not token.holder_bound or self._verifier.holder_matches(token, customer_id)
         return Coupon(token, campaign, held)
+
+
+async def campaign_at_hand(ledger: Ledger, program: str, number: int, deadline: float) -> Campaign | None:
+    """Return a campaign, at hand or from the ledger, or None when there is none.
+
+    Args:
+        ledger: The ledger.
+        program: The program.
+        number: The campaign.
+        deadline: Until when to wait for the ledger, in the event loop's time.
+
+    Raises:
+        DeadlinePassed: The ledger did not answer in time.
+    """
+    campaign = ledger.cached(program, number)
+    return campaign if campaign is not None else await campaign_in_force(ledger, program, number, deadline)
+
+
+async def campaign_in_force(ledger: Ledger, program: str, number: int, deadline: float) -> Campaign | None:
+    """Return a campaign as it is now, or None when there is none; see ``campaign_at_hand``."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await ledger.load(program, number)
+    except TimeoutError as error:
+        raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
 
 
 def _require_different(tokens: Sequence[VerifiedToken | None]) -> None:

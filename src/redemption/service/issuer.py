@@ -1,6 +1,6 @@
 """Bringing coupons into the world: minting tokens and exchange codes, and telling what a token is."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,11 +20,20 @@ from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.domain.validity import valid_time
 from redemption.service.answer import Answers
 from redemption.service.content import canonical
+from redemption.service.pace import Pace
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000
 CHUNK = 500
+"""Coupons that are shown at once."""
+STEP = 100
+"""Coupons that are made at once, in about 0.2 ms."""
+MAKING_AT_ONCE = 1
+"""Requests in one process whose coupons are made at a time; the others wait for their turn, a chunk each."""
+REST = 8
+"""While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
 ROUNDS_MAX = 3
+"""Fewer than redeems and claims have: those wait in a queue after the definition was read, a block does not."""
 _FROM_CLAIM = (0, 0)
 """Instead of a time of validity: it is counted from the claim."""
 
@@ -36,7 +45,8 @@ class MintOrder:
     Attributes:
         customer_id: Whom to bind the tokens to; empty leaves them unbound.
         not_before_ms: From when they are valid, Unix milliseconds; None means as the campaign says.
-        expires_at_ms: Until when, exclusive; None means as the campaign says, as far as a key may reach.
+        expires_at_ms: Until when, exclusive; None means as the campaign says, a campaign's own time as far as a key may
+            reach.
         skip: Leave out so many from the front.
     """
 
@@ -98,15 +108,19 @@ class Issuer:
         self._ledger = ledger
         self._issuance = issuance
         self._days = Days()
+        self._pace = Pace(at_once=MAKING_AT_ONCE, rest=REST)
 
-    async def mint(self, principal: str, order: MintOrder) -> Iterator[list[Minted]]:
+    async def mint(self, principal: str, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
 
         Raises:
             ServiceError: Nothing was minted.
         """
         _require(_violations(order))
-        return self._tokens(order, await self._block(principal, order, _content("mint", order), codes=False))
+        block = await self._block(principal, order, _content("mint", order), codes=False)
+        # A repetition gets what it got, also when that is over by now.
+        sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
+        return self._tokens(order, block, sign)
 
     async def mint_codes(self, principal: str, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return their exchange codes in chunks, each stored before it is shown.
@@ -191,11 +205,14 @@ class Issuer:
             content=content,
         )
 
-    def _tokens(self, order: MintOrder, block: Block) -> Iterator[list[Minted]]:
-        """Return the tokens of a block in chunks, signed as they are asked for."""
-        # A repetition gets what it got, also when that is over by now.
-        sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
-        return ([Minted(sign(serial=serial), serial) for serial in serials] for serials in _chunks(order, block))
+    async def _tokens(
+        self, order: MintOrder, block: Block, sign: Callable[..., str]
+    ) -> AsyncGenerator[list[Minted], None]:
+        """Yield the tokens of a block in chunks, signed as they are asked for."""
+        for serials in _chunks(order, block):
+            async with self._pace.turn() as turn:
+                part = await turn.drive(_signed(sign, serials))
+            yield part  # out of turn: whoever does not read must not hold the others up
 
     async def _stored(self, order: MintOrder, block: Block) -> AsyncGenerator[list[Minted], None]:
         """Yield the exchange codes of a block in chunks, each stored before it is shown."""
@@ -204,21 +221,24 @@ class Issuer:
             codes = self._codes.campaign(program=order.program, campaign=order.campaign, key_id=block.key_id)
         except SigningError as error:
             raise WrongState(f"the codes of this request cannot be told again: {error}") from error
-        for serials in _chunks(order, block):
-            taken = await self._store(order, block, codes, serials)
-            ours = serials if taken is None else range(serials.start, taken)
-            if taken is not None:
-                await self._store(order, block, codes, ours)
-            yield [Minted("", serial, write_code(codes.code(serial))) for serial in ours]
-            if taken is not None:
-                raise WrongState(
-                    f"the code of serial {taken} stands for another coupon already, which keeps it; this serial has "
-                    f"none: ask again for the rest, with skip {taken - block.first + 1}"
-                )
-
-    async def _store(self, order: MintOrder, block: Block, codes: CampaignCodes, serials: range) -> int | None:
-        """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
         digest = partial(self._digests.for_program(order.program).digest, DigestKind.CODE)
+        for serials in _chunks(order, block):
+            async with self._pace.turn() as turn:
+                part, digests = await turn.drive(_coded(codes, digest, serials))
+            taken = await self._store(order, block, serials.start, digests)
+            if taken is None:
+                yield part
+                continue
+            ours = taken - serials.start
+            await self._store(order, block, serials.start, digests[:ours])
+            yield part[:ours]
+            raise WrongState(
+                f"the code of serial {taken} stands for another coupon already, which keeps it; this serial has "
+                f"none: ask again for the rest, with skip {taken - block.first + 1}"
+            )
+
+    async def _store(self, order: MintOrder, block: Block, first: int, digests: list[bytes]) -> int | None:
+        """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
         return await self._issuance.store_codes(
             order.program,
             StoredCodes(
@@ -227,8 +247,8 @@ class Issuer:
                 key_id=block.key_id or 0,
                 not_before=block.not_before,
                 expires_at=block.expires_at,
-                first=serials.start,
-                digests=tuple(digest(codes.code(serial)) for serial in serials),
+                first=first,
+                digests=tuple(digests),
             ),
         )
 
@@ -270,33 +290,54 @@ class Issuer:
 
         Raises:
             InvalidRequest: They never are.
+            WrongState: No key may sign what the campaign promises.
         """
         now = now_ms // MILLISECONDS
-        explicit = order.not_before_ms is not None or order.expires_at_ms is not None
+        ordered = order.not_before_ms is not None or order.expires_at_ms is not None
         not_before, expires_at = valid_time(campaign, now_ms)
         if order.not_before_ms is not None:
             not_before = order.not_before_ms // MILLISECONDS
         if order.expires_at_ms is not None:
             expires_at = order.expires_at_ms // MILLISECONDS
-        elif not codes:
-            expires_at = min(expires_at, self._signers.latest_expiry(now))
+        elif not codes:  # what a key may reach is a claim's own concern: nothing is signed before
+            expires_at = self._signers.kept(campaign, expires_at, now)
         if expires_at <= max(not_before, now):
             problem = f"the coupons would be valid from {not_before} until {expires_at}, and it is {now}: never"
             raise InvalidRequest([Violation("expire_time", problem)])
-        # What a key may reach is the claim's concern: nothing is signed before.
-        return (
-            _FROM_CLAIM
-            if codes and not explicit and isinstance(campaign.validity, ClaimValidity)
-            else (
-                not_before,
-                expires_at,
-            )
-        )
+        if codes and not ordered and isinstance(campaign.validity, ClaimValidity):
+            return _FROM_CLAIM
+        return not_before, expires_at
 
 
 def _chunks(order: MintOrder, block: Block) -> Iterator[range]:
-    serials = range(block.first + order.skip, block.first + order.count)
-    return (serials[start : start + CHUNK] for start in range(0, len(serials), CHUNK))
+    return _parts(range(block.first + order.skip, block.first + order.count), CHUNK)
+
+
+def _parts(serials: range, most: int) -> Iterator[range]:
+    return (serials[start : start + most] for start in range(0, len(serials), most))
+
+
+def _signed(sign: Callable[..., str], serials: range) -> Generator[None, None, list[Minted]]:
+    """Sign the tokens of some serials, in steps."""
+    made: list[Minted] = []
+    for step in _parts(serials, STEP):
+        made += [Minted(sign(serial=serial), serial) for serial in step]
+        yield
+    return made
+
+
+def _coded(
+    codes: CampaignCodes, digest: Callable[[bytes], bytes], serials: range
+) -> Generator[None, None, tuple[list[Minted], list[bytes]]]:
+    """Derive the codes of some serials and their digests, in steps."""
+    made: list[Minted] = []
+    digests: list[bytes] = []
+    for step in _parts(serials, STEP):
+        derived = [codes.code(serial) for serial in step]
+        made += [Minted("", serial, write_code(code)) for serial, code in zip(step, derived, strict=True)]
+        digests += [digest(code) for code in derived]
+        yield
+    return made, digests
 
 
 def _require(violations: list[Violation]) -> None:

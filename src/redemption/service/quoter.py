@@ -24,12 +24,14 @@ from redemption.service.coupons import CouponReader
 
 T = TypeVar("T")
 ROUNDS_MAX = 3
-WAITING_MAX = 64
-"""Quotes that may wait for their turn; more are refused at once."""
+AT_ONCE = 4
+"""Quotes that are worked on in turn, a step each: a small one need not wait until a large one is done."""
+ADMITTED_MAX = 64
+"""Quotes in one process; more are refused at once."""
 OTHERS_SHARE_MIN = 0.2
 """When others worked for so long, compared with a step, before the next step could begin, they are busy."""
 REST = 4
-"""While others are busy, so many times a step's time is left to them."""
+"""While others are busy, so many times the time of all quotes' steps is left to them."""
 STEP_SECONDS_MAX = 0.002
 """What takes longer than this was not the step itself: the machine had other things to do meanwhile."""
 _NO_USE = EarlierUse(0, 0, 0)
@@ -69,7 +71,7 @@ class Quoted:
 
 
 class Quoter:
-    """Quotes orders of all programs, one at a time and in small steps, so that redeeming is never kept waiting."""
+    """Quotes orders of all programs, few at a time and in small steps, so that redeeming is never kept waiting."""
 
     def __init__(self, *, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger) -> None:
         self._reader = CouponReader(verifier=verifier, ledger=ledger)
@@ -77,8 +79,9 @@ class Quoter:
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._at_work = 0
+        self._admitted_now = 0
 
     async def quote(self, question: Question, *, deadline: float) -> Quoted:
         """Answer what Redeem would, without using anything.
@@ -94,21 +97,20 @@ class Quoter:
         if violations:
             raise InvalidRequest(violations)
         try:
-            async with asyncio.timeout_at(deadline), self._in_turn():
+            async with asyncio.timeout_at(deadline), self._admitted():
                 return await self._quote(question, deadline)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
 
     @asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
-        if self._waiting >= WAITING_MAX:
-            raise Overloaded(f"{self._waiting} quotes are waiting already; ask again a little later")
-        self._waiting += 1
+    async def _admitted(self) -> AsyncIterator[None]:
+        if self._admitted_now >= ADMITTED_MAX:
+            raise Overloaded(f"{self._admitted_now} quotes are being worked on already; ask again a little later")
+        self._admitted_now += 1
         try:
-            async with self._turn:
-                yield
+            yield
         finally:
-            self._waiting -= 1
+            self._admitted_now -= 1
 
     async def _quote(self, question: Question, deadline: float) -> Quoted:
         checkout = question.checkout
@@ -118,6 +120,22 @@ class Quoter:
             nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
             return Quoted(nothing, nothing.verdicts, exhaustive=question.choose_best)
         seen, coupons = await self._look(checkout, found, deadline)
+        async with self._places:
+            self._at_work += 1
+            try:
+                return await self._appraise(question, found, seen, coupons)
+            finally:
+                self._at_work -= 1
+
+    async def _appraise(
+        self,
+        question: Question,
+        found: Sequence[VerifiedToken | None],
+        seen: Seen,
+        coupons: Sequence[Coupon | None],
+    ) -> Quoted:
+        """Find out what becomes of the coupons, from what the ledger was seen to hold."""
+        checkout = question.checkout
         field = Field(checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days)
         for coupon in coupons:
             field.enter(coupon)
@@ -125,11 +143,11 @@ class Quoter:
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(field, known, seen.campaigns, guest=not checkout.customer.customer_id)
         teller = Teller(question, found, uses, field.moment.now_ms // MILLISECONDS, self._answers)
-        alone = await _drive(appraisal.alone())
+        alone = await self._drive(appraisal.alone())
         if not question.choose_best:
-            together = teller.decision(await _drive(appraisal.together()))
+            together = teller.decision(await self._drive(appraisal.together()))
             return Quoted(together, teller.verdicts(alone))
-        choice = await _drive(appraisal.best(alone))
+        choice = await self._drive(appraisal.best(alone))
         chosen = choice.combination.chosen
         return Quoted(
             teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),
@@ -137,6 +155,22 @@ class Quoter:
             chosen=tuple(sorted(candidate.contender.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
         )
+
+    async def _drive(self, steps: Generator[None, None, T]) -> T:
+        """Do something in steps, letting everybody else work in between, and rest while others have much to do."""
+        now = asyncio.get_running_loop().time
+        while True:
+            began = now()
+            try:
+                next(steps)
+            except StopIteration as done:
+                value: T = done.value
+                return value
+            stopped = now()
+            worked = min(stopped - began, STEP_SECONDS_MAX)
+            await asyncio.sleep(0)
+            if now() - stopped > worked * OTHERS_SHARE_MIN:
+                await asyncio.sleep(worked * REST * self._at_work)
 
     async def _look(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float
@@ -235,20 +269,3 @@ class Teller:
             discount_minor=judged.discount_minor,
             allocations=allocations_of(judged.parts, judged.merchant_basis_points, self._names) if self._names else (),
         )
-
-
-async def _drive(steps: Generator[None, None, T]) -> T:
-    """Do something in steps, letting everybody else work in between, and rest while others have much to do."""
-    now = asyncio.get_running_loop().time
-    while True:
-        began = now()
-        try:
-            next(steps)
-        except StopIteration as done:
-            value: T = done.value
-            return value
-        stopped = now()
-        worked = min(stopped - began, STEP_SECONDS_MAX)
-        await asyncio.sleep(0)
-        if now() - stopped > worked * OTHERS_SHARE_MIN:
-            await asyncio.sleep(worked * REST)

@@ -38,6 +38,7 @@ from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
+from redemption.service.pace import Turn
 
 ROUNDS_MAX = 6
 JUDGED_AGAIN_AT_ONCE = 8
@@ -54,6 +55,12 @@ class Attempt:
 
     request_id: str
     checkout: Checkout
+
+    @property
+    def positions(self) -> int:
+        """How much work it is: the order's lines and fees, for each token."""
+        order = self.checkout.order
+        return len(self.checkout.tokens) * (len(order.lines) + len(order.shipping))
 
 
 @dataclass(slots=True)
@@ -86,24 +93,26 @@ class Redeemer:
         self._days = Days()
         self._turns = asyncio.Semaphore(JUDGED_AGAIN_AT_ONCE)
 
-    async def redeem(self, principal: str, attempt: Attempt, *, deadline: float) -> Decision:
+    async def redeem(self, principal: str, attempt: Attempt, *, deadline: float, turn: Turn | None = None) -> Decision:
         """Use all tokens of an order, or none.
 
         Args:
             principal: Who calls; request ids of different principals are different.
             attempt: What is asked.
             deadline: Until when to wait for the ledger, in the event loop's time.
+            turn: In which turn a large order is worked on; a small one needs none.
 
         Raises:
             ServiceError: The question was not answered.
         """
-        (result,) = await self.redeem_all(principal, attempt.checkout.program, [attempt], deadline=deadline)
+        program = attempt.checkout.program
+        (result,) = await self.redeem_all(principal, program, [attempt], deadline=deadline, turn=turn)
         if isinstance(result, ServiceError):
             raise result
         return result
 
     async def redeem_all(
-        self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float
+        self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float, turn: Turn | None = None
     ) -> list[Decision | ServiceError]:
         """Redeem orders of one program, each by itself; failures stand in their place.
 
@@ -114,6 +123,8 @@ class Redeemer:
         waiting: list[Case] = []
         for position, attempt in enumerate(attempts):
             opened = self._open(principal, position, attempt)
+            if turn is not None:
+                await turn.after(attempt.positions)
             if isinstance(opened, Case):
                 waiting.append(opened)
             else:
@@ -123,7 +134,7 @@ class Redeemer:
             again = round_number > 0
             try:
                 async with self._turn(deadline) if again else nullcontext():
-                    judged = await self._judge_all(waiting, now_ms, results, deadline)
+                    judged = await self._judge_all(waiting, now_ms, results, deadline, turn)
                     if not judged:
                         return [result for result in results if result is not None]
                     replies = await self._replies(program, [item for _, item in judged], deadline=deadline, again=again)
@@ -134,8 +145,10 @@ class Redeemer:
                 if isinstance(reply, Outdated):
                     now_ms = reply.now_ms
                     waiting.append(case)
-                else:
-                    results[case.position] = self._result(case, item, reply)
+                    continue
+                results[case.position] = self._result(case, item, reply)
+                if turn is not None:
+                    await turn.after(case.attempt.positions)
         return _completed(results, waiting, LedgerUnavailable(_CHANGES))
 
     @asynccontextmanager
@@ -198,10 +211,13 @@ class Redeemer:
         now_ms: int | None,
         results: list[Decision | ServiceError | None],
         deadline: float,
+        turn: Turn | None,
     ) -> list[tuple[Case, RedeemItem]]:
         """Judge what waits; one that cannot be judged gets its failure as its result and does not hurt the others."""
         judged = []
         for case in waiting:
+            if turn is not None:
+                await turn.after(case.attempt.positions)
             try:
                 judged.append((case, await self._item(case, now_ms, deadline)))
             except ServiceError as error:
@@ -317,6 +333,7 @@ def _judged(token: VerifiedToken, campaign: Campaign | None, judged: CouponJudge
         slot=hour.slot,
         slot_limit=hour.slot_limit,
         holder_bound=token.holder_bound,
+        slot_carries=hour.slot_carries,
     )
 
 

@@ -78,24 +78,23 @@ class Revoker:
         digests = self._digests.for_program(order.program)
         request = digests.digest(DigestKind.REQUEST, principal.encode(), order.request_id.encode())
         content = digests.digest(DigestKind.CONTENT, _content(order))
-        record = {"request": request, "content": content}
         match order.target:
             case TokenGiven(text):
-                return await self._revoke_token(order, text, **record)
+                return await self._revoke_token(order, text, request, content)
             case SerialsGiven(first, count):
                 issued = await self._ledger.revoke_serials(
-                    order.program, order.campaign, first, count, reason=order.reason, **record
+                    order.program, order.campaign, first, count, request=request, content=content, reason=order.reason
                 )
                 if issued is not None:
                     raise InvalidRequest([Violation("serials", _beyond(order.campaign, issued))])
             case CustomerGiven(customer_id):
                 customer = digests.digest(DigestKind.CUSTOMER, customer_id.encode())
                 await self._ledger.revoke_customer(
-                    order.program, order.campaign, customer, reason=order.reason, **record
+                    order.program, order.campaign, customer, request=request, content=content, reason=order.reason
                 )
         return Outcome.APPROVED
 
-    async def _revoke_token(self, order: RevokeOrder, text: str, *, request: bytes, content: bytes) -> Outcome:
+    async def _revoke_token(self, order: RevokeOrder, text: str, request: bytes, content: bytes) -> Outcome:
         token = self._verifier.verify(text, program=order.program)
         if not isinstance(token, VerifiedToken):
             return Outcome.TOKEN_INVALID

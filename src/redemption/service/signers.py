@@ -1,11 +1,14 @@
 """Which key signs the tokens of a campaign, and how long a token may live."""
 
+from datetime import UTC, datetime
 from typing import Final
 
-from redemption.domain.keyset import KEY_LIFE_SECONDS_MAX, Key, Keyset
+from redemption.domain.campaign import Campaign, ClaimValidity
+from redemption.domain.errors import WrongState
+from redemption.domain.keyset import Key, Keyset
 from redemption.domain.lru import Lru
 from redemption.domain.pae import exact_bytes
-from redemption.domain.token import CampaignSigner
+from redemption.domain.token import TOKEN_LIFE_SECONDS_MAX, CampaignSigner
 
 CACHE_SIZE: Final = 1_024
 CLOCK_MARGIN_SECONDS: Final = 60
@@ -48,7 +51,29 @@ class Signers:
 
     def latest_expiry(self, now: int) -> int:
         """Return how far a token may reach that the primary key signs now, Unix seconds."""
-        return min(now + KEY_LIFE_SECONDS_MAX - CLOCK_MARGIN_SECONDS, self.primary.max_expires_at)
+        return min(now + TOKEN_LIFE_SECONDS_MAX - CLOCK_MARGIN_SECONDS, self.primary.max_expires_at)
+
+    def kept(self, campaign: Campaign, expires_at: int, now: int) -> int:
+        """Return until when a coupon is valid of which its campaign says until when, Unix seconds.
+
+        A campaign's own time is cut to what the primary key may sign now; days that are promised from the claim on are
+        not.
+
+        Raises:
+            WrongState: The key does not live as long as what is promised.
+        """
+        latest = self.latest_expiry(now)
+        if expires_at > latest and isinstance(campaign.validity, ClaimValidity):
+            raise WrongState(
+                f"campaign {campaign.number} promises coupons that are valid until {_utc(expires_at)}, but key "
+                f"{self.primary.id:08x} signs nothing that outlives {_utc(latest)}; its operator has to create and "
+                "promote a newer key"
+            )
+        return min(expires_at, latest)
 
     def _key(self, key_id: int | None) -> Key:
         return self._keys[key_id] if key_id is not None and self.usable(key_id) else self.primary
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

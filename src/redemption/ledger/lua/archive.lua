@@ -30,7 +30,7 @@ local function archive(key_names, args)
   local call = begin(key_names[1], args[1])
   local number = tonumber(args[3])
   local key = keys.campaign(call.tag, number)
-  local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until')
+  local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until', 'name')
   if not values[1] then return { head(call), 'gone' } end
   local version = tonumber(values[1])
   if version ~= tonumber(args[4]) then return { head(call), 'conflict' } end
@@ -40,7 +40,7 @@ local function archive(key_names, args)
   stage(call, key, 'version', number_text(version + 1))
   stage(call, key, 'definition', args[5])
   stage(call, key, 'archive', 'used 0')
-  call.events = { { 'defined', number, version + 1, args[5] }, { 'archiving', number, version + 1 } }
+  call.events = { state_changed(number, version + 1, values[4] or '', 'ARCHIVED'), { 'archiving', number, version + 1 } }
   apply(call, args[2])
   return { head(call), number_text(version + 1) }
 end

@@ -3,11 +3,23 @@
 -- KEYS[1]  the program's tag
 -- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · number (0 creates) · version
 --          expected (0 creates) · name · definition · offers kept (1, or 0: an offer changed, so nothing may have been
---          minted) · request digest (creates only, else empty) · content digest · then pairs of field and value: limits
---          (an empty value removes one), `ends_at` (when this definition stops being redeemed by, Unix ms; 0: it is
---          not) and, when creating, `width` and `customer_buckets`
+--          minted) · request digest (creates only, else empty) · content digest · name of the state, if nothing else
+--          differs from the version expected (else empty) · SHA-256 of the definition (hexadecimal) · then pairs of field
+--          and value: limits (an empty value removes one), `ends_at` (when this definition stops being redeemed by, Unix
+--          ms; 0: it is not) and, when creating, `width` and `customer_buckets`
 -- Replies  head · number · version, or head · a word: exists (then the number), mismatch, gone, conflict, minted
+-- Events   defined: number · version · definition (empty when it is larger than 4 KiB) · its SHA-256 (hexadecimal)
+--          state_changed: number · version · name of the campaign · name of its state; nothing else was changed
+--          The event stream is bounded in entries, not in bytes: so it has no definition that is large, nor one again.
 -- Invariant: a version is raised by every change and never reused; a name belongs to one campaign.
+
+local EVENT_DEFINITION_BYTES_MAX = 4096
+
+local function state_changed(number, version, name, state) return { 'state_changed', number, version, name, state } end
+
+local function defined(number, version, definition, digest)
+  return { 'defined', number, version, #definition <= EVENT_DEFINITION_BYTES_MAX and definition or '', digest }
+end
 
 local function remembered_campaign(call, request, content)
   local remembered = read_request(call, request)
@@ -68,14 +80,15 @@ local function define(key_names, args)
   stage(call, key, 'name', args[5])
   stage(call, key, 'definition', args[6])
   local dropped = {}
-  for index = 10, #args, 2 do
+  for index = 12, #args, 2 do
     if args[index + 1] == '' then
       dropped[#dropped + 1] = args[index]
     else
       stage(call, key, args[index], args[index + 1])
     end
   end
-  call.events[1] = { 'defined', number, version, args[6] }
+  call.events[1] = args[10] == '' and defined(number, version, args[6], args[11])
+    or state_changed(number, version, args[5], args[10])
   apply(call, args[2])
   if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
   if dropped_name then redis.call('HDEL', keys.names(call.tag), dropped_name) end

@@ -7,7 +7,7 @@
 --          has customer 1 · customer digest 8 · has person 1 · person digest 8 · has code 1 · code digest 10
 -- Replies  beside those of batch.lua; coupon and claim as code.lua says:
 --   A approved: claim · P remembered: claim
---   L judge again, for this is what the code stands for: coupon (the campaign's definition comes along)
+--   L judge again, for this is what the code stands for: coupon
 --   N refused: outcome 2 · only today's share is used up 1 · M the request id stands for other content
 -- Invariant: a request gets one coupon, a code is claimed once, no limit is passed, and a serial is handed out once.
 
@@ -36,7 +36,7 @@ local function claims_of(call, item, kind, digest)
 end
 
 -- Says what the code stands for, or why it is not to be claimed (second value: the reply).
-local function code_of(call, item, stale)
+local function code_of(call, item)
   local key, field = keys.code(call.tag, item.code)
   local value = read(call, key, field)
   if not value then return nil, refused(CODE_INVALID) end
@@ -46,10 +46,7 @@ local function code_of(call, item, stale)
     if code.claimed_by ~= item.request then return nil, refused(CODE_INVALID) end
     return nil, code.content == item.content and 'P' .. code.claim or 'M'
   end
-  if code.campaign ~= item.campaign then
-    stale[code.campaign] = true
-    return nil, 'L' .. code.coupon
-  end
+  if code.campaign ~= item.campaign then return nil, 'L' .. code.coupon end
   return code
 end
 
@@ -82,7 +79,7 @@ local function claim(call, packed, stale)
   end
   local code, answer = nil, nil
   if item.has_code == 1 then
-    code, answer = code_of(call, item, stale)
+    code, answer = code_of(call, item)
     if not code then return answer end
   end
   local unfit = misfit(call, { item }, item.since, item.until_, stale)

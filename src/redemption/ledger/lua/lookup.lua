@@ -1,7 +1,9 @@
 -- Reads that write nothing.
 --
 -- KEYS[1] the program's tag · ARGV[1] what the server knows of the ledger (see call.lua; status takes none)
--- campaigns      ARGV first · last: replies a list of number, version, definition, for those that exist
+-- campaigns      ARGV first · of this number and each one that follows the version at hand (empty: none): replies a list
+--                of number, version, definition (empty: it is the one at hand), for those that exist
+-- named          ARGV name: replies the number of the campaign that has it, or nothing
 -- counters       ARGV campaign: replies clock (ms), then the fields of COUNTER_FIELDS, or nothing
 -- coupon         ARGV campaign · serial: replies what is seen of it (see look.lua)
 -- request        ARGV request digest: replies the record of an approval, or nothing
@@ -12,15 +14,23 @@ local COUNTER_FIELDS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day'
 local function campaigns(key_names, args)
   local call = begin(key_names[1], args[1])
   local found = {}
-  for number = tonumber(args[2]), tonumber(args[3]) do
-    local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'definition')
-    if values[1] then
+  for index = 3, #args do
+    local number = tonumber(args[2]) + index - 3
+    local key = keys.campaign(call.tag, number)
+    local version = redis.call('HGET', key, 'version')
+    if version then
+      local is_at_hand = version == args[index]
       found[#found + 1] = number
-      found[#found + 1] = tonumber(values[1]) or 0
-      found[#found + 1] = values[2]
+      found[#found + 1] = tonumber(version) or 0
+      found[#found + 1] = is_at_hand and '' or redis.call('HGET', key, 'definition') or ''
     end
   end
   return found
+end
+
+local function named(key_names, args)
+  local call = begin(key_names[1], args[1])
+  return redis.call('HGET', keys.names(call.tag), args[2])
 end
 
 local function counters(key_names, args)

@@ -4,8 +4,8 @@
 --          since 8 · until 8 (Unix ms, half-open: when the judgement holds) · tokens 1 · for each token: campaign 4 ·
 --          version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (as the server judged it) ·
 --          discount 8 and the merchants' share of it 8 (minor units) · day 2 (days since 1970, campaign's zone) ·
---          slot 4 (names a slot of a day; 0 none) · the slot's limit 8 · bound to the customer 1 · then the answer to
---          remember, opaque
+--          slot 4 (names a slot of a day; 0 none) · the slot's limit 8 · flags 1 (1: bound to the customer; 2: the
+--          slot's limit is for all of the day so far) · then the answer to remember, opaque
 -- Replies  beside those of batch.lua:
 --   A approved: decided at 4 · generation 2 a token
 --   P remembered: the request record from `decided at` on, behind its format byte
@@ -33,12 +33,13 @@ local function unpack_item(packed)
   }
   for index = 1, count do
     -- Each table is made in one go: one that grows field by field costs more than reading the order does.
-    local campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, bound
-    campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, bound, position =
+    local campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, flags
+    campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, flags, position =
       struct.unpack(TOKEN, packed, position)
     item.tokens[index] = {
       campaign = campaign, version = version, serial = serial, outcome = outcome, discount = discount,
-      merchant = merchant, day = day, slot = slot, slot_limit = slot_limit, bound = bound == 1,
+      merchant = merchant, day = day, slot = slot, slot_limit = slot_limit,
+      bound = flags % 2 == 1, carries = flags >= 2,
     }
   end
   item.answer = packed:sub(position)
@@ -86,10 +87,18 @@ local function customer_limit(campaign, customer)
   return nil
 end
 
+-- Whether a slot's share is used up. With carry-over the day is looked at, so that what earlier slots left over is
+-- there, and what was redeemed before carry-over was switched on is not forgotten.
+local function slot_is_full(counters, token)
+  if token.slot == 0 then return false end
+  local redeemed = token.carries and counters.redeemed_day or counters.redeemed - counters.slot_start
+  return redeemed >= token.slot_limit
+end
+
 -- The first limit of a campaign that has no room for a token, or nil.
 local function campaign_limit(campaign, counters, token)
   if campaign.limit_day and counters.redeemed_day >= campaign.limit_day then return DAY_LIMIT end
-  if token.slot > 0 and counters.redeemed - counters.slot_start >= token.slot_limit then return SLOT_LIMIT end
+  if slot_is_full(counters, token) then return SLOT_LIMIT end
   if campaign.limit_redemptions and counters.redeemed >= campaign.limit_redemptions then return CAMPAIGN_LIMIT end
   local spent = counters.discount + token.discount
   if spent > (campaign.limit_budget or MINOR_MAX) then return BUDGET_EXHAUSTED end

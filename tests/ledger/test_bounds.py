@@ -1,0 +1,94 @@
+"""Names that callers invent leave nothing behind."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from house import PRINCIPAL
+
+from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
+from redemption.domain.errors import ServiceError
+from redemption.domain.lru import Lru
+from redemption.domain.order import NO_RISK_CONTEXT, Customer
+from redemption.ledger.fence import LedgerNotTrusted
+from redemption.service.issuer import MintOrder
+
+PROGRAMS = 5_000
+AT_ONCE = 100
+CODE = "0" * 16
+
+
+def maps_of(thing, place="", seen=None):
+    """Return the length of every map, list and set that can be reached, by its place; what is bounded is left out."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or isinstance(thing, Lru | asyncio.Future | type):
+        return {}
+    seen.add(id(thing))
+    found = {place: len(thing)} if isinstance(thing, Mapping | list | set | deque) else {}
+    if isinstance(thing, Mapping):
+        parts = [(f"{place}[]", part) for part in thing.values()]
+    elif isinstance(thing, list | set | deque | tuple):
+        parts = [(f"{place}[]", part) for part in thing]
+    elif type(thing).__module__.startswith("redemption"):
+        named = getattr(thing, "__dict__", {}) | {
+            name: getattr(thing, name)
+            for kind in type(thing).__mro__
+            for name in getattr(kind, "__slots__", ())
+            if hasattr(thing, name)
+        }
+        parts = [(f"{place}.{name}", part) for name, part in named.items()]
+    else:
+        parts = []
+    for where, part in parts:
+        found |= maps_of(part, where, seen)
+    return found
+
+
+async def ask(house, program, token):
+    """Ask everything that takes the name of a program."""
+    loop = asyncio.get_running_loop()
+    attempt = house.attempt(token)
+    attempt = replace(attempt, checkout=replace(attempt.checkout, program=program))
+    for source in (CodeGiven(CODE), OfferWanted(1, 0)):
+        claim = Claim(program, "request", source, Customer("eve"), NO_RISK_CONTEXT)
+        with pytest.raises(ServiceError):
+            await house.claimer.claim(PRINCIPAL, claim, deadline=loop.time() + 10)
+    await house.redeemer.redeem(PRINCIPAL, attempt, deadline=loop.time() + 10)
+    await house.issuer.inspect(program, token)
+    await house.campaigns.list(program, first=1, page_size=1)
+    for asked in (
+        house.campaigns.get(program, 7),
+        house.redeemer.find_by_request(PRINCIPAL, program, "request"),
+        house.issuer.mint(PRINCIPAL, MintOrder(program, "request", 1, 0, 1)),
+    ):
+        with pytest.raises(ServiceError):
+            await asked
+
+
+async def test_programs_that_callers_invent_leave_nothing_behind(house):
+    (token,) = await house.mint(await house.campaign())
+    await house.redeem(token)
+    await ask(house, "warm", token)
+    before, keys = maps_of((house.ledger, house.services)), await house.redis.dbsize()
+    assert before.keys() > {"[].batcher._queues", "[]._fence._marks", "[]._catalog._entries"}
+    names = iter(range(PROGRAMS))
+
+    async def invent():
+        for name in names:
+            await ask(house, f"invented-{name}", token)
+
+    await asyncio.gather(*(invent() for _ in range(AT_ONCE)))
+    assert maps_of((house.ledger, house.services)) == before
+    assert await house.redis.dbsize() == keys
+
+
+async def test_a_program_without_a_ledger_never_reaches_the_batcher(house, monkeypatch):
+    await house.campaign()
+    submitted = []
+    monkeypatch.setattr(house.ledger.batcher, "submit", lambda *args, **_: submitted.append(args))
+    claim = Claim("invented", "request", CodeGiven(CODE), Customer("eve"), NO_RISK_CONTEXT)
+    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
+        await house.claimer.claim(PRINCIPAL, claim, deadline=asyncio.get_running_loop().time() + 10)
+    assert submitted == []
