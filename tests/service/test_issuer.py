@@ -260,16 +260,27 @@ def stream(house, campaign, count, request_id, *, codes=False):
 @pytest.mark.parametrize("codes", [False, True])
 async def test_streams_take_turns_a_part_each(house, codes):
     campaign = await house.campaign()
+    streams = {name: await stream(house, campaign, 5_000, name, codes=codes) for name in "abcd"}
     told = []
 
     async def read(name):
-        parts = await stream(house, campaign, 5_000, name, codes=codes)
-        while await anext(parts, None):
+        while await anext(streams[name], None):
             told.append(name)
 
-    await asyncio.gather(*[read(name) for name in "abcd"])
-    counts = [[told[:end].count(name) for name in "abcd"] for end in range(len(told))]
+    await asyncio.gather(*[read(name) for name in streams])
+    counts = [[told[:end].count(name) for name in streams] for end in range(len(told))]
     assert max(max(count) - min(count) for count in counts) <= 2
+
+
+async def test_the_loop_turns_while_a_part_is_made(house):
+    """A step is about 0.2 ms: what waits for several turns of the loop must not wait for as many parts."""
+    parts = await stream(house, await house.campaign(), 500, "m")
+    making, turns = asyncio.ensure_future(anext(parts)), 0
+    while not making.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert len(making.result()) == 500
+    assert turns >= 5
 
 
 async def test_a_reader_who_does_not_read_holds_nobody_up(house):
@@ -282,13 +293,18 @@ async def test_a_reader_who_does_not_read_holds_nobody_up(house):
     assert [coupon.serial for coupon in await anext(idle[0])] == list(range(500, 1_000))
 
 
+async def waiting(house, streams):
+    """Wait until so many streams wait for their turn."""
+    while len(house.issuer._pace._places._waiters or ()) < streams:
+        await asyncio.sleep(0)
+
+
 async def test_streams_that_are_cancelled_give_their_places_back(house):
     """One while its coupons are made, one while it waits for its turn."""
     campaign = await house.campaign()
     readers = [asyncio.ensure_future(minted(house, campaign, 500_000, request_id=f"m{n}")) for n in range(3)]
     async with asyncio.timeout(10):
-        while len(house.issuer._pace._places._waiters or ()) < 2:
-            await asyncio.sleep(0)
+        await waiting(house, 2)
         for reader in readers:
             reader.cancel()
         await asyncio.wait(readers)
@@ -334,8 +350,8 @@ async def test_redeeming_goes_on_while_many_mint(house):
             pass
 
     readers = [asyncio.ensure_future(read(f"m{index}")) for index in range(16)]
-    while len(house.issuer._pace._places._waiters or ()) < 15:
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        await waiting(house, 15)
     ticking = asyncio.ensure_future(tick())
     for token in tokens:
         assert (await house.redeem(token)).outcome is Outcome.APPROVED

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House
+from house import DAY_MS, PRINCIPAL, House
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Stacking
@@ -348,6 +348,25 @@ async def test_a_batch_answers_each_by_itself(house):
         Outcome.APPROVED,
         Outcome.CAMPAIGN_LIMIT,
     ]
+
+
+async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(house):
+    """When it is verified, before it is judged, and when its answer is written; the answers are the same."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 4)
+    lines = tuple(Line(str(index), 1, 10_00, 10_00) for index in range(50))
+    attempts = [house.attempt(token, lines=lines) for token in tokens[:3]]
+    attempts.append(house.attempt("nonsense", tokens[3], lines=lines))
+    worked_on = []
+
+    class Turn:
+        async def after(self, positions):
+            worked_on.append((positions, (await house.stats(campaign)).redeemed))
+
+    deadline = asyncio.get_running_loop().time() + 10
+    results = await house.redeemer.redeem_all(PRINCIPAL, house.program, attempts, deadline=deadline, turn=Turn())
+    assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
+    assert worked_on == [(50, 0)] * 3 + [(100, 0)] + [(50, 0)] * 3 + [(50, 3)] * 3
 
 
 async def test_the_same_request_twice_in_one_batch_is_answered_twice_and_counted_once(house):

@@ -8,7 +8,8 @@ from redemption.domain.campaign import Campaign, CampaignState
 from redemption.domain.definition import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.rpc.call import CallContext, deadline_of, principal_of
-from redemption.rpc.campaign_convert import campaign_from, campaign_of, new_campaign_from, stats_of
+from redemption.rpc.campaign_convert import campaign_from, new_campaign_from, stats_of
+from redemption.rpc.campaign_messages import CampaignMessages
 from redemption.rpc.guard import Unary
 from redemption.service.campaigns import Campaigns
 from redemption.v1 import campaign_service_pb2 as messages
@@ -30,6 +31,7 @@ class CampaignServicer:
 
     def __init__(self, campaigns: Campaigns) -> None:
         self._campaigns = campaigns
+        self._messages = CampaignMessages()
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
@@ -54,14 +56,14 @@ class CampaignServicer:
         campaign = new_campaign_from(request.campaign)
         if request.validate_only:
             checked = await self._campaigns.check_create(request.request_id, campaign)
-            return messages.CreateCampaignResponse(campaign=campaign_of(checked))
+            return messages.CreateCampaignResponse(campaign=self._messages.of(checked))
         created = await self._campaigns.create(principal_of(context), request.request_id, campaign)
-        return messages.CreateCampaignResponse(campaign=campaign_of(created))
+        return messages.CreateCampaignResponse(campaign=self._messages.of(created))
 
     async def get(self, request: messages.GetCampaignRequest, _: CallContext) -> messages.GetCampaignResponse:
         """Get a campaign."""
         campaign = await self._campaigns.get(request.program, request.number)
-        return messages.GetCampaignResponse(campaign=campaign_of(campaign))
+        return messages.GetCampaignResponse(campaign=self._messages.of(campaign))
 
     async def list(self, request: messages.ListCampaignsRequest, _: CallContext) -> messages.ListCampaignsResponse:
         """List campaigns by their numbers; a page ends early when its definitions are very large."""
@@ -71,7 +73,7 @@ class CampaignServicer:
         size = 0
         for campaign in page.campaigns:
             await asyncio.sleep(0)  # a large one takes milliseconds: between two of them others have their turn
-            message = campaign_of(campaign)
+            message = self._messages.of(campaign)
             size += message.ByteSize()
             if size > PAGE_BYTES_MAX and response.campaigns:
                 response.next_page_token = str(campaign.number)
@@ -89,19 +91,23 @@ class CampaignServicer:
             raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
         update = self._campaigns.check_update if request.validate_only else self._campaigns.update
         campaign = await update(campaign_from(request.campaign), request.campaign.etag)
-        return messages.UpdateCampaignResponse(campaign=campaign_of(campaign))
+        return messages.UpdateCampaignResponse(campaign=self._messages.of(campaign))
 
     async def pause(self, request: messages.PauseCampaignRequest, _: CallContext) -> messages.PauseCampaignResponse:
         """Stop redeeming for a while."""
-        return messages.PauseCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.PAUSED)))
+        return messages.PauseCampaignResponse(
+            campaign=self._messages.of(await self._set(request, CampaignState.PAUSED))
+        )
 
     async def resume(self, request: messages.ResumeCampaignRequest, _: CallContext) -> messages.ResumeCampaignResponse:
         """Go on after a pause."""
-        return messages.ResumeCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.ACTIVE)))
+        return messages.ResumeCampaignResponse(
+            campaign=self._messages.of(await self._set(request, CampaignState.ACTIVE))
+        )
 
     async def end(self, request: messages.EndCampaignRequest, _: CallContext) -> messages.EndCampaignResponse:
         """End a campaign for good."""
-        return messages.EndCampaignResponse(campaign=campaign_of(await self._set(request, CampaignState.ENDED)))
+        return messages.EndCampaignResponse(campaign=self._messages.of(await self._set(request, CampaignState.ENDED)))
 
     async def archive(
         self, request: messages.ArchiveCampaignRequest, context: CallContext
@@ -109,7 +115,7 @@ class CampaignServicer:
         """Remove a campaign's records, leaving its definition and totals."""
         deadline = deadline_of(context)
         campaign = await self._campaigns.archive(request.program, request.number, deadline=deadline)
-        return messages.ArchiveCampaignResponse(campaign=campaign_of(campaign))
+        return messages.ArchiveCampaignResponse(campaign=self._messages.of(campaign))
 
     async def get_stats(
         self, request: messages.GetCampaignStatsRequest, _: CallContext
