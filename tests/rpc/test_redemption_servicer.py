@@ -18,7 +18,7 @@ from rpc.examples import (
 from rpc.stage import SECONDS_MAX, failure_of
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
-from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 from redemption.v1 import order_pb2
@@ -178,6 +178,13 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
     ticking.cancel()
     assert turned[0] >= 15
     assert ticks - turned[0] >= 15
+
+
+def test_failed_item_does_not_keep_its_request():
+    """An error holds the frames that it passed, and they hold the message: 4 MiB become a hundred."""
+    item = redeem_request()
+    item.checkout.order.lines[0].categories.extend("c" * 33)
+    assert _opened(item, "shop").__traceback__ is None
 
 
 class Context:

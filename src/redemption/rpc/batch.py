@@ -51,13 +51,13 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
     if not 1 <= len(items) <= BATCH_MAX:
         raise InvalidRequest([Violation("requests", f"must be 1 to {BATCH_MAX}; there are {len(items)}")])
     violations = list(program_violations(request.program))
-    sizes = [_size(item.checkout) for item in items]
-    tokens = sum([size[0] for size in sizes])
-    lines = parts = 0
-    for size in sizes:
-        if not _too_much(*size, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, and costs nothing
-            lines += size[1] + size[2]
-            parts += size[0] * max(size[1], size[2])
+    tokens = lines = parts = 0
+    for item in items:
+        brought, bought, shipped = _size(item.checkout)
+        tokens += brought
+        if not _too_much(brought, bought, shipped, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, for nothing
+            lines += bought + shipped
+            parts += brought * max(bought, shipped)
     for what, most, there_are in (
         ("tokens", BATCH_TOKENS_MAX, tokens),
         ("lines and shipping fees", BATCH_LINES_MAX, lines),
@@ -143,8 +143,9 @@ def _size(checkout: order_pb2.Checkout) -> tuple[int, int, int]:
 
 def _too_much(tokens: int, lines: int, shipping: int, tokens_max: int, parts_max: int) -> bool:
     """Tell whether a checkout of this size is refused without a look at what is in it."""
-    most = max(lines, shipping)
-    return tokens > tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX or tokens * most > parts_max
+    if tokens > tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
+        return True
+    return tokens * max(lines, shipping) > parts_max
 
 
 def _parts(checkout: Checkout) -> int:

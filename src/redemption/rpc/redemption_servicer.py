@@ -123,7 +123,7 @@ def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequ
     try:
         return attempt_from(item, program)
     except InvalidRequest as error:
-        return error
+        return error.with_traceback(None)  # its frames hold the whole request
 
 
 def _item_error(error: ServiceError, index: int) -> messages.BatchRedeemError:
