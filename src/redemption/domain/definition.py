@@ -49,7 +49,7 @@ NUMBER_MAX = 2**32 - 1
 LATEST_MS = (2**32 - 1) * MILLISECONDS
 """Tokens carry their expiry in 32 bits of Unix seconds."""
 VALID_DAYS_MAX = 400
-"""No signing key, and so no token, lives longer."""
+"""The longest promise; keys and tokens live a little longer, so that it can be kept whole."""
 RETURN_WINDOW_SECONDS_MAX = 3650 * DAY_SECONDS
 
 # A definition is read whole by every server after every change of it, so all of it together is bounded as well: with

@@ -1,10 +1,9 @@
 """Quoting: the decision that Redeem would make, without making it, and the best combination of coupons."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from redemption.domain.admission import Finding, coupon_rank
 from redemption.domain.calendar import Days
@@ -21,19 +20,15 @@ from redemption.domain.stacking import Field
 from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, allocations_of, invalid_tokens, position_names
 from redemption.service.coupons import CouponReader
+from redemption.service.pace import Pace, Turn
 
-T = TypeVar("T")
 ROUNDS_MAX = 3
 AT_ONCE = 4
 """Quotes that are worked on in turn, a step each: a small one need not wait until a large one is done."""
 ADMITTED_MAX = 64
 """Quotes in one process; more are refused at once."""
-OTHERS_SHARE_MIN = 0.2
-"""When others worked for so long, compared with a step, before the next step could begin, they are busy."""
 REST = 4
 """While others are busy, so many times the time of all quotes' steps is left to them."""
-STEP_SECONDS_MAX = 0.002
-"""What takes longer than this was not the step itself: the machine had other things to do meanwhile."""
 _NO_USE = EarlierUse(0, 0, 0)
 
 
@@ -79,8 +74,7 @@ class Quoter:
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._at_work = 0
+        self._pace = Pace(at_once=AT_ONCE, rest=REST)
         self._admitted_now = 0
 
     async def quote(self, question: Question, *, deadline: float) -> Quoted:
@@ -120,12 +114,8 @@ class Quoter:
             nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
             return Quoted(nothing, nothing.verdicts, exhaustive=question.choose_best)
         seen, coupons = await self._look(checkout, found, deadline)
-        async with self._places:
-            self._at_work += 1
-            try:
-                return await self._appraise(question, found, seen, coupons)
-            finally:
-                self._at_work -= 1
+        async with self._pace.turn() as turn:
+            return await self._appraise(question, found, seen, coupons, turn)
 
     async def _appraise(
         self,
@@ -133,21 +123,22 @@ class Quoter:
         found: Sequence[VerifiedToken | None],
         seen: Seen,
         coupons: Sequence[Coupon | None],
+        turn: Turn,
     ) -> Quoted:
         """Find out what becomes of the coupons, from what the ledger was seen to hold."""
         checkout = question.checkout
         field = Field(checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days)
         for coupon in coupons:
             field.enter(coupon)
-            await asyncio.sleep(0)
+            await turn.after(len(field.basket.amounts))
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(field, known, seen.campaigns, guest=not checkout.customer.customer_id)
         teller = Teller(question, found, uses, field.moment.now_ms // MILLISECONDS, self._answers)
-        alone = await self._drive(appraisal.alone())
+        alone = await turn.drive(appraisal.alone())
         if not question.choose_best:
-            together = teller.decision(await self._drive(appraisal.together()))
+            together = teller.decision(await turn.drive(appraisal.together()))
             return Quoted(together, teller.verdicts(alone))
-        choice = await self._drive(appraisal.best(alone))
+        choice = await turn.drive(appraisal.best(alone))
         chosen = choice.combination.chosen
         return Quoted(
             teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),
@@ -155,22 +146,6 @@ class Quoter:
             chosen=tuple(sorted(candidate.contender.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
         )
-
-    async def _drive(self, steps: Generator[None, None, T]) -> T:
-        """Do something in steps, letting everybody else work in between, and rest while others have much to do."""
-        now = asyncio.get_running_loop().time
-        while True:
-            began = now()
-            try:
-                next(steps)
-            except StopIteration as done:
-                value: T = done.value
-                return value
-            stopped = now()
-            worked = min(stopped - began, STEP_SECONDS_MAX)
-            await asyncio.sleep(0)
-            if now() - stopped > worked * OTHERS_SHARE_MIN:
-                await asyncio.sleep(worked * REST * self._at_work)
 
     async def _look(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float

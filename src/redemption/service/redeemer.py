@@ -4,9 +4,8 @@ One way, one round trip. Two answers of the ledger turn back: a campaign changed
 interval for which the judgement holds. Then the order is judged again, a few times at most.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import structlog
@@ -38,7 +37,7 @@ from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
-from redemption.service.pace import Turn
+from redemption.service.pace import Pace, Turn
 
 ROUNDS_MAX = 6
 JUDGED_AGAIN_AT_ONCE = 8
@@ -91,7 +90,7 @@ class Redeemer:
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
-        self._turns = asyncio.Semaphore(JUDGED_AGAIN_AT_ONCE)
+        self._again = Pace(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
 
     async def redeem(self, principal: str, attempt: Attempt, *, deadline: float, turn: Turn | None = None) -> Decision:
         """Use all tokens of an order, or none.
@@ -133,7 +132,7 @@ class Redeemer:
         for round_number in range(ROUNDS_MAX):
             again = round_number > 0
             try:
-                async with self._turn(deadline) if again else nullcontext():
+                async with self._again.turn(deadline) if again else nullcontext():
                     judged = await self._judge_all(waiting, now_ms, results, deadline, turn)
                     if not judged:
                         return [result for result in results if result is not None]
@@ -150,23 +149,6 @@ class Redeemer:
                 if turn is not None:
                     await turn.after(case.attempt.positions)
         return _completed(results, waiting, LedgerUnavailable(_CHANGES))
-
-    @asynccontextmanager
-    async def _turn(self, deadline: float) -> AsyncIterator[None]:
-        """Wait for a turn to judge again.
-
-        Raises:
-            DeadlinePassed: It did not come in time.
-        """
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed while a campaign was changing; nothing was done") from error
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     async def _replies(
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
