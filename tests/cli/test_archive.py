@@ -76,12 +76,20 @@ def test_any_other_failure_ends_it(ask, fake, answer, code, line):
     assert len(fake.asked["ArchiveCampaign"]) == 1
 
 
-@pytest.mark.parametrize(("typed", "asked"), [("n\n", 0), ("y\n", 1)])
-def test_a_person_is_asked_first(ask, fake, monkeypatch, typed, asked):
+@pytest.mark.parametrize(
+    ("typed", "code", "told", "asked"),
+    [
+        ("n\n", 1, "redemption: nothing was done\n", 0),
+        ("\n", 1, "redemption: nothing was done\n", 0),
+        ("y\n", 0, "", 1),
+    ],
+)
+def test_a_person_is_asked_first(ask, fake, monkeypatch, typed, code, told, asked):
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     fake.answers |= {"GetCampaign": GetCampaignResponse(campaign=FOUND), "ArchiveCampaign": ARCHIVED}
     ended = ask("campaigns", "archive", "3")
-    assert "Remove every coupon's record of campaign 3 618?" in ended.out + ended.err
+    assert "Remove every coupon's record of campaign 3 618?" in ended.out
+    assert (ended.code, ended.err) == (code, told)
     assert len(fake.asked["ArchiveCampaign"]) == asked
 
 

@@ -1,6 +1,8 @@
 """``campaigns``: applying files, and what a person sees of a campaign."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -134,7 +136,7 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file, dry_run):
         f"{file}:9: offers[0].tiers[0].spend: must be less\n"
         f"{file}:13: offers[1].percent_off.cap: is compulsory\n"
         f"{file}:16: limits.issued: must be given\n"
-        f"{file}:23: sizing.expected_redemption_rate: must be 1 to 10000 (in basis points, 100 for 1%)\n"
+        f"{file}:23: sizing.expected_redemption_rate: must be 0.01% to 100%\n"
     )
 
 
@@ -181,6 +183,80 @@ def test_two_files_of_one_campaign_are_refused_before_anything_is_applied(ask, f
     assert (ended.code, ended.err, dict(fake.asked)) == (2, f"{other}:{line + 1}: {said}\n", {})
 
 
+@pytest.fixture
+def several(file, existing, fake):
+    """Files of which the first would be updated, the second is unchanged, and the others are new."""
+    text = file.read_text()
+    files = [file, *(file.with_name(f"{name}.yaml") for name in "abcd")]
+    for other in files[1:]:
+        other.write_text(text.replace("name: 618 满200减50", f"name: {other.stem}", 1))
+    same = v1.Campaign()
+    same.CopyFrom(existing)
+    same.name = "a"
+    existing.limits.budget_minor = 1_00
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing, same]),
+        "CreateCampaign": created,
+        "UpdateCampaign": updated,
+    }
+    return files
+
+
+def until(name, answer):
+    """Create campaigns until one of this name comes."""
+    return lambda request, context: (answer if request.campaign.name == name else created)(request, context)
+
+
+REFUSED = failing(
+    grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_REQUEST", violations=[("campaign.limits.issued", "must be less")]
+)
+EXISTS = failing(grpc.StatusCode.ALREADY_EXISTS, "campaign 9 has the name 'c' already", reason="ALREADY_EXISTS")
+GONE = failing(grpc.StatusCode.UNAVAILABLE, "stopping", reason="SERVER_STOPPING")
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer", "code", "last"),
+    [
+        ((), created, 0, "3 created, 1 updated, 1 unchanged"),
+        (("--dry-run",), created, 0, "3 would be created, 1 would be updated, 1 unchanged"),
+        ((), REFUSED, 2, "1 created, 1 updated, 1 unchanged, 1 refused, 1 not tried"),
+        (("--dry-run",), REFUSED, 2, "1 would be created, 1 would be updated, 1 unchanged, 1 refused, 1 not tried"),
+        ((), EXISTS, 2, "1 created, 1 updated, 1 unchanged, 1 refused, 1 not tried"),
+        ((), GONE, 3, "1 created, 1 updated, 1 unchanged, 1 not answered, 1 not tried"),
+    ],
+)
+def test_several_files_are_summed_up_in_the_last_line(ask, fake, several, flags, answer, code, last):
+    fake.answers["CreateCampaign"] = until("c", answer)
+    ended = ask("campaigns", "apply", *several, *flags)
+    assert (ended.code, ended.out.splitlines()[-1]) == (code, last)
+    assert (ended.err == "") is (code == 0)
+
+
+def test_the_last_line_comes_after_the_refusal(fake, several):
+    """Where both go to the same terminal."""
+    fake.answers["CreateCampaign"] = until("c", REFUSED)
+    command = [sys.executable, "-m", "redemption", "campaigns", "apply", *several, "--server", fake.address]
+    ended = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20
+    )
+    *_, refusal, last = ended.stdout.splitlines()
+    assert "limits.issued: must be less" in refusal
+    assert last == "1 created, 1 updated, 1 unchanged, 1 refused, 1 not tried"
+
+
+def test_where_no_file_was_tried_nothing_is_summed_up(ask, fake, several):
+    fake.answers["ListCampaigns"] = failing(grpc.StatusCode.PERMISSION_DENIED, "no", reason="DENIED")
+    ended = ask("campaigns", "apply", *several)
+    assert (ended.code, ended.out, ended.err) == (2, "", "redemption: PERMISSION_DENIED: no\n")
+
+
+@pytest.mark.parametrize(("answer", "code", "done"), [(created, 0, 5), (REFUSED, 2, 3)])
+def test_json_is_not_summed_up(ask, fake, several, answer, code, done):
+    fake.answers["CreateCampaign"] = until("c", answer)
+    ended = ask("campaigns", "apply", *several, "--json")
+    assert (ended.code, len(json.loads(ended.out))) == (code, done)
+
+
 def test_json_names_the_changes(ask, fake, file, existing):
     existing.limits.budget_minor = 1_00
     fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
@@ -194,6 +270,15 @@ def test_json_names_the_changes(ask, fake, file, existing):
             "changes": [{"field": "limits.budget", "before": "¥1.00", "after": "¥500,000.00"}],
         }
     ]
+
+
+def test_a_row_stays_on_one_line_where_no_terminal_is(ask, fake, existing):
+    """So that ``grep`` and ``awk`` see it whole."""
+    existing.name = "a name as long as the contract allows " * 3
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing])
+    heading, row = ask("campaigns", "list").out.splitlines()
+    assert heading.startswith("number")
+    assert row.endswith("2026-06-20 23:00")
 
 
 def test_a_list_fits_into_80_columns_and_its_pages_are_turned(ask, fake, existing):

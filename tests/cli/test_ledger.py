@@ -1,5 +1,6 @@
 """``ledger``: whether it is trusted, and consent before it is adopted."""
 
+import io
 import json
 
 import pytest
@@ -42,6 +43,14 @@ def test_adopting_needs_consent(command, adopted, monkeypatch):
     ended = command("ledger", "adopt")
     told = "adopting a ledger needs a person's consent: run it in a terminal, or give --yes"
     assert (ended.code, ended.err, adopted) == (2, f"redemption: {told}\n", [])
+
+
+def test_a_person_may_say_no(command, adopted, monkeypatch):
+    answer = io.StringIO("n\n")
+    answer.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", answer)
+    ended = command("ledger", "adopt")
+    assert (ended.code, ended.err, adopted) == (1, "redemption: nothing was done\n", [])
 
 
 def test_consent_can_be_given_in_advance(command, adopted):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import grpc
 import pytest
@@ -91,6 +92,19 @@ def test_a_reader_who_leaves_ends_it_quietly(fake, count):
     assert process.wait(30) == exits.PIPE_CLOSED
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_without_room_says_how_to_get_the_same_coupons(fake, unbuffered):
+    fake.answers["Mint"] = coupons
+    command = [sys.executable, "-m", "redemption", "mint", "--campaign", "3", "--count", "3", "--request-id", "mine"]
+    environment = os.environ | {"REDEMPTION_SERVER": fake.address, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=20
+        )
+    told = "the output cannot be written: No space left on device; for the same coupons again: --request-id mine"
+    assert (ended.returncode, ended.stderr) == (exits.FAILED, f"redemption: {told}\n")
 
 
 def endless(_request, _context):

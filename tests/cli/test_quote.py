@@ -100,14 +100,11 @@ def test_the_best_choice_is_told_with_the_reason_for_every_coupon_left_out(ask, 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.replace("\N{MINUS SIGN}", "-") == (
         "WOULD BE APPROVED   -¥110.00   pay ¥438.00   2 of 4 coupons\n"
-        "coupon   campaign        alone                      together\n"
-        "     1   3 满200减50     -¥50.00                    does not go with coupon 2 of\n"
-        "                                                    this order\n"
-        "     2   7 每满300减40   -¥80.00                    -¥80.00\n"
-        "     3   12 云裳店铺券   -¥30.00                    -¥30.00\n"
-        "     4                   not a valid coupon;        the same\n"
-        "                         check it for a typing\n"
-        "                         error\n"
+        "coupon   campaign        alone                                             together\n"
+        "     1   3 满200减50     -¥50.00                                           does not go with coupon 2 of this order\n"
+        "     2   7 每满300减40   -¥80.00                                           -¥80.00\n"
+        "     3   12 云裳店铺券   -¥30.00                                           -¥30.00\n"
+        "     4                   not a valid coupon; check it for a typing error   the same\n"
         "chosen: coupons 2 and 3; every combination was tried, none takes more off\n"
         "line      amount        off       pay   by merchant   by sponsor\n"
         "茶       ¥500.00   -¥107.88   ¥392.12        ¥75.88       ¥32.00\n"
@@ -167,13 +164,33 @@ def test_a_refusal_is_told_by_its_reason(ask, fake):
     assert ended.code == 1
     assert ended.out.replace("\N{MINUS SIGN}", "-") == (
         "MIN_SPEND_NOT_MET (change the order)   ¥12.00 more of eligible goods\n"
-        "coupon   campaign        alone                       together\n"
-        "     1   3 满200减50     ¥12.00 more of eligible     the same\n"
-        "                         goods\n"
-        "     2   12 云裳店铺券   -¥30.00                     fine by itself, not used:\n"
-        "                                                     another coupon of the order\n"
-        "                                                     was refused\n"
+        "coupon   campaign        alone                           together\n"
+        "     1   3 满200减50     ¥12.00 more of eligible goods   the same\n"
+        "     2   12 云裳店铺券   -¥30.00                         fine by itself, not used: another coupon of the order was refused\n"
     )
+
+
+LACKING = no(0, 3, v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "lang", "line", "told"),
+    [
+        ([LACKING], "en", 0, "needs   missing: risk.network_address, customer.person_id"),
+        ([LACKING], "zh", 0, "信息   缺少：risk.network_address, customer.person_id"),
+        ([LACKING, no(1, 3, v1.OUTCOME_STACK_REJECTED)], "en", 2, "needs (missing: risk.network_address, customer.person_id)   the same"),
+    ],
+)  # fmt: skip
+def test_a_risk_signal_that_is_missing_is_named(ask, fake, cart, verdicts, lang, line, told):
+    """No verdict has a place for it, but the campaign says what it requires."""
+    campaign = Campaign(number=3, name="a", time_zone="UTC", required_risk_signals=[1, 2, 4])
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
+    together = decision(v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, *verdicts)
+    fake.answers["Quote"] = QuoteResponse(alone=verdicts, together=together)
+    cart.write_text(ORDER + "risk: {device_id: d}\n")
+    lines = ask("quote", "A", "--order-file", cart, "--lang", lang).out.splitlines()
+    assert lines[0].startswith("RISK_CONTEXT_REQUIRED")
+    assert lines[line].endswith(told)
 
 
 def test_what_was_typed_is_what_is_asked(ask, fake):

@@ -125,8 +125,7 @@ def test_several_coupons_have_a_table(ask, fake):
     assert ended.out == (
         "REVOKED (final)   was withdrawn by the shop\n"
         "coupon   campaign   outcome          why\n"
-        "     1          3   STACK_REJECTED   fine by itself, not used: another coupon of\n"
-        "                                     the order was refused\n"
+        "     1          3   STACK_REJECTED   fine by itself, not used: another coupon of the order was refused\n"
         "     2         12   REVOKED          was withdrawn by the shop\n"
     )
 

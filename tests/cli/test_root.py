@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -229,6 +230,25 @@ def test_ctrl_c_is_quiet(fake):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("--help",), ("campaigns", "schema"), REDEEM], ids=" ".join)
+def test_an_output_without_room_is_one_line(fake, arguments, unbuffered):
+    fake.answers["Redeem"] = REFUSED
+    environment = os.environ | {"REDEMPTION_SERVER": fake.address, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "redemption", *arguments],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            timeout=20,
+        )
+    told = "redemption: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (exits.FAILED, told)
 
 
 def test_help_does_not_wait_for_grpc_rich_or_pydantic():

@@ -166,10 +166,15 @@ async def test_nobody_is_told_that_a_used_coupon_is_unused(house):
 # When
 
 
+TOO_EARLY = r"^number: campaign 1 .*; it can be archived from 20\d\d-.*Z on"
+
+
 async def test_a_running_campaign_is_not_archived(desk):
     campaign = await desk.campaign()
-    with pytest.raises(WrongState, match=r"campaign 1 has not ended; .* from 20\d\d-.*Z on; end it first"):
+    with pytest.raises(WrongState, match=TOO_EARLY) as refused:
         await archive(desk.house, campaign)
+    assert "has not ended, and its return_window after that is 30 days" in str(refused.value)
+    assert str(refused.value).endswith(" on; shorten return_window, then end it, if that is to be earlier")
     assert await desk.house.campaigns.get(desk.program, 1) == campaign
 
 
@@ -178,9 +183,28 @@ async def test_records_are_kept_for_the_return_window_of_the_last_possible_redem
     until_ms = campaign.ends_at_ms + campaign.return_window_seconds * 1000
     assert await desk.ledger.archive(campaign, now_ms=0) == TooEarly(until_ms)
     await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms - 60_000)
-    with pytest.raises(WrongState, match="may still see returns; it can be archived from"):
+    with pytest.raises(WrongState, match=TOO_EARLY) as refused:
         await archive(desk.house, campaign)
+    assert "may still see returns: its return_window is 30 days;" in str(refused.value)
+    assert str(refused.value).endswith(" on; shorten return_window if that is to be earlier")
     await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms)
+    assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
+
+
+async def test_an_ended_campaign_names_its_return_window_which_cannot_change_any_more(desk):
+    campaign = await end(desk.house, await desk.campaign(return_window_seconds=90_000))
+    with pytest.raises(WrongState, match=TOO_EARLY) as refused:
+        await archive(desk.house, campaign)
+    assert "its return_window is 90000 seconds, and cannot change once it has ended;" in str(refused.value)
+    with pytest.raises(WrongState, match="cannot change any more"):
+        await desk.house.campaigns.update(replace(campaign, return_window_seconds=0), etag(campaign))
+
+
+async def test_a_return_window_that_is_shortened_when_all_is_over_lets_it_be_archived(desk):
+    """As the refusal says."""
+    campaign = await desk.campaign()
+    await desk.redis.hset(desk.house.key("ledger"), "clock", campaign.ends_at_ms + 60_000)
+    await desk.house.campaigns.update(replace(campaign, return_window_seconds=0), etag(campaign))
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import replace
 
 import pytest
 from domain.checkouts import customers, orders, wallets
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from service.clocks import Clocks
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
@@ -120,6 +122,39 @@ async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_l
     chosen = replace(checkout, tokens=tuple(tokens[index] for index in quoted.chosen))
     decision = await house.send(Attempt(secrets.token_hex(8), chosen))
     assert (decision.outcome, decision.discount_minor) == (Outcome.APPROVED, quoted.together.discount_minor)
+
+
+visits = st.lists(
+    st.tuples(
+        st.sampled_from(("1 00:00", "1 23:59", "2 00:00", "2 12:00")),
+        st.sampled_from(("ann", "bob")),
+        st.integers(1, 3),
+    ),
+    min_size=3,
+    max_size=8,
+).map(sorted)
+"""When, who and with how many coupons: one after the other."""
+
+
+@given(limits, visits)
+@settings(ON_A_REAL_LEDGER, max_examples=25)
+async def test_limits_are_quoted_as_they_are_redeemed(house, of_limits, visits):
+    """Over two days, where limits are all that stands against a coupon."""
+    clocks = Clocks(house)
+    each = [of_limits.redemptions_per_customer or 3, of_limits.redemptions_per_customer_per_day or 3]
+    campaign = await house.campaign(
+        limits=of_limits,
+        offers=(Offer(amount_off(0, 5_00)),),
+        stacking=Stacking(max_tokens_per_order=min(each)),
+    )
+    tokens = await house.mint(campaign, 3 * len(visits))
+    for moment, customer, count in visits:
+        await clocks.set(clocks.at(*moment.split()))
+        some = [tokens.pop() for _ in range(min(count, *each))]
+        promised = (await quote(house, *some, customer=customer)).together
+        decision = await house.redeem(*some, customer=customer)
+        assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
+        assert promised.verdicts == tuple(as_told(decision.verdicts))
 
 
 async def test_asking_changes_nothing(house):
@@ -346,11 +381,11 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
 
     async def watch():
         nonlocal longest
-        now = asyncio.get_running_loop().time
-        before = now()
+        worked = time.thread_time  # of this thread alone: what others do on the machine does not count
+        before = worked()
         while not ended.is_set():
             await asyncio.sleep(0)
-            longest, before = max(longest, now() - before), now()
+            longest, before = max(longest, worked() - before), worked()
 
     watching = asyncio.create_task(watch())
     quoted = await house.quoter.quote(
@@ -359,7 +394,7 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
     ended.set()
     await watching
     assert (len(quoted.chosen), quoted.exhaustive) == (20, False)
-    assert longest < 0.1, "a step is less than a millisecond; the rest is the machine's"
+    assert longest < 0.05, "a step is less than a millisecond, of a few on a bad day"
 
 
 async def test_redeeming_goes_on_while_a_quote_is_searching(house):

@@ -1,5 +1,6 @@
 """Makes a program's campaigns what files say they are, naming each change, and does nothing twice."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,10 @@ class Action(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+
+    def words(self, *, dry_run: bool) -> str:
+        """Return it as it is told of what was done, or with a dry run of what would be."""
+        return f"would be {self.value}" if dry_run and self is not Action.UNCHANGED else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,22 @@ def require_different_names(read: Sequence[CampaignFile]) -> None:
             problems.append(f"{place}: {told}")
     if problems:
         raise BadFile(*problems)
+
+
+def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dry_run: bool) -> str:
+    """Sum up in one line what became of several files.
+
+    Args:
+        done: What was done.
+        tried: How many files were tried; if one more than was done, that one stopped it.
+        files: How many there are.
+        answered: Whether the server said why it stopped; else nobody knows whether the last one was done.
+        dry_run: Nothing was changed.
+    """
+    actions = Counter(applied.action for applied in done)
+    counts = [(actions[action], action.words(dry_run=dry_run)) for action in Action]
+    counts += [(tried - len(done), "refused" if answered else "not answered"), (files - tried, "not tried")]
+    return ", ".join(f"{count} {words}" for count, words in counts if count)
 
 
 class Applier:

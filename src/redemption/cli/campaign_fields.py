@@ -3,9 +3,14 @@
 import re
 from typing import Any, get_args
 
+from google.protobuf.duration_pb2 import Duration
+
 from redemption.cli.campaign_model import CampaignPart
 from redemption.cli.campaign_part import Part
+from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT
 from redemption.cli.source_file import FieldPath, unknown_field
+from redemption.cli.times import duration_text, time_text
+from redemption.client import format_money
 from redemption.v1 import campaign_pb2 as v1
 
 _TOLD_BY_THE_SERVER = "is told by the server, and does not stand in a file"
@@ -37,12 +42,9 @@ _RENAMED = {
     "start_minute": "from",
     "end_minute": "to",
 }
-_UNITS = {
-    "_minor": "minor units",
-    ".spend": "minor units",
-    "basis_points": "basis points, 100 for 1%",
-    "_minute": "minutes of the day",
-}
+# A number in what the server says, with the field that is named right before it, if there is one.
+_NUMBER = re.compile(r"(?:\b(?P<field>[a-z]+(?:_[a-z]+)+) (?:(?:is|above|of) )?)?(?<!\[)\b(?P<number>[0-9]+)\b")
+_SECONDS = re.compile(r"\b(?P<count>[0-9]+) seconds(?: \([^)]*\))?")
 
 
 def campaign_fields(contract_path: str, campaign: v1.Campaign) -> str:
@@ -60,14 +62,32 @@ def campaign_fields(contract_path: str, campaign: v1.Campaign) -> str:
 
 
 def in_file_words(contract_path: str, problem: str, campaign: v1.Campaign) -> str:
-    """Return what the server says of a field, with the names of a file, and with the units in which it counts."""
-    told = re.sub(r"\bcampaign\.(?=[a-z])", "", problem)
-    told = re.sub(r"\b[a-z]+(_[a-z]+)+\b", lambda found: _file_name(found[0]), told)
-    names = (contract_path, campaign_fields(contract_path, campaign))
-    units = next((units for end, units in _UNITS.items() for name in names if name.endswith(end)), "")
-    if not units or units.partition(",")[0] in told or not re.search(r"[0-9]", told):
-        return told
-    return f"{told} (in {units})"
+    """Return what the server says of a field in the words of a file: its names, and numbers as a file writes them."""
+    spend = campaign_fields(contract_path, campaign).endswith(".spend")
+    about = "threshold_minor" if spend else contract_path
+
+    def written(found: re.Match[str]) -> str:
+        for field in (found["field"] or "", about):
+            text = number_text(int(found["number"]), field, campaign.currency_code)
+            if text is not None:
+                return found[0].removesuffix(found["number"]) + text
+        return found[0]
+
+    told = _SECONDS.sub(lambda found: duration_text(Duration(seconds=int(found["count"]))), problem)
+    told = _NUMBER.sub(written, told)
+    told = re.sub(r"\bcampaign\.(?=[a-z])", "", told)
+    return re.sub(r"\b[a-z]+(_[a-z]+)+\b", lambda found: _file_name(found[0]), told)
+
+
+def number_text(number: int, contract_field: str, currency_code: str) -> str | None:
+    """Return a number as a file writes it, where the name of its field says in which units the contract counts."""
+    if contract_field.endswith("_minor"):
+        return format_money(number, currency_code)
+    if contract_field.endswith("basis_points"):
+        return f"{number / BASIS_POINTS_PER_PERCENT:g}%"
+    if contract_field.endswith("_minute"):
+        return time_text(number)
+    return None
 
 
 def steps(path: str) -> FieldPath:

@@ -11,11 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_fields import campaign_fields
+from redemption.cli.campaign_fields import campaign_fields, number_text
 from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT, words
 from redemption.cli.instants import local_text
-from redemption.cli.times import duration_text, time_text
-from redemption.client import format_money
+from redemption.cli.times import duration_text
 from redemption.v1 import campaign_pb2 as v1
 
 NOT_SET = "not set"
@@ -132,15 +131,12 @@ def _text(field: FieldDescriptor, value: Any, file_path: str, currency_code: str
     if field.enum_type is not None:
         # One of a later contract has no word here.
         return next((word for word, number in words(field.enum_type).items() if number == value), str(value))
-    if field.name.endswith("_minor") or file_path.endswith(".spend"):
-        return format_money(value, currency_code)
-    if field.name.endswith("basis_points"):
-        return f"{value / BASIS_POINTS_PER_PERCENT:g}%"
-    if field.name.endswith("_minute"):
-        return time_text(value)
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        name = "threshold_minor" if file_path.endswith(".spend") else field.name
+        return number_text(value, name, currency_code) or f"{value:,}"
+    return str(value)
 
 
 def _instant_text(when: Timestamp, time_zone: str) -> str:

@@ -1,7 +1,6 @@
 """``redemption campaigns``: write campaigns down, apply them, pause them, count them."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from redemption.cli.asking import all_campaigns, asking, campaign_called
-from redemption.cli.exits import DONE
+from redemption.cli.consent import require_consent
+from redemption.cli.exits import DONE, UNREACHABLE, Stop
 from redemption.cli.options import AsJson, Program, Server, TlsCa, examples, settings_of
-from redemption.cli.screen import print_json, print_message, printable, say, show, stderr, table
+from redemption.cli.screen import complain, print_json, print_message, printable, say, show, stderr, table
 
 if TYPE_CHECKING:
     from redemption.cli.apply import Applied
@@ -148,26 +148,37 @@ def apply(
     field is named. Doing it again changes nothing.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.apply import Applier, require_different_names
+    from redemption.cli.apply import Applier, require_different_names, total
     from redemption.cli.campaign_file import read_campaign
 
     # All files are read before the first one is applied.
     read = [read_campaign(file) for file in files]
     require_different_names(read)
     done: list[Applied] = []
+    tried = 0
+    code = DONE
     try:
         with asking(settings) as client:
             applier = Applier(client, settings.program, dry_run=dry_run)
             for file in read:
+                tried += 1
                 applied = applier.apply(file)
                 done.append(applied)
                 if not as_json:
                     _print_applied(applied, dry_run=dry_run)
+    except Stop as stop:
+        if as_json or not tried:
+            raise
+        code = stop.code
+        for line in stop.told:  # before the last line, which sums up
+            complain(line)
     finally:
         # What was done before a file was refused stays done.
         if as_json:
             print_json([applied.as_dict() for applied in done])
-    return DONE
+    if len(read) > 1 and not as_json:
+        say(total(done, tried=tried, files=len(read), answered=code != UNREACHABLE, dry_run=dry_run))
+    return code
 
 
 @campaigns.command(
@@ -239,8 +250,7 @@ def end(
 
     with asking(settings) as client:
         found = campaign_called(client, settings.program, campaign)
-        if not yes and sys.stdin.isatty():
-            typer.confirm(f"End campaign {found.number} {found.name} for good?", abort=True)
+        require_consent(f"End campaign {found.number} {found.name} for good?", yes=yes)
         answer = client.end_campaign(EndCampaignRequest(program=settings.program, number=found.number))
     return _print_state(answer.campaign, as_json=as_json)
 
@@ -263,12 +273,11 @@ def archive(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     with asking(settings, retries=False) as client:
         found = campaign_called(client, settings.program, campaign)
-        if not yes and sys.stdin.isatty():
-            typer.confirm(
-                f"Remove every coupon's record of campaign {found.number} {found.name}? Nobody can tell afterwards "
-                "which of them were used",
-                abort=True,
-            )
+        require_consent(
+            f"Remove every coupon's record of campaign {found.number} {found.name}? Nobody can tell afterwards "
+            "which of them were used",
+            yes=yes,
+        )
         archived = _archived(client, settings.program, found.number)
     return _print_state(archived, as_json=as_json)
 
@@ -340,10 +349,8 @@ def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
     from redemption.cli.apply import Action
     from redemption.cli.campaign_summary import summary
 
-    action = applied.action.value
-    words = f"would be {action}" if dry_run and applied.changed else action
     number = f" {applied.number}" if applied.number else ""
-    say(f"{words:10}{number} {applied.name}", "green" if applied.changed else "dim")
+    say(f"{applied.action.words(dry_run=dry_run):10}{number} {applied.name}", "green" if applied.changed else "dim")
     if dry_run and applied.action is Action.CREATED:
         for about, text in summary(applied.wanted):
             say(f"  {about:8} {text}")

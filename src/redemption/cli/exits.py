@@ -3,13 +3,13 @@
 DONE = 0
 """It was done; for a coupon: approved."""
 REFUSED = 1
-"""The answer is no: a coupon was refused, there is no such thing, or a demo failed."""
+"""The answer is no: a coupon was refused, there is no such thing, a person said no, or a demo failed."""
 BAD_INPUT = 2
 """What was typed, or the file that was given, is wrong; nothing was done."""
 UNREACHABLE = 3
 """The server cannot be reached, is too busy, or did not answer in time."""
 FAILED = 4
-"""The server failed, or refuses to start."""
+"""The server failed, or refuses to start; or there is no room for the output."""
 NOT_TRUSTED = 5
 """The ledger is not trusted; see ``redemption ledger status``."""
 INTERRUPTED = 130

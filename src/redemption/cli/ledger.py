@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from redemption.cli.consent import require_consent
 from redemption.cli.exits import BAD_INPUT, DONE, NOT_TRUSTED, Stop
 from redemption.cli.options import AsJson, Program, examples, settings_of
 from redemption.cli.screen import print_json, say
@@ -79,8 +80,7 @@ def _confirm(program: str) -> None:
     say("Whatever it has forgotten stays forgotten: a coupon whose use was lost can be used again, limits and")
     say("budgets count from what the ledger says, and lost answers cannot be repeated. Only do this when the")
     say("ledger cannot be brought back by a better backup.")
-    if not typer.confirm("Accept it?"):
-        raise Stop(BAD_INPUT, "nothing was changed")
+    require_consent("Accept it?", yes=False)
 
 
 def _print(row: dict[str, str]) -> None:

@@ -119,6 +119,10 @@ def mint(
             raise
         # Their serials are taken by now: without the id they would be lost.
         raise Stop(INTERRUPTED, f"interrupted; {_how_to_resume(request, got, out)}") from interrupt
+    except OSError as error:
+        # How many of them arrived where they were printed to is not known.
+        error.add_note(f"for the same coupons again: --request-id {request.request_id}")
+        raise
     if out is not None:
         what = f"{'code' if codes else 'coupon'}{'' if got.count == 1 else 's'}"
         say(f"minted {got.count:,} {what} of campaign {definition.number} {definition.name} into {out}")
@@ -186,6 +190,7 @@ def _write(tokens: Iterator["MintedToken"], file: TextIO, output_format: Format,
         table = csv.writer(file, lineterminator="\n")
         table.writerow([name, "serial"])
         table.writerows(rows)
+    file.flush()
 
 
 def _with_progress(tokens: Iterator["MintedToken"], total: int) -> Iterator["MintedToken"]:

@@ -3,6 +3,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 from redemption.cli.decision import print_lines, say_approval, say_refusal, told_of
@@ -10,7 +11,13 @@ from redemption.cli.instants import local_text
 from redemption.cli.screen import printable, say, show, table
 from redemption.client import Lang, coupons_words, format_money
 from redemption.v1 import outcome_pb2 as v1
-from redemption.v1.campaign_pb2 import Campaign
+from redemption.v1.campaign_pb2 import (
+    RISK_SIGNAL_DEVICE,
+    RISK_SIGNAL_NETWORK,
+    RISK_SIGNAL_PAYMENT,
+    RISK_SIGNAL_PERSON,
+    Campaign,
+)
 from redemption.v1.decision_pb2 import TokenVerdict
 from redemption.v1.order_pb2 import Order
 from redemption.v1.redemption_service_pb2 import QuoteRequest, QuoteResponse
@@ -23,6 +30,7 @@ _WORDS = {
     "campaign": {"en": "campaign", "zh": "活动"},
     "alone": {"en": "alone", "zh": "单独使用"},
     "together": {"en": "together", "zh": "同单使用"},
+    "missing": {"en": "missing: {fields}", "zh": "缺少：{fields}"},
     "same": {"en": "the same", "zh": "同左"},
     "chosen": {"en": "chosen: {coupons}; ", "zh": "已选{coupons}；"},
     "best": {
@@ -33,6 +41,14 @@ _WORDS = {
         "en": "not every combination was tried, another one may take more off",
         "zh": "未比较所有组合，可能有更优惠的",
     },
+}
+
+# Where in a checkout the signals stand that a campaign can require.
+_SIGNALS = {
+    RISK_SIGNAL_DEVICE: "risk.device_id",
+    RISK_SIGNAL_NETWORK: "risk.network_address",
+    RISK_SIGNAL_PAYMENT: "risk.payment_fingerprint",
+    RISK_SIGNAL_PERSON: "customer.person_id",
 }
 
 
@@ -70,7 +86,9 @@ class _QuoteReport:
             more = [_WORDS["of"][self._lang].format_map(count)] if self._request.choose_best else []
             say_approval(_WORDS["would_be"][self._lang], together, self._order, self._lang, *more, *self._moment())
         else:
-            say_refusal(together, self._order, self._lang, *self._moment(), zone=self._zone())
+            decisive = (verdict for verdict in together.verdicts if verdict.outcome == together.outcome)
+            lacking = [text for text in map(self._lacking, decisive) if text][:1]
+            say_refusal(together, self._order, self._lang, *lacking, *self._moment(), zone=self._zone())
         if len(self._response.alone) > 1:
             self._print_coupons()
         if self._response.chosen:
@@ -104,7 +122,18 @@ class _QuoteReport:
             return format_money(-verdict.discount_minor, self._order.currency_code)
         campaign = self._campaigns.get(verdict.campaign)
         zone = ZoneInfo(campaign.time_zone) if campaign else None
-        return told_of(verdict, self._response.together.decide_time, self._order, self._lang, zone=zone)
+        told = told_of(verdict, self._response.together.decide_time, self._order, self._lang, zone=zone)
+        lacking = self._lacking(verdict)
+        return f"{told} ({lacking})" if lacking else told
+
+    def _lacking(self, verdict: TokenVerdict) -> str:
+        """Return which risk signals are missing, by their fields in an order file; only the campaign tells them."""
+        campaign = self._campaigns.get(verdict.campaign)
+        if verdict.outcome != v1.OUTCOME_RISK_CONTEXT_REQUIRED or campaign is None:
+            return ""
+        fields = [_SIGNALS[signal] for signal in campaign.required_risk_signals if signal in _SIGNALS]
+        missing = [field for field in fields if not attrgetter(field)(self._request.checkout)]
+        return _WORDS["missing"][self._lang].format(fields=", ".join(missing)) if missing else ""
 
     def _named(self, number: int) -> str:
         if not number:

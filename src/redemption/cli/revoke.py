@@ -2,12 +2,12 @@
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
+from redemption.cli.consent import require_consent
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
 from redemption.cli.screen import print_message, say
@@ -35,7 +35,10 @@ def revoke(
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take coupons back, at once and for good. In a terminal it asks first."""
+    """Take coupons back, at once and for good. In a terminal it asks first.
+
+    Coupons that were used already stay used: no order changes.
+    """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     given = [name for name, value in (("TOKEN", token), ("--serials", serials), ("--customer", customer)) if value]
     if len(given) != 1:
@@ -57,8 +60,7 @@ def revoke(
     try:
         with asking(settings) as client:
             what = _what(client, request, campaign)
-            if not yes and sys.stdin.isatty():
-                typer.confirm(f"Revoke {what} for good?", abort=True)
+            require_consent(f"Revoke {what} for good?", yes=yes)
             response = client.revoke(request)
     except Unanswered as error:
         raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
@@ -66,7 +68,8 @@ def revoke(
     if as_json:
         print_message(response)
     elif approved:
-        say(f"revoked {what}")
+        # The answer does not tell which of them were used.
+        say(f"revoked {what}; what was used already stays used")
     else:
         say(f"TOKEN_INVALID   not a token of program {settings.program}; nothing was revoked", "red")
     return DONE if approved else REFUSED

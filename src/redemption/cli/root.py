@@ -1,5 +1,6 @@
 """The command ``redemption``: its groups, and the one place where an ending becomes an exit code."""
 
+import errno
 import os
 import sys
 import traceback
@@ -24,6 +25,9 @@ from redemption.cli.revoke import revoke
 from redemption.cli.samples import samples
 from redemption.cli.screen import complain
 from redemption.cli.serve import serve
+
+# What writing to a device or a disk that is full, or beyond one's share of it, ends with.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Plain help: it is quick, it pipes, and its lines can be copied.
 app = typer.Typer(
@@ -137,14 +141,19 @@ def run(arguments: Sequence[str]) -> int:
             raise
         _leave_quietly()
         return exits.PIPE_CLOSED
-    except Exception:  # noqa: BLE001 - a defect of this program must not look like a refusal, which is 1
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - a defect of this program must not look like a refusal, which is 1
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            _leave_quietly()
+            told = (f"the output cannot be written: {error.strerror}", *getattr(error, "__notes__", ()))
+            complain(f"redemption: {'; '.join(told)}")
+        else:
+            traceback.print_exc()
         return exits.FAILED
     return code if isinstance(code, int) else exits.DONE
 
 
 def _leave_quietly() -> None:
-    """Let what is still to be printed go nowhere: the reader, such as ``head``, has seen enough."""
+    """Let what is still to be printed go nowhere: the reader, such as ``head``, has seen enough, or has no room."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-WIDTH_DEFAULT = 80
+WIDTH_UNSEEN = 1000
+"""Where no terminal is: so wide that every row of a table stays on one line, for ``grep`` and ``awk``."""
 
 
 @cache
@@ -78,7 +79,6 @@ def printable(text: str) -> str:
 def _console(*, stderr: bool) -> "Console":
     from rich.console import Console
 
-    # Where nobody sees it, the width must not depend on who is logged in; a pipe gets what a narrow terminal gets.
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else WIDTH_DEFAULT
+    width = None if stream.isatty() else WIDTH_UNSEEN
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)

@@ -158,7 +158,7 @@ def _rise_violations(tier: Tier, lower: tuple[Tier, ...], field: str) -> Iterato
         if percent <= other.percent_off_basis_points and cap_minor <= other.cap_minor:
             problem = (
                 f"gives no more than a lower tier: raise it above {other.percent_off_basis_points} "
-                f"or cap_minor above {other.cap_minor}; they are {percent} and {cap_minor}"
+                f"or cap_minor above {other.cap_minor}; it is {percent}, and cap_minor is {cap_minor}"
             )
             yield Violation(f"{field}.percent_off_basis_points", problem)
             return

@@ -84,7 +84,7 @@ def _violations(campaign: Campaign) -> Iterator[Violation]:
     yield from _hours_violations(campaign)
     most = RETURN_WINDOW_SECONDS_MAX
     if not 0 <= campaign.return_window_seconds <= most:
-        problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds}"
+        problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds} seconds"
         yield Violation("campaign.return_window", problem)
     for index, signal in enumerate(campaign.required_risk_signals):
         if signal in campaign.required_risk_signals[:index]:
@@ -177,7 +177,7 @@ def _from_claim_violations(validity: ClaimValidity, campaign: Campaign, field: s
     longest = VALID_DAYS_MAX * DAY_SECONDS
     yield from range_violations(validity.days, f"{field}.days", 1, VALID_DAYS_MAX)
     if not 0 <= validity.wait_seconds <= longest:
-        problem = f"must be 0 to {longest} seconds ({VALID_DAYS_MAX} days); it is {validity.wait_seconds}"
+        problem = f"must be 0 to {longest} seconds ({VALID_DAYS_MAX} days); it is {validity.wait_seconds} seconds"
         yield Violation(f"{field}.wait", problem)
     elif validity.days <= VALID_DAYS_MAX and validity.wait_seconds + validity.days * DAY_SECONDS > longest:
         problem = f"and days must be {VALID_DAYS_MAX} days together at most, because no token lives longer"
@@ -227,18 +227,12 @@ def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Viol
     if count > OFFER_VALUES_MAX:
         problem = f"has {count} values in all its lists together; at most {OFFER_VALUES_MAX} are allowed"
         yield Violation(field, f"{problem}: name a category or a brand instead, or divide them among several offers")
-    if not 0 <= offer.merchant_basis_points <= BASIS_POINTS:
-        problem = f"must be 0 to {BASIS_POINTS} basis points (100 %); it is {_in_percent(offer.merchant_basis_points)}"
-        yield Violation(f"{field}.funding.merchant_basis_points", problem)
+    merchant_field = f"{field}.funding.merchant_basis_points"
+    yield from range_violations(offer.merchant_basis_points, merchant_field, 0, BASIS_POINTS)
     yield from range_violations(offer.issue_quota, f"{field}.issue_quota", 1, COUNT_MAX)
     if offer.issue_quota is not None and limits.issued is not None and offer.issue_quota > limits.issued > 0:
         problem = f"must be at most the campaign's limit of {limits.issued} issued; it is {offer.issue_quota}"
         yield Violation(f"{field}.issue_quota", problem)
-
-
-def _in_percent(basis_points: int) -> str:
-    percent = f"{basis_points / 100:.2f}".removesuffix(".00")
-    return f"{basis_points} ({percent} %)"
 
 
 # Limits

@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from redemption.domain.calendar import local_day
+from redemption.domain.calendar import DAY_SECONDS, local_day
 from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.definition import campaign_violations, change_violations
 from redemption.domain.digest import DigestKind, Digests
@@ -279,9 +279,17 @@ def _require_creatable(request_id: str, campaign: Campaign) -> None:
 
 
 def _too_early(campaign: Campaign, until_ms: int, now_ms: int) -> str:
-    running = campaign.state is not CampaignState.ENDED and now_ms < campaign.ends_at_ms
-    why = "has not ended" if running else "may still see returns"
-    earlier = "; end it first if that is to be earlier" if running else ""
+    days, rest = divmod(campaign.return_window_seconds, DAY_SECONDS)
+    length = f"{campaign.return_window_seconds} seconds" if rest else f"{days} days"
+    if campaign.state is CampaignState.ENDED:
+        why = f"may still see returns: its return_window is {length}, and cannot change once it has ended"
+        earlier = ""
+    elif now_ms >= campaign.ends_at_ms:
+        why = f"may still see returns: its return_window is {length}"
+        earlier = "; shorten return_window if that is to be earlier"
+    else:
+        why = f"has not ended, and its return_window after that is {length}"
+        earlier = "; shorten return_window, then end it, if that is to be earlier"
     # Rounded up, because a second earlier would be refused again.
     possible_at = datetime.fromtimestamp(-(-until_ms // MILLISECONDS), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"number: campaign {campaign.number} {why}; it can be archived from {possible_at} on{earlier}"

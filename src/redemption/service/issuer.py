@@ -32,8 +32,8 @@ MAKING_AT_ONCE = 1
 """Requests in one process whose coupons are made at a time; the others wait for their turn, a chunk each."""
 REST = 8
 """While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
-ROUNDS_MAX = 3
-"""Fewer than redeems and claims have: those wait in a queue after the definition was read, a block does not."""
+ROUNDS_MAX = 16
+"""How many changes of the campaign in a row a block may meet: an editor without a pause changes as fast as we read."""
 _FROM_CLAIM = (0, 0)
 """Instead of a time of validity: it is counted from the claim."""
 
