@@ -14,9 +14,10 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
     deadline = asyncio.get_running_loop().time() + 10
-    futures = desk.ledger.batcher.submit(
+    delivery = desk.ledger.batcher.submit(
         desk.program, [(payload, 1) for payload in payloads], deadline=deadline, again=False
     )
-    replies = [answer.reply[:1] for answer in await asyncio.gather(*futures)]
+    await delivery.done
+    replies = [answer.reply[:1] for answer in delivery.answers]
     assert replies == [b"A", b"E", b"A"]
     assert await desk.rank(campaign, 1) == Outcome.ALREADY_REDEEMED

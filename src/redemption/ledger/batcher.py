@@ -8,16 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    TryAgainError,
-)
 
 from redemption.domain.errors import (
     DeadlinePassed,
@@ -47,8 +40,9 @@ SWEEP_SECONDS = 0.025
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
 
-_NOT_EXECUTED_ERRORS = (ClusterDownError, TryAgainError, MasterDownError, MovedError, AskError)
-_NOT_EXECUTED_WORDS = ("LOADING", "BUSY", "NOREPLICAS")
+_NOT_EXECUTED_WORDS = frozenset(
+    {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -62,12 +56,37 @@ class Transport(Protocol):
     async def close(self) -> None: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The ledger's reply to one order, with the head of the call that carried it."""
 
     head: Head
     reply: bytes
+
+
+class Delivery:
+    """Orders that one caller brought, and what became of each.
+
+    Attributes:
+        answers: An answer or a failure in the place of each order; None while it waits.
+        done: Ends when none of them waits any more. Whoever cancels it does not wait either: what has not left yet
+            need not.
+    """
+
+    __slots__ = ("_waiting", "answers", "done")
+
+    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.answers: list[Answer | ServiceError | None] = [None] * count
+        self.done: asyncio.Future[None] = loop.create_future()
+        self._waiting = count
+
+    def settle(self, index: int, answer: Answer | ServiceError) -> None:
+        """Take what became of one order, unless it is known already."""
+        if self.answers[index] is not None:
+            return
+        self.answers[index] = answer
+        self._waiting -= 1
+        if not self._waiting and not self.done.done():
+            self.done.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -77,14 +96,21 @@ class Waiting:
     Attributes:
         weight: How many tokens it brings.
         deadline: Until when its caller waits, in the event loop's time.
+        delivery: Where its answer goes, at its index.
         sent: It may have been executed.
     """
 
     payload: bytes
     weight: int
     deadline: float
-    answer: "asyncio.Future[Answer]"
+    delivery: Delivery
+    index: int
     sent: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.delivery.answers[self.index] is not None or self.delivery.done.done()
 
 
 @dataclass(slots=True)
@@ -126,7 +152,7 @@ class Queue:
                     break
                 line.popleft()
                 left += 1
-                if first.answer.done():
+                if first.given_up:
                     continue
                 taken.append(first)
                 weight += first.weight
@@ -202,10 +228,8 @@ class Batcher:
         for queue in self._queues.values():
             _fail(queue.all(), failure)
 
-    def submit(
-        self, program: str, payloads: list[tuple[bytes, int]], *, deadline: float, again: bool
-    ) -> "list[asyncio.Future[Answer]]":
-        """Queue orders of one program; each future gets its answer, or a ``ServiceError``.
+    def submit(self, program: str, payloads: list[tuple[bytes, int]], *, deadline: float, again: bool) -> Delivery:
+        """Queue orders of one program, at least one; returns where their answers will be.
 
         Args:
             program: The program.
@@ -225,20 +249,16 @@ class Batcher:
         if queue is None:
             queue = self._queues[program] = Queue()
             self._turns.append(program)
-        loop = asyncio.get_running_loop()
-        futures = []
+        delivery = Delivery(len(payloads), asyncio.get_running_loop())
         weight = 0
-        for payload, tokens in payloads:
-            future: asyncio.Future[Answer] = loop.create_future()
-            waiting = Waiting(payload, tokens, deadline, future)
+        for index, (payload, tokens) in enumerate(payloads):
             # The first call's worth of a big batch is as good as single orders; only what follows stands back.
             line = queue.again if again else queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk
-            line.append(waiting)
+            line.append(Waiting(payload, tokens, deadline, delivery, index))
             weight += tokens
-            futures.append(future)
-        self._waiting += len(futures)
+        self._waiting += len(payloads)
         self._wake()
-        return futures
+        return delivery
 
     def _wake(self) -> None:
         if self._idle and self._may_start():
@@ -322,7 +342,7 @@ class Batcher:
                     return
             self._standing.met(failure)
             await asyncio.sleep(backoff)
-            loads = [load for load in loads if not all(order.answer.done() for order in load.waiting)]
+            loads = [load for load in loads if not all(order.given_up for order in load.waiting)]
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
 
     async def _settle(self, lane: Transport, loads: list[Load], replies: list[Any]) -> tuple[list[Load], ServiceError]:
@@ -336,7 +356,7 @@ class Batcher:
             if "unction not found" in str(reply):
                 await lane.close()  # opening it loads the library
                 again.append(load)
-            elif isinstance(reply, _NOT_EXECUTED_ERRORS) or str(reply).startswith(_NOT_EXECUTED_WORDS):
+            elif str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS:
                 again.append(load)
                 failure = LedgerUnavailable("the ledger does not take calls now")
             else:
@@ -359,8 +379,7 @@ class Batcher:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
                 _log.error("a campaign cannot be read", program=load.program, error=str(error))
         for order, answer in zip(load.waiting, reply[2:], strict=True):
-            if not order.answer.done():
-                order.answer.set_result(Answer(head, answer))
+            order.delivery.settle(order.index, Answer(head, answer))
         self._standing.met(None)
 
     async def _sweep(self) -> None:
@@ -380,7 +399,7 @@ class Batcher:
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
     for order in waiting:
-        if now < order.deadline or order.answer.done():
+        if now < order.deadline or order.given_up:
             continue
         if order.sent:
             error: ServiceError = LedgerUnavailable(
@@ -388,7 +407,7 @@ def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
             )
         else:
             error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
-        order.answer.set_exception(error)
+        order.delivery.settle(order.index, error)
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:
@@ -398,5 +417,4 @@ def _fail_loads(loads: list[Load], error: ServiceError) -> None:
 
 def _fail(waiting: "Iterator[Waiting] | list[Waiting]", error: ServiceError) -> None:
     for order in waiting:
-        if not order.answer.done():
-            order.answer.set_exception(error)
+        order.delivery.settle(order.index, error)

@@ -315,17 +315,16 @@ class RedisLedger:
         if self._fence.mark(program) is None:
             await self._require_begun(program, deadline)
         payloads = [payload for payload in packed if payload is not None]
-        futures = self.batcher.submit(program, payloads, deadline=deadline, again=again) if payloads else []
-        try:
-            if futures:
-                await asyncio.wait(futures)
-        except asyncio.CancelledError:
-            # Nobody waits any more: what has not left yet need not.
-            for future in futures:
-                future.cancel()
-            raise
-        answered = iter(futures)
-        return [None if payload is None else self._answer(next(answered)) for payload in packed]
+        if not payloads:
+            return [None] * len(packed)
+        delivery = self.batcher.submit(program, payloads, deadline=deadline, again=again)
+        await delivery.done  # when its caller is gone it is cancelled, and what has not left yet need not
+        answers = iter(delivery.answers)
+        found = [None if payload is None else next(answers) for payload in packed]
+        for answer in found:
+            if isinstance(answer, Answer):
+                self._clock.set(answer.head.clock_ms)
+        return found
 
     async def _require_begun(self, program: str, deadline: float) -> None:
         """Keep the names that callers invent away from the batcher.
@@ -341,16 +340,6 @@ class RedisLedger:
             raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
         if not begun:
             raise LedgerNotTrusted(NO_LEDGER)
-
-    def _answer(self, answered: asyncio.Future[Answer]) -> Answer | ServiceError:
-        failure = answered.exception()
-        if failure is not None:
-            if isinstance(failure, ServiceError):
-                return failure
-            raise failure
-        answer = answered.result()
-        self._clock.set(answer.head.clock_ms)
-        return answer
 
     async def look(
         self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None

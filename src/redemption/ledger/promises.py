@@ -97,7 +97,8 @@ def meaning_of(reply: Exception) -> LedgerRefused:
         return LedgerNotTrusted(NO_LEDGER)
     if text.startswith("NOTTRUSTED"):
         return LedgerNotTrusted(NOT_TRUSTED)
-    if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith("MISCONF"):
+    # The Redis client makes classes of some words; on a lane they are what was sent.
+    if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
         return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
     _log.error("the ledger refused a call", error=text)
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")

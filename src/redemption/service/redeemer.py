@@ -130,13 +130,14 @@ class Redeemer:
                 results[position] = opened
         now_ms: int | None = None
         for round_number in range(ROUNDS_MAX):
+            if not waiting:
+                break
             again = round_number > 0
             try:
                 async with self._again.turn(deadline) if again else nullcontext():
                     judged = await self._judge_all(waiting, now_ms, results, deadline, turn)
-                    if not judged:
-                        return [result for result in results if result is not None]
-                    replies = await self._replies(program, [item for _, item in judged], deadline=deadline, again=again)
+                    items = [item for _, item in judged]
+                    replies = await self._replies(program, items, deadline=deadline, again=again) if items else ()
             except DeadlinePassed as error:
                 return _completed(results, waiting, error)
             waiting = []

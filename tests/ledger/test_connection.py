@@ -1,0 +1,70 @@
+"""A lane: calls out in one write, replies in order, and a connection that fails is of no more use."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ResponseError
+
+from redemption.ledger.connection import Endpoint, Lane, pack_call
+from redemption.ledger.fence import Fence
+from redemption.ledger.keys import ledger as header_key
+
+
+@pytest.fixture
+async def lane(valkey, tmp_path):
+    endpoint = Endpoint(valkey.url, "strict")
+    built = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset"))
+    await built.open()
+    yield built
+    await built.close()
+
+
+def command(*words):
+    """A command in the ledger's wire format."""
+    parts = [word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+async def test_replies_come_in_the_order_of_the_calls_and_errors_in_their_place(lane):
+    calls = [command("ECHO", "a"), pack_call(b"nothing_of_this_name", "p", []), command("ECHO", "b")]
+    first, refused, last = await lane.exchange(calls, 5)
+    assert (first, last) == (b"a", b"b")
+    assert isinstance(refused, ResponseError)
+    assert "unction not found" in str(refused)
+
+
+async def test_a_reply_that_comes_in_pieces_is_put_together(lane):
+    text = "x" * 3_000_000
+    assert await lane.exchange([command("ECHO", text), command("ECHO", "end")], 5) == [text.encode(), b"end"]
+
+
+async def test_a_connection_that_the_ledger_ends_is_lost_and_can_be_opened_again(lane):
+    with pytest.raises(ConnectionError):
+        await lane.exchange([command("QUIT"), command("ECHO", "never")], 5)
+    assert not lane.is_open
+    await lane.open()
+    assert await lane.exchange([command("ECHO", "again")], 5) == [b"again"]
+
+
+async def test_a_connection_that_ends_while_nobody_waits_is_not_open(lane):
+    await lane.exchange([command("QUIT")], 5)
+    async with asyncio.timeout(5):
+        while lane.is_open:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_silent_ledger_is_given_up_and_its_late_reply_meets_nobody(lane):
+    with pytest.raises(ConnectionError):
+        await lane.exchange([command("BLPOP", header_key("nobody").decode(), "0.2")], 0.05)
+    assert not lane.is_open
+    await lane.open()
+    assert await lane.exchange([command("ECHO", "mine")], 5) == [b"mine"]
+
+
+async def test_who_is_cancelled_leaves_no_reply_to_the_next(lane):
+    waiting = asyncio.create_task(lane.exchange([command("BLPOP", header_key("nobody").decode(), "0.1")], 5))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not lane.is_open
