@@ -1,4 +1,4 @@
-"""Imports the scripts of tools/, which are no package, as tests need them."""
+"""Imports the scripts of tools/ and bench/, which are no packages, as tests need them."""
 
 import importlib
 import sys
@@ -7,10 +7,21 @@ from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools"
+BENCH = ROOT / "bench"
 VECTORS = ROOT / "tests" / "vectors"
 
 
 def load_tool(name: str) -> ModuleType:
-    if str(TOOLS) not in sys.path:
-        sys.path.append(str(TOOLS))
-    return importlib.import_module(name)
+    return _load(TOOLS, name)
+
+
+def load_bench(name: str) -> ModuleType:
+    return _load(BENCH, name)
+
+
+def _load(folder: Path, name: str) -> ModuleType:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    module = importlib.import_module(name)
+    assert module.__file__ == str(folder / f"{name}.py"), "another module has this name"
+    return module

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tool_loader import VECTORS
 
+from redemption.domain.decision import Allocation
 from redemption.domain.keyset import Keyset
 from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
 from redemption.domain.settlement import (
     ALLOCATIONS_MAX,
     LENGTH_MAX,
-    SettledAllocation,
     SettledRedemption,
     Settlement,
     SettlementDefect,
@@ -42,7 +42,7 @@ def redemptions(draw):
     allocations = []
     for line_id in draw(st.lists(TEXTS, unique=True, max_size=5)):
         amount_minor = draw(st.integers(0, 10**12))
-        allocations.append(SettledAllocation(line_id, amount_minor, draw(st.integers(0, amount_minor))))
+        allocations.append(Allocation(line_id, amount_minor, draw(st.integers(0, amount_minor))))
     return SettledRedemption(
         campaign=draw(st.integers(0, 2**32 - 1)),
         serial=draw(st.integers(0, 2**40 - 1)),
@@ -54,7 +54,7 @@ def redemptions(draw):
 
 
 def a_redemption(*allocations, **changed):
-    allocated = tuple(SettledAllocation(*allocation) for allocation in allocations)
+    allocated = tuple(Allocation(*allocation) for allocation in allocations)
     plain = {"campaign": 7, "serial": 9, "generation": 0, "allocations": allocated}
     plain["discount_minor"] = sum(allocation.amount_minor for allocation in allocated)
     return SettledRedemption(**plain | changed)
@@ -69,7 +69,7 @@ def read(document):
     """A settlement as a vector has it."""
     redemptions = []
     for row in document["redemptions"]:
-        allocations = tuple(SettledAllocation(*allocation) for allocation in row["allocations"])
+        allocations = tuple(Allocation(*allocation) for allocation in row["allocations"])
         changed = {"allocations": allocations, "use": bytes.fromhex(row["use"])}
         redemptions.append(SettledRedemption(**row | changed))
     return Settlement(**document | {"redemptions": tuple(redemptions)})

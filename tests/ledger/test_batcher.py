@@ -330,9 +330,10 @@ async def test_a_flush_is_bounded_over_all_programs(line):
     line.straw.gate.clear()
     first = submit(line, "x")
     await asyncio.sleep(0.01)
-    futures = []
-    for program in ("a", "b", "c"):
-        futures.append(submit(line, *(f"{program}{index}" for index in range(4)), program=program, tokens=31))
+    futures = [
+        submit(line, *(f"{program}{index}" for index in range(4)), program=program, tokens=31)
+        for program in ("a", "b", "c")
+    ]
     line.straw.gate.set()
     await answered(first, *futures)
     assert [[len(payloads(call)) for call in packed] for packed in line.straw.sent] == [[1], [4, 4], [4]]

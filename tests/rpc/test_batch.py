@@ -18,7 +18,7 @@ from redemption.domain.order import (
 )
 from redemption.domain.outcome import Outcome
 from redemption.domain.receipt import ReceiptKeys
-from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
+from redemption.domain.settlement import SettledRedemption, Settlement, Settlements
 from redemption.rpc.batch import (
     BATCH_LINES_MAX,
     BATCH_PARTS_MAX,
@@ -179,7 +179,7 @@ def longest_verdict(bearers):
 
 
 def longest_settlement(checkout):
-    allocations = tuple(SettledAllocation(line.line_id, 1, 1) for line in checkout.order.lines)
+    allocations = tuple(Allocation(line.line_id, 1, 1) for line in checkout.order.lines)
     redemption = SettledRedemption(
         campaign=7, serial=9, generation=0, discount_minor=len(allocations), allocations=allocations
     )

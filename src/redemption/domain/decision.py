@@ -1,11 +1,12 @@
 """The answer to a checkout: a verdict for every token, and the discount to the cent."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from redemption.domain.outcome import SAME_ORDER_RANK, Disposition, Outcome
+from redemption.domain.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Detail:
     """What a caller can be told beyond the outcome; only what applies is set.
 
@@ -33,16 +34,18 @@ def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
     return outcome.disposition
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """The part of a discount that one line or shipping fee bears, and which part of that the merchant pays."""
+class Allocation(NamedTuple):
+    """The part of a discount that one line or shipping fee bears, and which part of that the merchant pays.
+
+    Minor units. A tuple, because an approval makes dozens.
+    """
 
     line_id: str
     amount_minor: int
     merchant_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """The verdict on one token; ``redemption_id`` is its receipt when this order redeemed it."""
 
@@ -59,7 +62,7 @@ class Verdict:
         return disposition_of(self.outcome, self.detail)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """The verdict on an order with all its tokens: all are used, or none is.
 

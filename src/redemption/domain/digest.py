@@ -31,6 +31,8 @@ class DigestKind(Enum):
     CONTENT = ("content", 8)
     CODE = ("code", 10)
 
+    __hash__ = object.__hash__  # an enum's own hashes its name, in Python
+
     def __init__(self, label: str, length: int) -> None:
         self.label = label
         self.length = length

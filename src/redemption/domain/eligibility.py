@@ -1,7 +1,5 @@
 """Whether one coupon may be used on an order, leaving aside what the ledger counts and what other coupons do."""
 
-from dataclasses import dataclass
-
 from redemption.domain.benefit import BuyGet, FreeShipping
 from redemption.domain.calendar import Days
 from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, Offer, RiskSignal
@@ -9,11 +7,12 @@ from redemption.domain.decision import Detail
 from redemption.domain.fit import Basket, Fit, fit_of
 from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
 from redemption.domain.outcome import Outcome
+from redemption.domain.record import record
 from redemption.domain.scope import Conditions
 from redemption.domain.token import VerifiedToken
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Coupon:
     """A token that proved genuine, with the campaign it belongs to.
 
@@ -59,7 +58,7 @@ class Moment:
         self.until_ms = min(self.until_ms, until_ms)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Refusal:
     """The first reason, by precedence, why a coupon cannot be used."""
 

@@ -1,9 +1,9 @@
 """What a checkout knows of an order, and what a well-formed one looks like."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from redemption.domain.errors import Violation
+from redemption.domain.record import record
 
 MINOR_MAX = 2**53 - 1
 """The largest sum of money, in minor units: what a double (Lua's only number) still counts exactly."""
@@ -21,7 +21,7 @@ _PROGRAM_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _CURRENCY_LENGTH = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Line:
     """One line of an order; amounts are totals of the line in minor units."""
 
@@ -35,7 +35,7 @@ class Line:
     categories: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Shipping:
     """One shipping fee of an order, in minor units."""
 
@@ -45,7 +45,7 @@ class Shipping:
     region: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Order:
     """An order as it stands at checkout."""
 
@@ -59,7 +59,7 @@ class Order:
     group_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Customer:
     """Who buys; an empty ``customer_id`` is a guest, ``is_new`` None is unknown."""
 
@@ -70,7 +70,7 @@ class Customer:
     person_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RiskContext:
     """Signals by which abuse is judged; never part of a request's identity."""
 
@@ -83,7 +83,7 @@ GUEST = Customer()
 NO_RISK_CONTEXT = RiskContext()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Checkout:
     """One order with the coupons it wants to use."""
 
@@ -112,107 +112,137 @@ def id_violations(value: str, field: str) -> Iterator[Violation]:
 
 def text_violations(value: str, field: str) -> Iterator[Violation]:
     """Say what is wrong with an optional text of at most 128 bytes."""
-    # Counting characters first keeps a megabyte from being encoded only to be refused.
-    if len(value) > TEXT_BYTES_MAX or (not value.isascii() and len(value.encode()) > TEXT_BYTES_MAX):
+    if not _fits(value):
         yield Violation(field, f"is longer than {TEXT_BYTES_MAX} bytes")
+
+
+def _fits(text: str) -> bool:
+    # Counting characters first keeps a megabyte from being encoded only to be refused.
+    return len(text) <= TEXT_BYTES_MAX and (text.isascii() or len(text.encode()) <= TEXT_BYTES_MAX)
+
+
+# What follows runs for every order, so it adds to one list: a generator for each part costs several times the checks.
 
 
 def checkout_violations(checkout: Checkout, *, tokens_max: int = TOKENS_MAX) -> list[Violation]:
     """Say everything that is wrong with a checkout; an empty list means it is well formed."""
-    found = list(program_violations(checkout.program, "checkout.program"))
-    found += _token_violations(checkout.tokens, tokens_max)
-    found += _order_violations(checkout.order)
-    found += _customer_violations(checkout.customer)
-    risk = checkout.risk
+    found: list[Violation] = []
+    program, risk = checkout.program, checkout.risk
+    if not program or len(program) > PROGRAM_BYTES_MAX or not _PROGRAM_ALPHABET.issuperset(program):
+        found += program_violations(program, "checkout.program")
+    _check_tokens(checkout.tokens, tokens_max, found)
+    _check_order(checkout.order, found)
+    if checkout.customer is not GUEST:
+        _check_customer(checkout.customer, found)
     if risk is not NO_RISK_CONTEXT:
-        found += text_violations(risk.device_id, "checkout.risk.device_id")
-        found += text_violations(risk.network_address, "checkout.risk.network_address")
-        found += text_violations(risk.payment_fingerprint, "checkout.risk.payment_fingerprint")
+        _check_text(risk.device_id, "checkout.risk.device_id", found)
+        _check_text(risk.network_address, "checkout.risk.network_address", found)
+        _check_text(risk.payment_fingerprint, "checkout.risk.payment_fingerprint", found)
     return found
 
 
-def _token_violations(tokens: tuple[str, ...], tokens_max: int) -> Iterator[Violation]:
+def _check_text(value: str, field: str, found: list[Violation]) -> None:
+    if value and not _fits(value):
+        found += text_violations(value, field)
+
+
+def _check_tokens(tokens: tuple[str, ...], tokens_max: int, found: list[Violation]) -> None:
     if not 1 <= len(tokens) <= tokens_max:
-        yield Violation("checkout.tokens", f"must be 1 to {tokens_max} tokens; there are {len(tokens)}")
+        found.append(Violation("checkout.tokens", f"must be 1 to {tokens_max} tokens; there are {len(tokens)}"))
     elif len(tokens) > 1 and len(set(tokens)) != len(tokens):
         seen: dict[str, int] = {}
         for index, token in enumerate(tokens):
             first = seen.setdefault(token, index)
             if first != index:
-                yield Violation(f"checkout.tokens[{index}]", f"is the same token as checkout.tokens[{first}]")
+                problem = f"is the same token as checkout.tokens[{first}]"
+                found.append(Violation(f"checkout.tokens[{index}]", problem))
 
 
-def _order_violations(order: Order) -> Iterator[Violation]:
-    yield from id_violations(order.order_id, "checkout.order.order_id")
-    code = order.currency_code
+def _check_order(order: Order, found: list[Violation]) -> None:
+    lines, shipping, code = order.lines, order.shipping, order.currency_code
+    if not order.order_id or not _fits(order.order_id):
+        found += id_violations(order.order_id, "checkout.order.order_id")
     if len(code) != _CURRENCY_LENGTH or not (code.isascii() and code.isalpha() and code.isupper()):
-        yield Violation("checkout.order.currency_code", "must be an ISO 4217 code such as CNY")
-    if not 1 <= len(order.lines) <= LINES_MAX:
-        yield Violation("checkout.order.lines", f"must be 1 to {LINES_MAX} lines; there are {len(order.lines)}")
+        found.append(Violation("checkout.order.currency_code", "must be an ISO 4217 code such as CNY"))
+    if not 1 <= len(lines) <= LINES_MAX:
+        found.append(Violation("checkout.order.lines", f"must be 1 to {LINES_MAX} lines; there are {len(lines)}"))
         return
-    if len(order.shipping) > SHIPPING_MAX:
-        yield Violation("checkout.order.shipping", f"must be at most {SHIPPING_MAX}")
+    if len(shipping) > SHIPPING_MAX:
+        found.append(Violation("checkout.order.shipping", f"must be at most {SHIPPING_MAX}"))
         return
     total = list_total = 0
     seen: set[str] = set()
-    for index, line in enumerate(order.lines):
-        yield from _line_violations(line, index, seen)
+    for index, line in enumerate(lines):
+        _check_line(line, index, seen, found)
         total += line.amount_minor
         list_total += line.list_amount_minor
-    for index, fee in enumerate(order.shipping):
-        yield from _shipping_violations(fee, index, seen)
+    for index, fee in enumerate(shipping):
+        _check_shipping(fee, index, seen, found)
         total += fee.amount_minor
     if total > MINOR_MAX or list_total > MINOR_MAX:
-        yield Violation("checkout.order.lines", f"sum to more than {MINOR_MAX} minor units")
-    for name in ("channel", "store_id", "payment_method"):
-        yield from text_violations(getattr(order, name), f"checkout.order.{name}")
+        found.append(Violation("checkout.order.lines", f"sum to more than {MINOR_MAX} minor units"))
+    _check_text(order.channel, "checkout.order.channel", found)
+    _check_text(order.store_id, "checkout.order.store_id", found)
+    _check_text(order.payment_method, "checkout.order.payment_method", found)
     if order.group_size < 0:
-        yield Violation("checkout.order.group_size", "must not be negative")
+        found.append(Violation("checkout.order.group_size", "must not be negative"))
 
 
-def _line_violations(line: Line, index: int, seen: set[str]) -> Iterator[Violation]:
-    field = f"checkout.order.lines[{index}]"
-    yield from _line_id_violations(line.line_id, field, seen)
-    if line.quantity < 1:
-        yield Violation(f"{field}.quantity", "must be 1 or more; weighed goods count as 1")
-    if line.amount_minor < 0:
-        yield Violation(f"{field}.amount_minor", "must not be negative")
-    if line.list_amount_minor < 0:
-        yield Violation(f"{field}.list_amount_minor", "must not be negative")
-    if line.sku or line.merchant_id or line.brand or line.categories:
-        yield from text_violations(line.sku, f"{field}.sku")
-        yield from text_violations(line.merchant_id, f"{field}.merchant_id")
-        yield from text_violations(line.brand, f"{field}.brand")
-        if len(line.categories) > CATEGORIES_MAX:
-            yield Violation(f"{field}.categories", f"must be at most {CATEGORIES_MAX}")
-            return
-        for position, category in enumerate(line.categories):
-            yield from text_violations(category, f"{field}.categories[{position}]")
-
-
-def _shipping_violations(fee: Shipping, index: int, seen: set[str]) -> Iterator[Violation]:
-    field = f"checkout.order.shipping[{index}]"
-    yield from _line_id_violations(fee.line_id, field, seen)
-    yield from text_violations(fee.merchant_id, f"{field}.merchant_id")
-    yield from text_violations(fee.region, f"{field}.region")
-    if fee.amount_minor < 0:
-        yield Violation(f"{field}.amount_minor", "must not be negative")
-
-
-def _line_id_violations(line_id: str, field: str, seen: set[str]) -> Iterator[Violation]:
-    yield from id_violations(line_id, f"{field}.line_id")
-    if line_id in seen:
-        yield Violation(f"{field}.line_id", "is the id of an earlier line or shipping fee; ids must differ")
+def _check_line(line: Line, index: int, seen: set[str], found: list[Violation]) -> None:
+    line_id = line.line_id
+    if not line_id or not _fits(line_id) or line_id in seen:
+        _refuse_line_id(line_id, f"checkout.order.lines[{index}]", seen, found)
     seen.add(line_id)
+    if line.quantity < 1:
+        problem = "must be 1 or more; weighed goods count as 1"
+        found.append(Violation(f"checkout.order.lines[{index}].quantity", problem))
+    if line.amount_minor < 0:
+        found.append(Violation(f"checkout.order.lines[{index}].amount_minor", "must not be negative"))
+    if line.list_amount_minor < 0:
+        found.append(Violation(f"checkout.order.lines[{index}].list_amount_minor", "must not be negative"))
+    if line.sku and not _fits(line.sku):
+        found += text_violations(line.sku, f"checkout.order.lines[{index}].sku")
+    if line.merchant_id and not _fits(line.merchant_id):
+        found += text_violations(line.merchant_id, f"checkout.order.lines[{index}].merchant_id")
+    if line.brand and not _fits(line.brand):
+        found += text_violations(line.brand, f"checkout.order.lines[{index}].brand")
+    if line.categories:
+        _check_categories(line.categories, f"checkout.order.lines[{index}].categories", found)
 
 
-def _customer_violations(customer: Customer) -> Iterator[Violation]:
-    if customer is GUEST:
+def _check_categories(categories: tuple[str, ...], field: str, found: list[Violation]) -> None:
+    if len(categories) > CATEGORIES_MAX:
+        found.append(Violation(field, f"must be at most {CATEGORIES_MAX}"))
         return
-    for name in ("customer_id", "tier", "person_id"):
-        yield from text_violations(getattr(customer, name), f"checkout.customer.{name}")
+    for position, category in enumerate(categories):
+        if not _fits(category):
+            found += text_violations(category, f"{field}[{position}]")
+
+
+def _check_shipping(fee: Shipping, index: int, seen: set[str], found: list[Violation]) -> None:
+    line_id, field = fee.line_id, f"checkout.order.shipping[{index}]"
+    if not line_id or not _fits(line_id) or line_id in seen:
+        _refuse_line_id(line_id, field, seen, found)
+    seen.add(line_id)
+    _check_text(fee.merchant_id, f"{field}.merchant_id", found)
+    _check_text(fee.region, f"{field}.region", found)
+    if fee.amount_minor < 0:
+        found.append(Violation(f"{field}.amount_minor", "must not be negative"))
+
+
+def _refuse_line_id(line_id: str, field: str, seen: set[str], found: list[Violation]) -> None:
+    found += id_violations(line_id, f"{field}.line_id")
+    if line_id in seen:
+        problem = "is the id of an earlier line or shipping fee; ids must differ"
+        found.append(Violation(f"{field}.line_id", problem))
+
+
+def _check_customer(customer: Customer, found: list[Violation]) -> None:
+    _check_text(customer.customer_id, "checkout.customer.customer_id", found)
+    _check_text(customer.tier, "checkout.customer.tier", found)
+    _check_text(customer.person_id, "checkout.customer.person_id", found)
     if len(customer.segments) > SEGMENTS_MAX:
-        yield Violation("checkout.customer.segments", f"must be at most {SEGMENTS_MAX}")
+        found.append(Violation("checkout.customer.segments", f"must be at most {SEGMENTS_MAX}"))
         return
     for index, segment in enumerate(customer.segments):
-        yield from text_violations(segment, f"checkout.customer.segments[{index}]")
+        _check_text(segment, f"checkout.customer.segments[{index}]", found)

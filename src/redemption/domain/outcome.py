@@ -12,6 +12,8 @@ class Disposition(IntEnum):
     FINAL = 4
     FIX_CALLER = 5
 
+    __hash__ = int.__hash__  # an enum's own hashes its name, in Python
+
 
 class Outcome(IntEnum):
     """The verdict on a token or on a whole decision; the numbers are those of the contract.
@@ -66,6 +68,8 @@ class Outcome(IntEnum):
     RESERVATION_EXPIRED = 620
     REVERSAL_EXCEEDS = 630
     RETURN_WINDOW_CLOSED = 640
+
+    __hash__ = int.__hash__  # an enum's own hashes its name, in Python
 
     @property
     def disposition(self) -> Disposition:

@@ -9,6 +9,8 @@ the result.
 import struct
 
 _count = struct.Struct("<Q").pack
+_COUNTS = tuple(_count(number) for number in range(512))
+"""Almost every count is one of these, and looking one up costs a third of packing it."""
 
 
 def pae(*parts: bytes) -> bytes:
@@ -18,8 +20,19 @@ def pae(*parts: bytes) -> bytes:
     """
     encoded = _count(len(parts))
     for part in parts:
-        encoded += _count(len(part)) + part
+        length = len(part)
+        encoded += (_COUNTS[length] if length < len(_COUNTS) else _count(length)) + part
     return encoded
+
+
+def pae_opening(*parts: bytes) -> bytes:
+    """Encode all that comes before a last part, and its length: ``pae_opening(a, b) + pae_part(c) == pae(a, b, c)``."""
+    return _count(len(parts) + 1) + pae(*parts)[8:]
+
+
+def pae_part(part: bytes) -> bytes:
+    """Encode one part behind its length, as it stands in ``pae``."""
+    return _count(len(part)) + part
 
 
 def pae_prefix(*parts: bytes, last_length: int) -> bytes:
@@ -27,7 +40,7 @@ def pae_prefix(*parts: bytes, last_length: int) -> bytes:
 
     ``pae_prefix(a, b, last_length=len(c)) + c == pae(a, b, c)``: what never changes is hashed once.
     """
-    return _count(len(parts) + 1) + pae(*parts)[8:] + _count(last_length)
+    return pae_opening(*parts) + _count(last_length)
 
 
 def exact_bytes(text: str) -> bytes:

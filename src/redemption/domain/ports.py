@@ -1,14 +1,14 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from redemption.domain.campaign import Campaign
 from redemption.domain.errors import ServiceError
+from redemption.domain.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnsweredToken:
     """What an approval says of one token, as it is remembered.
 
@@ -27,7 +27,7 @@ class AnsweredToken:
     parts: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class JudgedToken:
     """One token as the server judged it: what the ledger needs to decide.
 
@@ -55,7 +55,7 @@ class JudgedToken:
     slot_carries: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RedeemItem:
     """One order to decide.
 
@@ -79,7 +79,7 @@ class RedeemItem:
     answer: tuple[AnsweredToken, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Approved:
     """Every coupon of the order is used now; generations count how often each was given back before."""
 
@@ -87,7 +87,7 @@ class Approved:
     generations: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Remembered:
     """This request was approved before; this is the answer that it got."""
 
@@ -96,7 +96,7 @@ class Remembered:
     answer: tuple[AnsweredToken, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EarlierUse:
     """The use of a coupon that its record shows; ``redeemed_at`` (Unix seconds) is 0 when there was none."""
 
@@ -105,14 +105,14 @@ class EarlierUse:
     discount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RememberedByCoupons:
     """The request itself is forgotten, but every coupon's record says that this request used it."""
 
     uses: tuple[EarlierUse, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RefusedToken:
     """The verdict on one token of a refused order; ``rank`` is an outcome's number, or SAME_ORDER_RANK."""
 
@@ -120,7 +120,7 @@ class RefusedToken:
     use: EarlierUse
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Refused:
     """Nothing was changed."""
 
@@ -128,21 +128,21 @@ class Refused:
     decided_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Mismatch:
     """The request id stands for other content."""
 
     decided_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outdated:
     """Judge again: a campaign changed (the catalog knows it by now), or the ledger's clock reads ``now_ms``."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Failed:
     """This item met a record that could not be read; nothing of it was done."""
 
@@ -152,7 +152,7 @@ class Failed:
 RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SeenCoupon:
     """What the ledger knows of one coupon.
 
@@ -169,7 +169,7 @@ class SeenCoupon:
     used_by: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SeenCampaign:
     """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
 
@@ -189,7 +189,7 @@ class SeenCampaign:
     customer_today: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Seen:
     """What the ledger knows at one moment; nothing was changed.
 
@@ -203,7 +203,7 @@ class Seen:
     campaigns: dict[int, SeenCampaign]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Counters:
     """A campaign's exact counters.
 
@@ -223,14 +223,14 @@ class Counters:
     redeemed_today: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TooEarly:
     """A campaign's records are still needed, until this instant of the ledger's clock, Unix milliseconds."""
 
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Removal:
     """How far the removal of an archived campaign's records is: so many places of all were looked at."""
 

@@ -14,14 +14,14 @@ from typing import Final
 from redemption.domain.armor import armor, unarmor
 from redemption.domain.keyset import Keyset
 from redemption.domain.lru import Lru
-from redemption.domain.pae import exact_bytes, pae_prefix
+from redemption.domain.pae import exact_bytes, pae_opening, pae_prefix
+from redemption.domain.record import record
 from redemption.domain.signing import (
     SERIAL_MAX,
     TAG_LENGTH,
     U16_MAX,
     U32_MAX,
     Mac,
-    Secret,
     SigningError,
     require_range,
     require_text,
@@ -56,7 +56,7 @@ class ReceiptDefect(StrEnum):
     """Correctly signed, but a field is not what version 1 allows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """One approved use of a coupon.
 
@@ -94,12 +94,17 @@ def require_use(use: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptKey:
-    """The keys of one program under one signing key; ``known`` is False for the decoy's."""
+    """The keys of one program under one signing key; ``known`` is False for the decoy's.
+
+    Attributes:
+        mac: Has taken in all that comes before a receipt's body.
+        settlement_mac: Has taken in all that comes before a settlement and its length.
+    """
 
     place: tuple[str, int]
     known: bool
-    secret: Secret
     mac: Mac
+    settlement_mac: Mac
 
 
 class ReceiptKeys:
@@ -139,7 +144,12 @@ class ReceiptKeys:
         names = (self.environment, exact_bytes(program))
         secret = (material or self._decoy).derive(b"redemption/v1/receipt", *names, key_id.to_bytes(4))
         prefix = pae_prefix(b"redemption/v1/receipt-tag", *names, last_length=BODY_LENGTH)
-        return ReceiptKey((program, key_id), known=material is not None, secret=secret, mac=Mac(secret, prefix))
+        return ReceiptKey(
+            (program, key_id),
+            known=material is not None,
+            mac=Mac(secret, prefix),
+            settlement_mac=Mac(secret, pae_opening(b"redemption/v1/settlement", *names)),
+        )
 
 
 class Receipts:

@@ -5,13 +5,14 @@ So the ledger need not keep who paid what for each line of each order. ``docs/to
 
 import hmac
 import struct
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
+from redemption.domain.decision import Allocation
 from redemption.domain.order import MINOR_MAX
-from redemption.domain.pae import exact_bytes, pae
+from redemption.domain.pae import exact_bytes, pae_part
 from redemption.domain.receipt import NO_USE, ReceiptKey, ReceiptKeys, require_use
+from redemption.domain.record import record
 from redemption.domain.signing import (
     SERIAL_MAX,
     TAG_LENGTH,
@@ -54,18 +55,7 @@ class SettlementDefect(StrEnum):
     """Correctly signed, but not the one encoding of a possible settlement."""
 
 
-class SettledAllocation(NamedTuple):
-    """What one line bore of a discount, and which part of that the merchant pays. Minor units.
-
-    A tuple because an approval makes dozens; :class:`SettledRedemption` checks it.
-    """
-
-    line_id: str
-    amount_minor: int
-    merchant_minor: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SettledRedemption:
     """One redemption and its discount, whose allocations name each line once and sum to it exactly."""
 
@@ -73,7 +63,7 @@ class SettledRedemption:
     serial: int
     generation: int
     discount_minor: int
-    allocations: tuple[SettledAllocation, ...]
+    allocations: tuple[Allocation, ...]
     use: bytes = NO_USE
 
     def __post_init__(self) -> None:
@@ -97,7 +87,7 @@ class SettledRedemption:
             raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """All redemptions of one order's approval, signed under ``key_id``.
 
@@ -130,7 +120,7 @@ class Settlements:
         """
         key = self._keys.signing(program, settlement.key_id)
         signed = _encode(settlement)
-        return signed + self._tag(key, signed)
+        return signed + _tag(key, signed)
 
     def verify(self, presented: bytes, *, program: str) -> Settlement | SettlementDefect:
         """Read a settlement back. Never raises, whatever the bytes."""
@@ -143,7 +133,7 @@ class Settlements:
             return SettlementDefect.FLAGS
         key = self._keys.select(program, key_id)
         signed, tag = presented[:-TAG_LENGTH], presented[-TAG_LENGTH:]
-        genuine = hmac.compare_digest(self._tag(key, signed), tag)
+        genuine = hmac.compare_digest(_tag(key, signed), tag)
         if not key.known:
             return SettlementDefect.KEY_UNKNOWN
         if not genuine:
@@ -154,10 +144,9 @@ class Settlements:
         except ValueError:
             return SettlementDefect.BODY
 
-    def _tag(self, key: ReceiptKey, signed: bytes) -> bytes:
-        program = exact_bytes(key.place[0])
-        message = pae(b"redemption/v1/settlement", self._keys.environment, program, signed)
-        return hmac.digest(key.secret.reveal(), message, "sha256")[:TAG_LENGTH]
+
+def _tag(key: ReceiptKey, signed: bytes) -> bytes:
+    return key.settlement_mac.digest(pae_part(signed))[:TAG_LENGTH]
 
 
 def _encode(settlement: Settlement) -> bytes:
@@ -208,10 +197,10 @@ def _redemption(reader: "_Reader") -> SettledRedemption:
     )
 
 
-def _allocation(reader: "_Reader") -> SettledAllocation:
+def _allocation(reader: "_Reader") -> Allocation:
     line_id = reader.text()
     amount_minor, merchant_minor = _SHARES.unpack(reader.take(_SHARES.size))
-    return SettledAllocation(line_id, amount_minor, merchant_minor)
+    return Allocation(line_id, amount_minor, merchant_minor)
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from redemption.domain.fit import Basket, Fit, missing_quantity, spend_needed
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.pricing import Price, price
+from redemption.domain.record import record
 
 SLOTS_A_DAY = 2048
 """How a slot is named: a day's number times this, plus the minute at which the slot starts, from 1.
@@ -50,7 +51,7 @@ class Hour(NamedTuple):
 NO_HOUR = Hour()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CouponJudgement:
     """What one coupon would do, as far as the ledger is not asked.
 
@@ -76,7 +77,7 @@ class CouponJudgement:
         return sum([amount * basis_points // BASIS_POINTS for _, amount in self.parts]) if basis_points else 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Judgement:
     """The judgement on an order's coupons, and the interval [since, until) of Unix milliseconds in which it holds."""
 

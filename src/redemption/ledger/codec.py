@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from redemption.domain.ports import (
     AnsweredToken,
@@ -21,6 +20,7 @@ from redemption.domain.ports import (
     SeenCampaign,
     SeenCoupon,
 )
+from redemption.domain.record import record
 
 _ITEM = struct.Struct(">10s8s6sB8sQQB")
 _TOKEN = struct.Struct(">IIQHQQHIQB")
@@ -39,7 +39,7 @@ _REDEEM = b"R"
 """The operation of an item, see ``lua/batch.lua``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Head:
     """The head of every reply.
 

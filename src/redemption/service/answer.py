@@ -27,7 +27,7 @@ from redemption.domain.ports import (
     RememberedByCoupons,
 )
 from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
-from redemption.domain.settlement import SettledAllocation, SettledRedemption, Settlement, Settlements
+from redemption.domain.settlement import SettledRedemption, Settlement, Settlements
 from redemption.domain.stacking import CouponJudgement
 from redemption.domain.token import VerifiedToken
 
@@ -126,9 +126,7 @@ class Answers:
                     serial=token.serial,
                     generation=generation,
                     discount_minor=token.discount_minor,
-                    allocations=tuple(
-                        SettledAllocation(part.line_id, part.amount_minor, part.merchant_minor) for part in allocations
-                    ),
+                    allocations=allocations,
                 )
             )
         settlement = Settlement(

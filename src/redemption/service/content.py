@@ -9,6 +9,8 @@ from typing import Any
 
 from redemption.domain.order import Checkout, Customer, Order
 
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 
 def checkout_content(operation: str, checkout: Checkout) -> bytes:
     """Return the canonical form of an operation on a checkout."""
@@ -17,7 +19,7 @@ def checkout_content(operation: str, checkout: Checkout) -> bytes:
 
 def canonical(operation: str, *fields: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
     """Return the canonical form of an operation and its fields, in a fixed order."""
-    return json.dumps((operation, *fields), ensure_ascii=True, separators=(",", ":")).encode()
+    return _encode((operation, *fields)).encode()
 
 
 def _order(order: Order) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ from redemption.domain.ports import (
     RedeemItem,
     RedeemReply,
 )
+from redemption.domain.record import record
 from redemption.domain.stacking import CouponJudgement, Judgement, judge
 from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, Redeemed, invalid_tokens
@@ -48,7 +49,7 @@ _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing w
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Attempt:
     """One try to redeem an order."""
 
@@ -242,7 +243,10 @@ class Redeemer:
     async def _item(self, case: Case, now_ms: int | None, deadline: float) -> RedeemItem:
         """Judge a case at this moment, and write down what the ledger needs to decide it."""
         checkout = case.attempt.checkout
-        campaigns = [await self._reader.campaign(token, deadline) for token in case.tokens]
+        cached, reader = self._ledger.cached, self._reader
+        campaigns = [
+            cached(token.program, token.campaign) or await reader.campaign(token, deadline) for token in case.tokens
+        ]
         customer_id = checkout.customer.customer_id
         case.judgement = judgement = judge(
             [
