@@ -54,6 +54,23 @@ def adopt(directory, environment):
     )
 
 
+@pytest.mark.parametrize(("set_by_hand", "expected"), [(None, "-event_engine_listener"), ("", "")])
+def test_workers_have_grpc_set_up_for_little_cpu_unless_it_is_set_by_hand(
+    started, tmp_path, monkeypatch, set_by_hand, expected
+):
+    if set_by_hand is None:
+        monkeypatch.delenv("GRPC_EXPERIMENTS", raising=False)
+    else:
+        monkeypatch.setenv("GRPC_EXPERIMENTS", set_by_hand)
+    served = started(tmp_path)
+    (worker,) = served.workers
+    environment = dict(
+        entry.split("=", 1) for entry in Path(f"/proc/{worker}/environ").read_text().split("\0") if entry
+    )
+    assert environment["GRPC_EXPERIMENTS"] == expected
+    assert "Unknown experiment" not in served.log()
+
+
 def test_the_banner_says_what_a_person_wants_to_know(served):
     ledger, listen, attempt = served.output.splitlines()
     assert ledger == "ledger   embedded valkey, strict (fsync before answer), ./.data"

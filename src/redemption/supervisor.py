@@ -18,6 +18,7 @@ import contextlib
 import errno
 import functools
 import json
+import os
 import signal
 import socket
 import sys
@@ -167,6 +168,7 @@ class Supervisor:
         ready: Callable[[str, Sequence[int]], Awaitable[None]],
         drain_seconds: float,
         ready_seconds_max: float = 60.0,
+        worker_environment: Mapping[str, str] | None = None,
         log: FilteringBoundLogger | None = None,
     ) -> None:
         if (embedded is None) == (ledger_url is None):
@@ -178,6 +180,7 @@ class Supervisor:
         self._worker_command: Final = tuple(worker_command)
         self._worker_count: Final = worker_count
         self._worker_config: Final = worker_config
+        self._worker_environment: Final = worker_environment or {}
         self._host: Final = host.strip("[]")  # IPv6 may come in brackets
         self._port: Final = port
         self._prepare: Final = prepare
@@ -238,6 +241,7 @@ class Supervisor:
             *self._worker_command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env={**self._worker_environment, **os.environ},
             start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
         )
         worker = self._workers[index] = _Worker(index, process)

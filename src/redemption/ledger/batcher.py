@@ -5,6 +5,7 @@ order leaves at once. Under load batches form by themselves, because a call take
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ BULK_SHARE = 4
 """Under load the remainders of big batches get at least a quarter of a call."""
 SECOND_FLUSH_WAITING_MIN = 64
 """With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
+GATHER_SECONDS = 0.003
+"""In a crowd a call leaves so long after the one before it."""
 LANES = 2
 WAITING_MAX = 8_192
 SWEEP_SECONDS = 0.025
@@ -203,6 +206,9 @@ class Batcher:
         self._in_flight: dict[int, list[Load]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
+        self._left_at = 0.0
+        self._crowd = False
+        self._full: asyncio.Future[None] | None = None
         self.calls = 0
         self.orders = 0
 
@@ -261,6 +267,8 @@ class Batcher:
         return delivery
 
     def _wake(self) -> None:
+        if self._full is not None and self._waiting >= SECOND_FLUSH_WAITING_MIN:
+            _end(self._full)
         if self._idle and self._may_start():
             self._idle.popleft().set_result(None)
 
@@ -276,8 +284,9 @@ class Batcher:
                 continue
             loads: list[Load] = []
             try:
-                self._take(loads)
                 self._in_flight[index] = loads
+                await self._gather()
+                self._take(loads)
                 await self._deliver(self._lanes[index], loads)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
@@ -287,6 +296,23 @@ class Batcher:
             finally:
                 self._in_flight.pop(index, None)
                 self._wake()
+
+    async def _gather(self) -> None:
+        """Wait for company, if the call before this one had some: then there is a crowd, and each call costs all of it.
+
+        Until some time after that call left, or until so many wait that they fill a call.
+        """
+        wait = self._left_at + GATHER_SECONDS - time.monotonic()
+        if self._crowd and wait > 0 and self._waiting < SECOND_FLUSH_WAITING_MIN:
+            self._full = asyncio.get_running_loop().create_future()
+            timer = asyncio.get_running_loop().call_later(wait, _end, self._full)
+            try:
+                await self._full
+            finally:
+                timer.cancel()
+                self._full = None
+        self._crowd = self._waiting > 1
+        self._left_at = time.monotonic()
 
     def _take(self, loads: list[Load]) -> None:
         """Take the next flush: programs in turn, each within its bound, all within the flush's."""
@@ -395,6 +421,11 @@ class Batcher:
                     _expire(load.waiting, now)
             for queue in self._queues.values():
                 _expire(queue.all(), now)
+
+
+def _end(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
