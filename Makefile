@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/redemption/v1/*.proto)
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One environment for running, a second stamp for developing: `make run` installs no test tools.
 $(VENV)/bin/python:
@@ -72,9 +72,13 @@ proto-check: $(VENV)/.dev ## Lint the protos, and fail when the generated code i
 docs: $(VENV)/.dev ## Write docs/coupons.md from the example campaigns and orders
 	@$(BIN)/python tools/coupons_document.py
 
-.PHONY: bench-memory
-bench-memory: $(VENV)/.dev ## Bytes of ledger per redeemed coupon, and script cost per redeem
-	@$(BIN)/python bench/memory.py
+.PHONY: bench-growth
+bench-growth: $(VENV)/.dev ## Cost and bytes of a redeem with 10,000 to 1,000,000 coupons used (4 minutes)
+	@$(BIN)/python bench/growth.py
+
+.PHONY: profile
+profile: $(VENV)/.dev ## Where a redeem spends its time: Python, the ledger's function, the append-only file
+	@$(BIN)/python bench/profile_redeem.py
 
 .PHONY: bench-claims
 bench-claims: $(VENV)/.dev ## A claim rush: 20,000 claims by 5,000 customers for 3,000 coupons
@@ -87,6 +91,18 @@ bench-quotes: $(VENV)/.dev ## Quotes of 10 coupons and 20 lines, and redeeming b
 .PHONY: bench-editing
 bench-editing: $(VENV)/.dev ## Editing a campaign ten times a second while it sells: right decisions, and the price
 	@$(BIN)/python bench/editing.py
+
+.PHONY: bench-ceiling
+bench-ceiling: $(VENV)/.dev ## The service against what binds it: grpcio and its ledger (ROUNDS=… SECONDS=…)
+	@$(BIN)/python bench/ceiling.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+.PHONY: bench-compare
+bench-compare: $(VENV)/.dev ## Two results side by side: A=bench/results/….json B=….json
+	@$(BIN)/python bench/compare.py $(if $(A),"$(A)") $(if $(B),"$(B)")
+
+.PHONY: bench-generator
+bench-generator: $(VENV)/.dev ## The load generator against h2load and grpc.aio: does the server notice a difference?
+	@$(BIN)/python bench/generator_check.py
 
 .PHONY: clean
 clean: ## Remove the environment and caches; the ledger and the keyset stay

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import uvloop
-from private import Private, machine, percentile, private_services
+from private import PRINCIPAL, PROGRAM, Private, machine, open_campaign, percentile, private_services
 from redis.asyncio import Redis
 
 from redemption.domain.benefit import amount_off
@@ -26,9 +26,6 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.token import TokenVerifier, VerifiedToken
 from redemption.service.claimer import Claimed
 
-PROGRAM = "bench"
-PRINCIPAL = "bench"
-DAY_MS = 86_400_000
 SECONDS_MAX = 120.0
 ROUND_TRIPS = 2_000
 
@@ -56,28 +53,15 @@ class Result:
 async def run(rush: Rush) -> int:
     """Play the rush, print what came of it, and return the exit code."""
     async with private_services() as private:
-        definition = _definition(private.ledger.now_ms(), rush)
-        campaign = await private.services.campaigns.create(PRINCIPAL, "create", definition)
+        limits = Limits(issued=rush.coupons, claims_per_customer=1)
+        sizing = Sizing(expected_redemptions=rush.coupons)
+        campaign = await open_campaign(private, Offer(amount_off(200_00, 50_00)), limits=limits, sizing=sizing)
         ceiling = await _calls_per_second(private.redis)
         result = await _play(rush, private, campaign)
         findings = _wrong_answers(rush, result, TokenVerifier(private.keyset))
         findings += await _wrong_records(rush, private.redis, campaign)
     _print(rush, result, ceiling, findings)
     return 1 if findings else 0
-
-
-def _definition(now_ms: int, rush: Rush) -> Campaign:
-    return Campaign(
-        program=PROGRAM,
-        name="rush",
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        starts_at_ms=now_ms - DAY_MS,
-        ends_at_ms=now_ms + 30 * DAY_MS,
-        offers=(Offer(amount_off(200_00, 50_00)),),
-        limits=Limits(issued=rush.coupons, claims_per_customer=1),
-        sizing=Sizing(expected_redemptions=rush.coupons),
-    )
 
 
 async def _play(rush: Rush, private: Private, campaign: Campaign) -> Result:

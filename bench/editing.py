@@ -17,29 +17,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Protocol
 
 import uvloop
 from audit import Audit, digest_of
-from private import another_server, machine, private_services
+from private import PRINCIPAL, PROGRAM, Server, another_server, machine, mint, open_campaign, private_services
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from redemption.app import Services
 from redemption.domain.benefit import BASIS_POINTS, PercentOff, amount_off
 from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Stacking
 from redemption.domain.errors import Conflict, InvalidRequest, ServiceError
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
-from redemption.ledger.ledger import RedisLedger
 from redemption.service.campaigns import etag
-from redemption.service.issuer import MintOrder
 from redemption.service.redeemer import Attempt
 
-PROGRAM = "bench"
-PRINCIPAL = "bench"
-DAY_MS = 86_400_000
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90
 BUYERS = 64
@@ -51,15 +44,6 @@ SOLD_OUT_AFTER = 20
 RATIO_MIN = 0.6
 """Every order that is on its way when the campaign changes is judged twice, so it cannot be 1."""
 RACES = 20
-
-
-class Server(Protocol):
-    """One server's use cases."""
-
-    @property
-    def services(self) -> Services: ...  # noqa: D102
-    @property
-    def ledger(self) -> RedisLedger: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +112,7 @@ class Sale:
 
     async def mint(self, server: Server, of: Campaign, count: int, offer_index: int = 0) -> list[str]:
         """Mint coupons of an offer."""
-        order = MintOrder(self.program, secrets.token_hex(8), of.number, offer_index, count)
-        minted = [each async for chunk in await server.services.issuer.mint(PRINCIPAL, order) for each in chunk]
+        minted = await mint(server, of, count, offer_index)
         if offer_index:
             self.offers |= {each.serial: offer_index for each in minted}
         return [each.token for each in minted]
@@ -284,32 +267,16 @@ async def play(sale: Sale, edits: Sequence[Edit], pause_seconds: float, seconds:
 async def open_sale(servers: Sequence[Server], redis: Redis, program: str) -> tuple[Sale, Audit]:
     """Create the campaigns and what watches them."""
     hot_offer, steady_offer = Offer(PercentOff(1_000, 100_00)), Offer(amount_off(200_00, STEADY_OFF))
-    hot = await create(servers[0], program, hot_offer, Stacking(priority=1))
-    steady = await create(servers[0], program, steady_offer, Stacking())
+    hot = await open_campaign(servers[0], hot_offer, program=program, stacking=Stacking(priority=1))
+    steady = await open_campaign(servers[0], steady_offer, program=program)
     sale = Sale(program, servers, hot, steady)
     return sale, Audit(redis, program, hot.number, sale.expected, sale.written)
-
-
-async def create(server: Server, program: str, offer: Offer, stacking: Stacking) -> Campaign:
-    """Create a campaign of one offer."""
-    now_ms = server.ledger.now_ms()
-    definition = Campaign(
-        program=program,
-        name=secrets.token_hex(8),
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        starts_at_ms=now_ms - DAY_MS,
-        ends_at_ms=now_ms + 30 * DAY_MS,
-        offers=(offer,),
-        stacking=stacking,
-    )
-    return await server.services.campaigns.create(PRINCIPAL, secrets.token_hex(8), definition)
 
 
 async def race(sale: Sale) -> None:
     """Change what a campaign gives while its first coupon is minted elsewhere: one of them must come first."""
     here, there = sale.servers[:2]
-    campaign = await create(here, sale.program, Offer(amount_off(200_00, 1_00)), Stacking())
+    campaign = await open_campaign(here, Offer(amount_off(200_00, 1_00)), program=sale.program)
     await there.services.campaigns.get(sale.program, campaign.number)
 
     async def dearer() -> None:
@@ -321,11 +288,11 @@ async def race(sale: Sale) -> None:
             except (Conflict, InvalidRequest):  # minted by now
                 return
 
-    async def mint() -> str:
+    async def first_token() -> str:
         await asyncio.sleep(secrets.randbelow(10) / 1000)
         return (await sale.mint(there, campaign, 1))[0]
 
-    _, token = await asyncio.gather(dearer(), mint())
+    _, token = await asyncio.gather(dearer(), first_token())
     in_force = await here.services.campaigns.get(sale.program, campaign.number)
     amount = in_force.offers[0].benefit.tiers[0].amount_off_minor  # type: ignore[union-attr]
     answer = await sale.redeem(there, token)

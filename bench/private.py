@@ -1,4 +1,7 @@
-"""The use cases on a ledger of their own, strict, on a directory of their own: for benchmarks without gRPC."""
+"""The use cases on a ledger of their own, strict, on a directory of their own: for benchmarks without gRPC.
+
+And what each of these benchmarks needs first: campaigns, and coupons of them.
+"""
 
 import os
 import platform
@@ -7,47 +10,69 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
 from redemption import __version__
 from redemption.app import Services, wire
+from redemption.domain.campaign import Campaign, Offer
 from redemption.domain.keyset import Keyset
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
+from redemption.service.issuer import Minted, MintOrder
+
+PROGRAM = "bench"
+PRINCIPAL = "bench"
+DAY_MS = 86_400_000
+
+
+class Server(Protocol):
+    """One server's use cases, and its ledger."""
+
+    @property
+    def services(self) -> Services: ...  # noqa: D102
+    @property
+    def ledger(self) -> RedisLedger: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """What a measurement needs."""
+    """What a measurement needs.
+
+    Attributes:
+        redis: An ordinary client of the same ledger.
+        directory: Where the ledger is, in ``ledger``, as ``redemption serve`` lays it out for others of this folder.
+    """
 
     services: Services
     ledger: RedisLedger
+    fence: Fence
     redis: Redis
     keyset: Keyset
     url: str
+    directory: Path
 
 
 @asynccontextmanager
 async def private_services() -> AsyncIterator[Private]:
     """Start the use cases; what they wrote is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
-        valkey = EmbeddedValkey(Path(directory))
+        valkey = EmbeddedValkey(Path(directory) / "ledger")
         await valkey.start()
         keyset = Keyset.generate(
             environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
         )
-        ledger = RedisLedger(
-            Endpoint(valkey.url, "strict"), fence=Fence(Path(directory) / "fence", keyset.id), births_allowed=True
-        )
+        fence = Fence(Path(directory) / "fence", keyset.id)
+        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
         await ledger.start()
         redis = Redis.from_url(valkey.url, protocol=2)
         try:
-            yield Private(wire(keyset, ledger), ledger, redis, keyset, valkey.url)
+            yield Private(wire(keyset, ledger), ledger, fence, redis, keyset, valkey.url, Path(directory))
         finally:
             await redis.aclose()
             await ledger.stop()
@@ -62,9 +87,31 @@ async def another_server(first: Private) -> AsyncIterator[Private]:
         ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, births_allowed=False)
         await ledger.start()
         try:
-            yield Private(wire(first.keyset, ledger), ledger, first.redis, first.keyset, first.url)
+            yield replace(first, services=wire(first.keyset, ledger), ledger=ledger, fence=fence)
         finally:
             await ledger.stop()
+
+
+async def open_campaign(server: Server, offer: Offer, *, program: str = PROGRAM, **fields: Any) -> Campaign:  # noqa: ANN401 - fields of a campaign
+    """Create a campaign of one offer that is redeemable now; its other fields can be given."""
+    now_ms = server.ledger.now_ms()
+    definition = Campaign(
+        program=program,
+        name=secrets.token_hex(8),
+        currency_code="CNY",
+        time_zone="Asia/Shanghai",
+        starts_at_ms=now_ms - DAY_MS,
+        ends_at_ms=now_ms + 30 * DAY_MS,
+        offers=(offer,),
+        **fields,
+    )
+    return await server.services.campaigns.create(PRINCIPAL, secrets.token_hex(8), definition)
+
+
+async def mint(server: Server, campaign: Campaign, count: int, offer_index: int = 0) -> list[Minted]:
+    """Mint coupons of an offer."""
+    order = MintOrder(campaign.program, secrets.token_hex(8), campaign.number, offer_index, count)
+    return [minted async for chunk in await server.services.issuer.mint(PRINCIPAL, order) for minted in chunk]
 
 
 def machine() -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from private import Private, machine, percentile, private_services
+from private import PROGRAM, Private, machine, mint, open_campaign, percentile, private_services
 from rich.console import Console
 from rich.table import Table
 
@@ -31,12 +31,9 @@ from redemption.domain.campaign import Campaign, Offer, Stacking, Stage
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.domain.scope import Conditions, Scope
-from redemption.service.issuer import MintOrder
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 
-PROGRAM = "bench"
-DAY_MS = 86_400_000
 LINES = 20
 ROUNDS = 300
 AIMS_MS = {"all together": 2.0, "best of all": 20.0}
@@ -91,30 +88,8 @@ async def wallet(private: Private) -> tuple[str, ...]:
     """Create the campaigns and mint a coupon of each."""
     tokens = []
     for stage, offer in offers():
-        tokens += await mint(private, await campaign(private, offer, stage), 1)
-    return tuple(tokens)
-
-
-async def campaign(private: Private, offer: Offer, stage: Stage) -> Campaign:
-    """Create a campaign of one offer."""
-    now_ms = private.ledger.now_ms()
-    definition = Campaign(
-        program=PROGRAM,
-        name=secrets.token_hex(8),
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        starts_at_ms=now_ms - DAY_MS,
-        ends_at_ms=now_ms + 30 * DAY_MS,
-        offers=(offer,),
-        stacking=Stacking(stage),
-    )
-    return await private.services.campaigns.create("bench", secrets.token_hex(8), definition)
-
-
-async def mint(private: Private, of: Campaign, count: int) -> list[str]:
-    """Mint tokens."""
-    order = MintOrder(PROGRAM, secrets.token_hex(8), of.number, 0, count)
-    return [minted.token async for chunk in await private.services.issuer.mint("bench", order) for minted in chunk]
+        tokens += await mint(private, await open_campaign(private, offer, stacking=Stacking(stage)), 1)
+    return tuple(minted.token for minted in tokens)
 
 
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
@@ -140,14 +115,14 @@ async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[list[f
 
 async def redeems(private: Private, of: Campaign) -> list[float]:
     """Redeem with some buyers at once; returns how long each took, sorted, in milliseconds."""
-    tokens = iter(await mint(private, of, REDEEMS_UNDER_LOAD))
+    coupons = iter(await mint(private, of, REDEEMS_UNDER_LOAD))
     took = []
 
     async def buyer() -> None:
-        for token in tokens:
+        for coupon in coupons:
             order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, 238_00, 238_00),))
             began = time.perf_counter()
-            attempt = Attempt(secrets.token_hex(8), Checkout(PROGRAM, (token,), order))
+            attempt = Attempt(secrets.token_hex(8), Checkout(PROGRAM, (coupon.token,), order))
             deadline = asyncio.get_running_loop().time() + 10
             decision = await private.services.redeemer.redeem("bench", attempt, deadline=deadline)
             took.append((time.perf_counter() - began) * 1000)
@@ -192,7 +167,7 @@ async def measure(rounds: int) -> int:
             figures = (percentile(took, 0.5), percentile(took, 0.99), cpu, AIMS_MS[kind])
             table.add_row(kind, *(f"{figure:.2f}" for figure in figures))
         console.print(table)
-        plain = await campaign(private, Offer(amount_off(200_00, 50_00)), Stage.PLATFORM)
+        plain = await open_campaign(private, Offer(amount_off(200_00, 50_00)))
         table = Table("redeems of 16 buyers", "p50 ms", "p99 ms", "searches", title="quoting beside redeeming")
         alone: list[float] = []
         beside: list[float] = []

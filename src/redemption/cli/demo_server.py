@@ -25,9 +25,18 @@ _LISTEN = re.compile(r"listen +(?P<address>\S+)")
 
 @dataclass(frozen=True, slots=True)
 class PrivateServer:
-    """A server that serves; ``log`` is kept after it has stopped."""
+    """A server that serves.
+
+    Attributes:
+        address: Host and port.
+        pid: Its supervisor, the parent of all its processes.
+        directory: Where its ledger and its keyset are.
+        log: What it wrote, once it has stopped.
+    """
 
     address: str
+    pid: int
+    directory: Path
     log: list[str]
 
     def redeems_per_ledger_call(self) -> float | None:
@@ -57,15 +66,18 @@ def _told_to_stop() -> Iterator[None]:
 
 
 @contextmanager
-def private_server() -> Iterator[PrivateServer]:
+def private_server(*flags: str) -> Iterator[PrivateServer]:
     """Run a server; it is stopped at the end, whatever happened.
+
+    Args:
+        *flags: More flags of ``redemption serve``.
 
     Raises:
         Stop: It did not start; the message has its own words.
     """
     with _told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
         command = [sys.executable, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
-        command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset"]
+        command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset", *flags]
         # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
         with (Path(directory) / "log").open("wb") as log_file:
             process = subprocess.Popen(  # noqa: S603 - our own program
@@ -80,7 +92,8 @@ def private_server() -> Iterator[PrivateServer]:
             )
         log: list[str] = []
         try:
-            yield PrivateServer(_address(process, Path(directory) / "log"), log)
+            address = _address(process, Path(directory) / "log")
+            yield PrivateServer(address, process.pid, Path(directory), log)
         finally:
             _stop(process)
             log.extend((Path(directory) / "log").read_text(errors="replace").splitlines())

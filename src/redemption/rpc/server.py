@@ -80,6 +80,24 @@ class RpcConfig:
         host = self.host if ":" not in self.host or self.host.startswith("[") else f"[{self.host}]"
         return f"{host}:{self.port}"
 
+    @property
+    def options(self) -> list[tuple[str, int]]:
+        """What gRPC is told of it."""
+        options = [
+            ("grpc.so_reuseport", int(self.reuse_port)),
+            ("grpc.max_receive_message_length", self.message_bytes_max),
+            ("grpc.max_concurrent_streams", self.streams_per_connection_max),
+            # A caller whose machine vanished is noticed, and its calls are given up.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            # Callers may ping every 10 seconds, with or without calls; the default would send them away for it.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ]
+        if self.connection_age_seconds_max is not None:
+            options.append(("grpc.max_connection_age_ms", round(self.connection_age_seconds_max * 1000)))
+        return options
+
 
 class RpcServer:
     """Serves the use cases, from ``start`` to ``drain``, once, on the event loop that starts it."""
@@ -111,7 +129,7 @@ class RpcServer:
         Raises:
             PortNotBound: The port is taken, or a certificate cannot be used.
         """
-        server = grpc.aio.server(options=_options(self._config))
+        server = grpc.aio.server(options=self._config.options)
         # Not registered one by one: grpc.aio then waits for each method separately, which is no faster here.
         server.add_generic_rpc_handlers(
             [self._handler(service, methods) for service, methods in self._services.items()]
@@ -185,20 +203,3 @@ def _not_bound(config: RpcConfig) -> str:
     if config.tls_certificate is not None:
         hint += " Or are the certificate and its key no PEM, or not of each other?"
     return f"cannot listen on {config.address}: {hint}"
-
-
-def _options(config: RpcConfig) -> list[tuple[str, int]]:
-    options = [
-        ("grpc.so_reuseport", int(config.reuse_port)),
-        ("grpc.max_receive_message_length", config.message_bytes_max),
-        ("grpc.max_concurrent_streams", config.streams_per_connection_max),
-        # A caller whose machine vanished is noticed, and its calls are given up.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        # Callers may ping every 10 seconds, with or without calls; the default would send them away for it.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ]
-    if config.connection_age_seconds_max is not None:
-        options.append(("grpc.max_connection_age_ms", round(config.connection_age_seconds_max * 1000)))
-    return options

@@ -1,0 +1,326 @@
+"""How close the service comes to what binds it: grpcio without a handler, and the ledger without a server.
+
+One run on one machine, the cases in turn, so that a noisy neighbour meets all of them; each figure is the median of the
+rounds, each ratio the median of the rounds' own ratios. Every approval that a client was told is held against what the
+ledger counted: a difference fails the run. Run it with ``make bench-ceiling``.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import ledger_alone
+from generator import Run, closed_loop, lines, open_loop
+from http2 import Call, write_calls
+from redis import Redis
+from results import RESULTS, Aim, Results, Sample
+from rich.console import Console
+from rich.progress import Progress
+from shop import (
+    BATCH_REDEEM,
+    PROGRAM,
+    REDEEM,
+    SIMPLE,
+    GateError,
+    Shape,
+    Shop,
+    approvals,
+    batches,
+    require_same,
+)
+from under_test import Cost, Neighbours, UnderTest, redemption_server, script_server, settle
+
+from redemption.cli.exits import INTERRUPTED, Stop
+from redemption.ledger.embedded import EmbeddedValkey
+
+ROUNDS = 5
+SECONDS = 1.5
+SECONDS_MAX = 30.0
+BATCH_SIZES = (1, 8, 64, 256)
+SHAPES = (Shape(1, 20), Shape(3, 1), Shape(3, 20))
+PARTS_OF_PEAK = (0.25, 0.5, 0.75)
+CONNECTIONS = 4
+CONNECTIONS_TWO_WORKERS = 32
+"""The system spreads connections over workers by chance, so there are many."""
+UNARY_UNDER_WAY = 64
+BATCHES_UNDER_WAY = 8
+CALIBRATIONS = 3
+REDEEMS_PER_SECOND_MAX = 40_000
+"""Requests are made for at most so many in a second of a run."""
+CALLS_PER_SECOND_MAX = 12_000
+AIMS = (
+    Aim("unary against the empty handler", "unary", "empty", at_least=0.80),
+    Aim("BatchRedeem(64) against unary", "batch 64", "unary", at_least=4),
+    Aim("BatchRedeem(64) against the ledger alone", "batch 64", "ledger 64", at_least=0.6),
+    Aim("strict against fast, BatchRedeem(64)", "batch 64", "fast batch 64", at_least=0.75),
+    Aim("unary against the plain version", "unary", "plain", at_least=1.5),
+    Aim("p99 at half the peak against the empty one's", "unary at 50%", "empty at 50%", at_most=3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server with the shop that was opened in it; the empty one has none."""
+
+    server: UnderTest
+    shop: Shop | None = None
+    connections: int = CONNECTIONS
+
+
+class Bench:
+    """One measurement after the other; a server is started when it is needed first."""
+
+    def __init__(self, stack: ExitStack, seconds: float) -> None:
+        self._stack = stack
+        self._seconds = seconds
+        self._peak = 0.0
+        self._seed = 0
+        self._plain_counted = 0
+
+    @cached_property
+    def strict(self) -> Place:
+        """The service as it is by default."""
+        return self._open(redemption_server())
+
+    @cached_property
+    def fast(self) -> Place:
+        """The service, not waiting for fsync."""
+        return self._open(redemption_server("fast"))
+
+    @cached_property
+    def two(self) -> Place:
+        """The service with two workers."""
+        return self._open(redemption_server(workers=2), CONNECTIONS_TWO_WORKERS)
+
+    @cached_property
+    def empty(self) -> Place:
+        """The empty handler."""
+        return Place(self._stack.enter_context(script_server("empty_server.py")))
+
+    @cached_property
+    def empty_two(self) -> Place:
+        """The empty handler in two processes."""
+        server = self._stack.enter_context(script_server("empty_server.py", workers=2))
+        return Place(server, connections=CONNECTIONS_TWO_WORKERS)
+
+    @cached_property
+    def plain(self) -> Place:
+        """The plain version, on the service's ledger and with its keys."""
+        arguments = (self._ledger_url, str(self._directory / "demo.keyset"))
+        starting = script_server("plain_server.py", arguments=arguments, ledger=self.strict.server)
+        return Place(self._stack.enter_context(starting))
+
+    @cached_property
+    def _plain_redis(self) -> Redis:
+        return self._stack.enter_context(Redis.from_url(self._ledger_url))
+
+    @property
+    def _directory(self) -> Path:
+        directory = self.strict.server.directory
+        assert directory is not None, "the service has one"
+        return directory
+
+    @property
+    def _ledger_url(self) -> str:
+        return EmbeddedValkey(self._directory / "ledger").url
+
+    def _open(self, starting: AbstractContextManager[UnderTest], connections: int = CONNECTIONS) -> Place:
+        server = self._stack.enter_context(starting)
+        shop = Shop(server.authority)
+        self._stack.callback(shop.close)
+        return Place(server, shop, connections)
+
+    def cases(self) -> Sequence[Mapping[str, Callable[[], Sample]]]:
+        """Return what is measured, in groups, in the order of a round; what is compared stands side by side."""
+        one_by_one = {
+            "empty": lambda: self.unary(self.empty),
+            "unary": lambda: self.unary(self.strict),
+            "plain": self.plain_unary,
+            "fast unary": lambda: self.unary(self.fast),
+        }
+        batched = {"fast batch 64": lambda: self.batch(self.fast, 64)}
+        for size in sorted(BATCH_SIZES, key=lambda size: size != 64):  # noqa: PLR2004 - what is compared with fast
+            batched[f"batch {size}"] = partial(self.batch, self.strict, size)
+            batched[f"ledger {size}"] = partial(self.ledger, size)
+        paced: dict[str, Callable[[], Sample]] = {}
+        for part in PARTS_OF_PEAK:
+            paced[f"empty at {part:.0%}"] = partial(self.paced, self.empty, part)
+            paced[f"unary at {part:.0%}"] = partial(self.paced, self.strict, part)
+        two_workers = {
+            "empty, 2 workers": lambda: self.unary(self.empty_two),
+            "unary, 2 workers": lambda: self.unary(self.two),
+            "batch 64, 2 workers": lambda: self.batch(self.two, 64),
+        }
+        shapes = {
+            f"tokens: {each.tokens}, lines: {each.lines}": partial(self.unary, self.strict, each) for each in SHAPES
+        }
+        return [one_by_one, batched, paced, two_workers, shapes]
+
+    def calibrate(self) -> float:
+        """Find the peak of unary calls, whose parts are the rates at which latency is measured; it warms up, too.
+
+        Raises:
+            GateError: There is no peak of calls that are answered as they should be.
+        """
+        samples = [self.unary(self.strict) for _ in range(CALIBRATIONS)]
+        for place in (self.empty, self.fast, self.two, self.empty_two):
+            self.unary(place)
+        self.plain_unary()
+        self._peak = statistics.median(sample.redeems_per_second for sample in samples)
+        if any(sample.wrong for sample in samples) or not self._peak:
+            raise GateError(f"no peak was found: {samples[-1].invalid}")
+        return self._peak
+
+    def unary(self, place: Place, shape: Shape = SIMPLE) -> Sample:
+        """Orders one by one, as many as go."""
+        messages = self._unary_messages(place, round(self._seconds * CALLS_PER_SECOND_MAX), shape)
+        return measure(place, messages, REDEEM, under_way=UNARY_UNDER_WAY, seconds=self._seconds, tokens=shape.tokens)
+
+    def batch(self, place: Place, size: int) -> Sample:
+        """Orders in batches, as many as go."""
+        assert place.shop is not None, "the service has one"
+        messages = list(batches(place.shop.requests(self._redeems_max(size)), size))
+        under_way = UNARY_UNDER_WAY if size == 1 else BATCHES_UNDER_WAY
+        return measure(place, messages, BATCH_REDEEM, under_way=under_way, seconds=self._seconds, redeems_per_call=size)
+
+    def paced(self, place: Place, part: float) -> Sample:
+        """Orders one by one, at a part of the peak, at random moments."""
+        rate = part * self._peak
+        messages = self._unary_messages(place, round(1.2 * rate * self._seconds) + 100, SIMPLE)
+        self._seed += 1
+        settle()
+        with lines(place.server.address, _calls(place, messages, REDEEM)) as opened:
+            before = place.server.cost()
+            run = open_loop(opened, calls_per_second=rate, seconds=self._seconds, seed=self._seed)
+            cost = place.server.cost() - before
+        return _sample(place, run, cost, REDEEM)
+
+    def plain_unary(self) -> Sample:
+        """Orders one by one, to the plain server."""
+        assert self.strict.shop is not None
+        sample = self.unary(self.plain)
+        name = f"plain:{PROGRAM}:campaign:{self.strict.shop.campaigns[0]}"
+        before, self._plain_counted = self._plain_counted, int(self._plain_redis.hget(name, "redeemed") or 0)
+        require_same(sample.approved, self._plain_counted - before)
+        return sample
+
+    def ledger(self, size: int) -> Sample:
+        """Calls to the ledger without a server, of as many orders."""
+        server, shop, directory = self.strict.server, self.strict.shop, self._directory
+        assert shop is not None
+        calls = ledger_alone.pack(directory, shop.requests(self._redeems_max(size)), size)
+        settle()
+        before = server.cost()
+        run = ledger_alone.ledger_loop(directory, calls, seconds=self._seconds)
+        cost = server.cost() - before
+        approved = ledger_alone.approvals(run.answers)
+        shop.require_counted(approved)
+        return Sample.of(run, cost, redeems_per_call=size, approved=approved)
+
+    def _redeems_max(self, size: int) -> int:
+        """Return how many orders are written down for a case of calls with so many."""
+        return round(self._seconds * min(REDEEMS_PER_SECOND_MAX, size * CALLS_PER_SECOND_MAX))
+
+    def _unary_messages(self, place: Place, count: int, shape: Shape) -> list[bytes]:
+        shop = place.shop or self.strict.shop  # the empty server looks at nobody's token
+        assert shop is not None
+        return [request.SerializeToString() for request in shop.requests(count, shape)]
+
+
+def measure(
+    place: Place,
+    messages: Sequence[bytes],
+    method: str,
+    *,
+    under_way: int,
+    seconds: float,
+    redeems_per_call: int = 1,
+    tokens: int = 1,
+) -> Sample:
+    """Send what goes in some seconds, with so many calls under way.
+
+    Raises:
+        GateError: The ledger counted something else than was approved.
+    """
+    each = max(under_way // place.connections, 1)
+    settle()
+    with lines(place.server.address, _calls(place, messages, method)) as opened:
+        before = place.server.cost()
+        run = closed_loop(opened, under_way=each, seconds=seconds)
+        cost = place.server.cost() - before
+    return _sample(place, run, cost, method, redeems_per_call=redeems_per_call, tokens=tokens)
+
+
+def _sample(place: Place, run: Run, cost: Cost, method: str, *, redeems_per_call: int = 1, tokens: int = 1) -> Sample:
+    approved = approvals(run.answers, batched=method == BATCH_REDEEM)
+    sample = Sample.of(run, cost, redeems_per_call=redeems_per_call, approved=approved, tokens=tokens)
+    if place.shop is not None:
+        place.shop.require_counted(approved, besides=sample.invalid if sample.wrong else "")
+    return sample
+
+
+def _calls(place: Place, messages: Sequence[bytes], method: str) -> list[list[Call]]:
+    """Write calls down for each connection in turn."""
+    return [
+        write_calls(place.server.authority, method, messages[index :: place.connections])
+        for index in range(place.connections)
+    ]
+
+
+def run_all(rounds: int, seconds: float) -> Results:
+    """Run all cases so many times in turn."""
+    with ExitStack() as stack:
+        bench = Bench(stack, seconds)
+        groups = bench.cases()
+        breaks = [[*group][-1] for group in groups[:-1]]
+        results = Results("ceiling", {"rounds": rounds, "seconds": seconds}, AIMS, breaks=breaks)
+        results.facts["unary peak, calibrated"] = f"{bench.calibrate():,.0f}/s"
+        cases = {name: case for group in groups for name, case in group.items()}
+        neighbours = Neighbours()
+        # It draws when it is told to, not from a thread of its own that would make calls late.
+        with Progress(transient=True, auto_refresh=False, console=Console(stderr=True)) as progress:
+            task = progress.add_task("", total=rounds * len(cases))
+            for _ in range(rounds):
+                for name, case in cases.items():
+                    progress.update(task, description=name, refresh=True)
+                    results.add(name, _again_if_late(case))
+                    progress.advance(task)
+        results.facts["others on this machine"] = f"{neighbours.part():.0%} of its CPU"
+    return results
+
+
+def _again_if_late(case: Callable[[], Sample]) -> Sample:
+    """Measure a case, and once more if the generator was to blame; what the server did wrong stays."""
+    sample = case()
+    return case() if sample.invalid and not sample.wrong else sample
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, and write down; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all cases (default: {ROUNDS})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a case in a round (default: {SECONDS:g})")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
+    arguments = parser.parse_args(given)
+    if arguments.rounds < 1 or not 0 < arguments.seconds <= SECONDS_MAX:
+        parser.error(f"there is at least 1 round, and a case takes more than 0 and at most {SECONDS_MAX:g} seconds")
+    try:
+        arguments.results.mkdir(parents=True, exist_ok=True)
+        results = run_all(arguments.rounds, arguments.seconds)
+        results.print()
+        print(f"written to {results.write(arguments.results)}")
+    except (GateError, Stop, OSError) as error:
+        print(f"FAIL: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0 if results.reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Is the load that the generator makes like other clients' load? The same empty handler, driven by three of them.
+
+Our own generator, ``h2load`` of nghttp2 if it is installed (it sends one request again and again), and a plain
+``grpc.aio`` client in a process of its own take turns, with as many calls under way. What clients cost differs, and so
+does how fast they are; what has to agree is the server's CPU for each request. Run it with ``make bench-generator``.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import uvloop
+from generator import closed_loop, lines
+from http2 import write_calls
+from results import print_table, wide_console
+from shop import REDEEM, order_request
+from under_test import UnderTest, script_server, settle
+
+ROUNDS = 5
+SECONDS = 1.0
+CONNECTIONS = 4
+UNDER_WAY = 16
+"""On each connection."""
+CALLS_PER_SECOND_MAX = 20_000
+TOKEN = "c" * 64
+"""As long as a real one; the empty handler looks at nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one client found in one round.
+
+    Attributes:
+        sent: Calls that the server was asked for.
+        calls_per_second: Calls that were answered.
+        p50_ms: The median of the latency.
+        wrong: What went wrong, or empty.
+    """
+
+    sent: int
+    calls_per_second: float
+    p50_ms: float
+    wrong: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one client found, and what it cost the server."""
+
+    found: Found
+    server_us: float
+
+
+def messages() -> Iterator[bytes]:
+    """Write requests, every one another, all of one length."""
+    number = 0
+    while True:
+        number += 1
+        yield order_request(f"{number:06}", [TOKEN], 1).SerializeToString()
+
+
+def ours(server: UnderTest, seconds: float) -> Found:
+    """Drive the server with our own generator."""
+    count, each = round(seconds * CALLS_PER_SECOND_MAX / CONNECTIONS), messages()
+    calls = [write_calls(server.authority, REDEEM, [next(each) for _ in range(count)]) for _ in range(CONNECTIONS)]
+    with lines(server.address, calls) as opened:
+        run = closed_loop(opened, under_way=UNDER_WAY, seconds=seconds)
+    return Found(
+        run.sent,
+        run.calls_per_second,
+        run.histogram().get_value_at_percentile(50) / 1000,
+        ", ".join(run.failures) or run.invalid,
+    )
+
+
+def h2load(server: UnderTest, seconds: float) -> Found:
+    """Drive the server with h2load."""
+    message = next(messages())
+    with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
+        body, log = Path(directory) / "body", Path(directory) / "log"
+        body.write_bytes(b"\x00" + len(message).to_bytes(4) + message)
+        command = [
+            "h2load",
+            "-c",
+            str(CONNECTIONS),
+            "-m",
+            str(UNDER_WAY),
+            "-D",
+            f"{round(seconds * 1000)}ms",
+            "--warm-up-time=0",
+        ]
+        command += [
+            "-d",
+            str(body),
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            "-H",
+            "grpc-timeout: 10S",
+        ]
+        command += [f"--log-file={log}", f"http://{server.authority}{REDEEM}"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words
+        taken_us = [int(line.split()[2]) for line in log.read_text().splitlines()]
+    started, succeeded, failed = (_number(told, rf"(\d+) {word}") for word in ("started", "succeeded", "failed"))
+    wrong = f"{failed} failed" if failed else ""
+    if _number(told, r"\((\d+)\) data") < succeeded * len(message) / 2:
+        wrong = "answers without a message"  # a refusal of gRPC's is a success of HTTP's
+    return Found(started, succeeded / seconds, statistics.median(taken_us or [0]) / 1000, wrong)
+
+
+def grpc_aio(server: UnderTest, seconds: float) -> Found:
+    """Drive the server with a plain client of grpc.aio, in a process of its own."""
+    command = [sys.executable, __file__, "--client-of", server.authority, "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    return Found(**json.loads(done.stdout))
+
+
+async def client(authority: str, seconds: float) -> Found:
+    """Be that client."""
+    taken: list[float] = []
+    failures: set[str] = set()
+    each = messages()
+    channels = [
+        grpc.aio.insecure_channel(authority, options=[("grpc.use_local_subchannel_pool", 1)])
+        for _ in range(CONNECTIONS)
+    ]
+    await asyncio.gather(*(channel.channel_ready() for channel in channels))
+    began = time.perf_counter()
+
+    async def caller(channel: grpc.aio.Channel) -> None:
+        redeem = channel.unary_unary(REDEEM)
+        while (at := time.perf_counter()) < began + seconds:
+            try:
+                await redeem(next(each), timeout=10)
+                taken.append(time.perf_counter() - at)
+            except grpc.aio.AioRpcError as error:
+                failures.add(error.code().name)
+
+    await asyncio.gather(*(caller(channel) for channel in channels for _ in range(UNDER_WAY)))
+    lasted = time.perf_counter() - began
+    for channel in channels:
+        await channel.close()
+    p50 = statistics.median(taken or [0]) * 1000
+    return Found(len(taken), len(taken) / lasted, p50, ", ".join(sorted(failures)))
+
+
+def check(clients: Sequence[Callable[[UnderTest, float], Found]], rounds: int, seconds: float) -> list[list[Round]]:
+    """Let clients take turns, another one first in each round; returns what each found."""
+    results: list[list[Round]] = [[] for _ in clients]
+    with script_server("empty_server.py") as server:
+        ours(server, seconds / 2)  # so that it is warm
+        for number in range(rounds):
+            for index in range(len(clients)):
+                turn = (index + number) % len(clients)
+                settle()
+                before = server.cost()
+                found = clients[turn](server, seconds)
+                cost = server.cost() - before
+                results[turn].append(Round(found, 1e6 * cost.server / max(found.sent, 1)))
+    return results
+
+
+def agrees(ratios: Sequence[float]) -> bool:
+    """Whether the rounds' own ratios of two clients are now above 1 and now below."""
+    return min(ratios) <= 1 <= max(ratios)
+
+
+def report(names: Sequence[str], results: Sequence[Sequence[Round]]) -> int:
+    """Print what was found; returns the exit code."""
+    console = wide_console()
+    costs = [[each.server_us for each in rounds] for rounds in results]
+    print_table(
+        console,
+        f"The empty handler, {CONNECTIONS} connections with {UNDER_WAY} calls under way; medians of the rounds",
+        ("client", "requests/s", "p50 ms", "server µs", "least to greatest"),
+        [
+            (
+                name,
+                f"{statistics.median(each.found.calls_per_second for each in rounds):,.0f}",
+                f"{statistics.median(each.found.p50_ms for each in rounds):.2f}",
+                f"{statistics.median(cost):.1f}",
+                f"{min(cost):.1f} to {max(cost):.1f}",
+            )
+            for name, rounds, cost in zip(names, results, costs, strict=True)
+        ],
+    )
+    good = True
+    for name, rounds in zip(names, results, strict=True):
+        for wrong in {each.found.wrong for each in rounds if each.found.wrong}:
+            good = False
+            console.print(f"INVALID: {name}: {wrong}", markup=False, soft_wrap=True)
+    for name, cost in zip(names[1:], costs[1:], strict=True):
+        ratios = [one / other for one, other in zip(costs[0], cost, strict=True)]
+        same = agrees(ratios)
+        good = good and same
+        console.print(
+            f"server CPU for each request, ours against {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f}): {'agrees within the spread' if same else 'DIFFERS by more than the spread'}",
+            soft_wrap=True,
+        )
+    return 0 if good else 1
+
+
+def _number(text: str, pattern: str) -> int:
+    found = re.search(pattern, text)
+    if found is None:
+        sys.exit(f"h2load did not say what was expected of it: {pattern}")
+    return int(found[1])
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all clients (default: {ROUNDS})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a client's turn (default: {SECONDS:g})")
+    parser.add_argument("--client-of", metavar="ADDRESS", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(given)
+    if arguments.rounds < 1 or arguments.seconds <= 0:
+        parser.error("there is at least 1 round, and a turn takes more than 0 seconds")
+    if arguments.client_of:
+        found = uvloop.run(client(arguments.client_of, arguments.seconds))
+        print(json.dumps({name: getattr(found, name) for name in found.__slots__}))
+        return 0
+    clients = {"ours": ours, "h2load": h2load, "grpc.aio": grpc_aio}
+    if shutil.which("h2load") is None:
+        del clients["h2load"]
+        print("h2load is not installed (on Debian: nghttp2-client): it is left out")
+    return report(list(clients), check(list(clients.values()), arguments.rounds, arguments.seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

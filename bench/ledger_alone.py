@@ -1,0 +1,173 @@
+"""The ledger without a server in front: calls that were packed before the run, on the batcher's two connections.
+
+What is packed is what the server would send: the orders go through the real use case, up to the point where it asks
+the ledger.
+"""
+
+import asyncio
+import contextlib
+import select
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hiredis
+from generator import ANSWERS_MIN, BUSY_PART_MAX, RECEIVE_BYTES, SECONDS_MAX, Run
+from shop import PROGRAM
+
+from redemption.app import wire
+from redemption.domain.errors import LedgerUnavailable, ServiceError
+from redemption.domain.keyset import Keyset
+from redemption.domain.ports import RedeemItem
+from redemption.keyset_file import read_keyset
+from redemption.ledger.batcher import LANES
+from redemption.ledger.codec import pack_item
+from redemption.ledger.connection import Endpoint, pack_call
+from redemption.ledger.embedded import EmbeddedValkey
+from redemption.ledger.fence import Fence
+from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.library import library
+from redemption.rpc.convert import attempt_from
+from redemption.settings import Settings
+from redemption.v1.redemption_service_pb2 import RedeemRequest
+
+OUTBOX_MAX = 65_536
+DEADLINE_SECONDS = 60.0
+
+
+class Recorder:
+    """A ledger that answers everything but orders: those it writes down as they would be sent."""
+
+    def __init__(self, ledger: RedisLedger) -> None:
+        self._ledger = ledger
+        self.packed: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
+        return getattr(self._ledger, name)
+
+    async def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> list[ServiceError]:
+        """Write orders down."""
+        self.packed += [pack_item(item) for item in items]
+        return [LedgerUnavailable("written down, not sent")] * len(items)
+
+
+@asynccontextmanager
+async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, bytes]]:
+    """Open the ledger of a running server, only to read from it; with what a server says that it knows of it."""
+    keyset = read_keyset(Settings(keyset=directory / "demo.keyset", data_dir=directory / "ledger"))
+    fence = Fence(directory / "bench.fence", keyset.id)
+    ledger = RedisLedger(
+        Endpoint(EmbeddedValkey(directory / "ledger").url, "strict"), fence=fence, births_allowed=False
+    )
+    await ledger.start()
+    try:
+        await ledger.load(PROGRAM, 1)
+        yield Recorder(ledger), keyset, fence.known(PROGRAM)
+    finally:
+        await ledger.stop()
+
+
+def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[bytes]:
+    """Return the calls in which these orders would travel, exactly so many in each.
+
+    Args:
+        directory: Where the server under test has its ledger and keyset.
+        requests: What would be asked.
+        size: Orders in a call.
+    """
+
+    async def packed() -> list[bytes]:
+        async with _recorder(directory) as (recorder, keyset, known):
+            redeemer = wire(keyset, recorder).redeemer  # type: ignore[arg-type]
+            deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+            await redeemer.redeem_all(
+                "anonymous", PROGRAM, [attempt_from(request) for request in requests], deadline=deadline
+            )
+            name = library().name("batch")
+            return [
+                pack_call(name, PROGRAM, [known, OUTBOX_MAX, *recorder.packed[start : start + size]])
+                for start in range(0, len(recorder.packed) - size + 1, size)
+            ]
+
+    return asyncio.run(packed())
+
+
+def ledger_loop(directory: Path, calls: Sequence[bytes], *, seconds: float) -> Run:
+    """Keep one call under way on each connection, for some seconds or until all calls were sent.
+
+    Raises:
+        ConnectionError: The ledger went away.
+    """
+    path = str(EmbeddedValkey(directory / "ledger").socket_path)
+    run, clock = Run(warm=LANES), time.perf_counter
+    waiting: Iterator[bytes] = iter(calls)
+    with contextlib.ExitStack() as stack:
+        lanes = [_Lane(stack.enter_context(socket.socket(socket.AF_UNIX)), path) for _ in range(LANES)]
+        cpu, began = time.process_time(), clock()
+        busy: list[_Lane] = []
+        while True:
+            for lane in lanes:
+                call = next(waiting, None) if lane not in busy and clock() - began < seconds else None
+                if call is not None:
+                    run.sent += 1
+                    lane.send(call)
+                    busy.append(lane)
+            if not busy:
+                break
+            readable, _, _ = select.select(busy, (), (), SECONDS_MAX)
+            if not readable:
+                run.failures["no answer"] += len(busy)
+                break
+            busy = [lane for lane in busy if lane not in readable or not lane.receive(run)]
+            if clock() - began < seconds:
+                run.note(clock())
+        run.cpu_seconds = time.process_time() - cpu
+        part = run.cpu_seconds / (clock() - began)
+    if part > BUSY_PART_MAX:
+        run.invalid = f"the generator worked for {part:.0%} of the time"
+    elif run.in_time < ANSWERS_MIN:
+        run.invalid = f"only {run.in_time} answers were counted"
+    return run
+
+
+class _Lane:
+    """One connection to the ledger, with at most one call under way."""
+
+    def __init__(self, connection: socket.socket, path: str) -> None:
+        self._connection = connection
+        self._connection.connect(path)
+        self._reader = hiredis.Reader()
+        self._sent_at = 0.0
+
+    def fileno(self) -> int:
+        """What to wait for."""
+        return self._connection.fileno()
+
+    def send(self, call: bytes) -> None:
+        """Send a call."""
+        self._sent_at = time.perf_counter()
+        self._connection.sendall(call)
+
+    def receive(self, run: Run) -> bool:
+        """Read what came; returns whether that was all of the reply."""
+        data = self._connection.recv(RECEIVE_BYTES)
+        if not data:
+            raise ConnectionError("the ledger closed the connection")
+        self._reader.feed(data)
+        reply = self._reader.gets()
+        if reply is False:
+            return False
+        if isinstance(reply, Exception):
+            run.failures[str(reply)] += 1
+        else:
+            run.latencies.append(time.perf_counter() - self._sent_at)
+            run.answers += reply[2:]
+        return True
+
+
+def approvals(answers: Sequence[bytes]) -> int:
+    """Count the redemptions that the ledger's replies approve, of orders with one token."""
+    return sum(answer[:1] == b"A" for answer in answers)

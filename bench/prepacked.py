@@ -1,0 +1,140 @@
+"""Orders on a private ledger, as they are sent: packed by the real use case beforehand, so that only the ledger works.
+
+Every order brings one token and one line and is another customer's, with a request of its own: the dearest case.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from generator import Run
+from ledger_alone import DEADLINE_SECONDS, OUTBOX_MAX, Recorder, ledger_loop
+from private import PRINCIPAL, PROGRAM, Private
+
+from redemption.app import wire
+from redemption.domain.benefit import amount_off
+from redemption.domain.campaign import Limits, Offer
+from redemption.domain.order import Checkout, Customer, Line, Order
+from redemption.ledger.connection import pack_call
+from redemption.ledger.library import library
+from redemption.service.redeemer import Attempt
+
+SPEND_MINOR = 238_00
+OFFER = Offer(amount_off(200_00, 50_00))
+LIMITS = Limits(
+    redemptions=10**9,
+    redemptions_per_customer=5,
+    redemptions_per_customer_per_day=5,
+    redemptions_per_day=10**9,
+    budget_minor=10**15,
+)
+"""One of every kind, none of which is reached."""
+SECONDS_MAX = 600.0
+_NOT_CALLED = ("fcall", "info")
+"""Commands that come from outside while a ledger is measured."""
+APPROVED = b"A"
+"""How the ledger's reply to an approved order begins, see ``lua/redeem.lua``."""
+
+
+class Packer:
+    """Packs orders up to the point where the server would ask the ledger."""
+
+    def __init__(self, private: Private) -> None:
+        self._private = private
+        self._recorder = Recorder(private.ledger)
+        self._redeemer = wire(private.keyset, self._recorder).redeemer  # type: ignore[arg-type]
+
+    async def items(self, tokens: Sequence[str]) -> list[bytes]:
+        """Return one packed order for each token; the same token again is another order."""
+        name = secrets.token_hex(8)
+        attempts = [_attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
+        deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        await self._redeemer.redeem_all(PRINCIPAL, PROGRAM, attempts, deadline=deadline)
+        packed, self._recorder.packed = self._recorder.packed, []
+        return packed
+
+    def calls(self, items: Sequence[bytes], size: int, function: bytes | None = None) -> list[bytes]:
+        """Return the calls in which these orders travel, so many in each.
+
+        Args:
+            items: Packed orders.
+            size: How many go in a call.
+            function: What is called instead of the library's own ``batch``.
+        """
+        return [self.call(items[start : start + size], function) for start in range(0, len(items), size)]
+
+    def call(self, items: Sequence[bytes], function: bytes | None = None) -> bytes:
+        """Return one call with these orders, perhaps none."""
+        known = self._private.fence.known(PROGRAM)
+        return pack_call(function or library().name("batch"), PROGRAM, [known, OUTBOX_MAX, *items])
+
+
+def _attempt(token: str, name: str) -> Attempt:
+    order = Order(f"order-{name}", "CNY", (Line("1", 1, SPEND_MINOR, SPEND_MINOR, sku="sku-1"),))
+    return Attempt(f"request-{name}", Checkout(PROGRAM, (token,), order, Customer(f"customer-{name}")))
+
+
+def send(private: Private, calls: Sequence[bytes]) -> Run:
+    """Send calls, one under way on each of two connections, until all are answered.
+
+    Raises:
+        RuntimeError: The ledger refused a call as a whole.
+    """
+    run = ledger_loop(private.directory, calls, seconds=SECONDS_MAX)
+    if run.failures or run.sent != len(calls):
+        raise RuntimeError(f"{run.sent} of {len(calls)} calls were sent, {dict(run.failures)} came back")
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a ledger has spent so far.
+
+    Attributes:
+        script_us: Inside its functions.
+        cpu_us: CPU of the whole process.
+        aof_bytes: Of its append-only file.
+        commands: Calls and microseconds of each command, those that functions call among them.
+    """
+
+    script_us: float
+    cpu_us: float
+    aof_bytes: int
+    commands: Mapping[str, tuple[int, float]]
+
+    @property
+    def called(self) -> dict[str, tuple[int, float]]:
+        """Commands that functions called, and how often and how long."""
+        return {name: spent for name, spent in self.commands.items() if name not in _NOT_CALLED}
+
+    @property
+    def called_us(self) -> float:
+        """Microseconds in commands that functions called."""
+        return sum(usec for _, usec in self.called.values())
+
+    @classmethod
+    async def by(cls, private: Private) -> "Spent":
+        """Ask the ledger."""
+        told = await private.redis.info("everything")
+        commands = {
+            name.removeprefix("cmdstat_"): (int(stat["calls"]), float(stat["usec"]))
+            for name, stat in told.items()
+            if name.startswith("cmdstat_")
+        }
+        return cls(
+            script_us=commands.get("fcall", (0, 0.0))[1],
+            cpu_us=1e6 * (told["used_cpu_sys"] + told["used_cpu_user"]),
+            aof_bytes=told["aof_current_size"],
+            commands=commands,
+        )
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        commands = {}
+        for name, (calls, usec) in self.commands.items():
+            calls_before, usec_before = other.commands.get(name, (0, 0.0))
+            if calls > calls_before:
+                commands[name] = (calls - calls_before, usec - usec_before)
+        return Spent(
+            self.script_us - other.script_us, self.cpu_us - other.cpu_us, self.aof_bytes - other.aof_bytes, commands
+        )

