@@ -348,6 +348,15 @@ async def test_who_comes_alone_does_not_wait(line, monkeypatch):
     assert line.straw.calls() == [[b"a"], [b"b"], [b"c"]]
 
 
+async def test_what_was_judged_again_does_not_wait_for_company(line, monkeypatch):
+    monkeypatch.setattr(module, "GATHER_SECONDS", 60)
+    await answered(submit(line, "a", "b"))
+    patient = submit(line, "c")
+    await asyncio.sleep(0.01)
+    await answered(submit(line, "d", again=True), patient)
+    assert line.straw.calls() == [[b"a", b"b"], [b"d", b"c"]]
+
+
 async def test_a_stop_does_not_wait_for_company(line, monkeypatch):
     monkeypatch.setattr(module, "GATHER_SECONDS", 60)
     await answered(submit(line, "a", "b"))

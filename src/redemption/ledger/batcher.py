@@ -267,10 +267,14 @@ class Batcher:
         return delivery
 
     def _wake(self) -> None:
-        if self._full is not None and self._waiting >= SECOND_FLUSH_WAITING_MIN:
+        if self._full is not None and self._is_full():
             _end(self._full)
         if self._idle and self._may_start():
             self._idle.popleft().set_result(None)
+
+    def _is_full(self) -> bool:
+        """Whether nobody should wait for more company: what was judged again must not become outdated once more."""
+        return self._waiting >= SECOND_FLUSH_WAITING_MIN or any(queue.again for queue in self._queues.values())
 
     def _may_start(self) -> bool:
         return self._waiting >= (SECOND_FLUSH_WAITING_MIN if self._in_flight else 1)
@@ -303,7 +307,7 @@ class Batcher:
         Until some time after that call left, or until so many wait that they fill a call.
         """
         wait = self._left_at + GATHER_SECONDS - time.monotonic()
-        if self._crowd and wait > 0 and self._waiting < SECOND_FLUSH_WAITING_MIN:
+        if self._crowd and wait > 0 and not self._is_full():
             self._full = asyncio.get_running_loop().create_future()
             timer = asyncio.get_running_loop().call_later(wait, _end, self._full)
             try:

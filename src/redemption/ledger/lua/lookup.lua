@@ -35,7 +35,7 @@ end
 
 local function counters(key_names, args)
   local call = begin(key_names[1], args[1])
-  local values = redis.call('HMGET', keys.campaign(call.tag, args[2]), unpack(COUNTER_FIELDS))
+  local values = redis.call('HMGET', keys.campaign(call.tag, tonumber(args[2])), unpack(COUNTER_FIELDS))
   if not values[1] then return {} end
   return { number_text(call.now), unpack(values) }
 end
