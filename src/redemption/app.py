@@ -41,7 +41,8 @@ from redemption.supervisor import Supervisor
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """What workers find in their environment unless it is set: gRPC reads it when it is imported.
 
-Without gRPC's event engine in front a call costs a sixth less CPU (``docs/performance.md``)."""
+Without gRPC's event engine in front a call costs a sixth less CPU (``docs/performance.md``).
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -157,7 +158,7 @@ async def _supervise(settings: Settings) -> int:
         ledger_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         worker_command=[sys.executable, "-m", "redemption.worker"],
         worker_count=settings.workers,
-        worker_environment=WORKER_ENVIRONMENT,
+        worker_environment={**WORKER_ENVIRONMENT, **os.environ},
         worker_config=_as_config(settings),
         host=host,
         port=int(port),

@@ -18,7 +18,6 @@ import contextlib
 import errno
 import functools
 import json
-import os
 import signal
 import socket
 import sys
@@ -180,7 +179,7 @@ class Supervisor:
         self._worker_command: Final = tuple(worker_command)
         self._worker_count: Final = worker_count
         self._worker_config: Final = worker_config
-        self._worker_environment: Final = worker_environment or {}
+        self._worker_environment: Final = worker_environment
         self._host: Final = host.strip("[]")  # IPv6 may come in brackets
         self._port: Final = port
         self._prepare: Final = prepare
@@ -241,7 +240,7 @@ class Supervisor:
             *self._worker_command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**self._worker_environment, **os.environ},
+            env=self._worker_environment,
             start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
         )
         worker = self._workers[index] = _Worker(index, process)
