@@ -39,7 +39,7 @@ BUYERS = 64
 ROUNDS = 6
 SECONDS = 1.3
 EDITS_PER_SECOND = 10
-ORDERS_PER_SECOND_MAX = 6_000
+ORDERS_PER_SECOND_MAX = 20_000
 SOLD_OUT_AFTER = 20
 RATIO_MIN = 0.6
 """Every order that is on its way when the campaign changes is judged twice, so it cannot be 1."""
