@@ -9,7 +9,7 @@
 --          operation says
 -- Invariant: an item that errs leaves no trace, and its neighbours are unharmed.
 
--- Each is called with the call, its item without the leading byte, and a set of the numbers of campaigns that are
+-- Each is called with the call, its item, leading byte and all, and a set of the numbers of campaigns that are
 -- stale, to which it may add. It reads and stages, stages only when all of the item was decided, and returns the reply.
 local operations = {
   R = redeem,
@@ -19,7 +19,7 @@ local operations = {
 local function decide(call, item, stale)
   local operation = operations[item:sub(1, 1)]
   if not operation then error('an operation of another version: ' .. (item:byte(1) or 'none')) end
-  return operation(call, item:sub(2), stale)
+  return operation(call, item, stale)
 end
 
 local function batch(key_names, args)

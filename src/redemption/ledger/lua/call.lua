@@ -31,7 +31,7 @@ local function begin(tag, known)
   return {
     tag = tag, epoch = header[1], seq = tonumber(header[2]), now = now, seconds = math.floor(now / 1000),
     generation = math.floor(now / GENERATION_MS), reaped = tonumber(header[4]),
-    writes = {}, campaigns = {}, events = {},
+    writes = {}, campaigns = {}, changed = {}, events = {},
   }
 end
 
@@ -114,14 +114,18 @@ end
 
 local function number_text(value) return string.format('%.0f', value) end
 
--- Stages those numbers of a campaign that differ from what this call saw, for its later items to see; they are spelled
--- when they are written, once a call. What is 0 and was never written stays unwritten.
+-- Changes numbers of a campaign, for this call's later items to see; they are spelled and written once a call. What is 0
+-- and was never written stays unwritten.
 local function stage_campaign(call, number, fields)
-  local campaign = call.campaigns[number]
+  local campaign, changed = call.campaigns[number], call.changed[number]
+  if not changed then
+    changed = {}
+    call.changed[number] = changed
+  end
   for field, value in pairs(fields) do
     if value ~= (campaign[field] or 0) then
       campaign[field] = value
-      stage(call, keys.campaign(call.tag, number), field, value)
+      changed[field] = true
     end
   end
 end
@@ -147,6 +151,10 @@ local function apply(call, outbox_max)
     -- First, because it is the only one that could still fail: at the stream's very last id.
     redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', outbox_max, '*', 'e',
       cmsgpack.pack({ call.seq, call.seconds, call.events }))
+  end
+  for number, changed in pairs(call.changed) do
+    local key, campaign = keys.campaign(call.tag, number), call.campaigns[number]
+    for field in pairs(changed) do stage(call, key, field, campaign[field]) end
   end
   for key, fields in pairs(call.writes) do
     local flat = {}

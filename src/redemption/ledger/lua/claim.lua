@@ -18,7 +18,7 @@ local function unpack_claim(packed)
   local item = {}
   item.request, item.content, item.campaign, item.version, item.offer, item.quota, item.outcome, item.not_before,
     item.expires_at, item.key_id, item.day, item.since, item.until_, item.has_customer, item.customer, item.has_person,
-    item.person, item.has_code, item.code = struct.unpack(CLAIM_ITEM, packed)
+    item.person, item.has_code, item.code = struct.unpack(CLAIM_ITEM, packed, 2)
   return item
 end
 

@@ -26,7 +26,7 @@ local CUSTOMER_LIMIT, CUSTOMER_DAY_LIMIT, DAY_LIMIT, SLOT_LIMIT = 310, 320, 330,
 local CAMPAIGN_LIMIT, BUDGET_EXHAUSTED, BUDGET_DAY = 350, 360, 361 -- BUDGET_DAY: exhausted for today only
 
 local function unpack_item(packed)
-  local request, content, order, has_customer, customer, since, until_, count, position = struct.unpack(ORDER, packed)
+  local request, content, order, has_customer, customer, since, until_, count, position = struct.unpack(ORDER, packed, 2)
   local item = {
     request = request, content = content, order = order, customer = customer, has_customer = has_customer == 1,
     since = since, until_ = until_, tokens = {}, answer = false,
