@@ -1,56 +1,23 @@
 """TLS on a real port: who is let in, with which certificate, and what the others are told."""
 
-import datetime as dt
-import ipaddress
 import os
 import subprocess
 import sys
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import write_certificate
 from served import Served
-
-
-def _name(text):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _certificate(directory, name, issuer=None):
-    """Write a certificate for 127.0.0.1 and its key; without an issuer it is an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = dt.datetime.now(dt.UTC)
-    issuer_name, issuer_key = issuer or (_name(name), key)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(issuer_name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    (directory / f"{name}.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    (directory / f"{name}-key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return _name(name), key
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A server that speaks TLS and asks for certificates, its directory, and a token."""
     directory = tmp_path_factory.mktemp("tls")
-    authority = _certificate(directory, "authority")
+    authority = write_certificate(directory, "authority")
     for name in ("server", "checkout"):
-        _certificate(directory, name, authority)
-    _certificate(directory, "stranger")
+        write_certificate(directory, name, authority)
+    write_certificate(directory, "stranger")
     arguments = ("--tls-certificate", "server.pem", "--tls-key", "server-key.pem", "--tls-client-ca", "authority.pem")
     server = Served(directory, *arguments).start()
     yield server

@@ -147,6 +147,7 @@ class Supervisor:
     Exactly one of ``embedded`` and ``ledger_url`` is given. ``prepare(ledger_url)`` is awaited when the
     ledger answers and before the first worker starts; ``ready(address, worker_pids)`` when all workers have
     reported. Port 0 chooses a free one. Workers that take longer than ``drain_seconds`` to stop are killed.
+    ``worker_environment`` is all that workers have of an environment; None gives them our own.
 
     SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
     skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was

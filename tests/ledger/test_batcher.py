@@ -327,9 +327,9 @@ async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkey
 
 
 async def test_in_a_crowd_calls_wait_for_company(line, monkeypatch):
-    """The call after one with company leaves a while after it; one that fills up before leaves at once."""
+    """The call after one that callers shared leaves a while after it; one that fills up before leaves at once."""
     monkeypatch.setattr(module, "GATHER_SECONDS", 0.05)
-    await answered(submit(line, "a", "b"))
+    await answered(submit(line, "a"), submit(line, "b"))
     await answered(submit(line, "c"), submit(line, "d"))
     assert line.straw.calls() == [[b"a", b"b"], [b"c", b"d"]]
     monkeypatch.setattr(module, "GATHER_SECONDS", 60)
@@ -342,15 +342,16 @@ async def test_in_a_crowd_calls_wait_for_company(line, monkeypatch):
 
 
 async def test_who_comes_alone_does_not_wait(line, monkeypatch):
+    """Also not with a batch, whose orders are no company to each other."""
     monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    for name in "abc":
-        await answered(submit(line, name))
-    assert line.straw.calls() == [[b"a"], [b"b"], [b"c"]]
+    for names in ("a", "bc", "de", "f"):
+        await answered(submit(line, *names))
+    assert line.straw.calls() == [[b"a"], [b"b", b"c"], [b"d", b"e"], [b"f"]]
 
 
 async def test_what_was_judged_again_does_not_wait_for_company(line, monkeypatch):
     monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    await answered(submit(line, "a", "b"))
+    await answered(submit(line, "a"), submit(line, "b"))
     patient = submit(line, "c")
     await asyncio.sleep(0.01)
     await answered(submit(line, "d", again=True), patient)
@@ -359,7 +360,7 @@ async def test_what_was_judged_again_does_not_wait_for_company(line, monkeypatch
 
 async def test_a_stop_does_not_wait_for_company(line, monkeypatch):
     monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    await answered(submit(line, "a", "b"))
+    await answered(submit(line, "a"), submit(line, "b"))
     waiting = submit(line, "c")
     await asyncio.sleep(0.01)
     await line.stop()

@@ -1,8 +1,11 @@
 """A lane: calls out in one write, replies in order, and a connection that fails is of no more use."""
 
 import asyncio
+import ssl
+from contextlib import suppress
 
 import pytest
+from certificates import write_certificate
 from redis.exceptions import ResponseError
 
 from redemption.ledger.connection import Endpoint, Lane, pack_call
@@ -68,3 +71,38 @@ async def test_who_is_cancelled_leaves_no_reply_to_the_next(lane):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not lane.is_open
+
+
+async def pipe(reader, writer):
+    """Hand on what comes."""
+    with suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def test_a_lane_reads_for_itself_over_tls_too(valkey, tmp_path):
+    write_certificate(tmp_path, "ledger")
+    offered = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    offered.load_cert_chain(tmp_path / "ledger.pem", tmp_path / "ledger-key.pem")
+
+    served = []
+
+    async def serve(reader, writer):
+        served.append(asyncio.current_task())
+        behind = await asyncio.open_unix_connection(valkey.socket_path)
+        await asyncio.gather(pipe(reader, behind[1]), pipe(behind[0], writer))
+        await behind[1].wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=offered)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ledger.pem'}", "strict")
+    lane = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset"))
+    await lane.open()
+    text = "x" * 300_000
+    assert await lane.exchange([command("ECHO", text), command("ECHO", "end")], 5) == [text.encode(), b"end"]
+    await lane.close()
+    assert not lane.is_open
+    server.close()
+    await asyncio.gather(*served)

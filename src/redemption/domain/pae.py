@@ -9,8 +9,6 @@ the result.
 import struct
 
 _count = struct.Struct("<Q").pack
-_COUNTS = tuple(_count(number) for number in range(512))
-"""Almost every count is one of these, and looking one up costs a third of packing it."""
 
 
 def pae(*parts: bytes) -> bytes:
@@ -20,8 +18,7 @@ def pae(*parts: bytes) -> bytes:
     """
     encoded = _count(len(parts))
     for part in parts:
-        length = len(part)
-        encoded += (_COUNTS[length] if length < len(_COUNTS) else _count(length)) + part
+        encoded += _count(len(part)) + part
     return encoded
 
 

@@ -1,7 +1,8 @@
 """Group commit: requests that arrive while a call is in flight travel together in the next one.
 
-One call carries many orders and costs one round trip and one fsync. Nobody waits for company: on an idle server an
-order leaves at once. Under load batches form by themselves, because a call takes a while and meanwhile others arrive.
+One call carries many orders and costs one round trip and one fsync. Who comes alone does not wait for company: on an
+idle server an order leaves at once. Under load batches form because a call takes a while and meanwhile others arrive;
+in a crowd, when several callers shared a call, the next one leaves a few milliseconds after it.
 """
 
 import asyncio
@@ -291,6 +292,7 @@ class Batcher:
                 self._in_flight[index] = loads
                 await self._gather()
                 self._take(loads)
+                self._crowd = _is_shared(loads)
                 await self._deliver(self._lanes[index], loads)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
@@ -302,7 +304,7 @@ class Batcher:
                 self._wake()
 
     async def _gather(self) -> None:
-        """Wait for company, if the call before this one had some: then there is a crowd, and each call costs all of it.
+        """Wait for company, if callers shared the call before this one: each call costs all of a crowd.
 
         Until some time after that call left, or until so many wait that they fill a call.
         """
@@ -315,7 +317,6 @@ class Batcher:
             finally:
                 timer.cancel()
                 self._full = None
-        self._crowd = self._waiting > 1
         self._left_at = time.monotonic()
 
     def _take(self, loads: list[Load]) -> None:
@@ -425,6 +426,13 @@ class Batcher:
                     _expire(load.waiting, now)
             for queue in self._queues.values():
                 _expire(queue.all(), now)
+
+
+def _is_shared(loads: list[Load]) -> bool:
+    """Whether orders of several callers travel together."""
+    deliveries = (order.delivery for load in loads for order in load.waiting)
+    first = next(deliveries, None)
+    return any(delivery is not first for delivery in deliveries)
 
 
 def _end(waiting: "asyncio.Future[None]") -> None:

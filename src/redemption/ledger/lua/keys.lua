@@ -4,8 +4,8 @@
 
 local keys = {}
 
--- Spells a whole number (up to 53 bits) in decimal digits. Lua's own ".." does it as for a fraction, at three times the
--- cost, and with 14 digits at most. Small numbers, which are almost all that keys have, are remembered.
+-- Spells a whole number (up to 53 bits) in decimal digits. Lua's own ".." does it as for a fraction, which takes longer, and
+-- with 14 digits at most. Small numbers, which are almost all that keys have, are remembered.
 local SPELLED_MAX = 4096
 local spelled_numbers = {}
 local function spelled(number)
