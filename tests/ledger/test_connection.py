@@ -8,6 +8,8 @@ import pytest
 from certificates import write_certificate
 from redis.exceptions import ResponseError
 
+from redemption.domain.errors import LedgerUnavailable
+from redemption.ledger import connection
 from redemption.ledger.connection import Endpoint, Lane, pack_call
 from redemption.ledger.fence import Fence
 from redemption.ledger.keys import ledger as header_key
@@ -54,6 +56,22 @@ async def test_a_connection_that_ends_while_nobody_waits_is_not_open(lane):
     async with asyncio.timeout(5):
         while lane.is_open:
             await asyncio.sleep(0.001)
+
+
+async def test_a_connection_that_ends_while_it_is_opened_is_not_taken_for_open(lane, valkey, monkeypatch):
+    """Nobody would read its end any more, and the first call would wait until it is silent too long."""
+    (number,) = await lane.exchange([command("CLIENT", "ID")], 5)
+
+    async def prepare(client, *_):
+        newest = max(int(each["id"]) for each in await client.client_list() if each["cmd"] != "client|list")
+        assert newest > number
+        await client.client_kill_filter(_id=str(newest))
+        await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(connection, "prepare", prepare)
+    with pytest.raises(LedgerUnavailable):
+        await lane.open()
+    assert not lane.is_open
 
 
 async def test_a_silent_ledger_is_given_up_and_its_late_reply_meets_nobody(lane):

@@ -24,6 +24,7 @@ from redemption.ledger.promises import Durability, meaning_of, prepare
 CONNECT_SECONDS_MAX = 3.0
 CALL_SECONDS_MAX = 10.0
 """Longer than any healthy call by far; a stalled disk is waited for, a dead connection is not."""
+_NOT_REACHED = "the ledger cannot be reached, or does not answer in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,11 @@ class Lane:
             LedgerRefused: It does not keep the promise of its durability, or is not trusted.
         """
         await self.close()
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        self._connection = connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.connect()
+            self._take_over(connection)  # at once: what ends the connection from now on is ours to notice
             client: Redis = self._endpoint.client()
             try:
                 async with asyncio.timeout(CALL_SECONDS_MAX):
@@ -134,20 +136,21 @@ class Lane:
             finally:
                 await client.aclose(close_connection_pool=True)
         except ResponseError as error:
-            await connection.disconnect(nowait=True)
+            await self.close()
             raise meaning_of(error) from error
         except (OSError, RedisError, TimeoutError) as error:
-            await connection.disconnect(nowait=True)
-            raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
+            await self.close()
+            raise LedgerUnavailable(_NOT_REACHED) from error
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await self.close()
             raise
-        self._take_over(connection)
+        if not self.is_open:  # it ended meanwhile
+            await self.close()
+            raise LedgerUnavailable(_NOT_REACHED)
 
     def _take_over(self, connection: AbstractConnection) -> None:
         writer = connection._writer  # noqa: SLF001 - nothing public gives it
         assert writer is not None, "connected"
-        self._connection = connection
         self._transport = writer.transport
         self._replies = Replies()
         writer.transport.set_protocol(self._replies)
