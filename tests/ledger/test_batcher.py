@@ -326,48 +326,6 @@ async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkey
     assert len(await answered(*futures)) == 3
 
 
-async def test_in_a_crowd_calls_wait_for_company(line, monkeypatch):
-    """The call after one that callers shared leaves a while after it; one that fills up before leaves at once."""
-    monkeypatch.setattr(module, "GATHER_SECONDS", 0.05)
-    await answered(submit(line, "a"), submit(line, "b"))
-    await answered(submit(line, "c"), submit(line, "d"))
-    assert line.straw.calls() == [[b"a", b"b"], [b"c", b"d"]]
-    monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    first = submit(line, "e")
-    await asyncio.sleep(0.02)
-    assert len(line.straw.calls()) == 2
-    rest = [submit(line, f"{index}") for index in range(63)]
-    await answered(first, *rest)
-    assert [len(call) for call in line.straw.calls()] == [2, 2, 64]
-
-
-async def test_who_comes_alone_does_not_wait(line, monkeypatch):
-    """Also not with a batch, whose orders are no company to each other."""
-    monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    for names in ("a", "bc", "de", "f"):
-        await answered(submit(line, *names))
-    assert line.straw.calls() == [[b"a"], [b"b", b"c"], [b"d", b"e"], [b"f"]]
-
-
-async def test_what_was_judged_again_does_not_wait_for_company(line, monkeypatch):
-    monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    await answered(submit(line, "a"), submit(line, "b"))
-    patient = submit(line, "c")
-    await asyncio.sleep(0.01)
-    await answered(submit(line, "d", again=True), patient)
-    assert line.straw.calls() == [[b"a", b"b"], [b"d", b"c"]]
-
-
-async def test_a_stop_does_not_wait_for_company(line, monkeypatch):
-    monkeypatch.setattr(module, "GATHER_SECONDS", 60)
-    await answered(submit(line, "a"), submit(line, "b"))
-    waiting = submit(line, "c")
-    await asyncio.sleep(0.01)
-    await line.stop()
-    with pytest.raises(LedgerUnavailable):
-        await answered(waiting)
-
-
 async def test_a_flush_is_bounded_over_all_programs(line):
     line.straw.gate.clear()
     first = submit(line, "x")

@@ -12,6 +12,7 @@ from rpc.examples import APPROVAL, CAMPAIGN, PAGE, QUOTED, REDEEMED, REQUESTS, S
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
 from redemption.rpc.campaign_servicer import CampaignServicer
+from redemption.rpc.crowd import Busyness
 from redemption.rpc.guard import Unary
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
@@ -53,7 +54,6 @@ async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
 
 def services() -> tuple[Any, ...]:
     redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
-    redeemer.redeem.return_value = APPROVAL
     redeemer.redeem_all.side_effect = lambda _, __, attempts, **___: [APPROVAL] * len(attempts)
     redeemer.find_by_request.return_value = [REDEEMED]
     redeemer.find_by_receipt.return_value = REDEEMED
@@ -78,7 +78,7 @@ def services() -> tuple[Any, ...]:
 
 def methods(redeemer: Any, quoter: Any, issuer: Any, claimer: Any, revoker: Any, campaigns: Any) -> dict[str, Any]:
     servicers = {
-        "RedemptionService": RedemptionServicer(redeemer, quoter),
+        "RedemptionService": RedemptionServicer(redeemer, quoter, Busyness()),
         "IssuanceService": IssuanceServicer(issuer, claimer, revoker),
         "CampaignService": CampaignServicer(campaigns),
     }

@@ -18,6 +18,7 @@ from rpc.examples import (
 from rpc.stage import SECONDS_MAX, failure_of
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.rpc.crowd import Busyness
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
@@ -41,11 +42,11 @@ def large_batch(count, tokens, lines):
 
 async def test_redeem_answers_with_the_decision(run):
     stage = await run()
-    stage.redeemer.redeem.return_value = APPROVAL
+    stage.redeemer.redeem_all.return_value = [APPROVAL]
     response = await stage.redemption.Redeem(redeem_request("attempt-1"))
     assert response.decision.discount_minor == 950
-    (principal, attempt), _ = stage.redeemer.redeem.call_args
-    assert (principal, attempt) == ("anonymous", Attempt("attempt-1", CHECKOUT))
+    asked, _ = stage.redeemer.redeem_all.call_args
+    assert asked == ("anonymous", "shop", [Attempt("attempt-1", CHECKOUT)])
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
@@ -98,7 +99,8 @@ async def test_order_with_too_many_pairs_of_token_and_line_is_refused_before_it_
     assert (failure.reason, failure.fields) == ("INVALID_REQUEST", ["checkout.order.lines"])
     response = await stage.redemption.BatchRedeem(batch_request(request))
     assert response.results[0].error.field == "requests[0].checkout.order.lines"
-    assert stage.redeemer.redeem.mock_calls == []
+    stage.redeemer.redeem_all.assert_called_once()  # for the batch, with nothing in it
+    assert stage.redeemer.redeem_all.call_args.args[2] == []
 
 
 class Counter:
@@ -107,11 +109,7 @@ class Counter:
     def __init__(self, stage):
         self.running = 0
         self.go = asyncio.Event()
-        stage.redeemer.redeem.side_effect = self._redeem
         stage.redeemer.redeem_all.side_effect = self._redeem_all
-
-    async def _redeem(self, _, attempt, *, deadline, turn):
-        return (await self._redeem_all(_, "shop", [attempt], deadline=deadline, turn=turn))[0]
 
     async def _redeem_all(self, _, __, attempts, *, deadline, turn):
         self.running += 1
@@ -164,7 +162,7 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
     stage = await run()
     turned = []
     stage.redeemer.redeem_all.side_effect = lambda *_, **__: turned.append(ticks) or [APPROVAL] * 15
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
     ticks = 0
 
     async def tick():

@@ -83,12 +83,12 @@ async def test_health_is_told_while_calls_are_turned_away(run):
     stage = await run(concurrent_calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem(_, __, *, deadline, turn):
+    async def redeem_all(_, __, ___, *, deadline, turn):
         began.set()
         await go.wait()
-        return APPROVAL
+        return [APPROVAL]
 
-    stage.redeemer.redeem.side_effect = redeem
+    stage.redeemer.redeem_all.side_effect = redeem_all
     call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
     async with asyncio.timeout(SECONDS_MAX):
         await began.wait()
@@ -114,9 +114,10 @@ class Held:
 
     def __init__(self, stage):
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        stage.redeemer.redeem.side_effect = self._redeem
+        stage.redeemer.redeem_all.side_effect = self._redeem_all
 
-    async def _redeem(self, _, attempt, *, deadline, turn):
+    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+        (attempt,) = attempts
         if attempt.request_id == "slow":
             self.began.set()
             try:
@@ -124,7 +125,7 @@ class Held:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return APPROVAL
+        return [APPROVAL]
 
 
 async def refused_new_calls(stage):
@@ -291,7 +292,7 @@ async def redeem_with(stage, credentials):
 async def test_tls_is_served_with_a_certificate(run, certificate):
     chain, key = certificate
     stage = await run(tls_certificate=chain, tls_key=key)
-    stage.redeemer.redeem.return_value = APPROVAL
+    stage.redeemer.redeem_all.return_value = [APPROVAL]
     credentials = grpc.ssl_channel_credentials(root_certificates=chain)
     assert (await redeem_with(stage, credentials)).decision.discount_minor == 950
 
@@ -299,7 +300,7 @@ async def test_tls_is_served_with_a_certificate(run, certificate):
 async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
     chain, key = certificate
     stage = await run(tls_certificate=chain, tls_key=key, tls_client_ca=chain)
-    stage.redeemer.redeem.return_value = APPROVAL
+    stage.redeemer.redeem_all.return_value = [APPROVAL]
     known = grpc.ssl_channel_credentials(root_certificates=chain, private_key=key, certificate_chain=chain)
     assert (await redeem_with(stage, known)).decision.discount_minor == 950
     with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -1,12 +1,10 @@
 """Group commit: requests that arrive while a call is in flight travel together in the next one.
 
-One call carries many orders and costs one round trip and one fsync. Who comes alone does not wait for company: on an
-idle server an order leaves at once. Under load batches form because a call takes a while and meanwhile others arrive;
-in a crowd, when several callers shared a call, the next one leaves a few milliseconds after it.
+One call carries many orders and costs one round trip and one fsync. Nobody waits for company: on an idle server an
+order leaves at once. Under load batches form by themselves, because a call takes a while and meanwhile others arrive.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,8 +34,6 @@ BULK_SHARE = 4
 """Under load the remainders of big batches get at least a quarter of a call."""
 SECOND_FLUSH_WAITING_MIN = 64
 """With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
-GATHER_SECONDS = 0.003
-"""In a crowd a call leaves so long after the one before it."""
 LANES = 2
 WAITING_MAX = 8_192
 SWEEP_SECONDS = 0.025
@@ -207,9 +203,6 @@ class Batcher:
         self._in_flight: dict[int, list[Load]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
-        self._left_at = 0.0
-        self._crowd = False
-        self._full: asyncio.Future[None] | None = None
         self.calls = 0
         self.orders = 0
 
@@ -268,14 +261,8 @@ class Batcher:
         return delivery
 
     def _wake(self) -> None:
-        if self._full is not None and self._is_full():
-            _end(self._full)
         if self._idle and self._may_start():
             self._idle.popleft().set_result(None)
-
-    def _is_full(self) -> bool:
-        """Whether nobody should wait for more company: what was judged again must not become outdated once more."""
-        return self._waiting >= SECOND_FLUSH_WAITING_MIN or any(queue.again for queue in self._queues.values())
 
     def _may_start(self) -> bool:
         return self._waiting >= (SECOND_FLUSH_WAITING_MIN if self._in_flight else 1)
@@ -290,9 +277,7 @@ class Batcher:
             loads: list[Load] = []
             try:
                 self._in_flight[index] = loads
-                await self._gather()
                 self._take(loads)
-                self._crowd = _is_shared(loads)
                 await self._deliver(self._lanes[index], loads)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
@@ -302,22 +287,6 @@ class Batcher:
             finally:
                 self._in_flight.pop(index, None)
                 self._wake()
-
-    async def _gather(self) -> None:
-        """Wait for company, if callers shared the call before this one: each call costs all of a crowd.
-
-        Until some time after that call left, or until so many wait that they fill a call.
-        """
-        wait = self._left_at + GATHER_SECONDS - time.monotonic()
-        if self._crowd and wait > 0 and not self._is_full():
-            self._full = asyncio.get_running_loop().create_future()
-            timer = asyncio.get_running_loop().call_later(wait, _end, self._full)
-            try:
-                await self._full
-            finally:
-                timer.cancel()
-                self._full = None
-        self._left_at = time.monotonic()
 
     def _take(self, loads: list[Load]) -> None:
         """Take the next flush: programs in turn, each within its bound, all within the flush's."""
@@ -426,18 +395,6 @@ class Batcher:
                     _expire(load.waiting, now)
             for queue in self._queues.values():
                 _expire(queue.all(), now)
-
-
-def _is_shared(loads: list[Load]) -> bool:
-    """Whether orders of several callers travel together."""
-    deliveries = (order.delivery for load in loads for order in load.waiting)
-    first = next(deliveries, None)
-    return any(delivery is not first for delivery in deliveries)
-
-
-def _end(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:

@@ -1,13 +1,16 @@
 """RedemptionService: what a checkout calls."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
+from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.rpc.batch import require_answer_fits, require_batch, require_quote_fits
 from redemption.rpc.call import CallContext, deadline_of, principal_of
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
+from redemption.rpc.crowd import Busyness, Call, Crowd
 from redemption.rpc.guard import Unary
 from redemption.rpc.status import code_of, duration
 from redemption.service.pace import Pace, Turn
@@ -24,8 +27,9 @@ REST = 4
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, redeemer: Redeemer, quoter: Quoter) -> None:
+    def __init__(self, redeemer: Redeemer, quoter: Quoter, busyness: Busyness) -> None:
         self._redeemer = redeemer
+        self._crowd = Crowd(self._answer, busyness)
         self._quoter = quoter
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = Pace(at_once=2, rest=REST)
@@ -42,13 +46,38 @@ class RedemptionServicer:
 
     async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
         """Use all tokens of an order, or none."""
-        attempt = attempt_from(request)
-        deadline = deadline_of(context)
-        async with _turn(self._orders, attempt.positions, deadline) as turn:
-            decision = await self._redeemer.redeem(principal_of(context), attempt, deadline=deadline, turn=turn)
-            response = messages.RedeemResponse()
-            write_decision(decision, response.decision)
-            return response
+        checkout = request.checkout
+        positions = len(checkout.tokens) * (len(checkout.order.lines) + len(checkout.order.shipping))
+        answer: asyncio.Future[messages.RedeemResponse] = asyncio.get_running_loop().create_future()
+        call = Call(request, positions, principal_of(context), deadline_of(context), answer)
+        if positions < LARGE:
+            return await self._crowd.answer(call)
+        async with self._orders.turn(call.deadline) as turn:
+            await self._answer([call], turn)
+        return await answer
+
+    async def _answer(self, calls: Sequence[Call], turn: Turn | None = None) -> None:
+        """Answer calls of one principal and program; what is wrong with one of them is told to its caller alone."""
+        asked: list[Call] = []
+        attempts: list[Attempt] = []
+        for call in calls:
+            opened = _opened(call.request)
+            if isinstance(opened, Attempt):
+                asked.append(call)
+                attempts.append(opened)
+            else:
+                _tell(call, opened)
+        if not asked:
+            return
+        decisions = await self._redeemer.redeem_all(
+            asked[0].principal,
+            attempts[0].checkout.program,
+            attempts,
+            deadline=min([call.deadline for call in asked]),
+            turn=turn,
+        )
+        for call, decision in zip(asked, decisions, strict=True):
+            _tell(call, decision)
 
     async def batch_redeem(
         self, request: messages.BatchRedeemRequest, context: CallContext
@@ -119,7 +148,23 @@ def _turn(pace: Pace, positions: int, deadline: float) -> AbstractAsyncContextMa
     return pace.turn(deadline) if positions >= LARGE else nullcontext()
 
 
-def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:
+def _tell(call: Call, result: Decision | ServiceError) -> None:
+    """Give a caller who is still there the answer, or the failure."""
+    if call.answer.done():
+        return
+    if isinstance(result, ServiceError):
+        call.answer.set_exception(result.with_traceback(None))
+        return
+    response = messages.RedeemResponse()
+    try:
+        write_decision(result, response.decision)
+    except Exception as error:  # noqa: BLE001 - one answer's defect is its own; the caller's guard logs and tells it
+        call.answer.set_exception(error.with_traceback(None))
+    else:
+        call.answer.set_result(response)
+
+
+def _opened(item: messages.RedeemRequest, program: str = "") -> Attempt | InvalidRequest:
     try:
         return attempt_from(item, program)
     except InvalidRequest as error:

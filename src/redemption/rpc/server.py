@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from redemption.rpc.batch import MESSAGE_BYTES_MAX
 from redemption.rpc.campaign_servicer import CampaignServicer
+from redemption.rpc.crowd import Busyness
 from redemption.rpc.guard import Guard, Handler, ServerStream, Unary
 from redemption.rpc.health import SERVICE as HEALTH
 from redemption.rpc.health import Health
@@ -116,7 +117,7 @@ class RpcServer:
         self._config = config
         self._guard = Guard(config.concurrent_calls_max)
         self._services: dict[ServiceDescriptor, Mapping[str, Unary | ServerStream]] = {
-            REDEMPTION: RedemptionServicer(redeemer, quoter).methods(),
+            REDEMPTION: RedemptionServicer(redeemer, quoter, Busyness()).methods(),
             ISSUANCE: IssuanceServicer(issuer, claimer, revoker).methods(),
             CAMPAIGN: CampaignServicer(campaigns).methods(),
         }

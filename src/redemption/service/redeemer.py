@@ -93,20 +93,19 @@ class Redeemer:
         self._days = Days()
         self._again = Pace(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
 
-    async def redeem(self, principal: str, attempt: Attempt, *, deadline: float, turn: Turn | None = None) -> Decision:
+    async def redeem(self, principal: str, attempt: Attempt, *, deadline: float) -> Decision:
         """Use all tokens of an order, or none.
 
         Args:
             principal: Who calls; request ids of different principals are different.
             attempt: What is asked.
             deadline: Until when to wait for the ledger, in the event loop's time.
-            turn: In which turn a large order is worked on; a small one needs none.
 
         Raises:
             ServiceError: The question was not answered.
         """
         program = attempt.checkout.program
-        (result,) = await self.redeem_all(principal, program, [attempt], deadline=deadline, turn=turn)
+        (result,) = await self.redeem_all(principal, program, [attempt], deadline=deadline)
         if isinstance(result, ServiceError):
             raise result
         return result

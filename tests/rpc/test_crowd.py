@@ -1,0 +1,276 @@
+"""When calls wait for each other, which of them go together, and that none of them hurts another."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
+
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
+from redemption.domain.outcome import Outcome
+from redemption.rpc import crowd as module
+from redemption.rpc.crowd import Busyness, Call, Crowd
+from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.v1 import outcome_pb2
+from redemption.v1 import redemption_service_pb2 as messages
+
+SECONDS_MAX = 10.0
+BUSY = 5.0
+"""Far above what makes calls wait as long as they ever do."""
+
+
+class Busy:
+    """Says how busy the process is, as a test wants it."""
+
+    def __init__(self, share=BUSY):
+        self.value = share
+
+    def share(self):
+        return self.value
+
+
+class Context:
+    """What a call says about itself."""
+
+    def __init__(self, seconds=5.0):
+        self._seconds = seconds
+
+    def time_remaining(self):
+        return self._seconds
+
+
+class Band:
+    """A crowd whose answers are the request ids, and who went together."""
+
+    def __init__(self, share=BUSY):
+        self.busy = Busy(share)
+        self.crowd = Crowd(self._answer, self.busy)
+        self.together = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure = None
+
+    async def _answer(self, calls):
+        self.together.append([call.request.request_id for call in calls])
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        for call in calls:
+            if not call.answer.done():
+                call.answer.set_result(call.request.request_id)
+
+    def call(self, name, *, program="shop", principal="anonymous", seconds=5.0, positions=1):
+        loop = asyncio.get_running_loop()
+        request = redeem_request(name)
+        request.checkout.program = program
+        return Call(request, positions, principal, loop.time() + seconds, loop.create_future())
+
+    def ask(self, *names, **what):
+        return [asyncio.ensure_future(self.crowd.answer(self.call(name, **what))) for name in names]
+
+
+async def answered(asked):
+    async with asyncio.timeout(SECONDS_MAX):
+        return await asyncio.gather(*asked)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Wait so long for company that everybody has come."""
+    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 0.05)
+
+
+async def test_nobody_waits_while_the_process_is_not_busy(monkeypatch):
+    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 60.0)
+    band = Band(share=module.BUSY_MIN)
+    assert await answered(band.ask(*"abc")) == ["a", "b", "c"]
+    assert band.together == [["a"], ["b"], ["c"]]
+
+
+async def test_first_call_leaves_at_once_and_the_next_ones_together(patient):
+    band = Band()
+    assert await answered(band.ask(*"abcd")) == ["a", "b", "c", "d"]
+    assert await answered(band.ask(*"ef")) == ["e", "f"]
+    assert band.together == [["a"], ["b", "c", "d"], ["e", "f"]]
+
+
+@pytest.mark.parametrize(
+    ("share", "seconds"), [(0.0, 0.0), (0.4, 0.0), (0.5, 0.0015), (0.6, 0.003), (0.8, 0.006), (1.7, 0.006)]
+)
+async def test_the_busier_the_process_the_longer_calls_wait(share, seconds):
+    assert Band(share).crowd._gather_seconds() == pytest.approx(seconds)
+
+
+async def test_calls_wait_for_so_long_and_no_longer(monkeypatch):
+    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 0.1)
+    band, loop = Band(share=0.6), asyncio.get_running_loop()
+    await answered(band.ask("a"))
+    began = loop.time()
+    await answered(band.ask("b"))
+    assert 0.03 < loop.time() - began < 1.0
+
+
+async def test_so_many_go_together_and_the_rest_right_after_them(patient):
+    band = Band()
+    await answered(band.ask(*(f"{index}" for index in range(1 + 2 * module.CALLS_MAX + 3))))
+    assert [len(names) for names in band.together] == [1, module.CALLS_MAX, module.CALLS_MAX, 3]
+
+
+async def test_large_orders_go_together_up_to_a_bound(patient):
+    """One that is larger than the bound by itself goes alone."""
+    band = Band()
+    asked = band.ask("a") + band.ask(*"bcd", positions=200) + band.ask("e", positions=900) + band.ask(*"fg")
+    await answered(asked)
+    assert band.together == [["a"], ["b", "c"], ["d"], ["e"], ["f", "g"]]
+
+
+async def test_only_calls_of_one_kind_go_together(patient):
+    """Of one program, one principal, and deadlines that are about the same: they share the earliest."""
+    band = Band()
+    kinds = [{}, {"program": "other"}, {"principal": "bob"}, {"seconds": 2.0}]
+    asked = band.ask("first")
+    for index in range(8):
+        asked += band.ask(f"{index}", **kinds[index % 4])
+    await answered(asked)
+    assert sorted(band.together[1:]) == [["0", "4"], ["1", "5"], ["2", "6"], ["3", "7"]]
+
+
+async def test_who_left_before_is_not_worked_on(patient):
+    band = Band()
+    first, gone, stays = band.ask(*"abc")
+    await answered([first])
+    gone.cancel()
+    assert await answered([stays]) == ["c"]
+    assert band.together == [["a"], ["c"]]
+
+
+async def test_who_leaves_while_worked_on_takes_nobody_along(patient):
+    band = Band()
+    await answered(band.ask("a"))
+    band.gate.clear()
+    gone, stays = band.ask(*"bc")
+    async with asyncio.timeout(SECONDS_MAX):
+        while len(band.together) < 2:
+            await asyncio.sleep(0.001)
+    gone.cancel()
+    band.gate.set()
+    assert await answered([stays]) == ["c"]
+
+
+async def test_failure_of_all_is_told_to_each_of_them(patient):
+    band = Band()
+    await answered(band.ask("a"))
+    band.failure = KeyError("defect")
+    failures = await asyncio.gather(*band.ask(*"bc"), return_exceptions=True)
+    assert [type(failure) for failure in failures] == [KeyError, KeyError]
+    band.failure = None
+    assert await answered(band.ask("d")) == ["d"]
+
+
+async def test_work_that_is_cut_off_leaves_nobody_waiting(patient):
+    band = Band()
+    await answered(band.ask("a"))
+    band.gate.clear()
+    asked = band.ask(*"bc")
+    async with asyncio.timeout(SECONDS_MAX):
+        while not band.crowd._tasks:
+            await asyncio.sleep(0.001)
+        for task in band.crowd._tasks:
+            task.cancel()
+        failures = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [asyncio.CancelledError] * 2
+
+
+def test_busyness_is_processor_seconds_in_a_second():
+    now, spent = [100.0], [7.0]
+    busyness = Busyness(lambda: now[0], lambda: spent[0])
+    shares = []
+    for elapsed, cpu in ((0.01, 0.01), (0.03, 0.01), (0.01, 1.0), (0.01, 0.0), (10.0, 1.0)):
+        now[0] += elapsed
+        spent[0] += cpu
+        shares.append(busyness.share())
+    # At first nothing is known; what is known holds for 20 ms.
+    assert shares == pytest.approx([0.0, 0.5, 0.5, 50.0, 0.1])
+
+
+# What the servicer makes of it
+
+
+async def crowded(servicer, requests, seconds=5.0):
+    """Ask all at once of a servicer whose last call has just left, and return answers and failures."""
+    servicer._crowd._left = float("inf")  # nobody leaves at once ...
+    asked = [asyncio.ensure_future(servicer.redeem(request, Context(seconds))) for request in requests]
+    await asyncio.sleep(0)
+    servicer._crowd._leave()  # ... but all together now
+    async with asyncio.timeout(SECONDS_MAX):
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run):
+    """One is malformed, one fails, one is refused, one decision cannot be written; the rest is approved."""
+    stage = await run()
+    headless = redeem_request("headless")
+    headless.checkout.ClearField("order")
+    requests = [redeem_request(name) for name in "abcd"]
+    stage.redeemer.redeem_all.return_value = [APPROVAL, LedgerUnavailable("lost"), REFUSAL, "no decision"]
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
+    before = asyncio.get_running_loop().time()
+    answers = await crowded(servicer, [requests[0], headless, *requests[1:]])
+    assert [type(answer) for answer in answers] == [
+        messages.RedeemResponse,
+        InvalidRequest,
+        LedgerUnavailable,
+        messages.RedeemResponse,
+        AttributeError,
+    ]
+    assert (answers[0].decision.discount_minor, answers[3].decision.outcome) == (950, REFUSAL.outcome)
+    (principal, program, attempts), rest = stage.redeemer.redeem_all.call_args
+    assert (principal, program, [attempt.request_id for attempt in attempts]) == ("anonymous", "shop", list("abcd"))
+    assert rest["turn"] is None
+    assert before + 4.9 < rest["deadline"] < before + 6
+
+
+async def test_nothing_is_redeemed_for_calls_that_are_all_malformed(run):
+    stage = await run()
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
+    answers = await crowded(servicer, [messages.RedeemRequest(request_id=name) for name in "ab"])
+    assert [answer.violations[0].field for answer in answers] == ["checkout", "checkout"]
+    assert stage.redeemer.mock_calls == []
+
+
+async def test_deadline_that_is_over_is_not_worked_on(run):
+    stage = await run()
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
+    with pytest.raises(DeadlinePassed):
+        await servicer.redeem(redeem_request(), Context(0.01))
+    assert stage.redeemer.mock_calls == []
+
+
+def request_of(attempt):
+    return messages.RedeemRequest(request_id=attempt.request_id, checkout=checkout_message(attempt.checkout))
+
+
+async def test_crowd_redeems_each_coupon_once_and_gets_the_same_answers_again(house):
+    """On the real ledger: of 40 coupons each comes in two orders, and 30 may be used; then every order comes again."""
+    campaign = await house.campaign(redemptions=30)
+    tokens = await house.mint(campaign, 40)
+    requests = [request_of(house.attempt(token)) for token in tokens for _ in range(2)]
+    servicer = RedemptionServicer(house.redeemer, None, Busy())
+    answers = await crowded(servicer, requests)
+    approved = [answer.decision.outcome == outcome_pb2.OUTCOME_APPROVED for answer in answers]
+    per_coupon = Counter(index // 2 for index, is_approved in enumerate(approved) if is_approved)
+    assert (sum(approved), max(per_coupon.values())) == (30, 1)
+    assert (await house.stats(campaign)).redeemed == 30
+    again = await crowded(servicer, requests)
+    redeemed = [index for index, is_approved in enumerate(approved) if is_approved]
+    assert [again[index].decision for index in redeemed] == [answers[index].decision for index in redeemed]
+    assert (await house.stats(campaign)).redeemed == 30
+
+
+async def test_one_order_of_a_crowd_is_the_same_as_one_order(house):
+    """Several of the same request at once: one approval, told to each of them."""
+    token = (await house.mint(await house.campaign()))[0]
+    request = request_of(house.attempt(token))
+    answers = await crowded(RedemptionServicer(house.redeemer, None, Busy()), [request] * 5)
+    assert {answer.decision.outcome for answer in answers} == {Outcome.APPROVED.value}
+    assert len({answer.decision.verdicts[0].redemption_id for answer in answers}) == 1
