@@ -31,7 +31,7 @@ local function begin(tag, known)
   return {
     tag = tag, epoch = header[1], seq = tonumber(header[2]), now = now, seconds = math.floor(now / 1000),
     generation = math.floor(now / GENERATION_MS), reaped = tonumber(header[4]),
-    writes = {}, campaigns = {}, changed = {}, events = {},
+    writes = {}, campaigns = {}, counters = {}, changed = {}, events = {},
   }
 end
 
@@ -69,7 +69,8 @@ end
 -- Says what no longer fits: the version of one of the judged campaigns (S), or the moment of the judgement (C).
 local function misfit(call, judged, since, until_, stale)
   local found = nil
-  for _, token in ipairs(judged) do
+  for index = 1, #judged do
+    local token = judged[index]
     local campaign = campaign_of(call, token.campaign)
     if (campaign and campaign.version or 0) ~= token.version then
       stale[token.campaign] = true
@@ -93,14 +94,12 @@ local function definitions(call, numbers)
   return found
 end
 
--- What was remembered under a request digest, in the current generation or the one before; nil if nothing.
+-- What was remembered under a request digest, in the current generation or the one before, or false; then key and field
+-- under which it is to be remembered now.
 local function read_request(call, digest)
-  for generation = call.generation, call.generation - 1, -1 do
-    local key, field = keys.request(call.tag, generation, digest)
-    local value = read(call, key, field)
-    if value then return value end
-  end
-  return nil
+  local key, field = keys.request(call.tag, call.generation, digest)
+  local value = read(call, key, field)
+  return value or read(call, keys.request(call.tag, call.generation - 1, digest)), key, field
 end
 
 local function stage(call, key, field, value)
@@ -115,7 +114,7 @@ end
 local function number_text(value) return string.format('%.0f', value) end
 
 -- Changes numbers of a campaign, for this call's later items to see; they are spelled and written once a call. What is 0
--- and was never written stays unwritten.
+-- and was never written stays unwritten. What redemptions change is in `counters` until the call is applied.
 local function stage_campaign(call, number, fields)
   local campaign, changed = call.campaigns[number], call.changed[number]
   if not changed then
@@ -144,6 +143,21 @@ local function reap(call)
   call.reaped = last
 end
 
+-- Writes fields of a hash. Most have one, for which no list is made.
+local function write(key, fields)
+  local first, its_value = next(fields)
+  if next(fields, first) == nil then
+    redis.call('HSET', key, first, its_value)
+    return
+  end
+  local flat = {}
+  for field, value in pairs(fields) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  redis.call('HSET', key, unpack(flat))
+end
+
 -- Writes all that was staged. outbox_max: about how many entries the event stream keeps; older ones are trimmed.
 local function apply(call, outbox_max)
   call.seq = call.seq + 1
@@ -152,18 +166,12 @@ local function apply(call, outbox_max)
     redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', outbox_max, '*', 'e',
       cmsgpack.pack({ call.seq, call.seconds, call.events }))
   end
+  for number, counters in pairs(call.counters) do stage_campaign(call, number, counters) end
   for number, changed in pairs(call.changed) do
     local key, campaign = keys.campaign(call.tag, number), call.campaigns[number]
-    for field in pairs(changed) do stage(call, key, field, campaign[field]) end
+    for field in pairs(changed) do stage(call, key, field, number_text(campaign[field])) end
   end
-  for key, fields in pairs(call.writes) do
-    local flat = {}
-    for field, value in pairs(fields) do
-      flat[#flat + 1] = field
-      flat[#flat + 1] = type(value) == 'number' and number_text(value) or value
-    end
-    redis.call('HSET', key, unpack(flat))
-  end
+  for key, fields in pairs(call.writes) do write(key, fields) end
   reap(call)
   redis.call('HSET', keys.ledger(call.tag), 'seq', number_text(call.seq), 'clock', number_text(call.now),
     'reaped', number_text(call.reaped))

@@ -32,14 +32,14 @@ local function see_coupon(call, number, campaign, serial, holder)
 end
 
 local function see_campaign(call, number, campaign, customer)
-  local counted = unpack_customer(customer ~= '' and redis.call('HGET',
+  local redeemed, day, today = unpack_customer(customer ~= '' and redis.call('HGET',
     keys.customer(call.tag, number, campaign.customer_buckets, customer)))
   local budget_start = campaign.budget_day == campaign.day and campaign.budget_start or 0
   local discount_day = campaign.budget_day == campaign.day and campaign.discount - budget_start or 0
   local slot = campaign.slot or 0
   local redeemed_slot = slot > 0 and campaign.redeemed - (campaign.slot_start or 0) or 0
   return struct.pack(SEEN_CAMPAIGN, number, campaign.redeemed, campaign.discount, campaign.day, campaign.redeemed_day,
-    discount_day, slot, redeemed_slot, counted.redeemed, counted.day, counted.today)
+    discount_day, slot, redeemed_slot, redeemed, day, today)
 end
 
 local function see(call, asked, customer)

@@ -29,7 +29,7 @@ local function unpack_item(packed)
   local request, content, order, has_customer, customer, since, until_, count, position = struct.unpack(ORDER, packed, 2)
   local item = {
     request = request, content = content, order = order, customer = customer, has_customer = has_customer == 1,
-    since = since, until_ = until_, tokens = {}, answer = false,
+    since = since, until_ = until_, tokens = {}, counters = {}, customers = {}, answer = false,
   }
   for index = 1, count do
     -- Each table is made in one go: one that grows field by field costs more than reading the order does.
@@ -39,7 +39,7 @@ local function unpack_item(packed)
     item.tokens[index] = {
       campaign = campaign, version = version, serial = serial, outcome = outcome, discount = discount,
       merchant = merchant, day = day, slot = slot, slot_limit = slot_limit,
-      bound = flags % 2 == 1, carries = flags >= 2,
+      bound = flags % 2 == 1, carries = flags >= 2, key = false, field = false, coupon = false, generation = 0, rank = 0,
     }
   end
   item.answer = packed:sub(position)
@@ -47,27 +47,28 @@ local function unpack_item(packed)
 end
 
 -- A copy of the counters that the tokens of one item change, so that an item that fails leaves no trace.
-local function counters_of(plan, number, campaign)
-  local counters = plan.counters[number]
+local function counters_of(call, item, number, campaign)
+  local counters = item.counters[number]
   if not counters then
+    local latest = call.counters[number] or campaign
     counters = {
-      redeemed = campaign.redeemed, discount = campaign.discount, merchant = campaign.merchant or 0,
-      day = campaign.day, redeemed_day = campaign.redeemed_day,
-      budget_day = campaign.budget_day or 0, budget_start = campaign.budget_start or 0,
-      slot = campaign.slot or 0, slot_start = campaign.slot_start or 0,
+      redeemed = latest.redeemed, discount = latest.discount, merchant = latest.merchant or 0,
+      day = latest.day, redeemed_day = latest.redeemed_day,
+      budget_day = latest.budget_day or 0, budget_start = latest.budget_start or 0,
+      slot = latest.slot or 0, slot_start = latest.slot_start or 0,
     }
-    plan.counters[number] = counters
+    item.counters[number] = counters
   end
   return counters
 end
 
-local function customer_of(call, plan, item, number, campaign)
-  local customer = plan.customers[number]
+local function customer_of(call, item, number, campaign)
+  local customer = item.customers[number]
   if not customer then
     local key, field = keys.customer(call.tag, number, campaign.customer_buckets, item.customer)
-    customer = unpack_customer(read(call, key, field))
-    customer.key, customer.field = key, field
-    plan.customers[number] = customer
+    local redeemed, day, today = unpack_customer(read(call, key, field))
+    customer = { redeemed = redeemed, day = day, today = today, key = key, field = field }
+    item.customers[number] = customer
   end
   return customer
 end
@@ -107,14 +108,14 @@ local function campaign_limit(campaign, counters, token)
 end
 
 -- Counts one redemption against the limits, or returns the first limit that has no room.
-local function count(call, plan, item, token, campaign)
-  local counters = counters_of(plan, token.campaign, campaign)
+local function count(call, item, token, campaign)
+  local counters = counters_of(call, item, token.campaign, campaign)
   begin_period(counters, 'day', token.day, 'redeemed_day', 0)
   begin_period(counters, 'budget_day', token.day, 'budget_start', counters.discount)
   if token.slot > 0 then begin_period(counters, 'slot', token.slot, 'slot_start', counters.redeemed) end
   local customer, limit = nil, nil
   if item.has_customer then
-    customer = customer_of(call, plan, item, token.campaign, campaign)
+    customer = customer_of(call, item, token.campaign, campaign)
     begin_period(customer, 'day', token.day, 'today', 0)
     limit = customer_limit(campaign, customer)
   end
@@ -132,85 +133,98 @@ local function count(call, plan, item, token, campaign)
 end
 
 -- The verdict on one token: the server's judgement, unless the ledger knows a reason of higher precedence.
-local function rank_of(call, plan, item, token, campaign, coupon)
+local function rank_of(call, item, token, campaign)
   if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
-  local rank = token.outcome
+  local rank, coupon = token.outcome, token.coupon
   if coupon and coupon.state == REDEEMED then
     rank = math.min(rank, coupon.order == item.order and SAME_ORDER or ALREADY_REDEEMED)
   end
   local holder = token.bound and item.has_customer and item.customer
   if rank > REVOKED and is_revoked(call, token.campaign, campaign, token.serial, holder) then return REVOKED end
   if rank ~= APPROVED then return rank end
-  return count(call, plan, item, token, campaign)
+  return count(call, item, token, campaign)
 end
 
 -- What the outbox says of a redemption; the merchants' share stands there when there is one.
-local function redeemed_event(item, token, generation)
-  return { 'redeemed', token.campaign, token.serial, generation, token.discount, item.request, item.order,
+local function redeemed_event(item, token)
+  return { 'redeemed', token.campaign, token.serial, token.generation, token.discount, item.request, item.order,
     item.customer, token.merchant > 0 and token.merchant or nil }
 end
 
 -- Stages all of an approved item. Nothing here can fail.
-local function stage_item(call, item, plan, generations)
-  for index, token in ipairs(item.tokens) do
-    stage(call, plan.coupon_keys[index], plan.coupon_fields[index], pack_coupon({
-      state = REDEEMED, redeemed_at = call.seconds, request = item.request, order = item.order,
-      customer = item.customer, generation = generations[index], discount = token.discount,
-    }))
-    call.events[#call.events + 1] = redeemed_event(item, token, generations[index])
+local function stage_item(call, item, request_key, request_field)
+  for index = 1, #item.tokens do
+    local token = item.tokens[index]
+    stage(call, token.key, token.field, pack_used_coupon(call.seconds, item.request, item.order, item.customer,
+      token.discount, token.generation))
+    call.events[#call.events + 1] = redeemed_event(item, token)
   end
-  for _, customer in pairs(plan.customers) do stage(call, customer.key, customer.field, pack_customer(customer)) end
-  for number, counters in pairs(plan.counters) do stage_campaign(call, number, counters) end
-  local key, field = keys.request(call.tag, call.generation, item.request)
-  stage(call, key, field, pack_request(item.content, call.seconds, generations, item.answer))
+  for _, customer in pairs(item.customers) do stage(call, customer.key, customer.field, pack_customer(customer)) end
+  for number, counters in pairs(item.counters) do call.counters[number] = counters end
+  stage(call, request_key, request_field, pack_request(item.content, call.seconds, item.tokens, item.answer))
 end
 
 -- Reads the coupons of an item. Returns whether every one was used by this very request.
-local function read_coupons(call, item, plan)
+local function read_coupons(call, item)
   local mine = true
-  for index, token in ipairs(item.tokens) do
+  for index = 1, #item.tokens do
+    local token = item.tokens[index]
     local campaign = campaign_of(call, token.campaign)
     if campaign then
-      local key, field = keys.used(call.tag, token.campaign, campaign.width, token.serial)
-      local stored = read(call, key, field)
-      plan.coupon_keys[index], plan.coupon_fields[index] = key, field
-      plan.coupons[index] = stored and unpack_coupon(stored) or false
+      token.key, token.field = keys.used(call.tag, token.campaign, campaign.width, token.serial)
+      local stored = read(call, token.key, token.field)
+      if stored then
+        token.coupon = unpack_coupon(stored)
+        token.generation = token.coupon.generation
+      end
     end
-    local coupon = plan.coupons[index]
+    local coupon = token.coupon
     mine = mine and coupon and coupon.state == REDEEMED and coupon.request == item.request
       and coupon.order == item.order
   end
   return mine
 end
 
+local function used_already(tokens)
+  local reply = 'U'
+  for index = 1, #tokens do
+    local coupon = tokens[index].coupon
+    reply = reply .. struct.pack('>I4I2I8', coupon.redeemed_at, coupon.generation, coupon.discount)
+  end
+  return reply
+end
+
+local function refusal(tokens)
+  local reply = 'N'
+  for index = 1, #tokens do
+    local token = tokens[index]
+    local coupon = token.coupon
+    reply = reply .. struct.pack('>I2I4I2I8', token.rank, coupon and coupon.redeemed_at or 0, token.generation,
+      coupon and coupon.discount or 0)
+  end
+  return reply
+end
+
 local function redeem(call, packed, stale)
   local item = unpack_item(packed)
-  local remembered = read_request(call, item.request)
+  local remembered, request_key, request_field = read_request(call, item.request)
   if remembered then
     if request_content(remembered) ~= item.content then return 'M' end
     return 'P' .. remembered:sub(1, 1) .. remembered:sub(10)
   end
-  local plan = { coupons = {}, coupon_keys = {}, coupon_fields = {}, customers = {}, counters = {} }
-  local reply = {}
-  if read_coupons(call, item, plan) then
-    for index, coupon in ipairs(plan.coupons) do
-      reply[index] = struct.pack('>I4I2I8', coupon.redeemed_at, coupon.generation, coupon.discount)
-    end
-    return 'U' .. table.concat(reply)
-  end
-  local unfit = misfit(call, item.tokens, item.since, item.until_, stale)
+  local tokens = item.tokens
+  if read_coupons(call, item) then return used_already(tokens) end
+  local unfit = misfit(call, tokens, item.since, item.until_, stale)
   if unfit then return unfit end
-  local approved, generations = true, {}
-  for index, token in ipairs(item.tokens) do
-    local coupon = plan.coupons[index]
-    local rank = rank_of(call, plan, item, token, campaign_of(call, token.campaign), coupon)
-    approved = approved and rank == APPROVED
-    generations[index] = coupon and coupon.generation or 0
-    reply[index] = struct.pack('>I2I4I2I8', rank, coupon and coupon.redeemed_at or 0, generations[index],
-      coupon and coupon.discount or 0)
+  local approved = true
+  for index = 1, #tokens do
+    local token = tokens[index]
+    token.rank = rank_of(call, item, token, campaign_of(call, token.campaign))
+    approved = approved and token.rank == APPROVED
   end
-  if not approved then return 'N' .. table.concat(reply) end
-  stage_item(call, item, plan, generations)
-  for index, generation in ipairs(generations) do reply[index] = struct.pack('>I2', generation) end
-  return struct.pack('>c1I4', 'A', call.seconds) .. table.concat(reply)
+  if not approved then return refusal(tokens) end
+  stage_item(call, item, request_key, request_field)
+  local reply = struct.pack('>c1I4', 'A', call.seconds)
+  for index = 1, #tokens do reply = reply .. struct.pack('>I2', tokens[index].generation) end
+  return reply
 end
