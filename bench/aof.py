@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from redemption.ledger import keys
+
 
 class DamagedError(ValueError):
     """The bytes are no commands."""
@@ -65,11 +67,11 @@ def _line(data: bytes, position: int) -> tuple[bytes, int]:
 
 
 def by_kind(data: bytes) -> dict[tuple[str, str], Written]:
-    """Sum up commands by name and kind of key: a key is called ``{program}:kind:…``; what has none has an empty one."""
+    """Sum up commands by name and kind of key: what has no key has an empty one."""
     found: dict[tuple[str, str], Written] = {}
     for parts, size in commands(data):
         key = parts[1] if len(parts) > 1 and parts[1].startswith(b"{") else b""
-        kind = key.split(b":")[1].decode() if b":" in key else ""
+        kind = keys.kind(key) if b":" in key else ""
         written = found.setdefault((parts[0].decode().upper(), kind), Written())
         values = sum(len(part) for part in parts[1:]) - len(key)
         written.commands += 1

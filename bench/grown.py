@@ -13,6 +13,7 @@ from private import PROGRAM, Private, mint, open_campaign, private_services
 from shop import GateError
 
 from redemption.domain.campaign import Campaign, Sizing
+from redemption.ledger import keys
 
 CALL = 64
 """Orders in a call."""
@@ -176,6 +177,6 @@ class Place:
             for name in part:
                 asking.memory_usage(name, samples=0)
             for name, size in zip(part, await asking.execute(), strict=True):
-                kind = name.split(b":")[1].decode()
+                kind = keys.kind(name)
                 total[kind] = total.get(kind, 0) + size
         return total

@@ -15,7 +15,7 @@ def bench(monkeypatch):
     return importlib.import_module
 
 
-HSET = b"*4\r\n$4\r\nHSET\r\n$14\r\n{demo}:used:1:0\r\n$1\r\n7\r\n$4\r\n\x11\r\n\x00\r\n".replace(b"$14", b"$15")
+HSET = b"*4\r\n$4\r\nHSET\r\n$12\r\n{demo}:u:1:0\r\n$1\r\n7\r\n$4\r\n\x11\r\n\x00\r\n"
 MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 XADD = b"*3\r\n$4\r\nxadd\r\n$13\r\n{demo}:events\r\n$1\r\n*\r\n"
 SELECT = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
@@ -33,7 +33,7 @@ def test_bytes_of_a_file_are_told_by_command_and_kind_of_key(bench):
         ("XADD", "events"): (1, len(XADD)),
     }
     used = found["HSET", "used"]
-    assert (used.keys, used.values) == (2 * len("{demo}:used:1:0"), 2 * (1 + 4))
+    assert (used.keys, used.values) == (2 * len("{demo}:u:1:0"), 2 * (1 + 4))
 
 
 @pytest.mark.parametrize(

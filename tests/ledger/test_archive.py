@@ -37,7 +37,7 @@ async def records(house):
     found = {}
     async for key in house.redis.scan_iter(house.key("*")):
         name = key.decode().removeprefix(house.key(""))
-        if name.split(":")[0] not in ("ledger", "names", "events", "request"):
+        if name.split(":")[0] not in ("ledger", "names", "events", "r"):
             in_order = await house.redis.type(key) == b"zset"
             read = house.redis.zrange(key, 0, -1, withscores=True) if in_order else house.redis.hgetall(key)
             found[name] = await read
@@ -292,12 +292,12 @@ async def test_a_step_removes_a_bounded_number_of_keys(desk):
     archived_campaign = await archived(desk, issued=64_000)
     number = archived_campaign.number
     for block in range(1_000):
-        await desk.redis.hset(desk.house.key(f"used:{number}:{block}"), "0", "x")
+        await desk.redis.hset(desk.house.key(f"u:{number}:{block}"), "0", "x")
     left, steps = 1_000, 0
     while True:
         removal = await desk.ledger.remove_archived(desk.program, number)
         steps += 1
-        now_left = len([name for name in await records(desk.house) if name.startswith("used:")])
+        now_left = len([name for name in await records(desk.house) if name.startswith("u:")])
         assert left - now_left <= KEYS_AT_ONCE
         left = now_left
         if removal.done == removal.total:
@@ -326,12 +326,12 @@ async def test_archiving_goes_on_where_it_was_left_off(desk, other):
     """By whichever server, after a crash, and when nobody had time for more than a step."""
     campaign = await archived(desk, issued=64 * 1_500)
     for block in (0, 400, 1_499):
-        await desk.redis.hset(desk.house.key(f"used:{campaign.number}:{block}"), "0", "x")
+        await desk.redis.hset(desk.house.key(f"u:{campaign.number}:{block}"), "0", "x")
     first = await desk.ledger.remove_archived(desk.program, campaign.number)
     assert (first.done, first.total) == (256, 1_518)
     with pytest.raises(ArchiveUnfinished, match="campaign 1 is archived, 33 % of its records are removed; ask again"):
         await archive(other, campaign, seconds=0)
-    assert {"used:1:0", "used:1:400"}.isdisjoint(await records(desk.house))
+    assert {"u:1:0", "u:1:400"}.isdisjoint(await records(desk.house))
     assert await archive(other, campaign) == campaign
     assert set(await records(desk.house)) == {"campaign:1"}
     assert await archive(desk.house, campaign, seconds=0) == campaign

@@ -101,7 +101,7 @@ async def test_a_code_is_found_then_claimed_and_then_nobody_elses(house):
     first, again, stolen = await send(house, wanted, wanted, thief)
     assert first == again == ClaimedCoupon(first.claimed_at, 1, 3, 1, NOW, THEN - 1, 7)
     assert stolen == ClaimRefused(Outcome.CODE_INVALID, only_today=False)
-    async for key in house.redis.scan_iter(house.key("request:*")):
+    async for key in house.redis.scan_iter(house.key("r:*")):
         await house.redis.delete(key)
     replies = await send(house, wanted, thief, replace(wanted, content=digest("x", 8)))
     assert replies[:2] == [first, stolen]

@@ -92,8 +92,8 @@ async def test_an_approval_leaves_one_consistent_set_of_records(house):
     redeemed = [event for event in await events_of(house) if event[0] == b"redeemed"]
     assert sorted(event[2] for event in redeemed) == list(range(20))
     assert {event[4] for event in redeemed} == {50_00}
-    assert await house.redis.hlen(house.key("used:1:0")) == 20
-    buckets = [key async for key in house.redis.scan_iter(house.key("customer:1:*"))]
+    assert await house.redis.hlen(house.key("u:1:0")) == 20
+    buckets = [key async for key in house.redis.scan_iter(house.key("c:1:*"))]
     assert len(buckets) == 1
     assert await house.redis.hvals(buckets[0]) == [
         bytes((1, 0, 20)) + local_day(campaign.time_zone, house.ledger.now_ms()).number.to_bytes(2) + bytes((0, 20))
@@ -144,7 +144,7 @@ async def test_an_unreadable_record_fails_alone(house):
     """One coupon's key has the wrong type: that item is INTERNAL, its neighbours and all counters are right."""
     campaign = await house.campaign(sizing=Sizing(), redemptions=1000)
     tokens = await house.mint(campaign, 200)
-    await house.redis.set(house.key("used:1:1"), "poison")
+    await house.redis.set(house.key("u:1:1"), "poison")
     attempts = [house.attempt(tokens[index], customer=f"c{index}") for index in (*range(40), 70, *range(130, 150))]
     results = await house.send_all(attempts)
     assert isinstance(results[40], ItemFailed)
@@ -152,14 +152,14 @@ async def test_an_unreadable_record_fails_alone(house):
     stats = await house.stats(campaign)
     assert (stats.redeemed, stats.discount_minor) == (60, 60 * 50_00)
     assert len([event for event in await events_of(house) if event[0] == b"redeemed"]) == 60
-    assert await house.redis.get(house.key("used:1:1")) == b"poison"
+    assert await house.redis.get(house.key("u:1:1")) == b"poison"
 
 
 @pytest.mark.parametrize("record", [b"\xff" * 40, b"\x11", b""])
 async def test_a_malformed_record_fails_alone(house, record):
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 3)
-    await house.redis.hset(house.key("used:1:0"), 1, record)
+    await house.redis.hset(house.key("u:1:0"), 1, record)
     results = await house.send_all([house.attempt(token) for token in tokens])
     assert isinstance(results[1], ItemFailed)
     assert [results[0].outcome, results[2].outcome] == [Outcome.APPROVED] * 2
@@ -169,10 +169,10 @@ async def test_an_order_with_an_unreadable_record_leaves_no_trace(house):
     """The second of two coupons cannot be read: the first one is not used either."""
     first, second = await house.campaign(), await house.campaign()
     tokens = [*await house.mint(first), *await house.mint(second)]
-    await house.redis.set(house.key("used:2:0"), "poison")
+    await house.redis.set(house.key("u:2:0"), "poison")
     (result,) = await house.send_all([house.attempt(*tokens, spend=500_00)])
     assert isinstance(result, ItemFailed)
-    assert not await house.redis.exists(house.key("used:1:0"))
+    assert not await house.redis.exists(house.key("u:1:0"))
     assert (await house.stats(first)).redeemed == 0
 
 
@@ -183,7 +183,7 @@ async def test_a_call_whose_frame_cannot_be_read_changes_nothing(house, key):
     await house.redis.set(house.key(key), "poison")
     with pytest.raises(LedgerRefused):
         await house.redeem(token)
-    assert not await house.redis.exists(house.key("used:1:0"))
+    assert not await house.redis.exists(house.key("u:1:0"))
 
 
 async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
@@ -222,9 +222,9 @@ async def test_a_request_is_remembered_into_the_next_day(house):
     attempt = house.attempt(token)
     first = await house.send(attempt)
     generation = house.ledger.now_ms() // DAY_MS
-    async for key in house.redis.scan_iter(house.key(f"request:{generation}:*")):
-        await house.redis.rename(key, key.replace(b"request:%d" % generation, b"request:%d" % (generation - 1)))
-    await house.redis.delete(house.key("used:1:0"))  # so that only the request can be what is remembered
+    async for key in house.redis.scan_iter(house.key(f"r:{generation}:*")):
+        await house.redis.rename(key, key.replace(b"r:%d" % generation, b"r:%d" % (generation - 1)))
+    await house.redis.delete(house.key("u:1:0"))  # so that only the request can be what is remembered
     assert await house.send(attempt) == first
 
 
@@ -232,12 +232,12 @@ async def test_old_requests_are_removed_a_few_with_each_call(house):
     (token,) = await house.mint(await house.campaign())
     generation = house.ledger.now_ms() // DAY_MS - 2
     for bucket in range(40):
-        await house.redis.hset(house.key(f"request:{generation}:{bucket}"), "x", "y")
+        await house.redis.hset(house.key(f"r:{generation}:{bucket}"), "x", "y")
     await house.redis.hset(house.key("ledger"), "reaped", generation * 4096)
     left = []
     for _ in range(4):
         await house.redeem(token)
-        left.append(len([key async for key in house.redis.scan_iter(house.key(f"request:{generation}:*"))]))
+        left.append(len([key async for key in house.redis.scan_iter(house.key(f"r:{generation}:*"))]))
     assert left == [24, 8, 0, 0]
 
 
@@ -272,10 +272,10 @@ async def test_generations_are_part_of_receipts_and_answers(house):
     """A coupon that was given back twice is redeemed as its third use, and a repetition says the same."""
     (token,) = await house.mint(await house.campaign())
     first = await house.redeem(token)
-    record = await house.redis.hget(house.key("used:1:0"), "0")
+    record = await house.redis.hget(house.key("u:1:0"), "0")
     assert record[0] == 0x11, "narrow, without a generation, redeemed"
     returned = b"\x30" + record[1:] + (2).to_bytes(2)
-    await house.redis.hset(house.key("used:1:0"), "0", returned)
+    await house.redis.hset(house.key("u:1:0"), "0", returned)
     attempt = house.attempt(token)
     again = await house.send(attempt)
     assert again.outcome is Outcome.APPROVED
@@ -322,7 +322,7 @@ async def test_several_coupons_of_one_block_in_one_order(house):
     tokens = await house.mint(campaign, 5)
     assert (await house.redeem(*tokens)).discount_minor == 5_00
     assert (await house.stats(campaign)).redeemed == 5
-    assert await house.redis.hlen(house.key("used:1:0")) == 5
+    assert await house.redis.hlen(house.key("u:1:0")) == 5
 
 
 async def test_an_emptied_ledger_is_not_served(house):
@@ -367,7 +367,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
     await house.send(attempt)
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     await house.redis.hset(house.key("ledger"), "seq", seq - 1)
-    await house.redis.delete(house.key("used:1:0"))
+    await house.redis.delete(house.key("u:1:0"))
     house.ledger._watching.cancel()  # the calls themselves have to find out
     for ask in (
         lambda: house.redeem(spent),
@@ -386,7 +386,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         with pytest.raises(LedgerNotTrusted):
             await ask()
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq - 1
-    assert not await house.redis.exists(house.key("used:1:0"))
+    assert not await house.redis.exists(house.key("u:1:0"))
 
 
 async def test_broken_durability_is_not_served_until_it_is_mended(house):
@@ -438,8 +438,8 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
 async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
     (token,) = await house.mint(await house.campaign())
     await house.redeem(token)
-    record = await house.redis.hget(house.key("used:1:0"), "0")
-    await house.redis.hset(house.key("used:1:0"), "0", b"\x12" + record[1:])
+    record = await house.redis.hget(house.key("u:1:0"), "0")
+    await house.redis.hset(house.key("u:1:0"), "0", b"\x12" + record[1:])
     with pytest.raises(ItemFailed):
         await house.redeem(token)
 
@@ -466,7 +466,7 @@ async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
     await house.send(attempts[0])
-    async for key in house.redis.scan_iter(house.key("request:*")):
+    async for key in house.redis.scan_iter(house.key("r:*")):
         for field, value in (await house.redis.hgetall(key)).items():
             if value[0] == 1:
                 for cut in (14, 15, 19, 22, 23):

@@ -154,5 +154,5 @@ async def test_a_number_of_a_campaign_that_cannot_be_read_fails_alone(desk, fiel
     await desk.redis.hset(desk.house.key("campaign:1"), field, "poison")
     orders = [desk.order(desk.token(campaign, 0)) for campaign in (poisoned, sound)]
     assert await desk.ranks(*orders) == ["Failed", [APPROVED]]
-    assert not await desk.redis.exists(desk.house.key("used:1:0"))
+    assert not await desk.redis.exists(desk.house.key("u:1:0"))
     assert await desk.field(poisoned, "redeemed") == b"0"

@@ -104,8 +104,8 @@ async def test_bound_coupons_of_a_revoked_customer_are_seen_as_revoked(desk):
 async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
     campaign = await desk.campaign()
     await desk.rank(campaign, 0)
-    record = await desk.redis.hget(desk.house.key("used:1:0"), "0")
-    await desk.redis.hset(desk.house.key("used:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
+    record = await desk.redis.hget(desk.house.key("u:1:0"), "0")
+    await desk.redis.hset(desk.house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
     assert (await desk.look((campaign, 0))).coupons == (UNUSED,)
     assert await desk.ledger.coupon(desk.program, 1, 0) == UNUSED
 
@@ -125,13 +125,13 @@ async def test_one_coupon_is_told_to_who_inspects_it(desk):
     assert not (await desk.ledger.coupon(desk.program, 9, 0)).issued
 
 
-@pytest.mark.parametrize("key", ["used:1:0", "customer", "campaign:1", "revoked:1"])
+@pytest.mark.parametrize("key", ["u:1:0", "customer", "campaign:1", "revoked:1"])
 async def test_a_record_that_cannot_be_read_fails_that_look_alone(desk, key):
     poisoned, sound = await desk.campaign(), await desk.campaign()
     await desk.rank(poisoned, 0, customer="ann")
     await desk.redis.hset(desk.house.key("campaign:1"), "revoked", 1)
     if key == "customer":
-        (key,) = [name async for name in desk.redis.scan_iter(desk.house.key("customer:1:*"))]
+        (key,) = [name async for name in desk.redis.scan_iter(desk.house.key("c:1:*"))]
     else:
         key = desk.house.key(key)
     await desk.redis.set(key, "poison")

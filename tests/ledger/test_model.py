@@ -349,8 +349,8 @@ class Shop:
         said = [event for event in await desk.events() if event[0] == b"redeemed"]
         for number in RULES:
             counters = await desk.ledger.counters(desk.program, number)
-            used = [unpack_used(record) async for record in desk.records(f"used:{number}:*")]
-            customers = [struct.unpack(">BHHH", record)[1] async for record in desk.records(f"customer:{number}:*")]
+            used = [unpack_used(record) async for record in desk.records(f"u:{number}:*")]
+            customers = [struct.unpack(">BHHH", record)[1] async for record in desk.records(f"c:{number}:*")]
             mine = [event for event in said if event[1] == number]
             assert counters.redeemed == len(used) == len(mine) == self.book.counted(number)[0]
             assert (

@@ -228,7 +228,7 @@ async def test_revocations_that_cannot_be_read_fail_alone_and_approve_nothing(de
     token = {"holder_bound": True}
     orders = [desk.order(desk.token(campaign, 0, **token), customer="ann") for campaign in (first, second)]
     assert await desk.ranks(*orders) == ["Failed", [APPROVED]]
-    assert not await desk.redis.exists(desk.house.key("used:1:0"))
+    assert not await desk.redis.exists(desk.house.key("u:1:0"))
     revoke = desk.revoke(first, 0) if field == "revoked" else desk.revoke_customer(first, "ann")
     with pytest.raises(LedgerRefused):
         await revoke

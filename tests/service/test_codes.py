@@ -74,7 +74,7 @@ async def test_the_same_request_gets_the_same_token_also_when_the_request_is_for
     (code,) = await house.mint_codes(await house.campaign())
     first = await house.claim(code, request_id="r")
     assert await house.claim(code.lower().replace("-", " "), request_id="r") == first
-    async for key in house.redis.scan_iter(house.key("request:*")):
+    async for key in house.redis.scan_iter(house.key("r:*")):
         await house.redis.delete(key)
     assert await house.claim(code, request_id="r") == first
     assert (await house.claim(code, "bob", request_id="r")).outcome is Outcome.IDEMPOTENCY_MISMATCH

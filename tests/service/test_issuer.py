@@ -101,7 +101,7 @@ async def test_a_block_of_an_older_version_is_told_again(house):
     """It did not remember the key."""
     campaign = await house.campaign()
     first = await minted(house, campaign, 3)
-    (key,) = [key async for key in house.redis.scan_iter(house.key("request:*")) if await is_block(house, key)]
+    (key,) = [key async for key in house.redis.scan_iter(house.key("r:*")) if await is_block(house, key)]
     ((field, record),) = (await house.redis.hgetall(key)).items()
     await house.redis.hset(key, field, record.rsplit(b" ", 1)[0])
     assert await minted(house, campaign, 3) == first

@@ -142,7 +142,7 @@ async def test_a_coupon_remembers_its_request_when_requests_are_forgotten(house)
     (token,) = await house.mint(await house.campaign())
     attempt = house.attempt(token)
     first = await house.send(attempt)
-    async for key in house.redis.scan_iter(house.key("request:*")):
+    async for key in house.redis.scan_iter(house.key("r:*")):
         await house.redis.delete(key)
     again = await house.send(attempt)
     kept = replace(first.verdicts[0], allocations=())

@@ -1,11 +1,19 @@
 """The speller of every ledger key, mirrored by ``lua/keys.lua``; used by tools and tests, never on the hot path."""
 
 CUSTOMER_BUCKETS_MAX = 65_536
+_SHORT = {b"u": "used", b"c": "customer", b"r": "request"}
+"""Every redemption writes these names, so they are one letter (docs/decisions/0009)."""
 
 
 def tag(program: str) -> bytes:
     """Return the hash tag of a program: all its keys lie in one slot."""
     return b"{%b}" % program.encode()
+
+
+def kind(key: bytes) -> str:
+    """Return what a key of a program holds: its name behind the tag, in a word."""
+    name = key.split(b":", 2)[1]
+    return _SHORT.get(name) or name.decode()
 
 
 def ledger(program: str) -> bytes:
@@ -30,19 +38,19 @@ def campaign(program: str, number: int) -> bytes:
 
 def used(program: str, number: int, width: int, serial: int) -> tuple[bytes, int]:
     """Return the key and the field of a coupon's record."""
-    return b"%b:used:%d:%d" % (tag(program), number, serial // width), serial % width
+    return b"%b:u:%d:%d" % (tag(program), number, serial // width), serial % width
 
 
 def customer(program: str, number: int, buckets: int, digest: bytes) -> tuple[bytes, bytes]:
     """Return the key and the field of a customer's counters."""
     bucket = int.from_bytes(digest[:2]) % buckets
-    return b"%b:customer:%d:%d" % (tag(program), number, bucket), digest
+    return b"%b:c:%d:%d" % (tag(program), number, bucket), digest
 
 
 def request(program: str, generation: int, digest: bytes) -> tuple[bytes, bytes]:
     """Return the key and the field of a remembered request; a generation is a day of the ledger's clock."""
     bucket = int.from_bytes(digest[:2]) >> 4
-    return b"%b:request:%d:%d" % (tag(program), generation, bucket), digest[1:]
+    return b"%b:r:%d:%d" % (tag(program), generation, bucket), digest[1:]
 
 
 def revoked(program: str, number: int) -> bytes:

@@ -1,6 +1,7 @@
 -- The speller of every ledger key; ledger/keys.py mirrors it, and a test holds the two together.
 --
--- tag: KEYS[1], the program in braces, for example {demo}: all keys of a program lie in one slot.
+-- tag: KEYS[1], the program in braces, for example {demo}: all keys of a program lie in one slot. Keys that every
+-- redemption writes have names of one letter: u used coupons, c customers, r remembered requests.
 
 local keys = {}
 
@@ -27,7 +28,7 @@ function keys.used(tag, number, width, serial)
   return keys.used_block(tag, number, math.floor(serial / width)), spelled(serial % width)
 end
 
-function keys.used_block(tag, number, block) return tag .. ':used:' .. spelled(number) .. ':' .. spelled(block) end
+function keys.used_block(tag, number, block) return tag .. ':u:' .. spelled(number) .. ':' .. spelled(block) end
 
 -- A customer's counters are the field digest of one of `buckets` (a power of two, at most 65,536) hashes.
 function keys.customer(tag, number, buckets, digest)
@@ -35,7 +36,7 @@ function keys.customer(tag, number, buckets, digest)
   return keys.customer_bucket(tag, number, (first * 256 + second) % buckets), digest
 end
 
-function keys.customer_bucket(tag, number, bucket) return tag .. ':customer:' .. spelled(number) .. ':' .. spelled(bucket) end
+function keys.customer_bucket(tag, number, bucket) return tag .. ':c:' .. spelled(number) .. ':' .. spelled(bucket) end
 
 -- A remembered request is the rest of its digest (the first byte is in the bucket) in one of 4,096 hashes.
 function keys.request(tag, generation, digest)
@@ -44,7 +45,7 @@ function keys.request(tag, generation, digest)
 end
 
 function keys.request_bucket(tag, generation, bucket)
-  return tag .. ':request:' .. spelled(generation) .. ':' .. spelled(bucket)
+  return tag .. ':r:' .. spelled(generation) .. ':' .. spelled(bucket)
 end
 
 -- Serials that were taken back: ranges that neither touch nor overlap, as a sorted set of their last serials by their
