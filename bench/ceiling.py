@@ -18,7 +18,8 @@ import ledger_alone
 from generator import Run, closed_loop, lines, open_loop
 from http2 import Call, write_calls
 from redis import Redis
-from results import RESULTS, Aim, Results, Sample
+from report import RESULTS
+from results import Aim, Results, Sample
 from rich.console import Console
 from rich.progress import Progress
 from shop import (
@@ -312,8 +313,9 @@ def main(given: Sequence[str] | None = None) -> int:
     try:
         arguments.results.mkdir(parents=True, exist_ok=True)
         results = run_all(arguments.rounds, arguments.seconds)
-        results.print()
-        print(f"written to {results.write(arguments.results)}")
+        report = results.report()
+        report.print()
+        print(f"written to {report.write(arguments.results)}")
     except (GateError, Stop, OSError) as error:
         print(f"FAIL: {error}", file=sys.stderr)
         return 1

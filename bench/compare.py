@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results import Sample, measured, print_table, wide_console
+from report import print_table, wide_console
+from results import Sample, measured
 
 BAD_INPUT = 2
 ROUNDS_MIN = 3

@@ -23,7 +23,7 @@ import grpc
 import uvloop
 from generator import closed_loop, lines
 from http2 import write_calls
-from results import print_table, wide_console
+from report import print_table, wide_console
 from shop import REDEEM, order_request
 from under_test import UnderTest, script_server, settle
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import uvloop
 from grown import CALL, KINDS, PROBE, Place
-from private import machine
 from report import RESULTS, Report
 from rich.console import Console
 from rich.progress import Progress
@@ -74,7 +73,7 @@ async def measure(sizes: Sequence[int], rounds: int) -> list[Place]:
 
 def report(places: Sequence[Place], arguments: Mapping[str, int]) -> tuple[Report, bool]:
     """Write down what was found; returns also whether all aims were reached."""
-    found = Report("growth", [machine(), f"medians of {arguments['rounds']} rounds, {PROBE:,} redeems a probe"])
+    found = Report("growth", {"medians of": f"{arguments['rounds']} rounds", "redeems a probe": f"{PROBE:,}"})
     rows = [_cost_row(place.name, place, USUAL) for place in places]
     header = ("", "script µs", "(least to greatest)", "in commands", "valkey CPU", "file bytes")
     found.add(f"one redeem, in calls of {CALL}", header, rows)

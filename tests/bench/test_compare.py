@@ -35,7 +35,7 @@ def written(tmp_path, monkeypatch):
                 found.add(case, sample(abs(value), invalid="too late" if value < 0 else ""))
         path = tmp_path / f"{name}.json"
         monkeypatch.setattr(results, "_figures", lambda _: ("", "", "", "", "", "", "", "", ""))
-        found.write(tmp_path).rename(path)
+        found.report().write(tmp_path).rename(path)
         return path
 
     return write

@@ -143,7 +143,7 @@ def test_the_tables_are_printed_without_a_wrapped_or_cut_cell_in_a_pipe(capsys):
     found.facts["others"] = "12%"
     for _ in range(5):
         found.add(name, sample(123_456.7))
-    found.print()
+    found.report().print()
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     assert not [line for line in lines if "…" in line]
@@ -158,7 +158,7 @@ def test_the_tables_are_printed_without_a_wrapped_or_cut_cell_in_a_pipe(capsys):
 def test_what_does_not_count_is_left_out_of_the_medians_and_told_with_its_reason(capsys):
     rounds = [sample(100), sample(10**6, invalid="1 of 5 calls failed: [no] (1)", wrong=True), sample(300)]
     found = collected(rounds, [sample(1, invalid="too late")] * 2 + [sample(1)])
-    found.print()
+    found.report().print()
     told = capsys.readouterr().out
     assert re.search(r"new +200 +50 ", told)
     assert re.search(r"old +INVALID", told)
@@ -180,7 +180,7 @@ def test_a_percentile_is_told_if_enough_calls_lie_beyond_it(calls, p99, p999):
 def test_json_and_markdown_are_written_and_say_the_same(tmp_path):
     found = collected([sample(300)] * 3, [sample(100), sample(100), sample(100, invalid="too late")])
     found.facts["peak"] = "1,000/s"
-    path = found.write(tmp_path / "new" / "folder")
+    path = found.report().write(tmp_path / "new" / "folder")
     content = json.loads(path.read_text())
     assert re.fullmatch(r"some-\d{8}T\d{6}Z\.json", path.name)
     assert (content["bench"], content["arguments"], content["facts"]) == ("some", {"rounds": 3}, {"peak": "1,000/s"})
