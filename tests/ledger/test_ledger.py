@@ -486,7 +486,7 @@ async def test_adopting_what_is_trusted_changes_nothing(house):
     assert await house.redis.hget(house.key("ledger"), "epoch") == before
 
 
-@pytest.mark.parametrize(("field", "value"), [("format", "2"), ("seq", "abc")])
+@pytest.mark.parametrize(("field", "value"), [("format", "1"), ("format", "3"), ("seq", "abc")])
 async def test_what_cannot_be_read_is_not_adopted(house, field, value):
     await house.campaign()
     await house.redis.hset(house.key("ledger"), field, value)
@@ -515,3 +515,16 @@ async def test_a_program_begins_only_where_it_may(house, tmp_path):
     await careful.ledger.adopt(careful.program)
     await careful.campaign()
     await careful.stop()
+
+
+async def test_a_ledger_of_another_format_is_not_served(house):
+    """What is used would not be found there, and could be used again."""
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    await house.redis.hset(house.key("ledger"), "format", "1")
+    await house.ledger.check()
+    with pytest.raises(LedgerRefused, match="has format '1', this version has format '2'"):
+        await house.redeem(token)
+    await house.redis.hset(house.key("ledger"), "format", "2")
+    await house.ledger.check()
+    assert (await house.redeem(token)).outcome is Outcome.APPROVED

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
+from rpc.stage import telling
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
 from redemption.domain.outcome import Outcome
@@ -49,9 +50,12 @@ class Band:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failure = None
+        now = asyncio.get_running_loop().time()
+        self.slice = int(now / module.DEADLINE_SLICE_SECONDS)
 
     async def _answer(self, calls):
         self.together.append([call.request.request_id for call in calls])
+        await asyncio.sleep(0)  # as whoever asks the ledger
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
@@ -59,11 +63,12 @@ class Band:
             if not call.answer.done():
                 call.answer.set_result(call.request.request_id)
 
-    def call(self, name, *, program="shop", principal="anonymous", seconds=5.0, positions=1):
-        loop = asyncio.get_running_loop()
+    def call(self, name, *, program="shop", principal="anonymous", slices=200, tokens=1, positions=1):
+        """A call whose deadline lies in the middle of a slice."""
         request = redeem_request(name)
         request.checkout.program = program
-        return Call(request, positions, principal, loop.time() + seconds, loop.create_future())
+        deadline = (self.slice + slices + 0.5) * module.DEADLINE_SLICE_SECONDS
+        return Call(request, tokens, positions, principal, deadline, asyncio.get_running_loop().create_future())
 
     def ask(self, *names, **what):
         return [asyncio.ensure_future(self.crowd.answer(self.call(name, **what))) for name in names]
@@ -90,8 +95,7 @@ async def test_nobody_waits_while_the_process_is_not_busy(monkeypatch):
 async def test_first_call_leaves_at_once_and_the_next_ones_together(patient):
     band = Band()
     assert await answered(band.ask(*"abcd")) == ["a", "b", "c", "d"]
-    assert await answered(band.ask(*"ef")) == ["e", "f"]
-    assert band.together == [["a"], ["b", "c", "d"], ["e", "f"]]
+    assert band.together == [["a"], ["b", "c", "d"]]
 
 
 @pytest.mark.parametrize(
@@ -104,9 +108,8 @@ async def test_the_busier_the_process_the_longer_calls_wait(share, seconds):
 async def test_calls_wait_for_so_long_and_no_longer(monkeypatch):
     monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 0.1)
     band, loop = Band(share=0.6), asyncio.get_running_loop()
-    await answered(band.ask("a"))
     began = loop.time()
-    await answered(band.ask("b"))
+    await answered(band.ask(*"ab"))
     assert 0.03 < loop.time() - began < 1.0
 
 
@@ -114,6 +117,25 @@ async def test_so_many_go_together_and_the_rest_right_after_them(patient):
     band = Band()
     await answered(band.ask(*(f"{index}" for index in range(1 + 2 * module.CALLS_MAX + 3))))
     assert [len(names) for names in band.together] == [1, module.CALLS_MAX, module.CALLS_MAX, 3]
+
+
+async def test_others_have_their_turn_between_those_that_go_one_after_the_other():
+    band = Band()
+    band.crowd._gathering = True
+    asked = band.ask(*(f"{index}" for index in range(2 * module.CALLS_MAX)))
+    await asyncio.sleep(0)
+    band.crowd._leave()
+    assert len(band.crowd._tasks) == 1
+    await answered(asked)
+
+
+async def test_deadlines_that_differ_by_fifty_milliseconds_do_not_go_together():
+    band = Band()
+    early, late = band.call("a"), band.call("b")
+    late.deadline = early.deadline + 0.05
+    assert early.kind != late.kind
+    late.deadline = early.deadline + 0.01
+    assert early.kind == late.kind
 
 
 async def test_large_orders_go_together_up_to_a_bound(patient):
@@ -124,10 +146,36 @@ async def test_large_orders_go_together_up_to_a_bound(patient):
     assert band.together == [["a"], ["b", "c"], ["d"], ["e"], ["f", "g"]]
 
 
+async def test_orders_of_many_tokens_go_together_up_to_a_bound(patient):
+    """What goes beyond would stand back like the remainder of a big batch."""
+    band = Band()
+    await answered(band.ask("a") + band.ask(*"bcde", tokens=25))
+    assert band.together == [["a"], ["b", "c"], ["d", "e"]]
+
+
+async def test_who_has_left_takes_no_place(patient):
+    """Neither among the calls of one go nor in what they may weigh."""
+    band = Band()
+    first, heavy, *rest = band.ask("a") + band.ask("b", positions=400) + band.ask(*"cd", positions=200)
+    await answered([first])
+    heavy.cancel()
+    await answered(rest)
+    assert band.together == [["a"], ["c", "d"]]
+
+
+async def test_who_is_alone_waits_for_nobody(monkeypatch):
+    """One caller after another may keep the process busy; there is no company to wait for."""
+    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 60.0)
+    band = Band()
+    for name in "abc":
+        assert await answered(band.ask(name)) == [name]
+    assert band.together == [["a"], ["b"], ["c"]]
+
+
 async def test_only_calls_of_one_kind_go_together(patient):
     """Of one program, one principal, and deadlines that are about the same: they share the earliest."""
     band = Band()
-    kinds = [{}, {"program": "other"}, {"principal": "bob"}, {"seconds": 2.0}]
+    kinds = [{}, {"program": "other"}, {"principal": "bob"}, {"slices": 201}]
     asked = band.ask("first")
     for index in range(8):
         asked += band.ask(f"{index}", **kinds[index % 4])
@@ -146,39 +194,67 @@ async def test_who_left_before_is_not_worked_on(patient):
 
 async def test_who_leaves_while_worked_on_takes_nobody_along(patient):
     band = Band()
-    await answered(band.ask("a"))
-    band.gate.clear()
-    gone, stays = band.ask(*"bc")
-    async with asyncio.timeout(SECONDS_MAX):
-        while len(band.together) < 2:
-            await asyncio.sleep(0.001)
+    gone, stays = (await held(band))[1:]
     gone.cancel()
+    await asyncio.sleep(0)
     band.gate.set()
     assert await answered([stays]) == ["c"]
 
 
+async def test_work_for_which_nobody_waits_any_more_ends(patient):
+    band = Band()
+    first, *company = await held(band)
+    (task,) = band.crowd._tasks
+    company[0].cancel()
+    await asyncio.sleep(0.01)
+    assert not task.cancelling()
+    company[1].cancel()
+    async with asyncio.timeout(SECONDS_MAX):
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert not band.crowd._tasks
+    first.cancel()
+
+
+async def held(band):
+    """Ask thrice: the first is worked on alone and the others together, and all are held."""
+    band.gate.clear()
+    asked = band.ask(*"abc")
+    async with asyncio.timeout(SECONDS_MAX):
+        while len(band.together) < 2:
+            await asyncio.sleep(0.001)
+    return asked
+
+
 async def test_failure_of_all_is_told_to_each_of_them(patient):
     band = Band()
-    await answered(band.ask("a"))
     band.failure = KeyError("defect")
-    failures = await asyncio.gather(*band.ask(*"bc"), return_exceptions=True)
-    assert [type(failure) for failure in failures] == [KeyError, KeyError]
+    failures = await asyncio.gather(*band.ask(*"abc"), return_exceptions=True)
+    assert [type(failure) for failure in failures] == [KeyError] * 3
     band.failure = None
     assert await answered(band.ask("d")) == ["d"]
 
 
+async def test_failure_of_all_is_told_though_one_has_left(patient):
+    band = Band()
+    first, gone, stays = await held(band)
+    gone.cancel()
+    band.failure = KeyError("defect")
+    band.gate.set()
+    async with asyncio.timeout(SECONDS_MAX):
+        failures = await asyncio.gather(first, gone, stays, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [KeyError, asyncio.CancelledError, KeyError]
+
+
 async def test_work_that_is_cut_off_leaves_nobody_waiting(patient):
     band = Band()
-    await answered(band.ask("a"))
-    band.gate.clear()
-    asked = band.ask(*"bc")
+    first, *company = await held(band)
     async with asyncio.timeout(SECONDS_MAX):
-        while not band.crowd._tasks:
-            await asyncio.sleep(0.001)
         for task in band.crowd._tasks:
             task.cancel()
-        failures = await asyncio.gather(*asked, return_exceptions=True)
+        failures = await asyncio.gather(*company, return_exceptions=True)
     assert [type(failure) for failure in failures] == [asyncio.CancelledError] * 2
+    first.cancel()
 
 
 def test_busyness_is_processor_seconds_in_a_second():
@@ -196,23 +272,29 @@ def test_busyness_is_processor_seconds_in_a_second():
 # What the servicer makes of it
 
 
-async def crowded(servicer, requests, seconds=5.0):
-    """Ask all at once of a servicer whose last call has just left, and return answers and failures."""
-    servicer._crowd._left = float("inf")  # nobody leaves at once ...
-    asked = [asyncio.ensure_future(servicer.redeem(request, Context(seconds))) for request in requests]
+def gathered(servicer, requests):
+    """Ask all at once, in one gathering that does not leave by itself."""
+    servicer._crowd._gathering = True
+    return [asyncio.ensure_future(servicer.redeem(request, Context())) for request in requests]
+
+
+async def crowded(servicer, requests):
+    """Ask all at once, let them leave together, and return answers and failures."""
+    asked = gathered(servicer, requests)
     await asyncio.sleep(0)
-    servicer._crowd._leave()  # ... but all together now
+    servicer._crowd._leave()
     async with asyncio.timeout(SECONDS_MAX):
         return await asyncio.gather(*asked, return_exceptions=True)
 
 
-async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run):
+async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run, monkeypatch):
     """One is malformed, one fails, one is refused, one decision cannot be written; the rest is approved."""
     stage = await run()
     headless = redeem_request("headless")
     headless.checkout.ClearField("order")
     requests = [redeem_request(name) for name in "abcd"]
-    stage.redeemer.redeem_all.return_value = [APPROVAL, LedgerUnavailable("lost"), REFUSAL, "no decision"]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL, LedgerUnavailable("lost"), REFUSAL, "no decision")
+    monkeypatch.setattr(module, "DEADLINE_SLICE_SECONDS", 60.0)
     servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
     before = asyncio.get_running_loop().time()
     answers = await crowded(servicer, [requests[0], headless, *requests[1:]])
@@ -224,7 +306,7 @@ async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run):
         AttributeError,
     ]
     assert (answers[0].decision.discount_minor, answers[3].decision.outcome) == (950, REFUSAL.outcome)
-    (principal, program, attempts), rest = stage.redeemer.redeem_all.call_args
+    (principal, program, attempts, _), rest = stage.redeemer.redeem_each.call_args
     assert (principal, program, [attempt.request_id for attempt in attempts]) == ("anonymous", "shop", list("abcd"))
     assert rest["turn"] is None
     assert before + 4.9 < rest["deadline"] < before + 6
@@ -246,8 +328,71 @@ async def test_deadline_that_is_over_is_not_worked_on(run):
     assert stage.redeemer.mock_calls == []
 
 
+async def test_each_is_told_as_soon_as_its_answer_is_known_and_who_left_hurts_nobody(run, monkeypatch):
+    stage, go = await run(), asyncio.Event()
+    monkeypatch.setattr(module, "DEADLINE_SLICE_SECONDS", 60.0)
+
+    async def redeem_each(_, __, attempts, tell, *, deadline, turn):
+        tell(2, APPROVAL)
+        await go.wait()
+        tell(0, APPROVAL)
+        tell(1, REFUSAL)
+
+    stage.redeemer.redeem_each.side_effect = redeem_each
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
+    gone, slow, quick = gathered(servicer, [redeem_request(name) for name in "abc"])
+    await asyncio.sleep(0)
+    servicer._crowd._leave()
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await quick).decision.outcome == APPROVAL.outcome
+        gone.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        assert (await slow).decision.outcome == REFUSAL.outcome
+
+
+async def test_large_order_is_worked_on_alone_and_in_its_turn(run):
+    stage = await run()
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    request = redeem_request()
+    request.checkout.tokens[:] = [f"token-{index}" for index in range(10)]
+    del request.checkout.order.lines[1:]
+    request.checkout.order.lines.extend([request.checkout.order.lines[0]] * 99)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
+    servicer._crowd._gathering = True
+    async with asyncio.timeout(SECONDS_MAX):
+        await servicer.redeem(request, Context())
+    assert stage.redeemer.redeem_each.call_args.kwargs["turn"] is not None
+
+
 def request_of(attempt):
     return messages.RedeemRequest(request_id=attempt.request_id, checkout=checkout_message(attempt.checkout))
+
+
+async def test_campaign_that_has_to_be_read_holds_up_nobody_else(house, monkeypatch):
+    """Nor does a defect that one order meets."""
+    monkeypatch.setattr(module, "DEADLINE_SLICE_SECONDS", 60.0)
+    quick, slow = await house.campaign(), await house.campaign()
+    tokens = [(await house.mint(campaign))[0] for campaign in (quick, slow, quick)]
+    house.ledger.forget(house.program, slow.number)
+    assert await house.ledger.load(house.program, quick.number)
+    load, go = house.ledger.load, asyncio.Event()
+
+    async def held_load(program, number):
+        await go.wait()
+        return await load(program, number)
+
+    monkeypatch.setattr(house.ledger, "load", held_load)
+    servicer = RedemptionServicer(house.redeemer, None, Busy())
+    first, waits, second = gathered(servicer, [request_of(house.attempt(token)) for token in tokens])
+    await asyncio.sleep(0)
+    servicer._crowd._leave()
+    approved = outcome_pb2.OUTCOME_APPROVED
+    async with asyncio.timeout(SECONDS_MAX):
+        assert [(await call).decision.outcome for call in (first, second)] == [approved] * 2
+        assert not waits.done()
+        go.set()
+        assert (await waits).decision.outcome == approved
 
 
 async def test_crowd_redeems_each_coupon_once_and_gets_the_same_answers_again(house):

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from rpc.examples import APPROVAL, CAMPAIGN, PAGE, QUOTED, REDEEMED, REQUESTS, STATS
+from rpc.stage import telling
 
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
@@ -54,6 +55,7 @@ async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
 
 def services() -> tuple[Any, ...]:
     redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
+    redeemer.redeem_each.side_effect = telling(APPROVAL)
     redeemer.redeem_all.side_effect = lambda _, __, attempts, **___: [APPROVAL] * len(attempts)
     redeemer.find_by_request.return_value = [REDEEMED]
     redeemer.find_by_receipt.return_value = REDEEMED

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 from rpc.examples import APPROVAL, REQUESTS, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of
+from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
 from structlog.testing import capture_logs
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
@@ -68,7 +68,7 @@ async def test_text_of_an_exception_never_leaves(run, fault):
 
 async def test_every_failure_gets_a_number_of_its_own(run):
     stage = await run()
-    stage.redeemer.redeem_all.side_effect = KeyError(SECRET)
+    stage.redeemer.redeem_each.side_effect = KeyError(SECRET)
     with capture_logs():
         numbers = {
             (await failure_of(stage.redemption.Redeem(redeem_request()))).metadata["correlation_id"] for _ in range(3)
@@ -79,7 +79,7 @@ async def test_every_failure_gets_a_number_of_its_own(run):
 async def test_answer_that_cannot_be_written_is_internal(run):
     """A mistake of ours, such as a number beyond its field, is one more exception."""
     stage = await run()
-    stage.redeemer.redeem_all.return_value = ["no decision"]
+    stage.redeemer.redeem_each.side_effect = telling("no decision")
     with capture_logs() as logs:
         failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert (failure.code, len(logs)) == (grpc.StatusCode.INTERNAL, 1)
@@ -104,7 +104,7 @@ async def test_failure_in_the_middle_of_a_stream_is_told_as_well(run):
 
 async def test_service_error_is_told_in_its_own_words(run):
     stage = await run()
-    stage.redeemer.redeem_all.return_value = [LedgerUnavailable("the ledger did not answer in time")]
+    stage.redeemer.redeem_each.side_effect = telling(LedgerUnavailable("the ledger did not answer in time"))
     failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
     assert (failure.message, failure.retry_seconds) == ("the ledger did not answer in time", 0.2)
@@ -115,7 +115,7 @@ async def test_request_with_hundreds_of_mistakes_gets_its_answer(run):
     stage = await run()
     problem = "must not be negative, and must not be anything else that is as long as this sentence is"
     violations = [Violation(f"checkout.order.lines[{index}].amount_minor", problem) for index in range(500)]
-    stage.redeemer.redeem_all.return_value = [InvalidRequest(violations)]
+    stage.redeemer.redeem_each.side_effect = telling(InvalidRequest(violations))
     failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert failure.fields[0] == "checkout.order.lines[0].amount_minor"
@@ -168,12 +168,12 @@ async def test_method_that_nobody_knows_is_unimplemented(run):
 
 async def test_deadline_of_the_caller_reaches_the_use_case(run):
     stage = await run()
-    stage.redeemer.redeem_all.return_value = [APPROVAL]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     loop = asyncio.get_running_loop()
     for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
-        seconds = stage.redeemer.redeem_all.call_args.kwargs["deadline"] - before
+        seconds = stage.redeemer.redeem_each.call_args.kwargs["deadline"] - before
         assert most - 1.0 < seconds <= most + (loop.time() - before)
 
 
@@ -192,7 +192,7 @@ class Slow:
         self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def redeem_all(self, _, __, attempts, *, deadline, turn):
+    async def redeem_each(self, _, __, attempts, tell, *, deadline, turn):
         (attempt,) = attempts
         self.began.put_nowait(attempt.request_id)
         try:
@@ -200,7 +200,7 @@ class Slow:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
-        return [APPROVAL]
+        tell(0, APPROVAL)
 
 
 async def slow_call(stage, slow, request_id="slow"):
@@ -213,7 +213,7 @@ async def slow_call(stage, slow, request_id="slow"):
 
 async def test_caller_that_goes_away_cancels_the_use_case(run):
     stage, slow = await run(), Slow()
-    stage.redeemer.redeem_all.side_effect = slow.redeem_all
+    stage.redeemer.redeem_each.side_effect = slow.redeem_each
     call = stage.redemption.Redeem(redeem_request())
     with capture_logs() as logs:
         reading = asyncio.ensure_future(failure_of_cancelled(call))
@@ -232,7 +232,7 @@ async def failure_of_cancelled(call):
 
 async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
     stage, slow = await run(concurrent_calls_max=2), Slow()
-    stage.redeemer.redeem_all.side_effect = slow.redeem_all
+    stage.redeemer.redeem_each.side_effect = slow.redeem_each
     running = [await slow_call(stage, slow, name) for name in ("a", "b")]
     refused = await failure_of(stage.redemption.Redeem(redeem_request("c")))
     stream_refused = await failure_of(stage.issuance.Mint(REQUESTS["IssuanceService.Mint"][0]))
@@ -246,12 +246,12 @@ async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
 
 async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
     stage, slow = await run(concurrent_calls_max=1), Slow()
-    stage.redeemer.redeem_all.side_effect = slow.redeem_all
+    stage.redeemer.redeem_each.side_effect = slow.redeem_each
     waiting = await slow_call(stage, slow)
     waiting.cancel()
     async with asyncio.timeout(SECONDS_MAX):
         await slow.cancelled.wait()
-    stage.redeemer.redeem_all.side_effect = KeyError(SECRET)
+    stage.redeemer.redeem_each.side_effect = KeyError(SECRET)
     with capture_logs():
         for _ in range(3):
             failure = await failure_of(stage.redemption.Redeem(redeem_request()))
@@ -260,7 +260,7 @@ async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
 
 async def test_connections_do_not_get_in_each_other_s_way(run):
     stage = await run()
-    stage.redeemer.redeem_all.return_value = [APPROVAL]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     async with channel_to(stage.port) as other:
         raw = other.unary_unary("/redemption.v1.RedemptionService/Redeem")
         await failure_of(raw(b"\xff", timeout=SECONDS_MAX))

@@ -15,7 +15,7 @@ from rpc.examples import (
     checkout_message,
     redeem_request,
 )
-from rpc.stage import SECONDS_MAX, failure_of
+from rpc.stage import SECONDS_MAX, failure_of, telling
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc.crowd import Busyness
@@ -42,11 +42,11 @@ def large_batch(count, tokens, lines):
 
 async def test_redeem_answers_with_the_decision(run):
     stage = await run()
-    stage.redeemer.redeem_all.return_value = [APPROVAL]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     response = await stage.redemption.Redeem(redeem_request("attempt-1"))
     assert response.decision.discount_minor == 950
-    asked, _ = stage.redeemer.redeem_all.call_args
-    assert asked == ("anonymous", "shop", [Attempt("attempt-1", CHECKOUT)])
+    asked, _ = stage.redeemer.redeem_each.call_args
+    assert asked[:3] == ("anonymous", "shop", [Attempt("attempt-1", CHECKOUT)])
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
@@ -110,12 +110,17 @@ class Counter:
         self.running = 0
         self.go = asyncio.Event()
         stage.redeemer.redeem_all.side_effect = self._redeem_all
+        stage.redeemer.redeem_each.side_effect = self._redeem_each
 
     async def _redeem_all(self, _, __, attempts, *, deadline, turn):
         self.running += 1
         await self.go.wait()
         self.running -= 1
         return [APPROVAL] * len(attempts)
+
+    async def _redeem_each(self, _, __, attempts, tell, *, deadline, turn):
+        for position, result in enumerate(await self._redeem_all(_, __, attempts, deadline=deadline, turn=turn)):
+            tell(position, result)
 
     async def reaches(self, running):
         async with asyncio.timeout(SECONDS_MAX):

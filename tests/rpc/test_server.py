@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of
+from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
 
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
@@ -83,12 +83,12 @@ async def test_health_is_told_while_calls_are_turned_away(run):
     stage = await run(concurrent_calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem_all(_, __, ___, *, deadline, turn):
+    async def redeem_each(_, __, ___, tell, *, deadline, turn):
         began.set()
         await go.wait()
-        return [APPROVAL]
+        tell(0, APPROVAL)
 
-    stage.redeemer.redeem_all.side_effect = redeem_all
+    stage.redeemer.redeem_each.side_effect = redeem_each
     call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
     async with asyncio.timeout(SECONDS_MAX):
         await began.wait()
@@ -114,9 +114,9 @@ class Held:
 
     def __init__(self, stage):
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        stage.redeemer.redeem_all.side_effect = self._redeem_all
+        stage.redeemer.redeem_each.side_effect = self._redeem_each
 
-    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+    async def _redeem_each(self, _, __, attempts, tell, *, deadline, turn):
         (attempt,) = attempts
         if attempt.request_id == "slow":
             self.began.set()
@@ -125,7 +125,7 @@ class Held:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return [APPROVAL]
+        tell(0, APPROVAL)
 
 
 async def refused_new_calls(stage):
@@ -292,7 +292,7 @@ async def redeem_with(stage, credentials):
 async def test_tls_is_served_with_a_certificate(run, certificate):
     chain, key = certificate
     stage = await run(tls_certificate=chain, tls_key=key)
-    stage.redeemer.redeem_all.return_value = [APPROVAL]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     credentials = grpc.ssl_channel_credentials(root_certificates=chain)
     assert (await redeem_with(stage, credentials)).decision.discount_minor == 950
 
@@ -300,7 +300,7 @@ async def test_tls_is_served_with_a_certificate(run, certificate):
 async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
     chain, key = certificate
     stage = await run(tls_certificate=chain, tls_key=key, tls_client_ca=chain)
-    stage.redeemer.redeem_all.return_value = [APPROVAL]
+    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     known = grpc.ssl_channel_credentials(root_certificates=chain, private_key=key, certificate_chain=chain)
     assert (await redeem_with(stage, known)).decision.discount_minor == 950
     with pytest.raises(grpc.aio.AioRpcError) as refused:

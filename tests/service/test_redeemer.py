@@ -10,7 +10,7 @@ from house import DAY_MS, PRINCIPAL, House
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
-from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotFound
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, NotFound
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
@@ -389,3 +389,19 @@ async def test_a_campaign_that_does_not_come_in_time_costs_only_its_own_order(ho
     assert (await house.redeem(tokens[0])).outcome is Outcome.APPROVED
     monkeypatch.undo()
     assert (await house.stats(first)).redeemed == 0
+
+
+async def test_defect_that_one_order_meets_is_its_own(house, monkeypatch):
+    campaign = await house.campaign()
+    attempts = [house.attempt(token) for token in await house.mint(campaign, 3)]
+    read = house.redeemer._reader.tokens
+
+    def defective(checkout):
+        if checkout is attempts[1].checkout:
+            raise KeyError("defect")
+        return read(checkout)
+
+    monkeypatch.setattr(house.redeemer._reader, "tokens", defective)
+    first, second, third = await house.send_all(attempts)
+    assert (first.outcome, type(second), third.outcome) == (Outcome.APPROVED, ItemFailed, Outcome.APPROVED)
+    assert (await house.stats(campaign)).redeemed == 2

@@ -27,7 +27,8 @@ NOT_TRUSTED = (
     "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
     "See: redemption ledger status"
 )
-_FORMAT = "1"
+_FORMAT = "2"
+"""How keys and records are spelled; ``lua/open.lua`` writes it down. Format 1 had longer names of keys."""
 _OLDEST_VERSION = (7, 2)
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
 _PROMISES: dict[Durability, dict[str, str]] = {
@@ -147,12 +148,14 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str) -> Header | Non
     """Return what a program's ledger says of itself.
 
     Raises:
-        LedgerRefused: It was written by a newer version of this service.
+        LedgerRefused: It was written by another version of this service: what is used would not be found.
     """
     if not epoch:
         return None
     if form != _FORMAT:
-        raise LedgerRefused(f"the ledger has format {form!r}; this version reads format {_FORMAT!r}: use a newer one")
+        raise LedgerRefused(
+            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: use the version that made the ledger"
+        )
     try:
         return Header(epoch, int(seq), keyset_id)
     except ValueError as error:

@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+
+import structlog
 
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -25,8 +26,11 @@ BUSY_WINDOW_SECONDS = 0.02
 CALLS_MAX = 32
 POSITIONS_MAX = 500
 """Positions of orders (lines and fees, for each token) in one go: 2 ms of work."""
+TOKENS_MAX = 64
+"""Tokens in one go: what goes beyond is carried to the ledger like the rest of a big batch."""
 DEADLINE_SLICE_SECONDS = 0.025
 """Calls in one go share the earliest of their deadlines, so these are about the same."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,16 +38,20 @@ class Call:
     """A call that waits for its answer.
 
     Attributes:
+        tokens: How many it brings.
         positions: How much work it is.
         deadline: Until when it waits, in the event loop's time.
         answer: Its answer or its failure; cancelled when the caller left.
+        work: What works on it and its company, if it has any.
     """
 
     request: messages.RedeemRequest
+    tokens: int
     positions: int
     principal: str
     deadline: float
     answer: "asyncio.Future[messages.RedeemResponse]"
+    work: asyncio.Task[None] | None = None
 
     @property
     def kind(self) -> Hashable:
@@ -87,26 +95,34 @@ class Crowd:
         """
         self._answer = answer
         self._busyness = busyness
+        self._callers = 0
         self._waiting: deque[Call] = deque()
         self._gathering = False
         self._left = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Sequence[Call]] = {}
 
     async def answer(self, call: Call) -> messages.RedeemResponse:
-        """Answer a call: at once, or with others that come before it is time to leave."""
-        if self._gathering:
-            self._waiting.append(call)
+        """Answer a call: at once, or with others that come before it is time to leave. Who is alone never waits."""
+        self._callers += 1
+        try:
+            if self._gathering:
+                self._waiting.append(call)
+                return await call.answer
+            now = time.monotonic()
+            wait = self._left + self._gather_seconds() - now if self._callers > 1 else 0.0
+            if wait > 0:
+                self._waiting.append(call)
+                self._gathering = True
+                asyncio.get_running_loop().call_later(wait, self._leave)
+            else:
+                self._left = now
+                await self._answer([call])
             return await call.answer
-        now = time.monotonic()
-        wait = self._left + self._gather_seconds() - now
-        if wait > 0:
-            self._waiting.append(call)
-            self._gathering = True
-            asyncio.get_running_loop().call_later(wait, self._leave)
-        else:
-            self._left = now
-            await self._answer([call])
-        return await call.answer
+        except asyncio.CancelledError:
+            self._give_up(call.work)
+            raise
+        finally:
+            self._callers -= 1
 
     def _gather_seconds(self) -> float:
         busy = (self._busyness.share() - BUSY_MIN) / (BUSY_MAX - BUSY_MIN)
@@ -120,22 +136,31 @@ class Crowd:
             kinds.setdefault(call.kind, []).append(call)
         for calls in kinds.values():
             task = loop.create_task(self._answer(calls))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._done, calls))
+            task.add_done_callback(self._done)
+            self._tasks[task] = calls
+            for call in calls:
+                call.work = task
         loop.call_soon(self._gone)
 
     def _gone(self) -> None:
-        """Go on with the rest, or begin to gather; all that have left were worked on until the ledger has them."""
+        """Go on with the rest, or begin to gather: what has left was begun by now."""
         if self._waiting:
             self._leave()
         else:
             self._gathering = False
             self._left = time.monotonic()
 
-    def _done(self, calls: Sequence[Call], task: asyncio.Task[None]) -> None:
+    def _give_up(self, work: asyncio.Task[None] | None) -> None:
+        """End work for which nobody waits any more: whoever left has given back the place among all calls."""
+        if work is not None and work in self._tasks and all(call.answer.done() for call in self._tasks[work]):
+            work.cancel()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
         """Leave nobody waiting, whatever happened."""
-        self._tasks.discard(task)
+        calls = self._tasks.pop(task)
         failure = None if task.cancelled() else task.exception()
+        if failure is not None and all(call.answer.done() for call in calls):
+            _log.error("orders could not be answered, and nobody waits for them", exc_info=failure)
         for call in calls:
             if call.answer.done():
                 continue
@@ -145,16 +170,17 @@ class Crowd:
                 call.answer.set_exception(failure)
 
     def _take(self) -> list[Call]:
+        """Take those who go next, without those who have left."""
         taken: list[Call] = []
-        positions = 0
+        tokens = positions = 0
         while self._waiting and len(taken) < CALLS_MAX:
             first = self._waiting[0]
-            positions += first.positions
-            if taken and positions > POSITIONS_MAX:
-                break
-            self._waiting.popleft()
             if first.answer.done():
-                positions -= first.positions
-            else:
-                taken.append(first)
+                self._waiting.popleft()
+                continue
+            tokens += first.tokens
+            positions += first.positions
+            if taken and (positions > POSITIONS_MAX or tokens > TOKENS_MAX):
+                break
+            taken.append(self._waiting.popleft())
         return taken

@@ -46,10 +46,10 @@ class RedemptionServicer:
 
     async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
         """Use all tokens of an order, or none."""
-        checkout = request.checkout
-        positions = len(checkout.tokens) * (len(checkout.order.lines) + len(checkout.order.shipping))
+        tokens, order = len(request.checkout.tokens), request.checkout.order
+        positions = max(tokens, 1) * (len(order.lines) + len(order.shipping))
         answer: asyncio.Future[messages.RedeemResponse] = asyncio.get_running_loop().create_future()
-        call = Call(request, positions, principal_of(context), deadline_of(context), answer)
+        call = Call(request, tokens, positions, principal_of(context), deadline_of(context), answer)
         if positions < LARGE:
             return await self._crowd.answer(call)
         async with self._orders.turn(call.deadline) as turn:
@@ -61,23 +61,20 @@ class RedemptionServicer:
         asked: list[Call] = []
         attempts: list[Attempt] = []
         for call in calls:
-            opened = _opened(call.request)
-            if isinstance(opened, Attempt):
+            try:
+                attempts.append(attempt_from(call.request))
                 asked.append(call)
-                attempts.append(opened)
-            else:
-                _tell(call, opened)
-        if not asked:
-            return
-        decisions = await self._redeemer.redeem_all(
-            asked[0].principal,
-            attempts[0].checkout.program,
-            attempts,
-            deadline=min([call.deadline for call in asked]),
-            turn=turn,
-        )
-        for call, decision in zip(asked, decisions, strict=True):
-            _tell(call, decision)
+            except Exception as error:  # noqa: BLE001 - one call's defect is its own; its guard logs and tells it
+                _fail(call, error)
+        if asked:
+            await self._redeemer.redeem_each(
+                asked[0].principal,
+                attempts[0].checkout.program,
+                attempts,
+                lambda position, result: _tell(asked[position], result),
+                deadline=min([call.deadline for call in asked]),
+                turn=turn,
+            )
 
     async def batch_redeem(
         self, request: messages.BatchRedeemRequest, context: CallContext
@@ -149,22 +146,27 @@ def _turn(pace: Pace, positions: int, deadline: float) -> AbstractAsyncContextMa
 
 
 def _tell(call: Call, result: Decision | ServiceError) -> None:
-    """Give a caller who is still there the answer, or the failure."""
+    """Give a caller the answer, or the failure."""
     if call.answer.done():
-        return
+        return  # the caller left
     if isinstance(result, ServiceError):
-        call.answer.set_exception(result.with_traceback(None))
+        _fail(call, result)
         return
     response = messages.RedeemResponse()
     try:
         write_decision(result, response.decision)
     except Exception as error:  # noqa: BLE001 - one answer's defect is its own; the caller's guard logs and tells it
-        call.answer.set_exception(error.with_traceback(None))
+        _fail(call, error)
     else:
         call.answer.set_result(response)
 
 
-def _opened(item: messages.RedeemRequest, program: str = "") -> Attempt | InvalidRequest:
+def _fail(call: Call, error: Exception) -> None:
+    if not call.answer.done():
+        call.answer.set_exception(error.with_traceback(None))  # its frames hold the whole request
+
+
+def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:
     try:
         return attempt_from(item, program)
     except InvalidRequest as error:

@@ -4,9 +4,11 @@ One way, one round trip. Two answers of the ledger turn back: a campaign changed
 interval for which the judgement holds. Then the order is judged again, a few times at most.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import structlog
 
@@ -39,6 +41,9 @@ from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
 from redemption.service.pace import Pace, Turn
+
+Tell: TypeAlias = Callable[[int, Decision | ServiceError], None]
+"""Takes an attempt's position, and what became of it."""
 
 ROUNDS_MAX = 6
 JUDGED_AGAIN_AT_ONCE = 8
@@ -113,43 +118,80 @@ class Redeemer:
     async def redeem_all(
         self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float, turn: Turn | None = None
     ) -> list[Decision | ServiceError]:
-        """Redeem orders of one program, each by itself; failures stand in their place.
+        """Redeem orders of one program, each by itself; failures stand in their place. See ``redeem_each``."""
+        found: dict[int, Decision | ServiceError] = {}
+        await self.redeem_each(principal, program, attempts, found.__setitem__, deadline=deadline, turn=turn)
+        return [found[position] for position in range(len(attempts))]
 
-        Raises:
-            ServiceError: None of the questions was answered.
+    async def redeem_each(
+        self,
+        principal: str,
+        program: str,
+        attempts: Sequence[Attempt],
+        tell: Tell,
+        *,
+        deadline: float,
+        turn: Turn | None = None,
+    ) -> None:
+        """Redeem orders of one program, each by itself, and tell what became of each as soon as it is known.
+
+        What needs a campaign that is not at hand holds up nobody else, unless it is worked on in a turn; what is judged
+        again holds up nobody.
+
+        Args:
+            principal: Who calls; request ids of different principals are different.
+            program: The program of all of them.
+            attempts: What is asked.
+            tell: Called with each attempt's position and what became of it.
+            deadline: Until when to wait for the ledger, in the event loop's time.
+            turn: In which turn much work is done; little needs none.
         """
-        results: list[Decision | ServiceError | None] = [None] * len(attempts)
-        waiting: list[Case] = []
+        ready: list[Case] = []
+        unread: list[Case] = []
         for position, attempt in enumerate(attempts):
-            opened = self._open(principal, position, attempt)
+            opened = self._open_alone(principal, position, attempt)
             if turn is not None:
                 await turn.after(attempt.positions)
-            if isinstance(opened, Case):
-                waiting.append(opened)
+            if not isinstance(opened, Case):
+                tell(position, opened)
+            elif all(self._ledger.cached(token.program, token.campaign) for token in opened.tokens):
+                ready.append(opened)
             else:
-                results[position] = opened
+                unread.append(opened)
+        if turn is not None or not (ready and unread):
+            await self._decide(program, ready + unread, tell, deadline, turn)
+            return
+        async with asyncio.TaskGroup() as group:
+            for cases in (ready, unread):
+                group.create_task(self._decide(program, cases, tell, deadline, turn))
+
+    async def _decide(self, program: str, waiting: list[Case], tell: Tell, deadline: float, turn: Turn | None) -> None:
+        """Judge orders and have the ledger decide them, until each is told."""
         now_ms: int | None = None
+        failure: ServiceError = LedgerUnavailable(_CHANGES)
         for round_number in range(ROUNDS_MAX):
             if not waiting:
-                break
+                return
             again = round_number > 0
             try:
                 async with self._again.turn(deadline) if again else nullcontext():
-                    judged = await self._judge_all(waiting, now_ms, results, deadline, turn)
+                    judged = await self._judge_all(waiting, now_ms, tell, deadline, turn)
                     items = [item for _, item in judged]
                     replies = await self._replies(program, items, deadline=deadline, again=again) if items else ()
             except DeadlinePassed as error:
-                return _completed(results, waiting, error)
+                failure = error
+                break
             waiting = []
             for (case, item), reply in zip(judged, replies, strict=True):
                 if isinstance(reply, Outdated):
                     now_ms = reply.now_ms
                     waiting.append(case)
                     continue
-                results[case.position] = self._result(case, item, reply)
+                tell(case.position, self._result(case, item, reply))
                 if turn is not None:
                     await turn.after(case.attempt.positions)
-        return _completed(results, waiting, LedgerUnavailable(_CHANGES))
+        for case in waiting:
+            tell(case.position, failure)
 
     async def _replies(
         self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
@@ -192,11 +234,11 @@ class Redeemer:
         self,
         waiting: Sequence[Case],
         now_ms: int | None,
-        results: list[Decision | ServiceError | None],
+        tell: Tell,
         deadline: float,
         turn: Turn | None,
     ) -> list[tuple[Case, RedeemItem]]:
-        """Judge what waits; one that cannot be judged gets its failure as its result and does not hurt the others."""
+        """Judge what waits; one that cannot be judged is told its failure and does not hurt the others."""
         judged = []
         for case in waiting:
             if turn is not None:
@@ -204,13 +246,21 @@ class Redeemer:
             try:
                 judged.append((case, await self._item(case, now_ms, deadline)))
             except ServiceError as error:
-                results[case.position] = error
+                tell(case.position, error)
             except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
                 _log.exception("an order cannot be judged", program=case.attempt.checkout.program)
                 for token in case.tokens:  # perhaps it was mended meanwhile: the next one reads it again
                     self._ledger.forget(token.program, token.campaign)
-                results[case.position] = ItemFailed(_UNREADABLE)
+                tell(case.position, ItemFailed(_UNREADABLE))
         return judged
+
+    def _open_alone(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
+        """Open an attempt so that a defect that it meets is its own."""
+        try:
+            return self._open(principal, position, attempt)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            _log.exception("an order cannot be read", program=attempt.checkout.program)
+            return ItemFailed("this order met a defect of the server; nothing was done, its operator has to look")
 
     def _open(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here."""
@@ -295,15 +345,6 @@ class Redeemer:
         except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
             _log.exception("what was decided cannot be told", program=case.attempt.checkout.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
-
-
-def _completed(
-    results: Sequence[Decision | ServiceError | None], waiting: Sequence[Case], failure: ServiceError
-) -> list[Decision | ServiceError]:
-    """Return the results, with a failure in the place of everything that still waits."""
-    left = {case.position for case in waiting}
-    found = [failure if position in left else result for position, result in enumerate(results)]
-    return [result for result in found if result is not None]
 
 
 def _judged(token: VerifiedToken, campaign: Campaign | None, judged: CouponJudgement) -> JudgedToken:

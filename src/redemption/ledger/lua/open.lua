@@ -9,13 +9,15 @@
 --          Replies like open.
 -- Invariant: an epoch is random and never reused; `seq` only rises.
 
+local FORMAT = '2' -- how keys and records are spelled, see ledger/promises.py
+
 local function write_header(tag, keyset, epoch)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local generation = math.floor(now / GENERATION_MS)
   local header = keys.ledger(tag)
   redis.call('XLEN', keys.events(tag))
-  redis.call('HSET', header, 'format', '1', 'epoch', epoch, 'keyset', keyset)
+  redis.call('HSET', header, 'format', FORMAT, 'epoch', epoch, 'keyset', keyset)
   redis.call('HSETNX', header, 'seq', '0')
   redis.call('HSETNX', header, 'clock', number_text(now))
   redis.call('HSETNX', header, 'reaped', number_text((generation - 1) * REQUEST_BUCKETS))
@@ -31,7 +33,7 @@ end
 local function adopt(key_names, args)
   local header, known = keys.ledger(key_names[1]), args[1]
   local found = redis.call('HMGET', header, 'format', 'epoch', 'adopted_from', 'keyset', 'seq')
-  if found[2] and (found[1] ~= '1' or not tonumber(found[5])) then
+  if found[2] and (found[1] ~= FORMAT or not tonumber(found[5])) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   local mine = found[2] and found[4] == args[2] and known ~= ''
