@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 
 import grpc
@@ -287,6 +288,23 @@ async def redeem_with(stage, credentials):
     async with channel_to(stage.port, credentials) as channel:
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         return await stub.Redeem(redeem_request(), timeout=SECONDS_MAX)
+
+
+async def test_thousands_of_calls_at_once_are_all_answered(run):
+    """As when a sale opens: gRPC's own bounds would cancel a third of them."""
+    stage = await run()
+    stage.redeemer.redeem_each.side_effect = telling_all
+    async with AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(channel_to(stage.port)) for _ in range(4)]
+        stubs = [redemption_service_pb2_grpc.RedemptionServiceStub(channel) for channel in channels]
+        calls = [stubs[index % 4].Redeem(redeem_request(f"{index}"), timeout=30) for index in range(4_000)]
+        answers = await asyncio.gather(*calls)
+    assert {answer.decision.discount_minor for answer in answers} == {950}
+
+
+async def telling_all(_, __, attempts, tell, *, deadline, turn):
+    for position in range(len(attempts)):
+        tell(position, APPROVAL)
 
 
 async def test_tls_is_served_with_a_certificate(run, certificate):

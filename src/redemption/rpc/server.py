@@ -28,6 +28,9 @@ REDEMPTION = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionServi
 ISSUANCE = issuance_service_pb2.DESCRIPTOR.services_by_name["IssuanceService"]
 CAMPAIGN = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 
+PENDING_CALLS_MAX = 16_384
+"""Calls that may wait to be taken on. gRPC takes on one in each turn of the event loop and cancels, without a word,
+what comes beyond; its own bounds, 1,000 and 3,000 calls, are passed when a sale opens."""
 _LAST_SECONDS = 1.0
 """For calls that are over to send their last bytes, after the time to finish them."""
 
@@ -88,6 +91,8 @@ class RpcConfig:
             ("grpc.so_reuseport", int(self.reuse_port)),
             ("grpc.max_receive_message_length", self.message_bytes_max),
             ("grpc.max_concurrent_streams", self.streams_per_connection_max),
+            ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
             # A caller whose machine vanished is noticed, and its calls are given up.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
