@@ -8,6 +8,7 @@ from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
 from rpc.stage import telling
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
+from redemption.domain.order import Line
 from redemption.domain.outcome import Outcome
 from redemption.rpc import crowd as module
 from redemption.rpc.crowd import Busyness, Call, Crowd
@@ -246,6 +247,36 @@ async def test_failure_of_all_is_told_though_one_has_left(patient):
     assert [type(failure) for failure in failures] == [KeyError, asyncio.CancelledError, KeyError]
 
 
+@pytest.mark.parametrize("defective", ["_take", "_begin"])
+async def test_defect_when_calls_leave_stops_nobody_who_comes_later(patient, monkeypatch, defective):
+    band = Band()
+    with monkeypatch.context() as patch:
+        patch.setattr(band.crowd, defective, FailsAtTheEnd(getattr(band.crowd, defective)))
+        band.crowd._gathering = True
+        asked = band.ask(*"ab")
+        await asyncio.sleep(0)
+        band.crowd._leave()
+        async with asyncio.timeout(SECONDS_MAX):
+            told = await asyncio.gather(*asked, return_exceptions=True)
+    # What had begun before is answered, what had not is told.
+    assert told == (["a", "b"] if defective == "_begin" else [band_error, band_error])
+    assert await answered(band.ask(*"cd")) == ["c", "d"]
+
+
+band_error = MemoryError("defect")
+
+
+class FailsAtTheEnd:
+    """Does what it stands in for, and fails then."""
+
+    def __init__(self, method):
+        self.method = method
+
+    def __call__(self, *arguments):
+        self.method(*arguments)
+        raise band_error
+
+
 async def test_work_that_is_cut_off_leaves_nobody_waiting(patient):
     band = Band()
     first, *company = await held(band)
@@ -399,12 +430,19 @@ async def test_crowd_redeems_each_coupon_once_and_gets_the_same_answers_again(ho
     """On the real ledger: of 40 coupons each comes in two orders, and 30 may be used; then every order comes again."""
     campaign = await house.campaign(redemptions=30)
     tokens = await house.mint(campaign, 40)
-    requests = [request_of(house.attempt(token)) for token in tokens for _ in range(2)]
+    buyers = [f"line-{index}" for index in range(80)]
+    orders = [
+        house.attempt(tokens[index // 2], lines=(Line(buyer, 1, 238_00, 238_00),)) for index, buyer in enumerate(buyers)
+    ]
+    requests = [request_of(order) for order in orders]
     servicer = RedemptionServicer(house.redeemer, None, Busy())
     answers = await crowded(servicer, requests)
     approved = [answer.decision.outcome == outcome_pb2.OUTCOME_APPROVED for answer in answers]
     per_coupon = Counter(index // 2 for index, is_approved in enumerate(approved) if is_approved)
     assert (sum(approved), max(per_coupon.values())) == (30, 1)
+    for buyer, answer, is_approved in zip(buyers, answers, approved, strict=True):
+        lines = [each.line_id for verdict in answer.decision.verdicts for each in verdict.allocations]
+        assert lines == [buyer] * is_approved, "an answer is another caller's"
     assert (await house.stats(campaign)).redeemed == 30
     again = await crowded(servicer, requests)
     redeemed = [index for index, is_approved in enumerate(approved) if is_approved]

@@ -2,8 +2,8 @@
 
 A redeem takes 65 µs of Python in a tight loop and 100 between two calls of gRPC, which push its code and data out of
 the processor's caches. So calls wait a few milliseconds for each other while the process is busy, and are then
-converted, verified and judged one after the other, carried to the ledger in one call, and answered one after the
-other. While the process is not busy, nobody waits.
+converted, verified and judged one after the other, carried to the ledger together, and answered one after the other.
+While the process is not busy, nobody waits, nor does a caller who is alone.
 """
 
 import asyncio
@@ -129,10 +129,23 @@ class Crowd:
         return GATHER_SECONDS_MAX * min(max(busy, 0.0), 1.0)
 
     def _leave(self) -> None:
-        """Work on those who wait, as many as are worked on without a pause."""
+        """Let those go who wait, as many as are worked on without a pause."""
+        taken: list[Call] = []
+        try:
+            self._take(taken)
+            self._begin(taken)
+        except Exception as error:  # noqa: BLE001 - whatever it is: those who come later shall not wait for ever
+            for call in taken:
+                if call.work is None and not call.answer.done():
+                    call.answer.set_exception(error)
+        finally:
+            asyncio.get_running_loop().call_soon(self._gone)
+
+    def _begin(self, taken: Sequence[Call]) -> None:
+        """Begin to work on calls, each kind in a task of its own."""
         loop = asyncio.get_running_loop()
         kinds: dict[Hashable, list[Call]] = {}
-        for call in self._take():
+        for call in taken:
             kinds.setdefault(call.kind, []).append(call)
         for calls in kinds.values():
             task = loop.create_task(self._answer(calls))
@@ -140,7 +153,6 @@ class Crowd:
             self._tasks[task] = calls
             for call in calls:
                 call.work = task
-        loop.call_soon(self._gone)
 
     def _gone(self) -> None:
         """Go on with the rest, or begin to gather: what has left was begun by now."""
@@ -169,9 +181,8 @@ class Crowd:
             else:
                 call.answer.set_exception(failure)
 
-    def _take(self) -> list[Call]:
+    def _take(self, taken: list[Call]) -> None:
         """Take those who go next, without those who have left."""
-        taken: list[Call] = []
         tokens = positions = 0
         while self._waiting and len(taken) < CALLS_MAX:
             first = self._waiting[0]
@@ -183,4 +194,3 @@ class Crowd:
             if taken and (positions > POSITIONS_MAX or tokens > TOKENS_MAX):
                 break
             taken.append(self._waiting.popleft())
-        return taken
