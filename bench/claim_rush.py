@@ -15,8 +15,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import uvloop
-from private import PRINCIPAL, PROGRAM, Private, machine, open_campaign, percentile, private_services
+from private import PRINCIPAL, PROGRAM, Private, open_campaign, percentile, private_services
 from redis.asyncio import Redis
+from report import machine_line
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.campaign import Campaign, Limits, Offer, Sizing
@@ -145,7 +146,7 @@ def _print(rush: Rush, result: Result, ceiling: float, findings: list[str]) -> N
     latencies = sorted(result.latencies) or [0.0]
     per_second = len(result.answers) / result.seconds
     waits = [f"{percentile(latencies, part) * 1000:.1f} ms" for part in (0.5, 0.99, 1.0)]
-    print(machine())
+    print(f"{machine_line()}; embedded valkey, strict")
     print(f"{rush.claims:,} claims by {rush.customers:,} customers, 1 each, for {rush.coupons:,} coupons, ", end="")
     print(f"{rush.callers} at once")
     print(f"{per_second:,.0f} claims/s in {result.seconds:.1f} s; {result.orders_per_call:.1f} orders per call")

@@ -20,8 +20,9 @@ from statistics import median
 
 import uvloop
 from audit import Audit, digest_of
-from private import PRINCIPAL, PROGRAM, Server, another_server, machine, mint, open_campaign, private_services
+from private import PROGRAM, Server, another_server, mint, open_campaign, private_services, redeem
 from redis.asyncio import Redis
+from report import machine_line
 from rich.console import Console
 from rich.table import Table
 
@@ -121,8 +122,7 @@ class Sale:
         """Redeem an order; returns the outcome of its first coupon, and what that took off."""
         order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, SPEND, SPEND),))
         attempt = Attempt(secrets.token_hex(8), Checkout(self.program, tokens, order))
-        deadline = asyncio.get_running_loop().time() + 10
-        first = (await server.services.redeemer.redeem(PRINCIPAL, attempt, deadline=deadline)).verdicts[0]
+        first = (await redeem(server, attempt)).verdicts[0]
         return first.outcome, first.discount_minor
 
     async def buy(self, server: Server, until: float) -> None:
@@ -311,7 +311,8 @@ KINDS: dict[str, tuple[Sequence[Edit], float]] = {
 async def measure(rounds: int, seconds: float) -> int:
     """Measure and print; returns the exit code."""
     console = Console()
-    console.print(f"{machine()}; 2 servers in one process, {BUYERS} buyers, {rounds} rounds of {seconds:g} s")
+    console.print(f"{machine_line()}; embedded valkey, strict")
+    console.print(f"2 servers in one process, {BUYERS} buyers, {rounds} rounds of {seconds:g} s")
     rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
     told: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     async with private_services() as first, another_server(first) as second:

@@ -3,8 +3,7 @@
 And what each of these benchmarks needs first: campaigns, and coupons of them.
 """
 
-import os
-import platform
+import asyncio
 import secrets
 import tempfile
 import time
@@ -16,19 +15,22 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from redemption import __version__
 from redemption.app import Services, wire
 from redemption.domain.campaign import Campaign, Offer
+from redemption.domain.decision import Decision
+from redemption.domain.errors import ServiceError
 from redemption.domain.keyset import Keyset
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
 from redemption.service.issuer import Minted, MintOrder
+from redemption.service.redeemer import Attempt
 
 PROGRAM = "bench"
 PRINCIPAL = "bench"
 DAY_MS = 86_400_000
+REDEEM_SECONDS_MAX = 10.0
 
 
 class Server(Protocol):
@@ -114,12 +116,18 @@ async def mint(server: Server, campaign: Campaign, count: int, offer_index: int 
     return [minted async for chunk in await server.services.issuer.mint(PRINCIPAL, order) for minted in chunk]
 
 
-def machine() -> str:
-    """Return on what is measured, in one line."""
-    return (
-        f"redemption {__version__}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{os.cpu_count()} cores, {platform.machine()}; embedded valkey, strict"
-    )
+async def redeem(server: Server, attempt: Attempt) -> Decision:
+    """Redeem one order.
+
+    Raises:
+        ServiceError: It was not answered.
+    """
+    deadline = asyncio.get_running_loop().time() + REDEEM_SECONDS_MAX
+    program = attempt.checkout.program
+    (result,) = await server.services.redeemer.redeem_all(PRINCIPAL, program, [attempt], deadline=deadline)
+    if isinstance(result, ServiceError):
+        raise result
+    return result
 
 
 def percentile(sorted_values: list[float], part: float) -> float:

@@ -57,8 +57,7 @@ class Report:
     def print(self) -> None:
         """Print what a person reads."""
         console = wide_console()
-        told = (machine()[name] for name in ("processor", "cores", "python", "commit"))
-        console.print("{}, {} cores, python {}, commit {}".format(*told), markup=False)
+        console.print(machine_line(), markup=False)
         console.print(", ".join(f"{name}: {value}" for name, value in self.facts.items()), markup=False)
         for part in self.parts:
             print_table(console, part.title, part.header, part.rows, breaks=part.breaks)
@@ -122,6 +121,12 @@ def machine() -> dict[str, str]:
         **{name: version(name) for name in PACKAGES},
         "commit": _commit(),
     }
+
+
+def machine_line() -> str:
+    """Say the same in a line, as far as it fits."""
+    told = (machine()[name] for name in ("processor", "cores", "python", "commit"))
+    return "{}, {} cores, python {}, commit {}".format(*told)
 
 
 def _processor() -> str:

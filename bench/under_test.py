@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 
 from redemption.app import WORKER_ENVIRONMENT
-from redemption.cli.demo_server import private_server
+from redemption.cli.demo_server import private_server, stop
 
 BENCH = Path(__file__).parent
-STOP_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def script_server(
                 env={**WORKER_ENVIRONMENT, **os.environ},  # as a worker of the service has it
                 start_new_session=True,
             )
-            stack.callback(_stop, process)
+            stack.callback(stop, process)
             assert process.stdout is not None
             said = process.stdout.readline().split()
             if not said:
@@ -136,14 +135,3 @@ def _cpu(process: psutil.Process) -> float:
         return time.clock_gettime(~process.pid << 3 | 2)
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

@@ -12,6 +12,7 @@ from redemption.app import wire
 from redemption.domain.benefit import amount_off
 from redemption.domain.campaign import Campaign, Limits, Offer
 from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
+from redemption.domain.errors import ServiceError
 from redemption.domain.keyset import Keyset
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
 from redemption.ledger.connection import Endpoint
@@ -123,7 +124,11 @@ class House:
     async def send(self, attempt, *, principal=PRINCIPAL, seconds=10.0):
         """Send an attempt."""
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.redeemer.redeem(principal, attempt, deadline=deadline)
+        program = attempt.checkout.program
+        (result,) = await self.redeemer.redeem_all(principal, program, [attempt], deadline=deadline)
+        if isinstance(result, ServiceError):
+            raise result
+        return result
 
     async def send_all(self, attempts, seconds=10.0):
         """Send a batch."""

@@ -55,7 +55,7 @@ async def ask(house, program, token):
         claim = Claim(program, "request", source, Customer("eve"), NO_RISK_CONTEXT)
         with pytest.raises(ServiceError):
             await house.claimer.claim(PRINCIPAL, claim, deadline=loop.time() + 10)
-    await house.redeemer.redeem(PRINCIPAL, attempt, deadline=loop.time() + 10)
+    await house.send(attempt)
     await house.issuer.inspect(program, token)
     await house.campaigns.list(program, first=1, page_size=1)
     for asked in (

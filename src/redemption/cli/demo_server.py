@@ -95,7 +95,7 @@ def private_server(*flags: str) -> Iterator[PrivateServer]:
             address = _address(process, Path(directory) / "log")
             yield PrivateServer(address, process.pid, Path(directory), log)
         finally:
-            _stop(process)
+            stop(process)
             log.extend((Path(directory) / "log").read_text(errors="replace").splitlines())
 
 
@@ -131,7 +131,8 @@ def _read(stream: Iterator[str], lines: "queue.SimpleQueue[str | None]") -> None
     lines.put(None)
 
 
-def _stop(process: "subprocess.Popen[str]") -> None:
+def stop(process: "subprocess.Popen[str]") -> None:
+    """Stop a process in order, or kill it when that takes too long."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS_MAX)

@@ -98,23 +98,6 @@ class Redeemer:
         self._days = Days()
         self._again = Pace(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
 
-    async def redeem(self, principal: str, attempt: Attempt, *, deadline: float) -> Decision:
-        """Use all tokens of an order, or none.
-
-        Args:
-            principal: Who calls; request ids of different principals are different.
-            attempt: What is asked.
-            deadline: Until when to wait for the ledger, in the event loop's time.
-
-        Raises:
-            ServiceError: The question was not answered.
-        """
-        program = attempt.checkout.program
-        (result,) = await self.redeem_all(principal, program, [attempt], deadline=deadline)
-        if isinstance(result, ServiceError):
-            raise result
-        return result
-
     async def redeem_all(
         self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float, turn: Turn | None = None
     ) -> list[Decision | ServiceError]:
