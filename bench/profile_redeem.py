@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from lua_phases import PARTS, TOP, Case, cases, timed
 from prepacked import LIMITS, OFFER, Packer, send
 from private import mint, open_campaign, private_services
 from report import RESULTS, Report
+from results import Sample
 from sampler import Recorder
-from shop import BATCH_REDEEM, REDEEM, Shop, approvals, batches
+from shop import BATCH_REDEEM, REDEEM, GateError, Shop, approvals, batches
 from stacks import Profile, at_work, collapsed, speedscope
 from under_test import UnderTest, redemption_server, settle
 
@@ -80,7 +82,11 @@ class Bench:
                 self._server.cost() - before,
                 {thread: cpu - threads.get(thread, 0.0) for thread, cpu in self._threads().items()},
             )
-        self._shop.require_counted(approvals(run.answers, batched=size > 1))
+        approved = approvals(run.answers, batched=size > 1)
+        sample = Sample.of(run, cost, redeems_per_call=size, approved=approved)
+        self._shop.require_counted(approved, besides=sample.invalid if sample.wrong else "")
+        if sample.wrong:
+            raise GateError(sample.invalid)
         return self._load(run, size, spent, cost.ledger)
 
     def _threads(self) -> dict[int, float]:
@@ -205,13 +211,13 @@ def main() -> int:
     given = parser.parse_args()
     given.results.mkdir(parents=True, exist_ok=True)
     report = Report("profile", {"durability": "strict", "sampled for": f"{given.seconds:g} s a kind of call"})
-    with redemption_server() as server:
-        shop = Shop(server.authority)
-        try:
+    try:
+        with redemption_server() as server, closing(Shop(server.authority)) as shop:
             for size in SIZES:
                 python_part(report, Bench(server, shop), size, given.seconds, given.results)
-        finally:
-            shop.close()
+    except GateError as error:
+        print(f"FAIL: {error}", file=sys.stderr)
+        return 1
     uvloop.run(ledger_part(report))
     uvloop.run(written_part(report))
     report.print()

@@ -1,4 +1,4 @@
-"""The gate of the ceiling bench: what was approved is what the ledger counted, or the whole run is worth nothing."""
+"""The gates of bench-ceiling and the profile: what was approved is what was counted, or a run is worth nothing."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,7 +9,9 @@ from tool_loader import load_bench
 from redemption.cli.exits import Stop
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 
-ceiling, http2, results, shops = (load_bench(name) for name in ("ceiling", "http2", "results", "shop"))
+ceiling, http2, profile, results, shops = (
+    load_bench(name) for name in ("ceiling", "http2", "profile_redeem", "results", "shop")
+)
 
 SECONDS = 0.25
 
@@ -167,3 +169,12 @@ def test_aims_are_of_cases_that_there_are(bench):
     names = [name for group in bench.cases() for name in group]
     assert len(names) == len(set(names))
     assert {name for aim in ceiling.AIMS for name in (aim.case, aim.against)} <= set(names)
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_a_profile_of_refusals_is_none(bench, shop, monkeypatch, size):
+    """They cost less, and none of them approved is as many as none of them counted."""
+    refused = [shops.order_request(f"refused-{index}", ["nonsense"], 1) for index in range(256)]
+    monkeypatch.setattr(shop, "requests", lambda _: refused)
+    with pytest.raises(shops.GateError, match=r"^0 of \d+ redemptions were approved"):
+        profile.Bench(bench.strict.server, shop).load(size, 20, 256)

@@ -29,7 +29,7 @@ class Library:
     """The library as ``FUNCTION LOAD`` takes it.
 
     Attributes:
-        suffix: Digest of the text, part of every name, so that old and new servers work side by side.
+        suffix: Digest of the text, part of every name, so that old and new servers of one format work side by side.
     """
 
     suffix: str
