@@ -90,7 +90,9 @@ class Shop:
 
     def checkout(self, name: str) -> Checkout:
         """Return the checkout of an order's file."""
-        return checkout_from(read_checkout(ORDERS / f"{name}.yaml"), _PROGRAM)
+        message = read_checkout(ORDERS / f"{name}.yaml")
+        message.tokens.append("judged without one")
+        return checkout_from(message, _PROGRAM)
 
     def _read(self, number: int, file: str) -> Campaign:
         message = read_campaign(PROGRAMS / file).campaign

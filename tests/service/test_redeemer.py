@@ -307,6 +307,15 @@ async def test_bad_input_names_its_field(house, change, field):
     assert len(str(raised.value)) < 500
 
 
+async def test_a_malformed_order_is_not_read_to_its_end(house):
+    """Else a kilobyte of empty lines costs milliseconds."""
+    with pytest.raises(InvalidRequest) as raised:
+        await house.send(house.attempt("A" * 64, lines=(Line("", 0, -1, -1),) * 500))
+    fields = [violation.field for violation in raised.value.violations]
+    assert fields[-1] == "checkout.order.lines[10].list_amount_minor"
+    assert len(fields) == 54
+
+
 async def test_how_many_tokens_an_order_may_bring(house):
     campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=32), offers=(Offer(amount_off(0, 1)),))
     tokens = await house.mint(campaign, 33)

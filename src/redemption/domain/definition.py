@@ -30,12 +30,10 @@ from redemption.domain.campaign import (
     Stacking,
 )
 from redemption.domain.condition_definition import WINDOWS_MAX, condition_lists, condition_violations
-from redemption.domain.errors import Violation
+from redemption.domain.errors import VIOLATIONS_MAX, Violation
 from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, text_violations
 from redemption.domain.scope import Window
 
-VIOLATIONS_MAX = 50
-"""More than anybody reads at once; a definition may hold hundreds of thousands of mistakes."""
 OFFERS_MAX = 100
 OFFER_VALUES_MAX = 2000
 """Values in all lists of one offer together."""

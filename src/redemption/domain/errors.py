@@ -6,6 +6,9 @@ Each class carries the stable reason that callers may rely on; ``rpc/status.py``
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+VIOLATIONS_MAX = 50
+"""More than anybody reads at once; a request may hold hundreds of thousands of mistakes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

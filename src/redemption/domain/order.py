@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from redemption.domain.errors import Violation
+from redemption.domain.errors import VIOLATIONS_MAX, Violation
 from redemption.domain.record import record
 
 MINOR_MAX = 2**53 - 1
@@ -125,7 +125,7 @@ def _fits(text: str) -> bool:
 
 
 def checkout_violations(checkout: Checkout, *, tokens_max: int = TOKENS_MAX) -> list[Violation]:
-    """Say everything that is wrong with a checkout; an empty list means it is well formed."""
+    """Say what is wrong with a checkout, as far as anybody would read; an empty list means that it is well formed."""
     found: list[Violation] = []
     program, risk = checkout.program, checkout.risk
     if not program or len(program) > PROGRAM_BYTES_MAX or not _PROGRAM_ALPHABET.issuperset(program):
@@ -174,6 +174,8 @@ def _check_order(order: Order, found: list[Violation]) -> None:
     seen: set[str] = set()
     for index, line in enumerate(lines):
         _check_line(line, index, seen, found)
+        if len(found) >= VIOLATIONS_MAX:
+            return
         total += line.amount_minor
         list_total += line.list_amount_minor
     for index, fee in enumerate(shipping):

@@ -73,7 +73,7 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
 
 
 def require_checkout(checkout: order_pb2.Checkout, *, tokens_max: int, parts_max: int) -> None:
-    """Refuse a checkout with too many tokens, lines or fees, or too many pairs of token and line.
+    """Refuse a checkout with no token, too many tokens, lines or fees, or too many pairs of token and line.
 
     Raises:
         InvalidRequest: None of them was looked at.
@@ -81,7 +81,7 @@ def require_checkout(checkout: order_pb2.Checkout, *, tokens_max: int, parts_max
     tokens, lines, shipping = _size(checkout)
     if not _too_much(tokens, lines, shipping, tokens_max, parts_max):
         return
-    if tokens > tokens_max:
+    if not 1 <= tokens <= tokens_max:
         violation = Violation("checkout.tokens", f"must be 1 to {tokens_max} tokens; there are {tokens}")
     elif lines > LINES_MAX:
         violation = Violation("checkout.order.lines", f"must be at most {LINES_MAX}; there are {lines}")
@@ -143,7 +143,7 @@ def _size(checkout: order_pb2.Checkout) -> tuple[int, int, int]:
 
 def _too_much(tokens: int, lines: int, shipping: int, tokens_max: int, parts_max: int) -> bool:
     """Tell whether a checkout of this size is refused without a look at what is in it."""
-    if tokens > tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
+    if not 1 <= tokens <= tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
         return True
     return tokens * max(lines, shipping) > parts_max
 
