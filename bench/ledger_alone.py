@@ -48,7 +48,7 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)
 
-    async def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> list[ServiceError]:
+    async def redeem(self, _: str, items: Sequence[RedeemItem], *__: object, **___: object) -> list[ServiceError]:
         """Write orders down."""
         self.packed += [pack_item(item) for item in items]
         return [LedgerUnavailable("written down, not sent")] * len(items)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports import Caller
 from redemption.ledger.codec import pack_item
 
 
@@ -13,10 +14,8 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     campaign = await desk.campaign()
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
-    deadline = asyncio.get_running_loop().time() + 10
-    delivery = desk.ledger.batcher.submit(
-        desk.program, [(payload, 1) for payload in payloads], deadline=deadline, again=False
-    )
+    caller = Caller(asyncio.get_running_loop().time() + 10)
+    delivery = desk.ledger.batcher.submit(desk.program, [(payload, 1, caller) for payload in payloads], again=False)
     await delivery.done
     replies = [answer.reply[:1] for answer in delivery.answers]
     assert replies == [b"A", b"E", b"A"]

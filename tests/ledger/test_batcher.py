@@ -7,6 +7,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
+from redemption.domain.ports import Caller
 from redemption.ledger import batcher as module
 from redemption.ledger.batcher import Batcher
 from redemption.ledger.fence import Fence, LedgerNotTrusted
@@ -83,8 +84,8 @@ async def line(tmp_path):
 
 
 def submit(batcher, *names, program="p", tokens=1, seconds=5.0, again=False):
-    deadline = asyncio.get_running_loop().time() + seconds
-    return batcher.submit(program, [(name.encode(), tokens) for name in names], deadline=deadline, again=again)
+    caller = Caller(asyncio.get_running_loop().time() + seconds)
+    return batcher.submit(program, [(name.encode(), tokens, caller) for name in names], again=again)
 
 
 async def answered(*deliveries):
@@ -289,6 +290,39 @@ async def test_callers_are_told_when_their_deadline_comes(line):
     line.straw.gate.set()
     assert await answered(patient) == ["c"]
     assert line.straw.calls()[1] == [b"c"], "nobody waits for b any more"
+
+
+async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answered(line):
+    line.straw.gate.clear()
+    first = submit(line, "a")
+    await asyncio.sleep(0.01)
+    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(3)]
+    together = line.submit(
+        "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)], again=False
+    )
+    callers[1].gone = True
+    line.straw.gate.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(first.done, together.done)
+    assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
+    left = together.answers[1]
+    assert isinstance(left, DeadlinePassed)
+    assert [together.answers[0].reply, together.answers[2].reply] == [b"b", b"d"]
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "unsent"])
+async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(line, sent):
+    line.straw.gate.clear()
+    if not sent:
+        submit(line, "a")
+        await asyncio.sleep(0.01)
+    callers = [Caller(asyncio.get_running_loop().time() + 0.05) for _ in range(2)]
+    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    await asyncio.sleep(0.01)
+    callers[0].gone = True
+    async with asyncio.timeout(1):
+        await together.done
+    assert isinstance(together.answers[1], LedgerUnavailable if sent else DeadlinePassed)
 
 
 async def test_a_flush_nobody_waits_for_is_given_up(line):

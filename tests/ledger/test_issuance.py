@@ -10,7 +10,7 @@ from ledger.desk import digest
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Failed, Mismatch, Outdated
+from redemption.domain.ports import Caller, Failed, Mismatch, Outdated
 from redemption.ledger import keys
 from redemption.ledger.issuance import CODES_AT_ONCE
 from redemption.ledger.ledger import customer_buckets
@@ -154,8 +154,8 @@ async def test_a_number_that_does_not_fit_fails_alone(house):
 
 async def test_an_item_that_is_too_short_fails_alone(house):
     campaign = await house.campaign()
-    deadline = asyncio.get_running_loop().time() + 10
-    (answer,) = await house.ledger._submit(house.program, [(b"C" + bytes(20), 1)], deadline=deadline, again=False)
+    caller = Caller(asyncio.get_running_loop().time() + 10)
+    (answer,) = await house.ledger._submit(house.program, [(b"C" + bytes(20), 1)], [caller], again=False)
     assert answer.reply[:1] == b"E"
     (reply,) = await send(house, item(campaign))
     assert isinstance(reply, ClaimedCoupon)

@@ -295,8 +295,7 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
     await house.send(attempt)
     width, buckets = coupon_block_width(campaign.sizing), customer_buckets(campaign.sizing)
     assert (width, buckets) == (2048, 8192)
-    ((_, digest, _, customer),) = [case.digests for case in [house.redeemer._open("checkout", 0, attempt)]]
-    request = house.redeemer._open("checkout", 0, attempt).digests[0]
+    request, digest, _, customer = house.redeemer._digest("checkout", attempt)
     assert digest
     generation = house.ledger.now_ms() // DAY_MS
     program = house.program

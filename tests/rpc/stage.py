@@ -103,7 +103,7 @@ async def running(**config: Any) -> AsyncIterator[Running]:
 def telling(*results: Any) -> Any:
     """Return a stand-in for ``redeem_each`` that tells these results, one for each order."""
 
-    async def redeem_each(_: str, __: str, attempts: Any, tell: Any, *, deadline: float, turn: Any) -> None:
+    async def redeem_each(_: str, __: str, attempts: Any, callers: Any, tell: Any, *, turn: Any) -> None:
         for position, result in zip(range(len(attempts)), results, strict=True):
             tell(position, result)
 

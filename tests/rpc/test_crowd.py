@@ -10,6 +10,7 @@ from rpc.stage import telling
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Line
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports import Caller
 from redemption.rpc import crowd as module
 from redemption.rpc.crowd import Busyness, Call, Crowd
 from redemption.rpc.redemption_servicer import RedemptionServicer
@@ -69,7 +70,7 @@ class Band:
         request = redeem_request(name)
         request.checkout.program = program
         deadline = (self.slice + slices + 0.5) * module.DEADLINE_SLICE_SECONDS
-        return Call(request, tokens, positions, principal, deadline, asyncio.get_running_loop().create_future())
+        return Call(request, tokens, positions, principal, Caller(deadline), asyncio.get_running_loop().create_future())
 
     def ask(self, *names, **what):
         return [asyncio.ensure_future(self.crowd.answer(self.call(name, **what))) for name in names]
@@ -133,9 +134,9 @@ async def test_others_have_their_turn_between_those_that_go_one_after_the_other(
 async def test_deadlines_that_differ_by_fifty_milliseconds_do_not_go_together():
     band = Band()
     early, late = band.call("a"), band.call("b")
-    late.deadline = early.deadline + 0.05
+    late.caller.deadline = early.caller.deadline + 0.05
     assert early.kind != late.kind
-    late.deadline = early.deadline + 0.01
+    late.caller.deadline = early.caller.deadline + 0.01
     assert early.kind == late.kind
 
 
@@ -152,6 +153,16 @@ async def test_orders_of_many_tokens_go_together_up_to_a_bound(patient):
     band = Band()
     await answered(band.ask("a") + band.ask(*"bcde", tokens=25))
     assert band.together == [["a"], ["b", "c"], ["d", "e"]]
+
+
+async def test_requests_of_many_bytes_go_alone(patient):
+    """Whoever leaves while the others wait would leave all of it behind."""
+    band = Band()
+    calls = [band.call(name) for name in "abcd"]
+    for call in calls[1:3]:
+        call.request.checkout.order.lines[0].categories.extend(["c" * 128] * 80)
+    await answered([asyncio.ensure_future(band.crowd.answer(call)) for call in calls])
+    assert sorted(band.together[1:]) == [["b"], ["c"], ["d"]]
 
 
 async def test_who_has_left_takes_no_place(patient):
@@ -327,7 +338,6 @@ async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run, monk
     stage.redeemer.redeem_each.side_effect = telling(APPROVAL, LedgerUnavailable("lost"), REFUSAL, "no decision")
     monkeypatch.setattr(module, "DEADLINE_SLICE_SECONDS", 60.0)
     servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busy())
-    before = asyncio.get_running_loop().time()
     answers = await crowded(servicer, [requests[0], headless, *requests[1:]])
     assert [type(answer) for answer in answers] == [
         messages.RedeemResponse,
@@ -337,10 +347,10 @@ async def test_what_is_wrong_with_one_call_is_told_to_its_caller_alone(run, monk
         AttributeError,
     ]
     assert (answers[0].decision.discount_minor, answers[3].decision.outcome) == (950, REFUSAL.outcome)
-    (principal, program, attempts, _), rest = stage.redeemer.redeem_each.call_args
+    (principal, program, attempts, callers, _), rest = stage.redeemer.redeem_each.call_args
     assert (principal, program, [attempt.request_id for attempt in attempts]) == ("anonymous", "shop", list("abcd"))
+    assert [caller.gone for caller in callers] == [False] * 4
     assert rest["turn"] is None
-    assert before + 4.9 < rest["deadline"] < before + 6
 
 
 async def test_nothing_is_redeemed_for_calls_that_are_all_malformed(run):
@@ -363,9 +373,12 @@ async def test_each_is_told_as_soon_as_its_answer_is_known_and_who_left_hurts_no
     stage, go = await run(), asyncio.Event()
     monkeypatch.setattr(module, "DEADLINE_SLICE_SECONDS", 60.0)
 
-    async def redeem_each(_, __, attempts, tell, *, deadline, turn):
+    left = []
+
+    async def redeem_each(_, __, ___, callers, tell, *, turn):
         tell(2, APPROVAL)
         await go.wait()
+        left.append([caller.gone for caller in callers])
         tell(0, APPROVAL)
         tell(1, REFUSAL)
 
@@ -380,6 +393,7 @@ async def test_each_is_told_as_soon_as_its_answer_is_known_and_who_left_hurts_no
         await asyncio.sleep(0)
         go.set()
         assert (await slow).decision.outcome == REFUSAL.outcome
+    assert left == [[True, False, False]]
 
 
 async def test_large_order_is_worked_on_alone_and_in_its_turn(run):

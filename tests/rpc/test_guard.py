@@ -173,7 +173,8 @@ async def test_deadline_of_the_caller_reaches_the_use_case(run):
     for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
-        seconds = stage.redeemer.redeem_each.call_args.kwargs["deadline"] - before
+        (caller,) = stage.redeemer.redeem_each.call_args.args[3]
+        seconds = caller.deadline - before
         assert most - 1.0 < seconds <= most + (loop.time() - before)
 
 
@@ -192,7 +193,7 @@ class Slow:
         self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def redeem_each(self, _, __, attempts, tell, *, deadline, turn):
+    async def redeem_each(self, _, __, attempts, callers, tell, *, turn):
         (attempt,) = attempts
         self.began.put_nowait(attempt.request_id)
         try:

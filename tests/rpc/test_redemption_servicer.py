@@ -118,7 +118,8 @@ class Counter:
         self.running -= 1
         return [APPROVAL] * len(attempts)
 
-    async def _redeem_each(self, _, __, attempts, tell, *, deadline, turn):
+    async def _redeem_each(self, _, __, attempts, callers, tell, *, turn):
+        deadline = callers[0].deadline
         for position, result in enumerate(await self._redeem_all(_, __, attempts, deadline=deadline, turn=turn)):
             tell(position, result)
 
@@ -147,6 +148,25 @@ async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_sm
     counter.go.set()
     async with asyncio.timeout(SECONDS_MAX):
         await asyncio.gather(*batches, *orders, *small)
+
+
+async def test_small_order_that_comes_after_large_ones_goes_before_them(run):
+    """Else each turn of the event loop would take on one call and do the work of a large order."""
+    stage = await run()
+    worked_on = []
+
+    async def redeem_each(_, __, attempts, ___, tell, *, turn):
+        worked_on.append(attempts[0].request_id)
+        tell(0, APPROVAL)
+
+    stage.redeemer.redeem_each.side_effect = redeem_each
+    large = [redeem_request(name) for name in "ab"]
+    for order in large:
+        fill(order.checkout, 2, 100)
+    async with asyncio.timeout(SECONDS_MAX):
+        servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
+        await asyncio.gather(*(servicer.redeem(order, Context()) for order in (*large, redeem_request("c"))))
+    assert worked_on == ["c", "a", "b"]
 
 
 async def test_places_are_given_back_by_callers_who_leave(run):

@@ -84,7 +84,7 @@ async def test_health_is_told_while_calls_are_turned_away(run):
     stage = await run(concurrent_calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem_each(_, __, ___, tell, *, deadline, turn):
+    async def redeem_each(_, __, ___, callers, tell, *, turn):
         began.set()
         await go.wait()
         tell(0, APPROVAL)
@@ -117,16 +117,16 @@ class Held:
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         stage.redeemer.redeem_each.side_effect = self._redeem_each
 
-    async def _redeem_each(self, _, __, attempts, tell, *, deadline, turn):
-        (attempt,) = attempts
-        if attempt.request_id == "slow":
+    async def _redeem_each(self, _, __, attempts, callers, tell, *, turn):
+        if attempts[0].request_id == "slow":
             self.began.set()
             try:
                 await self.go.wait()
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        tell(0, APPROVAL)
+        for position in range(len(attempts)):
+            tell(position, APPROVAL)
 
 
 async def refused_new_calls(stage):
@@ -302,7 +302,7 @@ async def test_thousands_of_calls_at_once_are_all_answered(run):
     assert {answer.decision.discount_minor for answer in answers} == {950}
 
 
-async def telling_all(_, __, attempts, tell, *, deadline, turn):
+async def telling_all(_, __, attempts, ___, tell, *, turn):
     for position in range(len(attempts)):
         tell(position, APPROVAL)
 

@@ -94,7 +94,7 @@ def ever_changing(house, monkeypatch):
     asked = []
     going = 0
 
-    async def outdated(_program, items, *, deadline, again):
+    async def outdated(_program, items, _callers, *, again):
         nonlocal going
         going += again
         if again:

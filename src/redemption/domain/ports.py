@@ -1,6 +1,7 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from redemption.domain.campaign import Campaign
@@ -238,6 +239,19 @@ class Removal:
     total: int
 
 
+@dataclass(slots=True)
+class Caller:
+    """Who waits for what becomes of an order.
+
+    Attributes:
+        deadline: Until when, in the event loop's time.
+        gone: It left before: then the order need not be decided, unless the ledger was asked already.
+    """
+
+    deadline: float
+    gone: bool = False
+
+
 class Ledger(Protocol):
     """The one place that decides and remembers. Every method may raise ``ServiceError``."""
 
@@ -257,14 +271,14 @@ class Ledger(Protocol):
         """Return the campaigns with numbers from first to last that exist."""
 
     async def redeem(
-        self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
+        self, program: str, items: Sequence[RedeemItem], callers: Sequence[Caller], *, again: bool
     ) -> list[RedeemReply | ServiceError]:
         """Decide orders of one program; an order that was not answered has its failure in its place.
 
         Args:
             program: The program.
             items: The orders.
-            deadline: Until when to wait, in the event loop's time.
+            callers: For each, who waits for it.
             again: They were judged again and go before others.
         """
 

@@ -6,7 +6,7 @@ order leaves at once. Under load batches form by themselves, because a call take
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from redemption.domain.errors import (
     Overloaded,
     ServiceError,
 )
+from redemption.domain.ports import Caller
 from redemption.ledger.codec import Head, unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
@@ -43,6 +44,7 @@ BACKOFF_SECONDS_MAX = 0.5
 _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
+_GONE = DeadlinePassed("its caller left before the ledger was asked; nothing was done")
 _log = structlog.get_logger(__name__)
 
 
@@ -95,7 +97,8 @@ class Waiting:
 
     Attributes:
         weight: How many tokens it brings.
-        deadline: Until when its caller waits, in the event loop's time.
+        deadline: Until when those wait who came with it, in the event loop's time.
+        caller: Who waits for it.
         delivery: Where its answer goes, at its index.
         sent: It may have been executed.
     """
@@ -103,6 +106,7 @@ class Waiting:
     payload: bytes
     weight: int
     deadline: float
+    caller: Caller
     delivery: Delivery
     index: int
     sent: bool = False
@@ -110,7 +114,11 @@ class Waiting:
     @property
     def given_up(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self.delivery.answers[self.index] is not None or self.delivery.done.done()
+        return self.caller.gone or self.delivery.answers[self.index] is not None or self.delivery.done.done()
+
+    def settle(self, answer: Answer | ServiceError) -> None:
+        """Take what became of it."""
+        self.delivery.settle(self.index, answer)
 
 
 @dataclass(slots=True)
@@ -153,6 +161,7 @@ class Queue:
                 line.popleft()
                 left += 1
                 if first.given_up:
+                    first.settle(_GONE)  # those who came with it do not wait for it
                     continue
                 taken.append(first)
                 weight += first.weight
@@ -228,13 +237,12 @@ class Batcher:
         for queue in self._queues.values():
             _fail(queue.all(), failure)
 
-    def submit(self, program: str, payloads: list[tuple[bytes, int]], *, deadline: float, again: bool) -> Delivery:
+    def submit(self, program: str, orders: Sequence[tuple[bytes, int, Caller]], *, again: bool) -> Delivery:
         """Queue orders of one program, at least one; returns where their answers will be.
 
         Args:
             program: The program.
-            payloads: For each order its packed item and the number of its tokens.
-            deadline: Until when their caller waits, in the event loop's time.
+            orders: For each its packed item, the number of its tokens, and who waits for it.
             again: They were judged again and go first; they had their place before and keep it.
 
         Raises:
@@ -243,20 +251,22 @@ class Batcher:
         """
         if self._stopping is not None:
             raise self._stopping
-        if self._waiting + len(payloads) > WAITING_MAX and not again:
+        if self._waiting + len(orders) > WAITING_MAX and not again:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
         if queue is None:
             queue = self._queues[program] = Queue()
             self._turns.append(program)
-        delivery = Delivery(len(payloads), asyncio.get_running_loop())
+        delivery = Delivery(len(orders), asyncio.get_running_loop())
+        # They are told together, so the earliest of their deadlines counts.
+        deadline = min([caller.deadline for _, _, caller in orders])
         weight = 0
-        for index, (payload, tokens) in enumerate(payloads):
+        for index, (payload, tokens, caller) in enumerate(orders):
             # The first call's worth of a big batch is as good as single orders; only what follows stands back.
             line = queue.again if again else queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk
-            line.append(Waiting(payload, tokens, deadline, delivery, index))
+            line.append(Waiting(payload, tokens, deadline, caller, delivery, index))
             weight += tokens
-        self._waiting += len(payloads)
+        self._waiting += len(orders)
         self._wake()
         return delivery
 
@@ -379,7 +389,7 @@ class Batcher:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
                 _log.error("a campaign cannot be read", program=load.program, error=str(error))
         for order, answer in zip(load.waiting, reply[2:], strict=True):
-            order.delivery.settle(order.index, Answer(head, answer))
+            order.settle(Answer(head, answer))
         self._standing.met(None)
 
     async def _sweep(self) -> None:
@@ -399,6 +409,8 @@ class Batcher:
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
     for order in waiting:
+        if order.caller.gone:
+            order.settle(_GONE)
         if now < order.deadline or order.given_up:
             continue
         if order.sent:
@@ -407,7 +419,7 @@ def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
             )
         else:
             error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
-        order.delivery.settle(order.index, error)
+        order.settle(error)
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:
@@ -417,4 +429,4 @@ def _fail_loads(loads: list[Load], error: ServiceError) -> None:
 
 def _fail(waiting: "Iterator[Waiting] | list[Waiting]", error: ServiceError) -> None:
     for order in waiting:
-        order.delivery.settle(order.index, error)
+        order.settle(error)

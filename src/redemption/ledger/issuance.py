@@ -17,7 +17,7 @@ from redemption.domain.issuing import (
     CodeFound,
     StoredCodes,
 )
-from redemption.domain.ports import Failed, Mismatch, Outdated
+from redemption.domain.ports import Caller, Failed, Mismatch, Outdated
 from redemption.ledger.batcher import Answer
 from redemption.ledger.calls import Calls
 from redemption.ledger.codec import Head, unpack_head
@@ -40,7 +40,7 @@ class Submit(Protocol):
     """How to have the batcher carry items to the ledger, see ``RedisLedger``."""
 
     async def __call__(  # noqa: D102
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], *, deadline: float, again: bool
+        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[Caller], *, again: bool
     ) -> list[Answer | ServiceError | None]: ...
 
 
@@ -115,7 +115,7 @@ class RedisIssuance:
     ) -> list[ClaimReply | ServiceError]:
         """Decide claims of one program, each by itself."""
         packed = [_packed(item) for item in items]
-        answers = await self._submit(program, packed, deadline=deadline, again=again)
+        answers = await self._submit(program, packed, [Caller(deadline)] * len(packed), again=again)
         return [_reply(program, answer) for answer in answers]
 
     async def _write(self, function: str, program: str, *args: bytes | int) -> tuple[Head, list[Any]]:

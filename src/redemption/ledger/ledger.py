@@ -23,6 +23,7 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.domain.ports import (
+    Caller,
     Counters,
     Failed,
     Outdated,
@@ -283,11 +284,11 @@ class RedisLedger:
     # Coupons
 
     async def redeem(
-        self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
+        self, program: str, items: Sequence[RedeemItem], callers: Sequence[Caller], *, again: bool
     ) -> list[RedeemReply | ServiceError]:
         """Decide orders of one program, see ``ports.Ledger``."""
         packed = [_packed(item) for item in items]
-        answers = await self._submit(program, packed, deadline=deadline, again=again)
+        answers = await self._submit(program, packed, callers, again=again)
         replies: list[RedeemReply | ServiceError] = []
         for item, answer in zip(items, answers, strict=True):
             if answer is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
@@ -301,23 +302,23 @@ class RedisLedger:
         return replies
 
     async def _submit(
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], *, deadline: float, again: bool
+        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[Caller], *, again: bool
     ) -> list[Answer | ServiceError | None]:
         """Have the batcher carry items to the ledger; each has its answer or its failure in its place.
 
         Args:
             program: The program.
             packed: Each item with its weight, in tokens; one that is None stays at home.
-            deadline: Until when to wait, in the event loop's time.
+            callers: For each item, who waits for it.
             again: They were judged again and go before others.
         """
         self.standing.require()
         if self._fence.mark(program) is None:
-            await self._require_begun(program, deadline)
-        payloads = [payload for payload in packed if payload is not None]
-        if not payloads:
+            await self._require_begun(program, min(caller.deadline for caller in callers))
+        orders = [(*payload, caller) for payload, caller in zip(packed, callers, strict=True) if payload is not None]
+        if not orders:
             return [None] * len(packed)
-        delivery = self.batcher.submit(program, payloads, deadline=deadline, again=again)
+        delivery = self.batcher.submit(program, orders, again=again)
         await delivery.done  # when its caller is gone it is cancelled, and what has not left yet need not
         answers = iter(delivery.answers)
         found = [None if payload is None else next(answers) for payload in packed]

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from redemption.domain.ports import Caller
 from redemption.v1 import redemption_service_pb2 as messages
 
 GATHER_SECONDS_MAX = 0.006
@@ -23,13 +24,15 @@ BUSY_MIN = 0.4
 """Processor seconds in a second from which on calls wait for each other: the longer, the busier."""
 BUSY_MAX = 0.8
 BUSY_WINDOW_SECONDS = 0.02
+REQUEST_BYTES_MAX = 8 * 1024
+"""A larger one goes alone: what goes together is kept until nobody waits for any of it."""
+DEADLINE_SLICE_SECONDS = 0.025
+"""Calls in one go share the earliest of their deadlines, so these are about the same."""
 CALLS_MAX = 32
 POSITIONS_MAX = 500
 """Positions of orders (lines and fees, for each token) in one go: 2 ms of work."""
 TOKENS_MAX = 64
 """Tokens in one go: what goes beyond is carried to the ledger like the rest of a big batch."""
-DEADLINE_SLICE_SECONDS = 0.025
-"""Calls in one go share the earliest of their deadlines, so these are about the same."""
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +43,7 @@ class Call:
     Attributes:
         tokens: How many it brings.
         positions: How much work it is.
-        deadline: Until when it waits, in the event loop's time.
+        caller: Who waits.
         answer: Its answer or its failure; cancelled when the caller left.
         work: What works on it and its company, if it has any.
     """
@@ -49,14 +52,16 @@ class Call:
     tokens: int
     positions: int
     principal: str
-    deadline: float
+    caller: Caller
     answer: "asyncio.Future[messages.RedeemResponse]"
     work: asyncio.Task[None] | None = None
 
     @property
     def kind(self) -> Hashable:
         """What calls that are answered in one go have in common."""
-        return self.principal, self.request.checkout.program, int(self.deadline / DEADLINE_SLICE_SECONDS)
+        if self.request.ByteSize() > REQUEST_BYTES_MAX:
+            return id(self)
+        return self.principal, self.request.checkout.program, int(self.caller.deadline / DEADLINE_SLICE_SECONDS)
 
 
 class Busyness:
@@ -119,6 +124,7 @@ class Crowd:
                 await self._answer([call])
             return await call.answer
         except asyncio.CancelledError:
+            call.caller.gone = True
             self._give_up(call.work)
             raise
         finally:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
+from redemption.domain.ports import Caller
 from redemption.rpc.batch import require_answer_fits, require_batch, require_quote_fits
 from redemption.rpc.call import CallContext, deadline_of, principal_of
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
@@ -18,8 +19,13 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Attempt, Redeemer
 from redemption.v1 import redemption_service_pb2 as messages
 
-LARGE = 1_000
-"""Positions (lines and fees, for each token) from which on an order, or a batch, waits for its turn: 3 ms of work."""
+LARGE_ORDER = 200
+"""Positions (lines and fees, for each token) from which on an order waits for its turn: 0.6 ms of work."""
+LARGE_BATCH = 1_000
+"""Positions from which on a batch does."""
+HANDING_OVER_SECONDS = 0.001
+"""Before a large order is worked on, gRPC hands over some of the calls that came after it: it does one in each turn of
+the event loop, and if each of these turns did the work of a large order, small calls would wait for all before them."""
 REST = 4
 """While others are busy, so many times the time of working on large orders is left to them."""
 
@@ -49,10 +55,12 @@ class RedemptionServicer:
         tokens, order = len(request.checkout.tokens), request.checkout.order
         positions = max(tokens, 1) * (len(order.lines) + len(order.shipping))
         answer: asyncio.Future[messages.RedeemResponse] = asyncio.get_running_loop().create_future()
-        call = Call(request, tokens, positions, principal_of(context), deadline_of(context), answer)
-        if positions < LARGE:
+        caller = Caller(deadline_of(context))
+        call = Call(request, tokens, positions, principal_of(context), caller, answer)
+        if positions < LARGE_ORDER:
             return await self._crowd.answer(call)
-        async with self._orders.turn(call.deadline) as turn:
+        async with self._orders.turn(caller.deadline) as turn:
+            await asyncio.sleep(HANDING_OVER_SECONDS)
             await self._answer([call], turn)
         return await answer
 
@@ -71,8 +79,8 @@ class RedemptionServicer:
                 asked[0].principal,
                 attempts[0].checkout.program,
                 attempts,
+                [call.caller for call in asked],
                 lambda position, result: _tell(asked[position], result),
-                deadline=min([call.deadline for call in asked]),
                 turn=turn,
             )
 
@@ -81,7 +89,8 @@ class RedemptionServicer:
     ) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
         positions = require_batch(request)
-        async with _turn(self._batches, positions, deadline_of(context)) as turn:
+        pace, deadline = self._batches, deadline_of(context)
+        async with pace.turn(deadline) if positions >= LARGE_BATCH else nullcontext() as turn:
             return await self._batch_redeem(request, context, turn)
 
     async def _batch_redeem(
@@ -138,11 +147,6 @@ class RedemptionServicer:
         else:
             found = [await self._redeemer.find_by_receipt(request.program, request.redemption_id)]
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
-
-
-def _turn(pace: Pace, positions: int, deadline: float) -> AbstractAsyncContextManager[Turn | None]:
-    """Wait for a turn if there is so much to do that others would notice."""
-    return pace.turn(deadline) if positions >= LARGE else nullcontext()
 
 
 def _tell(call: Call, result: Decision | ServiceError) -> None:

@@ -27,6 +27,7 @@ from redemption.domain.errors import (
 from redemption.domain.order import Checkout, checkout_violations, id_violations
 from redemption.domain.ports import (
     AnsweredToken,
+    Caller,
     Failed,
     JudgedToken,
     Ledger,
@@ -76,6 +77,7 @@ class Case:
         position: Where it stands in the batch.
         tokens: Its tokens, all genuine.
         turns: In which order the ledger counts them, as indexes: the caller's own must not matter.
+        caller: Who waits for it.
         judgement: The newest judgement.
     """
 
@@ -84,6 +86,7 @@ class Case:
     tokens: tuple[VerifiedToken, ...]
     turns: tuple[int, ...]
     digests: tuple[bytes, bytes, bytes, bytes | None]
+    caller: Caller
     judgement: Judgement | None = None
 
 
@@ -101,9 +104,18 @@ class Redeemer:
     async def redeem_all(
         self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float, turn: Turn | None = None
     ) -> list[Decision | ServiceError]:
-        """Redeem orders of one program, each by itself; failures stand in their place. See ``redeem_each``."""
+        """Redeem orders for one caller; failures stand in their place. See ``redeem_each``.
+
+        Args:
+            principal: Who calls.
+            program: The program of all of them.
+            attempts: What is asked.
+            deadline: Until when to wait for the ledger, in the event loop's time.
+            turn: In which turn much work is done; little needs none.
+        """
         found: dict[int, Decision | ServiceError] = {}
-        await self.redeem_each(principal, program, attempts, found.__setitem__, deadline=deadline, turn=turn)
+        callers = [Caller(deadline)] * len(attempts)
+        await self.redeem_each(principal, program, attempts, callers, found.__setitem__, turn=turn)
         return [found[position] for position in range(len(attempts))]
 
     async def redeem_each(
@@ -111,28 +123,28 @@ class Redeemer:
         principal: str,
         program: str,
         attempts: Sequence[Attempt],
+        callers: Sequence[Caller],
         tell: Tell,
         *,
-        deadline: float,
         turn: Turn | None = None,
     ) -> None:
         """Redeem orders of one program, each by itself, and tell what became of each as soon as it is known.
 
         What needs a campaign that is not at hand holds up nobody else, unless it is worked on in a turn; what is judged
-        again holds up nobody.
+        again holds up nobody. Of an order whose caller is gone nothing needs to be told.
 
         Args:
             principal: Who calls; request ids of different principals are different.
             program: The program of all of them.
             attempts: What is asked.
+            callers: For each attempt, who waits for it.
             tell: Called with each attempt's position and what became of it.
-            deadline: Until when to wait for the ledger, in the event loop's time.
             turn: In which turn much work is done; little needs none.
         """
         ready: list[Case] = []
         unread: list[Case] = []
-        for position, attempt in enumerate(attempts):
-            opened = self._open_alone(principal, position, attempt)
+        for position, (attempt, caller) in enumerate(zip(attempts, callers, strict=True)):
+            opened = self._open_alone(principal, position, attempt, caller)
             if turn is not None:
                 await turn.after(attempt.positions)
             if not isinstance(opened, Case):
@@ -142,13 +154,13 @@ class Redeemer:
             else:
                 unread.append(opened)
         if turn is not None or not (ready and unread):
-            await self._decide(program, ready + unread, tell, deadline, turn)
+            await self._decide(program, ready + unread, tell, turn)
             return
         async with asyncio.TaskGroup() as group:
             for cases in (ready, unread):
-                group.create_task(self._decide(program, cases, tell, deadline, turn))
+                group.create_task(self._decide(program, cases, tell, turn))
 
-    async def _decide(self, program: str, waiting: list[Case], tell: Tell, deadline: float, turn: Turn | None) -> None:
+    async def _decide(self, program: str, waiting: list[Case], tell: Tell, turn: Turn | None) -> None:
         """Judge orders and have the ledger decide them, until each is told."""
         now_ms: int | None = None
         failure: ServiceError = LedgerUnavailable(_CHANGES)
@@ -156,11 +168,11 @@ class Redeemer:
             if not waiting:
                 return
             again = round_number > 0
+            deadline = min([case.caller.deadline for case in waiting])
             try:
                 async with self._again.turn(deadline) if again else nullcontext():
-                    judged = await self._judge_all(waiting, now_ms, tell, deadline, turn)
-                    items = [item for _, item in judged]
-                    replies = await self._replies(program, items, deadline=deadline, again=again) if items else ()
+                    judged = await self._judge_all(waiting, now_ms, tell, turn)
+                    replies = await self._replies(program, judged, again=again) if judged else ()
             except DeadlinePassed as error:
                 failure = error
                 break
@@ -177,11 +189,13 @@ class Redeemer:
             tell(case.position, failure)
 
     async def _replies(
-        self, program: str, items: Sequence[RedeemItem], *, deadline: float, again: bool
+        self, program: str, judged: Sequence[tuple[Case, RedeemItem]], *, again: bool
     ) -> Sequence[RedeemReply | ServiceError]:
         """Have the ledger decide; when it answers nothing at all, that is everybody's failure."""
+        items = [item for _, item in judged]
+        callers = [case.caller for case, _ in judged]
         try:
-            return await self._ledger.redeem(program, items, deadline=deadline, again=again)
+            return await self._ledger.redeem(program, items, callers, again=again)
         except ServiceError as error:
             return [error] * len(items)
 
@@ -218,7 +232,6 @@ class Redeemer:
         waiting: Sequence[Case],
         now_ms: int | None,
         tell: Tell,
-        deadline: float,
         turn: Turn | None,
     ) -> list[tuple[Case, RedeemItem]]:
         """Judge what waits; one that cannot be judged is told its failure and does not hurt the others."""
@@ -226,8 +239,10 @@ class Redeemer:
         for case in waiting:
             if turn is not None:
                 await turn.after(case.attempt.positions)
+            if case.caller.gone:
+                continue
             try:
-                judged.append((case, await self._item(case, now_ms, deadline)))
+                judged.append((case, await self._item(case, now_ms)))
             except ServiceError as error:
                 tell(case.position, error)
             except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
@@ -237,15 +252,17 @@ class Redeemer:
                 tell(case.position, ItemFailed(_UNREADABLE))
         return judged
 
-    def _open_alone(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
+    def _open_alone(
+        self, principal: str, position: int, attempt: Attempt, caller: Caller
+    ) -> Case | Decision | ServiceError:
         """Open an attempt so that a defect that it meets is its own."""
         try:
-            return self._open(principal, position, attempt)
+            return self._open(principal, position, attempt, caller)
         except Exception:  # noqa: BLE001 - logged with its traceback
             _log.exception("an order cannot be read", program=attempt.checkout.program)
             return ItemFailed("this order met a defect of the server; nothing was done, its operator has to look")
 
-    def _open(self, principal: str, position: int, attempt: Attempt) -> Case | Decision | ServiceError:
+    def _open(self, principal: str, position: int, attempt: Attempt, caller: Caller) -> Case | Decision | ServiceError:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here."""
         checkout = attempt.checkout
         violations = list(id_violations(attempt.request_id, "request_id"))
@@ -260,7 +277,7 @@ class Redeemer:
         if len(tokens) < len(found):
             return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
         turns = tuple(sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial)))
-        return Case(position, attempt, tokens, turns, self._digest(principal, attempt))
+        return Case(position, attempt, tokens, turns, self._digest(principal, attempt), caller)
 
     def _digest(self, principal: str, attempt: Attempt) -> tuple[bytes, bytes, bytes, bytes | None]:
         digest = self._digests.for_program(attempt.checkout.program).digest
@@ -272,12 +289,13 @@ class Redeemer:
             digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None,
         )
 
-    async def _item(self, case: Case, now_ms: int | None, deadline: float) -> RedeemItem:
+    async def _item(self, case: Case, now_ms: int | None) -> RedeemItem:
         """Judge a case at this moment, and write down what the ledger needs to decide it."""
         checkout = case.attempt.checkout
         cached, reader = self._ledger.cached, self._reader
         campaigns = [
-            cached(token.program, token.campaign) or await reader.campaign(token, deadline) for token in case.tokens
+            cached(token.program, token.campaign) or await reader.campaign(token, case.caller.deadline)
+            for token in case.tokens
         ]
         customer_id = checkout.customer.customer_id
         case.judgement = judgement = judge(
