@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
+from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling, told
 
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
@@ -171,6 +171,24 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
     assert failure.retry_seconds == 1.0
     assert held.cancelled.is_set()
+
+
+async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run):
+    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on."""
+    stage = await run()
+    held = Held(stage)
+    async with asyncio.timeout(SECONDS_MAX):
+        slow = asyncio.ensure_future(stage.redemption.Redeem(redeem_request("slow")))
+        await held.began.wait()
+        calls = [asyncio.ensure_future(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(300)]
+        await asyncio.sleep(0.01)  # they are on their way
+        draining = asyncio.ensure_future(stage.server.drain(0.5))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.gather(slow, draining, return_exceptions=True)
+    refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert {(failure.code, failure.reason) for failure in refused} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")}
+    assert all("nothing was done" in failure.message for failure in refused)
+    assert len(refused) > 50
 
 
 async def test_drain_gives_load_balancers_notice(run):

@@ -6,6 +6,7 @@ more. Handlers are registered without (de)serializers, so that a message that ca
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ STREAM_REQUEST_BYTES_MAX = 64 * 1024
 STREAM_SECONDS_MAX = 600.0
 WRITE_SECONDS_MAX = 30.0
 """How long one message of a stream may wait for a caller who does not read."""
+CLOSING_SECONDS_MAX = 1.0
+QUIET_SECONDS = 0.02
+"""After so long without a new call none waits any more: gRPC hands one over in each turn of the event loop."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +67,8 @@ class Guard:
         self._idle.set()
         self._cut = False
         # Written down once: when there is too much to do, saying so must cost next to nothing.
-        self._overloaded = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
+        self._refusal = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
+        self._refused = 0
 
     @property
     def calls(self) -> int:
@@ -82,7 +87,7 @@ class Guard:
         async def handle(raw: bytes, context: Context) -> bytes:
             task = self._enter(len(raw))
             if task is None:
-                return await context.abort_with_status(self._overloaded)
+                return await context.abort_with_status(self._refusal)
             try:
                 response = await answer(parse(raw), context)
                 return response.SerializeToString()
@@ -101,7 +106,7 @@ class Guard:
         async def handle(raw: bytes, context: Context) -> None:
             task = self._enter(0) if self._streams < STREAMS_MAX and len(raw) <= STREAM_REQUEST_BYTES_MAX else None
             if task is None:
-                await context.abort_with_status(self._overloaded)
+                await context.abort_with_status(self._refusal)
             self._streams += 1
             failure: BaseException | None = None
             bound = asyncio.timeout(STREAM_SECONDS_MAX)
@@ -133,6 +138,21 @@ class Guard:
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
+    async def close(self) -> None:
+        """Take no new calls, and go on turning them away until no more come or a while has passed.
+
+        gRPC, when it stops, cancels the calls that it has not handed over yet, without a word; this tells their callers
+        that nothing was done.
+        """
+        busy = bool(self._calls)
+        self._calls_max = 0
+        self._refusal = status_of(Stopping("the server is stopping; nothing was done, ask again"))
+        end = time.monotonic() + CLOSING_SECONDS_MAX
+        seen = -1
+        while busy and seen != self._refused and time.monotonic() < end:
+            seen = self._refused
+            await asyncio.sleep(QUIET_SECONDS)
+
     async def idle(self) -> None:
         """Wait until no call is running."""
         await self._idle.wait()
@@ -154,6 +174,7 @@ class Guard:
         """Count a call in, or return None when there are too many, or too large ones together."""
         calls = self._calls
         if len(calls) >= self._calls_max or self._bytes + size > BYTES_MAX:
+            self._refused += 1
             return None
         self._bytes += size
         task = asyncio.current_task()

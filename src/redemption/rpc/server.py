@@ -154,7 +154,7 @@ class RpcServer:
         self._health.set_serving(serving)
 
     async def drain(self, seconds: float) -> None:
-        """Stop: tell load balancers, take no new calls, finish those that run, cut off what takes too long.
+        """Stop: tell load balancers, turn new calls away, finish those that run, cut off what takes too long.
 
         Args:
             seconds: For running calls to finish, after ``drain_notice_seconds`` went by. A call that does not is
@@ -165,6 +165,7 @@ class RpcServer:
             return
         await asyncio.sleep(self._config.drain_notice_seconds)
         self._health.end_watches()
+        await self._guard.close()
         stopping = asyncio.create_task(self._server.stop(seconds + _LAST_SECONDS))
         await self._guard.finish(seconds)
         await stopping

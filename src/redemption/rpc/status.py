@@ -42,7 +42,7 @@ VIOLATIONS_BYTES_MAX = 3_500
 
 
 class Stopping(ServiceError):
-    """The server stopped before this call was over. It is not known whether it was done."""
+    """The server is stopping; the message says whether it is known that nothing was done."""
 
     reason = "SERVER_STOPPING"
     retry_after_seconds = 1.0
