@@ -19,7 +19,7 @@ def answer(items: int) -> messages.RedeemResponse | messages.BatchRedeemResponse
     one.decision.outcome = OUTCOME_APPROVED
     one.decision.disposition = DISPOSITION_APPROVED
     one.decision.discount_minor = 50_00
-    one.decision.settlement = bytes(87)
+    one.decision.settlement = bytes(100)
     one.decision.decide_time.seconds = 1_800_000_000
     verdict = one.decision.verdicts.add(
         outcome=OUTCOME_APPROVED,
@@ -28,7 +28,7 @@ def answer(items: int) -> messages.RedeemResponse | messages.BatchRedeemResponse
         redemption_id="x" * 64,
         discount_minor=50_00,
     )
-    verdict.allocations.add(line_id="1", amount_minor=50_00)
+    verdict.allocations.add(line_id="000001.1", amount_minor=50_00)
     if not items:
         return one
     batch = messages.BatchRedeemResponse()

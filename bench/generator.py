@@ -47,6 +47,7 @@ class Run:
         seconds: From the last of these to the last answer that came while calls were still being sent.
         in_time: Answers in that time.
         answers: Every message that came with status OK.
+        asked: For each of these the call that it answers, as it was handed out over the connections in turn.
         failures: How often each other end of a call came.
         latencies: Seconds from when a call was due to its answer, of calls that were answered OK.
         lags: Seconds from when a call was due until the system was handed it.
@@ -59,6 +60,7 @@ class Run:
     sent: int = 0
     in_time: int = 0
     answers: list[bytes] = field(default_factory=list)
+    asked: "array[int]" = field(default_factory=lambda: array("L"))
     failures: Counter[str] = field(default_factory=Counter)
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     lags: "array[float]" = field(default_factory=lambda: array("d"))
@@ -100,7 +102,8 @@ def _p99(seconds: Sequence[float]) -> float:
 class Line:
     """One connection, and the calls that are to go over it."""
 
-    def __init__(self, address: tuple[str, int], calls: Sequence[Call]) -> None:
+    def __init__(self, address: tuple[str, int], calls: Sequence[Call], number: int = 0) -> None:
+        self.number = number
         self.socket = socket.create_connection(address, timeout=SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.calls = calls
@@ -153,8 +156,8 @@ def lines(address: tuple[str, int], calls: Sequence[Sequence[Call]]) -> Iterator
     """Open a connection for each list of calls, and close them at the end."""
     opened: list[Line] = []
     try:
-        for each in calls:
-            line = Line(address, each)
+        for number, each in enumerate(calls):
+            line = Line(address, each, number)
             opened.append(line)
             line.open()
         yield opened
@@ -280,6 +283,7 @@ class _Driver:
             if answer.status == "OK":
                 run.latencies.append(now - line.due[answer.call])
                 run.answers.append(answer.message)
+                run.asked.append(answer.call * len(self._lines) + line.number)
             else:
                 run.failures[answer.status] += 1
         return now

@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.progress import Progress
 from shop import GateError
 
+from redemption.cli.exits import INTERRUPTED, Stop
+
 SIZES = (10_000, 100_000, 1_000_000)
 CAMPAIGNS = (1, 100)
 ROUNDS = 9
@@ -152,9 +154,11 @@ def main() -> int:
     sizes = [size for size in SIZES if size < given.upto] + [given.upto]
     try:
         places = uvloop.run(measure(sizes, given.rounds))
-    except GateError as error:
+    except (GateError, Stop, OSError) as error:
         print(f"FAIL: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     found, reached = report(places, {"upto": given.upto, "rounds": given.rounds})
     found.print()
     print(f"written to {found.write(given.results)}")

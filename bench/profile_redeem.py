@@ -9,7 +9,6 @@ import json
 import math
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -23,12 +22,14 @@ from lua_phases import ORDERS as CASE_ORDERS
 from lua_phases import PARTS, TOP, Case, cases, timed
 from prepacked import LIMITS, OFFER, Packer, send
 from private import mint, open_campaign, private_services
-from report import RESULTS, Report
+from report import RESULTS, Report, tell, timestamp
 from results import Sample
 from sampler import Recorder
 from shop import BATCH_REDEEM, REDEEM, GateError, Shop, approvals, batches
 from stacks import Profile, at_work, collapsed, speedscope
 from under_test import UnderTest, redemption_server, settle
+
+from redemption.cli.exits import INTERRUPTED, Stop
 
 SIZES = (1, 64)
 """Orders in a call: Redeem, and BatchRedeem."""
@@ -121,10 +122,7 @@ def python_part(report: Report, bench: Bench, size: int, seconds: float, folder:
     if recorder.problem:
         notes.append(recorder.problem)
     else:
-        path = (
-            folder
-            / f"profile-{name.replace(' ', '-')}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.speedscope.json"
-        )
+        path = folder / f"profile-{name.replace(' ', '-')}-{timestamp()}.speedscope.json"
         path.write_text(json.dumps(speedscope(stacks, name)))
         notes.append(
             f"{total:,} samples of the main thread at work; a share of 10% is good to {_error(total):.1%} either way"
@@ -214,12 +212,16 @@ def main() -> int:
     try:
         with redemption_server() as server, closing(Shop(server.authority)) as shop:
             for size in SIZES:
+                tell(f"calls of {size}: the server's Python, in {given.seconds:g} s of samples")
                 python_part(report, Bench(server, shop), size, given.seconds, given.results)
-    except GateError as error:
+        tell("the ledger's function, and the append-only file")
+        uvloop.run(ledger_part(report))
+        uvloop.run(written_part(report))
+    except (GateError, Stop, OSError) as error:
         print(f"FAIL: {error}", file=sys.stderr)
         return 1
-    uvloop.run(ledger_part(report))
-    uvloop.run(written_part(report))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     report.print()
     print(f"written to {report.write(given.results)}")
     return 0

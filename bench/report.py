@@ -1,10 +1,11 @@
 """Tables that a benchmark found: printed for a person, and written as Markdown and JSON, with the machine."""
 
+import datetime as dt
 import json
 import os
 import platform
 import subprocess
-import time
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -77,11 +78,22 @@ class Report:
     def write(self, folder: Path) -> Path:
         """Write both into a folder; returns the path of the JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.bench}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+        path = folder / f"{self.bench}-{timestamp()}.json"
         content = {"bench": self.bench, "machine": machine(), "facts": self.facts, **self.data}
         path.write_text(json.dumps(content, indent=1) + "\n")
         path.with_suffix(".md").write_text(self.markdown())
         return path
+
+
+def timestamp() -> str:
+    """Return this moment as it stands in the names of files, to the millisecond: no run replaces another's."""
+    return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")[:-3] + "Z"
+
+
+def tell(step: str) -> None:
+    """Say on a terminal what is being measured now."""
+    if sys.stderr.isatty():
+        print(f"... {step}", file=sys.stderr)
 
 
 def wide_console() -> Console:

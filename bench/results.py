@@ -11,6 +11,7 @@ from report import Part, Report
 from under_test import Cost
 
 HIGHEST_US = 60_000_000
+ROUNDS_MIN = 3
 BEYOND_MIN = 10
 """A percentile is told if at least so many calls lie beyond it."""
 
@@ -80,6 +81,12 @@ def _wrong(run: Run, approved: int, expected: int) -> str:
     return ""
 
 
+def told(samples: Sequence[Sample], percent: float) -> bool:
+    """Tell whether enough calls lie beyond a percentile for it to be told."""
+    calls = sum(HdrHistogram.decode(sample.histogram).get_total_count() for sample in samples)
+    return bool(calls * round(1000 - 10 * percent) >= 1000 * BEYOND_MIN)
+
+
 def measured(samples: Sequence[Sample]) -> list[Sample]:
     """Return the samples that count, or none if these are not most of them."""
     valid = [sample for sample in samples if not sample.invalid]
@@ -145,6 +152,8 @@ class Results:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     breaks: Collection[str] = ()
     """Cases after which the table takes a break."""
+    notes: list[str] = field(default_factory=list)
+    """What to bear in mind with the ratios."""
 
     def add(self, case: str, sample: Sample) -> None:
         """Add a case's sample of one more round."""
@@ -163,12 +172,15 @@ class Results:
         return found
 
     @property
+    def wrong(self) -> bool:
+        """Whether a server did something wrong."""
+        return any(sample.wrong for samples in self.samples.values() for sample in samples)
+
+    @property
     def reached(self) -> bool:
-        """Whether all aims were reached, every case was measured, and nobody did anything wrong."""
-        return (
-            all(verdict.word == "reached" for verdict in self.verdicts())
-            and all(measured(samples) for samples in self.samples.values())
-            and not any(sample.wrong for samples in self.samples.values() for sample in samples)
+        """Whether all aims were reached and every case was measured."""
+        return all(verdict.word == "reached" for verdict in self.verdicts()) and all(
+            measured(samples) for samples in self.samples.values()
         )
 
     def report(self) -> Report:
@@ -187,7 +199,7 @@ class Results:
                 "Ratios",
                 ("ratio", "median", "least to greatest", "aim", ""),
                 [(each.aim.name, *each.figures, each.aim.text, each.word) for each in self.verdicts()],
-                list(self._invalid()),
+                [*self._invalid(), *self._notes()],
             ),
         ]
         found.data = {
@@ -197,15 +209,21 @@ class Results:
         }
         return found
 
+    def _notes(self) -> Iterable[str]:
+        rounds = max(map(len, self.samples.values()), default=0)
+        if rounds < ROUNDS_MIN:
+            yield f"A verdict of fewer than {ROUNDS_MIN} rounds is chance."
+        yield from self.notes
+
     def _invalid(self) -> Iterable[str]:
         """Say what does not count, what the server did wrong first."""
-        told = [
+        lines = [
             (not sample.wrong, f"{_word(sample)}: {name}, round {number}: {sample.invalid}")
             for name, samples in self.samples.items()
             for number, sample in enumerate(samples, start=1)
             if sample.invalid
         ]
-        return [line for _, line in sorted(told, key=lambda each: each[0])]
+        return [line for _, line in sorted(lines, key=lambda each: each[0])]
 
 
 def _word(sample: Sample) -> str:
@@ -230,7 +248,6 @@ def _figures(samples: Sequence[Sample]) -> Sequence[str]:
         return f"{statistics.median(map(figure, counted)):,.{digits}f}"
 
     rates = [sample.redeems_per_second for sample in counted]
-    calls = sum(HdrHistogram.decode(sample.histogram).get_total_count() for sample in counted)
     return (
         median(lambda sample: sample.redeems_per_second, 0),
         f"{50 * (max(rates) - min(rates)) / statistics.median(rates):.0f}" if len(rates) > 1 else "",
@@ -238,7 +255,7 @@ def _figures(samples: Sequence[Sample]) -> Sequence[str]:
         median(lambda sample: sample.ledger_us, 1),
         median(lambda sample: sample.generator_us, 1),
         median(lambda sample: sample.p50_ms, 2),
-        median(lambda sample: sample.p99_ms, 2) if calls >= 100 * BEYOND_MIN else "",
-        median(lambda sample: sample.p999_ms, 2) if calls >= 1000 * BEYOND_MIN else "",
+        median(lambda sample: sample.p99_ms, 2) if told(counted, 99) else "",
+        median(lambda sample: sample.p999_ms, 2) if told(counted, 99.9) else "",
         median(lambda sample: sample.late_ms, 2) if any(sample.late_ms for sample in counted) else "",
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
+from generator import Run
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.client import RedemptionClient
@@ -148,7 +149,7 @@ class Shop:
 
 
 def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest:
-    """Write a request for an order of that name."""
+    """Write a request for an order of that name; its first six characters, its number, name its lines too."""
     request = RedeemRequest(request_id=f"request-{name}")
     checkout = request.checkout
     checkout.program = PROGRAM
@@ -158,7 +159,7 @@ def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest
     order.order_id = f"order-{name}"
     order.currency_code = "CNY"
     for line in range(lines):
-        order.lines.add(line_id=str(line + 1), quantity=1, amount_minor=SPEND_MINOR, sku=f"sku-{line}")
+        order.lines.add(line_id=f"{name[:6]}.{line + 1}", quantity=1, amount_minor=SPEND_MINOR, sku=f"sku-{line}")
     return request
 
 
@@ -171,6 +172,31 @@ def require_same(approved: int, counted: int, *, besides: str = "") -> None:
     if approved != counted:
         told = f" ({besides})" if besides else ""
         raise GateError(f"{approved} redemptions were approved, the ledger counted {counted}{told}")
+
+
+def require_own(messages: Sequence[bytes], run: Run, *, batched: bool) -> None:
+    """Hold each approval against the request that it answers: the lines of no two orders have the same ids.
+
+    Args:
+        messages: The requests, handed out over the connections in turn.
+        run: What came of them.
+        batched: They are batches.
+
+    Raises:
+        GateError: One approves something of another order.
+    """
+    for index, answer in zip(run.asked, run.answers, strict=True):
+        if batched:
+            orders = [each.checkout.order for each in BatchRedeemRequest.FromString(messages[index]).requests]
+            decisions = [each.decision for each in BatchRedeemResponse.FromString(answer).results]
+        else:
+            orders = [RedeemRequest.FromString(messages[index]).checkout.order]
+            decisions = [RedeemResponse.FromString(answer).decision]
+        for order, decision in zip(orders, decisions, strict=True):
+            own = {line.line_id for line in order.lines}
+            foreign = {part.line_id for verdict in decision.verdicts for part in verdict.allocations} - own
+            if foreign or (_approved(decision) and not decision.verdicts[0].allocations):
+                raise GateError(f"{order.order_id} was answered with another order's lines: {sorted(foreign)}")
 
 
 def batches(requests: Sequence[RedeemRequest], size: int) -> Iterator[bytes]:

@@ -79,6 +79,25 @@ def test_calls_that_fail_are_no_measurement_and_are_named(bench, shop):
     assert found.invalid.startswith("5 of 45 calls failed: INVALID_ARGUMENT: ")
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_answer_to_another_order_fails_the_run(bench, shop, monkeypatch, batched):
+    """As many are approved as are counted, but they went to each other's callers."""
+    driven = ceiling.closed_loop
+
+    def swapped(*given, **arguments):
+        run = driven(*given, **arguments)
+        run.answers[3], run.answers[4] = run.answers[4], run.answers[3]
+        return run
+
+    requests = shop.requests(96)
+    size = 4 if batched else 1
+    messages = list(shops.batches(requests, 4)) if batched else [each.SerializeToString() for each in requests]
+    method = shops.BATCH_REDEEM if batched else shops.REDEEM
+    monkeypatch.setattr(ceiling, "closed_loop", swapped)
+    with pytest.raises(shops.GateError, match="was answered with another order's lines"):
+        ceiling.measure(bench.strict, messages, method, under_way=16, seconds=20, redeems_per_call=size)
+
+
 def test_batches_are_whole_and_every_order_in_them_is_approved(bench, shop):
     messages = list(shops.batches(shop.requests(70), 8))
     assert len(messages) == 8
@@ -130,10 +149,11 @@ def test_only_what_the_generator_spoiled_is_measured_again(first, measured_again
     assert ceiling._again_if_late(lambda: next(waiting)) is (second if measured_again else first)
 
 
-@pytest.mark.parametrize(("wrong", "code"), [(False, 0), (True, 1)])
-def test_main_prints_writes_and_ends_with_what_was_found(monkeypatch, tmp_path, capsys, wrong, code):
+@pytest.mark.parametrize(("wrong", "aim", "code"), [(False, 1.0, 0), (False, 1.1, 3), (True, 1.0, 1)])
+def test_main_prints_writes_and_ends_with_what_was_found(monkeypatch, tmp_path, capsys, wrong, aim, code):
     def found(rounds, seconds):
-        told = results.Results("ceiling", {"rounds": rounds, "seconds": seconds}, ())
+        aims = (results.Aim("as fast as itself", "unary", "unary", at_least=aim),)
+        told = results.Results("ceiling", {"rounds": rounds, "seconds": seconds}, aims)
         told.add("unary", sample(approved=not wrong, invalid="refused" * wrong))
         return told
 

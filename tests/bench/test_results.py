@@ -101,6 +101,13 @@ def test_a_ratio_is_the_median_of_the_rounds_own_ratios(new, old, aim, ratio, le
     assert (verdict.ratio, verdict.least, verdict.greatest, verdict.word) == (ratio, least, greatest, word)
 
 
+def test_what_makes_a_verdict_doubtful_is_told_beside_it():
+    found = collected([sample()] * 2, [sample()] * 2)
+    found.notes.append("Others took 30%.")
+    assert list(found.report().parts[1].notes) == ["A verdict of fewer than 3 rounds is chance.", "Others took 30%."]
+    assert list(collected([sample()] * 3, [sample()] * 3).report().parts[1].notes) == []
+
+
 @pytest.mark.parametrize(("p99", "word"), [(6.0, "reached"), (6.1, "missed")])
 def test_an_aim_of_latency_is_of_p99_at_most(p99, word):
     (verdict,) = collected([sample(p99=p99)], [sample(p99=2.0)], SOONER).verdicts()
@@ -118,20 +125,20 @@ def test_a_round_counts_only_if_both_of_its_samples_do():
 
 
 @pytest.mark.parametrize(
-    ("bad", "reached"),
+    ("bad", "reached_and_wrong"),
     [
-        ([], True),
-        ([sample(invalid="too late")], True),
-        ([sample(invalid="too late")] * 2, False),
-        ([sample(invalid="one failed", wrong=True)], False),
+        ([], (True, False)),
+        ([sample(invalid="too late")], (True, False)),
+        ([sample(invalid="too late")] * 2, (False, False)),
+        ([sample(invalid="one failed", wrong=True)], (True, True)),
     ],
     ids=["all good", "one late", "most late", "one wrong"],
 )
-def test_a_case_without_an_aim_has_to_be_measured_as_well_and_nothing_may_go_wrong(bad, reached):
+def test_a_case_without_an_aim_has_to_be_measured_as_well_and_nothing_may_go_wrong(bad, reached_and_wrong):
     found = collected([sample(300)] * 3, [sample(100)] * 3)
     for each in [*bad, *[sample()] * (3 - len(bad))]:
         found.add("without an aim", each)
-    assert found.reached is reached
+    assert (found.reached, found.wrong) == reached_and_wrong
 
 
 def test_the_tables_are_printed_without_a_wrapped_or_cut_cell_in_a_pipe(capsys):
@@ -191,7 +198,7 @@ def test_json_and_markdown_are_written_and_say_the_same(tmp_path):
     found.facts["peak"] = "1,000/s"
     path = found.report().write(tmp_path / "new" / "folder")
     content = json.loads(path.read_text())
-    assert re.fullmatch(r"some-\d{8}T\d{6}Z\.json", path.name)
+    assert re.fullmatch(r"some-\d{8}T\d{9}Z\.json", path.name)
     assert (content["bench"], content["arguments"], content["facts"]) == ("some", {"rounds": 3}, {"peak": "1,000/s"})
     assert content["machine"]["cores"].isdigit()
     assert [results.Sample(**each) for each in content["cases"]["new"]] == found.samples["new"]
