@@ -2,7 +2,8 @@
 
 Our own generator, ``h2load`` of nghttp2 if it is installed (it sends one request again and again), and a plain
 ``grpc.aio`` client in a process of its own take turns, with as many calls under way. What clients cost differs, and so
-does how fast they are; what has to agree is the server's CPU for each request. Run it with ``make bench-generator``.
+does how fast they are; what has to agree is the server's CPU for each request, within a tenth. Run it with
+``make bench-generator``.
 """
 
 import argparse
@@ -15,23 +16,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
 import uvloop
 from generator import closed_loop, lines
 from http2 import write_calls
-from report import print_table, wide_console
+from report import RESULTS, Report, tell
 from shop import REDEEM, order_request
-from under_test import UnderTest, script_server, settle
+from under_test import Neighbours, UnderTest, script_server, settle
+
+from redemption.cli.exits import INTERRUPTED
 
 ROUNDS = 5
 SECONDS = 1.0
 CONNECTIONS = 4
 UNDER_WAY = 16
 """On each connection."""
+APART_MAX = 0.1
+"""How far from 1 the ratio of what two clients cost the server may be."""
 CALLS_PER_SECOND_MAX = 20_000
 TOKEN = "c" * 64
 """As long as a real one; the empty handler looks at nothing."""
@@ -162,6 +167,7 @@ def check(clients: Sequence[Callable[[UnderTest, float], Found]], rounds: int, s
     with script_server("empty_server.py") as server:
         ours(server, seconds / 2)  # so that it is warm
         for number in range(rounds):
+            tell(f"round {number + 1} of {rounds}")
             for index in range(len(clients)):
                 turn = (index + number) % len(clients)
                 settle()
@@ -173,16 +179,29 @@ def check(clients: Sequence[Callable[[UnderTest, float], Found]], rounds: int, s
 
 
 def agrees(ratios: Sequence[float]) -> bool:
-    """Whether the rounds' own ratios of two clients are now above 1 and now below."""
-    return min(ratios) <= 1 <= max(ratios)
+    """Whether two clients cost the server about the same, by the median of the rounds' own ratios."""
+    return abs(statistics.median(ratios) - 1) <= APART_MAX
 
 
-def report(names: Sequence[str], results: Sequence[Sequence[Round]]) -> int:
-    """Print what was found; returns the exit code."""
-    console = wide_console()
+def report(names: Sequence[str], results: Sequence[Sequence[Round]], facts: Mapping[str, str]) -> tuple[Report, bool]:
+    """Return what was found, and whether all is well."""
     costs = [[each.server_us for each in rounds] for rounds in results]
-    print_table(
-        console,
+    notes = []
+    good = True
+    for name, rounds in zip(names, results, strict=True):
+        for wrong in {each.found.wrong for each in rounds if each.found.wrong}:
+            good = False
+            notes.append(f"INVALID: {name}: {wrong}")
+    for name, cost in zip(names[1:], costs[1:], strict=True):
+        ratios = [one / other for one, other in zip(costs[0], cost, strict=True)]
+        same = agrees(ratios)
+        good = good and same
+        notes.append(
+            f"server CPU for each request, ours against {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f}): {'agrees' if same else f'DIFFERS by more than {APART_MAX:.0%}'}"
+        )
+    found = Report("generator", facts)
+    found.add(
         f"The empty handler, {CONNECTIONS} connections with {UNDER_WAY} calls under way; medians of the rounds",
         ("client", "requests/s", "p50 ms", "server µs", "least to greatest"),
         [
@@ -195,22 +214,10 @@ def report(names: Sequence[str], results: Sequence[Sequence[Round]]) -> int:
             )
             for name, rounds, cost in zip(names, results, costs, strict=True)
         ],
+        *notes,
     )
-    good = True
-    for name, rounds in zip(names, results, strict=True):
-        for wrong in {each.found.wrong for each in rounds if each.found.wrong}:
-            good = False
-            console.print(f"INVALID: {name}: {wrong}", markup=False, soft_wrap=True)
-    for name, cost in zip(names[1:], costs[1:], strict=True):
-        ratios = [one / other for one, other in zip(costs[0], cost, strict=True)]
-        same = agrees(ratios)
-        good = good and same
-        console.print(
-            f"server CPU for each request, ours against {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
-            f"{max(ratios):.2f}): {'agrees within the spread' if same else 'DIFFERS by more than the spread'}",
-            soft_wrap=True,
-        )
-    return 0 if good else 1
+    found.data = {"rounds": {name: [asdict(each) for each in of] for name, of in zip(names, results, strict=True)}}
+    return found, good
 
 
 def _number(text: str, pattern: str) -> int:
@@ -225,6 +232,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all clients (default: {ROUNDS})")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a client's turn (default: {SECONDS:g})")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
     parser.add_argument("--client-of", metavar="ADDRESS", help=argparse.SUPPRESS)
     arguments = parser.parse_args(given)
     if arguments.rounds < 1 or arguments.seconds <= 0:
@@ -237,7 +245,19 @@ def main(given: Sequence[str] | None = None) -> int:
     if shutil.which("h2load") is None:
         del clients["h2load"]
         print("h2load is not installed (on Debian: nghttp2-client): it is left out")
-    return report(list(clients), check(list(clients.values()), arguments.rounds, arguments.seconds))
+    neighbours = Neighbours()
+    try:
+        results = check(list(clients.values()), arguments.rounds, arguments.seconds)
+    except subprocess.CalledProcessError as error:
+        print(f"FAIL: {error.cmd[0]} ended with {error.returncode}: {error.stderr}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    facts = {"rounds": str(arguments.rounds), "others on this machine": f"{neighbours.part():.0%} of its CPU"}
+    found, good = report(list(clients), results, facts)
+    found.print()
+    print(f"written to {found.write(arguments.results)}")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

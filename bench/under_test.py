@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from redemption.app import WORKER_ENVIRONMENT
-from redemption.cli.demo_server import private_server, stop
+from redemption.cli.demo_server import private_server, stop, told_to_stop
 
 BENCH = Path(__file__).parent
 
@@ -79,7 +79,7 @@ def script_server(
         arguments: What else it is told.
         ledger: Whose ledger it uses, if any.
     """
-    with ExitStack() as stack:
+    with told_to_stop(), ExitStack() as stack:
         port = "0"
         processes = []
         for _ in range(workers):

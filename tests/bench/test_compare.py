@@ -8,7 +8,16 @@ from tool_loader import load_bench
 compare, results = load_bench("compare"), load_bench("results")
 
 
-def sample(rate, *, invalid=""):
+def histogram(calls):
+    found = results.HdrHistogram(1, 10_000, 2)
+    found.record_value(2500, calls)
+    return found.encode().decode()
+
+
+MANY, FEW = histogram(1000), histogram(100)
+
+
+def sample(rate, *, invalid="", late=0.0, histogram=MANY):
     return results.Sample(
         redeems_per_second=rate,
         server_us=1e6 / rate,
@@ -17,22 +26,22 @@ def sample(rate, *, invalid=""):
         p50_ms=1.0,
         p99_ms=2.5,
         p999_ms=3.0,
-        late_ms=0.0,
+        late_ms=late,
         approved=1,
         expected=1,
         failures={},
-        histogram="",
+        histogram=histogram,
         invalid=invalid,
     )
 
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    def write(name, *, bench="ceiling", **rates):
-        found = results.Results(bench, {"rounds": 3, "seconds": 1.5}, ())
+    def write(name, *, bench="ceiling", what=None, **rates):
+        found = results.Results(bench, {"rounds": 3, "seconds": 1.5}, (), facts={"others": "4%"})
         for case, values in rates.items():
             for value in values:
-                found.add(case, sample(abs(value), invalid="too late" if value < 0 else ""))
+                found.add(case, sample(abs(value), invalid="too late" if value < 0 else "", **(what or {})))
         path = tmp_path / f"{name}.json"
         monkeypatch.setattr(results, "_figures", lambda _: ("", "", "", "", "", "", "", "", ""))
         found.report().write(tmp_path).rename(path)
@@ -46,14 +55,14 @@ def rows(printed):
 
 
 def test_medians_and_their_ratio_stand_side_by_side_and_no_cell_is_cut(written, capsys):
-    a = written("a", unary=[1000, 1200, 1100], a_case_of_22_letters_=[123_456.7] * 3)
-    b = written("b", unary=[2000, 2200, 2400], a_case_of_22_letters_=[123_456.7] * 3)
+    a = written("a", unary=[1000, 1200, 1100, 1100, 1100], a_case_of_22_letters_=[123_456.7] * 3)
+    b = written("b", unary=[2000, 2200, 2400, 2200, 2200], a_case_of_22_letters_=[123_456.7] * 3)
     assert compare.main([str(a), str(b)]) == 0
     printed = capsys.readouterr().out
     assert rows(printed)["unary"] == ["1,100", "2,200", "2.00*", "909.1", "454.5", "0.50*", "2.50", "2.50", "1.00"]
     assert rows(printed)["a_case_of_22_letters_"][:3] == ["123,457", "123,457", "1.00"]
     assert printed.startswith("A: a.json: commit ")
-    assert ", rounds 3, seconds 1.5; processor " in printed
+    assert ", rounds 3, seconds 1.5, others 4%; processor " in printed
     assert "two machines" not in printed
     assert "…" not in printed
 
@@ -61,17 +70,17 @@ def test_medians_and_their_ratio_stand_side_by_side_and_no_cell_is_cut(written, 
 @pytest.mark.parametrize(
     ("a", "b", "ratio"),
     [
-        ([100, 110, 120], [121, 130, 140], "1.18*"),
-        ([121, 130, 140], [100, 110, 120], "0.85*"),
-        ([100, 110, 120], [120, 130, 140], "1.18"),
-        ([100, 110, 120], [90, 115, 200], "1.05"),
-        ([100, 110], [200, 210], "1.95"),
-        ([100, 110, 120], [200, 210, -1], "1.86"),
-        ([100, 110, 120, -1000], [200, 210, 220, -1], "1.91*"),
+        ([100, 105, 110, 115, 120], [121, 125, 130, 135, 140], "1.18*"),
+        ([121, 125, 130, 135, 140], [100, 105, 110, 115, 120], "0.85*"),
+        ([100, 105, 110, 115, 120], [120, 125, 130, 135, 140], "1.18"),
+        ([100, 105, 110, 115, 120], [90, 95, 115, 180, 200], "1.05"),
+        ([100, 110, 110, 120], [200, 210, 210, 220], "1.91"),
+        ([100, 105, 110, 115, 120], [200, 210, 220, 230, -1], "1.95"),
+        ([100, 105, 110, 115, 120, -1000], [200, 205, 210, 215, 220, -1], "1.91*"),
     ],
     ids=["above", "below", "they touch", "within", "too few", "too few that count", "what does not count is left out"],
 )
-def test_a_ratio_is_marked_where_the_spreads_of_three_rounds_do_not_overlap(written, capsys, a, b, ratio):
+def test_a_ratio_is_marked_where_the_spreads_of_five_rounds_do_not_overlap(written, capsys, a, b, ratio):
     assert compare.main([str(written("a", case=a)), str(written("b", case=b))]) == 0
     assert rows(capsys.readouterr().out)["case"][2] == ratio
 
@@ -84,6 +93,26 @@ def test_a_case_that_was_not_measured_or_is_only_in_one_is_told(written, capsys)
     assert rows(printed)["unary"] == ["100", "INVALID", "10,000.0", "2.50"]
     assert "only in a.json: old\n" in printed
     assert "only in b.json: new, newer\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("rate", "ratios"),
+    [(104, ["9,615.4", "0.96", "2.50", "2.50", "1.00"]), (106, ["9,434.0", "2.50", "2.50"])],
+    ids=["about the same rate", "another rate"],
+)
+def test_what_follows_a_schedule_has_no_ratio_of_rates_and_latencies_only_at_about_the_same(
+    written, capsys, rate, ratios
+):
+    paced = {"late": 0.1}
+    a, b = written("a", what=paced, paced=[100] * 3), written("b", what=paced, paced=[rate] * 3)
+    assert compare.main([str(a), str(b)]) == 0
+    assert rows(capsys.readouterr().out)["paced"] == ["100", str(rate), "10,000.0", *ratios]
+
+
+def test_a_percentile_with_few_calls_beyond_it_is_not_told(written, capsys):
+    a, b = written("a", unary=[100] * 3), written("b", what={"histogram": FEW}, unary=[100] * 3)
+    assert compare.main([str(a), str(b)]) == 0
+    assert rows(capsys.readouterr().out)["unary"][6:] == ["2.50"]
 
 
 def test_results_of_two_machines_are_told_to_be(written, capsys):

@@ -40,12 +40,16 @@ def rounds(*costs, wrong=""):
 @pytest.mark.parametrize(
     ("other", "told", "code"),
     [
-        (rounds(90, 110, 100), "ours against other: 1.00 (0.91 to 1.11): agrees within the spread", 0),
-        (rounds(80, 90, 50), "ours against other: 1.25 (1.11 to 2.00): DIFFERS by more than the spread", 1),
-        (rounds(120, 110, 130), "ours against other: 0.83 (0.77 to 0.91): DIFFERS by more than the spread", 1),
+        (rounds(90, 110, 100), "ours against other: 1.00 (0.91 to 1.11): agrees", 0),
+        (rounds(50, 92, 200), "ours against other: 1.09 (0.50 to 2.00): agrees", 0),
+        (rounds(50, 89, 200), "ours against other: 1.12 (0.50 to 2.00): DIFFERS by more than 10%", 1),
+        (rounds(120, 112, 130), "ours against other: 0.83 (0.77 to 0.89): DIFFERS by more than 10%", 1),
         (rounds(90, 110, 100, wrong="UNAVAILABLE"), "INVALID: other: UNAVAILABLE", 1),
     ],
 )
-def test_the_report_says_whether_the_servers_cost_agrees(capsys, other, told, code):
-    assert check.report(["ours", "other"], [rounds(100, 100, 100), other]) == code
-    assert told in capsys.readouterr().out
+def test_the_report_says_whether_the_servers_cost_agrees(monkeypatch, tmp_path, capsys, other, told, code):
+    monkeypatch.setattr(check.shutil, "which", lambda _: None)
+    monkeypatch.setattr(check, "check", lambda *_: [rounds(100, 100, 100), other])
+    assert check.main(["--results", str(tmp_path)]) == code
+    assert told.replace("other", "grpc.aio") in capsys.readouterr().out
+    assert len(list(tmp_path.glob("generator-*.json"))) == 1

@@ -52,17 +52,18 @@ class PrivateServer:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Take SIGTERM for a Ctrl-C meanwhile, so that the server is stopped and its directory removed."""
+def told_to_stop() -> Iterator[None]:
+    """Take SIGTERM, and the end of the terminal, for a Ctrl-C meanwhile: a server is stopped, its directory removed."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -75,7 +76,7 @@ def private_server(*flags: str) -> Iterator[PrivateServer]:
     Raises:
         Stop: It did not start; the message has its own words.
     """
-    with _told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
+    with told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
         command = [sys.executable, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
         command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset", *flags]
         # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
