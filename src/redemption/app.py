@@ -165,7 +165,7 @@ async def _supervise(settings: Settings) -> int:
         prepare=prepare,
         ready=ready,
         # Workers end their drain by themselves; the supervisor's patience is only for one that hangs.
-        drain_seconds=settings.drain_notice_seconds + settings.drain_seconds + 2.0,
+        drain_seconds=settings.drain_notice_seconds + settings.drain_seconds + 3.0,
     )
     return await supervisor.run()
 

@@ -306,8 +306,86 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
         await asyncio.gather(first.done, together.done)
     assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
     left = together.answers[1]
-    assert isinstance(left, DeadlinePassed)
+    assert isinstance(left, LedgerUnavailable)
     assert [together.answers[0].reply, together.answers[2].reply] == [b"b", b"d"]
+
+
+async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line, monkeypatch):
+    """The connection is lost, and the only one in that call leaves before the sweep notices."""
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.05)
+    await asyncio.sleep(0.03)  # the sweep sleeps
+    line.straw.script = [ConnectionError("lost")]
+    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    together = line.submit("p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])], again=False)
+    async with asyncio.timeout(5):
+        while not line.straw.sent:
+            await asyncio.sleep(0)
+        callers[0].gone = True
+        await together.done
+    assert together.answers[1].reply == b"c"
+    assert line.straw.calls() == [[b"b"], [b"c"]]
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
+async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(line, leaves):
+    """They were taken for a call, but could not be sent: nothing leads to the ledger."""
+    line.straw.opening = LedgerUnavailable("not now")
+    now = asyncio.get_running_loop().time()
+    late, patient = Caller(now + (5 if leaves else 0.05)), Caller(now + 5)
+    told = [line.submit("p", [(name, 1, caller)], again=False) for name, caller in ((b"b", late), (b"c", patient))]
+    await asyncio.sleep(0.03)
+    late.gone = leaves
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0.07)
+        line.straw.opening = None
+        await told[1].done
+    assert line.straw.calls() == [[b"c"]]
+    assert told[1].answers[0].reply == b"c"
+    if not leaves:
+        assert isinstance(told[0].answers[0], DeadlinePassed)
+
+
+async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
+    """It is not known whether it was done: another call might be done beside it."""
+    line.straw.gate.clear()
+    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    async with asyncio.timeout(5):
+        while not line.straw.sent:
+            await asyncio.sleep(0)
+        callers[0].gone = True
+        line.straw.script = [ConnectionError("lost")]
+        line.straw.gate.set()
+        await together.done
+    assert line.straw.calls() == [[b"b", b"c"], [b"b", b"c"]]
+
+
+async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 4)
+    line.straw.gate.clear()
+    first = submit(line, "a")
+    await asyncio.sleep(0.01)
+    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(4)]
+    together = line.submit("p", [(b"b", 1, caller) for caller in callers], again=False)
+    with pytest.raises(Overloaded):
+        submit(line, "c")
+    for caller in callers[:3]:
+        caller.gone = True
+    await asyncio.sleep(0.05)
+    later = submit(line, *"def")
+    line.straw.gate.set()
+    assert await answered(first, later) == ["a", "d", "e", "f"]
+    assert together.answers[3].reply == b"b"
+    assert line._waiting == 0
+
+
+async def test_the_earliest_deadline_counts_for_all_who_came_together(line):
+    line.straw.gate.clear()
+    now = asyncio.get_running_loop().time()
+    together = line.submit("p", [(b"b", 1, Caller(now + 5)), (b"c", 1, Caller(now + 0.05))], again=False)
+    async with asyncio.timeout(1):
+        await together.done
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["sent", "unsent"])

@@ -18,6 +18,13 @@ def fresh_log(monkeypatch):
     monkeypatch.setattr(guard, "_log", structlog.get_logger())
 
 
+@pytest.fixture(autouse=True)
+def stop_quickly(monkeypatch):
+    """Nobody comes while a server stops, but where that is what is tested."""
+    monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.0)
+
+
 @pytest.fixture
 async def run() -> AsyncIterator[Callable[..., Any]]:
     """Run servers until the end of the test."""

@@ -18,6 +18,7 @@ from rpc.examples import (
 from rpc.stage import SECONDS_MAX, failure_of, telling
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.rpc import redemption_servicer as module
 from redemption.rpc.crowd import Busyness
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.service.quoter import Question
@@ -30,6 +31,7 @@ def fill(checkout, tokens, lines):
     """Make a checkout large."""
     checkout.tokens[:] = [f"token-{index}" for index in range(tokens)]
     del checkout.order.lines[:]
+    del checkout.order.shipping[:]
     checkout.order.lines.extend([order_pb2.Line(line_id=str(index)) for index in range(lines)])
 
 
@@ -150,23 +152,94 @@ async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_sm
         await asyncio.gather(*batches, *orders, *small)
 
 
-async def test_small_order_that_comes_after_large_ones_goes_before_them(run):
-    """Else each turn of the event loop would take on one call and do the work of a large order."""
-    stage = await run()
-    worked_on = []
+class Told:
+    """A redeemer that approves at once, and remembers in what order and in whose turn it was asked."""
 
-    async def redeem_each(_, __, attempts, ___, tell, *, turn):
-        worked_on.append(attempts[0].request_id)
+    def __init__(self, stage):
+        self.worked_on = []
+        self.turns = []
+        stage.redeemer.redeem_each.side_effect = self._redeem_each
+        stage.redeemer.redeem_all.side_effect = self._redeem_all
+
+    async def _redeem_each(self, _, __, attempts, ___, tell, *, turn):
+        self.worked_on.append(attempts[0].request_id)
+        self.turns.append(turn)
         tell(0, APPROVAL)
 
-    stage.redeemer.redeem_each.side_effect = redeem_each
+    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+        self.turns.append(turn)
+        return [APPROVAL] * len(attempts)
+
+
+async def test_small_orders_that_come_after_large_ones_go_before_them(run):
+    """Else each turn of the event loop would take on one call and do the work of a large order."""
+    stage = await run()
+    told = Told(stage)
     large = [redeem_request(name) for name in "ab"]
     for order in large:
         fill(order.checkout, 2, 100)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
     async with asyncio.timeout(SECONDS_MAX):
-        servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
-        await asyncio.gather(*(servicer.redeem(order, Context()) for order in (*large, redeem_request("c"))))
-    assert worked_on == ["c", "a", "b"]
+        asked = [asyncio.ensure_future(servicer.redeem(order, Context())) for order in large]
+        for name in "cde":
+            await asyncio.sleep(0)
+            asked.append(asyncio.ensure_future(servicer.redeem(redeem_request(name), Context())))
+        await asyncio.gather(*asked)
+    assert told.worked_on == [*"cdeab"]
+
+
+@pytest.mark.parametrize(("tokens", "lines", "in_turn"), [(1, 199, False), (1, 200, True), (10, 20, True)])
+async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
+    stage = await run()
+    told = Told(stage)
+    order = redeem_request()
+    fill(order.checkout, tokens, lines)
+    await RedemptionServicer(stage.redeemer, stage.quoter, Busyness()).redeem(order, Context())
+    assert (told.turns[0] is not None) is in_turn
+
+
+@pytest.mark.parametrize(("lines", "in_turn"), [(333, False), (334, True)])
+async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
+    stage = await run()
+    told = Told(stage)
+    await RedemptionServicer(stage.redeemer, stage.quoter, Busyness()).batch_redeem(large_batch(3, 1, lines), Context())
+    assert (told.turns[0] is not None) is in_turn
+
+
+@pytest.mark.parametrize("size", [(0, 500), (1, 501), (11, 500)])
+async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
+    stage = await run()
+    counter = Counter(stage)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
+    order = redeem_request()
+    fill(order.checkout, 2, 100)
+    held = [asyncio.ensure_future(servicer.redeem(order, Context())) for _ in range(3)]
+    await counter.reaches(2)
+    wrong = redeem_request()
+    fill(wrong.checkout, *size)
+    async with asyncio.timeout(SECONDS_MAX):
+        with pytest.raises(InvalidRequest):
+            await servicer.redeem(wrong, Context())
+        counter.go.set()
+        await asyncio.gather(*held)
+
+
+async def test_large_orders_beyond_a_bound_are_turned_away(run, monkeypatch):
+    """They would hold the places among all calls while they wait."""
+    monkeypatch.setattr(module, "LARGE_WAITING_MAX", 3)
+    stage = await run()
+    counter = Counter(stage)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
+    order = redeem_request()
+    fill(order.checkout, 2, 100)
+    held = [asyncio.ensure_future(servicer.redeem(order, Context())) for _ in range(5)]
+    await counter.reaches(2)
+    async with asyncio.timeout(SECONDS_MAX):
+        with pytest.raises(Overloaded, match="nothing was done"):
+            await servicer.redeem(order, Context())
+        counter.go.set()
+        await asyncio.gather(*held)
+        await servicer.redeem(order, Context())
 
 
 async def test_places_are_given_back_by_callers_who_leave(run):

@@ -1,6 +1,7 @@
 """Listening, health, encryption, reflection, and a stop that loses nothing."""
 
 import asyncio
+import contextlib
 import datetime as dt
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
 from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling, told
 
+from redemption.rpc import guard
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
 from redemption.v1 import redemption_service_pb2_grpc
@@ -173,22 +175,67 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
     assert held.cancelled.is_set()
 
 
-async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run):
-    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on."""
+@pytest.fixture
+def stop_as_usual(monkeypatch):
+    """Let a server that stops take its time to turn calls away."""
+    monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.2)
+    monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.02)
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, stop_as_usual, busy):
+    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not."""
     stage = await run()
     held = Held(stage)
     async with asyncio.timeout(SECONDS_MAX):
-        slow = asyncio.ensure_future(stage.redemption.Redeem(redeem_request("slow")))
-        await held.began.wait()
+        slow = [asyncio.ensure_future(stage.redemption.Redeem(redeem_request("slow")))] if busy else []
+        if busy:
+            await held.began.wait()
         calls = [asyncio.ensure_future(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(300)]
-        await asyncio.sleep(0.01)  # they are on their way
+        await asyncio.sleep(0.01 if busy else 0)  # they are on their way
         draining = asyncio.ensure_future(stage.server.drain(0.5))
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        await asyncio.gather(slow, draining, return_exceptions=True)
+        await asyncio.gather(*slow, draining, return_exceptions=True)
     refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     assert {(failure.code, failure.reason) for failure in refused} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")}
     assert all("nothing was done" in failure.message for failure in refused)
     assert len(refused) > 50
+
+
+@pytest.mark.parametrize(("callers", "pause", "least", "most"), [(64, 0.0, 0.8, 1.9), (1, 0.02, 0.15, 0.6)])
+async def test_drain_ends_though_callers_keep_asking(run, stop_as_usual, callers, pause, least, most):
+    """Many without a pause hold it up for a second, and a few for no longer than nobody."""
+    stage = await run()
+    Held(stage)
+    stopped = asyncio.Event()
+
+    async def ask():
+        while not stopped.is_set():
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await stage.redemption.Redeem(redeem_request("quick"), timeout=SECONDS_MAX)
+            await asyncio.sleep(pause)
+
+    async with asyncio.timeout(SECONDS_MAX):
+        asking = [asyncio.ensure_future(ask()) for _ in range(callers)]
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        await stage.server._guard.close()
+        took = asyncio.get_running_loop().time() - began
+        stopped.set()
+        await asyncio.gather(*asking)
+    assert least < took < most
+
+
+async def test_turning_calls_away_is_part_of_the_time_to_finish(run, stop_as_usual):
+    stage = await run()
+    held = Held(stage)
+    async with asyncio.timeout(SECONDS_MAX):
+        slow = asyncio.ensure_future(failure_of(stage.redemption.Redeem(redeem_request("slow"))))
+        await held.began.wait()
+        began = asyncio.get_running_loop().time()
+        await stage.server.drain(0.4)
+        assert 0.3 < asyncio.get_running_loop().time() - began < 0.55
+        assert (await slow).reason == "SERVER_STOPPING"
 
 
 async def test_drain_gives_load_balancers_notice(run):

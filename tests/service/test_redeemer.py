@@ -14,6 +14,7 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed,
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.ports import Caller
 
 
 def outcomes(decision):
@@ -307,13 +308,51 @@ async def test_bad_input_names_its_field(house, change, field):
     assert len(str(raised.value)) < 500
 
 
+async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_are(house):
+    tokens = await house.mint(await house.campaign(), 3)
+    attempts = [house.attempt(token) for token in tokens]
+    callers = [Caller(asyncio.get_running_loop().time() + 10) for _ in attempts]
+    callers[1].gone = True
+    told = {}
+    await house.redeemer.redeem_each(PRINCIPAL, house.program, attempts, callers, told.__setitem__)
+    assert {position: decision.outcome for position, decision in told.items()} == dict.fromkeys(
+        [0, 2], Outcome.APPROVED
+    )
+    assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
+
+
+async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_its_company(house, monkeypatch):
+    """Whoever waits is at the ledger with the order it brought."""
+    tokens = await house.mint(await house.campaign(), 3)
+    attempts = [house.attempt(token) for token in tokens]
+    callers = [Caller(asyncio.get_running_loop().time() + 10 + index) for index in range(3)]
+    callers[0].gone = True
+    asked = []
+    redeem = house.ledger.redeem
+
+    async def listen(program, items, callers, *, again):
+        asked.append([(item.tokens[0].serial, caller) for item, caller in zip(items, callers, strict=True)])
+        return await redeem(program, items, callers, again=again)
+
+    monkeypatch.setattr(house.ledger, "redeem", listen)
+    await house.redeemer.redeem_each(PRINCIPAL, house.program, attempts, callers, lambda *_: None)
+    assert asked == [[(1, callers[1]), (2, callers[2])]]
+
+
+async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch):
+    (token,) = await house.mint(await house.campaign(), 1)
+    monkeypatch.setattr(house.ledger, "redeem", None)
+    caller = Caller(asyncio.get_running_loop().time() + 10, gone=True)
+    await house.redeemer.redeem_each(PRINCIPAL, house.program, [house.attempt(token)], [caller], None)
+
+
 async def test_a_malformed_order_is_not_read_to_its_end(house):
     """Else a kilobyte of empty lines costs milliseconds."""
     with pytest.raises(InvalidRequest) as raised:
         await house.send(house.attempt("A" * 64, lines=(Line("", 0, -1, -1),) * 500))
     fields = [violation.field for violation in raised.value.violations]
-    assert fields[-1] == "checkout.order.lines[10].list_amount_minor"
-    assert len(fields) == 54
+    assert fields[-1] == "checkout.order.lines[10].line_id"
+    assert len(fields) == 50
 
 
 async def test_how_many_tokens_an_order_may_bring(house):
@@ -372,10 +411,14 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
         async def after(self, positions):
             worked_on.append((positions, (await house.stats(campaign)).redeemed))
 
+        def resume(self):
+            worked_on.append("the ledger has answered")
+
     deadline = asyncio.get_running_loop().time() + 10
     results = await house.redeemer.redeem_all(PRINCIPAL, house.program, attempts, deadline=deadline, turn=Turn())
     assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
-    assert worked_on == [(50, 0)] * 3 + [(100, 0)] + [(50, 0)] * 3 + [(50, 3)] * 3
+    decided = [(50, 0)] * 3 + ["the ledger has answered"] + [(50, 3)] * 3
+    assert worked_on == [(50, 0)] * 3 + [(100, 0)] + decided
 
 
 async def test_the_same_request_twice_in_one_batch_is_answered_twice_and_counted_once(house):

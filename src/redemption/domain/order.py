@@ -138,7 +138,7 @@ def checkout_violations(checkout: Checkout, *, tokens_max: int = TOKENS_MAX) -> 
         _check_text(risk.device_id, "checkout.risk.device_id", found)
         _check_text(risk.network_address, "checkout.risk.network_address", found)
         _check_text(risk.payment_fingerprint, "checkout.risk.payment_fingerprint", found)
-    return found
+    return found[:VIOLATIONS_MAX]
 
 
 def _check_text(value: str, field: str, found: list[Violation]) -> None:

@@ -37,14 +37,14 @@ SECOND_FLUSH_WAITING_MIN = 64
 """With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
 LANES = 2
 WAITING_MAX = 8_192
-SWEEP_SECONDS = 0.025
+SWEEP_SECONDS = 0.01
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
 
 _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
-_GONE = DeadlinePassed("its caller left before the ledger was asked; nothing was done")
+_GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 _log = structlog.get_logger(__name__)
 
 
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
 
 
 class Delivery:
-    """Orders that one caller brought, and what became of each.
+    """Orders that were brought together, and what became of each.
 
     Attributes:
         answers: An answer or a failure in the place of each order; None while it waits.
@@ -136,6 +136,16 @@ class Queue:
         """Iterate over everything that waits."""
         for line in (self.again, self.single, self.bulk):
             yield from line
+
+    def clear_away(self) -> int:
+        """Drop what nobody waits for any more; returns how many that were."""
+        before = len(self)
+        for line in (self.again, self.single, self.bulk):
+            wanted = [order for order in line if not order.given_up]
+            if len(wanted) < len(line):
+                line.clear()
+                line.extend(wanted)
+        return before - len(self)
 
     def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], int]:
         """Take the next orders, at most so many tokens and bytes; returns how many left the queue, too.
@@ -296,6 +306,7 @@ class Batcher:
                 await self._lanes[index].close()
             finally:
                 self._in_flight.pop(index, None)
+                loads.clear()  # while it is idle, the lane keeps nobody's orders
                 self._wake()
 
     def _take(self, loads: list[Load]) -> None:
@@ -333,10 +344,8 @@ class Batcher:
             try:
                 if not lane.is_open:
                     await lane.open()
-                for load in loads:
-                    for order in load.waiting:
-                        order.sent = True
-                replies = await lane.exchange([load.packed for load in loads], CALL_SECONDS_MAX)
+                loads = self._wanted(loads)  # opening may have taken a while
+                replies = await self._send(lane, loads)
             except LedgerRefused as error:
                 self._standing.met(error)
                 _fail_loads(loads, error)
@@ -352,8 +361,27 @@ class Batcher:
                     return
             self._standing.met(failure)
             await asyncio.sleep(backoff)
-            loads = [load for load in loads if not all(order.given_up for order in load.waiting)]
+            loads = self._wanted(loads)
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
+
+    def _wanted(self, loads: list[Load]) -> list[Load]:
+        """Return what is worth sending: what nobody waits for stays at home, unless its call may have been done."""
+        wanted = []
+        for load in loads:
+            gone = [order for order in load.waiting if order.given_up]
+            if not gone or (load.waiting[0].sent and len(gone) < len(load.waiting)):
+                wanted.append(load)
+                continue
+            _fail(gone, _GONE)  # those who came with them do not wait for them
+            if len(gone) < len(load.waiting):
+                wanted.append(self._load(load.program, [order for order in load.waiting if not order.given_up]))
+        return wanted
+
+    async def _send(self, lane: Transport, loads: list[Load]) -> list[Any]:
+        for load in loads:
+            for order in load.waiting:
+                order.sent = True
+        return await lane.exchange([load.packed for load in loads], CALL_SECONDS_MAX) if loads else []
 
     async def _settle(self, lane: Transport, loads: list[Load], replies: list[Any]) -> tuple[list[Load], ServiceError]:
         """Hand out the replies; returns the parts that were not executed and are worth sending again, and why."""
@@ -393,7 +421,7 @@ class Batcher:
         self._standing.met(None)
 
     async def _sweep(self) -> None:
-        """Tell callers whose deadline has come, as long as the ledger does not answer."""
+        """Tell callers whose deadline has come, as long as the ledger does not answer, and forget those who left."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -405,6 +433,7 @@ class Batcher:
                     _expire(load.waiting, now)
             for queue in self._queues.values():
                 _expire(queue.all(), now)
+                self._waiting -= queue.clear_away()
 
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:

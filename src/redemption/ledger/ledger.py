@@ -319,7 +319,7 @@ class RedisLedger:
         if not orders:
             return [None] * len(packed)
         delivery = self.batcher.submit(program, orders, again=again)
-        await delivery.done  # when its caller is gone it is cancelled, and what has not left yet need not
+        await delivery.done  # when nobody waits for any of them it is cancelled, and what has not left yet need not
         answers = iter(delivery.answers)
         found = [None if payload is None else next(answers) for payload in packed]
         for answer in found:

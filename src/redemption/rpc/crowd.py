@@ -26,7 +26,7 @@ BUSY_MAX = 0.8
 BUSY_WINDOW_SECONDS = 0.02
 REQUEST_BYTES_MAX = 8 * 1024
 """A larger one goes alone: what goes together is kept until nobody waits for any of it."""
-DEADLINE_SLICE_SECONDS = 0.025
+DEADLINE_SLICE_SECONDS = 0.02
 """Calls in one go share the earliest of their deadlines, so these are about the same."""
 CALLS_MAX = 32
 POSITIONS_MAX = 500

@@ -32,9 +32,10 @@ STREAM_REQUEST_BYTES_MAX = 64 * 1024
 STREAM_SECONDS_MAX = 600.0
 WRITE_SECONDS_MAX = 30.0
 """How long one message of a stream may wait for a caller who does not read."""
-CLOSING_SECONDS_MAX = 1.0
-QUIET_SECONDS = 0.02
-"""After so long without a new call none waits any more: gRPC hands one over in each turn of the event loop."""
+CLOSING_SECONDS_MIN, CLOSING_SECONDS_MAX = 0.2, 1.0
+CLOSING_STEP_SECONDS = 0.02
+CLOSING_STEP_CALLS = 20
+"""When no more than this come in a step, hardly any wait: gRPC hands over one in each turn of the event loop."""
 
 _log = structlog.get_logger(__name__)
 
@@ -139,19 +140,19 @@ class Guard:
         return grpc.unary_unary_rpc_method_handler(handle)
 
     async def close(self) -> None:
-        """Take no new calls, and go on turning them away until no more come or a while has passed.
+        """Take no new calls, and go on turning them away until hardly any come.
 
         gRPC, when it stops, cancels the calls that it has not handed over yet, without a word; this tells their callers
-        that nothing was done.
+        that nothing was done. Nothing but a stop sends callers to another server, so it does not last long.
         """
-        busy = bool(self._calls)
         self._calls_max = 0
         self._refusal = status_of(Stopping("the server is stopping; nothing was done, ask again"))
-        end = time.monotonic() + CLOSING_SECONDS_MAX
-        seen = -1
-        while busy and seen != self._refused and time.monotonic() < end:
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < CLOSING_SECONDS_MAX:
             seen = self._refused
-            await asyncio.sleep(QUIET_SECONDS)
+            await asyncio.sleep(CLOSING_STEP_SECONDS)
+            if elapsed >= CLOSING_SECONDS_MIN and self._refused - seen <= CLOSING_STEP_CALLS:
+                break
 
     async def idle(self) -> None:
         """Wait until no call is running."""

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ServiceError, Violation
-from redemption.domain.order import id_violations, program_violations
+from redemption.domain.order import TOKENS_MAX, id_violations, program_violations
 from redemption.domain.ports import Caller
-from redemption.rpc.batch import require_answer_fits, require_batch, require_quote_fits
+from redemption.rpc.batch import PARTS_MAX, require_answer_fits, require_batch, require_checkout, require_quote_fits
 from redemption.rpc.call import CallContext, deadline_of, principal_of
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.crowd import Busyness, Call, Crowd
@@ -26,6 +26,8 @@ LARGE_BATCH = 1_000
 HANDING_OVER_SECONDS = 0.001
 """Before a large order is worked on, gRPC hands over some of the calls that came after it: it does one in each turn of
 the event loop, and if each of these turns did the work of a large order, small calls would wait for all before them."""
+LARGE_WAITING_MAX = 256
+"""Large orders, and large batches, that may wait for their turn: they hold places among all calls meanwhile."""
 REST = 4
 """While others are busy, so many times the time of working on large orders is left to them."""
 
@@ -38,8 +40,8 @@ class RedemptionServicer:
         self._crowd = Crowd(self._answer, busyness)
         self._quoter = quoter
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
-        self._orders = Pace(at_once=2, rest=REST)
-        self._batches = Pace(at_once=2, rest=REST)
+        self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
@@ -53,14 +55,16 @@ class RedemptionServicer:
     async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
         """Use all tokens of an order, or none."""
         tokens, order = len(request.checkout.tokens), request.checkout.order
-        positions = max(tokens, 1) * (len(order.lines) + len(order.shipping))
+        positions = tokens * (len(order.lines) + len(order.shipping))
         answer: asyncio.Future[messages.RedeemResponse] = asyncio.get_running_loop().create_future()
         caller = Caller(deadline_of(context))
         call = Call(request, tokens, positions, principal_of(context), caller, answer)
         if positions < LARGE_ORDER:
             return await self._crowd.answer(call)
+        require_checkout(request.checkout, tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)  # no turn for what is too large
         async with self._orders.turn(caller.deadline) as turn:
             await asyncio.sleep(HANDING_OVER_SECONDS)
+            turn.resume()
             await self._answer([call], turn)
         return await answer
 

@@ -1,6 +1,7 @@
 """The gRPC server: a port, three services, health, and a stop that loses nothing."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -157,15 +158,17 @@ class RpcServer:
         """Stop: tell load balancers, turn new calls away, finish those that run, cut off what takes too long.
 
         Args:
-            seconds: For running calls to finish, after ``drain_notice_seconds`` went by. A call that does not is
-                answered UNAVAILABLE.
+            seconds: For running calls to finish, after ``drain_notice_seconds`` went by; turning new calls away takes
+                0.2 to 1 of them. A call that does not finish is answered UNAVAILABLE.
         """
         self._health.leave()
         if self._server is None:
             return
         await asyncio.sleep(self._config.drain_notice_seconds)
         self._health.end_watches()
+        ends = time.monotonic() + seconds
         await self._guard.close()
+        seconds = max(ends - time.monotonic(), 0.0)
         stopping = asyncio.create_task(self._server.stop(seconds + _LAST_SECONDS))
         await self._guard.finish(seconds)
         await stopping

@@ -114,7 +114,7 @@ def _violations(error: ServiceError) -> Iterable[Violation]:
 
 
 def _bad_request(violations: Iterable[Violation]) -> error_details_pb2.BadRequest:
-    """Return as many of the violations as fit; the message says how many there are."""
+    """Return as many of the violations as fit; the message says how many were found."""
     told: list[error_details_pb2.BadRequest.FieldViolation] = []
     room = VIOLATIONS_BYTES_MAX
     for violation in violations:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from redemption.domain.errors import DeadlinePassed
+from redemption.domain.errors import DeadlinePassed, Overloaded
 
 T = TypeVar("T")
 OTHERS_SHARE_MIN = 0.2
@@ -25,15 +25,18 @@ class Pace:
     many steps as there are pieces.
     """
 
-    def __init__(self, *, at_once: int, rest: int) -> None:
+    def __init__(self, *, at_once: int, rest: int, waiting_max: int | None = None) -> None:
         """Begin with all places free.
 
         Args:
             at_once: So many pieces of work are in turn at a time, first come, first served.
             rest: While others are busy, so many times the time of all steps is left to them.
+            waiting_max: How many may wait for a place; None: any number.
         """
         self._places = asyncio.Semaphore(at_once)
         self._rest = rest
+        self._waiting_max = waiting_max
+        self._waiting = 0
         self._at_work = 0
 
     @asynccontextmanager
@@ -45,12 +48,18 @@ class Pace:
 
         Raises:
             DeadlinePassed: It did not come in time.
+            Overloaded: Too many wait already.
         """
+        if self._waiting_max is not None and self._waiting >= self._waiting_max:
+            raise Overloaded(f"{self._waiting} large requests are waiting already; nothing was done, try again")
+        self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
                 await self._places.acquire()
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed while others were served; nothing was done") from error
+        finally:
+            self._waiting -= 1
         self._at_work += 1
         try:
             yield Turn(self)
@@ -73,6 +82,10 @@ class Turn:
         self._began = self._now()
         self._owed = 0.0
         self._positions = 0
+
+    def resume(self) -> None:
+        """Count from here: what went by since the last step was waiting, not work."""
+        self._began = self._now()
 
     async def pause(self) -> None:
         """End a step: let others work, and rest while they have much to do."""

@@ -161,10 +161,11 @@ class Redeemer:
                 group.create_task(self._decide(program, cases, tell, turn))
 
     async def _decide(self, program: str, waiting: list[Case], tell: Tell, turn: Turn | None) -> None:
-        """Judge orders and have the ledger decide them, until each is told."""
+        """Judge orders and have the ledger decide them, until each is told whose caller is there."""
         now_ms: int | None = None
         failure: ServiceError = LedgerUnavailable(_CHANGES)
         for round_number in range(ROUNDS_MAX):
+            waiting = [case for case in waiting if not case.caller.gone]
             if not waiting:
                 return
             again = round_number > 0
@@ -173,6 +174,8 @@ class Redeemer:
                 async with self._again.turn(deadline) if again else nullcontext():
                     judged = await self._judge_all(waiting, now_ms, tell, turn)
                     replies = await self._replies(program, judged, again=again) if judged else ()
+                    if turn is not None:
+                        turn.resume()
             except DeadlinePassed as error:
                 failure = error
                 break
@@ -239,8 +242,6 @@ class Redeemer:
         for case in waiting:
             if turn is not None:
                 await turn.after(case.attempt.positions)
-            if case.caller.gone:
-                continue
             try:
                 judged.append((case, await self._item(case, now_ms)))
             except ServiceError as error:
