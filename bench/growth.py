@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 from grown import CALL, KINDS, PROBE, Place
-from report import RESULTS, Report
+from report import MISSED, RESULTS, Report
 from rich.console import Console
 from rich.progress import Progress
 from shop import GateError
@@ -162,7 +162,7 @@ def main() -> int:
     found, reached = report(places, {"upto": given.upto, "rounds": given.rounds})
     found.print()
     print(f"written to {found.write(given.results)}")
-    return 0 if reached else 1
+    return 0 if reached else MISSED
 
 
 if __name__ == "__main__":

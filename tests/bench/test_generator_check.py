@@ -40,16 +40,24 @@ def rounds(*costs, wrong=""):
 @pytest.mark.parametrize(
     ("other", "told", "code"),
     [
-        (rounds(90, 110, 100), "ours against other: 1.00 (0.91 to 1.11): agrees", 0),
-        (rounds(50, 92, 200), "ours against other: 1.09 (0.50 to 2.00): agrees", 0),
-        (rounds(50, 89, 200), "ours against other: 1.12 (0.50 to 2.00): DIFFERS by more than 10%", 1),
-        (rounds(120, 112, 130), "ours against other: 0.83 (0.77 to 0.89): DIFFERS by more than 10%", 1),
-        (rounds(90, 110, 100, wrong="UNAVAILABLE"), "INVALID: other: UNAVAILABLE", 1),
+        (rounds(90, 110, 100), "ours, at its rate against grpc.aio: 1.00 (0.91 to 1.11): agrees", 0),
+        (rounds(50, 85, 200), "against grpc.aio: 1.18 (0.50 to 2.00): agrees", 0),
+        (rounds(50, 82, 200), "against grpc.aio: 1.22 (0.50 to 2.00): DIFFERS by more than 20%", 1),
+        (rounds(130, 126, 140), "against grpc.aio: 0.77 (0.71 to 0.79): DIFFERS by more than 20%", 1),
+        (rounds(90, 110, 100, wrong="UNAVAILABLE"), "INVALID: grpc.aio: UNAVAILABLE", 1),
     ],
 )
 def test_the_report_says_whether_the_servers_cost_agrees(monkeypatch, tmp_path, capsys, other, told, code):
     monkeypatch.setattr(check.shutil, "which", lambda _: None)
-    monkeypatch.setattr(check, "check", lambda *_: [rounds(100, 100, 100), other])
+    found = {"ours": rounds(100, 100, 100), "grpc.aio": other, check.FOLLOWING: rounds(100, 100, 100)}
+    monkeypatch.setattr(check, "check", lambda *_: found)
     assert check.main(["--results", str(tmp_path)]) == code
-    assert told.replace("other", "grpc.aio") in capsys.readouterr().out
+    assert told in capsys.readouterr().out
     assert len(list(tmp_path.glob("generator-*.json"))) == 1
+
+
+def test_our_generator_follows_a_slow_client_at_its_rate(monkeypatch):
+    monkeypatch.setattr(check, "CLIENTS", {"grpc.aio": lambda *_: check.Found(100, 300.0, 1.0)})
+    found = check.check(["grpc.aio"], 2, 0.3)
+    assert [each.found.calls_per_second for each in found[check.FOLLOWING]] == [pytest.approx(300, rel=0.3)] * 2
+    assert all(each.server_us > 10 for each in found[check.FOLLOWING])
