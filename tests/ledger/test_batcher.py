@@ -361,6 +361,56 @@ async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
     assert line.straw.calls() == [[b"b", b"c"], [b"b", b"c"]]
 
 
+REFUSALS = ["OOM command not allowed", "READONLY You can't write against a read only replica.", "MISCONF no disk"]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_nothing_was(line, refusal):
+    """The first time the connection was lost; what is refused is only the second time."""
+    line.straw.script = [ConnectionError("lost"), ResponseError(refusal)]
+    with pytest.raises(LedgerUnavailable, match="may have approved"):
+        await answered(submit(line, "a"))
+    line.straw.script = [ResponseError(refusal)]
+    with pytest.raises(LedgerRefused):
+        await answered(submit(line, "b"))
+
+
+async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_before(line):
+    line.straw.script = [ConnectionError("lost")]
+    delivery = submit(line, "a")
+    while not line.straw.sent:
+        await asyncio.sleep(0)
+    line.straw.opening = LedgerNotTrusted("another one")
+    with pytest.raises(LedgerUnavailable, match="may have approved"):
+        await answered(delivery)
+
+
+async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line):
+    """It goes again without those who left, and who waits too long is told that nothing was done."""
+    line.straw.script = [ResponseError("LOADING the dataset in memory")] * 1000
+    now = asyncio.get_running_loop().time()
+    callers = [Caller(now + 5), Caller(now + 5)]
+    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    late = submit(line, "d", seconds=0.1)
+    async with asyncio.timeout(5):
+        while not line.straw.sent:
+            await asyncio.sleep(0)
+        callers[0].gone = True
+        with pytest.raises(DeadlinePassed, match="nothing was done"):
+            await answered(late)
+        line.straw.script = []
+        await together.done
+    assert line.straw.calls()[-1] == [b"c"]
+
+
+async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(line, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "pack_call", lambda *_: 1 / 0)
+        with pytest.raises(LedgerUnavailable, match="the answer was lost"):
+            await answered(submit(line, "a"))
+    assert await answered(submit(line, "b")) == ["b"]
+
+
 async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 4)
     line.straw.gate.clear()

@@ -7,7 +7,7 @@ order leaves at once. Under load batches form by themselves, because a call take
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -181,11 +181,21 @@ class Queue:
 
 @dataclass(slots=True)
 class Load:
-    """One program's part of a flush."""
+    """One program's part of a flush.
+
+    Attributes:
+        packed: The call, in the ledger's wire format.
+        in_doubt: It was sent and not answered: a refusal, when it is sent again, says nothing of the first time.
+    """
 
     program: str
     waiting: list[Waiting]
-    packed: bytes
+    packed: bytes = b""
+    in_doubt: bool = False
+
+    def refuse(self, error: ServiceError) -> None:
+        """Tell those who wait that the ledger refused it."""
+        _fail(self.waiting, _in_doubt() if self.in_doubt else error)
 
 
 class Batcher:
@@ -322,15 +332,16 @@ class Batcher:
             else:
                 del self._queues[program]
             if waiting:
-                loads.append(self._load(program, waiting))
+                loads.append(Load(program, waiting))  # at once: whatever happens now, they are told
+                loads[-1].packed = self._pack(program, waiting)
                 room -= sum(order.weight for order in waiting)
             if room <= 0:
                 break
 
-    def _load(self, program: str, waiting: list[Waiting]) -> Load:
+    def _pack(self, program: str, waiting: Sequence[Waiting]) -> bytes:
         payloads = (order.payload for order in waiting)
         args: list[bytes | int] = [self._fence.known(program), self._outbox_max, *payloads]
-        return Load(program, waiting, pack_call(library().name("batch"), program, args))
+        return pack_call(library().name("batch"), program, args)
 
     async def _deliver(self, lane: Transport, loads: list[Load]) -> None:
         """Deliver a flush until each part is answered or nobody waits for it any more.
@@ -348,13 +359,15 @@ class Batcher:
                 replies = await self._send(lane, loads)
             except LedgerRefused as error:
                 self._standing.met(error)
-                _fail_loads(loads, error)
+                for load in loads:
+                    load.refuse(error)
                 return
             except LedgerUnavailable as error:
                 failure = error
             except ConnectionError as error:
                 failure = LedgerUnavailable("the connection to the ledger was lost")
                 failure.__cause__ = error
+                loads = [replace(load, in_doubt=True) for load in loads]
             else:
                 loads, failure = await self._settle(lane, loads, replies)
                 if not loads:
@@ -369,12 +382,13 @@ class Batcher:
         wanted = []
         for load in loads:
             gone = [order for order in load.waiting if order.given_up]
-            if not gone or (load.waiting[0].sent and len(gone) < len(load.waiting)):
+            if not gone or (load.in_doubt and len(gone) < len(load.waiting)):
                 wanted.append(load)
                 continue
             _fail(gone, _GONE)  # those who came with them do not wait for them
-            if len(gone) < len(load.waiting):
-                wanted.append(self._load(load.program, [order for order in load.waiting if not order.given_up]))
+            left = [order for order in load.waiting if not order.given_up]
+            if left:
+                wanted.append(Load(load.program, left, self._pack(load.program, left)))
         return wanted
 
     async def _send(self, lane: Transport, loads: list[Load]) -> list[Any]:
@@ -401,7 +415,10 @@ class Batcher:
                 error = meaning_of(reply)
                 if isinstance(error, LedgerFull | LedgerNotTrusted) and self._fence.mark(load.program):
                     self._standing.met(error)  # anything else is one program's own trouble
-                _fail(load.waiting, error)
+                load.refuse(error)
+        for load in again:
+            for order in load.waiting:
+                order.sent = load.in_doubt
         return again, failure
 
     def _answer(self, load: Load, reply: list[Any]) -> None:
@@ -427,13 +444,15 @@ class Batcher:
             await asyncio.sleep(SWEEP_SECONDS)
             if not self._waiting and not self._in_flight:
                 continue
-            now = loop.time()
-            for loads in self._in_flight.values():
-                for load in loads:
-                    _expire(load.waiting, now)
-            for queue in self._queues.values():
-                _expire(queue.all(), now)
-                self._waiting -= queue.clear_away()
+            self._expire(loop.time())
+
+    def _expire(self, now: float) -> None:
+        for loads in self._in_flight.values():
+            for load in loads:
+                _expire(load.waiting, now)
+        for queue in self._queues.values():
+            _expire(queue.all(), now)
+            self._waiting -= queue.clear_away()
 
 
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
@@ -442,13 +461,17 @@ def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
             order.settle(_GONE)
         if now < order.deadline or order.given_up:
             continue
-        if order.sent:
-            error: ServiceError = LedgerUnavailable(
-                "the ledger did not answer in time and may have approved; ask again with the same request id"
-            )
-        else:
-            error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
-        order.settle(error)
+        order.settle(_in_doubt() if order.sent else _too_late())
+
+
+def _in_doubt() -> ServiceError:
+    return LedgerUnavailable(
+        "the ledger did not answer in time and may have approved; ask again with the same request id"
+    )
+
+
+def _too_late() -> ServiceError:
+    return DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:
