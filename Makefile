@@ -72,9 +72,13 @@ proto-check: $(VENV)/.dev ## Lint the protos, and fail when the generated code i
 docs: $(VENV)/.dev ## Write docs/coupons.md from the example campaigns and orders
 	@$(BIN)/python tools/coupons_document.py
 
+# A bench that measured well ends with this when an aim was missed, which its table says: no reason to stop make.
+AIM_MISSED := 3
+ROUNDS_AND_SECONDS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
 .PHONY: bench-growth
 bench-growth: $(VENV)/.dev ## Cost and bytes of a redeem with 10,000 to 1,000,000 coupons used (4 minutes)
-	@$(BIN)/python bench/growth.py
+	@$(BIN)/python bench/growth.py || [ $$? -eq $(AIM_MISSED) ]
 
 .PHONY: profile
 profile: $(VENV)/.dev ## Where a redeem spends its time: Python, the ledger's function, the append-only file
@@ -93,16 +97,16 @@ bench-editing: $(VENV)/.dev ## Editing a campaign ten times a second while it se
 	@$(BIN)/python bench/editing.py
 
 .PHONY: bench-ceiling
-bench-ceiling: $(VENV)/.dev ## The service against what binds it: grpcio and its ledger (ROUNDS=… SECONDS=…)
-	@$(BIN)/python bench/ceiling.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+bench-ceiling: $(VENV)/.dev ## The service against grpcio and its ledger alone (6 minutes; ROUNDS=… SECONDS=…)
+	@$(BIN)/python bench/ceiling.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]
 
 .PHONY: bench-compare
 bench-compare: $(VENV)/.dev ## Two results side by side: A=bench/results/….json B=….json
 	@$(BIN)/python bench/compare.py $(if $(A),"$(A)") $(if $(B),"$(B)")
 
 .PHONY: bench-generator
-bench-generator: $(VENV)/.dev ## The load generator against h2load and grpc.aio: does the server notice a difference?
-	@$(BIN)/python bench/generator_check.py
+bench-generator: $(VENV)/.dev ## The load generator against h2load and grpc.aio (ROUNDS=… SECONDS=…)
+	@$(BIN)/python bench/generator_check.py $(ROUNDS_AND_SECONDS)
 
 .PHONY: clean
 clean: ## Remove the environment and caches; the ledger and the keyset stay

@@ -333,8 +333,9 @@ def main(given: Sequence[str] | None = None) -> int:
         arguments.results.mkdir(parents=True, exist_ok=True)
         results = run_all(arguments.rounds, arguments.seconds)
         report = results.report()
+        path = report.write(arguments.results)  # first: the terminal may be gone
         report.print()
-        print(f"written to {report.write(arguments.results)}")
+        print(f"written to {path}")
     except (GateError, Stop, OSError) as error:
         print(f"FAIL: {error}", file=sys.stderr)
         return 1

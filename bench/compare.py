@@ -7,6 +7,7 @@ only if the rates are about the same. Run it with ``make bench-compare A=â€¦ B=â
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,14 +63,22 @@ def read(path: Path) -> Written:
         content = json.loads(path.read_text())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}") from error
     try:
         cases = {name: [Sample(**sample) for sample in samples] for name, samples in content["cases"].items()}
+        for samples in cases.values():
+            told(samples, 99)
+            if not samples or not all(math.isfinite(value) for sample in samples for value in _figures(sample)):
+                raise ValueError  # noqa: TRY301 - told below, like everything else that is no sample
         machine, facts, arguments = (dict(content[name]) for name in ("machine", "facts", "arguments"))
         return Written(path, content["bench"], machine, facts, arguments, cases)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
         raise BadInput(f"{path} is no result of a bench that can be compared") from error
+
+
+def _figures(sample: Sample) -> Sequence[float]:
+    return [getattr(sample, figure) for figure in (*(name for name, _, _ in FIGURES), "late_ms")]
 
 
 def rows(a: Written, b: Written) -> list[list[str]]:
@@ -133,7 +142,10 @@ def main(given: Sequence[str] | None = None) -> int:
     if a.where != b.where:
         console.print("These are two machines: the ratios compare more than the code.")
     header = ("case", *(cell for _, name, _ in FIGURES for cell in (f"{name}\nA", "\nB", "\nB/A ")))
-    print_table(console, "Medians of the rounds; * marks spreads that do not overlap", header, compared)
+    marked = f"* marks spreads of {ROUNDS_MIN} rounds or more that do not overlap"
+    print_table(console, f"Medians of the rounds; {marked}", header, compared)
+    if min(len(samples) for written in (a, b) for samples in written.cases.values()) < ROUNDS_MIN:
+        console.print(f"With fewer than {ROUNDS_MIN} rounds most of these ratios are chance.")
     for written, other in ((a, b), (b, a)):
         alone = [name for name in written.cases if name not in other.cases]
         if alone:

@@ -298,6 +298,6 @@ class _Driver:
             return f"the generator worked for {run.cpu_seconds / seconds:.0%} of the time"
         if run.in_time < ANSWERS_MIN or run.seconds < COUNTED_PART_MIN * self._seconds:
             used_up = any(line.next == len(line.calls) for line in self._lines)
-            told = ": the calls were used up" if used_up else ""
+            told = ": the calls were used up" if used_up else "; measure for longer"
             return f"only {run.in_time} answers in {run.seconds:.2f} of {self._seconds:g} s were counted{told}"
         return ""

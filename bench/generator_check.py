@@ -34,6 +34,7 @@ from redemption.cli.exits import INTERRUPTED
 
 ROUNDS = 5
 SECONDS = 1.0
+SECONDS_MAX = 30.0
 CONNECTIONS = 4
 UNDER_WAY = 16
 """On each connection."""
@@ -218,7 +219,7 @@ def report(results: Mapping[str, Sequence[Round]], facts: Mapping[str, str]) -> 
         good = good and same
         notes.append(
             f"server CPU of a request, {name} against {other}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
-            f"{max(ratios):.2f}): {'agrees' if same else f'DIFFERS by more than {APART_MAX:.0%}'}"
+            f"{max(ratios):.2f}): {'agrees within' if same else 'DIFFERS by more than'} {APART_MAX:.0%}"
         )
     found = Report("generator", facts)
     found.add(
@@ -255,8 +256,8 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
     parser.add_argument("--client-of", metavar="ADDRESS", help=argparse.SUPPRESS)
     arguments = parser.parse_args(given)
-    if arguments.rounds < 1 or arguments.seconds <= 0:
-        parser.error("there is at least 1 round, and a turn takes more than 0 seconds")
+    if arguments.rounds < 1 or not 0 < arguments.seconds <= SECONDS_MAX:
+        parser.error(f"there is at least 1 round, and a turn takes more than 0 and at most {SECONDS_MAX:g} seconds")
     if arguments.client_of:
         found = uvloop.run(client(arguments.client_of, arguments.seconds))
         print(json.dumps({name: getattr(found, name) for name in found.__slots__}))
@@ -273,8 +274,9 @@ def main(given: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     found, good = report(results, {"rounds": str(arguments.rounds), "seconds": f"{arguments.seconds:g}"})
+    path = found.write(arguments.results)  # first: the terminal may be gone
     found.print()
-    print(f"written to {found.write(arguments.results)}")
+    print(f"written to {path}")
     return 0 if good else 1
 
 

@@ -160,8 +160,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     found, reached = report(places, {"upto": given.upto, "rounds": given.rounds})
+    path = found.write(given.results)  # first: the terminal may be gone
     found.print()
-    print(f"written to {found.write(given.results)}")
+    print(f"written to {path}")
     return 0 if reached else MISSED
 
 

@@ -222,8 +222,9 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    path = report.write(given.results)  # first: the terminal may be gone
     report.print()
-    print(f"written to {report.write(given.results)}")
+    print(f"written to {path}")
     return 0
 
 

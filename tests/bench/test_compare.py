@@ -130,12 +130,22 @@ def test_results_of_two_machines_are_told_to_be(written, capsys):
         (None, "bad.json: No such file or directory"),
         ("# not JSON", "bad.json is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe", "bad.json is not JSON: "),
+        ("[" * 200_000, "bad.json is not JSON: "),
         ("[]", "bad.json is no result of a bench that can be compared"),
         ("{}", "bad.json is no result of a bench that can be compared"),
         ('{"bench": "x", "machine": {}, "arguments": {}, "cases": []}', "bad.json is no result of a bench"),
         ('{"bench": "x", "machine": {}, "arguments": {}, "cases": {"unary": [{"x": 1}]}}', "bad.json is no result of"),
     ],
-    ids=["missing", "text", "bytes", "a list", "empty", "cases of another kind", "samples of another kind"],
+    ids=[
+        "missing",
+        "text",
+        "bytes",
+        "a deep list",
+        "a list",
+        "empty",
+        "cases of another kind",
+        "samples of another kind",
+    ],
 )
 @pytest.mark.parametrize("order", [1, -1], ids=["B", "A"])
 def test_what_cannot_be_read_is_told_in_one_line(written, tmp_path, capsys, content, told, order):
@@ -147,6 +157,20 @@ def test_what_cannot_be_read_is_told_in_one_line(written, tmp_path, capsys, cont
     assert printed.out == ""
     (line,) = printed.err.splitlines()
     assert line.startswith(f"bench-compare: {tmp_path}/{told}")
+
+
+@pytest.mark.parametrize(
+    ("figure", "value"),
+    [("p99_ms", "x"), ("redeems_per_second", None), ("late_ms", float("nan")), ("histogram", "x"), ("histogram", 1)],
+)
+def test_a_sample_that_no_bench_wrote_is_told_in_one_line(written, capsys, figure, value):
+    path = written("bad", unary=[1])
+    content = json.loads(path.read_text())
+    content["cases"]["unary"][0][figure] = value
+    path.write_text(json.dumps(content))
+    assert compare.main([str(path), str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"bench-compare: {path} is no result of a bench that can be compared"
 
 
 @pytest.mark.parametrize(

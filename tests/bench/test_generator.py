@@ -198,7 +198,7 @@ def test_a_run_with_too_few_answers_is_invalid(empty, monkeypatch):
     monkeypatch.setattr(generator, "LATE_SECONDS_MAX", 60)
     run = paced(empty.address, orders(100), calls_per_second=20, seconds=0.3)
     assert run.sent < 13
-    assert run.invalid == f"only {run.in_time} answers in {run.seconds:.2f} of 0.3 s were counted"
+    assert run.invalid == f"only {run.in_time} answers in {run.seconds:.2f} of 0.3 s were counted; measure for longer"
 
 
 def test_a_schedule_without_calls_sends_none(empty):

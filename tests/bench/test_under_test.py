@@ -18,7 +18,7 @@ with script_server("empty_server.py", workers=2) as server:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_whoever_ends_a_bench_ends_its_servers(number):
     environment = {**os.environ, "PYTHONPATH": str(BENCH)}
     with subprocess.Popen(

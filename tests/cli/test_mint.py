@@ -1,6 +1,7 @@
 """``mint``: coupons on the screen, or in a file that is complete or does not exist."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,20 @@ def test_force_replaces(ask, fake, tmp_path):
     file.write_text("old")
     assert ask("mint", "--campaign", "3", "--count", "1", "--out", file, "--force").code == 0
     assert file.read_text() == "token,serial\nT0,0\n"
+
+
+def test_force_replaces_what_a_link_points_to_and_nothing_that_is_no_file(ask, fake, tmp_path):
+    fake.answers["Mint"] = coupons
+    file, link, pipe = tmp_path / "coupons.csv", tmp_path / "link", tmp_path / "pipe"
+    file.write_text("old")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    assert ask("mint", "--campaign", "3", "--count", "1", "--out", link, "--force").code == 0
+    assert (file.read_text(), link.is_symlink()) == ("token,serial\nT0,0\n", True)
+    for other in (pipe, tmp_path):
+        ended = ask("mint", "--campaign", "3", "--count", "1", "--out", other, "--force")
+        assert (ended.code, "is no file that can be replaced" in ended.err) == (2, True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_broken_stream_is_asked_for_the_rest(ask, fake):

@@ -346,6 +346,24 @@ async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_i
         assert isinstance(told[0].answers[0], DeadlinePassed)
 
 
+async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, monkeypatch):
+    connected, opening = asyncio.Event(), line.straw.open
+
+    async def slowly():
+        await connected.wait()
+        await opening()
+
+    monkeypatch.setattr(line.straw, "open", slowly)
+    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    await asyncio.sleep(0.02)
+    callers[0].gone = True
+    connected.set()
+    async with asyncio.timeout(5):
+        await together.done
+    assert line.straw.calls() == [[b"c"]]
+
+
 async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
     """It is not known whether it was done: another call might be done beside it."""
     line.straw.gate.clear()

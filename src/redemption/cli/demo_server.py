@@ -53,12 +53,12 @@ class PrivateServer:
 
 @contextmanager
 def told_to_stop() -> Iterator[None]:
-    """Take SIGTERM, and the end of the terminal, for a Ctrl-C meanwhile: a server is stopped, its directory removed."""
+    """Take what else ends a program, such as the end of its terminal, for a Ctrl-C, so that a server is stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
     try:
         yield
     finally:

@@ -85,6 +85,8 @@ def mint(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     if out is not None and out.exists() and not force:
         raise Stop(BAD_INPUT, f"{out}: exists already; choose another name, or replace it with --force")
+    if out is not None and out.exists() and not out.is_file():
+        raise Stop(BAD_INPUT, f"{out}: is no file that can be replaced; without --out, coupons are printed")
     if output_format is None:
         suffix = out.suffix if out is not None else ""
         output_format = Format.JSONL if as_json else _BY_SUFFIX.get(suffix, Format.CSV)
@@ -205,6 +207,7 @@ def _with_progress(tokens: Iterator["MintedToken"], total: int) -> Iterator["Min
 @contextmanager
 def _complete_file(path: Path, *, replace: bool) -> Iterator[TextIO]:
     """Give a file that gets its name only when it is complete and on disk; coupons are money, so it is private."""
+    path = path.resolve()  # of a link, what it points to is replaced
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
