@@ -206,40 +206,44 @@ async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
     assert (told.turns[0] is not None) is in_turn
 
 
-@pytest.mark.parametrize("size", [(0, 500), (1, 501), (11, 500)])
-async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
-    stage = await run()
+async def held_at_large(stage, count):
+    """Have two large orders worked on while others wait for their turn; returns how to ask for more, and to let go."""
     counter = Counter(stage)
     servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
-    order = redeem_request()
-    fill(order.checkout, 2, 100)
-    held = [asyncio.ensure_future(servicer.redeem(order, Context())) for _ in range(3)]
+
+    async def ask(tokens=2, lines=100):
+        order = redeem_request()
+        fill(order.checkout, tokens, lines)
+        return await servicer.redeem(order, Context())
+
+    held = [asyncio.ensure_future(ask()) for _ in range(count)]
     await counter.reaches(2)
-    wrong = redeem_request()
-    fill(wrong.checkout, *size)
-    async with asyncio.timeout(SECONDS_MAX):
-        with pytest.raises(InvalidRequest):
-            await servicer.redeem(wrong, Context())
+
+    async def let_go():
         counter.go.set()
         await asyncio.gather(*held)
+
+    return ask, let_go
+
+
+@pytest.mark.parametrize("size", [(0, 500), (1, 501), (11, 500)])
+async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
+    async with asyncio.timeout(SECONDS_MAX):
+        ask, let_go = await held_at_large(await run(), 3)
+        with pytest.raises(InvalidRequest):
+            await ask(*size)
+        await let_go()
 
 
 async def test_large_orders_beyond_a_bound_are_turned_away(run, monkeypatch):
     """They would hold the places among all calls while they wait."""
     monkeypatch.setattr(module, "LARGE_WAITING_MAX", 3)
-    stage = await run()
-    counter = Counter(stage)
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
-    order = redeem_request()
-    fill(order.checkout, 2, 100)
-    held = [asyncio.ensure_future(servicer.redeem(order, Context())) for _ in range(5)]
-    await counter.reaches(2)
     async with asyncio.timeout(SECONDS_MAX):
+        ask, let_go = await held_at_large(await run(), 5)
         with pytest.raises(Overloaded, match="nothing was done"):
-            await servicer.redeem(order, Context())
-        counter.go.set()
-        await asyncio.gather(*held)
-        await servicer.redeem(order, Context())
+            await ask()
+        await let_go()
+        await ask()
 
 
 async def test_places_are_given_back_by_callers_who_leave(run):
