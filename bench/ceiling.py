@@ -1,8 +1,9 @@
 """How close the service comes to what binds it: grpcio without a handler, and the ledger without a server.
 
 One run on one machine, the cases in turn, so that a noisy neighbour meets all of them; each figure is the median of the
-rounds, each ratio the median of the rounds' own ratios. Every approval that a client was told is held against its own
-order, and all of them against what the ledger counted: a difference fails the run. Run it with ``make bench-ceiling``.
+rounds, each ratio the median of the rounds' own ratios. Every approval of the service is held against the order that it
+answers, and all of them against what the ledger counted, as those of the plain version are: a difference fails the run.
+Run it with ``make bench-ceiling``.
 
 It exits with 1 when a server did something wrong or nothing could be measured, and with 3 when all is well but an aim
 was missed or a case is INVALID.

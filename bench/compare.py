@@ -104,7 +104,7 @@ def rows(a: Written, b: Written) -> list[list[str]]:
 def _cells(a: Sequence[Sample], b: Sequence[Sample], figure: str, digits: int) -> tuple[str, str, str]:
     """Return both medians and their ratio, as far as there are any."""
     in_a, in_b = (
-        [getattr(sample, figure) for sample in samples if figure != P99 or told(samples, 99)]
+        [getattr(sample, figure) for sample in samples] if figure != P99 or told(samples, 99) else []
         for samples in (measured(a), measured(b))
     )
     invalid = "INVALID" if figure == RATE else ""

@@ -12,6 +12,7 @@ from under_test import Cost
 
 HIGHEST_US = 60_000_000
 ROUNDS_MIN = 3
+"""With fewer, a ratio may as well be chance."""
 BEYOND_MIN = 10
 """A percentile is told if at least so many calls lie beyond it."""
 

@@ -149,7 +149,8 @@ class Shop:
 
 
 def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest:
-    """Write a request for an order of that name; its first six characters, its number, name its lines too."""
+    """Write a request for an order of that name; what stands before its first hyphen names its lines too."""
+    number = name.partition("-")[0]
     request = RedeemRequest(request_id=f"request-{name}")
     checkout = request.checkout
     checkout.program = PROGRAM
@@ -159,7 +160,7 @@ def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest
     order.order_id = f"order-{name}"
     order.currency_code = "CNY"
     for line in range(lines):
-        order.lines.add(line_id=f"{name[:6]}.{line + 1}", quantity=1, amount_minor=SPEND_MINOR, sku=f"sku-{line}")
+        order.lines.add(line_id=f"{number}.{line + 1}", quantity=1, amount_minor=SPEND_MINOR, sku=f"sku-{line}")
     return request
 
 

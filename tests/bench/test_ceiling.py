@@ -79,6 +79,13 @@ def test_calls_that_fail_are_no_measurement_and_are_named(bench, shop):
     assert found.invalid.startswith("5 of 45 calls failed: INVALID_ARGUMENT: ")
 
 
+def test_no_two_orders_have_lines_of_the_same_ids():
+    """A run of five rounds makes more than a million orders."""
+    names = ["000001-ab", "100000-ab", "1000000-ab", "1000001-ab"]
+    ids = [line.line_id for name in names for line in shops.order_request(name, [], 2).checkout.order.lines]
+    assert len(set(ids)) == 2 * len(names)
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_an_answer_to_another_order_fails_the_run(bench, shop, monkeypatch, batched):
     """As many are approved as are counted, but they went to each other's callers."""
