@@ -91,7 +91,7 @@ class Shop:
     def checkout(self, name: str) -> Checkout:
         """Return the checkout of an order's file."""
         message = read_checkout(ORDERS / f"{name}.yaml")
-        message.tokens.append("judged without one")
+        message.tokens.append("any")  # coupons are judged as they are, but no checkout comes without a token
         return checkout_from(message, _PROGRAM)
 
     def _read(self, number: int, file: str) -> Campaign:

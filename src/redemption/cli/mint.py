@@ -83,10 +83,8 @@ def mint(
     The same --request-id gives the same coupons again, never more.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    if out is not None and out.exists() and not force:
-        raise Stop(BAD_INPUT, f"{out}: exists already; choose another name, or replace it with --force")
-    if out is not None and out.exists() and not out.is_file():
-        raise Stop(BAD_INPUT, f"{out}: is no file that can be replaced; without --out, coupons are printed")
+    if out is not None and out.exists():
+        _require_replaceable(out, force=force)
     if output_format is None:
         suffix = out.suffix if out is not None else ""
         output_format = Format.JSONL if as_json else _BY_SUFFIX.get(suffix, Format.CSV)
@@ -202,6 +200,13 @@ def _with_progress(tokens: Iterator["MintedToken"], total: int) -> Iterator["Min
     from rich.progress import track
 
     yield from track(tokens, description="minting", total=total, console=stderr(), transient=True)
+
+
+def _require_replaceable(out: Path, *, force: bool) -> None:
+    if not force:
+        raise Stop(BAD_INPUT, f"{out}: exists already; choose another name, or replace it with --force")
+    if not out.is_file():
+        raise Stop(BAD_INPUT, f"{out}: is no file that can be replaced; without --out, coupons are printed")
 
 
 @contextmanager

@@ -7,8 +7,8 @@ order leaves at once. Under load batches form by themselves, because a call take
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,19 +20,17 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.domain.ports import Caller
-from redemption.ledger.codec import Head, unpack_head
+from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
 from redemption.ledger.promises import LedgerFull, meaning_of
 from redemption.ledger.standing import Standing
+from redemption.ledger.waiting import GONE, Answer, Delivery, Queue, Waiting
 
 PROGRAM_WEIGHT_MAX = 128
 """Tokens of one program in one call: a thousand would hold the ledger up for 41 ms, 64 take 2 ms."""
-PROGRAM_BYTES_MAX = 256 * 1024
 FLUSH_WEIGHT_MAX = 256
-BULK_SHARE = 4
-"""Under load the remainders of big batches get at least a quarter of a call."""
 SECOND_FLUSH_WAITING_MIN = 64
 """With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
 LANES = 2
@@ -44,7 +42,6 @@ BACKOFF_SECONDS_MAX = 0.5
 _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
-_GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 _log = structlog.get_logger(__name__)
 
 
@@ -56,127 +53,6 @@ class Transport(Protocol):
     async def open(self) -> None: ...  # noqa: D102
     async def exchange(self, packed: list[bytes], seconds_max: float) -> list[Any]: ...  # noqa: D102
     async def close(self) -> None: ...  # noqa: D102
-
-
-class Answer(NamedTuple):
-    """The ledger's reply to one order, with the head of the call that carried it."""
-
-    head: Head
-    reply: bytes
-
-
-class Delivery:
-    """Orders that were brought together, and what became of each.
-
-    Attributes:
-        answers: An answer or a failure in the place of each order; None while it waits.
-        done: Ends when none of them waits any more. Whoever cancels it does not wait either: what has not left yet
-            need not.
-    """
-
-    __slots__ = ("_waiting", "answers", "done")
-
-    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.answers: list[Answer | ServiceError | None] = [None] * count
-        self.done: asyncio.Future[None] = loop.create_future()
-        self._waiting = count
-
-    def settle(self, index: int, answer: Answer | ServiceError) -> None:
-        """Take what became of one order, unless it is known already."""
-        if self.answers[index] is not None:
-            return
-        self.answers[index] = answer
-        self._waiting -= 1
-        if not self._waiting and not self.done.done():
-            self.done.set_result(None)
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """One order that waits for its answer.
-
-    Attributes:
-        weight: How many tokens it brings.
-        deadline: Until when those wait who came with it, in the event loop's time.
-        caller: Who waits for it.
-        delivery: Where its answer goes, at its index.
-        sent: It may have been executed.
-    """
-
-    payload: bytes
-    weight: int
-    deadline: float
-    caller: Caller
-    delivery: Delivery
-    index: int
-    sent: bool = False
-
-    @property
-    def given_up(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self.caller.gone or self.delivery.answers[self.index] is not None or self.delivery.done.done()
-
-    def settle(self, answer: Answer | ServiceError) -> None:
-        """Take what became of it."""
-        self.delivery.settle(self.index, answer)
-
-
-@dataclass(slots=True)
-class Queue:
-    """The orders of one program that wait: judged again, single, and the remainders of big batches."""
-
-    again: deque[Waiting] = field(default_factory=deque)
-    single: deque[Waiting] = field(default_factory=deque)
-    bulk: deque[Waiting] = field(default_factory=deque)
-
-    def __len__(self) -> int:
-        return len(self.again) + len(self.single) + len(self.bulk)
-
-    def all(self) -> Iterator[Waiting]:
-        """Iterate over everything that waits."""
-        for line in (self.again, self.single, self.bulk):
-            yield from line
-
-    def clear_away(self) -> int:
-        """Drop what nobody waits for any more; returns how many that were."""
-        before = len(self)
-        for line in (self.again, self.single, self.bulk):
-            wanted = [order for order in line if not order.given_up]
-            if len(wanted) < len(line):
-                line.clear()
-                line.extend(wanted)
-        return before - len(self)
-
-    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], int]:
-        """Take the next orders, at most so many tokens and bytes; returns how many left the queue, too.
-
-        A single order may be larger than what is allowed together, so ``at_least_one`` takes it all the same.
-
-        Single orders go before the remainders of big batches, which keep a share so that they are never starved.
-        """
-        taken: list[Waiting] = []
-        weight = size = left = 0
-        reserved = weight_max // BULK_SHARE if self.bulk else 0
-        for line, line_max in (
-            (self.again, weight_max),
-            (self.single, weight_max - reserved),
-            (self.bulk, weight_max),
-            (self.single, weight_max),
-        ):
-            while line:
-                first = line[0]
-                full = weight + first.weight > line_max or size + len(first.payload) > PROGRAM_BYTES_MAX
-                if full and (taken or not at_least_one):
-                    break
-                line.popleft()
-                left += 1
-                if first.given_up:
-                    first.settle(_GONE)  # those who came with it do not wait for it
-                    continue
-                taken.append(first)
-                weight += first.weight
-                size += len(first.payload)
-        return taken, left
 
 
 @dataclass(slots=True)
@@ -385,7 +261,7 @@ class Batcher:
             if not gone or (load.in_doubt and len(gone) < len(load.waiting)):
                 wanted.append(load)
                 continue
-            _fail(gone, _GONE)  # those who came with them do not wait for them
+            _fail(gone, GONE)  # those who came with them do not wait for them
             left = [order for order in load.waiting if not order.given_up]
             if left:
                 wanted.append(Load(load.program, left, self._pack(load.program, left)))
@@ -444,9 +320,9 @@ class Batcher:
             await asyncio.sleep(SWEEP_SECONDS)
             if not self._waiting and not self._in_flight:
                 continue
-            self._expire(loop.time())
+            self._look_through(loop.time())
 
-    def _expire(self, now: float) -> None:
+    def _look_through(self, now: float) -> None:
         for loads in self._in_flight.values():
             for load in loads:
                 _expire(load.waiting, now)
@@ -458,20 +334,20 @@ class Batcher:
 def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
     for order in waiting:
         if order.caller.gone:
-            order.settle(_GONE)
+            order.settle(GONE)
         if now < order.deadline or order.given_up:
             continue
-        order.settle(_in_doubt() if order.sent else _too_late())
+        if order.sent:
+            error: ServiceError = _in_doubt()
+        else:
+            error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
+        order.settle(error)
 
 
 def _in_doubt() -> ServiceError:
     return LedgerUnavailable(
         "the ledger did not answer in time and may have approved; ask again with the same request id"
     )
-
-
-def _too_late() -> ServiceError:
-    return DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
 
 
 def _fail_loads(loads: list[Load], error: ServiceError) -> None:

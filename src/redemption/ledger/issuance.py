@@ -18,9 +18,9 @@ from redemption.domain.issuing import (
     StoredCodes,
 )
 from redemption.domain.ports import Caller, Failed, Mismatch, Outdated
-from redemption.ledger.batcher import Answer
 from redemption.ledger.calls import Calls
 from redemption.ledger.codec import Head, unpack_head
+from redemption.ledger.waiting import Answer
 
 _CLAIM = struct.Struct(">10s8sIIHQHIIIHQQB8sB8sB10s")
 _COUPON = struct.Struct(">IHQIII")

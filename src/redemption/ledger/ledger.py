@@ -37,7 +37,7 @@ from redemption.domain.ports import (
 )
 from redemption.ledger import codec, keys
 from redemption.ledger.archive import Archive, closes_at_ms
-from redemption.ledger.batcher import LANES, Answer, Batcher
+from redemption.ledger.batcher import LANES, Batcher
 from redemption.ledger.calls import Calls, Clock, pairs
 from redemption.ledger.catalog import Catalog, pack_campaign
 from redemption.ledger.connection import Endpoint, Lane
@@ -47,6 +47,7 @@ from redemption.ledger.issuance import RedisIssuance
 from redemption.ledger.promises import NO_LEDGER, check, read_header
 from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
+from redemption.ledger.waiting import Answer
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0
