@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import uvloop
-from private import PRINCIPAL, PROGRAM, Private, open_campaign, percentile, private_services
+from private import PROGRAM, Private, calling, open_campaign, percentile, private_services
 from redis.asyncio import Redis
 from report import machine_line
 
@@ -78,7 +78,7 @@ async def _play(rush: Rush, private: Private, campaign: Campaign) -> Result:
         for number, customer in coming:
             claim = Claim(PROGRAM, f"claim-{number}", OfferWanted(campaign.number, 0), Customer(customer))
             began = time.perf_counter()
-            answers.append((customer, await private.services.claimer.claim(PRINCIPAL, claim, deadline=deadline)))
+            answers.append((customer, await private.services.claimer.claim(calling(deadline=deadline), claim)))
             latencies.append(time.perf_counter() - began)
 
     batcher = private.ledger.batcher

@@ -20,7 +20,7 @@ from statistics import median
 
 import uvloop
 from audit import Audit, digest_of
-from private import PROGRAM, Server, another_server, mint, open_campaign, private_services, redeem
+from private import PROGRAM, Server, another_server, calling, mint, open_campaign, private_services, redeem
 from redis.asyncio import Redis
 from report import machine_line
 from rich.console import Console
@@ -142,14 +142,14 @@ class Sale:
     async def change(self, server: Server, **changes: object) -> None:
         """Edit the hot campaign."""
         began = asyncio.get_running_loop().time()
-        self.hot = await server.services.campaigns.update(replace(self.hot, **changes), etag(self.hot))
+        self.hot = await server.services.campaigns.update(calling(), replace(self.hot, **changes), etag(self.hot))
         self.written[digest_of(self.hot)] = self.hot
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     async def set_state(self, server: Server, state: CampaignState) -> None:
         """Pause or resume the hot campaign."""
         began = asyncio.get_running_loop().time()
-        self.hot = await server.services.campaigns.set_state(self.program, self.hot.number, state)
+        self.hot = await server.services.campaigns.set_state(calling(), self.program, self.hot.number, state)
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     def judge(self) -> None:
@@ -205,7 +205,7 @@ async def add_offer(sale: Sale, server: Server, other: Server) -> None:
 
 async def sell_out(sale: Sale, server: Server, _: Server) -> None:
     """Leave room for a few more orders."""
-    stats = await server.services.campaigns.stats(sale.program, sale.hot.number)
+    stats = await server.services.campaigns.stats(calling(), sale.program, sale.hot.number)
     await sale.change(server, limits=Limits(redemptions=stats.redeemed + SOLD_OUT_AFTER))
 
 
@@ -277,14 +277,16 @@ async def race(sale: Sale) -> None:
     """Change what a campaign gives while its first coupon is minted elsewhere: one of them must come first."""
     here, there = sale.servers[:2]
     campaign = await open_campaign(here, Offer(amount_off(200_00, 1_00)), program=sale.program)
-    await there.services.campaigns.get(sale.program, campaign.number)
+    await there.services.campaigns.get(calling(), sale.program, campaign.number)
 
     async def dearer() -> None:
         changed = campaign
         for amount in range(2, 12):
             offer = Offer(amount_off(200_00, amount * 100))
             try:
-                changed = await here.services.campaigns.update(replace(changed, offers=(offer,)), etag(changed))
+                changed = await here.services.campaigns.update(
+                    calling(), replace(changed, offers=(offer,)), etag(changed)
+                )
             except (Conflict, InvalidRequest):  # minted by now
                 return
 
@@ -293,7 +295,7 @@ async def race(sale: Sale) -> None:
         return (await sale.mint(there, campaign, 1))[0]
 
     _, token = await asyncio.gather(dearer(), first_token())
-    in_force = await here.services.campaigns.get(sale.program, campaign.number)
+    in_force = await here.services.campaigns.get(calling(), sale.program, campaign.number)
     amount = in_force.offers[0].benefit.tiers[0].amount_off_minor  # type: ignore[union-attr]
     answer = await sale.redeem(there, token)
     if answer != (Outcome.APPROVED, amount):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from prepacked import APPROVED, LIMITS, OFFER, Packer, Spent, send
-from private import PROGRAM, Private, mint, open_campaign, private_services
+from private import PROGRAM, Private, calling, mint, open_campaign, private_services
 from shop import GateError
 
 from redemption.domain.campaign import Campaign, Sizing
@@ -141,7 +141,9 @@ class Place:
         Raises:
             GateError: They differ.
         """
-        stats = [await self.private.services.campaigns.stats(PROGRAM, each.number) for each in self.campaigns]
+        stats = [
+            await self.private.services.campaigns.stats(calling(), PROGRAM, each.number) for each in self.campaigns
+        ]
         counted = sum(each.redeemed for each in stats)
         if counted != self.approved:
             raise GateError(f"{self.approved} redemptions were approved, the campaigns counted {counted}")

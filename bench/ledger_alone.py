@@ -9,13 +9,14 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import hiredis
 from generator import ANSWERS_MIN, BUSY_PART_MAX, RECEIVE_BYTES, SECONDS_MAX, Run
+from private import calling
 from shop import PROGRAM
 
 from redemption.app import wire
@@ -48,10 +49,12 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)
 
-    async def redeem(self, _: str, items: Sequence[RedeemItem], *__: object, **___: object) -> list[ServiceError]:
+    async def redeem(
+        self, _: str, items: Sequence[RedeemItem], *__: object, **___: object
+    ) -> AsyncGenerator[list[tuple[int, ServiceError]], None]:
         """Write orders down."""
         self.packed += [pack_item(item) for item in items]
-        return [LedgerUnavailable("written down, not sent")] * len(items)
+        yield [(position, LedgerUnavailable("written down, not sent")) for position in range(len(items))]
 
 
 @asynccontextmanager
@@ -84,7 +87,7 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
             redeemer = wire(keyset, recorder).redeemer  # type: ignore[arg-type]
             deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
             await redeemer.redeem_all(
-                "anonymous", PROGRAM, [attempt_from(request) for request in requests], deadline=deadline
+                calling("anonymous", deadline=deadline), PROGRAM, [attempt_from(request) for request in requests]
             )
             name = library().name("batch")
             return [

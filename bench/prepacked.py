@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from generator import Run
 from ledger_alone import DEADLINE_SECONDS, OUTBOX_MAX, Recorder, ledger_loop
-from private import PRINCIPAL, PROGRAM, Private
+from private import PROGRAM, Private, calling
 
 from redemption.app import wire
 from redemption.domain.benefit import amount_off
@@ -50,7 +50,7 @@ class Packer:
         name = secrets.token_hex(8)
         attempts = [_attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-        await self._redeemer.redeem_all(PRINCIPAL, PROGRAM, attempts, deadline=deadline)
+        await self._redeemer.redeem_all(calling(deadline=deadline), PROGRAM, attempts)
         packed, self._recorder.packed = self._recorder.packed, []
         return packed
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
 from redemption.app import Services, wire
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
 from redemption.domain.errors import ServiceError
@@ -29,6 +31,13 @@ from redemption.service.redeemer import Attempt
 
 PROGRAM = "bench"
 PRINCIPAL = "bench"
+
+
+def calling(principal: str = PRINCIPAL, *, deadline: float = inf) -> CallInfo:
+    """Return what a use case is told about its call."""
+    return CallInfo(principal, "bench", "", deadline)
+
+
 DAY_MS = 86_400_000
 REDEEM_SECONDS_MAX = 10.0
 
@@ -107,13 +116,13 @@ async def open_campaign(server: Server, offer: Offer, *, program: str = PROGRAM,
         offers=(offer,),
         **fields,
     )
-    return await server.services.campaigns.create(PRINCIPAL, secrets.token_hex(8), definition)
+    return await server.services.campaigns.create(calling(), secrets.token_hex(8), definition)
 
 
 async def mint(server: Server, campaign: Campaign, count: int, offer_index: int = 0) -> list[Minted]:
     """Mint coupons of an offer."""
     order = MintOrder(campaign.program, secrets.token_hex(8), campaign.number, offer_index, count)
-    return [minted async for chunk in await server.services.issuer.mint(PRINCIPAL, order) for minted in chunk]
+    return [minted async for chunk in await server.services.issuer.mint(calling(), order) for minted in chunk]
 
 
 async def redeem(server: Server, attempt: Attempt) -> Decision:
@@ -124,7 +133,7 @@ async def redeem(server: Server, attempt: Attempt) -> Decision:
     """
     deadline = asyncio.get_running_loop().time() + REDEEM_SECONDS_MAX
     program = attempt.checkout.program
-    (result,) = await server.services.redeemer.redeem_all(PRINCIPAL, program, [attempt], deadline=deadline)
+    (result,) = await server.services.redeemer.redeem_all(calling(deadline=deadline), program, [attempt])
     if isinstance(result, ServiceError):
         raise result
     return result

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from private import PROGRAM, Private, mint, open_campaign, percentile, private_services, redeem
+from private import PROGRAM, Private, calling, mint, open_campaign, percentile, private_services, redeem
 from report import machine_line
 from rich.console import Console
 from rich.table import Table
@@ -96,7 +96,7 @@ async def wallet(private: Private) -> tuple[str, ...]:
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
     """Quote the order; every coupon must be worth something, and every combination tried."""
     question = Question(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
-    quoted = await private.services.quoter.quote(question, deadline=asyncio.get_running_loop().time() + 10)
+    quoted = await private.services.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), question)
     if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
         sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
     if choose_best and not quoted.exhaustive:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from redemption.app import wire
 from redemption.domain.benefit import amount_off
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign, Limits, Offer
 from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.errors import ServiceError
@@ -23,6 +24,19 @@ from redemption.service.redeemer import Attempt
 
 DAY_MS = 86_400_000
 PRINCIPAL = "checkout"
+
+
+def calling(principal=PRINCIPAL, *, deadline=None, gone=False):
+    """What a use case is told about its call; without a deadline it has an hour."""
+    return CallInfo(principal, "/a.test/Calls", "127.0.0.1:1", deadline or time.monotonic() + 3600, gone)
+
+
+async def collected(parts):
+    """What became of everything, in its order, from parts that come as they become known."""
+    found = {}
+    async for part in parts:
+        found.update(part)
+    return [found[position] for position in sorted(found)]
 
 
 def new_keyset():
@@ -69,7 +83,7 @@ class House:
 
     async def campaign(self, **changes):
         """Create 满200减50 with changes."""
-        return await self.campaigns.create(PRINCIPAL, secrets.token_hex(8), self.definition(**changes))
+        return await self.campaigns.create(calling(), secrets.token_hex(8), self.definition(**changes))
 
     def definition(self, **changes):
         now = self.ledger.now_ms()
@@ -90,13 +104,13 @@ class House:
         """Mint tokens and return their texts."""
         order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
-        return [minted.token async for chunk in await self.issuer.mint(PRINCIPAL, order) for minted in chunk]
+        return [minted.token async for chunk in await self.issuer.mint(calling(), order) for minted in chunk]
 
     async def mint_codes(self, campaign, count=1, **changes):
         """Mint exchange codes and return them as they are handed out."""
         order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
-        return [minted.code async for chunk in await self.issuer.mint_codes(PRINCIPAL, order) for minted in chunk]
+        return [minted.code async for chunk in await self.issuer.mint_codes(calling(), order) for minted in chunk]
 
     async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=10.0, **who):
         """Claim a coupon of a campaign's first offer, or for a code; every try is new unless an id is given."""
@@ -104,7 +118,7 @@ class House:
         source = OfferWanted(source.number, 0) if isinstance(source, Campaign) else source
         claim = Claim(self.program, request_id or f"claim-{next(self.ids)}", source, Customer(customer, **who), risk)
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.claimer.claim(PRINCIPAL, claim, deadline=deadline)
+        return await self.claimer.claim(calling(deadline=deadline), claim)
 
     def attempt(self, *tokens, request_id=None, order_id=None, spend=238_00, customer=None, lines=None, currency="CNY"):
         """An attempt to redeem an order; every one is new unless ids are given."""
@@ -125,7 +139,7 @@ class House:
         """Send an attempt."""
         deadline = asyncio.get_running_loop().time() + seconds
         program = attempt.checkout.program
-        (result,) = await self.redeemer.redeem_all(principal, program, [attempt], deadline=deadline)
+        (result,) = await self.redeemer.redeem_all(calling(principal, deadline=deadline), program, [attempt])
         if isinstance(result, ServiceError):
             raise result
         return result
@@ -133,7 +147,7 @@ class House:
     async def send_all(self, attempts, seconds=10.0):
         """Send a batch."""
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.redeemer.redeem_all(PRINCIPAL, self.program, attempts, deadline=deadline)
+        return await self.redeemer.redeem_all(calling(deadline=deadline), self.program, attempts)
 
     async def stats(self, campaign):
-        return await self.campaigns.stats(self.program, campaign.number)
+        return await self.campaigns.stats(calling(), self.program, campaign.number)

@@ -2,9 +2,11 @@
 
 import secrets
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from redemption.domain.benefit import amount_off
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer
 from redemption.domain.errors import LimitReached
 from redemption.service.campaigns import PAGE_SIZE, Campaigns
@@ -38,7 +40,8 @@ class Seeded:
 
 async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
     """Create the example campaign if the program has none yet, and mint one token of a campaign that runs, if any."""
-    page = await services.campaigns.list(program, first=1, page_size=PAGE_SIZE)
+    caller = CallInfo(_PRINCIPAL, "seed", "", deadline=inf)
+    page = await services.campaigns.list(caller, program, first=1, page_size=PAGE_SIZE)
     running = [
         campaign
         for campaign in page.campaigns
@@ -59,10 +62,10 @@ async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
             offers=(Offer(amount_off(threshold_minor=200_00, amount_off_minor=50_00), name=NAME),),
             limits=Limits(budget_minor=1_000_000_00),
         )
-        campaign = await services.campaigns.create(_PRINCIPAL, secrets.token_hex(16), example)
+        campaign = await services.campaigns.create(caller, secrets.token_hex(16), example)
     order = MintOrder(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
     try:
-        ((minted,),) = [part async for part in await services.issuer.mint(_PRINCIPAL, order)]
+        ((minted,),) = [part async for part in await services.issuer.mint(caller, order)]
     except LimitReached:
         return None
     return Seeded(campaign.number, campaign.name, minted.token)

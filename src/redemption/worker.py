@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,6 +14,8 @@ import uvloop
 from redemption.app import ledger_at, wire
 from redemption.keyset_file import read_keyset
 from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.rpc.transport.bounds import Bounds
+from redemption.rpc.transport.tls import Tls
 from redemption.settings import Settings
 from redemption.starting import StartRefused, configure_logging, refusals, refuse
 
@@ -76,17 +77,18 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
         host=orders["host"],
         port=orders["port"],
         reuse_port=True,
-        tls_certificate=_read(settings.tls_certificate),
-        tls_key=_read(settings.tls_key),
-        tls_client_ca=_read(settings.tls_client_ca),
+        tls=_tls(settings),
+        transport=settings.transport,
         reflection=settings.development if settings.reflection is None else settings.reflection,
-        concurrent_calls_max=settings.concurrent_calls_max,
+        bounds=Bounds(calls_max=settings.concurrent_calls_max),
         drain_notice_seconds=settings.drain_notice_seconds,
     )
 
 
-def _read(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path else None
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return Tls(certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca)
 
 
 def _stop_signal() -> asyncio.Event:

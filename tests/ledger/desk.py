@@ -5,10 +5,11 @@ import hashlib
 import itertools
 
 import msgpack
+from house import calling, collected
 
 from redemption.domain.calendar import local_day
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import AnsweredToken, Caller, JudgedToken, RedeemItem, Refused
+from redemption.domain.ports import AnsweredToken, JudgedToken, RedeemItem, Refused
 
 DISCOUNT = 50_00
 _numbers = itertools.count()
@@ -77,8 +78,8 @@ class Desk:
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
-        caller = Caller(asyncio.get_running_loop().time() + 10)
-        return await self.ledger.redeem(self.program, orders, [caller] * len(orders), again=False)
+        caller = calling(deadline=asyncio.get_running_loop().time() + 10)
+        return await collected(self.ledger.redeem(self.program, orders, [caller] * len(orders), again=False))
 
     async def ranks(self, *orders):
         """Send orders together; returns for each the ranks of its tokens, or what else became of it."""

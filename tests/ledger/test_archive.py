@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, PRINCIPAL, House
+from house import DAY_MS, House, calling
 
 from redemption.domain.campaign import CampaignState, Limits, Sizing
 from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
@@ -66,16 +66,16 @@ async def used(house):
 
 async def revoke(house, campaign, target):
     order = RevokeOrder(house.program, f"revoke-{next(house.ids)}", target, campaign.number)
-    return await house.revoker.revoke(PRINCIPAL, order)
+    return await house.revoker.revoke(calling(), order)
 
 
 async def end(house, campaign):
-    return await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    return await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
 
 
 async def archive(house, campaign, seconds=10.0):
     deadline = asyncio.get_running_loop().time() + seconds
-    return await house.campaigns.archive(house.program, campaign.number, deadline=deadline)
+    return await house.campaigns.archive(calling(deadline=deadline), house.program, campaign.number)
 
 
 async def archived(desk, *, issued):
@@ -97,9 +97,12 @@ async def test_every_record_goes_and_no_other(house):
     definition = after.pop(f"campaign:{campaign.number}")
     assert after == before
     assert definition[b"issued"] == b"370"
-    assert (result.state, await house.campaigns.get(house.program, campaign.number)) == (CampaignState.ARCHIVED, result)
+    assert (result.state, await house.campaigns.get(calling(), house.program, campaign.number)) == (
+        CampaignState.ARCHIVED,
+        result,
+    )
     assert replace(await house.stats(campaign), as_of_ms=0) == replace(stats, as_of_ms=0)
-    page = await house.campaigns.list(house.program, first=1, page_size=10)
+    page = await house.campaigns.list(calling(), house.program, first=1, page_size=10)
     assert [listed.state for listed in page.campaigns] == [CampaignState.ACTIVE, CampaignState.ARCHIVED]
     assert (await house.claim(codes[0], "zoe", person_id="zoe")).outcome == Outcome.CODE_INVALID
     assert (await house.redeem(tokens[0], customer="zoe")).verdicts[0].outcome == Outcome.CAMPAIGN_ENDED
@@ -124,10 +127,12 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
     with pytest.raises(WrongState, match="has ended"):
         await other.mint(campaign)
     with pytest.raises(WrongState):
-        await house.campaigns.update(replace(campaign, name="new"), etag(await house.ledger.load(house.program, 1)))
+        await house.campaigns.update(
+            calling(), replace(campaign, name="new"), etag(await house.ledger.load(house.program, 1))
+        )
     for state in (CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED):
         with pytest.raises(WrongState):
-            await house.campaigns.set_state(house.program, campaign.number, state)
+            await house.campaigns.set_state(calling(), house.program, campaign.number, state)
     assert await records(house) == gone
 
 
@@ -154,13 +159,13 @@ async def test_nobody_is_told_that_a_used_coupon_is_unused(house):
     decision = await house.send(attempt)
     receipt = decision.verdicts[0].redemption_id
     await end(house, campaign)
-    assert (await house.redeemer.find_by_receipt(house.program, receipt)).discount_minor == 50_00
+    assert (await house.redeemer.find_by_receipt(calling(), house.program, receipt)).discount_minor == 50_00
     await archive(house, campaign)
     for token in (attempt.checkout.tokens[0], tokens[0]):
         with pytest.raises(WrongState, match="is archived and the records of its coupons were removed"):
-            await house.issuer.inspect(house.program, token)
+            await house.issuer.inspect(calling(), house.program, token)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_receipt(house.program, receipt)
+        await house.redeemer.find_by_receipt(calling(), house.program, receipt)
 
 
 # When
@@ -175,7 +180,7 @@ async def test_a_running_campaign_is_not_archived(desk):
         await archive(desk.house, campaign)
     assert "has not ended, and its return_window after that is 30 days" in str(refused.value)
     assert str(refused.value).endswith(" on; shorten return_window, then end it, if that is to be earlier")
-    assert await desk.house.campaigns.get(desk.program, 1) == campaign
+    assert await desk.house.campaigns.get(calling(), desk.program, 1) == campaign
 
 
 async def test_records_are_kept_for_the_return_window_of_the_last_possible_redemption(desk):
@@ -197,14 +202,14 @@ async def test_an_ended_campaign_names_its_return_window_which_cannot_change_any
         await archive(desk.house, campaign)
     assert "its return_window is 90000 seconds, and cannot change once it has ended;" in str(refused.value)
     with pytest.raises(WrongState, match="cannot change any more"):
-        await desk.house.campaigns.update(replace(campaign, return_window_seconds=0), etag(campaign))
+        await desk.house.campaigns.update(calling(), replace(campaign, return_window_seconds=0), etag(campaign))
 
 
 async def test_a_return_window_that_is_shortened_when_all_is_over_lets_it_be_archived(desk):
     """As the refusal says."""
     campaign = await desk.campaign()
     await desk.redis.hset(desk.house.key("ledger"), "clock", campaign.ends_at_ms + 60_000)
-    await desk.house.campaigns.update(replace(campaign, return_window_seconds=0), etag(campaign))
+    await desk.house.campaigns.update(calling(), replace(campaign, return_window_seconds=0), etag(campaign))
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 
@@ -220,7 +225,7 @@ async def until_ms(desk, campaign):
 
 async def moment(desk):
     """The ledger's clock."""
-    return (await desk.look((await desk.house.campaigns.get(desk.program, 1), 0))).now_ms
+    return (await desk.look((await desk.house.campaigns.get(calling(), desk.program, 1), 0))).now_ms
 
 
 async def test_an_early_end_counts_from_the_moment_it_was_declared(desk):

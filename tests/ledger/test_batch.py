@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from house import calling, collected
 
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Caller
 from redemption.ledger.codec import pack_item
 
 
@@ -14,9 +14,8 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     campaign = await desk.campaign()
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
-    caller = Caller(asyncio.get_running_loop().time() + 10)
+    caller = calling(deadline=asyncio.get_running_loop().time() + 10)
     delivery = desk.ledger.batcher.submit(desk.program, [(payload, 1, caller) for payload in payloads], again=False)
-    await delivery.done
-    replies = [answer.reply[:1] for answer in delivery.answers]
+    replies = [answer.reply[:1] for answer in await collected(delivery.parts())]
     assert replies == [b"A", b"E", b"A"]
     assert await desk.rank(campaign, 1) == Outcome.ALREADY_REDEEMED

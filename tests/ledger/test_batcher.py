@@ -4,10 +4,10 @@ import asyncio
 import struct
 
 import pytest
+from house import calling, collected
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
-from redemption.domain.ports import Caller
 from redemption.ledger import batcher as module
 from redemption.ledger.batcher import Batcher
 from redemption.ledger.fence import Fence, LedgerNotTrusted
@@ -84,15 +84,14 @@ async def line(tmp_path):
 
 
 def submit(batcher, *names, program="p", tokens=1, seconds=5.0, again=False):
-    caller = Caller(asyncio.get_running_loop().time() + seconds)
+    caller = calling(deadline=asyncio.get_running_loop().time() + seconds)
     return batcher.submit(program, [(name.encode(), tokens, caller) for name in names], again=again)
 
 
 async def answered(*deliveries):
     """The answers of all, in their order; the first failure among them is raised."""
     async with asyncio.timeout(5):
-        await asyncio.gather(*(delivery.done for delivery in deliveries))
-    answers = [answer for delivery in deliveries for answer in delivery.answers]
+        answers = [answer for delivery in deliveries for answer in await collected(delivery.parts())]
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
@@ -296,18 +295,18 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
     line.straw.gate.clear()
     first = submit(line, "a")
     await asyncio.sleep(0.01)
-    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(3)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(3)]
     together = line.submit(
         "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)], again=False
     )
     callers[1].gone = True
     line.straw.gate.set()
     async with asyncio.timeout(5):
-        await asyncio.gather(first.done, together.done)
+        await collected(first.parts())
+        answers = await collected(together.parts())
     assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
-    left = together.answers[1]
-    assert isinstance(left, LedgerUnavailable)
-    assert [together.answers[0].reply, together.answers[2].reply] == [b"b", b"d"]
+    assert isinstance(answers[1], LedgerUnavailable)
+    assert [answers[0].reply, answers[2].reply] == [b"b", b"d"]
 
 
 async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line, monkeypatch):
@@ -316,14 +315,14 @@ async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_i
     monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.05)
     await asyncio.sleep(0.03)  # the sweep sleeps
     line.straw.script = [ConnectionError("lost")]
-    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
     together = line.submit("p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])], again=False)
     async with asyncio.timeout(5):
         while not line.straw.sent:
             await asyncio.sleep(0)
         callers[0].gone = True
-        await together.done
-    assert together.answers[1].reply == b"c"
+        answers = await collected(together.parts())
+    assert answers[1].reply == b"c"
     assert line.straw.calls() == [[b"b"], [b"c"]]
 
 
@@ -332,18 +331,18 @@ async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_i
     """They were taken for a call, but could not be sent: nothing leads to the ledger."""
     line.straw.opening = LedgerUnavailable("not now")
     now = asyncio.get_running_loop().time()
-    late, patient = Caller(now + (5 if leaves else 0.05)), Caller(now + 5)
+    late, patient = calling(deadline=now + (5 if leaves else 0.05)), calling(deadline=now + 5)
     told = [line.submit("p", [(name, 1, caller)], again=False) for name, caller in ((b"b", late), (b"c", patient))]
     await asyncio.sleep(0.03)
     late.gone = leaves
     async with asyncio.timeout(5):
         await asyncio.sleep(0.07)
         line.straw.opening = None
-        await told[1].done
+        answers = [(await collected(each.parts()))[0] for each in told]
     assert line.straw.calls() == [[b"c"]]
-    assert told[1].answers[0].reply == b"c"
+    assert answers[1].reply == b"c"
     if not leaves:
-        assert isinstance(told[0].answers[0], DeadlinePassed)
+        assert isinstance(answers[0], DeadlinePassed)
 
 
 async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, monkeypatch):
@@ -354,20 +353,20 @@ async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, mon
         await opening()
 
     monkeypatch.setattr(line.straw, "open", slowly)
-    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
     await asyncio.sleep(0.02)
     callers[0].gone = True
     connected.set()
     async with asyncio.timeout(5):
-        await together.done
+        await collected(together.parts())
     assert line.straw.calls() == [[b"c"]]
 
 
 async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
     """It is not known whether it was done: another call might be done beside it."""
     line.straw.gate.clear()
-    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
     async with asyncio.timeout(5):
         while not line.straw.sent:
@@ -375,7 +374,7 @@ async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
         callers[0].gone = True
         line.straw.script = [ConnectionError("lost")]
         line.straw.gate.set()
-        await together.done
+        await collected(together.parts())
     assert line.straw.calls() == [[b"b", b"c"], [b"b", b"c"]]
 
 
@@ -407,7 +406,7 @@ async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line):
     """It goes again without those who left, and who waits too long is told that nothing was done."""
     line.straw.script = [ResponseError("LOADING the dataset in memory")] * 1000
     now = asyncio.get_running_loop().time()
-    callers = [Caller(now + 5), Caller(now + 5)]
+    callers = [calling(deadline=now + 5), calling(deadline=now + 5)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
     late = submit(line, "d", seconds=0.1)
     async with asyncio.timeout(5):
@@ -417,7 +416,7 @@ async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line):
         with pytest.raises(DeadlinePassed, match="nothing was done"):
             await answered(late)
         line.straw.script = []
-        await together.done
+        await collected(together.parts())
     assert line.straw.calls()[-1] == [b"c"]
 
 
@@ -434,7 +433,7 @@ async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     line.straw.gate.clear()
     first = submit(line, "a")
     await asyncio.sleep(0.01)
-    callers = [Caller(asyncio.get_running_loop().time() + 5) for _ in range(4)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(4)]
     together = line.submit("p", [(b"b", 1, caller) for caller in callers], again=False)
     with pytest.raises(Overloaded):
         submit(line, "c")
@@ -444,16 +443,24 @@ async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     later = submit(line, *"def")
     line.straw.gate.set()
     assert await answered(first, later) == ["a", "d", "e", "f"]
-    assert together.answers[3].reply == b"b"
+    assert (await collected(together.parts()))[3].reply == b"b"
     assert line._waiting == 0
 
 
-async def test_the_earliest_deadline_counts_for_all_who_came_together(line):
+async def test_each_of_those_who_came_together_has_its_own_deadline(line):
+    """Who is in a hurry is told at its own deadline, and the other is answered when the ledger answers."""
     line.straw.gate.clear()
     now = asyncio.get_running_loop().time()
-    together = line.submit("p", [(b"b", 1, Caller(now + 5)), (b"c", 1, Caller(now + 0.05))], again=False)
-    async with asyncio.timeout(1):
-        await together.done
+    together = line.submit(
+        "p", [(b"b", 1, calling(deadline=now + 30)), (b"c", 1, calling(deadline=now + 0.05))], again=False
+    )
+    parts = together.parts()
+    async with asyncio.timeout(20):
+        ((position, failure),) = await anext(parts)
+        line.straw.gate.set()
+        ((other, answer),) = await anext(parts)
+    assert (position, type(failure)) == (1, LedgerUnavailable)
+    assert (other, answer.reply) == (0, b"b")
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["sent", "unsent"])
@@ -462,13 +469,13 @@ async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledge
     if not sent:
         submit(line, "a")
         await asyncio.sleep(0.01)
-    callers = [Caller(asyncio.get_running_loop().time() + 0.05) for _ in range(2)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 0.05) for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
     await asyncio.sleep(0.01)
     callers[0].gone = True
     async with asyncio.timeout(1):
-        await together.done
-    assert isinstance(together.answers[1], LedgerUnavailable if sent else DeadlinePassed)
+        answers = await collected(together.parts())
+    assert isinstance(answers[1], LedgerUnavailable if sent else DeadlinePassed)
 
 
 async def test_a_flush_nobody_waits_for_is_given_up(line):

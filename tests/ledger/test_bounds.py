@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from house import PRINCIPAL
+from house import calling
 
 from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.errors import ServiceError
@@ -54,14 +54,14 @@ async def ask(house, program, token):
     for source in (CodeGiven(CODE), OfferWanted(1, 0)):
         claim = Claim(program, "request", source, Customer("eve"), NO_RISK_CONTEXT)
         with pytest.raises(ServiceError):
-            await house.claimer.claim(PRINCIPAL, claim, deadline=loop.time() + 10)
+            await house.claimer.claim(calling(deadline=loop.time() + 10), claim)
     await house.send(attempt)
-    await house.issuer.inspect(program, token)
-    await house.campaigns.list(program, first=1, page_size=1)
+    await house.issuer.inspect(calling(), program, token)
+    await house.campaigns.list(calling(), program, first=1, page_size=1)
     for asked in (
-        house.campaigns.get(program, 7),
-        house.redeemer.find_by_request(PRINCIPAL, program, "request"),
-        house.issuer.mint(PRINCIPAL, MintOrder(program, "request", 1, 0, 1)),
+        house.campaigns.get(calling(), program, 7),
+        house.redeemer.find_by_request(calling(), program, "request"),
+        house.issuer.mint(calling(), MintOrder(program, "request", 1, 0, 1)),
     ):
         with pytest.raises(ServiceError):
             await asked
@@ -90,5 +90,5 @@ async def test_a_program_without_a_ledger_never_reaches_the_batcher(house, monke
     monkeypatch.setattr(house.ledger.batcher, "submit", lambda *args, **_: submitted.append(args))
     claim = Claim("invented", "request", CodeGiven(CODE), Customer("eve"), NO_RISK_CONTEXT)
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
-        await house.claimer.claim(PRINCIPAL, claim, deadline=asyncio.get_running_loop().time() + 10)
+        await house.claimer.claim(calling(deadline=asyncio.get_running_loop().time() + 10), claim)
     assert submitted == []

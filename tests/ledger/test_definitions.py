@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from house import calling
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer
@@ -67,7 +68,7 @@ async def test_of_several_only_those_that_differ_are_sent(house, other_desk, rep
         await house.campaign()
     before = await house.ledger.load_range(house.program, 1, 4)
     other = other_desk.house
-    await other.campaigns.set_state(house.program, 2, CampaignState.PAUSED)
+    await other.campaigns.set_state(calling(), house.program, 2, CampaignState.PAUSED)
     house.ledger._catalog.drop(house.program, 3)
     replies.clear()
     after = await house.ledger.load_range(house.program, 1, 9)
@@ -86,7 +87,7 @@ async def test_a_change_elsewhere_is_read_at_once(house, other_desk):
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 5:
         early = asyncio.create_task(house.ledger.load(house.program, 1))
         await asyncio.sleep(0)
-        await other.campaigns.set_state(house.program, campaign.number, state)
+        await other.campaigns.set_state(calling(), house.program, campaign.number, state)
         assert (await house.ledger.load(house.program, 1)).state is state
         await early
 
@@ -137,10 +138,10 @@ async def test_another_ledgers_definition_of_the_same_version_is_another_one(hou
 
 async def test_a_creation_that_is_repeated_tells_what_was_created_and_not_what_was_sent(house):
     definition = house.definition()
-    first = await house.campaigns.create("admin", "request", definition)
+    first = await house.campaigns.create(calling("admin"), "request", definition)
     await asyncio.sleep(0.002)  # so that another moment would be told
-    assert await house.campaigns.create("admin", "request", definition) == first
-    assert await house.campaigns.get(house.program, 1) == first
+    assert await house.campaigns.create(calling("admin"), "request", definition) == first
+    assert await house.campaigns.get(calling(), house.program, 1) == first
 
 
 async def test_a_rush_for_a_definition_that_is_not_at_hand_reads_it_once(house, read, replies):
@@ -171,27 +172,27 @@ async def test_nothing_that_a_caller_sends_makes_the_server_read_again_what_has_
     for _ in range(3):
         with pytest.raises(InvalidRequest, match="has offers 0 to 99"):
             await house.claim(OfferWanted(campaign.number, 100))
-        await house.campaigns.get(house.program, campaign.number)
-        await house.campaigns.list(house.program, first=1, page_size=50)
+        await house.campaigns.get(calling(), house.program, campaign.number)
+        await house.campaigns.list(calling(), house.program, first=1, page_size=50)
         await house.stats(campaign)
-        await house.issuer.inspect(house.program, minted[0])
+        await house.issuer.inspect(calling(), house.program, minted[0])
         await house.mint(campaign)
         await house.redeem(minted[0], customer="ann")
         await house.claim(campaign)
         assert (await house.claim(codes[0], "ann")).outcome in (Outcome.APPROVED, Outcome.CODE_INVALID)
         for state in (CampaignState.PAUSED, CampaignState.ACTIVE):
-            await house.campaigns.set_state(house.program, campaign.number, state)
+            await house.campaigns.set_state(calling(), house.program, campaign.number, state)
         with pytest.raises(Exception, match="etag"):
-            await house.campaigns.update(campaign, "v0")
+            await house.campaigns.update(calling(), campaign, "v0")
         with pytest.raises(Exception, match="has not ended"):
-            await house.campaigns.archive(house.program, campaign.number, deadline=0)
+            await house.campaigns.archive(calling(deadline=0), house.program, campaign.number)
     assert read == []
 
 
 async def test_an_offer_that_was_added_elsewhere_is_found(house, other_desk):
     campaign = await house.campaign()
     other = other_desk.house
-    await other.campaigns.update(replace(campaign, offers=campaign.offers * 2), etag(campaign))
+    await other.campaigns.update(calling(), replace(campaign, offers=campaign.offers * 2), etag(campaign))
     assert len(house.ledger.cached(house.program, 1).offers) == 1
     assert (await house.claim(OfferWanted(1, 1))).outcome is Outcome.APPROVED
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import msgpack
+from house import calling
 
 from redemption.domain.campaign import CampaignState, Offer
 from redemption.ledger.catalog import pack_campaign
@@ -44,7 +45,7 @@ async def test_a_change_of_state_alone_is_told_by_the_state(desk):
     campaign = await desk.campaign(name="满200减50")
     name = campaign.name.encode()
     for version, state in enumerate((CampaignState.PAUSED, CampaignState.ACTIVE, CampaignState.ENDED), start=2):
-        await desk.house.campaigns.set_state(desk.program, campaign.number, state)
+        await desk.house.campaigns.set_state(calling(), desk.program, campaign.number, state)
         assert await last_event(desk) == [b"state_changed", campaign.number, version, name, state.name.encode()]
         assert (await desk.ledger.load(desk.program, campaign.number)).state is state
 
@@ -53,10 +54,10 @@ async def test_any_other_change_is_told_by_the_definition(desk, other_desk):
     """Also when it was paused in between, by another server."""
     campaign = await desk.campaign()
     campaigns = desk.house.campaigns
-    renamed = await campaigns.update(replace(campaign, name="renamed"), etag(campaign))
+    renamed = await campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))
     assert (await last_event(desk))[:4] == [b"defined", 1, 2, await stored(desk, campaign)]
-    paused = await other_desk.house.campaigns.set_state(desk.program, 1, CampaignState.PAUSED)
-    await campaigns.update(replace(renamed, ends_at_ms=campaign.ends_at_ms + 1000), etag(paused))
+    paused = await other_desk.house.campaigns.set_state(calling(), desk.program, 1, CampaignState.PAUSED)
+    await campaigns.update(calling(), replace(renamed, ends_at_ms=campaign.ends_at_ms + 1000), etag(paused))
     assert (await last_event(desk))[:4] == [b"defined", 1, 4, await stored(desk, campaign)]
 
 
@@ -66,7 +67,7 @@ async def test_pausing_a_large_campaign_adds_little_to_the_stream(desk):
     )
     assert len(await stored(desk, campaign)) > 2 * EVENT_DEFINITION_BYTES_MAX
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 3:
-        await desk.house.campaigns.set_state(desk.program, campaign.number, state)
+        await desk.house.campaigns.set_state(calling(), desk.program, campaign.number, state)
     entries = await desk.redis.xrange(desk.house.key("events"))
     assert len(entries) == 7
     assert max(len(entry[b"e"]) for _, entry in entries) < 200

@@ -5,12 +5,13 @@ import struct
 from dataclasses import replace
 
 import pytest
+from house import calling, collected
 from ledger.desk import digest
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Caller, Failed, Mismatch, Outdated
+from redemption.domain.ports import Failed, Mismatch, Outdated
 from redemption.ledger import keys
 from redemption.ledger.issuance import CODES_AT_ONCE
 from redemption.ledger.ledger import customer_buckets
@@ -48,7 +49,7 @@ def stored(campaign, *names, first=0, **changes):
 
 async def send(house, *items):
     deadline = asyncio.get_running_loop().time() + 10
-    return await house.ledger.issuance.claim(house.program, items, deadline=deadline, again=False)
+    return await house.ledger.issuance.claim(calling(deadline=deadline), house.program, items, again=False)
 
 
 async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):
@@ -154,8 +155,9 @@ async def test_a_number_that_does_not_fit_fails_alone(house):
 
 async def test_an_item_that_is_too_short_fails_alone(house):
     campaign = await house.campaign()
-    caller = Caller(asyncio.get_running_loop().time() + 10)
-    (answer,) = await house.ledger._submit(house.program, [(b"C" + bytes(20), 1)], [caller], again=False)
+    caller = calling(deadline=asyncio.get_running_loop().time() + 10)
+    carried = house.ledger._carried(house.program, [(b"C" + bytes(20), 1)], [caller], again=False)
+    (answer,) = await collected(carried)
     assert answer.reply[:1] == b"E"
     (reply,) = await send(house, item(campaign))
     assert isinstance(reply, ClaimedCoupon)

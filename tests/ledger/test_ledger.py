@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from house import DAY_MS, House
+from house import DAY_MS, House, calling
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
@@ -194,7 +194,7 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
     await other.start()
     assert (await other.redeem(tokens[0])).discount_minor == 50_00
     dearer = replace(campaign, offers=campaign.offers, limits=replace(campaign.limits, redemptions=1))
-    await house.campaigns.update(dearer, "v1")
+    await house.campaigns.update(calling(), dearer, "v1")
     assert other.ledger.cached(house.program, 1).limits.redemptions is None
     assert (await other.redeem(tokens[1])).outcome is Outcome.CAMPAIGN_LIMIT
     assert other.ledger.cached(house.program, 1).limits.redemptions == 1
@@ -281,7 +281,7 @@ async def test_generations_are_part_of_receipts_and_answers(house):
     assert again.outcome is Outcome.APPROVED
     assert again.verdicts[0].redemption_id != first.verdicts[0].redemption_id
     assert await house.send(attempt) == again
-    (found,) = await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+    (found,) = await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
     assert found.receipt.generation == 2
 
 
@@ -373,10 +373,10 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.redeem(other),
         lambda: house.mint(campaign),
         house.campaign,
-        lambda: house.campaigns.get(house.program, 1),
+        lambda: house.campaigns.get(calling(), house.program, 1),
         lambda: house.stats(campaign),
-        lambda: house.issuer.inspect(house.program, spent),
-        lambda: house.redeemer.find_by_request("checkout", house.program, attempt.request_id),
+        lambda: house.issuer.inspect(calling(), house.program, spent),
+        lambda: house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id),
         lambda: house.ledger.look(house.program, [(1, 1, 0, False)], customer=None),
         lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, request=bytes(10), content=bytes(8)),
         lambda: house.ledger.revoke_customer(house.program, 1, bytes(8), request=bytes(10), content=bytes(8)),
@@ -423,7 +423,7 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
     await house.campaign()
     machines = [House(house.url, tmp_path / name, program=house.program, keyset=house.keyset) for name in "ab"]
     for machine in machines:
-        await machine.campaigns.list(house.program, first=1, page_size=1)
+        await machine.campaigns.list(calling(), house.program, first=1, page_size=1)
     await house.redis.hset(house.key("ledger"), "seq", 1)
     for machine in (*machines, *machines):
         await machine.ledger.adopt(house.program)
@@ -499,7 +499,7 @@ async def test_a_foreign_keyset_is_not_served(house, tmp_path):
     await house.campaign()
     stranger = House(house.url, tmp_path / "stranger", program=house.program)
     with pytest.raises(LedgerNotTrusted, match="belongs to keyset"):
-        await stranger.campaigns.list(house.program, first=1, page_size=1)
+        await stranger.campaigns.list(calling(), house.program, first=1, page_size=1)
     await stranger.ledger.stop()
     await stranger.redis.aclose()
 

@@ -6,6 +6,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+from house import calling
 from ledger.desk import customer_digest
 
 from redemption.domain.benefit import amount_off
@@ -111,7 +112,7 @@ async def test_every_verdict_is_the_models(house, seed):
         assert results == expected
         seen.update(outcome for verdicts in expected for outcome in verdicts)
     for number in limits:
-        stats = await house.campaigns.stats(house.program, number)
+        stats = await house.campaigns.stats(calling(), house.program, number)
         assert (stats.redeemed, stats.discount_minor) == (model.redeemed[number], model.redeemed[number] * OFF)
     assert {Outcome.APPROVED, Outcome.ALREADY_REDEEMED, Outcome.IDEMPOTENCY_MISMATCH, "same order"} <= seen
     assert {Outcome.CAMPAIGN_LIMIT, Outcome.CUSTOMER_LIMIT, Outcome.BUDGET_EXHAUSTED} <= seen

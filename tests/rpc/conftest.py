@@ -9,6 +9,7 @@ import structlog
 from rpc.stage import Running, running
 
 from redemption.rpc import guard
+from redemption.rpc.transport import grpcio
 
 
 @pytest.fixture(autouse=True)
@@ -21,16 +22,22 @@ def fresh_log(monkeypatch):
 @pytest.fixture(autouse=True)
 def stop_quickly(monkeypatch):
     """Nobody comes while a server stops, but where that is what is tested."""
-    monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.0)
-    monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.0)
+    monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.0)
+
+
+@pytest.fixture(params=["nghttp2", "grpcio"])
+def transport(request) -> str:
+    """What carries the calls: whatever is tested of the service holds on both."""
+    return request.param
 
 
 @pytest.fixture
-async def run() -> AsyncIterator[Callable[..., Any]]:
+async def run(transport) -> AsyncIterator[Callable[..., Any]]:
     """Run servers until the end of the test."""
     async with AsyncExitStack() as stack:
 
         async def start(**config: Any) -> Running:
-            return await stack.enter_async_context(running(**config))
+            return await stack.enter_async_context(running(transport, **config))
 
         yield start

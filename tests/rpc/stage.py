@@ -11,8 +11,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from house import calling
 
+from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.rpc.transport.bounds import Bounds
 from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
@@ -38,6 +41,11 @@ class Running:
     revoker: Any
     campaigns: Any
     channel: grpc.aio.Channel
+
+    @property
+    def calls(self) -> int:
+        """How many calls are at work."""
+        return self.server.calls
 
     @property
     def redemption(self):
@@ -74,8 +82,9 @@ def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) ->
 
 
 @asynccontextmanager
-async def running(**config: Any) -> AsyncIterator[Running]:
-    """Run a server for the length of a block."""
+async def running(transport: str, **config: Any) -> AsyncIterator[Running]:
+    """Run a server for the length of a block; what is no setting of its own is one of its bounds."""
+    bounds = {name: config.pop(name) for name in tuple(config) if hasattr(Bounds, name)}
     redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
     quoter = create_autospec(Quoter, instance=True, spec_set=True)
     issuer = create_autospec(Issuer, instance=True, spec_set=True)
@@ -89,7 +98,7 @@ async def running(**config: Any) -> AsyncIterator[Running]:
         claimer=claimer,
         revoker=revoker,
         campaigns=campaigns,
-        config=RpcConfig(**config),
+        config=RpcConfig(transport=transport, bounds=Bounds(**bounds), **config),
     )
     port = await server.start()
     async with channel_to(port) as channel:
@@ -101,13 +110,43 @@ async def running(**config: Any) -> AsyncIterator[Running]:
 
 
 def telling(*results: Any) -> Any:
-    """Return a stand-in for ``redeem_each`` that tells these results, one for each order."""
+    """Return a stand-in for ``redeem_each`` that gives these results, one for each order."""
 
-    async def redeem_each(_: str, __: str, attempts: Any, callers: Any, tell: Any, *, turn: Any) -> None:
-        for position, result in zip(range(len(attempts)), results, strict=True):
-            tell(position, result)
+    async def redeem_each(_: Any, __: str, attempts: Any, *, turn: Any) -> Any:
+        yield list(zip(range(len(attempts)), results, strict=True))
 
     return redeem_each
+
+
+class OneCall:
+    """One call of those that are answered together, and what it was answered."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.info = calling()
+        self.answers: list[Any] = []
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.answers)
+
+    def answer(self, response: Any) -> None:
+        self.answers.append(response.decision.discount_minor)
+
+    def fail(self, error: BaseException) -> None:
+        self.answers.append(error)
+
+
+class _Anybody:
+    """Equals whoever calls without credentials."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CallInfo) and other.principal == "anonymous"
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ANYBODY = _Anybody()
 
 
 async def failure_of(call: Any) -> Failure:

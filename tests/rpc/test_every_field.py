@@ -7,14 +7,14 @@ from unittest.mock import create_autospec
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from house import calling
 from rpc.examples import APPROVAL, CAMPAIGN, PAGE, QUOTED, REDEEMED, REQUESTS, STATS
-from rpc.stage import telling
+from rpc.stage import OneCall, telling
 
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
 from redemption.rpc.campaign_servicer import CampaignServicer
-from redemption.rpc.crowd import Busyness
-from redemption.rpc.guard import Unary
+from redemption.rpc.guard import Gathered, Unary
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.service.campaigns import Campaigns
@@ -38,9 +38,7 @@ SAME = {
 }
 
 
-class Context:
-    def time_remaining(self) -> float:
-        return 60.0
+CALLER = calling()
 
 
 async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
@@ -80,7 +78,7 @@ def services() -> tuple[Any, ...]:
 
 def methods(redeemer: Any, quoter: Any, issuer: Any, claimer: Any, revoker: Any, campaigns: Any) -> dict[str, Any]:
     servicers = {
-        "RedemptionService": RedemptionServicer(redeemer, quoter, Busyness()),
+        "RedemptionService": RedemptionServicer(redeemer, quoter),
         "IssuanceService": IssuanceServicer(issuer, claimer, revoker),
         "CampaignService": CampaignServicer(campaigns),
     }
@@ -102,13 +100,19 @@ async def effect(name: str, request: Message) -> object:
         stand_in.reset_mock()
     try:
         if isinstance(method, Unary):
-            response = await method.answer(request, Context())
+            response = await method.answer(request, CALLER)
+        elif isinstance(method, Gathered):
+            call = OneCall(request)
+            await method.answer_all([call])
+            (response,) = call.answers
+            if isinstance(response, Exception):
+                raise response
         else:
-            response = [message async for message in method.answer(request, Context())]
+            response = [message async for message in method.answer(request, CALLER)]
     except (InvalidRequest, NotBuilt) as refusal:
         return f"refused: {refusal.message}"
     asked = [
-        (call[0], call[1], {key: value for key, value in call[2].items() if key != "deadline"})
+        (call[0], call[1][1:], call[2])  # without the caller, who comes first
         for stand_in in STAND_INS
         for call in stand_in.mock_calls
     ]

@@ -1,18 +1,24 @@
 """The wall around all handlers: no exception's text gets out, nobody waits in vain, not too many come in."""
 
 import asyncio
+from unittest.mock import create_autospec
 
 import grpc
 import pytest
+from google.rpc import code_pb2
+from house import calling
 from rpc.examples import APPROVAL, REQUESTS, redeem_request
 from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
 from structlog.testing import capture_logs
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
-from redemption.rpc.guard import Guard, ServerStream
+from redemption.rpc.batch import ORDER_BYTES_MAX
+from redemption.rpc.guard import Gathered, Guard, ServerStream
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
+from redemption.rpc.transport.methods import Call
 from redemption.service.issuer import Minted
 from redemption.v1.issuance_service_pb2 import MintRequest, MintResponse
+from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
 
 SECRET = "hunter2: the text of an exception"
 SERVICES = (REDEMPTION, ISSUANCE, CAMPAIGN)
@@ -155,8 +161,9 @@ async def test_bytes_that_are_no_message_are_an_invalid_request(run, name):
 async def test_message_that_is_too_large_is_turned_away(run):
     stage = await run()
     raw = stage.channel.unary_unary("/redemption.v1.RedemptionService/Redeem")
-    failure = await failure_of(raw(bytes(5 * 1024 * 1024), timeout=SECONDS_MAX))
-    assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    failure = await failure_of(raw(bytes(ORDER_BYTES_MAX + 1), timeout=SECONDS_MAX))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
+    assert str(ORDER_BYTES_MAX) in failure.message
     assert stage.redeemer.mock_calls == []
 
 
@@ -173,7 +180,7 @@ async def test_deadline_of_the_caller_reaches_the_use_case(run):
     for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
-        (caller,) = stage.redeemer.redeem_each.call_args.args[3]
+        (caller,) = stage.redeemer.redeem_each.call_args.args[0]
         seconds = caller.deadline - before
         assert most - 1.0 < seconds <= most + (loop.time() - before)
 
@@ -193,15 +200,21 @@ class Slow:
         self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def redeem_each(self, _, __, attempts, callers, tell, *, turn):
-        (attempt,) = attempts
+    async def redeem_each(self, callers, _, attempts, *, turn):
+        (attempt,), (caller,) = attempts, callers
         self.began.put_nowait(attempt.request_id)
+        going = asyncio.ensure_future(self.go.wait())
         try:
-            await self.go.wait()
+            while not (going.done() or caller.gone):
+                await asyncio.sleep(0.001)
         except asyncio.CancelledError:
-            self.cancelled.set()
+            caller.gone = True
             raise
-        tell(0, APPROVAL)
+        finally:
+            going.cancel()
+            if caller.gone:
+                self.cancelled.set()
+        yield [(0, APPROVAL)]
 
 
 async def slow_call(stage, slow, request_id="slow"):
@@ -212,7 +225,7 @@ async def slow_call(stage, slow, request_id="slow"):
     return waiting
 
 
-async def test_caller_that_goes_away_cancels_the_use_case(run):
+async def test_use_case_learns_that_its_caller_left(run):
     stage, slow = await run(), Slow()
     stage.redeemer.redeem_each.side_effect = slow.redeem_each
     call = stage.redemption.Redeem(redeem_request())
@@ -232,7 +245,7 @@ async def failure_of_cancelled(call):
 
 
 async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
-    stage, slow = await run(concurrent_calls_max=2), Slow()
+    stage, slow = await run(calls_max=2), Slow()
     stage.redeemer.redeem_each.side_effect = slow.redeem_each
     running = [await slow_call(stage, slow, name) for name in ("a", "b")]
     refused = await failure_of(stage.redemption.Redeem(redeem_request("c")))
@@ -246,7 +259,7 @@ async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
 
 
 async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
-    stage, slow = await run(concurrent_calls_max=1), Slow()
+    stage, slow = await run(calls_max=1), Slow()
     stage.redeemer.redeem_each.side_effect = slow.redeem_each
     waiting = await slow_call(stage, slow)
     waiting.cancel()
@@ -270,20 +283,35 @@ async def test_connections_do_not_get_in_each_other_s_way(run):
 
 async def test_stream_is_closed_before_its_call_is_over():
     """What a handler holds is given back at once, not when the garbage collector comes by."""
-    guard, held = Guard(1), []
+    guard, held = Guard(), []
 
     async def answer(_, __):
         try:
             while True:
                 yield MintResponse()
         finally:
-            held.append(guard.calls)
+            held.append(guard._streams)
 
-    class Gone:
-        async def write(self, _):
-            raise grpc.aio.InternalError("the caller is gone")
+    method = guard.server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer, 100))
+    stream = method.answer(b"", calling())
+    await anext(stream)
+    await stream.aclose()
+    assert (held, guard._streams) == ([1], 0)
 
-    handle = guard.server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer)).unary_stream
-    with pytest.raises(grpc.aio.InternalError):
-        await handle(b"", Gone())
-    assert (held, guard.calls) == ([1], 0)
+
+async def test_gathered_calls_are_answered_whatever_happens_to_the_others():
+    """One that cannot be parsed, one that is answered, and one that a defect leaves over."""
+
+    async def answer_all(calls):
+        calls[0].answer(RedeemResponse())
+        raise KeyError(SECRET)
+
+    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, answer_all, 100))
+    calls = [create_autospec(Call, instance=True, request=request) for request in (b"", b"\xff", b"")]
+    with capture_logs() as logs:
+        await method.answer_all(calls)
+    ((first,), _), ((second,), _), ((third,), _) = (call.answer.call_args for call in calls)
+    assert first == b""
+    assert (second.code, third.code) == (code_pb2.INVALID_ARGUMENT, code_pb2.INTERNAL)
+    assert len(logs) == 1
+    assert all(call.answer.call_count == 1 for call in calls)

@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 from google.rpc import code_pb2
+from house import calling
 from rpc.examples import (
     APPROVAL,
     CHECKOUT,
@@ -15,11 +16,10 @@ from rpc.examples import (
     checkout_message,
     redeem_request,
 )
-from rpc.stage import SECONDS_MAX, failure_of, telling
+from rpc.stage import ANYBODY, SECONDS_MAX, OneCall, failure_of, telling
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc import redemption_servicer as module
-from redemption.rpc.crowd import Busyness
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
@@ -48,7 +48,7 @@ async def test_redeem_answers_with_the_decision(run):
     response = await stage.redemption.Redeem(redeem_request("attempt-1"))
     assert response.decision.discount_minor == 950
     asked, _ = stage.redeemer.redeem_each.call_args
-    assert asked[:3] == ("anonymous", "shop", [Attempt("attempt-1", CHECKOUT)])
+    assert asked == ([ANYBODY], "shop", [Attempt("attempt-1", CHECKOUT)])
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
@@ -90,8 +90,8 @@ async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
     assert [result.error.HasField("retry_after") for result in response.results].count(True) == 1
     assert response.results[1].decision.outcome == REFUSAL.outcome
     assert response.results[4].decision.outcome == APPROVAL.outcome
-    (principal, program, attempts), _ = stage.redeemer.redeem_all.call_args
-    assert (principal, program, [attempt.request_id for attempt in attempts]) == ("anonymous", "shop", list("cdefg"))
+    (caller, program, attempts), _ = stage.redeemer.redeem_all.call_args
+    assert (caller, program, [attempt.request_id for attempt in attempts]) == (ANYBODY, "shop", list("cdefg"))
 
 
 async def test_order_with_too_many_pairs_of_token_and_line_is_refused_before_it_is_redeemed(run):
@@ -114,16 +114,14 @@ class Counter:
         stage.redeemer.redeem_all.side_effect = self._redeem_all
         stage.redeemer.redeem_each.side_effect = self._redeem_each
 
-    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+    async def _redeem_all(self, _, __, attempts, *, turn):
         self.running += 1
         await self.go.wait()
         self.running -= 1
         return [APPROVAL] * len(attempts)
 
-    async def _redeem_each(self, _, __, attempts, callers, tell, *, turn):
-        deadline = callers[0].deadline
-        for position, result in enumerate(await self._redeem_all(_, __, attempts, deadline=deadline, turn=turn)):
-            tell(position, result)
+    async def _redeem_each(self, _, __, attempts, *, turn):
+        yield list(enumerate(await self._redeem_all(_, __, attempts, turn=turn)))
 
     async def reaches(self, running):
         async with asyncio.timeout(SECONDS_MAX):
@@ -161,31 +159,47 @@ class Told:
         stage.redeemer.redeem_each.side_effect = self._redeem_each
         stage.redeemer.redeem_all.side_effect = self._redeem_all
 
-    async def _redeem_each(self, _, __, attempts, ___, tell, *, turn):
-        self.worked_on.append(attempts[0].request_id)
+    async def _redeem_each(self, _, __, attempts, *, turn):
+        self.worked_on += [attempt.request_id for attempt in attempts]
         self.turns.append(turn)
-        tell(0, APPROVAL)
+        yield [(position, APPROVAL) for position in range(len(attempts))]
 
-    async def _redeem_all(self, _, __, attempts, *, deadline, turn):
+    async def _redeem_all(self, _, __, attempts, *, turn):
         self.turns.append(turn)
         return [APPROVAL] * len(attempts)
 
 
-async def test_small_orders_that_come_after_large_ones_go_before_them(run):
-    """Else each turn of the event loop would take on one call and do the work of a large order."""
+async def test_small_orders_go_before_the_large_ones_that_came_with_them(run):
+    """Small ones are worked on in one go; each large one is worked on by itself."""
     stage = await run()
     told = Told(stage)
-    large = [redeem_request(name) for name in "ab"]
-    for order in large:
+    orders = [redeem_request(name) for name in "abcde"]
+    for order in orders[:2]:
         fill(order.checkout, 2, 100)
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
-    async with asyncio.timeout(SECONDS_MAX):
-        asked = [asyncio.ensure_future(servicer.redeem(order, Context())) for order in large]
-        for name in "cde":
-            await asyncio.sleep(0)
-            asked.append(asyncio.ensure_future(servicer.redeem(redeem_request(name), Context())))
-        await asyncio.gather(*asked)
+    calls = [OneCall(order) for order in orders]
+    await RedemptionServicer(stage.redeemer, stage.quoter).redeem(calls)
     assert told.worked_on == [*"cdeab"]
+    assert [call.answers for call in calls] == [[950]] * 5
+
+
+async def test_orders_of_several_programs_are_redeemed_each_with_its_own(run):
+    stage = await run()
+    told = Told(stage)
+    orders = [redeem_request(name) for name in "abc"]
+    orders[1].checkout.program = "other"
+    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([OneCall(order) for order in orders])
+    assert told.worked_on == [*"acb"]
+    assert [call.args[1] for call in stage.redeemer.redeem_each.call_args_list] == ["shop", "other"]
+
+
+async def test_who_left_before_the_work_began_is_not_redeemed_for(run):
+    stage = await run()
+    told = Told(stage)
+    calls = [OneCall(redeem_request(name)) for name in "abc"]
+    calls[1].info.gone = True
+    await RedemptionServicer(stage.redeemer, stage.quoter).redeem(calls)
+    assert told.worked_on == [*"ac"]
+    assert all(call.answered for call in calls), "its place is given back"
 
 
 @pytest.mark.parametrize(("tokens", "lines", "in_turn"), [(1, 199, False), (1, 200, True), (10, 20, True)])
@@ -194,7 +208,7 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     told = Told(stage)
     order = redeem_request()
     fill(order.checkout, tokens, lines)
-    await RedemptionServicer(stage.redeemer, stage.quoter, Busyness()).redeem(order, Context())
+    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([OneCall(order)])
     assert (told.turns[0] is not None) is in_turn
 
 
@@ -202,19 +216,21 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
 async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
     stage = await run()
     told = Told(stage)
-    await RedemptionServicer(stage.redeemer, stage.quoter, Busyness()).batch_redeem(large_batch(3, 1, lines), Context())
+    await RedemptionServicer(stage.redeemer, stage.quoter).batch_redeem(large_batch(3, 1, lines), calling())
     assert (told.turns[0] is not None) is in_turn
 
 
 async def held_at_large(stage, count):
     """Have two large orders worked on while others wait for their turn; returns how to ask for more, and to let go."""
     counter = Counter(stage)
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
 
     async def ask(tokens=2, lines=100):
         order = redeem_request()
         fill(order.checkout, tokens, lines)
-        return await servicer.redeem(order, Context())
+        call = OneCall(order)
+        await servicer.redeem([call])
+        return call.answers[0]
 
     held = [asyncio.ensure_future(ask()) for _ in range(count)]
     await counter.reaches(2)
@@ -230,8 +246,7 @@ async def held_at_large(stage, count):
 async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
     async with asyncio.timeout(SECONDS_MAX):
         ask, let_go = await held_at_large(await run(), 3)
-        with pytest.raises(InvalidRequest):
-            await ask(*size)
+        assert isinstance(await ask(*size), InvalidRequest)
         await let_go()
 
 
@@ -240,10 +255,11 @@ async def test_large_orders_beyond_a_bound_are_turned_away(run, monkeypatch):
     monkeypatch.setattr(module, "LARGE_WAITING_MAX", 3)
     async with asyncio.timeout(SECONDS_MAX):
         ask, let_go = await held_at_large(await run(), 5)
-        with pytest.raises(Overloaded, match="nothing was done"):
-            await ask()
+        refused = await ask()
+        assert isinstance(refused, Overloaded)
+        assert "nothing was done" in refused.message
         await let_go()
-        await ask()
+        assert await ask() == 950
 
 
 async def test_places_are_given_back_by_callers_who_leave(run):
@@ -255,7 +271,8 @@ async def test_places_are_given_back_by_callers_who_leave(run):
         for call in calls:
             call.cancel()
         async with asyncio.timeout(SECONDS_MAX):
-            await stage.server._guard.idle()
+            while stage.calls:
+                await asyncio.sleep(0.001)
         counter.running = 0
 
 
@@ -264,7 +281,7 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
     stage = await run()
     turned = []
     stage.redeemer.redeem_all.side_effect = lambda *_, **__: turned.append(ticks) or [APPROVAL] * 15
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
     ticks = 0
 
     async def tick():
@@ -274,7 +291,7 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
             await asyncio.sleep(0)
 
     ticking = asyncio.ensure_future(tick())
-    await servicer.batch_redeem(large_batch(15, 1, 500), Context())
+    await servicer.batch_redeem(large_batch(15, 1, 500), calling())
     ticking.cancel()
     assert turned[0] >= 15
     assert ticks - turned[0] >= 15
@@ -285,11 +302,6 @@ def test_failed_item_does_not_keep_its_request():
     item = redeem_request()
     item.checkout.order.lines[0].categories.extend("c" * 33)
     assert _opened(item, "shop").__traceback__ is None
-
-
-class Context:
-    def time_remaining(self):
-        return 60.0
 
 
 async def test_batch_that_is_wrong_as_a_whole_redeems_nothing(run):
@@ -311,9 +323,9 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
     assert response.together.discount_minor == 950
     assert (list(response.chosen), response.exhaustive) == ([0, 5], True)
     assert bool(response.together.verdicts[0].allocations) == with_allocations
-    (question,), arguments = stage.quoter.quote.call_args
+    (caller, question), _ = stage.quoter.quote.call_args
+    assert caller == ANYBODY
     assert question == Question(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
-    assert set(arguments) == {"deadline"}
     assert stage.redeemer.mock_calls == []
 
 
@@ -349,7 +361,7 @@ async def test_redemption_is_found_by_request(run):
     stage.redeemer.find_by_request.return_value = [REDEEMED, REDEEMED]
     response = await stage.redemption.GetRedemption(messages.GetRedemptionRequest(program="shop", request_id="a"))
     assert [redemption.redemption_id for redemption in response.redemptions] == ["receipt-1", "receipt-1"]
-    stage.redeemer.find_by_request.assert_called_once_with("anonymous", "shop", "a")
+    stage.redeemer.find_by_request.assert_called_once_with(ANYBODY, "shop", "a")
 
 
 async def test_redemption_is_found_by_receipt(run):
@@ -358,7 +370,7 @@ async def test_redemption_is_found_by_receipt(run):
     request = messages.GetRedemptionRequest(program="shop", redemption_id="receipt-1")
     response = await stage.redemption.GetRedemption(request)
     assert [redemption.serial for redemption in response.redemptions] == [9]
-    stage.redeemer.find_by_receipt.assert_called_once_with("shop", "receipt-1")
+    stage.redeemer.find_by_receipt.assert_called_once_with(ANYBODY, "shop", "receipt-1")
 
 
 async def test_redemption_that_is_not_there_is_not_found(run):

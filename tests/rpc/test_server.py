@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,9 +18,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
 from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling, told
 
-from redemption.rpc import guard
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
+from redemption.rpc.transport import grpcio
+from redemption.rpc.transport.tls import Tls
 from redemption.v1 import redemption_service_pb2_grpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -83,13 +85,13 @@ async def test_watcher_of_an_unknown_service_is_told_so(run):
 
 
 async def test_health_is_told_while_calls_are_turned_away(run):
-    stage = await run(concurrent_calls_max=1)
+    stage = await run(calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem_each(_, __, ___, callers, tell, *, turn):
+    async def redeem_each(_, __, ___, *, turn):
         began.set()
         await go.wait()
-        tell(0, APPROVAL)
+        yield [(0, APPROVAL)]
 
     stage.redeemer.redeem_each.side_effect = redeem_each
     call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
@@ -119,16 +121,19 @@ class Held:
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         stage.redeemer.redeem_each.side_effect = self._redeem_each
 
-    async def _redeem_each(self, _, __, attempts, callers, tell, *, turn):
+    async def _redeem_each(self, callers, _, attempts, *, turn):
         if attempts[0].request_id == "slow":
             self.began.set()
             try:
-                await self.go.wait()
+                while not (self.go.is_set() or callers[0].gone):
+                    await asyncio.sleep(0.001)
             except asyncio.CancelledError:
-                self.cancelled.set()
+                callers[0].gone = True
                 raise
-        for position in range(len(attempts)):
-            tell(position, APPROVAL)
+            finally:
+                if callers[0].gone:
+                    self.cancelled.set()
+        yield [(position, APPROVAL) for position in range(len(attempts))]
 
 
 async def refused_new_calls(stage):
@@ -178,10 +183,11 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
 @pytest.fixture
 def stop_as_usual(monkeypatch):
     """Let a server that stops take its time to turn calls away."""
-    monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.2)
-    monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.02)
+    monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.2)
+    monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.02)
 
 
+@pytest.mark.parametrize("transport", ["grpcio"])
 @pytest.mark.parametrize("busy", [True, False])
 async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, stop_as_usual, busy):
     """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not."""
@@ -202,6 +208,7 @@ async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_
     assert len(refused) > 50
 
 
+@pytest.mark.parametrize("transport", ["grpcio"])
 @pytest.mark.parametrize(("callers", "pause", "least", "most"), [(64, 0.0, 0.8, 1.9), (1, 0.02, 0.15, 0.6)])
 async def test_drain_ends_though_callers_keep_asking(run, stop_as_usual, callers, pause, least, most):
     """Many without a pause hold it up for a second, and a few for no longer than nobody."""
@@ -219,7 +226,7 @@ async def test_drain_ends_though_callers_keep_asking(run, stop_as_usual, callers
         asking = [asyncio.ensure_future(ask()) for _ in range(callers)]
         await asyncio.sleep(0.05)
         began = asyncio.get_running_loop().time()
-        await stage.server._guard.close()
+        await stage.server._transport._turn_away()
         took = asyncio.get_running_loop().time() - began
         stopped.set()
         await asyncio.gather(*asking)
@@ -324,7 +331,7 @@ async def test_reflection_is_off_unless_asked_for(run):
 
 
 @pytest.fixture(scope="module")
-def certificate() -> tuple[bytes, bytes]:
+def certificate(tmp_path_factory) -> tuple[Path, Path]:
     """A certificate of our own making for localhost, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -346,7 +353,11 @@ def certificate() -> tuple[bytes, bytes]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return signed.public_bytes(serialization.Encoding.PEM), private
+    directory = tmp_path_factory.mktemp("certificate")
+    chain, key_file = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(private)
+    return chain, key_file
 
 
 async def redeem_with(stage, credentials):
@@ -367,44 +378,31 @@ async def test_thousands_of_calls_at_once_are_all_answered(run):
     assert {answer.decision.discount_minor for answer in answers} == {950}
 
 
-async def telling_all(_, __, attempts, ___, tell, *, turn):
-    for position in range(len(attempts)):
-        tell(position, APPROVAL)
+async def telling_all(_, __, attempts, *, turn):
+    yield [(position, APPROVAL) for position in range(len(attempts))]
 
 
 async def test_tls_is_served_with_a_certificate(run, certificate):
     chain, key = certificate
-    stage = await run(tls_certificate=chain, tls_key=key)
+    stage = await run(tls=Tls(certificate=chain, key=key))
     stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
-    credentials = grpc.ssl_channel_credentials(root_certificates=chain)
+    credentials = grpc.ssl_channel_credentials(root_certificates=chain.read_bytes())
     assert (await redeem_with(stage, credentials)).decision.discount_minor == 950
 
 
 async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
     chain, key = certificate
-    stage = await run(tls_certificate=chain, tls_key=key, tls_client_ca=chain)
+    stage = await run(tls=Tls(certificate=chain, key=key, client_ca=chain))
     stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
-    known = grpc.ssl_channel_credentials(root_certificates=chain, private_key=key, certificate_chain=chain)
+    authority, private = chain.read_bytes(), key.read_bytes()
+    known = grpc.ssl_channel_credentials(authority, private_key=private, certificate_chain=authority)
     assert (await redeem_with(stage, known)).decision.discount_minor == 950
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await redeem_with(stage, grpc.ssl_channel_credentials(root_certificates=chain))
+        await redeem_with(stage, grpc.ssl_channel_credentials(root_certificates=authority))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_certificate_that_is_none_is_refused_clearly(run):
+async def test_certificate_that_is_none_is_refused_clearly(run, tmp_path):
+    (tmp_path / "none.pem").write_text("no certificate")
     with pytest.raises(PortNotBound, match="PEM"):
-        await run(tls_certificate=b"no certificate", tls_key=b"no key")
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [{"tls_certificate": b"c"}, {"tls_key": b"k"}, {"tls_client_ca": b"a"}],
-    ids=lambda parts: next(iter(parts)),
-)
-def test_half_of_an_encryption_is_refused(parts):
-    with pytest.raises(ValueError, match="tls_"):
-        RpcConfig(**parts)
-
-
-def test_key_is_not_in_the_config_s_text():
-    assert "private" not in repr(RpcConfig(tls_certificate=b"c", tls_key=b"private"))
+        await run(tls=Tls(certificate=tmp_path / "none.pem", key=tmp_path / "none.pem"))

@@ -5,7 +5,7 @@ from dataclasses import field, fields, make_dataclass, replace
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, PRINCIPAL, House
+from house import DAY_MS, House, calling
 
 from redemption.domain.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
 from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
@@ -44,20 +44,20 @@ async def test_a_campaign_is_read_as_it_was_created(house):
         budget_minor=2**53 - 1,
         sizing=Sizing(expected_redemptions=5),
     )
-    created = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    created = await house.campaigns.create(calling(), "r1", definition)
     assert (created.number, created.version, created.state) == (1, 1, CampaignState.ACTIVE)
-    assert await house.campaigns.get(house.program, 1) == created
+    assert await house.campaigns.get(calling(), house.program, 1) == created
     changed_by_creating = {"number": 0, "version": 0, "created_at_ms": 0, "updated_at_ms": 0}
     assert replace(created, **changed_by_creating) == definition
 
 
 async def test_the_same_creation_gives_the_same_campaign(house):
     definition = house.definition()
-    first = await house.campaigns.create(PRINCIPAL, "r1", definition)
-    assert await house.campaigns.create(PRINCIPAL, "r1", definition) == first
+    first = await house.campaigns.create(calling(), "r1", definition)
+    assert await house.campaigns.create(calling(), "r1", definition) == first
     with pytest.raises(RequestIdReused):
-        await house.campaigns.create(PRINCIPAL, "r1", replace(definition, name="another"))
-    assert len((await house.campaigns.list(house.program, first=1, page_size=10)).campaigns) == 1
+        await house.campaigns.create(calling(), "r1", replace(definition, name="another"))
+    assert len((await house.campaigns.list(calling(), house.program, first=1, page_size=10)).campaigns) == 1
 
 
 async def test_a_field_that_a_later_version_adds_makes_no_other_creation(house):
@@ -69,14 +69,14 @@ async def test_a_field_that_a_later_version_adds_makes_no_other_creation(house):
         return make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True)
 
     definition = house.definition(redemptions=10)
-    first = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    first = await house.campaigns.create(calling(), "r1", definition)
     offers = tuple(later(Offer)(**fields_of(offer)) for offer in definition.offers)
     limits = later(Limits)(**fields_of(definition.limits))
     repeated = later(Campaign)(**fields_of(definition) | {"offers": offers, "limits": limits})
-    assert await house.campaigns.create(PRINCIPAL, "r1", repeated) == first
+    assert await house.campaigns.create(calling(), "r1", repeated) == first
     other = replace(repeated, limits=replace(limits, later_limit=3))
     with pytest.raises(RequestIdReused):
-        await house.campaigns.create(PRINCIPAL, "r1", other)
+        await house.campaigns.create(calling(), "r1", other)
 
 
 def fields_of(value):
@@ -97,18 +97,18 @@ def fields_of(value):
 )
 async def test_another_definition_is_another_creation(house, change):
     definition = house.definition(redemptions=10)
-    await house.campaigns.create(PRINCIPAL, "r1", definition)
+    await house.campaigns.create(calling(), "r1", definition)
     with pytest.raises(RequestIdReused):
-        await house.campaigns.create(PRINCIPAL, "r1", replace(definition, **change))
+        await house.campaigns.create(calling(), "r1", replace(definition, **change))
 
 
 async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
     """Repetitions and refusals must not make the server believe that it saw more than the ledger knows."""
     definition = house.definition()
-    campaign = await house.campaigns.create(PRINCIPAL, "r1", definition)
-    await house.campaigns.create(PRINCIPAL, "r1", definition)
+    campaign = await house.campaigns.create(calling(), "r1", definition)
+    await house.campaigns.create(calling(), "r1", definition)
     with pytest.raises(AlreadyExists):
-        await house.campaigns.create(PRINCIPAL, "r2", definition)
+        await house.campaigns.create(calling(), "r2", definition)
     with pytest.raises(Conflict):
         await house.ledger.update(replace(campaign, version=7), offers_kept=True)
     (token,) = await house.mint(campaign, 1, request_id="m1")
@@ -124,22 +124,22 @@ async def test_a_name_belongs_to_one_campaign(house):
     first = await house.campaign(name="double 11")
     with pytest.raises(AlreadyExists, match="campaign 1 has the name"):
         await house.campaign(name="double 11")
-    renamed = await house.campaigns.update(replace(first, name="618"), etag(first))
+    renamed = await house.campaigns.update(calling(), replace(first, name="618"), etag(first))
     second = await house.campaign(name="double 11")
     assert (renamed.number, second.number) == (1, 2)
     with pytest.raises(AlreadyExists):
-        await house.campaigns.update(replace(second, name="618"), etag(second))
+        await house.campaigns.update(calling(), replace(second, name="618"), etag(second))
 
 
 async def test_an_update_needs_the_current_etag(house):
     campaign = await house.campaign()
-    changed = await house.campaigns.update(replace(campaign, limits=Limits(redemptions=5)), etag(campaign))
+    changed = await house.campaigns.update(calling(), replace(campaign, limits=Limits(redemptions=5)), etag(campaign))
     assert (changed.version, changed.limits.redemptions) == (2, 5)
     with pytest.raises(Conflict):
-        await house.campaigns.update(replace(campaign, limits=Limits(redemptions=6)), etag(campaign))
+        await house.campaigns.update(calling(), replace(campaign, limits=Limits(redemptions=6)), etag(campaign))
     with pytest.raises(InvalidRequest, match=r"campaign\.etag"):
-        await house.campaigns.update(campaign, "")
-    lifted = await house.campaigns.update(replace(changed, limits=Limits()), etag(changed))
+        await house.campaigns.update(calling(), campaign, "")
+    lifted = await house.campaigns.update(calling(), replace(changed, limits=Limits()), etag(changed))
     assert lifted.limits.redemptions is None
 
 
@@ -147,11 +147,11 @@ async def test_of_many_updates_at_once_one_wins(house):
     campaign = await house.campaign()
     changes = [replace(campaign, limits=Limits(redemptions=limit)) for limit in range(1, 21)]
     results = await asyncio.gather(
-        *(house.campaigns.update(change, etag(campaign)) for change in changes), return_exceptions=True
+        *(house.campaigns.update(calling(), change, etag(campaign)) for change in changes), return_exceptions=True
     )
     assert sum(isinstance(result, Conflict) for result in results) == 19
     (winner,) = [result for result in results if not isinstance(result, Conflict)]
-    assert await house.campaigns.get(house.program, 1) == winner
+    assert await house.campaigns.get(calling(), house.program, 1) == winner
 
 
 @pytest.mark.parametrize(
@@ -165,23 +165,23 @@ async def test_of_many_updates_at_once_one_wins(house):
 async def test_some_things_never_change(house, change, field):
     campaign = await house.campaign()
     with pytest.raises(InvalidRequest) as raised:
-        await house.campaigns.update(replace(campaign, **change), etag(campaign))
+        await house.campaigns.update(calling(), replace(campaign, **change), etag(campaign))
     assert raised.value.violations[0].field == field
 
 
 async def test_offers_are_append_only_once_coupons_were_minted(house):
     campaign = await house.campaign()
     dearer = replace(campaign, offers=(Offer(amount_off(200_00, 60_00)),))
-    campaign = await house.campaigns.update(dearer, etag(campaign))
+    campaign = await house.campaigns.update(calling(), dearer, etag(campaign))
     await house.mint(campaign)
     with pytest.raises(InvalidRequest, match=r"campaign\.offers\[0\]"):
-        await house.campaigns.update(replace(campaign, offers=(Offer(amount_off(1, 1)),)), etag(campaign))
+        await house.campaigns.update(calling(), replace(campaign, offers=(Offer(amount_off(1, 1)),)), etag(campaign))
     with pytest.raises(InvalidRequest, match=r"campaign\.offers"):
-        await house.campaigns.update(replace(campaign, offers=()), etag(campaign))
+        await house.campaigns.update(calling(), replace(campaign, offers=()), etag(campaign))
     with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
         await house.ledger.update(replace(campaign, offers=(Offer(amount_off(1, 1)),)), offers_kept=False)
     more = replace(campaign, offers=(*campaign.offers, Offer(amount_off(1, 1))))
-    assert len((await house.campaigns.update(more, etag(campaign))).offers) == 2
+    assert len((await house.campaigns.update(calling(), more, etag(campaign))).offers) == 2
 
 
 async def test_pause_resume_and_end(house):
@@ -193,24 +193,26 @@ async def test_pause_resume_and_end(house):
         CampaignState.ENDED,
         CampaignState.ENDED,
     ]
-    versions = [(await house.campaigns.set_state(house.program, campaign.number, state)).version for state in states]
+    versions = [
+        (await house.campaigns.set_state(calling(), house.program, campaign.number, state)).version for state in states
+    ]
     assert versions == [2, 2, 3, 4, 4]
     with pytest.raises(WrongState):
-        await house.campaigns.set_state(house.program, campaign.number, CampaignState.ACTIVE)
-    ended = await house.campaigns.get(house.program, 1)
+        await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ACTIVE)
+    ended = await house.campaigns.get(calling(), house.program, 1)
     with pytest.raises(WrongState):
-        await house.campaigns.update(replace(ended, name="new"), etag(ended))
+        await house.campaigns.update(calling(), replace(ended, name="new"), etag(ended))
 
 
 async def test_lists_come_in_pages(house):
     for _ in range(5):
         await house.campaign()
-    first = await house.campaigns.list(house.program, first=1, page_size=2)
+    first = await house.campaigns.list(calling(), house.program, first=1, page_size=2)
     assert ([campaign.number for campaign in first.campaigns], first.next_number) == ([1, 2], 3)
-    last = await house.campaigns.list(house.program, first=5, page_size=2)
+    last = await house.campaigns.list(calling(), house.program, first=5, page_size=2)
     assert ([campaign.number for campaign in last.campaigns], last.next_number) == ([5], None)
     with pytest.raises(InvalidRequest, match="page_size"):
-        await house.campaigns.list(house.program, first=1, page_size=101)
+        await house.campaigns.list(calling(), house.program, first=1, page_size=101)
 
 
 @pytest.mark.parametrize("page_size", [9, 10, 11, 19, 20, 25, 26, 100])
@@ -221,7 +223,7 @@ async def test_a_long_page_is_read_in_parts(house, page_size):
         await house.campaign()
     seen, first = [], 1
     while first is not None:
-        page = await house.campaigns.list(house.program, first=first, page_size=page_size)
+        page = await house.campaigns.list(calling(), house.program, first=first, page_size=page_size)
         assert len(page.campaigns) == min(page_size, count + 1 - first)
         seen += [campaign.number for campaign in page.campaigns]
         first = page.next_number
@@ -230,11 +232,11 @@ async def test_a_long_page_is_read_in_parts(house, page_size):
 
 async def test_what_does_not_exist_is_not_found(house):
     with pytest.raises(NotFound):
-        await house.campaigns.get(house.program, 99)
+        await house.campaigns.get(calling(), house.program, 99)
     with pytest.raises(NotFound):
-        await house.campaigns.stats(house.program, 99)
+        await house.campaigns.stats(calling(), house.program, 99)
     with pytest.raises(NotFound):
-        await house.campaigns.get("another-program", 1)
+        await house.campaigns.get(calling(), "another-program", 1)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,7 @@ async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_ans
     (token,) = await other.mint(campaign)
     assert (await other.redeem(token)).discount_minor == 50_00
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)), Offer(amount_off(100_00, 8_00)))
-    changed = await house.campaigns.update(replace(campaign, offers=more), etag(campaign))
+    changed = await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
     (second,) = await house.mint(changed, offer_index=1)
     assert len(other.ledger.cached(house.program, 1).offers) == 1
     assert (await other.redeem(second)).discount_minor == 7_00
@@ -301,9 +303,9 @@ async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_ans
 @pytest.mark.parametrize("how", ["mint", "codes", "claim"])
 async def test_a_new_offer_is_issued_at_every_server_as_soon_as_the_update_is_answered(house, other, how):
     campaign = await house.campaign()
-    await other.campaigns.get(house.program, 1)
+    await other.campaigns.get(calling(), house.program, 1)
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)))
-    await house.campaigns.update(replace(campaign, offers=more), etag(campaign))
+    await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
     assert len(other.ledger.cached(house.program, 1).offers) == 1
     match how:
         case "mint":
@@ -333,16 +335,16 @@ async def everything(house):
 async def test_a_checked_creation_is_told_as_it_would_be_and_changes_nothing(house):
     """Not even a ledger begins by it; and what is remembered of a request plays no part."""
     definition = house.definition()
-    checked = await house.campaigns.check_create("r1", definition)
+    checked = await house.campaigns.check_create(calling(), "r1", definition)
     assert (checked.number, etag(checked)) == (0, "")
     assert replace(checked, created_at_ms=0, updated_at_ms=0) == definition
     assert await everything(house) == {}
-    created = await house.campaigns.create(PRINCIPAL, "r1", definition)
+    created = await house.campaigns.create(calling(), "r1", definition)
     before = await everything(house)
     another = replace(definition, name="another")
-    assert (await house.campaigns.check_create("r1", another)).name == "another"
+    assert (await house.campaigns.check_create(calling(), "r1", another)).name == "another"
     with pytest.raises(AlreadyExists, match=f"campaign {created.number} has the name"):
-        await house.campaigns.check_create("r1", definition)
+        await house.campaigns.check_create(calling(), "r1", definition)
     assert await everything(house) == before
     assert house.ledger.standing.failure is None
 
@@ -355,8 +357,8 @@ async def test_a_checked_creation_is_refused_like_a_real_one(house, request_id, 
     definition = house.definition(**changes)
     campaigns = house.campaigns
     for create in (
-        campaigns.check_create(request_id, definition),
-        campaigns.create(PRINCIPAL, request_id, definition),
+        campaigns.check_create(calling(), request_id, definition),
+        campaigns.create(calling(), request_id, definition),
     ):
         with pytest.raises(InvalidRequest) as raised:
             await create
@@ -370,25 +372,25 @@ async def test_a_checked_creation_is_refused_where_no_ledger_may_begin(house, tm
     )
     await careful.start()
     with pytest.raises(LedgerRefused) as checked:
-        await careful.campaigns.check_create("r1", careful.definition())
+        await careful.campaigns.check_create(calling(), "r1", careful.definition())
     with pytest.raises(LedgerRefused) as real:
-        await careful.campaigns.create(PRINCIPAL, "r1", careful.definition())
+        await careful.campaigns.create(calling(), "r1", careful.definition())
     await careful.stop()
     assert checked.value.message == real.value.message
 
 
 async def test_a_checked_change_is_told_as_it_would_be_and_changes_nothing(house):
     campaign = await house.campaign()
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
-    campaign = await house.campaigns.get(house.program, campaign.number)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    campaign = await house.campaigns.get(calling(), house.program, campaign.number)
     before = await everything(house)
     wanted = replace(campaign, name="renamed", state=CampaignState.ACTIVE)
-    checked = await house.campaigns.check_update(wanted, etag(campaign))
+    checked = await house.campaigns.check_update(calling(), wanted, etag(campaign))
     assert (checked.name, checked.state, etag(checked)) == ("renamed", CampaignState.PAUSED, etag(campaign))
-    assert (await house.campaigns.check_update(campaign, etag(campaign))).name == campaign.name
-    assert await house.campaigns.get(house.program, campaign.number) == campaign
+    assert (await house.campaigns.check_update(calling(), campaign, etag(campaign))).name == campaign.name
+    assert await house.campaigns.get(calling(), house.program, campaign.number) == campaign
     assert await everything(house) == before
-    assert (await house.campaigns.update(wanted, etag(checked))).name == "renamed"
+    assert (await house.campaigns.update(calling(), wanted, etag(checked))).name == "renamed"
 
 
 @pytest.mark.parametrize(
@@ -408,10 +410,10 @@ async def test_a_checked_change_is_refused_like_a_real_one(house, changes, prese
     campaign = await house.campaign()
     await house.mint(campaign)
     if state is not None:
-        campaign = await house.campaigns.set_state(house.program, campaign.number, state)
+        campaign = await house.campaigns.set_state(calling(), house.program, campaign.number, state)
     presented = etag(campaign) if presented is None else presented
     before = await everything(house)
     for update in (house.campaigns.check_update, house.campaigns.update):
         with pytest.raises(refusal):
-            await update(replace(campaign, **changes), presented)
+            await update(calling(), replace(campaign, **changes), presented)
     assert await everything(house) == before

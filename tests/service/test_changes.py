@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import pytest_asyncio
-from house import House
+from house import House, calling
 from tool_loader import ROOT
 
 from redemption.domain.campaign import CampaignState
@@ -78,10 +78,10 @@ async def test_after_a_pause_was_answered_nobody_redeems_anywhere(house, other):
     tokens = await house.mint(campaign, 6)
     for server in (house, other):  # which have the definition at hand now
         assert (await server.redeem(tokens.pop())).outcome is Outcome.APPROVED
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     outcomes = [(await server.redeem(tokens.pop())).verdicts[0].outcome for server in (other, house)]
     assert outcomes == [Outcome.CAMPAIGN_PAUSED] * 2
-    await other.campaigns.set_state(house.program, campaign.number, CampaignState.ACTIVE)
+    await other.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ACTIVE)
     assert [(await server.redeem(tokens.pop())).outcome for server in (house, other)] == [Outcome.APPROVED] * 2
 
 
@@ -101,7 +101,7 @@ def ever_changing(house, monkeypatch):
             asked.append(going)
         await asyncio.sleep(0.005)
         going -= again
-        return [Outdated(house.ledger.now_ms())] * len(items)
+        yield [(position, Outdated(house.ledger.now_ms())) for position in range(len(items))]
 
     monkeypatch.setattr(house.ledger, "redeem", outdated)
     return asked

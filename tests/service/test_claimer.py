@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House
+from house import DAY_MS, House, calling
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
@@ -30,7 +30,7 @@ def now(house):
 
 async def token_of(house, claimed):
     """What the token of an approved claim says."""
-    return (await house.issuer.inspect(house.program, claimed.token)).token
+    return (await house.issuer.inspect(calling(), house.program, claimed.token)).token
 
 
 async def claim_records(house, campaign):
@@ -110,7 +110,7 @@ async def test_a_claimed_coupon_is_known_within_the_same_call(house):
 async def test_the_same_request_gets_the_same_coupon_field_for_field(house):
     campaign = await house.campaign(issued=1, claims_per_customer=1, validity=ClaimValidity(days=3))
     first = await house.claim(campaign, request_id="r")
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
     house.use(house.keyset.with_new_key(now=int(time.time()), random=bytes_like_a_key))
     house.use(promoted(house.services_keyset))
     assert await house.claim(campaign, request_id="r") == first
@@ -177,7 +177,7 @@ async def test_an_id_of_a_claim_is_no_id_for_anything_else(house):
     decision = await house.redeem(claimed.token, customer="ann", request_id="r")
     assert decision.outcome is Outcome.IDEMPOTENCY_MISMATCH
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request("checkout", house.program, "r")
+        await house.redeemer.find_by_request(calling("checkout"), house.program, "r")
 
 
 async def test_a_refusal_is_not_remembered(house):
@@ -185,7 +185,7 @@ async def test_a_refusal_is_not_remembered(house):
     await house.claim(campaign, "bob")
     assert (await house.claim(campaign, request_id="r")).outcome is Outcome.ISSUE_LIMIT
     more = replace(campaign, limits=replace(campaign.limits, issued=2))
-    await house.campaigns.update(more, etag(campaign))
+    await house.campaigns.update(calling(), more, etag(campaign))
     assert (await house.claim(campaign, request_id="r")).outcome is Outcome.APPROVED
 
 
@@ -226,9 +226,9 @@ async def test_the_first_reason_by_precedence_is_told(house, changes, state, who
     )
     assert (await house.claim(campaign, **WHOLE)).outcome is Outcome.APPROVED
     if changes:
-        campaign = await house.campaigns.update(replace(campaign, **changes), etag(campaign))
+        campaign = await house.campaigns.update(calling(), replace(campaign, **changes), etag(campaign))
     if state is not None:
-        await house.campaigns.set_state(house.program, campaign.number, state)
+        await house.campaigns.set_state(calling(), house.program, campaign.number, state)
     answer = await house.claim(campaign, **(WHOLE | who))
     assert answer.outcome is outcome
     if outcome is Outcome.CAMPAIGN_NOT_STARTED:
@@ -250,7 +250,7 @@ async def test_claims_are_counted_before_there_is_a_limit(house):
     for _ in range(3):
         await house.claim(campaign)
     limited = replace(campaign, limits=replace(campaign.limits, claims_per_customer=3))
-    await house.campaigns.update(limited, etag(campaign))
+    await house.campaigns.update(calling(), limited, etag(campaign))
     assert (await house.claim(campaign)).outcome is Outcome.CLAIM_LIMIT
 
 
@@ -330,7 +330,7 @@ async def test_the_longest_promise_is_kept_whole(house, promised, zone, key_days
     (minted,) = await house.mint(campaign)
     texts = [minted, (await house.claim(campaign)).token, (await house.claim(code)).token]
     for text in texts:
-        token = (await house.issuer.inspect(house.program, text)).token
+        token = (await house.issuer.inspect(calling(), house.program, text)).token
         days = (token.expires_at - token.not_before) / 86_400
         assert promised.days - 1 / 24 <= days <= promised.days + 1 / 24 + 2 / 86_400
 
@@ -413,7 +413,7 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
     other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
     await other.start()
     assert (await other.claim(campaign)).outcome is Outcome.APPROVED
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     assert other.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await other.claim(campaign)).outcome is Outcome.CAMPAIGN_PAUSED
     await other.stop()
@@ -423,9 +423,9 @@ async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_i
     campaign = await house.campaign()
     real = house.ledger.issuance.claim
 
-    async def changed(program, items, **rest):
+    async def changed(caller, program, items, **rest):
         await house.redis.hincrby(house.key("campaign:1"), "version", 1)
-        return await real(program, items, **rest)
+        return await real(caller, program, items, **rest)
 
     monkeypatch.setattr(house.ledger.issuance, "claim", changed)
     with pytest.raises(LedgerUnavailable, match="changes faster"):

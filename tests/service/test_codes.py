@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, PRINCIPAL, House
+from house import DAY_MS, House, calling
 
 from redemption.domain.campaign import CampaignState, ClaimValidity, RiskSignal
 from redemption.domain.code import CampaignCodes, read_code
@@ -25,7 +25,7 @@ def new_material(length):
 
 
 async def token_of(house, claimed):
-    return (await house.issuer.inspect(house.program, claimed.token)).token
+    return (await house.issuer.inspect(calling(), house.program, claimed.token)).token
 
 
 async def stored(house):
@@ -97,7 +97,7 @@ async def test_codes_are_kept_as_digests_only_and_where_the_speller_says(house):
 async def test_codes_are_stored_before_they_are_shown(house):
     campaign = await house.campaign()
     order = MintOrder(house.program, "m", campaign.number, 0, 1_200)
-    parts = await house.issuer.mint_codes(PRINCIPAL, order)
+    parts = await house.issuer.mint_codes(calling(), order)
     assert (await house.stats(campaign)).issued == 1_200
     assert await stored(house) == {}
     assert len(await anext(parts)) == 500
@@ -111,7 +111,7 @@ async def test_a_broken_mint_goes_on_with_the_same_codes(house):
     assert await house.mint_codes(campaign, 700, request_id="m") == whole
     assert await house.mint_codes(campaign, 700, request_id="m", skip=690) == whole[690:]
     assert len(set(whole)) == len(await stored(house)) == 700
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
     assert await house.mint_codes(campaign, 700, request_id="m") == whole
     with pytest.raises(RequestIdReused):
         await house.mint_codes(campaign, 701, request_id="m")
@@ -221,10 +221,10 @@ async def test_a_code_is_judged_by_what_another_server_changed(house, tmp_path):
     (code,) = await house.mint_codes(campaign)
     other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
     await other.start()
-    more = await other.campaigns.update(replace(campaign, offers=campaign.offers * 2), etag(campaign))
+    more = await other.campaigns.update(calling(), replace(campaign, offers=campaign.offers * 2), etag(campaign))
     (added,) = await other.mint_codes(more, offer_index=1)
     assert (await token_of(house, await house.claim(added))).offer_index == 1
-    await other.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await other.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     await other.stop()
     assert house.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await house.claim(code)).outcome is Outcome.CAMPAIGN_PAUSED
@@ -236,9 +236,9 @@ async def test_a_code_is_judged_like_a_claim(house):
     who = {"person_id": "p"}
     assert (await house.claim(codes[0], "")).outcome is Outcome.CUSTOMER_REQUIRED
     assert (await house.claim(codes[0])).outcome is Outcome.RISK_CONTEXT_REQUIRED
-    await house.campaigns.set_state(house.program, 1, CampaignState.PAUSED)
+    await house.campaigns.set_state(calling(), house.program, 1, CampaignState.PAUSED)
     assert (await house.claim(codes[0], **who)).outcome is Outcome.CAMPAIGN_PAUSED
-    await house.campaigns.set_state(house.program, 1, CampaignState.ACTIVE)
+    await house.campaigns.set_state(calling(), house.program, 1, CampaignState.ACTIVE)
     assert (await house.claim(codes[0], **who)).outcome is Outcome.APPROVED
     assert (await house.claim(codes[1], **who)).outcome is Outcome.CLAIM_LIMIT
     assert (await house.claim(campaign, **who)).outcome is Outcome.CLAIM_LIMIT
@@ -257,9 +257,9 @@ async def test_the_limits_of_issuing_were_counted_when_codes_were_minted(house):
 async def test_a_revoked_serials_code_says_so(house):
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3)
-    await house.revoker.revoke(PRINCIPAL, RevokeOrder(house.program, "x", SerialsGiven(1, 1), campaign.number))
+    await house.revoker.revoke(calling(), RevokeOrder(house.program, "x", SerialsGiven(1, 1), campaign.number))
     assert (await house.claim(codes[1])).outcome is Outcome.REVOKED
-    await house.revoker.revoke(PRINCIPAL, RevokeOrder(house.program, "y", CustomerGiven("eve"), campaign.number))
+    await house.revoker.revoke(calling(), RevokeOrder(house.program, "y", CustomerGiven("eve"), campaign.number))
     # It would be bound to her and so revoked at once.
     assert (await house.claim(codes[2], "eve")).outcome is Outcome.REVOKED
     assert (await house.claim(codes[2], "ann")).outcome is Outcome.APPROVED
@@ -294,7 +294,7 @@ async def test_with_one_time_ordered_the_other_one_counts_from_the_minting(house
     (code,) = await house.mint_codes(campaign, **{given: ordered * 1000})
     (text,) = await house.mint(campaign, **{given: ordered * 1000})
     await house.redis.hset(house.key("ledger"), "clock", (minted_at + 5 * 86_400) * 1000)
-    token = (await house.issuer.inspect(house.program, text)).token
+    token = (await house.issuer.inspect(calling(), house.program, text)).token
     for valid in (token, await house.claim(code)):
         if given == "not_before_ms":
             assert (valid.not_before, abs(valid.expires_at - minted_at - 21 * 86_400) < 60) == (ordered, True)
@@ -314,7 +314,7 @@ async def test_a_collision_is_told_and_overwrites_nothing(house, monkeypatch):
     shown = []
 
     async def show(order):
-        async for part in await house.issuer.mint_codes(PRINCIPAL, order):
+        async for part in await house.issuer.mint_codes(calling(), order):
             shown.extend(minted.serial for minted in part)
 
     with pytest.raises(WrongState, match=r"serial 151 .* skip 151$"):

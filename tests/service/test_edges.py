@@ -1,6 +1,9 @@
 """A decision goes by the ledger's clock, to the millisecond: what was judged on the other side is judged again."""
 
+import inspect
+
 import pytest
+from house import calling
 from service.clocks import Clocks
 
 from redemption.domain.benefit import amount_off
@@ -32,13 +35,21 @@ def decided_at(clocks, monkeypatch):
     def move(part, name, now_ms, *, passed=0):
         ask, asked = getattr(part, name), []
 
-        async def later(*args, **rest):
+        async def moved(rest):
             asked.append(rest.get("again", False))
             if len(asked) > passed:
                 await clocks.set_ledger(now_ms)
+
+        async def later(*args, **rest):
+            await moved(rest)
             return await ask(*args, **rest)
 
-        monkeypatch.setattr(part, name, later)
+        async def parts(*args, **rest):
+            await moved(rest)
+            async for replies in ask(*args, **rest):
+                yield replies
+
+        monkeypatch.setattr(part, name, parts if inspect.isasyncgenfunction(ask) else later)
         return asked
 
     return move
@@ -170,9 +181,9 @@ async def test_what_finds_out_what_a_code_stands_for_finds_out_the_moment_too(ho
     house.ledger._clock.offset_ms += 60_000
     claim, asked = house.ledger.issuance.claim, []
 
-    async def noted(program, items, **rest):
+    async def noted(caller, program, items, **rest):
         asked.extend(items)
-        return await claim(program, items, **rest)
+        return await claim(caller, program, items, **rest)
 
     monkeypatch.setattr(house.ledger.issuance, "claim", noted)
     assert (await house.claim(code)).outcome is YES
@@ -209,7 +220,7 @@ async def test_minted_tokens_that_are_valid_today_are_so_on_the_ledgers_day(
     await clocks.set(clocks.midnight_ms + judged_ms)
     asked = decided_at(house.ledger.issuance, "issue", clocks.midnight_ms + decided_ms)
     (text,) = await house.mint(campaign)
-    token = (await house.issuer.inspect(house.program, text)).token
+    token = (await house.issuer.inspect(calling(), house.program, text)).token
     assert token.expires_at * 1000 == clocks.at(2 if decided_ms < 0 else 3, "00:00")
     assert len(asked) == judgements
 
@@ -221,5 +232,5 @@ async def test_minted_tokens_are_valid_from_when_the_ledger_issues_them(house, c
     await clocks.set(noon_ms)
     asked = decided_at(house.ledger.issuance, "issue", noon_ms + 60_000)
     (text,) = await house.mint(campaign)
-    token = (await house.issuer.inspect(house.program, text)).token
+    token = (await house.issuer.inspect(calling(), house.program, text)).token
     assert (token.not_before * 1000, len(asked)) == (noon_ms + 60_000, 2)

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, PRINCIPAL
+from house import DAY_MS, calling
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
@@ -20,7 +20,7 @@ from redemption.service.issuer import MintOrder
 async def minted(house, campaign, count, **changes):
     """The minted coupons, in chunks."""
     order = MintOrder(house.program, changes.pop("request_id", "m"), campaign.number, 0, count, **changes)
-    return [chunk async for chunk in await house.issuer.mint(PRINCIPAL, order)]
+    return [chunk async for chunk in await house.issuer.mint(calling(), order)]
 
 
 async def test_serials_follow_each_other(house):
@@ -35,7 +35,7 @@ async def test_serials_follow_each_other(house):
 
 async def test_serials_are_taken_before_the_first_token_is_shown(house):
     campaign = await house.campaign()
-    await house.issuer.mint(PRINCIPAL, MintOrder(house.program, "m", campaign.number, 0, 10))
+    await house.issuer.mint(calling(), MintOrder(house.program, "m", campaign.number, 0, 10))
     assert (await house.stats(campaign)).issued == 10
 
 
@@ -55,10 +55,10 @@ async def test_the_same_request_gets_the_same_coupons_after(house, change):
     campaign = await house.campaign()
     first = await minted(house, campaign, 3)
     if change == "end":
-        await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+        await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
     else:
         longer = replace(campaign, ends_at_ms=campaign.ends_at_ms + 9 * DAY_MS)
-        await house.campaigns.update(longer, etag(campaign))
+        await house.campaigns.update(calling(), longer, etag(campaign))
     assert await minted(house, campaign, 3) == first
 
 
@@ -77,7 +77,7 @@ async def test_many_at_once_never_share_a_serial(house):
 async def test_an_outdated_definition_is_read_again(house):
     """Another server changed the campaign; this one mints by its newest definition."""
     campaign = await house.campaign()
-    await house.campaigns.update(replace(campaign, name="renamed"), etag(campaign))
+    await house.campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))
     house.ledger._catalog.put(campaign, 0)
     assert len(await minted(house, campaign, 1)) == 1
 
@@ -131,7 +131,7 @@ async def test_an_offers_quota_leaves_the_others_alone(house):
     with pytest.raises(LimitReached, match=r"^count: offer 0 of campaign 1 can issue 1 more, not 2$"):
         await minted(house, campaign, 2, request_id="more")
     order = MintOrder(house.program, "other", campaign.number, 1, 8)
-    assert len(await anext(await house.issuer.mint(PRINCIPAL, order))) == 8
+    assert len(await anext(await house.issuer.mint(calling(), order))) == 8
     fields = await house.redis.hmget(house.key("campaign:1"), "issued", "issued:0", "issued:1")
     assert fields == [b"10", b"2", b"8"]
 
@@ -148,15 +148,15 @@ async def test_tokens_are_valid_as_the_campaign_says(house):
     until = now + 5_000
     absolute = await house.campaign(validity=AbsoluteValidity((now + 60) * 1000, until * 1000))
     ((coupon,),) = await minted(house, absolute, 1)
-    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
     assert (token.not_before, token.expires_at) == (now + 60, until)
     counted = await house.campaign(validity=ClaimValidity(days=3))
     ((coupon,),) = await minted(house, counted, 1, request_id="counted")
-    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
     assert now <= token.not_before <= house.ledger.now_ms() // 1000
     assert token.expires_at - token.not_before in (3 * 86_400, 3 * 86_400 + 1)
     ((coupon,),) = await minted(house, counted, 1, request_id="ordered", expires_at_ms=until * 1000)
-    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
     assert token.expires_at == until
 
 
@@ -166,7 +166,7 @@ async def test_the_day_and_the_validity_are_the_ledgers_and_not_the_servers(hous
     real = house.ledger.now_ms()
     house.ledger._clock.offset_ms += wrong_ms
     ((coupon,),) = await minted(house, campaign, 1)
-    token = (await house.issuer.inspect(house.program, coupon.token)).token
+    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
     assert abs(token.not_before - real // 1000) <= 10
     day = await house.redis.hget(house.key("campaign:1"), "issue_day")
     assert int(day) == local_day(campaign.time_zone, real).number
@@ -203,7 +203,7 @@ async def test_a_bad_order_names_its_field_and_takes_no_serial(house, change, fi
     campaign = await house.campaign()
     order = replace(MintOrder(house.program, "m", campaign.number, 0, 10), **change)
     with pytest.raises(InvalidRequest) as raised:
-        await house.issuer.mint(PRINCIPAL, order)
+        await house.issuer.mint(calling(), order)
     assert raised.value.violations[0].field == field
     assert (await house.stats(campaign)).issued == 0
 
@@ -212,7 +212,7 @@ async def test_nothing_is_minted_of_what_is_not_there_or_has_ended(house):
     campaign = await house.campaign()
     with pytest.raises(NotFound):
         await minted(house, replace(campaign, number=9), 1)
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ENDED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
     with pytest.raises(WrongState):
         await minted(house, campaign, 1)
 
@@ -221,12 +221,12 @@ async def test_inspecting_tells_what_became_of_a_token(house):
     campaign = await house.campaign()
     used, unused = await house.mint(campaign, 2)
     decision = await house.redeem(used)
-    inspection = await house.issuer.inspect(house.program, used)
+    inspection = await house.issuer.inspect(calling(), house.program, used)
     assert inspection.token.serial == 0
     assert inspection.redemption_id == decision.verdicts[0].redemption_id
     assert (inspection.use.discount_minor, inspection.use.redeemed_at) == (50_00, decision.decided_at)
-    assert (await house.issuer.inspect(house.program, unused)).use is None
-    assert (await house.issuer.inspect(house.program, "A" * 64)).token is None
+    assert (await house.issuer.inspect(calling(), house.program, unused)).use is None
+    assert (await house.issuer.inspect(calling(), house.program, "A" * 64)).token is None
 
 
 async def test_a_token_of_a_campaign_that_is_not_there_is_invalid(house):
@@ -236,14 +236,14 @@ async def test_a_token_of_a_campaign_that_is_not_there_is_invalid(house):
     now = int(time.time())
     stray = sign(offer_index=0, serial=0, not_before=now - 9, expires_at=now + 99, now=now)
     assert (await house.redeem(stray)).outcome is Outcome.TOKEN_INVALID
-    assert (await house.issuer.inspect(house.program, stray)).token is None
+    assert (await house.issuer.inspect(calling(), house.program, stray)).token is None
 
 
 async def test_a_mint_is_not_a_redemption(house):
     campaign = await house.campaign()
     await minted(house, campaign, 1)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request(PRINCIPAL, house.program, "m")
+        await house.redeemer.find_by_request(calling(), house.program, "m")
     (token,) = await house.mint(campaign)
     assert (await house.redeem(token, request_id="m")).outcome is Outcome.IDEMPOTENCY_MISMATCH
 
@@ -254,7 +254,7 @@ async def test_a_mint_is_not_a_redemption(house):
 def stream(house, campaign, count, request_id, *, codes=False):
     """Begin to mint, as one caller does who reads part by part."""
     order = MintOrder(house.program, request_id, campaign.number, 0, count)
-    return (house.issuer.mint_codes if codes else house.issuer.mint)(PRINCIPAL, order)
+    return (house.issuer.mint_codes if codes else house.issuer.mint)(calling(), order)
 
 
 @pytest.mark.parametrize("codes", [False, True])

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from house import PRINCIPAL
+from house import calling
 from service.clocks import Clocks
 
 from redemption.domain.benefit import PercentOff, amount_off
@@ -64,7 +64,7 @@ async def quote(house, *tokens, at_ms=None, choose_best=False, customer="ann", *
     """Quote one order."""
     deadline = asyncio.get_running_loop().time() + 10
     checkout = house.attempt(*tokens, customer=customer, **order).checkout
-    return await house.quoter.quote(Question(checkout, choose_best, at_ms), deadline=deadline)
+    return await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best, at_ms))
 
 
 def outcomes(verdicts):
@@ -175,7 +175,7 @@ async def test_the_first_reason_by_precedence_is_told_whoever_knows_it(house):
     campaign = await house.campaign()
     (token,) = await house.mint(campaign)
     await house.redeem(token)
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     quoted = await quote(house, token)
     told = [*quoted.alone, *quoted.together.verdicts, *(await house.redeem(token)).verdicts]
     assert outcomes(told) == [Outcome.CAMPAIGN_PAUSED] * 3
@@ -184,7 +184,7 @@ async def test_the_first_reason_by_precedence_is_told_whoever_knows_it(house):
 async def test_a_bound_coupon_of_a_customer_whose_coupons_were_taken_back_is_revoked(house):
     campaign = await house.campaign()
     bound, (free,) = (await house.claim(campaign)).token, await house.mint(campaign)
-    await house.revoker.revoke(PRINCIPAL, RevokeOrder(house.program, "r", CustomerGiven("ann"), campaign.number))
+    await house.revoker.revoke(calling(), RevokeOrder(house.program, "r", CustomerGiven("ann"), campaign.number))
     assert outcomes((await quote(house, bound, free)).alone) == [Outcome.REVOKED, YES]
     assert (await house.redeem(bound, customer="ann")).outcome is Outcome.REVOKED
 

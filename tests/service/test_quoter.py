@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from domain.checkouts import customers, orders, wallets
+from house import calling
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from service.clocks import Clocks
@@ -31,7 +32,9 @@ async def quote(house, *tokens, choose_best=False, at_ms=None, with_allocations=
     """Quote one order."""
     checkout = house.attempt(*tokens, **order).checkout
     deadline = asyncio.get_running_loop().time() + seconds
-    return await house.quoter.quote(Question(checkout, choose_best, at_ms, with_allocations), deadline=deadline)
+    return await house.quoter.quote(
+        calling(deadline=deadline), Question(checkout, choose_best, at_ms, with_allocations)
+    )
 
 
 async def minted(house, wallet, of_limits):
@@ -50,7 +53,9 @@ async def minted(house, wallet, of_limits):
                 limits=limits,
                 stacking=replace(stacking, max_tokens_per_order=several),
             )
-            made[coupon.campaign.number] = await house.campaigns.create("checkout", secrets.token_hex(8), defined)
+            made[coupon.campaign.number] = await house.campaigns.create(
+                calling("checkout"), secrets.token_hex(8), defined
+            )
     # A day from now: the campaigns of the strategies run for longer than any token may.
     expiry_ms = (house.ledger.now_ms() // 1000 + 86_400) * 1000
     tokens = []
@@ -97,7 +102,7 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
         some = tokens[number::2] or tokens
         checkout = Checkout(house.program, tuple(some), replace(order, order_id=secrets.token_hex(8)), customer)
         deadline = asyncio.get_running_loop().time() + 10
-        quoted = await house.quoter.quote(Question(checkout, with_allocations=True), deadline=deadline)
+        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, with_allocations=True))
         decision = await house.send(Attempt(secrets.token_hex(8), checkout))
         promised = quoted.together
         assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
@@ -111,10 +116,10 @@ async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_l
     tokens = await minted(house, wallet, of_limits)
     checkout = Checkout(house.program, tuple(tokens), replace(order, order_id=secrets.token_hex(8)), customer)
     deadline = asyncio.get_running_loop().time() + 10
-    quoted = await house.quoter.quote(Question(checkout, choose_best=True), deadline=deadline)
+    quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
     assert quoted.exhaustive
     assert max(verdict.discount_minor for verdict in quoted.alone) <= quoted.together.discount_minor
-    everything = await house.quoter.quote(Question(checkout), deadline=deadline)
+    everything = await house.quoter.quote(calling(deadline=deadline), Question(checkout))
     assert everything.together.discount_minor <= quoted.together.discount_minor
     if not quoted.chosen:
         assert quoted.together.outcome is not Outcome.APPROVED
@@ -327,7 +332,7 @@ async def test_a_changed_campaign_is_quoted_as_it_is_now(house, tmp_path):
     await quote(house, token)
     elsewhere = type(house)(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
     await elsewhere.start()
-    await elsewhere.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await elsewhere.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     await elsewhere.stop()
     assert (await quote(house, token)).together.outcome is Outcome.CAMPAIGN_PAUSED
 
@@ -389,7 +394,7 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
 
     watching = asyncio.create_task(watch())
     quoted = await house.quoter.quote(
-        Question(checkout, choose_best=True), deadline=asyncio.get_running_loop().time() + 60
+        calling(deadline=asyncio.get_running_loop().time() + 60), Question(checkout, choose_best=True)
     )
     ended.set()
     await watching
@@ -409,7 +414,7 @@ async def test_redeeming_goes_on_while_a_quote_is_searching(house):
     async def search():
         checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
         deadline = asyncio.get_running_loop().time() + 30
-        await house.quoter.quote(Question(checkout, choose_best=True), deadline=deadline)
+        await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
         finished.append("quote")
 
     async def buy():

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, PRINCIPAL, House
+from house import DAY_MS, House, calling, collected
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Stacking
@@ -14,7 +14,6 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed,
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.domain.ports import Caller
 
 
 def outcomes(decision):
@@ -61,7 +60,7 @@ async def test_the_same_request_gets_the_same_answer(house):
     (token,) = await house.mint(await house.campaign())
     attempt = house.attempt(token)
     assert await house.send(attempt) == await house.send(attempt)
-    assert (await house.stats(await house.campaigns.get(house.program, 1))).redeemed == 1
+    assert (await house.stats(await house.campaigns.get(calling(), house.program, 1))).redeemed == 1
 
 
 async def test_the_same_request_of_another_principal_is_another_request(house):
@@ -82,7 +81,7 @@ async def test_the_same_answer_after(house, change):
     first = await house.send(attempt)
     if change in ("end", "pause"):
         state = CampaignState.ENDED if change == "end" else CampaignState.PAUSED
-        await house.campaigns.set_state(house.program, campaign.number, state)
+        await house.campaigns.set_state(calling(), house.program, campaign.number, state)
     elif change == "disable":
         keys = house.keyset.with_new_key(now=int(time.time()), random=lambda size: b"\x07" * size)
         old, new = keys.keys[0].id, keys.keys[-1].id
@@ -91,7 +90,7 @@ async def test_the_same_answer_after(house, change):
         wider = replace(
             campaign, limits=replace(campaign.limits, redemptions=1), offers=(*campaign.offers, Offer(amount_off(1, 1)))
         )
-        await house.campaigns.update(wider, "v1")
+        await house.campaigns.update(calling(), wider, "v1")
     assert await house.send(attempt) == first
     fresh = await house.redeem(tokens[1])
     assert outcomes(fresh) == [
@@ -131,10 +130,10 @@ async def test_a_refusal_is_not_remembered(house):
     """A retry of a refused request is judged afresh: it changed nothing."""
     campaign = await house.campaign()
     (token,) = await house.mint(campaign)
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.PAUSED)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     attempt = house.attempt(token)
     assert outcomes(await house.send(attempt)) == [Outcome.CAMPAIGN_PAUSED]
-    await house.campaigns.set_state(house.program, campaign.number, CampaignState.ACTIVE)
+    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ACTIVE)
     assert outcomes(await house.send(attempt)) == [Outcome.APPROVED]
 
 
@@ -311,10 +310,11 @@ async def test_bad_input_names_its_field(house, change, field):
 async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_are(house):
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
-    callers = [Caller(asyncio.get_running_loop().time() + 10) for _ in attempts]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 10) for _ in attempts]
     callers[1].gone = True
     told = {}
-    await house.redeemer.redeem_each(PRINCIPAL, house.program, attempts, callers, told.__setitem__)
+    async for part in house.redeemer.redeem_each(callers, house.program, attempts):
+        told.update(part)
     assert {position: decision.outcome for position, decision in told.items()} == dict.fromkeys(
         [0, 2], Outcome.APPROVED
     )
@@ -325,25 +325,25 @@ async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_
     """Whoever waits is at the ledger with the order it brought."""
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
-    callers = [Caller(asyncio.get_running_loop().time() + 10 + index) for index in range(3)]
+    callers = [calling(deadline=asyncio.get_running_loop().time() + 10 + index) for index in range(3)]
     callers[0].gone = True
     asked = []
     redeem = house.ledger.redeem
 
-    async def listen(program, items, callers, *, again):
+    def listen(program, items, callers, *, again):
         asked.append([(item.tokens[0].serial, caller) for item, caller in zip(items, callers, strict=True)])
-        return await redeem(program, items, callers, again=again)
+        return redeem(program, items, callers, again=again)
 
     monkeypatch.setattr(house.ledger, "redeem", listen)
-    await house.redeemer.redeem_each(PRINCIPAL, house.program, attempts, callers, lambda *_: None)
+    await collected(house.redeemer.redeem_each(callers, house.program, attempts))
     assert asked == [[(1, callers[1]), (2, callers[2])]]
 
 
 async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch):
     (token,) = await house.mint(await house.campaign(), 1)
     monkeypatch.setattr(house.ledger, "redeem", None)
-    caller = Caller(asyncio.get_running_loop().time() + 10, gone=True)
-    await house.redeemer.redeem_each(PRINCIPAL, house.program, [house.attempt(token)], [caller], None)
+    caller = calling(deadline=asyncio.get_running_loop().time() + 10, gone=True)
+    assert await collected(house.redeemer.redeem_each([caller], house.program, [house.attempt(token)])) == []
 
 
 async def test_a_malformed_order_is_not_read_to_its_end(house):
@@ -371,16 +371,16 @@ async def test_the_truth_after_a_lost_answer(house):
     tokens = [*await house.mint(await house.campaign()), *await house.mint(await house.campaign())]
     attempt = house.attempt(*tokens, spend=500_00)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+        await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
     decision = await house.send(attempt)
-    found = await house.redeemer.find_by_request("checkout", house.program, attempt.request_id)
+    found = await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
     assert [redeemed.redemption_id for redeemed in found] == [verdict.redemption_id for verdict in decision.verdicts]
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request("somebody else", house.program, attempt.request_id)
-    by_receipt = await house.redeemer.find_by_receipt(house.program, found[1].redemption_id)
+        await house.redeemer.find_by_request(calling("somebody else"), house.program, attempt.request_id)
+    by_receipt = await house.redeemer.find_by_receipt(calling(), house.program, found[1].redemption_id)
     assert by_receipt == found[1]
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_receipt(house.program, "A" * 64)
+        await house.redeemer.find_by_receipt(calling(), house.program, "A" * 64)
 
 
 async def test_a_batch_answers_each_by_itself(house):
@@ -415,7 +415,7 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
             worked_on.append("the ledger has answered")
 
     deadline = asyncio.get_running_loop().time() + 10
-    results = await house.redeemer.redeem_all(PRINCIPAL, house.program, attempts, deadline=deadline, turn=Turn())
+    results = await house.redeemer.redeem_all(calling(deadline=deadline), house.program, attempts, turn=Turn())
     assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
     decided = [(50, 0)] * 3 + ["the ledger has answered"] + [(50, 3)] * 3
     assert worked_on == [(50, 0)] * 3 + [(100, 0)] + decided

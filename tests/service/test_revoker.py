@@ -2,7 +2,7 @@
 
 import msgpack
 import pytest
-from house import PRINCIPAL
+from house import calling
 
 from redemption.domain.errors import InvalidRequest, NotFound, RequestIdReused
 from redemption.domain.outcome import Outcome
@@ -10,7 +10,7 @@ from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven,
 
 
 async def revoke(house, target, *, request_id="revoke", **changes):
-    return await house.revoker.revoke(PRINCIPAL, RevokeOrder(house.program, request_id, target, **changes))
+    return await house.revoker.revoke(calling(), RevokeOrder(house.program, request_id, target, **changes))
 
 
 async def outcomes(house, tokens, **order):
@@ -27,7 +27,7 @@ async def test_a_token_is_revoked_alone(house):
     tokens = await house.mint(await house.campaign(), 3)
     assert await revoke(house, TokenGiven(tokens[1]), reason="sent to the wrong list") is Outcome.APPROVED
     assert await outcomes(house, tokens) == [Outcome.APPROVED, Outcome.REVOKED, Outcome.APPROVED]
-    inspections = [await house.issuer.inspect(house.program, token) for token in tokens]
+    inspections = [await house.issuer.inspect(calling(), house.program, token) for token in tokens]
     assert [inspection.revoked for inspection in inspections] == [False, True, False]
 
 
@@ -140,5 +140,5 @@ async def test_what_was_used_before_stays_used(house):
     (token,) = await house.mint(await house.campaign())
     first = await house.redeem(token, order_id="order")
     await revoke(house, TokenGiven(token))
-    inspection = await house.issuer.inspect(house.program, token)
+    inspection = await house.issuer.inspect(calling(), house.program, token)
     assert (inspection.revoked, inspection.redemption_id) == (True, first.verdicts[0].redemption_id)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from house import calling
+
 from redemption.domain.campaign import Limits, Slot, SlotLimits
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.service.campaigns import etag
@@ -17,8 +19,8 @@ def minute_now(house):
 
 async def change(house, campaign, slots):
     """Give a campaign other slots."""
-    current = await house.campaigns.get(house.program, campaign.number)
-    return await house.campaigns.update(replace(current, limits=Limits(slots=slots)), etag(current))
+    current = await house.campaigns.get(calling(), house.program, campaign.number)
+    return await house.campaigns.update(calling(), replace(current, limits=Limits(slots=slots)), etag(current))
 
 
 async def approvals(house, tokens, tries):

@@ -50,6 +50,10 @@ def serve(
     drain_notice_seconds: Annotated[
         float | None, typer.Option(metavar="S", help="How long it first only tells its health. [0]")
     ] = None,
+    transport: Annotated[
+        Literal["nghttp2", "grpcio"] | None,
+        typer.Option(metavar="nghttp2|grpcio", help="What carries gRPC. [grpcio]"),
+    ] = None,
     concurrent_calls_max: Annotated[
         int | None, typer.Option(metavar="N", help="Calls at once in one process. [4096]")
     ] = None,
@@ -85,6 +89,7 @@ def serve(
         tls_client_ca=tls_client_ca,
         drain_seconds=drain_seconds,
         drain_notice_seconds=drain_notice_seconds,
+        transport=transport,
         concurrent_calls_max=concurrent_calls_max,
         outbox_max=outbox_max,
         ledger_memory_max=ledger_memory_max,

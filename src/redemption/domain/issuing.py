@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.ports import Failed, Mismatch, Outdated
 
@@ -192,13 +193,13 @@ class Issuance(Protocol):
         """
 
     async def claim(
-        self, program: str, items: Sequence[ClaimItem], *, deadline: float, again: bool
+        self, caller: CallInfo, program: str, items: Sequence[ClaimItem], *, again: bool
     ) -> list[ClaimReply | ServiceError]:
         """Decide claims of one program, each by itself; one that was not answered has its failure in its place.
 
         Args:
+            caller: Who waits for them.
             program: The program.
             items: The claims.
-            deadline: Until when to wait, in the event loop's time.
             again: They were judged again and go before others.
         """

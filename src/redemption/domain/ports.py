@@ -1,9 +1,9 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
@@ -239,19 +239,6 @@ class Removal:
     total: int
 
 
-@dataclass(slots=True)
-class Caller:
-    """Who waits for what becomes of an order.
-
-    Attributes:
-        deadline: Until when, in the event loop's time.
-        gone: It left before: then the order need not be decided, unless the ledger was asked already.
-    """
-
-    deadline: float
-    gone: bool = False
-
-
 class Ledger(Protocol):
     """The one place that decides and remembers. Every method may raise ``ServiceError``."""
 
@@ -270,10 +257,13 @@ class Ledger(Protocol):
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
 
-    async def redeem(
-        self, program: str, items: Sequence[RedeemItem], callers: Sequence[Caller], *, again: bool
-    ) -> list[RedeemReply | ServiceError]:
-        """Decide orders of one program; an order that was not answered has its failure in its place.
+    def redeem(
+        self, program: str, items: Sequence[RedeemItem], callers: Sequence[CallInfo], *, again: bool
+    ) -> AsyncGenerator[list[tuple[int, RedeemReply | ServiceError]], None]:
+        """Decide orders of one program; gives, as they become known, positions of orders with what became of them.
+
+        An order that was not answered has its failure. Whoever closes it early waits for none of the rest, and what was
+        not sent by then stays at home.
 
         Args:
             program: The program.

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import (
     DeadlinePassed,
     LedgerRefused,
@@ -19,7 +20,6 @@ from redemption.domain.errors import (
     Overloaded,
     ServiceError,
 )
-from redemption.domain.ports import Caller
 from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
@@ -133,7 +133,7 @@ class Batcher:
         for queue in self._queues.values():
             _fail(queue.all(), failure)
 
-    def submit(self, program: str, orders: Sequence[tuple[bytes, int, Caller]], *, again: bool) -> Delivery:
+    def submit(self, program: str, orders: Sequence[tuple[bytes, int, CallInfo]], *, again: bool) -> Delivery:
         """Queue orders of one program, at least one; returns where their answers will be.
 
         Args:
@@ -153,14 +153,12 @@ class Batcher:
         if queue is None:
             queue = self._queues[program] = Queue()
             self._turns.append(program)
-        delivery = Delivery(len(orders), asyncio.get_running_loop())
-        # They are told together, so the earliest of their deadlines counts.
-        deadline = min([caller.deadline for _, _, caller in orders])
+        delivery = Delivery(len(orders))
         weight = 0
         for index, (payload, tokens, caller) in enumerate(orders):
             # The first call's worth of a big batch is as good as single orders; only what follows stands back.
             line = queue.again if again else queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk
-            line.append(Waiting(payload, tokens, deadline, caller, delivery, index))
+            line.append(Waiting(payload, tokens, caller, delivery, index))
             weight += tokens
         self._waiting += len(orders)
         self._wake()
@@ -335,7 +333,7 @@ def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
     for order in waiting:
         if order.caller.gone:
             order.settle(GONE)
-        if now < order.deadline or order.given_up:
+        if now < order.caller.deadline or order.given_up:
             continue
         if order.sent:
             error: ServiceError = _in_doubt()

@@ -1,11 +1,13 @@
 """Issuing as the service sees it: blocks of serials, exchange codes, and claims, which travel with the redeems."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import structlog
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LimitReached, RequestIdReused, ServiceError, WrongState
 from redemption.domain.issuing import (
     Block,
@@ -17,7 +19,7 @@ from redemption.domain.issuing import (
     CodeFound,
     StoredCodes,
 )
-from redemption.domain.ports import Caller, Failed, Mismatch, Outdated
+from redemption.domain.ports import Failed, Mismatch, Outdated
 from redemption.ledger.calls import Calls
 from redemption.ledger.codec import Head, unpack_head
 from redemption.ledger.waiting import Answer
@@ -36,27 +38,27 @@ _WEIGHT = 1
 _log = structlog.get_logger(__name__)
 
 
-class Submit(Protocol):
+class Carry(Protocol):
     """How to have the batcher carry items to the ledger, see ``RedisLedger``."""
 
-    async def __call__(  # noqa: D102
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[Caller], *, again: bool
-    ) -> list[Answer | ServiceError | None]: ...
+    def __call__(  # noqa: D102
+        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[CallInfo], *, again: bool
+    ) -> AsyncGenerator[list[tuple[int, Answer | ServiceError | None]], None]: ...
 
 
 class RedisIssuance:
     """The part of the ledger that issues coupons, see ``domain.issuing.Issuance``."""
 
-    def __init__(self, calls: Calls, *, submit: Submit, outbox_max: int) -> None:
+    def __init__(self, calls: Calls, *, carry: Carry, outbox_max: int) -> None:
         """Build it.
 
         Args:
             calls: The ledger.
-            submit: Has the batcher carry claims to the ledger.
+            carry: Has the batcher carry claims to the ledger.
             outbox_max: About how many entries the event stream keeps.
         """
         self._calls = calls
-        self._submit = submit
+        self._carry = carry
         self._outbox_max = outbox_max
 
     async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
@@ -111,12 +113,15 @@ class RedisIssuance:
         return None
 
     async def claim(
-        self, program: str, items: Sequence[ClaimItem], *, deadline: float, again: bool
+        self, caller: CallInfo, program: str, items: Sequence[ClaimItem], *, again: bool
     ) -> list[ClaimReply | ServiceError]:
         """Decide claims of one program, each by itself."""
         packed = [_packed(item) for item in items]
-        answers = await self._submit(program, packed, [Caller(deadline)] * len(packed), again=again)
-        return [_reply(program, answer) for answer in answers]
+        found: dict[int, Answer | ServiceError | None] = {}
+        async with aclosing(self._carry(program, packed, [caller] * len(packed), again=again)) as parts:
+            async for part in parts:
+                found.update(part)
+        return [_reply(program, found[position]) for position in range(len(packed))]
 
     async def _write(self, function: str, program: str, *args: bytes | int) -> tuple[Head, list[Any]]:
         """Call a function that writes; returns the head of its reply, and the rest."""

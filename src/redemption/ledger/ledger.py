@@ -5,12 +5,14 @@ import contextlib
 import hashlib
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
 
 from redemption.domain.benefit import BASIS_POINTS
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
@@ -23,7 +25,6 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.domain.ports import (
-    Caller,
     Counters,
     Failed,
     Outdated,
@@ -118,7 +119,7 @@ class RedisLedger:
         self._definitions = Definitions(self._calls, self._catalog)
         self._revocation = Revocation(self._calls, outbox_max=outbox_max)
         self._archive = Archive(self._calls, outbox_max=outbox_max)
-        self.issuance = RedisIssuance(self._calls, submit=self._submit, outbox_max=outbox_max)
+        self.issuance = RedisIssuance(self._calls, carry=self._carried, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
 
     # Life
@@ -285,27 +286,26 @@ class RedisLedger:
     # Coupons
 
     async def redeem(
-        self, program: str, items: Sequence[RedeemItem], callers: Sequence[Caller], *, again: bool
-    ) -> list[RedeemReply | ServiceError]:
+        self, program: str, items: Sequence[RedeemItem], callers: Sequence[CallInfo], *, again: bool
+    ) -> AsyncGenerator[list[tuple[int, RedeemReply | ServiceError]], None]:
         """Decide orders of one program, see ``ports.Ledger``."""
         packed = [_packed(item) for item in items]
-        answers = await self._submit(program, packed, callers, again=again)
-        replies: list[RedeemReply | ServiceError] = []
-        for item, answer in zip(items, answers, strict=True):
-            if answer is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
-                for token in item.tokens:
-                    self.forget(program, token.campaign)
-                replies.append(Failed("cannot be packed"))
-            elif isinstance(answer, ServiceError):
-                replies.append(answer)
-            else:
-                replies.append(_reply(program, item, answer))
-        return replies
+        async with aclosing(self._carried(program, packed, callers, again=again)) as parts:
+            async for part in parts:
+                yield [(position, self._told(program, items[position], answer)) for position, answer in part]
 
-    async def _submit(
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[Caller], *, again: bool
-    ) -> list[Answer | ServiceError | None]:
-        """Have the batcher carry items to the ledger; each has its answer or its failure in its place.
+    def _told(self, program: str, item: RedeemItem, answer: Answer | ServiceError | None) -> RedeemReply | ServiceError:
+        """Return what became of one order."""
+        if answer is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
+            for token in item.tokens:
+                self.forget(program, token.campaign)
+            return Failed("cannot be packed")
+        return answer if isinstance(answer, ServiceError) else _reply(program, item, answer)
+
+    async def _carried(
+        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[CallInfo], *, again: bool
+    ) -> AsyncGenerator[list[tuple[int, Answer | ServiceError | None]], None]:
+        """Have the batcher carry items to the ledger; gives each its answer or its failure, as they become known.
 
         Args:
             program: The program.
@@ -316,17 +316,20 @@ class RedisLedger:
         self.standing.require()
         if self._fence.mark(program) is None:
             await self._require_begun(program, min(caller.deadline for caller in callers))
+        at_home = [position for position, payload in enumerate(packed) if payload is None]
+        if at_home:
+            yield [(position, None) for position in at_home]
+        positions = [position for position, payload in enumerate(packed) if payload is not None]
         orders = [(*payload, caller) for payload, caller in zip(packed, callers, strict=True) if payload is not None]
         if not orders:
-            return [None] * len(packed)
+            return
         delivery = self.batcher.submit(program, orders, again=again)
-        await delivery.done  # when nobody waits for any of them it is cancelled, and what has not left yet need not
-        answers = iter(delivery.answers)
-        found = [None if payload is None else next(answers) for payload in packed]
-        for answer in found:
-            if isinstance(answer, Answer):
-                self._clock.set(answer.head.clock_ms)
-        return found
+        async with aclosing(delivery.parts()) as parts:
+            async for part in parts:
+                for _, answer in part:
+                    if isinstance(answer, Answer):
+                        self._clock.set(answer.head.clock_ms)
+                yield [(positions[index], answer) for index, answer in part]
 
     async def _require_begun(self, program: str, deadline: float) -> None:
         """Keep the names that callers invent away from the batcher.

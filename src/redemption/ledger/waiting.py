@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
-from redemption.domain.ports import Caller
 from redemption.ledger.codec import Head
 
 PROGRAM_BYTES_MAX = 256 * 1024
@@ -28,26 +28,43 @@ class Delivery:
     """Orders that were brought together, and what became of each.
 
     Attributes:
-        answers: An answer or a failure in the place of each order; None while it waits.
-        done: Ends when none of them waits any more. Whoever cancels it does not wait either: what has not left yet
-            need not.
+        left: Nobody waits for any of them any more: what was not sent need not be.
     """
 
-    __slots__ = ("_waiting", "answers", "done")
+    __slots__ = ("_changed", "_fresh", "_settled", "_waiting", "left")
 
-    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.answers: list[Answer | ServiceError | None] = [None] * count
-        self.done: asyncio.Future[None] = loop.create_future()
+    def __init__(self, count: int) -> None:
+        self._settled = bytearray(count)
         self._waiting = count
+        self._fresh: list[tuple[int, Answer | ServiceError]] = []
+        self._changed: asyncio.Future[None] | None = None
+        self.left = False
+
+    def is_settled(self, index: int) -> bool:
+        """Whether it is known what became of an order."""
+        return bool(self._settled[index])
 
     def settle(self, index: int, answer: Answer | ServiceError) -> None:
         """Take what became of one order, unless it is known already."""
-        if self.answers[index] is not None:
+        if self._settled[index]:
             return
-        self.answers[index] = answer
+        self._settled[index] = 1
         self._waiting -= 1
-        if not self._waiting and not self.done.done():
-            self.done.set_result(None)
+        self._fresh.append((index, answer))
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def parts(self) -> AsyncGenerator[list[tuple[int, Answer | ServiceError]], None]:
+        """Give what became of the orders, as it becomes known: what is known at one moment together."""
+        try:
+            while self._fresh or self._waiting:
+                if not self._fresh:
+                    self._changed = asyncio.get_running_loop().create_future()
+                    await self._changed
+                fresh, self._fresh = self._fresh, []
+                yield fresh
+        finally:
+            self.left = True
 
 
 @dataclass(slots=True, eq=False)
@@ -56,16 +73,14 @@ class Waiting:
 
     Attributes:
         weight: How many tokens it brings.
-        deadline: Until when those wait who came with it, in the event loop's time.
-        caller: Who waits for it.
+        caller: Who waits for it, and until when.
         delivery: Where its answer goes, at its index.
         sent: It may have been executed.
     """
 
     payload: bytes
     weight: int
-    deadline: float
-    caller: Caller
+    caller: CallInfo
     delivery: Delivery
     index: int
     sent: bool = False
@@ -73,7 +88,7 @@ class Waiting:
     @property
     def given_up(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self.caller.gone or self.delivery.answers[self.index] is not None or self.delivery.done.done()
+        return self.caller.gone or self.delivery.left or self.delivery.is_settled(self.index)
 
     def settle(self, answer: Answer | ServiceError) -> None:
         """Take what became of it."""

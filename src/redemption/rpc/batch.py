@@ -20,7 +20,11 @@ from redemption.service.quoter import Question
 from redemption.v1 import order_pb2, redemption_service_pb2
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""What gRPC takes by default, on either side."""
+"""What gRPC takes by default, on either side: a batch of orders, or an answer."""
+ORDER_BYTES_MAX = 256 * 1024
+"""One order."""
+REQUEST_BYTES_MAX = 64 * 1024
+"""A request that is neither an order nor a campaign."""
 
 PARTS_MAX = 5_000
 """So many pairs of token and line may one order have: all of them are judged, and told, in one go of about 10 ms."""

@@ -5,18 +5,27 @@ would keep ``set`` waiting, and any watcher at all would keep a server from stop
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
-import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
 from grpc_health.v1 import health_pb2
 
-from redemption.rpc.guard import Context
+from redemption.domain.call_info import CallInfo
+from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
 
 SERVICE = "grpc.health.v1.Health"
 WATCHERS_MAX = 1_000
-SERVICE_NAME_MAX = 256
+REQUEST_BYTES_MAX = 1_024
 
 _Response = health_pb2.HealthCheckResponse
+_UNKNOWN: bytes = _Response(status=_Response.SERVICE_UNKNOWN).SerializeToString()
+_SERVING: bytes = _Response(status=_Response.SERVING).SerializeToString()
+_NOT_SERVING: bytes = _Response(status=_Response.NOT_SERVING).SerializeToString()
+_NO_SERVICE = Status(code_pb2.NOT_FOUND, "there is no such service here")
+_NO_REQUEST = Status(code_pb2.INVALID_ARGUMENT, "is not a grpc.health.v1.HealthCheckRequest")
+_TOO_MANY_WATCHERS = Status(code_pb2.RESOURCE_EXHAUSTED, "too many watchers")
+_STOPPING = Status(code_pb2.UNAVAILABLE, "the server is stopping")
 
 
 class Health:
@@ -45,49 +54,60 @@ class Health:
         self._ended = True
         self._notify()
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Return what gRPC calls."""
-        read, write = health_pb2.HealthCheckRequest.FromString, _Response.SerializeToString
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "Check": grpc.unary_unary_rpc_method_handler(self._check, read, write),
-                "Watch": grpc.unary_stream_rpc_method_handler(self._watch, read, write),
-            },
-        )
+    def methods(self) -> Methods:
+        """Return what a transport serves."""
+        return {
+            f"/{SERVICE}/Check": ImmediateMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._check),
+            f"/{SERVICE}/Watch": StreamMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._watch, watch=True),
+        }
 
-    async def _check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
-        if request.service not in self._services:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service here")
-        return self._response(request.service)
+    def _check(self, raw: bytes, _: CallInfo) -> Outcome:
+        service = _service(raw)
+        if service is None:
+            return _NO_REQUEST
+        if service not in self._services:
+            return _NO_SERVICE
+        return self._response(service)
 
-    async def _watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        if len(request.service) > SERVICE_NAME_MAX:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "service: is no service's name")
+    async def _watch(self, raw: bytes, _: CallInfo) -> AsyncGenerator[Outcome, None]:
+        service = _service(raw)
+        if service is None:
+            yield _NO_REQUEST
+            return
         if self._watchers >= WATCHERS_MAX:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watchers")
+            yield _TOO_MANY_WATCHERS
+            return
         self._watchers += 1
         try:
             told = None
             while True:
                 changed = self._changed
                 ended = self._ended
-                response = self._response(request.service)
+                response = self._response(service)
                 if response != told:
-                    await context.write(response)
+                    yield response
                     told = response
                 if ended:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+                    yield _STOPPING
+                    return
                 await changed.wait()
         finally:
             self._watchers -= 1
 
-    def _response(self, service: str) -> health_pb2.HealthCheckResponse:
+    def _response(self, service: str) -> bytes:
         if service not in self._services:
-            return _Response(status=_Response.SERVICE_UNKNOWN)
-        return _Response(status=_Response.SERVING if self._serving else _Response.NOT_SERVING)
+            return _UNKNOWN
+        return _SERVING if self._serving else _NOT_SERVING
 
     def _notify(self) -> None:
         """Wake every watcher once; each then waits for the next event."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _service(raw: bytes) -> str | None:
+    """Return which service is asked about, or None when the request cannot be read."""
+    try:
+        return str(health_pb2.HealthCheckRequest.FromString(raw).service)
+    except DecodeError:
+        return None

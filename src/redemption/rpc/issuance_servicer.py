@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from redemption.rpc.call import CallContext, deadline_of, principal_of
+from redemption.domain.call_info import CallInfo
+from redemption.rpc.batch import REQUEST_BYTES_MAX
 from redemption.rpc.guard import ServerStream, Unary
 from redemption.rpc.issuance_convert import (
     claim_from,
@@ -31,35 +32,31 @@ class IssuanceServicer:
     def methods(self) -> Mapping[str, Unary | ServerStream]:
         """Return what this version answers, by the names of the contract."""
         return {
-            "Mint": ServerStream(messages.MintRequest, self.mint),
-            "Claim": Unary(messages.ClaimRequest, self.claim),
-            "Revoke": Unary(messages.RevokeRequest, self.revoke),
-            "InspectToken": Unary(messages.InspectTokenRequest, self.inspect_token),
+            "Mint": ServerStream(messages.MintRequest, self.mint, REQUEST_BYTES_MAX),
+            "Claim": Unary(messages.ClaimRequest, self.claim, REQUEST_BYTES_MAX),
+            "Revoke": Unary(messages.RevokeRequest, self.revoke, REQUEST_BYTES_MAX),
+            "InspectToken": Unary(messages.InspectTokenRequest, self.inspect_token, REQUEST_BYTES_MAX),
         }
 
-    async def mint(
-        self, request: messages.MintRequest, context: CallContext
-    ) -> AsyncGenerator[messages.MintResponse, None]:
+    async def mint(self, request: messages.MintRequest, info: CallInfo) -> AsyncGenerator[messages.MintResponse, None]:
         """Mint coupons. Each part is made when the one before was taken: nobody signs for a caller who left."""
         order = mint_order_from(request)
         mint = self._issuer.mint_codes if request.form == messages.MINT_FORM_CODE else self._issuer.mint
-        async with aclosing(await mint(principal_of(context), order)) as parts:
+        async with aclosing(await mint(info, order)) as parts:
             async for part in parts:
                 yield minted_of(part)
 
-    async def claim(self, request: messages.ClaimRequest, context: CallContext) -> messages.ClaimResponse:
+    async def claim(self, request: messages.ClaimRequest, info: CallInfo) -> messages.ClaimResponse:
         """Hand one coupon to a customer."""
         claim = claim_from(request)
-        return claimed_of(await self._claimer.claim(principal_of(context), claim, deadline=deadline_of(context)))
+        return claimed_of(await self._claimer.claim(info, claim))
 
-    async def revoke(self, request: messages.RevokeRequest, context: CallContext) -> messages.RevokeResponse:
+    async def revoke(self, request: messages.RevokeRequest, info: CallInfo) -> messages.RevokeResponse:
         """Take coupons back."""
-        return revoked_of(await self._revoker.revoke(principal_of(context), revoke_order_from(request)))
+        return revoked_of(await self._revoker.revoke(info, revoke_order_from(request)))
 
     async def inspect_token(
-        self,
-        request: messages.InspectTokenRequest,
-        context: CallContext,  # noqa: ARG002 - every method has one
+        self, request: messages.InspectTokenRequest, info: CallInfo
     ) -> messages.InspectTokenResponse:
         """Tell what a token is and what became of it."""
-        return inspection_of(await self._issuer.inspect(request.program, request.token))
+        return inspection_of(await self._issuer.inspect(info, request.program, request.token))

@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 
-from redemption.domain.decision import Decision
-from redemption.domain.errors import InvalidRequest, ServiceError, Violation
+from redemption.domain.call_info import CallInfo
+from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import TOKENS_MAX, id_violations, program_violations
-from redemption.domain.ports import Caller
-from redemption.rpc.batch import PARTS_MAX, require_answer_fits, require_batch, require_checkout, require_quote_fits
-from redemption.rpc.call import CallContext, deadline_of, principal_of
+from redemption.rpc.batch import (
+    MESSAGE_BYTES_MAX,
+    ORDER_BYTES_MAX,
+    PARTS_MAX,
+    REQUEST_BYTES_MAX,
+    require_answer_fits,
+    require_batch,
+    require_checkout,
+    require_quote_fits,
+)
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
-from redemption.rpc.crowd import Busyness, Call, Crowd
-from redemption.rpc.guard import Unary
+from redemption.rpc.guard import Asked, Gathered, Unary
 from redemption.rpc.status import code_of, duration
 from redemption.service.pace import Pace, Turn
 from redemption.service.quoter import Quoter
@@ -23,82 +29,101 @@ LARGE_ORDER = 200
 """Positions (lines and fees, for each token) from which on an order waits for its turn: 0.6 ms of work."""
 LARGE_BATCH = 1_000
 """Positions from which on a batch does."""
-HANDING_OVER_SECONDS = 0.001
-"""Before a large order is worked on, gRPC hands over some of the calls that came after it: it does one in each turn of
-the event loop, and if each of these turns did the work of a large order, small calls would wait for all before them."""
 LARGE_WAITING_MAX = 256
 """Large orders, and large batches, that may wait for their turn: they hold places among all calls meanwhile."""
 REST = 4
 """While others are busy, so many times the time of working on large orders is left to them."""
+_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, redeemer: Redeemer, quoter: Quoter, busyness: Busyness) -> None:
+    def __init__(self, redeemer: Redeemer, quoter: Quoter) -> None:
         self._redeemer = redeemer
-        self._crowd = Crowd(self._answer, busyness)
         self._quoter = quoter
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
-    def methods(self) -> Mapping[str, Unary]:
+    def methods(self) -> Mapping[str, Unary | Gathered]:
         """Return what this version answers, by the names of the contract."""
         return {
-            "Redeem": Unary(messages.RedeemRequest, self.redeem),
-            "BatchRedeem": Unary(messages.BatchRedeemRequest, self.batch_redeem),
-            "Quote": Unary(messages.QuoteRequest, self.quote),
-            "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption),
+            "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX),
+            "BatchRedeem": Unary(messages.BatchRedeemRequest, self.batch_redeem, MESSAGE_BYTES_MAX),
+            "Quote": Unary(messages.QuoteRequest, self.quote, ORDER_BYTES_MAX),
+            "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
-    async def redeem(self, request: messages.RedeemRequest, context: CallContext) -> messages.RedeemResponse:
-        """Use all tokens of an order, or none."""
-        tokens, order = len(request.checkout.tokens), request.checkout.order
-        positions = tokens * (len(order.lines) + len(order.shipping))
-        answer: asyncio.Future[messages.RedeemResponse] = asyncio.get_running_loop().create_future()
-        caller = Caller(deadline_of(context))
-        call = Call(request, tokens, positions, principal_of(context), caller, answer)
-        if positions < LARGE_ORDER:
-            return await self._crowd.answer(call)
-        require_checkout(request.checkout, tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)  # no turn for what is too large
-        async with self._orders.turn(caller.deadline) as turn:
-            await asyncio.sleep(HANDING_OVER_SECONDS)
-            turn.resume()
-            await self._answer([call], turn)
-        return await answer
-
-    async def _answer(self, calls: Sequence[Call], turn: Turn | None = None) -> None:
-        """Answer calls of one principal and program; what is wrong with one of them is told to its caller alone."""
-        asked: list[Call] = []
-        attempts: list[Attempt] = []
+    async def redeem(self, calls: Sequence[Asked]) -> None:
+        """Use all tokens of an order, or none; for each of these orders by itself."""
+        programs: dict[str, tuple[list[Asked], list[Attempt]]] = {}
+        large: list[Asked] = []
         for call in calls:
-            try:
-                attempts.append(attempt_from(call.request))
-                asked.append(call)
-            except Exception as error:  # noqa: BLE001 - one call's defect is its own; its guard logs and tells it
-                _fail(call, error)
-        if asked:
-            await self._redeemer.redeem_each(
-                asked[0].principal,
-                attempts[0].checkout.program,
-                attempts,
-                [call.caller for call in asked],
-                lambda position, result: _tell(asked[position], result),
-                turn=turn,
-            )
+            if call.info.gone:
+                call.fail(_LEFT)
+            elif _positions(call.request) >= LARGE_ORDER:
+                large.append(call)
+            else:
+                attempt = _attempt(call)
+                if attempt is not None:
+                    asked, attempts = programs.setdefault(attempt.checkout.program, ([], []))
+                    asked.append(call)
+                    attempts.append(attempt)
+        work = [self._redeem(program, asked, attempts) for program, (asked, attempts) in programs.items()]
+        work += [self._redeem_large(call) for call in large]
+        if len(work) == 1:
+            await work[0]
+        else:
+            await asyncio.gather(*work)
 
-    async def batch_redeem(
-        self, request: messages.BatchRedeemRequest, context: CallContext
-    ) -> messages.BatchRedeemResponse:
+    async def _redeem(
+        self, program: str, calls: Sequence[Asked], attempts: Sequence[Attempt], turn: Turn | None = None
+    ) -> None:
+        """Redeem orders of one program; a defect is told to those who still wait then."""
+        try:
+            callers = [call.info for call in calls]
+            async with aclosing(self._redeemer.redeem_each(callers, program, attempts, turn=turn)) as parts:
+                async for told in parts:
+                    for position, result in told:
+                        call = calls[position]
+                        if isinstance(result, ServiceError):
+                            call.fail(result)
+                            continue
+                        try:
+                            response = messages.RedeemResponse()
+                            write_decision(result, response.decision)
+                            call.answer(response)
+                        except Exception as error:  # noqa: BLE001 - one answer's defect is its own
+                            call.fail(error)
+            for call in calls:
+                if call.info.gone:
+                    call.fail(_LEFT)
+        except Exception as error:  # noqa: BLE001 - it ends here, where the calls are known that it hurts
+            for call in calls:
+                call.fail(error)
+
+    async def _redeem_large(self, call: Asked) -> None:
+        """Redeem an order that waits for its turn."""
+        try:
+            require_checkout(call.request.checkout, tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+            async with self._orders.turn(call.info.deadline) as turn:
+                attempt = None if call.info.gone else _attempt(call)
+                if attempt is not None:
+                    await self._redeem(attempt.checkout.program, [call], [attempt], turn)
+                else:
+                    call.fail(_LEFT)
+        except ServiceError as error:
+            call.fail(error)
+
+    async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
         positions = require_batch(request)
-        pace, deadline = self._batches, deadline_of(context)
-        async with pace.turn(deadline) if positions >= LARGE_BATCH else nullcontext() as turn:
-            return await self._batch_redeem(request, context, turn)
+        async with self._batches.turn(info.deadline) if positions >= LARGE_BATCH else nullcontext() as turn:
+            return await self._batch_redeem(request, info, turn)
 
     async def _batch_redeem(
-        self, request: messages.BatchRedeemRequest, context: CallContext, turn: Turn | None
+        self, request: messages.BatchRedeemRequest, info: CallInfo, turn: Turn | None
     ) -> messages.BatchRedeemResponse:
         opened = []
         for item in request.requests:
@@ -107,11 +132,7 @@ class RedemptionServicer:
                 await turn.after(len(item.checkout.order.lines))
         attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
         require_answer_fits([attempt.checkout for attempt in attempts])
-        answers = iter(
-            await self._redeemer.redeem_all(
-                principal_of(context), request.program, attempts, deadline=deadline_of(context), turn=turn
-            )
-        )
+        answers = iter(await self._redeemer.redeem_all(info, request.program, attempts, turn=turn))
         response = messages.BatchRedeemResponse()
         for index, attempt in enumerate(opened):
             result = next(answers) if isinstance(attempt, Attempt) else attempt
@@ -123,17 +144,17 @@ class RedemptionServicer:
                 await turn.after(attempt.positions)
         return response
 
-    async def quote(self, request: messages.QuoteRequest, context: CallContext) -> messages.QuoteResponse:
+    async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:
         """Say what Redeem would answer, without using anything."""
         question = question_from(request)
         require_quote_fits(question)
-        quoted = await self._quoter.quote(question, deadline=deadline_of(context))
+        quoted = await self._quoter.quote(info, question)
         response = messages.QuoteResponse()
         write_quote(quoted, response, with_allocations=question.with_allocations)
         return response
 
     async def get_redemption(
-        self, request: messages.GetRedemptionRequest, context: CallContext
+        self, request: messages.GetRedemptionRequest, info: CallInfo
     ) -> messages.GetRedemptionResponse:
         """Tell what became of an attempt or of a redemption."""
         violations = list(program_violations(request.program))
@@ -147,31 +168,25 @@ class RedemptionServicer:
         if violations:
             raise InvalidRequest(violations)
         if lookup == "request_id":
-            found = await self._redeemer.find_by_request(principal_of(context), request.program, request.request_id)
+            found = await self._redeemer.find_by_request(info, request.program, request.request_id)
         else:
-            found = [await self._redeemer.find_by_receipt(request.program, request.redemption_id)]
+            found = [await self._redeemer.find_by_receipt(info, request.program, request.redemption_id)]
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _tell(call: Call, result: Decision | ServiceError) -> None:
-    """Give a caller the answer, or the failure."""
-    if call.answer.done():
-        return  # the caller left
-    if isinstance(result, ServiceError):
-        _fail(call, result)
-        return
-    response = messages.RedeemResponse()
+def _positions(request: messages.RedeemRequest) -> int:
+    """Return how much work an order is."""
+    order = request.checkout.order
+    return len(request.checkout.tokens) * (len(order.lines) + len(order.shipping))
+
+
+def _attempt(call: Asked) -> Attempt | None:
+    """Return what is asked, or tell the caller what is wrong with it."""
     try:
-        write_decision(result, response.decision)
-    except Exception as error:  # noqa: BLE001 - one answer's defect is its own; the caller's guard logs and tells it
-        _fail(call, error)
-    else:
-        call.answer.set_result(response)
-
-
-def _fail(call: Call, error: Exception) -> None:
-    if not call.answer.done():
-        call.answer.set_exception(error.with_traceback(None))  # its frames hold the whole request
+        return attempt_from(call.request)
+    except Exception as error:  # noqa: BLE001 - one call's defect is its own
+        call.fail(error)
+        return None
 
 
 def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:

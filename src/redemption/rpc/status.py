@@ -6,12 +6,9 @@ that went wrong is told as INTERNAL with a number to ask the operator about, and
 
 from collections.abc import Iterable
 
-import grpc
-from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped] # no marker
-from grpc_status import rpc_status
 
 from redemption.domain.errors import (
     AlreadyExists,
@@ -31,6 +28,7 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.rpc.timestamps import NANOSECONDS
+from redemption.rpc.transport.methods import Status
 
 ERROR_DOMAIN = "redemption"
 """The ``domain`` of every ``google.rpc.ErrorInfo``."""
@@ -48,6 +46,24 @@ class Stopping(ServiceError):
     retry_after_seconds = 1.0
 
 
+class TooLarge(ServiceError):
+    """The call is larger than is taken; the same call will never be."""
+
+    reason = "TOO_LARGE"
+
+
+class MethodUnknown(ServiceError):
+    """There is no such method, or not with so many messages."""
+
+    reason = "METHOD_UNKNOWN"
+
+
+class RequestMalformed(ServiceError):
+    """The call is not made as gRPC makes calls."""
+
+    reason = "REQUEST_MALFORMED"
+
+
 CODES: dict[type[ServiceError], int] = {
     InvalidRequest: code_pb2.INVALID_ARGUMENT,
     NotFound: code_pb2.NOT_FOUND,
@@ -62,6 +78,10 @@ CODES: dict[type[ServiceError], int] = {
     ArchiveUnfinished: code_pb2.UNAVAILABLE,
     NotBuilt: code_pb2.UNIMPLEMENTED,
     Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    TooLarge: code_pb2.RESOURCE_EXHAUSTED,
+    # The status that gRPC documents for a wrong number of messages as well.
+    MethodUnknown: code_pb2.UNIMPLEMENTED,
+    RequestMalformed: code_pb2.INTERNAL,
     # And every kind of it, such as LedgerRefused: a class that is not in the table has its parent's code.
     LedgerUnavailable: code_pb2.UNAVAILABLE,
     Stopping: code_pb2.UNAVAILABLE,
@@ -75,7 +95,7 @@ def code_of(error: ServiceError) -> int:
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 
-def status_of(error: ServiceError) -> grpc.Status:
+def status_of(error: ServiceError) -> Status:
     """Return the status of a failure, with its details."""
     details: list[Message] = [_error_info(error.reason)]
     violations = _violations(error)
@@ -83,10 +103,11 @@ def status_of(error: ServiceError) -> grpc.Status:
         details.append(_bad_request(violations))
     if error.retry_after_seconds is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after_seconds)))
-    return _status(code_of(error), error.message, details)
+    # RESOURCE_EXHAUSTED is worth a retry to most clients; what is too large will be so the next time.
+    return _status(code_of(error), error.message, details, final=isinstance(error, TooLarge))
 
 
-def internal_status(correlation_id: str) -> grpc.Status:
+def internal_status(correlation_id: str) -> Status:
     """Return the status of a failure that nobody foresaw; the log has the rest under the same id."""
     message = f"an internal error; give the operator this id: {correlation_id}"
     return _status(code_pb2.INTERNAL, message, [_error_info("INTERNAL", correlation_id=correlation_id)])
@@ -132,11 +153,9 @@ def _error_info(reason: str, **metadata: str) -> error_details_pb2.ErrorInfo:
     return error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata)
 
 
-def _status(code: int, message: str, details: Iterable[Message]) -> grpc.Status:
-    packed = []
+def _status(code: int, message: str, details: Iterable[Message], *, final: bool = False) -> Status:
+    message = short(message)
+    status = status_pb2.Status(code=code, message=message)
     for detail in details:
-        any_detail = Any()
-        any_detail.Pack(detail)
-        packed.append(any_detail)
-    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=code, message=short(message), details=packed))
-    return status
+        status.details.add().Pack(detail)
+    return Status(code, message, status.SerializeToString(), final)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redemption.domain.calendar import DAY_SECONDS, local_day
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.definition import campaign_violations, change_violations
 from redemption.domain.digest import DigestKind, Digests
@@ -67,7 +68,7 @@ class Campaigns:
         self._digests = digests
         self._ledger = ledger
 
-    async def create(self, principal: str, request_id: str, campaign: Campaign) -> Campaign:
+    async def create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
         """Create a campaign.
 
         Raises:
@@ -79,11 +80,11 @@ class Campaigns:
         now_ms = self._ledger.now_ms()
         return await self._ledger.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
-            request=digests.digest(DigestKind.REQUEST, principal.encode(), request_id.encode()),
+            request=digests.digest(DigestKind.REQUEST, caller.principal.encode(), request_id.encode()),
             content=digests.digest(DigestKind.CONTENT, canonical("create", _said(campaign))),
         )
 
-    async def check_create(self, request_id: str, campaign: Campaign) -> Campaign:
+    async def check_create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
         """Return a campaign as it would be created, without a number; nothing is changed.
 
         Whether the request was answered before plays no part.
@@ -97,12 +98,16 @@ class Campaigns:
         now_ms = self._ledger.now_ms()
         return replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms)
 
-    async def get(self, program: str, number: int) -> Campaign:
-        """Return a campaign as it is now.
+    async def get(self, caller: CallInfo, program: str, number: int) -> Campaign:
+        """Return a campaign.
 
         Raises:
-            NotFound: There is none of that number.
+            InvalidRequest: This cannot be a campaign.
+            NotFound: There is no such campaign.
         """
+        return await self._get(program, number)
+
+    async def _get(self, program: str, number: int) -> Campaign:
         violations = list(program_violations(program))
         if not number:
             violations.append(Violation("number", "is required: the campaign's number"))
@@ -113,7 +118,7 @@ class Campaigns:
             raise NotFound(f"number: there is no campaign {number} in program {program!r}")
         return campaign
 
-    async def list(self, program: str, *, first: int, page_size: int) -> Page:
+    async def list(self, caller: CallInfo, program: str, *, first: int, page_size: int) -> Page:
         """Return campaigns in the order of their numbers, from ``first`` on."""
         violations = list(program_violations(program))
         if not 0 <= page_size <= PAGE_SIZE_MAX:
@@ -131,7 +136,7 @@ class Campaigns:
                 break
         return Page(found[:size], first + size if len(found) > size else None)
 
-    async def update(self, campaign: Campaign, presented_etag: str) -> Campaign:
+    async def update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
         """Replace a definition.
 
         Raises:
@@ -141,7 +146,7 @@ class Campaigns:
         after, offers_kept = await self._changed(campaign, presented_etag)
         return await self._ledger.update(after, offers_kept=offers_kept)
 
-    async def check_update(self, campaign: Campaign, presented_etag: str) -> Campaign:
+    async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
         """Return a campaign as it would be with a new definition, of the version that it has; nothing is changed.
 
         Raises:
@@ -165,7 +170,7 @@ class Campaigns:
             violations.append(Violation("campaign.etag", "is required: read the campaign first"))
         if violations:
             raise InvalidRequest(violations)
-        before = await self.get(campaign.program, campaign.number)
+        before = await self._get(campaign.program, campaign.number)
         if etag(before) != presented_etag:
             raise Conflict("campaign.etag: the campaign was changed meanwhile; read it again and repeat the change")
         if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
@@ -188,14 +193,14 @@ class Campaigns:
         if number not in (None, campaign.number):
             raise AlreadyExists(f"campaign {number} has the name {campaign.name!r} already")
 
-    async def set_state(self, program: str, number: int, state: CampaignState) -> Campaign:
+    async def set_state(self, caller: CallInfo, program: str, number: int, state: CampaignState) -> Campaign:
         """Pause, resume or end a campaign; doing it twice does nothing more.
 
         Raises:
             WrongState: It has ended.
         """
         for _ in range(ROUNDS_MAX):
-            campaign = await self.get(program, number)
+            campaign = await self._get(program, number)
             if campaign.state is state:
                 return campaign
             if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
@@ -207,16 +212,16 @@ class Campaigns:
                 continue
         raise Conflict("the campaign is being changed by others all the time; try again")
 
-    async def archive(self, program: str, number: int, *, deadline: float) -> Campaign:
+    async def archive(self, caller: CallInfo, program: str, number: int) -> Campaign:
         """Remove a campaign's records when nobody needs them any more; its definition and its totals stay.
 
         Its records are needed until the return window of its last possible redemption has passed. Archiving goes on
         where it was left off, and doing it again when it is done does nothing more.
 
         Args:
+            caller: Who calls, and until when to work on it; at least one step is done.
             program: The program.
             number: The campaign.
-            deadline: Until when to work on it, in the event loop's time; at least one step is done.
 
         Raises:
             WrongState: Its records are still needed.
@@ -230,7 +235,7 @@ class Campaigns:
             if removal.done == removal.total:
                 return campaign
             rest = (loop.time() - began) * ARCHIVE_REST
-            if loop.time() + rest > deadline - ARCHIVE_MARGIN_SECONDS:
+            if loop.time() + rest > caller.deadline - ARCHIVE_MARGIN_SECONDS:
                 percent = 100 * removal.done // removal.total
                 raise ArchiveUnfinished(
                     f"campaign {number} is archived, {percent} % of its records are removed; ask again to go on"
@@ -240,7 +245,7 @@ class Campaigns:
     async def _archived(self, program: str, number: int) -> Campaign:
         """Return an archived campaign, which it may become by this."""
         for _ in range(ROUNDS_MAX):
-            campaign = await self.get(program, number)
+            campaign = await self._get(program, number)
             if campaign.state is CampaignState.ARCHIVED:
                 return campaign
             try:
@@ -252,9 +257,9 @@ class Campaigns:
             return begun
         raise Conflict("the campaign is being changed by others all the time; try again")
 
-    async def stats(self, program: str, number: int) -> Stats:
+    async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
-        campaign = await self.get(program, number)
+        campaign = await self._get(program, number)
         counters = await self._ledger.counters(program, number)
         if counters is None:
             raise NotFound(f"number: there is no campaign {number} in program {program!r}")

@@ -7,6 +7,7 @@ the ledger remembers. So the same request gets the same token, field for field.
 from dataclasses import dataclass
 
 from redemption.domain.calendar import Days
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import MILLISECONDS, Campaign
 from redemption.domain.claiming import Claim, ClaimJudgement, CodeGiven, OfferWanted, claim_violations, judge_claim
 from redemption.domain.code import read_code
@@ -96,13 +97,12 @@ class Claimer:
         self._issuance = issuance
         self._days = Days()
 
-    async def claim(self, principal: str, claim: Claim, *, deadline: float) -> Claimed:
+    async def claim(self, caller: CallInfo, claim: Claim) -> Claimed:
         """Hand one coupon to a customer, or say why not.
 
         Args:
-            principal: Who calls; request ids of different principals are different.
+            caller: Who calls, and until when an answer is of use.
             claim: What is asked.
-            deadline: Until when to wait for the ledger, in the event loop's time.
 
         Raises:
             ServiceError: The question was not answered.
@@ -110,10 +110,10 @@ class Claimer:
         violations = claim_violations(claim)
         if violations:
             raise InvalidRequest(violations)
-        case = self._open(principal, claim)
+        case = self._open(caller.principal, claim)
         if case is None:  # what is no code costs the ledger nothing
             return Claimed(Outcome.CODE_INVALID)
-        return await self._decide(case, deadline)
+        return await self._decide(case, caller)
 
     def _open(self, principal: str, claim: Claim) -> _Case | None:
         digests = self._digests.for_program(claim.program)
@@ -136,17 +136,17 @@ class Claimer:
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
-    async def _decide(self, case: _Case, deadline: float) -> Claimed:
+    async def _decide(self, case: _Case, caller: CallInfo) -> Claimed:
         """Have the ledger decide; what it turns back is judged again, a few times at most."""
         found: CodeFound | None = None
         now_ms = self._ledger.now_ms()
         # The first round of a code only finds out what it stands for.
         for round_number in range(ROUNDS_MAX + (case.code is not None)):
-            judged = await self._judged(case, found, now_ms, deadline)
+            judged = await self._judged(case, found, now_ms, caller.deadline)
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
             items = [judged.item]
-            (reply,) = await self._issuance.claim(case.claim.program, items, deadline=deadline, again=round_number > 0)
+            (reply,) = await self._issuance.claim(caller, case.claim.program, items, again=round_number > 0)
             if isinstance(reply, CodeFound):
                 found, now_ms = reply, self._ledger.now_ms()
             elif isinstance(reply, Outdated):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from redemption.domain.calendar import Days
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, ClaimValidity
 from redemption.domain.claiming import issuing_moment
 from redemption.domain.code import CampaignCodes, Codes, write_code
@@ -110,19 +111,19 @@ class Issuer:
         self._days = Days()
         self._pace = Pace(at_once=MAKING_AT_ONCE, rest=REST)
 
-    async def mint(self, principal: str, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
+    async def mint(self, caller: CallInfo, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
 
         Raises:
             ServiceError: Nothing was minted.
         """
         _require(_violations(order))
-        block = await self._block(principal, order, _content("mint", order), codes=False)
+        block = await self._block(caller.principal, order, _content("mint", order), codes=False)
         # A repetition gets what it got, also when that is over by now.
         sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
         return self._tokens(order, block, sign)
 
-    async def mint_codes(self, principal: str, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
+    async def mint_codes(self, caller: CallInfo, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return their exchange codes in chunks, each stored before it is shown.
 
         Raises:
@@ -132,9 +133,11 @@ class Issuer:
         if order.customer_id:
             violations.append(Violation("customer_id", "must be empty: a code is bound to whoever claims it"))
         _require(violations)
-        return self._stored(order, await self._block(principal, order, _content("mint-codes", order), codes=True))
+        return self._stored(
+            order, await self._block(caller.principal, order, _content("mint-codes", order), codes=True)
+        )
 
-    async def inspect(self, program: str, text: str) -> Inspection:
+    async def inspect(self, caller: CallInfo, program: str, text: str) -> Inspection:
         """Tell what a token is and what became of it; a forged one costs the ledger nothing.
 
         Raises:

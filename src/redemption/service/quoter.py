@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from redemption.domain.admission import Finding, coupon_rank
 from redemption.domain.calendar import Days
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import MILLISECONDS
 from redemption.domain.decision import Decision, Verdict, refusal
 from redemption.domain.digest import DigestKind, Digests
@@ -77,12 +78,12 @@ class Quoter:
         self._pace = Pace(at_once=AT_ONCE, rest=REST)
         self._admitted_now = 0
 
-    async def quote(self, question: Question, *, deadline: float) -> Quoted:
+    async def quote(self, caller: CallInfo, question: Question) -> Quoted:
         """Answer what Redeem would, without using anything.
 
         Args:
+            caller: Who calls, and until when an answer is of use.
             question: What is asked.
-            deadline: Until when to wait for the ledger, in the event loop's time.
 
         Raises:
             ServiceError: The question was not answered.
@@ -91,8 +92,8 @@ class Quoter:
         if violations:
             raise InvalidRequest(violations)
         try:
-            async with asyncio.timeout_at(deadline), self._admitted():
-                return await self._quote(question, deadline)
+            async with asyncio.timeout_at(caller.deadline), self._admitted():
+                return await self._quote(question, caller.deadline)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
 

@@ -4,15 +4,15 @@ One way, one round trip. Two answers of the ledger turn back: a campaign changed
 interval for which the judgement holds. Then the order is judged again, a few times at most.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import structlog
 
 from redemption.domain.calendar import Days
+from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign
 from redemption.domain.decision import Decision
 from redemption.domain.digest import DigestKind, Digests
@@ -27,7 +27,6 @@ from redemption.domain.errors import (
 from redemption.domain.order import Checkout, checkout_violations, id_violations
 from redemption.domain.ports import (
     AnsweredToken,
-    Caller,
     Failed,
     JudgedToken,
     Ledger,
@@ -43,8 +42,8 @@ from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
 from redemption.service.pace import Pace, Turn
 
-Tell: TypeAlias = Callable[[int, Decision | ServiceError], None]
-"""Takes an attempt's position, and what became of it."""
+Told: TypeAlias = list[tuple[int, Decision | ServiceError]]
+"""Positions of attempts, and what became of each."""
 
 ROUNDS_MAX = 6
 JUDGED_AGAIN_AT_ONCE = 8
@@ -77,7 +76,7 @@ class Case:
         position: Where it stands in the batch.
         tokens: Its tokens, all genuine.
         turns: In which order the ledger counts them, as indexes: the caller's own must not matter.
-        caller: Who waits for it.
+        caller: Who waits for it, and until when.
         judgement: The newest judgement.
     """
 
@@ -86,7 +85,7 @@ class Case:
     tokens: tuple[VerifiedToken, ...]
     turns: tuple[int, ...]
     digests: tuple[bytes, bytes, bytes, bytes | None]
-    caller: Caller
+    caller: CallInfo
     judgement: Judgement | None = None
 
 
@@ -102,65 +101,55 @@ class Redeemer:
         self._again = Pace(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
 
     async def redeem_all(
-        self, principal: str, program: str, attempts: Sequence[Attempt], *, deadline: float, turn: Turn | None = None
+        self, caller: CallInfo, program: str, attempts: Sequence[Attempt], *, turn: Turn | None = None
     ) -> list[Decision | ServiceError]:
-        """Redeem orders for one caller; failures stand in their place. See ``redeem_each``.
-
-        Args:
-            principal: Who calls.
-            program: The program of all of them.
-            attempts: What is asked.
-            deadline: Until when to wait for the ledger, in the event loop's time.
-            turn: In which turn much work is done; little needs none.
-        """
+        """Redeem orders for one caller; failures stand in their place. See ``redeem_each``."""
         found: dict[int, Decision | ServiceError] = {}
-        callers = [Caller(deadline)] * len(attempts)
-        await self.redeem_each(principal, program, attempts, callers, found.__setitem__, turn=turn)
+        async with aclosing(self.redeem_each([caller] * len(attempts), program, attempts, turn=turn)) as parts:
+            async for told in parts:
+                found.update(told)
         return [found[position] for position in range(len(attempts))]
 
     async def redeem_each(
-        self,
-        principal: str,
-        program: str,
-        attempts: Sequence[Attempt],
-        callers: Sequence[Caller],
-        tell: Tell,
-        *,
-        turn: Turn | None = None,
-    ) -> None:
-        """Redeem orders of one program, each by itself, and tell what became of each as soon as it is known.
+        self, callers: Sequence[CallInfo], program: str, attempts: Sequence[Attempt], *, turn: Turn | None = None
+    ) -> AsyncGenerator[Told, None]:
+        """Redeem orders of one program, each by itself; gives what became of them as it becomes known.
 
-        What needs a campaign that is not at hand holds up nobody else, unless it is worked on in a turn; what is judged
-        again holds up nobody. Of an order whose caller is gone nothing needs to be told.
+        Orders whose campaign has to be read first go in a second round, and those that have to be judged again in one
+        more: neither holds up the others. Of an order whose caller left, nothing may be told.
 
         Args:
-            principal: Who calls; request ids of different principals are different.
+            callers: For each attempt, who waits for it.
             program: The program of all of them.
             attempts: What is asked.
-            callers: For each attempt, who waits for it.
-            tell: Called with each attempt's position and what became of it.
             turn: In which turn much work is done; little needs none.
         """
-        ready: list[Case] = []
-        unread: list[Case] = []
+        waiting: list[Case] = []
+        told: Told = []
         for position, (attempt, caller) in enumerate(zip(attempts, callers, strict=True)):
-            opened = self._open_alone(principal, position, attempt, caller)
+            opened = self._open_alone(position, attempt, caller)
             if turn is not None:
                 await turn.after(attempt.positions)
-            if not isinstance(opened, Case):
-                tell(position, opened)
-            elif all(self._ledger.cached(token.program, token.campaign) for token in opened.tokens):
-                ready.append(opened)
+            if isinstance(opened, Case):
+                waiting.append(opened)
             else:
-                unread.append(opened)
-        if turn is not None or not (ready and unread):
-            await self._decide(program, ready + unread, tell, turn)
-            return
-        async with asyncio.TaskGroup() as group:
-            for cases in (ready, unread):
-                group.create_task(self._decide(program, cases, tell, turn))
+                told.append((position, opened))
+        yield told
+        ready: list[Case] = []
+        unread: list[Case] = []
+        for case in waiting:
+            (ready if turn is not None or self._is_ready(case) else unread).append(case)
+        for cases in (ready, unread):
+            if cases:
+                async with aclosing(self._decide(program, cases, turn)) as parts:
+                    async for told in parts:
+                        yield told
 
-    async def _decide(self, program: str, waiting: list[Case], tell: Tell, turn: Turn | None) -> None:
+    def _is_ready(self, case: Case) -> bool:
+        """Whether all campaigns of an order are at hand."""
+        return all(self._ledger.cached(token.program, token.campaign) for token in case.tokens)
+
+    async def _decide(self, program: str, waiting: list[Case], turn: Turn | None) -> AsyncGenerator[Told, None]:
         """Judge orders and have the ledger decide them, until each is told whose caller is there."""
         now_ms: int | None = None
         failure: ServiceError = LedgerUnavailable(_CHANGES)
@@ -170,51 +159,61 @@ class Redeemer:
                 return
             again = round_number > 0
             deadline = min([case.caller.deadline for case in waiting])
+            outdated: list[Case] = []
             try:
                 async with self._again.turn(deadline) if again else nullcontext():
-                    judged = await self._judge_all(waiting, now_ms, tell, turn)
-                    replies = await self._replies(program, judged, again=again) if judged else ()
-                    if turn is not None:
-                        turn.resume()
+                    judged, told = await self._judge_all(waiting, now_ms, turn)
+                    yield told
+                    async with aclosing(self._replies(program, judged, again=again)) as parts:
+                        async for part in parts:
+                            if turn is not None:
+                                turn.resume()
+                            told = []
+                            for position, reply in part:
+                                case, item = judged[position]
+                                if isinstance(reply, Outdated):
+                                    now_ms = reply.now_ms
+                                    outdated.append(case)
+                                else:
+                                    told.append((case.position, await self._result(case, item, reply, turn)))
+                            yield told
             except DeadlinePassed as error:
                 failure = error
                 break
-            waiting = []
-            for (case, item), reply in zip(judged, replies, strict=True):
-                if isinstance(reply, Outdated):
-                    now_ms = reply.now_ms
-                    waiting.append(case)
-                    continue
-                tell(case.position, self._result(case, item, reply))
-                if turn is not None:
-                    await turn.after(case.attempt.positions)
-        for case in waiting:
-            tell(case.position, failure)
+            waiting = outdated
+        if waiting:
+            yield [(case.position, failure) for case in waiting]
 
     async def _replies(
         self, program: str, judged: Sequence[tuple[Case, RedeemItem]], *, again: bool
-    ) -> Sequence[RedeemReply | ServiceError]:
+    ) -> AsyncGenerator[list[tuple[int, RedeemReply | ServiceError]], None]:
         """Have the ledger decide; when it answers nothing at all, that is everybody's failure."""
         items = [item for _, item in judged]
         callers = [case.caller for case, _ in judged]
+        if not items:
+            return
         try:
-            return await self._ledger.redeem(program, items, callers, again=again)
+            async with aclosing(self._ledger.redeem(program, items, callers, again=again)) as parts:
+                async for part in parts:
+                    yield part
         except ServiceError as error:
-            return [error] * len(items)
+            yield [(position, error) for position in range(len(items))]
 
-    async def find_by_request(self, principal: str, program: str, request_id: str) -> list[Redeemed]:
+    async def find_by_request(self, caller: CallInfo, program: str, request_id: str) -> list[Redeemed]:
         """Tell what was approved under a request id.
 
         Raises:
             NotFound: Nothing, or it is no longer remembered.
         """
-        request = self._digests.for_program(program).digest(DigestKind.REQUEST, principal.encode(), request_id.encode())
+        request = self._digests.for_program(program).digest(
+            DigestKind.REQUEST, caller.principal.encode(), request_id.encode()
+        )
         remembered = await self._ledger.remembered(program, request)
         if remembered is None or not remembered.answer:
             raise NotFound("nothing was approved under this request id in the last 24 hours")
         return self._answers.redeemed(program, remembered)
 
-    async def find_by_receipt(self, program: str, redemption_id: str) -> Redeemed:
+    async def find_by_receipt(self, caller: CallInfo, program: str, redemption_id: str) -> Redeemed:
         """Tell what became of a redemption.
 
         Raises:
@@ -231,39 +230,34 @@ class Redeemer:
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")
 
     async def _judge_all(
-        self,
-        waiting: Sequence[Case],
-        now_ms: int | None,
-        tell: Tell,
-        turn: Turn | None,
-    ) -> list[tuple[Case, RedeemItem]]:
-        """Judge what waits; one that cannot be judged is told its failure and does not hurt the others."""
+        self, waiting: Sequence[Case], now_ms: int | None, turn: Turn | None
+    ) -> tuple[list[tuple[Case, RedeemItem]], Told]:
+        """Judge what waits; returns also what cannot be judged, which does not hurt the others."""
         judged = []
+        failed: Told = []
         for case in waiting:
             if turn is not None:
                 await turn.after(case.attempt.positions)
             try:
                 judged.append((case, await self._item(case, now_ms)))
             except ServiceError as error:
-                tell(case.position, error)
+                failed.append((case.position, error))
             except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
                 _log.exception("an order cannot be judged", program=case.attempt.checkout.program)
                 for token in case.tokens:  # perhaps it was mended meanwhile: the next one reads it again
                     self._ledger.forget(token.program, token.campaign)
-                tell(case.position, ItemFailed(_UNREADABLE))
-        return judged
+                failed.append((case.position, ItemFailed(_UNREADABLE)))
+        return judged, failed
 
-    def _open_alone(
-        self, principal: str, position: int, attempt: Attempt, caller: Caller
-    ) -> Case | Decision | ServiceError:
+    def _open_alone(self, position: int, attempt: Attempt, caller: CallInfo) -> Case | Decision | ServiceError:
         """Open an attempt so that a defect that it meets is its own."""
         try:
-            return self._open(principal, position, attempt, caller)
+            return self._open(position, attempt, caller)
         except Exception:  # noqa: BLE001 - logged with its traceback
             _log.exception("an order cannot be read", program=attempt.checkout.program)
             return ItemFailed("this order met a defect of the server; nothing was done, its operator has to look")
 
-    def _open(self, principal: str, position: int, attempt: Attempt, caller: Caller) -> Case | Decision | ServiceError:
+    def _open(self, position: int, attempt: Attempt, caller: CallInfo) -> Case | Decision | ServiceError:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here."""
         checkout = attempt.checkout
         violations = list(id_violations(attempt.request_id, "request_id"))
@@ -278,7 +272,7 @@ class Redeemer:
         if len(tokens) < len(found):
             return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
         turns = tuple(sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial)))
-        return Case(position, attempt, tokens, turns, self._digest(principal, attempt), caller)
+        return Case(position, attempt, tokens, turns, self._digest(caller.principal, attempt), caller)
 
     def _digest(self, principal: str, attempt: Attempt) -> tuple[bytes, bytes, bytes, bytes | None]:
         digest = self._digests.for_program(attempt.checkout.program).digest
@@ -333,7 +327,17 @@ class Redeemer:
             ),
         )
 
-    def _result(self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
+    async def _result(
+        self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError, turn: Turn | None
+    ) -> Decision | ServiceError:
+        """Return what became of an order; much work gives way to others when it is done."""
+        if turn is None:
+            return self._decision(case, item, reply)
+        result = self._decision(case, item, reply)
+        await turn.after(case.attempt.positions)
+        return result
+
+    def _decision(self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
             return reply
         if isinstance(reply, Failed):

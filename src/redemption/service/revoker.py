@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import id_violations, program_violations
@@ -63,7 +64,7 @@ class Revoker:
         self._digests = digests
         self._ledger = ledger
 
-    async def revoke(self, principal: str, order: RevokeOrder) -> Outcome:
+    async def revoke(self, caller: CallInfo, order: RevokeOrder) -> Outcome:
         """Take coupons back; a token that is not genuine costs the ledger nothing.
 
         Returns:
@@ -76,7 +77,7 @@ class Revoker:
         if violations:
             raise InvalidRequest(violations)
         digests = self._digests.for_program(order.program)
-        request = digests.digest(DigestKind.REQUEST, principal.encode(), order.request_id.encode())
+        request = digests.digest(DigestKind.REQUEST, caller.principal.encode(), order.request_id.encode())
         content = digests.digest(DigestKind.CONTENT, _content(order))
         match order.target:
             case TokenGiven(text):

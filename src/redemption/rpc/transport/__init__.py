@@ -1,0 +1,1 @@
+"""How calls reach their handlers: one table of methods, and the two transports that serve it."""

@@ -1,0 +1,349 @@
+"""One connection on the event loop: reading and writing, and the bounds in bytes and in time."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+import structlog
+
+from redemption.rpc.transport import refusals
+from redemption.rpc.transport.bounds import TokenBucket
+from redemption.rpc.transport.grpc_call import TRAILER_BYTES_MAX, Rejected, trailers_only
+from redemption.rpc.transport.http2 import (
+    ConnectionBroken,
+    ConnectionClosed,
+    DataReceived,
+    ErrorCode,
+    Event,
+    Headers,
+    Http2Bounds,
+    Http2Connection,
+    PingAcknowledged,
+    PingReceived,
+    RequestReceived,
+    SettingsReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+)
+from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Shared, Streams
+
+CONNECTION_WINDOW_BYTES = 8 * 2**20
+"""What a caller may send on all streams before any of it was acknowledged, which is done as it is read."""
+READ_BYTES_AT_ONCE = 32 * 1024
+"""Read in one go: 3,000 of the smallest frames, 4 ms of work. What is left waits for the next turn."""
+WRITE_BYTES_AT_ONCE = 256 * 1024
+WRITE_BUFFER_BYTES = 256 * 1024
+"""Written and not taken by the system; with more, nothing is written until it has gone."""
+YOUNG_SECONDS = 0.1
+"""Taking back a call that is older than this is not held against its caller: its deadline may have passed."""
+RESET_BURST_SECONDS = 5
+PING_BURST = 20
+GOODBYE_SECONDS_MAX = 1.0
+"""How long a caller may take to answer a farewell."""
+AGE_SPREAD = 0.1
+_DRAIN_PING = b"draining"
+_ALIVE_PING = b"alive?\0\0"
+_log = structlog.get_logger(__name__)
+
+
+class GrpcConnection(asyncio.Protocol):
+    """The server's end of one connection."""
+
+    def __init__(
+        self, shared: Shared, opened: Callable[["GrpcConnection"], bool], closed: Callable[["GrpcConnection"], None]
+    ) -> None:
+        """Build what serves a connection, once it is made.
+
+        Args:
+            shared: What it shares with others.
+            opened: Called when it is made; tells whether there is room for it.
+            closed: Called when it is gone.
+        """
+        bounds = shared.bounds
+        now = shared.loop.time()
+        self._shared = shared
+        self._opened = opened
+        self._closed = closed
+        self._bounds = bounds
+        self._now = shared.loop.time
+        self._http2 = Http2Connection(
+            Http2Bounds(
+                streams_max=bounds.streams_per_connection_max,
+                header_bytes_max=bounds.header_bytes_max,
+                stream_window_bytes=STREAM_WINDOW_BYTES,
+                connection_window_bytes=CONNECTION_WINDOW_BYTES,
+            )
+        )
+        self._streams = Streams(self._http2, shared, self.write_soon)
+        self._streams.header_bytes_max = TRAILER_BYTES_MAX
+        self._resets = TokenBucket(
+            bounds.resets_per_second_max, bounds.resets_per_second_max * RESET_BURST_SECONDS, now
+        )
+        self._pings = TokenBucket(bounds.pings_per_second_max, PING_BURST, now)
+        self._transport: asyncio.Transport | None = None
+        self.address = ""
+        self._unread = b""
+        self._unsent_bytes = 0
+        self._taken_bytes = 0
+        self._heard = self._used = self._taken = now
+        self._retires = now + bounds.age_seconds_max * random.uniform(1 - AGE_SPREAD, 1 + AGE_SPREAD)  # noqa: S311
+        self._asked: float | None = None
+        self._notified: float | None = None
+        self._closing: float | None = None
+        self._answers_seen = 0
+        self._greeted = self._queued = self._full = self._parting = self._ending = False
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there is no room for it or it does not speak HTTP/2."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            self.address, self._streams.peer = name[0], f"{name[0]}:{name[1]}"
+        room = self._opened(self)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            # Python's handshake goes through without a protocol that both sides have.
+            self._transport.abort()
+        elif not room:
+            self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_connections")
+        else:
+            self.write_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Let go of everything: nobody is there any more."""
+        self._transport = None
+        self._streams.on_lost()
+        self._shared.load.answer_bytes -= self._unsent_bytes
+        self._closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came. What is too much for one go is read in the next turns, and others come in between."""
+        if self._ending:
+            return
+        self._heard = self._now()
+        self._asked = None
+        if self._unread or len(data) > READ_BYTES_AT_ONCE:
+            if not self._unread and self._transport is not None:
+                self._transport.pause_reading()
+            self._unread += data
+        else:
+            self._read(data)
+        self.write_soon()
+
+    def eof_received(self) -> bool:
+        """Close when the caller does: what it asked is not answered on half a connection."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Write nothing more until the system has taken what was written."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._full = False
+        self._taken = self._now()
+        self.write_soon()
+
+    # What the turn and the listener call
+
+    def write_soon(self) -> None:
+        """Write at the end of this turn."""
+        if not self._queued:
+            self._queued = True
+            self._shared.turn.write(self)
+
+    def end_turn(self) -> None:
+        """Read what was left over, and write what there is."""
+        self._queued = False
+        if self._transport is None:
+            return
+        if self._unread:
+            data, self._unread = self._unread[:READ_BYTES_AT_ONCE], self._unread[READ_BYTES_AT_ONCE:]
+            self._read(data)
+            if self._unread:
+                self.write_soon()
+            else:
+                self._transport.resume_reading()
+        self._write()
+
+    def tick(self, now: float) -> None:
+        """Look after what has to happen in time. To be called about once a second."""
+        if self._transport is None:
+            return
+        if self._has_expired(now):
+            self._transport.abort()
+            return
+        if self._ending:
+            return
+        bounds = self._bounds
+        self._streams.give_up_late(now)
+        if self._streams:
+            self._used = now
+        if self._asked is None and now - self._heard >= bounds.keepalive_seconds:
+            self._asked = now
+            self._http2.ping(_ALIVE_PING)
+            self.write_soon()
+        if self._notified is None:
+            if now >= self._retires or now - self._used >= bounds.idle_seconds_max:
+                self.retire()
+        elif now - self._notified >= GOODBYE_SECONDS_MAX:
+            self._part()
+
+    def _has_expired(self, now: float) -> bool:
+        """Whether to wait for the caller no longer."""
+        bounds = self._bounds
+        if self._closing is not None:
+            return now - self._closing >= GOODBYE_SECONDS_MAX
+        if not self._greeted and now - self._used >= bounds.preface_seconds_max:
+            return True
+        if self._asked is not None and now - self._asked >= bounds.keepalive_seconds_max:
+            return True
+        if (self._full or self._unsent_bytes) and now - self._taken >= bounds.unread_seconds_max:
+            _log.warning("a caller does not read its answers and is cut off", peer=self._streams.peer)
+            return True
+        return False
+
+    def retire(self) -> None:
+        """Ask the caller to go elsewhere; what it asks until it has heard of it is answered."""
+        if self._notified is None and self._transport is not None and not self._ending:
+            self._notified = self._now()
+            self._http2.send_shutdown_notice()
+            self._http2.ping(_DRAIN_PING)
+            self.write_soon()
+
+    def abort(self) -> None:
+        """End it without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # The rest is its own business
+
+    def _read(self, data: bytes) -> None:
+        streams = self._streams
+        try:
+            events = self._http2.receive(data)
+        except ConnectionBroken as broken:
+            self._break(broken)
+            return
+        for event in events:
+            try:
+                if type(event) is DataReceived:
+                    streams.on_data(event)
+                elif type(event) is RequestReceived:
+                    streams.on_request(event)
+                elif type(event) is StreamClosed:
+                    streams.on_closed(event.stream_id)
+                else:
+                    self._on_rare(event)
+            except Rejected as rejected:
+                self._refuse(event, rejected.headers)
+            except Exception:  # noqa: BLE001 - the loop closes a connection that raises, and with it everybody's calls
+                _log.exception("a frame could not be handled", peer=streams.peer)
+                self._refuse(event, trailers_only(refusals.INTERNAL))
+
+    def _refuse(self, event: Event, headers: Headers) -> None:
+        """Answer the call to which an event belongs; one that belongs to none has nobody to be told."""
+        stream_id = getattr(event, "stream_id", None)
+        if stream_id is not None:
+            self._streams.refuse(stream_id, headers)
+
+    def _on_rare(self, event: Event) -> None:
+        """Handle what does not come with every call."""
+        if type(event) is StreamReset:
+            if self._streams.is_young(event.stream_id, YOUNG_SECONDS) and not self._resets.take(self._now()):
+                self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_resets")
+        elif type(event) is PingReceived:
+            self._on_ping()
+        elif type(event) is PingAcknowledged:
+            if event.opaque_data == _DRAIN_PING:
+                self._part()
+        elif type(event) is SettingsReceived:
+            self._greeted = True
+            self._streams.header_bytes_max = min(self._http2.peer_header_bytes_max, TRAILER_BYTES_MAX)
+        elif type(event) is TrailersReceived:
+            self._streams.on_trailers(event.stream_id)
+        elif type(event) is ConnectionClosed:
+            self._close()
+
+    def _on_ping(self) -> None:
+        if self._streams.answers != self._answers_seen:
+            # Some clients measure the way with a PING after each answer.
+            self._answers_seen = self._streams.answers
+            self._pings.refill()
+        if not self._pings.take(self._now()):
+            self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
+
+    def _write(self) -> None:
+        if self._full or self._transport is None:
+            return
+        try:
+            data, events = self._http2.bytes_to_send(WRITE_BYTES_AT_ONCE)
+        except ConnectionBroken as broken:
+            self._break(broken)
+            return
+        if data:
+            self._transport.write(data)
+            for event in events:
+                if type(event) is StreamClosed:
+                    self._streams.on_closed(event.stream_id)
+            if len(data) >= WRITE_BYTES_AT_ONCE:
+                self.write_soon()  # others have their turn in between
+            else:
+                self._streams.on_written()
+        self._count_unsent()
+        if self._ending or (self._parting and not self._streams and not self._http2.wants_to_send):
+            self._close()
+
+    def _count_unsent(self) -> None:
+        """Count the answers that wait for the caller, and note when it last took something of them."""
+        unsent = self._http2.unsent_bytes
+        taken = self._streams.body_bytes - unsent
+        if taken != self._taken_bytes or not self._unsent_bytes:
+            self._taken_bytes = taken
+            self._taken = self._now()
+        if unsent != self._unsent_bytes:
+            self._shared.load.answer_bytes += unsent - self._unsent_bytes
+            self._unsent_bytes = unsent
+
+    def _part(self) -> None:
+        """Name the last stream that is served, and close when all of them have ended."""
+        if not self._parting:
+            self._parting = True
+            self._http2.send_goaway()
+            self._streams.refuse_above(self._http2.last_stream_id)
+            self.write_soon()
+
+    def _end(self, code: ErrorCode, reason: bytes) -> None:
+        """End the connection now, with a word to the caller."""
+        if not self._ending:
+            self._ending = True
+            self._http2.send_goaway(code, reason)
+            self.write_soon()
+
+    def _break(self, broken: ConnectionBroken) -> None:
+        """End a connection whose protocol is broken."""
+        if self._transport is not None and not self._ending:
+            self._transport.write(broken.last_words)
+            self._ending = True
+            self._close()
+
+    def _close(self) -> None:
+        """Write what is left, and wait a moment for the caller to read it: closing with unread input destroys it."""
+        if self._transport is None or self._closing is not None:
+            return
+        self._closing = self._now()
+        self._ending = True
+        if self._unread:
+            self._unread = b""
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the caller was quicker
+                self._transport.write_eof()
+        else:
+            self._transport.close()

@@ -1,0 +1,294 @@
+"""What gRPC adds to HTTP/2: message framing, deadlines, metadata and statuses. Pure functions, no socket.
+
+The rules are those of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+
+from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
+
+from redemption.rpc.transport import refusals
+from redemption.rpc.transport.http2 import FIELD_OVERHEAD_BYTES, Headers, list_bytes
+from redemption.rpc.transport.methods import Status
+
+PREFIX_BYTES = 5
+"""Before each message: a flag (1: compressed) and the length, four bytes, big-endian."""
+CONTENT_TYPE = b"application/grpc"
+RESPONSE_HEADERS = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
+OK_TRAILERS = ((b"grpc-status", b"0"),)
+TRAILER_BYTES_MAX = 8 * 1024
+"""Common clients take no more as headers or trailers, and end the call without its status."""
+FRAME_BYTES_MEAN = 64
+FRAMES_FREE = 256
+"""A message may come in so many frames, and in one more for each 64 bytes of it."""
+_ACCEPTED_ENCODINGS = ((b"grpc-accept-encoding", b"identity,gzip"),)
+_NO_RETRY = (b"grpc-retry-pushback-ms", b"-1")
+_COMPRESSED = 1
+_GZIP_WINDOW = 31
+
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_BASE64_BLOCK = 4
+_PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}
+"""What a message may hold as it is."""
+
+
+class Rejected(Exception):
+    """A call is not taken on.
+
+    Attributes:
+        headers: The whole answer: one header block that ends the stream.
+    """
+
+    def __init__(self, headers: Headers) -> None:
+        super().__init__(headers)
+        self.headers = headers
+
+
+def read_head(headers: Headers) -> tuple[bytes, float | None, bool]:
+    """Return what the headers of a call say: its path, its time in seconds, and whether messages may be gzipped.
+
+    Raises:
+        Rejected: It is no gRPC call, or one that cannot be understood.
+    """
+    fields = dict(headers)
+    content_type = fields.get(b"content-type", b"")
+    if fields[b":method"] != b"POST":
+        raise Rejected(_http_error(b"405", "gRPC calls are POST requests"))
+    if content_type != CONTENT_TYPE and not _is_grpc(content_type):
+        raise Rejected(_http_error(b"415", "content-type must be application/grpc or application/grpc+proto"))
+    encoding = fields.get(b"grpc-encoding", b"identity")
+    if encoding not in {b"identity", b"gzip"}:
+        raise Rejected(
+            (
+                *trailers_only(Status(code_pb2.UNIMPLEMENTED, "grpc-encoding: must be identity or gzip")),
+                *_ACCEPTED_ENCODINGS,
+            )
+        )
+    timeout = fields.get(b"grpc-timeout")
+    return fields[b":path"], None if timeout is None else timeout_seconds(timeout), encoding == b"gzip"
+
+
+def timeout_seconds(value: bytes) -> float:
+    """Return what ``grpc-timeout`` says; zero means that the deadline has passed.
+
+    Raises:
+        Rejected: It is not written as the protocol says.
+    """
+    found = _TIMEOUT.fullmatch(value)
+    if found is None:
+        problem = "grpc-timeout: must be 1 to 8 digits and one of H, M, S, m, u, n, for example 1500m"
+        raise Rejected(trailers_only(Status(code_pb2.INVALID_ARGUMENT, problem)))
+    return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def metadata_of(headers: Headers) -> Iterator[tuple[str, str | bytes]]:
+    """Return what the caller sent along, in its order; names that end with ``-bin`` have bytes.
+
+    A value that is not written as its name promises is left out: nothing can be concluded from it.
+    """
+    for name, value in headers:
+        if name.startswith((b":", b"grpc-")) or name in {b"content-type", b"te", b"user-agent"}:
+            continue
+        if not name.endswith(b"-bin"):
+            yield name.decode("ascii", "replace"), value.decode("ascii", "replace")
+            continue
+        for part in value.split(b","):  # a proxy may have joined several
+            decoded = _unbase64(part.strip())
+            if decoded is not None:
+                yield name.decode("ascii", "replace"), decoded
+
+
+class MessageReader:
+    """Puts a call's one message together from the parts in which it comes."""
+
+    __slots__ = ("_bytes_max", "_data", "_gzip", "_length", "_parts")
+
+    def __init__(self, *, gzip: bool, bytes_max: int) -> None:
+        """Begin with nothing; the message may be gzipped or not, and have so many bytes."""
+        self._gzip = gzip
+        self._bytes_max = bytes_max
+        self._data = bytearray()
+        self._parts = 0
+        self._length: int | None = None
+
+    def feed(self, data: bytes) -> int | None:
+        """Take a part; returns how long the message will be when this part tells.
+
+        Raises:
+            Rejected: The message is not to be had.
+        """
+        held = self._data
+        held += data
+        self._parts += 1
+        if self._parts > FRAMES_FREE + len(held) // FRAME_BYTES_MEAN:
+            raise Rejected(trailers_only(refusals.SCATTERED_MESSAGE))
+        announced = None
+        if self._length is None:
+            if len(held) < PREFIX_BYTES:
+                return None
+            announced = self._length = _message_length(held, gzip=self._gzip)
+            if announced > self._bytes_max:
+                raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+        if len(held) > PREFIX_BYTES + self._length:
+            raise Rejected(trailers_only(refusals.SEVERAL_MESSAGES))
+        return announced
+
+    def message(self) -> bytes:
+        """Return the message, now that the caller has said all.
+
+        Raises:
+            Rejected: It is not there, not whole, or longer than it may be when it is unpacked.
+        """
+        held = self._data
+        if self._length is None or len(held) < PREFIX_BYTES + self._length:
+            raise Rejected(trailers_only(refusals.CUT_MESSAGE if held else refusals.NO_MESSAGE))
+        with memoryview(held) as view:
+            if not held[0]:
+                return bytes(view[PREFIX_BYTES:])
+            message = inflate(view[PREFIX_BYTES:], self._bytes_max)
+        if message is None:
+            raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+        return message
+
+
+class DialogReader:
+    """Takes the messages of a call of many messages out of the parts in which they come."""
+
+    __slots__ = ("_bytes_max", "_data", "_taken")
+
+    def __init__(self, *, bytes_max: int) -> None:
+        """Begin with nothing; all messages together may have so many bytes."""
+        self._bytes_max = bytes_max
+        self._data = bytearray()
+        self._taken = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take a part, and return the messages that are complete with it.
+
+        Raises:
+            Rejected: There is no going on.
+        """
+        held = self._data
+        held += data
+        self._taken += len(data)
+        if self._taken > self._bytes_max:
+            raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+        messages = []
+        while len(held) >= PREFIX_BYTES:
+            end = PREFIX_BYTES + _message_length(held, gzip=False)
+            if len(held) < end:
+                break
+            messages.append(bytes(held[PREFIX_BYTES:end]))
+            del held[:end]
+        return messages
+
+    def end(self) -> None:
+        """Take the end.
+
+        Raises:
+            Rejected: It came in the middle of a message.
+        """
+        if self._data:
+            raise Rejected(trailers_only(refusals.CUT_MESSAGE))
+
+
+def whole_message(data: bytes, bytes_max: int) -> bytes | None:
+    """Return the message that a call's only frame holds; None when it is not as simple as that."""
+    length = len(data) - PREFIX_BYTES
+    if 0 <= length <= bytes_max and not data[0] and int.from_bytes(data[1:PREFIX_BYTES], "big") == length:
+        return data[PREFIX_BYTES:]
+    return None
+
+
+def inflate(data: bytes | memoryview, bytes_max: int) -> bytes | None:
+    """Return what was gzipped, or None when it is longer than ``bytes_max``: no more than that is ever unpacked.
+
+    Raises:
+        Rejected: It is no whole gzip, or something follows it.
+    """
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        message = unpacker.decompress(data, bytes_max + 1)
+    except zlib.error:
+        message = b""
+    else:
+        if len(message) > bytes_max:
+            return None
+    if not unpacker.eof or unpacker.unused_data or unpacker.unconsumed_tail:
+        raise Rejected(trailers_only(Status(code_pb2.INTERNAL, "a message is flagged as gzip and is not one")))
+    return message
+
+
+def _message_length(prefix: bytearray, *, gzip: bool) -> int:
+    """Return how many bytes follow a message's prefix."""
+    if prefix[0] and (prefix[0] != _COMPRESSED or not gzip):
+        problem = "a message is flagged as compressed, but the call names no grpc-encoding"
+        raise Rejected(trailers_only(Status(code_pb2.INTERNAL, problem)))
+    return int.from_bytes(prefix[1:PREFIX_BYTES], "big")
+
+
+def framed(message: bytes) -> bytes:
+    """Return a message as it travels."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+@lru_cache(maxsize=256)
+def trailers_of(status: Status) -> Headers:
+    """Return the trailers that end a call."""
+    fields = [(b"grpc-status", b"%d" % status.code), (b"grpc-message", percent_encoded(status.message))]
+    if status.details:
+        fields.append((b"grpc-status-details-bin", base64.b64encode(status.details).rstrip(b"=")))
+    if status.final:
+        fields.append(_NO_RETRY)
+    return tuple(fields)
+
+
+@lru_cache(maxsize=256)
+def trailers_only(status: Status) -> Headers:
+    """Return the one header block that answers a call which has no message to answer with."""
+    return (*RESPONSE_HEADERS, *trailers_of(status))
+
+
+def fitting(fields: Headers, bytes_max: int) -> Headers:
+    """Return fields without their details, when with them they would be longer than the peer takes.
+
+    Without the details a program still knows the code; with trailers that are too long it knows nothing.
+    """
+    if len(fields) * FIELD_OVERHEAD_BYTES < bytes_max and list_bytes(fields) <= bytes_max:
+        return fields
+    return tuple([field for field in fields if field[0] != b"grpc-status-details-bin"])
+
+
+def percent_encoded(message: str) -> bytes:
+    """Return a message as ``grpc-message`` carries it."""
+    raw = message.encode("utf-8", "replace")
+    return b"".join([b"%c" % byte if byte in _PLAIN else b"%%%02X" % byte for byte in raw])
+
+
+def _is_grpc(content_type: bytes) -> bool:
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind in {CONTENT_TYPE, b"application/grpc+proto"}
+
+
+def _http_error(status: bytes, problem: str) -> Headers:
+    """Return the answer to a request that is no gRPC call; a gRPC client reads the status in it all the same."""
+    fields = trailers_of(Status(code_pb2.INVALID_ARGUMENT, problem))
+    return ((b":status", status), (b"content-type", CONTENT_TYPE), *fields)
+
+
+def _unbase64(text: bytes) -> bytes | None:
+    """Return what was encoded, padded or not; None when it was not encoded."""
+    if not _BASE64.fullmatch(text):
+        return None
+    text = text.rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % _BASE64_BLOCK), validate=True)
+    except binascii.Error:
+        return None

@@ -1,0 +1,306 @@
+"""The second transport: the same methods on grpcio's own server.
+
+grpcio hands over one call in each turn of the event loop, and has bounds that nobody can set: it counts neither
+messages that are not complete nor answers that are not read, and it ends no connection for rapid resets.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+from google.rpc import status_pb2  # type: ignore[import-untyped] # no marker
+from grpc_status import rpc_status
+
+from redemption.domain.call_info import CallInfo
+from redemption.rpc.transport import refusals
+from redemption.rpc.transport.bounds import Bounds
+from redemption.rpc.transport.methods import (
+    DialogMethod,
+    GatheredMethod,
+    ImmediateMethod,
+    Method,
+    Methods,
+    Outcome,
+    Status,
+    StreamMethod,
+    UnaryMethod,
+)
+from redemption.rpc.transport.tls import Tls
+
+Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
+# In quotes, because grpcio's class is generic for type checkers only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+UnaryHandler: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
+StreamHandler: TypeAlias = Callable[[Any, Context], Any]
+Inform: TypeAlias = Callable[[str, str, float | None, float], CallInfo]
+
+MESSAGE_BYTES_MAX = 4 * 2**20
+PENDING_CALLS_MAX = 16_384
+"""Calls that may wait to be handed over. grpcio cancels, without a word, what comes beyond; its own bounds, 1,000 and
+3,000 calls, are passed when a sale opens."""
+CLOSING_SECONDS_MIN, CLOSING_SECONDS_MAX = 0.2, 1.0
+CLOSING_STEP_SECONDS = 0.02
+CLOSING_STEP_CALLS = 20
+"""When no more than this come in a step, hardly any wait to be handed over."""
+LAST_SECONDS = 1.0
+"""For calls that are over to send their last bytes, after the time to finish them."""
+WRITE_SECONDS_MAX = 30.0
+"""How long one message of a stream may wait for a caller who does not read."""
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcioServer:
+    """Serves methods, from ``start`` to ``stop``, once."""
+
+    def __init__(self, methods: Methods, *, inform: Inform, bounds: Bounds) -> None:
+        """Build it; see ``listener.Listener``."""
+        self._methods = methods
+        self._inform = inform
+        self._bounds = bounds
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._bytes = 0
+        self._turned_away = 0
+        self._stopping = self._cut = False
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many calls are at work."""
+        return len(self._calls)
+
+    @property
+    def started(self) -> bool:
+        """Whether it serves, or did."""
+        return self._server is not None
+
+    async def start(self, address: str, tls: Tls | None, *, reuse_port: bool) -> int:
+        """Listen, and return the port.
+
+        Raises:
+            OSError: The address is taken, or a certificate cannot be used.
+        """
+        server = grpc.aio.server(options=options_of(self._bounds, reuse_port=reuse_port))
+        services: dict[str, dict[str, Handler]] = {}
+        for path, method in self._methods.items():
+            _, service, name = path.split("/")
+            services.setdefault(service, {})[name] = self._handler(path, method)
+        # Not registered one by one: grpc.aio then waits for each method separately, which is no faster here.
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
+        )
+        try:
+            if tls is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, _credentials(tls))
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        if not port:
+            raise OSError("the address or the certificate cannot be used")
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new calls, let those finish that run, and cut off what takes longer."""
+        if self._server is None:
+            return
+        ends = time.monotonic() + seconds
+        await self._turn_away()
+        seconds = max(ends - time.monotonic(), 0.0)
+        stopping = asyncio.create_task(self._server.stop(seconds + LAST_SECONDS))
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=seconds)
+        self._cut = True
+        for task in list(self._calls):
+            task.cancel()
+        await stopping
+
+    async def _turn_away(self) -> None:
+        """Turn new calls away until hardly any come.
+
+        grpcio, when it stops, cancels the calls that it has not handed over yet, without a word; this tells their
+        callers that nothing was done. Nothing but a stop sends callers to another server, so it does not last long.
+        """
+        self._stopping = True
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < CLOSING_SECONDS_MAX:
+            seen = self._turned_away
+            await asyncio.sleep(CLOSING_STEP_SECONDS)
+            if elapsed >= CLOSING_SECONDS_MIN and self._turned_away - seen <= CLOSING_STEP_CALLS:
+                break
+
+    def _handler(self, path: str, method: Method) -> Handler:
+        """Return what grpcio calls for a method. Without (de)serializers it gives and takes bytes."""
+        if isinstance(method, StreamMethod):
+            return grpc.unary_stream_rpc_method_handler(self._stream(path, method))
+        if isinstance(method, DialogMethod):
+            return grpc.stream_stream_rpc_method_handler(_dialog(method))
+        if isinstance(method, ImmediateMethod):
+            return grpc.unary_unary_rpc_method_handler(self._immediate(path, method))
+        return grpc.unary_unary_rpc_method_handler(self._unary(path, method))
+
+    def _immediate(self, path: str, method: ImmediateMethod) -> UnaryHandler:
+        async def handle(raw: bytes, context: Context) -> bytes:
+            return await _ended(method.answer(raw, self._informed(path, context)), context)
+
+        return handle
+
+    def _unary(self, path: str, method: UnaryMethod | GatheredMethod) -> UnaryHandler:
+        async def handle(raw: bytes, context: Context) -> bytes:
+            info = self._informed(path, context)
+            outcome: Outcome | None = self._refuse(raw, method, info)
+            if outcome is None:
+                task = self._enter(raw)
+                try:
+                    outcome = await _outcome(raw, info, method)
+                except asyncio.CancelledError:
+                    info.gone = True
+                    if not self._cut:
+                        raise  # the caller is gone: nobody reads an answer
+                    outcome = refusals.STOPPING_AT_WORK
+                finally:
+                    self._leave(task, raw)
+            del raw  # grpcio keeps an aborted call's frames until the collector comes by
+            return await _ended(outcome, context)
+
+        return handle
+
+    def _stream(self, path: str, method: StreamMethod) -> StreamHandler:
+        async def handle(raw: bytes, context: Context) -> None:
+            info = self._informed(path, context)
+            if method.watch:
+                await _ended(await _written(raw, info, method, context), context)
+                return
+            outcome: Outcome | None = self._refuse(raw, method, info)
+            if outcome is None:
+                task = self._enter(raw)
+                try:
+                    outcome = await _written(raw, info, method, context)
+                except asyncio.CancelledError:
+                    info.gone = True
+                    if not self._cut:
+                        raise
+                    outcome = refusals.STOPPING_AT_WORK
+                finally:
+                    # Before anything is said: the word may wait behind what the caller does not read.
+                    self._leave(task, raw)
+            await _ended(outcome, context)
+
+        return handle
+
+    def _informed(self, path: str, context: Context) -> CallInfo:
+        now = asyncio.get_running_loop().time()
+        return self._inform(path, context.peer(), context.time_remaining(), now)
+
+    def _refuse(self, raw: bytes, method: UnaryMethod | GatheredMethod | StreamMethod, info: CallInfo) -> Status | None:
+        """Return why a call is not handed on, or None when it is."""
+        if self._stopping:
+            self._turned_away += 1
+            return refusals.STOPPING_BEFORE
+        if len(raw) > method.request_bytes_max:
+            return refusals.message_too_large(method.request_bytes_max)
+        if len(self._calls) >= self._bounds.calls_max:
+            return refusals.TOO_MANY_CALLS
+        if self._bytes + len(raw) > self._bounds.request_bytes_max:
+            return refusals.REQUESTS_TOO_LARGE_TOGETHER
+        if info.deadline <= asyncio.get_running_loop().time():
+            return refusals.DEADLINE_PASSED
+        return None
+
+    def _enter(self, raw: bytes) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None, "grpcio runs handlers in tasks"
+        self._bytes += len(raw)
+        self._calls.add(task)
+        return task
+
+    def _leave(self, task: asyncio.Task[Any], raw: bytes) -> None:
+        self._bytes -= len(raw)
+        self._calls.discard(task)
+
+
+class _GatheredCall:
+    """The one call that grpcio hands over at a time."""
+
+    def __init__(self, request: bytes, info: CallInfo) -> None:
+        self.request = request
+        self.info = info
+        self.outcome: Outcome = refusals.INTERNAL
+
+    def answer(self, outcome: Outcome) -> None:
+        """End the call."""
+        self.outcome = outcome
+
+
+def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
+    """Return what grpcio is told of the bounds, as far as it can keep them."""
+    return [
+        ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_metadata_size", bounds.header_bytes_max),
+        ("grpc.absolute_max_metadata_size", bounds.header_bytes_max),
+        ("grpc.max_concurrent_streams", bounds.streams_per_connection_max),
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
+        # A caller whose machine vanished is noticed, and its calls are given up.
+        ("grpc.keepalive_time_ms", round(bounds.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(bounds.keepalive_seconds_max * 1000)),
+        # Callers may ping every 10 seconds, with or without calls; the default would send them away for it.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_connection_idle_ms", round(bounds.idle_seconds_max * 1000)),
+        ("grpc.max_connection_age_ms", round(bounds.age_seconds_max * 1000)),
+    ]
+
+
+async def _outcome(raw: bytes, info: CallInfo, method: UnaryMethod | GatheredMethod) -> Outcome:
+    if isinstance(method, UnaryMethod):
+        return await method.answer(raw, info)
+    call = _GatheredCall(raw, info)
+    await method.answer_all([call])
+    return call.outcome
+
+
+async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Context) -> Outcome:
+    """Write the messages of a stream, and return its status if that is not OK."""
+    async with aclosing(method.answer(raw, info)) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Status):
+                return outcome
+            try:
+                async with asyncio.timeout(WRITE_SECONDS_MAX):
+                    await context.write(outcome)
+            except TimeoutError:
+                return refusals.ANSWER_UNREAD
+    return b""
+
+
+def _dialog(method: DialogMethod) -> StreamHandler:
+    async def handle(requests: AsyncIterator[bytes], _: Context) -> AsyncIterator[bytes]:
+        async for raw in requests:
+            yield method.answer(raw)
+
+    return handle
+
+
+async def _ended(outcome: Outcome, context: Context) -> bytes:
+    """Return an answer, or end the call with its status."""
+    if isinstance(outcome, bytes):
+        return outcome
+    if outcome.details:
+        details = rpc_status.to_status(status_pb2.Status.FromString(outcome.details)).trailing_metadata
+    else:
+        details = ()
+    retry = (("grpc-retry-pushback-ms", "-1"),) if outcome.final else ()
+    await context.abort(_CODES[outcome.code], outcome.message, (*details, *retry))
+    raise AssertionError("abort raises")
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    authority = None if tls.client_ca is None else tls.client_ca.read_bytes()
+    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=authority is not None)

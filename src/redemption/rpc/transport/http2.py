@@ -1,0 +1,262 @@
+"""One HTTP/2 connection without a socket: bytes in, events out; frames in, bytes out. The only file that knows ngh2.
+
+libnghttp2 does framing, HPACK, flow control and the checks of RFC 9113. What is added here is what it leaves to its
+user: acknowledging what was received, resets that do not overtake an answer, and an order to close. Another engine can
+take its place: the tests of this file run on the pure-Python h2 as well.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from struct import pack
+from typing import TypeAlias
+
+from ngh2 import (
+    Configuration,
+    Connection,
+    ConnectionClosed,
+    DataReceived,
+    DenialOfServiceError,
+    ErrorCode,
+    Event,
+    GoAwayReceived,
+    NGH2Error,
+    PingAcknowledged,
+    PingReceived,
+    RequestReceived,
+    Role,
+    Setting,
+    SettingsReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+    WindowUpdated,
+)
+
+__all__ = [
+    "ConnectionBroken",
+    "ConnectionClosed",
+    "DataReceived",
+    "ErrorCode",
+    "Event",
+    "GoAwayReceived",
+    "Headers",
+    "Http2Bounds",
+    "Http2Connection",
+    "PingAcknowledged",
+    "PingReceived",
+    "RequestReceived",
+    "SettingsReceived",
+    "StreamClosed",
+    "StreamReset",
+    "TrailersReceived",
+    "WindowUpdated",
+]
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+FIELD_OVERHEAD_BYTES = 32
+"""What a header field counts beside its name and value (RFC 9113, section 6.5.2)."""
+HEADERS_UNBOUNDED = 2**32 - 1
+"""What a peer that says nothing takes as headers, in bytes."""
+_GOAWAY_TYPE = 7
+_WINDOW_MAX = 2**31 - 1
+
+# The engine's own limits are a last wall: each ends the whole connection, so all are far above the bounds that answer
+# a single call.
+_ENGINE_HEADER_BYTES_MAX = 256 * 1024
+_ENGINE_HEADER_FIELDS_MAX = 4_096
+_ENGINE_RESETS = (100_000, 20_000)
+_ENGINE_GLITCHES = (100_000, 10_000)
+_ENGINE_UNSENT_ACKNOWLEDGEMENTS_MAX = 10_000
+
+
+class ConnectionBroken(Exception):
+    """The peer broke the protocol, and the connection is of no more use.
+
+    Attributes:
+        last_words: What to write before it is closed.
+    """
+
+    def __init__(self, message: str, last_words: bytes) -> None:
+        super().__init__(message)
+        self.last_words = last_words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http2Bounds:
+    """What is told to the peer when a connection begins.
+
+    Attributes:
+        streams_max: Streams at once.
+        header_bytes_max: A header list, counted as RFC 9113 counts it.
+        stream_window_bytes: What may be sent on a stream before any of it was acknowledged.
+        connection_window_bytes: The same for all streams together.
+    """
+
+    streams_max: int
+    header_bytes_max: int
+    stream_window_bytes: int
+    connection_window_bytes: int
+
+
+class Http2Connection:
+    """The server's end of one connection."""
+
+    __slots__ = ("_engine", "_last_stream_id", "_unacknowledged", "_window_bytes")
+
+    def __init__(self, bounds: Http2Bounds) -> None:
+        """Begin a connection; what to write first is in ``bytes_to_send``."""
+        self._engine = Connection(
+            Role.SERVER,
+            Configuration(
+                auto_window_update=False,
+                max_inbound_header_list_size=_ENGINE_HEADER_BYTES_MAX,
+                max_inbound_header_count=_ENGINE_HEADER_FIELDS_MAX,
+                stream_reset_rate_limit=_ENGINE_RESETS,
+                glitch_rate_limit=_ENGINE_GLITCHES,
+                max_outbound_ack=_ENGINE_UNSENT_ACKNOWLEDGEMENTS_MAX,
+            ),
+        )
+        self._engine.initiate_connection(
+            {
+                Setting.MAX_CONCURRENT_STREAMS: bounds.streams_max,
+                Setting.INITIAL_WINDOW_SIZE: bounds.stream_window_bytes,
+                Setting.MAX_HEADER_LIST_SIZE: bounds.header_bytes_max,
+                Setting.NO_RFC7540_PRIORITIES: 1,
+            }
+        )
+        self._window_bytes = bounds.connection_window_bytes
+        self._engine.set_local_window_size(self._window_bytes)
+        self._unacknowledged = 0
+        self._last_stream_id = 0
+
+    @property
+    def last_stream_id(self) -> int:
+        """The newest stream that the peer opened; 0 when it opened none."""
+        return self._last_stream_id
+
+    @property
+    def peer_header_bytes_max(self) -> int:
+        """The longest header list that the peer takes, counted as RFC 9113 counts it."""
+        return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of bodies that wait for the peer's windows."""
+        return self._engine.queued_body_size()
+
+    def unsent_bytes_of(self, stream_id: int) -> int:
+        """Bytes of one body that wait for the peer's windows."""
+        return self._engine.queued_body_size(stream_id)
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether ``bytes_to_send`` has something."""
+        try:
+            return self._engine.want_write
+        except NGH2Error:
+            return False
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take what the peer sent, and return what it means.
+
+        Bytes of bodies are acknowledged at once: whether there is room for a message is decided by its announced
+        length, before it comes.
+
+        Raises:
+            ConnectionBroken: The connection has to be closed.
+        """
+        engine = self._engine
+        try:
+            engine.receive_data(data)
+        except NGH2Error as error:
+            code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
+            raise ConnectionBroken(str(error), _goaway(self._last_stream_id, code)) from error
+        events = engine.events()
+        for event in events:
+            if type(event) is DataReceived:
+                if event.data:
+                    engine.acknowledge_received_data(len(event.data), event.stream_id)
+            elif type(event) is RequestReceived:
+                self._last_stream_id = event.stream_id
+        return events
+
+    def bytes_to_send(self, bytes_max: int) -> tuple[bytes, list[Event]]:
+        """Return what to write now, at most so much, and what ended with it.
+
+        Raises:
+            ConnectionBroken: The connection has to be closed.
+        """
+        try:
+            data = self._engine.data_to_send(bytes_max)
+        except NGH2Error as error:
+            raise ConnectionBroken(str(error), b"") from error
+        return data, self._engine.events()
+
+    def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
+        """Queue a whole answer; without trailers the headers are all of it.
+
+        Here as everywhere, what is queued on a stream that has ended is dropped: nobody is there to read it.
+        """
+        engine = self._engine
+        try:
+            if trailers:
+                engine.send_response(stream_id, headers)
+                engine.send_data(stream_id, body)
+                engine.send_trailers(stream_id, trailers)
+            else:
+                engine.send_response(stream_id, headers, end_stream=True)
+        except NGH2Error:
+            return
+
+    def begin_answer(self, stream_id: int, headers: Headers) -> None:
+        """Queue the headers of an answer of many parts."""
+        with suppress(NGH2Error):
+            self._engine.send_response(stream_id, headers)
+
+    def send_body(self, stream_id: int, data: bytes) -> None:
+        """Queue a part of an answer that was begun."""
+        with suppress(NGH2Error):
+            self._engine.send_data(stream_id, data)
+
+    def end_answer(self, stream_id: int, trailers: Headers) -> None:
+        """Queue the end of an answer that was begun."""
+        with suppress(NGH2Error):
+            self._engine.send_trailers(stream_id, trailers)
+
+    def widen(self, stream_id: int, window_bytes: int) -> None:
+        """Let the peer send so much on a stream without waiting for acknowledgements."""
+        with suppress(NGH2Error):
+            self._engine.set_local_window_size(window_bytes, stream_id=stream_id)
+
+    def reset(self, stream_id: int, code: ErrorCode) -> None:
+        """End a stream in both directions. What was queued on it is lost: an answer has to be sent before."""
+        with suppress(NGH2Error):
+            self._engine.reset_stream(stream_id, code)
+
+    def ping(self, data: bytes) -> None:
+        """Ask for a sign of life that carries eight bytes."""
+        with suppress(NGH2Error):
+            self._engine.ping(data)
+
+    def send_shutdown_notice(self) -> None:
+        """Ask the peer to open no more streams; those that it opens meanwhile are still served."""
+        with suppress(NGH2Error):
+            self._engine.send_shutdown_notice()
+
+    def send_goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug_data: bytes = b"") -> None:
+        """Say that no stream is served after the newest one."""
+        with suppress(NGH2Error):
+            self._engine.send_goaway(code, last_stream_id=self._last_stream_id, debug_data=debug_data)
+
+
+def list_bytes(headers: Headers) -> int:
+    """Return how long a header list is, as RFC 9113, section 6.5.2 counts it."""
+    return sum([len(name) + len(value) for name, value in headers]) + FIELD_OVERHEAD_BYTES * len(headers)
+
+
+def _goaway(last_stream_id: int, code: ErrorCode) -> bytes:
+    """Return a GOAWAY frame; an engine that has failed writes none (RFC 9113, section 6.8)."""
+    payload = pack(">II", last_stream_id, code)
+    return len(payload).to_bytes(3, "big") + pack(">BBI", _GOAWAY_TYPE, 0, 0) + payload

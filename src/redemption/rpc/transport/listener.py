@@ -1,0 +1,188 @@
+"""Where connections come from, and how all of them end: sockets, TLS, time, drain."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from redemption.domain.call_info import CallInfo
+from redemption.rpc.transport import refusals
+from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
+from redemption.rpc.transport.methods import Call, GatheredMethod, Methods
+from redemption.rpc.transport.streams import Shared
+from redemption.rpc.transport.tls import Tls, context_of
+from redemption.rpc.transport.turn import Turn
+
+BACKLOG = 1_024
+DEADLINE_STEP_SECONDS = 0.02
+"""How late a caller may learn that its deadline has passed; it knows by itself."""
+TICK_SECONDS = 1.0
+FILES_RESERVED = 128
+"""Of the files that a process may open, so many are for other things than connections."""
+DRAIN_STEP_SECONDS = 0.01
+TLS_GOODBYE_SECONDS_MAX = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Listener:
+    """Serves methods on sockets that listen, from ``start`` to ``stop``, once."""
+
+    def __init__(
+        self, methods: Methods, *, inform: Callable[[str, str, float | None, float], CallInfo], bounds: Bounds
+    ) -> None:
+        """Build it.
+
+        Args:
+            methods: What is served.
+            inform: Makes what a handler is told, of path, peer, the seconds that the caller gives (None: it named no
+                deadline), and the event loop's time.
+            bounds: What it bears.
+        """
+        self._methods = {path.encode(): (path, method) for path, method in methods.items()}
+        self._inform = inform
+        self._bounds = bounds
+        self.load = Load()
+        self._connections: set[GrpcConnection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shared: Shared | None = None
+        self._clock: asyncio.Task[None] | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many calls are at work."""
+        return self.load.calls
+
+    @property
+    def started(self) -> bool:
+        """Whether it serves, or did."""
+        return self._shared is not None
+
+    async def start(self, address: str, tls: Tls | None, *, reuse_port: bool) -> int:
+        """Listen on every address that a host has, and return the port.
+
+        Args:
+            address: Host and port; 0 lets the system choose the port.
+            tls: The files of a server that speaks TLS; None serves in plain text.
+            reuse_port: Share the port with other processes.
+
+        Raises:
+            OSError: The address is taken, or a certificate cannot be used.
+        """
+        context = None if tls is None else context_of(tls)
+        loop = asyncio.get_running_loop()
+        shared = Shared(
+            methods=self._methods,
+            inform=self._inform,
+            bounds=self._bounds,
+            load=self.load,
+            loop=loop,
+            turn=Turn(loop, self._begin),
+        )
+        sockets = bound_sockets(address, reuse_port=reuse_port)
+        for bound in sockets:
+            self._servers.append(
+                await loop.create_server(
+                    lambda: GrpcConnection(shared, self._opened, self._closed),
+                    sock=bound,
+                    backlog=BACKLOG,
+                    ssl=context,
+                    ssl_handshake_timeout=self._bounds.preface_seconds_max if context else None,
+                    ssl_shutdown_timeout=TLS_GOODBYE_SECONDS_MAX if context else None,
+                )
+            )
+        self._shared = shared
+        self._clock = loop.create_task(self._keep_time(shared))
+        return int(sockets[0].getsockname()[1])
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new connections and calls, let those finish that run, and cut off what takes longer.
+
+        Every caller is told: with a status, or by the protocol that its call was never looked at.
+        """
+        shared = self._shared
+        if shared is None:
+            return
+        await asyncio.sleep(0)  # connections that wait to be accepted are
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.retire()
+        ends = shared.loop.time() + seconds
+        while self.load.calls and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
+        for call in list(shared.under_way):
+            call.give_up(refusals.STOPPING_AT_WORK)
+        last = shared.loop.time() + 2 * GOODBYE_SECONDS_MAX
+        while self._connections and shared.loop.time() < last:
+            for connection in list(self._connections):
+                connection.tick(shared.loop.time())
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
+        if self._clock is not None:
+            self._clock.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+    def _begin(self, method: GatheredMethod, calls: Sequence[Call]) -> None:
+        """Work on the calls that came in one turn."""
+        task = asyncio.get_running_loop().create_task(method.answer_all(calls))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _opened(self, connection: GrpcConnection) -> bool:
+        self._connections.add(connection)
+        here = self.load.connections.get(connection.address, 0) + 1
+        self.load.connections[connection.address] = here
+        bounds = self._bounds
+        connections_max = min(bounds.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED)
+        return len(self._connections) <= connections_max and here <= bounds.connections_per_address_max
+
+    def _closed(self, connection: GrpcConnection) -> None:
+        self._connections.discard(connection)
+        here = self.load.connections.pop(connection.address, 0) - 1
+        if here > 0:
+            self.load.connections[connection.address] = here
+
+    async def _keep_time(self, shared: Shared) -> None:
+        ticked = 0.0
+        while True:
+            await asyncio.sleep(DEADLINE_STEP_SECONDS)
+            now = shared.loop.time()
+            for call in [call for call in shared.under_way if call.expires <= now and not call.ended]:
+                call.give_up(refusals.DEADLINE_PASSED_AT_WORK)
+            if now - ticked >= TICK_SECONDS:
+                ticked = now
+                for connection in list(self._connections):
+                    connection.tick(now)
+
+
+def bound_sockets(address: str, *, reuse_port: bool) -> list[socket.socket]:
+    """Return sockets that are bound to every address that a host has, all with the same port.
+
+    Raises:
+        OSError: One of them is taken, or none is of this machine.
+    """
+    host, _, port_text = address.rpartition(":")
+    host, port = host.strip("[]"), int(port_text)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, name in dict.fromkeys((family, name) for family, _, _, _, name in found):
+            bound = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(bound)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(name[0] != "::"))
+            bound.bind((name[0], port, *name[2:]))
+            port = bound.getsockname()[1]
+    except OSError:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets

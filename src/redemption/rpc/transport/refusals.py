@@ -1,0 +1,39 @@
+"""What a transport says by itself: why a call was not handed to its handler, or ended without the handler's answer."""
+
+from redemption.domain.errors import DeadlinePassed, Overloaded, ServiceError
+from redemption.rpc.status import MethodUnknown, RequestMalformed, Stopping, TooLarge, status_of
+from redemption.rpc.transport.methods import Status
+
+METHOD_UNKNOWN = status_of(MethodUnknown("there is no such method; paths are exact, as in /package.Service/Method"))
+NO_MESSAGE = status_of(MethodUnknown("the call has no message, and every method takes one"))
+SEVERAL_MESSAGES = status_of(MethodUnknown("the call has more than one message, and no method takes several"))
+CUT_MESSAGE = status_of(RequestMalformed("the call ended in the middle of its message"))
+SCATTERED_MESSAGE = status_of(RequestMalformed("the message comes in too many frames for its length"))
+TOO_MANY_CALLS = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
+REQUESTS_TOO_LARGE_TOGETHER = status_of(
+    Overloaded("too many bytes of requests are waiting for their answers; nothing was done, try again")
+)
+ANSWERS_UNREAD = status_of(
+    Overloaded("too many bytes of answers are waiting to be read; read them, then ask again with the same request id")
+)
+DEADLINE_PASSED = status_of(DeadlinePassed("the deadline passed before the request was looked at; nothing was done"))
+DEADLINE_PASSED_AT_WORK = status_of(
+    DeadlinePassed("the deadline passed before there was an answer; ask again with the same request id")
+)
+REQUEST_LATE = status_of(DeadlinePassed("the request did not arrive in time; nothing was done"))
+ANSWER_UNREAD = status_of(DeadlinePassed("the answer was not read in time; ask again for the rest"))
+STOPPING_BEFORE = status_of(Stopping("the server is stopping; nothing was done, ask again"))
+STOPPING_AT_WORK = status_of(Stopping("the server stopped before it could answer; ask again with the same request id"))
+INTERNAL = status_of(ServiceError("an internal error; the operator's log has more"))
+
+
+def headers_too_large(bytes_max: int, fields_max: int) -> Status:
+    """Return the refusal of a call whose headers are too many or too long."""
+    return status_of(
+        TooLarge(f"the call's headers must be at most {fields_max} fields and {bytes_max} bytes; send less metadata")
+    )
+
+
+def message_too_large(bytes_max: int) -> Status:
+    """Return the refusal of a message that is longer than its method takes."""
+    return status_of(TooLarge(f"the request must be at most {bytes_max} bytes; send less in one call"))

@@ -1,0 +1,480 @@
+"""What the streams of one connection become: calls, and answers to them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from math import inf
+from typing import cast
+
+import structlog
+
+from redemption.domain.call_info import CallInfo
+from redemption.rpc.transport import refusals
+from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.grpc_call import (
+    OK_TRAILERS,
+    PREFIX_BYTES,
+    RESPONSE_HEADERS,
+    TRAILER_BYTES_MAX,
+    DialogReader,
+    MessageReader,
+    Rejected,
+    fitting,
+    framed,
+    read_head,
+    trailers_of,
+    trailers_only,
+    whole_message,
+)
+from redemption.rpc.transport.http2 import (
+    DataReceived,
+    ErrorCode,
+    Headers,
+    Http2Connection,
+    RequestReceived,
+    list_bytes,
+)
+from redemption.rpc.transport.methods import (
+    DialogMethod,
+    GatheredMethod,
+    ImmediateMethod,
+    Method,
+    Outcome,
+    Status,
+    StreamMethod,
+    UnaryMethod,
+)
+from redemption.rpc.transport.turn import Turn
+
+STREAM_WINDOW_BYTES = 65_535
+"""What a caller may send of a call before its message's length is known and there is room for it."""
+STREAM_UNSENT_BYTES = 64 * 1024
+"""Of a stream of messages: the next one is made when less than this waits for the caller."""
+ANSWER_BYTES_SMALL = 64 * 1024
+"""So much of unread answers every connection may have, whatever the others have."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Shared:
+    """What all connections of a listener share.
+
+    Attributes:
+        methods: The path and the method for each ``:path``.
+        inform: Makes what a handler is told, of path, peer, the seconds that the caller gives, and the time.
+        turn: What ends the present turn of the event loop.
+        under_way: The calls that were handed on and whose handlers are at work.
+    """
+
+    methods: dict[bytes, tuple[str, Method]]
+    inform: Callable[[str, str, float | None, float], CallInfo]
+    bounds: Bounds
+    load: Load
+    loop: asyncio.AbstractEventLoop
+    turn: Turn
+    under_way: "set[GrpcCall]" = field(default_factory=set)
+
+
+class GrpcCall:
+    """One call.
+
+    It ends twice: for its caller, with a status or because the caller left; and for its handler, which may still be at
+    work then. Its place among the calls, and the bytes of its request, are given back by the later of the two.
+
+    Attributes:
+        began: When its headers came, in the event loop's time.
+        expires: When its caller gives up; infinite when it named no time.
+        received: Its caller has said all.
+        ended: Its caller has a status, or is gone.
+        begun: The headers of its answer were sent: messages follow.
+        held_bytes: What is held of its request, or will be.
+        request: Its message, once it is complete.
+        info: What its handler is told.
+        task: What works on it, if that is a task of its own.
+        counts: How many of the calls at once it is: a watch is none.
+    """
+
+    __slots__ = (
+        "_streams",
+        "began",
+        "begun",
+        "counts",
+        "dialog",
+        "ended",
+        "expires",
+        "gzip",
+        "held_bytes",
+        "info",
+        "method",
+        "path",
+        "reader",
+        "received",
+        "request",
+        "stream_id",
+        "task",
+    )
+
+    # Set once its headers were understood, and once it is handed on.
+    path: str
+    method: Method
+    gzip: bool
+    info: CallInfo
+
+    def __init__(self, streams: "Streams", stream_id: int, began: float, *, received: bool) -> None:
+        """Begin a call whose headers came."""
+        self._streams = streams
+        self.stream_id = stream_id
+        self.began = began
+        self.received = received
+        self.expires = inf
+        self.ended = self.begun = False
+        self.held_bytes = 0
+        self.counts = 0
+        self.reader: MessageReader | None = None
+        self.dialog: DialogReader | None = None
+        self.request = b""
+        self.task: asyncio.Task[None] | None = None
+
+    def answer(self, outcome: Outcome) -> None:
+        """End the call for its handler, and for its caller unless that is done."""
+        self._streams.finish(self, outcome)
+
+    def give_up(self, status: Status) -> None:
+        """End the call for its caller before its handler does, which is told that nobody waits."""
+        self._streams.give_up(self, status)
+
+
+class Streams:
+    """The streams of one connection.
+
+    Attributes:
+        peer: Where they come from, for logs.
+        header_bytes_max: The longest header block that their caller takes.
+        answers: How many messages and statuses were sent.
+        body_bytes: Bytes of all messages that were sent.
+    """
+
+    def __init__(self, http2: Http2Connection, shared: Shared, write_soon: Callable[[], None]) -> None:
+        """Begin with none.
+
+        Args:
+            http2: The connection.
+            shared: What it shares with others.
+            write_soon: Called when there is something to write.
+        """
+        self._http2 = http2
+        self._shared = shared
+        self._bounds = shared.bounds
+        self._load = shared.load
+        self._now = shared.loop.time
+        self._write_soon = write_soon
+        self._calls: dict[int, GrpcCall] = {}
+        self._half_read: list[GrpcCall] = []
+        self._held_bytes = 0
+        self._readers: dict[GrpcCall, asyncio.Future[None]] = {}
+        self._last_stream_id = inf
+        self.peer = ""
+        self.header_bytes_max = TRAILER_BYTES_MAX
+        self.answers = 0
+        self.body_bytes = 0
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._calls)
+
+    # What comes from the caller
+
+    def on_request(self, event: RequestReceived) -> None:
+        """Begin a call.
+
+        Raises:
+            Rejected: It is answered with this instead.
+        """
+        stream_id = event.stream_id
+        call = self._calls[stream_id] = GrpcCall(self, stream_id, self._now(), received=event.end_stream)
+        if stream_id > self._last_stream_id:
+            call.ended = True  # the protocol told its caller that it was never looked at
+            return
+        headers = event.headers
+        bounds = self._bounds
+        if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
+            refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
+            raise Rejected(trailers_only(refusal))
+        path, seconds, call.gzip = read_head(headers)
+        found = self._shared.methods.get(path)
+        if found is None:
+            raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
+        call.path, call.method = found
+        if seconds is not None:
+            call.expires = call.began + seconds
+        if event.end_stream:
+            raise Rejected(trailers_only(refusals.NO_MESSAGE))
+
+    def on_data(self, event: DataReceived) -> None:
+        """Take a part of a call's message; the last one starts the call.
+
+        Raises:
+            Rejected: It is answered with this instead.
+        """
+        call = self._calls.get(event.stream_id)
+        if call is None:
+            return
+        call.received = ended = event.end_stream
+        if call.ended:
+            return
+        data = event.data
+        method = call.method
+        if type(method) is DialogMethod:
+            self._on_dialog(call, method, data)
+            return
+        bytes_max = method.request_bytes_max
+        reader = call.reader
+        if reader is None:
+            message = whole_message(data, bytes_max) if ended else None
+            if message is not None:
+                self._hold(call, len(message))
+                call.request = message
+                self._start(call)
+                return
+            reader = call.reader = MessageReader(gzip=call.gzip, bytes_max=bytes_max)
+        announced = reader.feed(data)
+        if announced is not None:
+            self._hold(call, announced)
+            if announced >= STREAM_WINDOW_BYTES:
+                self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
+        if ended:
+            call.request = message = reader.message()
+            call.reader = None
+            if len(message) > call.held_bytes:
+                self._hold(call, len(message) - call.held_bytes)
+            self._start(call)
+
+    def _on_dialog(self, call: GrpcCall, method: DialogMethod, data: bytes) -> None:
+        """Answer each message of a dialog as it comes, and its end with an end."""
+        if call.dialog is None:
+            call.dialog = DialogReader(bytes_max=method.request_bytes_max)
+        for message in call.dialog.feed(data):
+            self._queue_part(call, method.answer(message))
+        if call.received:
+            call.dialog.end()
+            self._begin_answer(call)
+            call.ended = True
+            self._send(call, b"")
+
+    def on_trailers(self, stream_id: int) -> None:
+        """Take the end of a call that has trailers of its own; they say nothing to us."""
+        self.on_data(DataReceived(stream_id, b"", True))
+
+    def on_closed(self, stream_id: int) -> None:
+        """Forget a stream. Its call goes on until its handler ends."""
+        call = self._calls.pop(stream_id, None)
+        if call is not None and not call.ended:
+            self._leave(call)
+
+    def on_lost(self) -> None:
+        """Forget all streams: the connection is gone."""
+        for stream_id in list(self._calls):
+            self.on_closed(stream_id)
+
+    def is_young(self, stream_id: int, seconds: float) -> bool:
+        """Whether a call that is taken back began so shortly ago, and was not answered."""
+        call = self._calls.get(stream_id)
+        return call is not None and not call.ended and self._now() - call.began < seconds
+
+    # What goes to the caller
+
+    def refuse(self, stream_id: int, headers: Headers) -> None:
+        """Answer a call that is not handed on, with one header block."""
+        call = self._calls.get(stream_id)
+        if call is None or call.ended:
+            return
+        call.ended = True
+        self._release(call)
+        if not call.received:
+            self._half_read.append(call)
+        self._http2.answer(stream_id, fitting(headers, self.header_bytes_max))
+        self._write_soon()
+
+    def finish(self, call: GrpcCall, outcome: Outcome) -> None:
+        """Take what a handler says of its call, and give back the call's place."""
+        under_way = self._shared.under_way
+        if call not in under_way:
+            return
+        under_way.remove(call)
+        self._load.calls -= call.counts
+        self._release(call)
+        if not call.ended:
+            call.ended = True
+            self._send(call, outcome)
+
+    def give_up(self, call: GrpcCall, status: Status) -> None:
+        """End a call for its caller, who has not left; its handler is told that nobody waits."""
+        if call.ended:
+            return
+        self._leave(call)
+        if not call.received:
+            self._half_read.append(call)
+        self._send(call, status)
+
+    def give_up_late(self, now: float) -> None:
+        """End calls whose request did not arrive in time."""
+        for call in list(self._calls.values()):
+            if not (call.received or call.ended) and now >= min(
+                call.began + self._bounds.request_seconds_max, call.expires
+            ):
+                self.give_up(call, refusals.REQUEST_LATE)
+
+    def on_written(self) -> None:
+        """Go on with what waited until something was written."""
+        for call in self._half_read:
+            if not call.received:
+                # Its answer is on its way by now; a reset in the same write would overtake it.
+                self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
+                self._write_soon()
+        self._half_read.clear()
+        for call, room in list(self._readers.items()):
+            if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
+                room.set_result(None)
+
+    def refuse_above(self, last_stream_id: int) -> None:
+        """Look at no call on a later stream: its caller was told so."""
+        self._last_stream_id = last_stream_id
+
+    # How a call is worked on
+
+    def _start(self, call: GrpcCall) -> None:
+        """Hand a call on."""
+        shared = self._shared
+        now = self._now()
+        method = call.method
+        call.info = shared.inform(call.path, self.peer, None if call.expires == inf else call.expires - now, now)
+        if call.info.deadline <= now:
+            raise Rejected(trailers_only(refusals.DEADLINE_PASSED))
+        if type(method) is ImmediateMethod:
+            outcome = method.answer(call.request, call.info)
+            self._release(call)
+            call.ended = True
+            self._send(call, outcome)
+            return
+        if type(method) is not StreamMethod or not method.watch:
+            if self._load.calls >= self._bounds.calls_max:
+                raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
+            self._load.calls += 1
+            call.counts = 1
+        shared.under_way.add(call)
+        if type(method) is GatheredMethod:
+            shared.turn.add(method, call)
+        elif type(method) is UnaryMethod:
+            call.task = shared.loop.create_task(self._run(call, method))
+        elif type(method) is StreamMethod:
+            call.task = shared.loop.create_task(self._run_stream(call, method))
+
+    async def _run(self, call: GrpcCall, method: UnaryMethod) -> None:
+        outcome: Outcome = refusals.INTERNAL
+        try:
+            outcome = await method.answer(call.request, call.info)
+        finally:
+            self.finish(call, outcome)
+
+    async def _run_stream(self, call: GrpcCall, method: StreamMethod) -> None:
+        outcome: Outcome = refusals.INTERNAL
+        try:
+            async with aclosing(method.answer(call.request, call.info)) as outcomes:
+                async for part in outcomes:
+                    if type(part) is Status:
+                        outcome = part
+                        return
+                    if not await self._send_part(call, cast("bytes", part)):
+                        outcome = refusals.ANSWER_UNREAD
+                        return
+            self._begin_answer(call)
+            outcome = b""
+        finally:
+            self.finish(call, outcome)
+
+    async def _send_part(self, call: GrpcCall, message: bytes) -> bool:
+        """Send one of many messages, wait until there is room for the next, and tell whether there is."""
+        http2 = self._http2
+        self._queue_part(call, message)
+        if http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES:
+            await asyncio.sleep(0)
+            return True
+        room = self._readers[call] = self._shared.loop.create_future()
+        try:
+            async with asyncio.timeout(self._bounds.unread_seconds_max):
+                await room
+        except TimeoutError:
+            return False
+        finally:
+            del self._readers[call]
+        return True
+
+    def _queue_part(self, call: GrpcCall, message: bytes) -> None:
+        """Send one of many messages."""
+        self._begin_answer(call)
+        self.answers += 1
+        self.body_bytes += PREFIX_BYTES + len(message)
+        self._http2.send_body(call.stream_id, framed(message))
+        self._write_soon()
+
+    def _begin_answer(self, call: GrpcCall) -> None:
+        """Send the headers of an answer of many messages, or of none."""
+        if not call.begun:
+            call.begun = True
+            self._http2.begin_answer(call.stream_id, RESPONSE_HEADERS)
+
+    def _send(self, call: GrpcCall, outcome: Outcome) -> None:
+        http2, stream_id = self._http2, call.stream_id
+        self.answers += 1
+        if call.begun:
+            status = outcome if type(outcome) is Status else None
+            http2.end_answer(stream_id, OK_TRAILERS if status is None else trailers_of(status))
+        elif type(outcome) is bytes and self._may_send(len(outcome)):
+            self.body_bytes += PREFIX_BYTES + len(outcome)
+            http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
+        else:
+            status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
+            http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
+        self._write_soon()
+
+    def _may_send(self, size: int) -> bool:
+        """Tell whether there is room for an answer beside those that are not read."""
+        unsent = self._http2.unsent_bytes
+        if not unsent or unsent + size <= ANSWER_BYTES_SMALL:
+            return True
+        bounds = self._bounds
+        return (
+            unsent + size <= bounds.answer_bytes_per_connection_max
+            and self._load.answer_bytes + size <= bounds.answer_bytes_max
+        )
+
+    def _leave(self, call: GrpcCall) -> None:
+        """Let a call's handler know that nobody waits."""
+        call.ended = True
+        if call not in self._shared.under_way:
+            self._release(call)
+            return
+        call.info.gone = True
+        if call.task is not None:
+            call.task.cancel()
+
+    def _hold(self, call: GrpcCall, size: int) -> None:
+        """Count bytes of a request, which are here or will be."""
+        load, bounds = self._load, self._bounds
+        if (
+            load.request_bytes + size > bounds.request_bytes_max
+            or self._held_bytes + size > bounds.request_bytes_per_connection_max
+        ):
+            raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
+        load.request_bytes += size
+        self._held_bytes += size
+        call.held_bytes += size
+
+    def _release(self, call: GrpcCall) -> None:
+        """Let go of a request."""
+        self._load.request_bytes -= call.held_bytes
+        self._held_bytes -= call.held_bytes
+        call.held_bytes = 0
+        call.request = b""
+        call.reader = None
