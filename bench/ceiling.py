@@ -62,7 +62,9 @@ CALLS_PER_SECOND_MAX = 12_000
 OTHERS_PART_MAX = 0.1
 """Of the machine's CPU: when others take more, a run says less than it seems to."""
 AIMS = (
-    Aim("unary against the empty handler", "unary", "empty", at_least=0.80),
+    Aim("unary against the empty handler of grpc.aio", "unary", "empty", at_least=1.3),
+    Aim("CPU of a unary redeem against that handler's", "unary", "empty", at_most=0.60, figure="server_us"),
+    Aim("unary against the same on grpcio", "unary", "unary grpcio", at_least=1.5),
     Aim("BatchRedeem(64) against unary", "batch 64", "unary", at_least=4),
     Aim("BatchRedeem(64) against the ledger alone", "batch 64", "ledger 64", at_least=0.6),
     Aim("strict against fast, BatchRedeem(64)", "batch 64", "fast batch 64", at_least=0.75),
@@ -111,6 +113,16 @@ class Bench:
         return Place(self._stack.enter_context(script_server("empty_server.py")))
 
     @cached_property
+    def own_empty(self) -> Place:
+        """The empty handler on the service's own transport."""
+        return Place(self._stack.enter_context(script_server("empty_server.py", arguments=("nghttp2",))))
+
+    @cached_property
+    def grpcio(self) -> Place:
+        """The service on grpcio's server."""
+        return self._open(redemption_server(transport="grpcio"))
+
+    @cached_property
     def empty_two(self) -> Place:
         """The empty handler in two processes."""
         server = self._stack.enter_context(script_server("empty_server.py", workers=2))
@@ -147,7 +159,9 @@ class Bench:
         """Return what is measured, in groups, in the order of a round; what is compared stands side by side."""
         one_by_one = {
             "empty": lambda: self.unary(self.empty),
+            "empty nghttp2": lambda: self.unary(self.own_empty),
             "unary": lambda: self.unary(self.strict),
+            "unary grpcio": lambda: self.unary(self.grpcio),
             "plain": self.plain_unary,
             "fast unary": lambda: self.unary(self.fast),
         }

@@ -1,13 +1,12 @@
 """The ceiling: a server with the same contract and the same gRPC settings, whose handlers do nothing at all.
 
-It parses each request and writes an answer of the usual size: what is measured is what grpcio and protobuf cost.
+It parses each request and writes an answer of the usual size: what is measured is what the transport and protobuf cost.
 """
 
 import sys
 
-import grpc
 import uvloop
-from bare import serve
+from bare import Handlers, serve
 
 from redemption.v1 import redemption_service_pb2 as messages
 from redemption.v1.outcome_pb2 import DISPOSITION_APPROVED, OUTCOME_APPROVED
@@ -42,24 +41,20 @@ async def main() -> None:
     single = answer(0)
     batches: dict[int, messages.BatchRedeemResponse] = {}
 
-    async def redeem(_: messages.RedeemRequest, __: object) -> messages.RedeemResponse:
+    async def redeem(_: messages.RedeemRequest) -> messages.RedeemResponse:
         return single
 
-    async def batch_redeem(request: messages.BatchRedeemRequest, _: object) -> messages.BatchRedeemResponse:
+    async def batch_redeem(request: messages.BatchRedeemRequest) -> messages.BatchRedeemResponse:
         size = len(request.requests)
         if size not in batches:
             batches[size] = answer(size)
         return batches[size]
 
-    handlers = {
-        "Redeem": grpc.unary_unary_rpc_method_handler(
-            redeem, messages.RedeemRequest.FromString, messages.RedeemResponse.SerializeToString
-        ),
-        "BatchRedeem": grpc.unary_unary_rpc_method_handler(
-            batch_redeem, messages.BatchRedeemRequest.FromString, messages.BatchRedeemResponse.SerializeToString
-        ),
+    handlers: Handlers = {
+        "Redeem": (messages.RedeemRequest, redeem),
+        "BatchRedeem": (messages.BatchRedeemRequest, batch_redeem),
     }
-    await serve(handlers, int(sys.argv[1]))
+    await serve(handlers, int(sys.argv[1]), *sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ request is one awaited ``EVALSHA`` of redis-py's asyncio client.
 import sys
 import time
 
-import grpc
 import uvloop
 from bare import serve
 from redis.asyncio import Redis
@@ -62,14 +61,12 @@ class Plain:
         self._redis = redis
         self._sha = sha
 
-    async def redeem(
-        self, request: messages.RedeemRequest, context: grpc.aio.ServicerContext
-    ) -> messages.RedeemResponse:
+    async def redeem(self, request: messages.RedeemRequest) -> messages.RedeemResponse:
         """Use the token of an order."""
         attempt = attempt_from(request)
         checkout = attempt.checkout
         if checkout_violations(checkout) or len(checkout.tokens) != 1:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "malformed")
+            return _refused(OUTCOME_TOKEN_INVALID)
         token = self._verifier.verify(checkout.tokens[0], program=checkout.program)
         now = int(time.time())
         if not isinstance(token, VerifiedToken) or not token.not_before <= now < token.expires_at:
@@ -120,10 +117,7 @@ async def main() -> None:
     keyset = read_keyset(Settings(keyset=keyset_path))
     redis = Redis.from_url(url, protocol=2)
     plain = Plain(keyset, redis, await redis.script_load(SCRIPT))
-    handler = grpc.unary_unary_rpc_method_handler(
-        plain.redeem, messages.RedeemRequest.FromString, messages.RedeemResponse.SerializeToString
-    )
-    await serve({"Redeem": handler}, int(port))
+    await serve({"Redeem": (messages.RedeemRequest, plain.redeem)}, int(port))
     await redis.aclose()
 
 

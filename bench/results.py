@@ -96,19 +96,23 @@ def measured(samples: Sequence[Sample]) -> list[Sample]:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A ratio of two cases that is to be reached: of throughput at least, or of p99 at most."""
+    """A ratio of two cases that is to be reached: at least or at most so much of one of their figures.
+
+    Attributes:
+        figure: Which one, by its name in ``Sample``; unset, the throughput at least, or p99 at most.
+    """
 
     name: str
     case: str
     against: str
     at_least: float | None = None
     at_most: float | None = None
+    figure: str = ""
 
     def ratio(self, case: Sample, against: Sample) -> float:
         """Return the ratio in one round."""
-        if self.at_most is not None:
-            return case.p99_ms / against.p99_ms
-        return case.redeems_per_second / against.redeems_per_second
+        figure = self.figure or ("redeems_per_second" if self.at_most is None else "p99_ms")
+        return float(getattr(case, figure) / getattr(against, figure))
 
     def reached(self, ratio: float) -> bool:
         """Tell whether a ratio is good enough."""

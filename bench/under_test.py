@@ -55,9 +55,10 @@ class UnderTest:
 
 
 @contextmanager
-def redemption_server(durability: str = "strict", workers: int = 1) -> Iterator[UnderTest]:
+def redemption_server(durability: str = "strict", workers: int = 1, transport: str = "nghttp2") -> Iterator[UnderTest]:
     """Run the service itself, as ``redemption serve`` does, on a ledger of its own."""
-    with private_server("--durability", durability, "--workers", str(workers)) as server:
+    flags = ("--durability", durability, "--workers", str(workers), "--transport", transport)
+    with private_server(*flags) as server:
         host, _, port = server.address.rpartition(":")
         children = psutil.Process(server.pid).children(recursive=True)
         ledger = [child for child in children if "valkey-server" in child.name()]
