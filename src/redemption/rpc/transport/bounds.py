@@ -11,6 +11,7 @@ class Bounds:
 
     Attributes:
         calls_max: Calls at once that are worked on, those included whose caller is gone. RESOURCE_EXHAUSTED.
+        wait_seconds_max: How long a call may wait for its work to begin. RESOURCE_EXHAUSTED, at once.
         connections_max: Connections at once. A further one is closed: GOAWAY, ENHANCE_YOUR_CALM.
         connections_per_address_max: The same from one address.
         streams_per_connection_max: Calls at once on one connection. Told when it begins; clients keep to it by waiting.
@@ -36,6 +37,7 @@ class Bounds:
     """
 
     calls_max: int = 4_096
+    wait_seconds_max: float = 0.05
     connections_max: int = 10_000
     connections_per_address_max: int = 2_000
     streams_per_connection_max: int = 1_024

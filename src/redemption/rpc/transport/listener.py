@@ -11,10 +11,11 @@ from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
-from redemption.rpc.transport.methods import Call, GatheredMethod, Methods
+from redemption.rpc.transport.methods import GatheredMethod, Method, Methods
 from redemption.rpc.transport.streams import Shared
 from redemption.rpc.transport.tls import Tls, context_of
 from redemption.rpc.transport.turn import Turn
+from redemption.rpc.transport.work_queue import Waiting, WorkQueue
 
 BACKLOG = 1_024
 DEADLINE_STEP_SECONDS = 0.02
@@ -80,7 +81,8 @@ class Listener:
             bounds=self._bounds,
             load=self.load,
             loop=loop,
-            turn=Turn(loop, self._begin),
+            turn=Turn(loop),
+            work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
         sockets = bound_sockets(address, reuse_port=reuse_port)
         for bound in sockets:
@@ -127,11 +129,20 @@ class Listener:
             connection.abort()
         await asyncio.sleep(0)
 
-    def _begin(self, method: GatheredMethod, calls: Sequence[Call]) -> None:
-        """Work on the calls that came in one turn."""
-        task = asyncio.get_running_loop().create_task(method.answer_all(calls))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self, method: Method, calls: Sequence[Waiting]) -> None:
+        """Begin the work on calls of one method; those that have ended give back their places."""
+        waiting = []
+        for call in calls:
+            if call.ended:
+                call.answer(refusals.DEADLINE_PASSED)
+            elif type(method) is GatheredMethod:
+                waiting.append(call)
+            else:
+                call.begin()
+        if waiting and type(method) is GatheredMethod:
+            task = asyncio.get_running_loop().create_task(method.answer_all(waiting))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _opened(self, connection: GrpcConnection) -> bool:
         self._connections.add(connection)

@@ -10,6 +10,7 @@ SEVERAL_MESSAGES = status_of(MethodUnknown("the call has more than one message, 
 CUT_MESSAGE = status_of(RequestMalformed("the call ended in the middle of its message"))
 SCATTERED_MESSAGE = status_of(RequestMalformed("the message comes in too many frames for its length"))
 TOO_MANY_CALLS = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
+TOO_MUCH_WORK = status_of(Overloaded("the server has more work than it can do in time; nothing was done, try again"))
 REQUESTS_TOO_LARGE_TOGETHER = status_of(
     Overloaded("too many bytes of requests are waiting for their answers; nothing was done, try again")
 )

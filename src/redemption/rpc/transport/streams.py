@@ -37,7 +37,6 @@ from redemption.rpc.transport.http2 import (
 )
 from redemption.rpc.transport.methods import (
     DialogMethod,
-    GatheredMethod,
     ImmediateMethod,
     Method,
     Outcome,
@@ -46,6 +45,7 @@ from redemption.rpc.transport.methods import (
     UnaryMethod,
 )
 from redemption.rpc.transport.turn import Turn
+from redemption.rpc.transport.work_queue import WorkQueue
 
 STREAM_WINDOW_BYTES = 65_535
 """What a caller may send of a call before its message's length is known and there is room for it."""
@@ -63,7 +63,8 @@ class Shared:
     Attributes:
         methods: The path and the method for each ``:path``.
         inform: Makes what a handler is told, of path, peer, the seconds that the caller gives, and the time.
-        turn: What ends the present turn of the event loop.
+        turn: Who has to write at the end of this turn of the event loop.
+        work: What begins the work on calls.
         under_way: The calls that were handed on and whose handlers are at work.
     """
 
@@ -73,6 +74,7 @@ class Shared:
     load: Load
     loop: asyncio.AbstractEventLoop
     turn: Turn
+    work: WorkQueue
     under_way: "set[GrpcCall]" = field(default_factory=set)
 
 
@@ -140,6 +142,10 @@ class GrpcCall:
         """End the call for its handler, and for its caller unless that is done."""
         self._streams.finish(self, outcome)
 
+    def begin(self) -> None:
+        """Begin the work on the call, in a task of its own."""
+        self._streams.begin(self)
+
     def give_up(self, status: Status) -> None:
         """End the call for its caller before its handler does, which is told that nobody waits."""
         self._streams.give_up(self, status)
@@ -206,6 +212,8 @@ class Streams:
         if found is None:
             raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
         call.path, call.method = found
+        if self._shared.work.is_full(call.method):
+            raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))  # without a look at its message
         if seconds is not None:
             call.expires = call.began + seconds
         if event.end_stream:
@@ -303,6 +311,7 @@ class Streams:
             return
         under_way.remove(call)
         self._load.calls -= call.counts
+        self._shared.work.done(call.method)
         self._release(call)
         if not call.ended:
             call.ended = True
@@ -357,18 +366,25 @@ class Streams:
             call.ended = True
             self._send(call, outcome)
             return
-        if type(method) is not StreamMethod or not method.watch:
-            if self._load.calls >= self._bounds.calls_max:
-                raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
-            self._load.calls += 1
-            call.counts = 1
+        if type(method) is StreamMethod and method.watch:
+            shared.under_way.add(call)
+            self.begin(call)
+            return
+        if self._load.calls >= self._bounds.calls_max:
+            raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
+        if not shared.work.add(call, call.info.deadline - now):
+            raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))
+        self._load.calls += 1
+        call.counts = 1
         shared.under_way.add(call)
-        if type(method) is GatheredMethod:
-            shared.turn.add(method, call)
-        elif type(method) is UnaryMethod:
-            call.task = shared.loop.create_task(self._run(call, method))
+
+    def begin(self, call: GrpcCall) -> None:
+        """Begin the work on a call that has a task of its own."""
+        method = call.method
+        if type(method) is UnaryMethod:
+            call.task = self._shared.loop.create_task(self._run(call, method))
         elif type(method) is StreamMethod:
-            call.task = shared.loop.create_task(self._run_stream(call, method))
+            call.task = self._shared.loop.create_task(self._run_stream(call, method))
 
     async def _run(self, call: GrpcCall, method: UnaryMethod) -> None:
         outcome: Outcome = refusals.INTERNAL

@@ -1,10 +1,7 @@
-"""What is done at the end of each turn of the event loop, over all connections."""
+"""What is written at the end of a turn of the event loop, over all connections."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from typing import Protocol
-
-from redemption.rpc.transport.methods import Call, GatheredMethod
 
 
 class Writer(Protocol):
@@ -15,53 +12,22 @@ class Writer(Protocol):
 
 
 class Turn:
-    """Gathers the calls that became complete in a turn of the event loop, and the connections that have to write.
+    """Remembers who has to write, so that each connection is written to once in a turn, whatever happened in it."""
 
-    The first of them arms it, so nobody waits for company: what arrived together is worked on together, and each
-    connection is written to once.
-    """
+    __slots__ = ("_loop", "_writers")
 
-    __slots__ = ("_armed", "_begin", "_calls", "_loop", "_writers")
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, begin: Callable[[GatheredMethod, Sequence[Call]], None]
-    ) -> None:
-        """Build it.
-
-        Args:
-            loop: The event loop.
-            begin: Called with a method and all of its calls of a turn.
-        """
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin with nobody."""
         self._loop = loop
-        self._begin = begin
-        self._calls: dict[GatheredMethod, list[Call]] = {}
         self._writers: list[Writer] = []
-        self._armed = False
-
-    def add(self, method: GatheredMethod, call: Call) -> None:
-        """Take a call that is complete."""
-        calls = self._calls.get(method)
-        if calls is None:
-            calls = self._calls[method] = []
-            self._arm()
-        calls.append(call)
 
     def write(self, writer: Writer) -> None:
         """Let a connection write at the end of the turn; each asks once."""
-        self._writers.append(writer)
-        self._arm()
-
-    def _arm(self) -> None:
-        if not self._armed:
-            self._armed = True
+        if not self._writers:
             self._loop.call_soon(self._end)
+        self._writers.append(writer)
 
     def _end(self) -> None:
-        self._armed = False
-        if self._calls:
-            gathered, self._calls = self._calls, {}
-            for method, calls in gathered.items():
-                self._begin(method, calls)
         writers, self._writers = self._writers, []
         for writer in writers:
             writer.end_turn()

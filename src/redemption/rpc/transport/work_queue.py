@@ -1,0 +1,177 @@
+"""Calls that wait to be worked on: first come, first served, and no more than are answered in time.
+
+A server that takes on all work ends up working on calls whose callers have given up. So the wait of a call is estimated
+when it comes, from what waits before it and what that took lately, and a call that would wait too long is refused at
+once, which costs a small part of answering it. A bound in time holds on slow machines and on fast ones.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from redemption.rpc.transport.methods import Call, GatheredMethod, Method
+
+UNIT_BYTES = 512
+"""A call counts as one unit of work, and one more for so many bytes of its request: two orders of a batch."""
+PATIENCE = 1 / 8
+"""Calls of other than gathered methods may wait longer in proportion to their work, by a part of the bound for each
+unit: their callers expect it."""
+UNITS_AT_ONCE = 32
+"""Begun in one turn of the event loop: 2 ms of work. Then what came meanwhile is read, and refused if need be."""
+GATHERED_UNDER_WAY_MAX = 128
+"""Gathered calls whose handlers are at work: with more, only their wait grows."""
+SECONDS_EACH_FIRST = 0.0001
+"""What a unit takes until it was measured."""
+SMOOTHING = 0.1
+"""How much the newest measure counts."""
+
+
+class Waiting(Call, Protocol):
+    """A call that waits."""
+
+    method: Method
+    ended: bool
+
+    def begin(self) -> None:
+        """Begin the work on it, in a task of its own."""
+
+
+class Line:
+    """Calls that wait one after the other, and how long the next one will."""
+
+    __slots__ = ("_begun_units", "_calls", "_seconds_each", "_since", "_units")
+
+    def __init__(self) -> None:
+        self._calls: deque[Waiting] = deque()
+        self._units = 0
+        self._seconds_each = SECONDS_EACH_FIRST
+        self._since = 0.0
+        self._begun_units = 0
+
+    def __len__(self) -> int:
+        """How many calls wait."""
+        return len(self._calls)
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long a call that comes now will wait."""
+        return self._units * self._seconds_each
+
+    def add(self, call: Waiting) -> None:
+        """Take a call."""
+        self._units += units_of(call.request)
+        self._calls.append(call)
+
+    def take(self, calls_max: int, now: float) -> list[Waiting]:
+        """Give the next calls: a turn's work, or one that is larger.
+
+        What a unit takes is learnt from the time since the last ones were given. To be called in the turn after those,
+        or, when no more may be begun then, as soon as they may.
+        """
+        if self._begun_units:
+            self._seconds_each += SMOOTHING * ((now - self._since) / self._begun_units - self._seconds_each)
+        calls = self._calls
+        taken: list[Waiting] = []
+        units = 0
+        while calls and len(taken) < calls_max:
+            each = units_of(calls[0].request)
+            if taken and units + each > UNITS_AT_ONCE:
+                break
+            units += each
+            taken.append(calls.popleft())
+        self._units -= units
+        self._since, self._begun_units = now, units
+        return taken
+
+
+class WorkQueue:
+    """Begins the work on calls, some in each turn of the event loop.
+
+    Calls of gathered methods wait in a line of their own, and all others in another: long work and short work do not
+    wait for each other, and a ledger that is silent holds up only those who wait for it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        begin: Callable[[Method, Sequence[Waiting]], None],
+        *,
+        wait_seconds_max: float,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Build it.
+
+        Args:
+            loop: The event loop.
+            begin: Begins the work on calls of one method; one that has ended meanwhile need only be answered.
+            wait_seconds_max: How long a call may wait.
+            clock: Counts seconds.
+        """
+        self._loop = loop
+        self._begin = begin
+        self._wait_seconds_max = wait_seconds_max
+        self._clock = clock
+        self._gathered = Line()
+        self._single = Line()
+        self._gathered_under_way = 0
+        self._armed = False
+
+    def is_full(self, method: Method) -> bool:
+        """Whether every call of a gathered method would wait too long; others may be larger, and more patient."""
+        return type(method) is GatheredMethod and self._gathered.wait_seconds > self._wait_seconds_max
+
+    def add(self, call: Waiting, seconds: float) -> bool:
+        """Take a call whose request is complete, or tell that it would wait too long.
+
+        Args:
+            call: The call.
+            seconds: How long its caller will wait at most.
+        """
+        most = self._wait_seconds_max
+        line = self._gathered
+        if type(call.method) is not GatheredMethod:
+            most *= 1 + PATIENCE * units_of(call.request)
+            line = self._single
+        if line.wait_seconds > min(most, seconds):
+            return False
+        line.add(call)
+        if not self._armed:
+            self._arm()
+        return True
+
+    def done(self, method: Method) -> None:
+        """Take note that the work on a call has ended."""
+        if type(method) is GatheredMethod:
+            self._gathered_under_way -= 1
+            if self._gathered and not self._armed:
+                self._arm()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Begin what is worked on without a pause, and come back in the next turn."""
+        self._armed = False
+        now = self._clock()
+        taken = self._single.take(UNITS_AT_ONCE, now)
+        room = GATHERED_UNDER_WAY_MAX - self._gathered_under_way
+        if room > 0:
+            gathered = self._gathered.take(room, now)
+            self._gathered_under_way += len(gathered)
+            taken += gathered
+        if not taken:
+            return
+        methods: dict[Method, list[Waiting]] = {}
+        for call in taken:
+            methods.setdefault(call.method, []).append(call)
+        for method, calls in methods.items():
+            self._begin(method, calls)
+        self._arm()  # also when none waits: to learn what these took
+
+
+def units_of(request: bytes) -> int:
+    """Return how much work a request is."""
+    return 1 + len(request) // UNIT_BYTES

@@ -1,0 +1,165 @@
+"""What is begun in a turn of the event loop, what waits, and what is refused because it would wait too long."""
+
+import pytest
+from house import calling
+
+from redemption.rpc.transport.methods import GatheredMethod, UnaryMethod
+from redemption.rpc.transport.work_queue import (
+    GATHERED_UNDER_WAY_MAX,
+    SECONDS_EACH_FIRST,
+    UNIT_BYTES,
+    UNITS_AT_ONCE,
+    WorkQueue,
+    units_of,
+)
+
+GATHERED = GatheredMethod(request_bytes_max=1_000_000, answer_all=None)
+SINGLE = UnaryMethod(request_bytes_max=1_000_000, answer=None)
+PATIENT = 3600.0
+
+
+class Waits:
+    """A call that waits."""
+
+    def __init__(self, method=GATHERED, size=0):
+        self.method, self.request, self.info, self.ended = method, bytes(size), calling(), False
+
+
+class Desk:
+    """A work queue whose event loop turns, and whose clock goes, when the test says so."""
+
+    def __init__(self, wait_seconds_max=0.05):
+        self.now = 100.0
+        self.begun = []
+        self.turns = []
+        self.queue = WorkQueue(self, self._begin, wait_seconds_max=wait_seconds_max, clock=lambda: self.now)
+
+    def call_soon(self, turn):
+        self.turns.append(turn)
+
+    def _begin(self, method, calls):
+        self.begun.append((method, list(calls)))
+
+    def add(self, count=1, method=GATHERED, size=0, seconds=PATIENT):
+        """Let calls come; returns those that were taken."""
+        calls = [Waits(method, size) for _ in range(count)]
+        return [call for call in calls if self.queue.add(call, seconds)]
+
+    def turn(self, seconds=0.0):
+        """Let time pass and the event loop turn; returns how many calls were begun."""
+        self.now += seconds
+        turns, self.turns, self.begun = self.turns, [], []
+        for turn in turns:
+            turn()
+        return sum(len(calls) for _, calls in self.begun)
+
+    def learn(self, seconds_each, *, method=GATHERED):
+        """Let many calls be worked on, each in so many seconds."""
+        for _ in range(100):
+            self.add(2 * UNITS_AT_ONCE, method)
+            done = 0
+            while self.turns:
+                begun = self.turn(done * seconds_each)
+                done = sum(units_of(call.request) for _, calls in self.begun for call in calls)
+                for _ in range(begun if method is GATHERED else 0):
+                    self.queue.done(method)
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def test_calls_of_a_turn_are_begun_together_in_their_order(desk):
+    calls = desk.add(5)
+    assert len(desk.turns) == 1, "the first one arms the turn"
+    desk.turn()
+    assert desk.begun == [(GATHERED, calls)]
+    assert desk.turn() == 0
+    assert desk.turns == [], "nothing is left to do"
+
+
+def test_a_turn_begins_no_more_than_its_share_and_comes_back_for_the_rest(desk):
+    desk.add(2 * UNITS_AT_ONCE + 1)
+    assert [desk.turn(), desk.turn(), desk.turn(), desk.turn()] == [UNITS_AT_ONCE, UNITS_AT_ONCE, 1, 0]
+
+
+def test_large_requests_count_by_their_size_and_a_very_large_one_goes_alone(desk):
+    half = UNIT_BYTES * UNITS_AT_ONCE // 2
+    desk.add(2, size=half)
+    assert [desk.turn(), desk.turn()] == [1, 1]
+    desk.add(1, size=10 * half)
+    desk.add(1)
+    assert [desk.turn(), desk.turn()] == [1, 1]
+
+
+def test_gathered_calls_are_begun_only_as_others_end(desk):
+    desk.add(GATHERED_UNDER_WAY_MAX + 5)
+    begun = 0
+    while desk.turns:
+        begun += desk.turn()
+    assert begun == GATHERED_UNDER_WAY_MAX
+    desk.queue.done(GATHERED)
+    desk.queue.done(GATHERED)
+    assert desk.turn() == 2
+
+
+def test_calls_of_other_methods_do_not_wait_for_gathered_ones(desk):
+    desk.add(GATHERED_UNDER_WAY_MAX + 5)
+    while desk.turns:
+        desk.turn()
+    (single,) = desk.add(method=SINGLE)
+    desk.turn()
+    assert desk.begun == [(SINGLE, [single])]
+
+
+def test_a_call_is_refused_that_would_wait_longer_than_the_bound(desk):
+    """0.1 ms each at first, 50 ms at most: 500 may wait, and the next one would be the 501st."""
+    assert len(desk.add(2_000)) == pytest.approx(0.05 / SECONDS_EACH_FIRST, abs=2)
+    assert desk.queue.is_full(GATHERED)
+    desk.turn()
+    assert not desk.queue.is_full(GATHERED)
+
+
+@pytest.mark.parametrize("method", [GATHERED, SINGLE], ids=["gathered", "single"])
+@pytest.mark.parametrize("milliseconds", [0.01, 1.0, 5.0])
+def test_how_many_may_wait_follows_what_each_takes(desk, method, milliseconds):
+    """A slow machine lets fewer wait, a fast one more, and what waits is always the same time."""
+    desk.learn(milliseconds / 1000, method=method)
+    patience = 1 if method is GATHERED else 9 / 8
+    assert len(desk.add(20_000, method)) == pytest.approx(50 * patience / milliseconds, rel=0.1, abs=1)
+
+
+def test_a_call_that_cannot_be_begun_before_its_deadline_is_refused(desk):
+    desk.learn(0.001)
+    desk.add(10)
+    assert desk.add(seconds=0.005) == []
+    assert len(desk.add(seconds=0.02)) == 1
+
+
+def test_a_pause_between_calls_is_not_taken_for_work(desk):
+    for _ in range(50):
+        desk.add()
+        desk.turn(seconds=1.0)
+        desk.turn(seconds=0.0001)
+        desk.queue.done(GATHERED)
+    assert len(desk.add(100)) == 100
+
+
+def test_a_silent_ledger_ends_the_taking_of_calls_and_its_return_begins_it_again(desk):
+    """Those under way keep their places; the others wait until the bound is reached, then all are refused."""
+    while desk.add(100):
+        desk.turn(seconds=0.01)
+    assert desk.queue.is_full(GATHERED)
+    for _ in range(GATHERED_UNDER_WAY_MAX):
+        desk.queue.done(GATHERED)
+    desk.turn()
+    assert desk.begun, "what waits is begun"
+
+
+def test_large_batches_are_more_patient_than_small_calls(desk):
+    """Each of 64 orders takes milliseconds itself, and eight of them at once are an ordinary load."""
+    desk.learn(0.0001, method=SINGLE)
+    assert len(desk.add(10, SINGLE, size=64 * 256)) == 10
+    assert desk.add(20_000, SINGLE), "small ones are taken"
+    assert len(desk.add(1, SINGLE, size=64 * 256)) == 1, "though for the smallest the line is too long"
