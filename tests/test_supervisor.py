@@ -178,7 +178,13 @@ def test_a_server_starts_in_order_and_stops_in_order(serve, number):
     host, _, port = ready["ready"].rpartition(":")
     assert host == "127.0.0.1"
     assert int(port) > 0
-    common = {"host": host, "port": int(port), "ledger_url": prepared["prepare"], "config": {"colour": "red"}}
+    common = {
+        "host": host,
+        "port": int(port),
+        "sockets": [],
+        "ledger_url": prepared["prepare"],
+        "config": {"colour": "red"},
+    }
     assert orders == [{"index": 0, **common}, {"index": 1, **common}]
     assert sorted(ready["workers"]) == sorted(event["worker_pid"] for event in server.events("worker_pid"))
     assert "prepare" in json.loads(server.out.read_text().splitlines()[0])

@@ -44,6 +44,8 @@ WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 Without gRPC's event engine in front a call costs a sixth less CPU (``docs/performance.md``).
 """
 
+BACKLOG = 1_024
+"""Connections that may wait for a worker to accept them; the system may allow fewer."""
 _log = structlog.get_logger(__name__)
 
 
@@ -164,6 +166,8 @@ async def _supervise(settings: Settings) -> int:
         port=int(port),
         prepare=prepare,
         ready=ready,
+        backlog=BACKLOG if settings.transport == "nghttp2" else None,
+        hangup_reloads=settings.transport == "nghttp2" and settings.tls_certificate is not None,
         # Workers end their drain by themselves; the supervisor's patience is only for one that hangs.
         drain_seconds=settings.drain_notice_seconds + settings.drain_seconds + 3.0,
     )

@@ -4,13 +4,15 @@ It serves no request itself and never imports gRPC, so it stays small and starts
 
 What a worker must do:
 
-1. Read one line of JSON from stdin: ``{"index", "host", "port", "ledger_url", "config"}``. Keep stdin open:
-   its end means that the supervisor is gone, and the worker ends too.
-2. Bind host and port with SO_REUSEPORT, and once it serves write the line ``{"ready": true}`` to stdout.
-   Other lines on stdout are passed through; stderr is the supervisor's own.
+1. Read one line of JSON from stdin: ``{"index", "host", "port", "sockets", "ledger_url", "config"}``. Keep stdin
+   open: its end means that the supervisor is gone, and the worker ends too.
+2. Serve on the sockets, which are file descriptors that it inherits and that listen already; if there are none, bind
+   host and port with SO_REUSEPORT. Once it serves, write the line ``{"ready": true}`` to stdout. Other lines on stdout
+   are passed through; stderr is the supervisor's own.
 3. On SIGTERM finish what it has begun, within the drain time, and exit. If it cannot start, say why in one
    line on stderr and exit with a code of its own: before the first start-up is complete, that ends the
    supervisor with the same code.
+4. On SIGHUP read its certificates again, if it has any.
 """
 
 import asyncio
@@ -149,9 +151,13 @@ class Supervisor:
     reported. Port 0 chooses a free one. Workers that take longer than ``drain_seconds`` to stop are killed.
     ``worker_environment`` is all that workers have of an environment; None gives them our own.
 
+    With a ``backlog``, each worker is given a socket that listens, with so long a queue of connections, and whoever
+    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends.
+
     SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
     skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was
-    ignored at start, as ``nohup`` does, it stays ignored.
+    ignored at start, as ``nohup`` does, it stays ignored. With ``hangup_reloads`` it is passed on to the workers
+    instead.
     """
 
     def __init__(
@@ -169,6 +175,8 @@ class Supervisor:
         drain_seconds: float,
         ready_seconds_max: float = 60.0,
         worker_environment: Mapping[str, str] | None = None,
+        backlog: int | None = None,
+        hangup_reloads: bool = False,
         log: FilteringBoundLogger | None = None,
     ) -> None:
         if (embedded is None) == (ledger_url is None):
@@ -181,6 +189,9 @@ class Supervisor:
         self._worker_count: Final = worker_count
         self._worker_config: Final = worker_config
         self._worker_environment: Final = worker_environment
+        self._backlog: Final = backlog
+        self._hangup_reloads: Final = hangup_reloads
+        self._sockets: Final[dict[int, list[socket.socket]]] = {}
         self._host: Final = host.strip("[]")  # IPv6 may come in brackets
         self._port: Final = port
         self._prepare: Final = prepare
@@ -213,6 +224,9 @@ class Supervisor:
                 return failed.exit_code
             finally:
                 await self._stop_all()
+                for sockets in self._sockets.values():
+                    for listening in sockets:
+                        listening.close()
         return 0
 
     def stop(self) -> None:
@@ -226,6 +240,8 @@ class Supervisor:
             self._keepers.append(asyncio.create_task(keeper))
         await self._prepare(self._ledger_url)
         for index in range(self._worker_count):
+            if self._backlog is not None:
+                self._sockets[index] = _listening(self._host, port, self._backlog)
             await self._start_worker(index, port)
         workers = list(self._workers.values())
         await asyncio.gather(*(worker.came_up(self._ready_seconds_max) for worker in workers))
@@ -237,11 +253,13 @@ class Supervisor:
         await self._ready(told_address(self._host, port), [worker.process.pid for worker in workers])
 
     async def _start_worker(self, index: int, port: int) -> _Worker:
+        sockets = [listening.fileno() for listening in self._sockets.get(index, ())]
         process = await asyncio.create_subprocess_exec(
             *self._worker_command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=self._worker_environment,
+            pass_fds=sockets,
             start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
         )
         worker = self._workers[index] = _Worker(index, process)
@@ -249,6 +267,7 @@ class Supervisor:
             "index": index,
             "host": self._host,
             "port": port,
+            "sockets": sockets,
             "ledger_url": self._ledger_url,
             "config": dict(self._worker_config),
         }
@@ -349,6 +368,10 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
+        if number is signal.SIGHUP and self._hangup_reloads:
+            for worker in self._workers.values():
+                worker.signal(number)
+            return
         if number is signal.SIGINT and self._stopping.is_set():
             self._hurrying.set()
         self.stop()
@@ -383,6 +406,21 @@ def hold_port(host: str, port: int) -> Iterator[int]:
                 raise refusal from error
             yield number
             return
+
+
+def _listening(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Return a socket that listens for each address of a host; several may share the port."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in _resolved(host, port):
+            # Connections linger after a server closed them: overlook them.
+            sockets.append(_bound(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT))
+            sockets[-1].listen(backlog)
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        raise _explained(host, port, error) from error
+    return sockets
 
 
 def told_address(host: str, port: int) -> str:

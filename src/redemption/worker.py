@@ -58,6 +58,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.stdout.write('{"ready": true}\n')
     sys.stdout.flush()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
     await stopping.wait()
     await server.drain(settings.drain_seconds)
     orders_each, calls = ledger.batcher.orders, ledger.batcher.calls
@@ -76,6 +77,7 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
     return RpcConfig(
         host=orders["host"],
         port=orders["port"],
+        sockets=tuple(orders["sockets"]),
         reuse_port=True,
         tls=_tls(settings),
         transport=settings.transport,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from socket import socket
 from typing import Literal
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -45,6 +46,7 @@ class RpcConfig:
         transport: What carries the calls: ``nghttp2`` is ours, ``grpcio`` the library's own server.
         host: An address of this machine; loopback unless told otherwise.
         port: 0 lets the system choose.
+        sockets: File descriptors that listen already, in place of host and port; ``nghttp2`` only.
         tls: The files of a server that speaks TLS; None serves in plain text.
         reflection: Tell anybody the contract, for tools; for development.
         reuse_port: Share the port with other processes of this server.
@@ -55,6 +57,7 @@ class RpcConfig:
     transport: Literal["nghttp2", "grpcio"] = "grpcio"
     host: str = "127.0.0.1"
     port: int = 0
+    sockets: tuple[int, ...] = ()
     tls: Tls | None = None
     reflection: bool = False
     reuse_port: bool = False
@@ -109,6 +112,8 @@ class RpcServer:
         """
         config = self._config
         try:
+            if isinstance(self._transport, Listener) and config.sockets:
+                return await self._transport.start_on([socket(fileno=number) for number in config.sockets], config.tls)
             return await self._transport.start(config.address, config.tls, reuse_port=config.reuse_port)
         except OSError as error:
             raise PortNotBound(_not_bound(config, error)) from error
@@ -116,6 +121,10 @@ class RpcServer:
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
         """Tell load balancers whether to send work here. Calls that come all the same are still answered."""
         self._health.set_serving(serving)
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again, for connections that are made from now on; what cannot be used is logged."""
+        self._transport.reload_certificates()
 
     async def drain(self, seconds: float) -> None:
         """Stop: tell load balancers, take no new calls, finish those that run, cut off what takes too long.

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
+import structlog
 from google.rpc import status_pb2  # type: ignore[import-untyped] # no marker
 from grpc_status import rpc_status
 
@@ -49,6 +50,7 @@ LAST_SECONDS = 1.0
 """For calls that are over to send their last bytes, after the time to finish them."""
 WRITE_SECONDS_MAX = 30.0
 """How long one message of a stream may wait for a caller who does not read."""
+_log = structlog.get_logger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -103,6 +105,10 @@ class GrpcioServer:
         await server.start()
         self._server = server
         return port
+
+    def reload_certificates(self) -> None:
+        """Do nothing: grpcio keeps what it has."""
+        _log.warning("grpcio does not read certificates again: restart the server, or use the other transport")
 
     async def stop(self, seconds: float) -> None:
         """Take no new calls, let those finish that run, and cut off what takes longer."""

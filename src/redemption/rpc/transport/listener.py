@@ -13,7 +13,7 @@ from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods
 from redemption.rpc.transport.streams import Shared
-from redemption.rpc.transport.tls import Tls, context_of
+from redemption.rpc.transport.tls import Certificates, Tls
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
 
@@ -51,6 +51,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
+        self._certificates: Certificates | None = None
 
     @property
     def calls(self) -> int:
@@ -73,7 +74,22 @@ class Listener:
         Raises:
             OSError: The address is taken, or a certificate cannot be used.
         """
-        context = None if tls is None else context_of(tls)
+        sockets = bound_sockets(address, reuse_port=reuse_port)
+        try:
+            return await self.start_on(sockets, tls)
+        except OSError:
+            for bound in sockets:
+                bound.close()
+            raise
+
+    async def start_on(self, sockets: Sequence[socket.socket], tls: Tls | None) -> int:
+        """Listen on sockets that are bound, and return the port.
+
+        Raises:
+            OSError: A certificate cannot be used.
+        """
+        self._certificates = None if tls is None else Certificates(tls)
+        context = None if self._certificates is None else self._certificates.context
         loop = asyncio.get_running_loop()
         shared = Shared(
             methods=self._methods,
@@ -84,7 +100,6 @@ class Listener:
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
-        sockets = bound_sockets(address, reuse_port=reuse_port)
         for bound in sockets:
             self._servers.append(
                 await loop.create_server(
@@ -99,6 +114,17 @@ class Listener:
         self._shared = shared
         self._clock = loop.create_task(self._keep_time(shared))
         return int(sockets[0].getsockname()[1])
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again, for connections that are made from now on; what cannot be used is logged."""
+        if self._certificates is None:
+            return
+        try:
+            self._certificates.reload()
+        except OSError as error:
+            _log.error("the certificates cannot be read again; the old ones stay", error=str(error))
+        else:
+            _log.info("the certificates were read again")
 
     async def stop(self, seconds: float) -> None:
         """Take no new connections and calls, let those finish that run, and cut off what takes longer.

@@ -1,0 +1,80 @@
+"""Sockets that outlive the workers that serve on them, and certificates that are read again."""
+
+import os
+import signal
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from certificates import write_certificate
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from processes import until
+from served import Served
+
+OURS = ("--transport", "nghttp2")
+
+
+def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its_place(tmp_path):
+    """A worker that is gone resets none of them: the supervisor keeps the socket in whose queue they wait."""
+    server = Served(tmp_path, *OURS).start()
+    try:
+        (killed,) = server.workers
+        os.kill(killed, signal.SIGKILL)
+
+        def ask(_):
+            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+            with grpc.insecure_channel(f"127.0.0.1:{server.port}", options) as channel:
+                health = health_pb2_grpc.HealthStub(channel)
+                return health.Check(health_pb2.HealthCheckRequest(), timeout=30).status
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(ask, range(20)))
+        assert set(answers) <= {health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING}
+        until(lambda: server.workers and server.workers != [killed])
+    finally:
+        assert server.stop() == 0
+
+
+def certificate_of(port):
+    """The certificate that is shown to whoever connects now."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
+    ):
+        return tls.getpeercert(binary_form=True)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    write_certificate(tmp_path, "server")
+    server = Served(tmp_path, *OURS, "--tls-certificate", "server.pem", "--tls-key", "server-key.pem").start()
+    yield server
+    server.stop()
+
+
+def logged(server, event):
+    return sum(entry["event"] == event for entry in server.events())
+
+
+def test_certificates_are_read_again_on_a_hangup(shop):
+    before = certificate_of(shop.port)
+    workers = shop.workers
+    write_certificate(shop.directory, "server")
+    shop.process.send_signal(signal.SIGHUP)
+    until(lambda: logged(shop, "the certificates were read again"))
+    assert certificate_of(shop.port) != before
+    assert shop.workers == workers, "nobody was started again"
+
+
+def test_certificates_that_cannot_be_read_leave_the_old_ones_in_use(shop):
+    before = certificate_of(shop.port)
+    (shop.directory / "server-key.pem").write_text("no key")
+    shop.process.send_signal(signal.SIGHUP)
+    until(lambda: logged(shop, "the certificates cannot be read again; the old ones stay"))
+    assert certificate_of(shop.port) == before
