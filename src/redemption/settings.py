@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     """The program that the command line speaks of, and that a development server begins with."""
     listen: Address = "127.0.0.1:50051"
     """Where the server listens."""
-    transport: Literal["nghttp2", "grpcio"] = "grpcio"
+    transport: Literal["nghttp2", "grpcio"] = "nghttp2"
     """What carries gRPC: our own transport on libnghttp2, or grpcio's server."""
     workers: int = Field(1, ge=1, le=64)
     """Server processes on the one port."""

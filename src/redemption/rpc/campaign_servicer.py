@@ -1,6 +1,5 @@
 """CampaignService: running campaigns."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,12 +12,17 @@ from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, new_campai
 from redemption.rpc.campaign_messages import CampaignMessages
 from redemption.rpc.guard import Unary
 from redemption.service.campaigns import Campaigns
+from redemption.service.pace import Pace
 from redemption.v1 import campaign_service_pb2 as messages
 
 DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
 """A request with a definition."""
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 """Of the definitions on one page, unless the first alone is larger: gRPC takes 4 MiB by default."""
+LARGE_WAITING_MAX = 64
+"""Requests to read or to write definitions that may wait for their turn."""
+REST = 1
+"""While others are busy, so many times the time of this work is left to them."""
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
 
 
@@ -35,6 +39,8 @@ class CampaignServicer:
     def __init__(self, campaigns: Campaigns) -> None:
         self._campaigns = campaigns
         self._messages = CampaignMessages()
+        # A large definition takes milliseconds to read or to write, and a page of them hundreds: few at a time.
+        self._large = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
@@ -54,12 +60,10 @@ class CampaignServicer:
         """Create a campaign, or only check whether it would be created."""
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
-        campaign = new_campaign_from(request.campaign)
-        if request.validate_only:
-            checked = await self._campaigns.check_create(info, request.request_id, campaign)
-            return messages.CreateCampaignResponse(campaign=self._messages.of(checked))
-        created = await self._campaigns.create(info, request.request_id, campaign)
-        return messages.CreateCampaignResponse(campaign=self._messages.of(created))
+        create = self._campaigns.check_create if request.validate_only else self._campaigns.create
+        async with self._large.turn(info.deadline):
+            campaign = await create(info, request.request_id, new_campaign_from(request.campaign))
+            return messages.CreateCampaignResponse(campaign=self._messages.of(campaign))
 
     async def get(self, request: messages.GetCampaignRequest, info: CallInfo) -> messages.GetCampaignResponse:
         """Get a campaign."""
@@ -69,17 +73,19 @@ class CampaignServicer:
     async def list(self, request: messages.ListCampaignsRequest, info: CallInfo) -> messages.ListCampaignsResponse:
         """List campaigns by their numbers; a page ends early when its definitions are very large."""
         first = first_number_from(request.page_token)
-        page = await self._campaigns.list(info, request.program, first=first, page_size=request.page_size)
         response = messages.ListCampaignsResponse()
         size = 0
-        for campaign in page.campaigns:
-            await asyncio.sleep(0)  # a large one takes milliseconds: between two of them others have their turn
-            message = self._messages.of(campaign)
-            size += message.ByteSize()
-            if size > PAGE_BYTES_MAX and response.campaigns:
-                response.next_page_token = str(campaign.number)
-                return response
-            response.campaigns.append(message)
+        async with self._large.turn(info.deadline) as turn:
+            page = await self._campaigns.list(info, request.program, first=first, page_size=request.page_size)
+            turn.resume()
+            for campaign in page.campaigns:
+                message = self._messages.of(campaign)
+                size += message.ByteSize()
+                if size > PAGE_BYTES_MAX and response.campaigns:
+                    response.next_page_token = str(campaign.number)
+                    return response
+                response.campaigns.append(message)
+                await turn.pause()
         if page.next_number is not None:
             response.next_page_token = str(page.next_number)
         return response
@@ -91,8 +97,9 @@ class CampaignServicer:
         if not request.campaign.number:
             raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
         update = self._campaigns.check_update if request.validate_only else self._campaigns.update
-        campaign = await update(info, campaign_from(request.campaign), request.campaign.etag)
-        return messages.UpdateCampaignResponse(campaign=self._messages.of(campaign))
+        async with self._large.turn(info.deadline):
+            campaign = await update(info, campaign_from(request.campaign), request.campaign.etag)
+            return messages.UpdateCampaignResponse(campaign=self._messages.of(campaign))
 
     async def pause(self, request: messages.PauseCampaignRequest, info: CallInfo) -> messages.PauseCampaignResponse:
         """Stop redeeming for a while."""

@@ -44,11 +44,15 @@ class Unary:
         request: What is received.
         answer: What answers it.
         request_bytes_max: A longer request is refused before it is read.
+        read: Parses a request that is longer than ``parsed_bytes_max``, while others work in between.
+        parsed_bytes_max: What is parsed in one go.
     """
 
     request: type[Message]
     answer: Callable[[Any, CallInfo], Awaitable[Message]]
     request_bytes_max: int
+    read: Callable[[bytes, CallInfo], Awaitable[Message]] | None = None
+    parsed_bytes_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +132,15 @@ class Guard:
             name: The method, for the log.
             method: What answers it.
         """
-        parse, answer = method.request.FromString, method.answer
+        parse, answer, read = method.request.FromString, method.answer, method.read
 
         async def handle(raw: bytes, info: CallInfo) -> Outcome:
             try:
-                response = await answer(parse(raw), info)
+                if read is None or len(raw) <= method.parsed_bytes_max:
+                    request = parse(raw)
+                else:
+                    request = await read(raw, info)
+                response = await answer(request, info)
                 return response.SerializeToString()
             except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
                 return _failed(name, method.request, error)

@@ -10,8 +10,10 @@ from redemption.domain.order import TOKENS_MAX, id_violations, program_violation
 from redemption.rpc.batch import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
+    PARSED_BYTES_MAX,
     PARTS_MAX,
     REQUEST_BYTES_MAX,
+    read_batch,
     require_answer_fits,
     require_batch,
     require_checkout,
@@ -45,12 +47,19 @@ class RedemptionServicer:
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._reading = Pace(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
         """Return what this version answers, by the names of the contract."""
         return {
             "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX),
-            "BatchRedeem": Unary(messages.BatchRedeemRequest, self.batch_redeem, MESSAGE_BYTES_MAX),
+            "BatchRedeem": Unary(
+                messages.BatchRedeemRequest,
+                self.batch_redeem,
+                MESSAGE_BYTES_MAX,
+                read=self._read_batch,
+                parsed_bytes_max=PARSED_BYTES_MAX,
+            ),
             "Quote": Unary(messages.QuoteRequest, self.quote, ORDER_BYTES_MAX),
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
@@ -115,6 +124,11 @@ class RedemptionServicer:
                     call.fail(_LEFT)
         except ServiceError as error:
             call.fail(error)
+
+    async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
+        """Parse a large batch."""
+        async with self._reading.turn(info.deadline) as turn:
+            return await read_batch(raw, turn)
 
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
