@@ -292,6 +292,8 @@ class GrpcConnection(asyncio.Protocol):
             for event in events:
                 if type(event) is StreamClosed:
                     self._streams.on_closed(event.stream_id)
+                else:
+                    self._on_rare(event)
             if len(data) >= WRITE_BYTES_AT_ONCE:
                 self.write_soon()  # others have their turn in between
             else:
