@@ -49,6 +49,7 @@ class Run:
         answers: Every message that came with status OK.
         asked: For each of these the call that it answers, as it was handed out over the connections in turn.
         failures: How often each other end of a call came.
+        failed_after: For each of these, the seconds from when each call was due to its end.
         latencies: Seconds from when a call was due to its answer, of calls that were answered OK.
         lags: Seconds from when a call was due until the system was handed it.
         cpu_seconds: What the generator itself took.
@@ -62,6 +63,7 @@ class Run:
     answers: list[bytes] = field(default_factory=list)
     asked: "array[int]" = field(default_factory=lambda: array("L"))
     failures: Counter[str] = field(default_factory=Counter)
+    failed_after: "dict[str, array[float]]" = field(default_factory=dict)
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     lags: "array[float]" = field(default_factory=lambda: array("d"))
     cpu_seconds: float = 0.0
@@ -286,6 +288,7 @@ class _Driver:
                 run.asked.append(answer.call * len(self._lines) + line.number)
             else:
                 run.failures[answer.status] += 1
+                run.failed_after.setdefault(answer.status, array("d")).append(now - line.due[answer.call])
         return now
 
     def _verdict(self, seconds: float) -> str:

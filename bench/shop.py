@@ -98,18 +98,20 @@ class Shop:
         ]
         return sum(each.redeemed for each in stats)
 
-    def require_counted(self, approved: int, *, besides: str = "") -> None:
+    def require_counted(self, approved: int, *, unknown: int = 0, besides: str = "") -> None:
         """Hold what clients were told since the last time against what the ledger counted.
 
         Args:
             approved: What they were told.
+            unknown: Of how many more they do not know what became of them.
             besides: What else is known, for the message.
 
         Raises:
             GateError: They differ.
         """
         before, self._counted = self._counted, self.counted()
-        require_same(approved, self._counted - before, besides=besides)
+        counted = self._counted - before
+        require_same(max(approved, min(counted, approved + unknown)), counted, besides=besides)
 
     def _create(self, index: int) -> int:
         now = int(time.time())
