@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,10 +17,39 @@ def _listen_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_listen_address)]
 
 
+class BoundSettings(BaseModel):
+    """What one caller, and all of them together, may take of a process, each by REDEMPTION_BOUNDS__<NAME>.
+
+    They are told one by one, with what a caller sees who passes them, in ``docs/transport.md``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wait_seconds_max: PositiveFloat = 0.05
+    connections_max: PositiveInt = 10_000
+    connections_per_address_max: PositiveInt = 2_000
+    streams_per_connection_max: PositiveInt = 1_024
+    header_bytes_max: PositiveInt = 16 * 1024
+    header_fields_max: PositiveInt = 128
+    request_bytes_max: PositiveInt = 128 * 2**20
+    request_bytes_per_connection_max: PositiveInt = 32 * 2**20
+    answer_bytes_max: PositiveInt = 256 * 2**20
+    answer_bytes_per_connection_max: PositiveInt = 16 * 2**20
+    unread_seconds_max: PositiveFloat = 30.0
+    preface_seconds_max: PositiveFloat = 10.0
+    request_seconds_max: PositiveFloat = 30.0
+    idle_seconds_max: PositiveFloat = 1_800.0
+    age_seconds_max: PositiveFloat = 3_600.0
+    resets_per_second_max: PositiveInt = 200
+    pings_per_second_max: PositiveInt = 1
+    keepalive_seconds: PositiveFloat = 60.0
+    keepalive_seconds_max: PositiveFloat = 20.0
+
+
 class Settings(BaseSettings):
     """What can be set, each by REDEMPTION_<NAME> in the environment or by a flag of the command line."""
 
-    model_config = SettingsConfigDict(env_prefix="REDEMPTION_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="REDEMPTION_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
     environment: str = Field("development", pattern=r"^[a-z][a-z0-9-]{0,31}$")
     """Name of the environment; part of every signature, so a token of staging is worth nothing in production."""
@@ -58,6 +87,8 @@ class Settings(BaseSettings):
     """How long it goes on accepting calls after it has told its health, for load balancers to notice."""
     concurrent_calls_max: int = Field(4096, ge=1, le=1_000_000)
     """Calls at once in one process; more are refused at once with RESOURCE_EXHAUSTED."""
+    bounds: BoundSettings = BoundSettings()
+    """What one caller, and all of them together, may take of a process."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)
     """About how many ledger calls the event stream of a program keeps; older ones are trimmed."""
     ledger_memory_max: int | None = Field(None, ge=8 * 2**20)

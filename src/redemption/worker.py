@@ -82,7 +82,7 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
         tls=_tls(settings),
         transport=settings.transport,
         reflection=settings.development if settings.reflection is None else settings.reflection,
-        bounds=Bounds(calls_max=settings.concurrent_calls_max),
+        bounds=Bounds(calls_max=settings.concurrent_calls_max, **settings.bounds.model_dump()),
         drain_notice_seconds=settings.drain_notice_seconds,
     )
 

@@ -1,9 +1,12 @@
 """``serve``: flags become settings, and its exit code is the server's."""
 
+from dataclasses import fields
+
 import pytest
 
 from redemption import app
-from redemption.settings import Settings
+from redemption.rpc.transport.bounds import Bounds
+from redemption.settings import BoundSettings, Settings
 
 
 @pytest.fixture
@@ -35,10 +38,37 @@ def test_without_flags_the_settings_are_their_own(command, served):
 
 
 def test_every_setting_of_the_server_has_a_flag(command):
+    """But for the bounds: they are many, and hardly anybody needs one."""
     text = command("serve", "--help").out
     of_the_client = {"server", "tls_ca", "tls_client_certificate", "tls_client_key", "lang"}
     missing = [name for name in Settings.model_fields if f"--{name.replace('_', '-')}" not in text]
-    assert set(missing) - of_the_client == set()
+    assert set(missing) - of_the_client == {"bounds"}
+
+
+def test_the_bounds_that_can_be_set_are_those_of_the_transport():
+    """With the same defaults; the calls at once have a name of their own, from before there were others."""
+    defaults = {field.name: field.default for field in fields(Bounds)}
+    assert BoundSettings().model_dump() == {name: value for name, value in defaults.items() if name != "calls_max"}
+    assert Settings().concurrent_calls_max == defaults["calls_max"]
+
+
+def test_a_bound_is_set_in_the_environment(command, served, monkeypatch):
+    monkeypatch.setenv("REDEMPTION_BOUNDS__HEADER_FIELDS_MAX", "40")
+    command("serve")
+    assert served[0].bounds == BoundSettings(header_fields_max=40)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("HEADER_FIELDS_MAX", "0", "input should be greater than 0; it is '0'"),
+        ("HEADER_FIELD_MAX", "9", "there is no such setting"),
+    ],
+)
+def test_a_wrong_bound_is_named(command, served, monkeypatch, name, value, problem):
+    monkeypatch.setenv(f"REDEMPTION_BOUNDS__{name}", value)
+    ended = command("serve")
+    assert (ended.code, ended.err, served) == (2, f"redemption: REDEMPTION_BOUNDS__{name}: {problem}\n", [])
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,10 @@ def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has 
 
 def _problem(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's own dict
     name = str(detail["loc"][0])
-    place = f"--{name.replace('_', '-')}" if name in given else f"REDEMPTION_{name.upper()}"
+    within = "__".join(map(str, detail["loc"]))
+    place = f"--{name.replace('_', '-')}" if name in given else f"REDEMPTION_{within.upper()}"
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: there is no such setting"
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else detail["msg"].replace("String should match pattern", "must look like")
     return f"{place}: {problem[:1].lower()}{problem[1:]}; it is {str(detail['input'])[:80]!r}"
