@@ -100,6 +100,10 @@ bench-editing: $(VENV)/.dev ## Editing a campaign ten times a second while it se
 bench-ceiling: $(VENV)/.dev ## The service against grpcio and its ledger alone (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/ceiling.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]
 
+.PHONY: bench-transports
+bench-transports: $(VENV)/.dev ## Our transport against grpcio's, with an empty handler (3 minutes; ROUNDS=… SECONDS=…)
+	@$(BIN)/python bench/transports.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]
+
 .PHONY: bench-overload
 bench-overload: $(VENV)/.dev ## More calls than can be answered: goodput, refusals, health (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/overload.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,23 +17,28 @@ from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.grpcio import options_of
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Outcome, UnaryMethod
+from redemption.rpc.transport.tls import Tls
 from redemption.worker import GARBAGE_THRESHOLDS
 
 REQUEST_BYTES_MAX = 4 * 2**20
+WAIT_SECONDS_MAX = 60.0
+"""Nothing is refused because of too much work: grpc.aio does not, either."""
 
 Handlers = Mapping[str, tuple[type[Message], Callable[[Any], Awaitable[Message]]]]
 """By name: what a method takes, and what answers it."""
 
 
-async def serve(handlers: Handlers, port: int, transport: str = "grpcio") -> None:
+async def serve(handlers: Handlers, port: int, transport: str = "grpcio", *certificate: str) -> None:
     """Serve methods of RedemptionService until told to stop; the port is the first line of the output.
 
     Args:
         handlers: The methods.
         port: Where; 0 lets the system choose.
         transport: ``grpcio`` is grpc.aio with nothing of the service in front; ``nghttp2`` is the service's own.
+        *certificate: The files of a certificate and of its key, to speak TLS.
     """
-    bound, stop = await (_on_grpcio if transport == "grpcio" else _on_nghttp2)(handlers, port)
+    tls = Tls(certificate=Path(certificate[0]), key=Path(certificate[1])) if certificate else None
+    bound, stop = await (_on_grpcio if transport == "grpcio" else _on_nghttp2)(handlers, port, tls)
     gc.collect()
     gc.freeze()  # as a worker does
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -46,7 +52,7 @@ async def serve(handlers: Handlers, port: int, transport: str = "grpcio") -> Non
 Stop = Callable[[float], Awaitable[None]]
 
 
-async def _on_grpcio(handlers: Handlers, port: int) -> tuple[int, Stop]:
+async def _on_grpcio(handlers: Handlers, port: int, tls: Tls | None) -> tuple[int, Stop]:
     def handler(request: type[Message], answer: Callable[[Any], Awaitable[Message]]) -> grpc.RpcMethodHandler:
         async def handle(message: Message, _: object) -> Message:
             return await answer(message)
@@ -58,12 +64,16 @@ async def _on_grpcio(handlers: Handlers, port: int) -> tuple[int, Stop]:
     server = grpc.aio.server(options=options_of(Bounds(), reuse_port=True))
     named = {name: handler(*method) for name, method in handlers.items()}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(REDEMPTION.full_name, named)])
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    if tls is None:
+        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    else:
+        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+        bound = server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([pair]))
     await server.start()
     return bound, server.stop
 
 
-async def _on_nghttp2(handlers: Handlers, port: int) -> tuple[int, Stop]:
+async def _on_nghttp2(handlers: Handlers, port: int, tls: Tls | None) -> tuple[int, Stop]:
     def method(request: type[Message], answer: Callable[[Any], Awaitable[Message]]) -> UnaryMethod:
         async def handle(raw: bytes, _: CallInfo) -> Outcome:
             written: bytes = (await answer(request.FromString(raw))).SerializeToString()
@@ -72,6 +82,6 @@ async def _on_nghttp2(handlers: Handlers, port: int) -> tuple[int, Stop]:
         return UnaryMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=handle)
 
     methods = {f"/{REDEMPTION.full_name}/{name}": method(*each) for name, each in handlers.items()}
-    server = Listener(methods, inform=call_info, bounds=Bounds())
-    bound = await server.start(f"127.0.0.1:{port}", None, reuse_port=True)
+    server = Listener(methods, inform=call_info, bounds=Bounds(wait_seconds_max=WAIT_SECONDS_MAX))
+    bound = await server.start(f"127.0.0.1:{port}", tls, reuse_port=True)
     return bound, server.stop

@@ -11,6 +11,7 @@ import gc
 import random
 import select
 import socket
+import ssl
 import time
 from array import array
 from collections import Counter
@@ -104,10 +105,14 @@ def _p99(seconds: Sequence[float]) -> float:
 class Line:
     """One connection, and the calls that are to go over it."""
 
-    def __init__(self, address: tuple[str, int], calls: Sequence[Call], number: int = 0) -> None:
+    def __init__(
+        self, address: tuple[str, int], calls: Sequence[Call], number: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.number = number
         self.socket = socket.create_connection(address, timeout=SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.calls = calls
         self.next = 0  # of the calls: which is sent next
         self.due = array("d", bytes(8 * len(calls)))
@@ -135,7 +140,7 @@ class Line:
         data = self._unsent + self._protocol.take() if self._unsent else self._protocol.take()
         if data:
             sent = 0
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError):
                 sent = self.socket.send(data)
             self._unsent = data[sent:]
         return not self._unsent
@@ -144,7 +149,9 @@ class Line:
         """Read what the server sent; the calls that have ended with it are no longer under way."""
         try:
             data = self.socket.recv(RECEIVE_BYTES)
-        except BlockingIOError:
+            while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+                data += self.socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return []
         if not data:
             raise ConnectionError("the server closed the connection")
@@ -154,12 +161,14 @@ class Line:
 
 
 @contextmanager
-def lines(address: tuple[str, int], calls: Sequence[Sequence[Call]]) -> Iterator[list[Line]]:
+def lines(
+    address: tuple[str, int], calls: Sequence[Sequence[Call]], tls: ssl.SSLContext | None = None
+) -> Iterator[list[Line]]:
     """Open a connection for each list of calls, and close them at the end."""
     opened: list[Line] = []
     try:
         for number, each in enumerate(calls):
-            line = Line(address, each, number)
+            line = Line(address, each, number, tls)
             opened.append(line)
             line.open()
         yield opened
@@ -200,7 +209,11 @@ class _Driver:
         self._schedule = schedule
         self._under_way = under_way
         self._seconds = seconds
-        self._by_socket = {line.socket: line for line in opened}
+        self._by_file = {line.socket.fileno(): line for line in opened}
+        self._poll = select.poll()  # unlike select, it takes more than 1,024 files
+        for number in self._by_file:
+            self._poll.register(number, select.POLLIN)
+        self._blocked: set[int] = set()
         self._position = 0
         self._run = Run(warm=max(under_way * len(opened), 1))
 
@@ -231,19 +244,26 @@ class _Driver:
         begin = self._send_next if self._schedule is None else self._send_due
         while True:
             more = begin(began, ends)
-            unsent = [line.socket for line in self._lines if not line.flush()]
+            self._watch({line.socket.fileno() for line in self._lines if not line.flush()})
             self._have_left(time.perf_counter(), began)
             if not more and not self._waited_for:
                 return
-            readable, _, _ = select.select(self._by_socket, unsent, (), self._pause(began, ends, more=more))
+            ready = self._poll.poll(1000 * self._pause(began, ends, more=more))
             now = time.perf_counter()
-            for each in readable:
-                now = self._read(self._by_socket[each])
+            for number, event in ready:
+                if event != select.POLLOUT:
+                    now = self._read(self._by_file[number])
             if more:
                 run.note(now)
             if now > ends + SECONDS_MAX:
                 run.failures["no answer"] += self._waited_for
                 return
+
+    def _watch(self, blocked: set[int]) -> None:
+        """Wait also for connections that can take more, as long as they could not."""
+        for number in blocked ^ self._blocked:
+            self._poll.modify(number, select.POLLIN | select.POLLOUT if number in blocked else select.POLLIN)
+        self._blocked = blocked
 
     def _send_due(self, began: float, _: float) -> bool:
         """Send what the schedule says; returns whether there is more to come."""
