@@ -9,11 +9,16 @@ import pytest
 import pytest_asyncio
 import structlog
 from house import House
+from hypothesis import HealthCheck, settings
+from waiting import LoopClock
 
 from redemption.ledger.embedded import EmbeddedValkey
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 _numbers = itertools.count(1)
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("ordinary", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ordinary")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -31,6 +36,12 @@ def own_logging():
     """What one test configures is not the next one's."""
     yield
     structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture
+async def clock(monkeypatch):
+    """The clock of this test's event loop, to be put forward."""
+    return LoopClock(monkeypatch)
 
 
 @pytest_asyncio.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from waiting import SECONDS_MAX
 
 from redemption.v1 import (
     campaign_pb2,
@@ -21,8 +22,6 @@ from redemption.v1 import (
     redemption_service_pb2,
     redemption_service_pb2_grpc,
 )
-
-SECONDS_MAX = 30.0
 
 
 def children(pid):

@@ -5,16 +5,14 @@ import secrets
 import signal
 import threading
 import time
-from functools import partial
 
 import grpc
 import pytest
-from processes import until
-from served import SECONDS_MAX, Client, Served
+from waiting import until
+from served import Client, Served
 
 from redemption.v1 import issuance_service_pb2, outcome_pb2
 
-within = partial(until, seconds_max=SECONDS_MAX)
 APPROVED, CLAIM_LIMIT = outcome_pb2.OUTCOME_APPROVED, outcome_pb2.OUTCOME_CLAIM_LIMIT
 CODE_INVALID = outcome_pb2.OUTCOME_CODE_INVALID
 
@@ -71,13 +69,13 @@ def test_a_ledger_killed_in_a_rush_gives_every_retry_its_own_coupon(served, by_c
         crowd.start()
     for _ in range(2):
         before = sum(len(crowd.answers) for crowd in crowds)
-        within(lambda before=before: sum(len(crowd.answers) for crowd in crowds) > before + 150)
+        until(lambda before=before: sum(len(crowd.answers) for crowd in crowds) > before + 150)
         killed = served.valkey
         os.kill(killed, signal.SIGKILL)
-        within(lambda killed=killed: served.valkey not in (None, killed))
-        within(lambda: client.serving() == "SERVING")
+        until(lambda killed=killed: served.valkey not in (None, killed))
+        until(lambda: client.serving() == "SERVING")
     count = sum(len(crowd.answers) for crowd in crowds)
-    within(lambda: sum(len(crowd.answers) for crowd in crowds) > count + 100)
+    until(lambda: sum(len(crowd.answers) for crowd in crowds) > count + 100)
     for crowd in crowds:
         crowd.enough.set()
     for crowd in crowds:
@@ -120,7 +118,7 @@ def test_codes_and_claims_outlive_a_killed_server(tmp_path):
         server.stop(signal.SIGKILL)
         server.port = 0
         client = server.start().client()
-        within(lambda: client.serving() == "SERVING")
+        until(lambda: client.serving() == "SERVING")
         assert claim(client, "ann", "r", code=codes[0], timeout=10) == first
         assert claim(client, "bob", "s", code=codes[0], timeout=10).outcome == CODE_INVALID
         assert claim(client, "bob", "t", code=codes[1], timeout=10).outcome == APPROVED

@@ -7,18 +7,16 @@ import shutil
 import signal
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
-from processes import until
+from waiting import until
 from redis import Redis
-from served import SECONDS_MAX, Client, Served, redeem_request
+from served import Client, Served, redeem_request
 
 from redemption.v1 import outcome_pb2, redemption_service_pb2, redemption_service_pb2_grpc
 
-within = partial(until, seconds_max=SECONDS_MAX)
 APPROVED = outcome_pb2.OUTCOME_APPROVED
 ALREADY_REDEEMED = outcome_pb2.OUTCOME_ALREADY_REDEEMED
 ADOPT = "redemption ledger adopt"
@@ -104,7 +102,7 @@ def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
     decision = client.redeem(token, request_id="r1")
     workers, valkey = first.workers, first.valkey
     first.stop(signal.SIGKILL)
-    within(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*workers, valkey)))
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*workers, valkey)))
     second = started(tmp_path)
     assert second.client().redeem(token, request_id="r1") == decision
     second.stop()
@@ -146,14 +144,14 @@ def test_a_ledger_killed_under_load_loses_no_approval(served):
     told = set()
     for _ in range(2):
         before = sum(len(load.approved) for load in loads)
-        within(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
+        until(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
         killed = served.valkey
         os.kill(killed, signal.SIGKILL)
-        within(lambda: told.add(client.serving()) or "NOT_SERVING" in told)
-        within(lambda killed=killed: served.valkey not in (None, killed))
-        within(lambda: client.serving() == "SERVING")
+        until(lambda: told.add(client.serving()) or "NOT_SERVING" in told)
+        until(lambda killed=killed: served.valkey not in (None, killed))
+        until(lambda: client.serving() == "SERVING")
     count = sum(len(load.approved) for load in loads)
-    within(lambda: sum(len(load.approved) for load in loads) > count + 100)
+    until(lambda: sum(len(load.approved) for load in loads) > count + 100)
     for load in loads:
         load.enough.set()
     for load in loads:
@@ -195,8 +193,8 @@ def test_a_killed_worker_is_replaced(served):
     decision = client.redeem(token, request_id="r1")
     (killed,) = served.workers
     os.kill(killed, signal.SIGKILL)
-    within(lambda: served.workers and killed not in served.workers)
-    within(lambda: client.serving() == "SERVING")
+    until(lambda: served.workers and killed not in served.workers)
+    until(lambda: client.serving() == "SERVING")
     assert client.redeem(token, request_id="r1") == decision
 
 
@@ -272,7 +270,7 @@ def test_a_drain_loses_no_answer(started, tmp_path):
     loads = [Load(server.channel(), tokens[part::4], f"buyer-{part}") for part in range(4)]
     for load in loads:
         load.start()
-    within(lambda: sum(len(load.approved) for load in loads) > 50)
+    until(lambda: sum(len(load.approved) for load in loads) > 50)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
     for load in loads:

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import is_alive, until
+from processes import is_alive
+from waiting import until
 from redis import Redis
 
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError

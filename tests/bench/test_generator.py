@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from processes import until
+from waiting import until
 from tool_loader import load_bench
 
 from redemption.v1.redemption_service_pb2 import RedeemRequest

@@ -13,7 +13,8 @@ import tempfile
 
 import pytest
 import structlog
-from processes import is_alive, until
+from processes import is_alive
+from waiting import until
 from redis.asyncio import Redis
 
 from redemption.ledger import embedded as module

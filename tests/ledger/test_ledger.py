@@ -10,6 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from house import DAY_MS, House
+from waiting import comes
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
@@ -410,11 +411,9 @@ async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch):
     monkeypatch.setattr(house.fence, "save", lambda: 1 / 0)
     monkeypatch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
     monkeypatch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
-    while house.ledger.standing.failure is None:
-        await asyncio.sleep(0.01)
+    await comes(lambda: house.ledger.standing.failure)
     monkeypatch.undo()
-    while house.ledger.standing.failure is not None:
-        await asyncio.sleep(0.01)
+    await comes(lambda: house.ledger.standing.failure is None)
     assert not house.ledger._watching.done()
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
 from rpc.stage import telling
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Line
@@ -17,7 +18,6 @@ from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.v1 import outcome_pb2
 from redemption.v1 import redemption_service_pb2 as messages
 
-SECONDS_MAX = 10.0
 BUSY = 5.0
 """Far above what makes calls wait as long as they ever do."""
 

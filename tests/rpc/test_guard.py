@@ -5,8 +5,9 @@ import asyncio
 import grpc
 import pytest
 from rpc.examples import APPROVAL, REQUESTS, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
+from rpc.stage import channel_to, failure_of, telling
 from structlog.testing import capture_logs
+from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
 from redemption.rpc.guard import Guard, ServerStream

@@ -15,7 +15,8 @@ from rpc.examples import (
     checkout_message,
     redeem_request,
 )
-from rpc.stage import SECONDS_MAX, failure_of, telling
+from rpc.stage import failure_of, telling
+from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc import redemption_servicer as module

@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling, told
+from rpc.stage import channel_to, failure_of, telling, told
+from waiting import SECONDS_MAX
 
 from redemption.rpc import guard
 from redemption.rpc.health import WATCHERS_MAX
