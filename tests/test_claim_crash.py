@@ -8,8 +8,8 @@ import time
 
 import grpc
 import pytest
-from waiting import until
 from served import Client, Served
+from waiting import until
 
 from redemption.v1 import issuance_service_pb2, outcome_pb2
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from waiting import until
 from redis import Redis
 from served import Client, Served, redeem_request
+from waiting import until
 
 from redemption.v1 import outcome_pb2, redemption_service_pb2, redemption_service_pb2_grpc
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from processes import is_alive
-from waiting import until
 from redis import Redis
+from waiting import until
 
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
 from redemption.supervisor import Backoff, ListenError, PortInUseError, Supervisor, hold_port, told_address

@@ -10,8 +10,8 @@ import threading
 import time
 
 import pytest
-from waiting import until
 from tool_loader import load_bench
+from waiting import until
 
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 
 import msgpack
+from waiting import SECONDS_MAX
 
 from redemption.domain.calendar import local_day
 from redemption.domain.outcome import Outcome
@@ -77,7 +78,7 @@ class Desk:
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
-        caller = Caller(asyncio.get_running_loop().time() + 10)
+        caller = Caller(asyncio.get_running_loop().time() + SECONDS_MAX)
         return await self.ledger.redeem(self.program, orders, [caller] * len(orders), again=False)
 
     async def ranks(self, *orders):

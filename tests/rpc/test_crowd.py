@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
 from rpc.stage import telling
-from waiting import SECONDS_MAX, comes
+from waiting import SECONDS_MAX
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Line
