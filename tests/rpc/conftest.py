@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import structlog
 from rpc.stage import Running, running
+from waiting import SECONDS_MAX
 
-from redemption.rpc import guard
+from redemption.rpc import guard, server
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +21,10 @@ def fresh_log(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def stop_quickly(monkeypatch):
-    """Nobody comes while a server stops, but where that is what is tested."""
+    """Nobody comes while a server stops, but where that is what is tested; last bytes have the time that they take."""
     monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.0)
     monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.0)
+    monkeypatch.setattr(server, "_LAST_SECONDS", SECONDS_MAX)
 
 
 @pytest.fixture

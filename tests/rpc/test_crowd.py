@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from rpc.examples import APPROVAL, REFUSAL, checkout_message, redeem_request
 from rpc.stage import telling
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Line
@@ -76,15 +76,22 @@ class Band:
         return [asyncio.ensure_future(self.crowd.answer(self.call(name, **what))) for name in names]
 
 
-async def answered(asked):
+async def answered(asked, everybody_has_come=settled):
+    await everybody_has_come()
     async with asyncio.timeout(SECONDS_MAX):
         return await asyncio.gather(*asked)
 
 
 @pytest.fixture
-def patient(monkeypatch):
-    """Wait so long for company that everybody has come."""
-    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 0.05)
+def patient(monkeypatch, clock):
+    """Have calls wait for company for so long that everybody comes; returns what ends it."""
+    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 10 * SECONDS_MAX)
+
+    async def everybody_has_come():
+        await settled()
+        clock.forward(10 * SECONDS_MAX)
+
+    return everybody_has_come
 
 
 async def test_nobody_waits_while_the_process_is_not_busy(monkeypatch):
@@ -96,7 +103,7 @@ async def test_nobody_waits_while_the_process_is_not_busy(monkeypatch):
 
 async def test_first_call_leaves_at_once_and_the_next_ones_together(patient):
     band = Band()
-    assert await answered(band.ask(*"abcd")) == ["a", "b", "c", "d"]
+    assert await answered(band.ask(*"abcd"), patient) == ["a", "b", "c", "d"]
     assert band.together == [["a"], ["b", "c", "d"]]
 
 
@@ -107,17 +114,21 @@ async def test_the_busier_the_process_the_longer_calls_wait(share, seconds):
     assert Band(share).crowd._gather_seconds() == pytest.approx(seconds)
 
 
-async def test_calls_wait_for_so_long_and_no_longer(monkeypatch):
-    monkeypatch.setattr(module, "GATHER_SECONDS_MAX", 0.1)
-    band, loop = Band(share=0.6), asyncio.get_running_loop()
-    began = loop.time()
-    await answered(band.ask(*"ab"))
-    assert 0.03 < loop.time() - began < 1.0
+async def test_calls_wait_for_so_long_and_no_longer(patient, clock):
+    """Half as busy as can be, half the longest time after the first one left."""
+    band, seconds = Band(share=0.6), 5 * SECONDS_MAX
+    first, second = band.ask(*"ab")
+    assert await answered([first]) == ["a"]
+    clock.forward(seconds - SECONDS_MAX)
+    await settled()
+    assert not second.done()
+    clock.forward(SECONDS_MAX)
+    assert await answered([second]) == ["b"]
 
 
 async def test_so_many_go_together_and_the_rest_right_after_them(patient):
     band = Band()
-    await answered(band.ask(*(f"{index}" for index in range(1 + 2 * module.CALLS_MAX + 3))))
+    await answered(band.ask(*(f"{index}" for index in range(1 + 2 * module.CALLS_MAX + 3))), patient)
     assert [len(names) for names in band.together] == [1, module.CALLS_MAX, module.CALLS_MAX, 3]
 
 
@@ -144,14 +155,14 @@ async def test_large_orders_go_together_up_to_a_bound(patient):
     """One that is larger than the bound by itself goes alone."""
     band = Band()
     asked = band.ask("a") + band.ask(*"bcd", positions=200) + band.ask("e", positions=900) + band.ask(*"fg")
-    await answered(asked)
+    await answered(asked, patient)
     assert band.together == [["a"], ["b", "c"], ["d"], ["e"], ["f", "g"]]
 
 
 async def test_orders_of_many_tokens_go_together_up_to_a_bound(patient):
     """What goes beyond would stand back like the remainder of a big batch."""
     band = Band()
-    await answered(band.ask("a") + band.ask(*"bcde", tokens=25))
+    await answered(band.ask("a") + band.ask(*"bcde", tokens=25), patient)
     assert band.together == [["a"], ["b", "c"], ["d", "e"]]
 
 
@@ -161,7 +172,7 @@ async def test_requests_of_many_bytes_go_alone(patient):
     calls = [band.call(name) for name in "abcdef"]
     for call, size in zip(calls[1:5], (60, 60, 65, 65), strict=True):
         call.request.checkout.order.lines[0].categories.extend(["c" * 128] * size)
-    await answered([asyncio.ensure_future(band.crowd.answer(call)) for call in calls])
+    await answered([asyncio.ensure_future(band.crowd.answer(call)) for call in calls], patient)
     assert sorted(band.together[1:]) == [["b", "c", "f"], ["d"], ["e"]]
 
 
@@ -171,7 +182,7 @@ async def test_who_has_left_takes_no_place(patient):
     first, heavy, *rest = band.ask("a") + band.ask("b", positions=400) + band.ask(*"cd", positions=200)
     await answered([first])
     heavy.cancel()
-    await answered(rest)
+    await answered(rest, patient)
     assert band.together == [["a"], ["c", "d"]]
 
 
@@ -191,7 +202,7 @@ async def test_only_calls_of_one_kind_go_together(patient):
     asked = band.ask("first")
     for index in range(8):
         asked += band.ask(f"{index}", **kinds[index % 4])
-    await answered(asked)
+    await answered(asked, patient)
     assert sorted(band.together[1:]) == [["0", "4"], ["1", "5"], ["2", "6"], ["3", "7"]]
 
 
@@ -200,25 +211,25 @@ async def test_who_left_before_is_not_worked_on(patient):
     first, gone, stays = band.ask(*"abc")
     await answered([first])
     gone.cancel()
-    assert await answered([stays]) == ["c"]
+    assert await answered([stays], patient) == ["c"]
     assert band.together == [["a"], ["c"]]
 
 
 async def test_who_leaves_while_worked_on_takes_nobody_along(patient):
     band = Band()
-    gone, stays = (await held(band))[1:]
+    gone, stays = (await held(band, patient))[1:]
     gone.cancel()
     await asyncio.sleep(0)
     band.gate.set()
-    assert await answered([stays]) == ["c"]
+    assert await answered([stays], patient) == ["c"]
 
 
 async def test_work_for_which_nobody_waits_any_more_ends(patient):
     band = Band()
-    first, *company = await held(band)
+    first, *company = await held(band, patient)
     (task,) = band.crowd._tasks
     company[0].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert not task.cancelling()
     company[1].cancel()
     async with asyncio.timeout(SECONDS_MAX):
@@ -228,28 +239,29 @@ async def test_work_for_which_nobody_waits_any_more_ends(patient):
     first.cancel()
 
 
-async def held(band):
+async def held(band, everybody_has_come):
     """Ask thrice: the first is worked on alone and the others together, and all are held."""
     band.gate.clear()
     asked = band.ask(*"abc")
-    async with asyncio.timeout(SECONDS_MAX):
-        while len(band.together) < 2:
-            await asyncio.sleep(0.001)
+    await everybody_has_come()
+    await comes(lambda: len(band.together) == 2)
     return asked
 
 
 async def test_failure_of_all_is_told_to_each_of_them(patient):
     band = Band()
     band.failure = KeyError("defect")
-    failures = await asyncio.gather(*band.ask(*"abc"), return_exceptions=True)
+    asked = band.ask(*"abc")
+    await patient()
+    failures = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(failure) for failure in failures] == [KeyError] * 3
     band.failure = None
-    assert await answered(band.ask("d")) == ["d"]
+    assert await answered(band.ask("d"), patient) == ["d"]
 
 
 async def test_failure_of_all_is_told_though_one_has_left(patient):
     band = Band()
-    first, gone, stays = await held(band)
+    first, gone, stays = await held(band, patient)
     gone.cancel()
     band.failure = KeyError("defect")
     band.gate.set()
@@ -271,7 +283,7 @@ async def test_defect_when_calls_leave_stops_nobody_who_comes_later(patient, mon
             told = await asyncio.gather(*asked, return_exceptions=True)
     # What had begun before is answered, what had not is told.
     assert told == (["a", "b"] if defective == "_begin" else [band_error, band_error])
-    assert await answered(band.ask(*"cd")) == ["c", "d"]
+    assert await answered(band.ask(*"cd"), patient) == ["c", "d"]
 
 
 band_error = MemoryError("defect")
@@ -290,7 +302,7 @@ class FailsAtTheEnd:
 
 async def test_work_that_is_cut_off_leaves_nobody_waiting(patient):
     band = Band()
-    first, *company = await held(band)
+    first, *company = await held(band, patient)
     async with asyncio.timeout(SECONDS_MAX):
         for task in band.crowd._tasks:
             task.cancel()

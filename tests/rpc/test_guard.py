@@ -171,7 +171,7 @@ async def test_deadline_of_the_caller_reaches_the_use_case(run):
     stage = await run()
     stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     loop = asyncio.get_running_loop()
-    for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
+    for timeout, most in ((9.0, 9.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
         (caller,) = stage.redeemer.redeem_each.call_args.args[3]

@@ -16,7 +16,7 @@ from rpc.examples import (
     redeem_request,
 )
 from rpc.stage import failure_of, telling
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc import redemption_servicer as module
@@ -127,9 +127,7 @@ class Counter:
             tell(position, result)
 
     async def reaches(self, running):
-        async with asyncio.timeout(SECONDS_MAX):
-            while self.running != running:
-                await asyncio.sleep(0.001)
+        await comes(lambda: self.running == running)
 
 
 async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_small_ones_at_once(run):
@@ -172,21 +170,24 @@ class Told:
         return [APPROVAL] * len(attempts)
 
 
-async def test_small_orders_that_come_after_large_ones_go_before_them(run):
+async def test_small_orders_that_come_after_large_ones_go_before_them(run, monkeypatch, clock):
     """Else each turn of the event loop would take on one call and do the work of a large order."""
+    monkeypatch.setattr(module, "HANDING_OVER_SECONDS", SECONDS_MAX)
     stage = await run()
     told = Told(stage)
     large = [redeem_request(name) for name in "ab"]
     for order in large:
         fill(order.checkout, 2, 100)
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness())
-    async with asyncio.timeout(SECONDS_MAX):
-        asked = [asyncio.ensure_future(servicer.redeem(order, Context())) for order in large]
-        for name in "cde":
-            await asyncio.sleep(0)
-            asked.append(asyncio.ensure_future(servicer.redeem(redeem_request(name), Context())))
-        await asyncio.gather(*asked)
+    servicer = RedemptionServicer(stage.redeemer, stage.quoter, Busyness(cpu=lambda: 0.0))
+    asked = [asyncio.ensure_future(servicer.redeem(order, Context())) for order in large]
+    for name in "cde":
+        await asyncio.sleep(0)
+        asked.append(asyncio.ensure_future(servicer.redeem(redeem_request(name), Context())))
+    await comes(lambda: len(told.worked_on) == 3)
+    clock.forward(SECONDS_MAX)
+    await comes(lambda: all(each.done() for each in asked))
     assert told.worked_on == [*"cdeab"]
+    assert all(each.result() for each in asked)
 
 
 @pytest.mark.parametrize(("tokens", "lines", "in_turn"), [(1, 199, False), (1, 200, True), (10, 20, True)])

@@ -1,10 +1,11 @@
 """Listening, health, encryption, reflection, and a stop that loses nothing."""
 
 import asyncio
-import contextlib
 import datetime as dt
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -16,9 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
 from rpc.stage import channel_to, failure_of, telling, told
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, settled
 
-from redemption.rpc import guard
+from redemption.rpc import guard, server
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
 from redemption.v1 import redemption_service_pb2_grpc
@@ -118,6 +119,7 @@ class Held:
 
     def __init__(self, stage):
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.answered = asyncio.Event()
         stage.redeemer.redeem_each.side_effect = self._redeem_each
 
     async def _redeem_each(self, _, __, attempts, callers, tell, *, turn):
@@ -130,6 +132,7 @@ class Held:
                 raise
         for position in range(len(attempts)):
             tell(position, APPROVAL)
+        self.answered.set()
 
 
 async def refused_new_calls(stage):
@@ -176,16 +179,39 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
     assert held.cancelled.is_set()
 
 
-@pytest.fixture
-def stop_as_usual(monkeypatch):
-    """Let a server that stops take its time to turn calls away."""
-    monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.2)
-    monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.02)
+class Closing:
+    """Stands in for the clock and for sleeping while a server turns calls away: a step takes what a test makes of it.
+
+    Attributes:
+        now: What the clock shows.
+        steps: How many steps were taken.
+        during: What happens in a step.
+    """
+
+    def __init__(self, monkeypatch, during=settled):
+        self.now, self.steps = 0.0, 0
+        self.during = during
+        monkeypatch.setattr(guard, "CLOSING_SECONDS_MIN", 0.2)
+        monkeypatch.setattr(guard, "CLOSING_STEP_SECONDS", 0.02)
+        monkeypatch.setattr(guard, "asyncio", self)
+        for module in (guard, server):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        self.steps += 1
+        await self.during()
+        self.now = round(self.now + seconds, 6)
 
 
 @pytest.mark.parametrize("busy", [True, False])
-async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, stop_as_usual, busy):
-    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not."""
+async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, monkeypatch, busy):
+    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not.
+
+    As long as many come, they are turned away; here the first step lasts until all have come.
+    """
     stage = await run()
     held = Held(stage)
     async with asyncio.timeout(SECONDS_MAX):
@@ -193,55 +219,60 @@ async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_
         if busy:
             await held.began.wait()
         calls = [asyncio.ensure_future(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(300)]
-        await asyncio.sleep(0.01 if busy else 0)  # they are on their way
+        if busy:
+            await held.answered.wait()  # the first has come, and the others are on their way
+        closing = Closing(monkeypatch, during=partial(asyncio.wait, calls))
         draining = asyncio.ensure_future(stage.server.drain(0.5))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await asyncio.gather(*slow, draining, return_exceptions=True)
+    assert closing.steps == 11
     refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     assert {(failure.code, failure.reason) for failure in refused} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")}
     assert all("nothing was done" in failure.message for failure in refused)
     assert len(refused) > 50
 
 
-@pytest.mark.parametrize(("callers", "pause", "least", "most"), [(64, 0.0, 0.8, 1.9), (1, 0.02, 0.15, 0.6)])
-async def test_drain_ends_though_callers_keep_asking(run, stop_as_usual, callers, pause, least, most):
-    """Many without a pause hold it up for a second, and a few for no longer than nobody."""
+@pytest.mark.parametrize(("come", "steps"), [(0, 11), (1, 11), (20, 11), (21, 50)])
+async def test_drain_ends_though_callers_keep_asking(run, monkeypatch, come, steps):
+    """Many in each step of 0.02 s hold it up for a second, and a few for no longer than nobody: for 0.2 s."""
     stage = await run()
     Held(stage)
-    stopped = asyncio.Event()
 
     async def ask():
-        while not stopped.is_set():
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await stage.redemption.Redeem(redeem_request("quick"), timeout=SECONDS_MAX)
-            await asyncio.sleep(pause)
+        asked = [failure_of(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(come)]
+        for failure in await asyncio.gather(*asked):
+            assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
 
+    closing = Closing(monkeypatch, during=ask)
     async with asyncio.timeout(SECONDS_MAX):
-        asking = [asyncio.ensure_future(ask()) for _ in range(callers)]
-        await asyncio.sleep(0.05)
-        began = asyncio.get_running_loop().time()
         await stage.server._guard.close()
-        took = asyncio.get_running_loop().time() - began
-        stopped.set()
-        await asyncio.gather(*asking)
-    assert least < took < most
+    assert closing.steps == steps
+    closing.during = settled
 
 
-async def test_turning_calls_away_is_part_of_the_time_to_finish(run, stop_as_usual):
+async def test_turning_calls_away_is_part_of_the_time_to_finish(run, monkeypatch):
     stage = await run()
     held = Held(stage)
+    finish, left = stage.server._guard.finish, []
+
+    async def noted(seconds):
+        left.append(seconds)
+        return await finish(0.0)
+
+    monkeypatch.setattr(stage.server._guard, "finish", noted)
     async with asyncio.timeout(SECONDS_MAX):
         slow = asyncio.ensure_future(failure_of(stage.redemption.Redeem(redeem_request("slow"))))
         await held.began.wait()
-        began = asyncio.get_running_loop().time()
-        await stage.server.drain(0.4)
-        assert 0.3 < asyncio.get_running_loop().time() - began < 0.55
+        closing = Closing(monkeypatch)
+        await stage.server.drain(1_000.0)
         assert (await slow).reason == "SERVER_STOPPING"
+    assert left == [pytest.approx(1_000.0 - 0.02 * closing.steps)]
+    assert closing.steps == 11
 
 
-async def test_drain_gives_load_balancers_notice(run):
+async def test_drain_gives_load_balancers_notice(run, clock):
     """During the notice health says no, and calls are still answered."""
-    stage = await run(drain_notice_seconds=0.2)
+    stage = await run(drain_notice_seconds=10 * SECONDS_MAX)
     stage.server.set_serving(True)
     Held(stage)
     stream = watch(stage)
@@ -252,7 +283,11 @@ async def test_drain_gives_load_balancers_notice(run):
         assert (await stage.redemption.Redeem(redeem_request("new"))).decision.discount_minor == 950
         stage.server.set_serving(True)
         assert await health(stage) == NOT_SERVING
+    assert not draining.done()
+    clock.forward(10 * SECONDS_MAX)
+    async with asyncio.timeout(SECONDS_MAX):
         await draining
+    stage.server._config = RpcConfig()  # when the test's end stops it once more, nobody needs notice
 
 
 async def test_drain_before_start_does_nothing(run):
@@ -275,8 +310,8 @@ async def test_drain_is_quick_when_nothing_runs_though_somebody_watches(run):
     stream = watch(stage)
     async with asyncio.timeout(SECONDS_MAX):
         await stream.read()
-    async with asyncio.timeout(1.0):
-        await stage.server.drain(SECONDS_MAX)
+    async with asyncio.timeout(SECONDS_MAX):
+        await stage.server.drain(60 * SECONDS_MAX)
 
 
 # Listening
@@ -363,7 +398,7 @@ async def test_thousands_of_calls_at_once_are_all_answered(run):
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(channel_to(stage.port)) for _ in range(4)]
         stubs = [redemption_service_pb2_grpc.RedemptionServiceStub(channel) for channel in channels]
-        calls = [stubs[index % 4].Redeem(redeem_request(f"{index}"), timeout=30) for index in range(4_000)]
+        calls = [stubs[index % 4].Redeem(redeem_request(f"{index}"), timeout=SECONDS_MAX) for index in range(4_000)]
         answers = await asyncio.gather(*calls)
     assert {answer.decision.discount_minor for answer in answers} == {950}
 
