@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import structlog
+import thoroughness  # noqa: F401 - sets how much is tried, before the tests are read
 from house import House
-from hypothesis import HealthCheck, settings
 from waiting import SECONDS_MAX, LoopClock
 
 from redemption.ledger import calls, connection, embedded, ledger
@@ -17,10 +17,7 @@ from redemption.ledger.embedded import EmbeddedValkey
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 _numbers = itertools.count(1)
-# How long an example takes says how busy the machine is, and nothing about the code.
-settings.register_profile("ordinary", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ordinary")
-# Nor does a busy machine make a ledger that answers look like one that does not.
+# A ledger that answers late, on a busy machine, must not look like one that does not answer.
 for module, name in (
     (calls, "PLACE_SECONDS_MAX"),
     (connection, "CONNECT_SECONDS_MAX"),

@@ -11,6 +11,7 @@ from domain.checkouts import customers, orders, wallets
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from service.clocks import Clocks
+from thoroughness import tries
 from waiting import SECONDS_MAX
 
 from redemption.domain.benefit import PercentOff, amount_off
@@ -25,7 +26,7 @@ from redemption.service.redeemer import Attempt
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
 ON_A_REAL_LEDGER = settings(
-    deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
 DAY_SLOTS = SlotLimits((Slot(0, 1440, 2),))
 CALLS_MAX = 10_000
@@ -95,7 +96,7 @@ limits = any_limits.filter(
 
 
 @given(wallets(8), st.lists(limits, min_size=4, max_size=4), st.lists(orders(), min_size=1, max_size=3), customers)
-@settings(ON_A_REAL_LEDGER, max_examples=60)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(60))
 async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of_orders, customer):
     """Every verdict, detail, discount, allocation and share, for several orders one after the other."""
     tokens = await minted(house, wallet, of_limits)
@@ -112,7 +113,7 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
 
 
 @given(wallets(5), st.lists(limits, min_size=4, max_size=4), orders(), customers)
-@settings(ON_A_REAL_LEDGER, max_examples=40)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(40))
 async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_limits, order, customer):
     tokens = await minted(house, wallet, of_limits)
     checkout = Checkout(house.program, tuple(tokens), replace(order, order_id=secrets.token_hex(8)), customer)
@@ -143,7 +144,7 @@ visits = st.lists(
 
 
 @given(limits, visits)
-@settings(ON_A_REAL_LEDGER, max_examples=25)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(25))
 async def test_limits_are_quoted_as_they_are_redeemed(house, of_limits, visits):
     """Over two days, where limits are all that stands against a coupon."""
     clocks = Clocks(house)
