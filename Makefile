@@ -43,6 +43,10 @@ demo: $(VENV)/.run ## Play a flash sale in the terminal against a private server
 test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
 	@$(BIN)/pytest -q
 
+.PHONY: test-thorough
+test-thorough: $(VENV)/.dev ## The same with ten times as many random examples (10 minutes)
+	@$(BIN)/pytest -q --hypothesis-profile=thorough
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, protos: everything but the tests
 	$(BIN)/ruff format --check .

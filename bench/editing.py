@@ -28,11 +28,11 @@ from rich.table import Table
 
 from redemption.domain.benefit import BASIS_POINTS, PercentOff, amount_off
 from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Stacking
-from redemption.domain.errors import Conflict, InvalidRequest, ServiceError
+from redemption.domain.errors import Conflict, InvalidRequest, LedgerUnavailable, ServiceError
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import ROUNDS_MAX, Attempt
 
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90
@@ -45,6 +45,9 @@ SOLD_OUT_AFTER = 20
 RATIO_MIN = 0.6
 """Every order that is on its way when the campaign changes is judged twice, so it cannot be 1."""
 RACES = 20
+
+Over = Callable[[], bool]
+"""Tells whether a sale is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,15 @@ class Seen:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """Why an order was not decided, and between which moments that was found out."""
+
+    sent: float
+    answered: float
+    reason: str
+
+
 @dataclass(slots=True)
 class Sale:
     """A campaign that sells while it is edited.
@@ -78,7 +90,7 @@ class Sale:
         changes: The definitions of the hot campaign, one after the other.
         written: Those that were written whole, by their digests.
         seen: What buyers were told.
-        unanswered: How many orders were not decided, by reason.
+        unanswered: The orders that were not decided.
         wrong: What is wrong, in words.
     """
 
@@ -91,7 +103,7 @@ class Sale:
     changes: list[Change] = field(default_factory=list)
     written: dict[str, Campaign] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
-    unanswered: Counter[str] = field(default_factory=Counter)
+    unanswered: list[TurnedAway] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def expected(self, in_force: Campaign, serial: int, coupons: int) -> int:
@@ -125,15 +137,15 @@ class Sale:
         first = (await redeem(server, attempt)).verdicts[0]
         return first.outcome, first.discount_minor
 
-    async def buy(self, server: Server, until: float) -> None:
-        """Order after order until a moment; a coupon that was refused is tried again by somebody."""
+    async def buy(self, server: Server, over: Over) -> None:
+        """Order after order until it is over; a coupon that was refused is tried again by somebody."""
         loop = asyncio.get_running_loop()
-        while (sent := loop.time()) < until:
-            pair = self.supply.pop()
+        while not over():
+            sent, pair = loop.time(), self.supply.pop()
             try:
                 outcome, _ = await self.redeem(server, *pair)
             except ServiceError as error:
-                self.unanswered[error.reason] += 1
+                self.unanswered.append(TurnedAway(sent, loop.time(), error.reason))
                 continue
             self.seen.append(Seen(sent, loop.time(), outcome))
             if outcome is not Outcome.APPROVED:
@@ -162,6 +174,11 @@ class Sale:
             if not any(_may_say(change.campaign, seen.outcome) for change in self.changes[first:last]):
                 versions = [change.campaign.version for change in self.changes[first:last]]
                 self.wrong.append(f"told {seen.outcome.name}, which none of the versions {versions} says")
+        for away in self.unanswered:
+            # The first time it may be judged by a definition that was replaced before it was sent.
+            overtaken = bisect_right(began, away.answered) - bisect_left(answered, away.sent, lo=1)
+            if away.reason != LedgerUnavailable.reason or overtaken < ROUNDS_MAX - 1:
+                self.wrong.append(f"turned away, {away.reason}, though {overtaken} changes came meanwhile")
 
 
 def _may_say(campaign: Campaign, outcome: Outcome) -> bool:
@@ -234,15 +251,19 @@ GENTLE: tuple[Edit, ...] = (reorder, limit, reorder, add_offer)
 HARSH: tuple[Edit, ...] = (reorder, sell_out, reorder, restock, add_offer, pause, reorder, resume)
 
 
-async def edit(sale: Sale, edits: Sequence[Edit], pause_seconds: float, until: float) -> None:
-    """Edit the hot campaign until a moment, at one server after the other, and leave it selling."""
-    loop = asyncio.get_running_loop()
+async def edit(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[None]], over: Over) -> None:
+    """Edit the hot campaign until it is over, at one server after the other, and leave it selling.
+
+    Args:
+        sale: The sale.
+        edits: Done one after the other, over and over.
+        rest: Waited for before each edit.
+        over: Whether the sale is.
+    """
     turns: Iterator[tuple[Server, Server]] = itertools.cycle(itertools.permutations(sale.servers, 2))
-    due = loop.time()
     for step in itertools.cycle(edits):
-        due += pause_seconds
-        await asyncio.sleep(max(min(due, until) - loop.time(), 0))
-        if loop.time() >= until:
+        await rest()
+        if over():
             break
         await step(sale, *next(turns))
     server = sale.servers[0]
@@ -250,17 +271,28 @@ async def edit(sale: Sale, edits: Sequence[Edit], pause_seconds: float, until: f
     await sale.change(server, limits=Limits())
 
 
-async def play(sale: Sale, edits: Sequence[Edit], pause_seconds: float, seconds: float, buyers: int) -> float:
+async def sell(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[None]], over: Over, buyers: int) -> None:
+    """Sell while it is edited, until it is over, and judge what buyers were told."""
+    sale.changes, sale.seen, sale.unanswered = [Change(0.0, 0.0, sale.hot)], [], []
+    servers = itertools.islice(itertools.cycle(sale.servers), buyers)
+    editing = [edit(sale, edits, rest, over)] if edits else []
+    await asyncio.gather(*editing, *(sale.buy(server, over) for server in servers))
+    sale.judge()
+
+
+async def play(sale: Sale, edits: Sequence[Edit], pause_seconds: float, seconds: float) -> float:
     """Sell for some seconds while it is edited; returns the orders decided a second."""
-    sale.changes, sale.seen = [Change(0.0, 0.0, sale.hot)], []
     await sale.stock(int(seconds * ORDERS_PER_SECOND_MAX))
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    until = began + seconds
-    servers = itertools.islice(itertools.cycle(sale.servers), buyers)
-    editing = [edit(sale, edits, pause_seconds, until)] if edits else []
-    await asyncio.gather(*editing, *(sale.buy(server, until) for server in servers))
-    sale.judge()
+    due = loop.time()
+    until = due + seconds
+
+    async def rest() -> None:
+        nonlocal due
+        due += pause_seconds
+        await asyncio.sleep(max(min(due, until) - loop.time(), 0))
+
+    await sell(sale, edits, rest, lambda: loop.time() >= until, BUYERS)
     return len(sale.seen) / seconds
 
 
@@ -321,12 +353,11 @@ async def measure(rounds: int, seconds: float) -> int:
         sale, audit = await open_sale((first, second), first.redis, PROGRAM)
         for _ in range(rounds):  # alternating, so that a noisy neighbour meets all of them
             for kind, (edits, pause_seconds) in KINDS.items():
-                sale.unanswered.clear()
-                rates[kind].append(await play(sale, edits, pause_seconds, seconds, BUYERS))
+                rates[kind].append(await play(sale, edits, pause_seconds, seconds))
                 told[kind]["edits"] += len(sale.changes) - 1
                 told[kind]["approved"] += sum(seen.outcome is Outcome.APPROVED for seen in sale.seen)
                 told[kind]["refused"] += sum(seen.outcome is not Outcome.APPROVED for seen in sale.seen)
-                told[kind]["unanswered"] += sum(sale.unanswered.values())
+                told[kind]["unanswered"] += len(sale.unanswered)
                 await audit.read()
         for _ in range(RACES):
             await race(sale)

@@ -8,12 +8,24 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import structlog
+import thoroughness  # noqa: F401 - sets how much is tried, before the tests are read
 from house import House
+from waiting import SECONDS_MAX, LoopClock
 
+from redemption.ledger import calls, connection, embedded, ledger
 from redemption.ledger.embedded import EmbeddedValkey
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 _numbers = itertools.count(1)
+# A ledger that answers late, on a busy machine, must not look like one that does not answer.
+for module, name in (
+    (calls, "PLACE_SECONDS_MAX"),
+    (connection, "CONNECT_SECONDS_MAX"),
+    (embedded, "_ASK_SECONDS_MAX"),
+    (ledger, "CHECK_SECONDS_MAX"),
+):
+    assert hasattr(module, name)
+    setattr(module, name, SECONDS_MAX)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -31,6 +43,12 @@ def own_logging():
     """What one test configures is not the next one's."""
     yield
     structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture
+async def clock(monkeypatch):
+    """The clock of this test's event loop, to be put forward."""
+    return LoopClock(monkeypatch)
 
 
 @pytest_asyncio.fixture

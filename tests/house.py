@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from redis.asyncio import Redis
+from waiting import SECONDS_MAX
 
 from redemption.app import wire
 from redemption.domain.benefit import amount_off
@@ -112,7 +113,7 @@ class House:
         order = replace(order, **changes)
         return [minted.code async for chunk in await self.issuer.mint_codes(calling(), order) for minted in chunk]
 
-    async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=10.0, **who):
+    async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=SECONDS_MAX, **who):
         """Claim a coupon of a campaign's first offer, or for a code; every try is new unless an id is given."""
         source = CodeGiven(source) if isinstance(source, str) else source
         source = OfferWanted(source.number, 0) if isinstance(source, Campaign) else source
@@ -135,7 +136,7 @@ class House:
         """Redeem one order."""
         return await self.send(self.attempt(*tokens, **order), principal=principal)
 
-    async def send(self, attempt, *, principal=PRINCIPAL, seconds=10.0):
+    async def send(self, attempt, *, principal=PRINCIPAL, seconds=SECONDS_MAX):
         """Send an attempt."""
         deadline = asyncio.get_running_loop().time() + seconds
         program = attempt.checkout.program
@@ -144,7 +145,7 @@ class House:
             raise result
         return result
 
-    async def send_all(self, attempts, seconds=10.0):
+    async def send_all(self, attempts, seconds=SECONDS_MAX):
         """Send a batch."""
         deadline = asyncio.get_running_loop().time() + seconds
         return await self.redeemer.redeem_all(calling(deadline=deadline), self.program, attempts)

@@ -1,8 +1,7 @@
-"""Looking at processes from outside, and waiting for a thing instead of a time."""
+"""Looking at processes from outside."""
 
 import contextlib
 import os
-import time
 from pathlib import Path
 
 
@@ -16,14 +15,3 @@ def is_alive(pid):
         os.kill(pid, 0)
         return True
     return False
-
-
-def until(what, seconds_max=10.0):
-    """Look again until it is so, and return it."""
-    deadline = time.monotonic() + seconds_max
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)

@@ -1,5 +1,6 @@
 """A real server in processes of its own: started, asked, killed and looked at as an operator would."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from waiting import SECONDS_MAX
 
 from redemption.v1 import (
     campaign_pb2,
@@ -21,8 +23,6 @@ from redemption.v1 import (
     redemption_service_pb2,
     redemption_service_pb2_grpc,
 )
-
-SECONDS_MAX = 30.0
 
 
 def children(pid):
@@ -92,6 +92,15 @@ class Served:
         """The log's lines, read."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
+    @contextlib.contextmanager
+    def held(self):
+        """Stop the supervisor for the length of a block: what ends meanwhile is started again only afterwards."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     @property
     def workers(self):
         return [pid for pid in children(self.process.pid) if "redemption.worker" in command_line(pid)]
@@ -135,7 +144,7 @@ class Client:
     def serving(self, service=""):
         """What health says."""
         try:
-            answer = self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=2)
+            answer = self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=SECONDS_MAX)
         except grpc.RpcError as error:
             return error.code()
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
@@ -153,22 +162,22 @@ class Client:
             limits=limits,
         )
         request = campaign_service_pb2.CreateCampaignRequest(request_id=f"create-{name}", campaign=campaign)
-        return self.campaigns.CreateCampaign(request, timeout=10).campaign
+        return self.campaigns.CreateCampaign(request, timeout=SECONDS_MAX).campaign
 
     def mint(self, campaign, count):
         request = issuance_service_pb2.MintRequest(
             program="demo", request_id=f"mint-{time.monotonic_ns()}", campaign=campaign, count=count
         )
-        return [token.token for chunk in self.issuance.Mint(request, timeout=30) for token in chunk.tokens]
+        return [token.token for chunk in self.issuance.Mint(request, timeout=SECONDS_MAX) for token in chunk.tokens]
 
-    def redeem(self, *tokens, request_id, order_id=None, customer="", timeout=10.0):
+    def redeem(self, *tokens, request_id, order_id=None, customer="", timeout=SECONDS_MAX):
         return self.redemption.Redeem(
             redeem_request(*tokens, request_id=request_id, order_id=order_id, customer=customer), timeout=timeout
         ).decision
 
     def stats(self, campaign):
         request = campaign_service_pb2.GetCampaignStatsRequest(program="demo", number=campaign)
-        return self.campaigns.GetCampaignStats(request, timeout=10).stats
+        return self.campaigns.GetCampaignStats(request, timeout=SECONDS_MAX).stats
 
 
 def redeem_request(*tokens, request_id, order_id=None, customer="", spend=238_00):

@@ -7,18 +7,18 @@ import shutil
 import signal
 import threading
 import time
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
-from processes import until
+from processes import is_alive
 from redis import Redis
-from served import SECONDS_MAX, Client, Served, redeem_request
+from served import Client, Served, redeem_request
+from waiting import SECONDS_MAX, until
 
 from redemption.v1 import outcome_pb2, redemption_service_pb2, redemption_service_pb2_grpc
 
-within = partial(until, seconds_max=SECONDS_MAX)
 APPROVED = outcome_pb2.OUTCOME_APPROVED
 ALREADY_REDEEMED = outcome_pb2.OUTCOME_ALREADY_REDEEMED
 ADOPT = "redemption ledger adopt"
@@ -44,13 +44,38 @@ def served(started, tmp_path):
     return started(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A running server for all tests that leave it as it was: each mints coupons of its own."""
+    server = Served(tmp_path_factory.mktemp("shared")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """What a server left when it was stopped: its directory, three coupons, and the decision that used the first."""
+    server = Served(tmp_path_factory.mktemp("left")).start()
+    client = server.client()
+    tokens = client.mint(1, 3)
+    decision = client.redeem(tokens[0], request_id="r1")
+    assert server.stop() == 0
+    return SimpleNamespace(directory=server.directory, tokens=tokens, decision=decision)
+
+
+@pytest.fixture
+def directory(left, tmp_path):
+    """A copy of that directory."""
+    return shutil.copytree(left.directory, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+
+
 def adopt(directory, environment):
     import subprocess
     import sys
 
     command = [sys.executable, "-m", "redemption", "ledger", "adopt", "--program", "demo", "--yes"]
     return subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
 
 
@@ -71,30 +96,24 @@ def test_workers_have_grpc_set_up_for_little_cpu_unless_it_is_set_by_hand(
     assert "Unknown experiment" not in served.log()
 
 
-def test_the_banner_says_what_a_person_wants_to_know(served):
-    ledger, listen, attempt = served.output.splitlines()
+def test_the_banner_says_what_a_person_wants_to_know(shared):
+    ledger, listen, attempt = shared.output.splitlines()
     assert ledger == "ledger   embedded valkey, strict (fsync before answer), ./.data"
-    assert listen.startswith(f"listen   127.0.0.1:{served.port}   program demo   campaign 1 满200减50")
+    assert listen.startswith(f"listen   127.0.0.1:{shared.port}   program demo   campaign 1 满200减50")
     token = attempt.split()[3]
     assert len(token) == 64
-    client = served.client()
-    assert client.redeem(token, request_id="r1").outcome == APPROVED
-    assert client.redeem(token, request_id="r2").outcome == ALREADY_REDEEMED
+    client = shared.client()
+    assert client.redeem(token, request_id="of-the-banner").outcome == APPROVED
+    assert client.redeem(token, request_id="of-another").outcome == ALREADY_REDEEMED
 
 
-def test_state_survives_a_restart(started, tmp_path):
-    first = started(tmp_path)
-    client = first.client()
-    token, other = client.mint(1, 2)
-    decision = client.redeem(token, request_id="r1")
-    assert first.stop() == 0
-    second = started(tmp_path)
-    client = second.client()
-    assert client.redeem(token, request_id="r1") == decision
+def test_state_survives_a_restart(started, left, directory):
+    client = started(directory).client()
+    token, other, _ = left.tokens
+    assert client.redeem(token, request_id="r1") == left.decision
     assert client.redeem(token, request_id="r2").outcome == ALREADY_REDEEMED
     assert client.redeem(other, request_id="r3").outcome == APPROVED
     assert client.stats(1).redeemed == 2
-    second.stop()
 
 
 def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
@@ -104,7 +123,7 @@ def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
     decision = client.redeem(token, request_id="r1")
     workers, valkey = first.workers, first.valkey
     first.stop(signal.SIGKILL)
-    within(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*workers, valkey)))
+    until(lambda: not any(map(is_alive, (*workers, valkey))))
     second = started(tmp_path)
     assert second.client().redeem(token, request_id="r1") == decision
     second.stop()
@@ -126,7 +145,7 @@ class Load(threading.Thread):
         for index, token in enumerate(self.tokens):
             while not self.enough.is_set():
                 try:
-                    decision = self.client.redeem(token, request_id=f"{self.prefix}-{index}", timeout=2.0)
+                    decision = self.client.redeem(token, request_id=f"{self.prefix}-{index}")
                 except grpc.RpcError as error:
                     self.failures.add(error.code())
                     time.sleep(0.02)
@@ -143,21 +162,21 @@ def test_a_ledger_killed_under_load_loses_no_approval(served):
     loads = [Load(served.channel(), tokens[part::6], f"buyer-{part}") for part in range(6)]
     for load in loads:
         load.start()
-    told = set()
     for _ in range(2):
         before = sum(len(load.approved) for load in loads)
-        within(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
+        until(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
         killed = served.valkey
-        os.kill(killed, signal.SIGKILL)
-        within(lambda: told.add(client.serving()) or "NOT_SERVING" in told)
-        within(lambda killed=killed: served.valkey not in (None, killed))
-        within(lambda: client.serving() == "SERVING")
+        with served.held():
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: client.serving() == "NOT_SERVING")
+        until(lambda killed=killed: served.valkey not in (None, killed))
+        until(lambda: client.serving() == "SERVING")
     count = sum(len(load.approved) for load in loads)
-    within(lambda: sum(len(load.approved) for load in loads) > count + 100)
+    until(lambda: sum(len(load.approved) for load in loads) > count + 100)
     for load in loads:
         load.enough.set()
     for load in loads:
-        load.join(10)
+        load.join(SECONDS_MAX)
     approved = {token: decision for load in loads for token, decision in load.approved.items()}
     assert {failure for load in loads for failure in load.failures} <= {
         grpc.StatusCode.UNAVAILABLE,
@@ -179,7 +198,7 @@ def test_two_workers_share_one_port_and_one_ledger(started, tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS_MAX)
     assert sum(len(thread.approved) for thread in threads) == 240
     decisions = [client.redeem(tokens[0], request_id=f"again-{index}") for index, client in enumerate(clients)]
     assert {decision.outcome for decision in decisions} == {ALREADY_REDEEMED}
@@ -189,58 +208,47 @@ def test_two_workers_share_one_port_and_one_ledger(started, tmp_path):
     assert min(orders.values()) > 0, "both served"
 
 
-def test_a_killed_worker_is_replaced(served):
-    client = served.client()
+def test_a_killed_worker_is_replaced(shared):
+    client = shared.client()
     (token,) = client.mint(1, 1)
-    decision = client.redeem(token, request_id="r1")
-    (killed,) = served.workers
+    decision = client.redeem(token, request_id="before-the-kill")
+    (killed,) = shared.workers
     os.kill(killed, signal.SIGKILL)
-    within(lambda: served.workers and killed not in served.workers)
-    within(lambda: client.serving() == "SERVING")
-    assert client.redeem(token, request_id="r1") == decision
+    until(lambda: shared.workers and killed not in shared.workers)
+    until(lambda: client.serving() == "SERVING")
+    assert client.redeem(token, request_id="before-the-kill") == decision
 
 
-def test_an_emptied_data_directory_is_not_served_until_adopted(started, tmp_path):
-    first = started(tmp_path)
-    first.client().redeem(first.client().mint(1, 1)[0], request_id="r1")
-    first.stop()
-    shutil.rmtree(tmp_path / ".data")
-    refused = Served(tmp_path).run_to_end()
+def test_an_emptied_data_directory_is_not_served_until_adopted(started, directory):
+    shutil.rmtree(directory / ".data")
+    refused = Served(directory).run_to_end()
     assert refused.returncode == 5
     assert refused.stdout == ""
     (line,) = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
     assert "is empty" in line
     assert ADOPT in line
-    adopted = adopt(tmp_path, first.environment)
+    adopted = adopt(directory, Served(directory).environment)
     assert adopted.returncode == 0, adopted.stderr
-    again = started(tmp_path)
-    again.stop()
+    assert started(directory).client().serving() == "SERVING"
 
 
-def test_a_restored_data_directory_is_not_served_until_adopted(started, tmp_path):
-    first = started(tmp_path)
-    tokens = first.client().mint(1, 2)
-    first.stop()
-    shutil.copytree(tmp_path / ".data", tmp_path / "backup", ignore=shutil.ignore_patterns("*.sock"))
-    second = started(tmp_path)
-    assert second.client().redeem(tokens[0], request_id="r1").outcome == APPROVED
-    second.stop()
-    shutil.rmtree(tmp_path / ".data")
-    shutil.copytree(tmp_path / "backup", tmp_path / ".data")
-    refused = Served(tmp_path).run_to_end()
+def test_a_restored_data_directory_is_not_served_until_adopted(started, left, directory):
+    later = started(directory)
+    assert later.client().redeem(left.tokens[1], request_id="r2").outcome == APPROVED
+    later.stop()
+    shutil.rmtree(directory / ".data")
+    shutil.copytree(left.directory / ".data", directory / ".data", ignore=shutil.ignore_patterns("*.sock"))
+    refused = Served(directory).run_to_end()
     assert refused.returncode == 5
     assert "rolled back" in refused.stderr
-    adopted = adopt(tmp_path, first.environment)
+    adopted = adopt(directory, later.environment)
     assert adopted.returncode == 0, adopted.stderr
-    third = started(tmp_path)
-    assert third.client().redeem(tokens[1], request_id="r2").outcome == APPROVED
-    third.stop()
+    assert started(directory).client().redeem(left.tokens[2], request_id="r3").outcome == APPROVED
 
 
-def test_a_ledger_without_its_keyset_is_not_served(started, tmp_path):
-    started(tmp_path).stop()
-    (tmp_path / "development.keyset").unlink()
-    refused = Served(tmp_path).run_to_end()
+def test_a_ledger_without_its_keyset_is_not_served(directory):
+    (directory / "development.keyset").unlink()
+    refused = Served(directory).run_to_end()
     assert refused.returncode == 4
     assert "restore the keyset" in refused.stderr
 
@@ -272,12 +280,12 @@ def test_a_drain_loses_no_answer(started, tmp_path):
     loads = [Load(server.channel(), tokens[part::4], f"buyer-{part}") for part in range(4)]
     for load in loads:
         load.start()
-    within(lambda: sum(len(load.approved) for load in loads) > 50)
+    until(lambda: sum(len(load.approved) for load in loads) > 50)
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(SECONDS_MAX) == 0
     for load in loads:
         load.enough.set()
-        load.join(10)
+        load.join(SECONDS_MAX)
     # A call that reaches gRPC in the very moment in which it closes is CANCELLED by gRPC itself.
     told = {failure for load in loads for failure in load.failures}
     assert told <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -288,36 +296,36 @@ def test_a_drain_loses_no_answer(started, tmp_path):
                 assert again.redeem(token, request_id=f"{load.prefix}-{index}") == load.approved[token]
 
 
-async def test_a_thousand_redeems_of_one_coupon_over_one_connection(started, tmp_path):
-    server = await asyncio.to_thread(started, tmp_path)
-    (token,) = await asyncio.to_thread(server.client().mint, 1, 1)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+async def test_a_thousand_redeems_of_one_coupon_over_one_connection(shared):
+    (token,) = await asyncio.to_thread(shared.client().mint, 1, 1)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{shared.port}") as channel:
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         answers = await asyncio.gather(
-            *(stub.Redeem(redeem_request(token, request_id=f"r{index}"), timeout=30) for index in range(1000))
+            *(
+                stub.Redeem(redeem_request(token, request_id=f"one-{index}"), timeout=SECONDS_MAX)
+                for index in range(1000)
+            )
         )
     outcomes = [answer.decision.outcome for answer in answers]
     assert (outcomes.count(APPROVED), outcomes.count(ALREADY_REDEEMED)) == (1, 999)
-    await asyncio.to_thread(server.stop)
 
 
-async def test_five_thousand_customers_for_a_thousand_coupons(started, tmp_path):
-    server = await asyncio.to_thread(started, tmp_path)
-    client = server.client()
+async def test_five_thousand_customers_for_a_thousand_coupons(shared):
+    client = shared.client()
     campaign = await asyncio.to_thread(lambda: client.create("rush", redemptions=1000, redemptions_per_customer=1))
     tokens = await asyncio.to_thread(client.mint, campaign.number, 5000)
     requests = [
-        redeem_request(token, request_id=f"r{index}", customer=f"customer-{index}")
+        redeem_request(token, request_id=f"rush-{index}", customer=f"customer-{index}")
         for index, token in enumerate(tokens)
     ]
-    calls = Redis(unix_socket_path=str(tmp_path / ".data/ledger/valkey.sock"))
+    calls = Redis(unix_socket_path=str(shared.directory / ".data/ledger/valkey.sock"))
     before = calls.info("commandstats")["cmdstat_fcall"]["calls"]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{shared.port}") as channel:
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         waiting = iter(requests)
 
         async def buyer():
-            return [(await stub.Redeem(request, timeout=30)).decision.outcome for request in waiting]
+            return [(await stub.Redeem(request, timeout=SECONDS_MAX)).decision.outcome for request in waiting]
 
         outcomes = [outcome for part in await asyncio.gather(*(buyer() for _ in range(500))) for outcome in part]
     made = calls.info("commandstats")["cmdstat_fcall"]["calls"] - before
@@ -328,35 +336,32 @@ async def test_five_thousand_customers_for_a_thousand_coupons(started, tmp_path)
     assert (stats.redeemed, stats.discount_minor) == (1000, 1000 * 50_00)
     print(f"one ledger call carried {5000 / made:.1f} redeems on average")
     assert made < 5000, "orders travel together under load"
-    await asyncio.to_thread(server.stop)
 
 
-def test_batches_over_the_wire(served):
-    client = served.client()
+def test_batches_over_the_wire(shared):
+    client = shared.client()
     tokens = client.mint(1, 100)
-    requests = [redeem_request(token, request_id=f"r{index}") for index, token in enumerate(tokens)]
+    requests = [redeem_request(token, request_id=f"batched-{index}") for index, token in enumerate(tokens)]
     batch = redemption_service_pb2.BatchRedeemRequest(program="demo", requests=requests)
-    results = client.redemption.BatchRedeem(batch, timeout=10).results
+    results = client.redemption.BatchRedeem(batch, timeout=SECONDS_MAX).results
     assert {result.decision.outcome for result in results} == {APPROVED}
-    again = client.redemption.BatchRedeem(batch, timeout=10).results
+    again = client.redemption.BatchRedeem(batch, timeout=SECONDS_MAX).results
     assert list(again) == list(results)
 
 
-def test_what_is_not_built_says_so(served):
-    client = served.client()
+def test_what_is_not_built_says_so(shared):
+    client = shared.client()
     with pytest.raises(grpc.RpcError) as raised:
-        client.redemption.Reserve(redemption_service_pb2.ReserveRequest(), timeout=5)
+        client.redemption.Reserve(redemption_service_pb2.ReserveRequest(), timeout=SECONDS_MAX)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_second_server_on_the_same_directory_or_port_is_refused(served, tmp_path):
-    same = Served(tmp_path).run_to_end()
+def test_a_second_server_on_the_same_directory_or_port_is_refused(shared, tmp_path):
+    same = Served(shared.directory).run_to_end()
     assert same.returncode == 4
-    assert str(served.process.pid) in same.stderr
-    other = tmp_path / "other"
-    other.mkdir()
-    port = Served(other, port=served.port).run_to_end()
+    assert str(shared.process.pid) in same.stderr
+    port = Served(tmp_path, port=shared.port).run_to_end()
     assert port.returncode == 4
-    assert f"port {served.port}" in port.stderr
+    assert f"port {shared.port}" in port.stderr
     with contextlib.suppress(FileNotFoundError):
-        assert not list((other / ".data").glob("**/*.aof"))
+        assert not list((tmp_path / ".data").glob("**/*.aof"))

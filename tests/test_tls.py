@@ -8,6 +8,7 @@ import grpc
 import pytest
 from certificates import write_certificate
 from served import Served
+from waiting import SECONDS_MAX
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def redeem(shop, **settings):
     command = [sys.executable, "-m", "redemption", "redeem", token, "--order", "o", "--spend", "238.00"]
     command += ["--server", f"127.0.0.1:{shop.port}", "--request-id", "r"]
     return subprocess.run(
-        command, cwd=shop.directory, env=environment, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=shop.directory, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
 
 

@@ -1,19 +1,61 @@
-"""The empty handler in a process of its own, and a server that says what it was asked."""
+"""The empty handler in a process of its own, a server that says what it was asked, and a time that nobody disturbs."""
 
 import asyncio
+import math
+import select
+from operator import itemgetter
+from types import SimpleNamespace
 
 import grpc
 import pytest
 import pytest_asyncio
 from tool_loader import load_bench
+from waiting import SECONDS_MAX
 
-under_test = load_bench("under_test")
+generator, under_test = load_bench("generator"), load_bench("under_test")
 
 
 @pytest.fixture(scope="session")
 def empty():
     with under_test.script_server("empty_server.py") as server:
         yield server
+
+
+class SteadyTime:
+    """The generator's time, which goes on only while it waits: nothing that the machine does takes any of it.
+
+    While calls are under way it stands still until something comes, which takes a step. While the server is stalled,
+    or nothing is under way, it goes on at once to what is due next.
+    """
+
+    STEP = 0.0001
+
+    def __init__(self, monkeypatch):
+        self.now, self.worked, self.stalled = 0.0, 0.0, False
+        self._events = []
+        seconds = {"perf_counter": lambda: self.now, "process_time": lambda: self.worked}
+        monkeypatch.setattr(generator, "time", SimpleNamespace(**seconds))
+        monkeypatch.setattr(generator, "select", SimpleNamespace(select=self._select))
+
+    def at(self, moment, do):
+        """Have something done at a moment, in seconds from the beginning; it is told the lines."""
+        self._events.append((moment, do))
+
+    def _select(self, lines, unsent, _, pause):
+        waits = any(line.under_way for line in lines.values()) and not self.stalled
+        found = select.select(lines, unsent, (), SECONDS_MAX if waits else 0.0)
+        next_event = min([moment for moment, _ in self._events], default=math.inf)
+        self.now += self.STEP if any(found) else max(min(pause, next_event - self.now), self.STEP)
+        for moment, do in sorted(self._events, key=itemgetter(0)):
+            if moment <= self.now:
+                self._events.remove((moment, do))
+                do(lines.values())
+        return found
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    return SteadyTime(monkeypatch)
 
 
 class Echo:

@@ -9,13 +9,15 @@ check = load_bench("generator_check")
 
 
 @pytest.mark.parametrize("name", ["ours", "h2load", "grpc_aio"])
-def test_each_client_drives_the_empty_handler(empty, name):
+def test_each_client_drives_the_empty_handler(empty, steady, name):
+    """Ours by a steady time, the others by the machine's: so little is asked of their rate."""
     if name == "h2load" and shutil.which("h2load") is None:
         pytest.skip("h2load is not installed")
     before = empty.cost()
     found = getattr(check, name)(empty, 0.3)
     assert found.wrong == ""
-    assert found.sent >= 0.8 * found.calls_per_second * 0.3 > 20
+    assert found.sent >= check.CONNECTIONS * check.UNDER_WAY
+    assert found.calls_per_second > 0
     assert 0 < found.p50_ms < 1000 * check.CONNECTIONS * check.UNDER_WAY / found.calls_per_second * 3
     assert (empty.cost() - before).server > 0
 
@@ -56,7 +58,7 @@ def test_the_report_says_whether_the_servers_cost_agrees(monkeypatch, tmp_path, 
     assert len(list(tmp_path.glob("generator-*.json"))) == 1
 
 
-def test_our_generator_follows_a_slow_client_at_its_rate(monkeypatch):
+def test_our_generator_follows_a_slow_client_at_its_rate(monkeypatch, steady):
     monkeypatch.setattr(check, "CLIENTS", {"grpc.aio": lambda *_: check.Found(100, 300.0, 1.0)})
     found = check.check(["grpc.aio"], 2, 0.3)
     assert [each.found.calls_per_second for each in found[check.FOLLOWING]] == [pytest.approx(300, rel=0.3)] * 2

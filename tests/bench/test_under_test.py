@@ -8,13 +8,14 @@ import sys
 import psutil
 import pytest
 from tool_loader import BENCH
+from waiting import SECONDS_MAX
 
 PROGRAM = """
 import time
 from under_test import script_server
 with script_server("empty_server.py", workers=2) as server:
     print(*(worker.pid for worker in server.workers), flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -28,6 +29,6 @@ def test_whoever_ends_a_bench_ends_its_servers(number):
         assert len(workers) == 2
         assert all(map(psutil.pid_exists, workers))
         process.send_signal(number)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=SECONDS_MAX)
     assert told.splitlines()[-1] == "KeyboardInterrupt"
     assert not any(map(psutil.pid_exists, workers))

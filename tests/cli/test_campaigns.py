@@ -9,6 +9,7 @@ import grpc
 import pytest
 from cli.contract_fields import echo
 from fake_server import failing
+from waiting import SECONDS_MAX
 
 from redemption.cli.campaign_file import read_campaign
 from redemption.v1 import campaign_pb2 as v1
@@ -237,7 +238,7 @@ def test_the_last_line_comes_after_the_refusal(fake, several):
     fake.answers["CreateCampaign"] = until("c", REFUSED)
     command = [sys.executable, "-m", "redemption", "campaigns", "apply", *several, "--server", fake.address]
     ended = subprocess.run(
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX
     )
     *_, refusal, last = ended.stdout.splitlines()
     assert "limits.issued: must be less" in refusal

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from fake_server import failing
+from waiting import SECONDS_MAX
 
 from redemption.cli import exits
 from redemption.v1.campaign_pb2 import Campaign
@@ -102,7 +103,7 @@ def test_an_output_without_room_says_how_to_get_the_same_coupons(fake, unbuffere
     environment = os.environ | {"REDEMPTION_SERVER": fake.address, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=20
+            command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=SECONDS_MAX
         )
     told = "the output cannot be written: No space left on device; for the same coupons again: --request-id mine"
     assert (ended.returncode, ended.stderr) == (exits.FAILED, f"redemption: {told}\n")

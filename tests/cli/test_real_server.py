@@ -2,8 +2,12 @@
 
 import json
 import shlex
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
+from waiting import SECONDS_MAX
 
 from redemption.cli.demo_sale import Result
 from redemption.cli.demo_server import private_server
@@ -21,41 +25,47 @@ REACHABLE = {
 }
 
 
-def test_every_sample_yields_its_outcome_and_can_be_made_again(command):
+@pytest.fixture(scope="module")
+def server():
+    """A server, and what ``samples`` said of it the first time."""
+    with private_server() as running:
+        command = [sys.executable, "-m", "redemption", "samples", "--server", running.address, "--json"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS_MAX)
+        yield SimpleNamespace(address=running.address, samples=json.loads(said.stdout))
+
+
+def test_every_sample_yields_its_outcome_and_can_be_made_again(command, server):
     """Twice, since somebody may have run the commands in between."""
-    with private_server() as server:
-        samples = json.loads(command("samples", "--server", server.address, "--json").out)
-        assert {sample["outcome"] for sample in samples} == REACHABLE
-        numbers = [v1.Outcome.Value(f"OUTCOME_{sample['outcome']}") for sample in samples]
-        assert numbers == [v1.OUTCOME_APPROVED, *sorted(set(numbers) - {v1.OUTCOME_APPROVED})]
-        for sample in samples:
-            assert sample["outcome"] in outcomes_of(command, sample["arguments"])
-        lines = command("samples", "--server", server.address).out.splitlines()
-        for comment, line in zip(lines[::2], lines[1::2], strict=True):
-            outcome = comment.removeprefix("# ").partition(":")[0]
-            assert outcome in outcomes_of(command, shlex.split(line)[1:])
+    samples = server.samples
+    assert {sample["outcome"] for sample in samples} == REACHABLE
+    numbers = [v1.Outcome.Value(f"OUTCOME_{sample['outcome']}") for sample in samples]
+    assert numbers == [v1.OUTCOME_APPROVED, *sorted(set(numbers) - {v1.OUTCOME_APPROVED})]
+    for sample in samples:
+        assert sample["outcome"] in outcomes_of(command, sample["arguments"])
+    lines = command("samples", "--server", server.address).out.splitlines()
+    for comment, line in zip(lines[::2], lines[1::2], strict=True):
+        outcome = comment.removeprefix("# ").partition(":")[0]
+        assert outcome in outcomes_of(command, shlex.split(line)[1:])
 
 
-def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, tmp_path):
+def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, server, tmp_path):
     """From a wallet as ``mint`` writes it, with two coupons in it that cannot be used."""
-    with private_server() as server:
-        samples = json.loads(command("samples", "--server", server.address, "--json").out)
-        late = next(sample["arguments"][1] for sample in samples if sample["outcome"] == "OUTSIDE_WINDOW")
-        wallet = tmp_path / "wallet.csv"
-        for name in ("sample 满200减50", "sample 8折"):
-            minted = command("mint", "--campaign", name, "--count", 2, "--server", server.address).out
-            wallet.write_text((wallet.read_text() if wallet.exists() else "") + minted.replace("token,serial\n", ""))
-        wallet.write_text("token,serial\n" + wallet.read_text() + f"{late},0\nno-token,0\n")
-        order = ("--order", "quoted", "--spend", "500.00", "--customer", "ann", "--server", server.address, "--json")
-        quoted = json.loads(command("quote", "--tokens-file", wallet, "--best", *order).out)
-        outcomes = [verdict["outcome"].removeprefix("OUTCOME_") for verdict in quoted["together"]["verdicts"]]
-        assert outcomes == [
-            *("APPROVED", "EXCLUSIVE_CONFLICT", "APPROVED", "EXCLUSIVE_CONFLICT", "OUTSIDE_WINDOW", "TOKEN_INVALID"),
-        ]
-        assert (quoted["chosen"], quoted["exhaustive"]) == ([0, 2], True)
-        tokens = [line.partition(",")[0] for line in wallet.read_text().splitlines()[1:]]
-        redeemed = json.loads(command("redeem", tokens[0], tokens[2], *order).out)
-        assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == "14000"
+    late = next(sample["arguments"][1] for sample in server.samples if sample["outcome"] == "OUTSIDE_WINDOW")
+    wallet = tmp_path / "wallet.csv"
+    for name in ("sample 满200减50", "sample 8折"):
+        minted = command("mint", "--campaign", name, "--count", 2, "--server", server.address).out
+        wallet.write_text((wallet.read_text() if wallet.exists() else "") + minted.replace("token,serial\n", ""))
+    wallet.write_text("token,serial\n" + wallet.read_text() + f"{late},0\nno-token,0\n")
+    order = ("--order", "quoted", "--spend", "500.00", "--customer", "ann", "--server", server.address, "--json")
+    quoted = json.loads(command("quote", "--tokens-file", wallet, "--best", *order).out)
+    outcomes = [verdict["outcome"].removeprefix("OUTCOME_") for verdict in quoted["together"]["verdicts"]]
+    assert outcomes == [
+        *("APPROVED", "EXCLUSIVE_CONFLICT", "APPROVED", "EXCLUSIVE_CONFLICT", "OUTSIDE_WINDOW", "TOKEN_INVALID"),
+    ]
+    assert (quoted["chosen"], quoted["exhaustive"]) == ([0, 2], True)
+    tokens = [line.partition(",")[0] for line in wallet.read_text().splitlines()[1:]]
+    redeemed = json.loads(command("redeem", tokens[0], tokens[2], *order).out)
+    assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == "14000"
 
 
 def outcomes_of(command, arguments):

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 from fake_server import failing
+from waiting import SECONDS_MAX, until
 
 from redemption import __version__
 from redemption.cli import exits
@@ -197,7 +198,7 @@ def in_terminal(arguments, **environment):
     except OSError:
         pass  # Linux says so when the other side has closed
     os.close(ours)
-    process.wait(10)
+    process.wait(SECONDS_MAX)
     return shown.decode()
 
 
@@ -224,11 +225,9 @@ def test_ctrl_c_is_quiet(fake):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until = time.monotonic() + 10
-    while not started and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: started)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=SECONDS_MAX)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
@@ -245,7 +244,7 @@ def test_an_output_without_room_is_one_line(fake, arguments, unbuffered):
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
-            timeout=20,
+            timeout=SECONDS_MAX,
         )
     told = "redemption: the output cannot be written: No space left on device\n"
     assert (ended.returncode, ended.stderr) == (exits.FAILED, told)
@@ -254,5 +253,7 @@ def test_an_output_without_room_is_one_line(fake, arguments, unbuffered):
 def test_help_does_not_wait_for_grpc_rich_or_pydantic():
     """Importing them costs more than all the rest."""
     code = "import sys, redemption.cli; print(sorted({'grpc', 'rich', 'pydantic', 'google.protobuf', 'yaml'} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS_MAX
+    )
     assert found.stdout == "[]\n"

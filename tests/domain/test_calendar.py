@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import tries
 
 from redemption.domain.calendar import SPANS_MAX, Days, local_day, opening_span
 from redemption.domain.campaign import Slot
@@ -134,7 +135,7 @@ openings_of = st.lists(
 ).map(tuple)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300))
 @given(st.sampled_from(CHANGES), st.integers(-3 * DAY_MS, 2 * DAY_MS), openings_of)
 def test_hours_are_as_the_clock_on_the_wall_shows_minute_by_minute(change, distance_ms, openings):
     zone, instant = change

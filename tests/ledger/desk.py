@@ -6,6 +6,7 @@ import itertools
 
 import msgpack
 from house import calling, collected
+from waiting import SECONDS_MAX
 
 from redemption.domain.calendar import local_day
 from redemption.domain.outcome import Outcome
@@ -78,7 +79,7 @@ class Desk:
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
-        caller = calling(deadline=asyncio.get_running_loop().time() + 10)
+        caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
         return await collected(self.ledger.redeem(self.program, orders, [caller] * len(orders), again=False))
 
     async def ranks(self, *orders):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from house import DAY_MS, House, calling
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign import CampaignState, Limits, Sizing
 from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
@@ -73,7 +74,7 @@ async def end(house, campaign):
     return await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
 
 
-async def archive(house, campaign, seconds=10.0):
+async def archive(house, campaign, seconds=SECONDS_MAX):
     deadline = asyncio.get_running_loop().time() + seconds
     return await house.campaigns.archive(calling(deadline=deadline), house.program, campaign.number)
 
@@ -361,13 +362,21 @@ async def test_the_outbox_tells_when_archiving_begins_and_when_it_is_done(desk):
     assert (await desk.events())[-2:] == [[b"archiving", 1, 3], [b"archived", 1]]
 
 
-async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(house, other):
+async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(house, other, monkeypatch):
+    """Before each step of the removal, at least one order is decided."""
     campaign, tokens, _, _ = await used(house)
     await other.redeem(tokens.pop(), customer="zoe")  # which now has the definition at hand
     await house.redis.hset(house.key(f"campaign:{campaign.number}"), "issued", 64 * 3_000)
     await end(house, campaign)
+    remove, outcomes = house.ledger.remove_archived, []
+
+    async def after_an_order(*which):
+        before = len(outcomes)
+        await comes(lambda: len(outcomes) > before)
+        return await remove(*which)
+
+    monkeypatch.setattr(house.ledger, "remove_archived", after_an_order)
     archiving = asyncio.create_task(archive(house, campaign))
-    outcomes = []
     while not archiving.done():
         sender = (house, other)[len(outcomes) % 2]
         decision = await sender.redeem(tokens[len(outcomes) % len(tokens)], customer="zoe")

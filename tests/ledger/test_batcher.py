@@ -2,10 +2,12 @@
 
 import asyncio
 import struct
+from contextlib import aclosing
 
 import pytest
-from house import calling, collected
+from house import calling
 from redis.exceptions import ResponseError
+from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
 from redemption.ledger import batcher as module
@@ -15,6 +17,8 @@ from redemption.ledger.promises import LedgerFull
 from redemption.ledger.standing import Standing
 
 EPOCH = "0123456789abcdef"
+PATIENCE_SECONDS = 10 * SECONDS_MAX
+"""No deadline comes while a test waits: a test that is about deadlines puts the clock forward."""
 
 
 class Straw:
@@ -78,20 +82,62 @@ async def line(tmp_path):
     fence = Fence(tmp_path / "fence", "keyset")
     built = Batcher(lanes=[straw], fence=fence, outbox_max=10, redefined=lambda *_: None, standing=standing)
     built.straw, built.health, built.fence = straw, health, fence
+    listen_to(built)
     built.start()
     yield built
     await built.stop()
 
 
-def submit(batcher, *names, program="p", tokens=1, seconds=5.0, again=False):
-    caller = calling(deadline=asyncio.get_running_loop().time() + seconds)
+class Together:
+    """What became of orders that were submitted together.
+
+    Attributes:
+        answers: An answer or a failure in the place of each; None while it waits.
+        done: Ends when none of them waits any more; cancelled, nobody waits.
+    """
+
+    def __init__(self, delivery, count):
+        self.answers = [None] * count
+        self.done = asyncio.ensure_future(self._listen(delivery))
+
+    async def _listen(self, delivery):
+        async with aclosing(delivery.parts()) as parts:
+            async for part in parts:
+                for index, answer in part:
+                    self.answers[index] = answer
+
+
+def listen_to(batcher):
+    """Have what is submitted return where its answers come together."""
+    submit = batcher.submit
+    batcher.submit = lambda program, orders, *, again: Together(submit(program, orders, again=again), len(orders))
+
+
+def waits(seconds=PATIENCE_SECONDS):
+    """A caller who waits for so long."""
+    return calling(deadline=asyncio.get_running_loop().time() + seconds)
+
+
+def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, again=False):
+    caller = waits(seconds)
     return batcher.submit(program, [(name.encode(), tokens, caller) for name in names], again=again)
+
+
+async def done(*deliveries):
+    """Wait until nobody waits any more."""
+    async with asyncio.timeout(SECONDS_MAX):
+        await asyncio.gather(*(delivery.done for delivery in deliveries))
+
+
+async def sent(line, count=1):
+    """Wait until so many flushes have left; while the gate is closed, what is submitted then waits."""
+    await comes(lambda: len(line.straw.sent) >= count)
 
 
 async def answered(*deliveries):
     """The answers of all, in their order; the first failure among them is raised."""
-    async with asyncio.timeout(5):
-        answers = [answer for delivery in deliveries for answer in await collected(delivery.parts())]
+    await done(*deliveries)
+    answers = [answer for delivery in deliveries for answer in delivery.answers]
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
@@ -106,7 +152,7 @@ async def test_an_order_alone_leaves_at_once(line):
 async def test_what_arrives_meanwhile_travels_together(line):
     line.straw.gate.clear()
     first = submit(line, "a")
-    await asyncio.sleep(0.01)
+    await sent(line)
     rest = [submit(line, name) for name in "bcd"]
     line.straw.gate.set()
     assert await answered(first, *rest) == ["a", "b", "c", "d"]
@@ -116,7 +162,7 @@ async def test_what_arrives_meanwhile_travels_together(line):
 async def test_a_call_is_bounded_in_tokens(line):
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     futures = [submit(line, f"{index}", tokens=30) for index in range(10)]
     line.straw.gate.set()
     await answered(first, *futures)
@@ -126,7 +172,7 @@ async def test_a_call_is_bounded_in_tokens(line):
 async def test_a_call_is_bounded_in_bytes(line):
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     futures = [submit(line, "y" * 100_000) for _ in range(5)]
     line.straw.gate.set()
     await answered(first, *futures)
@@ -137,7 +183,7 @@ async def test_programs_take_turns(line):
     """A program with much to do does not keep another one waiting for more than one flush."""
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     loud = [submit(line, f"loud{index}", program="loud") for index in range(900)]
     quiet = submit(line, "quiet", program="quiet")
     line.straw.gate.set()
@@ -149,7 +195,7 @@ async def test_programs_take_turns(line):
 async def test_single_orders_go_before_the_remainder_of_a_big_batch(line):
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     batch = submit(line, *(f"batch{index}" for index in range(256)))
     single = [submit(line, f"single{index}") for index in range(80)]
     line.straw.gate.set()
@@ -163,7 +209,7 @@ async def test_single_orders_go_before_the_remainder_of_a_big_batch(line):
 async def test_orders_judged_again_go_first(line):
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     futures = [submit(line, "new"), submit(line, "again", again=True)]
     line.straw.gate.set()
     await answered(first, *futures)
@@ -177,14 +223,15 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
     both = Batcher(
         lanes=straws, fence=Fence(tmp_path / "f", "k"), outbox_max=1, redefined=lambda *_: None, standing=Standing()
     )
+    listen_to(both)
     both.start()
     futures = [submit(both, "a")]
-    await asyncio.sleep(0.01)
+    await comes(lambda: any(straw.sent for straw in straws))
     futures += [submit(both, f"{index}") for index in range(63)]
-    await asyncio.sleep(0.01)
+    await settled()
     assert sum(len(straw.sent) for straw in straws) == 1
     futures.append(submit(both, "the sixty-fourth"))
-    await asyncio.sleep(0.01)
+    await comes(lambda: all(straw.sent for straw in straws))
     assert [len(straw.sent) for straw in straws] == [1, 1]
     for straw in straws:
         straw.gate.set()
@@ -275,17 +322,19 @@ async def test_one_programs_trouble_is_not_the_servers(line):
     assert line.health == []
 
 
-async def test_callers_are_told_when_their_deadline_comes(line):
+async def test_callers_are_told_when_their_deadline_comes(line, clock):
     """One whose order was sent may have been approved; one whose order never left was certainly not."""
     line.straw.gate.clear()
-    sent = submit(line, "a", seconds=0.05)
-    await asyncio.sleep(0.01)
-    unsent = submit(line, "b", seconds=0.05)
-    patient = submit(line, "c", seconds=5)
+    in_doubt = submit(line, "a")
+    await sent(line)
+    unsent = submit(line, "b")
+    patient = submit(line, "c", seconds=2 * PATIENCE_SECONDS)
+    clock.forward(PATIENCE_SECONDS)
     with pytest.raises(LedgerUnavailable, match="same request id"):
-        await answered(sent)
+        await answered(in_doubt)
     with pytest.raises(DeadlinePassed):
         await answered(unsent)
+    assert not patient.done.done()
     line.straw.gate.set()
     assert await answered(patient) == ["c"]
     assert line.straw.calls()[1] == [b"c"], "nobody waits for b any more"
@@ -294,87 +343,82 @@ async def test_callers_are_told_when_their_deadline_comes(line):
 async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answered(line):
     line.straw.gate.clear()
     first = submit(line, "a")
-    await asyncio.sleep(0.01)
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(3)]
+    await sent(line)
+    callers = [waits() for _ in range(3)]
     together = line.submit(
         "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)], again=False
     )
     callers[1].gone = True
     line.straw.gate.set()
-    async with asyncio.timeout(5):
-        await collected(first.parts())
-        answers = await collected(together.parts())
+    await done(first, together)
     assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
-    assert isinstance(answers[1], LedgerUnavailable)
-    assert [answers[0].reply, answers[2].reply] == [b"b", b"d"]
+    left = together.answers[1]
+    assert isinstance(left, LedgerUnavailable)
+    assert [together.answers[0].reply, together.answers[2].reply] == [b"b", b"d"]
 
 
 async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line, monkeypatch):
     """The connection is lost, and the only one in that call leaves before the sweep notices."""
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 60.0)
-    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.05)
-    await asyncio.sleep(0.03)  # the sweep sleeps
+    monkeypatch.setattr(line, "_look_through", lambda _: None)  # the sweep notices nothing
     line.straw.script = [ConnectionError("lost")]
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    line.straw.gate.clear()
+    callers = [waits() for _ in range(2)]
     together = line.submit("p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])], again=False)
-    async with asyncio.timeout(5):
-        while not line.straw.sent:
-            await asyncio.sleep(0)
-        callers[0].gone = True
-        answers = await collected(together.parts())
-    assert answers[1].reply == b"c"
+    await sent(line)
+    callers[0].gone = True
+    line.straw.gate.set()
+    await done(together)
+    assert together.answers[1].reply == b"c"
     assert line.straw.calls() == [[b"b"], [b"c"]]
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
-async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(line, leaves):
+async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(line, clock, leaves):
     """They were taken for a call, but could not be sent: nothing leads to the ledger."""
     line.straw.opening = LedgerUnavailable("not now")
-    now = asyncio.get_running_loop().time()
-    late, patient = calling(deadline=now + (5 if leaves else 0.05)), calling(deadline=now + 5)
+    late, patient = waits(), waits(2 * PATIENCE_SECONDS)
     told = [line.submit("p", [(name, 1, caller)], again=False) for name, caller in ((b"b", late), (b"c", patient))]
-    await asyncio.sleep(0.03)
+    await comes(lambda: line._in_flight and not line._waiting)
     late.gone = leaves
-    async with asyncio.timeout(5):
-        await asyncio.sleep(0.07)
-        line.straw.opening = None
-        answers = [(await collected(each.parts()))[0] for each in told]
-    assert line.straw.calls() == [[b"c"]]
-    assert answers[1].reply == b"c"
     if not leaves:
-        assert isinstance(answers[0], DeadlinePassed)
+        clock.forward(PATIENCE_SECONDS)
+    await done(told[0])
+    line.straw.opening = None
+    await done(told[1])
+    assert line.straw.calls() == [[b"c"]]
+    assert told[1].answers[0].reply == b"c"
+    if not leaves:
+        assert isinstance(told[0].answers[0], DeadlinePassed)
 
 
 async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, monkeypatch):
-    connected, opening = asyncio.Event(), line.straw.open
+    asked, connected, opening = asyncio.Event(), asyncio.Event(), line.straw.open
 
     async def slowly():
+        asked.set()
         await connected.wait()
         await opening()
 
     monkeypatch.setattr(line.straw, "open", slowly)
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    callers = [waits() for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
-    await asyncio.sleep(0.02)
+    await asked.wait()
     callers[0].gone = True
     connected.set()
-    async with asyncio.timeout(5):
-        await collected(together.parts())
+    await done(together)
     assert line.straw.calls() == [[b"c"]]
 
 
 async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
     """It is not known whether it was done: another call might be done beside it."""
     line.straw.gate.clear()
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(2)]
+    callers = [waits() for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
-    async with asyncio.timeout(5):
-        while not line.straw.sent:
-            await asyncio.sleep(0)
-        callers[0].gone = True
-        line.straw.script = [ConnectionError("lost")]
-        line.straw.gate.set()
-        await collected(together.parts())
+    await sent(line)
+    callers[0].gone = True
+    line.straw.script = [ConnectionError("lost")]
+    line.straw.gate.set()
+    await done(together)
     assert line.straw.calls() == [[b"b", b"c"], [b"b", b"c"]]
 
 
@@ -394,29 +438,28 @@ async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_not
 
 async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_before(line):
     line.straw.script = [ConnectionError("lost")]
+    line.straw.gate.clear()
     delivery = submit(line, "a")
-    while not line.straw.sent:
-        await asyncio.sleep(0)
+    await sent(line)
+    line.straw.gate.set()
     line.straw.opening = LedgerNotTrusted("another one")
     with pytest.raises(LedgerUnavailable, match="may have approved"):
         await answered(delivery)
 
 
-async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line):
+async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line, clock):
     """It goes again without those who left, and who waits too long is told that nothing was done."""
-    line.straw.script = [ResponseError("LOADING the dataset in memory")] * 1000
-    now = asyncio.get_running_loop().time()
-    callers = [calling(deadline=now + 5), calling(deadline=now + 5)]
+    line.straw.script = [ResponseError("LOADING the dataset in memory")] * 100_000
+    callers = [waits(2 * PATIENCE_SECONDS) for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
-    late = submit(line, "d", seconds=0.1)
-    async with asyncio.timeout(5):
-        while not line.straw.sent:
-            await asyncio.sleep(0)
-        callers[0].gone = True
-        with pytest.raises(DeadlinePassed, match="nothing was done"):
-            await answered(late)
-        line.straw.script = []
-        await collected(together.parts())
+    late = submit(line, "d")
+    await sent(line)
+    callers[0].gone = True
+    clock.forward(PATIENCE_SECONDS)
+    with pytest.raises(DeadlinePassed, match="nothing was done"):
+        await answered(late)
+    line.straw.script = []
+    await done(together)
     assert line.straw.calls()[-1] == [b"c"]
 
 
@@ -432,61 +475,62 @@ async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 4)
     line.straw.gate.clear()
     first = submit(line, "a")
-    await asyncio.sleep(0.01)
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 5) for _ in range(4)]
+    await sent(line)
+    callers = [waits() for _ in range(4)]
     together = line.submit("p", [(b"b", 1, caller) for caller in callers], again=False)
     with pytest.raises(Overloaded):
         submit(line, "c")
     for caller in callers[:3]:
         caller.gone = True
-    await asyncio.sleep(0.05)
+    await comes(lambda: line._waiting == 1)
     later = submit(line, *"def")
     line.straw.gate.set()
     assert await answered(first, later) == ["a", "d", "e", "f"]
-    assert (await collected(together.parts()))[3].reply == b"b"
+    assert together.answers[3].reply == b"b"
     assert line._waiting == 0
 
 
-async def test_each_of_those_who_came_together_has_its_own_deadline(line):
+async def test_each_of_those_who_came_together_has_its_own_deadline(line, clock):
     """Who is in a hurry is told at its own deadline, and the other is answered when the ledger answers."""
     line.straw.gate.clear()
-    now = asyncio.get_running_loop().time()
-    together = line.submit(
-        "p", [(b"b", 1, calling(deadline=now + 30)), (b"c", 1, calling(deadline=now + 0.05))], again=False
-    )
-    parts = together.parts()
-    async with asyncio.timeout(20):
-        ((position, failure),) = await anext(parts)
-        line.straw.gate.set()
-        ((other, answer),) = await anext(parts)
-    assert (position, type(failure)) == (1, LedgerUnavailable)
-    assert (other, answer.reply) == (0, b"b")
+    together = line.submit("p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())], again=False)
+    await sent(line)
+    clock.forward(PATIENCE_SECONDS)
+    await comes(lambda: together.answers[1])
+    assert isinstance(together.answers[1], LedgerUnavailable)
+    assert together.answers[0] is None
+    line.straw.gate.set()
+    await done(together)
+    assert together.answers[0].reply == b"b"
 
 
-@pytest.mark.parametrize("sent", [True, False], ids=["sent", "unsent"])
-async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(line, sent):
+@pytest.mark.parametrize("in_doubt", [True, False], ids=["sent", "unsent"])
+async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(line, clock, in_doubt):
     line.straw.gate.clear()
-    if not sent:
+    if not in_doubt:
         submit(line, "a")
-        await asyncio.sleep(0.01)
-    callers = [calling(deadline=asyncio.get_running_loop().time() + 0.05) for _ in range(2)]
+        await sent(line)
+    callers = [waits() for _ in range(2)]
     together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
-    await asyncio.sleep(0.01)
+    await sent(line)
     callers[0].gone = True
-    async with asyncio.timeout(1):
-        answers = await collected(together.parts())
-    assert isinstance(answers[1], LedgerUnavailable if sent else DeadlinePassed)
+    clock.forward(PATIENCE_SECONDS)
+    await done(together)
+    assert isinstance(together.answers[1], LedgerUnavailable if in_doubt else DeadlinePassed)
 
 
-async def test_a_flush_nobody_waits_for_is_given_up(line):
-    line.straw.script = [ConnectionError("lost")] * 1000
+async def test_a_flush_nobody_waits_for_is_given_up(line, clock):
+    line.straw.script = [ConnectionError("lost")] * 100_000
+    given_up = submit(line, "a")
+    await sent(line, 3)
+    clock.forward(PATIENCE_SECONDS)
     with pytest.raises(LedgerUnavailable):
-        await answered(submit(line, "a", seconds=0.05))
-    await asyncio.sleep(0.1)
-    sent = len(line.straw.sent)
+        await answered(given_up)
+    await comes(lambda: not line._in_flight)
+    before = len(line.straw.sent)
     line.straw.script = []
     assert await answered(submit(line, "b")) == ["b"]
-    assert len(line.straw.sent) == sent + 1
+    assert line.straw.calls()[before:] == [[b"b"]]
 
 
 async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(line):
@@ -516,7 +560,7 @@ async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkey
 async def test_a_flush_is_bounded_over_all_programs(line):
     line.straw.gate.clear()
     first = submit(line, "x")
-    await asyncio.sleep(0.01)
+    await sent(line)
     futures = [
         submit(line, *(f"{program}{index}" for index in range(4)), program=program, tokens=31)
         for program in ("a", "b", "c")
@@ -544,11 +588,11 @@ async def test_a_campaign_that_cannot_be_read_costs_nobody_an_answer(line, monke
 
 async def test_a_stop_tells_everybody(line):
     line.straw.gate.clear()
-    sent = submit(line, "a")
-    await asyncio.sleep(0.01)
+    on_its_way = submit(line, "a")
+    await sent(line)
     waiting = submit(line, "b")
     await line.stop()
-    for delivery in (sent, waiting):
+    for delivery in (on_its_way, waiting):
         with pytest.raises(LedgerUnavailable):
             await answered(delivery)
 
@@ -565,7 +609,7 @@ async def test_a_reply_of_the_wrong_shape_does_not_stop_the_line(line):
 async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(line):
     line.straw.gate.clear()
     futures = [submit(line, "a", "b", program=f"p{index}") for index in range(500)]
-    await asyncio.sleep(0.01)
+    await sent(line)
     assert line._queues
     line.straw.gate.set()
     await answered(*futures)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
+from waiting import comes, settled
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import calls as module
@@ -42,27 +43,34 @@ def calls(straw, tmp_path):
 
 
 async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(calls, straw, monkeypatch):
+    monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 0.02)
     lucky = [asyncio.create_task(calls.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
-    await asyncio.sleep(0)
+    await comes(lambda: straw.called == CALLS_AT_ONCE)
     with pytest.raises(Overloaded, match="nothing was done") as raised:
         await calls.call("counters", "p", 1)
     assert raised.value.retry_after_seconds
     straw.gate.set()
+    monkeypatch.undo()
     assert await asyncio.gather(*lucky) == [[]] * CALLS_AT_ONCE
     assert await calls.call("counters", "p", 1) == []
     assert straw.called == CALLS_AT_ONCE + 1
 
 
-async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(calls, straw, monkeypatch):
-    monkeypatch.setattr(module, "CALL_SECONDS_MAX", 0.05)
-    monkeypatch.setattr(module, "CALLS_AT_ONCE", 1)
+async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(calls, straw, monkeypatch, clock):
+    """The second waits for nearly all the time of a call, and then has all of it."""
+    monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
+    monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 7200.0)
     calls._places = asyncio.Semaphore(1)
     first = asyncio.create_task(calls.call("counters", "p", 1))
-    await asyncio.sleep(0)
+    await comes(lambda: straw.called == 1)
     second = asyncio.create_task(calls.call("counters", "p", 1))
+    await settled()
+    clock.forward(3600.0)
     with pytest.raises(LedgerUnavailable, match="does not answer in time"):
         await first
+    await comes(lambda: straw.called == 2)
+    assert not second.done()
     straw.gate.set()
     assert await second == []
 

@@ -13,8 +13,11 @@ import tempfile
 
 import pytest
 import structlog
-from processes import is_alive, until
+from processes import is_alive
+from redis import Redis as SynchronousRedis
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from waiting import until
 
 from redemption.ledger import embedded as module
 from redemption.ledger.embedded import (
@@ -58,6 +61,13 @@ async def running(directory, **options):
         yield ledger
     finally:
         await ledger.stop()
+
+
+def answers(url):
+    """Whether a server answers there."""
+    with contextlib.suppress(RedisError), SynchronousRedis.from_url(url) as client:
+        return client.ping()
+    return False
 
 
 async def ask(ledger, *command):
@@ -193,10 +203,11 @@ async def test_a_server_that_outlived_its_owner_is_shut_down_before_ours_starts(
         assert await ask(ledger, "GET", "coupon") == "spent"
 
 
-async def test_no_server_starts_beside_one_that_does_not_answer(tmp_path, killed_owner):
+async def test_no_server_starts_beside_one_that_does_not_answer(tmp_path, killed_owner, monkeypatch):
     """A stopped process holds the append-only file open; only its lock tells."""
     orphan = killed_owner(tmp_path, "forgetful")
     os.kill(orphan, signal.SIGSTOP)
+    monkeypatch.setattr(module, "_ASK_SECONDS_MAX", 0.1)
     try:
         ledger = EmbeddedValkey(tmp_path, stop_seconds_max=0.1)
         with pytest.raises(EmbeddedValkeyError, match=rf"left over .* \(process {orphan}\) still writes"):
@@ -204,6 +215,7 @@ async def test_no_server_starts_beside_one_that_does_not_answer(tmp_path, killed
         assert ledger.pid is None
     finally:
         os.kill(orphan, signal.SIGCONT)
+    monkeypatch.undo()
     async with running(tmp_path):
         assert not is_alive(orphan)
 
@@ -226,7 +238,7 @@ async def test_a_server_of_another_directory_on_our_socket_is_left_alone(tmp_pat
     ledger.directory.mkdir()
     command = [find_binary(), "--port", "0", "--unixsocket", ledger.socket_path, "--dir", elsewhere]
     other = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    until(ledger.socket_path.exists)
+    until(lambda: answers(ledger.url))
     with pytest.raises(EmbeddedValkeyError, match=r"another directory .*elsewhere"):
         await ledger.start()
     assert await ask(ledger, "PING")
@@ -314,10 +326,13 @@ def test_a_platform_without_a_binary_is_told_what_to_do(monkeypatch):
         find_binary()
 
 
-async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path, monkeypatch):
-    stand_in(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; echo still reading; exec sleep 60")
-    with pytest.raises(EmbeddedValkeyError, match=r"not ready after 0\.3 s: its last line .* still reading"):
-        await EmbeddedValkey(tmp_path / "data", start_seconds_max=0.3).start()
+async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path, monkeypatch, clock):
+    stand_in(monkeypatch, tmp_path, f"echo still reading; echo $$ > {tmp_path}/pid; exec sleep 60")
+    starting = asyncio.create_task(EmbeddedValkey(tmp_path / "data", start_seconds_max=600.0).start())
+    await until_written(tmp_path / "pid")
+    clock.forward(600.0)
+    with pytest.raises(EmbeddedValkeyError, match=r"not ready after 600 s: its last line .* still reading"):
+        await starting
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 

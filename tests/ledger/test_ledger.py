@@ -10,6 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from house import DAY_MS, House, calling
+from waiting import comes
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
@@ -19,7 +20,7 @@ from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
 from redemption.ledger import keys
 from redemption.ledger.fence import LedgerNotTrusted
-from redemption.ledger.ledger import coupon_block_width, customer_buckets
+from redemption.ledger.ledger import CHECK_SECONDS, coupon_block_width, customer_buckets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -405,16 +406,15 @@ async def test_broken_durability_is_not_served_until_it_is_mended(house):
     assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
 
 
-async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch):
-    monkeypatch.setattr("redemption.ledger.ledger.CHECK_SECONDS", 0.01)
-    monkeypatch.setattr(house.fence, "save", lambda: 1 / 0)
-    monkeypatch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
-    monkeypatch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
-    while house.ledger.standing.failure is None:
-        await asyncio.sleep(0.01)
-    monkeypatch.undo()
-    while house.ledger.standing.failure is not None:
-        await asyncio.sleep(0.01)
+async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, clock):
+    with monkeypatch.context() as patch:
+        patch.setattr(house.fence, "save", lambda: 1 / 0)
+        patch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
+        patch.setattr("redemption.ledger.ledger.check", lambda *_: 1 / 0)
+        clock.forward(CHECK_SECONDS)
+        await comes(lambda: house.ledger.standing.failure)
+    clock.forward(CHECK_SECONDS)
+    await comes(lambda: house.ledger.standing.failure is None)
     assert not house.ledger._watching.done()
 
 

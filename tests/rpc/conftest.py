@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 from rpc.stage import Running, running
+from waiting import SECONDS_MAX
 
 from redemption.rpc import guard
 from redemption.rpc.transport import grpcio
@@ -21,9 +22,10 @@ def fresh_log(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def stop_quickly(monkeypatch):
-    """Nobody comes while a server stops, but where that is what is tested."""
+    """Nobody comes while a server stops, but where that is what is tested; last bytes have the time that they take."""
     monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.0)
     monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.0)
+    monkeypatch.setattr(grpcio, "LAST_SECONDS", SECONDS_MAX)
 
 
 @pytest.fixture(params=["nghttp2", "grpcio"])

@@ -12,6 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from house import calling
+from waiting import SECONDS_MAX
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import RpcConfig, RpcServer
@@ -23,9 +24,6 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.revoker import Revoker
 from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
-
-SECONDS_MAX = 10
-"""Nothing here takes a second; whatever waits for something gives up after this."""
 
 
 @dataclass

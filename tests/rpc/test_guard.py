@@ -8,8 +8,9 @@ import pytest
 from google.rpc import code_pb2
 from house import calling
 from rpc.examples import APPROVAL, REQUESTS, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling
+from rpc.stage import channel_to, failure_of, telling
 from structlog.testing import capture_logs
+from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
 from redemption.rpc.batch import ORDER_BYTES_MAX
@@ -177,7 +178,7 @@ async def test_deadline_of_the_caller_reaches_the_use_case(run):
     stage = await run()
     stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
     loop = asyncio.get_running_loop()
-    for timeout, most in ((3.0, 3.0), (None, 5.0), (60.0, 10.0)):
+    for timeout, most in ((9.0, 9.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
         (caller,) = stage.redeemer.redeem_each.call_args.args[0]

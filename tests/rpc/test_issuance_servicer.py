@@ -7,7 +7,8 @@ import secrets
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
-from rpc.stage import ANYBODY, SECONDS_MAX, failure_of
+from rpc.stage import ANYBODY, failure_of
+from waiting import SECONDS_MAX
 
 from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.decision import Detail

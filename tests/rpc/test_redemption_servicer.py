@@ -16,7 +16,8 @@ from rpc.examples import (
     checkout_message,
     redeem_request,
 )
-from rpc.stage import ANYBODY, SECONDS_MAX, OneCall, failure_of, telling
+from rpc.stage import ANYBODY, OneCall, failure_of, telling
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc import redemption_servicer as module
@@ -124,9 +125,7 @@ class Counter:
         yield list(enumerate(await self._redeem_all(_, __, attempts, turn=turn)))
 
     async def reaches(self, running):
-        async with asyncio.timeout(SECONDS_MAX):
-            while self.running != running:
-                await asyncio.sleep(0.001)
+        await comes(lambda: self.running == running)
 
 
 async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_small_ones_at_once(run):

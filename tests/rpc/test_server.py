@@ -1,11 +1,12 @@
 """Listening, health, encryption, reflection, and a stop that loses nothing."""
 
 import asyncio
-import contextlib
 import datetime as dt
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -16,7 +17,8 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
-from rpc.stage import SECONDS_MAX, channel_to, failure_of, telling, told
+from rpc.stage import channel_to, failure_of, telling, told
+from waiting import SECONDS_MAX, settled
 
 from redemption.rpc.health import WATCHERS_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
@@ -119,6 +121,7 @@ class Held:
 
     def __init__(self, stage):
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.answered = asyncio.Event()
         stage.redeemer.redeem_each.side_effect = self._redeem_each
 
     async def _redeem_each(self, callers, _, attempts, *, turn):
@@ -134,6 +137,7 @@ class Held:
                 if callers[0].gone:
                     self.cancelled.set()
         yield [(position, APPROVAL) for position in range(len(attempts))]
+        self.answered.set()
 
 
 async def refused_new_calls(stage):
@@ -180,17 +184,43 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
     assert held.cancelled.is_set()
 
 
-@pytest.fixture
-def stop_as_usual(monkeypatch):
-    """Let a server that stops take its time to turn calls away."""
-    monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.2)
-    monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.02)
+class Closing:
+    """Stands in for the clock and for sleeping while a server turns calls away: a step takes what a test makes of it.
+
+    Attributes:
+        now: What the clock shows.
+        steps: How many steps were taken.
+        during: What happens in a step.
+        left: How long calls that run had after that.
+    """
+
+    def __init__(self, monkeypatch, during=settled):
+        self.now, self.steps, self.left = 0.0, 0, None
+        self.during = during
+        monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.2)
+        monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.02)
+        monkeypatch.setattr(grpcio, "asyncio", self)
+        monkeypatch.setattr(grpcio, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        self.steps += 1
+        await self.during()
+        self.now = round(self.now + seconds, 6)
+
+    async def wait(self, _, *, timeout):  # noqa: ASYNC109 - asyncio.wait has it
+        self.left = timeout
 
 
 @pytest.mark.parametrize("transport", ["grpcio"])
 @pytest.mark.parametrize("busy", [True, False])
-async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, stop_as_usual, busy):
-    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not."""
+async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_done(run, monkeypatch, busy):
+    """Instead of a bare CANCELLED: in a sale hundreds wait to be taken on, whether one is at work just then or not.
+
+    As long as many come, they are turned away; here the first step lasts until all have come.
+    """
     stage = await run()
     held = Held(stage)
     async with asyncio.timeout(SECONDS_MAX):
@@ -198,10 +228,13 @@ async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_
         if busy:
             await held.began.wait()
         calls = [asyncio.ensure_future(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(300)]
-        await asyncio.sleep(0.01 if busy else 0)  # they are on their way
+        if busy:
+            await held.answered.wait()  # the first has come, and the others are on their way
+        closing = Closing(monkeypatch, during=partial(asyncio.wait, calls))
         draining = asyncio.ensure_future(stage.server.drain(0.5))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await asyncio.gather(*slow, draining, return_exceptions=True)
+    assert closing.steps == 11
     refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     assert {(failure.code, failure.reason) for failure in refused} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")}
     assert all("nothing was done" in failure.message for failure in refused)
@@ -209,45 +242,41 @@ async def test_drain_tells_calls_that_grpc_has_not_handed_over_that_nothing_was_
 
 
 @pytest.mark.parametrize("transport", ["grpcio"])
-@pytest.mark.parametrize(("callers", "pause", "least", "most"), [(64, 0.0, 0.8, 1.9), (1, 0.02, 0.15, 0.6)])
-async def test_drain_ends_though_callers_keep_asking(run, stop_as_usual, callers, pause, least, most):
-    """Many without a pause hold it up for a second, and a few for no longer than nobody."""
+@pytest.mark.parametrize(("come", "steps"), [(0, 11), (1, 11), (20, 11), (21, 50)])
+async def test_drain_ends_though_callers_keep_asking(run, monkeypatch, come, steps):
+    """Many in each step of 0.02 s hold it up for a second, and a few for no longer than nobody: for 0.2 s."""
     stage = await run()
     Held(stage)
-    stopped = asyncio.Event()
 
     async def ask():
-        while not stopped.is_set():
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await stage.redemption.Redeem(redeem_request("quick"), timeout=SECONDS_MAX)
-            await asyncio.sleep(pause)
+        asked = [failure_of(stage.redemption.Redeem(redeem_request("quick"))) for _ in range(come)]
+        for failure in await asyncio.gather(*asked):
+            assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
 
+    closing = Closing(monkeypatch, during=ask)
     async with asyncio.timeout(SECONDS_MAX):
-        asking = [asyncio.ensure_future(ask()) for _ in range(callers)]
-        await asyncio.sleep(0.05)
-        began = asyncio.get_running_loop().time()
         await stage.server._transport._turn_away()
-        took = asyncio.get_running_loop().time() - began
-        stopped.set()
-        await asyncio.gather(*asking)
-    assert least < took < most
+    assert closing.steps == steps
+    closing.during = settled
 
 
-async def test_turning_calls_away_is_part_of_the_time_to_finish(run, stop_as_usual):
+@pytest.mark.parametrize("transport", ["grpcio"])
+async def test_turning_calls_away_is_part_of_the_time_to_finish(run, monkeypatch):
     stage = await run()
     held = Held(stage)
     async with asyncio.timeout(SECONDS_MAX):
         slow = asyncio.ensure_future(failure_of(stage.redemption.Redeem(redeem_request("slow"))))
         await held.began.wait()
-        began = asyncio.get_running_loop().time()
-        await stage.server.drain(0.4)
-        assert 0.3 < asyncio.get_running_loop().time() - began < 0.55
+        closing = Closing(monkeypatch)
+        await stage.server.drain(1_000.0)
         assert (await slow).reason == "SERVER_STOPPING"
+    assert closing.left == pytest.approx(1_000.0 - 0.02 * closing.steps)
+    assert closing.steps == 11
 
 
-async def test_drain_gives_load_balancers_notice(run):
+async def test_drain_gives_load_balancers_notice(run, clock):
     """During the notice health says no, and calls are still answered."""
-    stage = await run(drain_notice_seconds=0.2)
+    stage = await run(drain_notice_seconds=10 * SECONDS_MAX)
     stage.server.set_serving(True)
     Held(stage)
     stream = watch(stage)
@@ -258,7 +287,11 @@ async def test_drain_gives_load_balancers_notice(run):
         assert (await stage.redemption.Redeem(redeem_request("new"))).decision.discount_minor == 950
         stage.server.set_serving(True)
         assert await health(stage) == NOT_SERVING
+    assert not draining.done()
+    clock.forward(10 * SECONDS_MAX)
+    async with asyncio.timeout(SECONDS_MAX):
         await draining
+    stage.server._config = RpcConfig()  # when the test's end stops it once more, nobody needs notice
 
 
 async def test_drain_before_start_does_nothing(run):
@@ -281,8 +314,8 @@ async def test_drain_is_quick_when_nothing_runs_though_somebody_watches(run):
     stream = watch(stage)
     async with asyncio.timeout(SECONDS_MAX):
         await stream.read()
-    async with asyncio.timeout(1.0):
-        await stage.server.drain(SECONDS_MAX)
+    async with asyncio.timeout(SECONDS_MAX):
+        await stage.server.drain(60 * SECONDS_MAX)
 
 
 # Listening
@@ -373,7 +406,7 @@ async def test_thousands_of_calls_at_once_are_answered_or_told_to_come_again(run
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(channel_to(stage.port)) for _ in range(4)]
         stubs = [redemption_service_pb2_grpc.RedemptionServiceStub(channel) for channel in channels]
-        calls = [stubs[index % 4].Redeem(redeem_request(f"{index}"), timeout=30) for index in range(4_000)]
+        calls = [stubs[index % 4].Redeem(redeem_request(f"{index}"), timeout=SECONDS_MAX) for index in range(4_000)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     answered = [answer.decision.discount_minor for answer in answers if not isinstance(answer, Exception)]

@@ -3,11 +3,13 @@
 import asyncio
 import importlib
 import sys
+from collections import Counter
 
 import pytest
 import pytest_asyncio
 from house import House, calling
 from tool_loader import ROOT
+from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.campaign import CampaignState
 from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
@@ -20,6 +22,7 @@ from redemption.service.redeemer import JUDGED_AGAIN_AT_ONCE, ROUNDS_MAX
 def editing(monkeypatch):
     """The benchmark, whose sale and whose audit are used here in small."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "bench")])
+    monkeypatch.setattr(importlib.import_module("private"), "REDEEM_SECONDS_MAX", SECONDS_MAX)
     return importlib.import_module("editing")
 
 
@@ -33,17 +36,31 @@ async def other(house, tmp_path):
     await other.stop()
 
 
-@pytest.mark.parametrize(("pause_seconds", "unanswered_max"), [(0.1, 0), (0.0, 0.02)], ids=["often", "all the time"])
-async def test_every_decision_goes_by_the_definition_in_force(house, other, editing, pause_seconds, unanswered_max):
+@pytest.mark.parametrize(("orders_between", "rounds"), [(50, 3), (0, 12)], ids=["often", "all the time"])
+async def test_every_decision_goes_by_the_definition_in_force(house, other, editing, orders_between, rounds):
+    """Edits come after so many orders. Only an order that changes overtook in each of its rounds is turned away."""
     sale, audit = await editing.open_sale((house, other), house.redis, house.program)
-    await editing.play(sale, editing.HARSH, pause_seconds, 1.5, 16)
+    await sale.stock(6_000)
+    all_outcomes = {Outcome.APPROVED, Outcome.CAMPAIGN_PAUSED, Outcome.CAMPAIGN_LIMIT}
+    due = 0
+
+    def over():
+        if len(sale.changes) <= rounds * len(editing.HARSH):
+            return False
+        told = Counter(seen.outcome for seen in sale.seen)
+        return told[Outcome.APPROVED] > 200 and told.keys() >= all_outcomes
+
+    async def rest():
+        nonlocal due
+        due += orders_between
+        await comes(lambda: len(sale.seen) >= due or over())
+
+    await editing.sell(sale, editing.HARSH, rest, over, 16)
     await audit.read()
     assert sale.wrong + audit.wrong == []
-    assert sale.unanswered.total() <= unanswered_max * len(sale.seen)
-    assert len(sale.changes) > len(editing.HARSH)
-    assert audit.approvals > 100
-    outcomes = {seen.outcome for seen in sale.seen}
-    assert outcomes == {Outcome.APPROVED, Outcome.CAMPAIGN_PAUSED, Outcome.CAMPAIGN_LIMIT}
+    assert not (orders_between and sale.unanswered)
+    assert audit.approvals > 200
+    assert {seen.outcome for seen in sale.seen} == all_outcomes
 
 
 async def test_an_amount_that_changes_while_the_first_coupon_is_minted_is_the_one_that_coupon_gives(
@@ -88,8 +105,16 @@ async def test_after_a_pause_was_answered_nobody_redeems_anywhere(house, other):
 # When it changes faster than it can be judged
 
 
+@pytest_asyncio.fixture
+async def gate():
+    """Holds what asks the ledger again while it is shut."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
 @pytest.fixture
-def ever_changing(house, monkeypatch):
+def ever_changing(house, monkeypatch, gate):
     """A ledger that knows another version each time; returns how many were asked again at once, each time."""
     asked = []
     going = 0
@@ -99,7 +124,9 @@ def ever_changing(house, monkeypatch):
         going += again
         if again:
             asked.append(going)
-        await asyncio.sleep(0.005)
+        await settled()  # others may come in
+        if again:
+            await gate.wait()
         going -= again
         yield [(position, Outdated(house.ledger.now_ms())) for position in range(len(items))]
 
@@ -114,13 +141,17 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
     assert (max(ever_changing), len(ever_changing)) == (JUDGED_AGAIN_AT_ONCE, 50 * (ROUNDS_MAX - 1))
 
 
-async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing):
-    tokens = await house.mint(await house.campaign(), 100)
-    tasks = [asyncio.create_task(house.redeem(token)) for token in tokens[1:]]
-    await asyncio.sleep(0.01)
-    began = asyncio.get_running_loop().time()
+async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing, gate, clock):
+    """It is told so while others still have all the turns that there are."""
+    gate.clear()
+    orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
+    patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
+    hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
+    await comes(lambda: house.redeemer._again._waiting == 100 - JUDGED_AGAIN_AT_ONCE)
+    clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
-        await house.send(house.attempt(tokens[0]), seconds=0.03)
-    assert asyncio.get_running_loop().time() - began < 0.1
-    assert len(ever_changing) < 100
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await hurried
+    assert len(ever_changing) == JUDGED_AGAIN_AT_ONCE
+    assert not any(task.done() for task in patient)
+    gate.set()
+    await asyncio.gather(*patient, return_exceptions=True)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from waiting import SECONDS_MAX, settled
 
 from redemption.domain.errors import DeadlinePassed
 from redemption.service import pace
@@ -106,12 +107,12 @@ async def test_places_are_given_back_whatever_happens():
     with pytest.raises(KeyError):
         await failing()
     held, waiting = asyncio.ensure_future(staying()), asyncio.ensure_future(staying())
-    await asyncio.sleep(0.01)
+    await settled()
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         async with shared.turn(asyncio.get_running_loop().time() + 0.01):
             pass
     for task in (waiting, held):
         task.cancel()
     await asyncio.wait([held, waiting])
-    async with asyncio.timeout(5), shared.turn():
+    async with asyncio.timeout(SECONDS_MAX), shared.turn():
         assert shared.rest == 1

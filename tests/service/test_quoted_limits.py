@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from house import calling
 from service.clocks import Clocks
+from waiting import SECONDS_MAX
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
@@ -62,7 +63,7 @@ CASES = [
 
 async def quote(house, *tokens, at_ms=None, choose_best=False, customer="ann", **order):
     """Quote one order."""
-    deadline = asyncio.get_running_loop().time() + 10
+    deadline = asyncio.get_running_loop().time() + SECONDS_MAX
     checkout = house.attempt(*tokens, customer=customer, **order).checkout
     return await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best, at_ms))
 

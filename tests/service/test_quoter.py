@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 import time
 from dataclasses import replace
 
@@ -11,24 +12,30 @@ from house import calling
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from service.clocks import Clocks
+from thoroughness import tries
+from waiting import SECONDS_MAX
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.quote import Appraisal
 from redemption.service import quoter
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
 ON_A_REAL_LEDGER = settings(
-    deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
 DAY_SLOTS = SlotLimits((Slot(0, 1440, 2),))
+CALLS_MAX = 10_000
+"""Of Python functions between two turns of the event loop: 2,100 of 435,000 were measured. What is counted, no
+machine changes."""
 
 
-async def quote(house, *tokens, choose_best=False, at_ms=None, with_allocations=True, seconds=10.0, **order):
+async def quote(house, *tokens, choose_best=False, at_ms=None, with_allocations=True, seconds=SECONDS_MAX, **order):
     """Quote one order."""
     checkout = house.attempt(*tokens, **order).checkout
     deadline = asyncio.get_running_loop().time() + seconds
@@ -94,14 +101,14 @@ limits = any_limits.filter(
 
 
 @given(wallets(8), st.lists(limits, min_size=4, max_size=4), st.lists(orders(), min_size=1, max_size=3), customers)
-@settings(ON_A_REAL_LEDGER, max_examples=60)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(60))
 async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of_orders, customer):
     """Every verdict, detail, discount, allocation and share, for several orders one after the other."""
     tokens = await minted(house, wallet, of_limits)
     for number, order in enumerate(of_orders):
         some = tokens[number::2] or tokens
         checkout = Checkout(house.program, tuple(some), replace(order, order_id=secrets.token_hex(8)), customer)
-        deadline = asyncio.get_running_loop().time() + 10
+        deadline = asyncio.get_running_loop().time() + SECONDS_MAX
         quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, with_allocations=True))
         decision = await house.send(Attempt(secrets.token_hex(8), checkout))
         promised = quoted.together
@@ -111,11 +118,11 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
 
 
 @given(wallets(5), st.lists(limits, min_size=4, max_size=4), orders(), customers)
-@settings(ON_A_REAL_LEDGER, max_examples=40)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(40))
 async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_limits, order, customer):
     tokens = await minted(house, wallet, of_limits)
     checkout = Checkout(house.program, tuple(tokens), replace(order, order_id=secrets.token_hex(8)), customer)
-    deadline = asyncio.get_running_loop().time() + 10
+    deadline = asyncio.get_running_loop().time() + SECONDS_MAX
     quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
     assert quoted.exhaustive
     assert max(verdict.discount_minor for verdict in quoted.alone) <= quoted.together.discount_minor
@@ -142,7 +149,7 @@ visits = st.lists(
 
 
 @given(limits, visits)
-@settings(ON_A_REAL_LEDGER, max_examples=25)
+@settings(ON_A_REAL_LEDGER, max_examples=tries(25))
 async def test_limits_are_quoted_as_they_are_redeemed(house, of_limits, visits):
     """Over two days, where limits are all that stands against a coupon."""
     clocks = Clocks(house)
@@ -382,38 +389,55 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
         wallet += await house.mint(await house.campaign(offers=(Offer(PercentOff(100 + off, 10**6)),)), 5)
     lines = tuple(Line(str(index), 1, 1000 + index, 1000 + index) for index in range(100))
     checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
-    longest, ended = 0.0, asyncio.Event()
+    calls, longest, ended = 0, 0, asyncio.Event()
+
+    def count(_frame, event, _argument):
+        nonlocal calls
+        calls += event == "call"
 
     async def watch():
         nonlocal longest
-        worked = time.thread_time  # of this thread alone: what others do on the machine does not count
-        before = worked()
         while not ended.is_set():
+            before = calls
             await asyncio.sleep(0)
-            longest, before = max(longest, worked() - before), worked()
+            longest = max(longest, calls - before)
 
     watching = asyncio.create_task(watch())
-    quoted = await house.quoter.quote(
-        calling(deadline=asyncio.get_running_loop().time() + 60), Question(checkout, choose_best=True)
-    )
+    deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX  # counting makes it slow
+    sys.setprofile(count)
+    try:
+        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+    finally:
+        sys.setprofile(None)
     ended.set()
     await watching
     assert (len(quoted.chosen), quoted.exhaustive) == (20, False)
-    assert longest < 0.05, "a step is less than a millisecond, of a few on a bad day"
+    assert calls > 10 * CALLS_MAX
+    assert longest < CALLS_MAX
 
 
-async def test_redeeming_goes_on_while_a_quote_is_searching(house):
-    """The search lets others work in between: many redemptions finish before one long quote does."""
+async def test_redeeming_goes_on_while_a_quote_is_searching(house, monkeypatch):
+    """The search lets others work in between: it goes on until many redemptions are finished."""
     wallet = []
     for off in range(10):
         wallet += await house.mint(await house.campaign(offers=(Offer(PercentOff(100 + off, 10**6)),)))
     coupons = await house.mint(await house.campaign(), 20)
     lines = tuple(Line(str(index), 1, 1000 + index, 1000 + index) for index in range(500))
-    finished = []
+    finished, best = [], Appraisal.best
+
+    def endless(*asked):
+        """Search again and again; the wall is for a search that lets nobody else work."""
+        wall = time.monotonic() + SECONDS_MAX
+        while True:
+            choice = yield from best(*asked)
+            if len(finished) >= 10 or time.monotonic() > wall:
+                return choice
+
+    monkeypatch.setattr(Appraisal, "best", endless)
 
     async def search():
         checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
-        deadline = asyncio.get_running_loop().time() + 30
+        deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX
         await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
         finished.append("quote")
 
