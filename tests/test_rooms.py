@@ -69,6 +69,20 @@ def test_a_module_imports_only_what_its_room_may(path, room):
             assert first not in NOT_IN_DOMAIN, f"the domain is pure, but imports {name}"
 
 
+TRANSPORT = SOURCE / "rpc" / "transport"
+
+
+@pytest.mark.parametrize("path", sorted(TRANSPORT.glob("*.py")), ids=lambda path: path.name)
+def test_the_transport_knows_no_service_and_one_file_knows_each_library(path):
+    """It carries bytes; another engine could take ngh2's place, and grpcio's server is another transport."""
+    for name in imports(path):
+        if name.startswith("redemption.rpc."):
+            assert name.startswith(("redemption.rpc.transport", "redemption.rpc.status")), f"{path.name} imports {name}"
+        assert not name.startswith(("redemption.service", "redemption.v1", "google.protobuf")), name
+        assert name != "ngh2" or path.name == "http2.py"
+        assert not name.startswith("grpc") or path.name == "grpcio.py"
+
+
 def test_only_settings_reads_the_environment():
     """PATH, to tell people how to call us, and the terminal's own variables are the exceptions."""
     readers = {room for path, room in modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()}
