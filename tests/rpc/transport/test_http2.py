@@ -798,6 +798,25 @@ def end_by_breach(engine, received, codes):
         assert connection.bytes_to_send(ALL) == (b"", [])
 
 
+@on_both_engines
+def test_a_caller_that_sends_its_last_words_with_its_goodbye_breaks_nothing(engine):
+    """A refused call may still be sending when its caller leaves."""
+    connection = opened(engine)
+    connection.receive(request(1))
+    connection.answer(1, REFUSED)
+    connection.bytes_to_send(ALL)
+    events = connection.receive(data(1, b"rest", end=True) + goaway(0))
+    assert sorted(names(events)) == ["ConnectionClosed", "DataReceived", "GoAwayReceived", "StreamClosed"]
+
+
+@on_ngh2_alone("h2 takes the caller's GOAWAY for the end, and its settings before it")
+def test_what_the_caller_takes_is_known_after_the_connection_has_ended(engine):
+    connection = opened(engine)
+    connection.receive(settings({HEADER_BYTES_MAX: 1_000}) + goaway(0))
+    connection.bytes_to_send(ALL)
+    assert connection.peer_header_bytes_max in {1_000, HEADERS_UNBOUNDED}
+
+
 def continued(times):
     """A header block in a frame and so many more."""
     block = field_block(CALL)

@@ -139,7 +139,10 @@ class Http2Connection:
     @property
     def peer_header_bytes_max(self) -> int:
         """The longest header list that the peer takes, counted as RFC 9113 counts it."""
-        return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
+        try:
+            return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
+        except NGH2Error:
+            return HEADERS_UNBOUNDED
 
     @property
     def unsent_bytes(self) -> int:
@@ -174,12 +177,15 @@ class Http2Connection:
             code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
             raise ConnectionBroken(str(error), _goaway(self._last_stream_id, code)) from error
         events = engine.events()
-        for event in events:
-            if type(event) is DataReceived:
-                if event.data:
-                    engine.acknowledge_received_data(len(event.data), event.stream_id)
-            elif type(event) is RequestReceived:
-                self._last_stream_id = event.stream_id
+        try:
+            for event in events:
+                if type(event) is DataReceived:
+                    if event.data:
+                        engine.acknowledge_received_data(len(event.data), event.stream_id)
+                elif type(event) is RequestReceived:
+                    self._last_stream_id = event.stream_id
+        except NGH2Error:  # the connection ended with these very bytes: there is nobody to be told
+            return events
         return events
 
     def bytes_to_send(self, bytes_max: int) -> tuple[bytes, list[Event]]:
