@@ -732,6 +732,14 @@ def test_a_caller_that_leaves_is_still_answered(engine):
 # Breaches
 
 
+@on_ngh2_alone("h2 takes what comes before the settings")
+@pytest.mark.parametrize("said", [request(1), ping(bytes(8)), settings_ack()], ids=["a call", "a ping", "an ack"])
+def test_a_caller_that_does_not_begin_with_its_settings_is_told_so(engine, said):
+    connection = begun(engine)
+    connection.bytes_to_send(ALL)
+    assert goaway_code(last_words(connection, PREFACE + said)) == ErrorCode.PROTOCOL_ERROR
+
+
 BREACHES = {
     "data on the connection": (data(0, b"x"), {ErrorCode.PROTOCOL_ERROR}),
     "data on a stream that never began": (data(9, b"x"), {ErrorCode.PROTOCOL_ERROR, ErrorCode.STREAM_CLOSED}),
@@ -769,6 +777,26 @@ BREACHES = {
     "a window update beyond all windows": (window_update(0, 2**31 - 1), {ErrorCode.FLOW_CONTROL_ERROR}),
     "a frame longer than was allowed": (data(1, bytes(16_385)), {ErrorCode.FRAME_SIZE_ERROR}),
 }
+
+
+@on_both_engines
+@pytest.mark.parametrize(("received", "codes"), BREACHES.values(), ids=BREACHES)
+def test_a_breach_ends_the_connection_with_a_goaway_and_everything_later_is_quiet(engine, received, codes):
+    end_by_breach(engine, received, codes)
+
+
+@on_ngh2_alone("h2 resets the stream, or says nothing")
+@pytest.mark.parametrize(
+    ("received", "code"),
+    [
+        (data(1, b"x", end=True) * 2, ErrorCode.STREAM_CLOSED),
+        (reset(9), ErrorCode.PROTOCOL_ERROR),
+        (window_update(9, 1), ErrorCode.PROTOCOL_ERROR),
+    ],
+    ids=["data after the end", "a reset of a stream that never began", "a window for one"],
+)
+def test_a_breach_on_a_stream_may_end_the_connection_too(engine, received, code):
+    end_by_breach(engine, received, {code})
 
 
 @on_ngh2_alone("h2 ends the connection")
@@ -815,6 +843,16 @@ def test_what_the_caller_takes_is_known_after_the_connection_has_ended(engine):
     connection.receive(settings({HEADER_BYTES_MAX: 1_000}) + goaway(0))
     connection.bytes_to_send(ALL)
     assert connection.peer_header_bytes_max in {1_000, HEADERS_UNBOUNDED}
+
+
+@on_ngh2_alone("the twin keeps last words apart")
+def test_last_words_are_not_written_into_a_frame_that_was_cut(engine):
+    """They would be taken for the rest of a message."""
+    connection = opened(engine)
+    connection.receive(request(1, end=True))
+    connection.answer(1, HEAD, bytes(1_000), TRAILERS)
+    connection.bytes_to_send(500)
+    assert last_words(connection, continued(9)) == b""
 
 
 def continued(times):
@@ -876,6 +914,36 @@ def test_header_fields_above_the_engines_limit_end_the_connection(engine):
 def test_acknowledgements_that_nobody_reads_are_bounded(engine):
     connection = opened(engine)
     assert goaway_code(last_words(connection, ping(bytes(8)) * 20_000)) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+@on_ngh2_alone("h2 ends the stream alone")
+def test_a_streams_window_beyond_all_windows_is_a_breach(engine):
+    connection = opened(engine)
+    connection.receive(request(1, end=True) + request(3, end=True))
+    assert goaway_code(last_words(connection, window_update(1, 2**31 - 1))) == ErrorCode.FLOW_CONTROL_ERROR
+
+
+@on_both_engines
+def test_data_beyond_the_connections_window_is_a_breach(engine):
+    connection = opened(engine)
+    streams = range(1, 9, 2)
+    received = b"".join([request(stream) for stream in streams])
+    received += b"".join([frame(DATA, 0, stream, bytes(16_384)) for stream in streams for _ in range(2)])
+    events = connection.receive(received[: len(request(1))])
+    assert names(events) == ["RequestReceived"]
+    assert goaway_code(last_words(connection, received[len(request(1)) :])) == ErrorCode.FLOW_CONTROL_ERROR
+
+
+@on_ngh2_alone("h2 counts a stream above the limit as a breach from the first")
+def test_a_stream_above_the_limit_is_refused_until_the_caller_knows_the_limit_and_a_breach_afterwards(engine):
+    connection = begun(engine, streams=2)
+    connection.bytes_to_send(ALL)
+    events = connection.receive(PREFACE + settings() + request(1) + request(3) + request(5))
+    assert [event.stream_id for event in events if type(event).__name__ == "RequestReceived"] == [1, 3]
+    caller = Caller(connection)
+    assert ("reset", 5, ErrorCode.REFUSED_STREAM) in caller.read()[0]
+    connection.receive(settings_ack())
+    assert goaway_code(last_words(connection, request(7))) == ErrorCode.PROTOCOL_ERROR
 
 
 MALFORMED = {

@@ -74,6 +74,8 @@ _ENGINE_UNSENT_ACKNOWLEDGEMENTS_MAX = 10_000
 class ConnectionBroken(Exception):
     """The peer broke the protocol, and the connection is of no more use.
 
+    Afterwards nothing is received, and what is queued is dropped.
+
     Attributes:
         last_words: What to write before it is closed.
     """
@@ -103,7 +105,13 @@ class Http2Bounds:
 class Http2Connection:
     """The server's end of one connection."""
 
-    __slots__ = ("_engine", "_last_stream_id", "_unacknowledged", "_window_bytes")
+    __slots__ = (
+        "_cut",
+        "_engine",
+        "_goodbye_codes",
+        "_last_stream_id",
+        "_window_bytes",
+    )
 
     def __init__(self, bounds: Http2Bounds) -> None:
         """Begin a connection; what to write first is in ``bytes_to_send``."""
@@ -128,8 +136,9 @@ class Http2Connection:
         )
         self._window_bytes = bounds.connection_window_bytes
         self._engine.set_local_window_size(self._window_bytes)
-        self._unacknowledged = 0
         self._last_stream_id = 0
+        self._goodbye_codes = {ErrorCode.NO_ERROR}
+        self._cut = False
 
     @property
     def last_stream_id(self) -> int:
@@ -175,7 +184,9 @@ class Http2Connection:
             engine.receive_data(data)
         except NGH2Error as error:
             code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
-            raise ConnectionBroken(str(error), _goaway(self._last_stream_id, code)) from error
+            # Within a frame they would be taken for the rest of a message.
+            last_words = b"" if self._cut else _goaway(self._last_stream_id, code)
+            raise ConnectionBroken(str(error), last_words) from error
         events = engine.events()
         try:
             for event in events:
@@ -192,13 +203,21 @@ class Http2Connection:
         """Return what to write now, at most so much, and what ended with it.
 
         Raises:
-            ConnectionBroken: The connection has to be closed.
+            ConnectionBroken: The connection has to be closed. The engine answers many breaches with a GOAWAY of its
+                own, and they show when that is written.
         """
+        engine = self._engine
         try:
-            data = self._engine.data_to_send(bytes_max)
+            data = engine.data_to_send(bytes_max)
+            events = engine.events()
+            if events and type(last := events[-1]) is ConnectionClosed:
+                if last.error_code in self._goodbye_codes:
+                    return data, events
+                raise ConnectionBroken(f"error {last.error_code}: {last.debug_data!r}", data)
+            self._cut = len(data) == bytes_max
         except NGH2Error as error:
             raise ConnectionBroken(str(error), b"") from error
-        return data, self._engine.events()
+        return data, events
 
     def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
         """Queue a whole answer; without trailers the headers are all of it.
@@ -253,6 +272,7 @@ class Http2Connection:
 
     def send_goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug_data: bytes = b"") -> None:
         """Say that no stream is served after the newest one."""
+        self._goodbye_codes.add(code)
         with suppress(NGH2Error):
             self._engine.send_goaway(code, last_stream_id=self._last_stream_id, debug_data=debug_data)
 
