@@ -511,6 +511,46 @@ def test_data_of_a_stream_above_the_limit_is_acknowledged(engine):
 
 
 @on_both_engines
+def test_a_frame_that_is_half_received_when_its_stream_is_reset_costs_the_connection_nothing(engine):
+    connection = opened(engine)
+    caller = Caller(connection)
+    for stream in range(1, 401, 2):
+        sent = data(stream, bytes(16_000))
+        caller.count(stream, 16_000)
+        connection.receive(request(stream) + sent[:9_000])
+        connection.answer(stream, REFUSED)
+        caller.read()
+        connection.reset(stream, ErrorCode.NO_ERROR)
+        if stream % 4 == 1:
+            caller.read()
+        connection.receive(sent[9_000:])
+        caller.read()
+        caller.windows.clear()
+        assert caller.window <= WINDOW_BYTES
+    connection.receive(request(401))
+    assert caller.upload(401, 2**20) == 2**20
+    assert caller.window <= WINDOW_BYTES
+
+
+@on_ngh2_alone("a message of another length than was promised ends the connection under h2")
+@pytest.mark.parametrize("promised", [b"5000", b"20000"], ids=["shorter", "longer"])
+def test_a_message_of_another_length_than_was_promised_costs_the_connection_nothing(engine, promised):
+    """A proxy passes such a call on from one of its many clients."""
+    connection = opened(engine)
+    caller = Caller(connection)
+    for stream in range(1, 401, 2):
+        caller.count(stream, 10_000)
+        connection.receive(request(stream, (b"content-length", promised)) + data(stream, bytes(10_000), end=True))
+        frames, events = caller.read()
+        assert frames == [("reset", stream, ErrorCode.PROTOCOL_ERROR)]
+        assert names(events) == ["StreamClosed"]
+        caller.windows.clear()
+    connection.receive(request(401))
+    assert caller.upload(401, 2**20) == 2**20
+    assert caller.window <= WINDOW_BYTES
+
+
+@on_both_engines
 def test_a_caller_that_sends_while_nothing_is_written_gets_no_wider_window_for_it(engine):
     connection = opened(engine, window=2**20)
     caller = Caller(connection, 2**20)

@@ -60,6 +60,7 @@ FIELD_OVERHEAD_BYTES = 32
 HEADERS_UNBOUNDED = 2**32 - 1
 """What a peer that says nothing takes as headers, in bytes."""
 _GOAWAY_TYPE = 7
+_FRAME_BYTES_MAX = 16_384
 _WINDOW_MAX = 2**31 - 1
 
 # The engine's own limits are a last wall: each ends the whole connection, so all are far above the bounds that answer
@@ -110,7 +111,9 @@ class Http2Connection:
         "_engine",
         "_goodbye_codes",
         "_last_stream_id",
+        "_lost_bytes",
         "_window_bytes",
+        "_window_bytes_min",
     )
 
     def __init__(self, bounds: Http2Bounds) -> None:
@@ -135,7 +138,13 @@ class Http2Connection:
             }
         )
         self._window_bytes = bounds.connection_window_bytes
+        # All bytes are acknowledged as they come, but for those of a frame that is half received; and the engine tells
+        # the caller when half of the window is acknowledged. So when all is written, the caller may send at least this;
+        # when it may not, then the engine lost count. It does of a frame that it does not hand on: one that is half
+        # received when its stream is reset, or one that ends a message of another length than was promised.
+        self._window_bytes_min = self._window_bytes - self._window_bytes // 2 - _FRAME_BYTES_MAX
         self._engine.set_local_window_size(self._window_bytes)
+        self._lost_bytes = 0
         self._last_stream_id = 0
         self._goodbye_codes = {ErrorCode.NO_ERROR}
         self._cut = False
@@ -215,9 +224,21 @@ class Http2Connection:
                     return data, events
                 raise ConnectionBroken(f"error {last.error_code}: {last.debug_data!r}", data)
             self._cut = len(data) == bytes_max
+            if not self._cut and engine.local_window_size < self._window_bytes_min:
+                self._return_lost_bytes(self._window_bytes_min - engine.local_window_size)
+                data += engine.data_to_send(bytes_max - len(data))
+                self._cut = len(data) == bytes_max
         except NGH2Error as error:
             raise ConnectionBroken(str(error), b"") from error
         return data, events
+
+    def _return_lost_bytes(self, size: int) -> None:
+        """Let the caller send as much again as the engine lost count of."""
+        self._lost_bytes = min(self._lost_bytes + size, _WINDOW_MAX - self._window_bytes)
+        # A window that is made smaller is told to nobody, and the engine remembers by how much: when it is enlarged
+        # again, the caller is told of what goes beyond that, which is ``size``.
+        self._engine.set_local_window_size(self._window_bytes + self._lost_bytes)
+        self._engine.set_local_window_size(self._window_bytes)
 
     def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
         """Queue a whole answer; without trailers the headers are all of it.
