@@ -522,6 +522,16 @@ def test_what_fits_is_left_as_it_is():
     assert fitting(fields, 8_192) == fields
 
 
+def test_the_message_is_dropped_too_before_the_status_is_lost():
+    """A message of 500 bytes of Chinese has 1,500 when it is encoded."""
+    fields = trailers_only(Status(8, "券" * 160, b"details", final=True))
+    short = fitting(fields, 1_024)
+    assert list_bytes(short) <= 1_024
+    assert status_of(short) == RESOURCE_EXHAUSTED
+    assert dict(short)[b"grpc-retry-pushback-ms"] == b"-1"
+    assert b"grpc-message" not in dict(short)
+
+
 @pytest.mark.parametrize("bytes_max", [0, 1, 100])
 def test_the_status_is_kept_whatever_the_caller_takes(bytes_max):
     assert status_of(fitting(trailers_only(Status(8, "no", b"details")), bytes_max)) == RESOURCE_EXHAUSTED
