@@ -92,3 +92,33 @@ def test_calls_that_become_complete_while_it_is_written_are_begun_in_the_next_tu
     assert log == ["reads on"]
     loop.turn()
     assert log == ["reads on", ("redeem", [1])]
+
+
+def test_what_goes_wrong_with_one_connection_is_told_to_the_loop_and_the_others_are_written(loop, log):
+    """A writer that is left out would wait for its turn for ever: each asks once."""
+    turn = turn_of(loop, log)
+    problem = RuntimeError("broken")
+
+    def fail():
+        raise problem
+
+    turn.write(Writer(log, "first", fail))
+    turn.write(Writer(log, "second"))
+    loop.turn()
+    assert log == ["first", "second"]
+    assert [context["exception"] for context in loop.problems] == [problem]
+
+
+def test_what_goes_wrong_with_one_methods_calls_is_told_to_the_loop_and_the_others_are_begun(loop, log):
+    def begin(method, calls):
+        log.append(method)
+        if method == "broken":
+            raise RuntimeError(method)
+
+    turn = Turn(loop, begin)
+    turn.add("broken", 1)
+    turn.add("redeem", 2)
+    turn.write(Writer(log, "x"))
+    loop.turn()
+    assert log == ["broken", "redeem", "x"]
+    assert len(loop.problems) == 1

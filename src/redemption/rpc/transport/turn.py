@@ -61,7 +61,16 @@ class Turn:
         if self._calls:
             gathered, self._calls = self._calls, {}
             for method, calls in gathered.items():
-                self._begin(method, calls)
+                try:
+                    self._begin(method, calls)
+                except Exception as error:  # noqa: BLE001 - the other methods' calls have nothing to do with it
+                    self._tell(error)
         writers, self._writers = self._writers, []
         for writer in writers:
-            writer.end_turn()
+            try:
+                writer.end_turn()
+            except Exception as error:  # noqa: BLE001 - the others would wait for this turn for ever: each asks once
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a turn could not be ended for all", "exception": error})
