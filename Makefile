@@ -43,6 +43,10 @@ demo: $(VENV)/.run ## Play a flash sale in the terminal against a private server
 test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
 	@$(BIN)/pytest -q
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Throw junk, changed traffic and random frames at the transport (EXAMPLES=20000 of each)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest -q tests/rpc/transport/test_fuzz.py
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, protos: everything but the tests
 	$(BIN)/ruff format --check .
