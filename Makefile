@@ -47,6 +47,10 @@ test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
 test-thorough: $(VENV)/.dev ## The same with ten times as many random examples (10 minutes)
 	@$(BIN)/pytest -q --hypothesis-profile=thorough
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Throw junk, changed traffic and random frames at the transport (EXAMPLES=20000 of each)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest -q tests/rpc/transport/test_fuzz.py
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, protos: everything but the tests
 	$(BIN)/ruff format --check .

@@ -32,12 +32,19 @@ class Desk:
         self.now = 100.0
         self.begun = []
         self.turns = []
+        self.problems = []
+        self.broken = set()
         self.queue = WorkQueue(self, self._begin, wait_seconds_max=wait_seconds_max, clock=lambda: self.now)
 
     def call_soon(self, turn):
         self.turns.append(turn)
 
+    def call_exception_handler(self, context):
+        self.problems.append(context["exception"])
+
     def _begin(self, method, calls):
+        if method in self.broken:
+            raise RuntimeError("broken")
         self.begun.append((method, list(calls)))
 
     def add(self, count=1, method=GATHERED, size=0, seconds=PATIENT):
@@ -111,6 +118,15 @@ def test_calls_of_other_methods_do_not_wait_for_gathered_ones(desk):
     (single,) = desk.add(method=SINGLE)
     desk.turn()
     assert desk.begun == [(SINGLE, [single])]
+
+
+def test_what_goes_wrong_with_one_methods_calls_is_told_to_the_loop_and_the_others_are_begun(desk):
+    desk.broken = {SINGLE}
+    desk.add(method=SINGLE)
+    gathered = desk.add()
+    desk.turn()
+    assert desk.begun == [(GATHERED, gathered)]
+    assert [str(problem) for problem in desk.problems] == ["broken"]
 
 
 def test_a_call_is_refused_that_would_wait_longer_than_the_bound(desk):

@@ -13,7 +13,7 @@ from functools import lru_cache
 from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
 
 from redemption.rpc.transport import refusals
-from redemption.rpc.transport.http2 import FIELD_OVERHEAD_BYTES, Headers, list_bytes
+from redemption.rpc.transport.http2 import Headers, list_bytes
 from redemption.rpc.transport.methods import Status
 
 PREFIX_BYTES = 5
@@ -257,13 +257,15 @@ def trailers_only(status: Status) -> Headers:
 
 
 def fitting(fields: Headers, bytes_max: int) -> Headers:
-    """Return fields without their details, when with them they would be longer than the peer takes.
+    """Return fields without their details, and without their message, when they would be longer than the peer takes.
 
-    Without the details a program still knows the code; with trailers that are too long it knows nothing.
+    With the code alone a program still knows what happened; with trailers that are too long it knows nothing.
     """
-    if len(fields) * FIELD_OVERHEAD_BYTES < bytes_max and list_bytes(fields) <= bytes_max:
-        return fields
-    return tuple([field for field in fields if field[0] != b"grpc-status-details-bin"])
+    for name in (b"grpc-status-details-bin", b"grpc-message"):
+        if list_bytes(fields) <= bytes_max:
+            return fields
+        fields = tuple([field for field in fields if field[0] != name])
+    return fields
 
 
 def percent_encoded(message: str) -> bytes:

@@ -60,6 +60,7 @@ FIELD_OVERHEAD_BYTES = 32
 HEADERS_UNBOUNDED = 2**32 - 1
 """What a peer that says nothing takes as headers, in bytes."""
 _GOAWAY_TYPE = 7
+_FRAME_BYTES_MAX = 16_384
 _WINDOW_MAX = 2**31 - 1
 
 # The engine's own limits are a last wall: each ends the whole connection, so all are far above the bounds that answer
@@ -73,6 +74,8 @@ _ENGINE_UNSENT_ACKNOWLEDGEMENTS_MAX = 10_000
 
 class ConnectionBroken(Exception):
     """The peer broke the protocol, and the connection is of no more use.
+
+    Afterwards nothing is received, and what is queued is dropped.
 
     Attributes:
         last_words: What to write before it is closed.
@@ -103,7 +106,15 @@ class Http2Bounds:
 class Http2Connection:
     """The server's end of one connection."""
 
-    __slots__ = ("_engine", "_last_stream_id", "_unacknowledged", "_window_bytes")
+    __slots__ = (
+        "_cut",
+        "_engine",
+        "_goodbye_codes",
+        "_last_stream_id",
+        "_lost_bytes",
+        "_window_bytes",
+        "_window_bytes_min",
+    )
 
     def __init__(self, bounds: Http2Bounds) -> None:
         """Begin a connection; what to write first is in ``bytes_to_send``."""
@@ -127,9 +138,16 @@ class Http2Connection:
             }
         )
         self._window_bytes = bounds.connection_window_bytes
+        # All bytes are acknowledged as they come, but for those of a frame that is half received; and the engine tells
+        # the caller when half of the window is acknowledged. So when all is written, the caller may send at least this;
+        # when it may not, then the engine lost count. It does of a frame that it does not hand on: one that is half
+        # received when its stream is reset, or one that ends a message of another length than was promised.
+        self._window_bytes_min = self._window_bytes - self._window_bytes // 2 - _FRAME_BYTES_MAX
         self._engine.set_local_window_size(self._window_bytes)
-        self._unacknowledged = 0
+        self._lost_bytes = 0
         self._last_stream_id = 0
+        self._goodbye_codes = {ErrorCode.NO_ERROR}
+        self._cut = False
 
     @property
     def last_stream_id(self) -> int:
@@ -139,7 +157,10 @@ class Http2Connection:
     @property
     def peer_header_bytes_max(self) -> int:
         """The longest header list that the peer takes, counted as RFC 9113 counts it."""
-        return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
+        try:
+            return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
+        except NGH2Error:
+            return HEADERS_UNBOUNDED
 
     @property
     def unsent_bytes(self) -> int:
@@ -172,27 +193,52 @@ class Http2Connection:
             engine.receive_data(data)
         except NGH2Error as error:
             code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
-            raise ConnectionBroken(str(error), _goaway(self._last_stream_id, code)) from error
+            # Within a frame they would be taken for the rest of a message.
+            last_words = b"" if self._cut else _goaway(self._last_stream_id, code)
+            raise ConnectionBroken(str(error), last_words) from error
         events = engine.events()
-        for event in events:
-            if type(event) is DataReceived:
-                if event.data:
-                    engine.acknowledge_received_data(len(event.data), event.stream_id)
-            elif type(event) is RequestReceived:
-                self._last_stream_id = event.stream_id
+        try:
+            for event in events:
+                if type(event) is DataReceived:
+                    if event.data:
+                        engine.acknowledge_received_data(len(event.data), event.stream_id)
+                elif type(event) is RequestReceived:
+                    self._last_stream_id = event.stream_id
+        except NGH2Error:  # the connection ended with these very bytes: there is nobody to be told
+            return events
         return events
 
     def bytes_to_send(self, bytes_max: int) -> tuple[bytes, list[Event]]:
         """Return what to write now, at most so much, and what ended with it.
 
         Raises:
-            ConnectionBroken: The connection has to be closed.
+            ConnectionBroken: The connection has to be closed. The engine answers many breaches with a GOAWAY of its
+                own, and they show when that is written.
         """
+        engine = self._engine
         try:
-            data = self._engine.data_to_send(bytes_max)
+            data = engine.data_to_send(bytes_max)
+            events = engine.events()
+            if events and type(last := events[-1]) is ConnectionClosed:
+                if last.error_code in self._goodbye_codes:
+                    return data, events
+                raise ConnectionBroken(f"error {last.error_code}: {last.debug_data!r}", data)
+            self._cut = len(data) == bytes_max
+            if not self._cut and engine.local_window_size < self._window_bytes_min:
+                self._return_lost_bytes(self._window_bytes_min - engine.local_window_size)
+                data += engine.data_to_send(bytes_max - len(data))
+                self._cut = len(data) == bytes_max
         except NGH2Error as error:
             raise ConnectionBroken(str(error), b"") from error
-        return data, self._engine.events()
+        return data, events
+
+    def _return_lost_bytes(self, size: int) -> None:
+        """Let the caller send as much again as the engine lost count of."""
+        self._lost_bytes = min(self._lost_bytes + size, _WINDOW_MAX - self._window_bytes)
+        # A window that is made smaller is told to nobody, and the engine remembers by how much: when it is enlarged
+        # again, the caller is told of what goes beyond that, which is ``size``.
+        self._engine.set_local_window_size(self._window_bytes + self._lost_bytes)
+        self._engine.set_local_window_size(self._window_bytes)
 
     def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
         """Queue a whole answer; without trailers the headers are all of it.
@@ -247,6 +293,7 @@ class Http2Connection:
 
     def send_goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug_data: bytes = b"") -> None:
         """Say that no stream is served after the newest one."""
+        self._goodbye_codes.add(code)
         with suppress(NGH2Error):
             self._engine.send_goaway(code, last_stream_id=self._last_stream_id, debug_data=debug_data)
 

@@ -30,4 +30,10 @@ class Turn:
     def _end(self) -> None:
         writers, self._writers = self._writers, []
         for writer in writers:
-            writer.end_turn()
+            try:
+                writer.end_turn()
+            except Exception as error:  # noqa: BLE001 - the others would wait for this turn for ever: each asks once
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a turn could not be ended for all", "exception": error})

@@ -167,9 +167,12 @@ class WorkQueue:
         methods: dict[Method, list[Waiting]] = {}
         for call in taken:
             methods.setdefault(call.method, []).append(call)
-        for method, calls in methods.items():
-            self._begin(method, calls)
         self._arm()  # also when none waits: to learn what these took
+        for method, calls in methods.items():
+            try:
+                self._begin(method, calls)
+            except Exception as error:  # noqa: BLE001 - the other methods' calls have nothing to do with it
+                self._loop.call_exception_handler({"message": "calls could not be begun", "exception": error})
 
 
 def units_of(request: bytes) -> int:
