@@ -1,0 +1,31 @@
+"""The event loop of the service, and listeners for the length of a test."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import uvloop
+from rpc.transport.listening import Stage, listening
+
+
+def pytest_asyncio_loop_factories():
+    """Run these tests on the loop that the service runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Callable[..., Any]]:
+    """Run listeners until the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Stage:
+            return await stack.enter_async_context(listening(**settings))
+
+        yield start
+
+
+@pytest.fixture
+async def stage(listen) -> Stage:
+    """A listener with the bounds that it has by default."""
+    return await listen()
