@@ -518,6 +518,24 @@ async def test_a_handler_is_told_that_its_caller_left(stage, name, leaves):
         assert (await client.ask(3)).status == OK
 
 
+@pytest.mark.parametrize("name", ["Slow", "Held", "Stream", "Watch", "Echo", "Gathered", "Immediate"])
+async def test_a_call_that_is_taken_back_in_the_same_read_gives_back_its_place(stage, name):
+    """Its task was made and cancelled before it ran for the first time."""
+    client = await stage.client()
+    payload = b"3*1000" if name == "Stream" else bytes(500)
+    await client.send(*(call(stream_id, payload, path(name)) + rst(stream_id) for stream_id in range(1, 200, 2)))
+    await client.round_trip()
+    if name == "Held":
+        await until(lambda: len(stage.seen.held) == 100)
+        assert stage.load.calls == 100
+        assert all(held.info.gone for held in stage.seen.held)
+        for held in stage.seen.held:
+            held.answer(b"late")
+    await stage.idle()
+    assert not stage.listener._shared.under_way
+    assert (await client.ask(201)).status == OK
+
+
 async def test_a_call_that_is_taken_back_counts_until_its_handler_ends(listen):
     """Else a bound on calls bounds nothing: a client takes its calls back and sends the next."""
     stage = await listen(calls_max=10)

@@ -458,6 +458,8 @@ class Streams:
         call.info.gone = True
         if call.task is not None:
             call.task.cancel()
+            # A task that is cancelled before it ran for the first time runs never, and gives nothing back by itself.
+            call.task.add_done_callback(lambda _: self.finish(call, refusals.INTERNAL))
 
     def _hold(self, call: GrpcCall, size: int) -> None:
         """Count bytes of a request, which are here or will be."""
