@@ -129,7 +129,7 @@ class Listener:
 
     def _begin(self, method: GatheredMethod, calls: Sequence[Call]) -> None:
         """Work on the calls that came in one turn."""
-        task = asyncio.get_running_loop().create_task(method.answer_all(calls))
+        task = asyncio.get_running_loop().create_task(_answer_all(method, calls))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -158,6 +158,16 @@ class Listener:
                 ticked = now
                 for connection in list(self._connections):
                     connection.tick(now)
+
+
+async def _answer_all(method: GatheredMethod, calls: Sequence[Call]) -> None:
+    """Work on calls, and when that fails end those that have no answer: each would keep its place for good."""
+    try:
+        await method.answer_all(calls)
+    except BaseException:
+        for call in calls:
+            call.answer(refusals.INTERNAL)
+        raise
 
 
 def bound_sockets(address: str, *, reuse_port: bool) -> list[socket.socket]:
