@@ -707,6 +707,39 @@ async def until_messages(client, stream_id, expected):
         assert await client.read()
 
 
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        (data(1, message(b"cut")[:-1], end=True), INTERNAL),
+        (data(1, b"\1" + message(b"flag")[1:]), INTERNAL),
+        (data(1, message(bytes(1_001))), RESOURCE_EXHAUSTED),
+        (data(1, message(b"9" * 40)), INTERNAL),
+    ],
+    ids=["cut", "compressed", "too long", "raises"],
+)
+async def test_a_dialog_that_fails_half_way_ends_with_trailers(stage, then, status):
+    client = await stage.client()
+    await client.send(headers(1, head(path("Dialog"))), data(1, message(b"one")))
+    await until_messages(client, 1, [b"ONE"])
+    await client.send(then)
+    answer = await client.answer(1)
+    assert (answer.messages, answer.status) == ([b"ONE"], status)
+    assert (await client.ask(3)).status == OK
+
+
+async def test_a_dialog_that_fails_while_its_reader_waits_still_ends_with_its_status(stage):
+    """The order to send no more comes after the messages and the trailers, whenever those are read."""
+    client = await stage.client({4: 0})
+    await client.send(headers(1, head(path("Dialog"))), data(1, message(b"one")), data(1, message(b"flag", 1)))
+    await client.round_trip()
+    assert client.answers[1].shape == ["HEADERS"]
+    await client.send(window(1, 1_000))
+    answer = await client.answer(1)
+    assert (answer.messages, answer.status) == ([b"ONE"], INTERNAL)
+    await client.round_trip()
+    assert answer.reset == NO_ERROR
+
+
 async def test_the_end_of_a_dialog_may_come_with_its_last_message_or_after_it(stage):
     client = await stage.client()
     await client.send(headers(1, head(path("Dialog"))), data(1, message(b"one")), data(1, b"", end=True))

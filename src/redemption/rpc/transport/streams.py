@@ -293,7 +293,11 @@ class Streams:
         self._release(call)
         if not call.received:
             self._half_read.append(call)
-        self._http2.answer(stream_id, fitting(headers, self.header_bytes_max))
+        headers = fitting(headers, self.header_bytes_max)
+        if call.begun:
+            self._http2.end_answer(stream_id, headers[len(RESPONSE_HEADERS) :])
+        else:
+            self._http2.answer(stream_id, headers)
         self._write_soon()
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
@@ -327,12 +331,14 @@ class Streams:
 
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
-        for call in self._half_read:
-            if not call.received:
+        half_read, self._half_read = self._half_read, []
+        for call in half_read:
+            if self._http2.unsent_bytes_of(call.stream_id):
+                self._half_read.append(call)  # a reset would cut off what waits for the caller's window
+            elif not call.received:
                 # Its answer is on its way by now; a reset in the same write would overtake it.
                 self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
                 self._write_soon()
-        self._half_read.clear()
         for call, room in list(self._readers.items()):
             if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
                 room.set_result(None)
