@@ -86,8 +86,13 @@ def data(stream_id: int, payload: bytes, *, end: bool = False) -> bytes:
     )
 
 
+def prefix(size: int, flag: int = 0) -> bytes:
+    """Return the five bytes that announce a message."""
+    return bytes([flag]) + size.to_bytes(4, "big")
+
+
 def message(payload: bytes, flag: int = 0) -> bytes:
-    return bytes([flag]) + len(payload).to_bytes(4, "big") + payload
+    return prefix(len(payload), flag) + payload
 
 
 def call(stream_id: int, payload: bytes = b"", path: str = ECHO, **changed: str) -> bytes:

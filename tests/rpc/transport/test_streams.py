@@ -20,6 +20,7 @@ from rpc.transport.frames import (
     headers,
     message,
     ping,
+    prefix,
     rst,
     window,
 )
@@ -317,7 +318,7 @@ async def test_a_call_that_ends_with_its_headers_has_no_message(stage, name):
 async def test_a_message_that_is_too_long_is_refused_by_its_prefix(stage):
     """Five bytes tell; its status comes first, and in a later write the order to send no more."""
     client = await stage.client()
-    await client.send(headers(1, head(path("Small"))), data(1, message(bytes(1_001))[:5]))
+    await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
     answer = await client.answer(1)
     assert (answer.status, answer.shape) == (RESOURCE_EXHAUSTED, ["HEADERS+END"])
     await client.round_trip()
@@ -339,7 +340,7 @@ async def test_the_answer_and_the_reset_of_a_refused_upload_are_written_separate
         return found
 
     monkeypatch.setattr(type(connection._http2), "bytes_to_send", lambda _, bytes_max: noted(bytes_max))
-    await client.send(headers(1, head(path("Small"))), data(1, message(bytes(1_001))[:5]))
+    await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
     await client.answer(1)
     await client.round_trip()
     monkeypatch.undo()
@@ -363,7 +364,7 @@ async def test_what_is_in_flight_after_a_refusal_is_swallowed(stage):
     await client.send(call(1, b"before", path("Held")))
     await until(lambda: stage.seen.held)
     await client.send(headers(3, head(path("Small"))))
-    await client.send(data(3, message(bytes(1_001))[:5]))
+    await client.send(data(3, prefix(1_001)))
     for _ in range(3):
         await client.send(data(3, bytes(16_000)))  # what the windows allow, though nobody wants it
     stage.seen.held.pop().answer(b"after")
