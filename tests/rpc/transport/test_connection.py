@@ -103,6 +103,7 @@ async def test_an_old_or_idle_connection_is_asked_to_go_in_two_steps(listen, rea
     )
     client = await stage.client()
     await client.ask(1)
+    stage.tick(0)
     client.polite = False
     stage.tick(111)
     while not client.goaways:
@@ -194,6 +195,17 @@ async def test_a_connection_with_calls_is_not_idle(listen):
     await client.send(call(1, b"x", WATCH))
     await until(lambda: stage.seen.infos)
     stage.tick(101)
+    await client.round_trip()
+    assert client.goaways == []
+
+
+async def test_a_connection_whose_calls_are_short_is_not_idle(listen):
+    """None of them is open when the clock looks."""
+    stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    for number, seconds in enumerate((60, 120, 180)):
+        assert (await client.ask(2 * number + 1)).status == OK
+        stage.tick(seconds)
     await client.round_trip()
     assert client.goaways == []
 

@@ -93,7 +93,7 @@ class GrpcConnection(asyncio.Protocol):
         self._asked: float | None = None
         self._notified: float | None = None
         self._closing: float | None = None
-        self._answers_seen = 0
+        self._answers_seen = self._answers_ticked = 0
         self._greeted = self._queued = self._full = self._parting = self._ending = False
 
     # What the event loop calls
@@ -183,7 +183,8 @@ class GrpcConnection(asyncio.Protocol):
             return
         bounds = self._bounds
         self._streams.give_up_late(now)
-        if self._streams:
+        if self._streams or self._streams.answers != self._answers_ticked:
+            self._answers_ticked = self._streams.answers
             self._used = now
         if self._asked is None and now - self._heard >= bounds.keepalive_seconds:
             self._asked = now
