@@ -475,6 +475,28 @@ async def test_a_header_block_without_end_ends_its_connection(stage):
     assert (await neighbour.ask(1)).status == OK
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        frame(DATA, 0, 1, b"on a stream that nobody opened"),
+        frame(HEADERS, 4, 2, block(head())),
+        frame(HEADERS, 4, 1, b"\xff\xff\xff\xff\xff\xff"),
+        ping()[:-1] + frame(9, 0, 0, bytes(30_000)),
+        b"\xff\xff\xff\0\0\0\0\0\1",
+        window(0, 0),
+    ],
+    ids=["idle stream", "even stream", "broken hpack", "cut frame", "oversized frame", "zero window"],
+)
+async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, broken):
+    client, neighbour = await stage.client(), await stage.client()
+    await client.round_trip()
+    await client.send(broken, bytes(100))
+    assert await client.until_end() == "eof"
+    assert len(client.goaways) == 1
+    assert client.goaways[0][1] != NO_ERROR
+    assert (await neighbour.ask(1)).status == OK
+
+
 async def test_the_reason_is_read_though_the_caller_goes_on_sending(stage):
     """Closing a socket with unread input makes the system reset it, and destroys what was written."""
     client = await stage.client()

@@ -293,6 +293,8 @@ class GrpcConnection(asyncio.Protocol):
             for event in events:
                 if type(event) is StreamClosed:
                     self._streams.on_closed(event.stream_id)
+                elif type(event) is ConnectionClosed:
+                    self._close()  # the caller broke the protocol, and the engine has told it so
             if len(data) >= WRITE_BYTES_AT_ONCE:
                 self.write_soon()  # others have their turn in between
             else:
