@@ -441,6 +441,18 @@ async def test_pings_after_answers_are_forgiven(stage):
     assert client.goaways == []
 
 
+async def test_pings_while_a_large_answer_is_read_are_forgiven(stage):
+    """As grpc-go sends them: one for each DATA frame, to measure the bandwidth."""
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"300000", LARGE))
+    for _ in range(60):
+        await client.send(window(1, 5_000))
+        await client.round_trip()
+    await client.send(window(1, 100_000))
+    assert (await client.answer(1)).status == OK
+    assert client.goaways == []
+
+
 @pytest.mark.parametrize(
     "frames",
     [

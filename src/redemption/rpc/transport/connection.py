@@ -93,7 +93,7 @@ class GrpcConnection(asyncio.Protocol):
         self._asked: float | None = None
         self._notified: float | None = None
         self._closing: float | None = None
-        self._answers_seen = self._answers_ticked = 0
+        self._sent_seen = self._answers_ticked = 0
         self._greeted = self._queued = self._full = self._parting = self._ending = False
 
     # What the event loop calls
@@ -273,9 +273,10 @@ class GrpcConnection(asyncio.Protocol):
             self._close()
 
     def _on_ping(self) -> None:
-        if self._streams.answers != self._answers_seen:
-            # Some clients measure the way with a PING after each answer.
-            self._answers_seen = self._streams.answers
+        sent = self._streams.answers + self._taken_bytes
+        if sent != self._sent_seen:
+            # Some clients measure the way with a PING after each answer, and after each part of a long one.
+            self._sent_seen = sent
             self._pings.refill()
         if not self._pings.take(self._now()):
             self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
