@@ -415,6 +415,33 @@ async def test_nothing_is_handed_on_after_a_connection_was_ended(listen):
     assert max(handed, default=0) <= last < 399
 
 
+@pytest.mark.parametrize(
+    ("told", "seconds", "counted"),
+    [("5S", 0.11, False), ("5S", 0.05, True), ("90m", 0.095, False), ("90m", 0.085, False), ("90m", 0.05, True)],
+    ids=["old", "young", "deadline passed", "deadline all but passed", "before its deadline"],
+)
+async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_anybody(listen, told, seconds, counted):
+    """5,000 deadlines that pass at once kill no connection, however short they are."""
+    stage = await listen(resets_per_second_max=1)
+    client = await stage.client()
+    await client.round_trip()
+    stage.listener._clock.cancel()
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    connection._streams._now = lambda: began
+    streams = range(1, 401, 2)
+    await client.send(*(call(number, b"x", HELD, grpc_timeout=told) for number in streams))
+    await until(lambda: len(stage.seen.held) == 200)
+    connection._streams._now = lambda: began + seconds
+    await client.send(*(rst(number) for number in streams))
+    if counted:
+        await client.until_end()
+        assert client.goaways[0][1:] == (ENHANCE_YOUR_CALM, b"too_many_resets")
+    else:
+        await client.round_trip()
+        assert client.goaways == []
+
+
 async def test_resets_of_refused_calls_are_not_held_against_anybody(listen):
     stage = await listen(resets_per_second_max=1)
     client = await stage.client()

@@ -53,6 +53,8 @@ STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
 ANSWER_BYTES_SMALL = 64 * 1024
 """So much of unread answers every connection may have, whatever the others have."""
+DEADLINE_EARLY_SECONDS = 0.01
+"""A caller's clock runs ahead: its call was on the way when ours began."""
 _log = structlog.get_logger(__name__)
 
 
@@ -278,9 +280,12 @@ class Streams:
             self.on_closed(stream_id)
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
-        """Whether a call that is taken back began so shortly ago, and was not answered."""
+        """Whether a call that is taken back began so shortly ago, has time left, and was not answered."""
         call = self._calls.get(stream_id)
-        return call is not None and not call.ended and self._now() - call.began < seconds
+        if call is None or call.ended:
+            return False
+        now = self._now()
+        return now - call.began < seconds and call.expires - now > DEADLINE_EARLY_SECONDS
 
     # What goes to the caller
 
