@@ -240,6 +240,56 @@ async def test_a_request_that_does_not_arrive_in_time_is_ended(listen):
 # Requests that are not finished
 
 
+async def test_unfinished_messages_are_bounded_and_given_back(listen):
+    stage = await listen(request_seconds_max=30)
+    client, neighbour = await stage.client(), await stage.client()
+    before = resident_bytes()
+    streams = range(1, 257, 2)
+    await client.send(*(headers(number, head()) + data(number, prefix(4 * MIB - 10)) for number in streams))
+    await client.round_trip()
+    assert stage.load.request_bytes <= 32 * MIB
+    refused = [number for number in streams if number in client.answers]
+    assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
+    assert 100 < len(refused) < 128
+    accepted = next(number for number in streams if number not in client.answers)
+    assert (await client.ask(301, bytes(1_000))).status == OK
+    assert (await neighbour.ask(1, bytes(1_000))).status == OK
+    stage.tick(31)
+    assert (await client.answer(accepted)).status == DEADLINE_EXCEEDED
+    assert stage.load.request_bytes == 0
+    assert resident_bytes() - before < 64 * MIB
+
+
+@pytest.mark.parametrize("size", [4 * MIB - 10, 65_000])
+async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(stage, size):
+    """A few bytes announce 128 MiB: who announces much must not be able to turn everybody else away."""
+    neighbour = await stage.client()
+    clients = [await stage.client() for _ in range(6)]
+    for client in clients:
+        for number in range(1, 2_000, 2):
+            await client.send(headers(number, head()) + data(number, prefix(size)))
+        await client.round_trip()
+    assert stage.load.request_bytes <= 128 * MIB
+    for client in (neighbour, *clients):
+        assert (await client.ask(2_001, bytes(16_000))).status == OK
+    for client in clients:
+        client.close()
+    await until(lambda: stage.connections == 1)
+    assert stage.load.request_bytes == 0
+
+
+async def test_unfinished_messages_of_all_connections_are_bounded_together(listen):
+    stage = await listen(request_bytes_max=4 * MIB, request_bytes_per_connection_max=2 * MIB)
+    clients = [await stage.client() for _ in range(8)]
+    for client in clients:
+        await client.send(headers(1, head()), data(1, prefix(MIB)))
+        await client.round_trip()
+    assert stage.load.request_bytes <= 4 * MIB
+    assert [1 in client.answers for client in clients] == sorted(1 in client.answers for client in clients)
+    assert clients[-1].answers[1].status == RESOURCE_EXHAUSTED
+    assert (await clients[-1].ask(3, bytes(1_000))).status == OK
+
+
 async def test_requests_count_until_they_are_answered(listen):
     stage = await listen(request_bytes_max=100_000)
     client = await stage.client()

@@ -53,6 +53,8 @@ STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
 ANSWER_BYTES_SMALL = 64 * 1024
 """So much of unread answers every connection may have, whatever the others have."""
+REQUESTS_LARGE_SHARE = 0.75
+"""Of the room for requests, those that are larger than a stream's window get so much; others always find some."""
 DEADLINE_EARLY_SECONDS = 0.01
 """A caller's clock runs ahead: its call was on the way when ours began."""
 _log = structlog.get_logger(__name__)
@@ -241,10 +243,12 @@ class Streams:
                 return
             reader = call.reader = MessageReader(gzip=call.gzip, bytes_max=bytes_max)
         announced = reader.feed(data)
-        if announced is not None:
+        if announced is not None and announced >= STREAM_WINDOW_BYTES:
             self._hold(call, announced)
-            if announced >= STREAM_WINDOW_BYTES:
-                self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
+            self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
+        elif call.held_bytes < STREAM_WINDOW_BYTES:
+            # What fits the window of every stream counts as it comes: a few bytes can announce much.
+            self._hold(call, len(data))
         if ended:
             call.request = message = reader.message()
             call.reader = None
@@ -475,9 +479,10 @@ class Streams:
     def _hold(self, call: GrpcCall, size: int) -> None:
         """Count bytes of a request, which are here or will be."""
         load, bounds = self._load, self._bounds
+        share = REQUESTS_LARGE_SHARE if size >= STREAM_WINDOW_BYTES else 1
         if (
-            load.request_bytes + size > bounds.request_bytes_max
-            or self._held_bytes + size > bounds.request_bytes_per_connection_max
+            load.request_bytes + size > bounds.request_bytes_max * share
+            or self._held_bytes + size > bounds.request_bytes_per_connection_max * share
         ):
             raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
         load.request_bytes += size
