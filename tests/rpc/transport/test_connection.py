@@ -359,6 +359,59 @@ async def test_small_answers_are_sent_though_much_is_unread(stage):
     assert (await other.answer(1)).status == OK
 
 
+async def test_unread_answers_of_all_connections_are_bounded_together(listen):
+    """One large answer on each of many connections is as much as many on one."""
+    stage = await listen(answer_bytes_max=10 * MIB)
+    clients = []
+    for _ in range(20):
+        client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+        clients.append(client)
+        await client.send(call(1, b"3000000", LARGE))
+        while 1 not in client.answers:
+            await client.read()
+    assert stage.load.answer_bytes <= 10 * MIB
+    assert [client.answers[1].status for client in clients] == [None] * 3 + [RESOURCE_EXHAUSTED] * 17
+    clients[0].close()
+    await until(lambda: stage.load.answer_bytes < 7 * MIB)
+    client = await stage.client()
+    assert (await client.ask(1, b"3000000", LARGE)).status == OK
+
+
+async def test_unread_answers_of_one_turn_are_bounded_together(listen):
+    """Though nothing of them was written when the next was made."""
+    stage = await listen(answer_bytes_max=10 * MIB)
+    clients = [await stage.client({INITIAL_WINDOW_SIZE: 0}) for _ in range(20)]
+    for client in clients:
+        await client.send(call(1, b"x", HELD))
+    await until(lambda: len(stage.seen.held) == 20)
+    for held in stage.seen.held:
+        held.answer(bytes(3_000_000))
+    for client in clients:
+        while 1 not in client.answers:
+            await client.read()
+    assert [client.answers[1].status for client in clients].count(None) == 3
+    assert stage.load.answer_bytes <= 10 * MIB
+
+
+async def test_unread_answers_of_a_dialog_are_bounded(stage):
+    """A question of a few bytes may have an answer of many."""
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    streams = range(1, 41, 2)
+    for number in streams:
+        await client.send(
+            headers(number, head(SERVICE + "Dialog")), *(data(number, message(b"999999")) for _ in range(9))
+        )
+    await client.round_trip()
+    assert MIB < stage.load.answer_bytes <= 16 * MIB
+    for number in streams:
+        await client.send(window(number, 2**30))
+    statuses = set()
+    for number in streams[3:]:
+        statuses.add((await client.answer(number)).status)
+    assert statuses == {RESOURCE_EXHAUSTED}
+    assert stage.seen.ran["Dialog"] < 60
+
+
 @pytest.mark.parametrize("told", [None, {INITIAL_WINDOW_SIZE: 0}], ids=["reads nothing", "window of 0"])
 async def test_one_who_does_not_read_at_all_is_ended(listen, told):
     stage = await listen(unread_seconds_max=30)

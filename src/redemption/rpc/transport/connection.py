@@ -119,7 +119,6 @@ class GrpcConnection(asyncio.Protocol):
         """Let go of everything: nobody is there any more."""
         self._transport = None
         self._streams.on_lost()
-        self._shared.load.answer_bytes -= self._unsent_bytes
         self._closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -306,14 +305,12 @@ class GrpcConnection(asyncio.Protocol):
 
     def _count_unsent(self) -> None:
         """Count the answers that wait for the caller, and note when it last took something of them."""
-        unsent = self._http2.unsent_bytes
+        unsent = self._streams.count_unsent()
         taken = self._streams.body_bytes - unsent
         if taken != self._taken_bytes or not self._unsent_bytes:
             self._taken_bytes = taken
             self._taken = self._now()
-        if unsent != self._unsent_bytes:
-            self._shared.load.answer_bytes += unsent - self._unsent_bytes
-            self._unsent_bytes = unsent
+        self._unsent_bytes = unsent
 
     def _part(self) -> None:
         """Name the last stream that is served, and close when all of them have ended."""

@@ -157,6 +157,7 @@ class Streams:
         header_bytes_max: The longest header block that their caller takes.
         answers: How many messages and statuses were sent.
         body_bytes: Bytes of all messages that were sent.
+        unsent_bytes: Bytes of those that wait for the caller, as they were counted last.
     """
 
     def __init__(self, http2: Http2Connection, shared: Shared, write_soon: Callable[[], None]) -> None:
@@ -182,6 +183,7 @@ class Streams:
         self.header_bytes_max = TRAILER_BYTES_MAX
         self.answers = 0
         self.body_bytes = 0
+        self.unsent_bytes = 0
 
     def __len__(self) -> int:
         """How many streams are open."""
@@ -261,7 +263,10 @@ class Streams:
         if call.dialog is None:
             call.dialog = DialogReader(bytes_max=method.request_bytes_max)
         for message in call.dialog.feed(data):
-            self._queue_part(call, method.answer(message))
+            part = method.answer(message)
+            if not self._may_send(len(part)):
+                raise Rejected(trailers_only(refusals.ANSWERS_UNREAD))
+            self._queue_part(call, part)
         if call.received:
             call.dialog.end()
             self._begin_answer(call)
@@ -282,6 +287,8 @@ class Streams:
         """Forget all streams: the connection is gone."""
         for stream_id in list(self._calls):
             self.on_closed(stream_id)
+        self._load.answer_bytes -= self.unsent_bytes
+        self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
         """Whether a call that is taken back began so shortly ago, has time left, and was not answered."""
@@ -411,6 +418,8 @@ class Streams:
     async def _send_part(self, call: GrpcCall, message: bytes) -> bool:
         """Send one of many messages, wait until there is room for the next, and tell whether there is."""
         http2 = self._http2
+        if call.ended:
+            return False
         self._queue_part(call, message)
         if http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES:
             await asyncio.sleep(0)
@@ -431,6 +440,8 @@ class Streams:
         self.answers += 1
         self.body_bytes += PREFIX_BYTES + len(message)
         self._http2.send_body(call.stream_id, framed(message))
+        if len(message) > ANSWER_BYTES_SMALL:
+            self.count_unsent()
         self._write_soon()
 
     def _begin_answer(self, call: GrpcCall) -> None:
@@ -448,6 +459,8 @@ class Streams:
         elif type(outcome) is bytes and self._may_send(len(outcome)):
             self.body_bytes += PREFIX_BYTES + len(outcome)
             http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
+            if len(outcome) > ANSWER_BYTES_SMALL:
+                self.count_unsent()
         else:
             status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
@@ -456,13 +469,22 @@ class Streams:
     def _may_send(self, size: int) -> bool:
         """Tell whether there is room for an answer beside those that are not read."""
         unsent = self._http2.unsent_bytes
-        if not unsent or unsent + size <= ANSWER_BYTES_SMALL:
+        if unsent + size <= ANSWER_BYTES_SMALL:
             return True
         bounds = self._bounds
-        return (
-            unsent + size <= bounds.answer_bytes_per_connection_max
-            and self._load.answer_bytes + size <= bounds.answer_bytes_max
-        )
+        if unsent and unsent + size > bounds.answer_bytes_per_connection_max:
+            return False
+        return self._load.answer_bytes + size <= bounds.answer_bytes_max
+
+    def count_unsent(self) -> int:
+        """Count the bytes of answers that wait for the caller, and return how many they are.
+
+        At the end of each turn, and after each answer that is not small: those of a turn are bounded together.
+        """
+        unsent = self._http2.unsent_bytes
+        self._load.answer_bytes += unsent - self.unsent_bytes
+        self.unsent_bytes = unsent
+        return unsent
 
     def _leave(self, call: GrpcCall) -> None:
         """Let a call's handler know that nobody waits."""
