@@ -25,6 +25,7 @@ from redemption.rpc.transport.methods import (
     StreamMethod,
     UnaryMethod,
 )
+from redemption.rpc.transport.tls import Tls
 
 MIB = 2**20
 REQUEST_BYTES_MAX = 4 * MIB
@@ -212,19 +213,19 @@ class Stage:
 
 @asynccontextmanager
 async def listening(
-    served: Methods | None = None, *, tls: Any = None, stop_seconds: float = 0.0, **bounds: Any
+    *, tls: Tls | None = None, port: int = 0, reuse_port: bool = False, **bounds: Any
 ) -> AsyncIterator[Stage]:
-    """Run a listener for the length of a block."""
+    """Run a listener for the length of a block; what is no setting of its own is one of its bounds."""
     seen = Seen()
-    listener = Listener(methods(seen) if served is None else served, inform=call_info, bounds=Bounds(**bounds))
-    stage = Stage(listener, seen, await listener.start("127.0.0.1:0", tls, reuse_port=False))
+    listener = Listener(methods(seen), inform=call_info, bounds=Bounds(**bounds))
+    stage = Stage(listener, seen, await listener.start(f"127.0.0.1:{port}", tls, reuse_port=reuse_port))
     try:
         yield stage
     finally:
         for client in stage._clients:
             client.close()
         async with asyncio.timeout(SECONDS_MAX):
-            await listener.stop(stop_seconds)
+            await listener.stop(0)
         for call in seen.held:
             call.answer(b"")
         await until(lambda: not (stage.connections or stage.load.calls))
