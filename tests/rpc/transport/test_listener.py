@@ -1,6 +1,10 @@
 """Where connections come from and how all of them end: too many of them, and a stop that loses nothing."""
 
 import asyncio
+import os
+import resource
+import sys
+from asyncio.subprocess import PIPE
 from collections import Counter
 
 import grpc
@@ -22,7 +26,7 @@ from rpc.transport.listening import MIB, SERVICE, failure_of, methods, until
 from redemption.rpc.call_info import call_info
 from redemption.rpc.health import Health
 from redemption.rpc.transport.bounds import Bounds
-from redemption.rpc.transport.listener import Listener
+from redemption.rpc.transport.listener import FILES_RESERVED, Listener
 
 OK, UNAVAILABLE = 0, 14
 LAST_STREAM_ID = 2**31 - 1
@@ -69,6 +73,56 @@ async def test_a_refused_connection_is_not_waited_for(listen):
     await refused.until_end()
     stage.tick(1.1)
     await until(lambda: stage.connections == 1)
+
+
+CROWD = """
+import resource, socket, sys
+port, count = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+connections = []
+for _ in range(count):
+    connection = socket.create_connection(("127.0.0.1", port))
+    connections.append(connection)
+for connection in connections:
+    try:
+        connection.recv(1)
+    except ConnectionError:
+        pass
+print("answered", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def few_files():
+    """This process may open 300 files more than it has, of which listeners leave some to others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are what is needed
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + FILES_RESERVED + 300, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_connections_leave_files_for_other_things(few_files, stage):
+    """However many come, and though none of them closes what was refused: the ledger can still be reached."""
+    neighbour = await stage.client()
+    await neighbour.round_trip()
+    crowd = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CROWD, str(stage.port), "700", stdin=PIPE, stdout=PIPE
+    )
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            assert await crowd.stdout.readline() == b"answered\n"
+        await neighbour.round_trip()
+        spare = []
+        try:
+            spare.extend(os.dup(0) for _ in range(40))
+        finally:
+            for number in spare:
+                os.close(number)
+        assert (await neighbour.ask(1)).status == OK
+    finally:
+        await crowd.communicate(b"\n")
 
 
 # The end of it

@@ -22,6 +22,8 @@ DEADLINE_STEP_SECONDS = 0.02
 TICK_SECONDS = 1.0
 FILES_RESERVED = 128
 """Of the files that a process may open, so many are for other things than connections."""
+FAREWELLS_MAX = 32
+"""So many connections that are refused may take their time to read why; what comes beyond is cut off."""
 DRAIN_STEP_SECONDS = 0.01
 TLS_GOODBYE_SECONDS_MAX = 1.0
 _log = structlog.get_logger(__name__)
@@ -139,7 +141,10 @@ class Listener:
         self.load.connections[connection.address] = here
         bounds = self._bounds
         connections_max = min(bounds.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED)
-        return len(self._connections) <= connections_max and here <= bounds.connections_per_address_max
+        here_max = bounds.connections_per_address_max
+        if len(self._connections) > connections_max + FAREWELLS_MAX or here > here_max + FAREWELLS_MAX:
+            asyncio.get_running_loop().call_soon(connection.abort)
+        return len(self._connections) <= connections_max and here <= here_max
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)
