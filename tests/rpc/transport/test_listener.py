@@ -19,6 +19,7 @@ from rpc.transport.frames import (
     head,
     headers,
     message,
+    ping,
     prefix,
 )
 from rpc.transport.listening import MIB, SERVICE, failure_of, methods, until
@@ -149,6 +150,30 @@ async def test_stop_answers_what_was_handed_on_and_tells_the_rest(stage):
     assert stage.seen.ran == {"Held": 2}
 
 
+async def test_stop_answers_what_comes_until_the_notice_is_acknowledged(stage):
+    """Also when that takes longer than the answers to all that ran before, and the new call longer than a farewell."""
+    client = await stage.client()
+    await client.round_trip()
+    client.polite = False
+    stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
+    while not client.pings:
+        await client.read()
+    assert (await client.ask(1)).status == OK
+    await client.send(call(3, b"x", HELD), ping(client.pings[0], ack=True))
+    await until(lambda: stage.seen.held)
+    while len(client.goaways) < 2:
+        await client.read()
+    assert client.goaways[1] == (3, NO_ERROR, b"")
+    (connection,) = stage.listener._connections
+    await asyncio.wait([stopping], timeout=2.2)  # longer than the farewells of a connection without calls
+    assert not stopping.done()
+    assert connection._transport is not None
+    stage.seen.held.pop().answer(b"done")
+    assert (await client.answer(3)).message == b"done"
+    client.close()
+    await stopping
+
+
 @pytest.mark.parametrize("name", ["Slow", "Held", "Watch", "Stream"])
 async def test_stop_cuts_off_what_takes_too_long_and_says_so(stage, name):
     client = await stage.client({4: 0} if name == "Stream" else None)
@@ -163,6 +188,20 @@ async def test_stop_cuts_off_what_takes_too_long_and_says_so(stage, name):
     client.close()
     await stopping
     assert stage.seen.infos[0].gone
+
+
+async def test_stop_tells_who_has_not_said_all(stage):
+    """Nothing was done, so its caller may ask again; half a message is not waited for."""
+    client = await stage.client()
+    await client.send(headers(1, head()), data(1, prefix(1_000)), headers(3, head(SERVICE + "Dialog")))
+    await client.round_trip()
+    stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
+    answers = [await client.answer(1), await client.answer(3)]
+    assert [answer.status for answer in answers] == [UNAVAILABLE] * 2
+    assert "nothing was done" in answers[0].blocks[0]["grpc-message"]
+    assert await client.until_end() == "eof"
+    client.close()
+    await stopping
 
 
 async def test_stop_is_not_held_up_by_who_says_nothing(stage):

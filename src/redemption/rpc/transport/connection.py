@@ -217,6 +217,15 @@ class GrpcConnection(asyncio.Protocol):
             self._http2.ping(_DRAIN_PING)
             self.write_soon()
 
+    @property
+    def parting(self) -> bool:
+        """Whether no further call is looked at."""
+        return self._parting or self._ending
+
+    def turn_away(self) -> None:
+        """End the calls whose requests are not complete."""
+        self._streams.turn_away()
+
     def abort(self) -> None:
         """End it without a word."""
         if self._transport is not None:

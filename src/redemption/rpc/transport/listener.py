@@ -111,16 +111,16 @@ class Listener:
         await asyncio.sleep(0)  # connections that wait to be accepted are
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.retire()
         ends = shared.loop.time() + seconds
-        while self.load.calls and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
+        while self._part() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
             await asyncio.sleep(DRAIN_STEP_SECONDS)
-        for call in list(shared.under_way):
-            call.give_up(refusals.STOPPING_AT_WORK)
         last = shared.loop.time() + 2 * GOODBYE_SECONDS_MAX
         while self._connections and shared.loop.time() < last:
+            self._part()
+            for call in list(shared.under_way):
+                call.give_up(refusals.STOPPING_AT_WORK)
             for connection in list(self._connections):
+                connection.turn_away()
                 connection.tick(shared.loop.time())
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         if self._clock is not None:
@@ -128,6 +128,14 @@ class Listener:
         for connection in list(self._connections):
             connection.abort()
         await asyncio.sleep(0)
+
+    def _part(self) -> bool:
+        """Send callers elsewhere, those too that were accepted meanwhile; tells whether calls run or may still come."""
+        staying = [connection for connection in self._connections if not connection.parting]
+        for connection in staying:
+            connection.retire()
+            connection.tick(asyncio.get_running_loop().time())
+        return bool(staying) or self.load.calls > 0
 
     def _begin(self, method: GatheredMethod, calls: Sequence[Call]) -> None:
         """Work on the calls that came in one turn."""

@@ -345,6 +345,12 @@ class Streams:
             ):
                 self.give_up(call, refusals.REQUEST_LATE)
 
+    def turn_away(self) -> None:
+        """End calls whose request is not complete: nothing of them was done."""
+        for call in list(self._calls.values()):
+            if not (call.received or call.ended):
+                self.give_up(call, refusals.STOPPING_BEFORE)
+
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
         half_read, self._half_read = self._half_read, []
