@@ -26,6 +26,7 @@ from rpc.transport.listening import MIB, SERVICE, failure_of, methods, until
 
 from redemption.rpc.call_info import call_info
 from redemption.rpc.health import Health
+from redemption.rpc.transport import listener
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.listener import FILES_RESERVED, Listener
 
@@ -250,6 +251,19 @@ async def test_stop_before_start_does_nothing(stage):
     await Listener({}, inform=stage.listener._inform, bounds=stage.listener._bounds).stop(1)
 
 
+async def test_the_clock_goes_on_after_a_defect(stage, monkeypatch):
+    """A connection that cannot be looked after is ended; all others still expire."""
+    monkeypatch.setattr(listener, "TICK_SECONDS", 0)
+    broken = await stage.client()
+    await broken.round_trip()
+    (connection,) = stage.listener._connections
+    client = await stage.client()
+    connection._http2 = None
+    connection._retires = 0
+    await broken.until_end()
+    assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
+
+
 # With clients that send again by themselves
 
 
@@ -295,8 +309,8 @@ async def test_stop_under_load_loses_nothing(listen):
 
 async def test_ten_health_watches_do_not_hold_up_a_stop():
     health = Health(["test.Service"])
-    listener = Listener(health.methods(), inform=call_info, bounds=Bounds())
-    port = await listener.start("127.0.0.1:0", None, reuse_port=False)
+    serving = Listener(health.methods(), inform=call_info, bounds=Bounds())
+    port = await serving.start("127.0.0.1:0", None, reuse_port=False)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         names = ["", "test.Service", *["unknown"] * 8]
@@ -305,11 +319,11 @@ async def test_ten_health_watches_do_not_hold_up_a_stop():
             expected = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN if name == "unknown" else 2
             assert (await watch.read()).status == expected
         async with asyncio.timeout(2):
-            await listener.stop(SECONDS_MAX)
+            await serving.stop(SECONDS_MAX)
         for watch in watches:
             error = await failure_of(watch.read())
             assert error.code() is grpc.StatusCode.UNAVAILABLE
-    await until(lambda: not listener._connections)
+    await until(lambda: not serving._connections)
 
 
 async def test_unread_input_does_not_cost_the_last_answers(stage):

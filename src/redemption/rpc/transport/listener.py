@@ -121,7 +121,7 @@ class Listener:
                 call.give_up(refusals.STOPPING_AT_WORK)
             for connection in list(self._connections):
                 connection.turn_away()
-                connection.tick(shared.loop.time())
+                _tick(connection, shared.loop.time())
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         if self._clock is not None:
             self._clock.cancel()
@@ -134,7 +134,7 @@ class Listener:
         staying = [connection for connection in self._connections if not connection.parting]
         for connection in staying:
             connection.retire()
-            connection.tick(asyncio.get_running_loop().time())
+            _tick(connection, asyncio.get_running_loop().time())
         return bool(staying) or self.load.calls > 0
 
     def _begin(self, method: GatheredMethod, calls: Sequence[Call]) -> None:
@@ -170,7 +170,16 @@ class Listener:
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 for connection in list(self._connections):
-                    connection.tick(now)
+                    _tick(connection, now)
+
+
+def _tick(connection: GrpcConnection, now: float) -> None:
+    """Look after a connection; one that cannot be is ended, for without the clock nothing would ever expire again."""
+    try:
+        connection.tick(now)
+    except Exception:  # noqa: BLE001 - whatever it is, the others are looked after
+        _log.exception("a connection could not be looked after", peer=connection.address)
+        connection.abort()
 
 
 async def _answer_all(method: GatheredMethod, calls: Sequence[Call]) -> None:
