@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
@@ -173,7 +172,7 @@ class RawClient:
         end: How the connection ended, once it did: ``eof`` or ``reset``.
     """
 
-    def __init__(self, sock: socket.socket | ssl.SSLSocket) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._unread = b""
@@ -212,12 +211,15 @@ class RawClient:
         with suppress(ConnectionError):
             await self.send(*frames)
 
+    async def _receive(self) -> bytes:
+        return await self._loop.sock_recv(self._socket, 2**18)
+
     async def read(self) -> bool:
         """Take what came next; False when nothing comes any more."""
         async with asyncio.timeout(SECONDS_MAX):
             try:
-                received = await self._loop.sock_recv(self._socket, 2**18)
-            except ConnectionError:
+                received = await self._receive()
+            except OSError:
                 self.end = self.end or "reset"
                 return False
         if not received:
@@ -295,6 +297,26 @@ class RawClient:
         await self.send(ping())
         while self.pongs == seen:
             assert await self.read(), f"the connection ended: {self.end}, {self.goaways}"
+
+
+class TlsClient(RawClient):
+    """The same over TLS, which asyncio speaks."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(writer.get_extra_info("socket"))
+        self._reader = reader
+        self._writer = writer
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+    async def send(self, *frames: bytes) -> None:
+        self._writer.write(b"".join(frames))
+        async with asyncio.timeout(SECONDS_MAX):
+            await self._writer.drain()
+
+    async def _receive(self) -> bytes:
+        return await self._reader.read(2**18)
 
 
 async def connect(
