@@ -1,6 +1,7 @@
 """TLS: which versions, which protocols inside, whom it lets in, and how those end who say nothing."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 
@@ -186,7 +187,33 @@ async def test_one_who_does_not_answer_at_the_close_is_gone_all_the_same(listen,
     deaf.close()
 
 
+async def test_one_who_does_not_shake_hands_is_gone_when_the_listener_stops(listen, files, tls):
+    stage = await listen(tls=tls, preface_seconds_max=300)
+    silent = silent_socket(stage.port)
+    silent.settimeout(5)
+    await (await connect(stage, context_of_client(files))).round_trip()
+    await stage.listener.stop(0)
+    with silent, contextlib.suppress(ConnectionError):
+        assert await asyncio.to_thread(silent.recv, 1) == b""
+
+
 async def test_one_who_does_not_shake_hands_is_gone_in_time(listen, tls):
     stage = await listen(tls=tls, preface_seconds_max=0.05)
     client = await stage.client(greet=False)
     await client.until_end()
+
+
+async def test_connections_that_do_not_shake_hands_are_bounded(listen, files, tls):
+    """They cost a file each, as others do."""
+    stage = await listen(tls=tls, connections_max=10, preface_seconds_max=300)
+    silent = [await stage.client(greet=False) for _ in range(20)]
+    ends = [asyncio.ensure_future(client.until_end()) for client in silent]
+    await until(lambda: sum(end.done() for end in ends) == 10)
+    assert not any(end.done() for end in ends[:10])
+    for end in ends[:10]:
+        end.cancel()
+    await asyncio.gather(*ends, return_exceptions=True)
+    for client in silent[:10]:
+        client.cut()
+    await until(lambda: not stage.listener._doors[0].shaking)
+    assert (await (await connect(stage, context_of_client(files))).ask(1)).status == OK

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -13,7 +14,7 @@ from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import Call, GatheredMethod, Methods
 from redemption.rpc.transport.streams import Shared
-from redemption.rpc.transport.tls import Tls, context_of
+from redemption.rpc.transport.tls import Tls, TlsDoor, context_of
 from redemption.rpc.transport.turn import Turn
 
 BACKLOG = 1_024
@@ -25,7 +26,6 @@ FILES_RESERVED = 128
 FAREWELLS_MAX = 32
 """So many connections that are refused may take their time to read why; what comes beyond is cut off."""
 DRAIN_STEP_SECONDS = 0.01
-TLS_GOODBYE_SECONDS_MAX = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -49,6 +49,7 @@ class Listener:
         self.load = Load()
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
+        self._doors: list[TlsDoor] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
@@ -85,20 +86,28 @@ class Listener:
             turn=Turn(loop, self._begin),
         )
         sockets = bound_sockets(address, reuse_port=reuse_port)
-        for bound in sockets:
-            self._servers.append(
-                await loop.create_server(
-                    lambda: GrpcConnection(shared, self._opened, self._closed),
-                    sock=bound,
-                    backlog=BACKLOG,
-                    ssl=context,
-                    ssl_handshake_timeout=self._bounds.preface_seconds_max if context else None,
-                    ssl_shutdown_timeout=TLS_GOODBYE_SECONDS_MAX if context else None,
-                )
-            )
+        port = int(sockets[0].getsockname()[1])
+        try:
+            for bound in sockets:
+                await self._listen(bound, shared, context)
+        except OSError:
+            for bound in sockets:
+                bound.close()
+            raise
         self._shared = shared
         self._clock = loop.create_task(self._keep_time(shared))
-        return int(sockets[0].getsockname()[1])
+        return port
+
+    async def _listen(self, bound: socket.socket, shared: Shared, context: ssl.SSLContext | None) -> None:
+        def serve() -> GrpcConnection:
+            return GrpcConnection(shared, self._opened, self._closed)
+
+        if context is None:
+            self._servers.append(await shared.loop.create_server(serve, sock=bound, backlog=BACKLOG))
+            return
+        door = TlsDoor(context, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
+        door.listen(bound, BACKLOG)
+        self._doors.append(door)
 
     async def stop(self, seconds: float) -> None:
         """Take no new connections and calls, let those finish that run, and cut off what takes longer.
@@ -109,8 +118,7 @@ class Listener:
         if shared is None:
             return
         await asyncio.sleep(0)  # connections that wait to be accepted are
-        for server in self._servers:
-            server.close()
+        self._close()
         ends = shared.loop.time() + seconds
         while self._part() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
             await asyncio.sleep(DRAIN_STEP_SECONDS)
@@ -125,9 +133,18 @@ class Listener:
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         if self._clock is not None:
             self._clock.cancel()
+        for door in self._doors:
+            door.abort()
         for connection in list(self._connections):
             connection.abort()
         await asyncio.sleep(0)
+
+    def _close(self) -> None:
+        """Take no new connections."""
+        for server in self._servers:
+            server.close()
+        for door in self._doors:
+            door.close()
 
     def _part(self) -> bool:
         """Send callers elsewhere, those too that were accepted meanwhile; tells whether calls run or may still come."""
@@ -147,12 +164,18 @@ class Listener:
         self._connections.add(connection)
         here = self.load.connections.get(connection.address, 0) + 1
         self.load.connections[connection.address] = here
-        bounds = self._bounds
-        connections_max = min(bounds.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED)
-        here_max = bounds.connections_per_address_max
+        connections_max, here_max = self._connections_max(), self._bounds.connections_per_address_max
         if len(self._connections) > connections_max + FAREWELLS_MAX or here > here_max + FAREWELLS_MAX:
             asyncio.get_running_loop().call_soon(connection.abort)
         return len(self._connections) <= connections_max and here <= here_max
+
+    def _connections_max(self) -> int:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED
+        return min(self._bounds.connections_max, files)
+
+    def _has_room(self) -> bool:
+        """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
+        return len(self._connections) + sum(door.shaking for door in self._doors) < self._connections_max()
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)
