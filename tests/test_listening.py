@@ -10,8 +10,8 @@ import grpc
 import pytest
 from certificates import write_certificate
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from processes import until
 from served import Served
+from waiting import until
 
 OURS = ("--transport", "nghttp2")
 

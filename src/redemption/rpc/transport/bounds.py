@@ -19,7 +19,7 @@ class Bounds:
             RESOURCE_EXHAUSTED.
         header_fields_max: How many they are. RESOURCE_EXHAUSTED.
         request_bytes_max: Bytes of all requests that are not answered, finished or not. RESOURCE_EXHAUSTED, before
-            the message is read.
+            the message is read. A quarter is kept for requests below 64 KiB.
         request_bytes_per_connection_max: The same of one connection.
         answer_bytes_max: Bytes of all answers that callers do not read. RESOURCE_EXHAUSTED in place of the answer.
         answer_bytes_per_connection_max: The same of one connection.

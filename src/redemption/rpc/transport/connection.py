@@ -93,7 +93,7 @@ class GrpcConnection(asyncio.Protocol):
         self._asked: float | None = None
         self._notified: float | None = None
         self._closing: float | None = None
-        self._answers_seen = 0
+        self._sent_seen = self._answers_ticked = 0
         self._greeted = self._queued = self._full = self._parting = self._ending = False
 
     # What the event loop calls
@@ -119,7 +119,6 @@ class GrpcConnection(asyncio.Protocol):
         """Let go of everything: nobody is there any more."""
         self._transport = None
         self._streams.on_lost()
-        self._shared.load.answer_bytes -= self._unsent_bytes
         self._closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -183,7 +182,8 @@ class GrpcConnection(asyncio.Protocol):
             return
         bounds = self._bounds
         self._streams.give_up_late(now)
-        if self._streams:
+        if self._streams or self._streams.answers != self._answers_ticked:
+            self._answers_ticked = self._streams.answers
             self._used = now
         if self._asked is None and now - self._heard >= bounds.keepalive_seconds:
             self._asked = now
@@ -216,6 +216,15 @@ class GrpcConnection(asyncio.Protocol):
             self._http2.send_shutdown_notice()
             self._http2.ping(_DRAIN_PING)
             self.write_soon()
+
+    @property
+    def parting(self) -> bool:
+        """Whether no further call is looked at."""
+        return self._parting or self._ending
+
+    def turn_away(self) -> None:
+        """End the calls whose requests are not complete."""
+        self._streams.turn_away()
 
     def abort(self) -> None:
         """End it without a word."""
@@ -272,9 +281,10 @@ class GrpcConnection(asyncio.Protocol):
             self._close()
 
     def _on_ping(self) -> None:
-        if self._streams.answers != self._answers_seen:
-            # Some clients measure the way with a PING after each answer.
-            self._answers_seen = self._streams.answers
+        sent = self._streams.answers + self._taken_bytes
+        if sent != self._sent_seen:
+            # Some clients measure the way with a PING after each answer, and after each part of a long one.
+            self._sent_seen = sent
             self._pings.refill()
         if not self._pings.take(self._now()):
             self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
@@ -304,14 +314,12 @@ class GrpcConnection(asyncio.Protocol):
 
     def _count_unsent(self) -> None:
         """Count the answers that wait for the caller, and note when it last took something of them."""
-        unsent = self._http2.unsent_bytes
+        unsent = self._streams.count_unsent()
         taken = self._streams.body_bytes - unsent
         if taken != self._taken_bytes or not self._unsent_bytes:
             self._taken_bytes = taken
             self._taken = self._now()
-        if unsent != self._unsent_bytes:
-            self._shared.load.answer_bytes += unsent - self._unsent_bytes
-            self._unsent_bytes = unsent
+        self._unsent_bytes = unsent
 
     def _part(self) -> None:
         """Name the last stream that is served, and close when all of them have ended."""

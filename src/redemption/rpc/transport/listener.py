@@ -13,7 +13,7 @@ from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods
 from redemption.rpc.transport.streams import Shared
-from redemption.rpc.transport.tls import Certificates, Tls
+from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
 
@@ -23,8 +23,9 @@ DEADLINE_STEP_SECONDS = 0.02
 TICK_SECONDS = 1.0
 FILES_RESERVED = 128
 """Of the files that a process may open, so many are for other things than connections."""
+FAREWELLS_MAX = 32
+"""So many connections that are refused may take their time to read why; what comes beyond is cut off."""
 DRAIN_STEP_SECONDS = 0.01
-TLS_GOODBYE_SECONDS_MAX = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -48,6 +49,7 @@ class Listener:
         self.load = Load()
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
+        self._doors: list[TlsDoor] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
@@ -89,7 +91,6 @@ class Listener:
             OSError: A certificate cannot be used.
         """
         self._certificates = None if tls is None else Certificates(tls)
-        context = None if self._certificates is None else self._certificates.context
         loop = asyncio.get_running_loop()
         shared = Shared(
             methods=self._methods,
@@ -100,20 +101,24 @@ class Listener:
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
+        port = int(sockets[0].getsockname()[1])
         for bound in sockets:
-            self._servers.append(
-                await loop.create_server(
-                    lambda: GrpcConnection(shared, self._opened, self._closed),
-                    sock=bound,
-                    backlog=BACKLOG,
-                    ssl=context,
-                    ssl_handshake_timeout=self._bounds.preface_seconds_max if context else None,
-                    ssl_shutdown_timeout=TLS_GOODBYE_SECONDS_MAX if context else None,
-                )
-            )
+            await self._listen(bound, shared)
         self._shared = shared
         self._clock = loop.create_task(self._keep_time(shared))
-        return int(sockets[0].getsockname()[1])
+        return port
+
+    async def _listen(self, bound: socket.socket, shared: Shared) -> None:
+        def serve() -> GrpcConnection:
+            return GrpcConnection(shared, self._opened, self._closed)
+
+        if self._certificates is None:
+            self._servers.append(await shared.loop.create_server(serve, sock=bound, backlog=BACKLOG))
+            return
+        context = self._certificates.context
+        door = TlsDoor(context, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
+        door.listen(bound, BACKLOG)
+        self._doors.append(door)
 
     def reload_certificates(self) -> None:
         """Read the certificates again, for connections that are made from now on; what cannot be used is logged."""
@@ -135,25 +140,41 @@ class Listener:
         if shared is None:
             return
         await asyncio.sleep(0)  # connections that wait to be accepted are
-        for server in self._servers:
-            server.close()
-        for connection in list(self._connections):
-            connection.retire()
+        self._close()
         ends = shared.loop.time() + seconds
-        while self.load.calls and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
+        while self._part() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
             await asyncio.sleep(DRAIN_STEP_SECONDS)
-        for call in list(shared.under_way):
-            call.give_up(refusals.STOPPING_AT_WORK)
         last = shared.loop.time() + 2 * GOODBYE_SECONDS_MAX
         while self._connections and shared.loop.time() < last:
+            self._part()
+            for call in list(shared.under_way):
+                call.give_up(refusals.STOPPING_AT_WORK)
             for connection in list(self._connections):
-                connection.tick(shared.loop.time())
+                connection.turn_away()
+                _tick(connection, shared.loop.time())
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         if self._clock is not None:
             self._clock.cancel()
+        for door in self._doors:
+            door.abort()
         for connection in list(self._connections):
             connection.abort()
         await asyncio.sleep(0)
+
+    def _close(self) -> None:
+        """Take no new connections."""
+        for server in self._servers:
+            server.close()
+        for door in self._doors:
+            door.close()
+
+    def _part(self) -> bool:
+        """Send callers elsewhere, those too that were accepted meanwhile; tells whether calls run or may still come."""
+        staying = [connection for connection in self._connections if not connection.parting]
+        for connection in staying:
+            connection.retire()
+            _tick(connection, asyncio.get_running_loop().time())
+        return bool(staying) or self.load.calls > 0
 
     def _begin(self, method: Method, calls: Sequence[Waiting]) -> None:
         """Begin the work on calls of one method; those that have ended give back their places."""
@@ -166,7 +187,7 @@ class Listener:
             else:
                 call.begin()
         if waiting and type(method) is GatheredMethod:
-            task = asyncio.get_running_loop().create_task(method.answer_all(waiting))
+            task = asyncio.get_running_loop().create_task(_answer_all(method, waiting))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -174,9 +195,18 @@ class Listener:
         self._connections.add(connection)
         here = self.load.connections.get(connection.address, 0) + 1
         self.load.connections[connection.address] = here
-        bounds = self._bounds
-        connections_max = min(bounds.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED)
-        return len(self._connections) <= connections_max and here <= bounds.connections_per_address_max
+        connections_max, here_max = self._connections_max(), self._bounds.connections_per_address_max
+        if len(self._connections) > connections_max + FAREWELLS_MAX or here > here_max + FAREWELLS_MAX:
+            asyncio.get_running_loop().call_soon(connection.abort)
+        return len(self._connections) <= connections_max and here <= here_max
+
+    def _connections_max(self) -> int:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED
+        return min(self._bounds.connections_max, files)
+
+    def _has_room(self) -> bool:
+        """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
+        return len(self._connections) + sum(door.shaking for door in self._doors) < self._connections_max()
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)
@@ -194,7 +224,26 @@ class Listener:
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 for connection in list(self._connections):
-                    connection.tick(now)
+                    _tick(connection, now)
+
+
+def _tick(connection: GrpcConnection, now: float) -> None:
+    """Look after a connection; one that cannot be is ended, for without the clock nothing would ever expire again."""
+    try:
+        connection.tick(now)
+    except Exception:  # noqa: BLE001 - whatever it is, the others are looked after
+        _log.exception("a connection could not be looked after", peer=connection.address)
+        connection.abort()
+
+
+async def _answer_all(method: GatheredMethod, calls: Sequence[Waiting]) -> None:
+    """Work on calls, and when that fails end those that have no answer: each would keep its place for good."""
+    try:
+        await method.answer_all(calls)
+    except BaseException:
+        for call in calls:
+            call.answer(refusals.INTERNAL)
+        raise
 
 
 def bound_sockets(address: str, *, reuse_port: bool) -> list[socket.socket]:

@@ -53,6 +53,10 @@ STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
 ANSWER_BYTES_SMALL = 64 * 1024
 """So much of unread answers every connection may have, whatever the others have."""
+REQUESTS_LARGE_SHARE = 0.75
+"""Of the room for requests, those that are larger than a stream's window get so much; others always find some."""
+DEADLINE_EARLY_SECONDS = 0.01
+"""A caller's clock runs ahead: its call was on the way when ours began."""
 _log = structlog.get_logger(__name__)
 
 
@@ -159,6 +163,7 @@ class Streams:
         header_bytes_max: The longest header block that their caller takes.
         answers: How many messages and statuses were sent.
         body_bytes: Bytes of all messages that were sent.
+        unsent_bytes: Bytes of those that wait for the caller, as they were counted last.
     """
 
     def __init__(self, http2: Http2Connection, shared: Shared, write_soon: Callable[[], None]) -> None:
@@ -184,6 +189,7 @@ class Streams:
         self.header_bytes_max = TRAILER_BYTES_MAX
         self.answers = 0
         self.body_bytes = 0
+        self.unsent_bytes = 0
 
     def __len__(self) -> int:
         """How many streams are open."""
@@ -247,10 +253,12 @@ class Streams:
                 return
             reader = call.reader = MessageReader(gzip=call.gzip, bytes_max=bytes_max)
         announced = reader.feed(data)
-        if announced is not None:
+        if announced is not None and announced >= STREAM_WINDOW_BYTES:
             self._hold(call, announced)
-            if announced >= STREAM_WINDOW_BYTES:
-                self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
+            self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
+        elif call.held_bytes < STREAM_WINDOW_BYTES:
+            # What fits the window of every stream counts as it comes: a few bytes can announce much.
+            self._hold(call, len(data))
         if ended:
             call.request = message = reader.message()
             call.reader = None
@@ -263,7 +271,10 @@ class Streams:
         if call.dialog is None:
             call.dialog = DialogReader(bytes_max=method.request_bytes_max)
         for message in call.dialog.feed(data):
-            self._queue_part(call, method.answer(message))
+            part = method.answer(message)
+            if not self._may_send(len(part)):
+                raise Rejected(trailers_only(refusals.ANSWERS_UNREAD))
+            self._queue_part(call, part)
         if call.received:
             call.dialog.end()
             self._begin_answer(call)
@@ -284,11 +295,16 @@ class Streams:
         """Forget all streams: the connection is gone."""
         for stream_id in list(self._calls):
             self.on_closed(stream_id)
+        self._load.answer_bytes -= self.unsent_bytes
+        self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
-        """Whether a call that is taken back began so shortly ago, and was not answered."""
+        """Whether a call that is taken back began so shortly ago, has time left, and was not answered."""
         call = self._calls.get(stream_id)
-        return call is not None and not call.ended and self._now() - call.began < seconds
+        if call is None or call.ended:
+            return False
+        now = self._now()
+        return now - call.began < seconds and call.expires - now > DEADLINE_EARLY_SECONDS
 
     # What goes to the caller
 
@@ -301,7 +317,11 @@ class Streams:
         self._release(call)
         if not call.received:
             self._half_read.append(call)
-        self._http2.answer(stream_id, fitting(headers, self.header_bytes_max))
+        headers = fitting(headers, self.header_bytes_max)
+        if call.begun:
+            self._http2.end_answer(stream_id, headers[len(RESPONSE_HEADERS) :])
+        else:
+            self._http2.answer(stream_id, headers)
         self._write_soon()
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
@@ -334,14 +354,22 @@ class Streams:
             ):
                 self.give_up(call, refusals.REQUEST_LATE)
 
+    def turn_away(self) -> None:
+        """End calls whose request is not complete: nothing of them was done."""
+        for call in list(self._calls.values()):
+            if not (call.received or call.ended):
+                self.give_up(call, refusals.STOPPING_BEFORE)
+
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
-        for call in self._half_read:
-            if not call.received:
+        half_read, self._half_read = self._half_read, []
+        for call in half_read:
+            if self._http2.unsent_bytes_of(call.stream_id):
+                self._half_read.append(call)  # a reset would cut off what waits for the caller's window
+            elif not call.received:
                 # Its answer is on its way by now; a reset in the same write would overtake it.
                 self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
                 self._write_soon()
-        self._half_read.clear()
         for call, room in list(self._readers.items()):
             if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
                 room.set_result(None)
@@ -412,6 +440,8 @@ class Streams:
     async def _send_part(self, call: GrpcCall, message: bytes) -> bool:
         """Send one of many messages, wait until there is room for the next, and tell whether there is."""
         http2 = self._http2
+        if call.ended:
+            return False
         self._queue_part(call, message)
         if http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES:
             await asyncio.sleep(0)
@@ -432,6 +462,8 @@ class Streams:
         self.answers += 1
         self.body_bytes += PREFIX_BYTES + len(message)
         self._http2.send_body(call.stream_id, framed(message))
+        if len(message) > ANSWER_BYTES_SMALL:
+            self.count_unsent()
         self._write_soon()
 
     def _begin_answer(self, call: GrpcCall) -> None:
@@ -449,6 +481,8 @@ class Streams:
         elif type(outcome) is bytes and self._may_send(len(outcome)):
             self.body_bytes += PREFIX_BYTES + len(outcome)
             http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
+            if len(outcome) > ANSWER_BYTES_SMALL:
+                self.count_unsent()
         else:
             status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
@@ -457,13 +491,22 @@ class Streams:
     def _may_send(self, size: int) -> bool:
         """Tell whether there is room for an answer beside those that are not read."""
         unsent = self._http2.unsent_bytes
-        if not unsent or unsent + size <= ANSWER_BYTES_SMALL:
+        if unsent + size <= ANSWER_BYTES_SMALL:
             return True
         bounds = self._bounds
-        return (
-            unsent + size <= bounds.answer_bytes_per_connection_max
-            and self._load.answer_bytes + size <= bounds.answer_bytes_max
-        )
+        if unsent and unsent + size > bounds.answer_bytes_per_connection_max:
+            return False
+        return self._load.answer_bytes + size <= bounds.answer_bytes_max
+
+    def count_unsent(self) -> int:
+        """Count the bytes of answers that wait for the caller, and return how many they are.
+
+        At the end of each turn, and after each answer that is not small: those of a turn are bounded together.
+        """
+        unsent = self._http2.unsent_bytes
+        self._load.answer_bytes += unsent - self.unsent_bytes
+        self.unsent_bytes = unsent
+        return unsent
 
     def _leave(self, call: GrpcCall) -> None:
         """Let a call's handler know that nobody waits."""
@@ -474,13 +517,16 @@ class Streams:
         call.info.gone = True
         if call.task is not None:
             call.task.cancel()
+            # A task that is cancelled before it ran for the first time runs never, and gives nothing back by itself.
+            call.task.add_done_callback(lambda _: self.finish(call, refusals.INTERNAL))
 
     def _hold(self, call: GrpcCall, size: int) -> None:
         """Count bytes of a request, which are here or will be."""
         load, bounds = self._load, self._bounds
+        share = REQUESTS_LARGE_SHARE if size >= STREAM_WINDOW_BYTES else 1
         if (
-            load.request_bytes + size > bounds.request_bytes_max
-            or self._held_bytes + size > bounds.request_bytes_per_connection_max
+            load.request_bytes + size > bounds.request_bytes_max * share
+            or self._held_bytes + size > bounds.request_bytes_per_connection_max * share
         ):
             raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
         load.request_bytes += size

@@ -1,0 +1,775 @@
+"""What one connection may take, in bytes and in time, and that its neighbours notice nothing of it."""
+
+import asyncio
+import os
+from contextlib import suppress
+
+import pytest
+from rpc.transport.frames import (
+    CONTINUATION,
+    DATA,
+    ENHANCE_YOUR_CALM,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    NO_ERROR,
+    PREFACE,
+    SECONDS_MAX,
+    block,
+    call,
+    data,
+    frame,
+    greeting,
+    head,
+    headers,
+    message,
+    ping,
+    prefix,
+    rst,
+    settings,
+    window,
+)
+from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
+
+from redemption.rpc.transport.connection import READ_BYTES_AT_ONCE, WRITE_BUFFER_BYTES, WRITE_BYTES_AT_ONCE
+from redemption.rpc.transport.http2 import Http2Connection
+from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
+
+OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
+LAST_STREAM_ID = 2**31 - 1
+ECHO, HELD, LARGE, SLOW, WATCH = (SERVICE + name for name in ("Echo", "Held", "Large", "Slow", "Watch"))
+
+
+async def sending(client, *frames):
+    """Send much, while others act; a server that ends the connection ends it."""
+    with suppress(ConnectionError):
+        await client.send(*frames)
+
+
+# Time
+
+
+@pytest.mark.parametrize("said", [b"", PREFACE[:10], PREFACE, b"GET / HTTP/1.1\r\n"])
+async def test_a_connection_that_does_not_say_who_it_is_is_ended(listen, said):
+    stage = await listen(preface_seconds_max=10)
+    silent, neighbour = await stage.client(greet=False), await stage.client()
+    await silent.send(said)
+    await neighbour.round_trip()
+    await until(lambda: stage.connections == 2 or said.startswith(b"GET"))
+    stage.tick(9)
+    stage.tick(11)
+    await until(lambda: stage.connections == 1)
+    await silent.until_end()
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_a_connection_that_said_who_it_is_is_kept(listen):
+    stage = await listen(preface_seconds_max=10)
+    client = await stage.client()
+    await client.round_trip()
+    stage.tick(11)
+    assert (await client.ask(1)).status == OK
+
+
+async def test_a_connection_that_says_nothing_is_asked_for_a_sign_of_life(listen):
+    stage = await listen(keepalive_seconds=60, keepalive_seconds_max=20)
+    client, dead = await stage.client(), await stage.client()
+    await client.round_trip()
+    await dead.round_trip()
+    stage.tick(59)
+    await client.round_trip()
+    assert client.pings == []
+    stage.tick(61)
+    while not client.pings:
+        await client.read()
+    await client.round_trip()
+    stage.tick(82)
+    await until(lambda: stage.connections == 1)
+    await dead.until_end()
+    assert len(dead.pings) == 1
+    assert (await client.ask(1)).status == OK
+
+
+async def leave(client):
+    """Read what a connection that is asked to go elsewhere is told, and acknowledge it; returns how it ended."""
+    while not client.goaways:
+        await client.read()
+    return await client.until_end()
+
+
+@pytest.mark.parametrize("reason", ["idle", "age"])
+async def test_an_old_or_idle_connection_is_asked_to_go_in_two_steps(listen, reason):
+    """A notice first, so that calls on their way are still answered; then the last stream that is."""
+    stage = await listen(
+        idle_seconds_max=100, age_seconds_max=100 if reason == "age" else 1_000, keepalive_seconds=1_000
+    )
+    client = await stage.client()
+    await client.ask(1)
+    stage.tick(0)
+    client.polite = False
+    stage.tick(111)
+    while not client.goaways:
+        await client.read()
+    assert client.goaways == [(LAST_STREAM_ID, NO_ERROR, b"")]
+    assert (await client.ask(3)).status == OK
+    await client.send(call(5, b"last", HELD))
+    await until(lambda: stage.seen.held)
+    await client.send(ping(client.pings[0], ack=True))
+    while len(client.goaways) < 2:
+        await client.read()
+    assert client.goaways[1] == (5, NO_ERROR, b"")
+    stage.seen.held.pop().answer(b"last")
+    assert (await client.answer(5)).message == b"last"
+    assert await client.until_end() == "eof"
+
+
+async def test_a_connection_is_asked_to_go_once(listen):
+    stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.round_trip()
+    client.polite = False
+    stage.tick(101)
+    stage.tick(101)
+    stage.tick(103)
+    assert await client.until_end() == "eof"
+    assert [last for last, _, _ in client.goaways] == [LAST_STREAM_ID, 0]
+
+
+async def test_one_who_does_not_acknowledge_the_notice_is_told_the_last_stream_all_the_same(listen):
+    stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    client.polite = False
+    stage.tick(111)
+    stage.tick(112.1)
+    while len(client.goaways) < 2:
+        await client.read()
+    assert client.goaways[1] == (1, NO_ERROR, b"")
+    stage.seen.held.pop().answer(b"x")
+    assert (await client.answer(1)).message == b"x"
+
+
+async def test_a_call_above_the_last_stream_is_never_handed_on(listen):
+    """Its caller was told so, and sends it again elsewhere by itself."""
+    stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    stage.tick(111)
+    while len(client.goaways) < 2:
+        await client.read()
+    await client.send(call(3, b"late"), call(5, b"late", HELD))
+    await client.round_trip()
+    stage.seen.held.pop().answer(b"x")
+    await client.answer(1)
+    assert await client.until_end() == "eof"
+    assert (stage.seen.ran, list(client.answers)) == ({"Held": 1}, [1])
+
+
+@pytest.mark.parametrize("more", [1, 400])
+async def test_a_call_that_comes_with_the_acknowledgement_is_answered_or_refused_and_never_both(listen, more):
+    """Those up to the last stream have an answer; those above were not handed on."""
+    stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.ask(1)
+    client.polite = False
+    stage.tick(111)
+    while not client.pings:
+        await client.read()
+    streams = range(3, 3 + 2 * more, 2)
+    await client.send(
+        call(streams[0], b"x"), ping(client.pings[0], ack=True), *(call(number, bytes(200)) for number in streams[1:])
+    )
+    await client.until_end()
+    last = client.goaways[-1][0]
+    assert last >= streams[0]
+    assert [number for number in streams if number in client.answers] == [
+        number for number in streams if number <= last
+    ]
+    assert {client.answers[number].status for number in streams if number <= last} == {OK}
+    assert stage.seen.ran["Echo"] == 1 + len([number for number in streams if number <= last])
+
+
+async def test_a_connection_with_calls_is_not_idle(listen):
+    stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.send(call(1, b"x", WATCH))
+    await until(lambda: stage.seen.infos)
+    stage.tick(101)
+    await client.round_trip()
+    assert client.goaways == []
+
+
+async def test_a_connection_whose_calls_are_short_is_not_idle(listen):
+    """None of them is open when the clock looks."""
+    stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    for number, seconds in enumerate((60, 120, 180)):
+        assert (await client.ask(2 * number + 1)).status == OK
+        stage.tick(seconds)
+    await client.round_trip()
+    assert client.goaways == []
+
+
+async def test_ages_are_spread(listen):
+    """Else all connections of a start come back at once."""
+    stage = await listen(age_seconds_max=1_000)
+    clients = [await stage.client() for _ in range(40)]
+    for client in clients:
+        await client.round_trip()
+    ages = sorted(connection._retires for connection in stage.listener._connections)
+    assert 50 < ages[-1] - ages[0] < 250
+
+
+async def test_a_request_that_does_not_arrive_in_time_is_ended(listen):
+    stage = await listen(request_seconds_max=30)
+    client = await stage.client()
+    await client.send(headers(1, head()), data(1, prefix(100_000)), headers(3, head()))
+    await client.round_trip()
+    stage.tick(29)
+    assert (await client.ask(5)).status == OK
+    assert stage.load.request_bytes == 100_000
+    stage.tick(31)
+    answers = [await client.answer(1), await client.answer(3)]
+    assert [answer.status for answer in answers] == [DEADLINE_EXCEEDED] * 2
+    await client.round_trip()
+    assert [answer.reset for answer in answers] == [NO_ERROR] * 2
+    assert stage.load.request_bytes == 0
+    assert (await client.ask(7)).status == OK
+
+
+# Requests that are not finished
+
+
+async def test_unfinished_messages_are_bounded_and_given_back(listen):
+    stage = await listen(request_seconds_max=30)
+    client, neighbour = await stage.client(), await stage.client()
+    before = resident_bytes()
+    streams = range(1, 257, 2)
+    await client.send(*(headers(number, head()) + data(number, prefix(4 * MIB - 10)) for number in streams))
+    await client.round_trip()
+    assert stage.load.request_bytes <= 32 * MIB
+    refused = [number for number in streams if number in client.answers]
+    assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
+    assert 100 < len(refused) < 128
+    accepted = next(number for number in streams if number not in client.answers)
+    assert (await client.ask(301, bytes(1_000))).status == OK
+    assert (await neighbour.ask(1, bytes(1_000))).status == OK
+    stage.tick(31)
+    assert (await client.answer(accepted)).status == DEADLINE_EXCEEDED
+    assert stage.load.request_bytes == 0
+    assert resident_bytes() - before < 64 * MIB
+
+
+@pytest.mark.parametrize("size", [4 * MIB - 10, 65_000])
+async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(stage, size):
+    """A few bytes announce 128 MiB: who announces much must not be able to turn everybody else away."""
+    neighbour = await stage.client()
+    clients = [await stage.client() for _ in range(6)]
+    for client in clients:
+        for number in range(1, 2_000, 2):
+            await client.send(headers(number, head()) + data(number, prefix(size)))
+        await client.round_trip()
+    assert stage.load.request_bytes <= 128 * MIB
+    for client in (neighbour, *clients):
+        assert (await client.ask(2_001, bytes(16_000))).status == OK
+    for client in clients:
+        client.close()
+    await until(lambda: stage.connections == 1)
+    assert stage.load.request_bytes == 0
+
+
+async def test_unfinished_messages_of_all_connections_are_bounded_together(listen):
+    stage = await listen(request_bytes_max=4 * MIB, request_bytes_per_connection_max=2 * MIB)
+    clients = [await stage.client() for _ in range(8)]
+    for client in clients:
+        await client.send(headers(1, head()), data(1, prefix(MIB)))
+        await client.round_trip()
+    assert stage.load.request_bytes <= 4 * MIB
+    assert [1 in client.answers for client in clients] == sorted(1 in client.answers for client in clients)
+    assert clients[-1].answers[1].status == RESOURCE_EXHAUSTED
+    assert (await clients[-1].ask(3, bytes(1_000))).status == OK
+
+
+async def test_requests_count_until_they_are_answered(listen):
+    stage = await listen(request_bytes_max=100_000)
+    client = await stage.client()
+    await client.send(*(call(number, bytes(10_000), HELD) for number in range(1, 41, 2)))
+    await client.round_trip()
+    await until(lambda: len(stage.seen.held) == 10)
+    assert stage.load.request_bytes == 100_000
+    refused = [number for number in range(1, 41, 2) if number in client.answers]
+    assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
+    for held in stage.seen.held:
+        held.answer(b"")
+    assert stage.load.request_bytes == 0
+    assert (await client.ask(41, bytes(10_000))).status == OK
+
+
+async def test_a_half_sent_message_does_not_stall_its_connection(stage):
+    """Nor do many: what was received is acknowledged at once."""
+    client = await stage.client()
+    body = message(bytes(60_000))[:-1]
+    streams = range(1, 401, 2)
+    for number in streams:
+        await client.send(headers(number, head()), data(number, body))
+        client.spent += len(body)
+        while 65_535 + client.widened.get(0, 0) - client.spent < len(body):
+            assert await client.read()
+    assert (await client.ask(1_001, bytes(10_000))).status == OK
+    for number in streams:
+        await client.send(data(number, b"\0", end=True))
+    assert {(await client.answer(number)).status for number in streams} == {OK}
+
+
+# Answers that are not read
+
+
+async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
+    """500 answers of 3 MB behind a closed window: those for which there is no room are told so instead."""
+    client, neighbour = await stage.client({INITIAL_WINDOW_SIZE: 0}), await stage.client()
+    before = resident_bytes()
+    streams = range(1, 1_001, 2)
+    await client.send(*(call(number, b"3000000", LARGE) for number in streams))
+    while len([number for number in streams if number in client.answers]) < 500:
+        await client.read()
+    refused = [number for number in streams if client.answers[number].ended]
+    assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
+    assert len(refused) == 495
+    assert stage.load.answer_bytes <= 16 * MIB
+    assert resident_bytes() - before < 100 * MIB
+    assert len((await neighbour.ask(1, b"3000000", LARGE)).message) == 3_000_000
+    assert (await client.ask(1_001, b"", SERVICE + "Nothing")).status == 12
+    for number in streams:
+        await client.send(window(number, 2**22))
+    for number in streams:
+        answer = await client.answer(number)
+        assert (answer.status == OK) == (len(answer.body) == 3_000_005)
+    await stage.idle()
+
+
+async def test_small_answers_are_sent_though_much_is_unread(stage):
+    """64 KiB of its own has every connection."""
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
+    await until(lambda: stage.load.answer_bytes > 10 * MIB)
+    other = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await other.send(call(1, b"1000", LARGE))
+    await until(lambda: stage.seen.ran["Large"] == 21)
+    await other.send(window(1, 2_000))
+    assert (await other.answer(1)).status == OK
+
+
+async def test_unread_answers_of_all_connections_are_bounded_together(listen):
+    """One large answer on each of many connections is as much as many on one."""
+    stage = await listen(answer_bytes_max=10 * MIB)
+    clients = []
+    for _ in range(20):
+        client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+        clients.append(client)
+        await client.send(call(1, b"3000000", LARGE))
+        while 1 not in client.answers:
+            await client.read()
+    assert stage.load.answer_bytes <= 10 * MIB
+    assert [client.answers[1].status for client in clients] == [None] * 3 + [RESOURCE_EXHAUSTED] * 17
+    clients[0].close()
+    await until(lambda: stage.load.answer_bytes < 7 * MIB)
+    client = await stage.client()
+    assert (await client.ask(1, b"3000000", LARGE)).status == OK
+
+
+async def test_unread_answers_of_one_turn_are_bounded_together(listen):
+    """Though nothing of them was written when the next was made."""
+    stage = await listen(answer_bytes_max=10 * MIB)
+    clients = [await stage.client({INITIAL_WINDOW_SIZE: 0}) for _ in range(20)]
+    for client in clients:
+        await client.send(call(1, b"x", HELD))
+    await until(lambda: len(stage.seen.held) == 20)
+    for held in stage.seen.held:
+        held.answer(bytes(3_000_000))
+    for client in clients:
+        while 1 not in client.answers:
+            await client.read()
+    assert [client.answers[1].status for client in clients].count(None) == 3
+    assert stage.load.answer_bytes <= 10 * MIB
+
+
+async def test_unread_answers_of_a_dialog_are_bounded(stage):
+    """A question of a few bytes may have an answer of many."""
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    streams = range(1, 41, 2)
+    for number in streams:
+        await client.send(
+            headers(number, head(SERVICE + "Dialog")), *(data(number, message(b"999999")) for _ in range(9))
+        )
+    await client.round_trip()
+    assert MIB < stage.load.answer_bytes <= 16 * MIB
+    for number in streams:
+        await client.send(window(number, 2**30))
+    statuses = set()
+    for number in streams[3:]:
+        statuses.add((await client.answer(number)).status)
+    assert statuses == {RESOURCE_EXHAUSTED}
+    assert stage.seen.ran["Dialog"] < 60
+
+
+@pytest.mark.parametrize("told", [None, {INITIAL_WINDOW_SIZE: 0}], ids=["reads nothing", "window of 0"])
+async def test_one_who_does_not_read_at_all_is_ended(listen, told):
+    stage = await listen(unread_seconds_max=30)
+    client, neighbour = await stage.client(told, receive_bytes=4_096), await stage.client()
+    await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
+    await until(lambda: stage.seen.ran.get("Large") == 20)
+    await neighbour.round_trip()
+    assert stage.load.answer_bytes <= 16 * MIB
+    stage.tick(29)
+    assert stage.connections == 2
+    stage.tick(31)
+    await until(lambda: stage.connections == 1)
+    assert (stage.load.answer_bytes, stage.load.calls) == (0, 0)
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_one_who_reads_slowly_is_not_ended(listen):
+    stage = await listen(unread_seconds_max=30)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"1000", LARGE))
+    await until(lambda: stage.load.answer_bytes)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (20, 40, 60):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(1, 100))
+        await client.round_trip()
+        connection.tick(began + seconds + 15)
+        assert stage.connections == 1
+    await client.send(window(1, 1_000))
+    assert (await client.answer(1)).status == OK
+
+
+async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
+    stage = await listen(unread_seconds_max=30)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    connection._now = lambda: began + 1_000
+    stage.seen.held.pop().answer(bytes(3_000_000))
+    await client.round_trip()
+    connection.tick(began + 1_029)
+    await client.send(window(1, 2**22))
+    assert (await client.answer(1)).status == OK
+
+
+async def test_nothing_is_written_for_one_who_does_not_read(stage):
+    """What the system does not take stays small, however much is asked."""
+    client = await stage.client(receive_bytes=4_096)
+    await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
+    await until(lambda: stage.seen.ran.get("Large") == 5)
+    (connection,) = stage.listener._connections
+    await until(lambda: connection._full)
+    assert connection._transport.get_write_buffer_size() <= WRITE_BUFFER_BYTES + WRITE_BYTES_AT_ONCE + 20_000
+    for number in range(1, 11, 2):
+        assert (await client.answer(number)).status == OK
+
+
+# Floods
+
+
+async def flood(client, *frames):
+    """Send much, and read until the server closes."""
+    task = asyncio.ensure_future(sending(client, *frames))
+    client.polite = False
+    ended = await client.until_end()
+    await task
+    return ended
+
+
+async def test_rapid_resets_end_their_connection_and_harm_no_other(listen):
+    """The queue, the memory and the answers to others stay what they are."""
+    stage = await listen()
+    client, neighbour = await stage.client(), await stage.client()
+    await neighbour.round_trip()
+    before = resident_bytes()
+    frames = [call(number, b"%d" % number, HELD) + rst(number) for number in range(1, 40_001, 2)]
+    flooding = asyncio.ensure_future(flood(client, *frames))
+    for number in range(1, 101, 2):
+        assert (await neighbour.ask(number)).status == OK
+    await flooding
+    assert client.goaways[-1][1:] == (ENHANCE_YOUR_CALM, b"too_many_resets")
+    assert stage.seen.ran.get("Held", 0) < 2_000
+    assert all(held.info.gone for held in stage.seen.held)
+    assert resident_bytes() - before < 50 * MIB
+    assert max((int(held.request) for held in stage.seen.held if held.request), default=0) <= client.goaways[-1][0]
+    for held in stage.seen.held:
+        held.answer(b"")
+    await stage.idle()
+
+
+async def test_nothing_is_handed_on_after_a_connection_was_ended(listen):
+    """Its GOAWAY names the last call that may have been: what came behind it is sent again elsewhere."""
+    stage = await listen(resets_per_second_max=1)
+    client = await stage.client()
+    resets = [call(number, b"", HELD) + rst(number) for number in range(1, 21, 2)]
+    calls = [call(number, b"%d" % number + bytes(1_000), HELD) for number in range(21, 401, 2)]
+    await flood(client, *resets, *calls)
+    last = client.goaways[-1][0]
+    handed = [int(held.request[: held.request.index(0)]) for held in stage.seen.held if held.request]
+    assert max(handed, default=0) <= last < 399
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds", "counted"),
+    [("5S", 0.11, False), ("5S", 0.05, True), ("90m", 0.095, False), ("90m", 0.085, False), ("90m", 0.05, True)],
+    ids=["old", "young", "deadline passed", "deadline all but passed", "before its deadline"],
+)
+async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_anybody(listen, told, seconds, counted):
+    """5,000 deadlines that pass at once kill no connection, however short they are."""
+    stage = await listen(resets_per_second_max=1)
+    client = await stage.client()
+    await client.round_trip()
+    stage.listener._clock.cancel()
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    connection._streams._now = lambda: began
+    streams = range(1, 201, 2)
+    await client.send(*(call(number, b"x", HELD, grpc_timeout=told) for number in streams))
+    await until(lambda: len(stage.seen.held) == 100)
+    connection._streams._now = lambda: began + seconds
+    await client.send(*(rst(number) for number in streams))
+    if counted:
+        await client.until_end()
+        assert client.goaways[0][1:] == (ENHANCE_YOUR_CALM, b"too_many_resets")
+    else:
+        await client.round_trip()
+        assert client.goaways == []
+
+
+async def test_resets_of_refused_calls_are_not_held_against_anybody(listen):
+    stage = await listen(resets_per_second_max=1)
+    client = await stage.client()
+    streams = range(1, 401, 2)
+    await client.send(*(headers(number, head(SERVICE + "Nothing")) + rst(number) for number in streams))
+    await client.round_trip()
+    assert (client.goaways, (await client.ask(401)).status) == ([], OK)
+
+
+async def test_pings_without_end_end_their_connection(stage):
+    client, neighbour = await stage.client(), await stage.client()
+    await flood(client, *[ping()] * 20_000)
+    assert client.goaways == [(0, ENHANCE_YOUR_CALM, b"too_many_pings")]
+    assert client.pongs <= READ_BYTES_AT_ONCE / len(ping()) + 1
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_pings_after_answers_are_forgiven(stage):
+    """Some clients measure the way with a PING after each answer."""
+    client = await stage.client()
+    for number in range(1, 201, 2):
+        await client.ask(number)
+        await client.round_trip()
+    assert client.goaways == []
+
+
+async def test_pings_while_a_large_answer_is_read_are_forgiven(stage):
+    """As grpc-go sends them: one for each DATA frame, to measure the bandwidth."""
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"300000", LARGE))
+    for _ in range(60):
+        await client.send(window(1, 5_000))
+        await client.round_trip()
+    await client.send(window(1, 100_000))
+    assert (await client.answer(1)).status == OK
+    assert client.goaways == []
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [settings({INITIAL_WINDOW_SIZE: 65_535})] * 5_000,
+        [window(0, 1)] * 5_000,
+        [frame(2, 0, 1, bytes(5))] * 5_000,
+        [headers(1, head()), *[data(1, b"")] * 5_000],
+        [headers(1, head()), *[window(1, 1)] * 5_000],
+        [headers(1, head(SERVICE + "Dialog")), *[data(1, b"")] * 5_000],
+        [frame(0xAA, 0, 0, b"unknown")] * 5_000,
+    ],
+    ids=["settings", "window", "priority", "empty data", "stream window", "empty data of a dialog", "unknown"],
+)
+async def test_frames_that_say_nothing_cost_no_memory_and_harm_no_neighbour(stage, frames):
+    client, neighbour = await stage.client(), await stage.client()
+    await neighbour.round_trip()
+    before = resident_bytes()
+    flooding = asyncio.ensure_future(sending(client, *frames))
+    for number in range(1, 21, 2):
+        assert (await neighbour.ask(number)).status == OK
+    await flooding
+    assert resident_bytes() - before < 20 * MIB
+    assert stage.load.request_bytes < 1_000
+
+
+async def test_a_header_block_without_end_ends_its_connection(stage):
+    client, neighbour = await stage.client(), await stage.client()
+    frames = [frame(HEADERS, 0, 1, block(head())), *[frame(CONTINUATION, 0, 1, block([("x", "y" * 10_000)]))] * 100]
+    await flood(client, *frames)
+    assert client.end
+    assert stage.seen.ran == {}
+    assert (await neighbour.ask(1)).status == OK
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        frame(DATA, 0, 1, b"on a stream that nobody opened"),
+        frame(HEADERS, 4, 2, block(head())),
+        frame(HEADERS, 4, 1, b"\xff\xff\xff\xff\xff\xff"),
+        ping()[:-1] + frame(9, 0, 0, bytes(30_000)),
+        b"\xff\xff\xff\0\0\0\0\0\1",
+        window(0, 0),
+    ],
+    ids=["idle stream", "even stream", "broken hpack", "cut frame", "oversized frame", "zero window"],
+)
+async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, broken):
+    client, neighbour = await stage.client(), await stage.client()
+    await client.round_trip()
+    await client.send(broken, bytes(100))
+    assert await client.until_end() == "eof"
+    assert len(client.goaways) == 1
+    assert client.goaways[0][1] != NO_ERROR
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_the_reason_is_read_though_the_caller_goes_on_sending(stage):
+    """Closing a socket with unread input makes the system reset it, and destroys what was written."""
+    client = await stage.client()
+    await client.round_trip()
+    frames = [headers(1, head(HELD)), *[ping()] * 1_000, *[data(1, bytes(16_000))] * 500]
+    sent = asyncio.ensure_future(sending(client, *frames))
+    assert await client.until_end() == "eof"
+    await sent
+    assert client.goaways[-1][1:] == (ENHANCE_YOUR_CALM, b"too_many_pings")
+
+
+async def test_one_who_does_not_close_after_the_last_word_is_cut_off(stage):
+    client = await stage.client()
+    await flood(client, *[ping()] * 1_000)
+    assert stage.connections == 1
+    stage.tick(1.1)
+    await until(lambda: stage.connections == 0)
+
+
+# Fairness
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What is read from each connection, in order: the connection and how many bytes."""
+    read = []
+    receive = Http2Connection.receive
+
+    def noted(self, received):
+        read.append((self, len(received)))
+        return receive(self, received)
+
+    monkeypatch.setattr(Http2Connection, "receive", noted)
+    return read
+
+
+@pytest.mark.parametrize("size", [1, 100, 16_000])
+async def test_a_large_message_does_not_hold_up_the_calls_of_others(stage, reads, size):
+    """Between a neighbour's call and its answer only so much of the message is read, however it is cut."""
+    client, neighbour = await stage.client(), await stage.client()
+    await neighbour.round_trip()
+    await client.round_trip()
+    (connection,) = [
+        other for other in stage.listener._connections if other._streams.peer.endswith(str(port_of(client)))
+    ]
+    body = message(bytes(4 * MIB))[: MIB if size > 1 else 256 * 1024]
+    frames = b"".join(frame(DATA, 0, 1, body[at : at + size]) for at in range(0, len(body), size))
+    sent = asyncio.ensure_future(sending(client, headers(1, head(HELD)), frames))
+    await until(lambda: any(read is connection._http2 for read, _ in reads))
+    most = 0
+    for number in range(1, 41, 2):
+        reads.clear()
+        assert (await neighbour.ask(number)).status == OK
+        asked = next(at for at, (read, _) in enumerate(reads) if read is not connection._http2)
+        most = max(most, sum(length for read, length in reads[asked:] if read is connection._http2))
+        assert max(length for _, length in reads) <= READ_BYTES_AT_ONCE
+    await sent
+    assert most <= 8 * READ_BYTES_AT_ONCE
+
+
+def port_of(client):
+    return client._socket.getsockname()[1]
+
+
+async def test_a_message_in_frames_that_are_too_small_is_refused(stage):
+    """They cost far more than the message."""
+    client = await stage.client()
+    await client.send(headers(1, head(HELD)), data(1, prefix(MIB)), *[data(1, b"x")] * 400)
+    assert (await client.answer(1)).status == 13
+    assert stage.seen.ran == {}
+
+
+async def test_a_large_answer_does_not_hold_up_the_answers_of_others(stage):
+    """It is written in parts, and others have their turn in between."""
+    client, neighbour = await stage.client(), await stage.client()
+    await neighbour.round_trip()
+    await client.send(call(1, b"16000000", LARGE))
+    await until(lambda: stage.seen.ran.get("Large"))
+    answer = asyncio.ensure_future(client.answer(1))
+    assert (await neighbour.ask(1)).status == OK
+    assert not answer.done()
+    assert len((await answer).message) == 16_000_000
+
+
+async def test_calls_of_one_turn_are_gathered_over_all_connections(stage):
+    clients = [await stage.client() for _ in range(20)]
+    for client in clients:
+        await client.round_trip()
+    for client in clients:
+        client._socket.send(call(1, b"a", SERVICE + "Gathered") + call(3, b"b", SERVICE + "Gathered"))
+    for client in clients:
+        assert [(await client.answer(number)).message for number in (1, 3)] == [b"a", b"b"]
+    assert stage.seen.gathered == [UNITS_AT_ONCE, 40 - UNITS_AT_ONCE]
+
+
+# Streams at once
+
+
+async def test_one_stream_too_many_is_refused_on_its_own(listen):
+    stage = await listen(streams_per_connection_max=10)
+    client = await stage.client()
+    await client.send(*(call(number, b"x", HELD) for number in range(1, 25, 2)))  # before SETTINGS were acknowledged
+    await until(lambda: len(stage.seen.held) == 10)
+    assert [(await client.answer(number)).reset for number in (21, 23)] == [7, 7]
+    for held in stage.seen.held:
+        held.answer(b"x")
+    assert {(await client.answer(number)).status for number in range(1, 21, 2)} == {OK}
+    assert (await client.ask(25)).status == OK
+
+
+async def test_grpcio_waits_when_a_connection_has_as_many_calls_as_it_may(listen):
+    stage = await listen(streams_per_connection_max=10)
+    async with stage.channel() as channel:
+        echo = channel.unary_unary(ECHO)
+        assert await asyncio.gather(*(echo(b"%d" % number, timeout=SECONDS_MAX) for number in range(100))) == [
+            b"%d" % number for number in range(100)
+        ]
+
+
+async def test_a_call_that_was_refused_while_it_uploads_reaches_its_caller(stage):
+    async with stage.channel() as channel:
+        for _ in range(20):
+            error = await failure_of(channel.unary_unary(SERVICE + "Small")(os.urandom(3 * MIB), timeout=SECONDS_MAX))
+            assert error.code().name == "RESOURCE_EXHAUSTED"
+            assert "at most 1000 bytes" in error.details()
+        assert await channel.unary_unary(ECHO)(b"x", timeout=SECONDS_MAX) == b"x"
+    assert stage.load.request_bytes == 0
+
+
+async def test_a_greeting_may_come_byte_by_byte(stage):
+    client = await stage.client(greet=False)
+    for byte in greeting() + call(1, b"hello"):
+        await client.send(bytes([byte]))
+    assert (await client.answer(1)).message == b"hello"
