@@ -41,6 +41,7 @@ demo: $(VENV)/.run ## Play a flash sale in the terminal against a private server
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
+	@$(BIN)/python tools/engine_version.py
 	@$(BIN)/pytest -q
 
 .PHONY: test-thorough

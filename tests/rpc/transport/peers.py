@@ -54,7 +54,7 @@ class Caller:
 
     def __init__(self, connection, window=WINDOW_BYTES):
         self.connection = connection
-        self.window = window
+        self.window = self.widest = window
         self.windows = {}
         self._reader = Reader()
 
@@ -69,6 +69,7 @@ class Caller:
                 self.windows[each[1]] = self.windows.get(each[1], WINDOW_BYTES) + each[2]
             else:
                 self.window += each[2]
+                self.widest = max(self.widest, self.window)
         return frames, events
 
     def count(self, stream, size):
@@ -80,6 +81,7 @@ class Caller:
     def upload(self, stream, size):
         """Send so much on a stream, never more than the windows allow; returns what arrived."""
         arrived = 0
+        self.widest = self.window
         while size:
             part = min(size, self.window, self.windows.get(stream, WINDOW_BYTES), 16_384)
             assert part > 0, f"the caller may send nothing more, and {size} bytes are left"

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from hpack import HPACKDecodingError
 from hypothesis import given
 from hypothesis import strategies as some
-from rpc.transport.answering import Answering
+from rpc.transport.answering import BYTES_MAX, Answering
 from rpc.transport.fuzzing import example, searching, tried
 from rpc.transport.peers import Caller, begun, opened
 from rpc.transport.wire import (
@@ -110,12 +110,13 @@ class Run:
         with suppress(HPACKDecodingError):  # a caller may forbid the table that its reader here has
             Reader().read(bytes(self.sent))
         split(bytes(self.sent))
-        assert self.connection.unsent_bytes <= self.received + self.queued
-        assert len(self.sent) <= 4_096 + 64 * self.received + 2 * self.queued
+        messages = [sum(map(len, call["messages"])) for call in self.answering.calls.values()]
+        assert len(messages) <= self.received // 9
+        assert max(messages, default=0) <= BYTES_MAX
+        accounted = self.received + self.queued + sum(messages)
+        assert self.connection.unsent_bytes <= accounted
+        assert len(self.sent) <= 4_096 + 64 * self.received + accounted
         assert self.events <= 16 + self.received
-        assert len(self.answering.calls) <= self.received // 9
-        for call in self.answering.calls.values():
-            assert sum(map(len, call["messages"])) <= 4_096
 
 
 def run_through(parts, *, bytes_max=ALL):
