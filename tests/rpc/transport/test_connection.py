@@ -773,3 +773,24 @@ async def test_a_greeting_may_come_byte_by_byte(stage):
     for byte in greeting() + call(1, b"hello"):
         await client.send(bytes([byte]))
     assert (await client.answer(1)).message == b"hello"
+
+
+async def test_a_connection_ends_though_calls_above_its_last_stream_were_sent(listen):
+    """They are not waited for, also when they were read before that word was written."""
+    stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
+    client = await stage.client()
+    await client.ask(1)
+    client.polite = False
+    stage.tick(111)
+    while not client.pings:
+        await client.read()
+    (connection,) = stage.listener._connections
+    connection.pause_writing()
+    await client.send(ping(client.pings[0], ack=True))
+    await until(lambda: connection.parting)
+    await client.send(call(3), call(5))
+    await until(lambda: connection._http2.last_stream_id == 5)
+    connection.resume_writing()
+    await client.until_end()
+    assert client.goaways[-1][0] == 1
+    assert (stage.seen.ran, stage.connections) == ({"Echo": 1}, 1)
