@@ -28,9 +28,8 @@ class SteadyTime:
     or nothing is under way, it goes on at once to what is due next.
     """
 
-    STEP = 0.0001
-
     def __init__(self, monkeypatch):
+        self.step = 0.0001
         self.now, self.worked, self.stalled = 0.0, 0.0, False
         self._events = []
         seconds = {"perf_counter": lambda: self.now, "process_time": lambda: self.worked}
@@ -45,7 +44,7 @@ class SteadyTime:
         waits = any(line.under_way for line in lines.values()) and not self.stalled
         found = select.select(lines, unsent, (), SECONDS_MAX if waits else 0.0)
         next_event = min([moment for moment, _ in self._events], default=math.inf)
-        self.now += self.STEP if any(found) else max(min(pause, next_event - self.now), self.STEP)
+        self.now += self.step if any(found) else max(min(pause, next_event - self.now), self.step)
         for moment, do in sorted(self._events, key=itemgetter(0)):
             if moment <= self.now:
                 self._events.remove((moment, do))

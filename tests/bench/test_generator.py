@@ -92,7 +92,7 @@ def test_a_batch_above_one_window_is_answered_for_each_of_its_orders(empty):
 
 def test_in_a_closed_loop_rate_and_latency_give_the_calls_that_are_under_way(empty, steady):
     """Little's law."""
-    run = closed(empty.address, REDEEM, orders(20_000), connections=2, under_way=8, seconds=200 * steady.STEP)
+    run = closed(empty.address, REDEEM, orders(20_000), connections=2, under_way=8, seconds=200 * steady.step)
     assert (run.invalid, dict(run.failures), len(run.answers)) == ("", {}, run.sent)
     assert run.calls_per_second * statistics.fmean(run.latencies) == pytest.approx(16, rel=0.1)
 
