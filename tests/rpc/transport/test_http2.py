@@ -747,6 +747,26 @@ def test_a_connection_that_was_ended_for_a_breach_of_bounds_is_closed_as_one_tha
     assert names(events) == ["ConnectionClosed"]
 
 
+@on_ngh2_alone("the twin takes nothing more after a breach")
+def test_a_breach_in_what_was_read_with_a_breach_of_bounds_changes_nothing(engine):
+    connection = opened(engine)
+    connection.receive(ping(bytes(8)) + data(0, b"x"))
+    connection.send_goaway(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
+    frames, events = Caller(connection).read()
+    assert [each[0] for each in frames] == ["goaway"]
+    assert names(events) == ["ConnectionClosed"]
+
+
+@on_both_engines
+def test_a_breach_while_a_connection_drains_is_told_as_at_other_times(engine):
+    connection = opened(engine)
+    connection.receive(request(1))
+    connection.send_shutdown_notice()
+    connection.send_goaway()
+    connection.bytes_to_send(ALL)
+    assert goaway_code(last_words(connection, data(0, b"x"))) == ErrorCode.PROTOCOL_ERROR
+
+
 @on_both_engines
 def test_a_ping_is_acknowledged_and_ours_is_known_again(engine):
     connection = opened(engine)

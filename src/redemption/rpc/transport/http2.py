@@ -108,8 +108,8 @@ class Http2Connection:
 
     __slots__ = (
         "_cut",
+        "_ended",
         "_engine",
-        "_goodbye_codes",
         "_last_stream_id",
         "_lost_bytes",
         "_window_bytes",
@@ -146,8 +146,8 @@ class Http2Connection:
         self._engine.set_local_window_size(self._window_bytes)
         self._lost_bytes = 0
         self._last_stream_id = 0
-        self._goodbye_codes = {ErrorCode.NO_ERROR}
         self._cut = False
+        self._ended = False
 
     @property
     def last_stream_id(self) -> int:
@@ -220,7 +220,7 @@ class Http2Connection:
             data = engine.data_to_send(bytes_max)
             events = engine.events()
             if events and type(last := events[-1]) is ConnectionClosed:
-                if last.error_code in self._goodbye_codes:
+                if self._ended or last.error_code == ErrorCode.NO_ERROR:
                     return data, events
                 raise ConnectionBroken(f"error {last.error_code}: {last.debug_data!r}", data)
             self._cut = len(data) == bytes_max
@@ -293,7 +293,7 @@ class Http2Connection:
 
     def send_goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug_data: bytes = b"") -> None:
         """Say that no stream is served after the newest one."""
-        self._goodbye_codes.add(code)
+        self._ended = code != ErrorCode.NO_ERROR
         with suppress(NGH2Error):
             self._engine.send_goaway(code, last_stream_id=self._last_stream_id, debug_data=debug_data)
 
