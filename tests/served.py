@@ -1,5 +1,6 @@
 """A real server in processes of its own: started, asked, killed and looked at as an operator would."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from waiting import SECONDS_MAX
 
+from redemption.client import failure_of
 from redemption.v1 import (
     campaign_pb2,
     campaign_service_pb2,
@@ -178,6 +180,17 @@ class Client:
     def stats(self, campaign):
         request = campaign_service_pb2.GetCampaignStatsRequest(program="demo", number=campaign)
         return self.campaigns.GetCampaignStats(request, timeout=SECONDS_MAX).stats
+
+
+async def redeemed(stub, request):
+    """Redeem as the README tells callers to: come again when the server says so, with the same request."""
+    while True:
+        try:
+            return await stub.Redeem(request, timeout=SECONDS_MAX)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            await asyncio.sleep(failure_of(error).retry_after_seconds)
 
 
 def redeem_request(*tokens, request_id, order_id=None, customer="", spend=238_00):

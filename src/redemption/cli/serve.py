@@ -52,7 +52,7 @@ def serve(
     ] = None,
     transport: Annotated[
         Literal["nghttp2", "grpcio"] | None,
-        typer.Option(metavar="nghttp2|grpcio", help="What carries gRPC. [grpcio]"),
+        typer.Option(metavar="nghttp2|grpcio", help="What carries gRPC. [nghttp2]"),
     ] = None,
     concurrent_calls_max: Annotated[
         int | None, typer.Option(metavar="N", help="Calls at once in one process. [4096]")

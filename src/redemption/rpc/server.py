@@ -54,7 +54,7 @@ class RpcConfig:
         drain_notice_seconds: How long to go on working after health said no, for load balancers to notice.
     """
 
-    transport: Literal["nghttp2", "grpcio"] = "grpcio"
+    transport: Literal["nghttp2", "grpcio"] = "nghttp2"
     host: str = "127.0.0.1"
     port: int = 0
     sockets: tuple[int, ...] = ()
