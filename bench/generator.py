@@ -9,7 +9,7 @@ itself; a run in which it was the slow one is INVALID.
 import contextlib
 import gc
 import random
-import select
+import selectors
 import socket
 import ssl
 import time
@@ -209,11 +209,10 @@ class _Driver:
         self._schedule = schedule
         self._under_way = under_way
         self._seconds = seconds
-        self._by_file = {line.socket.fileno(): line for line in opened}
-        self._poll = select.poll()  # unlike select, it takes more than 1,024 files
-        for number in self._by_file:
-            self._poll.register(number, select.POLLIN)
-        self._blocked: set[int] = set()
+        self._selector = selectors.DefaultSelector()
+        for line in opened:
+            self._selector.register(line.socket, selectors.EVENT_READ, line)
+        self._blocked: set[Line] = set()
         self._position = 0
         self._run = Run(warm=max(under_way * len(opened), 1))
 
@@ -229,6 +228,7 @@ class _Driver:
             run.failures[f"connection lost: {error}"] += max(self._waited_for, 1)
         finally:
             gc.enable()
+            self._selector.close()
         ended = time.perf_counter()
         run.cpu_seconds = time.process_time() - cpu
         run.sent = sum(line.next for line in self._lines)
@@ -244,25 +244,26 @@ class _Driver:
         begin = self._send_next if self._schedule is None else self._send_due
         while True:
             more = begin(began, ends)
-            self._watch({line.socket.fileno() for line in self._lines if not line.flush()})
+            self._watch({line for line in self._lines if not line.flush()})
             self._have_left(time.perf_counter(), began)
             if not more and not self._waited_for:
                 return
-            ready = self._poll.poll(1000 * self._pause(began, ends, more=more))
+            ready = self._selector.select(self._pause(began, ends, more=more))
             now = time.perf_counter()
-            for number, event in ready:
-                if event != select.POLLOUT:
-                    now = self._read(self._by_file[number])
+            for found, events in ready:
+                if events & selectors.EVENT_READ:
+                    now = self._read(found.data)
             if more:
                 run.note(now)
             if now > ends + SECONDS_MAX:
                 run.failures["no answer"] += self._waited_for
                 return
 
-    def _watch(self, blocked: set[int]) -> None:
+    def _watch(self, blocked: set[Line]) -> None:
         """Wait also for connections that can take more, as long as they could not."""
-        for number in blocked ^ self._blocked:
-            self._poll.modify(number, select.POLLIN | select.POLLOUT if number in blocked else select.POLLIN)
+        for line in blocked ^ self._blocked:
+            more = selectors.EVENT_WRITE if line in blocked else 0
+            self._selector.modify(line.socket, selectors.EVENT_READ | more, line)
         self._blocked = blocked
 
     def _send_due(self, began: float, _: float) -> bool:

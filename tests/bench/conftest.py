@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-import select
+import selectors
 from operator import itemgetter
 from types import SimpleNamespace
 
@@ -34,22 +34,34 @@ class SteadyTime:
         self._events = []
         seconds = {"perf_counter": lambda: self.now, "process_time": lambda: self.worked}
         monkeypatch.setattr(generator, "time", SimpleNamespace(**seconds))
-        monkeypatch.setattr(generator, "select", SimpleNamespace(select=self._select))
+        steady = SimpleNamespace(**vars(selectors) | {"DefaultSelector": lambda: _SteadySelector(self)})
+        monkeypatch.setattr(generator, "selectors", steady)
 
     def at(self, moment, do):
         """Have something done at a moment, in seconds from the beginning; it is told the lines."""
         self._events.append((moment, do))
 
-    def _select(self, lines, unsent, _, pause):
-        waits = any(line.under_way for line in lines.values()) and not self.stalled
-        found = select.select(lines, unsent, (), SECONDS_MAX if waits else 0.0)
+    def select(self, selector, pause):
+        """Wait for what a selector waits for, in this time."""
+        lines = [key.data for key in selector.get_map().values()]
+        waits = any(line.under_way for line in lines) and not self.stalled
+        found = selector.select(SECONDS_MAX if waits else 0.0)
         next_event = min([moment for moment, _ in self._events], default=math.inf)
-        self.now += self.step if any(found) else max(min(pause, next_event - self.now), self.step)
+        self.now += self.step if found else max(min(pause, next_event - self.now), self.step)
         for moment, do in sorted(self._events, key=itemgetter(0)):
             if moment <= self.now:
                 self._events.remove((moment, do))
-                do(lines.values())
+                do(lines)
         return found
+
+
+class _SteadySelector(selectors.EpollSelector):
+    def __init__(self, time):
+        super().__init__()
+        self._time = time
+
+    def select(self, pause):
+        return self._time.select(super(), pause)
 
 
 @pytest.fixture
