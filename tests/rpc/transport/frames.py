@@ -175,6 +175,7 @@ class RawClient:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
+        self._sending = asyncio.Lock()  # frames of two tasks must not mix
         self._unread = b""
         self._decoder = hpack.Decoder()
         self.answers: dict[int, Answer] = {}
@@ -203,7 +204,7 @@ class RawClient:
         self._socket.close()
 
     async def send(self, *frames: bytes) -> None:
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX), self._sending:
             await self._loop.sock_sendall(self._socket, b"".join(frames))
 
     async def send_while_open(self, *frames: bytes) -> None:

@@ -258,6 +258,14 @@ async def test_a_large_message_gets_the_window_that_it_needs(stage, size):
     assert (await client.answer(1)).message == payload[:size]
 
 
+async def test_a_large_message_gets_all_of_its_window_when_it_is_announced(stage):
+    """Then its sender need not wait for the way there and back after each 64 KiB."""
+    client = await stage.client()
+    await client.send(headers(1, head()), data(1, prefix(MIB)))
+    await client.round_trip()
+    assert client.widened[1] >= MIB - 65_535
+
+
 async def send_as_allowed(client, stream_id, body, *, end=True):
     """Send a body within the windows that were given."""
     sent = 0
@@ -419,6 +427,16 @@ async def test_an_unknown_encoding_is_refused_and_the_known_ones_are_told(stage,
     assert answer.blocks[0]["grpc-accept-encoding"] == "identity,gzip"
     assert stage.seen.ran == {}
     assert (await client.ask(3)).status == OK
+
+
+async def test_a_gzipped_message_counts_as_long_as_it_is_unpacked(stage):
+    client = await stage.client()
+    packed = message(gzip.compress(bytes(MIB)), 1)
+    await client.send(headers(1, head(path("Held"), grpc_encoding="gzip")), data(1, packed, end=True))
+    await until(lambda: stage.seen.held)
+    assert stage.load.request_bytes >= MIB
+    stage.seen.held.pop().answer(b"")
+    assert stage.load.request_bytes == 0
 
 
 async def test_a_bomb_is_unpacked_up_to_the_bound_only(stage):
@@ -668,14 +686,14 @@ async def test_a_generator_is_closed_when_its_caller_leaves(stage, leaves):
 
 
 async def test_a_stream_does_not_hold_up_other_calls(stage):
-    """Its messages are made one at a time, and others have their turn in between."""
+    """Its messages are made one a turn, however small they are."""
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
-    await client.send(call(1, b"2000*1000", path("Stream")))
+    await client.send(call(1, b"5000*4", path("Stream")))
     await until(lambda: stage.seen.made)
     assert (await neighbour.ask(1)).status == OK
     assert stage.seen.made < 2_000
-    assert len((await client.answer(1)).messages) == 2_000
+    assert len((await client.answer(1)).messages) == 5_000
 
 
 async def test_a_watch_is_no_call_that_is_counted(listen):

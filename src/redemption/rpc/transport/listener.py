@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import select
 import socket
 from collections.abc import Callable, Sequence
 
@@ -50,6 +51,7 @@ class Listener:
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
         self._doors: list[TlsDoor] = []
+        self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
@@ -104,6 +106,7 @@ class Listener:
         port = int(sockets[0].getsockname()[1])
         for bound in sockets:
             await self._listen(bound, shared)
+        self._sockets = list(sockets)
         self._shared = shared
         self._clock = loop.create_task(self._keep_time(shared))
         return port
@@ -139,7 +142,7 @@ class Listener:
         shared = self._shared
         if shared is None:
             return
-        await asyncio.sleep(0)  # connections that wait to be accepted are
+        await self._accept_waiting()
         self._close()
         ends = shared.loop.time() + seconds
         while self._part() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
@@ -161,8 +164,20 @@ class Listener:
             connection.abort()
         await asyncio.sleep(0)
 
+    async def _accept_waiting(self) -> None:
+        """Let the connections in that the system keeps for us: it resets them when their socket is closed."""
+        waiting = select.poll()
+        for bound in self._sockets:
+            waiting.register(bound, select.POLLIN)
+        for _ in range(BACKLOG):
+            if not waiting.poll(0):
+                break
+            await asyncio.sleep(0)  # uvloop accepts one in each turn
+        await asyncio.sleep(0)
+
     def _close(self) -> None:
         """Take no new connections."""
+        self._sockets.clear()
         for server in self._servers:
             server.close()
         for door in self._doors:

@@ -1,0 +1,426 @@
+"""Callers who mean harm, one kind after the other: what they take of memory, and what an ordinary caller feels.
+
+Unread answers, unfinished messages, messages that are long to parse, idle connections beyond the number of files that a
+process may open, and calls that are taken back at once. An ordinary caller redeems meanwhile, from another process.
+Run it with ``make bench-attacks``. It measures; what each caller is told is tested in ``tests/rpc/transport``.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import secrets
+import select
+import socket
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamReset, TrailersReceived
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
+from hpack import Encoder
+from report import RESULTS, Report
+from shop import BATCH_REDEEM, REDEEM, GateError, Shop
+from under_test import UnderTest, redemption_server, settle
+
+from redemption.cli.exits import INTERRUPTED, Stop
+from redemption.client import connect
+from redemption.client.stub import RedemptionClient
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, ListCampaignsRequest
+
+ROUNDS = 3
+SECONDS = 3.0
+AFTER_SECONDS = 3.0
+REDEEM_EVERY_SECONDS = 0.01
+REDEEM_SECONDS_MAX = 5.0
+ORDINARY_CALLS_MAX = 4_000
+FILES = 1_024
+LARGE_BYTES = 4 * 2**20
+SKUS, SKU_BYTES = 1_000, 48
+LARGE_CAMPAIGNS = 60
+PROGRAM = "attacks"
+LIST = "/redemption.v1.CampaignService/ListCampaigns"
+CREATE = "/redemption.v1.CampaignService/CreateCampaign"
+RESETS_IN_ONE_WRITE = 500
+FRAME_BYTES_MAX = 16_384
+SOCKET_BYTES = 2**18
+STATUSES = {str(code.value[0]): code.name for code in grpc.StatusCode}
+
+
+class Told(NamedTuple):
+    """What one attack did.
+
+    Attributes:
+        before: Memory of the worker before, in MB.
+        most: The same at its most.
+        after: The same 3 s after the attacker has left.
+        p50: Of the ordinary caller's redeems meanwhile, in ms.
+        p99: The same.
+        failed: How many of these failed.
+        ends: What the attacker was told, and how often.
+    """
+
+    before: float
+    most: float
+    after: float
+    p50: float
+    p99: float
+    failed: int
+    ends: str
+
+
+class Attacker:
+    """One connection that keeps to the protocol and to nothing else, and says what it was told."""
+
+    def __init__(self, address: tuple[str, int], *, reads: bool = True) -> None:
+        self.told: Counter[str] = Counter()
+        self.open = True
+        self._reads = reads
+        self._socket = socket.create_connection(address)
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket)
+        self._http2 = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._http2.initiate_connection()
+        self._http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1 if reads else 0})
+        self._http2.increment_flow_control_window(2**30)
+        self._unsent: dict[int, memoryview] = {}
+        self._finished = True
+        self._out = b""
+
+    def call(self, method: str, messages: Sequence[bytes], *, finished: bool = True) -> None:
+        """Begin calls; those that are not finished keep their last ten bytes."""
+        for message in messages:
+            stream = self._http2.get_next_available_stream_id()
+            self._http2.send_headers(stream, _head(method))
+            framed = b"\0" + len(message).to_bytes(4) + message
+            self._unsent[stream] = memoryview(framed if finished else framed[:-10])
+            self._finished = finished
+
+    def reset(self, method: str, message: bytes, seconds: float) -> None:
+        """Make calls and take each back at once, as fast as it goes."""
+        until, stream = time.monotonic() + seconds, 1
+        self.stay(0.0)
+        head = Encoder().encode([(*field, True) for field in _head(method)])  # sensitive: never indexed
+        framed = b"\0" + len(message).to_bytes(4) + message
+        while self.open and time.monotonic() < until:
+            for _ in range(RESETS_IN_ONE_WRITE):
+                name = stream.to_bytes(4)
+                self._out += len(head).to_bytes(3) + b"\1\4" + name + head
+                self._out += len(framed).to_bytes(3) + b"\0\0" + name + framed
+                self._out += b"\0\0\4\3\0" + name + b"\0\0\0\10"
+                stream += 2
+            while self.open and self._out and time.monotonic() < until:
+                self._exchange(until)
+
+    def stay(self, seconds: float) -> None:
+        """Send what there is to send as far as the server's windows allow, and take what comes."""
+        until = time.monotonic() + seconds
+        while self.open:
+            self._fill()
+            self._out += self._http2.data_to_send()
+            if not self._exchange(until):
+                return
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+    def _fill(self) -> None:
+        for stream in list(self._unsent):
+            while (left := self._unsent[stream]) and len(self._out) < SOCKET_BYTES:
+                size = min(len(left), FRAME_BYTES_MAX, self._http2.local_flow_control_window(stream))
+                if not size:
+                    break
+                self._http2.send_data(stream, left[:size].tobytes(), end_stream=self._finished and size == len(left))
+                self._unsent[stream] = left[size:]
+                self._out += self._http2.data_to_send()
+            if not left:
+                del self._unsent[stream]
+
+    def _exchange(self, until: float) -> bool:
+        """Write and read what can be written and read now; returns whether the time is not over."""
+        if (left := until - time.monotonic()) < 0:
+            return False
+        self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
+        ready = dict(self._poll.poll(1000 * min(left, 0.1))).get(self._socket.fileno(), 0)
+        try:
+            if ready & select.POLLOUT:
+                self._out = self._out[self._socket.send(self._out) :]
+            if ready & ~select.POLLOUT:
+                self._take(self._socket.recv(2**20))
+        except OSError:
+            self.open = False
+        return True
+
+    def _take(self, data: bytes) -> None:
+        self.open = bool(data)
+        try:
+            events = self._http2.receive_data(data)
+        except ProtocolError:
+            return  # of a stream that this end forgot
+        for event in events:
+            if isinstance(event, DataReceived) and self._reads:
+                self._http2.increment_flow_control_window(event.flow_controlled_length or 1)
+            elif isinstance(event, TrailersReceived | ResponseReceived):
+                status = dict(event.headers or ()).get("grpc-status")
+                if status is not None:
+                    self.told[STATUSES[str(status)]] += 1
+            elif isinstance(event, StreamReset):
+                self.told["reset"] += 1
+                self._unsent.pop(event.stream_id, None)
+            elif isinstance(event, ConnectionTerminated):
+                self.told[(event.additional_data or b"GOAWAY").decode()] += 1
+                self.open = False
+
+
+def unread_answers(address: tuple[str, int], seconds: float) -> str:
+    """Ask for 500 answers of 3 MB, and read none."""
+    with attacking(address, seconds, reads=False) as attacker:
+        asked = ListCampaignsRequest(program=PROGRAM, page_size=LARGE_CAMPAIGNS).SerializeToString()
+        attacker.call(LIST, [asked] * 500)
+    return ends(attacker)
+
+
+def unfinished_messages(address: tuple[str, int], seconds: float) -> str:
+    """Send 128 messages of 4 MiB, each but for its last ten bytes."""
+    with attacking(address, seconds) as attacker:
+        attacker.call(BATCH_REDEEM, [b"\x12" * LARGE_BYTES] * 128, finished=False)
+    return ends(attacker)
+
+
+def long_to_parse(method: str, messages: Sequence[bytes], address: tuple[str, int], seconds: float) -> str:
+    """Send at once what takes long to read."""
+    with attacking(address, seconds) as attacker:
+        attacker.call(method, messages)
+    return ends(attacker)
+
+
+def idle_connections(address: tuple[str, int], seconds: float) -> str:
+    """Open 1,300 connections where a process may have 1,024 files."""
+    opened = [Attacker(address) for _ in range(1_300)]
+    for attacker in opened:
+        attacker.stay(0.0)
+    time.sleep(seconds)
+    for attacker in opened:
+        attacker.stay(0.0)
+        attacker.close()
+    return ends(*opened)
+
+
+def taken_back(address: tuple[str, int], seconds: float) -> str:
+    """Make calls and take each back at once, as fast as it goes; come again when the connection is ended."""
+    until, attackers = time.monotonic() + seconds, []
+    while (left := until - time.monotonic()) > 0:
+        attacker = Attacker(address)
+        attacker.reset(REDEEM, b"x" * 40, left)
+        attacker.close()
+        attackers.append(attacker)
+    return ends(*attackers)
+
+
+@contextmanager
+def attacking(address: tuple[str, int], seconds: float, *, reads: bool = True) -> Iterator[Attacker]:
+    """One attacker who stays for a while."""
+    attacker = Attacker(address, reads=reads)
+    yield attacker
+    attacker.stay(seconds)
+    attacker.close()
+
+
+def ends(*attackers: Attacker) -> str:
+    """Return what they were told, and how often."""
+    told = sum((attacker.told for attacker in attackers), Counter[str]())
+    return ", ".join(f"{what} {count:,}" for what, count in told.most_common()) or "nothing"
+
+
+def _head(method: str) -> list[tuple[str, str]]:
+    names = {":method": "POST", ":scheme": "http", ":path": method, ":authority": "attacker"}
+    return [*names.items(), ("content-type", "application/grpc"), ("te", "trailers")]
+
+
+ATTACKS: dict[str, Callable[[tuple[str, int], float], str]] = {
+    "nobody": lambda _, seconds: time.sleep(seconds) or "",
+    "500 answers of 3 MB unread": unread_answers,
+    "128 messages of 4 MiB unfinished": unfinished_messages,
+    "300 lists of 3 MB": partial(
+        long_to_parse,
+        LIST,
+        [ListCampaignsRequest(program=PROGRAM, page_size=LARGE_CAMPAIGNS).SerializeToString()] * 300,
+    ),
+    "20 batches of 4 MB of empty orders": partial(
+        long_to_parse, BATCH_REDEEM, [b"\x12\0" * (LARGE_BYTES // 2 - 9)] * 20
+    ),
+    "calls taken back": taken_back,
+    "1,300 idle connections": idle_connections,
+}
+
+
+def large_campaign(number: int) -> v1.Campaign:
+    """Return a definition of 51 KB."""
+    now = int(time.time())
+    skus = [f"{number:04}-{index:06}".ljust(SKU_BYTES, "x") for index in range(SKUS)]
+    campaign = v1.Campaign(program=PROGRAM, name=f"large {number}", currency_code="CNY", time_zone="Asia/Shanghai")
+    campaign.start_time.seconds, campaign.end_time.seconds = now - 86_400, now + 30 * 86_400
+    offer = campaign.offers.add(name="20% off")
+    offer.percent_off.basis_points, offer.percent_off.cap_minor = 2_000, 100_00
+    offer.conditions.include.skus.extend(skus)
+    campaign.limits.redemptions = 1_000_000
+    return campaign
+
+
+@contextmanager
+def ordinary(authority: str, requests: Sequence[bytes]) -> Iterator[list[tuple[float, str]]]:
+    """Redeem all the time from another process; at the end the list has each call's milliseconds and status."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    ended = context.Event()
+    process = context.Process(target=_redeem, args=(authority, requests, there, ended))
+    process.start()
+    found: list[tuple[float, str]] = []
+    try:
+        here.recv()  # it is connected
+        yield found
+    finally:
+        ended.set()
+        found += here.recv()
+        process.join()
+
+
+def _redeem(authority: str, requests: Sequence[bytes], told: Pipe, ended: Event) -> None:
+    found = []
+    with grpc.insecure_channel(authority) as channel:
+        redeem = channel.unary_unary(REDEEM)
+        each = iter(requests)
+        redeem(next(each), timeout=REDEEM_SECONDS_MAX)
+        told.send(True)
+        for request in each:
+            if ended.wait(REDEEM_EVERY_SECONDS):
+                break
+            began, status = time.perf_counter(), "OK"
+            try:
+                redeem(request, timeout=REDEEM_SECONDS_MAX)
+            except grpc.RpcError as error:
+                status = error.code().name
+            found.append((1000 * (time.perf_counter() - began), status))
+        told.send(found)
+
+
+def measure(server: UnderTest, attack: Callable[[tuple[str, int], float], str], seconds: float) -> Told:
+    """Let one attack run for a while."""
+    shop = Shop(server.authority, campaigns=1)
+    requests = [request.SerializeToString() for request in shop.requests(ORDINARY_CALLS_MAX)]
+    shop.close()
+    settle()
+    before, memory, ended = _megabytes(server), [0.0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.02):
+            memory.append(_megabytes(server))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    with ordinary(server.authority, requests) as found:
+        told = attack(server.address, seconds)
+    time.sleep(AFTER_SECONDS)
+    ended.set()
+    looking.join()
+    times = sorted(milliseconds for milliseconds, _ in found) or [0.0]
+    return Told(
+        before,
+        max(memory),
+        _megabytes(server),
+        statistics.median(times),
+        times[len(times) * 99 // 100],
+        sum(status != "OK" for _, status in found),
+        told,
+    )
+
+
+def _megabytes(server: UnderTest) -> float:
+    return sum(worker.memory_info().rss for worker in server.workers) / 1e6
+
+
+def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
+    """Measure; each attack meets a server of its own."""
+    definition = [
+        CreateCampaignRequest(request_id=secrets.token_hex(8), campaign=large_campaign(number), validate_only=True)
+        for number in range(100)
+    ]
+    attacks = ATTACKS | {
+        "100 definitions of 51 KB": partial(
+            long_to_parse, CREATE, [request.SerializeToString() for request in definition]
+        )
+    }
+    found: dict[tuple[str, str], list[Told]] = {}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for _ in range(rounds):
+        for name, attack in attacks.items():
+            for transport in transports:
+                with ExitStack() as stack:
+                    few = attack is idle_connections
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if few else soft, hard))
+                    server = stack.enter_context(redemption_server(transport=transport))
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                    with connect(server.authority) as channel:
+                        for number in range(LARGE_CAMPAIGNS if "list" in name or "answers" in name else 0):
+                            asked = CreateCampaignRequest(
+                                request_id=secrets.token_hex(8), campaign=large_campaign(number)
+                            )
+                            RedemptionClient(channel).create_campaign(asked)
+                    found.setdefault((name, transport), []).append(measure(server, attack, seconds))
+    report = Report("attacks", {"rounds": str(rounds), "seconds": f"{seconds:g}"})
+    for transport in transports:
+        rows = []
+        for (name, carried_by), each in found.items():
+            if carried_by == transport:
+                figures = [
+                    f"{statistics.median(one[place] for one in each):,.{digits}f}"
+                    for place, digits in enumerate((0, 0, 0, 1, 1, 0))
+                ]
+                rows.append((name, *figures, each[0].ends))
+        report.add(f"{transport}: worker's MB, the ordinary caller's ms; medians", _HEADER, rows)
+    report.data = {"cases": {f"{name}, {transport}": each for (name, transport), each in found.items()}}
+    return report
+
+
+_HEADER = ("attack", "before", "most", "after", "p50", "p99", "failed", "told")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, and write down; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all attacks (default: {ROUNDS})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of an attack (default: {SECONDS:g})")
+    parser.add_argument("--transports", default="nghttp2,grpcio", help="in turn (default: nghttp2,grpcio)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
+    arguments = parser.parse_args(given)
+    try:
+        arguments.results.mkdir(parents=True, exist_ok=True)
+        report = run_all(arguments.rounds, arguments.seconds, arguments.transports.split(","))
+        path = report.write(arguments.results)  # first: the terminal may be gone
+        report.print()
+        print(f"written to {path}")
+    except (GateError, Stop, OSError) as error:
+        print(f"FAIL: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
