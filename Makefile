@@ -125,7 +125,11 @@ bench-compare: $(VENV)/.dev ## Two results side by side: A=bench/results/….jso
 bench-generator: $(VENV)/.dev ## The load generator against h2load and grpc.aio (ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/generator_check.py $(ROUNDS_AND_SECONDS)
 
+.PHONY: try-clients
+try-clients: $(VENV)/.dev ## Clients of other languages and tools, such as grpcurl, against our own transport (ONLY="go h2spec")
+	@$(BIN)/python tools/try_clients.py $(ONLY)
+
 .PHONY: clean
 clean: ## Remove the environment and caches; the ledger and the keyset stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build/clients .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
