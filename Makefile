@@ -117,6 +117,10 @@ bench-transports: $(VENV)/.dev ## Our transport against grpcio's, with an empty 
 bench-overload: $(VENV)/.dev ## More calls than can be answered: goodput, refusals, health (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/overload.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]
 
+.PHONY: bench-attacks
+bench-attacks: $(VENV)/.dev ## Callers who mean harm: memory, and what an ordinary caller feels (6 minutes; ROUNDS=… SECONDS=…)
+	@$(BIN)/python bench/attacks.py $(ROUNDS_AND_SECONDS)
+
 .PHONY: bench-compare
 bench-compare: $(VENV)/.dev ## Two results side by side: A=bench/results/….json B=….json
 	@$(BIN)/python bench/compare.py $(if $(A),"$(A)") $(if $(B),"$(B)")
