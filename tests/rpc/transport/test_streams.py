@@ -26,6 +26,9 @@ from rpc.transport.frames import (
 )
 from rpc.transport.listening import MIB, SERVICE, until
 
+from redemption.rpc.transport.bounds import Bounds
+from redemption.rpc.transport.connection import HEADER_BYTES_TOLD
+
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION = 0, 3, 4, 8, 9
 UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
 KINDS = ["Echo", "Gathered", "Immediate"]
@@ -162,12 +165,16 @@ async def test_headers_that_are_too_many_or_too_long_are_refused_on_their_stream
     assert stage.seen.ran == {"Held": 1, "Echo": 2}
 
 
-async def test_the_longest_headers_are_told_when_a_connection_begins(listen):
+async def test_headers_above_the_bound_are_below_what_clients_are_told(listen):
+    """A client that keeps to the bound by itself fails such calls with another status, or ends its connection."""
     stage = await listen(header_bytes_max=5_000, streams_per_connection_max=77)
     client = await stage.client()
     await client.round_trip()
-    assert client.settings[MAX_HEADER_LIST_SIZE] == 5_000
+    assert client.settings[MAX_HEADER_LIST_SIZE] == HEADER_BYTES_TOLD >= 4 * Bounds().header_bytes_max
     assert client.settings[3] == 77
+    await client.send(headers(1, head("/test.Service/Echo", ("x-large", "h" * 60_000))))
+    assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
+    assert (await client.ask(3)).status == OK
 
 
 async def test_details_that_a_client_does_not_take_are_left_out_and_the_status_is_kept(stage):

@@ -32,6 +32,11 @@ from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Shared, Stream
 
 CONNECTION_WINDOW_BYTES = 8 * 2**20
 """What a caller may send on all streams before any of it was acknowledged, which is done as it is read."""
+HEADER_BYTES_TOLD = 64 * 1024
+"""What callers are told as the longest header list: what the engine takes in one value, far above what a call may have.
+
+A client that is told the latter fails longer calls by itself, as INTERNAL, and grpc-java then resets a stream that it
+never opened, which has to end the connection (RFC 9113, section 6.4), and with it everybody's calls."""
 READ_BYTES_AT_ONCE = 32 * 1024
 """Read in one go: 3,000 of the smallest frames, 4 ms of work. What is left waits for the next turn."""
 WRITE_BYTES_AT_ONCE = 256 * 1024
@@ -72,7 +77,7 @@ class GrpcConnection(asyncio.Protocol):
         self._http2 = Http2Connection(
             Http2Bounds(
                 streams_max=bounds.streams_per_connection_max,
-                header_bytes_max=bounds.header_bytes_max,
+                header_bytes_max=max(bounds.header_bytes_max, HEADER_BYTES_TOLD),
                 stream_window_bytes=STREAM_WINDOW_BYTES,
                 connection_window_bytes=CONNECTION_WINDOW_BYTES,
             )
