@@ -59,15 +59,8 @@ class Case:
         return str(self.step["name"])
 
 
-def plain_cases(coupons: Coupons, files: RequestFiles, *, own_header_limit: str) -> list[Case]:
-    """Return what is tried in plain text, one after the other on one channel.
-
-    Args:
-        coupons: Coupons to redeem.
-        files: Where requests go.
-        own_header_limit: What the client says when it keeps to the server's limit of headers by itself; empty when it
-            leaves that to the server.
-    """
+def plain_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
+    """Return what is tried in plain text, one after the other on one channel."""
     redeem, again = coupons.redeems(2), "Redeem: the same request gets the same answer"
     approved = "Redeem: approved"
     same = files.one(redeem[0])
@@ -95,7 +88,7 @@ def plain_cases(coupons: Coupons, files: RequestFiles, *, own_header_limit: str)
         *_deadlines(files, redeem),
         *_health(),
         *_streams(coupons, files),
-        *_too_large(files, redeem, own_header_limit),
+        *_too_large(files, redeem),
         *_busy(files, coupons.redeems(MANY)),
     ]
 
@@ -200,7 +193,7 @@ def _busy(files: RequestFiles, requests: Sequence[bytes]) -> list[Case]:
     ]
 
 
-def _too_large(files: RequestFiles, redeem: Sequence[bytes], own_header_limit: str) -> list[Case]:
+def _too_large(files: RequestFiles, redeem: Sequence[bytes]) -> list[Case]:
     refused = _refused(code_pb2.RESOURCE_EXHAUSTED, "TOO_LARGE")
 
     def large(size: int) -> str:
@@ -211,25 +204,20 @@ def _too_large(files: RequestFiles, redeem: Sequence[bytes], own_header_limit: s
         *("other calls", "many"), path=REDEEM, request=replayed, count=NEIGHBOURS, concurrency=10, pause_ms=1
     )
 
-    def _headers(seen: Observation, _: Seen) -> str:
+    def both(seen: Observation, _: Seen) -> str:
         large, others = seen.steps
-        kept = bool(own_header_limit) and own_header_limit in large.message
-        return ("" if kept else refused(large, {})) or _only_ok(others, NEIGHBOURS)
+        return refused(large, {}) or _only_ok(others, NEIGHBOURS)
 
     headers = {"x-large": "h" * LARGE_HEADER_BYTES}
-    own = ", by the client itself" if own_header_limit else ""
+    with_headers = _unary("headers of 20 KB: TOO_LARGE", files.one(redeem[0]), metadata=headers)
     return [
         Case(_unary("GetRedemption above its size: TOO_LARGE", large(REQUEST_BYTES_MAX), GET_REDEMPTION), refused),
         Case(_unary("Redeem above its size: TOO_LARGE", large(ORDER_BYTES_MAX)), refused),
         Case(_unary("Redeem far above its size: TOO_LARGE", large(LARGE_BYTES)), refused),
-        Case(
-            _together(
-                f"headers of 20 KB refused{own}; other calls go on",
-                _unary("large headers", files.one(redeem[0]), metadata=headers),
-                neighbours,
-            ),
-            _headers,
-        ),
+        # First as the newest stream of its connection: a client that never opened it must not reset it.
+        Case(with_headers, refused),
+        Case(_unary("Redeem after these headers", files.one(redeem[0])), _approved),
+        Case(_together("headers of 20 KB beside other calls, which go on", with_headers, neighbours), both),
     ]
 
 

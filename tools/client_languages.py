@@ -31,7 +31,6 @@ class Language:
         build: Commands that are run in a copy of its folder.
         command: What runs it there; a plan's path follows.
         connections: That all cases take, unless one is lost.
-        own_header_limit: What it says when it keeps to the server's limit of headers by itself.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Language:
     build: Sequence[Sequence[str]]
     command: Sequence[str]
     connections: int
-    own_header_limit: str = ""
 
 
 LANGUAGES: Final = (
@@ -51,7 +49,6 @@ LANGUAGES: Final = (
         build=(("go", "build", "-o", "client", "."),),
         command=("./client",),
         connections=1,
-        own_header_limit="header list size to send violates the maximum size",
     ),
     Language(
         name="node",
@@ -74,7 +71,6 @@ LANGUAGES: Final = (
         ),
         command=("java", "-cp", "target/clients-1.jar:target/lib/*", "clients.Main"),
         connections=1,
-        own_header_limit="Header size exceeded max allowed size",
     ),
 )
 

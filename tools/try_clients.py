@@ -102,7 +102,7 @@ def _in_plain_text(report: Report, clients: Sequence[Client], wanted: Sequence[s
         coupons = Coupons(server.address)
         files = RequestFiles(_new(directory, "requests"))
         for client in clients:
-            cases = plain_cases(coupons, files, own_header_limit=client.language.own_header_limit)
+            cases = plain_cases(coupons, files)
             client.try_cases(report, cases, _plan(server), connections=client.language.connections)
         trials: dict[str, Callable[[], None]] = {
             "grpcurl": lambda: try_grpcurl(report, server.address, coupons),
