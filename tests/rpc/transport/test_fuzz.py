@@ -218,9 +218,14 @@ frames = some.one_of(
     some.builds(lambda stream, flags: frame(CONTINUATION, flags, stream), streams, some.sampled_from([0, END_HEADERS])),
     some.builds(frame, some.integers(0, 20), some.integers(0, 255), streams, some.binary(max_size=40)),
 )
+whole_calls = some.builds(
+    lambda stream, body: request(stream) + data(stream, framed(body), end=True), streams, some.binary(max_size=20)
+)
 doings = some.one_of(
     frames,
-    frames,
+    some.lists(some.one_of(frames, whole_calls), min_size=1, max_size=4).map(b"".join),
+    some.builds(lambda stream: data(stream, end=True) + data(stream, b"x") + goaway(0), streams),
+    some.builds(lambda stream: data(stream, b"rest", end=True) + goaway(0), streams),
     some.sampled_from([9, 100, ALL]),  # drive
     some.tuples(some.sampled_from(["begin", "part", "end", "answer", "refuse", "reset", "widen"]), streams),
     some.sampled_from(["ping", "notice"]),
@@ -273,8 +278,7 @@ def test_frames_and_answers_in_any_order(steps, at):
                     run.drive()  # within a frame
                 for part in parts[1:]:
                     run.receive(part)
-                if step[3] == DATA:
-                    unspent -= len(step) - 9
+                unspent -= sum([len(payload) for kind, _, _, payload in split(step) if kind == DATA])
             elif type(step) is int:
                 run.drive(step)
             else:
@@ -283,22 +287,151 @@ def test_frames_and_answers_in_any_order(steps, at):
         run.check()
         if not run.ended and all(type(step) is not bytes or leaves_a_connection_open(step) for step in steps):
             tried["frames in any order, and a call after them"] += 1
-            assert takes_a_call(run, unspent)
+            assert takes_a_call(run, 11, unspent)
 
 
 def leaves_a_connection_open(sent):
-    """Whether a new call may come after a frame: not after a goodbye, nor within a header block."""
-    return sent[3] != GOAWAY and (sent[3] != HEADERS or sent[4] & END_HEADERS)
+    """Whether a new call may come after frames: not after a goodbye, nor within a header block."""
+    return all(kind != GOAWAY and (kind != HEADERS or flags & END_HEADERS) for kind, flags, _, _ in split(sent))
 
 
-def takes_a_call(run, unspent):
+def takes_a_call(run, stream, unspent):
     """Whether a caller that counted its window down to there can still upload a message that is larger than it."""
-    for kind, _, stream, payload in split(bytes(run.sent)):
-        if (kind, stream) == (WINDOW_UPDATE, 0):
+    for kind, _, of, payload in split(bytes(run.sent)):
+        if (kind, of) == (WINDOW_UPDATE, 0):
             unspent += int.from_bytes(payload)
     caller = Caller(run.connection, unspent)
-    run.connection.receive(request(11))
-    return unspent <= WINDOW_BYTES and caller.upload(11, 200_000) == 200_000
+    run.connection.receive(request(stream))
+    arrived = caller.upload(stream, 200_000)
+    return unspent <= WINDOW_BYTES < caller.widest + 2 * 16_384 and arrived == 200_000
+
+
+class Polite:
+    """A caller that keeps to the protocol, whatever it does."""
+
+    def __init__(self, run):
+        self._run = run
+        self._held = b""
+        self.newest = -1
+        self._open = []
+        self.spent = 0
+
+    def say(self, sent):
+        self._held += sent
+
+    def flush(self):
+        """Send what was held back, in one piece."""
+        held, self._held = self._held, b""
+        self._run.receive(held)
+
+    def stream(self, index):
+        return self._open[index % len(self._open)] if self._open else None
+
+    def call(self, *, end):
+        self.newest += 2
+        self.say(request(self.newest, end=end))
+        if not end:
+            self._open.append(self.newest)
+
+    def data(self, stream, size, padding, *, end):
+        self.say(data(stream, framed(bytes(size)), end=end, padding=padding))
+        self.spent += 5 + size + (0 if padding is None else padding + 1)
+        if end:
+            self._open.remove(stream)
+
+    def reset(self, stream):
+        self.say(reset(stream))
+        self._open.remove(stream)
+
+    def lose(self, size, *, late):
+        """Be reset within a frame."""
+        self.call(end=False)
+        sent = data(self.newest, bytes(size))
+        self.say(sent[: 9 + size // 2])
+        self.flush()
+        self._run.connection.reset(self.newest, ErrorCode.CANCEL)
+        if not late:
+            self._run.drive()
+        self.say(sent[9 + size // 2 :])
+        self.flush()
+        self.spent += size
+        self._open.remove(self.newest)
+
+    def window(self):
+        """What it may still send."""
+        found = [each for each in split(bytes(self._run.sent)) if (each[0], each[2]) == (WINDOW_UPDATE, 0)]
+        return WINDOW_BYTES - self.spent + sum([int.from_bytes(payload) for _, _, _, payload in found])
+
+
+indexes = some.integers(0, 5)
+polite_steps = some.one_of(
+    some.tuples(some.just("call"), some.booleans()),
+    some.tuples(
+        some.just("data"), indexes, some.integers(0, 3_000), some.none() | some.integers(0, 255), some.booleans()
+    ),
+    some.tuples(some.just("reset"), indexes),
+    some.tuples(some.just("lose"), some.integers(2, 16_000), some.booleans(), some.integers(1, 10)),
+    some.tuples(some.sampled_from(["begin", "part", "end", "answer", "refuse", "widen"]), some.integers(0, 20)),
+    some.tuples(some.just("window"), indexes),
+    some.just(("drive",)),
+    some.just(("flush",)),
+)
+
+
+def lose_often(run, caller, size, late, times):
+    for _ in range(times):
+        run.drive()
+        if caller.window() >= size:
+            caller.lose(size, late=late)
+
+
+def take_step(run, caller, step):
+    kind, *rest = step
+    if kind == "call":
+        caller.call(end=rest[0])
+    elif kind in {"drive", "flush", "lose"}:
+        caller.flush()
+        if kind == "drive":
+            run.drive()
+        elif kind == "lose":
+            lose_often(run, caller, *rest)
+    elif kind in {"begin", "part", "end", "answer", "refuse", "widen"}:
+        do(run, (kind, 2 * rest[0] + 1))
+    else:
+        take_step_of_a_stream(caller, kind, *rest)
+
+
+def take_step_of_a_stream(caller, kind, index, size=0, padding=None, end=False):  # noqa: FBT002 - as they are drawn
+    stream = caller.stream(index)
+    if stream is None:
+        return
+    if kind == "reset":
+        caller.reset(stream)
+    elif kind == "window":
+        caller.say(window_update(stream, 1_000))
+    elif caller.window() >= 4_000:
+        caller.data(stream, size, padding, end=end)
+
+
+@searching(300)
+@given(some.lists(polite_steps, max_size=25), some.booleans())
+def test_a_caller_that_keeps_to_the_protocol_is_served_to_the_end(steps, leaves):
+    """And has its whole window in the end, whatever was reset in between."""
+    with example("polite callers"):
+        run = Run(opened(Http2Connection))
+        caller = Polite(run)
+        for step in steps:
+            take_step(run, caller, step)
+        if leaves:
+            caller.say(goaway(0))
+        caller.flush()
+        run.drive()
+        run.received += caller.spent
+        run.check()
+        assert not run.ended
+        assert all(kind != GOAWAY for kind, *_ in split(bytes(run.sent)))
+        if not leaves:
+            assert takes_a_call(run, caller.newest + 2, WINDOW_BYTES - caller.spent)
 
 
 # What gRPC adds

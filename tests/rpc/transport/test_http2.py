@@ -397,6 +397,17 @@ def test_a_caller_may_send_more_than_a_window_once_its_data_is_acknowledged(engi
 
 
 @on_both_engines
+def test_a_connection_carries_call_after_call(engine):
+    connection = opened(engine)
+    caller = Caller(connection)
+    for stream in range(1, 1_001, 2):
+        caller.count(stream, 1_000)
+        connection.receive(request(stream) + data(stream, bytes(1_000), end=True))
+        connection.answer(stream, HEAD, BODY, TRAILERS)
+        assert names(caller.read()[1]) == ["StreamClosed"]
+
+
+@on_both_engines
 def test_a_wider_window_lets_a_whole_message_come_at_once(engine):
     connection = opened(engine, window=2**20)
     caller = Caller(connection, 2**20)
@@ -785,6 +796,8 @@ def test_a_caller_that_leaves_says_why_and_an_idle_connection_is_closed(engine):
     events = connection.receive(goaway(0, ErrorCode.ENHANCE_YOUR_CALM, b"enough"))
     assert shown(events)[0] == ("GoAwayReceived", 0, ErrorCode.ENHANCE_YOUR_CALM, b"enough")
     assert names(events)[1:] == ["ConnectionClosed"]
+    assert not connection.wants_to_send
+    assert connection.bytes_to_send(ALL) == (b"", [])
 
 
 @on_ngh2_alone("h2 takes the caller's GOAWAY for the end and sends nothing more")

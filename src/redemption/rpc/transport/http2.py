@@ -224,21 +224,28 @@ class Http2Connection:
                     return data, events
                 raise ConnectionBroken(f"error {last.error_code}: {last.debug_data!r}", data)
             self._cut = len(data) == bytes_max
-            if not self._cut and engine.local_window_size < self._window_bytes_min:
-                self._return_lost_bytes(self._window_bytes_min - engine.local_window_size)
+            if not self._cut and self._return_lost_bytes():
                 data += engine.data_to_send(bytes_max - len(data))
                 self._cut = len(data) == bytes_max
         except NGH2Error as error:
             raise ConnectionBroken(str(error), b"") from error
         return data, events
 
-    def _return_lost_bytes(self, size: int) -> None:
-        """Let the caller send as much again as the engine lost count of."""
-        self._lost_bytes = min(self._lost_bytes + size, _WINDOW_MAX - self._window_bytes)
+    def _return_lost_bytes(self) -> bool:
+        """Let the caller send as much again as the engine lost count of; tell whether there was something."""
+        engine = self._engine
+        try:
+            lost_bytes = self._window_bytes_min - engine.local_window_size
+        except NGH2Error:  # the connection has ended
+            return False
+        if lost_bytes <= 0:
+            return False
+        self._lost_bytes = min(self._lost_bytes + lost_bytes, _WINDOW_MAX - self._window_bytes)
         # A window that is made smaller is told to nobody, and the engine remembers by how much: when it is enlarged
-        # again, the caller is told of what goes beyond that, which is ``size``.
-        self._engine.set_local_window_size(self._window_bytes + self._lost_bytes)
-        self._engine.set_local_window_size(self._window_bytes)
+        # again, the caller is told of what goes beyond that, which is what was lost since.
+        engine.set_local_window_size(self._window_bytes + self._lost_bytes)
+        engine.set_local_window_size(self._window_bytes)
+        return True
 
     def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
         """Queue a whole answer; without trailers the headers are all of it.
