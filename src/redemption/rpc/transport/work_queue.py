@@ -26,6 +26,8 @@ SECONDS_EACH_FIRST = 0.0001
 """What a unit takes until it was measured."""
 SMOOTHING = 0.1
 """How much the newest measure counts."""
+GROWTH_MAX = 2.0
+"""One measure is taken for at most so many times what was known: a single pause says little about the calls to come."""
 
 
 class Waiting(Call, Protocol):
@@ -71,7 +73,8 @@ class Line:
         or, when no more may be begun then, as soon as they may.
         """
         if self._begun_units:
-            self._seconds_each += SMOOTHING * ((now - self._since) / self._begun_units - self._seconds_each)
+            measured = min((now - self._since) / self._begun_units, GROWTH_MAX * self._seconds_each)
+            self._seconds_each += SMOOTHING * (measured - self._seconds_each)
         calls = self._calls
         taken: list[Waiting] = []
         units = 0
