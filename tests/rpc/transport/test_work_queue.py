@@ -5,8 +5,9 @@ from house import calling
 
 from redemption.rpc.transport.methods import GatheredMethod, UnaryMethod
 from redemption.rpc.transport.work_queue import (
-    GATHERED_UNDER_WAY_MAX,
     SECONDS_EACH_FIRST,
+    SHORT_BYTES_MAX,
+    SHORT_UNDER_WAY_MAX,
     UNIT_BYTES,
     UNITS_AT_ONCE,
     WorkQueue,
@@ -66,10 +67,11 @@ class Desk:
             self.add(2 * UNITS_AT_ONCE, method)
             done = 0
             while self.turns:
-                begun = self.turn(done * seconds_each)
-                done = sum(units_of(call.request) for _, calls in self.begun for call in calls)
-                for _ in range(begun if method is GATHERED else 0):
-                    self.queue.done(method)
+                self.turn(done * seconds_each)
+                begun = [call for _, calls in self.begun for call in calls]
+                done = sum(units_of(call.request) for call in begun)
+                for call in begun:
+                    self.queue.done(call)
 
 
 @pytest.fixture
@@ -96,23 +98,33 @@ def test_large_requests_count_by_their_size_and_a_very_large_one_goes_alone(desk
     desk.add(2, size=half)
     assert [desk.turn(), desk.turn()] == [1, 1]
     desk.add(1, size=10 * half)
-    desk.add(1)
+    desk.add(1, size=SHORT_BYTES_MAX + 1)
     assert [desk.turn(), desk.turn()] == [1, 1]
 
 
 def test_gathered_calls_are_begun_only_as_others_end(desk):
-    desk.add(GATHERED_UNDER_WAY_MAX + 5)
+    calls = desk.add(SHORT_UNDER_WAY_MAX + 5)
     begun = 0
     while desk.turns:
         begun += desk.turn()
-    assert begun == GATHERED_UNDER_WAY_MAX
-    desk.queue.done(GATHERED)
-    desk.queue.done(GATHERED)
+    assert begun == SHORT_UNDER_WAY_MAX
+    for call in calls[:2]:
+        desk.queue.done(call)
     assert desk.turn() == 2
 
 
+def test_short_calls_do_not_wait_for_the_places_of_long_ones(desk):
+    """Large orders take turns, and keep their places meanwhile."""
+    desk.add(2 * SHORT_UNDER_WAY_MAX, size=SHORT_BYTES_MAX + 1)
+    while desk.turns:
+        desk.turn()
+    (short,) = desk.add()
+    desk.turn()
+    assert desk.begun == [(GATHERED, [short])]
+
+
 def test_calls_of_other_methods_do_not_wait_for_gathered_ones(desk):
-    desk.add(GATHERED_UNDER_WAY_MAX + 5)
+    desk.add(SHORT_UNDER_WAY_MAX + 5)
     while desk.turns:
         desk.turn()
     (single,) = desk.add(method=SINGLE)
@@ -155,20 +167,22 @@ def test_a_call_that_cannot_be_begun_before_its_deadline_is_refused(desk):
 
 def test_a_pause_between_calls_is_not_taken_for_work(desk):
     for _ in range(50):
-        desk.add()
+        (call,) = desk.add()
         desk.turn(seconds=1.0)
         desk.turn(seconds=0.0001)
-        desk.queue.done(GATHERED)
+        desk.queue.done(call)
     assert len(desk.add(100)) == 100
 
 
 def test_a_silent_ledger_ends_the_taking_of_calls_and_its_return_begins_it_again(desk):
     """Those under way keep their places; the others wait until the bound is reached, then all are refused."""
-    while desk.add(100):
+    calls = []
+    while more := desk.add(100):
+        calls += more
         desk.turn(seconds=0.01)
     assert desk.queue.is_full(GATHERED)
-    for _ in range(GATHERED_UNDER_WAY_MAX):
-        desk.queue.done(GATHERED)
+    for call in calls[:SHORT_UNDER_WAY_MAX]:
+        desk.queue.done(call)
     desk.turn()
     assert desk.begun, "what waits is begun"
 
@@ -179,3 +193,21 @@ def test_large_batches_are_more_patient_than_small_calls(desk):
     assert len(desk.add(10, SINGLE, size=64 * 256)) == 10
     assert desk.add(20_000, SINGLE), "small ones are taken"
     assert len(desk.add(1, SINGLE, size=64 * 256)) == 1, "though for the smallest the line is too long"
+
+
+def test_the_first_steps_of_calls_are_done_before_the_next_ones_are_begun(desk):
+    """Else what they take would be measured in a later turn, or not at all."""
+    desk.queue._begin = lambda *_: desk.call_soon("their first step")
+    desk.add()
+    desk.turn()
+    assert desk.turns[0] == "their first step"
+    assert len(desk.turns) == 2
+
+
+def test_a_single_pause_says_little_about_the_calls_to_come(desk):
+    desk.learn(0.0001)
+    (call,) = desk.add()
+    desk.turn()
+    desk.turn(seconds=1.0)
+    desk.queue.done(call)
+    assert len(desk.add(400)) == 400

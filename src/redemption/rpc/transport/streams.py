@@ -331,7 +331,7 @@ class Streams:
             return
         under_way.remove(call)
         self._load.calls -= call.counts
-        self._shared.work.done(call.method)
+        self._shared.work.done(call)
         self._release(call)
         if not call.ended:
             call.ended = True

@@ -20,8 +20,11 @@ PATIENCE = 1 / 8
 unit: their callers expect it."""
 UNITS_AT_ONCE = 32
 """Begun in one turn of the event loop: 2 ms of work. Then what came meanwhile is read, and refused if need be."""
-GATHERED_UNDER_WAY_MAX = 128
-"""Gathered calls whose handlers are at work: with more, only their wait grows."""
+SHORT_BYTES_MAX = 2_048
+"""A gathered call with a longer request waits with those of other methods: a large order takes a turn among large ones,
+and meanwhile small ones may not wait for its place."""
+SHORT_UNDER_WAY_MAX = 128
+"""Short gathered calls whose handlers are at work: with more, only their wait grows."""
 SECONDS_EACH_FIRST = 0.0001
 """What a unit takes until it was measured."""
 SMOOTHING = 0.1
@@ -46,7 +49,7 @@ class Line:
     __slots__ = ("_begun_units", "_calls", "_seconds_each", "_since", "_units")
 
     def __init__(self) -> None:
-        self._calls: deque[Waiting] = deque()
+        self._calls: deque[tuple[Waiting, int]] = deque()
         self._units = 0
         self._seconds_each = SECONDS_EACH_FIRST
         self._since = 0.0
@@ -63,8 +66,9 @@ class Line:
 
     def add(self, call: Waiting) -> None:
         """Take a call."""
-        self._units += units_of(call.request)
-        self._calls.append(call)
+        units = units_of(call.request)
+        self._units += units
+        self._calls.append((call, units))
 
     def take(self, calls_max: int, now: float) -> list[Waiting]:
         """Give the next calls: a turn's work, or one that is larger.
@@ -79,11 +83,12 @@ class Line:
         taken: list[Waiting] = []
         units = 0
         while calls and len(taken) < calls_max:
-            each = units_of(calls[0].request)
+            call, each = calls[0]
             if taken and units + each > UNITS_AT_ONCE:
                 break
             units += each
-            taken.append(calls.popleft())
+            taken.append(call)
+            calls.popleft()
         self._units -= units
         self._since, self._begun_units = now, units
         return taken
@@ -92,8 +97,8 @@ class Line:
 class WorkQueue:
     """Begins the work on calls, some in each turn of the event loop.
 
-    Calls of gathered methods wait in a line of their own, and all others in another: long work and short work do not
-    wait for each other, and a ledger that is silent holds up only those who wait for it.
+    Short calls of gathered methods wait in a line of their own, and all others in another: long work and short work do
+    not wait for each other, and a ledger that is silent holds up only those who wait for it.
     """
 
     def __init__(
@@ -116,14 +121,14 @@ class WorkQueue:
         self._begin = begin
         self._wait_seconds_max = wait_seconds_max
         self._clock = clock
-        self._gathered = Line()
-        self._single = Line()
-        self._gathered_under_way = 0
+        self._short = Line()
+        self._others = Line()
+        self._short_under_way: set[Waiting] = set()
         self._armed = False
 
     def is_full(self, method: Method) -> bool:
-        """Whether every call of a gathered method would wait too long; others may be larger, and more patient."""
-        return type(method) is GatheredMethod and self._gathered.wait_seconds > self._wait_seconds_max
+        """Whether every short call of a gathered method would wait too long; others may be larger, and more patient."""
+        return type(method) is GatheredMethod and self._short.wait_seconds > self._wait_seconds_max
 
     def add(self, call: Waiting, seconds: float) -> bool:
         """Take a call whose request is complete, or tell that it would wait too long.
@@ -133,10 +138,10 @@ class WorkQueue:
             seconds: How long its caller will wait at most.
         """
         most = self._wait_seconds_max
-        line = self._gathered
-        if type(call.method) is not GatheredMethod:
+        line = self._short
+        if not _is_short(call):
             most *= 1 + PATIENCE * units_of(call.request)
-            line = self._single
+            line = self._others
         if line.wait_seconds > min(most, seconds):
             return False
         line.add(call)
@@ -144,12 +149,11 @@ class WorkQueue:
             self._arm()
         return True
 
-    def done(self, method: Method) -> None:
+    def done(self, call: Waiting) -> None:
         """Take note that the work on a call has ended."""
-        if type(method) is GatheredMethod:
-            self._gathered_under_way -= 1
-            if self._gathered and not self._armed:
-                self._arm()
+        self._short_under_way.discard(call)
+        if self._short and not self._armed:
+            self._arm()
 
     def _arm(self) -> None:
         self._armed = True
@@ -159,25 +163,29 @@ class WorkQueue:
         """Begin what is worked on without a pause, and come back in the next turn."""
         self._armed = False
         now = self._clock()
-        taken = self._single.take(UNITS_AT_ONCE, now)
-        room = GATHERED_UNDER_WAY_MAX - self._gathered_under_way
+        taken = self._others.take(UNITS_AT_ONCE, now)
+        room = SHORT_UNDER_WAY_MAX - len(self._short_under_way)
         if room > 0:
-            gathered = self._gathered.take(room, now)
-            self._gathered_under_way += len(gathered)
-            taken += gathered
+            short = self._short.take(room, now)
+            self._short_under_way.update(short)
+            taken += short
         if not taken:
             return
         methods: dict[Method, list[Waiting]] = {}
         for call in taken:
             methods.setdefault(call.method, []).append(call)
-        self._arm()  # also when none waits: to learn what these took
         for method, calls in methods.items():
             try:
                 self._begin(method, calls)
             except Exception as error:  # noqa: BLE001 - the other methods' calls have nothing to do with it
                 self._loop.call_exception_handler({"message": "calls could not be begun", "exception": error})
+        self._arm()  # after the first steps of what was begun, and also when none waits: to learn what these took
 
 
 def units_of(request: bytes) -> int:
     """Return how much work a request is."""
     return 1 + len(request) // UNIT_BYTES
+
+
+def _is_short(call: Waiting) -> bool:
+    return type(call.method) is GatheredMethod and len(call.request) <= SHORT_BYTES_MAX
