@@ -120,10 +120,18 @@ async def test_a_large_batch_is_read_while_others_work():
     ("raw", "field"),
     [
         (EMPTY_ORDER * 2_000_000, "requests"),
+        (b"\x78\0" * 2_000_000, "requests"),
+        (b"\x0a\0" * 2_000_000, "requests"),
         (batch(17, lines=1_000).SerializeToString(), "requests"),
         (batch(1, lines=ORDER_BYTES_MAX).SerializeToString(), "requests[0]"),
     ],
-    ids=["two million orders", "too many lines", "an order that is too large"],
+    ids=[
+        "two million orders",
+        "two million unknown fields",
+        "two million programs",
+        "too many lines",
+        "an order that is too large",
+    ],
 )
 async def test_what_is_too_much_is_refused_before_all_of_it_is_parsed(raw, field):
     with pytest.raises(InvalidRequest) as refused:

@@ -27,6 +27,8 @@ ORDER_BYTES_MAX = 128 * 1024
 """One order, also in a batch: it is parsed in 3 ms, whatever is in it."""
 PARSED_BYTES_MAX = 64 * 1024
 """Of a batch, in one go: it is parsed in 2 ms, whatever is in it."""
+OTHER_FIELDS_MAX = 64
+"""Of a batch, beside its orders: the program, and what a newer caller may send."""
 REQUEST_BYTES_MAX = 64 * 1024
 """A request that is neither an order nor a campaign."""
 
@@ -86,12 +88,17 @@ async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRede
 
     Raises:
         DecodeError: It is no batch.
-        InvalidRequest: It has too many orders or lines, or one that is too large; the rest was not looked at.
+        InvalidRequest: It has too many orders, lines or other fields, or an order that is too large; the rest was not
+            looked at.
     """
     request = redemption_service_pb2.BatchRedeemRequest()
-    lines = parsed = 0
+    lines = parsed = others = 0
     for field in fields_of(raw):
         if field.number != _REQUESTS or not field.is_message:
+            others += 1
+            if others > OTHER_FIELDS_MAX:
+                problem = f"come with more than {OTHER_FIELDS_MAX} other fields; send the program once, and the orders"
+                raise InvalidRequest([Violation("requests", problem)])
             request.MergeFromString(raw[field.start : field.end])
             continue
         index = len(request.requests)
