@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import random
 import tracemalloc
 import zlib
 
@@ -269,6 +270,26 @@ def test_what_is_flagged_as_compressed_and_is_not_is_an_internal_error(packed):
     reader = MessageReader(gzip=True, bytes_max=BYTES_MAX)
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     assert status_of(rejection(reader.message)) == INTERNAL
+
+
+@pytest.mark.parametrize(("zeros", "refused"), [(60_000, False), (100_000, True)])
+def test_a_gzipped_message_that_becomes_far_longer_is_refused_unless_it_stays_small(zeros, refused):
+    packed = gzip.compress(bytes(zeros))
+    reader = MessageReader(gzip=True, bytes_max=1_000_000)
+    reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
+    if refused:
+        assert rejection(reader.message) == trailers_only(refusals.INFLATES)
+    else:
+        assert reader.message() == bytes(zeros)
+
+
+def test_a_large_gzipped_message_of_an_ordinary_kind_is_unpacked():
+    """It becomes ten times as long."""
+    plain = b"".join(random.Random(number).randbytes(100) + bytes(900) for number in range(1_000))
+    packed = gzip.compress(plain)
+    reader = MessageReader(gzip=True, bytes_max=1_000_000)
+    reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
+    assert reader.message() == plain
 
 
 def test_a_message_that_is_too_long_once_unpacked_is_refused_as_one_that_came_so_long():

@@ -26,6 +26,10 @@ TRAILER_BYTES_MAX = 8 * 1024
 FRAME_BYTES_MEAN = 64
 FRAMES_FREE = 256
 """A message may come in so many frames, and in one more for each 64 bytes of it."""
+INFLATED_BYTES_FREE = 64 * 1024
+INFLATED_TIMES_MAX = 32
+"""A gzipped message may become so many times as long, and 64 KiB in any case. Orders become three to ten times as long;
+a few bytes that become megabytes are made to cost the server its time."""
 _ACCEPTED_ENCODINGS = ((b"grpc-accept-encoding", b"identity,gzip"),)
 _NO_RETRY = (b"grpc-retry-pushback-ms", b"-1")
 _COMPRESSED = 1
@@ -152,9 +156,11 @@ class MessageReader:
         with memoryview(held) as view:
             if not held[0]:
                 return bytes(view[PREFIX_BYTES:])
-            message = inflate(view[PREFIX_BYTES:], self._bytes_max)
+            most = min(self._bytes_max, max(INFLATED_BYTES_FREE, INFLATED_TIMES_MAX * self._length))
+            message = inflate(view[PREFIX_BYTES:], most)
         if message is None:
-            raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+            refusal = refusals.INFLATES if most < self._bytes_max else refusals.message_too_large(self._bytes_max)
+            raise Rejected(trailers_only(refusal))
         return message
 
 

@@ -9,6 +9,7 @@ NO_MESSAGE = status_of(MethodUnknown("the call has no message, and every method 
 SEVERAL_MESSAGES = status_of(MethodUnknown("the call has more than one message, and no method takes several"))
 CUT_MESSAGE = status_of(RequestMalformed("the call ended in the middle of its message"))
 SCATTERED_MESSAGE = status_of(RequestMalformed("the message comes in too many frames for its length"))
+INFLATES = status_of(RequestMalformed("the message is gzipped to less than a 32nd of its length; send it as it is"))
 TOO_MANY_CALLS = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
 TOO_MUCH_WORK = status_of(Overloaded("the server has more work than it can do in time; nothing was done, try again"))
 REQUESTS_TOO_LARGE_TOGETHER = status_of(
