@@ -107,8 +107,9 @@ class Asked:
     def answer(self, response: Message) -> None:
         """Answer the call."""
         if not self.answered:
+            raw = response.SerializeToString()  # first: a defect here is still to be told
             self.answered = True
-            self._call.answer(response.SerializeToString())
+            self._call.answer(raw)
 
     def fail(self, error: BaseException) -> None:
         """End the call with a failure."""
