@@ -25,7 +25,7 @@ class BoundSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    wait_seconds_max: PositiveFloat = 0.05
+    wait_seconds_max: PositiveFloat = 0.1
     connections_max: PositiveInt = 10_000
     connections_per_address_max: PositiveInt = 2_000
     streams_per_connection_max: PositiveInt = 1_024

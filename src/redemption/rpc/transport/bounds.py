@@ -37,7 +37,7 @@ class Bounds:
     """
 
     calls_max: int = 4_096
-    wait_seconds_max: float = 0.05
+    wait_seconds_max: float = 0.1
     connections_max: int = 10_000
     connections_per_address_max: int = 2_000
     streams_per_connection_max: int = 1_024
