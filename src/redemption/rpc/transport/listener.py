@@ -118,8 +118,7 @@ class Listener:
         if self._certificates is None:
             self._servers.append(await shared.loop.create_server(serve, sock=bound, backlog=BACKLOG))
             return
-        context = self._certificates.context
-        door = TlsDoor(context, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
+        door = TlsDoor(self._certificates, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
         door.listen(bound, BACKLOG)
         self._doors.append(door)
 
