@@ -12,7 +12,8 @@ What a worker must do:
 3. On SIGTERM finish what it has begun, within the drain time, and exit. If it cannot start, say why in one
    line on stderr and exit with a code of its own: before the first start-up is complete, that ends the
    supervisor with the same code.
-4. On SIGHUP read its certificates again, if it has any.
+4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that one which comes
+   early neither ends it nor is lost: it lets the signal through when it can handle it.
 """
 
 import asyncio
@@ -254,14 +255,20 @@ class Supervisor:
 
     async def _start_worker(self, index: int, port: int) -> _Worker:
         sockets = [listening.fileno() for listening in self._sockets.get(index, ())]
-        process = await asyncio.create_subprocess_exec(
-            *self._worker_command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._worker_environment,
-            pass_fds=sockets,
-            start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
-        )
+        # The process takes over what is blocked here. Several may be started at once, each at the first step of its
+        # await: whoever unblocks first takes nothing from the others.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._worker_command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._worker_environment,
+                pass_fds=sockets,
+                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         worker = self._workers[index] = _Worker(index, process)
         orders = {
             "index": index,
