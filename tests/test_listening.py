@@ -10,7 +10,7 @@ import grpc
 import pytest
 from certificates import write_certificate
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from served import Served
+from served import Served, redeem_request
 from waiting import SECONDS_MAX, until
 
 OURS = ("--transport", "nghttp2")
@@ -33,6 +33,38 @@ def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its
             answers = list(pool.map(ask, range(20)))
         assert set(answers) <= {health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING}
         until(lambda: server.workers and server.workers != [killed])
+    finally:
+        assert server.stop() == 0
+
+
+def is_refused(port):
+    """Whether nobody takes a connection."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_new_connections_are_refused_while_the_last_calls_are_finished(tmp_path):
+    """Nobody would read what waits for workers that accept no more; who is refused goes elsewhere."""
+    server = Served(tmp_path, *OURS).start()
+    token = server.output.splitlines()[-1].split()[3]
+    try:
+        shop = server.client()
+        shop.serving()
+        (worker,), valkey = server.workers, server.valkey
+        os.kill(valkey, signal.SIGSTOP)
+        try:
+            call = shop.redemption.Redeem.future(redeem_request(token, request_id="last"), timeout=SECONDS_MAX)
+            shop.serving()  # on the same connection: the order came before
+            server.process.terminate()
+            until(lambda: is_refused(server.port) or call.done())
+            assert not call.done()
+            assert server.workers == [worker]
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        assert call.result(SECONDS_MAX).decision
     finally:
         assert server.stop() == 0
 

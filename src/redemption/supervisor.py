@@ -153,7 +153,8 @@ class Supervisor:
     ``worker_environment`` is all that workers have of an environment; None gives them our own.
 
     With a ``backlog``, each worker is given a socket that listens, with so long a queue of connections, and whoever
-    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends.
+    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends. When the
+    server stops, nobody takes a place any more, and workers that accept no more leave nobody waiting.
 
     SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
     skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was
@@ -225,9 +226,6 @@ class Supervisor:
                 return failed.exit_code
             finally:
                 await self._stop_all()
-                for sockets in self._sockets.values():
-                    for listening in sockets:
-                        listening.close()
         return 0
 
     def stop(self) -> None:
@@ -339,6 +337,11 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         await _cancelled(*self._keepers)
+        # Each worker's own is then the last: when it accepts no more, callers are refused and go elsewhere at once,
+        # and do not wait in a queue that nobody reads.
+        for sockets in self._sockets.values():
+            for listening in sockets:
+                listening.close()
         await self._drain()
         if self._embedded:
             await self._embedded.stop()
