@@ -271,6 +271,39 @@ async def test_the_clock_goes_on_after_a_defect(stage, monkeypatch):
     assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
 
 
+def break_sending(call):
+    """Let nothing of a call's connection be sent any more."""
+
+    def send(*_):
+        raise ValueError("nobody foresaw this")
+
+    call._streams._send = send
+
+
+async def test_the_clock_goes_on_after_a_call_that_cannot_be_ended(stage):
+    """All others still learn that their deadlines have passed."""
+    broken, client = await stage.client(), await stage.client()
+    await broken.send(call(1, b"x", HELD, grpc_timeout="30m"))
+    await until(lambda: stage.seen.held)
+    break_sending(stage.seen.held[0])
+    await until(lambda: stage.seen.infos[0].gone)
+    assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
+
+
+async def test_a_stop_goes_on_after_a_call_that_cannot_be_ended(stage):
+    broken, client = await stage.client(), await stage.client()
+    await broken.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    break_sending(stage.seen.held[0])
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: len(stage.seen.held) == 2)
+    stopping = asyncio.ensure_future(stage.listener.stop(0))
+    assert (await client.answer(1)).status == UNAVAILABLE
+    client.close()
+    broken.close()
+    await stopping
+
+
 # With clients that send again by themselves
 
 

@@ -12,8 +12,8 @@ from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
-from redemption.rpc.transport.methods import GatheredMethod, Method, Methods
-from redemption.rpc.transport.streams import Shared
+from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
+from redemption.rpc.transport.streams import GrpcCall, Shared
 from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
@@ -150,7 +150,7 @@ class Listener:
         while self._connections and shared.loop.time() < last:
             self._part()
             for call in list(shared.under_way):
-                call.give_up(refusals.STOPPING_AT_WORK)
+                _give_up(call, refusals.STOPPING_AT_WORK)
             for connection in list(self._connections):
                 connection.turn_away()
                 _tick(connection, shared.loop.time())
@@ -234,7 +234,7 @@ class Listener:
             await asyncio.sleep(DEADLINE_STEP_SECONDS)
             now = shared.loop.time()
             for call in [call for call in shared.under_way if call.expires <= now and not call.ended]:
-                call.give_up(refusals.DEADLINE_PASSED_AT_WORK)
+                _give_up(call, refusals.DEADLINE_PASSED_AT_WORK)
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 for connection in list(self._connections):
@@ -248,6 +248,15 @@ def _tick(connection: GrpcConnection, now: float) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, the others are looked after
         _log.exception("a connection could not be looked after", peer=connection.address)
         connection.abort()
+
+
+def _give_up(call: GrpcCall, status: Status) -> None:
+    """End a call for its caller; one that cannot be told knows its deadline by itself, and is not tried again."""
+    try:
+        call.give_up(status)
+    except Exception:  # noqa: BLE001 - whatever it is, the others are told
+        _log.exception("a call could not be ended", path=call.path)
+        call.ended = True
 
 
 async def _answer_all(method: GatheredMethod, calls: Sequence[Waiting]) -> None:
