@@ -10,6 +10,7 @@ from collections import Counter
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc.transport.frames import (
     ENHANCE_YOUR_CALM,
@@ -128,6 +129,41 @@ async def test_connections_leave_files_for_other_things(few_files, stage):
         assert (await neighbour.ask(1)).status == OK
     finally:
         await crowd.communicate(b"\n")
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """Let listeners believe that the process may open so many files."""
+
+    def believed(files):
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (files, resource.RLIM_INFINITY))
+
+    return believed
+
+
+async def test_where_files_are_not_limited_the_bounds_are(limit, listen):
+    limit(resource.RLIM_INFINITY)
+    with structlog.testing.capture_logs() as logged:
+        stage = await listen(connections_max=2)
+    for _ in range(2):
+        assert (await (await stage.client()).ask(1)).status == OK
+    refused = await stage.client()
+    await refused.until_end()
+    assert refused.goaways[0][2] == b"too_many_connections"
+    assert logged == []
+
+
+@pytest.mark.parametrize("files", [40, FILES_RESERVED])
+async def test_one_connection_is_kept_however_few_files_there_are_and_it_is_told(limit, listen, files):
+    limit(files)
+    with structlog.testing.capture_logs() as logged:
+        stage = await listen(connections_max=10)
+    assert (await (await stage.client()).ask(1)).status == OK
+    await (await stage.client()).until_end()
+    (line,) = logged
+    assert line["log_level"] == "warning"
+    assert "ulimit -n" in line["event"]
+    assert (line["files_max"], line["files_wanted"]) == (files, FILES_RESERVED + 10)
 
 
 # The end of it

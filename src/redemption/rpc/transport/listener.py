@@ -103,6 +103,7 @@ class Listener:
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
+        self._warn_of_few_files()
         port = int(sockets[0].getsockname()[1])
         for bound in sockets:
             await self._listen(bound, shared)
@@ -215,8 +216,19 @@ class Listener:
         return len(self._connections) <= connections_max and here <= here_max
 
     def _connections_max(self) -> int:
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED
-        return min(self._bounds.connections_max, files)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if files == resource.RLIM_INFINITY:  # which is a negative number
+            return self._bounds.connections_max
+        return max(1, min(self._bounds.connections_max, files - FILES_RESERVED))
+
+    def _warn_of_few_files(self) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if files != resource.RLIM_INFINITY and files <= FILES_RESERVED:
+            _log.warning(
+                "this process may open so few files that it keeps one connection at a time; raise ulimit -n",
+                files_max=files,
+                files_wanted=FILES_RESERVED + self._bounds.connections_max,
+            )
 
     def _has_room(self) -> bool:
         """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
