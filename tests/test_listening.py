@@ -10,8 +10,8 @@ import grpc
 import pytest
 from certificates import write_certificate
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from served import Served
-from waiting import until
+from served import Served, redeem_request
+from waiting import SECONDS_MAX, until
 
 OURS = ("--transport", "nghttp2")
 
@@ -37,6 +37,38 @@ def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its
         assert server.stop() == 0
 
 
+def is_refused(port):
+    """Whether nobody takes a connection."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_new_connections_are_refused_while_the_last_calls_are_finished(tmp_path):
+    """Nobody would read what waits for workers that accept no more; who is refused goes elsewhere."""
+    server = Served(tmp_path, *OURS).start()
+    token = server.output.splitlines()[-1].split()[3]
+    try:
+        shop = server.client()
+        shop.serving()
+        (worker,), valkey = server.workers, server.valkey
+        os.kill(valkey, signal.SIGSTOP)
+        try:
+            call = shop.redemption.Redeem.future(redeem_request(token, request_id="last"), timeout=SECONDS_MAX)
+            shop.serving()  # on the same connection: the order came before
+            server.process.terminate()
+            until(lambda: is_refused(server.port) or call.done())
+            assert not call.done()
+            assert server.workers == [worker]
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        assert call.result(SECONDS_MAX).decision
+    finally:
+        assert server.stop() == 0
+
+
 def certificate_of(port):
     """The certificate that is shown to whoever connects now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -51,11 +83,17 @@ def certificate_of(port):
 
 
 @pytest.fixture
-def shop(tmp_path):
+def stopped_shop(tmp_path):
+    """A server with certificates that nobody has started yet."""
     write_certificate(tmp_path, "server")
-    server = Served(tmp_path, *OURS, "--tls-certificate", "server.pem", "--tls-key", "server-key.pem").start()
+    server = Served(tmp_path, *OURS, "--tls-certificate", "server.pem", "--tls-key", "server-key.pem")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def shop(stopped_shop):
+    return stopped_shop.start()
 
 
 def logged(server, event):
@@ -78,3 +116,26 @@ def test_certificates_that_cannot_be_read_leave_the_old_ones_in_use(shop):
     shop.process.send_signal(signal.SIGHUP)
     until(lambda: logged(shop, "the certificates cannot be read again; the old ones stay"))
     assert certificate_of(shop.port) == before
+
+
+def test_a_hangup_does_not_end_a_worker_that_starts_and_is_not_forgotten(stopped_shop):
+    """Whoever renews certificates does not know who is just being started."""
+    server = stopped_shop
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(server.start)
+        (worker,) = until(lambda: server.process and server.workers)
+        os.kill(worker, signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
+        started.result(SECONDS_MAX)
+    assert server.workers == [worker]
+    until(lambda: logged(server, "the certificates were read again"))
+
+
+def test_a_hangup_does_not_end_a_worker_that_takes_anothers_place(shop):
+    (killed,) = shop.workers
+    os.kill(killed, signal.SIGKILL)
+    (worker,) = until(lambda: [pid for pid in shop.workers if pid != killed])
+    os.kill(worker, signal.SIGHUP)
+    shop.process.send_signal(signal.SIGHUP)
+    until(lambda: logged(shop, "the certificates were read again"))
+    assert shop.workers == [worker]

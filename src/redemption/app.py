@@ -26,6 +26,7 @@ from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
+from redemption.rpc.transport.tls import BACKLOG
 from redemption.seed import Seeded, seed
 from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns
@@ -41,11 +42,9 @@ from redemption.supervisor import Supervisor
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """What workers find in their environment unless it is set: gRPC reads it when it is imported.
 
-Without gRPC's event engine in front a call costs a sixth less CPU (``docs/performance.md``).
+It matters to the transport ``grpcio`` only: without gRPC's event engine in front, a call costs it a sixth less CPU
+(``docs/performance.md``).
 """
-
-BACKLOG = 1_024
-"""Connections that may wait for a worker to accept them; the system may allow fewer."""
 _log = structlog.get_logger(__name__)
 
 

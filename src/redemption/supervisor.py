@@ -12,7 +12,8 @@ What a worker must do:
 3. On SIGTERM finish what it has begun, within the drain time, and exit. If it cannot start, say why in one
    line on stderr and exit with a code of its own: before the first start-up is complete, that ends the
    supervisor with the same code.
-4. On SIGHUP read its certificates again, if it has any.
+4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that one which comes
+   early neither ends it nor is lost: it lets the signal through when it can handle it.
 """
 
 import asyncio
@@ -152,7 +153,8 @@ class Supervisor:
     ``worker_environment`` is all that workers have of an environment; None gives them our own.
 
     With a ``backlog``, each worker is given a socket that listens, with so long a queue of connections, and whoever
-    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends.
+    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends. When the
+    server stops, nobody takes a place any more, and workers that accept no more leave nobody waiting.
 
     SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
     skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was
@@ -224,9 +226,6 @@ class Supervisor:
                 return failed.exit_code
             finally:
                 await self._stop_all()
-                for sockets in self._sockets.values():
-                    for listening in sockets:
-                        listening.close()
         return 0
 
     def stop(self) -> None:
@@ -254,14 +253,20 @@ class Supervisor:
 
     async def _start_worker(self, index: int, port: int) -> _Worker:
         sockets = [listening.fileno() for listening in self._sockets.get(index, ())]
-        process = await asyncio.create_subprocess_exec(
-            *self._worker_command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._worker_environment,
-            pass_fds=sockets,
-            start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
-        )
+        # The process takes over what is blocked here. Several may be started at once, each at the first step of its
+        # await: whoever unblocks first takes nothing from the others.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._worker_command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._worker_environment,
+                pass_fds=sockets,
+                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         worker = self._workers[index] = _Worker(index, process)
         orders = {
             "index": index,
@@ -332,6 +337,11 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         await _cancelled(*self._keepers)
+        # Each worker's own is then the last: when it accepts no more, callers are refused and go elsewhere at once,
+        # and do not wait in a queue that nobody reads.
+        for sockets in self._sockets.values():
+            for listening in sockets:
+                listening.close()
         await self._drain()
         if self._embedded:
             await self._embedded.stop()

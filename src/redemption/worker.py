@@ -52,13 +52,14 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     ledger.standing.tell(server.set_serving)
     await ledger.start()
     await server.start()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the supervisor blocked it: it could have ended us
     # What exists now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.stdout.write('{"ready": true}\n')
     sys.stdout.flush()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
     await stopping.wait()
     await server.drain(settings.drain_seconds)
     orders_each, calls = ledger.batcher.orders, ledger.batcher.calls

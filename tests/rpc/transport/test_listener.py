@@ -10,6 +10,7 @@ from collections import Counter
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc.transport.frames import (
     ENHANCE_YOUR_CALM,
@@ -128,6 +129,41 @@ async def test_connections_leave_files_for_other_things(few_files, stage):
         assert (await neighbour.ask(1)).status == OK
     finally:
         await crowd.communicate(b"\n")
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """Let listeners believe that the process may open so many files."""
+
+    def believed(files):
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (files, resource.RLIM_INFINITY))
+
+    return believed
+
+
+async def test_where_files_are_not_limited_the_bounds_are(limit, listen):
+    limit(resource.RLIM_INFINITY)
+    with structlog.testing.capture_logs() as logged:
+        stage = await listen(connections_max=2)
+    for _ in range(2):
+        assert (await (await stage.client()).ask(1)).status == OK
+    refused = await stage.client()
+    await refused.until_end()
+    assert refused.goaways[0][2] == b"too_many_connections"
+    assert logged == []
+
+
+@pytest.mark.parametrize("files", [40, FILES_RESERVED])
+async def test_one_connection_is_kept_however_few_files_there_are_and_it_is_told(limit, listen, files):
+    limit(files)
+    with structlog.testing.capture_logs() as logged:
+        stage = await listen(connections_max=10)
+    assert (await (await stage.client()).ask(1)).status == OK
+    await (await stage.client()).until_end()
+    (line,) = logged
+    assert line["log_level"] == "warning"
+    assert "ulimit -n" in line["event"]
+    assert (line["files_max"], line["files_wanted"]) == (files, FILES_RESERVED + 10)
 
 
 # The end of it
@@ -269,6 +305,39 @@ async def test_the_clock_goes_on_after_a_defect(stage, monkeypatch):
     connection._retires = 0
     await broken.until_end()
     assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
+
+
+def break_sending(call):
+    """Let nothing of a call's connection be sent any more."""
+
+    def send(*_):
+        raise ValueError("nobody foresaw this")
+
+    call._streams._send = send
+
+
+async def test_the_clock_goes_on_after_a_call_that_cannot_be_ended(stage):
+    """All others still learn that their deadlines have passed."""
+    broken, client = await stage.client(), await stage.client()
+    await broken.send(call(1, b"x", HELD, grpc_timeout="30m"))
+    await until(lambda: stage.seen.held)
+    break_sending(stage.seen.held[0])
+    await until(lambda: stage.seen.infos[0].gone)
+    assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
+
+
+async def test_a_stop_goes_on_after_a_call_that_cannot_be_ended(stage):
+    broken, client = await stage.client(), await stage.client()
+    await broken.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    break_sending(stage.seen.held[0])
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: len(stage.seen.held) == 2)
+    stopping = asyncio.ensure_future(stage.listener.stop(0))
+    assert (await client.answer(1)).status == UNAVAILABLE
+    client.close()
+    broken.close()
+    await stopping
 
 
 # With clients that send again by themselves

@@ -130,6 +130,50 @@ async def test_a_caller_without_one_is_not(listen, files, mutual_tls, certificat
     assert (await (await connect(stage, context_of_client(files, certificate="caller"))).ask(1)).status == OK
 
 
+async def is_let_in(stage, context):
+    """Whether a caller is answered; TLS 1.3 tells it after the handshake of the client."""
+    with contextlib.suppress(OSError):
+        client = await connect(stage, context)
+        await client.send(call(1))
+        while 1 not in client.answers and await client.read():
+            pass
+        return 1 in client.answers
+    return False
+
+
+@pytest.fixture
+def changing(files, tmp_path):
+    """The files of a server, which a test may replace."""
+    for name in ("server.pem", "server-key.pem", "authority.pem"):
+        (tmp_path / name).write_bytes((files / name).read_bytes())
+    return Tls(
+        certificate=tmp_path / "server.pem", key=tmp_path / "server-key.pem", client_ca=tmp_path / "authority.pem"
+    )
+
+
+async def test_only_the_authority_that_was_read_last_is_trusted(listen, files, changing):
+    stage = await listen(tls=changing)
+    caller, stranger = (context_of_client(files, certificate=name) for name in ("caller", "stranger"))
+    stays = await connect(stage, caller)
+    assert (await stays.ask(1)).status == OK
+    assert not await is_let_in(stage, stranger)
+    changing.client_ca.write_bytes((files / "stranger.pem").read_bytes())
+    stage.listener.reload_certificates()
+    assert await is_let_in(stage, stranger)
+    assert not await is_let_in(stage, caller)
+    assert (await stays.ask(3)).status == OK, "it was let in before"
+
+
+@pytest.mark.parametrize("broken", ["certificate", "key", "client_ca"])
+async def test_files_that_cannot_be_read_again_leave_all_old_ones_in_use(listen, files, changing, broken):
+    stage = await listen(tls=changing)
+    changing.client_ca.write_bytes((files / "stranger.pem").read_bytes())
+    getattr(changing, broken).write_text("nothing")
+    stage.listener.reload_certificates()
+    assert await is_let_in(stage, context_of_client(files, certificate="caller"))
+    assert not await is_let_in(stage, context_of_client(files, certificate="stranger"))
+
+
 async def test_grpcio_calls_over_tls(listen, files, mutual_tls):
     stage = await listen(tls=mutual_tls)
     read = {name: (files / f"{name}.pem").read_bytes() for name in ("authority", "caller", "caller-key")}

@@ -12,13 +12,12 @@ from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
-from redemption.rpc.transport.methods import GatheredMethod, Method, Methods
-from redemption.rpc.transport.streams import Shared
-from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
+from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
+from redemption.rpc.transport.streams import GrpcCall, Shared
+from redemption.rpc.transport.tls import BACKLOG, Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
 
-BACKLOG = 1_024
 DEADLINE_STEP_SECONDS = 0.02
 """How late a caller may learn that its deadline has passed; it knows by itself."""
 TICK_SECONDS = 1.0
@@ -103,6 +102,7 @@ class Listener:
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
+        self._warn_of_few_files()
         port = int(sockets[0].getsockname()[1])
         for bound in sockets:
             await self._listen(bound, shared)
@@ -118,8 +118,7 @@ class Listener:
         if self._certificates is None:
             self._servers.append(await shared.loop.create_server(serve, sock=bound, backlog=BACKLOG))
             return
-        context = self._certificates.context
-        door = TlsDoor(context, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
+        door = TlsDoor(self._certificates, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
         door.listen(bound, BACKLOG)
         self._doors.append(door)
 
@@ -151,7 +150,7 @@ class Listener:
         while self._connections and shared.loop.time() < last:
             self._part()
             for call in list(shared.under_way):
-                call.give_up(refusals.STOPPING_AT_WORK)
+                _give_up(call, refusals.STOPPING_AT_WORK)
             for connection in list(self._connections):
                 connection.turn_away()
                 _tick(connection, shared.loop.time())
@@ -216,8 +215,19 @@ class Listener:
         return len(self._connections) <= connections_max and here <= here_max
 
     def _connections_max(self) -> int:
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_RESERVED
-        return min(self._bounds.connections_max, files)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if files == resource.RLIM_INFINITY:  # which is a negative number
+            return self._bounds.connections_max
+        return max(1, min(self._bounds.connections_max, files - FILES_RESERVED))
+
+    def _warn_of_few_files(self) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if files != resource.RLIM_INFINITY and files <= FILES_RESERVED:
+            _log.warning(
+                "this process may open so few files that it keeps one connection at a time; raise ulimit -n",
+                files_max=files,
+                files_wanted=FILES_RESERVED + self._bounds.connections_max,
+            )
 
     def _has_room(self) -> bool:
         """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
@@ -235,7 +245,7 @@ class Listener:
             await asyncio.sleep(DEADLINE_STEP_SECONDS)
             now = shared.loop.time()
             for call in [call for call in shared.under_way if call.expires <= now and not call.ended]:
-                call.give_up(refusals.DEADLINE_PASSED_AT_WORK)
+                _give_up(call, refusals.DEADLINE_PASSED_AT_WORK)
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 for connection in list(self._connections):
@@ -249,6 +259,15 @@ def _tick(connection: GrpcConnection, now: float) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, the others are looked after
         _log.exception("a connection could not be looked after", peer=connection.address)
         connection.abort()
+
+
+def _give_up(call: GrpcCall, status: Status) -> None:
+    """End a call for its caller; one that cannot be told knows its deadline by itself, and is not tried again."""
+    try:
+        call.give_up(status)
+    except Exception:  # noqa: BLE001 - whatever it is, the others are told
+        _log.exception("a call could not be ended", path=call.path)
+        call.ended = True
 
 
 async def _answer_all(method: GatheredMethod, calls: Sequence[Waiting]) -> None:

@@ -13,6 +13,8 @@ import structlog
 MINIMUM = ssl.TLSVersion.TLSv1_2
 GOODBYE_SECONDS_MAX = 1.0
 """How long a caller may take to say that it has heard of the end."""
+BACKLOG = 1_024
+"""Connections that may wait to be accepted, with TLS or without; the system may allow fewer."""
 ACCEPTS_AT_ONCE = 32
 """In a turn of the event loop; what is left waits for the next. A handshake costs a millisecond."""
 NO_FILES_SECONDS = 0.1
@@ -39,7 +41,7 @@ class Certificates:
     """What is in these files, for sockets that speak TLS.
 
     Attributes:
-        context: What handshakes go by.
+        context: What handshakes go by that begin now; ``reload`` puts another in its place.
     """
 
     def __init__(self, tls: Tls) -> None:
@@ -57,23 +59,18 @@ class Certificates:
         Raises:
             OSError: One cannot be read, or is not what it should be; what was read before stays.
         """
-        _context_of(self._tls)  # half of a new pair must not replace the old one
-        _load(self.context, self._tls)
+        self.context = _context_of(self._tls)  # one that is in use only adds authorities to those that it trusts
 
 
 def _context_of(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = MINIMUM
     context.set_alpn_protocols(["h2"])
-    _load(context, tls)
-    return context
-
-
-def _load(context: ssl.SSLContext, tls: Tls) -> None:
     context.load_cert_chain(tls.certificate, tls.key)
     if tls.client_ca is not None:
         context.load_verify_locations(tls.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 class TlsDoor:
@@ -85,7 +82,7 @@ class TlsDoor:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        certificates: Certificates,
         serve: Callable[[], asyncio.Protocol],
         *,
         seconds_max: float,
@@ -94,12 +91,12 @@ class TlsDoor:
         """Build it.
 
         Args:
-            context: Who the server is.
+            certificates: Who the server is, and whom it lets in, at the moment of each handshake.
             serve: Makes what serves a connection.
             seconds_max: How long a handshake may take.
             has_room: Whether one more connection may be accepted.
         """
-        self._context = context
+        self._certificates = certificates
         self._serve = serve
         self._seconds_max = seconds_max
         self._has_room = has_room
@@ -167,7 +164,7 @@ class TlsDoor:
             await self._loop.connect_accepted_socket(
                 self._serve,
                 accepted,
-                ssl=self._context,
+                ssl=self._certificates.context,
                 ssl_handshake_timeout=self._seconds_max,
                 ssl_shutdown_timeout=GOODBYE_SECONDS_MAX,
             )
