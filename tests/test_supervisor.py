@@ -174,9 +174,10 @@ def answers(url):
     return False
 
 
-def test_the_supervisor_never_imports_grpc():
-    """It starts processes all its life, and gRPC's threads do not survive that."""
-    code = "import sys, redemption.supervisor; sys.exit('grpc' in sys.modules)"
+@pytest.mark.parametrize("module", ["redemption.supervisor", "redemption.app"])
+def test_the_supervisor_never_imports_grpc(module):
+    """It starts processes all its life, and gRPC's threads do not survive that; nor does it need libnghttp2."""
+    code = f"import sys, {module}; sys.exit('grpc' in sys.modules or 'ngh2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

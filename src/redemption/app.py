@@ -41,11 +41,15 @@ from redemption.supervisor import Supervisor
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """What workers find in their environment unless it is set: gRPC reads it when it is imported.
 
-Without gRPC's event engine in front a call costs a sixth less CPU (``docs/performance.md``).
+It matters to the transport ``grpcio`` only: without gRPC's event engine in front, a call costs it a sixth less CPU
+(``docs/performance.md``).
 """
 
 BACKLOG = 1_024
-"""Connections that may wait for a worker to accept them; the system may allow fewer."""
+"""Connections that may wait for a worker to accept them; the system may allow fewer.
+
+A worker that begins to accept says the same of the socket that it is given (``BACKLOG`` of the listener).
+"""
 _log = structlog.get_logger(__name__)
 
 
