@@ -13,7 +13,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from served import Served, redeem_request
 from waiting import SECONDS_MAX, until
 
+from redemption import app
+from redemption.rpc.transport import listener
+
 OURS = ("--transport", "nghttp2")
+
+
+def test_a_worker_leaves_the_queue_of_its_socket_as_long_as_the_supervisor_made_it():
+    assert listener.BACKLOG == app.BACKLOG
 
 
 def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its_place(tmp_path):

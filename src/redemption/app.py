@@ -45,6 +45,12 @@ WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 It matters to the transport ``grpcio`` only: without gRPC's event engine in front, a call costs it a sixth less CPU
 (``docs/performance.md``).
 """
+
+BACKLOG = 1_024
+"""Connections that may wait for a worker to accept them; the system may allow fewer.
+
+A worker that begins to accept says the same of the socket that it is given (``BACKLOG`` of the listener).
+"""
 _log = structlog.get_logger(__name__)
 
 

@@ -18,6 +18,8 @@ from redemption.rpc.transport.tls import BACKLOG, Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
 
+BACKLOG = 1_024
+"""Connections that may wait to be accepted; the system may allow fewer. Of a socket that is given, this replaces it."""
 DEADLINE_STEP_SECONDS = 0.02
 """How late a caller may learn that its deadline has passed; it knows by itself."""
 TICK_SECONDS = 1.0
