@@ -113,7 +113,7 @@ class Connection:
             return
         head, data = _taken_apart(frames)
         self._out.append(head)
-        self._held[stream] = _Held(data, self._stream_window)
+        self._held[stream] = _Held(memoryview(data), self._stream_window)
         self._release()
 
     def take(self) -> bytes:
@@ -219,7 +219,7 @@ class Connection:
         """Send what was held back, as far as the windows allow now."""
         for stream, held in list(self._held.items()):
             while (size := min(len(held.data), held.window, self._window, FRAME_BYTES_MAX)) > 0:
-                part, held.data = held.data[:size], held.data[size:]
+                part, held.data = held.data[:size].tobytes(), held.data[size:]
                 held.window -= size
                 self._window -= size
                 self._out.append(_frame(_DATA, 0 if held.data else _END_STREAM, stream, part))
@@ -231,7 +231,7 @@ class Connection:
 class _Held:
     """What of a call the server does not want yet, and how many more bytes of it the stream's window has room for."""
 
-    data: bytes
+    data: memoryview
     window: int
 
 

@@ -26,7 +26,6 @@ from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
-from redemption.rpc.transport.tls import BACKLOG
 from redemption.seed import Seeded, seed
 from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns

@@ -34,7 +34,7 @@ class SteadyTime:
         self._events = []
         seconds = {"perf_counter": lambda: self.now, "process_time": lambda: self.worked}
         monkeypatch.setattr(generator, "time", SimpleNamespace(**seconds))
-        steady = SimpleNamespace(**vars(selectors) | {"DefaultSelector": lambda: _SteadySelector(self)})
+        steady = SimpleNamespace(**vars(selectors) | {"SelectSelector": lambda: _SteadySelector(self)})
         monkeypatch.setattr(generator, "selectors", steady)
 
     def at(self, moment, do):

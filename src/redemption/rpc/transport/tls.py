@@ -13,8 +13,6 @@ import structlog
 MINIMUM = ssl.TLSVersion.TLSv1_2
 GOODBYE_SECONDS_MAX = 1.0
 """How long a caller may take to say that it has heard of the end."""
-BACKLOG = 1_024
-"""Connections that may wait to be accepted, with TLS or without; the system may allow fewer."""
 ACCEPTS_AT_ONCE = 32
 """In a turn of the event loop; what is left waits for the next. A handshake costs a millisecond."""
 NO_FILES_SECONDS = 0.1
