@@ -520,8 +520,26 @@ async def test_nothing_is_handed_on_after_a_connection_was_ended(listen):
 
 @pytest.mark.parametrize(
     ("told", "seconds", "counted"),
-    [("5S", 0.11, False), ("5S", 0.05, True), ("90m", 0.095, False), ("90m", 0.085, False), ("90m", 0.05, True)],
-    ids=["old", "young", "deadline passed", "deadline all but passed", "before its deadline"],
+    [
+        ("5S", 0.11, False),
+        ("5S", 0.05, True),
+        ("90m", 0.095, False),
+        ("90m", 0.085, False),
+        ("90m", 0.05, True),
+        ("9m", 0.006, False),
+        ("9m", 0.003, True),
+        ("9m", 0, True),
+    ],
+    ids=[
+        "old",
+        "young",
+        "deadline passed",
+        "deadline all but passed",
+        "before its deadline",
+        "short deadline all but passed",
+        "before a short deadline",
+        "at once, with a short deadline",
+    ],
 )
 async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_anybody(listen, told, seconds, counted):
     """5,000 deadlines that pass at once kill no connection, however short they are."""
@@ -533,8 +551,8 @@ async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_
     began = asyncio.get_running_loop().time()
     connection._streams._now = lambda: began
     streams = range(1, 201, 2)
-    await client.send(*(call(number, b"x", HELD, grpc_timeout=told) for number in streams))
-    await until(lambda: len(stage.seen.held) == 100)
+    await client.send(*(headers(number, head(HELD, grpc_timeout=told)) for number in streams))
+    await until(lambda: len(connection._streams) == 100)
     connection._streams._now = lambda: began + seconds
     await client.send(*(rst(number) for number in streams))
     if counted:

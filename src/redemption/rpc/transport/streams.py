@@ -299,12 +299,16 @@ class Streams:
         self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
-        """Whether a call that is taken back began so shortly ago, has time left, and was not answered."""
+        """Whether a call that is taken back began so shortly ago, has time left, and was not answered.
+
+        The shortest deadlines are always near: a call that has not had half of its time has time left.
+        """
         call = self._calls.get(stream_id)
         if call is None or call.ended:
             return False
         now = self._now()
-        return now - call.began < seconds and call.expires - now > DEADLINE_EARLY_SECONDS
+        age, left = now - call.began, call.expires - now
+        return age < seconds and (left > DEADLINE_EARLY_SECONDS or left > age)
 
     # What goes to the caller
 
