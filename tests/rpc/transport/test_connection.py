@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 
 import pytest
@@ -444,6 +445,44 @@ async def test_one_who_reads_slowly_is_not_ended(listen):
         assert stage.connections == 1
     await client.send(window(1, 1_000))
     assert (await client.answer(1)).status == OK
+
+
+async def farewell_to_a_slow_reader(stage):
+    """Ask for 200 kB, read nothing of it, and be asked to go; returns the client when all is written."""
+    client = await stage.client(receive_bytes=4_096)
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    await client.send(call(1, b"200000", LARGE))
+    await until(lambda: not connection._streams and connection._transport.get_write_buffer_size())
+    connection.retire()
+    await until(lambda: not connection._queued)
+    stage.tick(1.1)
+    await until(lambda: connection._ending)
+    return client, connection
+
+
+async def test_a_farewell_waits_until_what_was_written_has_left(listen):
+    """It may be the answer to one who reads slowly."""
+    stage = await listen(unread_seconds_max=30)
+    client, connection = await farewell_to_a_slow_reader(stage)
+    stage.tick(1.1)
+    stage.tick(29)
+    assert (await client.answer(1)).status == OK
+    assert await client.until_end() == "eof"
+    assert [code for _, code, _ in client.goaways] == [NO_ERROR] * 2
+    assert connection._closing is not None
+    stage.tick(1.1)
+    await until(lambda: not stage.connections)
+
+
+async def test_a_farewell_waits_no_longer_than_answers_may_be_unread(listen):
+    stage = await listen(unread_seconds_max=30)
+    _, connection = await farewell_to_a_slow_reader(stage)
+    stage.tick(29)
+    assert not connection._transport.is_closing()
+    stage.tick(31)
+    await until(lambda: not stage.connections)
 
 
 async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):

@@ -99,7 +99,7 @@ class GrpcConnection(asyncio.Protocol):
         self._notified: float | None = None
         self._closing: float | None = None
         self._sent_seen = self._answers_ticked = 0
-        self._greeted = self._queued = self._full = self._parting = self._ending = False
+        self._greeted = self._queued = self._full = self._parting = self._ending = self._leaving = False
 
     # What the event loop calls
 
@@ -349,14 +349,24 @@ class GrpcConnection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
-        """Write what is left, and wait a moment for the caller to read it: closing with unread input destroys it."""
+        """Write what is left, and wait a moment for the caller to read it: closing with unread input destroys it.
+
+        An end that is nobody's fault waits until what was written has left: it may be answers to a slow reader.
+        """
         if self._transport is None or self._closing is not None:
             return
-        self._closing = self._now()
-        self._ending = True
         if self._unread:
             self._unread = b""
             self._transport.resume_reading()
+        if not self._ending:
+            self._leaving = self._ending = True
+            self._asked = None  # what it says is heard no longer
+            if self._transport.get_write_buffer_size():
+                self._taken = self._now()
+                self._transport.set_write_buffer_limits(0)  # to be told when all has left
+        if self._leaving and self._transport.get_write_buffer_size():
+            return
+        self._closing = self._now()
         if self._transport.can_write_eof():
             with suppress(OSError):  # the caller was quicker
                 self._transport.write_eof()
