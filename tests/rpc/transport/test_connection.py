@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from rpc.transport.frames import (
@@ -32,7 +33,7 @@ from rpc.transport.frames import (
 from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
 
 from redemption.rpc.transport.connection import READ_BYTES_AT_ONCE, WRITE_BUFFER_BYTES, WRITE_BYTES_AT_ONCE
-from redemption.rpc.transport.http2 import Http2Connection
+from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection
 from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
 
 OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
@@ -693,6 +694,22 @@ async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, bro
     assert await client.until_end() == "eof"
     assert len(client.goaways) == 1
     assert client.goaways[0][1] != NO_ERROR
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_one_who_breaks_the_protocol_before_its_last_word_is_written_is_closed_too(stage, monkeypatch):
+    """The engine then has nothing to write, the last word included."""
+
+    def break_(*_):
+        raise ConnectionBroken("nobody foresaw this", b"")
+
+    client = await stage.client()
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    neighbour = await stage.client()
+    monkeypatch.setattr(connection, "_http2", SimpleNamespace(bytes_to_send=break_, send_goaway=lambda *_: None))
+    connection._end(ENHANCE_YOUR_CALM, b"")
+    assert await client.until_end() == "eof"
     assert (await neighbour.ask(1)).status == OK
 
 

@@ -343,7 +343,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _break(self, broken: ConnectionBroken) -> None:
         """End a connection whose protocol is broken."""
-        if self._transport is not None and not self._ending:
+        if self._transport is not None and self._closing is None:
             self._transport.write(broken.last_words)
             self._ending = True
             self._close()
