@@ -33,7 +33,7 @@ from rpc.transport.frames import (
 from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
 
 from redemption.rpc.transport.connection import READ_BYTES_AT_ONCE, WRITE_BUFFER_BYTES, WRITE_BYTES_AT_ONCE
-from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection
+from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection, StreamClosed
 from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
 
 OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
@@ -711,6 +711,18 @@ async def test_one_who_breaks_the_protocol_before_its_last_word_is_written_is_cl
     connection._end(ENHANCE_YOUR_CALM, b"")
     assert await client.until_end() == "eof"
     assert (await neighbour.ask(1)).status == OK
+
+
+async def test_an_end_that_comes_without_anything_to_write_is_noticed(stage, monkeypatch):
+    """The engine tells of streams and of the connection when it is asked what to write, also when that is nothing."""
+    client = await stage.client()
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    (connection,) = stage.listener._connections
+    monkeypatch.setattr(Http2Connection, "bytes_to_send", lambda *_: (b"", [StreamClosed(1, NO_ERROR, None)]))
+    connection.write_soon()
+    await until(lambda: not connection._queued)
+    assert (len(connection._streams), stage.seen.infos[0].gone) == (0, True)
 
 
 async def test_the_reason_is_read_though_the_caller_goes_on_sending(stage):

@@ -304,11 +304,12 @@ class GrpcConnection(asyncio.Protocol):
             return
         if data:
             self._transport.write(data)
-            for event in events:
-                if type(event) is StreamClosed:
-                    self._streams.on_closed(event.stream_id)
-                else:
-                    self._on_rare(event)
+        for event in events:
+            if type(event) is StreamClosed:
+                self._streams.on_closed(event.stream_id)
+            else:
+                self._on_rare(event)
+        if data:
             if len(data) >= WRITE_BYTES_AT_ONCE:
                 self.write_soon()  # others have their turn in between
             else:
