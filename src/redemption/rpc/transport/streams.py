@@ -481,7 +481,8 @@ class Streams:
         self.answers += 1
         if call.begun:
             status = outcome if type(outcome) is Status else None
-            http2.end_answer(stream_id, OK_TRAILERS if status is None else trailers_of(status))
+            trailers = OK_TRAILERS if status is None else fitting(trailers_of(status), self.header_bytes_max)
+            http2.end_answer(stream_id, trailers)
         elif type(outcome) is bytes and self._may_send(len(outcome)):
             self.body_bytes += PREFIX_BYTES + len(outcome)
             http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
