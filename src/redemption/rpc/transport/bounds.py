@@ -73,7 +73,6 @@ class Load:
     request_bytes: int = 0
     answer_bytes: int = 0
     connections: dict[str, int] = field(default_factory=dict)
-    connections_together: int = 0
 
 
 class TokenBucket:
