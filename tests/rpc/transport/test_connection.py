@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from rpc.transport.frames import (
+    CANCEL,
     CONTINUATION,
     DATA,
     ENHANCE_YOUR_CALM,
@@ -446,6 +447,64 @@ async def test_one_who_reads_slowly_is_not_ended(listen):
         assert stage.connections == 1
     await client.send(window(1, 1_000))
     assert (await client.answer(1)).status == OK
+
+
+@pytest.mark.parametrize("shut", ["stream", "connection"])
+async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen, shut):
+    """Both windows may be what keeps it."""
+    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
+    told = {INITIAL_WINDOW_SIZE: 0 if shut == "stream" else 2**30}
+    client = await stage.client(told, connection_window=0 if shut == "connection" else 2**30)
+    await client.send(call(1, b"1000000", LARGE))
+    await until(lambda: stage.load.answer_bytes)
+    await client.send(call(3, b"3000000", LARGE))
+    await until(lambda: stage.load.answer_bytes > 3_500_000)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 20, 40):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(1 if shut == "stream" else 0, 100))
+        await client.round_trip()
+        connection.tick(began + seconds)
+    if shut == "connection":
+        await client.send(window(0, 2**20))
+    assert (await client.answer(3)).reset == CANCEL
+    assert stage.load.answer_bytes < 1_000_000
+    await client.send(window(1, 2**20))
+    assert (await client.answer(1)).status == OK
+    assert (await client.ask(5, b"", SERVICE + "Nothing")).status == 12
+
+
+async def test_an_answer_that_waits_for_its_turn_is_not_reset(listen):
+    """Answers are written one after the other to one who takes all of them, but not fast."""
+    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
+    client = await stage.client(connection_window=0)
+    await client.send(*(call(number, b"1000000", LARGE) for number in (1, 3)))
+    await until(lambda: stage.load.answer_bytes > 1_500_000)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 20, 40, 60, 80):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(0, 50_000))
+        await client.round_trip()
+        connection.tick(began + seconds)
+    await client.send(window(0, 2**21))
+    assert [(await client.answer(number)).status for number in (1, 3)] == [OK, OK]
+
+
+async def test_a_stream_that_ends_unread_leaves_nothing(listen):
+    stage = await listen(unread_seconds_max=0.05)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"1000*16384", SERVICE + "Stream"), call(3, b"1000", LARGE))
+    await until(lambda: stage.seen.closed and stage.seen.ran.get("Large"))
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 0.04, 0.08):
+        connection._taken = began + seconds
+        connection.tick(began + seconds)
+    await client.answer(1)
+    assert client.answers[1].reset == CANCEL
+    await stage.idle()
 
 
 async def farewell_to_a_slow_reader(stage):

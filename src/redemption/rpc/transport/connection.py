@@ -27,6 +27,7 @@ from redemption.rpc.transport.http2 import (
     StreamClosed,
     StreamReset,
     TrailersReceived,
+    WindowUpdated,
 )
 from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Shared, Streams
 
@@ -49,6 +50,7 @@ PING_BURST = 20
 GOODBYE_SECONDS_MAX = 1.0
 """How long a caller may take to answer a farewell."""
 AGE_SPREAD = 0.1
+_INITIAL_WINDOW_SIZE = 4
 _DRAIN_PING = b"draining"
 _ALIVE_PING = b"alive?\0\0"
 _log = structlog.get_logger(__name__)
@@ -187,6 +189,7 @@ class GrpcConnection(asyncio.Protocol):
             return
         bounds = self._bounds
         self._streams.give_up_late(now)
+        self._streams.give_up_unread(now)
         if self._streams or self._streams.answers != self._answers_ticked:
             self._answers_ticked = self._streams.answers
             self._used = now
@@ -279,7 +282,10 @@ class GrpcConnection(asyncio.Protocol):
                 self._part()
         elif type(event) is SettingsReceived:
             self._greeted = True
+            self._streams.window_bytes = event.settings.get(_INITIAL_WINDOW_SIZE, self._streams.window_bytes)
             self._streams.header_bytes_max = min(self._http2.peer_header_bytes_max, TRAILER_BYTES_MAX)
+        elif type(event) is WindowUpdated:
+            self._streams.on_window(event.stream_id, event.increment)
         elif type(event) is TrailersReceived:
             self._streams.on_trailers(event.stream_id)
         elif type(event) is ConnectionClosed:
