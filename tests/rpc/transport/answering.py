@@ -8,7 +8,6 @@ from redemption.rpc.transport.grpc_call import (
     Rejected,
     fitting,
     framed,
-    metadata_of,
     read_head,
     whole_message,
 )
@@ -21,7 +20,7 @@ class Answering:
     """Reads each call as it comes and answers it: with the message that came, or with why it is refused.
 
     Attributes:
-        calls: What was understood of each call, by its stream: path, seconds, metadata, messages, and whether it was
+        calls: What was understood of each call, by its stream: path, seconds, headers, messages, and whether it was
             taken on.
         late_resets: Streams that were refused before they had said all, to be reset in the next drive.
     """
@@ -51,7 +50,7 @@ class Answering:
     def _take(self, event):
         if type(event) is RequestReceived:
             call = self.calls[event.stream_id] = {"messages": []}
-            call["metadata"] = list(metadata_of(event.headers))
+            call["headers"] = list(event.headers)
             call["path"], call["seconds"], gzip = read_head(event.headers)
             if call["path"].startswith(b"/grpc.reflection"):
                 self._readers[event.stream_id] = DialogReader(bytes_max=BYTES_MAX)

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from rpc.transport.frames import (
+    CANCEL,
     CONTINUATION,
     DATA,
     ENHANCE_YOUR_CALM,
@@ -31,7 +34,7 @@ from rpc.transport.frames import (
 from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
 
 from redemption.rpc.transport.connection import READ_BYTES_AT_ONCE, WRITE_BUFFER_BYTES, WRITE_BYTES_AT_ONCE
-from redemption.rpc.transport.http2 import Http2Connection
+from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection, StreamClosed
 from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
 
 OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
@@ -446,6 +449,102 @@ async def test_one_who_reads_slowly_is_not_ended(listen):
     assert (await client.answer(1)).status == OK
 
 
+@pytest.mark.parametrize("shut", ["stream", "connection"])
+async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen, shut):
+    """Both windows may be what keeps it."""
+    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
+    told = {INITIAL_WINDOW_SIZE: 0 if shut == "stream" else 2**30}
+    client = await stage.client(told, connection_window=0 if shut == "connection" else 2**30)
+    await client.send(call(1, b"1000000", LARGE))
+    await until(lambda: stage.load.answer_bytes)
+    await client.send(call(3, b"3000000", LARGE))
+    await until(lambda: stage.load.answer_bytes > 3_500_000)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 20, 40):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(1 if shut == "stream" else 0, 100))
+        await client.round_trip()
+        connection.tick(began + seconds)
+    if shut == "connection":
+        await client.send(window(0, 2**20))
+    assert (await client.answer(3)).reset == CANCEL
+    assert stage.load.answer_bytes < 1_000_000
+    await client.send(window(1, 2**20))
+    assert (await client.answer(1)).status == OK
+    assert (await client.ask(5, b"", SERVICE + "Nothing")).status == 12
+
+
+async def test_an_answer_that_waits_for_its_turn_is_not_reset(listen):
+    """Answers are written one after the other to one who takes all of them, but not fast."""
+    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
+    client = await stage.client(connection_window=0)
+    await client.send(*(call(number, b"1000000", LARGE) for number in (1, 3)))
+    await until(lambda: stage.load.answer_bytes > 1_500_000)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 20, 40, 60, 80):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(0, 50_000))
+        await client.round_trip()
+        connection.tick(began + seconds)
+    await client.send(window(0, 2**21))
+    assert [(await client.answer(number)).status for number in (1, 3)] == [OK, OK]
+
+
+async def test_a_stream_that_ends_unread_leaves_nothing(listen):
+    stage = await listen(unread_seconds_max=0.05)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"1000*16384", SERVICE + "Stream"), call(3, b"1000", LARGE))
+    await until(lambda: stage.seen.closed and stage.seen.ran.get("Large"))
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (0, 0.04, 0.08):
+        connection._taken = began + seconds
+        connection.tick(began + seconds)
+    await client.answer(1)
+    assert client.answers[1].reset == CANCEL
+    await stage.idle()
+
+
+async def farewell_to_a_slow_reader(stage):
+    """Ask for 200 kB, read nothing of it, and be asked to go; returns the client when all is written."""
+    client = await stage.client(receive_bytes=4_096)
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    await client.send(call(1, b"200000", LARGE))
+    await until(lambda: not connection._streams and connection._transport.get_write_buffer_size())
+    connection.retire()
+    await until(lambda: not connection._queued)
+    stage.tick(1.1)
+    await until(lambda: connection._ending)
+    return client, connection
+
+
+async def test_a_farewell_waits_until_what_was_written_has_left(listen):
+    """It may be the answer to one who reads slowly."""
+    stage = await listen(unread_seconds_max=30)
+    client, connection = await farewell_to_a_slow_reader(stage)
+    stage.tick(1.1)
+    stage.tick(29)
+    assert (await client.answer(1)).status == OK
+    assert await client.until_end() == "eof"
+    assert [code for _, code, _ in client.goaways] == [NO_ERROR] * 2
+    assert connection._closing is not None
+    stage.tick(1.1)
+    await until(lambda: not stage.connections)
+
+
+async def test_a_farewell_waits_no_longer_than_answers_may_be_unread(listen):
+    stage = await listen(unread_seconds_max=30)
+    _, connection = await farewell_to_a_slow_reader(stage)
+    stage.tick(29)
+    assert not connection._transport.is_closing()
+    stage.tick(31)
+    await until(lambda: not stage.connections)
+
+
 async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({INITIAL_WINDOW_SIZE: 0})
@@ -520,8 +619,26 @@ async def test_nothing_is_handed_on_after_a_connection_was_ended(listen):
 
 @pytest.mark.parametrize(
     ("told", "seconds", "counted"),
-    [("5S", 0.11, False), ("5S", 0.05, True), ("90m", 0.095, False), ("90m", 0.085, False), ("90m", 0.05, True)],
-    ids=["old", "young", "deadline passed", "deadline all but passed", "before its deadline"],
+    [
+        ("5S", 0.11, False),
+        ("5S", 0.05, True),
+        ("90m", 0.095, False),
+        ("90m", 0.085, False),
+        ("90m", 0.05, True),
+        ("9m", 0.006, False),
+        ("9m", 0.003, True),
+        ("9m", 0, True),
+    ],
+    ids=[
+        "old",
+        "young",
+        "deadline passed",
+        "deadline all but passed",
+        "before its deadline",
+        "short deadline all but passed",
+        "before a short deadline",
+        "at once, with a short deadline",
+    ],
 )
 async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_anybody(listen, told, seconds, counted):
     """5,000 deadlines that pass at once kill no connection, however short they are."""
@@ -533,8 +650,8 @@ async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_
     began = asyncio.get_running_loop().time()
     connection._streams._now = lambda: began
     streams = range(1, 201, 2)
-    await client.send(*(call(number, b"x", HELD, grpc_timeout=told) for number in streams))
-    await until(lambda: len(stage.seen.held) == 100)
+    await client.send(*(headers(number, head(HELD, grpc_timeout=told)) for number in streams))
+    await until(lambda: len(connection._streams) == 100)
     connection._streams._now = lambda: began + seconds
     await client.send(*(rst(number) for number in streams))
     if counted:
@@ -637,6 +754,34 @@ async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, bro
     assert len(client.goaways) == 1
     assert client.goaways[0][1] != NO_ERROR
     assert (await neighbour.ask(1)).status == OK
+
+
+async def test_one_who_breaks_the_protocol_before_its_last_word_is_written_is_closed_too(stage, monkeypatch):
+    """The engine then has nothing to write, the last word included."""
+
+    def break_(*_):
+        raise ConnectionBroken("nobody foresaw this", b"")
+
+    client = await stage.client()
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    neighbour = await stage.client()
+    monkeypatch.setattr(connection, "_http2", SimpleNamespace(bytes_to_send=break_, send_goaway=lambda *_: None))
+    connection._end(ENHANCE_YOUR_CALM, b"")
+    assert await client.until_end() == "eof"
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_an_end_that_comes_without_anything_to_write_is_noticed(stage, monkeypatch):
+    """The engine tells of streams and of the connection when it is asked what to write, also when that is nothing."""
+    client = await stage.client()
+    await client.send(call(1, b"x", HELD))
+    await until(lambda: stage.seen.held)
+    (connection,) = stage.listener._connections
+    monkeypatch.setattr(Http2Connection, "bytes_to_send", lambda *_: (b"", [StreamClosed(1, NO_ERROR, None)]))
+    connection.write_soon()
+    await until(lambda: not connection._queued)
+    assert (len(connection._streams), stage.seen.infos[0].gone) == (0, True)
 
 
 async def test_the_reason_is_read_though_the_caller_goes_on_sending(stage):

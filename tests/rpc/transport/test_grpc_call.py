@@ -23,7 +23,6 @@ from redemption.rpc.transport.grpc_call import (
     fitting,
     framed,
     inflate,
-    metadata_of,
     percent_encoded,
     read_head,
     timeout_seconds,
@@ -159,49 +158,6 @@ def test_a_timeout_is_digits_and_a_unit(value, seconds):
 def test_a_timeout_that_is_written_otherwise_is_an_invalid_argument(value):
     assert status_of(rejection(timeout_seconds, value)) == INVALID_ARGUMENT
     assert status_of(rejection(read_head, head(grpc_timeout=value))) == INVALID_ARGUMENT
-
-
-# Metadata
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (b"aGVsbG8=", [b"hello"]),
-        (b"aGVsbG8", [b"hello"]),
-        (b"aGk=", [b"hi"]),
-        (b"aGk", [b"hi"]),
-        (b"YWI", [b"ab"]),
-        (b"", [b""]),
-        (b"AAEC,AwQ", [b"\0\1\2", b"\3\4"]),
-        (b"AAEC, AwQ= ,BQ", [b"\0\1\2", b"\3\4", b"\5"]),
-        (b"AAEC,,BQ==", [b"\0\1\2", b"", b"\5"]),
-        (b"+/+/", [b"\xfb\xff\xbf"]),
-        (b"A", []),
-        (b"AAAAA", []),
-        (b"aGk*", []),
-        (b"aG k", []),
-        (b"aGk===", []),
-        (b"a=Gk", []),
-        (b"-_-_", []),
-        (b"\xff\xfe", []),
-        (b"AAEC,*,BQ", [b"\0\1\2", b"\5"]),
-    ],
-)
-def test_binary_metadata_is_bytes_padded_or_not_joined_or_not_and_junk_is_left_out(value, expected):
-    assert list(metadata_of([(b"trace-bin", value)])) == [("trace-bin", each) for each in expected]
-
-
-def test_what_belongs_to_the_protocol_is_no_metadata_and_the_rest_keeps_its_order():
-    more = (
-        (b"x-one", b"1"),
-        (b"grpc-timeout", b"1S"),
-        (b"grpc-trace-bin", b"AAEC"),
-        (b"user-agent", b"grpc-python"),
-        (b"x-two", b"caf\xe9"),
-        (b"x-one", b"3"),
-    )
-    assert list(metadata_of((*CALL, *more))) == [("x-one", "1"), ("x-two", "caf\ufffd"), ("x-one", "3")]
 
 
 # Messages

@@ -187,6 +187,15 @@ async def test_details_that_a_client_does_not_take_are_left_out_and_the_status_i
     assert "grpc-status-details-bin" not in answer.blocks[0]
 
 
+async def test_details_that_a_client_does_not_take_are_left_out_of_trailers_too(stage):
+    client = await stage.client({MAX_HEADER_LIST_SIZE: 120})
+    await client.round_trip()
+    answer = await client.ask(1, b"", path("StreamFailing"))
+    assert (answer.messages, answer.status) == ([b"one"], FAILED_PRECONDITION)
+    assert "grpc-message" in answer.blocks[1]
+    assert "grpc-status-details-bin" not in answer.blocks[1]
+
+
 async def test_details_that_a_client_takes_are_sent(stage):
     client = await stage.client({MAX_HEADER_LIST_SIZE: 1_024})
     await client.round_trip()

@@ -23,7 +23,8 @@ class Bounds:
         request_bytes_per_connection_max: The same of one connection.
         answer_bytes_max: Bytes of all answers that callers do not read. RESOURCE_EXHAUSTED in place of the answer.
         answer_bytes_per_connection_max: The same of one connection.
-        unread_seconds_max: How long nothing of an answer is read before the connection is ended.
+        unread_seconds_max: How long nothing of an answer is read before its stream is reset, with CANCEL; and nothing
+            of any answer before the connection is ended. So long a farewell waits for what was written, too.
         preface_seconds_max: How long a new connection may say nothing, handshake included. It is ended.
         request_seconds_max: How long a request may take to arrive. DEADLINE_EXCEEDED.
         idle_seconds_max: How long a connection without calls is kept. GOAWAY; clients connect again when they call.
@@ -73,7 +74,6 @@ class Load:
     request_bytes: int = 0
     answer_bytes: int = 0
     connections: dict[str, int] = field(default_factory=dict)
-    connections_together: int = 0
 
 
 class TokenBucket:

@@ -27,6 +27,7 @@ from redemption.rpc.transport.http2 import (
     StreamClosed,
     StreamReset,
     TrailersReceived,
+    WindowUpdated,
 )
 from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Shared, Streams
 
@@ -49,6 +50,7 @@ PING_BURST = 20
 GOODBYE_SECONDS_MAX = 1.0
 """How long a caller may take to answer a farewell."""
 AGE_SPREAD = 0.1
+_INITIAL_WINDOW_SIZE = 4
 _DRAIN_PING = b"draining"
 _ALIVE_PING = b"alive?\0\0"
 _log = structlog.get_logger(__name__)
@@ -99,7 +101,7 @@ class GrpcConnection(asyncio.Protocol):
         self._notified: float | None = None
         self._closing: float | None = None
         self._sent_seen = self._answers_ticked = 0
-        self._greeted = self._queued = self._full = self._parting = self._ending = False
+        self._greeted = self._queued = self._full = self._parting = self._ending = self._leaving = False
 
     # What the event loop calls
 
@@ -187,6 +189,7 @@ class GrpcConnection(asyncio.Protocol):
             return
         bounds = self._bounds
         self._streams.give_up_late(now)
+        self._streams.give_up_unread(now)
         if self._streams or self._streams.answers != self._answers_ticked:
             self._answers_ticked = self._streams.answers
             self._used = now
@@ -279,7 +282,10 @@ class GrpcConnection(asyncio.Protocol):
                 self._part()
         elif type(event) is SettingsReceived:
             self._greeted = True
+            self._streams.window_bytes = event.settings.get(_INITIAL_WINDOW_SIZE, self._streams.window_bytes)
             self._streams.header_bytes_max = min(self._http2.peer_header_bytes_max, TRAILER_BYTES_MAX)
+        elif type(event) is WindowUpdated:
+            self._streams.on_window(event.stream_id, event.increment)
         elif type(event) is TrailersReceived:
             self._streams.on_trailers(event.stream_id)
         elif type(event) is ConnectionClosed:
@@ -304,11 +310,12 @@ class GrpcConnection(asyncio.Protocol):
             return
         if data:
             self._transport.write(data)
-            for event in events:
-                if type(event) is StreamClosed:
-                    self._streams.on_closed(event.stream_id)
-                else:
-                    self._on_rare(event)
+        for event in events:
+            if type(event) is StreamClosed:
+                self._streams.on_closed(event.stream_id)
+            else:
+                self._on_rare(event)
+        if data:
             if len(data) >= WRITE_BYTES_AT_ONCE:
                 self.write_soon()  # others have their turn in between
             else:
@@ -343,20 +350,30 @@ class GrpcConnection(asyncio.Protocol):
 
     def _break(self, broken: ConnectionBroken) -> None:
         """End a connection whose protocol is broken."""
-        if self._transport is not None and not self._ending:
+        if self._transport is not None and self._closing is None:
             self._transport.write(broken.last_words)
             self._ending = True
             self._close()
 
     def _close(self) -> None:
-        """Write what is left, and wait a moment for the caller to read it: closing with unread input destroys it."""
+        """Write what is left, and wait a moment for the caller to read it: closing with unread input destroys it.
+
+        An end that is nobody's fault waits until what was written has left: it may be answers to a slow reader.
+        """
         if self._transport is None or self._closing is not None:
             return
-        self._closing = self._now()
-        self._ending = True
         if self._unread:
             self._unread = b""
             self._transport.resume_reading()
+        if not self._ending:
+            self._leaving = self._ending = True
+            self._asked = None  # what it says is heard no longer
+            if self._transport.get_write_buffer_size():
+                self._taken = self._now()
+                self._transport.set_write_buffer_limits(0)  # to be told when all has left
+        if self._leaving and self._transport.get_write_buffer_size():
+            return
+        self._closing = self._now()
         if self._transport.can_write_eof():
             with suppress(OSError):  # the caller was quicker
                 self._transport.write_eof()

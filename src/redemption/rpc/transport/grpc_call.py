@@ -1,13 +1,11 @@
-"""What gRPC adds to HTTP/2: message framing, deadlines, metadata and statuses. Pure functions, no socket.
+"""What gRPC adds to HTTP/2: message framing, deadlines and statuses. Pure functions, no socket.
 
 The rules are those of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 """
 
 import base64
-import binascii
 import re
 import zlib
-from collections.abc import Iterator
 from functools import lru_cache
 
 from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
@@ -37,8 +35,6 @@ _GZIP_WINDOW = 31
 
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-_BASE64_BLOCK = 4
 _PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}
 """What a message may hold as it is."""
 
@@ -90,23 +86,6 @@ def timeout_seconds(value: bytes) -> float:
         problem = "grpc-timeout: must be 1 to 8 digits and one of H, M, S, m, u, n, for example 1500m"
         raise Rejected(trailers_only(Status(code_pb2.INVALID_ARGUMENT, problem)))
     return int(found[1]) * _UNIT_SECONDS[found[2]]
-
-
-def metadata_of(headers: Headers) -> Iterator[tuple[str, str | bytes]]:
-    """Return what the caller sent along, in its order; names that end with ``-bin`` have bytes.
-
-    A value that is not written as its name promises is left out: nothing can be concluded from it.
-    """
-    for name, value in headers:
-        if name.startswith((b":", b"grpc-")) or name in {b"content-type", b"te", b"user-agent"}:
-            continue
-        if not name.endswith(b"-bin"):
-            yield name.decode("ascii", "replace"), value.decode("ascii", "replace")
-            continue
-        for part in value.split(b","):  # a proxy may have joined several
-            decoded = _unbase64(part.strip())
-            if decoded is not None:
-                yield name.decode("ascii", "replace"), decoded
 
 
 class MessageReader:
@@ -289,14 +268,3 @@ def _http_error(status: bytes, problem: str) -> Headers:
     """Return the answer to a request that is no gRPC call; a gRPC client reads the status in it all the same."""
     fields = trailers_of(Status(code_pb2.INVALID_ARGUMENT, problem))
     return ((b":status", status), (b"content-type", CONTENT_TYPE), *fields)
-
-
-def _unbase64(text: bytes) -> bytes | None:
-    """Return what was encoded, padded or not; None when it was not encoded."""
-    if not _BASE64.fullmatch(text):
-        return None
-    text = text.rstrip(b"=")
-    try:
-        return base64.b64decode(text + b"=" * (-len(text) % _BASE64_BLOCK), validate=True)
-    except binascii.Error:
-        return None

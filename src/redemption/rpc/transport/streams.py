@@ -99,12 +99,18 @@ class GrpcCall:
         info: What its handler is told.
         task: What works on it, if that is a task of its own.
         counts: How many of the calls at once it is: a watch is none.
+        body_bytes: Bytes of its messages that were sent or wait.
+        window_bytes: By how much its caller has widened its window.
+        taken_bytes: What its caller had taken of its messages when that was last more than before.
+        taken_together: What its caller had taken of all calls of the connection at that time.
+        taken: That time; None when nothing waits, infinite when what waits was given up.
     """
 
     __slots__ = (
         "_streams",
         "began",
         "begun",
+        "body_bytes",
         "counts",
         "dialog",
         "ended",
@@ -118,7 +124,11 @@ class GrpcCall:
         "received",
         "request",
         "stream_id",
+        "taken",
+        "taken_bytes",
+        "taken_together",
         "task",
+        "window_bytes",
     )
 
     # Set once its headers were understood, and once it is handed on.
@@ -137,6 +147,8 @@ class GrpcCall:
         self.ended = self.begun = False
         self.held_bytes = 0
         self.counts = 0
+        self.body_bytes = self.window_bytes = self.taken_bytes = self.taken_together = 0
+        self.taken: float | None = None
         self.reader: MessageReader | None = None
         self.dialog: DialogReader | None = None
         self.request = b""
@@ -161,6 +173,7 @@ class Streams:
     Attributes:
         peer: Where they come from, for logs.
         header_bytes_max: The longest header block that their caller takes.
+        window_bytes: What their caller takes on a stream before it widens the window.
         answers: How many messages and statuses were sent.
         body_bytes: Bytes of all messages that were sent.
         unsent_bytes: Bytes of those that wait for the caller, as they were counted last.
@@ -187,6 +200,7 @@ class Streams:
         self._last_stream_id = inf
         self.peer = ""
         self.header_bytes_max = TRAILER_BYTES_MAX
+        self.window_bytes = STREAM_WINDOW_BYTES
         self.answers = 0
         self.body_bytes = 0
         self.unsent_bytes = 0
@@ -285,6 +299,12 @@ class Streams:
         """Take the end of a call that has trailers of its own; they say nothing to us."""
         self.on_data(DataReceived(stream_id, b"", True))
 
+    def on_window(self, stream_id: int, increment: int) -> None:
+        """Note that the caller takes more on a stream."""
+        call = self._calls.get(stream_id)
+        if call is not None:
+            call.window_bytes += increment
+
     def on_closed(self, stream_id: int) -> None:
         """Forget a stream. Its call goes on until its handler ends."""
         call = self._calls.pop(stream_id, None)
@@ -299,12 +319,16 @@ class Streams:
         self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
-        """Whether a call that is taken back began so shortly ago, has time left, and was not answered."""
+        """Whether a call that is taken back began so shortly ago, has time left, and was not answered.
+
+        The shortest deadlines are always near: a call that has not had half of its time has time left.
+        """
         call = self._calls.get(stream_id)
         if call is None or call.ended:
             return False
         now = self._now()
-        return now - call.began < seconds and call.expires - now > DEADLINE_EARLY_SECONDS
+        age, left = now - call.began, call.expires - now
+        return age < seconds and (left > DEADLINE_EARLY_SECONDS or left > age)
 
     # What goes to the caller
 
@@ -353,6 +377,35 @@ class Streams:
                 call.began + self._bounds.request_seconds_max, call.expires
             ):
                 self.give_up(call, refusals.REQUEST_LATE)
+
+    def give_up_unread(self, now: float) -> None:
+        """Reset streams of which nothing was read for too long, though others of the connection are.
+
+        A stream is spared whose caller would take more of it, while the connection is busy: it has to wait for others.
+        """
+        if not self.count_unsent():
+            return
+        together = self.body_bytes - self.unsent_bytes
+        for call in list(self._calls.values()):
+            unsent = self._http2.unsent_bytes_of(call.stream_id)
+            if not unsent:
+                call.taken = None
+                continue
+            if call.taken == inf:
+                continue  # its reset is on the way
+            taken = call.body_bytes - unsent
+            if call.taken is not None and taken == call.taken_bytes:
+                if now - call.taken < self._bounds.unread_seconds_max:
+                    continue
+                is_open = self.window_bytes + call.window_bytes > taken
+                if not is_open or together - call.taken_together < STREAM_UNSENT_BYTES:
+                    _log.warning("a caller does not read an answer, which is cut off", peer=self.peer)
+                    self.body_bytes -= unsent  # they are dropped, not taken
+                    call.taken = inf
+                    self._http2.reset(call.stream_id, ErrorCode.CANCEL)
+                    self._write_soon()
+                    continue
+            call.taken, call.taken_bytes, call.taken_together = now, taken, together
 
     def turn_away(self) -> None:
         """End calls whose request is not complete: nothing of them was done."""
@@ -460,7 +513,7 @@ class Streams:
         """Send one of many messages."""
         self._begin_answer(call)
         self.answers += 1
-        self.body_bytes += PREFIX_BYTES + len(message)
+        self._count_body(call, message)
         self._http2.send_body(call.stream_id, framed(message))
         if len(message) > ANSWER_BYTES_SMALL:
             self.count_unsent()
@@ -477,9 +530,10 @@ class Streams:
         self.answers += 1
         if call.begun:
             status = outcome if type(outcome) is Status else None
-            http2.end_answer(stream_id, OK_TRAILERS if status is None else trailers_of(status))
+            trailers = OK_TRAILERS if status is None else fitting(trailers_of(status), self.header_bytes_max)
+            http2.end_answer(stream_id, trailers)
         elif type(outcome) is bytes and self._may_send(len(outcome)):
-            self.body_bytes += PREFIX_BYTES + len(outcome)
+            self._count_body(call, outcome)
             http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
             if len(outcome) > ANSWER_BYTES_SMALL:
                 self.count_unsent()
@@ -487,6 +541,12 @@ class Streams:
             status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
         self._write_soon()
+
+    def _count_body(self, call: GrpcCall, message: bytes) -> None:
+        """Count a message that is sent."""
+        size = PREFIX_BYTES + len(message)
+        self.body_bytes += size
+        call.body_bytes += size
 
     def _may_send(self, size: int) -> bool:
         """Tell whether there is room for an answer beside those that are not read."""
