@@ -316,3 +316,19 @@ async def test_gathered_calls_are_answered_whatever_happens_to_the_others():
     assert (second.code, third.code) == (code_pb2.INVALID_ARGUMENT, code_pb2.INTERNAL)
     assert len(logs) == 1
     assert all(call.answer.call_count == 1 for call in calls)
+
+
+async def test_gathered_call_whose_answer_cannot_be_written_is_told():
+    """Else it would have no answer at all, and keep its place for good."""
+    unwritable = create_autospec(RedeemResponse, instance=True)
+    unwritable.SerializeToString.side_effect = ValueError(SECRET)
+
+    async def answer_all(calls):
+        calls[0].answer(unwritable)
+
+    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, answer_all, 100))
+    call = create_autospec(Call, instance=True, request=b"")
+    with capture_logs() as logs:
+        await method.answer_all([call])
+    ((told,), _) = call.answer.call_args
+    assert (told.code, call.answer.call_count, len(logs)) == (code_pb2.INTERNAL, 1, 1)
