@@ -21,9 +21,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import NamedTuple
 
+import command
 import grpc
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -31,11 +31,10 @@ from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, Stre
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hpack import Encoder
-from report import RESULTS, Report
-from shop import BATCH_REDEEM, REDEEM, GateError, Shop
+from report import Report
+from shop import BATCH_REDEEM, REDEEM, Shop
 from under_test import UnderTest, redemption_server, settle
 
-from redemption.cli.exits import INTERRUPTED, Stop
 from redemption.client import connect
 from redemption.client.stub import RedemptionClient
 from redemption.v1 import campaign_pb2 as v1
@@ -403,24 +402,11 @@ _HEADER = ("attack", "before", "most", "after", "p50", "p99", "failed")
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and write down; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all attacks (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of an attack (default: {SECONDS:g})")
-    parser.add_argument("--transports", default="nghttp2,grpcio", help="in turn (default: nghttp2,grpcio)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
-    arguments = parser.parse_args(given)
-    try:
-        arguments.results.mkdir(parents=True, exist_ok=True)
-        report = run_all(arguments.rounds, arguments.seconds, arguments.transports.split(","))
-        path = report.write(arguments.results)  # first: the terminal may be gone
-        report.print()
-        print(f"written to {path}")
-    except (GateError, Stop, OSError) as error:
-        print(f"FAIL: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+
+    def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
+        return run_all(arguments.rounds, arguments.seconds, arguments.transports), 0
+
+    return command.run(__doc__, measure_all, rounds=ROUNDS, seconds=SECONDS, transports=True, given=given)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import command
 import ledger_alone
 from generator import Run, closed_loop, lines, open_loop
 from http2 import Call, write_calls
 from redis import Redis
-from report import MISSED, RESULTS
+from report import Report
 from results import Aim, Results, Sample
 from rich.console import Console
 from rich.progress import Progress
@@ -41,12 +42,10 @@ from shop import (
 )
 from under_test import Cost, Neighbours, UnderTest, redemption_server, script_server, settle
 
-from redemption.cli.exits import INTERRUPTED, Stop
 from redemption.ledger.embedded import EmbeddedValkey
 
 ROUNDS = 5
 SECONDS = 1.5
-SECONDS_MAX = 30.0
 BATCH_SIZES = (1, 8, 64, 256)
 SHAPES = (Shape(1, 20), Shape(3, 1), Shape(3, 20))
 PARTS_OF_PEAK = (0.25, 0.5, 0.75)
@@ -344,28 +343,12 @@ def _again_if_late(case: Callable[[], Sample]) -> Sample:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and write down; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all cases (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a case in a round (default: {SECONDS:g})")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
-    arguments = parser.parse_args(given)
-    if arguments.rounds < 1 or not 0 < arguments.seconds <= SECONDS_MAX:
-        parser.error(f"there is at least 1 round, and a case takes more than 0 and at most {SECONDS_MAX:g} seconds")
-    try:
-        arguments.results.mkdir(parents=True, exist_ok=True)
+
+    def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         results = run_all(arguments.rounds, arguments.seconds)
-        report = results.report()
-        path = report.write(arguments.results)  # first: the terminal may be gone
-        report.print()
-        print(f"written to {path}")
-    except (GateError, Stop, OSError) as error:
-        print(f"FAIL: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    if results.wrong:
-        return 1
-    return 0 if results.reached else MISSED
+        return results.report(), results.exit_code
+
+    return command.run(__doc__, measure_all, rounds=ROUNDS, seconds=SECONDS, given=given)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Event
-from pathlib import Path
 
+import command
 import grpc
 from ceiling import Bench, Place
 from generator import Run, lines, open_loop
 from grpc_health.v1 import health_pb2
 from http2 import write_calls
-from report import MISSED, RESULTS, Report
-from shop import REDEEM, GateError, approvals, require_own
+from report import MISSED, Report
+from shop import REDEEM, approvals, require_own
 from under_test import settle
-
-from redemption.cli.exits import INTERRUPTED, Stop
 
 ROUNDS = 5
 SECONDS = 2.0
@@ -246,24 +244,12 @@ def _notes(found: dict[tuple[str, str], list[Seen]], name: str) -> Iterator[str]
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and write down; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all cases (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a case in a round (default: {SECONDS:g})")
-    parser.add_argument("--transports", default="nghttp2,grpcio", help="in turn (default: nghttp2,grpcio)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
-    arguments = parser.parse_args(given)
-    try:
-        arguments.results.mkdir(parents=True, exist_ok=True)
-        report, reached = run_all(arguments.rounds, arguments.seconds, arguments.transports.split(","))
-        path = report.write(arguments.results)  # first: the terminal may be gone
-        report.print()
-        print(f"written to {path}")
-    except (GateError, Stop, OSError) as error:
-        print(f"FAIL: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0 if reached else MISSED
+
+    def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
+        report, reached = run_all(arguments.rounds, arguments.seconds, arguments.transports)
+        return report, 0 if reached else MISSED
+
+    return command.run(__doc__, measure_all, rounds=ROUNDS, seconds=SECONDS, transports=True, given=given)
 
 
 if __name__ == "__main__":

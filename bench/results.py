@@ -7,7 +7,7 @@ from typing import Any
 
 from generator import Run
 from hdrh.histogram import HdrHistogram
-from report import Part, Report
+from report import MISSED, Part, Report
 from under_test import Cost
 
 HIGHEST_US = 60_000_000
@@ -187,6 +187,13 @@ class Results:
         return all(verdict.word == "reached" for verdict in self.verdicts()) and all(
             measured(samples) for samples in self.samples.values()
         )
+
+    @property
+    def exit_code(self) -> int:
+        """How a bench ends: 1 when something cannot be trusted, MISSED when an aim was missed."""
+        if self.wrong:
+            return 1
+        return 0 if self.reached else MISSED
 
     def report(self) -> Report:
         """Return the tables that a person reads, and all samples for JSON."""

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import command
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,12 +24,11 @@ from cryptography.x509.oid import NameOID
 from generator import closed_loop, lines, open_loop
 from generator_check import messages
 from http2 import write_calls
-from report import MISSED, RESULTS
+from report import Report
 from results import Aim, Results, Sample
 from shop import BATCH_REDEEM, REDEEM
 from under_test import Neighbours, UnderTest, script_server, settle
 
-from redemption.cli.exits import INTERRUPTED
 from redemption.v1.redemption_service_pb2 import BatchRedeemRequest
 
 ROUNDS = 5
@@ -180,26 +180,12 @@ def run_all(rounds: int, seconds: float) -> Results:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and write down; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all cases (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a case in a round (default: {SECONDS:g})")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
-    arguments = parser.parse_args(given)
-    try:
-        arguments.results.mkdir(parents=True, exist_ok=True)
+
+    def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         results = run_all(arguments.rounds, arguments.seconds)
-        report = results.report()
-        path = report.write(arguments.results)  # first: the terminal may be gone
-        report.print()
-        print(f"written to {path}")
-    except OSError as error:
-        print(f"FAIL: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    if results.wrong:
-        return 1
-    return 0 if results.reached else MISSED
+        return results.report(), results.exit_code
+
+    return command.run(__doc__, measure_all, rounds=ROUNDS, seconds=SECONDS, given=given)
 
 
 if __name__ == "__main__":
