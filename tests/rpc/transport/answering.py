@@ -51,7 +51,9 @@ class Answering:
         if type(event) is RequestReceived:
             call = self.calls[event.stream_id] = {"messages": []}
             call["headers"] = list(event.headers)
-            call["path"], call["seconds"], gzip = read_head(event.headers)
+            fields = dict(event.headers)
+            call["path"] = fields.get(b":path", b"")
+            call["seconds"], gzip = read_head(fields)
             if call["path"].startswith(b"/grpc.reflection"):
                 self._readers[event.stream_id] = DialogReader(bytes_max=BYTES_MAX)
             else:

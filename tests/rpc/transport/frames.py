@@ -281,6 +281,19 @@ class RawClient:
                 return answer
             assert await self.read(), f"the connection ended ({self.end}, {self.goaways}) before stream {stream_id} did"
 
+    async def upload(self, stream_id: int, body: bytes, *, end: bool = True) -> None:
+        """Send the body of a call within the windows that were given."""
+        sent = 0
+        while sent < len(body):
+            room = min(65_535 + self.widened.get(stream_id, 0), 65_535 + self.widened.get(0, 0) - self.spent)
+            part = body[sent : min(sent + 16_384, room)]
+            if not part:
+                assert await self.read(), f"the connection ended: {self.end}, {self.goaways}"
+                continue
+            sent += len(part)
+            await self.send(data(stream_id, part, end=end and sent == len(body)))
+        self.spent += len(body)
+
     async def ask(self, stream_id: int, payload: bytes = b"", path: str = ECHO, **changed: str) -> Answer:
         """Make a whole call, and return its answer."""
         await self.send(call(stream_id, payload, path, **changed))

@@ -231,13 +231,15 @@ async def test_a_request_that_does_not_arrive_in_time_is_ended(listen):
     await client.round_trip()
     stage.tick(29)
     assert (await client.ask(5)).status == OK
-    assert stage.load.request_bytes == 100_000
+    assert stage.load.request_bytes == 5
     stage.tick(31)
     answers = [await client.answer(1), await client.answer(3)]
     assert [answer.status for answer in answers] == [DEADLINE_EXCEEDED] * 2
+    assert stage.load.request_bytes == 0
+    stage.tick(32)
+    stage.tick(33)
     await client.round_trip()
     assert [answer.reset for answer in answers] == [NO_ERROR] * 2
-    assert stage.load.request_bytes == 0
     assert (await client.ask(7)).status == OK
 
 
@@ -245,16 +247,17 @@ async def test_a_request_that_does_not_arrive_in_time_is_ended(listen):
 
 
 async def test_unfinished_messages_are_bounded_and_given_back(listen):
-    stage = await listen(request_seconds_max=30)
+    stage = await listen(request_seconds_max=30, request_bytes_per_connection_max=2 * MIB)
     client, neighbour = await stage.client(), await stage.client()
     before = resident_bytes()
     streams = range(1, 257, 2)
-    await client.send(*(headers(number, head()) + data(number, prefix(4 * MIB - 10)) for number in streams))
+    for number in streams:
+        await client.send(headers(number, head()), data(number, prefix(100_000)), *[data(number, bytes(16_000))] * 4)
     await client.round_trip()
-    assert stage.load.request_bytes <= 32 * MIB
+    assert MIB < stage.load.request_bytes <= 2 * MIB
     refused = [number for number in streams if number in client.answers]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
-    assert 100 < len(refused) < 128
+    assert 64 < len(refused) < 128
     accepted = next(number for number in streams if number not in client.answers)
     assert (await client.ask(301, bytes(1_000))).status == OK
     assert (await neighbour.ask(1, bytes(1_000))).status == OK
@@ -276,6 +279,9 @@ async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(
     assert stage.load.request_bytes <= 128 * MIB
     for client in (neighbour, *clients):
         assert (await client.ask(2_001, bytes(16_000))).status == OK
+        await client.send(headers(2_003, head()))
+        await client.upload(2_003, message(bytes(3 * MIB)))
+        assert (await client.answer(2_003)).status == OK
     for client in clients:
         client.close()
     await until(lambda: stage.connections == 1)
@@ -283,12 +289,12 @@ async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(
 
 
 async def test_unfinished_messages_of_all_connections_are_bounded_together(listen):
-    stage = await listen(request_bytes_max=4 * MIB, request_bytes_per_connection_max=2 * MIB)
+    stage = await listen(request_bytes_max=200_000, request_bytes_per_connection_max=150_000)
     clients = [await stage.client() for _ in range(8)]
     for client in clients:
-        await client.send(headers(1, head()), data(1, prefix(MIB)))
+        await client.send(headers(1, head()), *[data(1, part) for part in (prefix(100_000), *[bytes(16_000)] * 3)])
         await client.round_trip()
-    assert stage.load.request_bytes <= 4 * MIB
+    assert 90_000 < stage.load.request_bytes <= 200_000
     assert [1 in client.answers for client in clients] == sorted(1 in client.answers for client in clients)
     assert clients[-1].answers[1].status == RESOURCE_EXHAUSTED
     assert (await clients[-1].ask(3, bytes(1_000))).status == OK
@@ -666,9 +672,18 @@ async def test_resets_of_refused_calls_are_not_held_against_anybody(listen):
     stage = await listen(resets_per_second_max=1)
     client = await stage.client()
     streams = range(1, 401, 2)
-    await client.send(*(headers(number, head(SERVICE + "Nothing")) + rst(number) for number in streams))
+    await client.send(*(headers(number, head(SERVICE + "Nothing")) + data(number, b"x") for number in streams))
+    await client.round_trip()
+    await client.send(*(rst(number) for number in streams))
     await client.round_trip()
     assert (client.goaways, (await client.ask(401)).status) == ([], OK)
+
+
+async def test_calls_that_are_taken_back_before_they_were_refused_count_as_any(listen):
+    stage = await listen(resets_per_second_max=1)
+    client = await stage.client()
+    await flood(client, *(headers(number, head(SERVICE + "Nothing")) + rst(number) for number in range(1, 401, 2)))
+    assert [code for _, code, _ in client.goaways] == [ENHANCE_YOUR_CALM]
 
 
 async def test_pings_without_end_end_their_connection(stage):

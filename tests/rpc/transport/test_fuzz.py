@@ -446,8 +446,7 @@ names = some.one_of(
 def test_any_headers_are_understood_or_refused(more, method):
     headers = ((b":method", method), (b":path", b"/s/m"), (b"content-type", b"application/grpc"), *more)
     with example("headers"), suppress(Rejected):
-        path, seconds, _ = read_head(headers)
-        assert path == dict(headers)[b":path"]
+        seconds, _ = read_head(dict(headers))
         assert seconds is None or 0 <= seconds <= 99_999_999 * 3_600
 
 

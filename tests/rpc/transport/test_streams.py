@@ -173,9 +173,24 @@ async def test_headers_above_the_bound_are_below_what_clients_are_told(listen):
     await client.round_trip()
     assert client.settings[MAX_HEADER_LIST_SIZE] == HEADER_BYTES_TOLD >= 4 * Bounds().header_bytes_max
     assert client.settings[3] == 77
-    await client.send(headers(1, head("/test.Service/Echo", ("x-large", "h" * 60_000))))
+    await client.send(headers(1, head("/test.Service/Echo", ("x-large", "h" * 60_000))), data(1, message(b"x")))
     assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
     assert (await client.ask(3)).status == OK
+
+
+async def test_a_refusal_for_headers_waits_until_its_caller_could_say_something(stage):
+    """Some clients, such as grpcio's for asyncio, take a status that comes before their first message for a defect."""
+    client = await stage.client()
+    await client.send(headers(1, head("/test.Service/Nothing")), headers(3, head("/test.Service/Nothing")))
+    await client.round_trip()
+    assert client.answers == {}
+    await client.send(data(1, b"\0"))
+    assert (await client.answer(1)).status == UNIMPLEMENTED
+    stage.tick(29)
+    await client.round_trip()
+    assert 3 not in client.answers
+    stage.tick(31)
+    assert (await client.answer(3)).status == UNIMPLEMENTED
 
 
 async def test_details_that_a_client_does_not_take_are_left_out_and_the_status_is_kept(stage):
@@ -271,7 +286,7 @@ async def test_a_large_message_gets_the_window_that_it_needs(stage, size):
     client = await stage.client()
     payload = bytes(range(256)) * (size // 256 + 1)
     await client.send(headers(1, head()))
-    await send_as_allowed(client, 1, message(payload[:size]))
+    await client.upload(1, message(payload[:size]))
     assert (await client.answer(1)).message == payload[:size]
 
 
@@ -281,25 +296,6 @@ async def test_a_large_message_gets_all_of_its_window_when_it_is_announced(stage
     await client.send(headers(1, head()), data(1, prefix(MIB)))
     await client.round_trip()
     assert client.widened[1] >= MIB - 65_535
-
-
-async def send_as_allowed(client, stream_id, body, *, end=True):
-    """Send a body within the windows that were given."""
-    sent = 0
-    total = sum(len(answer.body) for answer in client.answers.values())
-    assert total >= 0
-    while sent < len(body):
-        room = min(
-            65_535 + client.widened.get(stream_id, 0),
-            65_535 + client.widened.get(0, 0) - client.spent,
-        )
-        part = body[sent : min(sent + 16_384, room)]
-        if not part:
-            assert await client.read()
-            continue
-        sent += len(part)
-        await client.send(data(stream_id, part, end=end and sent == len(body)))
-    client.spent += len(body)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +328,14 @@ async def test_a_call_that_is_not_one_message_never_reaches_a_handler(stage, nam
     assert (await client.ask(3)).status == OK
 
 
-@pytest.mark.parametrize("name", ["Echo", "Stream", "Dialog"])
+async def test_a_dialog_may_have_no_message(stage):
+    client = await stage.client()
+    await client.send(headers(1, head(path("Dialog")), end=True))
+    answer = await client.answer(1)
+    assert (answer.status, answer.messages) == (OK, [])
+
+
+@pytest.mark.parametrize("name", ["Echo", "Stream"])
 async def test_a_call_that_ends_with_its_headers_has_no_message(stage, name):
     client = await stage.client()
     await client.send(headers(1, head(path(name)), end=True))
@@ -341,11 +344,15 @@ async def test_a_call_that_ends_with_its_headers_has_no_message(stage, name):
 
 
 async def test_a_message_that_is_too_long_is_refused_by_its_prefix(stage):
-    """Five bytes tell; its status comes first, and in a later write the order to send no more."""
+    """Five bytes tell; its status comes first, and the order to send no more when it still has not said all."""
     client = await stage.client()
     await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
     answer = await client.answer(1)
     assert (answer.status, answer.shape) == (RESOURCE_EXHAUSTED, ["HEADERS+END"])
+    stage.tick(0)
+    await client.round_trip()
+    assert answer.reset is None
+    stage.tick(1)
     await client.round_trip()
     assert (answer.reset, answer.shape) == (NO_ERROR, ["HEADERS+END", "RST"])
     assert stage.load.request_bytes == 0
@@ -366,7 +373,11 @@ async def test_the_answer_and_the_reset_of_a_refused_upload_are_written_separate
 
     monkeypatch.setattr(type(connection._http2), "bytes_to_send", lambda _, bytes_max: noted(bytes_max))
     await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
+    stage.tick(0)
+    stage.tick(0)
     await client.answer(1)
+    stage.tick(0)
+    stage.tick(0)
     await client.round_trip()
     monkeypatch.undo()
     kinds = [{chunk[3] for chunk in split(part)} for part in written if part]
@@ -399,6 +410,47 @@ async def test_what_is_in_flight_after_a_refusal_is_swallowed(stage):
     assert client.goaways == []
 
 
+async def test_a_caller_that_ends_its_refused_call_is_not_reset(stage):
+    """Some clients tell their program of a reset in place of the status."""
+    client = await stage.client()
+    await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
+    answer = await client.answer(1)
+    stage.tick(0)
+    await client.send(data(1, bytes(500)), data(1, b"", end=True))
+    await client.round_trip()
+    stage.tick(1)
+    stage.tick(2)
+    await client.round_trip()
+    assert (answer.status, answer.reset) == (RESOURCE_EXHAUSTED, None)
+
+
+async def test_a_caller_that_goes_on_with_a_refused_call_is_reset_after_a_window(stage):
+    """It may finish a message that was on the way, and does not send megabytes that nobody reads."""
+    client = await stage.client()
+    await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
+    answer = await client.answer(1)
+    for _ in range(4):
+        await client.send(data(1, bytes(16_000)))
+    await client.round_trip()
+    assert answer.reset is None
+    await client.send(data(1, bytes(2_000)))
+    await client.round_trip()
+    await client.round_trip()
+    assert (answer.status, answer.reset) == (RESOURCE_EXHAUSTED, NO_ERROR)
+    assert (await client.ask(3)).status == OK
+
+
+async def test_many_refused_calls_that_nobody_ends_leave_room_for_others(stage):
+    """They count as streams until they are reset, and a connection has only so many."""
+    client = await stage.client()
+    for stream_id in range(1, 8_001, 2):
+        await client.send(headers(stream_id, head(path("Small"))), data(stream_id, prefix(1_001)))
+        assert (await client.answer(stream_id)).status == RESOURCE_EXHAUSTED
+    await client.round_trip()
+    assert sum(answer.reset is None for answer in client.answers.values()) < 200
+    assert (await client.ask(8_003)).status == OK
+
+
 async def test_refused_messages_give_their_window_back(stage):
     """Hours of refusals, and a message of 1 MiB still passes: no byte of them is lost to the connection."""
     client = await stage.client()
@@ -413,7 +465,7 @@ async def test_refused_messages_give_their_window_back(stage):
             assert (await client.answer(stream_id)).status == RESOURCE_EXHAUSTED
     last = 24_001
     await client.send(headers(last, head()))
-    await send_as_allowed(client, last, message(bytes(MIB)))
+    await client.upload(last, message(bytes(MIB)))
     assert (await client.answer(last)).message == bytes(MIB)
 
 
@@ -771,6 +823,8 @@ async def test_a_dialog_that_fails_while_its_reader_waits_still_ends_with_its_st
     await client.send(window(1, 1_000))
     answer = await client.answer(1)
     assert (answer.messages, answer.status) == ([b"ONE"], INTERNAL)
+    stage.tick(0)
+    stage.tick(1)
     await client.round_trip()
     assert answer.reset == NO_ERROR
 

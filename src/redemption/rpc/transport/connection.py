@@ -188,6 +188,7 @@ class GrpcConnection(asyncio.Protocol):
         if self._ending:
             return
         bounds = self._bounds
+        self._streams.reset_half_read()
         self._streams.give_up_late(now)
         self._streams.give_up_unread(now)
         if self._streams or self._streams.answers != self._answers_ticked:
@@ -315,11 +316,10 @@ class GrpcConnection(asyncio.Protocol):
                 self._streams.on_closed(event.stream_id)
             else:
                 self._on_rare(event)
-        if data:
-            if len(data) >= WRITE_BYTES_AT_ONCE:
-                self.write_soon()  # others have their turn in between
-            else:
-                self._streams.on_written()
+        if len(data) >= WRITE_BYTES_AT_ONCE:
+            self.write_soon()  # others have their turn in between
+        else:
+            self._streams.on_written()
         self._count_unsent()
         if self._ending or (self._parting and not self._streams and not self._http2.wants_to_send):
             self._close()

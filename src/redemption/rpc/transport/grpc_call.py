@@ -6,6 +6,7 @@ The rules are those of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTT
 import base64
 import re
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 
 from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
@@ -51,13 +52,12 @@ class Rejected(Exception):
         self.headers = headers
 
 
-def read_head(headers: Headers) -> tuple[bytes, float | None, bool]:
-    """Return what the headers of a call say: its path, its time in seconds, and whether messages may be gzipped.
+def read_head(fields: Mapping[bytes, bytes]) -> tuple[float | None, bool]:
+    """Return what the headers of a call say: its time in seconds, and whether messages may be gzipped.
 
     Raises:
         Rejected: It is no gRPC call, or one that cannot be understood.
     """
-    fields = dict(headers)
     content_type = fields.get(b"content-type", b"")
     if fields[b":method"] != b"POST":
         raise Rejected(_http_error(b"405", "gRPC calls are POST requests"))
@@ -72,7 +72,7 @@ def read_head(headers: Headers) -> tuple[bytes, float | None, bool]:
             )
         )
     timeout = fields.get(b"grpc-timeout")
-    return fields[b":path"], None if timeout is None else timeout_seconds(timeout), encoding == b"gzip"
+    return None if timeout is None else timeout_seconds(timeout), encoding == b"gzip"
 
 
 def timeout_seconds(value: bytes) -> float:

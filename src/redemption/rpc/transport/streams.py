@@ -1,7 +1,7 @@
 """What the streams of one connection become: calls, and answers to them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from math import inf
@@ -49,6 +49,8 @@ from redemption.rpc.transport.work_queue import WorkQueue
 
 STREAM_WINDOW_BYTES = 65_535
 """What a caller may send of a call before its message's length is known and there is room for it."""
+HALF_READ_MAX = 64
+"""So many calls of a connection may be answered and go on saying their request for a while; they count as streams."""
 STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
 ANSWER_BYTES_SMALL = 64 * 1024
@@ -57,6 +59,7 @@ REQUESTS_LARGE_SHARE = 0.75
 """Of the room for requests, those that are larger than a stream's window get so much; others always find some."""
 DEADLINE_EARLY_SECONDS = 0.01
 """A caller's clock runs ahead: its call was on the way when ours began."""
+TOO_MUCH_WORK = trailers_only(refusals.TOO_MUCH_WORK)
 _log = structlog.get_logger(__name__)
 
 
@@ -94,7 +97,8 @@ class GrpcCall:
         received: Its caller has said all.
         ended: Its caller has a status, or is gone.
         begun: The headers of its answer were sent: messages follow.
-        held_bytes: What is held of its request, or will be.
+        held_bytes: What is held of its request.
+        refusal: The answer that it has for its headers alone.
         request: Its message, once it is complete.
         info: What its handler is told.
         task: What works on it, if that is a task of its own.
@@ -103,6 +107,8 @@ class GrpcCall:
         window_bytes: By how much its caller has widened its window.
         taken_bytes: What its caller had taken of its messages when that was last more than before.
         taken_together: What its caller had taken of all calls of the connection at that time.
+        lingers: Its caller was answered a while ago and has not said all.
+        dropped_bytes: What its caller said since it was answered.
         taken: That time; None when nothing waits, infinite when what waits was given up.
     """
 
@@ -113,15 +119,18 @@ class GrpcCall:
         "body_bytes",
         "counts",
         "dialog",
+        "dropped_bytes",
         "ended",
         "expires",
         "gzip",
         "held_bytes",
         "info",
+        "lingers",
         "method",
         "path",
         "reader",
         "received",
+        "refusal",
         "request",
         "stream_id",
         "taken",
@@ -144,11 +153,12 @@ class GrpcCall:
         self.began = began
         self.received = received
         self.expires = inf
-        self.ended = self.begun = False
+        self.ended = self.begun = self.lingers = False
         self.held_bytes = 0
         self.counts = 0
-        self.body_bytes = self.window_bytes = self.taken_bytes = self.taken_together = 0
+        self.body_bytes = self.window_bytes = self.taken_bytes = self.taken_together = self.dropped_bytes = 0
         self.taken: float | None = None
+        self.refusal: Headers | None = None
         self.reader: MessageReader | None = None
         self.dialog: DialogReader | None = None
         self.request = b""
@@ -194,7 +204,8 @@ class Streams:
         self._now = shared.loop.time
         self._write_soon = write_soon
         self._calls: dict[int, GrpcCall] = {}
-        self._half_read: list[GrpcCall] = []
+        self._half_read: dict[int, GrpcCall] = {}
+        self._insists = False
         self._held_bytes = 0
         self._readers: dict[GrpcCall, asyncio.Future[None]] = {}
         self._last_stream_id = inf
@@ -214,6 +225,9 @@ class Streams:
     def on_request(self, event: RequestReceived) -> None:
         """Begin a call.
 
+        What is refused for its headers is told when some of its message has come: grpcio's asyncio client takes a
+        status that comes before it could say anything for a defect.
+
         Raises:
             Rejected: It is answered with this instead.
         """
@@ -222,22 +236,37 @@ class Streams:
         if stream_id > self._last_stream_id:
             call.ended = True  # the protocol told its caller that it was never looked at
             return
-        headers = event.headers
+        fields = dict(event.headers)
+        found = self._shared.methods.get(fields.get(b":path", b""))
+        if found is not None and self._shared.work.is_full(found[1]) and not event.end_stream:
+            # First of all and by the shortest way: what a refusal costs is lost to the calls that are answered.
+            call.refusal = TOO_MUCH_WORK
+            return
+        try:
+            self._read_head(call, event.headers, fields)
+        except Rejected as rejected:
+            if event.end_stream:
+                raise
+            call.refusal = rejected.headers
+            return
+        if event.end_stream:
+            if type(call.method) is not DialogMethod:
+                raise Rejected(trailers_only(refusals.NO_MESSAGE))
+            self._on_dialog(call, call.method, b"")
+
+    def _read_head(self, call: GrpcCall, headers: Headers, fields: Mapping[bytes, bytes]) -> None:
+        """Take what the headers of a call say."""
         bounds = self._bounds
         if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
             refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
-        path, seconds, call.gzip = read_head(headers)
-        found = self._shared.methods.get(path)
+        seconds, call.gzip = read_head(fields)
+        found = self._shared.methods.get(fields[b":path"])
         if found is None:
             raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
         call.path, call.method = found
-        if self._shared.work.is_full(call.method):
-            raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))  # without a look at its message
         if seconds is not None:
             call.expires = call.began + seconds
-        if event.end_stream:
-            raise Rejected(trailers_only(refusals.NO_MESSAGE))
 
     def on_data(self, event: DataReceived) -> None:
         """Take a part of a call's message; the last one starts the call.
@@ -249,9 +278,10 @@ class Streams:
         if call is None:
             return
         call.received = ended = event.end_stream
-        if call.ended:
-            return
         data = event.data
+        if call.ended or call.refusal is not None:
+            self._on_unwanted(call, len(data))
+            return
         method = call.method
         if type(method) is DialogMethod:
             self._on_dialog(call, method, data)
@@ -268,17 +298,26 @@ class Streams:
             reader = call.reader = MessageReader(gzip=call.gzip, bytes_max=bytes_max)
         announced = reader.feed(data)
         if announced is not None and announced >= STREAM_WINDOW_BYTES:
-            self._hold(call, announced)
+            self._require_room(announced, large=True)
             self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
-        elif call.held_bytes < STREAM_WINDOW_BYTES:
-            # What fits the window of every stream counts as it comes: a few bytes can announce much.
-            self._hold(call, len(data))
+        self._hold(call, len(data))  # counted as it comes: a few bytes can announce much
         if ended:
             call.request = message = reader.message()
             call.reader = None
             if len(message) > call.held_bytes:
                 self._hold(call, len(message) - call.held_bytes)
             self._start(call)
+
+    def _on_unwanted(self, call: GrpcCall, size: int) -> None:
+        """Refuse a call, or drop what its caller says after that: it may finish a message, and no more."""
+        if not call.ended:
+            self._refuse(call, cast("Headers", call.refusal))
+        elif call.received:
+            self._half_read.pop(call.stream_id, None)
+        else:
+            call.dropped_bytes += size
+            if call.dropped_bytes > STREAM_WINDOW_BYTES:
+                call.lingers = self._insists = True
 
     def _on_dialog(self, call: GrpcCall, method: DialogMethod, data: bytes) -> None:
         """Answer each message of a dialog as it comes, and its end with an end."""
@@ -308,6 +347,7 @@ class Streams:
     def on_closed(self, stream_id: int) -> None:
         """Forget a stream. Its call goes on until its handler ends."""
         call = self._calls.pop(stream_id, None)
+        self._half_read.pop(stream_id, None)
         if call is not None and not call.ended:
             self._leave(call)
 
@@ -335,17 +375,17 @@ class Streams:
     def refuse(self, stream_id: int, headers: Headers) -> None:
         """Answer a call that is not handed on, with one header block."""
         call = self._calls.get(stream_id)
-        if call is None or call.ended:
-            return
-        call.ended = True
-        self._release(call)
-        if not call.received:
-            self._half_read.append(call)
+        if call is not None and not call.ended:
+            self._release(call)
+            self._refuse(call, headers)
+
+    def _refuse(self, call: GrpcCall, headers: Headers) -> None:
+        self._end(call)
         headers = fitting(headers, self.header_bytes_max)
         if call.begun:
-            self._http2.end_answer(stream_id, headers[len(RESPONSE_HEADERS) :])
+            self._http2.end_answer(call.stream_id, headers[len(RESPONSE_HEADERS) :])
         else:
-            self._http2.answer(stream_id, headers)
+            self._http2.answer(call.stream_id, headers)
         self._write_soon()
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
@@ -365,9 +405,8 @@ class Streams:
         """End a call for its caller, who has not left; its handler is told that nobody waits."""
         if call.ended:
             return
+        self._end(call)
         self._leave(call)
-        if not call.received:
-            self._half_read.append(call)
         self._send(call, status)
 
     def give_up_late(self, now: float) -> None:
@@ -376,7 +415,30 @@ class Streams:
             if not (call.received or call.ended) and now >= min(
                 call.began + self._bounds.request_seconds_max, call.expires
             ):
-                self.give_up(call, refusals.REQUEST_LATE)
+                if call.refusal is None:
+                    self.give_up(call, refusals.REQUEST_LATE)
+                else:
+                    self._refuse(call, call.refusal)
+
+    def _end(self, call: GrpcCall) -> None:
+        """End a call for its caller, who may have said half."""
+        call.ended = True
+        if not call.received:
+            self._half_read[call.stream_id] = call
+
+    def reset_half_read(self) -> None:
+        """Let callers say no more who were answered before this was called the last time.
+
+        Not at once: most have said nearly all, and some clients tell their program of a reset instead of the answer.
+        """
+        if self._http2.wants_to_send:
+            return  # it may be an answer, which a reset would overtake
+        for call in list(self._half_read.values()):
+            if call.lingers and not self._http2.unsent_bytes_of(call.stream_id):
+                self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
+                self._write_soon()
+            call.lingers = True
+        self._insists = False
 
     def give_up_unread(self, now: float) -> None:
         """Reset streams of which nothing was read for too long, though others of the connection are.
@@ -415,14 +477,8 @@ class Streams:
 
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
-        half_read, self._half_read = self._half_read, []
-        for call in half_read:
-            if self._http2.unsent_bytes_of(call.stream_id):
-                self._half_read.append(call)  # a reset would cut off what waits for the caller's window
-            elif not call.received:
-                # Its answer is on its way by now; a reset in the same write would overtake it.
-                self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
-                self._write_soon()
+        if self._insists or len(self._half_read) > HALF_READ_MAX:
+            self.reset_half_read()
         for call, room in list(self._readers.items()):
             if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
                 room.set_result(None)
@@ -581,17 +637,21 @@ class Streams:
             call.task.add_done_callback(lambda _: self.finish(call, refusals.INTERNAL))
 
     def _hold(self, call: GrpcCall, size: int) -> None:
-        """Count bytes of a request, which are here or will be."""
-        load, bounds = self._load, self._bounds
-        share = REQUESTS_LARGE_SHARE if size >= STREAM_WINDOW_BYTES else 1
+        """Count bytes of a request that are here."""
+        self._require_room(size, large=call.held_bytes + size >= STREAM_WINDOW_BYTES)
+        self._load.request_bytes += size
+        self._held_bytes += size
+        call.held_bytes += size
+
+    def _require_room(self, size: int, *, large: bool) -> None:
+        """Require room for so many bytes more of a request."""
+        share = REQUESTS_LARGE_SHARE if large else 1
+        bounds = self._bounds
         if (
-            load.request_bytes + size > bounds.request_bytes_max * share
+            self._load.request_bytes + size > bounds.request_bytes_max * share
             or self._held_bytes + size > bounds.request_bytes_per_connection_max * share
         ):
             raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
-        load.request_bytes += size
-        self._held_bytes += size
-        call.held_bytes += size
 
     def _release(self, call: GrpcCall) -> None:
         """Let go of a request."""
