@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from redemption.ledger import calls, connection, embedded, ledger
 from redemption.ledger.embedded import EmbeddedValkey
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
+# A shell starts background jobs deaf to Ctrl-C, and what the tests start would be as deaf as they are.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _numbers = itertools.count(1)
 # A ledger that answers late, on a busy machine, must not look like one that does not answer.
 for module, name in (

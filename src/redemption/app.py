@@ -236,12 +236,15 @@ def _banner(settings: Settings, address: str, workers: int, seeded: Seeded | Non
     listen = f"listen   {address}"
     if workers > 1:
         listen += f"   {workers} workers"
+    if settings.transport != "nghttp2":
+        listen += f"   transport {settings.transport}"
     if seeded:
         listen += f"   program {settings.program}   campaign {seeded.campaign} {seeded.name}"
     lines = [f"ledger   {kind}, {promise}{place}", listen]
     if seeded:
         at = "" if settings.server == address else f" --server {address}"
-        lines.append(f"try      {_told_command()} redeem {seeded.token} --order ord-1 --spend 238.00{at}")
+        tls = " --tls-ca AUTHORITY.pem" if settings.tls_certificate else ""
+        lines.append(f"try      {_told_command()} redeem {seeded.token} --order ord-1 --spend 238.00{at}{tls}")
     print("\n".join(lines), flush=True)  # noqa: T201 - this is the program's own output
 
 

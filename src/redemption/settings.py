@@ -17,6 +17,12 @@ def _listen_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_listen_address)]
 
 
+def _ledger_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://127.0.0.1:6379")
+    return value
+
+
 class BoundSettings(BaseModel):
     """What one caller, and all of them together, may take of a process, each by REDEMPTION_BOUNDS__<NAME>.
 
@@ -28,9 +34,9 @@ class BoundSettings(BaseModel):
     wait_seconds_max: PositiveFloat = 0.1
     connections_max: PositiveInt = 10_000
     connections_per_address_max: PositiveInt = 2_000
-    streams_per_connection_max: PositiveInt = 1_024
-    header_bytes_max: PositiveInt = 16 * 1024
-    header_fields_max: PositiveInt = 128
+    streams_per_connection_max: int = Field(default=1_024, ge=1, le=1_000_000)
+    header_bytes_max: int = Field(default=16 * 1024, ge=1_024, le=128 * 1024)
+    header_fields_max: int = Field(default=128, ge=16, le=2_048)
     request_bytes_max: PositiveInt = 128 * 2**20
     request_bytes_per_connection_max: PositiveInt = 32 * 2**20
     answer_bytes_max: PositiveInt = 256 * 2**20
@@ -67,7 +73,7 @@ class Settings(BaseSettings):
     """The signing keys. Never inside the data directory: a restored backup must not bring its own memory along."""
     fence: Path | None = None
     """What this machine remembers of the ledger; unset means beside the keyset, as <keyset>.fence."""
-    redis_url: SecretStr | None = None
+    redis_url: Annotated[SecretStr, AfterValidator(_ledger_url)] | None = None
     """The ledger, as redis://, rediss:// or unix://; unset means an embedded one."""
     durability: Literal["strict", "fast"] = "strict"
     """What "approved" promises: strict is fsync before the answer, fast is within about a second."""

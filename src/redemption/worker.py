@@ -14,9 +14,9 @@ import uvloop
 from redemption.app import ledger_at, wire
 from redemption.keyset_file import read_keyset
 from redemption.rpc.server import RpcConfig, RpcServer
-from redemption.rpc.transport.bounds import Bounds
+from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
-from redemption.settings import Settings
+from redemption.settings import BoundSettings, Settings
 from redemption.starting import StartRefused, configure_logging, refusals, refuse
 
 GARBAGE_THRESHOLDS = (20_000, 20, 100)
@@ -37,6 +37,8 @@ def work() -> int:
 
 async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     stopping = _stop_signal()
+    if orders["index"] == 0:
+        _warn_of_bounds(settings)
     keyset = read_keyset(settings)
     ledger = ledger_at(orders["ledger_url"], settings, keyset)
     services = wire(keyset, ledger)
@@ -86,6 +88,15 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
         bounds=Bounds(calls_max=settings.concurrent_calls_max, **settings.bounds.model_dump()),
         drain_notice_seconds=settings.drain_notice_seconds,
     )
+
+
+def _warn_of_bounds(settings: Settings) -> None:
+    """Warn of bounds that were set and are not kept."""
+    default = BoundSettings()
+    told = {name for name, value in settings.bounds.model_dump().items() if value != getattr(default, name)}
+    ignored = sorted(told - KEPT_BY_GRPCIO)
+    if settings.transport == "grpcio" and ignored:
+        _log.warning("grpcio's server does not keep these bounds; docs/transport.md tells what to do", bounds=ignored)
 
 
 def _tls(settings: Settings) -> Tls | None:

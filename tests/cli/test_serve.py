@@ -61,7 +61,10 @@ def test_a_bound_is_set_in_the_environment(command, served, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("HEADER_FIELDS_MAX", "0", "input should be greater than 0; it is '0'"),
+        ("CONNECTIONS_MAX", "0", "input should be greater than 0; it is '0'"),
+        ("HEADER_BYTES_MAX", "1", "input should be greater than or equal to 1024; it is '1'"),
+        ("HEADER_BYTES_MAX", "300000", "input should be less than or equal to 131072; it is '300000'"),
+        ("STREAMS_PER_CONNECTION_MAX", "9" * 10, f"input should be less than or equal to 1000000; it is '{'9' * 10}'"),
         ("HEADER_FIELD_MAX", "9", "there is no such setting"),
     ],
 )
@@ -69,6 +72,18 @@ def test_a_wrong_bound_is_named(command, served, monkeypatch, name, value, probl
     monkeypatch.setenv(f"REDEMPTION_BOUNDS__{name}", value)
     ended = command("serve")
     assert (ended.code, ended.err, served) == (2, f"redemption: REDEMPTION_BOUNDS__{name}: {problem}\n", [])
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:6379", "http://user:secret@127.0.0.1:6379"])
+def test_a_ledger_address_of_another_kind_is_named_and_not_repeated(command, served, monkeypatch, given):
+    """It may hold a password."""
+    monkeypatch.setenv("REDEMPTION_REDIS_URL", given)
+    ended = command("serve")
+    assert (ended.code, served) == (2, [])
+    example = "for example redis://127.0.0.1:6379"
+    assert ended.err == (
+        f"redemption: REDEMPTION_REDIS_URL: must begin with redis://, rediss:// or unix://, {example}\n"
+    )
 
 
 @pytest.mark.parametrize(

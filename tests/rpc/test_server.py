@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import re
 from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -440,7 +441,21 @@ async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_certificate_that_is_none_is_refused_clearly(run, tmp_path):
-    (tmp_path / "none.pem").write_text("no certificate")
-    with pytest.raises(PortNotBound, match="PEM"):
-        await run(tls=Tls(certificate=tmp_path / "none.pem", key=tmp_path / "none.pem"))
+@pytest.mark.parametrize(
+    ("file", "written", "told"),
+    [
+        ("certificate", None, "tls_certificate: {path} cannot be read (No such file or directory)"),
+        ("key", None, "tls_key: {path} cannot be read (No such file or directory)"),
+        ("client_ca", None, "tls_client_ca: {path} cannot be read (No such file or directory)"),
+        ("certificate", "no certificate", "tls_certificate and tls_key: {path} and "),
+        ("key", "no key", " and {path} must be PEM, and of each other ("),
+        ("client_ca", "no authority", "tls_client_ca: {path} must be PEM ("),
+    ],
+)
+async def test_a_file_of_tls_that_is_of_no_use_is_named(run, certificate, tmp_path, file, written, told):
+    path = tmp_path / "odd.pem"
+    if written:
+        path.write_text(written)
+    files = {"certificate": certificate[0], "key": certificate[1], file: path}
+    with pytest.raises(PortNotBound, match=re.escape(told.format(path=path))):
+        await run(tls=Tls(**files))

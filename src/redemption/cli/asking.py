@@ -148,12 +148,18 @@ def _tls(settings: "Settings") -> "Tls | None":
     return Tls(*(None if path is None else read_bytes(path, bytes_max=2**20) for path in paths))
 
 
+def _hint(cause: str) -> str:
+    if "Socket closed" in cause or "reset by peer" in cause:
+        return "does it speak TLS, and do you? (--tls-ca), or has it too many connections?"
+    return "is it running? (redemption serve)"
+
+
 def _unanswered(failure: "Failure", server: str, *, asked: bool) -> Unanswered:
     status = failure.code.name
     if failure.reason:
         line = f"{status}: {_told(failure)}"
     elif status == "UNAVAILABLE":
-        line = f"cannot reach the server at {server}: {_cause(failure.message)}; is it running? (redemption serve)"
+        line = f"cannot reach the server at {server}: {_cause(failure.message)}; {_hint(failure.message)}"
     elif status == "DEADLINE_EXCEEDED":
         line = f"the server at {server} did not answer in time; it is not known whether anything was done"
     else:

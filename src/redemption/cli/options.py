@@ -76,4 +76,5 @@ def _problem(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydan
         return f"{place}: there is no such setting"
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else detail["msg"].replace("String should match pattern", "must look like")
-    return f"{place}: {problem[:1].lower()}{problem[1:]}; it is {str(detail['input'])[:80]!r}"
+    told = "" if name == "redis_url" else f"; it is {str(detail['input'])[:80]!r}"  # it may hold a password
+    return f"{place}: {problem[:1].lower()}{problem[1:]}{told}"

@@ -20,7 +20,7 @@ from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Method
-from redemption.rpc.transport.tls import Tls
+from redemption.rpc.transport.tls import CertificateUnusable, Tls
 from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
@@ -115,8 +115,11 @@ class RpcServer:
             if isinstance(self._transport, Listener) and config.sockets:
                 return await self._transport.start_on([socket(fileno=number) for number in config.sockets], config.tls)
             return await self._transport.start(config.address, config.tls, reuse_port=config.reuse_port)
+        except CertificateUnusable as error:
+            raise PortNotBound(str(error)) from error
         except OSError as error:
-            raise PortNotBound(_not_bound(config, error)) from error
+            hint = "is it taken, or not an address of this machine?"
+            raise PortNotBound(f"cannot listen on {config.address}: {hint} ({error})") from error
 
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
         """Tell load balancers whether to send work here. Calls that come all the same are still answered."""
@@ -157,10 +160,3 @@ def _methods(services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered 
                 case None:
                     table[path] = guard.not_built(full_name)
     return table
-
-
-def _not_bound(config: RpcConfig, error: OSError) -> str:
-    hint = "is it taken, or not an address of this machine?"
-    if config.tls is not None:
-        hint += " Or are the certificate and its key no PEM, or not of each other?"
-    return f"cannot listen on {config.address}: {hint} ({error})"

@@ -1,8 +1,11 @@
 """How often something may happen."""
 
+from dataclasses import fields, replace
+
 import pytest
 
-from redemption.rpc.transport.bounds import TokenBucket
+from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds, TokenBucket
+from redemption.rpc.transport.grpcio import options_of
 
 
 def taken(bucket, times, now):
@@ -43,3 +46,12 @@ def test_what_was_counted_can_be_forgiven():
 
 def test_a_bucket_without_room_takes_nothing():
     assert not TokenBucket(0, 0, 0.0).take(1e9)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Bounds)])
+def test_grpcio_is_told_of_the_bounds_that_it_keeps(name):
+    """Two of them it need not know: its calls are counted by us."""
+    usual = Bounds()
+    changed = replace(usual, **{name: 2 * getattr(usual, name)})
+    told = options_of(changed, reuse_port=False) != options_of(usual, reuse_port=False)
+    assert told == (name in KEPT_BY_GRPCIO - {"calls_max", "request_bytes_max"})

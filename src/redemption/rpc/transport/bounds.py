@@ -12,7 +12,7 @@ class Bounds:
     Attributes:
         calls_max: Calls at once that are worked on, those included whose caller is gone. RESOURCE_EXHAUSTED.
         wait_seconds_max: How long a call may wait for its work to begin. RESOURCE_EXHAUSTED, at once.
-        connections_max: Connections at once. A further one is closed: GOAWAY, ENHANCE_YOUR_CALM.
+        connections_max: Connections at once. A further one is closed before anything is said on it.
         connections_per_address_max: The same from one address.
         streams_per_connection_max: Calls at once on one connection. Told when it begins; clients keep to it by waiting.
         header_bytes_max: A call's headers, metadata included, each with 32 bytes more (RFC 9113, section 6.5.2).
@@ -57,6 +57,21 @@ class Bounds:
     pings_per_second_max: int = 1
     keepalive_seconds: float = 60.0
     keepalive_seconds_max: float = 20.0
+
+
+KEPT_BY_GRPCIO = frozenset(
+    {
+        "calls_max",
+        "streams_per_connection_max",
+        "header_bytes_max",
+        "request_bytes_max",
+        "idle_seconds_max",
+        "age_seconds_max",
+        "keepalive_seconds",
+        "keepalive_seconds_max",
+    }
+)
+"""The bounds that grpcio's server can keep as well."""
 
 
 @dataclass(slots=True)

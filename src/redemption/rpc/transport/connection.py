@@ -114,11 +114,12 @@ class GrpcConnection(asyncio.Protocol):
             self.address, self._streams.peer = name[0], f"{name[0]}:{name[1]}"
         room = self._opened(self)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
+        if not room:
+            # Without a word: a client that has seen one connects again at once, and grpcio's thousands of times.
+            self._transport.abort()
+        elif tls is not None and tls.selected_alpn_protocol() != "h2":
             # Python's handshake goes through without a protocol that both sides have.
             self._transport.abort()
-        elif not room:
-            self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_connections")
         else:
             self.write_soon()
 

@@ -29,7 +29,7 @@ from redemption.rpc.transport.methods import (
     StreamMethod,
     UnaryMethod,
 )
-from redemption.rpc.transport.tls import Tls
+from redemption.rpc.transport.tls import Certificates, Tls
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 # In quotes, because grpcio's class is generic for type checkers only.
@@ -84,6 +84,8 @@ class GrpcioServer:
         Raises:
             OSError: The address is taken, or a certificate cannot be used.
         """
+        if tls is not None:
+            Certificates(tls)  # grpcio does not say which file is wrong
         server = grpc.aio.server(options=options_of(self._bounds, reuse_port=reuse_port))
         services: dict[str, dict[str, Handler]] = {}
         for path, method in self._methods.items():

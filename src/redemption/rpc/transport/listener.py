@@ -5,6 +5,7 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 
@@ -25,8 +26,8 @@ DEADLINE_STEP_SECONDS = 0.02
 TICK_SECONDS = 1.0
 FILES_RESERVED = 128
 """Of the files that a process may open, so many are for other things than connections."""
-FAREWELLS_MAX = 32
-"""So many connections that are refused may take their time to read why; what comes beyond is cut off."""
+REFUSED_TOLD_SECONDS = 10.0
+"""How often the operator is told that connections are refused."""
 DRAIN_STEP_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Listener:
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
         self._certificates: Certificates | None = None
+        self._refusal_told = -inf
 
     @property
     def calls(self) -> int:
@@ -211,10 +213,20 @@ class Listener:
         self._connections.add(connection)
         here = self.load.connections.get(connection.address, 0) + 1
         self.load.connections[connection.address] = here
-        connections_max, here_max = self._connections_max(), self._bounds.connections_per_address_max
-        if len(self._connections) > connections_max + FAREWELLS_MAX or here > here_max + FAREWELLS_MAX:
-            asyncio.get_running_loop().call_soon(connection.abort)
-        return len(self._connections) <= connections_max and here <= here_max
+        if len(self._connections) > self._connections_max():
+            return self._refuse("connections_max")
+        if here > self._bounds.connections_per_address_max:
+            return self._refuse("connections_per_address_max", connection.address)
+        return True
+
+    def _refuse(self, bound: str, address: str | None = None) -> bool:
+        """Have no room for a connection, and tell the operator of it now and then."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._refusal_told + REFUSED_TOLD_SECONDS:
+            self._refusal_told = now
+            here = len(self._connections)
+            _log.warning("connections are refused: there are too many", bound=bound, address=address, connections=here)
+        return False
 
     def _connections_max(self) -> int:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -233,7 +245,8 @@ class Listener:
 
     def _has_room(self) -> bool:
         """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
-        return len(self._connections) + sum(door.shaking for door in self._doors) < self._connections_max()
+        here = len(self._connections) + sum(door.shaking for door in self._doors)
+        return here < self._connections_max() or self._refuse("connections_max")
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)

@@ -35,6 +35,10 @@ class Tls:
     client_ca: Path | None = None
 
 
+class CertificateUnusable(OSError):
+    """A file of TLS cannot be read, or is not what it should be; the message names it."""
+
+
 class Certificates:
     """What is in these files, for sockets that speak TLS.
 
@@ -46,7 +50,7 @@ class Certificates:
         """Read the files.
 
         Raises:
-            OSError: One cannot be read, or is not what it should be.
+            CertificateUnusable: One cannot be read, or is not what it should be.
         """
         self._tls = tls
         self.context = _context_of(tls)
@@ -55,7 +59,7 @@ class Certificates:
         """Read the files again, for handshakes from now on.
 
         Raises:
-            OSError: One cannot be read, or is not what it should be; what was read before stays.
+            CertificateUnusable: One cannot be read, or is not what it should be; what was read before stays.
         """
         self.context = _context_of(self._tls)  # one that is in use only adds authorities to those that it trusts
 
@@ -64,11 +68,30 @@ def _context_of(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = MINIMUM
     context.set_alpn_protocols(["h2"])
-    context.load_cert_chain(tls.certificate, tls.key)
+    for name, path in (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca)):
+        if path is not None:
+            _require_readable(name, path)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except ssl.SSLError as error:
+        raise CertificateUnusable(
+            f"tls_certificate and tls_key: {tls.certificate} and {tls.key} must be PEM, and of each other ({error})"
+        ) from error
     if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except ssl.SSLError as error:
+            raise CertificateUnusable(f"tls_client_ca: {tls.client_ca} must be PEM ({error})") from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _require_readable(name: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise CertificateUnusable(f"tls_{name}: {path} cannot be read ({error.strerror})") from error
 
 
 class TlsDoor:
