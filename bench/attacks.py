@@ -162,11 +162,14 @@ class Attacker:
             if ready & ~select.POLLOUT:
                 self._take(self._socket.recv(2**20))
         except OSError:
-            self.open = False
+            self._take(b"")
         return True
 
     def _take(self, data: bytes) -> None:
-        self.open = bool(data)
+        if not data:
+            self.open = False
+            self.told["connection closed"] += 1
+            return
         try:
             events = self._http2.receive_data(data)
         except ProtocolError:

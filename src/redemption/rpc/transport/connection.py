@@ -10,6 +10,7 @@ import structlog
 
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.bounds import TokenBucket
+from redemption.rpc.transport.call import Shared
 from redemption.rpc.transport.grpc_call import TRAILER_BYTES_MAX, Rejected, trailers_only
 from redemption.rpc.transport.http2 import (
     ConnectionBroken,
@@ -29,7 +30,7 @@ from redemption.rpc.transport.http2 import (
     TrailersReceived,
     WindowUpdated,
 )
-from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Shared, Streams
+from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Streams
 
 CONNECTION_WINDOW_BYTES = 8 * 2**20
 """What a caller may send on all streams before any of it was acknowledged, which is done as it is read."""

@@ -12,9 +12,9 @@ import structlog
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
-from redemption.rpc.transport.streams import GrpcCall, Shared
 from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import Waiting, WorkQueue
