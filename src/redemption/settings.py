@@ -35,7 +35,7 @@ class BoundSettings(BaseModel):
     connections_max: PositiveInt = 10_000
     connections_per_address_max: PositiveInt = 2_000
     streams_per_connection_max: int = Field(default=1_024, ge=1, le=1_000_000)
-    header_bytes_max: int = Field(default=16 * 1024, ge=1_024, le=128 * 1024)
+    header_bytes_max: int = Field(default=16 * 1024, ge=1_024, le=64 * 1024)
     header_fields_max: int = Field(default=128, ge=16, le=2_048)
     request_bytes_max: PositiveInt = 128 * 2**20
     request_bytes_per_connection_max: PositiveInt = 32 * 2**20

@@ -30,7 +30,7 @@ from redemption.rpc.transport import http2
 from redemption.rpc.transport.http2 import HEADERS_UNBOUNDED, ConnectionBroken, ErrorCode
 
 STREAM_ID_MAX = 2**31 - 1
-HEADER_BYTES_MAX = 256 * 1024
+HEADER_BYTES_MAX = 128 * 1024
 
 
 class _Answer:

@@ -7,10 +7,12 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from hpack import Encoder
 from rpc.transport.frames import (
     CANCEL,
     CONTINUATION,
     DATA,
+    END_HEADERS,
     ENHANCE_YOUR_CALM,
     HEADERS,
     INITIAL_WINDOW_SIZE,
@@ -33,7 +35,14 @@ from rpc.transport.frames import (
 )
 from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
 
-from redemption.rpc.transport.connection import READ_BYTES_AT_ONCE, WRITE_BUFFER_BYTES, WRITE_BYTES_AT_ONCE
+from redemption.rpc.transport import turn
+from redemption.rpc.transport.connection import (
+    READ_BODY_BYTES_AT_ONCE,
+    READ_BYTES_AT_ONCE,
+    SETTINGS_BURST,
+    WRITE_BUFFER_BYTES,
+    WRITE_BYTES_AT_ONCE,
+)
 from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection, StreamClosed
 from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
 
@@ -686,6 +695,35 @@ async def test_calls_that_are_taken_back_before_they_were_refused_count_as_any(l
     assert [code for _, code, _ in client.goaways] == [ENHANCE_YOUR_CALM]
 
 
+async def test_settings_without_end_end_their_connection(stage):
+    """Each may touch every open stream."""
+    client, neighbour = await stage.client(), await stage.client()
+    await flood(client, *[settings({4: 1_000 + number}) for number in range(20_000)])
+    assert client.goaways == [(0, ENHANCE_YOUR_CALM, b"too_many_settings")]
+    assert client.acknowledged <= SETTINGS_BURST + READ_BYTES_AT_ONCE / len(settings({4: 1}))
+    assert (await neighbour.ask(1)).status == OK
+
+
+async def test_headers_that_stand_for_much_more_end_their_connection(listen):
+    """HPACK keeps a long value and names it by a byte: 60 KB of headers in some bytes, again and again."""
+    stage = await listen(resets_per_second_max=10)
+    client, neighbour = await stage.client(), await stage.client()
+    await neighbour.round_trip()
+    before = resident_bytes()
+    first = [*head("/test.Service/Echo"), ("x-long", "v" * 3_500)]
+    encoder = Encoder()
+    bombs = [frame(HEADERS, END_HEADERS, 1, encoder.encode(first))]
+    bombs += [
+        frame(HEADERS, END_HEADERS, number, encoder.encode([*first, *[first[-1]] * 15]))
+        for number in range(3, 6_001, 2)
+    ]
+    assert len(bombs[-1]) < 60
+    await flood(client, *bombs)
+    assert client.goaways[-1][1:] == (ENHANCE_YOUR_CALM, b"too_many_large_headers")
+    assert (await neighbour.ask(1)).status == OK
+    assert resident_bytes() - before < 32 * MIB
+
+
 async def test_pings_without_end_end_their_connection(stage):
     client, neighbour = await stage.client(), await stage.client()
     await flood(client, *[ping()] * 20_000)
@@ -836,8 +874,9 @@ def reads(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1, 100, 16_000])
-async def test_a_large_message_does_not_hold_up_the_calls_of_others(stage, reads, size):
+async def test_a_large_message_does_not_hold_up_the_calls_of_others(stage, reads, monkeypatch, size):
     """Between a neighbour's call and its answer only so much of the message is read, however it is cut."""
+    monkeypatch.setattr(turn, "READ_SECONDS", 0)  # one slice in each turn, however fast the machine is
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
     await client.round_trip()
@@ -854,9 +893,9 @@ async def test_a_large_message_does_not_hold_up_the_calls_of_others(stage, reads
         assert (await neighbour.ask(number)).status == OK
         asked = next(at for at, (read, _) in enumerate(reads) if read is not connection._http2)
         most = max(most, sum(length for read, length in reads[asked:] if read is connection._http2))
-        assert max(length for _, length in reads) <= READ_BYTES_AT_ONCE
+        assert max(length for _, length in reads) <= READ_BODY_BYTES_AT_ONCE
     await sent
-    assert most <= 8 * READ_BYTES_AT_ONCE
+    assert most <= 8 * READ_BODY_BYTES_AT_ONCE
 
 
 def port_of(client):

@@ -150,7 +150,7 @@ async def test_a_call_is_taken_without_what_some_proxies_leave_out(stage, fields
     assert (await client.ask(3)).status == OK
 
 
-@pytest.mark.parametrize(("fields_more", "size"), [(200, 1), (4_000, 1), (1, 17_000), (3, 40_000)])
+@pytest.mark.parametrize(("fields_more", "size"), [(200, 1), (2_000, 1), (1, 17_000), (3, 40_000)])
 async def test_headers_that_are_too_many_or_too_long_are_refused_on_their_stream(stage, fields_more, size):
     client, neighbour = await stage.client(), await stage.client()
     await client.send(headers(1, head(path("Held"))), data(1, message(b"before"), end=True))

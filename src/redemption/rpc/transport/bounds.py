@@ -29,8 +29,8 @@ class Bounds:
         request_seconds_max: How long a request may take to arrive. DEADLINE_EXCEEDED.
         idle_seconds_max: How long a connection without calls is kept. GOAWAY; clients connect again when they call.
         age_seconds_max: How long one is kept, give or take a tenth, so that load spreads over new servers. GOAWAY.
-        resets_per_second_max: Calls that the caller takes back within 100 ms, on one connection; five seconds of them
-            may come at once. GOAWAY, ENHANCE_YOUR_CALM.
+        resets_per_second_max: Calls on one connection that the caller takes back within 100 ms, or whose headers are
+            too many or too long; five seconds of them may come at once. GOAWAY, ENHANCE_YOUR_CALM.
         pings_per_second_max: PINGs on one connection, unless answers were sent in between; twenty may come at once.
             GOAWAY, ENHANCE_YOUR_CALM, ``too_many_pings``.
         keepalive_seconds: A connection that says nothing for so long is asked for a sign of life.
@@ -103,9 +103,9 @@ class TokenBucket:
         self._room = burst
         self._seen = now
 
-    def take(self, now: float) -> bool:
-        """Count one, and tell whether there was room for it."""
-        self._room = min(self._burst, self._room + (now - self._seen) * self._rate) - 1
+    def take(self, now: float, count: int = 1) -> bool:
+        """Count one or more, and tell whether there was room for them."""
+        self._room = min(self._burst, self._room + (now - self._seen) * self._rate) - count
         self._seen = now
         return self._room >= 0
 

@@ -39,8 +39,12 @@ HEADER_BYTES_TOLD = 64 * 1024
 
 A client that is told the latter fails longer calls by itself, as INTERNAL, and grpc-java then resets a stream that it
 never opened, which has to end the connection (RFC 9113, section 6.4), and with it everybody's calls."""
-READ_BYTES_AT_ONCE = 32 * 1024
-"""Read in one go: 3,000 of the smallest frames, 4 ms of work. What is left waits for the next turn."""
+READ_BYTES_AT_ONCE = 4 * 1024
+"""Read in one slice: a dozen calls. The worst that can be in it, headers that stand for 60 KB each, takes 1 ms."""
+READ_BODY_BYTES_AT_ONCE = 32 * 1024
+"""The same while a body comes."""
+READ_BODY_EVENTS_MAX = 2
+"""A slice that was full and brought no more than this was part of a body."""
 WRITE_BYTES_AT_ONCE = 256 * 1024
 WRITE_BUFFER_BYTES = 256 * 1024
 """Written and not taken by the system; with more, nothing is written until it has gone."""
@@ -48,6 +52,8 @@ YOUNG_SECONDS = 0.1
 """Taking back a call that is older than this is not held against its caller: its deadline may have passed."""
 RESET_BURST_SECONDS = 5
 PING_BURST = 20
+SETTINGS_PER_SECOND, SETTINGS_BURST = 10, 100
+"""Of one caller: each may touch every stream. Clients that fit their windows to the way send some in a second."""
 GOODBYE_SECONDS_MAX = 1.0
 """How long a caller may take to answer a farewell."""
 AGE_SPREAD = 0.1
@@ -80,7 +86,7 @@ class GrpcConnection(asyncio.Protocol):
         self._http2 = Http2Connection(
             Http2Bounds(
                 streams_max=bounds.streams_per_connection_max,
-                header_bytes_max=max(bounds.header_bytes_max, HEADER_BYTES_TOLD),
+                header_bytes_max=HEADER_BYTES_TOLD,
                 stream_window_bytes=STREAM_WINDOW_BYTES,
                 connection_window_bytes=CONNECTION_WINDOW_BYTES,
             )
@@ -91,9 +97,12 @@ class GrpcConnection(asyncio.Protocol):
             bounds.resets_per_second_max, bounds.resets_per_second_max * RESET_BURST_SECONDS, now
         )
         self._pings = TokenBucket(bounds.pings_per_second_max, PING_BURST, now)
+        self._settings = TokenBucket(SETTINGS_PER_SECOND, SETTINGS_BURST, now)
         self._transport: asyncio.Transport | None = None
         self.address = ""
         self._unread = b""
+        self._read_bytes = 0
+        self._slice_bytes = READ_BYTES_AT_ONCE
         self._unsent_bytes = 0
         self._taken_bytes = 0
         self._heard = self._used = self._taken = now
@@ -102,7 +111,7 @@ class GrpcConnection(asyncio.Protocol):
         self._notified: float | None = None
         self._closing: float | None = None
         self._sent_seen = self._answers_ticked = 0
-        self._greeted = self._queued = self._full = self._parting = self._ending = self._leaving = False
+        self._greeted = self._queued = self._full = self._paused = self._parting = self._ending = self._leaving = False
 
     # What the event loop calls
 
@@ -131,18 +140,20 @@ class GrpcConnection(asyncio.Protocol):
         self._closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came. What is too much for one go is read in the next turns, and others come in between."""
+        """Take what came. It is read in this turn if there is time, else in the next ones."""
         if self._ending:
             return
         self._heard = self._now()
         self._asked = None
-        if self._unread or len(data) > READ_BYTES_AT_ONCE:
-            if not self._unread and self._transport is not None:
+        if self._unread:
+            self._unread = self._unread[self._read_bytes :] + data
+            self._read_bytes = 0
+            if not self._paused and self._transport is not None:
+                self._paused = True
                 self._transport.pause_reading()
-            self._unread += data
         else:
-            self._read(data)
-        self.write_soon()
+            self._unread = data
+            self._shared.turn.read(self)
 
     def eof_received(self) -> bool:
         """Close when the caller does: what it asked is not answered on half a connection."""
@@ -166,19 +177,35 @@ class GrpcConnection(asyncio.Protocol):
             self._queued = True
             self._shared.turn.write(self)
 
+    def read_slice(self) -> bool:
+        """Read a little of what came, and tell whether more is left."""
+        data, begin = self._unread, self._read_bytes
+        end = begin + self._slice_bytes
+        if end < len(data):
+            self._read_bytes = end
+            data = data[begin:end]
+        else:
+            self._drop_unread()
+            data = data[begin:]
+        if self._transport is None or self._ending:
+            self._drop_unread()
+            return False
+        self._read(data)
+        self.write_soon()
+        return bool(self._unread)
+
+    def _drop_unread(self) -> None:
+        """Forget what came, and let more come."""
+        self._unread, self._read_bytes = b"", 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
     def end_turn(self) -> None:
-        """Read what was left over, and write what there is."""
+        """Write what there is."""
         self._queued = False
-        if self._transport is None:
-            return
-        if self._unread:
-            data, self._unread = self._unread[:READ_BYTES_AT_ONCE], self._unread[READ_BYTES_AT_ONCE:]
-            self._read(data)
-            if self._unread:
-                self.write_soon()
-            else:
-                self._transport.resume_reading()
-        self._write()
+        if self._transport is not None:
+            self._write()
 
     def tick(self, now: float) -> None:
         """Look after what has to happen in time. To be called about once a second."""
@@ -251,6 +278,8 @@ class GrpcConnection(asyncio.Protocol):
         except ConnectionBroken as broken:
             self._break(broken)
             return
+        is_body = len(data) >= READ_BYTES_AT_ONCE and len(events) <= READ_BODY_EVENTS_MAX
+        self._slice_bytes = READ_BODY_BYTES_AT_ONCE if is_body else READ_BYTES_AT_ONCE
         for event in events:
             try:
                 if type(event) is DataReceived:
@@ -266,6 +295,10 @@ class GrpcConnection(asyncio.Protocol):
             except Exception:  # noqa: BLE001 - the loop closes a connection that raises, and with it everybody's calls
                 _log.exception("a frame could not be handled", peer=streams.peer)
                 self._refuse(event, trailers_only(refusals.INTERNAL))
+        if streams.heads_too_large:
+            # They are as cheap to send as calls that are taken back, and cost more: HPACK names a field by one byte.
+            self._on_misuse(b"too_many_large_headers", streams.heads_too_large)
+            streams.heads_too_large = 0
 
     def _refuse(self, event: Event, headers: Headers) -> None:
         """Answer the call to which an event belongs; one that belongs to none has nobody to be told."""
@@ -276,23 +309,33 @@ class GrpcConnection(asyncio.Protocol):
     def _on_rare(self, event: Event) -> None:
         """Handle what does not come with every call."""
         if type(event) is StreamReset:
-            if self._streams.is_young(event.stream_id, YOUNG_SECONDS) and not self._resets.take(self._now()):
-                self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_resets")
+            if self._streams.is_young(event.stream_id, YOUNG_SECONDS):
+                self._on_misuse(b"too_many_resets")
         elif type(event) is PingReceived:
             self._on_ping()
         elif type(event) is PingAcknowledged:
             if event.opaque_data == _DRAIN_PING:
                 self._part()
         elif type(event) is SettingsReceived:
-            self._greeted = True
-            self._streams.window_bytes = event.settings.get(_INITIAL_WINDOW_SIZE, self._streams.window_bytes)
-            self._streams.header_bytes_max = min(self._http2.peer_header_bytes_max, TRAILER_BYTES_MAX)
+            self._on_settings(event)
         elif type(event) is WindowUpdated:
             self._streams.on_window(event.stream_id, event.increment)
         elif type(event) is TrailersReceived:
             self._streams.on_trailers(event.stream_id)
         elif type(event) is ConnectionClosed:
             self._close()
+
+    def _on_settings(self, event: SettingsReceived) -> None:
+        self._greeted = True
+        self._streams.window_bytes = event.settings.get(_INITIAL_WINDOW_SIZE, self._streams.window_bytes)
+        self._streams.header_bytes_max = min(self._http2.peer_header_bytes_max, TRAILER_BYTES_MAX)
+        if not self._settings.take(self._now()):
+            self._end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_settings")
+
+    def _on_misuse(self, reason: bytes, count: int = 1) -> None:
+        """Count calls that cost their caller next to nothing, and end the connection when there are too many."""
+        if not self._resets.take(self._now(), count):
+            self._end(ErrorCode.ENHANCE_YOUR_CALM, reason)
 
     def _on_ping(self) -> None:
         sent = self._streams.answers + self._taken_bytes
@@ -364,9 +407,7 @@ class GrpcConnection(asyncio.Protocol):
         """
         if self._transport is None or self._closing is not None:
             return
-        if self._unread:
-            self._unread = b""
-            self._transport.resume_reading()
+        self._drop_unread()
         if not self._ending:
             self._leaving = self._ending = True
             self._asked = None  # what it says is heard no longer

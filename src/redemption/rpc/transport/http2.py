@@ -65,7 +65,7 @@ _WINDOW_MAX = 2**31 - 1
 
 # The engine's own limits are a last wall: each ends the whole connection, so all are far above the bounds that answer
 # a single call.
-_ENGINE_HEADER_BYTES_MAX = 256 * 1024
+_ENGINE_HEADER_BYTES_MAX = 128 * 1024
 _ENGINE_HEADER_FIELDS_MAX = 4_096
 _ENGINE_RESETS = (100_000, 20_000)
 _ENGINE_GLITCHES = (100_000, 10_000)

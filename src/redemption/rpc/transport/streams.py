@@ -66,6 +66,7 @@ class Streams:
         header_bytes_max: The longest header block that their caller takes.
         window_bytes: What their caller takes on a stream before it widens the window.
         answers: How many messages and statuses were sent.
+        heads_too_large: How many calls were refused for the size of their headers, and not yet counted.
         body_bytes: Bytes of all messages that were sent.
         unsent_bytes: Bytes of those that wait for the caller, as they were counted last.
     """
@@ -94,6 +95,7 @@ class Streams:
         self.header_bytes_max = TRAILER_BYTES_MAX
         self.window_bytes = STREAM_WINDOW_BYTES
         self.answers = 0
+        self.heads_too_large = 0
         self.body_bytes = 0
         self.unsent_bytes = 0
 
@@ -139,6 +141,7 @@ class Streams:
         """Take what the headers of a call say."""
         bounds = self._bounds
         if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
+            self.heads_too_large += 1
             refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
         seconds, call.gzip = read_head(fields)
