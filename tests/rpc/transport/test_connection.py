@@ -44,6 +44,7 @@ from redemption.rpc.transport.connection import (
     WRITE_BYTES_AT_ONCE,
 )
 from redemption.rpc.transport.http2 import ConnectionBroken, Http2Connection, StreamClosed
+from redemption.rpc.transport.streams import READ_BYTES_MIN, REQUEST_BYTES_SMALL, UNREAD_SECONDS_CROWDED
 from redemption.rpc.transport.work_queue import UNITS_AT_ONCE
 
 OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 4, 8
@@ -309,6 +310,45 @@ async def test_unfinished_messages_of_all_connections_are_bounded_together(liste
     assert (await clients[-1].ask(3, bytes(1_000))).status == OK
 
 
+async def test_nobody_can_keep_the_small_requests_of_others_out(listen):
+    """Every connection has some room of its own."""
+    stage = await listen(request_bytes_max=100_000, request_bytes_per_connection_max=100_000)
+    for _ in range(3):
+        client = await stage.client()
+        await client.send(
+            *[headers(number, head()) + data(number, prefix(9_000) + bytes(8_000)) for number in range(1, 41, 2)]
+        )
+        await client.round_trip()
+    neighbour = await stage.client()
+    assert stage.load.request_bytes > 90_000
+    assert (await neighbour.ask(1, bytes(REQUEST_BYTES_SMALL // 2))).status == OK
+    assert (await neighbour.ask(3, bytes(2 * REQUEST_BYTES_SMALL))).status == RESOURCE_EXHAUSTED
+
+
+async def test_unfinished_messages_of_dialogs_are_bounded_as_others_are(listen):
+    stage = await listen(request_bytes_max=40_000)
+    client = await stage.client()
+    streams = range(1, 121, 2)
+    for number in streams:
+        await client.send(headers(number, head(SERVICE + "Dialog")), data(number, prefix(900) + bytes(890)))
+    await client.round_trip()
+    refused = [number for number in streams if number in client.answers]
+    assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
+    assert REQUEST_BYTES_SMALL < stage.load.request_bytes <= 40_000
+    client.close()
+    await until(lambda: stage.load.request_bytes == 0)
+
+
+async def test_messages_of_a_dialog_count_until_they_are_answered(stage):
+    client = await stage.client()
+    await client.send(headers(1, head(SERVICE + "Dialog")), data(1, message(bytes(400)) + message(bytes(400))[:-1]))
+    await client.round_trip()
+    assert stage.load.request_bytes == 404
+    await client.send(data(1, bytes(1)))
+    await client.round_trip()
+    assert stage.load.request_bytes == 0
+
+
 async def test_requests_count_until_they_are_answered(listen):
     stage = await listen(request_bytes_max=100_000)
     client = await stage.client()
@@ -450,26 +490,56 @@ async def test_one_who_does_not_read_at_all_is_ended(listen, told):
 async def test_one_who_reads_slowly_is_not_ended(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({INITIAL_WINDOW_SIZE: 0})
-    await client.send(call(1, b"1000", LARGE))
+    await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (20, 40, 60):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(1, 100))
+        await client.send(window(1, READ_BYTES_MIN))
         await client.round_trip()
         connection.tick(began + seconds + 15)
         assert stage.connections == 1
-    await client.send(window(1, 1_000))
+    await client.send(window(1, 2**20))
     assert (await client.answer(1)).status == OK
 
 
-@pytest.mark.parametrize("shut", ["stream", "connection"])
-async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen, shut):
-    """Both windows may be what keeps it."""
+async def test_one_who_reads_a_byte_now_and_then_is_ended(listen):
+    """For next to nothing he would hold megabytes, for ever."""
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
-    told = {INITIAL_WINDOW_SIZE: 0 if shut == "stream" else 2**30}
-    client = await stage.client(told, connection_window=0 if shut == "connection" else 2**30)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"1000000", LARGE))
+    await until(lambda: stage.load.answer_bytes)
+    (connection,) = stage.listener._connections
+    began = asyncio.get_running_loop().time()
+    for seconds in (10, 20):
+        connection._now = lambda seconds=seconds: began + seconds
+        await client.send(window(1, 40))
+        await client.round_trip()
+        connection.tick(began + seconds)
+    assert stage.connections == 1
+    connection.tick(began + 45)
+    await until(lambda: not stage.connections)
+    assert stage.load.answer_bytes == 0
+
+
+async def test_unread_answers_are_borne_for_less_time_when_there_are_many(listen):
+    """Else a few callers could keep the large answers of all others away."""
+    stage = await listen(unread_seconds_max=30, answer_bytes_max=2_500_000, keepalive_seconds=1_000)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    await client.send(call(1, b"1000000", LARGE))
+    await until(lambda: stage.load.answer_bytes)
+    stage.tick(UNREAD_SECONDS_CROWDED + 1)
+    assert stage.connections == 1
+    await client.send(call(3, b"1000000", LARGE))
+    await until(lambda: stage.load.answer_bytes > 1_500_000)
+    stage.tick(UNREAD_SECONDS_CROWDED + 1)
+    await until(lambda: not stage.connections)
+
+
+async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen):
+    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
+    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     await client.send(call(3, b"3000000", LARGE))
@@ -478,11 +548,9 @@ async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(1 if shut == "stream" else 0, 100))
+        await client.send(window(1, READ_BYTES_MIN))
         await client.round_trip()
         connection.tick(began + seconds)
-    if shut == "connection":
-        await client.send(window(0, 2**20))
     assert (await client.answer(3)).reset == CANCEL
     assert stage.load.answer_bytes < 1_000_000
     await client.send(window(1, 2**20))

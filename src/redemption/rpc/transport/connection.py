@@ -30,7 +30,7 @@ from redemption.rpc.transport.http2 import (
     TrailersReceived,
     WindowUpdated,
 )
-from redemption.rpc.transport.streams import STREAM_WINDOW_BYTES, Streams
+from redemption.rpc.transport.streams import READ_BYTES_MIN, STREAM_WINDOW_BYTES, Streams
 
 CONNECTION_WINDOW_BYTES = 8 * 2**20
 """What a caller may send on all streams before any of it was acknowledged, which is done as it is read."""
@@ -242,7 +242,7 @@ class GrpcConnection(asyncio.Protocol):
             return True
         if self._asked is not None and now - self._asked >= bounds.keepalive_seconds_max:
             return True
-        if (self._full or self._unsent_bytes) and now - self._taken >= bounds.unread_seconds_max:
+        if (self._full or self._unsent_bytes) and now - self._taken >= self._streams.patience_seconds:
             _log.warning("a caller does not read its answers and is cut off", peer=self._streams.peer)
             return True
         return False
@@ -338,7 +338,7 @@ class GrpcConnection(asyncio.Protocol):
             self._end(ErrorCode.ENHANCE_YOUR_CALM, reason)
 
     def _on_ping(self) -> None:
-        sent = self._streams.answers + self._taken_bytes
+        sent = self._streams.answers + self._streams.body_bytes - self._streams.unsent_bytes
         if sent != self._sent_seen:
             # Some clients measure the way with a PING after each answer, and after each part of a long one.
             self._sent_seen = sent
@@ -373,7 +373,7 @@ class GrpcConnection(asyncio.Protocol):
         """Count the answers that wait for the caller, and note when it last took something of them."""
         unsent = self._streams.count_unsent()
         taken = self._streams.body_bytes - unsent
-        if taken != self._taken_bytes or not self._unsent_bytes:
+        if taken - self._taken_bytes >= READ_BYTES_MIN or not unsent or not self._unsent_bytes:
             self._taken_bytes = taken
             self._taken = self._now()
         self._unsent_bytes = unsent

@@ -174,6 +174,11 @@ class DialogReader:
             del held[:end]
         return messages
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a message that is not complete."""
+        return len(self._data)
+
     def end(self) -> None:
         """Take the end.
 

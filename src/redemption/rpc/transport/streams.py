@@ -48,10 +48,16 @@ HALF_READ_MAX = 64
 """So many calls of a connection may be answered and go on saying their request for a while; they count as streams."""
 STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
+READ_BYTES_MIN = 64 * 1024
+"""Who reads less than this, and not all that waits, reads next to nothing: a byte now and then would hold megabytes."""
+UNREAD_SECONDS_CROWDED = 5.0
+"""Who reads next to nothing is borne so long while half of the room for all answers is taken."""
 ANSWER_BYTES_SMALL = 64 * 1024
 """So much of unread answers every connection may have, whatever the others have."""
+REQUEST_BYTES_SMALL = 32 * 1024
+"""So much of requests every connection may have, whatever the others have: nobody can keep small requests out."""
 REQUESTS_LARGE_SHARE = 0.75
-"""Of the room for requests, those that are larger than a stream's window get so much; others always find some."""
+"""Of the room for requests, those that are larger than a stream's window get so much."""
 DEADLINE_EARLY_SECONDS = 0.01
 """A caller's clock runs ahead: its call was on the way when ours began."""
 TOO_MUCH_WORK = trailers_only(refusals.TOO_MUCH_WORK)
@@ -207,7 +213,10 @@ class Streams:
         """Answer each message of a dialog as it comes, and its end with an end."""
         if call.dialog is None:
             call.dialog = DialogReader(bytes_max=method.request_bytes_max)
-        for message in call.dialog.feed(data):
+        messages = call.dialog.feed(data)
+        self._give_back(call)
+        self._hold(call, call.dialog.held_bytes)
+        for message in messages:
             part = method.answer(message)
             if not self._may_send(len(part)):
                 raise Rejected(trailers_only(refusals.ANSWERS_UNREAD))
@@ -325,13 +334,15 @@ class Streams:
         self._insists = False
 
     def give_up_unread(self, now: float) -> None:
-        """Reset streams of which nothing was read for too long, though others of the connection are.
+        """Reset streams of which next to nothing was read for too long, though others of the connection are.
 
         A stream is spared whose caller would take more of it, while the connection is busy: it has to wait for others.
         """
         if not self.count_unsent():
             return
         together = self.body_bytes - self.unsent_bytes
+        patience = self.patience_seconds
+        cut_off = 0
         for call in list(self._calls.values()):
             unsent = self._http2.unsent_bytes_of(call.stream_id)
             if not unsent:
@@ -340,18 +351,28 @@ class Streams:
             if call.taken == inf:
                 continue  # its reset is on the way
             taken = call.body_bytes - unsent
-            if call.taken is not None and taken == call.taken_bytes:
-                if now - call.taken < self._bounds.unread_seconds_max:
+            if call.taken is not None and taken - call.taken_bytes < READ_BYTES_MIN:
+                if now - call.taken < patience:
                     continue
                 is_open = self.window_bytes + call.window_bytes > taken
                 if not is_open or together - call.taken_together < STREAM_UNSENT_BYTES:
-                    _log.warning("a caller does not read an answer, which is cut off", peer=self.peer)
+                    cut_off += 1
                     self.body_bytes -= unsent  # they are dropped, not taken
                     call.taken = inf
                     self._http2.reset(call.stream_id, ErrorCode.CANCEL)
                     self._write_soon()
                     continue
             call.taken, call.taken_bytes, call.taken_together = now, taken, together
+        if cut_off:
+            _log.warning("a caller does not read answers, which are cut off", peer=self.peer, answers=cut_off)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a caller may read next to nothing; less when many do."""
+        bounds = self._bounds
+        if self._load.answer_bytes > bounds.answer_bytes_max / 2:
+            return min(bounds.unread_seconds_max, UNREAD_SECONDS_CROWDED)
+        return bounds.unread_seconds_max
 
     def turn_away(self) -> None:
         """End calls whose request is not complete: nothing of them was done."""
@@ -529,18 +550,25 @@ class Streams:
 
     def _require_room(self, size: int, *, large: bool) -> None:
         """Require room for so many bytes more of a request."""
+        here = self._held_bytes + size
+        if here <= REQUEST_BYTES_SMALL:
+            return
         share = REQUESTS_LARGE_SHARE if large else 1
         bounds = self._bounds
         if (
             self._load.request_bytes + size > bounds.request_bytes_max * share
-            or self._held_bytes + size > bounds.request_bytes_per_connection_max * share
+            or here > bounds.request_bytes_per_connection_max * share
         ):
             raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
 
     def _release(self, call: GrpcCall) -> None:
         """Let go of a request."""
+        self._give_back(call)
+        call.request = b""
+        call.reader = call.dialog = None
+
+    def _give_back(self, call: GrpcCall) -> None:
+        """Count the bytes of a request no longer."""
         self._load.request_bytes -= call.held_bytes
         self._held_bytes -= call.held_bytes
         call.held_bytes = 0
-        call.request = b""
-        call.reader = None
