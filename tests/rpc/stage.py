@@ -123,6 +123,10 @@ class OneCall:
         self.request = request
         self.info = calling()
         self.answers: list[Any] = []
+        self.aside = False
+
+    def step_aside(self) -> None:
+        self.aside = True
 
     @property
     def answered(self) -> bool:

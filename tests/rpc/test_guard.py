@@ -1,6 +1,7 @@
 """The wall around all handlers: no exception's text gets out, nobody waits in vain, not too many come in."""
 
 import asyncio
+from dataclasses import replace
 from unittest.mock import create_autospec
 
 import grpc
@@ -14,7 +15,7 @@ from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
 from redemption.rpc.batch import ORDER_BYTES_MAX
-from redemption.rpc.guard import Gathered, Guard, ServerStream
+from redemption.rpc.guard import STREAMS_PER_PEER_MAX, Gathered, Guard, ServerStream
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
 from redemption.rpc.transport.methods import Call
 from redemption.service.issuer import Minted
@@ -291,13 +292,28 @@ async def test_stream_is_closed_before_its_call_is_over():
             while True:
                 yield MintResponse()
         finally:
-            held.append(guard._streams)
+            held.append(guard._streams.total())
 
     method = guard.server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer, 100))
     stream = method.answer(b"", calling())
     await anext(stream)
     await stream.aclose()
-    assert (held, guard._streams) == ([1], 0)
+    assert (held, guard._streams) == ([1], {})
+
+
+async def test_one_connection_cannot_have_all_places_of_streams():
+    async def answer(_, __):
+        yield MintResponse()
+
+    method = Guard().server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer, 100))
+    here, there = (replace(calling(), peer=peer) for peer in ("here", "there"))
+    held = [method.answer(b"", here) for _ in range(STREAMS_PER_PEER_MAX)]
+    for stream in held:
+        await anext(stream)
+    assert (await anext(method.answer(b"", here))).code == code_pb2.RESOURCE_EXHAUSTED
+    assert isinstance(await anext(method.answer(b"", there)), bytes)
+    await held[0].aclose()
+    assert isinstance(await anext(method.answer(b"", here)), bytes)
 
 
 async def test_gathered_calls_are_answered_whatever_happens_to_the_others():

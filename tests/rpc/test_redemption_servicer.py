@@ -207,8 +207,10 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     told = Told(stage)
     order = redeem_request()
     fill(order.checkout, tokens, lines)
-    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([OneCall(order)])
+    call = OneCall(order)
+    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([call])
     assert (told.turns[0] is not None) is in_turn
+    assert call.aside is in_turn, "it may be short in bytes, and keeps no place of short calls while it waits"
 
 
 @pytest.mark.parametrize(("lines", "in_turn"), [(333, False), (334, True)])

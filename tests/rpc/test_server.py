@@ -19,9 +19,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rpc.examples import APPROVAL, redeem_request
 from rpc.stage import channel_to, failure_of, telling, told
-from waiting import SECONDS_MAX, settled
+from waiting import SECONDS_MAX, comes, settled
 
-from redemption.rpc.health import WATCHERS_MAX
+from redemption.rpc.health import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig
 from redemption.rpc.transport import grpcio
 from redemption.rpc.transport.tls import Tls
@@ -108,10 +108,24 @@ async def test_health_is_told_while_calls_are_turned_away(run):
 
 async def test_watchers_are_not_without_number(run):
     stage = await run()
-    stage.server._health._watchers = WATCHERS_MAX
+    stage.server._health._watchers["others"] = WATCHERS_MAX
     failure = await failure_of(watch(stage))
-    stage.server._health._watchers = 0
+    stage.server._health._watchers.clear()
     assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_one_connection_cannot_have_all_places_of_watchers(run):
+    stage = await run()
+    watches = [watch(stage) for _ in range(WATCHERS_PER_PEER_MAX)]
+    for each in watches:
+        await each.read()
+    assert (await failure_of(watch(stage))).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        other = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await other.read()).status == NOT_SERVING
+    for each in watches:
+        each.cancel()
+    await comes(lambda: not stage.server._health._watchers)
 
 
 # Stopping

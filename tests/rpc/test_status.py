@@ -30,6 +30,7 @@ TABLE = [
     ("Overloaded", code_pb2.RESOURCE_EXHAUSTED),
     ("TooLarge", code_pb2.RESOURCE_EXHAUSTED),
     ("MethodUnknown", code_pb2.UNIMPLEMENTED),
+    ("EncodingUnknown", code_pb2.UNIMPLEMENTED),
     ("RequestMalformed", code_pb2.INTERNAL),
     ("LedgerUnavailable", code_pb2.UNAVAILABLE),
     ("LedgerRefused", code_pb2.UNAVAILABLE),

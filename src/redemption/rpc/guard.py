@@ -5,6 +5,7 @@ What goes in is a method of the contract; what comes out is a method of raw byte
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from redemption.rpc.transport.methods import (
 
 STREAMS_MAX = 64
 """Streams at once, apart from all other calls."""
+STREAMS_PER_PEER_MAX = 16
+"""Of one connection: none can have all the places."""
 STREAM_SECONDS_MAX = 600.0
 
 _STOPPED = Stopping("the server stopped before it could answer; ask again with the same request id")
@@ -104,6 +107,10 @@ class Asked:
         """Who calls, and until when an answer is of use."""
         return self._call.info
 
+    def step_aside(self) -> None:
+        """Let short calls have its place: it waits for others of its kind."""
+        self._call.step_aside()
+
     def answer(self, response: Message) -> None:
         """Answer the call."""
         if not self.answered:
@@ -122,7 +129,7 @@ class Guard:
     """Makes methods of raw bytes."""
 
     def __init__(self) -> None:
-        self._streams = 0
+        self._streams: Counter[str] = Counter()
         # Written down once: when there is too much to do, saying so must cost next to nothing.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
 
@@ -181,10 +188,10 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
-            if self._streams >= STREAMS_MAX:
+            if self._streams.total() >= STREAMS_MAX or self._streams[info.peer] >= STREAMS_PER_PEER_MAX:
                 yield self._too_many_streams
                 return
-            self._streams += 1
+            self._streams[info.peer] += 1
             failure: BaseException | None = None
             ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
             try:
@@ -199,7 +206,8 @@ class Guard:
             except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
                 failure = error
             finally:
-                self._streams -= 1
+                self._streams[info.peer] -= 1
+                self._streams += Counter()  # without those that are at zero
             if failure is not None:
                 yield _failed(name, method.request, failure)
 

@@ -5,6 +5,7 @@ would keep ``set`` waiting, and any watcher at all would keep a server from stop
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf.message import DecodeError
@@ -16,6 +17,8 @@ from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, 
 
 SERVICE = "grpc.health.v1.Health"
 WATCHERS_MAX = 1_000
+WATCHERS_PER_PEER_MAX = 16
+"""Of one connection: none can have all the places."""
 REQUEST_BYTES_MAX = 1_024
 
 _Response = health_pb2.HealthCheckResponse
@@ -36,7 +39,7 @@ class Health:
         self._serving = False
         self._leaving = False
         self._ended = False
-        self._watchers = 0
+        self._watchers: Counter[str] = Counter()
         self._changed = asyncio.Event()
 
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
@@ -69,15 +72,15 @@ class Health:
             return _NO_SERVICE
         return self._response(service)
 
-    async def _watch(self, raw: bytes, _: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def _watch(self, raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
         service = _service(raw)
         if service is None:
             yield _NO_REQUEST
             return
-        if self._watchers >= WATCHERS_MAX:
+        if self._watchers.total() >= WATCHERS_MAX or self._watchers[info.peer] >= WATCHERS_PER_PEER_MAX:
             yield _TOO_MANY_WATCHERS
             return
-        self._watchers += 1
+        self._watchers[info.peer] += 1
         try:
             told = None
             while True:
@@ -92,7 +95,8 @@ class Health:
                     return
                 await changed.wait()
         finally:
-            self._watchers -= 1
+            self._watchers[info.peer] -= 1
+            self._watchers += Counter()  # without those that are at zero
 
     def _response(self, service: str) -> bytes:
         if service not in self._services:

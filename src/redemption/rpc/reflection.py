@@ -5,6 +5,7 @@ of a method, which some tools ask for (grpc/grpc#34743).
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
@@ -43,9 +44,8 @@ class Reflection:
             response = self._response(request)
         except KeyError:
             return _failed(request, code_pb2.NOT_FOUND, "there is no such thing in the contract")
-        response.original_request.CopyFrom(request)
-        response.valid_host = request.host
-        return _written(response)
+        echo = _Response(original_request=request, valid_host=request.host)
+        return _written(response) + _written(echo)  # bytes of messages, joined, are the message with the fields of both
 
     def _response(self, request: messages.ServerReflectionRequest) -> messages.ServerReflectionResponse:
         """Answer a question.
@@ -84,6 +84,7 @@ class Reflection:
             return self._pool.FindFileContainingSymbol(symbol.rpartition(".")[0])  # a method: its service's file
 
 
+@lru_cache(maxsize=64)
 def _files(found: FileDescriptor) -> messages.ServerReflectionResponse:
     """Return a file and all that it needs, each once."""
     files: dict[str, bytes] = {}

@@ -58,6 +58,12 @@ class MethodUnknown(ServiceError):
     reason = "METHOD_UNKNOWN"
 
 
+class EncodingUnknown(ServiceError):
+    """Messages are compressed in a way that is not known here."""
+
+    reason = "ENCODING_UNKNOWN"
+
+
 class RequestMalformed(ServiceError):
     """The call is not made as gRPC makes calls."""
 
@@ -81,6 +87,7 @@ CODES: dict[type[ServiceError], int] = {
     TooLarge: code_pb2.RESOURCE_EXHAUSTED,
     # The status that gRPC documents for a wrong number of messages as well.
     MethodUnknown: code_pb2.UNIMPLEMENTED,
+    EncodingUnknown: code_pb2.UNIMPLEMENTED,
     RequestMalformed: code_pb2.INTERNAL,
     # And every kind of it, such as LedgerRefused: a class that is not in the table has its parent's code.
     LedgerUnavailable: code_pb2.UNAVAILABLE,

@@ -57,7 +57,7 @@ class Answering:
             if call["path"].startswith(b"/grpc.reflection"):
                 self._readers[event.stream_id] = DialogReader(bytes_max=BYTES_MAX)
             else:
-                self._readers[event.stream_id] = MessageReader(gzip=gzip, bytes_max=BYTES_MAX)
+                self._readers[event.stream_id] = MessageReader(compressed=gzip, bytes_max=BYTES_MAX)
             if event.end_stream:
                 self._read(event.stream_id, b"", ended=True)
         elif type(event) is DataReceived:

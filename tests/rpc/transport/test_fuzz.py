@@ -461,7 +461,7 @@ def test_any_timeout_is_understood_or_refused(value):
 @given(some.lists(bodies, max_size=6), some.booleans(), places)
 def test_any_messages_are_read_or_refused(parts, gzip_is_named, at):
     with example("messages", sum(map(len, parts))):
-        for reader in (MessageReader(gzip=gzip_is_named, bytes_max=1_000), DialogReader(bytes_max=1_000)):
+        for reader in (MessageReader(compressed=gzip_is_named, bytes_max=1_000), DialogReader(bytes_max=1_000)):
             with suppress(Rejected):
                 for part in cut(b"".join(parts), at):
                     whole_message(part, 1_000)

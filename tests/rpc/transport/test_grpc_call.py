@@ -114,11 +114,11 @@ def test_another_content_type_is_answered_with_415(content_type):
     assert dict(headers)[b"grpc-status"] == INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"snappy", b"GZIP", b"", b"identity,gzip"])
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"snappy", b"GZIP", b"", b"identity,gzip"])
 def test_an_unknown_encoding_is_unimplemented_and_the_known_ones_are_told(encoding):
     headers = rejection(read_head, head(grpc_encoding=encoding))
     assert status_of(headers) == UNIMPLEMENTED
-    assert dict(headers)[b"grpc-accept-encoding"] == b"identity,gzip"
+    assert dict(headers)[b"grpc-accept-encoding"] == b"identity,deflate,gzip"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def fed(reader, *parts):
 @pytest.mark.parametrize("message", [b"", b"x", b"hello", bytes(BYTES_MAX)])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 100, 10_000])
 def test_a_message_may_come_in_any_parts_and_its_length_is_told_once(message, size):
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     sent = framed(message)
     size = max(size, len(sent) // FRAMES_FREE + 1)
     told = fed(reader, *[sent[start : start + size] for start in range(0, len(sent), size)])
@@ -174,14 +174,14 @@ def test_a_message_may_come_in_any_parts_and_its_length_is_told_once(message, si
 
 
 def test_parts_of_no_bytes_change_nothing():
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     told = fed(reader, b"", b"\0\0", b"", b"\0\0\2", b"", b"ab", b"")
     assert told == [None, None, None, 2, None, None, None]
     assert reader.message() == b"ab"
 
 
 def test_a_message_that_is_too_long_is_refused_by_the_five_bytes_that_say_so():
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     prefix = b"\0" + (BYTES_MAX + 1).to_bytes(4)
     assert reader.feed(prefix[:4]) is None
     headers = rejection(reader.feed, prefix[4:])
@@ -194,7 +194,7 @@ def test_a_message_that_is_too_long_is_refused_by_the_five_bytes_that_say_so():
     ("flag", "rejected"), [(0, (False, False)), (1, (True, False)), (2, (True, True)), (0x80, (True, True))]
 )
 def test_a_message_may_be_flagged_as_compressed_when_the_call_names_an_encoding(flag, rejected, gzip_is_named):
-    reader = MessageReader(gzip=gzip_is_named, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=gzip_is_named, bytes_max=BYTES_MAX)
     prefix = bytes((flag, 0, 0, 0, 3))
     if rejected[gzip_is_named]:
         assert status_of(rejection(reader.feed, prefix)) == INTERNAL
@@ -203,13 +203,13 @@ def test_a_message_may_be_flagged_as_compressed_when_the_call_names_an_encoding(
 
 
 def test_a_call_that_names_an_encoding_may_still_send_its_message_as_it_is():
-    reader = MessageReader(gzip=True, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=True, bytes_max=BYTES_MAX)
     reader.feed(framed(b"plain"))
     assert reader.message() == b"plain"
 
 
 def test_a_compressed_message_is_unpacked():
-    reader = MessageReader(gzip=True, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=True, bytes_max=BYTES_MAX)
     packed = gzip.compress(bytes(BYTES_MAX))
     assert reader.feed(b"\1" + len(packed).to_bytes(4) + packed) == len(packed)
     assert reader.message() == bytes(BYTES_MAX)
@@ -217,7 +217,7 @@ def test_a_compressed_message_is_unpacked():
 
 @pytest.mark.parametrize("packed", [b"", b"no gzip", gzip.compress(b"x")[:-1]], ids=["empty", "junk", "cut"])
 def test_what_is_flagged_as_compressed_and_is_not_is_an_internal_error(packed):
-    reader = MessageReader(gzip=True, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=True, bytes_max=BYTES_MAX)
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     assert status_of(rejection(reader.message)) == INTERNAL
 
@@ -225,7 +225,7 @@ def test_what_is_flagged_as_compressed_and_is_not_is_an_internal_error(packed):
 @pytest.mark.parametrize(("zeros", "refused"), [(60_000, False), (100_000, True)])
 def test_a_gzipped_message_that_becomes_far_longer_is_refused_unless_it_stays_small(zeros, refused):
     packed = gzip.compress(bytes(zeros))
-    reader = MessageReader(gzip=True, bytes_max=1_000_000)
+    reader = MessageReader(compressed=True, bytes_max=1_000_000)
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     if refused:
         assert rejection(reader.message) == trailers_only(refusals.INFLATES)
@@ -237,13 +237,13 @@ def test_a_large_gzipped_message_of_an_ordinary_kind_is_unpacked():
     """It becomes ten times as long."""
     plain = b"".join(random.Random(number).randbytes(100) + bytes(900) for number in range(1_000))
     packed = gzip.compress(plain)
-    reader = MessageReader(gzip=True, bytes_max=1_000_000)
+    reader = MessageReader(compressed=True, bytes_max=1_000_000)
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     assert reader.message() == plain
 
 
 def test_a_message_that_is_too_long_once_unpacked_is_refused_as_one_that_came_so_long():
-    reader = MessageReader(gzip=True, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=True, bytes_max=BYTES_MAX)
     packed = gzip.compress(bytes(BYTES_MAX + 1))
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     assert rejection(reader.message) == trailers_only(refusals.message_too_large(BYTES_MAX))
@@ -260,7 +260,7 @@ def test_a_message_that_is_too_long_once_unpacked_is_refused_as_one_that_came_so
     ],
 )
 def test_a_second_message_is_refused_as_soon_as_it_begins(parts):
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     fed(reader, *parts[:-1])
     assert rejection(reader.feed, parts[-1]) == trailers_only(refusals.SEVERAL_MESSAGES)
     assert status_of(trailers_only(refusals.SEVERAL_MESSAGES)) == UNIMPLEMENTED
@@ -277,7 +277,7 @@ def test_a_second_message_is_refused_as_soon_as_it_begins(parts):
     ],
 )
 def test_a_call_that_ends_before_its_message_does_is_refused(sent, refusal, code):
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     if sent:
         reader.feed(sent)
     assert rejection(reader.message) == trailers_only(refusal)
@@ -287,21 +287,21 @@ def test_a_call_that_ends_before_its_message_does_is_refused(sent, refusal, code
 def test_a_message_may_come_in_frames_of_64_bytes():
     message = bytes(100_000)
     sent = framed(message)
-    reader = MessageReader(gzip=False, bytes_max=len(message))
+    reader = MessageReader(compressed=False, bytes_max=len(message))
     fed(reader, *[sent[start : start + FRAME_BYTES_MEAN] for start in range(0, len(sent), FRAME_BYTES_MEAN)])
     assert reader.message() == message
 
 
 def test_a_byte_a_frame_is_borne_a_little_longer_than_the_free_frames_last():
     sent = framed(bytes(BYTES_MAX))
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     borne = FRAMES_FREE + FRAMES_FREE // FRAME_BYTES_MEAN
     fed(reader, *[sent[at : at + 1] for at in range(borne)])
     assert rejection(reader.feed, b"x") == trailers_only(refusals.SCATTERED_MESSAGE)
 
 
 def test_empty_frames_count_as_well():
-    reader = MessageReader(gzip=False, bytes_max=BYTES_MAX)
+    reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     fed(reader, *[b""] * FRAMES_FREE)
     assert rejection(reader.feed, b"") == trailers_only(refusals.SCATTERED_MESSAGE)
 
@@ -309,7 +309,7 @@ def test_empty_frames_count_as_well():
 def test_a_message_is_held_once_however_it_comes():
     message = bytes(4 * 2**20)
     sent = framed(message)
-    reader = MessageReader(gzip=False, bytes_max=len(message))
+    reader = MessageReader(compressed=False, bytes_max=len(message))
     tracemalloc.start()
     try:
         for start in range(0, len(sent), 1_000):
@@ -414,12 +414,11 @@ def test_a_bomb_costs_no_more_than_the_bound():
         gzip.compress(b"hello") + b"\0",
         gzip.compress(b"hello") * 2,
         gzip.compress(b"hello")[:-8] + bytes(8),
-        zlib.compress(b"hello"),
         zlib.compress(b"hello", wbits=-15),
     ],
     ids=[
         *("nothing", "a byte", "the beginning of a head", "text", "a head alone", "a byte short", "no checksum"),
-        *("a byte more", "two of them", "a wrong checksum", "zlib", "raw"),
+        *("a byte more", "two of them", "a wrong checksum", "raw"),
     ],
 )
 def test_what_is_no_whole_gzip_is_an_internal_error(packed):

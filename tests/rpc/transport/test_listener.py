@@ -457,3 +457,21 @@ async def test_every_address_of_a_host_is_served(stage):
         assert await channel.unary_unary(ECHO)(message(b"x"), timeout=SECONDS_MAX) == message(b"x")
     await both.stop(0)
     await until(lambda: not both._connections)
+
+
+async def test_memory_goes_back_to_the_system_when_much_less_is_held_than_before(listen, monkeypatch):
+    """The C library keeps it otherwise: 380 MB after an attack that was long over."""
+    trimmed = []
+    monkeypatch.setattr(listener, "_malloc_trim", trimmed.append)
+    monkeypatch.setattr(listener, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(listener, "TRIM_BYTES", 1_000_000)
+    stage = await listen()
+    client = await stage.client({4: 0})
+    await client.send(call(1, b"2000000", LARGE))
+    await until(lambda: stage.listener._held_bytes_most >= 2_000_000)
+    assert trimmed == []
+    client.close()
+    await until(lambda: trimmed)
+    await stage.idle()
+    await asyncio.sleep(3 * listener.DEADLINE_STEP_SECONDS)
+    assert trimmed == [0]

@@ -472,6 +472,14 @@ async def test_refused_messages_give_their_window_back(stage):
 # Compression
 
 
+async def test_a_message_may_be_deflated(stage):
+    """HTTP's deflate is zlib's format."""
+    client = await stage.client()
+    body = message(zlib.compress(b"hello " * 100), 1)
+    await client.send(headers(1, head(path("Echo"), grpc_encoding="deflate")), data(1, body, end=True))
+    assert (await client.answer(1)).message == b"hello " * 100
+
+
 async def test_a_message_may_be_gzipped(stage):
     client = await stage.client()
     await client.send(
@@ -487,13 +495,13 @@ async def test_a_message_need_not_be_packed_as_its_call_allows(stage, encoding):
     assert (await client.answer(1)).message == b"hello"
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "GZIP", "gzip,gzip", ""])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "GZIP", "gzip,gzip", ""])
 async def test_an_unknown_encoding_is_refused_and_the_known_ones_are_told(stage, encoding):
     client = await stage.client()
     await client.send(headers(1, head(grpc_encoding=encoding)), data(1, message(b"hello", 1), end=True))
     answer = await client.answer(1)
     assert answer.status == UNIMPLEMENTED
-    assert answer.blocks[0]["grpc-accept-encoding"] == "identity,gzip"
+    assert answer.blocks[0]["grpc-accept-encoding"] == "identity,deflate,gzip"
     assert stage.seen.ran == {}
     assert (await client.ask(3)).status == OK
 

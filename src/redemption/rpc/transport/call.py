@@ -48,6 +48,9 @@ class Ends(Protocol):
     def finish(self, call: "GrpcCall", outcome: Outcome) -> None:
         """End it for its handler, and for its caller unless that is done."""
 
+    def step_aside(self, call: "GrpcCall") -> None:
+        """Let short calls have its place."""
+
     def give_up(self, call: "GrpcCall", status: Status) -> None:
         """End it for its caller before its handler does."""
 
@@ -84,12 +87,12 @@ class GrpcCall:
         "began",
         "begun",
         "body_bytes",
+        "compressed",
         "counts",
         "dialog",
         "dropped_bytes",
         "ended",
         "expires",
-        "gzip",
         "held_bytes",
         "info",
         "lingers",
@@ -110,7 +113,7 @@ class GrpcCall:
     # Set once its headers were understood, and once it is handed on.
     path: str
     method: Method
-    gzip: bool
+    compressed: bool
     info: CallInfo
 
     def __init__(self, streams: Ends, stream_id: int, began: float, *, received: bool) -> None:
@@ -134,6 +137,10 @@ class GrpcCall:
     def answer(self, outcome: Outcome) -> None:
         """End the call for its handler, and for its caller unless that is done."""
         self._streams.finish(self, outcome)
+
+    def step_aside(self) -> None:
+        """Take no place of short calls any longer."""
+        self._streams.step_aside(self)
 
     def begin(self) -> None:
         """Begin the work on the call, in a task of its own."""

@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 
-from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
-
 from redemption.rpc.transport import refusals
 from redemption.rpc.transport.http2 import Headers, list_bytes
 from redemption.rpc.transport.methods import Status
@@ -26,13 +24,16 @@ FRAME_BYTES_MEAN = 64
 FRAMES_FREE = 256
 """A message may come in so many frames, and in one more for each 64 bytes of it."""
 INFLATED_BYTES_FREE = 64 * 1024
-INFLATED_TIMES_MAX = 32
-"""A gzipped message may become so many times as long, and 64 KiB in any case. Orders become three to ten times as long;
-a few bytes that become megabytes are made to cost the server its time."""
-_ACCEPTED_ENCODINGS = ((b"grpc-accept-encoding", b"identity,gzip"),)
+INFLATED_TIMES_MAX = 64
+"""A compressed message may become so many times as long, and 64 KiB in any case. An order becomes three to ten times as
+long, a batch of orders that are alike up to fifty; a few bytes that become megabytes are made to cost the server its
+time."""
+_ENCODINGS = frozenset((b"identity", b"gzip", b"deflate"))
+_ACCEPTED_ENCODINGS = ((b"grpc-accept-encoding", b"identity,deflate,gzip"),)
 _NO_RETRY = (b"grpc-retry-pushback-ms", b"-1")
 _COMPRESSED = 1
-_GZIP_WINDOW = 31
+_ANY_WINDOW = 47
+"""For zlib: gzip or zlib's own format, which HTTP calls deflate, as the message says."""
 
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -53,26 +54,21 @@ class Rejected(Exception):
 
 
 def read_head(fields: Mapping[bytes, bytes]) -> tuple[float | None, bool]:
-    """Return what the headers of a call say: its time in seconds, and whether messages may be gzipped.
+    """Return what the headers of a call say: its time in seconds, and whether messages may be compressed.
 
     Raises:
         Rejected: It is no gRPC call, or one that cannot be understood.
     """
     content_type = fields.get(b"content-type", b"")
     if fields[b":method"] != b"POST":
-        raise Rejected(_http_error(b"405", "gRPC calls are POST requests"))
+        raise Rejected(_http_error(b"405", refusals.NO_POST))
     if content_type != CONTENT_TYPE and not _is_grpc(content_type):
-        raise Rejected(_http_error(b"415", "content-type must be application/grpc or application/grpc+proto"))
+        raise Rejected(_http_error(b"415", refusals.NO_GRPC))
     encoding = fields.get(b"grpc-encoding", b"identity")
-    if encoding not in {b"identity", b"gzip"}:
-        raise Rejected(
-            (
-                *trailers_only(Status(code_pb2.UNIMPLEMENTED, "grpc-encoding: must be identity or gzip")),
-                *_ACCEPTED_ENCODINGS,
-            )
-        )
+    if encoding not in _ENCODINGS:
+        raise Rejected((*trailers_only(refusals.ENCODING_UNKNOWN), *_ACCEPTED_ENCODINGS))
     timeout = fields.get(b"grpc-timeout")
-    return None if timeout is None else timeout_seconds(timeout), encoding == b"gzip"
+    return None if timeout is None else timeout_seconds(timeout), encoding != b"identity"
 
 
 def timeout_seconds(value: bytes) -> float:
@@ -83,19 +79,18 @@ def timeout_seconds(value: bytes) -> float:
     """
     found = _TIMEOUT.fullmatch(value)
     if found is None:
-        problem = "grpc-timeout: must be 1 to 8 digits and one of H, M, S, m, u, n, for example 1500m"
-        raise Rejected(trailers_only(Status(code_pb2.INVALID_ARGUMENT, problem)))
+        raise Rejected(trailers_only(refusals.TIMEOUT_MALFORMED))
     return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
 class MessageReader:
     """Puts a call's one message together from the parts in which it comes."""
 
-    __slots__ = ("_bytes_max", "_data", "_gzip", "_length", "_parts")
+    __slots__ = ("_bytes_max", "_compressed", "_data", "_length", "_parts")
 
-    def __init__(self, *, gzip: bool, bytes_max: int) -> None:
-        """Begin with nothing; the message may be gzipped or not, and have so many bytes."""
-        self._gzip = gzip
+    def __init__(self, *, compressed: bool, bytes_max: int) -> None:
+        """Begin with nothing; the message may be compressed or not, and have so many bytes."""
+        self._compressed = compressed
         self._bytes_max = bytes_max
         self._data = bytearray()
         self._parts = 0
@@ -116,7 +111,7 @@ class MessageReader:
         if self._length is None:
             if len(held) < PREFIX_BYTES:
                 return None
-            announced = self._length = _message_length(held, gzip=self._gzip)
+            announced = self._length = _message_length(held, compressed=self._compressed)
             if announced > self._bytes_max:
                 raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
         if len(held) > PREFIX_BYTES + self._length:
@@ -167,7 +162,7 @@ class DialogReader:
             raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
         messages = []
         while len(held) >= PREFIX_BYTES:
-            end = PREFIX_BYTES + _message_length(held, gzip=False)
+            end = PREFIX_BYTES + _message_length(held, compressed=False)
             if len(held) < end:
                 break
             messages.append(bytes(held[PREFIX_BYTES:end]))
@@ -198,12 +193,12 @@ def whole_message(data: bytes, bytes_max: int) -> bytes | None:
 
 
 def inflate(data: bytes | memoryview, bytes_max: int) -> bytes | None:
-    """Return what was gzipped, or None when it is longer than ``bytes_max``: no more than that is ever unpacked.
+    """Return what was compressed, or None when it is longer than ``bytes_max``: no more than that is ever unpacked.
 
     Raises:
-        Rejected: It is no whole gzip, or something follows it.
+        Rejected: It is not whole, or something follows it.
     """
-    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    unpacker = zlib.decompressobj(_ANY_WINDOW)
     try:
         message = unpacker.decompress(data, bytes_max + 1)
     except zlib.error:
@@ -212,15 +207,14 @@ def inflate(data: bytes | memoryview, bytes_max: int) -> bytes | None:
         if len(message) > bytes_max:
             return None
     if not unpacker.eof or unpacker.unused_data or unpacker.unconsumed_tail:
-        raise Rejected(trailers_only(Status(code_pb2.INTERNAL, "a message is flagged as gzip and is not one")))
+        raise Rejected(trailers_only(refusals.NOT_COMPRESSED))
     return message
 
 
-def _message_length(prefix: bytearray, *, gzip: bool) -> int:
+def _message_length(prefix: bytearray, *, compressed: bool) -> int:
     """Return how many bytes follow a message's prefix."""
-    if prefix[0] and (prefix[0] != _COMPRESSED or not gzip):
-        problem = "a message is flagged as compressed, but the call names no grpc-encoding"
-        raise Rejected(trailers_only(Status(code_pb2.INTERNAL, problem)))
+    if prefix[0] and (prefix[0] != _COMPRESSED or not compressed):
+        raise Rejected(trailers_only(refusals.COMPRESSED_UNNAMED))
     return int.from_bytes(prefix[1:PREFIX_BYTES], "big")
 
 
@@ -269,7 +263,6 @@ def _is_grpc(content_type: bytes) -> bool:
     return kind in {CONTENT_TYPE, b"application/grpc+proto"}
 
 
-def _http_error(status: bytes, problem: str) -> Headers:
+def _http_error(http_status: bytes, status: Status) -> Headers:
     """Return the answer to a request that is no gRPC call; a gRPC client reads the status in it all the same."""
-    fields = trailers_of(Status(code_pb2.INVALID_ARGUMENT, problem))
-    return ((b":status", status), (b"content-type", CONTENT_TYPE), *fields)
+    return ((b":status", http_status), (b"content-type", CONTENT_TYPE), *trailers_of(status))

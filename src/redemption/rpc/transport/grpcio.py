@@ -239,6 +239,9 @@ class _GatheredCall:
         self.info = info
         self.outcome: Outcome = refusals.INTERNAL
 
+    def step_aside(self) -> None:
+        """Do nothing: here calls have no places."""
+
     def answer(self, outcome: Outcome) -> None:
         """End the call."""
         self.outcome = outcome

@@ -1,6 +1,7 @@
 """Where connections come from, and how all of them end: sockets, TLS, time, drain."""
 
 import asyncio
+import ctypes
 import resource
 import select
 import socket
@@ -11,7 +12,7 @@ import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
-from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.bounds import MIB, Bounds, Load
 from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
@@ -24,12 +25,15 @@ BACKLOG = 1_024
 DEADLINE_STEP_SECONDS = 0.02
 """How late a caller may learn that its deadline has passed; it knows by itself."""
 TICK_SECONDS = 1.0
+TRIM_BYTES = 32 * MIB
+"""After so much was held of requests and answers, the memory that is free again is given back to the system."""
 FILES_RESERVED = 128
 """Of the files that a process may open, so many are for other things than connections."""
 REFUSED_TOLD_SECONDS = 10.0
 """How often the operator is told that connections are refused."""
 DRAIN_STEP_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
 
 
 class Listener:
@@ -59,6 +63,7 @@ class Listener:
         self._clock: asyncio.Task[None] | None = None
         self._certificates: Certificates | None = None
         self._refusal_told = -inf
+        self._held_bytes_most = 0
 
     @property
     def calls(self) -> int:
@@ -209,6 +214,15 @@ class Listener:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _trim(self) -> None:
+        """Give memory back to the system when much less is held than before: the C library keeps it for itself."""
+        held_bytes = self.load.request_bytes + self.load.answer_bytes
+        self._held_bytes_most = max(self._held_bytes_most, held_bytes)
+        if self._held_bytes_most >= TRIM_BYTES and held_bytes < self._held_bytes_most / 4:
+            self._held_bytes_most = held_bytes
+            if _malloc_trim is not None:
+                _malloc_trim(0)
+
     def _opened(self, connection: GrpcConnection) -> bool:
         self._connections.add(connection)
         here = self.load.connections.get(connection.address, 0) + 1
@@ -263,6 +277,7 @@ class Listener:
                 _give_up(call, refusals.DEADLINE_PASSED_AT_WORK)
             if now - ticked >= TICK_SECONDS:
                 ticked = now
+                self._trim()
                 for connection in list(self._connections):
                     _tick(connection, now)
 

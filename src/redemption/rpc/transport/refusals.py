@@ -1,15 +1,25 @@
 """What a transport says by itself: why a call was not handed to its handler, or ended without the handler's answer."""
 
-from redemption.domain.errors import DeadlinePassed, Overloaded, ServiceError
-from redemption.rpc.status import MethodUnknown, RequestMalformed, Stopping, TooLarge, status_of
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded, ServiceError, Violation
+from redemption.rpc.status import EncodingUnknown, MethodUnknown, RequestMalformed, Stopping, TooLarge, status_of
 from redemption.rpc.transport.methods import Status
 
+NO_POST = status_of(InvalidRequest([Violation(":method", "gRPC calls are POST requests")]))
+NO_GRPC = status_of(InvalidRequest([Violation("content-type", "must be application/grpc or application/grpc+proto")]))
+ENCODING_UNKNOWN = status_of(EncodingUnknown("grpc-encoding: must be identity, gzip or deflate"))
+TIMEOUT_MALFORMED = status_of(
+    InvalidRequest([Violation("grpc-timeout", "must be 1 to 8 digits and one of H, M, S, m, u, n, for example 1500m")])
+)
 METHOD_UNKNOWN = status_of(MethodUnknown("there is no such method; paths are exact, as in /package.Service/Method"))
 NO_MESSAGE = status_of(MethodUnknown("the call has no message, and every method takes one"))
 SEVERAL_MESSAGES = status_of(MethodUnknown("the call has more than one message, and no method takes several"))
 CUT_MESSAGE = status_of(RequestMalformed("the call ended in the middle of its message"))
 SCATTERED_MESSAGE = status_of(RequestMalformed("the message comes in too many frames for its length"))
-INFLATES = status_of(RequestMalformed("the message is gzipped to less than a 32nd of its length; send it as it is"))
+INFLATES = status_of(RequestMalformed("the message is compressed to less than a 64th of its length; send it as it is"))
+NOT_COMPRESSED = status_of(RequestMalformed("a message is flagged as compressed, and is no whole gzip or deflate"))
+COMPRESSED_UNNAMED = status_of(
+    RequestMalformed("a message is flagged as compressed, but the call names no grpc-encoding")
+)
 TOO_MANY_CALLS = status_of(Overloaded("the server has too many calls at once; nothing was done, try again"))
 TOO_MUCH_WORK = status_of(Overloaded("the server has more work than it can do in time; nothing was done, try again"))
 REQUESTS_TOO_LARGE_TOGETHER = status_of(

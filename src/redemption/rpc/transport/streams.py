@@ -150,7 +150,7 @@ class Streams:
             self.heads_too_large += 1
             refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
-        seconds, call.gzip = read_head(fields)
+        seconds, call.compressed = read_head(fields)
         found = self._shared.methods.get(fields[b":path"])
         if found is None:
             raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
@@ -185,7 +185,7 @@ class Streams:
                 call.request = message
                 self._start(call)
                 return
-            reader = call.reader = MessageReader(gzip=call.gzip, bytes_max=bytes_max)
+            reader = call.reader = MessageReader(compressed=call.compressed, bytes_max=bytes_max)
         announced = reader.feed(data)
         if announced is not None and announced >= STREAM_WINDOW_BYTES:
             self._require_room(announced, large=True)
@@ -280,6 +280,10 @@ class Streams:
         else:
             self._http2.answer(call.stream_id, headers)
         self._write_soon()
+
+    def step_aside(self, call: GrpcCall) -> None:
+        """Let short calls have the place of one that waits for others of its kind."""
+        self._shared.work.done(call)
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
         """Take what a handler says of its call, and give back the call's place."""

@@ -150,7 +150,7 @@ class WorkQueue:
         return True
 
     def done(self, call: Waiting) -> None:
-        """Take note that the work on a call has ended."""
+        """Take note that the work on a call has ended, or waits for something else than the ledger."""
         self._short_under_way.discard(call)
         if self._short and not self._armed:
             self._arm()
