@@ -70,7 +70,9 @@ def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, server, tmp_
 
 def outcomes_of(command, arguments):
     """The outcome of the order and those of its coupons."""
-    decision = json.loads(command(*arguments, "--json").out)["decision"]
+    ended = command(*arguments, "--json")
+    assert ended.out, ended.err
+    decision = json.loads(ended.out)["decision"]
     found = {decision["outcome"], *(verdict["outcome"] for verdict in decision["verdicts"])}
     return {outcome.removeprefix("OUTCOME_") for outcome in found}
 
