@@ -1061,3 +1061,39 @@ async def test_a_connection_ends_though_calls_above_its_last_stream_were_sent(li
     await client.until_end()
     assert client.goaways[-1][0] == 1
     assert (stage.seen.ran, stage.connections) == ({"Echo": 1}, 1)
+
+
+async def test_what_was_taken_and_not_read_is_bounded_over_all_connections(stage, monkeypatch):
+    """Thousands of connections that send at once would hold a quarter of a megabyte each."""
+    monkeypatch.setattr(turn, "READ_SECONDS", 0)
+    monkeypatch.setattr(turn, "UNREAD_BYTES_MAX", 100_000)
+    shared = stage.listener._shared.turn
+    seen = []
+    take = type(shared).taken
+
+    def noted(self, size):
+        seen.append(self.unread_bytes + size)
+        return take(self, size)
+
+    monkeypatch.setattr(type(shared), "taken", noted)
+    clients = [await stage.client() for _ in range(20)]
+    body = message(bytes(400_000))[:-1]
+    sent = [asyncio.ensure_future(sending(client, headers(1, head(HELD)), data(1, body))) for client in clients]
+    await asyncio.gather(*sent)
+    for client in clients:
+        await client.round_trip()
+    assert 100_000 < max(seen) <= 100_000 + turn.BUFFER_BYTES + len(clients) * 2 * turn.BUFFER_BYTES_SMALL
+    assert shared.unread_bytes == 0
+
+
+async def test_what_was_not_read_of_a_connection_that_is_lost_is_not_counted_any_more(stage, monkeypatch):
+    shared = stage.listener._shared.turn
+    client = await stage.client()
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    monkeypatch.setattr(type(connection), "read_slice", lambda self: bool(self._unread))  # it does not come to it
+    await sending(client, headers(1, head(HELD)), data(1, message(bytes(200_000))[:-1]))
+    await until(lambda: shared.unread_bytes)
+    connection.abort()
+    await until(lambda: not stage.connections)
+    assert shared.unread_bytes == 0

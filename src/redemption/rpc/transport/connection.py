@@ -63,7 +63,7 @@ _ALIVE_PING = b"alive?\0\0"
 _log = structlog.get_logger(__name__)
 
 
-class GrpcConnection(asyncio.Protocol):
+class GrpcConnection(asyncio.BufferedProtocol):
     """The server's end of one connection."""
 
     def __init__(
@@ -135,14 +135,22 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Let go of everything: nobody is there any more."""
+        self._drop_unread()
         self._transport = None
         self._streams.on_lost()
         self._closed(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Tell where to put what comes."""
+        return self._shared.turn.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what came. It is read in this turn if there is time, else in the next ones."""
         if self._ending:
             return
+        turn = self._shared.turn
+        data = turn.taken(nbytes)
+        turn.unread_bytes += nbytes
         self._heard = self._now()
         self._asked = None
         if self._unread:
@@ -153,7 +161,7 @@ class GrpcConnection(asyncio.Protocol):
                 self._transport.pause_reading()
         else:
             self._unread = data
-            self._shared.turn.read(self)
+            turn.read(self)
 
     def eof_received(self) -> bool:
         """Close when the caller does: what it asked is not answered on half a connection."""
@@ -179,23 +187,23 @@ class GrpcConnection(asyncio.Protocol):
 
     def read_slice(self) -> bool:
         """Read a little of what came, and tell whether more is left."""
+        if self._ending or not self._unread:
+            self._drop_unread()
+            return False
         data, begin = self._unread, self._read_bytes
         end = begin + self._slice_bytes
         if end < len(data):
             self._read_bytes = end
-            data = data[begin:end]
+            self._shared.turn.unread_bytes -= self._slice_bytes
         else:
             self._drop_unread()
-            data = data[begin:]
-        if self._transport is None or self._ending:
-            self._drop_unread()
-            return False
-        self._read(data)
+        self._read(data[begin:end])
         self.write_soon()
         return bool(self._unread)
 
     def _drop_unread(self) -> None:
-        """Forget what came, and let more come."""
+        """Keep nothing of what came, and let more come."""
+        self._shared.turn.unread_bytes -= len(self._unread) - self._read_bytes
         self._unread, self._read_bytes = b"", 0
         if self._paused and self._transport is not None:
             self._paused = False

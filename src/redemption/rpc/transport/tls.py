@@ -104,7 +104,7 @@ class TlsDoor:
     def __init__(
         self,
         certificates: Certificates,
-        serve: Callable[[], asyncio.Protocol],
+        serve: Callable[[], asyncio.BufferedProtocol],
         *,
         seconds_max: float,
         has_room: Callable[[], bool],

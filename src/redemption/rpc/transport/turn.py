@@ -11,6 +11,14 @@ READ_SECONDS = 0.002
 long to read takes this part of the process, and no more. One more slice is begun while there is time left."""
 
 
+BUFFER_BYTES = 256 * 1024
+"""Taken from the system in one go."""
+BUFFER_BYTES_SMALL = 4 * 1024
+"""The same while much is unread."""
+UNREAD_BYTES_MAX = 32 * 2**20
+"""Much: what all connections together took from the system and have not read."""
+
+
 class Reader(Protocol):
     """A connection that has something to read."""
 
@@ -30,9 +38,12 @@ class Turn:
 
     Connections read slice by slice, in turn; what they do not come to is left for the next turn. Each is written to
     once in a turn, whatever happened in it.
+
+    Attributes:
+        unread_bytes: What connections took from the system and have not read.
     """
 
-    __slots__ = ("_armed", "_clock", "_loop", "_readers", "_writers")
+    __slots__ = ("_armed", "_buffer", "_buffer_small", "_clock", "_loop", "_readers", "_writers", "unread_bytes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter) -> None:
         """Begin with nobody; the clock counts seconds."""
@@ -41,6 +52,19 @@ class Turn:
         self._readers: deque[Reader] = deque()
         self._writers: list[Writer] = []
         self._armed = False
+        # One for all: what is in it is taken out before the next connection takes something.
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer_small = self._buffer[:BUFFER_BYTES_SMALL]
+        self.unread_bytes = 0
+
+    @property
+    def buffer(self) -> memoryview:
+        """Where to put what comes from the system next."""
+        return self._buffer if self.unread_bytes < UNREAD_BYTES_MAX else self._buffer_small
+
+    def taken(self, size: int) -> bytes:
+        """Return what was put there."""
+        return bytes(self._buffer[:size])
 
     def read(self, reader: Reader) -> None:
         """Let a connection read; each asks once, until nothing is left."""
