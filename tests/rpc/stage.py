@@ -125,7 +125,7 @@ class OneCall:
         self.answers: list[Any] = []
         self.aside = False
 
-    def step_aside(self) -> None:
+    def leave_short_line(self) -> None:
         self.aside = True
 
     @property

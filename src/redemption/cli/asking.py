@@ -150,7 +150,7 @@ def _tls(settings: "Settings") -> "Tls | None":
 
 def _hint(cause: str) -> str:
     if "Socket closed" in cause or "reset by peer" in cause:
-        return "does it speak TLS, and do you? (--tls-ca), or has it too many connections?"
+        return "if it uses TLS, give --tls-ca; or it has too many connections"
     return "is it running? (redemption serve)"
 
 

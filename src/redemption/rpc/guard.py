@@ -107,9 +107,9 @@ class Asked:
         """Who calls, and until when an answer is of use."""
         return self._call.info
 
-    def step_aside(self) -> None:
-        """Let short calls have its place: it waits for others of its kind."""
-        self._call.step_aside()
+    def leave_short_line(self) -> None:
+        """Do not count among the short calls any longer: it waits for others of its kind."""
+        self._call.leave_short_line()
 
     def answer(self, response: Message) -> None:
         """Answer the call."""
@@ -132,6 +132,9 @@ class Guard:
         self._streams: Counter[str] = Counter()
         # Written down once: when there is too much to do, saying so must cost next to nothing.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
+        self._too_many_streams_here = status_of(
+            Overloaded("this connection has too many streams at once; end one, or open another connection")
+        )
 
     def unary(self, name: str, method: Unary) -> Method:
         """Return what a transport serves.
@@ -188,7 +191,10 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
-            if self._streams.total() >= STREAMS_MAX or self._streams[info.peer] >= STREAMS_PER_PEER_MAX:
+            if self._streams[info.peer] >= STREAMS_PER_PEER_MAX:
+                yield self._too_many_streams_here
+                return
+            if self._streams.total() >= STREAMS_MAX:
                 yield self._too_many_streams
                 return
             self._streams[info.peer] += 1
@@ -207,7 +213,8 @@ class Guard:
                 failure = error
             finally:
                 self._streams[info.peer] -= 1
-                self._streams += Counter()  # without those that are at zero
+                if not self._streams[info.peer]:
+                    del self._streams[info.peer]
             if failure is not None:
                 yield _failed(name, method.request, failure)
 

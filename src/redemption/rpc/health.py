@@ -27,7 +27,9 @@ _SERVING: bytes = _Response(status=_Response.SERVING).SerializeToString()
 _NOT_SERVING: bytes = _Response(status=_Response.NOT_SERVING).SerializeToString()
 _NO_SERVICE = Status(code_pb2.NOT_FOUND, "there is no such service here")
 _NO_REQUEST = Status(code_pb2.INVALID_ARGUMENT, "is not a grpc.health.v1.HealthCheckRequest")
-_TOO_MANY_WATCHERS = Status(code_pb2.RESOURCE_EXHAUSTED, "too many watchers")
+_TOO_MANY_WATCHERS = Status(
+    code_pb2.RESOURCE_EXHAUSTED, "the server, or this connection, has too many watchers; end one, or use Check"
+)
 _STOPPING = Status(code_pb2.UNAVAILABLE, "the server is stopping")
 
 
@@ -96,7 +98,8 @@ class Health:
                 await changed.wait()
         finally:
             self._watchers[info.peer] -= 1
-            self._watchers += Counter()  # without those that are at zero
+            if not self._watchers[info.peer]:
+                del self._watchers[info.peer]
 
     def _response(self, service: str) -> bytes:
         if service not in self._services:

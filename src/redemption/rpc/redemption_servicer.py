@@ -72,7 +72,7 @@ class RedemptionServicer:
             if call.info.gone:
                 call.fail(_LEFT)
             elif _positions(call.request) >= LARGE_ORDER:
-                call.step_aside()  # in bytes it may be as short as any other
+                call.leave_short_line()  # in bytes it may be as short as any other
                 large.append(call)
             else:
                 attempt = _attempt(call)

@@ -29,6 +29,7 @@ from rpc.transport.listening import MIB, SERVICE, until
 
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.connection import HEADER_BYTES_TOLD
+from redemption.rpc.transport.streams import HALF_READ_MAX
 
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION = 0, 3, 4, 8, 9
 UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
@@ -349,10 +350,10 @@ async def test_a_message_that_is_too_long_is_refused_by_its_prefix(stage):
     await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
     answer = await client.answer(1)
     assert (answer.status, answer.shape) == (RESOURCE_EXHAUSTED, ["HEADERS+END"])
-    stage.tick(0)
+    stage.tick(1)
     await client.round_trip()
     assert answer.reset is None
-    stage.tick(1)
+    stage.tick(2)
     await client.round_trip()
     assert (answer.reset, answer.shape) == (NO_ERROR, ["HEADERS+END", "RST"])
     assert stage.load.request_bytes == 0
@@ -376,8 +377,7 @@ async def test_the_answer_and_the_reset_of_a_refused_upload_are_written_separate
     stage.tick(0)
     stage.tick(0)
     await client.answer(1)
-    stage.tick(0)
-    stage.tick(0)
+    stage.tick(2)
     await client.round_trip()
     monkeypatch.undo()
     kinds = [{chunk[3] for chunk in split(part)} for part in written if part]
@@ -438,6 +438,38 @@ async def test_a_caller_that_goes_on_with_a_refused_call_is_reset_after_a_window
     await client.round_trip()
     assert (answer.status, answer.reset) == (RESOURCE_EXHAUSTED, NO_ERROR)
     assert (await client.ask(3)).status == OK
+
+
+async def test_one_who_goes_on_does_not_cost_others_their_time(stage):
+    client = await stage.client()
+    for number in (1, 3):
+        await client.send(headers(number, head(path("Small"))), data(number, prefix(1_001)))
+        assert (await client.answer(number)).status == RESOURCE_EXHAUSTED
+    for _ in range(5):
+        await client.send(data(1, bytes(16_000)))
+    await client.round_trip()
+    await client.round_trip()
+    assert [client.answers[number].reset for number in (1, 3)] == [NO_ERROR, None]
+
+
+async def test_of_many_refused_calls_the_oldest_are_reset(stage):
+    client = await stage.client()
+    streams = range(1, 2 * (HALF_READ_MAX + 10), 2)
+    await client.send(*[headers(number, head(path("Small"))) + data(number, prefix(1_001)) for number in streams])
+    for number in streams:
+        assert (await client.answer(number)).status == RESOURCE_EXHAUSTED
+    await client.round_trip()
+    await client.round_trip()
+    assert [client.answers[number].reset for number in streams] == [NO_ERROR] * 10 + [None] * HALF_READ_MAX
+
+
+async def test_pings_after_refused_calls_are_answered_as_after_others(stage):
+    client = await stage.client()
+    for number in range(1, 101, 2):
+        assert (await client.ask(number, bytes(1_001), path("Small"))).status == RESOURCE_EXHAUSTED
+        await client.send(ping())
+    await client.round_trip()
+    assert client.goaways == []
 
 
 async def test_many_refused_calls_that_nobody_ends_leave_room_for_others(stage):
@@ -831,8 +863,7 @@ async def test_a_dialog_that_fails_while_its_reader_waits_still_ends_with_its_st
     await client.send(window(1, 1_000))
     answer = await client.answer(1)
     assert (answer.messages, answer.status) == ([b"ONE"], INTERNAL)
-    stage.tick(0)
-    stage.tick(1)
+    stage.tick(2)
     await client.round_trip()
     assert answer.reset == NO_ERROR
 

@@ -18,13 +18,15 @@ class Bounds:
         header_bytes_max: A call's headers, metadata included, each with 32 bytes more (RFC 9113, section 6.5.2).
             RESOURCE_EXHAUSTED.
         header_fields_max: How many they are. RESOURCE_EXHAUSTED.
-        request_bytes_max: Bytes of all requests that are not answered, finished or not. RESOURCE_EXHAUSTED, before
-            the message is read. A quarter is kept for requests below 64 KiB.
+        request_bytes_max: Bytes of all requests that are not answered, finished or not. RESOURCE_EXHAUSTED, when the
+            length of the message is known, or later when others were quicker. A quarter is kept for requests below
+            64 KiB, and every connection has 32 KiB in any case.
         request_bytes_per_connection_max: The same of one connection.
         answer_bytes_max: Bytes of all answers that callers do not read. RESOURCE_EXHAUSTED in place of the answer.
         answer_bytes_per_connection_max: The same of one connection.
-        unread_seconds_max: How long nothing of an answer is read before its stream is reset, with CANCEL; and nothing
-            of any answer before the connection is ended. So long a farewell waits for what was written, too.
+        unread_seconds_max: How long less than 64 KiB of an answer, and not all of it, is read before its stream is
+            reset, with CANCEL; and nothing of any answer before the connection is ended. So long a farewell waits for
+            what was written, too.
         preface_seconds_max: How long a new connection may say nothing, handshake included. It is ended.
         request_seconds_max: How long a request may take to arrive. DEADLINE_EXCEEDED.
         idle_seconds_max: How long a connection without calls is kept. GOAWAY; clients connect again when they call.

@@ -24,7 +24,7 @@ class Shared:
     Attributes:
         methods: The path and the method for each ``:path``.
         inform: Makes what a handler is told, of path, peer, the seconds that the caller gives, and the time.
-        turn: Who has to write at the end of this turn of the event loop.
+        turn: Who has to read and to write in this turn of the event loop.
         work: What begins the work on calls.
         under_way: The calls that were handed on and whose handlers are at work.
     """
@@ -48,8 +48,8 @@ class Ends(Protocol):
     def finish(self, call: "GrpcCall", outcome: Outcome) -> None:
         """End it for its handler, and for its caller unless that is done."""
 
-    def step_aside(self, call: "GrpcCall") -> None:
-        """Let short calls have its place."""
+    def leave_short_line(self, call: "GrpcCall") -> None:
+        """Do not count it among the short calls any longer."""
 
     def give_up(self, call: "GrpcCall", status: Status) -> None:
         """End it for its caller before its handler does."""
@@ -68,7 +68,9 @@ class GrpcCall:
         ended: Its caller has a status, or is gone.
         begun: The headers of its answer were sent: messages follow.
         held_bytes: What is held of its request.
-        refusal: The answer that it has for its headers alone.
+        refusal: A refusal that is decided and not sent: it goes out when the first data come.
+        dropped_bytes: What its caller said since it was answered.
+        reset_at: When its caller, who was answered, may say no more.
         request: Its message, once it is complete.
         info: What its handler is told.
         task: What works on it, if that is a task of its own.
@@ -77,8 +79,6 @@ class GrpcCall:
         window_bytes: By how much its caller has widened its window.
         taken_bytes: What its caller had taken of its messages when that was last more than before.
         taken_together: What its caller had taken of all calls of the connection at that time.
-        lingers: Its caller was answered a while ago and has not said all.
-        dropped_bytes: What its caller said since it was answered.
         taken: That time; None when nothing waits, infinite when what waits was given up.
     """
 
@@ -95,13 +95,13 @@ class GrpcCall:
         "expires",
         "held_bytes",
         "info",
-        "lingers",
         "method",
         "path",
         "reader",
         "received",
         "refusal",
         "request",
+        "reset_at",
         "stream_id",
         "taken",
         "taken_bytes",
@@ -122,8 +122,8 @@ class GrpcCall:
         self.stream_id = stream_id
         self.began = began
         self.received = received
-        self.expires = inf
-        self.ended = self.begun = self.lingers = False
+        self.expires = self.reset_at = inf
+        self.ended = self.begun = False
         self.held_bytes = 0
         self.counts = 0
         self.body_bytes = self.window_bytes = self.taken_bytes = self.taken_together = self.dropped_bytes = 0
@@ -138,9 +138,9 @@ class GrpcCall:
         """End the call for its handler, and for its caller unless that is done."""
         self._streams.finish(self, outcome)
 
-    def step_aside(self) -> None:
-        """Take no place of short calls any longer."""
-        self._streams.step_aside(self)
+    def leave_short_line(self) -> None:
+        """Do not count among the short calls any longer."""
+        self._streams.leave_short_line(self)
 
     def begin(self) -> None:
         """Begin the work on the call, in a task of its own."""

@@ -239,8 +239,8 @@ class _GatheredCall:
         self.info = info
         self.outcome: Outcome = refusals.INTERNAL
 
-    def step_aside(self) -> None:
-        """Do nothing: here calls have no places."""
+    def leave_short_line(self) -> None:
+        """Do nothing: here calls wait in one line."""
 
     def answer(self, outcome: Outcome) -> None:
         """End the call."""

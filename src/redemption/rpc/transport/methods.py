@@ -39,8 +39,8 @@ class Call(Protocol):
     def info(self) -> CallInfo:
         """Who calls, and until when an answer is of use."""
 
-    def step_aside(self) -> None:
-        """Take no place of short calls any longer: it waits for others of its kind."""
+    def leave_short_line(self) -> None:
+        """Do not count among the short calls any longer: it waits for others of its kind."""
 
     def answer(self, outcome: Outcome) -> None:
         """End the call. To be done once, also when the caller is gone: it gives back the call's place."""

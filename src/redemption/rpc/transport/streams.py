@@ -44,12 +44,15 @@ from redemption.rpc.transport.methods import (
 
 STREAM_WINDOW_BYTES = 65_535
 """What a caller may send of a call before its message's length is known and there is room for it."""
+HALF_READ_SECONDS = 1.5
+"""A caller that was answered may go on with its request for so long before its stream is reset."""
 HALF_READ_MAX = 64
-"""So many calls of a connection may be answered and go on saying their request for a while; they count as streams."""
+"""So many calls of a connection may do so; with more, the oldest are reset. They count as streams."""
 STREAM_UNSENT_BYTES = 64 * 1024
 """Of a stream of messages: the next one is made when less than this waits for the caller."""
 READ_BYTES_MIN = 64 * 1024
-"""Who reads less than this, and not all that waits, reads next to nothing: a byte now and then would hold megabytes."""
+"""A caller has to read this much of an answer, or all that waits, in ``patience_seconds``; else it counts as not
+reading: with a byte now and then it would hold megabytes."""
 UNREAD_SECONDS_CROWDED = 5.0
 """Who reads next to nothing is borne so long while half of the room for all answers is taken."""
 ANSWER_BYTES_SMALL = 64 * 1024
@@ -60,6 +63,8 @@ REQUESTS_LARGE_SHARE = 0.75
 """Of the room for requests, those that are larger than a stream's window get so much."""
 DEADLINE_EARLY_SECONDS = 0.01
 """A caller's clock runs ahead: its call was on the way when ours began."""
+FIELDS_USUAL = 16
+"""Calls with more header fields are looked at more closely."""
 TOO_MUCH_WORK = trailers_only(refusals.TOO_MUCH_WORK)
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +98,6 @@ class Streams:
         self._write_soon = write_soon
         self._calls: dict[int, GrpcCall] = {}
         self._half_read: dict[int, GrpcCall] = {}
-        self._insists = False
         self._held_bytes = 0
         self._readers: dict[GrpcCall, asyncio.Future[None]] = {}
         self._last_stream_id = inf
@@ -127,7 +131,12 @@ class Streams:
             return
         fields = dict(event.headers)
         found = self._shared.methods.get(fields.get(b":path", b""))
-        if found is not None and self._shared.work.is_full(found[1]) and not event.end_stream:
+        if (
+            found is not None
+            and self._shared.work.is_full(found[1])
+            and len(event.headers) <= FIELDS_USUAL
+            and not event.end_stream
+        ):
             # First of all and by the shortest way: what a refusal costs is lost to the calls that are answered.
             call.refusal = TOO_MUCH_WORK
             return
@@ -170,7 +179,7 @@ class Streams:
         call.received = ended = event.end_stream
         data = event.data
         if call.ended or call.refusal is not None:
-            self._on_unwanted(call, len(data))
+            self._on_data_of_refused(call, len(data))
             return
         method = call.method
         if type(method) is DialogMethod:
@@ -198,8 +207,8 @@ class Streams:
                 self._hold(call, len(message) - call.held_bytes)
             self._start(call)
 
-    def _on_unwanted(self, call: GrpcCall, size: int) -> None:
-        """Refuse a call, or drop what its caller says after that: it may finish a message, and no more."""
+    def _on_data_of_refused(self, call: GrpcCall, size: int) -> None:
+        """Send the refusal that was held back, or drop data that comes after the status."""
         if not call.ended:
             self._refuse(call, cast("Headers", call.refusal))
         elif call.received:
@@ -207,7 +216,7 @@ class Streams:
         else:
             call.dropped_bytes += size
             if call.dropped_bytes > STREAM_WINDOW_BYTES:
-                call.lingers = self._insists = True
+                call.reset_at = -inf
 
     def _on_dialog(self, call: GrpcCall, method: DialogMethod, data: bytes) -> None:
         """Answer each message of a dialog as it comes, and its end with an end."""
@@ -274,6 +283,7 @@ class Streams:
 
     def _refuse(self, call: GrpcCall, headers: Headers) -> None:
         self._end(call)
+        self.answers += 1
         headers = fitting(headers, self.header_bytes_max)
         if call.begun:
             self._http2.end_answer(call.stream_id, headers[len(RESPONSE_HEADERS) :])
@@ -281,8 +291,8 @@ class Streams:
             self._http2.answer(call.stream_id, headers)
         self._write_soon()
 
-    def step_aside(self, call: GrpcCall) -> None:
-        """Let short calls have the place of one that waits for others of its kind."""
+    def leave_short_line(self, call: GrpcCall) -> None:
+        """Do not count a call among the short ones any longer."""
         self._shared.work.done(call)
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
@@ -321,21 +331,21 @@ class Streams:
         """End a call for its caller, who may have said half."""
         call.ended = True
         if not call.received:
+            call.reset_at = self._now() + HALF_READ_SECONDS
             self._half_read[call.stream_id] = call
 
-    def reset_half_read(self) -> None:
-        """Let callers say no more who were answered before this was called the last time.
+    def reset_half_read(self, now: float) -> None:
+        """Let callers say no more that were answered a while ago, and the oldest when there are too many.
 
         Not at once: most have said nearly all, and some clients tell their program of a reset instead of the answer.
         """
         if self._http2.wants_to_send:
             return  # it may be an answer, which a reset would overtake
-        for call in list(self._half_read.values()):
-            if call.lingers and not self._http2.unsent_bytes_of(call.stream_id):
+        surplus = len(self._half_read) - HALF_READ_MAX
+        for number, call in enumerate(list(self._half_read.values())):
+            if (now >= call.reset_at or number < surplus) and not self._http2.unsent_bytes_of(call.stream_id):
                 self._http2.reset(call.stream_id, ErrorCode.NO_ERROR)
                 self._write_soon()
-            call.lingers = True
-        self._insists = False
 
     def give_up_unread(self, now: float) -> None:
         """Reset streams of which next to nothing was read for too long, though others of the connection are.
@@ -359,7 +369,7 @@ class Streams:
                 if now - call.taken < patience:
                     continue
                 is_open = self.window_bytes + call.window_bytes > taken
-                if not is_open or together - call.taken_together < STREAM_UNSENT_BYTES:
+                if not is_open or together - call.taken_together < READ_BYTES_MIN:
                     cut_off += 1
                     self.body_bytes -= unsent  # they are dropped, not taken
                     call.taken = inf
@@ -386,11 +396,17 @@ class Streams:
 
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
-        if self._insists or len(self._half_read) > HALF_READ_MAX:
-            self.reset_half_read()
+        if self._half_read:
+            self.reset_half_read(self._now())
         for call, room in list(self._readers.items()):
             if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
                 room.set_result(None)
+
+    def tell_refusals(self) -> None:
+        """Send the refusals that were held back."""
+        for call in list(self._calls.values()):
+            if call.refusal is not None and not call.ended:
+                self._refuse(call, call.refusal)
 
     def refuse_above(self, last_stream_id: int) -> None:
         """Look at no call on a later stream: its caller was told so."""
