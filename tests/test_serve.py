@@ -365,12 +365,14 @@ def test_a_second_server_on_the_same_directory_or_port_is_refused(shared, tmp_pa
         assert not list((tmp_path / ".data").glob("**/*.aof"))
 
 
-def test_grpcio_is_named_where_it_serves_and_says_which_bounds_it_does_not_keep(started, tmp_path):
-    told = {"TRANSPORT": "grpcio", "BOUNDS__CONNECTIONS_MAX": "5", "BOUNDS__IDLE_SECONDS_MAX": "60"}
+def test_what_was_set_and_has_no_effect_is_told(started, tmp_path):
+    told = {"TRANSPORT": "grpcio", "BOUNDS__CONNECTIONS_MAX": "5", "BOUNDS__IDLE_SECONDS_MAX": "60", "WORKER": "2"}
     server = started(tmp_path, environment={f"REDEMPTION_{name}": value for name, value in told.items()})
     assert "   transport grpcio" in server.output
     warning = next(line for line in server.log().splitlines() if "does not keep these bounds" in line)
     assert json.loads(warning)["bounds"] == ["connections_max"]
+    warning = next(line for line in server.log().splitlines() if "look like settings" in line)
+    assert json.loads(warning)["names"] == ["REDEMPTION_WORKER"]
 
 
 def test_which_transport_serves_is_not_told_where_it_is_the_usual_one(shared):

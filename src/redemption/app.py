@@ -34,7 +34,7 @@ from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.revoker import Revoker
-from redemption.settings import Settings
+from redemption.settings import Settings, unknown_variables
 from redemption.starting import StartRefused, configure_logging, refusals, refuse
 from redemption.supervisor import Supervisor
 
@@ -103,6 +103,7 @@ def serve(settings: Settings) -> int:
     try:
         with refusals():
             _require_encryption(settings)
+            _warn_of_unknown_variables()
             require_apart(settings)
             return asyncio.run(_supervise(settings))
     except StartRefused as refused:
@@ -280,6 +281,12 @@ def _require_encryption(settings: Settings) -> None:
             "listen on 127.0.0.1, or insist with --insecure"
         )
     _log.warning("PLAIN TEXT beyond loopback: anybody on the way can read and use the tokens", listen=settings.listen)
+
+
+def _warn_of_unknown_variables() -> None:
+    unknown = unknown_variables()
+    if unknown:
+        _log.warning("these variables look like settings and are none; bounds have two underscores", names=unknown)
 
 
 def _is_loopback(host: str) -> bool:

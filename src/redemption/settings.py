@@ -1,5 +1,6 @@
 """The only reader of the environment: every setting of the server and of the command line, with its default."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,3 +117,16 @@ class Settings(BaseSettings):
     def development(self) -> bool:
         """Whether this is a developer's own environment, where convenience goes before ceremony."""
         return self.environment == "development"
+
+
+def unknown_variables() -> list[str]:
+    """Return the variables of the environment that look like settings and are none."""
+    prefix = "REDEMPTION_"
+    known = {f"{prefix}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(prefix)
+        and name.partition("__")[0] not in known  # a wrong name behind two underscores is an error of its own
+        and not name.startswith((f"{prefix}SERVICE_", f"{prefix}PORT"))  # Kubernetes', for a service of this name
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from redemption import app
 from redemption.rpc.transport.bounds import Bounds
-from redemption.settings import BoundSettings, Settings
+from redemption.settings import BoundSettings, Settings, unknown_variables
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_a_ledger_address_of_another_kind_is_named_and_not_repeated(command, ser
 def test_a_wrong_value_is_named_with_its_flag(command, served, flags, error):
     ended = command("serve", *flags)
     assert (ended.code, ended.err, served) == (2, f"redemption: {error}\n", [])
+
+
+def test_variables_that_look_like_settings_and_are_none_are_found(monkeypatch):
+    for name in (
+        *("REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER", "REDEMPTION_BOUNDS__WAIT_SECONDS_MAX"),
+        *("REDEMPTION_LISTEN", "REDEMPTION_PORT", "REDEMPTION_PORT_50051_TCP", "REDEMPTION_SERVICE_HOST"),
+    ):
+        monkeypatch.setenv(name, "1")
+    assert unknown_variables() == ["REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER"]
