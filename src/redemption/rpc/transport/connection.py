@@ -198,7 +198,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         else:
             self._drop_unread()
         try:
-            self._read(data[begin:end])
+            self._read(memoryview(data)[begin:end] if begin or end < len(data) else data)
         except BaseException:
             self.abort()  # it would never read again
             raise
@@ -286,7 +286,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     # The rest is its own business
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes | memoryview) -> None:
         streams = self._streams
         try:
             events = self._http2.receive(data)

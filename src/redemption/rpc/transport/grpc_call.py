@@ -86,15 +86,17 @@ def timeout_seconds(value: bytes) -> float:
 class MessageReader:
     """Puts a call's one message together from the parts in which it comes."""
 
-    __slots__ = ("_bytes_max", "_compressed", "_data", "_length", "_parts")
+    __slots__ = ("_bytes_max", "_compressed", "_frames", "_held_bytes", "_is_packed", "_length", "_parts")
 
     def __init__(self, *, compressed: bool, bytes_max: int) -> None:
         """Begin with nothing; the message may be compressed or not, and have so many bytes."""
         self._compressed = compressed
         self._bytes_max = bytes_max
-        self._data = bytearray()
-        self._parts = 0
+        self._parts: list[bytes] = []  # without the prefix, once the length is known
+        self._held_bytes = 0
+        self._frames = 0
         self._length: int | None = None
+        self._is_packed = False
 
     def feed(self, data: bytes) -> int | None:
         """Take a part; returns how long the message will be when this part tells.
@@ -102,19 +104,22 @@ class MessageReader:
         Raises:
             Rejected: The message is not to be had.
         """
-        held = self._data
-        held += data
-        self._parts += 1
-        if self._parts > FRAMES_FREE + len(held) // FRAME_BYTES_MEAN:
+        self._parts.append(data)
+        self._held_bytes += len(data)
+        self._frames += 1
+        if self._frames > FRAMES_FREE + self._held_bytes // FRAME_BYTES_MEAN:
             raise Rejected(trailers_only(refusals.SCATTERED_MESSAGE))
         announced = None
         if self._length is None:
-            if len(held) < PREFIX_BYTES:
+            if self._held_bytes < PREFIX_BYTES:
                 return None
-            announced = self._length = _message_length(held, compressed=self._compressed)
+            begin = b"".join(self._parts)
+            announced = self._length = _message_length(begin, compressed=self._compressed)
             if announced > self._bytes_max:
                 raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
-        if len(held) > PREFIX_BYTES + self._length:
+            self._is_packed = bool(begin[0])
+            self._parts = [begin[PREFIX_BYTES:]]
+        if self._held_bytes > PREFIX_BYTES + self._length:
             raise Rejected(trailers_only(refusals.SEVERAL_MESSAGES))
         return announced
 
@@ -124,18 +129,17 @@ class MessageReader:
         Raises:
             Rejected: It is not there, not whole, or longer than it may be when it is unpacked.
         """
-        held = self._data
-        if self._length is None or len(held) < PREFIX_BYTES + self._length:
-            raise Rejected(trailers_only(refusals.CUT_MESSAGE if held else refusals.NO_MESSAGE))
-        with memoryview(held) as view:
-            if not held[0]:
-                return bytes(view[PREFIX_BYTES:])
-            most = min(self._bytes_max, max(INFLATED_BYTES_FREE, INFLATED_TIMES_MAX * self._length))
-            message = inflate(view[PREFIX_BYTES:], most)
-        if message is None:
+        if self._length is None or self._held_bytes < PREFIX_BYTES + self._length:
+            raise Rejected(trailers_only(refusals.CUT_MESSAGE if self._held_bytes else refusals.NO_MESSAGE))
+        message = b"".join(self._parts)
+        if not self._is_packed:
+            return message
+        most = min(self._bytes_max, max(INFLATED_BYTES_FREE, INFLATED_TIMES_MAX * self._length))
+        unpacked = inflate(message, most)
+        if unpacked is None:
             refusal = refusals.INFLATES if most < self._bytes_max else refusals.message_too_large(self._bytes_max)
             raise Rejected(trailers_only(refusal))
-        return message
+        return unpacked
 
 
 class DialogReader:
@@ -192,7 +196,7 @@ def whole_message(data: bytes, bytes_max: int) -> bytes | None:
     return None
 
 
-def inflate(data: bytes | memoryview, bytes_max: int) -> bytes | None:
+def inflate(data: bytes, bytes_max: int) -> bytes | None:
     """Return what was compressed, or None when it is longer than ``bytes_max``: no more than that is ever unpacked.
 
     Raises:
@@ -211,7 +215,7 @@ def inflate(data: bytes | memoryview, bytes_max: int) -> bytes | None:
     return message
 
 
-def _message_length(prefix: bytearray, *, compressed: bool) -> int:
+def _message_length(prefix: bytes | bytearray, *, compressed: bool) -> int:
     """Return how many bytes follow a message's prefix."""
     if prefix[0] and (prefix[0] != _COMPRESSED or not compressed):
         raise Rejected(trailers_only(refusals.COMPRESSED_UNNAMED))

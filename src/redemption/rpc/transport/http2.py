@@ -179,7 +179,7 @@ class Http2Connection:
         except NGH2Error:
             return False
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes | memoryview) -> list[Event]:
         """Take what the peer sent, and return what it means.
 
         Bytes of bodies are acknowledged at once: whether there is room for a message is decided by its announced
