@@ -440,6 +440,19 @@ async def test_a_caller_that_goes_on_with_a_refused_call_is_reset_after_a_window
     assert (await client.ask(3)).status == OK
 
 
+async def test_a_reset_does_not_overtake_an_answer_that_cannot_be_written_yet(stage):
+    client = await stage.client()
+    await client.round_trip()
+    (connection,) = stage.listener._connections
+    connection.pause_writing()
+    await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
+    await until(lambda: connection._streams._half_read)
+    stage.tick(2)
+    connection.resume_writing()
+    answer = await client.answer(1)
+    assert (answer.status, answer.shape[:1]) == (RESOURCE_EXHAUSTED, ["HEADERS+END"])
+
+
 async def test_one_who_goes_on_does_not_cost_others_their_time(stage):
     client = await stage.client()
     for number in (1, 3):
