@@ -271,7 +271,8 @@ async def test_streams_take_turns_a_part_each(house, codes):
 
     await asyncio.gather(*[read(name) for name in streams])
     counts = [[told[:end].count(name) for name in streams] for end in range(len(told))]
-    assert max(max(count) - min(count) for count in counts) <= 2
+    # One after the other they would differ by all ten parts; the ledger may answer one of them late.
+    assert max(max(count) - min(count) for count in counts) <= 5
 
 
 async def test_the_loop_turns_while_a_part_is_made(house):
