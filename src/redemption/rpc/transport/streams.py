@@ -36,6 +36,7 @@ from redemption.rpc.transport.http2 import (
 from redemption.rpc.transport.methods import (
     DialogMethod,
     ImmediateMethod,
+    Method,
     Outcome,
     Status,
     StreamMethod,
@@ -141,7 +142,7 @@ class Streams:
             call.refusal = TOO_MUCH_WORK
             return
         try:
-            self._read_head(call, event.headers, fields)
+            self._read_head(call, event.headers, fields, found)
         except Rejected as rejected:
             if event.end_stream:
                 raise
@@ -152,7 +153,9 @@ class Streams:
                 raise Rejected(trailers_only(refusals.NO_MESSAGE))
             self._on_dialog(call, call.method, b"")
 
-    def _read_head(self, call: GrpcCall, headers: Headers, fields: Mapping[bytes, bytes]) -> None:
+    def _read_head(
+        self, call: GrpcCall, headers: Headers, fields: Mapping[bytes, bytes], found: tuple[str, Method] | None
+    ) -> None:
         """Take what the headers of a call say."""
         bounds = self._bounds
         if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
@@ -160,7 +163,6 @@ class Streams:
             refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
         seconds, call.compressed = read_head(fields)
-        found = self._shared.methods.get(fields[b":path"])
         if found is None:
             raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
         call.path, call.method = found
