@@ -505,14 +505,19 @@ async def test_one_who_reads_slowly_is_not_ended(listen):
     assert (await client.answer(1)).status == OK
 
 
-async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
-    """For next to nothing its caller would hold megabytes, for ever."""
+async def with_an_unread_answer(listen):
+    """A caller who reads nothing of a megabyte yet, its connection, and since when."""
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client({INITIAL_WINDOW_SIZE: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
-    began = asyncio.get_running_loop().time()
+    return stage, client, connection, asyncio.get_running_loop().time()
+
+
+async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
+    """For next to nothing its caller would hold megabytes, for ever."""
+    stage, client, connection, began = await with_an_unread_answer(listen)
     for seconds in (10, 20):
         connection._now = lambda seconds=seconds: began + seconds
         await client.send(window(1, 40))
@@ -528,12 +533,7 @@ async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
 
 async def test_an_unread_answer_does_not_end_a_connection_whose_other_answers_are_read(listen):
     """They may be as small as they like."""
-    stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
-    await client.send(call(1, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
-    (connection,) = stage.listener._connections
-    began = asyncio.get_running_loop().time()
+    _, client, connection, began = await with_an_unread_answer(listen)
     for number, seconds in ((3, 10), (5, 20), (7, 29), (9, 40)):
         connection._now = lambda seconds=seconds: began + seconds
         await client.send(call(number, b"x"), window(number, 100))
