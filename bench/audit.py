@@ -1,13 +1,15 @@
 """Whether every approval went by the definition in force: read from the outbox, where the ledger's own order stands.
 
-The outbox has one entry for each call, with its events in the order in which they were decided. A definition of at most
-4 KiB stands there where it came into force, and so does each change of state, so each approval can be judged again by
-what stood last before it.
+The outbox has one entry for each call. A definition of at most 4 KiB stands there where it came into force, and so does
+each change of state, so each approval can be judged again by what stood last before it. What a coupon gave, and to
+which request, its own record says.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgpack
 from redis.asyncio import Redis
@@ -46,6 +48,7 @@ class Audit:
     _in_force: Campaign | None = None
     _redeemed: int = 0
     _discount_minor: int = 0
+    _widths: dict[int, int] = field(default_factory=dict)
 
     async def read(self) -> None:
         """Judge what was decided since the last time."""
@@ -53,22 +56,37 @@ class Audit:
             if seq <= self._seq:
                 self.wrong.append(f"call {seq} stands behind call {self._seq}")
             self._seq = seq
-            orders: dict[bytes, int] = {}
-            for event in events:
-                if event[0] == b"redeemed":
-                    orders[event[5]] = orders.get(event[5], 0) + 1
-            for event in events:
-                if event[1] != self.campaign:
+            for kind, _, *told in events:
+                if kind == b"redeemed":
+                    await self._judge_all(seq, told[0])
+                elif told[0] != self.campaign:
                     continue
-                if event[0] == b"defined":
-                    self._define(event[2], self._read(*event[2:]))
-                elif event[0] == b"state_changed":
+                elif kind == b"defined":
+                    self._define(told[1], self._read(*told[1:]))
+                elif kind == b"state_changed":
                     assert self._in_force is not None, "a campaign begins with its definition"
-                    self._define(event[2], replace(self._in_force, state=CampaignState[event[4].decode()]))
-                elif event[0] == b"redeemed":
-                    self._judge(seq, event[2], event[4], orders[event[5]])
+                    self._define(told[1], replace(self._in_force, state=CampaignState[told[3].decode()]))
 
-    async def _entries(self) -> AsyncIterator[tuple[int, list[list[object]]]]:
+    async def _judge_all(self, seq: int, numbers: Sequence[int]) -> None:
+        """Judge the redemptions of one call: of each coupon its campaign, its serial and its generation."""
+        coupons = list(zip(*[iter(numbers)] * 3, strict=True))
+        asking = self.redis.pipeline(transaction=False)
+        for campaign, serial, _ in coupons:
+            key, place = keys.used(self.program, campaign, await self._width(campaign), serial)
+            asking.hget(key.decode(), str(place))
+        uses = [_use(record) for record in await asking.execute()]
+        orders = Counter(request for request, _ in uses)
+        for (campaign, serial, _), (request, discount) in zip(coupons, uses, strict=True):
+            if campaign == self.campaign:
+                self._judge(seq, serial, discount, orders[request])
+
+    async def _width(self, campaign: int) -> int:
+        if campaign not in self._widths:
+            key = keys.campaign(self.program, campaign).decode()
+            self._widths[campaign] = int(await self.redis.hget(key, "width") or 0)
+        return self._widths[campaign]
+
+    async def _entries(self) -> AsyncIterator[tuple[int, list[list[Any]]]]:
         while True:
             found = await self.redis.xrange(keys.events(self.program), self._last_id, "+", count=READ_AT_ONCE)
             for entry_id, entry in found:
@@ -113,6 +131,12 @@ class Audit:
             for problem, holds in problems.items()
             if holds
         ]
+
+
+def _use(record: bytes) -> tuple[bytes, int]:
+    """Return request digest and discount of a coupon that is used, see ``lua/records.lua``."""
+    is_wide = ((record[0] >> 4) - 1) & 1
+    return record[5:15], int.from_bytes(record[29 : 37 if is_wide else 32])
 
 
 def digest_of(campaign: Campaign) -> str:

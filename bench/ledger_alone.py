@@ -36,6 +36,8 @@ from redemption.settings import Settings
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 
 OUTBOX_MAX = 65_536
+CLOCK_APART_MS_MAX = 3_600_000
+"""Calls are sent long after they were packed."""
 DEADLINE_SECONDS = 60.0
 
 
@@ -89,13 +91,22 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
             await redeemer.redeem_all(
                 calling("anonymous", deadline=deadline), PROGRAM, [attempt_from(request) for request in requests]
             )
-            name = library().name("batch")
-            return [
-                pack_call(name, PROGRAM, [known, OUTBOX_MAX, *recorder.packed[start : start + size]])
-                for start in range(0, len(recorder.packed) - size + 1, size)
-            ]
+            packed = recorder.packed
+            return [pack_batch(known, packed[at : at + size]) for at in range(0, len(packed) - size + 1, size)]
 
     return asyncio.run(packed())
+
+
+def pack_batch(known: bytes, items: Sequence[bytes], function: bytes | None = None) -> bytes:
+    """Return the call in which these orders travel.
+
+    Args:
+        known: What a server says that it knows of the ledger.
+        items: Packed orders.
+        function: What is called instead of the library's own ``batch``.
+    """
+    frame = (known, int(time.time() * 1000), CLOCK_APART_MS_MAX, OUTBOX_MAX)
+    return pack_call(function or library().name("batch"), PROGRAM, [*frame, *items])
 
 
 def ledger_loop(directory: Path, calls: Sequence[bytes], *, seconds: float) -> Run:

@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from generator import Run
-from ledger_alone import DEADLINE_SECONDS, OUTBOX_MAX, Recorder, ledger_loop
+from ledger_alone import DEADLINE_SECONDS, Recorder, ledger_loop, pack_batch
 from private import PROGRAM, Private, calling
 
 from redemption.app import wire
 from redemption.domain.benefit import amount_off
 from redemption.domain.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
-from redemption.ledger.connection import pack_call
-from redemption.ledger.library import library
 from redemption.service.redeemer import Attempt
 
 SPEND_MINOR = 238_00
@@ -66,8 +64,7 @@ class Packer:
 
     def call(self, items: Sequence[bytes], function: bytes | None = None) -> bytes:
         """Return one call with these orders, perhaps none."""
-        known = self._private.fence.known(PROGRAM)
-        return pack_call(function or library().name("batch"), PROGRAM, [known, OUTBOX_MAX, *items])
+        return pack_batch(self._private.fence.known(PROGRAM), items, function)
 
 
 def _attempt(token: str, name: str) -> Attempt:

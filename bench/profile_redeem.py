@@ -181,7 +181,9 @@ async def written_part(report: Report) -> None:
 _CASES = ("", "µs", "added", "in commands", "in Lua", "commands")
 _WRITTEN = ("", "commands", "bytes", "keys' names", "fields, values", "framing")
 _CASES_NOTE = "In Lua: all the rest, handing arguments to commands and replies back among it."
-_PARTS_NOTE = "Timed one by one in a copy of the library; the clock's own time is taken off. Indented: inside decide."
+_PARTS_NOTE = (
+    "Timed one by one in a copy of the library; the clock's own time is taken off. Indented: inside decide and apply."
+)
 
 
 def _case_rows(found: Sequence[Case]) -> list[tuple[str, ...]]:

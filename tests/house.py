@@ -25,6 +25,8 @@ from redemption.service.redeemer import Attempt
 
 DAY_MS = 86_400_000
 PRINCIPAL = "checkout"
+CLOCK_APART_SECONDS_MAX = 10 * 366 * 86_400
+"""So that tests may set the clock that a ledger remembers."""
 
 
 def calling(principal=PRINCIPAL, *, deadline=None, gone=False):
@@ -55,7 +57,8 @@ class House:
         self.program = program
         self.keyset = keyset or new_keyset()
         self.fence = Fence(fence_path, self.keyset.id)
-        self.ledger = RedisLedger(Endpoint(url, "strict"), fence=self.fence, births_allowed=births_allowed)
+        endpoint = Endpoint(url, "strict", clock_apart_seconds_max=CLOCK_APART_SECONDS_MAX)
+        self.ledger = RedisLedger(endpoint, fence=self.fence, births_allowed=births_allowed)
         self.use(self.keyset)
         self.redis = Redis.from_url(url, protocol=2)
         self.ids = itertools.count()

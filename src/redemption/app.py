@@ -90,7 +90,7 @@ def wire(keyset: Keyset, ledger: RedisLedger) -> Services:
 def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
     """Build the ledger that is at an address."""
     return RedisLedger(
-        Endpoint(url, settings.durability),
+        Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
         fence=Fence(fence_path(settings), keyset.id),
         births_allowed=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,

@@ -142,8 +142,8 @@ async def test_parts_of_the_function_are_timed_in_a_copy_that_decides_the_same(b
     phases, private = bench("lua_phases"), bench("private")
     async with private.private_services() as ledger:
         found = {name: calls for name, calls, _ in await phases.timed(ledger, phases.TOP, 64, "copy")}
-        assert found["decide"] == 1.0
-        assert found["apply"] == 1 / 64
+        assert found["redeem.decide"] == 1.0
+        assert found["frame.close"] == 1 / 64
         cases, _ = await phases.cases(ledger, 64)
         assert [phases.EMPTY, *phases.CASES] == [case.name for case in cases]
 

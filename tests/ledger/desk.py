@@ -5,7 +5,7 @@ import hashlib
 import itertools
 
 import msgpack
-from house import calling, collected
+from house import PRINCIPAL, calling, collected
 from waiting import SECONDS_MAX
 
 from redemption.domain.calendar import local_day
@@ -52,6 +52,8 @@ class Desk:
             "outcome": Outcome.APPROVED,
             "discount_minor": DISCOUNT,
             "merchant_minor": 0,
+            "order_value_minor": 238_00,
+            "offer_index": 0,
             "day": self.today(campaign),
             "slot": 0,
             "slot_limit": 0,
@@ -67,6 +69,7 @@ class Desk:
             for token in tokens
         )
         return RedeemItem(
+            principal=PRINCIPAL,
             request=digest(request or f"request-{number}", 10),
             content=digest(content or repr((tokens, customer)), 8),
             order=digest(order or f"order-{number}", 6),
@@ -109,27 +112,41 @@ class Desk:
         entries = await self.redis.xrange(self.house.key("events"))
         return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
 
+    async def redeemed(self):
+        """Campaign, serial and generation of every redemption in the outbox."""
+        numbers = [number for event in await self.events() if event[0] == b"redeemed" for number in event[2]]
+        return list(zip(*[iter(numbers)] * 3, strict=True))
+
+    async def merchant_shares(self):
+        """Campaign and merchants' share of every redemption that has one."""
+        return [(event[2], event[5]) for event in await self.events() if event[0] == b"merchant_share"]
+
     async def records(self, pattern):
         """Every packed record in the hashes of some keys."""
         async for key in self.redis.scan_iter(self.house.key(pattern)):
             for record in await self.redis.hvals(key):
                 yield record
 
+    def named(self, request, content):
+        """Who revokes, and by which request."""
+        request = digest(request or f"revoke-{next(_numbers)}", 10)
+        return {"principal": PRINCIPAL, "request": request, "content": digest(content, 8)}
+
     async def revoke(self, campaign, first, count=1, *, request=None, content="revoke", reason=""):
         """Revoke serials."""
-        named = {"request": digest(request or f"revoke-{next(_numbers)}", 10), "content": digest(content, 8)}
+        named = self.named(request, content)
         return await self.ledger.revoke_serials(self.program, campaign.number, first, count, **named, reason=reason)
 
     async def revoke_customer(self, campaign, customer, *, request=None, content="revoke", reason=""):
         """Revoke what a customer has."""
-        named = {"request": digest(request or f"revoke-{next(_numbers)}", 10), "content": digest(content, 8)}
+        named = self.named(request, content)
         who = customer_digest(customer)
         await self.ledger.revoke_customer(self.program, campaign.number, who, **named, reason=reason)
 
     async def tomorrow(self, campaign):
         """Move the ledger's clock to the next day of a campaign."""
         day = local_day(campaign.time_zone, self.ledger.now_ms())
-        await self.redis.hset(self.house.key("ledger"), "clock", day.ends_at_ms)
+        await self.redis.hset(self.house.key("ledger"), "clock_ms", day.ends_at_ms)
         await self.look((campaign, 0))
 
 

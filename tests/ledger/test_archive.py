@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, House, calling
+from house import DAY_MS, PRINCIPAL, House, calling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign import CampaignState, Limits, Sizing
@@ -82,7 +82,7 @@ async def archive(house, campaign, seconds=SECONDS_MAX):
 async def archived(desk, *, issued):
     """A campaign of which so many serials were issued, just turned into an archived one."""
     campaign = await desk.campaign(issued=issued, return_window_seconds=0, sizing=SPREAD)
-    return await desk.ledger.archive(await end(desk.house, campaign), now_ms=desk.ledger.now_ms())
+    return await desk.ledger.archive(await end(desk.house, campaign), principal="shop", now_ms=desk.ledger.now_ms())
 
 
 async def test_every_record_goes_and_no_other(house):
@@ -187,13 +187,13 @@ async def test_a_running_campaign_is_not_archived(desk):
 async def test_records_are_kept_for_the_return_window_of_the_last_possible_redemption(desk):
     campaign = await desk.campaign()
     until_ms = campaign.ends_at_ms + campaign.return_window_seconds * 1000
-    assert await desk.ledger.archive(campaign, now_ms=0) == TooEarly(until_ms)
-    await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms - 60_000)
+    assert await desk.ledger.archive(campaign, principal="shop", now_ms=0) == TooEarly(until_ms)
+    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", until_ms - 60_000)
     with pytest.raises(WrongState, match=TOO_EARLY) as refused:
         await archive(desk.house, campaign)
     assert "may still see returns: its return_window is 30 days;" in str(refused.value)
     assert str(refused.value).endswith(" on; shorten return_window if that is to be earlier")
-    await desk.redis.hset(desk.house.key("ledger"), "clock", until_ms)
+    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", until_ms)
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 
@@ -209,19 +209,19 @@ async def test_an_ended_campaign_names_its_return_window_which_cannot_change_any
 async def test_a_return_window_that_is_shortened_when_all_is_over_lets_it_be_archived(desk):
     """As the refusal says."""
     campaign = await desk.campaign()
-    await desk.redis.hset(desk.house.key("ledger"), "clock", campaign.ends_at_ms + 60_000)
+    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", campaign.ends_at_ms + 60_000)
     await desk.house.campaigns.update(calling(), replace(campaign, return_window_seconds=0), etag(campaign))
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 
 async def redefine(desk, campaign, **changes):
     changed = replace(campaign, updated_at_ms=desk.ledger.now_ms(), **changes)
-    return await desk.ledger.update(changed, offers_kept=True)
+    return await desk.ledger.update(changed, principal="shop", offers_kept=True)
 
 
 async def until_ms(desk, campaign):
     """Until when the records are needed, with a window of a day."""
-    return (await desk.ledger.archive(campaign, now_ms=0)).until_ms - DAY_MS
+    return (await desk.ledger.archive(campaign, principal="shop", now_ms=0)).until_ms - DAY_MS
 
 
 async def moment(desk):
@@ -238,7 +238,7 @@ async def test_an_early_end_counts_from_the_moment_it_was_declared(desk):
 
 async def test_an_end_that_is_declared_when_all_is_over_does_not_count(desk):
     campaign = await desk.campaign(return_window_seconds=86_400)
-    await desk.redis.hset(desk.house.key("ledger"), "clock", campaign.ends_at_ms + 3_600_000)
+    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", campaign.ends_at_ms + 3_600_000)
     ended = await end(desk.house, await redefine(desk, campaign, name="over"))
     assert await until_ms(desk, ended) == campaign.ends_at_ms
 
@@ -271,21 +271,21 @@ async def test_archiving_another_version_is_a_conflict(desk):
     campaign = await desk.campaign(return_window_seconds=0)
     await end(desk.house, campaign)
     with pytest.raises(Conflict):
-        await desk.ledger.archive(campaign, now_ms=0)
+        await desk.ledger.archive(campaign, principal="shop", now_ms=0)
     with pytest.raises(NotFound):
-        await desk.ledger.archive(replace(campaign, number=9), now_ms=0)
+        await desk.ledger.archive(replace(campaign, number=9), principal="shop", now_ms=0)
     with pytest.raises(NotFound, match="not being archived"):
-        await desk.ledger.remove_archived(desk.program, campaign.number)
+        await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop")
 
 
 async def test_a_change_that_comes_in_between_is_looked_at_again(house, monkeypatch):
     campaign = await house.campaign(return_window_seconds=0)
     begin = house.ledger.archive
 
-    async def late(seen, *, now_ms):
+    async def late(seen, **how):
         monkeypatch.setattr(house.ledger, "archive", begin)
         await end(house, campaign)
-        return await begin(seen, now_ms=now_ms)
+        return await begin(seen, **how)
 
     monkeypatch.setattr(house.ledger, "archive", late)
     assert (await archive(house, campaign)).version == 3
@@ -301,14 +301,14 @@ async def test_a_step_removes_a_bounded_number_of_keys(desk):
         await desk.redis.hset(desk.house.key(f"u:{number}:{block}"), "0", "x")
     left, steps = 1_000, 0
     while True:
-        removal = await desk.ledger.remove_archived(desk.program, number)
+        removal = await desk.ledger.remove_archived(desk.program, number, principal="shop")
         steps += 1
         now_left = len([name for name in await records(desk.house) if name.startswith("u:")])
         assert left - now_left <= KEYS_AT_ONCE
         left = now_left
         if removal.done == removal.total:
             break
-    assert (left, steps) == (0, 4)
+    assert (left, steps) == (0, 5)
 
 
 async def test_a_bucket_full_of_codes_goes_in_parts_and_the_codes_of_others_stay(desk):
@@ -319,9 +319,9 @@ async def test_a_bucket_full_of_codes_goes_in_parts_and_the_codes_of_others_stay
     claimed = struct.pack(">B10s8sI", 2, b"r" * 10, b"c" * 8, 1) + ours["our-0"][1:]
     await desk.redis.hset(bucket, mapping=theirs | ours | {"our-0": claimed})
     await desk.redis.hset(desk.house.key(f"campaign:{number}"), "codes", "1")
-    await desk.ledger.archive(await end(desk.house, campaign), now_ms=0)
+    await desk.ledger.archive(await end(desk.house, campaign), principal="shop", now_ms=0)
     left = 1_100
-    while (removal := await desk.ledger.remove_archived(desk.program, number)).done < removal.total:
+    while (removal := await desk.ledger.remove_archived(desk.program, number, principal="shop")).done < removal.total:
         now_left = await desk.redis.hlen(bucket)
         assert left - now_left <= KEYS_AT_ONCE
         left = now_left
@@ -333,8 +333,8 @@ async def test_archiving_goes_on_where_it_was_left_off(desk, other):
     campaign = await archived(desk, issued=64 * 1_500)
     for block in (0, 400, 1_499):
         await desk.redis.hset(desk.house.key(f"u:{campaign.number}:{block}"), "0", "x")
-    first = await desk.ledger.remove_archived(desk.program, campaign.number)
-    assert (first.done, first.total) == (256, 1_518)
+    first = await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop")
+    assert (first.done, first.total) == (256, 1_534)
     with pytest.raises(ArchiveUnfinished, match="campaign 1 is archived, 33 % of its records are removed; ask again"):
         await archive(other, campaign, seconds=0)
     assert {"u:1:0", "u:1:400"}.isdisjoint(await records(desk.house))
@@ -345,21 +345,21 @@ async def test_archiving_goes_on_where_it_was_left_off(desk, other):
 
 async def test_a_step_after_the_last_changes_nothing(desk):
     campaign = await archived(desk, issued=1)
-    removals = [await desk.ledger.remove_archived(desk.program, campaign.number) for _ in range(2)]
+    removals = [await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop") for _ in range(2)]
     assert removals[0] == removals[1]
-    assert (await desk.events()).count([b"archived", campaign.number]) == 1
+    assert (await desk.events()).count([b"archived", b"shop", campaign.number]) == 1
 
 
 async def test_the_outbox_tells_when_archiving_begins_and_when_it_is_done(desk):
     campaign = await archived(desk, issued=64 * 1_000)
     name = campaign.name.encode()
     assert (await desk.events())[-3:] == [
-        [b"state_changed", 1, 2, name, b"ENDED"],
-        [b"state_changed", 1, 3, name, b"ARCHIVED"],
-        [b"archiving", 1, 3],
+        [b"state_changed", PRINCIPAL.encode(), 1, 2, name, b"ENDED"],
+        [b"state_changed", b"shop", 1, 3, name, b"ARCHIVED"],
+        [b"archiving", b"shop", 1, 3],
     ]
     await archive(desk.house, campaign)
-    assert (await desk.events())[-2:] == [[b"archiving", 1, 3], [b"archived", 1]]
+    assert (await desk.events())[-2:] == [[b"archiving", b"shop", 1, 3], [b"archived", PRINCIPAL.encode(), 1]]
 
 
 async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(house, other, monkeypatch):
@@ -370,10 +370,10 @@ async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(hou
     await end(house, campaign)
     remove, outcomes = house.ledger.remove_archived, []
 
-    async def after_an_order(*which):
+    async def after_an_order(*which, **how):
         before = len(outcomes)
         await comes(lambda: len(outcomes) > before)
-        return await remove(*which)
+        return await remove(*which, **how)
 
     monkeypatch.setattr(house.ledger, "remove_archived", after_an_order)
     archiving = asyncio.create_task(archive(house, campaign))

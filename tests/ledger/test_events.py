@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import msgpack
-from house import calling
+from house import PRINCIPAL, calling
 
 from redemption.domain.campaign import CampaignState, Offer
 from redemption.ledger.catalog import pack_campaign
@@ -35,8 +35,8 @@ async def test_a_definition_is_told_whole_up_to_four_kibibytes_and_above_by_its_
         campaign = await of_size(desk.house, EVENT_DEFINITION_BYTES_MAX + excess)
         definition = await stored(desk, campaign)
         assert len(definition) == EVENT_DEFINITION_BYTES_MAX + excess
-        kind, number, version, told, digest = await last_event(desk)
-        assert (kind, number, version) == (b"defined", campaign.number, 1)
+        kind, principal, number, version, told, digest = await last_event(desk)
+        assert (kind, principal, number, version) == (b"defined", PRINCIPAL.encode(), campaign.number, 1)
         assert told == (b"" if excess else definition)
         assert digest.decode() == hashlib.sha256(definition).hexdigest()
 
@@ -46,7 +46,14 @@ async def test_a_change_of_state_alone_is_told_by_the_state(desk):
     name = campaign.name.encode()
     for version, state in enumerate((CampaignState.PAUSED, CampaignState.ACTIVE, CampaignState.ENDED), start=2):
         await desk.house.campaigns.set_state(calling(), desk.program, campaign.number, state)
-        assert await last_event(desk) == [b"state_changed", campaign.number, version, name, state.name.encode()]
+        assert await last_event(desk) == [
+            b"state_changed",
+            PRINCIPAL.encode(),
+            campaign.number,
+            version,
+            name,
+            state.name.encode(),
+        ]
         assert (await desk.ledger.load(desk.program, campaign.number)).state is state
 
 
@@ -55,10 +62,10 @@ async def test_any_other_change_is_told_by_the_definition(desk, other_desk):
     campaign = await desk.campaign()
     campaigns = desk.house.campaigns
     renamed = await campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))
-    assert (await last_event(desk))[:4] == [b"defined", 1, 2, await stored(desk, campaign)]
+    assert (await last_event(desk))[:5] == [b"defined", PRINCIPAL.encode(), 1, 2, await stored(desk, campaign)]
     paused = await other_desk.house.campaigns.set_state(calling(), desk.program, 1, CampaignState.PAUSED)
     await campaigns.update(calling(), replace(renamed, ends_at_ms=campaign.ends_at_ms + 1000), etag(paused))
-    assert (await last_event(desk))[:4] == [b"defined", 1, 4, await stored(desk, campaign)]
+    assert (await last_event(desk))[:5] == [b"defined", PRINCIPAL.encode(), 1, 4, await stored(desk, campaign)]
 
 
 async def test_pausing_a_large_campaign_adds_little_to_the_stream(desk):

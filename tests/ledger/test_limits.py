@@ -95,31 +95,16 @@ async def test_a_days_budget_set_in_the_middle_of_a_day_knows_all_of_that_day_an
     assert await desk.rank(limited, 4) == BUDGET_DAY_RANK
 
 
-async def test_a_days_budget_does_not_count_a_day_that_an_older_version_began(desk):
-    """During a deploy an older server may begin the day, which knows nothing of money a day."""
-    campaign = await desk.campaign(budget_per_day_minor=DISCOUNT)
-    assert await desk.rank(campaign, 0) == APPROVED
-    await desk.tomorrow(campaign)
-    await desk.redis.hset(
-        desk.house.key("campaign:1"),
-        mapping={"day": desk.today(campaign), "redeemed_day": 1, "redeemed": 2, "discount": 2 * DISCOUNT},
-    )
-    seen = await desk.seen(campaign)
-    assert (seen.redeemed_day, seen.discount_day_minor) == (1, 0)
-    assert await desk.rank(campaign, 2) == APPROVED
-    assert (await desk.seen(campaign)).discount_day_minor == DISCOUNT
-
-
 async def limit_budget_per_day(desk, campaign, budget_minor):
     limits = replace(campaign.limits, budget_per_day_minor=budget_minor)
-    return await desk.ledger.update(replace(campaign, limits=limits), offers_kept=True)
+    return await desk.ledger.update(replace(campaign, limits=limits), principal="shop", offers_kept=True)
 
 
 async def test_the_merchants_share_is_counted(desk):
     campaign = await desk.campaign()
     orders = [desk.order(desk.token(campaign, serial, merchant_minor=serial)) for serial in range(10)]
     assert await desk.ranks(*orders) == [[APPROVED]] * 10
-    counters = await desk.ledger.counters(desk.program, campaign.number)
+    counters = await desk.ledger.counters(desk.program, campaign.number, offers=1)
     assert (counters.discount_minor, counters.merchant_minor) == (10 * DISCOUNT, sum(range(10)))
 
 
@@ -130,23 +115,24 @@ async def test_a_refused_order_counts_nowhere(desk):
     assert await desk.ranks(desk.order(first, second)) == [[APPROVED, Outcome.BUDGET_EXHAUSTED]]
     seen = await desk.seen(campaign)
     assert (seen.redeemed, seen.discount_minor, seen.redeemed_slot, seen.discount_day_minor) == (0, 0, 0, 0)
-    assert (await desk.ledger.counters(desk.program, 1)).merchant_minor == 0
+    assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == 0
 
 
 async def test_what_is_not_needed_is_not_written(desk):
-    """Without merchants, slots and the beginning of a day a redemption writes three numbers of its campaign."""
+    """Without merchants, slots and the beginning of a day a redemption writes four numbers of its campaign."""
     campaign = await desk.campaign()
     assert await desk.rank(campaign, 0) == APPROVED
     before = await desk.redis.hgetall(desk.house.key("campaign:1"))
     assert {b"merchant", b"slot", b"slot_start"}.isdisjoint(before)
     assert await desk.rank(campaign, 1) == APPROVED
     after = await desk.redis.hgetall(desk.house.key("campaign:1"))
-    assert {name for name in after if after[name] != before.get(name)} == {b"redeemed", b"redeemed_day", b"discount"}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {b"redeemed", b"redeemed_day", b"discount", b"order_value"}
 
 
 @pytest.mark.parametrize(
     "field",
-    ["merchant", "slot", "slot_start", "budget_day", "budget_start", "limit_budget_day", "limit_budget", "revoked"],
+    ["merchant", "slot", "slot_start", "order_value", "budget_start", "limit_budget_day", "limit_budget", "revoked"],
 )
 async def test_a_number_of_a_campaign_that_cannot_be_read_fails_alone(desk, field):
     """Neither is a counter taken for 0, nor a limit for none."""

@@ -74,7 +74,7 @@ async def test_an_outdated_server_learns_what_is_in_force(desk, other_desk):
     campaign = await desk.campaign()
     await other_desk.ledger.load(desk.program, 1)
     changed = await desk.ledger.update(
-        replace(campaign, limits=replace(campaign.limits, redemptions=7)), offers_kept=True
+        replace(campaign, limits=replace(campaign.limits, redemptions=7)), principal="shop", offers_kept=True
     )
     assert isinstance(await other_desk.look((campaign, 0)), Outdated)
     assert other_desk.ledger.cached(desk.program, 1) == changed
@@ -166,4 +166,4 @@ async def test_big_numbers_are_seen_exactly(desk):
     assert [coupon.revoked for coupon in seen.coupons] == [True, False]
     assert seen.coupons[0].use.discount_minor == huge
     assert (seen.campaigns[1].discount_minor, seen.campaigns[1].discount_day_minor) == (huge, huge)
-    assert (await desk.ledger.counters(desk.program, 1)).merchant_minor == huge
+    assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == huge

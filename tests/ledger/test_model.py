@@ -319,7 +319,7 @@ class Shop:
                 self.book.issued[number] += 1
                 await desk.redis.hset(desk.house.key(f"campaign:{number}"), "issued", self.book.issued[number])
             case 5:
-                self.campaigns[number] = await desk.ledger.update(campaign, offers_kept=True)
+                self.campaigns[number] = await desk.ledger.update(campaign, principal="shop", offers_kept=True)
 
     async def look(self):
         """A server looks at coupons, and sees what the model knows."""
@@ -347,21 +347,25 @@ class Shop:
     async def counters_equal_records(self):
         """What the ledger has counted is what its records say, one by one."""
         desk = self.desks[0]
-        said = [event for event in await desk.events() if event[0] == b"redeemed"]
+        said, shares = await desk.redeemed(), await desk.merchant_shares()
         for number in RULES:
-            counters = await desk.ledger.counters(desk.program, number)
+            counters = await desk.ledger.counters(desk.program, number, offers=1)
             used = [unpack_used(record) async for record in desk.records(f"u:{number}:*")]
-            customers = [struct.unpack(">BHHH", record)[1] async for record in desk.records(f"c:{number}:*")]
-            mine = [event for event in said if event[1] == number]
+            customers = [redemptions_of(record) async for record in desk.records(f"c:{number}:*")]
+            mine = [serial for campaign, serial, _ in said if campaign == number]
+            redeemed = [(order, token) for order, token in self.book.redeemed if token.campaign == number]
             assert counters.redeemed == len(used) == len(mine) == self.book.counted(number)[0]
-            assert (
-                counters.discount_minor == sum(used) == sum(event[4] for event in mine) == self.book.counted(number)[1]
-            )
-            assert counters.merchant_minor == sum(event[8] for event in mine if len(event) > 8)
-            assert sum(customers) == sum(event[7] != bytes(8) for event in mine)
-            assert counters.merchant_minor == sum(
-                token.merchant_minor for _, token in self.book.redeemed if token.campaign == number
-            )
+            assert sorted(mine) == sorted(token.serial for _, token in redeemed)
+            assert counters.discount_minor == sum(used) == self.book.counted(number)[1]
+            assert sum(customers) == sum(order.customer is not None for order, _ in redeemed)
+            assert counters.merchant_minor == sum(token.merchant_minor for _, token in redeemed)
+            assert counters.merchant_minor == sum(share for campaign, share in shares if campaign == number)
+            assert counters.order_value_minor == sum(token.order_value_minor for _, token in redeemed)
+
+
+def redemptions_of(record):
+    """The redemptions in the record of a customer."""
+    return 1 if record[0] == 2 else struct.unpack(">BHHH", record)[1]
 
 
 def unpack_used(record):

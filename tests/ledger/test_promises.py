@@ -41,39 +41,39 @@ def fence(tmp_path):
     ],
 )
 async def test_a_setting_that_breaks_the_promise_is_refused_with_its_cure(client, fence, name, value, strict, fast):
-    await prepare(client, "strict", fence)
+    await prepare(client, "strict", fence, 5.0)
     (right,) = (await client.config_get(name)).values()
     await client.config_set(name, value)
     for durability, kept in (("strict", strict), ("fast", fast)):
         if kept:
-            await check(client, durability, fence)
+            await check(client, durability, fence, 5.0)
             continue
         with pytest.raises(LedgerRefused) as raised:
-            await check(client, durability, fence)
+            await check(client, durability, fence, 5.0)
         assert f"CONFIG SET {name}" in raised.value.message
     await client.config_set(name, right)
     while (await client.info("persistence"))["aof_rewrite_in_progress"]:
         await asyncio.sleep(0.01)  # Valkey does not stop while it writes its first append-only file
-    await check(client, "strict", fence)
+    await check(client, "strict", fence, 5.0)
 
 
 async def test_a_replica_is_refused(client, fence):
     await client.replicaof("127.0.0.1", 1)
     with pytest.raises(LedgerRefused, match="replica"):
-        await check(client, "fast", fence)
+        await check(client, "fast", fence, 5.0)
 
 
 async def test_strict_is_refused_under_sentinel(client, fence):
     await client.client_setname("sentinel-0123-cmd")
     with pytest.raises(LedgerRefused, match="failover"):
-        await prepare(client, "strict", fence)
-    await prepare(client, "fast", fence)
+        await prepare(client, "strict", fence, 5.0)
+    await prepare(client, "fast", fence, 5.0)
 
 
 async def test_functions_are_loaded_once_beside_those_of_other_versions(client, fence):
     await client.function_load("#!lua name=redemption_other\nredis.register_function('redeem_other', function() end)")
     for _ in range(2):
-        await prepare(client, "strict", fence)
+        await prepare(client, "strict", fence, 5.0)
     names = {entry[entry.index(b"library_name") + 1] for entry in await client.function_list()}
     assert names == {b"redemption_other", f"redemption_{library().suffix}".encode()}
 

@@ -5,6 +5,7 @@ import itertools
 import random
 
 import pytest
+from house import PRINCIPAL
 from ledger.desk import customer_digest, digest
 
 from redemption.domain.errors import LedgerRefused, LimitReached, NotFound, RequestIdReused
@@ -100,8 +101,8 @@ async def test_a_request_revokes_once(desk):
         await desk.revoke_customer(campaign, "ben", request="two", content="other")
     assert await desk.rank(campaign, 15, customer="ann", holder_bound=True) == APPROVED
     assert await events(desk) == [
-        [b"revoked", 1, 3, 1, digest("one", 10), b"sent to the wrong list"],
-        [b"customer_revoked", 1, customer_digest("ann"), 10, digest("two", 10), b"a fraud"],
+        [b"revoked", PRINCIPAL.encode(), 1, 3, 1, digest("one", 10), b"sent to the wrong list"],
+        [b"customer_revoked", PRINCIPAL.encode(), 1, customer_digest("ann"), 10, digest("two", 10), b"a fraud"],
     ]
 
 

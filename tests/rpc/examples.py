@@ -34,6 +34,7 @@ from redemption.domain.campaign import (
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports import OfferCounters
 from redemption.domain.receipt import Receipt
 from redemption.domain.scope import Conditions, Scope, Window
 from redemption.rpc.offer_convert import offer_of
@@ -175,6 +176,9 @@ STATS = Stats(
     redeemed_today=6,
     discount_minor=4_000,
     merchant_minor=1_000,
+    order_value_minor=90_000,
+    offers=(OfferCounters(6, 5, 3_000), OfferCounters(4, 3, 1_000)),
+    refusals=((60, 2), (150, 9)),
     claimed=70,
     budget_left_minor=0,
 )

@@ -318,6 +318,15 @@ def test_statistics_tell_what_is_counted_and_nothing_else():
         redeemed_today=6,
         discount_minor=4_000,
         merchant_minor=1_000,
+        order_value_minor=90_000,
+        offers=[
+            {"offer_index": 0, "issued": 6, "redeemed": 5, "discount_minor": 3_000},
+            {"offer_index": 1, "issued": 4, "redeemed": 3, "discount_minor": 1_000},
+        ],
+        refusals=[
+            {"outcome": "OUTCOME_TOKEN_EXPIRED", "count": 2},
+            {"outcome": "OUTCOME_ALREADY_REDEEMED", "count": 9},
+        ],
         claimed=70,
         budget_left_minor=0,
         as_of={"seconds": 1_800_000_000},

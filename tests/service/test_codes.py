@@ -270,7 +270,7 @@ async def test_validity_of_a_code_counts_from_the_claim(house):
     campaign = await house.campaign(validity=ClaimValidity(days=2))
     (code,) = await house.mint_codes(campaign)
     clock = house.ledger.now_ms() + 5 * DAY_MS
-    await house.redis.hset(house.key("ledger"), "clock", clock)
+    await house.redis.hset(house.key("ledger"), "clock_ms", clock)
     claimed = await house.claim(code)
     assert clock // 1000 <= claimed.not_before < clock // 1000 + 60
     assert claimed.expires_at - claimed.not_before in (2 * 86_400, 2 * 86_400 + 1)
@@ -281,7 +281,7 @@ async def test_times_that_are_ordered_win_over_the_campaigns(house):
     until = house.ledger.now_ms() // 1000 + 999
     codes = await house.mint_codes(campaign, 2, expires_at_ms=until * 1000)
     assert (await house.claim(codes[0])).expires_at == until
-    await house.redis.hset(house.key("ledger"), "clock", until * 1000)
+    await house.redis.hset(house.key("ledger"), "clock_ms", until * 1000)
     assert (await house.claim(codes[1])).outcome is Outcome.TOKEN_EXPIRED
 
 
@@ -293,7 +293,7 @@ async def test_with_one_time_ordered_the_other_one_counts_from_the_minting(house
     ordered = minted_at + 10 * 86_400
     (code,) = await house.mint_codes(campaign, **{given: ordered * 1000})
     (text,) = await house.mint(campaign, **{given: ordered * 1000})
-    await house.redis.hset(house.key("ledger"), "clock", (minted_at + 5 * 86_400) * 1000)
+    await house.redis.hset(house.key("ledger"), "clock_ms", (minted_at + 5 * 86_400) * 1000)
     token = (await house.issuer.inspect(calling(), house.program, text)).token
     for valid in (token, await house.claim(code)):
         if given == "not_before_ms":
@@ -359,7 +359,7 @@ async def test_a_wait_that_ends_after_the_campaign_is_found_out_before_anything_
     campaign = await house.campaign(validity=ClaimValidity(days=1, wait_seconds=29 * 86_400))
     (code,) = await house.mint_codes(campaign)
     late = house.ledger.now_ms() + 5 * DAY_MS
-    await house.redis.hset(house.key("ledger"), "clock", late)
+    await house.redis.hset(house.key("ledger"), "clock_ms", late)
     await house.claim(campaign, "")  # the server learns of the hour
     for mint in (house.mint, house.mint_codes):
         with pytest.raises(InvalidRequest, match="never"):

@@ -178,7 +178,7 @@ async def test_a_coupon_that_is_valid_today_is_so_on_the_day_on_which_it_is_clai
 async def test_what_finds_out_what_a_code_stands_for_finds_out_the_moment_too(house, monkeypatch):
     """A server whose clock is wrong is right by the time it judges."""
     (code,) = await house.mint_codes(await house.campaign())
-    house.ledger._clock.offset_ms += 60_000
+    house.ledger._clock.set(house.ledger.now_ms() + 60_000)
     claim, asked = house.ledger.issuance.claim, []
 
     async def noted(caller, program, items, **rest):

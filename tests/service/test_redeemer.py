@@ -111,7 +111,7 @@ async def test_the_same_answer_after_the_token_expired(house):
     spent, unspent = await house.mint(campaign, 2, expires_at_ms=expiry)
     attempt = house.attempt(spent)
     first = await house.send(attempt)
-    await house.redis.hset(house.key("ledger"), "clock", expiry + 20)
+    await house.redis.hset(house.key("ledger"), "clock_ms", expiry + 20)
     assert outcomes(await house.redeem(unspent)) == [Outcome.TOKEN_EXPIRED]
     assert await house.send(attempt) == first
 

@@ -57,6 +57,9 @@ def serve(
     concurrent_calls_max: Annotated[
         int | None, typer.Option(metavar="N", help="Calls at once in one process. [4096]")
     ] = None,
+    clock_apart_seconds_max: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How far the ledger's clock may be from ours. [5]")
+    ] = None,
     outbox_max: Annotated[
         int | None, typer.Option(metavar="N", help="Ledger calls that a program's event stream keeps. [65536]")
     ] = None,
@@ -91,6 +94,7 @@ def serve(
         drain_notice_seconds=drain_notice_seconds,
         transport=transport,
         concurrent_calls_max=concurrent_calls_max,
+        clock_apart_seconds_max=clock_apart_seconds_max,
         outbox_max=outbox_max,
         ledger_memory_max=ledger_memory_max,
         insecure=insecure,

@@ -36,6 +36,7 @@ class BlockWanted:
         day: The present day in the campaign's zone, days since 1970.
         since_ms: All this holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until before this one.
+        principal: Who asks.
         request: Digest of principal and request id.
         content: Digest of what was asked.
     """
@@ -52,6 +53,7 @@ class BlockWanted:
     day: int
     since_ms: int
     until_ms: int
+    principal: str
     request: bytes
     content: bytes
 

@@ -58,6 +58,16 @@ class Order:
     payment_method: str = ""
     group_size: int = 0
 
+    @property
+    def value_minor(self) -> int:
+        """What is to be paid before discounts, shipping included, in minor units."""
+        value = 0
+        for line in self.lines:
+            value += line.amount_minor
+        for fee in self.shipping:
+            value += fee.amount_minor
+        return value
+
 
 @record(frozen=True, slots=True)
 class Customer:

@@ -36,6 +36,7 @@ class JudgedToken:
         version: The version of the campaign that it was judged by.
         outcome: APPROVED or the first refusal, as a number of the contract.
         merchant_minor: The part of ``discount_minor`` that merchants pay.
+        order_value_minor: What the order is worth before discounts; 0 when another token of the campaign has it.
         day: The present day in the campaign's zone, days since 1970.
         slot: Names the time slot whose redemptions are counted, unique over days; 0 when the campaign has no slots.
         slot_limit: How many redemptions that slot allows.
@@ -49,6 +50,8 @@ class JudgedToken:
     outcome: int
     discount_minor: int
     merchant_minor: int
+    order_value_minor: int
+    offer_index: int
     day: int
     slot: int
     slot_limit: int
@@ -61,6 +64,7 @@ class RedeemItem:
     """One order to decide.
 
     Attributes:
+        principal: Who asks.
         request: Digest of principal and request id.
         content: Digest of what was asked.
         order: Digest of the order id.
@@ -70,6 +74,7 @@ class RedeemItem:
         answer: What to remember if it is approved.
     """
 
+    principal: str
     request: bytes
     content: bytes
     order: bytes
@@ -205,13 +210,25 @@ class Seen:
 
 
 @record(frozen=True, slots=True)
+class OfferCounters:
+    """The exact counters of one offer."""
+
+    issued: int
+    redeemed: int
+    discount_minor: int
+
+
+@record(frozen=True, slots=True)
 class Counters:
     """A campaign's exact counters.
 
     Attributes:
         claimed: Of the issued ones, those that were claimed.
         merchant_minor: The part of ``discount_minor`` that merchants pay.
+        order_value_minor: What the orders were worth before discounts; an order counts once.
         day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
+        offers: By the offer's index.
+        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusals``.
     """
 
     now_ms: int
@@ -220,8 +237,11 @@ class Counters:
     redeemed: int
     discount_minor: int
     merchant_minor: int
+    order_value_minor: int
     day: int
     redeemed_today: int
+    offers: tuple[OfferCounters, ...]
+    refusals: tuple[tuple[int, int], ...]
 
 
 @record(frozen=True, slots=True)
@@ -288,7 +308,16 @@ class Ledger(Protocol):
         """
 
     async def revoke_serials(
-        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> int | None:
         """Take a range of serials back, at once and for good; the reason goes on record.
 
@@ -301,7 +330,15 @@ class Ledger(Protocol):
         """
 
     async def revoke_customer(
-        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> None:
         """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
 
@@ -312,22 +349,23 @@ class Ledger(Protocol):
             LedgerRefused: The program has no ledger, and may not begin one.
         """
 
-    async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
+    async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
 
-    async def update(self, campaign: Campaign, *, offers_kept: bool) -> Campaign:
+    async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
         """Replace version ``campaign.version`` of a definition and return the new one.
 
         Args:
             campaign: The new definition.
+            principal: Who changes it.
             offers_kept: The offers it had are unchanged; if not, it is a conflict once anything was minted.
 
         Raises:
             Conflict: Another version is in force, or coupons were minted meanwhile.
         """
 
-    async def counters(self, program: str, number: int) -> Counters | None:
-        """Return a campaign's counters, or None when there is no such campaign."""
+    async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
+        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
 
     async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
         """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
@@ -335,11 +373,12 @@ class Ledger(Protocol):
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
 
-    async def archive(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
+    async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
         """Make version ``campaign.version`` of a campaign an archived one; from here on none of its records changes.
 
         Args:
             campaign: The definition in force.
+            principal: Who archives it.
             now_ms: When it was changed into an archived one, Unix milliseconds.
 
         Raises:
@@ -347,7 +386,7 @@ class Ledger(Protocol):
             Conflict: Another version is in force.
         """
 
-    async def remove_archived(self, program: str, number: int) -> Removal:
+    async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
         """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
 
         Its definition and its totals stay. When all is removed, this changes nothing more.

@@ -22,11 +22,12 @@ class Archive:
         self._calls = calls
         self._outbox_max = outbox_max
 
-    async def begin(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
+    async def begin(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
         """Make version ``campaign.version`` an archived one; from here on none of its records changes any more.
 
         Args:
             campaign: The definition in force.
+            principal: Who archives it.
             now_ms: When it was changed into this, Unix milliseconds.
 
         Raises:
@@ -38,6 +39,7 @@ class Archive:
             "archive",
             campaign.program,
             self._outbox_max,
+            principal,
             campaign.number,
             campaign.version,
             pack_campaign(archived),
@@ -56,13 +58,13 @@ class Archive:
             case version:
                 return replace(archived, version=int(version))
 
-    async def remove(self, program: str, number: int) -> Removal:
+    async def remove(self, program: str, number: int, *, principal: str) -> Removal:
         """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
 
         Raises:
             NotFound: Archiving it has not begun.
         """
-        reply = await self._calls.call("archive_step", program, self._outbox_max, number)
+        reply = await self._calls.call("archive_step", program, self._outbox_max, principal, number)
         self._calls.observe(program, reply[0])
         if reply[1] == b"gone":
             raise NotFound(f"number: campaign {number} of program {program!r} is not being archived")

@@ -20,11 +20,12 @@ from redemption.domain.errors import (
     Overloaded,
     ServiceError,
 )
+from redemption.ledger.clock import Clock
 from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
-from redemption.ledger.promises import LedgerFull, meaning_of
+from redemption.ledger.promises import LedgerClockApart, LedgerFull, meaning_of
 from redemption.ledger.standing import Standing
 from redemption.ledger.waiting import GONE, Answer, Delivery, Queue, Waiting
 
@@ -42,6 +43,8 @@ BACKOFF_SECONDS_MAX = 0.5
 _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
+_WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart)
+"""What one call met that all others will meet as well."""
 _log = structlog.get_logger(__name__)
 
 
@@ -60,13 +63,11 @@ class Load:
     """One program's part of a flush.
 
     Attributes:
-        packed: The call, in the ledger's wire format.
         in_doubt: It was sent and not answered: a refusal, when it is sent again, says nothing of the first time.
     """
 
     program: str
     waiting: list[Waiting]
-    packed: bytes = b""
     in_doubt: bool = False
 
     def refuse(self, error: ServiceError) -> None:
@@ -82,6 +83,7 @@ class Batcher:
         *,
         lanes: list[Transport],
         fence: Fence,
+        clock: Clock,
         outbox_max: int,
         redefined: Callable[[str, int, int, bytes], None],
         standing: Standing,
@@ -91,6 +93,7 @@ class Batcher:
         Args:
             lanes: Connections; each carries one call at a time.
             fence: What is remembered of the ledger.
+            clock: Goes along with every call.
             outbox_max: About how many entries the event stream keeps.
             redefined: Called with program, campaign, version and definition (empty: gone) when the ledger's
                 version differs.
@@ -98,6 +101,7 @@ class Batcher:
         """
         self._lanes = lanes
         self._fence = fence
+        self._clock = clock
         self._outbox_max = outbox_max
         self._redefined = redefined
         self._standing = standing
@@ -207,20 +211,20 @@ class Batcher:
                 del self._queues[program]
             if waiting:
                 loads.append(Load(program, waiting))  # at once: whatever happens now, they are told
-                loads[-1].packed = self._pack(program, waiting)
                 room -= sum(order.weight for order in waiting)
             if room <= 0:
                 break
 
     def _pack(self, program: str, waiting: Sequence[Waiting]) -> bytes:
         payloads = (order.payload for order in waiting)
-        args: list[bytes | int] = [self._fence.known(program), self._outbox_max, *payloads]
+        frame = (self._fence.known(program), self._clock.own_ms(), self._clock.apart_ms_max, self._outbox_max)
+        args: list[bytes | int] = [*frame, *payloads]
         return pack_call(library().name("batch"), program, args)
 
     async def _deliver(self, lane: Transport, loads: list[Load]) -> None:
         """Deliver a flush until each part is answered or nobody waits for it any more.
 
-        After a lost connection it is not known whether the calls were executed: the identical bytes go again, which
+        After a lost connection it is not known whether the calls were executed: the identical orders go again, which
         the request ids make safe.
         """
         backoff = BACKOFF_SECONDS
@@ -262,14 +266,17 @@ class Batcher:
             _fail(gone, GONE)  # those who came with them do not wait for them
             left = [order for order in load.waiting if not order.given_up]
             if left:
-                wanted.append(Load(load.program, left, self._pack(load.program, left)))
+                wanted.append(Load(load.program, left))
         return wanted
 
     async def _send(self, lane: Transport, loads: list[Load]) -> list[Any]:
+        if not loads:
+            return []
+        packed = [self._pack(load.program, load.waiting) for load in loads]  # now, because our clock goes along
         for load in loads:
             for order in load.waiting:
                 order.sent = True
-        return await lane.exchange([load.packed for load in loads], CALL_SECONDS_MAX) if loads else []
+        return await lane.exchange(packed, CALL_SECONDS_MAX)
 
     async def _settle(self, lane: Transport, loads: list[Load], replies: list[Any]) -> tuple[list[Load], ServiceError]:
         """Hand out the replies; returns the parts that were not executed and are worth sending again, and why."""
@@ -287,7 +294,7 @@ class Batcher:
                 failure = LedgerUnavailable("the ledger does not take calls now")
             else:
                 error = meaning_of(reply)
-                if isinstance(error, LedgerFull | LedgerNotTrusted) and self._fence.mark(load.program):
+                if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(load.program):
                     self._standing.met(error)  # anything else is one program's own trouble
                 load.refuse(error)
         for load in again:

@@ -13,12 +13,13 @@ from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import keys
+from redemption.ledger.clock import Clock
 from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.flights import Flights
 from redemption.ledger.library import library
-from redemption.ledger.promises import NOT_TRUSTED, load_functions, meaning_of, read_header
+from redemption.ledger.promises import HEADER_FIELDS, LedgerClockApart, load_functions, meaning_of, read_header
 from redemption.ledger.standing import Standing
 
 CALLS_AT_ONCE = 32
@@ -31,21 +32,6 @@ TOLD_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class Clock:
-    """An estimate of the ledger's clock, set by every answer of the ledger."""
-
-    def __init__(self) -> None:
-        self.offset_ms = 0.0
-
-    def now_ms(self) -> int:
-        """Return the estimate, Unix milliseconds."""
-        return int(time.time() * 1000 + self.offset_ms)
-
-    def set(self, clock_ms: int) -> None:
-        """Take over what the ledger's clock read."""
-        self.offset_ms = clock_ms - time.time() * 1000
-
-
 class Calls:
     """Calls functions of the ledger."""
 
@@ -56,7 +42,7 @@ class Calls:
             client: The ordinary client, without retries.
             fence: What is remembered of the ledger.
             standing: Told of a ledger that is not trusted; while it refuses, nothing is called.
-            clock: Set by every answer that is observed.
+            clock: Goes along with every call, and is set by every answer that is observed.
         """
         self._client = client
         self._fence = fence
@@ -71,17 +57,20 @@ class Calls:
         await self._openings.stop()
 
     async def call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        """Call a function with what is known of the program's ledger and arguments; return its reply.
+        """Call a function with what the frame of every call reads (``lua/frame.lua``) and arguments; return its reply.
 
         Raises:
             LedgerUnavailable: There was no answer; it is not known whether it was executed.
             LedgerRefused: It was not executed.
             Overloaded: Nor was it now: too many others wait.
         """
-        return await self.call_bare(function, program, self._fence.known(program), *args)
+        clock = self._clock
+        return await self.call_bare(
+            function, program, self._fence.known(program), clock.own_ms(), clock.apart_ms_max, *args
+        )
 
     async def call_bare(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        """Call one of the functions that do not compare what is known of the ledger."""
+        """Call a function with arguments alone; return its reply."""
         self._standing.require()
         async with self._place(), self.asked(CALL_SECONDS_MAX):
             try:
@@ -129,8 +118,8 @@ class Calls:
         """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
         mark = self._fence.mark(program)
         epoch = secrets.token_hex(8) if birth and mark is None else b""
-        found = pairs(await self.call_bare("open", program, self._fence.keyset_id, epoch))
-        header = read_header(*(found.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
+        found = pairs(await self.call("open", program, self._fence.keyset_id, epoch))
+        header = read_header(*(found.get(name, "") for name in HEADER_FIELDS))
         self._fence.check(program, mark, header)
         return header is not None
 
@@ -141,9 +130,10 @@ class Calls:
             async with asyncio.timeout(seconds_max):
                 yield
         except ResponseError as error:
-            if str(error).startswith("NOTTRUSTED"):
-                self._standing.met(LedgerNotTrusted(NOT_TRUSTED))
-            raise meaning_of(error) from error
+            meaning = meaning_of(error)
+            if isinstance(meaning, LedgerNotTrusted | LedgerClockApart) and not str(error).startswith("NOLEDGER"):
+                self._standing.met(meaning)
+            raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
             self._tell(error)
             raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error

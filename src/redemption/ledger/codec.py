@@ -22,8 +22,8 @@ from redemption.domain.ports import (
 )
 from redemption.domain.record import record
 
-_ITEM = struct.Struct(">10s8s6sB8sQQB")
-_TOKEN = struct.Struct(">IIQHQQHIQB")
+_ITEM = struct.Struct(">cBBBQQ")
+_TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
 _HEAD = struct.Struct(">QQ16s")
 _REFUSED_TOKEN = struct.Struct(">HIHQ")
 _USE = struct.Struct(">IHQ")
@@ -32,11 +32,19 @@ _ASKED_COUPON = struct.Struct(">IIQB")
 _SEEN_COUPON = struct.Struct(">BIHQ6s")
 _SEEN_CAMPAIGN = struct.Struct(">IQQHQQIQHHH")
 _ISSUED, _REVOKED, _IN_USE = 1, 2, 4
+_CONTENT_BYTES = 8
+_APPROVED_FORM, _GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 1
+"""Formats of remembered approvals; the last is that of a ledger of format 2, which has its second one, too."""
+_APPROVED_BYTES = 5
+"""Of an approval when no coupon was ever given back."""
 _MERCHANT_SHARES = 0x80
 """Marks, in the number of an answer's tokens, that each of them tells the merchants' part; no order has so many."""
 _NO_CUSTOMER = bytes(8)
+_PRINCIPAL_BYTES_MAX = 255
 _REDEEM = b"R"
 """The operation of an item, see ``lua/batch.lua``."""
+_NARROW_MAX = 2**24 - 1
+"""A larger discount takes more than three bytes of the coupon's record, see ``lua/records.lua``."""
 
 
 @record(frozen=True, slots=True)
@@ -62,32 +70,43 @@ def unpack_head(packed: bytes) -> Head:
 
 def pack_item(item: RedeemItem) -> bytes:
     """Write one order as ``batch`` reads it."""
-    head = _ITEM.pack(
-        item.request,
-        item.content,
-        item.order,
-        item.customer is not None,
-        item.customer or _NO_CUSTOMER,
-        item.since_ms,
-        item.until_ms,
-        len(item.tokens),
-    )
-    tokens = [
-        _TOKEN.pack(
-            token.campaign,
-            token.version,
-            token.serial,
-            token.outcome,
-            token.discount_minor,
-            token.merchant_minor,
-            token.day,
-            token.slot,
-            token.slot_limit,
-            token.holder_bound | token.slot_carries << 1,
+    request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
+    principal = item.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    has_customer = item.customer is not None
+    head = _ITEM.pack(_REDEEM, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms)
+    parts = [head]
+    for token in item.tokens:
+        discount = token.discount_minor
+        narrow = discount if discount <= _NARROW_MAX else 0
+        parts.append(
+            _TOKEN.pack(
+                request,
+                order,
+                customer,
+                narrow >> 16,
+                narrow & 0xFFFF,
+                token.campaign,
+                token.version,
+                token.serial,
+                token.outcome,
+                discount,
+                token.merchant_minor,
+                token.order_value_minor,
+                token.offer_index,
+                token.day,
+                token.slot,
+                token.slot_limit,
+                token.holder_bound | token.slot_carries << 1,
+            )
         )
-        for token in item.tokens
-    ]
-    return b"".join((_REDEEM, head, *tokens, pack_answer(item.answer)))
+    parts += (principal, item.content, pack_answer(item.answer))
+    return b"".join(parts)
+
+
+def pack_principal(principal: str) -> bytes:
+    """Write who asks, as events tell it: at most 255 bytes."""
+    text = principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    return bytes((len(text),)) + text
 
 
 def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
@@ -95,12 +114,14 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
     kind, count = reply[:1], len(item.tokens)
     if kind == b"A":
         decided_at = int.from_bytes(reply[1:5])
-        return Approved(decided_at, struct.unpack_from(f">{count}H", reply, 5))
+        if len(reply) == _APPROVED_BYTES:
+            return Approved(decided_at, (0,) * count)
+        return Approved(decided_at, struct.unpack_from(f">{count}H", reply, _APPROVED_BYTES))
     if kind == b"N":
         refused = [RefusedToken(rank, EarlierUse(*use)) for rank, *use in _REFUSED_TOKEN.iter_unpack(reply[1:])]
         return Refused(tuple(refused), head.clock_ms // 1000)
     if kind == b"P":
-        return _unpack_remembered(reply[1], reply, 2)
+        return unpack_request(reply[1:])
     if kind == b"U":
         return RememberedByCoupons(tuple(EarlierUse(*use) for use in _USE.iter_unpack(reply[1:])))
     if kind == b"M":
@@ -111,19 +132,18 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
 
 
 def unpack_request(record: bytes) -> Remembered:
-    """Read a remembered request."""
-    return _unpack_remembered(record[0], record, 9)
-
-
-def _unpack_remembered(form: int, packed: bytes, start: int) -> Remembered:
-    decided_at = int.from_bytes(packed[start : start + 4])
-    start += 4
-    if form == 1:
-        answer = unpack_answer(packed, start)
+    """Read the record of an approved request, as ``lua/records.lua`` describes it."""
+    form = record[0]
+    time_at = 1 if form in (_APPROVED_FORM, _GIVEN_BACK_FORM) else 1 + _CONTENT_BYTES
+    decided_at = int.from_bytes(record[time_at : time_at + 4])
+    position = 1 + 4 + _CONTENT_BYTES
+    if form in (_APPROVED_FORM, _APPROVED_FORM_BEFORE):
+        answer = unpack_answer(record, position)
         return Remembered(decided_at, (0,) * len(answer), answer)
-    count = packed[start]
-    generations = struct.unpack_from(f">{count}H", packed, start + 1)
-    return Remembered(decided_at, generations, unpack_answer(packed, start + 1 + 2 * count))
+    count_at = time_at + 4
+    count = record[count_at]
+    generations = struct.unpack_from(f">{count}H", record, count_at + 1)
+    return Remembered(decided_at, generations, unpack_answer(record, position + 1 + 2 * count))
 
 
 def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:

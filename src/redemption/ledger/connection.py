@@ -18,8 +18,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable
 from redemption.ledger import keys
+from redemption.ledger.clock import CLOCK_APART_SECONDS_MAX
 from redemption.ledger.fence import Fence
-from redemption.ledger.promises import Durability, meaning_of, prepare
+from redemption.ledger.promises import Durability, check, meaning_of, prepare
 
 CONNECT_SECONDS_MAX = 3.0
 CALL_SECONDS_MAX = 10.0
@@ -33,6 +34,7 @@ class Endpoint:
 
     url: str
     durability: Durability
+    clock_apart_seconds_max: float = CLOCK_APART_SECONDS_MAX
 
     def pool(self) -> ConnectionPool:
         """Return a pool that makes connections without retries.
@@ -53,6 +55,14 @@ class Endpoint:
     def client(self) -> Redis:
         """Return an ordinary client for everything off the commit path, without retries either."""
         return Redis.from_pool(self.pool())
+
+    async def prepare(self, client: Redis, fence: Fence) -> None:
+        """Check everything at a new connection, and load our functions, see ``promises.prepare``."""
+        await prepare(client, self.durability, fence, self.clock_apart_seconds_max)
+
+    async def check(self, client: Redis, fence: Fence) -> None:
+        """Check what may change while a connection stands, see ``promises.check``."""
+        await check(client, self.durability, fence, self.clock_apart_seconds_max)
 
     async def is_empty(self) -> bool:
         """Whether there is nothing at all in the ledger."""
@@ -132,7 +142,7 @@ class Lane:
             client: Redis = self._endpoint.client()
             try:
                 async with asyncio.timeout(CALL_SECONDS_MAX):
-                    await prepare(client, self._endpoint.durability, self._fence)
+                    await self._endpoint.prepare(client, self._fence)
             finally:
                 await client.aclose(close_connection_pool=True)
         except ResponseError as error:

@@ -36,11 +36,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a program's ledger says of itself."""
+    """What a program's ledger says of itself; its clock in Unix milliseconds."""
 
     epoch: str
     seq: int
     keyset_id: str
+    clock_ms: int
 
 
 class Fence:

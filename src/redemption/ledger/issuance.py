@@ -21,10 +21,10 @@ from redemption.domain.issuing import (
 )
 from redemption.domain.ports import Failed, Mismatch, Outdated
 from redemption.ledger.calls import Calls
-from redemption.ledger.codec import Head, unpack_head
+from redemption.ledger.codec import Head, pack_principal, unpack_head
 from redemption.ledger.waiting import Answer
 
-_CLAIM = struct.Struct(">10s8sIIHQHIIIHQQB8sB8sB10s")
+_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
 _COUPON = struct.Struct(">IHQIII")
 _CLAIMED = struct.Struct(">IIHQIII")
 _REFUSED = struct.Struct(">H?")
@@ -65,7 +65,7 @@ class RedisIssuance:
         """Return the block that a request got before, if it did."""
         if not await self._calls.begun(program):
             return None
-        _, reply = await self._write("issue", program, 0, 0, 0, request, content)
+        _, reply = await self._write("issue", program, "", 0, 0, 0, request, content)
         return None if _word(reply) == b"none" else _block(reply)
 
     async def issue(self, wanted: BlockWanted) -> Block | Outdated:
@@ -73,6 +73,7 @@ class RedisIssuance:
         head, reply = await self._write(
             "issue",
             wanted.program,
+            wanted.principal,
             wanted.campaign,
             wanted.version,
             wanted.count,
@@ -116,14 +117,14 @@ class RedisIssuance:
         self, caller: CallInfo, program: str, items: Sequence[ClaimItem], *, again: bool
     ) -> list[ClaimReply | ServiceError]:
         """Decide claims of one program, each by itself."""
-        packed = [_packed(item) for item in items]
+        packed = [_packed(item, caller.principal) for item in items]
         found: dict[int, Answer | ServiceError | None] = {}
         async with aclosing(self._carry(program, packed, [caller] * len(packed), again=again)) as parts:
             async for part in parts:
                 found.update(part)
         return [_reply(program, found[position]) for position in range(len(packed))]
 
-    async def _write(self, function: str, program: str, *args: bytes | int) -> tuple[Head, list[Any]]:
+    async def _write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
         """Call a function that writes; returns the head of its reply, and the rest."""
         head, *rest = await self._calls.call(function, program, self._outbox_max, *args)
         self._calls.observe(program, head)
@@ -147,10 +148,11 @@ def _block(reply: list[Any]) -> Block:
     return Block(int(first), int(not_before), int(expires_at), int(key_id) if key_id else None)
 
 
-def _packed(item: ClaimItem) -> tuple[bytes, int] | None:
+def _packed(item: ClaimItem, principal: str) -> tuple[bytes, int] | None:
     """Return a claim as ``lua/claim.lua`` reads it and its weight; None when a number does not fit the format."""
     try:
         packed = _CLAIM.pack(
+            _OPERATION,
             item.request,
             item.content,
             item.campaign,
@@ -174,7 +176,7 @@ def _packed(item: ClaimItem) -> tuple[bytes, int] | None:
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return _OPERATION + packed, _WEIGHT
+    return packed + pack_principal(principal), _WEIGHT
 
 
 def _reply(program: str, answer: Answer | ServiceError | None) -> ClaimReply | ServiceError:

@@ -36,6 +36,11 @@ def campaign(program: str, number: int) -> bytes:
     return b"%b:campaign:%d" % (tag(program), number)
 
 
+def refused(program: str, number: int) -> bytes:
+    """Return the key of the hash from outcomes that refused a campaign's coupons to how often they did."""
+    return b"%b:refused:%d" % (tag(program), number)
+
+
 def used(program: str, number: int, width: int, serial: int) -> tuple[bytes, int]:
     """Return the key and the field of a coupon's record."""
     return b"%b:u:%d:%d" % (tag(program), number, serial // width), serial % width
@@ -47,9 +52,9 @@ def customer(program: str, number: int, buckets: int, digest: bytes) -> tuple[by
     return b"%b:c:%d:%d" % (tag(program), number, bucket), digest
 
 
-def request(program: str, generation: int, digest: bytes) -> tuple[bytes, bytes]:
-    """Return the key and the field of a remembered request; a generation is a day of the ledger's clock."""
-    bucket = int.from_bytes(digest[:2]) >> 4
+def request(program: str, generation: int, buckets: int, digest: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of a remembered request in a generation of so many buckets, a power of two."""
+    bucket = int.from_bytes(digest[:3]) * buckets >> 24
     return b"%b:r:%d:%d" % (tag(program), generation, bucket), digest[1:]
 
 

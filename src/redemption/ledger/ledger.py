@@ -27,6 +27,7 @@ from redemption.domain.errors import (
 from redemption.domain.ports import (
     Counters,
     Failed,
+    OfferCounters,
     Outdated,
     RedeemItem,
     RedeemReply,
@@ -39,13 +40,14 @@ from redemption.domain.ports import (
 from redemption.ledger import codec, keys
 from redemption.ledger.archive import Archive, closes_at_ms
 from redemption.ledger.batcher import LANES, Batcher
-from redemption.ledger.calls import Calls, Clock, pairs
+from redemption.ledger.calls import Calls, pairs
 from redemption.ledger.catalog import Catalog, pack_campaign
+from redemption.ledger.clock import Clock
 from redemption.ledger.connection import Endpoint, Lane
 from redemption.ledger.definitions import Definitions
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.issuance import RedisIssuance
-from redemption.ledger.promises import NO_LEDGER, check, read_header
+from redemption.ledger.promises import HEADER_FIELDS, NO_LEDGER, read_header
 from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
 from redemption.ledger.waiting import Answer
@@ -57,7 +59,7 @@ LOOK_COUPONS_MAX = 100
 """Coupons in one look, which holds the ledger up like a commit of as many."""
 WIDTH_MIN = 64
 WIDTH_MAX = 4096
-CUSTOMERS_PER_BUCKET = 128
+CUSTOMERS_PER_BUCKET = 64
 OUTBOX_MAX = 65_536
 """About how many calls the event stream keeps by default; older entries are trimmed."""
 
@@ -106,15 +108,16 @@ class RedisLedger:
         self._catalog = Catalog()
         self._client = endpoint.client()
         self.standing = Standing()
+        self._clock = Clock(endpoint.clock_apart_seconds_max)
         pool = endpoint.pool()
         self.batcher = Batcher(
             lanes=[Lane(pool, endpoint, fence) for _ in range(LANES)],
             fence=fence,
+            clock=self._clock,
             outbox_max=outbox_max,
             redefined=self._catalog.redefined,
             standing=self.standing,
         )
-        self._clock = Clock()
         self._calls = Calls(self._client, fence=fence, standing=self.standing, clock=self._clock)
         self._definitions = Definitions(self._calls, self._catalog)
         self._revocation = Revocation(self._calls, outbox_max=outbox_max)
@@ -151,7 +154,7 @@ class RedisLedger:
         """Check whether the ledger keeps its promises and is the one we know."""
         try:
             async with self._calls.asked(CHECK_SECONDS_MAX):
-                await check(self._client, self._endpoint.durability, self._fence)
+                await self._endpoint.check(self._client, self._fence)
         except LedgerNotTrusted as error:
             # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well. What is
             # at hand is of the ledger before: the same numbers and versions may be other definitions now.
@@ -211,7 +214,7 @@ class RedisLedger:
         number = await self._calls.call("named", program, name)
         return None if number is None else int(number)
 
-    async def create(self, campaign: Campaign, *, request: bytes, content: bytes) -> Campaign:
+    async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
         if not await self._calls.open(campaign.program, birth=self._births_allowed):
             raise LedgerNotTrusted(NO_LEDGER)
@@ -220,16 +223,19 @@ class RedisLedger:
             "customer_buckets": customer_buckets(campaign.sizing),
         }
         fields = {**_fields(campaign), **layout}
-        created, _ = await self._define(campaign, fields, offers_kept=True, request=request, content=content)
+        created, _ = await self._define(
+            campaign, fields, principal=principal, offers_kept=True, request=request, content=content
+        )
         # The request may be an old one, and the campaign another by now: so what was sent is not what is at hand.
         return await self.load(campaign.program, created.number) or created
 
-    async def update(self, campaign: Campaign, *, offers_kept: bool) -> Campaign:
+    async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
         """Replace version ``campaign.version`` of a definition and return the new one."""
         before = self.cached(campaign.program, campaign.number)
         defined, definition_bytes = await self._define(
             campaign,
             _fields(campaign),
+            principal=principal,
             offers_kept=offers_kept,
             changes_state_only=before is not None and _differ_in_state_only(before, campaign),
         )
@@ -241,6 +247,7 @@ class RedisLedger:
         campaign: Campaign,
         fields: dict[str, int | str],
         *,
+        principal: str,
         offers_kept: bool,
         changes_state_only: bool = False,
         request: bytes = b"",
@@ -252,6 +259,7 @@ class RedisLedger:
             "define",
             campaign.program,
             self._outbox_max,
+            principal,
             campaign.number,
             campaign.version,
             campaign.name,
@@ -275,13 +283,26 @@ class RedisLedger:
             raise Conflict("the campaign was changed meanwhile: read it again and repeat the change")
         return replace(campaign, number=int(word), version=int(reply[2])), len(definition)
 
-    async def counters(self, program: str, number: int) -> Counters | None:
-        """Return a campaign's counters, or None when there is no such campaign."""
-        reply = await self._calls.call("counters", program, number)
+    async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
+        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
+        reply = [int(value) for value in await self._calls.call("counters", program, number, offers)]
         if not reply:
             return None
-        now_ms, issued, redeemed, discount, day, today, merchant, claimed = (int(value or 0) for value in reply)
-        return Counters(now_ms, issued, claimed, redeemed, discount, merchant, day, today)
+        now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = reply
+        of_offers, of_refusals = rest[: 3 * offers], rest[3 * offers :]
+        return Counters(
+            now_ms=now_ms,
+            issued=issued,
+            claimed=claimed,
+            redeemed=redeemed,
+            discount_minor=discount,
+            merchant_minor=merchant,
+            order_value_minor=order_value,
+            day=day,
+            redeemed_today=today,
+            offers=tuple(OfferCounters(*of_offers[at : at + 3]) for at in range(0, len(of_offers), 3)),
+            refusals=tuple(sorted(zip(of_refusals[::2], of_refusals[1::2], strict=True))),
+        )
 
     # Coupons
 
@@ -380,19 +401,36 @@ class RedisLedger:
         return codec.unpack_seen_coupon(await self._calls.call("coupon", program, number, serial))
 
     async def revoke_serials(
-        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> int | None:
         """Take a range of serials back, see ``ports.Ledger``."""
         return await self._revocation.revoke_serials(
-            program, number, first, count, request=request, content=content, reason=reason
+            program, number, first, count, principal=principal, request=request, content=content, reason=reason
         )
 
     async def revoke_customer(
-        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> None:
         """Take back all that a customer has, see ``ports.Ledger``."""
         await self._revocation.revoke_customer(
-            program, number, customer, request=request, content=content, reason=reason
+            program, number, customer, principal=principal, request=request, content=content, reason=reason
         )
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
@@ -400,13 +438,13 @@ class RedisLedger:
         record = await self._calls.call("request", program, request)
         return codec.unpack_request(record) if record else None
 
-    async def archive(self, campaign: Campaign, *, now_ms: int) -> Campaign | TooEarly:
+    async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
         """Make version ``campaign.version`` of a campaign an archived one, see ``ports.Ledger``."""
-        return await self._archive.begin(campaign, now_ms=now_ms)
+        return await self._archive.begin(campaign, principal=principal, now_ms=now_ms)
 
-    async def remove_archived(self, program: str, number: int) -> Removal:
+    async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
         """Remove some records of a campaign that is archived, see ``ports.Ledger``."""
-        return await self._archive.remove(program, number)
+        return await self._archive.remove(program, number, principal=principal)
 
     # The operator's side
 
@@ -417,7 +455,7 @@ class RedisLedger:
             said = pairs(await self._calls.call_bare("status", program))
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
-            header = read_header(*(said.get(name, "") for name in ("epoch", "seq", "keyset", "format")))
+            header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
             trusted = self._fence.problem(mark, header) or "yes"
             rows.append({"program": program, **said, **remembered, "trusted": trusted})
         return rows
@@ -470,6 +508,6 @@ def coupon_block_width(sizing: Sizing) -> int:
 
 
 def customer_buckets(sizing: Sizing) -> int:
-    """Return over how many keys the customers are spread, so that each holds about 128: a power of two."""
+    """Return over how many keys the customers are spread, so that each holds about 64: a power of two."""
     wanted = max(sizing.expected_redemptions // CUSTOMERS_PER_BUCKET, 1)
     return min(1 << (wanted - 1).bit_length(), keys.CUSTOMER_BUCKETS_MAX)

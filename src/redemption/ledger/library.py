@@ -8,20 +8,25 @@ from importlib.resources import files
 _PARTS = (
     "keys",
     "records",
-    "call",
+    "requests",
+    "campaigns",
+    "frame",
+    "limits",
     "revoke",
     "redeem",
     "issue",
-    "code",
+    "codes",
     "claim",
     "batch",
     "look",
-    "campaign",
+    "define",
     "archive",
     "lookup",
     "open",
     "register",
 )
+"""In this order, because each may use those before it by their names. Each is a function of its own, because Lua allows
+200 local names in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Library:
 def library() -> Library:
     """Assemble the library."""
     folder = files("redemption.ledger") / "lua"
-    body = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
+    texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS}
+    body = "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
     suffix = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return Library(suffix, f"#!lua name=redemption_{suffix}\nlocal SUFFIX = '{suffix}'\n{body}")
+    return Library(suffix, f"#!lua name=redemption_{suffix}\nlocal SUFFIX, command = '{suffix}', nil\n{body}")

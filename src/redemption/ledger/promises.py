@@ -1,6 +1,7 @@
 """The promises of a ledger: that it is durable as named, is the one we know, and knows our functions."""
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -27,8 +28,14 @@ NOT_TRUSTED = (
     "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
     "See: redemption ledger status"
 )
-_FORMAT = "2"
-"""How keys and records are spelled; ``lua/open.lua`` writes it down. Format 1 had longer names of keys."""
+CLOCK_AHEAD = (
+    "the ledger remembers a time that has not come: its host's clock was ahead once; nothing was done. When the clocks "
+    "are right, its operator has to mend it"
+)
+HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
+"""What ``read_header`` reads, in its order."""
+_FORMAT = "3"
+"""How keys and records are spelled; ``lua/open.lua`` writes it down."""
 _OLDEST_VERSION = (7, 2)
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
 _PROMISES: dict[Durability, dict[str, str]] = {
@@ -52,14 +59,20 @@ class LedgerFull(LedgerRefused):
     """The ledger takes no writes at all now."""
 
 
-async def prepare(client: Redis, durability: Durability, fence: Fence) -> None:
+class LedgerClockApart(LedgerRefused):
+    """The ledger's clock and this server's are too far apart, or the ledger remembers a time that has not come."""
+
+    reason = "LEDGER_CLOCK_APART"
+
+
+async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
     """Check everything at a new connection, and load our functions.
 
     Raises:
         LedgerRefused: The ledger does not keep a promise; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
-    await check(client, durability, fence)
+    await check(client, durability, fence, clock_apart_seconds_max)
     if durability == "strict" and await _under_sentinel(client):
         raise LedgerRefused(_AUTOMATIC_FAILOVER)
     await load_functions(client)
@@ -74,14 +87,14 @@ async def load_functions(client: Redis) -> None:
             raise
 
 
-async def check(client: Redis, durability: Durability, fence: Fence) -> None:
+async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
     """Check what may change while a connection stands.
 
     Raises:
         LedgerRefused: The ledger does not keep a promise; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
-    await _check_state(client, durability)
+    ledger_ms = await _check_state(client, durability, clock_apart_seconds_max)
     await _check_settings(client, durability)
     programs = fence.programs()
     # What is remembered is noted first: other calls go on meanwhile.
@@ -89,6 +102,8 @@ async def check(client: Redis, durability: Durability, fence: Fence) -> None:
     headers = await _read_headers(client, programs)
     for program, mark, header in zip(programs, marks, headers, strict=True):
         fence.check(program, mark, header)
+        if header is not None and header.clock_ms - ledger_ms > clock_apart_seconds_max * 1000:
+            raise LedgerClockApart(f"program {program!r}: {CLOCK_AHEAD}")
 
 
 def meaning_of(reply: Exception) -> LedgerRefused:
@@ -98,6 +113,11 @@ def meaning_of(reply: Exception) -> LedgerRefused:
         return LedgerNotTrusted(NO_LEDGER)
     if text.startswith("NOTTRUSTED"):
         return LedgerNotTrusted(NOT_TRUSTED)
+    if text.startswith("CLOCKAPART"):
+        _, ledger_ms, own_ms = text.split(" ")
+        return LedgerClockApart(_apart((int(ledger_ms) - int(own_ms)) / 1000))
+    if text.startswith("CLOCKAHEAD"):
+        return LedgerClockApart(CLOCK_AHEAD)
     # The Redis client makes classes of some words; on a lane they are what was sent.
     if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
         return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
@@ -105,8 +125,18 @@ def meaning_of(reply: Exception) -> LedgerRefused:
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
 
 
-async def _check_state(client: Redis, durability: Durability) -> None:
+def _apart(seconds: float) -> str:
+    return (
+        f"the ledger's clock is {abs(seconds):,.1f} s {'ahead of' if seconds > 0 else 'behind'} this server's; nothing "
+        "was done. Set the clock of the host that is wrong; then it serves again by itself"
+    )
+
+
+async def _check_state(client: Redis, durability: Durability, clock_apart_seconds_max: float) -> int:
+    """Check what the ledger tells of itself; returns what its clock reads, Unix milliseconds."""
+    asked = time.time()
     info: dict[str, Any] = await client.info(*_INFO)
+    told = time.time()
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
         raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
@@ -121,6 +151,11 @@ async def _check_state(client: Redis, durability: Durability) -> None:
     used, most = info.get("used_memory", 0), info.get("maxmemory", 0)
     if most and used > MEMORY_ALARM * most:
         _log.warning("the ledger's memory is almost full", used_bytes=used, most_bytes=most)
+    clock = info["server_time_usec"] / 1e6
+    apart = max(clock - told, 0.0) or min(clock - asked, 0.0)
+    if abs(apart) > clock_apart_seconds_max:
+        raise LedgerClockApart(_apart(apart))
+    return int(clock * 1000)
 
 
 async def _check_settings(client: Redis, durability: Durability) -> None:
@@ -140,12 +175,12 @@ async def _read_headers(client: Redis, programs: Sequence[str]) -> list[Header |
         return []
     pipeline = client.pipeline(transaction=False)
     for program in programs:
-        pipeline.hmget(keys.ledger(program).decode(), ["epoch", "seq", "keyset", "format"])
+        pipeline.hmget(keys.ledger(program).decode(), HEADER_FIELDS)
     return [read_header(*(_text(value) if value else "" for value in found)) for found in await pipeline.execute()]
 
 
-def read_header(epoch: str, seq: str, keyset_id: str, form: str) -> Header | None:
-    """Return what a program's ledger says of itself.
+def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) -> Header | None:
+    """Return what a program's ledger says of itself, from its ``HEADER_FIELDS``; a missing one is empty.
 
     Raises:
         LedgerRefused: It was written by another version of this service: what is used would not be found.
@@ -157,9 +192,11 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str) -> Header | Non
             f"the ledger has format {form!r}, this version has format {_FORMAT!r}: use the version that made the ledger"
         )
     try:
-        return Header(epoch, int(seq), keyset_id)
+        return Header(epoch, int(seq), keyset_id, int(clock_ms))
     except ValueError as error:
-        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {seq!r})") from error
+        raise LedgerNotTrusted(
+            f"the ledger's header cannot be read (seq is {seq!r}, clock_ms is {clock_ms!r})"
+        ) from error
 
 
 async def _under_sentinel(client: Redis) -> bool:

@@ -18,7 +18,16 @@ class Revocation:
         self._outbox_max = outbox_max
 
     async def revoke_serials(
-        self, program: str, number: int, first: int, count: int, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> int | None:
         """Take a range of serials back.
 
@@ -32,10 +41,19 @@ class Revocation:
             LimitReached: The campaign has too many separate ranges.
         """
         last = first + count - 1
-        return await self._revoke("revoke_serials", program, number, request, content, first, last, reason)
+        about = (principal, number, request, content, reason)
+        return await self._revoke("revoke_serials", program, number, *about, first, last)
 
     async def revoke_customer(
-        self, program: str, number: int, customer: bytes, *, request: bytes, content: bytes, reason: str = ""
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
     ) -> None:
         """Take back every coupon issued so far that is bound to a customer.
 
@@ -45,12 +63,11 @@ class Revocation:
             RequestIdReused: The request id stands for something else.
             LimitReached: The campaign has too many revoked customers.
         """
-        await self._revoke("revoke_customer", program, number, request, content, customer, reason)
+        about = (principal, number, request, content, reason)
+        await self._revoke("revoke_customer", program, number, *about, customer)
 
-    async def _revoke(
-        self, function: str, program: str, number: int, request: bytes, content: bytes, *what: bytes | int | str
-    ) -> int | None:
-        reply = await self._calls.call(function, program, self._outbox_max, number, request, content, *what)
+    async def _revoke(self, function: str, program: str, number: int, *args: bytes | int | str) -> int | None:
+        reply = await self._calls.call(function, program, self._outbox_max, *args)
         self._calls.observe(program, reply[0])
         word = reply[1]
         if word == b"mismatch":

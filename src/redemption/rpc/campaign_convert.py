@@ -25,6 +25,8 @@ from redemption.domain.campaign import (
     Validity,
 )
 from redemption.domain.errors import InvalidRequest, Violation
+from redemption.domain.outcome import Outcome
+from redemption.rpc.convert import OUTCOMES
 from redemption.rpc.offer_convert import offer_from, offer_of
 from redemption.rpc.shape import not_built, require_shape
 from redemption.rpc.timestamps import at_ms, lasting, ms_from, seconds_from, whole_second_ms_from
@@ -148,12 +150,25 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
 
 def stats_of(stats: Stats) -> campaign_service_pb2.CampaignStats:
     """Return the contract's numbers, as far as this version counts them."""
+    offers = [
+        campaign_service_pb2.OfferStats(
+            offer_index=index, issued=offer.issued, redeemed=offer.redeemed, discount_minor=offer.discount_minor
+        )
+        for index, offer in enumerate(stats.offers)
+    ]
+    refusals = [
+        campaign_service_pb2.RefusalCount(outcome=OUTCOMES[Outcome(outcome)], count=count)
+        for outcome, count in stats.refusals
+    ]
     return campaign_service_pb2.CampaignStats(
         issued=stats.issued,
         redeemed=stats.redeemed,
         redeemed_today=stats.redeemed_today,
         discount_minor=stats.discount_minor,
         merchant_minor=stats.merchant_minor,
+        order_value_minor=stats.order_value_minor,
+        offers=offers,
+        refusals=refusals,
         claimed=stats.claimed,
         budget_left_minor=stats.budget_left_minor,
         as_of=at_ms(stats.as_of_ms),

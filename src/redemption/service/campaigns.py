@@ -20,7 +20,7 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports import Ledger, TooEarly
+from redemption.domain.ports import Ledger, OfferCounters, TooEarly
 from redemption.service.content import canonical
 
 PAGE_SIZE = 50
@@ -44,7 +44,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What happened to a campaign's coupons, by the ledger's exact counters."""
+    """What happened to a campaign's coupons, by the ledger's counters; see ``ports.Counters``."""
 
     as_of_ms: int
     issued: int
@@ -53,7 +53,10 @@ class Stats:
     redeemed_today: int
     discount_minor: int
     merchant_minor: int
+    order_value_minor: int
     budget_left_minor: int | None
+    offers: tuple[OfferCounters, ...]
+    refusals: tuple[tuple[int, int], ...]
 
 
 def etag(campaign: Campaign) -> str:
@@ -80,6 +83,7 @@ class Campaigns:
         now_ms = self._ledger.now_ms()
         return await self._ledger.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
+            principal=caller.principal,
             request=digests.digest(DigestKind.REQUEST, caller.principal.encode(), request_id.encode()),
             content=digests.digest(DigestKind.CONTENT, canonical("create", _said(campaign))),
         )
@@ -144,7 +148,7 @@ class Campaigns:
             InvalidRequest: The change is not allowed.
         """
         after, offers_kept = await self._changed(campaign, presented_etag)
-        return await self._ledger.update(after, offers_kept=offers_kept)
+        return await self._ledger.update(after, principal=caller.principal, offers_kept=offers_kept)
 
     async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
         """Return a campaign as it would be with a new definition, of the version that it has; nothing is changed.
@@ -175,7 +179,7 @@ class Campaigns:
             raise Conflict("campaign.etag: the campaign was changed meanwhile; read it again and repeat the change")
         if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
             raise WrongState(f"campaign {campaign.number} has ended and cannot change any more")
-        counters = await self._ledger.counters(campaign.program, campaign.number)
+        counters = await self._ledger.counters(campaign.program, campaign.number, offers=0)
         forbidden = change_violations(before, campaign, minted=bool(counters and counters.issued))
         if forbidden:
             raise InvalidRequest(forbidden)
@@ -207,7 +211,7 @@ class Campaigns:
                 raise WrongState(f"number: campaign {number} has ended for good")
             changed = replace(campaign, state=state, updated_at_ms=self._ledger.now_ms())
             try:
-                return await self._ledger.update(changed, offers_kept=True)
+                return await self._ledger.update(changed, principal=caller.principal, offers_kept=True)
             except Conflict:
                 continue
         raise Conflict("the campaign is being changed by others all the time; try again")
@@ -227,11 +231,11 @@ class Campaigns:
             WrongState: Its records are still needed.
             ArchiveUnfinished: There was no time for all of it.
         """
-        campaign = await self._archived(program, number)
+        campaign = await self._archived(caller.principal, program, number)
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            removal = await self._ledger.remove_archived(program, number)
+            removal = await self._ledger.remove_archived(program, number, principal=caller.principal)
             if removal.done == removal.total:
                 return campaign
             rest = (loop.time() - began) * ARCHIVE_REST
@@ -242,14 +246,14 @@ class Campaigns:
                 )
             await asyncio.sleep(rest)
 
-    async def _archived(self, program: str, number: int) -> Campaign:
+    async def _archived(self, principal: str, program: str, number: int) -> Campaign:
         """Return an archived campaign, which it may become by this."""
         for _ in range(ROUNDS_MAX):
             campaign = await self._get(program, number)
             if campaign.state is CampaignState.ARCHIVED:
                 return campaign
             try:
-                begun = await self._ledger.archive(campaign, now_ms=self._ledger.now_ms())
+                begun = await self._ledger.archive(campaign, principal=principal, now_ms=self._ledger.now_ms())
             except Conflict:
                 continue
             if isinstance(begun, TooEarly):
@@ -260,7 +264,7 @@ class Campaigns:
     async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
         campaign = await self._get(program, number)
-        counters = await self._ledger.counters(program, number)
+        counters = await self._ledger.counters(program, number, offers=len(campaign.offers))
         if counters is None:
             raise NotFound(f"number: there is no campaign {number} in program {program!r}")
         today = local_day(campaign.time_zone, counters.now_ms).number
@@ -272,7 +276,10 @@ class Campaigns:
             redeemed_today=counters.redeemed_today if counters.day == today else 0,
             discount_minor=counters.discount_minor,
             merchant_minor=counters.merchant_minor,
+            order_value_minor=counters.order_value_minor,
             claimed=counters.claimed,
+            offers=counters.offers,
+            refusals=counters.refusals,
             budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
         )
 

@@ -174,7 +174,9 @@ class Issuer:
         now_ms = self._ledger.now_ms()
         for _ in range(ROUNDS_MAX):
             campaign = await self._campaign(order)
-            wanted = self._wanted(order, campaign, now_ms, request=request, content=content, codes=codes)
+            wanted = self._wanted(
+                order, campaign, now_ms, principal=principal, request=request, content=content, codes=codes
+            )
             block = await self._issuance.issue(wanted)
             if not isinstance(block, Outdated):
                 return block
@@ -182,7 +184,15 @@ class Issuer:
         raise Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
 
     def _wanted(
-        self, order: MintOrder, campaign: Campaign, now_ms: int, *, request: bytes, content: bytes, codes: bool
+        self,
+        order: MintOrder,
+        campaign: Campaign,
+        now_ms: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        codes: bool,
     ) -> BlockWanted:
         """Write down the block that the ledger is to give; whatever cannot be signed is found out before."""
         not_before, expires_at = self._validity(order, campaign, now_ms, codes=codes)
@@ -204,6 +214,7 @@ class Issuer:
             day=day.number,
             since_ms=moment.since_ms,
             until_ms=moment.until_ms,
+            principal=principal,
             request=request,
             content=content,
         )

@@ -305,13 +305,14 @@ class Redeemer:
         coupons = [(case.tokens[index], campaigns[index], judgement.coupons[index]) for index in case.turns]
         request, content, order, customer = case.digests
         return RedeemItem(
+            principal=case.caller.principal,
             request=request,
             content=content,
             order=order,
             customer=customer,
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
-            tokens=tuple([_judged(*coupon) for coupon in coupons]),
+            tokens=_judged_tokens(coupons, checkout.order.value_minor),
             answer=tuple(
                 [
                     AnsweredToken(
@@ -353,7 +354,21 @@ class Redeemer:
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
 
-def _judged(token: VerifiedToken, campaign: Campaign | None, judged: CouponJudgement) -> JudgedToken:
+def _judged_tokens(
+    coupons: Sequence[tuple[VerifiedToken, Campaign | None, CouponJudgement]], order_value_minor: int
+) -> tuple[JudgedToken, ...]:
+    """Write down the tokens of an order, which counts once for each campaign: those of one follow each other."""
+    tokens, before = [], None
+    for token, campaign, judged in coupons:
+        value = 0 if token.campaign == before else order_value_minor
+        before = token.campaign
+        tokens.append(_judged(token, campaign, judged, value))
+    return tuple(tokens)
+
+
+def _judged(
+    token: VerifiedToken, campaign: Campaign | None, judged: CouponJudgement, order_value_minor: int
+) -> JudgedToken:
     hour = judged.hour
     return JudgedToken(
         campaign=token.campaign,
@@ -362,6 +377,8 @@ def _judged(token: VerifiedToken, campaign: Campaign | None, judged: CouponJudge
         outcome=judged.outcome,
         discount_minor=judged.discount_minor,
         merchant_minor=judged.merchant_minor,
+        order_value_minor=order_value_minor,
+        offer_index=token.offer_index,
         day=hour.day,
         slot=hour.slot,
         slot_limit=hour.slot_limit,

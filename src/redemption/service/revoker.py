@@ -81,21 +81,36 @@ class Revoker:
         content = digests.digest(DigestKind.CONTENT, _content(order))
         match order.target:
             case TokenGiven(text):
-                return await self._revoke_token(order, text, request, content)
+                return await self._revoke_token(caller.principal, order, text, request, content)
             case SerialsGiven(first, count):
                 issued = await self._ledger.revoke_serials(
-                    order.program, order.campaign, first, count, request=request, content=content, reason=order.reason
+                    order.program,
+                    order.campaign,
+                    first,
+                    count,
+                    principal=caller.principal,
+                    request=request,
+                    content=content,
+                    reason=order.reason,
                 )
                 if issued is not None:
                     raise InvalidRequest([Violation("serials", _beyond(order.campaign, issued))])
             case CustomerGiven(customer_id):
                 customer = digests.digest(DigestKind.CUSTOMER, customer_id.encode())
                 await self._ledger.revoke_customer(
-                    order.program, order.campaign, customer, request=request, content=content, reason=order.reason
+                    order.program,
+                    order.campaign,
+                    customer,
+                    principal=caller.principal,
+                    request=request,
+                    content=content,
+                    reason=order.reason,
                 )
         return Outcome.APPROVED
 
-    async def _revoke_token(self, order: RevokeOrder, text: str, request: bytes, content: bytes) -> Outcome:
+    async def _revoke_token(
+        self, principal: str, order: RevokeOrder, text: str, request: bytes, content: bytes
+    ) -> Outcome:
         token = self._verifier.verify(text, program=order.program)
         if not isinstance(token, VerifiedToken):
             return Outcome.TOKEN_INVALID
@@ -105,7 +120,14 @@ class Revoker:
         if await self._ledger.load(order.program, token.campaign) is None:
             return Outcome.TOKEN_INVALID
         issued = await self._ledger.revoke_serials(
-            order.program, token.campaign, token.serial, 1, request=request, content=content, reason=order.reason
+            order.program,
+            token.campaign,
+            token.serial,
+            1,
+            principal=principal,
+            request=request,
+            content=content,
+            reason=order.reason,
         )
         if issued is None:
             return Outcome.APPROVED

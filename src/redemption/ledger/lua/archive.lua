@@ -1,15 +1,19 @@
 -- archive and archive_step: removes the records of a campaign that is long over, some at a time, and leaves its totals.
 --
--- KEYS[1]  the program's tag
--- ARGV     what the server knows of the ledger (see call.lua) · event stream bound · campaign, and for `archive` also:
---          version expected · definition (archived) · return window (ms) · ends at · changed at (Unix ms, as the
---          definition says: for a record of a version that did not write down until when it was open)
+-- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
+-- ARGV[5]   the principal · [6] campaign, and for `archive` also:
+-- ARGV[7]   version expected · [8] definition (archived) · [9] return window (ms)
+-- ARGV[10]  ends at · [11] changed at (Unix ms, as the definition says: for a record of a version that did not write down
+--           until when it was open)
 -- Replies  archive       head · version, or head · a word: gone, conflict, early (and from when on it is possible,
 --                        Unix ms)
 --          archive_step  head · how many places were looked at · of how many; or head · gone (archiving has not begun)
+-- Events   archiving: principal · campaign · version; archived: principal · campaign
 -- Invariant: `archive` changes the version, so nothing is redeemed, claimed or issued from there on, and revoking and
 --            storing codes look at the field `archive`: no key of the campaign appears behind the back of the steps.
 --            A step writes down how far it came together with what it removed, so any step may be the last for a while.
+
+local archive = {}
 
 -- Keys that one call removes, and codes that it looks at: orders wait behind it, for about a millisecond.
 local ARCHIVED_AT_ONCE = 256
@@ -17,7 +21,7 @@ local CODE_BUCKETS = 16384
 
 -- What is removed, in this order: each part has so many keys, by their positions. The field `archive` of a campaign
 -- names the part and the next position in it, or says 'done'; a new part goes to the end.
-local ARCHIVE_PARTS = {
+local PARTS = {
   { name = 'used', key = keys.used_block },
   { name = 'customer', key = keys.customer_bucket },
   { name = 'claims', key = keys.claims_bucket },
@@ -26,23 +30,26 @@ local ARCHIVE_PARTS = {
   { name = 'code', key = keys.code_bucket },
 }
 
-local function archive(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local number = tonumber(args[3])
+function archive.begin(key_names, args)
+  local principal, number, expected, definition = args[5], tonumber(args[6]), tonumber(args[7]), args[8]
+  local return_window, ends_at, changed_at = tonumber(args[9]), args[10], args[11]
+  local call = frame.begin_writing(key_names, args)
   local key = keys.campaign(call.tag, number)
   local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until', 'name')
-  if not values[1] then return { head(call), 'gone' } end
+  if not values[1] then return { frame.head(call), 'gone' } end
   local version = tonumber(values[1])
-  if version ~= tonumber(args[4]) then return { head(call), 'conflict' } end
-  local last_use = math.max(tonumber(values[2] or args[7]), tonumber(values[3] or values[2] and 0 or args[8]))
-  local possible_at = last_use + tonumber(args[6])
-  if call.now < possible_at then return { head(call), 'early', number_text(possible_at) } end
-  stage(call, key, 'version', number_text(version + 1))
-  stage(call, key, 'definition', args[5])
-  stage(call, key, 'archive', 'used 0')
-  call.events = { state_changed(number, version + 1, values[4] or '', 'ARCHIVED'), { 'archiving', number, version + 1 } }
-  apply(call, args[2])
-  return { head(call), number_text(version + 1) }
+  if version ~= expected then return { frame.head(call), 'conflict' } end
+  local last_use = math.max(tonumber(values[2] or ends_at), tonumber(values[3] or values[2] and 0 or changed_at))
+  local possible_at = last_use + return_window
+  if call.now < possible_at then return { frame.head(call), 'early', keys.number_text(possible_at) } end
+  frame.plan_nothing()
+  frame.plan(key, 'version', keys.number_text(version + 1))
+  frame.plan(key, 'definition', definition)
+  frame.plan(key, 'archive', 'used 0')
+  call.events[2] = cmsgpack.pack({ 'archiving', principal, number, version + 1 })
+  local event = define.state_changed(principal, number, version + 1, values[4] or '', 'ARCHIVED')
+  frame.commit(call, event)
+  return { frame.head(call), keys.number_text(version + 1) }
 end
 
 -- How far the archiving of a campaign is: part (one behind the last when all is done), position in it, and the parts'
@@ -52,14 +59,14 @@ local function archive_of(call, number)
     'codes')
   if not values[1] then return nil end
   local buckets = tonumber(values[4])
-  local way = { part = #ARCHIVE_PARTS + 1, position = 0,
+  local way = { part = #PARTS + 1, position = 0,
     sizes = { math.ceil(values[2] / values[3]), buckets, buckets, 1, 1, values[5] and CODE_BUCKETS or 0 } }
   if values[1] == 'done' then return way end
   local name, position = string.match(values[1], '^(%S+) (%d+)$')
-  for index, part in ipairs(ARCHIVE_PARTS) do
+  for index, part in ipairs(PARTS) do
     if part.name == name then way.part = index end
   end
-  if way.part > #ARCHIVE_PARTS then error('archive of an unknown part: ' .. values[1]) end
+  if way.part > #PARTS then error('archive of an unknown part: ' .. values[1]) end
   way.position = tonumber(position)
   return way
 end
@@ -69,7 +76,7 @@ end
 local function codes_in(key, number, most)
   local flat, found = redis.call('HGETALL', key), {}
   for index = 1, #flat, 2 do
-    if campaign_of_code(flat[index + 1]) == number then
+    if codes.campaign_of(flat[index + 1]) == number then
       if #found == most then return found, #flat / 2, false end
       found[#found + 1] = flat[index]
     end
@@ -78,10 +85,10 @@ local function codes_in(key, number, most)
 end
 
 -- Moves on by what one call may remove; returns the keys that go, and the fields that go, by key.
-local function advance(call, number, way)
+local function decide_step(call, number, way)
   local dead, fields, room = {}, {}, ARCHIVED_AT_ONCE
-  while way.part <= #ARCHIVE_PARTS and room > 0 do
-    local part = ARCHIVE_PARTS[way.part]
+  while way.part <= #PARTS and room > 0 do
+    local part = PARTS[way.part]
     if way.position >= way.sizes[way.part] then
       way.part, way.position = way.part + 1, 0
     elseif part.name == 'code' then
@@ -98,25 +105,32 @@ local function advance(call, number, way)
   return dead, fields
 end
 
-local function archive_step(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local number = tonumber(args[3])
-  local way = archive_of(call, number)
-  if not way then return { head(call), 'gone' } end
-  if way.part <= #ARCHIVE_PARTS then
-    local dead, fields = advance(call, number, way)
-    local done = way.part > #ARCHIVE_PARTS
-    local progress = done and 'done' or ARCHIVE_PARTS[way.part].name .. ' ' .. number_text(way.position)
-    stage(call, keys.campaign(call.tag, number), 'archive', progress)
-    if done then call.events[1] = { 'archived', number } end
-    apply(call, args[2])
-    if #dead > 0 then redis.call('UNLINK', unpack(dead)) end
-    for key, found in pairs(fields) do redis.call('HDEL', key, unpack(found)) end
-  end
+-- How many places were looked at, and of how many.
+local function progress(way)
   local total, passed = 0, way.position
   for index, size in ipairs(way.sizes) do
     total = total + size
     if index < way.part then passed = passed + size end
   end
-  return { head(call), number_text(passed), number_text(total) }
+  return keys.number_text(passed), keys.number_text(total)
 end
+
+function archive.step(key_names, args)
+  local principal, number = args[5], tonumber(args[6])
+  local call = frame.begin_writing(key_names, args)
+  local way = archive_of(call, number)
+  if not way then return { frame.head(call), 'gone' } end
+  if way.part > #PARTS then return { frame.head(call), progress(way) } end
+  local dead, fields = decide_step(call, number, way)
+  local done = way.part > #PARTS
+  frame.plan_nothing()
+  frame.plan(keys.campaign(call.tag, number), 'archive',
+    done and 'done' or PARTS[way.part].name .. ' ' .. keys.number_text(way.position))
+  local event = done and cmsgpack.pack({ 'archived', principal, number })
+  frame.commit(call, event)
+  if #dead > 0 then redis.call('UNLINK', unpack(dead)) end
+  for key, found in pairs(fields) do redis.call('HDEL', key, unpack(found)) end
+  return { frame.head(call), progress(way) }
+end
+
+return archive

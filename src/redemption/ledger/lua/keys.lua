@@ -2,20 +2,36 @@
 --
 -- tag: KEYS[1], the program in braces, for example {demo}: all keys of a program lie in one slot. Keys that every
 -- redemption writes have names of one letter: u used coupons, c customers, r remembered requests.
+--
+-- A prefix is a key up to its last number. It is spelled once a call and kept, because spelling costs as much as reading.
 
 local keys = {}
 
+local SMALL, PADDED = {}, {}
+for number = 0, 999 do -- while the library is loaded, `string` has no name yet
+  SMALL[number] = ('%d'):format(number)
+  PADDED[number] = ('%03d'):format(number)
+end
+
 -- Spells a whole number (up to 53 bits) in decimal digits. Lua's own ".." does it as for a fraction, which takes longer, and
--- with 14 digits at most. Small numbers, which are almost all that keys have, are remembered.
-local SPELLED_MAX = 4096
-local spelled_numbers = {}
+-- with 14 digits at most.
 local function spelled(number)
-  local text = spelled_numbers[number]
-  if not text then
-    text = string.format('%d', number)
-    if number < SPELLED_MAX then spelled_numbers[number] = text end
+  if number < 1000 then return SMALL[number] end
+  if number < 1000000 then
+    local rest = number % 1000
+    return SMALL[(number - rest) / 1000] .. PADDED[rest]
   end
-  return text
+  return string.format('%.0f', number)
+end
+
+-- The same behind a prefix, at once: what is spelled in between is a string that nobody needs.
+local function behind(prefix, number)
+  if number < 1000 then return prefix .. SMALL[number] end
+  if number < 1000000 then
+    local rest = number % 1000
+    return prefix .. SMALL[(number - rest) / 1000] .. PADDED[rest]
+  end
+  return prefix .. spelled(number)
 end
 
 function keys.ledger(tag) return tag .. ':ledger' end
@@ -23,29 +39,34 @@ function keys.events(tag) return tag .. ':events' end
 function keys.names(tag) return tag .. ':names' end
 function keys.campaign(tag, number) return tag .. ':campaign:' .. spelled(number) end
 
--- The record of a coupon is the field serial mod width of the block serial div width.
-function keys.used(tag, number, width, serial)
-  return keys.used_block(tag, number, math.floor(serial / width)), spelled(serial % width)
-end
+-- How often each outcome was answered that refused a coupon of the campaign.
+function keys.refused(tag, number) return tag .. ':refused:' .. spelled(number) end
 
-function keys.used_block(tag, number, block) return tag .. ':u:' .. spelled(number) .. ':' .. spelled(block) end
+-- The record of a coupon is the field serial mod width of the block serial div width.
+function keys.used_prefix(tag, number) return tag .. ':u:' .. spelled(number) .. ':' end
+function keys.used(prefix, width, serial)
+  local place = serial % width
+  local block = (serial - place) / width
+  if block < 1000 then return prefix .. SMALL[block], SMALL[place] or spelled(place) end
+  return behind(prefix, block), SMALL[place] or spelled(place)
+end
+function keys.used_block(tag, number, block) return keys.used_prefix(tag, number) .. spelled(block) end
 
 -- A customer's counters are the field digest of one of `buckets` (a power of two, at most 65,536) hashes.
-function keys.customer(tag, number, buckets, digest)
+function keys.customer_prefix(tag, number) return tag .. ':c:' .. spelled(number) .. ':' end
+function keys.customer(prefix, buckets, digest)
   local first, second = digest:byte(1, 2)
-  return keys.customer_bucket(tag, number, (first * 256 + second) % buckets), digest
+  return behind(prefix, (first * 256 + second) % buckets)
 end
+function keys.customer_bucket(tag, number, bucket) return keys.customer_prefix(tag, number) .. spelled(bucket) end
 
-function keys.customer_bucket(tag, number, bucket) return tag .. ':c:' .. spelled(number) .. ':' .. spelled(bucket) end
-
--- A remembered request is the rest of its digest (the first byte is in the bucket) in one of 4,096 hashes.
-function keys.request(tag, generation, digest)
-  local first, second = digest:byte(1, 2)
-  return keys.request_bucket(tag, generation, first * 16 + math.floor(second / 16)), digest:sub(2)
-end
-
-function keys.request_bucket(tag, generation, bucket)
-  return tag .. ':r:' .. spelled(generation) .. ':' .. spelled(bucket)
+-- A remembered request is the rest of its digest (the first byte is in the bucket) in one of a generation's hashes, of
+-- which there are 256 to 1,048,576, a power of two. share: how many of the 2^24 values of a digest's first three bytes
+-- one bucket has.
+function keys.request_prefix(tag, generation) return tag .. ':r:' .. spelled(generation) .. ':' end
+function keys.request(prefix, share, first, second, third)
+  local place = first * 65536 + second * 256 + third
+  return behind(prefix, (place - place % share) / share)
 end
 
 -- Serials that were taken back: ranges that neither touch nor overlap, as a sorted set of their last serials by their
@@ -70,3 +91,8 @@ function keys.code(tag, digest)
 end
 
 function keys.code_bucket(tag, bucket) return tag .. ':code:' .. spelled(bucket) end
+
+-- A whole number (up to 53 bits) as it is stored.
+keys.number_text = spelled
+
+return keys

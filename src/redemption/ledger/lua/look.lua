@@ -1,13 +1,14 @@
 -- look: what the ledger knows of coupons and their campaigns at one moment, without changing anything.
 --
--- KEYS[1]  the program's tag
--- ARGV[1]  what the server knows of the ledger (see call.lua)
--- ARGV[2]  the customer's digest, or empty
--- ARGV[3]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · bound
+-- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
+-- ARGV[4]  the customer's digest, or empty
+-- ARGV[5]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · bound
 --          to the customer 1
 -- Replies  head · {number, version, definition, …} of the campaigns whose version was not the server's · and if there
 --          are none, a string for the coupons, one SEEN_COUPON each, and one for the campaigns, one SEEN_CAMPAIGN each;
 --          or a single string more, when a record cannot be read: why (for the log)
+
+local look = {}
 
 local ASKED_COUPON = '>I4I4I8B'
 -- What it is (the sum of 1 issued, 2 revoked, 4 in use) · and of the present use: redeemed at 4 · generation 2 ·
@@ -19,61 +20,56 @@ local SEEN_CAMPAIGN = '>I4I8I8I2I8I8I4I8I2I2I2'
 local ISSUED, TAKEN_BACK, IN_USE = 1, 2, 4
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
-local function see_coupon(call, number, campaign, serial, holder)
+function look.coupon(call, campaign, serial, holder)
   local kind, use = 0, UNUSED
   if campaign and serial < campaign.issued then
-    kind = is_revoked(call, number, campaign, serial, holder) and ISSUED + TAKEN_BACK or ISSUED
-    local key, field = keys.used(call.tag, number, campaign.width, serial)
+    kind = revoke.is_revoked(call, campaign, serial, holder) and ISSUED + TAKEN_BACK or ISSUED
+    local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
     local stored = redis.call('HGET', key, field)
-    local coupon = stored and unpack_coupon(stored)
-    if coupon and coupon.state == REDEEMED then kind, use = kind + IN_USE, coupon end
+    local coupon = stored and records.unpack_coupon(stored)
+    if coupon and coupon.state == records.REDEEMED then kind, use = kind + IN_USE, coupon end
   end
   return struct.pack(SEEN_COUPON, kind, use.redeemed_at, use.generation, use.discount, use.order)
 end
 
-local function see_campaign(call, number, campaign, customer)
-  local redeemed, day, today = unpack_customer(customer ~= '' and redis.call('HGET',
-    keys.customer(call.tag, number, campaign.customer_buckets, customer)))
-  local budget_start = campaign.budget_day == campaign.day and campaign.budget_start or 0
-  local discount_day = campaign.budget_day == campaign.day and campaign.discount - budget_start or 0
-  local slot = campaign.slot or 0
-  local redeemed_slot = slot > 0 and campaign.redeemed - (campaign.slot_start or 0) or 0
-  return struct.pack(SEEN_CAMPAIGN, number, campaign.redeemed, campaign.discount, campaign.day, campaign.redeemed_day,
-    discount_day, slot, redeemed_slot, redeemed, day, today)
+local function see_campaign(campaign, customer)
+  local redeemed, day, today = 0, 0, 0
+  if customer ~= '' then
+    local key = keys.customer(campaign.customer_prefix, campaign.customer_buckets, customer)
+    local stored = redis.call('HGET', key, customer)
+    if stored then redeemed, day, today = records.unpack_customer(stored) end
+  end
+  local discount_day = campaign.discount - campaign.budget_start
+  local redeemed_slot = campaign.slot > 0 and campaign.redeemed - campaign.slot_start or 0
+  return struct.pack(SEEN_CAMPAIGN, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
+    campaign.redeemed_day, discount_day, campaign.slot, redeemed_slot, redeemed, day, today)
 end
 
-local function see(call, asked, customer)
-  local coupons, campaigns, numbers = {}, {}, {}
-  for index, coupon in ipairs(asked) do
-    local campaign = campaign_of(call, coupon.campaign)
-    local holder = coupon.bound and customer ~= '' and customer
-    coupons[index] = see_coupon(call, coupon.campaign, campaign, coupon.serial, holder)
-    if campaign and not numbers[coupon.campaign] then
-      numbers[coupon.campaign] = true
-      campaigns[#campaigns + 1] = see_campaign(call, coupon.campaign, campaign, customer)
+-- Returns what is seen of the coupons and of their campaigns, or nothing when a campaign is stale.
+local function see(call, packed, customer, stale)
+  local coupons, seen, numbers, position, is_stale = {}, {}, {}, 1, false
+  while position <= #packed do
+    local number, version, serial, bound
+    number, version, serial, bound, position = struct.unpack(ASKED_COUPON, packed, position)
+    local campaign = campaigns.of(call, number)
+    is_stale = campaigns.is_stale(campaign, number, version, stale) or is_stale
+    coupons[#coupons + 1] = look.coupon(call, campaign, serial, bound == 1 and customer ~= '' and customer)
+    if campaign and not numbers[number] then
+      numbers[number] = true
+      seen[#seen + 1] = see_campaign(campaign, customer)
     end
   end
-  return { table.concat(coupons), table.concat(campaigns) }
+  if is_stale then return nil end
+  return table.concat(coupons), table.concat(seen)
 end
 
-local function unpack_asked(packed)
-  local asked, position = {}, 1
-  while position <= #packed do
-    local coupon, bound = {}, nil
-    coupon.campaign, coupon.version, coupon.serial, bound, position = struct.unpack(ASKED_COUPON, packed, position)
-    coupon.bound = bound == 1
-    asked[#asked + 1] = coupon
-  end
-  return asked
+function look.call(key_names, args)
+  local customer, packed = args[4], args[5]
+  local call, stale = frame.begin(key_names, args), {}
+  local ok, coupons, seen = pcall(see, call, packed, customer, stale)
+  if not ok then return { frame.head(call), {}, type(coupons) == 'table' and coupons.err or tostring(coupons) } end
+  if not coupons then return { frame.head(call), campaigns.definitions(call, stale) } end
+  return { frame.head(call), {}, coupons, seen }
 end
 
-local function look(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local asked, stale = unpack_asked(args[3]), {}
-  local ok, seen = pcall(function()
-    return not misfit(call, asked, call.now, call.now + 1, stale) and see(call, asked, args[2])
-  end)
-  if not ok then return { head(call), {}, type(seen) == 'table' and seen.err or tostring(seen) } end
-  if not seen then return { head(call), definitions(call, stale) } end
-  return { head(call), {}, unpack(seen) }
-end
+return look

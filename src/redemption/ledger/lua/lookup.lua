@@ -1,21 +1,24 @@
 -- Reads that write nothing.
 --
--- KEYS[1] the program's tag · ARGV[1] what the server knows of the ledger (see call.lua; status takes none)
--- campaigns      ARGV first · of this number and each one that follows the version at hand (empty: none): replies a list
---                of number, version, definition (empty: it is the one at hand), for those that exist
--- named          ARGV name: replies the number of the campaign that has it, or nothing
--- counters       ARGV campaign: replies clock (ms), then the fields of COUNTER_FIELDS, or nothing
--- coupon         ARGV campaign · serial: replies what is seen of it (see look.lua)
--- request        ARGV request digest: replies the record of an approval, or nothing
+-- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua (status takes none)
+-- campaigns      ARGV[4] first · [5…] of this number and each one that follows the version at hand (empty: none): replies a
+--                list of number, version, definition (empty: it is the one at hand), for those that exist
+-- named          ARGV[4] name: replies the number of the campaign that has it, or nothing
+-- counters       ARGV[4] campaign · [5] how many offers it has: replies clock (ms), then the counters of COUNTERS, then of
+--                each offer: issued, redeemed, discount (of offer 0 only issued is counted) · then of each outcome that refused: outcome, count; or nothing
+-- coupon         ARGV[4] campaign · [5] serial: replies what is seen of it (see look.lua)
+-- request        ARGV[4] request digest: replies the record of an approval, or nothing
 -- status         replies the header as field, value, …, and the length of the event stream
 
-local COUNTER_FIELDS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'claimed' }
+local lookup = {}
 
-local function campaigns(key_names, args)
-  local call = begin(key_names[1], args[1])
+local COUNTERS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'order_value' }
+
+function lookup.campaigns(key_names, args)
+  local call, first = frame.begin(key_names, args), tonumber(args[4])
   local found = {}
-  for index = 3, #args do
-    local number = tonumber(args[2]) + index - 3
+  for index = 5, #args do
+    local number = first + index - 5
     local key = keys.campaign(call.tag, number)
     local version = redis.call('HGET', key, 'version')
     if version then
@@ -28,33 +31,43 @@ local function campaigns(key_names, args)
   return found
 end
 
-local function named(key_names, args)
-  local call = begin(key_names[1], args[1])
-  return redis.call('HGET', keys.names(call.tag), args[2])
+function lookup.named(key_names, args)
+  local call, name = frame.begin(key_names, args), args[4]
+  return redis.call('HGET', keys.names(call.tag), name)
 end
 
-local function counters(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local values = redis.call('HMGET', keys.campaign(call.tag, tonumber(args[2])), unpack(COUNTER_FIELDS))
-  if not values[1] then return {} end
-  return { number_text(call.now), unpack(values) }
+function lookup.counters(key_names, args)
+  local call, number, offers = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
+  local campaign = campaigns.of(call, number)
+  if not campaign then return {} end
+  local found = { keys.number_text(call.now), keys.number_text(campaigns.issuing(campaign).claimed) }
+  for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
+  for index = 0, offers - 1 do
+    local offer = campaigns.offer(campaign, index)
+    for _, counter in ipairs({ 'issued', 'redeemed', 'discount' }) do
+      found[#found + 1] = keys.number_text(offer[counter])
+    end
+  end
+  for _, text in ipairs(redis.call('HGETALL', keys.refused(call.tag, number))) do found[#found + 1] = text end
+  return found
 end
 
-local function coupon(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local number = tonumber(args[2])
-  return see_coupon(call, number, campaign_of(call, number), tonumber(args[3]), false)
+function lookup.coupon(key_names, args)
+  local call, number, serial = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
+  return look.coupon(call, campaigns.of(call, number), serial, false)
 end
 
-local function request(key_names, args)
-  local call = begin(key_names[1], args[1])
-  local value = read_request(call, args[2])
-  return value and is_approval(value) and value or false
+function lookup.request(key_names, args)
+  local call, digest = frame.begin(key_names, args), args[4]
+  local value = requests.find_digest(call, digest)
+  return value and records.is_approval(value) and value or false
 end
 
-local function status(key_names)
+function lookup.status(key_names)
   local header = redis.call('HGETALL', keys.ledger(key_names[1]))
   header[#header + 1] = 'events'
   header[#header + 1] = redis.call('XLEN', keys.events(key_names[1]))
   return header
 end
+
+return lookup

@@ -1,65 +1,104 @@
 -- The packed values of the ledger. Each begins with a byte that names its format; all integers are big-endian.
 -- struct.pack wraps silently, so whatever is packed here is bounded before.
 
+local records = {}
+
 local NARROW_MAX = 2 ^ 24 - 1
 local COUNT_MAX = 65535
-local REDEEMED = 1 -- 0 is a coupon that was given back
+records.REDEEMED = 1 -- 0 is a coupon that was given back
 
 -- Coupon: format*16+state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8 ·
--- discount 3 (formats 1 and 3) or 8 (formats 2 and 4), minor units · generation 2 (formats 3 and 4; else it is 0).
-local COUPON_FORMATS = { '>BI4c10c6c8I3', '>BI4c10c6c8I8', '>BI4c10c6c8I3I2', '>BI4c10c6c8I8I2' }
-
-local function pack_used_coupon(redeemed_at, request, order, customer, discount, generation)
-  local format = (discount <= NARROW_MAX and 1 or 2) + (generation > 0 and 2 or 0)
-  return struct.pack(COUPON_FORMATS[format], format * 16 + REDEEMED, redeemed_at, request, order, customer, discount,
-    generation)
+-- discount 3 (or 8, if 1 is in format-1), minor units · generation 2 (if 2 is in format-1; else it is 0) · offer 2 (if 4 is in
+-- format-1; else it is 0).
+local COUPON_FORMATS = {}
+for format = 1, 8 do
+  local bits = format - 1
+  COUPON_FORMATS[format] = '>BI4c10c6c8' .. (bits % 2 >= 1 and 'I8' or 'I3') .. (bits % 4 >= 2 and 'I2' or '')
+    .. (bits >= 4 and 'I2' or '')
 end
 
-local function unpack_coupon(value)
+-- The first five bytes of the record of a coupon that is used now.
+local stamp_seconds, stamps = nil, {} -- of this second
+local function stamp(seconds, format)
+  if stamp_seconds ~= seconds then stamp_seconds, stamps = seconds, {} end
+  local found = stamps[format]
+  if not found then
+    found = struct.pack('>BI4', format * 16 + records.REDEEMED, seconds)
+    stamps[format] = found
+  end
+  return found
+end
+
+-- The use of a coupon now. In `packed` are, as the record has them, from `at` on: the digests and the discount in 3 bytes.
+function records.pack_used_coupon(seconds, packed, at, discount, generation, offer)
+  local narrow = packed:sub(at, at + 26)
+  if discount <= NARROW_MAX and generation == 0 and offer == 0 then return stamp(seconds, 1) .. narrow end
+  local format, rest = 1, ''
+  if discount > NARROW_MAX then format, narrow = 2, narrow:sub(1, 24) .. struct.pack('>I8', discount) end
+  if generation > 0 then format, rest = format + 2, struct.pack('>I2', generation) end
+  if offer > 0 then format, rest = format + 4, rest .. struct.pack('>I2', offer) end
+  return stamp(seconds, format) .. narrow .. rest
+end
+
+function records.unpack_coupon(value)
   local head = value:byte(1)
-  local format = COUPON_FORMATS[math.floor(head / 16)]
+  local bits = math.floor(head / 16) - 1
+  local format = COUPON_FORMATS[bits + 1]
   -- A newer version may know other states; what is not understood is not taken for unused.
-  if not format or head % 16 > REDEEMED then error('coupon record of unknown format ' .. head) end
-  local _, redeemed_at, request, order, customer, discount, generation = struct.unpack(format, value)
+  if not format or head % 16 > records.REDEEMED then error('coupon record of unknown format ' .. head) end
+  local _, redeemed_at, request, order, customer, discount, one, two = struct.unpack(format, value)
+  local has_generation = bits % 4 >= 2
   return {
     state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
-    discount = discount, generation = math.floor(head / 16) > 2 and generation or 0,
+    discount = discount, generation = has_generation and one or 0,
+    offer = bits >= 4 and (has_generation and two or one) or 0,
   }
 end
 
--- Customer of a campaign: format 1 · redemptions 2 · day 2 (days since 1970 in the campaign's zone) · of which today 2.
--- A count that has reached 65,535 stays there; no limit can be higher.
-local function pack_customer(customer)
-  return struct.pack('>BI2I2I2', 1, math.min(customer.redeemed, COUNT_MAX), customer.day,
-    math.min(customer.today, COUNT_MAX))
+-- Customer of a campaign: format 2 · day 2 (days since 1970 in the campaign's zone) of the one redemption, or, when there are more,
+-- format 1 · redemptions 2 · day 2 · of which today 2. A count that has reached 65,535 stays there; no limit can be higher.
+local once_day, once_record = nil, nil -- what was packed last: most customers redeem once, and many on one day
+function records.pack_customer(redeemed, day, today)
+  if redeemed == 1 and today == 1 then
+    if once_day ~= day then once_day, once_record = day, struct.pack('>BI2', 2, day) end
+    return once_record
+  end
+  return struct.pack('>BI2I2I2', 1, math.min(redeemed, COUNT_MAX), day, math.min(today, COUNT_MAX))
 end
 
-local function unpack_customer(value)
-  if not value then return 0, 0, 0 end
-  local format, redeemed, day, today = struct.unpack('>BI2I2I2', value)
+-- Returns redemptions, day, and of which on that day.
+function records.unpack_customer(value)
+  local format = value:byte(1)
+  if format == 2 then return 1, (struct.unpack('>I2', value, 2)), 1 end
   if format ~= 1 then error('customer record of unknown format ' .. format) end
+  local redeemed, day, today = struct.unpack('>I2I2I2', value, 2)
   return redeemed, day, today
 end
 
--- Remembered request: format 1 · content digest 8 · decided at 4 (Unix seconds) · tokens 1 and generation 2 each
--- (format 2 only; format 1 means that all are 0) · the answer as the server wrote it.
-local function pack_request(content, decided_at, tokens, answer)
-  local all_zero, generations = true, ''
-  for index = 1, #tokens do all_zero = all_zero and tokens[index].generation == 0 end
-  if all_zero then return struct.pack('>Bc8I4', 1, content, decided_at) .. answer end
-  for index = 1, #tokens do generations = generations .. struct.pack('>I2', tokens[index].generation) end
-  return struct.pack('>Bc8I4B', 2, content, decided_at, #tokens) .. generations .. answer
+-- Remembered request, when it was approved: format 4 · decided at 4 (Unix seconds) · content digest 8 · the answer as the server
+-- wrote it; or format 5, when a coupon was given back before: between time and content tokens 1 and generation 2 each.
+-- Formats 1 and 2 are those of ledger format 2: content, time, then the generations, then the answer.
+-- rest: content and answer. generations: of the tokens, or nothing when all are 0.
+local request_seconds, request_stamp = nil, nil
+function records.pack_request(seconds, generations, rest)
+  if request_seconds ~= seconds then request_seconds, request_stamp = seconds, struct.pack('>BI4', 4, seconds) end
+  if not generations then return request_stamp .. rest end
+  return struct.pack('>BI4B', 5, seconds, #generations / 2) .. generations .. rest
 end
 
 -- Remembered request whose answer is no approval: format 3 · content digest 8 · the answer as text.
-local function pack_request_text(content, answer) return struct.pack('>Bc8', 3, content) .. answer end
+function records.pack_request_text(content, answer) return struct.pack('>Bc8', 3, content) .. answer end
 
-local function request_text(value) return value:sub(10) end
+function records.request_text(value) return value:sub(10) end
 
-local function is_approval(value) return value:byte(1) < 3 end
+function records.is_approval(value) return value:byte(1) ~= 3 end
 
-local function request_content(value)
-  local format, content = struct.unpack('>Bc8', value)
-  if format < 1 or format > 3 then error('request record of unknown format ' .. format) end
-  return content
+local CONTENT_AT = { 2, 2, 2, 6 }
+function records.request_content(value)
+  local format = value:byte(1)
+  local at = format == 5 and 7 + 2 * value:byte(6) or CONTENT_AT[format]
+  if not at then error('request record of unknown format ' .. format) end
+  return value:sub(at, at + 7)
 end
+
+return records

@@ -1,230 +1,207 @@
 -- redeem (R): decides one order, with all its coupons or none.
 --
--- Item     big-endian: request digest 10 · content digest 8 · order digest 6 · has customer 1 · customer digest 8 ·
---          since 8 · until 8 (Unix ms, half-open: when the judgement holds) · tokens 1 · for each token: campaign 4 ·
---          version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (as the server judged it) ·
---          discount 8 and the merchants' share of it 8 (minor units) · day 2 (days since 1970, campaign's zone) ·
---          slot 4 (names a slot of a day; 0 none) · the slot's limit 8 · flags 1 (1: bound to the customer; 2: the
---          slot's limit is for all of the day so far) · then the answer to remember, opaque
+-- Item     big-endian: R · tokens 1 · has customer 1 · bytes of the principal 1 · since 8 · until 8 (Unix ms, half-open: when the judgement holds) ·
+--          for each token, first what its record will have: request digest 10 · order digest 6 · customer digest 8 (zeros: none) ·
+--          discount 3 (minor units; 0 if it does not fit) · then campaign 4 · version 4 (0: the server knows of no such
+--          campaign) · serial 8 · outcome 2 (as the server judged it) · discount 8 and the merchants' share of it 8 (minor
+--          units) · the order's value 8 (minor units; 0 when another token of the same campaign has it) · offer 2 · day 2
+--          (days since 1970, campaign's zone) · slot 4 (names a slot of a day; 0 none) · the slot's limit 8 · flags 1
+--          (1: bound to the customer; 2: the slot's limit is for all of the day so far) ·
+--          then the principal · content digest 8 · the answer to remember, opaque
 -- Replies  beside those of batch.lua:
---   A approved: decided at 4 · generation 2 a token
---   P remembered: the request record from `decided at` on, behind its format byte
+--   A approved: decided at 4 · generation 2 a token (missing when all are 0)
+--   P remembered: its record, see records.lua
 --   U remembered by the coupons alone: a token: redeemed at 4 · generation 2 · discount 8
 --   N refused: a token: rank 2 · redeemed at 4 · generation 2 · discount 8 (of the earlier use, else 0)
 --   M the request id stands for other content
 -- Invariant: an order either changes all it plans or nothing; counters equal the records; no limit is passed.
---
--- What was redeemed in a slot and what was discounted on a day is the campaign's total less what it was at their start
--- (`slot_start`, `budget_start`), so that it costs no write a redemption, and a limit that is set in the middle of a
--- day knows all of that day. Whatever lowers a total for a redemption of an earlier slot or day lowers the start with it.
 
-local MINOR_MAX = 2 ^ 53 - 1 -- no counter of money may leave what a double counts exactly
-local ORDER = '>c10c8c6Bc8I8I8B'
-local TOKEN = '>I4I4I8I2I8I8I2I4I8B'
+local redeem = {}
+
+local sub = (('').sub) -- quicker than as a method
+-- Where the parts of an item are, from 1, and those of a token, from its first byte.
+local HEAD, TOKENS = 2, 21
+local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 21, 31, 37, 44
+local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
+local CONTENT_LAST = 7 -- from its first byte
 local APPROVED, TOKEN_INVALID, SAME_ORDER, REVOKED, ALREADY_REDEEMED = 400, 10, 15, 100, 150
-local CUSTOMER_LIMIT, CUSTOMER_DAY_LIMIT, DAY_LIMIT, SLOT_LIMIT = 310, 320, 330, 340
-local CAMPAIGN_LIMIT, BUDGET_EXHAUSTED, BUDGET_DAY = 350, 360, 361 -- BUDGET_DAY: exhausted for today only
+local UNUSED = { redeemed_at = 0, generation = 0, discount = 0 }
 
-local function unpack_item(packed)
-  local request, content, order, has_customer, customer, since, until_, count, position = struct.unpack(ORDER, packed, 2)
-  local item = {
-    request = request, content = content, order = order, customer = customer, has_customer = has_customer == 1,
-    since = since, until_ = until_, tokens = {}, counters = {}, customers = {}, answer = false,
-  }
+-- What was decided last: the tokens of the order, each with its campaign and with what is to be written, and the rest. The
+-- tables are kept from one order to the next, because making them costs more than filling them.
+local tokens, count, principal = {}, 0, ''
+local customer = false
+local request_key, request_field, request_record = '', '', ''
+
+-- Reads the tokens of an order and their coupons. Returns whether every one was used by this very request, and whether a
+-- campaign is of another version than the server's.
+local function read_tokens(call, packed, stale)
+  local mine, is_stale = true, false
   for index = 1, count do
-    -- Each table is made in one go: one that grows field by field costs more than reading the order does.
-    local campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, flags
-    campaign, version, serial, outcome, discount, merchant, day, slot, slot_limit, flags, position =
-      struct.unpack(TOKEN, packed, position)
-    item.tokens[index] = {
-      campaign = campaign, version = version, serial = serial, outcome = outcome, discount = discount,
-      merchant = merchant, day = day, slot = slot, slot_limit = slot_limit,
-      bound = flags % 2 == 1, carries = flags >= 2, key = false, field = false, coupon = false, generation = 0, rank = 0,
-    }
+    local token = tokens[index]
+    if not token then
+      token = {}
+      tokens[index] = token
+    end
+    local number, version, serial, flags
+    number, version, serial, token.rank, token.discount, token.merchant, token.order_value, token.offer, token.day,
+      token.slot, token.slot_limit, flags = struct.unpack(TOKEN, packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
+    local campaign, coupon = campaigns.of(call, number), false
+    token.number, token.serial, token.flags, token.campaign = number, serial, flags, campaign
+    if campaign then
+      local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
+      token.key, token.field = key, field
+      coupon = command('HGET', key, field)
+      if coupon then coupon = records.unpack_coupon(coupon) end
+    end
+    token.coupon = coupon
+    mine = mine and coupon and coupon.state == records.REDEEMED
+      and coupon.request == sub(packed, REQUEST, ORDER - 1) and coupon.order == sub(packed, ORDER, CUSTOMER - 1)
+    if (campaign and campaign.version or 0) ~= version then
+      stale[number] = true
+      is_stale = true
+    end
   end
-  item.answer = packed:sub(position)
-  return item
+  return mine, is_stale
 end
 
--- A copy of the counters that the tokens of one item change, so that an item that fails leaves no trace.
-local function counters_of(call, item, number, campaign)
-  local counters = item.counters[number]
-  if not counters then
-    local latest = call.counters[number] or campaign
-    counters = {
-      redeemed = latest.redeemed, discount = latest.discount, merchant = latest.merchant or 0,
-      day = latest.day, redeemed_day = latest.redeemed_day,
-      budget_day = latest.budget_day or 0, budget_start = latest.budget_start or 0,
-      slot = latest.slot or 0, slot_start = latest.slot_start or 0,
-    }
-    item.counters[number] = counters
+-- What tokens before this one take of the same campaign: how many, and their discount.
+local function ahead_of(token, index)
+  local ahead, discount = 0, 0
+  for earlier = 1, index - 1 do
+    local other = tokens[earlier]
+    if other.number == token.number then
+      if other.serial == token.serial then error('a coupon that is twice in one order') end
+      if other.rank == APPROVED then ahead, discount = ahead + 1, discount + other.discount end
+    end
   end
-  return counters
+  return ahead, discount
 end
 
-local function customer_of(call, item, number, campaign)
-  local customer = item.customers[number]
-  if not customer then
-    local key, field = keys.customer(call.tag, number, campaign.customer_buckets, item.customer)
-    local redeemed, day, today = unpack_customer(read(call, key, field))
-    customer = { redeemed = redeemed, day = day, today = today, key = key, field = field }
-    item.customers[number] = customer
-  end
-  return customer
-end
-
--- Begins a day or a slot, unless it is the one that `period` says: `field` then has the value of its start.
-local function begin_period(counters, period, current, field, start)
-  if counters[period] ~= current then
-    counters[period] = current
-    counters[field] = start
-  end
-end
-
--- The first limit of a customer that has no room for one more redemption, or nil.
-local function customer_limit(campaign, customer)
-  if campaign.limit_customer and customer.redeemed >= campaign.limit_customer then return CUSTOMER_LIMIT end
-  if campaign.limit_customer_day and customer.today >= campaign.limit_customer_day then return CUSTOMER_DAY_LIMIT end
-  return nil
-end
-
--- Whether a slot's share is used up. With carry-over the day is looked at, so that what earlier slots left over is
--- there, and what was redeemed before carry-over was switched on is not forgotten.
-local function slot_is_full(counters, token)
-  if token.slot == 0 then return false end
-  local redeemed = token.carries and counters.redeemed_day or counters.redeemed - counters.slot_start
-  return redeemed >= token.slot_limit
-end
-
--- The first limit of a campaign that has no room for a token, or nil.
-local function campaign_limit(campaign, counters, token)
-  if campaign.limit_day and counters.redeemed_day >= campaign.limit_day then return DAY_LIMIT end
-  if slot_is_full(counters, token) then return SLOT_LIMIT end
-  if campaign.limit_redemptions and counters.redeemed >= campaign.limit_redemptions then return CAMPAIGN_LIMIT end
-  local spent = counters.discount + token.discount
-  if spent > (campaign.limit_budget or MINOR_MAX) then return BUDGET_EXHAUSTED end
-  if campaign.limit_budget_day and spent - counters.budget_start > campaign.limit_budget_day then return BUDGET_DAY end
-  return nil
-end
-
--- Counts one redemption against the limits, or returns the first limit that has no room.
-local function count(call, item, token, campaign)
-  local counters = counters_of(call, item, token.campaign, campaign)
-  begin_period(counters, 'day', token.day, 'redeemed_day', 0)
-  begin_period(counters, 'budget_day', token.day, 'budget_start', counters.discount)
-  if token.slot > 0 then begin_period(counters, 'slot', token.slot, 'slot_start', counters.redeemed) end
-  local customer, limit = nil, nil
-  if item.has_customer then
-    customer = customer_of(call, item, token.campaign, campaign)
-    begin_period(customer, 'day', token.day, 'today', 0)
-    limit = customer_limit(campaign, customer)
-  end
-  limit = limit or campaign_limit(campaign, counters, token)
-  if limit then return limit end
-  counters.redeemed = counters.redeemed + 1
-  counters.redeemed_day = counters.redeemed_day + 1
-  counters.discount = counters.discount + token.discount
-  counters.merchant = counters.merchant + token.merchant
+-- Looks at the limits; if there is room, the token has what the customer's counters become.
+local function decide_limits(token, campaign, index)
+  local ahead, ahead_discount = 0, 0
+  if index > 1 then ahead, ahead_discount = ahead_of(token, index) end
+  token.customer_key = false
   if customer then
-    customer.redeemed = customer.redeemed + 1
-    customer.today = customer.today + 1
+    local key = keys.customer(campaign.customer_prefix, campaign.customer_buckets, customer)
+    local stored, redeemed, today = command('HGET', key, customer), ahead, ahead
+    if stored then
+      local counted, day, counted_today = records.unpack_customer(stored)
+      redeemed = counted + ahead
+      if day == token.day then today = counted_today + ahead end
+    end
+    local limit = limits.of_customer(campaign, redeemed, today)
+    if limit then return limit end
+    token.customer_key, token.customer_record = key, records.pack_customer(redeemed + 1, token.day, today + 1)
   end
-  return APPROVED
+  return limits.of_campaign(campaign, token, ahead, ahead_discount) or APPROVED
 end
 
 -- The verdict on one token: the server's judgement, unless the ledger knows a reason of higher precedence.
-local function rank_of(call, item, token, campaign)
+local function decide_token(call, packed, token, index)
+  local campaign, rank, coupon = token.campaign, token.rank, token.coupon
   if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
-  local rank, coupon = token.outcome, token.coupon
-  if coupon and coupon.state == REDEEMED then
-    rank = math.min(rank, coupon.order == item.order and SAME_ORDER or ALREADY_REDEEMED)
+  if coupon and coupon.state == records.REDEEMED then
+    rank = math.min(rank, coupon.order == sub(packed, ORDER, CUSTOMER - 1) and SAME_ORDER or ALREADY_REDEEMED)
   end
-  local holder = token.bound and item.has_customer and item.customer
-  if rank > REVOKED and is_revoked(call, token.campaign, campaign, token.serial, holder) then return REVOKED end
+  if campaign.has_revoked and rank > REVOKED then
+    local holder = token.flags % 2 == 1 and customer
+    if revoke.is_revoked(call, campaign, token.serial, holder) then return REVOKED end
+  end
   if rank ~= APPROVED then return rank end
-  return count(call, item, token, campaign)
+  return decide_limits(token, campaign, index)
 end
 
--- What the outbox says of a redemption; the merchants' share stands there when there is one.
-local function redeemed_event(item, token)
-  return { 'redeemed', token.campaign, token.serial, token.generation, token.discount, item.request, item.order,
-    item.customer, token.merchant > 0 and token.merchant or nil }
-end
-
--- Stages all of an approved item. Nothing here can fail.
-local function stage_item(call, item, request_key, request_field)
-  for index = 1, #item.tokens do
-    local token = item.tokens[index]
-    stage(call, token.key, token.field, pack_used_coupon(call.seconds, item.request, item.order, item.customer,
-      token.discount, token.generation))
-    call.events[#call.events + 1] = redeemed_event(item, token)
-  end
-  for _, customer in pairs(item.customers) do stage(call, customer.key, customer.field, pack_customer(customer)) end
-  for number, counters in pairs(item.counters) do call.counters[number] = counters end
-  stage(call, request_key, request_field, pack_request(item.content, call.seconds, item.tokens, item.answer))
-end
-
--- Reads the coupons of an item. Returns whether every one was used by this very request.
-local function read_coupons(call, item)
-  local mine = true
-  for index = 1, #item.tokens do
-    local token = item.tokens[index]
-    local campaign = campaign_of(call, token.campaign)
-    if campaign then
-      token.key, token.field = keys.used(call.tag, token.campaign, campaign.width, token.serial)
-      local stored = read(call, token.key, token.field)
-      if stored then
-        token.coupon = unpack_coupon(stored)
-        token.generation = token.coupon.generation
-      end
-    end
-    local coupon = token.coupon
-    mine = mine and coupon and coupon.state == REDEEMED and coupon.request == item.request
-      and coupon.order == item.order
-  end
-  return mine
-end
-
-local function used_already(tokens)
+local function used_already()
   local reply = 'U'
-  for index = 1, #tokens do
+  for index = 1, count do
     local coupon = tokens[index].coupon
     reply = reply .. struct.pack('>I4I2I8', coupon.redeemed_at, coupon.generation, coupon.discount)
   end
   return reply
 end
 
-local function refusal(tokens)
+local function refusal()
   local reply = 'N'
-  for index = 1, #tokens do
+  for index = 1, count do
     local token = tokens[index]
-    local coupon = token.coupon
-    reply = reply .. struct.pack('>I2I4I2I8', token.rank, coupon and coupon.redeemed_at or 0, token.generation,
-      coupon and coupon.discount or 0)
+    local coupon = token.coupon or UNUSED
+    reply = reply .. struct.pack('>I2I4I2I8', token.rank, coupon.redeemed_at, coupon.generation, coupon.discount)
   end
   return reply
 end
 
-local function redeem(call, packed, stale)
-  local item = unpack_item(packed)
-  local remembered, request_key, request_field = read_request(call, item.request)
-  if remembered then
-    if request_content(remembered) ~= item.content then return 'M' end
-    return 'P' .. remembered:sub(1, 1) .. remembered:sub(10)
+-- Makes the records of an approved order's coupons. Returns their generations, or nothing when all are 0.
+local function decide_records(call, packed)
+  local given_back = false
+  for index = 1, count do
+    local token, generation = tokens[index], 0
+    if token.coupon then generation = token.coupon.generation end
+    if generation > 0 then given_back = true end
+    token.generation = generation
+    token.record = records.pack_used_coupon(call.seconds, packed, TOKENS + (index - 1) * TOKEN_BYTES, token.discount,
+      generation, token.offer)
+    if token.offer > 0 then campaigns.offer(token.campaign, token.offer) end
+    token.merchant_event = token.merchant > 0
+      and cmsgpack.pack({ 'merchant_share', principal, token.number, token.serial, generation, token.merchant })
   end
-  local tokens = item.tokens
-  if read_coupons(call, item) then return used_already(tokens) end
-  local unfit = misfit(call, tokens, item.since, item.until_, stale)
-  if unfit then return unfit end
-  local approved = true
-  for index = 1, #tokens do
-    local token = tokens[index]
-    token.rank = rank_of(call, item, token, campaign_of(call, token.campaign))
-    approved = approved and token.rank == APPROVED
-  end
-  if not approved then return refusal(tokens) end
-  stage_item(call, item, request_key, request_field)
-  local reply = struct.pack('>c1I4', 'A', call.seconds)
-  for index = 1, #tokens do reply = reply .. struct.pack('>I2', tokens[index].generation) end
-  return reply
+  if not given_back then return nil end
+  local generations = ''
+  for index = 1, count do generations = generations .. struct.pack('>I2', tokens[index].generation) end
+  return generations
 end
+
+-- Returns the reply, and whether there is something to apply.
+function redeem.decide(call, packed, stale)
+  local has_customer, principal_bytes, since, until_, first, second, third
+  count, has_customer, principal_bytes, since, until_, first, second, third = struct.unpack('>BBBI8I8BBB', packed, HEAD)
+  local principal_at = TOKENS + count * TOKEN_BYTES
+  local content_at = principal_at + principal_bytes
+  local field = sub(packed, REQUEST + 1, ORDER - 1)
+  local remembered, key = requests.find(call, first, second, third, field)
+  if remembered then
+    local is_same = records.request_content(remembered) == sub(packed, content_at, content_at + CONTENT_LAST)
+    return is_same and 'P' .. remembered or 'M'
+  end
+  local mine, is_stale = read_tokens(call, packed, stale)
+  if mine then return used_already() end
+  if is_stale then return 'S' end
+  if call.now < since or call.now >= until_ then return 'C' end
+  customer = has_customer == 1 and sub(packed, CUSTOMER, CUSTOMER_LAST)
+  local approved = true
+  for index = 1, count do
+    local token = tokens[index]
+    token.rank = decide_token(call, packed, token, index)
+    if token.rank ~= APPROVED then approved = false end
+  end
+  if not approved then return refusal() end
+  principal = sub(packed, principal_at, content_at - 1)
+  local generations = decide_records(call, packed)
+  request_key, request_field = requests.place(call, first, second, third, field, key), field
+  request_record = records.pack_request(call.seconds, generations, sub(packed, content_at))
+  return generations and call.approved .. generations or call.approved, true
+end
+
+-- Carries out the order that was decided last.
+function redeem.apply(call)
+  local redeemed = call.redeemed[principal]
+  if not redeemed then
+    redeemed = {}
+    call.redeemed[principal] = redeemed
+  end
+  local size = #redeemed
+  for index = 1, count do
+    local token = tokens[index]
+    command('HSET', token.key, token.field, token.record)
+    if token.customer_key then command('HSET', token.customer_key, customer, token.customer_record) end
+    limits.apply(token.campaign, token)
+    redeemed[size + 1], redeemed[size + 2], redeemed[size + 3] = token.number, token.serial, token.generation
+    size = size + 3
+    if token.merchant_event then call.events[#call.events + 1] = token.merchant_event end
+  end
+  command('HSET', request_key, request_field, request_record)
+  call.changed, call.remembered = true, call.remembered + 1
+end
+
+return redeem

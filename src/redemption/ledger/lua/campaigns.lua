@@ -1,0 +1,137 @@
+-- Campaigns as a call sees them: read once, counted in one working copy, written once.
+--
+-- The records of a campaign are fields of one hash: its definition and version, its layout (`width`, `customer_buckets`), its limits
+-- (missing: none), and its counters (missing: 0). What was redeemed in a slot and what was discounted on a day is the
+-- campaign's total less what it was at their start (`slot_start`, `budget_start`), so that it costs no write a
+-- redemption, and a limit that is set in the middle of a day knows all of that day. Whatever lowers a total for a
+-- redemption of an earlier slot or day lowers the start with it.
+
+local campaigns = {}
+
+local FIELDS = {
+  'version', 'width', 'customer_buckets',
+  'limit_redemptions', 'limit_customer', 'limit_customer_day', 'limit_day', 'limit_budget', 'limit_budget_day',
+  'issued', 'redeemed', 'discount', 'merchant', 'order_value', 'day', 'redeemed_day', 'budget_start',
+  'slot', 'slot_start', 'revoked', 'revoked_customers',
+}
+local FIRST_COUNTER = 10 -- from here on they are counters
+local ISSUING_FIELDS = {
+  'limit_issued', 'limit_issued_day', 'limit_claims_customer', 'limit_claims_person',
+  'issue_day', 'issued_day', 'claimed',
+}
+local FIRST_ISSUING_COUNTER = 5
+-- Counters of an offer: the field, then a colon and the offer's index. What was redeemed and discounted of offer 0 is not
+-- counted: it is the total less that of all other offers, and most campaigns have no other.
+local OFFER_COUNTERS = { 'issued', 'redeemed', 'discount' }
+
+-- Numbers of a hash, in place of their texts; false where there is none.
+local function numbers(key, fields)
+  local values = redis.call('HMGET', key, unpack(fields))
+  for index = 1, #fields do
+    local value = values[index]
+    -- A limit that cannot be read is not taken for none.
+    if value then values[index] = tonumber(value) or error('campaign record whose ' .. fields[index] .. ' is no number') end
+  end
+  return values
+end
+
+-- The working copy of a campaign; false when there is none. A limit that is missing is false.
+function campaigns.of(call, number)
+  local campaign = call.campaigns[number]
+  if campaign == nil then
+    local key = keys.campaign(call.tag, number)
+    local stored = numbers(key, FIELDS)
+    -- In one go: a table that grows field by field costs more than reading does. In the order of FIELDS.
+    campaign = stored[1] and {
+      key = key, number = number, stored = stored, issuing = false, offers = {},
+      used_prefix = keys.used_prefix(call.tag, number), customer_prefix = keys.customer_prefix(call.tag, number),
+      version = stored[1], width = stored[2], customer_buckets = stored[3],
+      limit_redemptions = stored[4], limit_customer = stored[5], limit_customer_day = stored[6], limit_day = stored[7],
+      limit_budget = stored[8], limit_budget_day = stored[9],
+      issued = stored[10] or 0, redeemed = stored[11] or 0, discount = stored[12] or 0, merchant = stored[13] or 0,
+      order_value = stored[14] or 0, day = stored[15] or 0, redeemed_day = stored[16] or 0,
+      budget_start = stored[17] or 0, slot = stored[18] or 0, slot_start = stored[19] or 0,
+      revoked = stored[20] or 0, revoked_customers = stored[21] or 0,
+      has_revoked = (stored[20] or 0) + (stored[21] or 0) > 0,
+    }
+    call.campaigns[number] = campaign
+  end
+  return campaign
+end
+
+-- What a campaign may issue and has issued, beside the total.
+function campaigns.issuing(campaign)
+  local issuing = campaign.issuing
+  if not issuing then
+    local stored = numbers(campaign.key, ISSUING_FIELDS)
+    issuing = {
+      stored = stored,
+      limit_issued = stored[1], limit_issued_day = stored[2], limit_claims_customer = stored[3],
+      limit_claims_person = stored[4],
+      issue_day = stored[5] or 0, issued_day = stored[6] or 0, claimed = stored[7] or 0,
+    }
+    campaign.issuing = issuing
+  end
+  return issuing
+end
+
+-- The counters of one offer.
+function campaigns.offer(campaign, index)
+  local offer = campaign.offers[index]
+  if not offer then
+    local suffix, fields = ':' .. keys.number_text(index), {}
+    for place, counter in ipairs(OFFER_COUNTERS) do fields[place] = counter .. suffix end
+    local stored = numbers(campaign.key, fields)
+    offer = { fields = fields, stored = stored, issued = stored[1] or 0, redeemed = stored[2] or 0, discount = stored[3] or 0 }
+    campaign.offers[index] = offer
+  end
+  return offer
+end
+
+-- Whether the records of a campaign are being removed, or are gone: then none may be written any more.
+function campaigns.is_archived(campaign) return redis.call('HEXISTS', campaign.key, 'archive') == 1 end
+
+-- Whether a judgement was made by another version of a campaign than the one in force; then it goes into the set `stale`.
+function campaigns.is_stale(campaign, number, version, stale)
+  if (campaign and campaign.version or 0) == version then return false end
+  stale[number] = true
+  return true
+end
+
+-- What is in force now of the campaigns in a set: number, version, definition, …; version 0 of one that does not exist.
+function campaigns.definitions(call, wanted)
+  local found = {}
+  for number in pairs(wanted) do
+    local values = redis.call('HMGET', keys.campaign(call.tag, number), 'version', 'definition')
+    found[#found + 1] = number
+    found[#found + 1] = tonumber(values[1] or 0) or 0
+    found[#found + 1] = values[2] or ''
+  end
+  return found
+end
+
+-- Adds what differs from what is stored, as fields and values. names: of the counters in `now`; fields: in the ledger.
+local function changes(flat, now, names, fields, stored, first)
+  for index = first, #names do
+    local value = now[names[index]]
+    if value ~= (stored[index] or 0) then
+      flat[#flat + 1] = fields[index]
+      flat[#flat + 1] = keys.number_text(value)
+    end
+  end
+end
+
+-- Writes all counters that this call changed.
+function campaigns.close(call)
+  for _, campaign in pairs(call.campaigns) do
+    if campaign then
+      local flat, issuing = {}, campaign.issuing
+      changes(flat, campaign, FIELDS, FIELDS, campaign.stored, FIRST_COUNTER)
+      if issuing then changes(flat, issuing, ISSUING_FIELDS, ISSUING_FIELDS, issuing.stored, FIRST_ISSUING_COUNTER) end
+      for _, offer in pairs(campaign.offers) do changes(flat, offer, OFFER_COUNTERS, offer.fields, offer.stored, 1) end
+      if #flat > 0 then redis.call('HSET', campaign.key, unpack(flat)) end
+    end
+  end
+end
+
+return campaigns

@@ -1,0 +1,105 @@
+-- define: creates a campaign, or changes its definition, its limits and its layout.
+--
+-- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
+-- ARGV[5]   the principal
+-- ARGV[6]   number (0 creates) · [7] version expected (0 creates) · [8] name · [9] definition
+-- ARGV[10]  offers kept (1, or 0: an offer changed, so nothing may have been minted)
+-- ARGV[11]  request digest (creates only, else empty) · [12] content digest
+-- ARGV[13]  name of the state, if nothing else differs from the version expected (else empty)
+-- ARGV[14]  SHA-256 of the definition (hexadecimal)
+-- ARGV[15…] pairs of field and value: limits (an empty value removes one), `ends_at` (when this definition stops being redeemed
+--           by, Unix ms; 0: it is not) and, when creating, `width` and `customer_buckets`
+-- Replies  head · number · version, or head · a word: exists (then the number), mismatch, gone, conflict, minted
+-- Events   defined: principal · number · version · definition (empty when it is larger than 4 KiB) · its SHA-256 (hexadecimal)
+--          state_changed: principal · number · version · name of the campaign · name of its state; nothing else was changed
+--          The event stream is bounded in entries, not in bytes: so it has no definition that is large, nor one again.
+-- Invariant: a version is raised by every change and never reused; a name belongs to one campaign.
+
+local define = {}
+
+local EVENT_DEFINITION_BYTES_MAX = 4096
+local FIRST_FIELD = 15
+
+function define.state_changed(principal, number, version, name, state)
+  return cmsgpack.pack({ 'state_changed', principal, number, version, name, state })
+end
+
+local function defined(principal, number, version, definition, digest)
+  local told = #definition <= EVENT_DEFINITION_BYTES_MAX and definition or ''
+  return cmsgpack.pack({ 'defined', principal, number, version, told, digest })
+end
+
+-- Returns a reply when it is refused, else nil, and the number and version of what is created.
+local function decide_creation(call, name, request, content)
+  local remembered, request_key = requests.find_digest(call, request)
+  if remembered then
+    if records.request_content(remembered) ~= content then return { frame.head(call), 'mismatch' } end
+    return { frame.head(call), records.request_text(remembered), '1' }
+  end
+  local taken = redis.call('HGET', keys.names(call.tag), name)
+  if taken then return { frame.head(call), 'exists', taken } end
+  local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
+  local number = last + 1
+  while redis.call('EXISTS', keys.campaign(call.tag, number)) == 1 do number = number + 1 end
+  local key, field = requests.place_digest(call, request, request_key)
+  frame.plan(keys.ledger(call.tag), 'campaigns', keys.number_text(number))
+  frame.plan(keys.names(call.tag), name, keys.number_text(number))
+  for _, counter in ipairs({ 'issued', 'redeemed', 'discount', 'day', 'redeemed_day' }) do
+    frame.plan(keys.campaign(call.tag, number), counter, '0')
+  end
+  frame.plan(key, field, records.pack_request_text(content, keys.number_text(number)))
+  call.remembered = call.remembered + 1
+  return nil, number, 1
+end
+
+-- The same for a change; the last is the name that the campaign had, if it gets another.
+local function decide_change(call, number, version, name, offers_kept)
+  local key = keys.campaign(call.tag, number)
+  local values = redis.call('HMGET', key, 'version', 'name', 'issued', 'ends_at', 'open_until')
+  if not values[1] then return { frame.head(call), 'gone' } end
+  local old_name = values[2]
+  if tonumber(values[1]) ~= version then return { frame.head(call), 'conflict' } end
+  if not offers_kept and tonumber(values[3]) > 0 then return { frame.head(call), 'minted' } end
+  if name ~= old_name then
+    local taken = redis.call('HGET', keys.names(call.tag), name)
+    if taken and tonumber(taken) ~= number then return { frame.head(call), 'exists', taken } end
+    frame.plan(keys.names(call.tag), name, keys.number_text(number))
+  end
+  -- Until when a definition before this one can have been redeemed by: the return window counts from the latest of all.
+  local open_until = math.min(tonumber(values[4] or call.now), call.now)
+  frame.plan(key, 'open_until', keys.number_text(math.max(open_until, tonumber(values[5] or 0))))
+  return nil, number, version + 1, old_name ~= name and old_name
+end
+
+function define.call(key_names, args)
+  local principal, number, version, name, definition = args[5], tonumber(args[6]), tonumber(args[7]), args[8], args[9]
+  local offers_kept, request, content, state, digest = args[10] == '1', args[11], args[12], args[13], args[14]
+  local call = frame.begin_writing(key_names, args)
+  frame.plan_nothing()
+  local refused, dropped_name
+  if number == 0 then
+    refused, number, version = decide_creation(call, name, request, content)
+  else
+    refused, number, version, dropped_name = decide_change(call, number, version, name, offers_kept)
+  end
+  if refused then return refused end
+  local key, dropped = keys.campaign(call.tag, number), {}
+  frame.plan(key, 'version', keys.number_text(version))
+  frame.plan(key, 'name', name)
+  frame.plan(key, 'definition', definition)
+  for index = FIRST_FIELD, #args, 2 do
+    if args[index + 1] == '' then
+      dropped[#dropped + 1] = args[index]
+    else
+      frame.plan(key, args[index], args[index + 1])
+    end
+  end
+  local event = state == '' and defined(principal, number, version, definition, digest)
+    or define.state_changed(principal, number, version, name, state)
+  frame.commit(call, event)
+  if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
+  if dropped_name then redis.call('HDEL', keys.names(call.tag), dropped_name) end
+  return { frame.head(call), keys.number_text(number), keys.number_text(version) }
+end
+
+return define

@@ -1,0 +1,127 @@
+-- The frame of every call: what it reads first, how an item's writes are planned and carried out, and how it is closed.
+--
+-- KEYS[1]  the program's tag
+-- ARGV[1]  what the server knows of the ledger: epoch 16, then the least sequence number; empty when it knows nothing
+-- ARGV[2]  the server's clock (Unix ms)
+-- ARGV[3]  how far the ledger's clock may be from it (ms)
+-- ARGV[4]  of functions that write: about how many entries the event stream keeps
+--
+-- Lua does not roll back. So each item of a call is decided whole first: whatever can raise (reading, spelling, packing)
+-- is done in functions named decide, which write nothing. Then its writes follow, in functions named apply: ready
+-- strings to keys whose type was read, which cannot fail. The next item reads what the last one wrote. Counters of
+-- campaigns are one working copy for each call (campaigns.lua), changed by `apply` alone and written when the call is
+-- closed. A call that changed something raises `seq` by one and moves the clock, which never runs backwards; any
+-- other call writes nothing.
+
+local frame = {}
+
+local LAST_EVENT_ID = '18446744073709551615-18446744073709551615'
+local KNOWN_EPOCH = 16 -- characters
+
+-- The ledger's time, unless its clock and the server's differ by more than is allowed, or what the ledger remembers lies
+-- ahead of both: one host whose clock jumps must not decide what has expired.
+function frame.moment(stored, server_clock, apart_max)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if math.abs(now - server_clock) > apart_max then
+    error({ err = 'CLOCKAPART ' .. keys.number_text(now) .. ' ' .. keys.number_text(server_clock) })
+  end
+  if stored - now > apart_max then
+    error({ err = 'CLOCKAHEAD ' .. keys.number_text(stored) .. ' ' .. keys.number_text(now) })
+  end
+  return math.max(now, stored)
+end
+
+-- Reads the program's header and compares it with what the server knows of it. Raises when there is no ledger, or
+-- another one, or one that forgot, or whose clock is wrong: so before anything is decided.
+function frame.begin(key_names, args)
+  command = redis.call -- for the functions of this call; while the library is loaded, it has no name yet
+  local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
+  local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered', 'reaped')
+  if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
+  local seq = tonumber(header[2])
+  if known ~= '' and (header[1] ~= known:sub(1, KNOWN_EPOCH) or seq < tonumber(known:sub(KNOWN_EPOCH + 1))) then
+    error({ err = 'NOTTRUSTED this is not the ledger that the server knows' })
+  end
+  if not header[3] then error({ err = 'UNREADABLE the header is of another format, or damaged' }) end
+  local now = frame.moment(tonumber(header[3]), server_clock, apart_max)
+  local seconds = math.floor(now / 1000)
+  local call = {
+    tag = tag, epoch = header[1], seq = seq, now = now, seconds = seconds, approved = struct.pack('>c1I4', 'A', seconds),
+    campaigns = {}, redeemed = {}, events = {}, changed = false,
+    generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applies = false,
+  }
+  requests.begin(call, header[4], tonumber(header[5]), tonumber(header[6]))
+  return call
+end
+
+-- The same for a function that may write: looks first whether the event stream will take an entry.
+function frame.begin_writing(key_names, args)
+  local call = frame.begin(key_names, args)
+  call.outbox_max = tonumber(args[4])
+  if not call.outbox_max or call.outbox_max < 1 then error('the bound of the event stream is no number') end
+  if redis.call('XRANGE', keys.events(call.tag), LAST_EVENT_ID, '+')[1] then
+    error({ err = 'OUTBOXFULL the event stream has used its last id' })
+  end
+  return call
+end
+
+-- What the item that is decided will write: key, field and value, one after the other. It is kept from one item to the
+-- next, because a table that grows costs more than what is put into it.
+local planned, planned_size = {}, 0
+
+function frame.plan_nothing() planned_size = 0 end
+
+-- Plans one write. The key's type was read before.
+function frame.plan(key, field, value)
+  planned[planned_size + 1], planned[planned_size + 2], planned[planned_size + 3] = key, field, value
+  planned_size = planned_size + 3
+end
+
+-- Writes what was planned.
+function frame.apply(call)
+  for index = 1, planned_size, 3 do
+    redis.call('HSET', planned[index], planned[index + 1], planned[index + 2])
+  end
+  call.changed = true
+end
+
+-- One entry of the event stream has all that a call changed: [seq, Unix seconds, [event, …]]. An event is a list that
+-- begins with what happened and who asked for it. All redemptions of one principal are one event:
+-- [redeemed, principal, [campaign, serial, generation, …]], because the coupon's record says the rest.
+local function event_entry(call)
+  local events = call.events
+  for principal, redeemed in pairs(call.redeemed) do
+    events[#events + 1] = cmsgpack.pack({ 'redeemed', principal, redeemed })
+  end
+  if #events == 0 then return nil end
+  -- A list of three and a list of so many, of what is packed already.
+  return '\147' .. cmsgpack.pack(call.seq) .. cmsgpack.pack(call.seconds) .. struct.pack('>BI2', 220, #events)
+    .. table.concat(events)
+end
+
+-- Writes what all items changed together: events, counters, header. Nothing if none of them changed anything.
+function frame.close(call)
+  if not call.changed then return end
+  call.seq = call.seq + 1
+  local entry = event_entry(call)
+  campaigns.close(call)
+  redis.call('HSET', keys.ledger(call.tag), 'seq', keys.number_text(call.seq), 'clock_ms', keys.number_text(call.now),
+    unpack(requests.close(call)))
+  if entry then redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', call.outbox_max, '*', 'e', entry) end
+end
+
+-- Does all of a call with one item that was decided.
+function frame.commit(call, event)
+  if event then call.events[1] = event end
+  frame.apply(call)
+  frame.close(call)
+end
+
+-- The head of every reply: sequence number 8 (raised if the call changed something) · clock 8 (Unix milliseconds) · epoch (16
+-- hexadecimal digits).
+function frame.head(call)
+  return struct.pack('>I8I8', call.seq, call.now) .. call.epoch
+end
+
+return frame

@@ -1,0 +1,158 @@
+-- The memory of requests: the digest of a request → what was answered, for at least 24 hours.
+--
+-- It is kept in generations. One takes what is remembered on one day of the ledger's clock, in a number of buckets that was
+-- fixed when it began; one that outgrows them is followed by another on the same day. All that may still have
+-- something of the last 24 hours are looked at: as a rule two. Of those that are older a few buckets go with each call.
+--
+-- The header's field `generations` names them, newest first: id:buckets:begun (Unix ms), with a blank between two;
+-- `remembered` counts what the newest has, and `reaped` how many buckets of the last one are gone.
+
+local requests = {}
+
+local DAY_MS = 86400000
+local BUCKETS_MIN, BUCKETS_MAX = 4096, 1048576
+local PLACES = 16777216 -- values of the three bytes of a digest that choose the bucket
+local ENTRIES = 64 -- in a bucket, at most, if as much is remembered as was expected; 488 cost seven times as much to look at
+
+local CAMPAIGNS_MAX = 10000 -- that are looked at for what is to be expected
+local REAPED_AT_ONCE = 16
+
+local function day_end(moment) return (math.floor(moment / DAY_MS) + 1) * DAY_MS end
+
+local function generation_of(tag, id, buckets, begun)
+  return { id = id, buckets = buckets, begun = begun, prefix = keys.request_prefix(tag, id), share = PLACES / buckets }
+end
+
+-- Until when each is looked at: a whole day after the last moment at which something can have been remembered in it.
+local function date(list)
+  local replaced_at = nil
+  for index = 1, #list do
+    local generation = list[index]
+    generation.needed_until = math.min(day_end(generation.begun), replaced_at or math.huge) + DAY_MS
+    replaced_at = generation.begun
+  end
+  return list
+end
+
+-- The last ones that were read, because most calls find them unchanged.
+local read_tag, read_text, read_list
+local function read(tag, text)
+  if read_tag == tag and read_text == text then return read_list end
+  local list = {}
+  for id, buckets, begun in string.gmatch(text, '(%d+):(%d+):(%d+)') do
+    list[#list + 1] = generation_of(tag, tonumber(id), tonumber(buckets), tonumber(begun))
+  end
+  read_tag, read_text, read_list = tag, text, date(list)
+  return list
+end
+
+-- Adds to a call what the header says of the memory of requests.
+function requests.begin(call, text, remembered, reaped)
+  local list = read(call.tag, text)
+  local live = #list
+  while live > 0 and list[live].needed_until <= call.now do live = live - 1 end
+  call.generations, call.live, call.remembered, call.reaped = list, live, remembered, reaped
+  local newest = list[1]
+  call.rolls = not newest or call.now >= day_end(newest.begun)
+    or remembered > ENTRIES * newest.buckets
+end
+
+-- What was remembered under a digest, or nil, and the key under which it is to be remembered now. The digest's first
+-- three bytes, and all of it but the first (the field).
+function requests.find(call, first, second, third, field)
+  local newest_key = nil
+  for index = 1, call.live do
+    local generation = call.generations[index]
+    local key = keys.request(generation.prefix, generation.share, first, second, third)
+    local value = redis.call('HGET', key, field)
+    if value then return value end
+    newest_key = newest_key or key
+  end
+  return nil, newest_key
+end
+
+function requests.find_digest(call, digest)
+  local first, second, third = digest:byte(1, 3)
+  return requests.find(call, first, second, third, digest:sub(2))
+end
+
+-- How many requests the next generation may have to remember: a quiet day before the sale must not decide it.
+local function expected(call)
+  local unused = 0
+  local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
+  for number = last, math.max(last - CAMPAIGNS_MAX, 0) + 1, -1 do
+    local values = redis.call('HMGET', keys.campaign(call.tag, number), 'issued', 'redeemed', 'ends_at', 'archive')
+    if values[1] and not values[4] and tonumber(values[3] or call.now + 1) > call.now then
+      unused = unused + values[1] - (values[2] or 0)
+    end
+  end
+  return 2 * math.max(unused, call.remembered)
+end
+
+-- Begins a generation, for this call's later items too; it is written down when the call is closed.
+local function roll(call)
+  local wanted, buckets = expected(call) / ENTRIES, BUCKETS_MIN
+  while buckets < wanted and buckets < BUCKETS_MAX do buckets = buckets * 2 end
+  local list = { generation_of(call.tag, (call.generations[1] and call.generations[1].id or 0) + 1, buckets, call.now) }
+  for index = 1, #call.generations do list[index + 1] = call.generations[index] end
+  call.generations, call.live, call.remembered, call.rolls = date(list), call.live + 1, 0, false
+end
+
+-- The key under which a digest that is not remembered is to be remembered now. key: as `find` told it.
+function requests.place(call, first, second, third, field, key)
+  if not call.rolls then return key end
+  roll(call)
+  local found
+  found, key = requests.find(call, first, second, third, field) -- also so that the new key's type was read
+  if found then error('a request is remembered in a generation that only begins') end
+  return key
+end
+
+function requests.place_digest(call, digest, key)
+  local first, second, third = digest:byte(1, 3)
+  local field = digest:sub(2)
+  return requests.place(call, first, second, third, field, key), field
+end
+
+-- Removes a few buckets of the oldest generation, unless it is still looked at.
+local function reap(call)
+  if #call.generations <= call.live then return end
+  local oldest = call.generations[#call.generations]
+  local last = math.min(call.reaped + REAPED_AT_ONCE, oldest.buckets)
+  local dead = {}
+  for bucket = call.reaped, last - 1 do dead[#dead + 1] = oldest.prefix .. keys.number_text(bucket) end
+  redis.call('UNLINK', unpack(dead))
+  call.reaped = last
+  if last == oldest.buckets then
+    local left = {}
+    for index = 1, #call.generations - 1 do left[index] = call.generations[index] end
+    call.generations, call.reaped = left, 0
+  end
+end
+
+-- As the header's field `generations` has it.
+local function spelled(list)
+  local parts = {}
+  for index = 1, #list do
+    local generation = list[index]
+    parts[index] = keys.number_text(generation.id) .. ':' .. keys.number_text(generation.buckets) .. ':'
+      .. keys.number_text(generation.begun)
+  end
+  return table.concat(parts, ' ')
+end
+-- Moves on with reaping, and returns the fields of the header that change, with their values.
+function requests.close(call)
+  local before = call.reaped
+  reap(call)
+  local fields = { 'remembered', keys.number_text(call.remembered) }
+  if call.reaped ~= before then
+    fields[3], fields[4] = 'reaped', keys.number_text(call.reaped)
+  end
+  if call.generations ~= read_list then
+    fields[#fields + 1] = 'generations'
+    fields[#fields + 1] = spelled(call.generations)
+  end
+  return fields
+end
+
+return requests
