@@ -140,6 +140,36 @@ def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
         return asyncio.run(adopt())
 
 
+def ledger_upgrade(settings: Settings) -> list[dict[str, str]]:
+    """Bring the ledgers of all programs that this machine remembers to this version's format.
+
+    Raises:
+        StartRefused: It cannot be done.
+    """
+
+    async def upgrade() -> list[dict[str, str]]:
+        async with _operators_ledger(settings) as ledger:
+            return await ledger.upgrade(settings.program)
+
+    with refusals():
+        return asyncio.run(upgrade())
+
+
+def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
+    """Set the clock that a program's ledger remembers to the present, and return what it says of itself.
+
+    Raises:
+        StartRefused: It cannot be done.
+    """
+
+    async def reset() -> dict[str, str]:
+        async with _operators_ledger(settings) as ledger:
+            return await ledger.reset_clock(program)
+
+    with refusals():
+        return asyncio.run(reset())
+
+
 async def _supervise(settings: Settings) -> int:
     host, _, port = settings.listen.rpartition(":")
     seeded: list[Seeded | None] = []

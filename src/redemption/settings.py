@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     """Calls at once in one process; more are refused at once with RESOURCE_EXHAUSTED."""
     bounds: BoundSettings = BoundSettings()
     """What one caller, and all of them together, may take of a process."""
-    clock_apart_seconds_max: float = Field(5.0, ge=0.1, le=3600)
+    clock_apart_seconds_max: float = Field(5.0, ge=1, le=3600)
     """How far the clocks of a server and of its ledger may be apart; beyond it nothing is decided."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)
     """About how many ledger calls the event stream of a program keeps; older ones are trimmed."""

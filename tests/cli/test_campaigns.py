@@ -13,6 +13,7 @@ from waiting import SECONDS_MAX
 
 from redemption.cli.campaign_file import read_campaign
 from redemption.v1 import campaign_pb2 as v1
+from redemption.v1 import outcome_pb2
 from redemption.v1.campaign_service_pb2 import (
     CreateCampaignResponse,
     GetCampaignResponse,
@@ -319,7 +320,11 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     stats = GetCampaignStatsResponse()
     stats.stats.issued, stats.stats.redeemed, stats.stats.discount_minor = 2000, 999, 4_995_000
     stats.stats.claimed, stats.stats.merchant_minor = 1500, 1_000_050
-    stats.stats.budget_left_minor = 45_005_000
+    stats.stats.budget_left_minor, stats.stats.order_value_minor = 45_005_000, 23_776_200
+    stats.stats.offers.add(offer_index=0, issued=1500, redeemed=990, discount_minor=4_950_000)
+    stats.stats.offers.add(offer_index=1, issued=500, redeemed=9, discount_minor=45_000)
+    stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_TOKEN_EXPIRED, count=7)
+    stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_ALREADY_REDEEMED, count=1234)
     fake.answers |= {
         "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
         "GetCampaignStats": stats,
@@ -333,7 +338,14 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
         "today                    0\n"
         "discount        ¥49,950.00\n"
         "by merchants    ¥10,000.50\n"
+        "order value    ¥237,762.00\n"
         "budget left    ¥450,050.00   of ¥500,000.00\n"
+        "offer   issued   redeemed     discount\n"
+        "0        1,500        990   ¥49,500.00\n"
+        "1          500          9      ¥450.00\n"
+        "refused because    times\n"
+        "ALREADY_REDEEMED   1,234\n"
+        "TOKEN_EXPIRED          7\n"
     )
 
 

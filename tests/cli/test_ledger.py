@@ -6,6 +6,7 @@ import json
 import pytest
 
 from redemption import app
+from redemption.starting import StartRefused
 
 
 @pytest.fixture
@@ -36,6 +37,44 @@ def test_a_ledger_that_is_not_trusted_has_its_own_exit_code(command, monkeypatch
     monkeypatch.setattr(app, "ledger_status", lambda _settings: rows)
     ended = command("ledger", "status", "--json")
     assert (ended.code, json.loads(ended.out)) == (5, rows)
+
+
+@pytest.fixture
+def upgraded(monkeypatch):
+    """What an upgrade finds; nothing is touched."""
+    rows = [{"program": "demo", "format": "3"}, {"program": "shop", "format": "3"}]
+    monkeypatch.setattr(app, "ledger_upgrade", lambda _settings: rows)
+    return rows
+
+
+def test_an_upgrade_says_what_it_made_of_every_program(command, upgraded):
+    ended = command("ledger", "upgrade")
+    told = "the ledger of program demo has format 3\nthe ledger of program shop has format 3\n"
+    assert (ended.code, ended.out) == (0, told)
+    assert json.loads(command("ledger", "upgrade", "--json").out) == upgraded
+
+
+def test_an_upgrade_of_nothing_says_so(command, upgraded):
+    upgraded.clear()
+    ended = command("ledger", "upgrade", "--program", "shop")
+    assert (ended.code, ended.out) == (0, "there is no ledger of program shop here: nothing to upgrade\n")
+
+
+def test_an_upgrade_that_is_refused_has_the_exit_code_of_its_cause(command, monkeypatch):
+    def refuse(_settings):
+        raise StartRefused("the ledger is not the one that this server knows", 5)
+
+    monkeypatch.setattr(app, "ledger_upgrade", refuse)
+    ended = command("ledger", "upgrade")
+    assert (ended.code, ended.err) == (5, "redemption: the ledger is not the one that this server knows\n")
+
+
+def test_a_clock_is_set_back_for_the_program_that_is_named(command, monkeypatch):
+    monkeypatch.setattr(app, "ledger_reset_clock", lambda _settings, program: {"program": program, "clock_ms": "17"})
+    ended = command("ledger", "reset-clock", "--program", "shop")
+    told = "the ledger of program shop goes by the present time\nprogram    shop\nclock ms   17\n"
+    assert (ended.code, ended.out) == (0, told)
+    assert json.loads(command("ledger", "reset-clock", "--json").out) == {"program": "demo", "clock_ms": "17"}
 
 
 def test_adopting_needs_consent(command, adopted, monkeypatch):

@@ -132,12 +132,23 @@ async def test_what_is_not_needed_is_not_written(desk):
 
 @pytest.mark.parametrize(
     "field",
-    ["merchant", "slot", "slot_start", "order_value", "budget_start", "limit_budget_day", "limit_budget", "revoked"],
+    [
+        "merchant",
+        "redeemed_day",
+        "slot",
+        "slot_start",
+        "order_value",
+        "budget_start",
+        "limit_budget_day",
+        "limit_budget",
+        "revoked",
+    ],
 )
-async def test_a_number_of_a_campaign_that_cannot_be_read_fails_alone(desk, field):
-    """Neither is a counter taken for 0, nor a limit for none."""
+@pytest.mark.parametrize("poison", ["poison", "-5", "0.5", "nan", "inf", "", "1e300"])
+async def test_a_number_of_a_campaign_that_cannot_be_read_fails_alone(desk, field, poison):
+    """Neither is a counter taken for 0, nor a limit for none; nor does it fail when it is written."""
     poisoned, sound = await desk.campaign(), await desk.campaign()
-    await desk.redis.hset(desk.house.key("campaign:1"), field, "poison")
+    await desk.redis.hset(desk.house.key("campaign:1"), field, poison)
     orders = [desk.order(desk.token(campaign, 0)) for campaign in (poisoned, sound)]
     assert await desk.ranks(*orders) == ["Failed", [APPROVED]]
     assert not await desk.redis.exists(desk.house.key("u:1:0"))

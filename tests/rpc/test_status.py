@@ -37,6 +37,7 @@ TABLE = [
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
     ("LedgerFull", code_pb2.UNAVAILABLE),
     ("LedgerClockApart", code_pb2.UNAVAILABLE),
+    ("LedgerClockAhead", code_pb2.UNAVAILABLE),
     ("Stopping", code_pb2.UNAVAILABLE),
     ("DeadlinePassed", code_pb2.DEADLINE_EXCEEDED),
     ("ItemFailed", code_pb2.INTERNAL),

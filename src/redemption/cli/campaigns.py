@@ -89,6 +89,7 @@ def stats(
     """Count what happened to a campaign's coupons."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.v1.campaign_service_pb2 import GetCampaignStatsRequest
+    from redemption.v1.outcome_pb2 import Outcome
 
     with asking(settings) as client:
         found = campaign_called(client, settings.program, campaign)
@@ -112,6 +113,7 @@ def stats(
         ),
         ("discount", format_money(counted.discount_minor, found.currency_code), ""),
         ("by merchants", format_money(counted.merchant_minor, found.currency_code), ""),
+        ("order value", format_money(counted.order_value_minor, found.currency_code), ""),
     ]
     if counted.HasField("budget_left_minor"):
         budget = format_money(limits.budget_minor, found.currency_code)
@@ -122,6 +124,17 @@ def stats(
     for row in rows:
         counts.add_row(*row)
     show(counts)
+    if len(counted.offers) > 1:
+        offers = table("offer", "issued", "redeemed", "discount", right=("issued", "redeemed", "discount"))
+        for offer in counted.offers:
+            discount = format_money(offer.discount_minor, found.currency_code)
+            offers.add_row(str(offer.offer_index), f"{offer.issued:,}", f"{offer.redeemed:,}", discount)
+        show(offers)
+    if counted.refusals:
+        refusals = table("refused because", "times", right=("times",))
+        for refusal in sorted(counted.refusals, key=lambda each: -each.count):
+            refusals.add_row(Outcome.Name(refusal.outcome).removeprefix("OUTCOME_"), f"{refusal.count:,}")
+        show(refusals)
     return DONE
 
 

@@ -73,6 +73,63 @@ def adopt(
     return DONE
 
 
+@ledger.command(epilog=examples("redemption ledger upgrade"))
+def upgrade(
+    *,
+    program: Program = None,
+    data_dir: DataDir = None,
+    keyset: KeysetFile = None,
+    fence: FenceFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Bring the ledger to this version's format, once.
+
+    After the servers of the older version were stopped; one that still runs refuses all calls from then on, and nothing
+    is done twice. Every program that this machine remembers is upgraded. On other machines of the same ledger run it as
+    well: there it only learns that it was done.
+    """
+    settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
+    from redemption import app
+
+    with _failures():
+        rows = app.ledger_upgrade(settings)
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        say(f"there is no ledger of program {settings.program} here: nothing to upgrade")
+    else:
+        for row in rows:
+            say(f"the ledger of program {row['program']} has format {row['format']}", "green")
+    return DONE
+
+
+@ledger.command(epilog=examples("redemption ledger reset-clock --program demo"))
+def reset_clock(
+    *,
+    program: Program = None,
+    data_dir: DataDir = None,
+    keyset: KeysetFile = None,
+    fence: FenceFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Set a ledger's clock back to the present.
+
+    When its host's clock was ahead for a while, the ledger remembers a time that has not come, and refuses all calls.
+    The clocks of its host and of this machine have to agree by now.
+    """
+    settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
+    from redemption import app
+
+    with _failures():
+        row = app.ledger_reset_clock(settings, settings.program)
+    if as_json:
+        print_json(row)
+    else:
+        say(f"the ledger of program {settings.program} goes by the present time", "green")
+        _print(row)
+    return DONE
+
+
 def _confirm(program: str) -> None:
     if not sys.stdin.isatty():
         raise Stop(BAD_INPUT, "adopting a ledger needs a person's consent: run it in a terminal, or give --yes")

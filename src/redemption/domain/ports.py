@@ -228,7 +228,7 @@ class Counters:
         order_value_minor: What the orders were worth before discounts; an order counts once.
         day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
         offers: By the offer's index.
-        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusals``.
+        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusal``.
     """
 
     now_ms: int
@@ -290,6 +290,12 @@ class Ledger(Protocol):
             items: The orders.
             callers: For each, who waits for it.
             again: They were judged again and go before others.
+        """
+
+    def count_refusal(self, program: str, number: int, outcome: int) -> None:
+        """Count that a coupon of a campaign was refused, by an outcome's number.
+
+        It is added to the campaign's counters within about a second; a crash loses what was refused in its last one.
         """
 
     async def look(

@@ -25,7 +25,7 @@ from redemption.ledger.codec import unpack_head
 from redemption.ledger.connection import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
-from redemption.ledger.promises import LedgerClockApart, LedgerFull, meaning_of
+from redemption.ledger.promises import CLOCK_APART, LedgerClockApart, LedgerFull, meaning_of
 from redemption.ledger.standing import Standing
 from redemption.ledger.waiting import GONE, Answer, Delivery, Queue, Waiting
 
@@ -64,11 +64,13 @@ class Load:
 
     Attributes:
         in_doubt: It was sent and not answered: a refusal, when it is sent again, says nothing of the first time.
+        late: The ledger found our clock apart from its own once, which is also so when a call waited too long for it.
     """
 
     program: str
     waiting: list[Waiting]
     in_doubt: bool = False
+    late: bool = False
 
     def refuse(self, error: ServiceError) -> None:
         """Tell those who wait that the ledger refused it."""
@@ -289,6 +291,10 @@ class Batcher:
             if "unction not found" in str(reply):
                 await lane.close()  # opening it loads the library
                 again.append(load)
+            elif str(reply).startswith(CLOCK_APART) and not load.late:
+                load.late = True
+                again.append(load)
+                failure = meaning_of(reply)
             elif str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS:
                 again.append(load)
                 failure = LedgerUnavailable("the ledger does not take calls now")

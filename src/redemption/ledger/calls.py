@@ -19,13 +19,22 @@ from redemption.ledger.connection import CALL_SECONDS_MAX
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.flights import Flights
 from redemption.ledger.library import library
-from redemption.ledger.promises import HEADER_FIELDS, LedgerClockApart, load_functions, meaning_of, read_header
+from redemption.ledger.promises import (
+    CLOCK_APART,
+    HEADER_FIELDS,
+    LedgerClockApart,
+    load_functions,
+    meaning_of,
+    read_header,
+)
 from redemption.ledger.standing import Standing
 
 CALLS_AT_ONCE = 32
 """Fewer than the client may have connections: the health check has its own place beside them."""
 PLACE_SECONDS_MAX = 2.0
 """How long a question waits for one of these places; a healthy ledger gives thousands in that time."""
+TRIES = 3
+"""Of a call that was not executed for a reason that is over by then."""
 TOLD_SECONDS = 60.0
 """Why the ledger cannot be reached is logged so often at most: every caller finds out."""
 
@@ -64,22 +73,34 @@ class Calls:
             LedgerRefused: It was not executed.
             Overloaded: Nor was it now: too many others wait.
         """
-        clock = self._clock
-        return await self.call_bare(
-            function, program, self._fence.known(program), clock.own_ms(), clock.apart_ms_max, *args
-        )
+        self._standing.require()
+        async with self._place(), self.asked(CALL_SECONDS_MAX):
+            for _ in range(TRIES - 1):
+                try:
+                    return await self._framed(function, program, args)
+                except ResponseError as error:
+                    if "unction not found" in str(error):
+                        await load_functions(self._client)
+                    elif not str(error).startswith(CLOCK_APART):  # else it may have been on its way for too long
+                        raise
+            return await self._framed(function, program, args)
 
-    async def call_bare(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        """Call a function with arguments alone; return its reply."""
+    async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
+        """Call a function that reads no frame; return its reply."""
         self._standing.require()
         async with self._place(), self.asked(CALL_SECONDS_MAX):
             try:
-                return await self._fcall(function, program, args)
+                return await self._fcall(function, program, ())
             except ResponseError as error:
                 if "unction not found" not in str(error):
                     raise
                 await load_functions(self._client)
-                return await self._fcall(function, program, args)
+                return await self._fcall(function, program, ())
+
+    async def _framed(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
+        clock = self._clock
+        frame = (self._fence.known(program), clock.own_ms(), clock.apart_ms_max)
+        return await self._fcall(function, program, (*frame, *args))
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

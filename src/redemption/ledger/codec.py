@@ -34,7 +34,8 @@ _SEEN_CAMPAIGN = struct.Struct(">IQQHQQIQHHH")
 _ISSUED, _REVOKED, _IN_USE = 1, 2, 4
 _CONTENT_BYTES = 8
 _APPROVED_FORM, _GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 1
-"""Formats of remembered approvals; the last is that of a ledger of format 2, which has its second one, too."""
+_FORMS = (1, 2, 4, 5)
+"""Formats of remembered approvals; 1 and 2 are those of a ledger that had format 2."""
 _APPROVED_BYTES = 5
 """Of an approval when no coupon was ever given back."""
 _MERCHANT_SHARES = 0x80
@@ -134,6 +135,8 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
 def unpack_request(record: bytes) -> Remembered:
     """Read the record of an approved request, as ``lua/records.lua`` describes it."""
     form = record[0]
+    if form not in _FORMS:
+        raise ValueError(f"a remembered approval of unknown form {form}")
     time_at = 1 if form in (_APPROVED_FORM, _GIVEN_BACK_FORM) else 1 + _CONTENT_BYTES
     decided_at = int.from_bytes(record[time_at : time_at + 4])
     position = 1 + 4 + _CONTENT_BYTES

@@ -60,9 +60,9 @@ class Endpoint:
         """Check everything at a new connection, and load our functions, see ``promises.prepare``."""
         await prepare(client, self.durability, fence, self.clock_apart_seconds_max)
 
-    async def check(self, client: Redis, fence: Fence) -> None:
+    async def check(self, client: Redis, fence: Fence) -> set[str]:
         """Check what may change while a connection stands, see ``promises.check``."""
-        await check(client, self.durability, fence, self.clock_apart_seconds_max)
+        return await check(client, self.durability, fence, self.clock_apart_seconds_max)
 
     async def is_empty(self) -> bool:
         """Whether there is nothing at all in the ledger."""

@@ -47,7 +47,8 @@ from redemption.ledger.connection import Endpoint, Lane
 from redemption.ledger.definitions import Definitions
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.issuance import RedisIssuance
-from redemption.ledger.promises import HEADER_FIELDS, NO_LEDGER, read_header
+from redemption.ledger.promises import CLOCK_AHEAD, CLOCK_AHEAD_CURE, HEADER_FIELDS, NO_LEDGER, read_header
+from redemption.ledger.refusals import Refusals
 from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
 from redemption.ledger.waiting import Answer
@@ -122,14 +123,17 @@ class RedisLedger:
         self._definitions = Definitions(self._calls, self._catalog)
         self._revocation = Revocation(self._calls, outbox_max=outbox_max)
         self._archive = Archive(self._calls, outbox_max=outbox_max)
+        self._refusals = Refusals(self._calls, outbox_max=outbox_max)
         self.issuance = RedisIssuance(self._calls, carry=self._carried, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
+        self._ahead: set[str] = set()
 
     # Life
 
     async def start(self) -> None:
         """Start the lanes and the watch, and check the ledger for the first time."""
         self.batcher.start()
+        self._refusals.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
@@ -139,6 +143,7 @@ class RedisLedger:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
+        await self._refusals.stop()
         await self._definitions.stop()
         await self._calls.stop()
         await self._client.aclose(close_connection_pool=True)
@@ -154,7 +159,7 @@ class RedisLedger:
         """Check whether the ledger keeps its promises and is the one we know."""
         try:
             async with self._calls.asked(CHECK_SECONDS_MAX):
-                await self._endpoint.check(self._client, self._fence)
+                self._tell_ahead(await self._endpoint.check(self._client, self._fence))
         except LedgerNotTrusted as error:
             # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well. What is
             # at hand is of the ledger before: the same numbers and versions may be other definitions now.
@@ -172,6 +177,14 @@ class RedisLedger:
         failure = self.standing.failure
         if isinstance(failure, LedgerRefused):
             self.batcher.refuse_waiting(failure)
+
+    def _tell_ahead(self, ahead: set[str]) -> None:
+        """Log of which programs the ledger remembers a time that has not come, when that changes."""
+        for program in ahead - self._ahead:
+            _log.error("the program is refused", program=program, cause=CLOCK_AHEAD, cure=CLOCK_AHEAD_CURE)
+        for program in self._ahead - ahead:
+            _log.info("the program is served again", program=program)
+        self._ahead = ahead
 
     def _save(self) -> None:
         try:
@@ -305,6 +318,10 @@ class RedisLedger:
         )
 
     # Coupons
+
+    def count_refusal(self, program: str, number: int, outcome: int) -> None:
+        """Count that a coupon of a campaign was refused, see ``ports.Ledger``."""
+        self._refusals.count(program, number, outcome)
 
     async def redeem(
         self, program: str, items: Sequence[RedeemItem], callers: Sequence[CallInfo], *, again: bool
@@ -455,8 +472,13 @@ class RedisLedger:
             said = pairs(await self._calls.call_bare("status", program))
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
-            header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
-            trusted = self._fence.problem(mark, header) or "yes"
+            try:
+                header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
+                trusted = self._fence.problem(mark, header) or "yes"
+                if header is not None and header.clock_ms > self._clock.own_ms() + self._clock.apart_ms_max:
+                    trusted = f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}"
+            except LedgerRefused as error:
+                trusted = error.message
             rows.append({"program": program, **said, **remembered, "trusted": trusted})
         return rows
 
@@ -467,6 +489,39 @@ class RedisLedger:
         header = pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header
+
+    async def upgrade(self, unless_remembered: str) -> list[dict[str, str]]:
+        """Bring the ledgers of every program that is remembered, or else of the one named, to this version's format.
+
+        Returns:
+            What they say of themselves now; nothing of a program that has no ledger.
+
+        Raises:
+            LedgerNotTrusted: One is not the one that is remembered.
+            LedgerRefused: One is of a format that is not known.
+        """
+        rows = []
+        for program in self._fence.programs() or [unless_remembered]:
+            mark = self._fence.mark(program)
+            said = pairs(await self._calls.call("upgrade", program, self._fence.keyset_id, secrets.token_hex(8)))
+            header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
+            if header is not None and mark is not None and said.get("adopted_from") == mark.epoch:
+                self._fence.adopt(program, header.epoch, header.seq)  # by us just now, or by another machine before
+            else:
+                self._fence.check(program, mark, header)
+            if said:
+                rows.append({"program": program, **said})
+        self._catalog.clear()
+        return rows
+
+    async def reset_clock(self, program: str) -> dict[str, str]:
+        """Set the clock that a program's ledger remembers to the present, when it was ahead.
+
+        Raises:
+            LedgerNotTrusted: It is not the ledger that is remembered.
+            LedgerClockApart: The clocks of its host and of this machine differ, so that nobody knows the present.
+        """
+        return pairs(await self._calls.call("reset_clock", program))
 
 
 def _reply(program: str, item: RedeemItem, answer: Answer) -> RedeemReply:

@@ -1,6 +1,7 @@
 """The function library: one text made of ``lua/*.lua``, named after its own content."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ _PARTS = (
     "codes",
     "claim",
     "batch",
+    "refusals",
     "look",
     "define",
     "archive",
@@ -47,9 +49,16 @@ class Library:
 
 @cache
 def library() -> Library:
-    """Assemble the library."""
+    """Read and assemble the library."""
     folder = files("redemption.ledger") / "lua"
-    texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS}
+    return assembled({part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS})
+
+
+def assembled(texts: Mapping[str, str]) -> Library:
+    """Return the library that files make, each by its name, in their order.
+
+    ``command`` is a name for all of them: the ledger's own ``redis.call``, from the first call on.
+    """
     body = "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
     suffix = hashlib.sha256(body.encode()).hexdigest()[:12]
     return Library(suffix, f"#!lua name=redemption_{suffix}\nlocal SUFFIX, command = '{suffix}', nil\n{body}")

@@ -28,14 +28,14 @@ NOT_TRUSTED = (
     "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
     "See: redemption ledger status"
 )
-CLOCK_AHEAD = (
-    "the ledger remembers a time that has not come: its host's clock was ahead once; nothing was done. When the clocks "
-    "are right, its operator has to mend it"
-)
+CLOCK_APART = "CLOCKAPART"
+"""How the ledger's refusal begins when the clocks are apart, see ``lua/frame.lua``."""
+CLOCK_AHEAD = "the program's ledger remembers a time that has not come: a clock was ahead once"
+CLOCK_AHEAD_CURE = "When the clocks are right, let an operator mend it: redemption ledger reset-clock --program NAME"
 HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
 """What ``read_header`` reads, in its order."""
-_FORMAT = "3"
-"""How keys and records are spelled; ``lua/open.lua`` writes it down."""
+_FORMAT, _OLD_FORMAT = "3", "2"
+"""How keys and records are spelled; ``lua/open.lua`` writes it down, and makes the new one of the old one."""
 _OLDEST_VERSION = (7, 2)
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
 _PROMISES: dict[Durability, dict[str, str]] = {
@@ -60,9 +60,15 @@ class LedgerFull(LedgerRefused):
 
 
 class LedgerClockApart(LedgerRefused):
-    """The ledger's clock and this server's are too far apart, or the ledger remembers a time that has not come."""
+    """The ledger's clock and this server's are too far apart to decide anything; nothing was done."""
 
     reason = "LEDGER_CLOCK_APART"
+
+
+class LedgerClockAhead(LedgerRefused):
+    """The ledger of one program remembers a time that has not come; nothing was done."""
+
+    reason = "LEDGER_CLOCK_AHEAD"
 
 
 async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
@@ -87,8 +93,11 @@ async def load_functions(client: Redis) -> None:
             raise
 
 
-async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
+async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> set[str]:
     """Check what may change while a connection stands.
+
+    Returns:
+        The programs whose ledger remembers a time that has not come: each is refused by itself.
 
     Raises:
         LedgerRefused: The ledger does not keep a promise; the message says what to change.
@@ -102,8 +111,12 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
     headers = await _read_headers(client, programs)
     for program, mark, header in zip(programs, marks, headers, strict=True):
         fence.check(program, mark, header)
-        if header is not None and header.clock_ms - ledger_ms > clock_apart_seconds_max * 1000:
-            raise LedgerClockApart(f"program {program!r}: {CLOCK_AHEAD}")
+    latest_ms = ledger_ms + clock_apart_seconds_max * 1000
+    return {
+        program
+        for program, header in zip(programs, headers, strict=True)
+        if header is not None and header.clock_ms > latest_ms
+    }
 
 
 def meaning_of(reply: Exception) -> LedgerRefused:
@@ -113,11 +126,11 @@ def meaning_of(reply: Exception) -> LedgerRefused:
         return LedgerNotTrusted(NO_LEDGER)
     if text.startswith("NOTTRUSTED"):
         return LedgerNotTrusted(NOT_TRUSTED)
-    if text.startswith("CLOCKAPART"):
-        _, ledger_ms, own_ms = text.split(" ")
+    if text.startswith(CLOCK_APART):
+        ledger_ms, own_ms = text.split(" ")[1:3]
         return LedgerClockApart(_apart((int(ledger_ms) - int(own_ms)) / 1000))
     if text.startswith("CLOCKAHEAD"):
-        return LedgerClockApart(CLOCK_AHEAD)
+        return LedgerClockAhead(f"{CLOCK_AHEAD}; nothing was done. {CLOCK_AHEAD_CURE}")
     # The Redis client makes classes of some words; on a lane they are what was sent.
     if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
         return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
@@ -187,6 +200,11 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) 
     """
     if not epoch:
         return None
+    if form == _OLD_FORMAT:
+        raise LedgerRefused(
+            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: stop the servers of the older "
+            "version, then run: redemption ledger upgrade"
+        )
     if form != _FORMAT:
         raise LedgerRefused(
             f"the ledger has format {form!r}, this version has format {_FORMAT!r}: use the version that made the ledger"

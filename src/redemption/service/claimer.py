@@ -164,6 +164,8 @@ class Claimer:
             case ClaimRefused(Outcome.NOT_EVALUATED) if judged.failure is not None:
                 raise judged.failure
             case ClaimRefused():
+                if judged.item.campaign:
+                    self._ledger.count_refusal(claim.program, judged.item.campaign, reply.outcome)
                 return _refused(reply, judged.judgement)
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)

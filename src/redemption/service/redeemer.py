@@ -25,6 +25,7 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.domain.order import Checkout, checkout_violations, id_violations
+from redemption.domain.outcome import Outcome
 from redemption.domain.ports import (
     AnsweredToken,
     Failed,
@@ -348,10 +349,17 @@ class Redeemer:
             tokens = [case.tokens[index] for index in case.turns]
             coupons = [case.judgement.coupons[index] for index in case.turns]
             decision = self._answers.decision(case.attempt.checkout, tokens, coupons, item, reply)
+            if decision.outcome is not Outcome.APPROVED:
+                self._count_refusals(case.attempt.checkout.program, decision)
             return decision if len(tokens) == 1 else _in_callers_order(decision, case.turns)
         except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
             _log.exception("what was decided cannot be told", program=case.attempt.checkout.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
+
+    def _count_refusals(self, program: str, decision: Decision) -> None:
+        for verdict in decision.verdicts:
+            if verdict.campaign:
+                self._ledger.count_refusal(program, verdict.campaign, verdict.outcome)
 
 
 def _judged_tokens(

@@ -29,8 +29,8 @@ local function numbers(key, fields)
   local values = redis.call('HMGET', key, unpack(fields))
   for index = 1, #fields do
     local value = values[index]
-    -- A limit that cannot be read is not taken for none.
-    if value then values[index] = tonumber(value) or error('campaign record whose ' .. fields[index] .. ' is no number') end
+    -- A limit that cannot be read is not taken for none, and what cannot be spelled would fail when it is written.
+    if value then values[index] = keys.whole(value) or error('campaign record whose ' .. fields[index] .. ' is no number') end
   end
   return values
 end

@@ -39,19 +39,21 @@ function frame.begin(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered', 'reaped')
   if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
-  local seq = tonumber(header[2])
+  local seq, clock, remembered, reaped = keys.whole(header[2]), keys.whole(header[3]), keys.whole(header[5]), keys.whole(header[6])
+  if not (seq and clock and remembered and reaped and header[4]) then
+    error({ err = 'UNREADABLE the header is of another format, or damaged' })
+  end
   if known ~= '' and (header[1] ~= known:sub(1, KNOWN_EPOCH) or seq < tonumber(known:sub(KNOWN_EPOCH + 1))) then
     error({ err = 'NOTTRUSTED this is not the ledger that the server knows' })
   end
-  if not header[3] then error({ err = 'UNREADABLE the header is of another format, or damaged' }) end
-  local now = frame.moment(tonumber(header[3]), server_clock, apart_max)
+  local now = frame.moment(clock, server_clock, apart_max)
   local seconds = math.floor(now / 1000)
   local call = {
     tag = tag, epoch = header[1], seq = seq, now = now, seconds = seconds, approved = struct.pack('>c1I4', 'A', seconds),
     campaigns = {}, redeemed = {}, events = {}, changed = false,
     generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applies = false,
   }
-  requests.begin(call, header[4], tonumber(header[5]), tonumber(header[6]))
+  requests.begin(call, header[4], remembered, reaped)
   return call
 end
 

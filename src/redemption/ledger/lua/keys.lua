@@ -7,6 +7,8 @@
 
 local keys = {}
 
+local WHOLE_MAX = 2 ^ 53
+
 local SMALL, PADDED = {}, {}
 for number = 0, 999 do -- while the library is loaded, `string` has no name yet
   SMALL[number] = ('%d'):format(number)
@@ -16,8 +18,9 @@ end
 -- Spells a whole number (up to 53 bits) in decimal digits. Lua's own ".." does it as for a fraction, which takes longer, and
 -- with 14 digits at most.
 local function spelled(number)
-  if number < 1000 then return SMALL[number] end
-  if number < 1000000 then
+  local small = SMALL[number]
+  if small then return small end
+  if number >= 1000 and number < 1000000 then
     local rest = number % 1000
     return SMALL[(number - rest) / 1000] .. PADDED[rest]
   end
@@ -92,7 +95,12 @@ end
 
 function keys.code_bucket(tag, bucket) return tag .. ':code:' .. spelled(bucket) end
 
--- A whole number (up to 53 bits) as it is stored.
+-- A whole number (up to 53 bits) as it is stored, and what is stored as one; nothing when it is something else.
 keys.number_text = spelled
+function keys.whole(text)
+  local number = tonumber(text)
+  if number and number >= 0 and number % 1 == 0 and number <= WHOLE_MAX then return number end
+  return nil
+end
 
 return keys

@@ -52,7 +52,7 @@ function limits.apply(campaign, token)
   campaign.redeemed = redeemed + 1
   campaign.redeemed_day = campaign.redeemed_day + 1
   campaign.discount = discount + token.discount
-  campaign.order_value = campaign.order_value + token.order_value
+  campaign.order_value = math.min(campaign.order_value + token.order_value, MINOR_MAX)
   if token.merchant > 0 then campaign.merchant = campaign.merchant + token.merchant end
   if token.offer > 0 then
     local offer = campaign.offers[token.offer]

@@ -4,8 +4,8 @@
 -- campaigns      ARGV[4] first · [5…] of this number and each one that follows the version at hand (empty: none): replies a
 --                list of number, version, definition (empty: it is the one at hand), for those that exist
 -- named          ARGV[4] name: replies the number of the campaign that has it, or nothing
--- counters       ARGV[4] campaign · [5] how many offers it has: replies clock (ms), then the counters of COUNTERS, then of
---                each offer: issued, redeemed, discount (of offer 0 only issued is counted) · then of each outcome that refused: outcome, count; or nothing
+-- counters       ARGV[4] campaign · [5] how many offers it has: replies clock (ms), claimed, then the counters of COUNTERS, then
+--                of each offer: issued, redeemed, discount · then of each outcome that refused: outcome, count; or nothing
 -- coupon         ARGV[4] campaign · [5] serial: replies what is seen of it (see look.lua)
 -- request        ARGV[4] request digest: replies the record of an approval, or nothing
 -- status         replies the header as field, value, …, and the length of the event stream
@@ -42,11 +42,17 @@ function lookup.counters(key_names, args)
   if not campaign then return {} end
   local found = { keys.number_text(call.now), keys.number_text(campaigns.issuing(campaign).claimed) }
   for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
+  local rest = { redeemed = campaign.redeemed, discount = campaign.discount } -- of offer 0: see campaigns.lua
+  for index = 1, offers - 1 do
+    local offer = campaigns.offer(campaign, index)
+    rest.redeemed, rest.discount = rest.redeemed - offer.redeemed, rest.discount - offer.discount
+  end
   for index = 0, offers - 1 do
     local offer = campaigns.offer(campaign, index)
-    for _, counter in ipairs({ 'issued', 'redeemed', 'discount' }) do
-      found[#found + 1] = keys.number_text(offer[counter])
-    end
+    local counted = index == 0 and rest or offer
+    found[#found + 1] = keys.number_text(offer.issued)
+    found[#found + 1] = keys.number_text(counted.redeemed)
+    found[#found + 1] = keys.number_text(counted.discount)
   end
   for _, text in ipairs(redis.call('HGETALL', keys.refused(call.tag, number))) do found[#found + 1] = text end
   return found

@@ -1,4 +1,4 @@
--- open and adopt: who may call a program's ledger their own.
+-- open, adopt, upgrade and reset_clock: who may call a program's ledger their own, and how its header is kept right.
 --
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
 -- ARGV[4]  keyset id · [5] an epoch (16 hexadecimal digits) that no ledger ever had
@@ -6,16 +6,19 @@
 -- adopt    accepts what is there, or gives birth. From now on it has the new epoch, so that every machine that remembers another
 --          one must be told too. Nothing changes when it is the ledger that the machine knows already, or when another
 --          machine adopted that very one.
--- Both reply the header as field, value, …, or nothing when there is no ledger and none may be born.
+-- upgrade  makes of a ledger of format 2, which the machine knows, one of this format. It gets the new epoch, so that no server of
+--          the older version decides anything in it from here on. Nothing changes when it has this format already.
+-- reset_clock  sets the clock that the ledger remembers back to what its host and the server agree on.
+-- All reply the header as field, value, …, or nothing when there is no ledger and none may be born.
 -- Invariant: an epoch is random and never reused; `seq` only rises.
 
 local open = {}
 
-local FORMAT = '3' -- how keys and records are spelled, see ledger/promises.py
+local FORMAT, OLD_FORMAT = '3', '2' -- how keys and records are spelled, see ledger/promises.py
+local DAY_MS = 86400000
 
 local function write_header(tag, keyset, epoch, now)
   local header = keys.ledger(tag)
-  redis.call('XLEN', keys.events(tag)) -- raises if it is no stream
   redis.call('HSET', header, 'format', FORMAT, 'epoch', epoch, 'keyset', keyset)
   redis.call('HSETNX', header, 'seq', '0')
   redis.call('HSETNX', header, 'clock_ms', keys.number_text(now))
@@ -25,11 +28,44 @@ local function write_header(tag, keyset, epoch, now)
   redis.call('HINCRBY', header, 'seq', 1)
 end
 
+-- Whether a header is of the ledger that a machine knows, and not behind.
+local function is_known(known, epoch, seq)
+  return known ~= '' and epoch == known:sub(1, 16) and (keys.whole(seq) or -1) >= tonumber(known:sub(17))
+end
+
+-- Makes of a ledger of format 2 one of this format, except for its epoch. Records and keys are the same: only the header, where
+-- it tells of remembered requests, and campaigns, where money began to be counted with another day than redemptions.
+local function convert(tag, now)
+  local header = keys.ledger(tag)
+  local values = redis.call('HMGET', header, 'clock', 'reaped', 'campaigns')
+  local clock = keys.whole(values[1])
+  local generations, reaped = requests.of_format_2(math.floor(clock / DAY_MS), keys.whole(values[2]) or 0)
+  local starts = {}
+  for number = 1, keys.whole(values[3]) or 0 do
+    local counted = redis.pcall('HMGET', keys.campaign(tag, number), 'day', 'budget_day', 'discount')
+    if counted[2] then starts[number] = counted[1] ~= counted[2] and counted[3] or '' end
+  end
+  for number, start in pairs(starts) do
+    local key = keys.campaign(tag, number)
+    redis.call('HDEL', key, 'budget_day')
+    if start ~= '' then redis.call('HSET', key, 'budget_start', start) end
+  end
+  redis.call('HDEL', header, 'clock') -- without it, functions of format 2 raise before they write
+  redis.call('HSET', header, 'clock_ms', keys.number_text(math.max(now, clock)), 'generations', generations, 'remembered', '0',
+    'reaped', keys.number_text(reaped))
+end
+
+-- The present, when the clocks agree and a header can be written: raises else, before anything is.
+local function moment_to_write(tag, server_clock, apart_max)
+  redis.call('XLEN', keys.events(tag)) -- raises if it is no stream
+  return frame.moment(0, server_clock, apart_max)
+end
+
 function open.open(key_names, args)
   local tag, server_clock, apart_max, keyset, epoch = key_names[1], tonumber(args[2]), tonumber(args[3]), args[4], args[5]
   local header = keys.ledger(tag)
   if redis.call('EXISTS', header) == 0 and epoch ~= '' then
-    write_header(tag, keyset, epoch, frame.moment(0, server_clock, apart_max))
+    write_header(tag, keyset, epoch, moment_to_write(tag, server_clock, apart_max))
   end
   return redis.call('HGETALL', header)
 end
@@ -38,16 +74,55 @@ function open.adopt(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local keyset, epoch = args[4], args[5]
   local header = keys.ledger(tag)
-  local found = redis.call('HMGET', header, 'format', 'epoch', 'adopted_from', 'keyset', 'seq', 'clock_ms')
-  if found[2] and (found[1] ~= FORMAT or not tonumber(found[5]) or not tonumber(found[6])) then
+  local found = redis.call('HMGET', header, 'format', 'epoch', 'adopted_from', 'keyset', 'seq', 'clock_ms', 'clock')
+  local is_old = found[1] == OLD_FORMAT
+  local is_readable = is_old or found[1] == FORMAT
+  if redis.call('EXISTS', header) == 1
+    and not (is_readable and found[2] and keys.whole(found[5]) and keys.whole(is_old and found[7] or found[6])) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   local mine = found[2] and found[4] == keyset and known ~= ''
-  local as_known = mine and found[2] == known:sub(1, 16) and tonumber(found[5]) >= tonumber(known:sub(17))
   local adopted_elsewhere = mine and found[3] == known:sub(1, 16)
-  if not as_known and not adopted_elsewhere then
-    write_header(tag, keyset, epoch, frame.moment(0, server_clock, apart_max))
+  if is_old or not (mine and is_known(known, found[2], found[5]) or adopted_elsewhere) then
+    local now = moment_to_write(tag, server_clock, apart_max)
+    if is_old then convert(tag, now) end
+    write_header(tag, keyset, epoch, now)
     if found[2] then redis.call('HSET', header, 'adopted_from', found[2]) end
+  end
+  return redis.call('HGETALL', header)
+end
+
+function open.upgrade(key_names, args)
+  local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
+  local keyset, epoch = args[4], args[5]
+  local header = keys.ledger(tag)
+  local found = redis.call('HMGET', header, 'format', 'epoch', 'keyset', 'seq', 'clock')
+  if found[1] == OLD_FORMAT then
+    if found[3] ~= keyset or known ~= '' and not is_known(known, found[2], found[4]) then
+      error({ err = 'NOTTRUSTED this is not the ledger that the machine knows' })
+    end
+    if not keys.whole(found[4]) or not keys.whole(found[5]) then
+      error({ err = 'UNREADABLE the header is damaged' })
+    end
+    local now = moment_to_write(tag, server_clock, apart_max)
+    convert(tag, now)
+    write_header(tag, keyset, epoch, now)
+    redis.call('HSET', header, 'adopted_from', found[2])
+  end
+  return redis.call('HGETALL', header)
+end
+
+function open.reset_clock(key_names, args)
+  local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
+  local header = keys.ledger(tag)
+  local found = redis.call('HMGET', header, 'format', 'epoch', 'seq', 'clock_ms', 'generations')
+  if found[1] ~= FORMAT or not is_known(known, found[2], found[3]) then
+    error({ err = 'NOTTRUSTED this is not the ledger that the machine knows' })
+  end
+  local now = frame.moment(0, server_clock, apart_max)
+  if not keys.whole(found[4]) or keys.whole(found[4]) > now then
+    redis.call('HSET', header, 'clock_ms', keys.number_text(now), 'generations', requests.begun_by(tag, found[5], now))
+    redis.call('HINCRBY', header, 'seq', 1)
   end
   return redis.call('HGETALL', header)
 end

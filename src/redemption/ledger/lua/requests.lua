@@ -12,10 +12,13 @@ local requests = {}
 local DAY_MS = 86400000
 local BUCKETS_MIN, BUCKETS_MAX = 4096, 1048576
 local PLACES = 16777216 -- values of the three bytes of a digest that choose the bucket
+local BUCKETS_OF_FORMAT_2 = 4096
 local ENTRIES = 64 -- in a bucket, at most, if as much is remembered as was expected; 488 cost seven times as much to look at
 
 local CAMPAIGNS_MAX = 10000 -- that are looked at for what is to be expected
-local REAPED_AT_ONCE = 16
+local EXPECTED_BUCKETS_MAX = 65536 -- for coupons that may never be used; what was remembered may need more
+local REAPED_MIN, REAPED_PART = 16, 1024 -- buckets, or that part of all of them, that go with each call
+local REAPED_IN_HASTE, UNLINKED_AT_ONCE = 1024, 4096
 
 local function day_end(moment) return (math.floor(moment / DAY_MS) + 1) * DAY_MS end
 
@@ -81,12 +84,13 @@ local function expected(call)
   local unused = 0
   local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
   for number = last, math.max(last - CAMPAIGNS_MAX, 0) + 1, -1 do
-    local values = redis.call('HMGET', keys.campaign(call.tag, number), 'issued', 'redeemed', 'ends_at', 'archive')
-    if values[1] and not values[4] and tonumber(values[3] or call.now + 1) > call.now then
-      unused = unused + values[1] - (values[2] or 0)
-    end
+    -- It is an estimate: a record that cannot be read is of no campaign.
+    local values = redis.pcall('HMGET', keys.campaign(call.tag, number), 'issued', 'redeemed', 'ends_at', 'archive')
+    local issued, redeemed = keys.whole(values[1]), keys.whole(values[2]) or 0
+    local is_open = not values[4] and (keys.whole(values[3]) or call.now + 1) > call.now
+    if issued and is_open then unused = unused + math.max(issued - redeemed, 0) end
   end
-  return 2 * math.max(unused, call.remembered)
+  return 2 * math.max(math.min(unused, EXPECTED_BUCKETS_MAX * ENTRIES / 2), call.remembered)
 end
 
 -- Begins a generation, for this call's later items too; it is written down when the call is closed.
@@ -94,7 +98,9 @@ local function roll(call)
   local wanted, buckets = expected(call) / ENTRIES, BUCKETS_MIN
   while buckets < wanted and buckets < BUCKETS_MAX do buckets = buckets * 2 end
   local list = { generation_of(call.tag, (call.generations[1] and call.generations[1].id or 0) + 1, buckets, call.now) }
-  for index = 1, #call.generations do list[index + 1] = call.generations[index] end
+  for index, old in ipairs(call.generations) do
+    list[index + 1] = generation_of(call.tag, old.id, old.buckets, old.begun)
+  end
   call.generations, call.live, call.remembered, call.rolls = date(list), call.live + 1, 0, false
 end
 
@@ -114,14 +120,21 @@ function requests.place_digest(call, digest, key)
   return requests.place(call, first, second, third, field, key), field
 end
 
--- Removes a few buckets of the oldest generation, unless it is still looked at.
+-- Removes a few buckets of the oldest generation, unless it is still looked at. A program that hardly calls gets a new
+-- generation with every day all the same: so the more of them wait, the more goes at once.
 local function reap(call)
-  if #call.generations <= call.live then return end
+  local waiting = #call.generations - call.live
+  if waiting == 0 then return end
   local oldest = call.generations[#call.generations]
-  local last = math.min(call.reaped + REAPED_AT_ONCE, oldest.buckets)
-  local dead = {}
-  for bucket = call.reaped, last - 1 do dead[#dead + 1] = oldest.prefix .. keys.number_text(bucket) end
-  redis.call('UNLINK', unpack(dead))
+  local at_once = math.max(REAPED_MIN, oldest.buckets / REAPED_PART, REAPED_IN_HASTE * (waiting - 1) ^ 2)
+  local last = math.min(call.reaped + at_once, oldest.buckets)
+  for first = call.reaped, last - 1, UNLINKED_AT_ONCE do
+    local dead = {}
+    for bucket = first, math.min(first + UNLINKED_AT_ONCE, last) - 1 do
+      dead[#dead + 1] = oldest.prefix .. keys.number_text(bucket)
+    end
+    redis.call('UNLINK', unpack(dead))
+  end
   call.reaped = last
   if last == oldest.buckets then
     local left = {}
@@ -153,6 +166,24 @@ function requests.close(call)
     fields[#fields + 1] = spelled(call.generations)
   end
   return fields
+end
+
+-- What the header says of the memory of requests of a ledger of format 2. There a generation was a day, of 4,096 buckets, and
+-- `reaped` counted them from the first day of all. day: the last one on which something can have been remembered.
+function requests.of_format_2(day, reaped)
+  local parts, first = {}, math.min(math.floor(reaped / BUCKETS_OF_FORMAT_2), day - 1)
+  for generation = day, first, -1 do
+    parts[#parts + 1] = keys.number_text(generation) .. ':' .. BUCKETS_OF_FORMAT_2 .. ':' .. keys.number_text(generation * DAY_MS)
+  end
+  return table.concat(parts, ' '), first < day - 1 and reaped % BUCKETS_OF_FORMAT_2 or 0
+end
+
+-- The same when the clock is set back: nothing has begun in the future.
+function requests.begun_by(tag, text, now)
+  local list = read(tag, text)
+  for index = 1, #list do list[index].begun = math.min(list[index].begun, now) end
+  read_tag = nil
+  return spelled(list)
 end
 
 return requests

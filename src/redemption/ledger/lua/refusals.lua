@@ -1,0 +1,32 @@
+-- count_refusals: adds what a server has refused since it last told.
+--
+-- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
+-- ARGV[5…]  triples: campaign · outcome (a number of the contract) · how often
+-- Replies  head
+-- Event    refused: empty (it was many principals) · [campaign, outcome, how often, …]
+
+local refusals = {}
+
+function refusals.call(key_names, args)
+  local call = frame.begin_writing(key_names, args)
+  local told = {}
+  frame.plan_nothing()
+  for index = 5, #args, 3 do
+    local number, outcome, count = tonumber(args[index]), args[index + 1], tonumber(args[index + 2])
+    if campaigns.of(call, number) then
+      local key = keys.refused(call.tag, number)
+      local before = keys.whole(redis.call('HGET', key, outcome) or 0) or error('a count of refusals that is no number')
+      frame.plan(key, outcome, keys.number_text(before + count))
+      told[#told + 1] = number
+      told[#told + 1] = tonumber(outcome)
+      told[#told + 1] = count
+    end
+  end
+  if #told > 0 then
+    local event = cmsgpack.pack({ 'refused', '', told })
+    frame.commit(call, event)
+  end
+  return { frame.head(call) }
+end
+
+return refusals

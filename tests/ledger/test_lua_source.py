@@ -1,0 +1,121 @@
+"""Lua does not roll back: what the library's own text must keep to, so that nothing is ever left half-written."""
+
+import re
+from importlib.resources import files
+
+import pytest
+from redis.exceptions import ResponseError
+
+from redemption.ledger.library import _PARTS, Library, assembled, library
+
+WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
+READING = {
+    "EXISTS",
+    "HEXISTS",
+    "HGET",
+    "HGETALL",
+    "HLEN",
+    "HMGET",
+    "TIME",
+    "XLEN",
+    "XRANGE",
+    "ZCARD",
+    "ZCOUNT",
+    "ZREVRANGEBYSCORE",
+}
+APPLYING = ("frame.apply(", "frame.commit(", "frame.close(", "operation.apply(")
+"""Calls that write."""
+MAY_RAISE = ("error(", "unpack_coupon(", "unpack_customer(", "unpack_code(", "request_content(", "struct.unpack(")
+LOCALS = 60
+
+
+def texts():
+    """Every file of the library."""
+    folder = files("redemption.ledger") / "lua"
+    return {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS}
+
+
+def functions():
+    """Every function of the library at the left margin: file, name, and its text without comments."""
+    for part, text in texts().items():
+        code = re.sub(r"--.*", "", text)
+        for block in re.split(r"(?m)^(?=(?:local )?function )", code)[1:]:
+            name = re.match(r"(?:local )?function ([\w.]+)", block)[1]
+            one_line = re.match(r".*\bend$", block.split("\n", 1)[0])
+            yield part, name, block.split("\n", 1)[0] if one_line else block.partition("\nend\n")[0]
+
+
+FUNCTIONS = [pytest.param(name, text, id=f"{part}: {name}") for part, name, text in functions()]
+
+
+def commands(text):
+    """Commands in a text, in their order, with where they stand."""
+    return [(found.start(), found[1]) for found in re.finditer(r"(?:command|redis\.p?call)\('([A-Z]+)'", text)]
+
+
+def test_every_command_is_known_to_read_or_to_write():
+    used = {name for text in texts().values() for _, name in commands(text)}
+    assert used - WRITING == READING
+    assert used <= WRITING | READING
+    called = sum(len(re.findall(r"(?:command|redis\.p?call)\(", text)) for text in texts().values())
+    assert called == sum(len(commands(text)) for text in texts().values()), "each names its command"
+
+
+def test_all_functions_are_looked_at():
+    names = {param.values[0] for param in FUNCTIONS}
+    assert {"redeem.decide", "redeem.apply", "claim.decide", "claim.apply", "limits.apply", "frame.close"} <= names
+    assert len(names) > 80
+
+
+@pytest.mark.parametrize(("name", "text"), FUNCTIONS)
+def test_what_decides_writes_nothing(name, text):
+    if "decide" not in name or name == "decide_items":
+        return
+    assert not {command for _, command in commands(text)} & WRITING
+    assert not [call for call in APPLYING if call in text]
+
+
+@pytest.mark.parametrize(("name", "text"), FUNCTIONS)
+def test_what_applies_neither_reads_nor_raises(name, text):
+    if not name.endswith(("apply", "close", "commit")):
+        return
+    assert {command for _, command in commands(text)} <= WRITING
+    assert not [call for call in MAY_RAISE if call in text]
+
+
+@pytest.mark.parametrize(("name", "text"), FUNCTIONS)
+def test_after_the_first_write_nothing_is_read_and_nothing_raises(name, text):
+    """But for what is told at the end: the header as it is now."""
+    if name == "decide_items":  # a loop: the next item begins behind the one that wrote
+        return
+    writes = [place for place, command in commands(text) if command in WRITING]
+    writes += [text.index(call) for call in APPLYING if call in text]
+    if not writes:
+        return
+    after = text[min(writes) :]
+    after = after.replace("return redis.call('HGETALL', header)", "")
+    assert {command for _, command in commands(after)} <= WRITING
+    assert not [call for call in MAY_RAISE if call in after]
+
+
+@pytest.mark.parametrize("part", _PARTS)
+async def test_every_file_has_room_for_sixty_more_names(house, part):
+    """A function of Lua has 200 local names at most, and each file is one."""
+    more = "".join(f"local name_{index} = {index}\n" for index in range(LOCALS))
+    changed = {name: more + text if name == part else text for name, text in texts().items()}
+    grown = assembled(changed)
+    assert isinstance(grown, Library)
+    await house.redis.function_load(grown.text)
+    await house.redis.function_delete(f"redemption_{grown.suffix}")
+
+
+async def test_too_many_names_would_show(house):
+    """The test above can fail."""
+    more = "".join(f"local name_{index} = {index}\n" for index in range(201))
+    grown = assembled(texts() | {"keys": more + texts()["keys"]})
+    with pytest.raises(ResponseError, match="more than 200 local variables"):
+        await house.redis.function_load(grown.text)
+
+
+def test_the_library_is_what_its_files_are():
+    assert assembled(texts()) == library()

@@ -1,0 +1,261 @@
+"""A ledger of format 2 becomes one of this version's: recorded data of a server of that version, and its own functions.
+
+``format_2.json`` holds its keys, its signing keys, and what it answered, at once and when the request was forgotten;
+``format_2.lua`` is its library. The days in it are moved to today.
+"""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from house import DAY_MS, House, calling
+from redis.exceptions import ResponseError
+
+from redemption.domain.errors import LedgerRefused
+from redemption.domain.keyset import Keyset
+from redemption.ledger.fence import LedgerNotTrusted
+from redemption.rpc.convert import attempt_from, write_decision
+from redemption.service.issuer import MintOrder
+from redemption.v1 import redemption_service_pb2
+
+PROGRAM = "format-2"
+BUCKETS = 4096
+OLD_LIBRARY = (Path(__file__).parent / "format_2.lua").read_text(encoding="utf-8")
+OLD_SUFFIX = OLD_LIBRARY.partition("SUFFIX = '")[2][:12]
+RECORDED = json.loads((Path(__file__).parent / "format_2.json").read_text())
+STILL_USED = (0, 1, 2, 3, 5)
+"""Of the recorded requests; the fifth one's coupon was given back, and used by the sixth."""
+HEADER = f"{{{PROGRAM}}}:ledger"
+
+
+def moved(name, days):
+    """A key's name, with the day of remembered requests moved."""
+    parts = name.split(":")
+    return ":".join([*parts[:2], str(int(parts[2]) + days), *parts[3:]]) if parts[1] == "r" else name
+
+
+async def load(redis):
+    """Write what was recorded, as if it had been today."""
+    recorded = bytes.fromhex(RECORDED["keys"][HEADER]["value"][b"clock".hex()])
+    days = int(time.time() * 1000) // DAY_MS - int(recorded) // DAY_MS
+    for name, key in RECORDED["keys"].items():
+        value = key["value"]
+        if key["type"] == "hash":
+            fields = {bytes.fromhex(field): bytes.fromhex(text) for field, text in value.items()}
+            await redis.hset(moved(name, days), mapping=fields)
+        elif key["type"] == "zset":
+            await redis.zadd(name, {bytes.fromhex(member): score for member, score in value.items()})
+        else:
+            for entry in value:
+                await redis.xadd(name, {bytes.fromhex(field): bytes.fromhex(text) for field, text in entry.items()})
+    await redis.hincrby(HEADER, "clock", days * DAY_MS)
+    await redis.hincrby(HEADER, "reaped", days * BUCKETS)
+
+
+def remember(path, seq=RECORDED["seq"]):
+    """Write the fence of a machine that knows the ledger up to a call."""
+    path.write_text(json.dumps({"programs": {PROGRAM: {"epoch": RECORDED["epoch"], "seq": seq}}}))
+
+
+@pytest_asyncio.fixture
+async def old(house, tmp_path):
+    """A new server on the old ledger, which nobody has upgraded yet."""
+    for key in [key async for key in house.redis.scan_iter(f"{{{PROGRAM}}}:*")]:
+        await house.redis.delete(key)
+    await load(house.redis)
+    remember(tmp_path / "old.fence")
+    keyset = Keyset.from_json(json.dumps(RECORDED["keyset"]).encode())
+    server = House(house.url, tmp_path / "old.fence", program=PROGRAM, keyset=keyset)
+    yield server
+    await server.stop()
+
+
+async def everything(redis):
+    """All keys of the program, as they are stored."""
+    return {key: await redis.dump(key) async for key in redis.scan_iter(f"{{{PROGRAM}}}:*")}
+
+
+async def answers(server):
+    """What the server answers to the recorded requests, as bytes."""
+    told = []
+    for each in RECORDED["requests"]:
+        request = redemption_service_pb2.RedeemRequest.FromString(bytes.fromhex(each["request"]))
+        response = redemption_service_pb2.RedeemResponse()
+        write_decision(await server.send(attempt_from(request)), response.decision)
+        told.append(response.SerializeToString(deterministic=True).hex())
+    return told
+
+
+async def counted(server):
+    """The counters of both campaigns."""
+    return [(await server.ledger.counters(PROGRAM, number, offers=1)) for number in (1, 2)]
+
+
+async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
+    before = await everything(old.redis)
+    (row,) = await old.ledger.status(PROGRAM)
+    assert "redemption ledger upgrade" in row["trusted"]
+    await old.start()
+    way_out = "stop the servers of the older version, then run: redemption ledger upgrade"
+    with pytest.raises(LedgerRefused, match=way_out):
+        await answers(old)
+    assert await everything(old.redis) == before
+
+
+async def test_approvals_are_told_again_byte_for_byte(old):
+    """At once, on the next day, after a restart, and by the coupons alone when the request is forgotten."""
+    (row,) = await old.ledger.upgrade(PROGRAM)
+    assert (row["program"], row["format"]) == (PROGRAM, "3")
+    await old.start()
+    assert old.ledger.standing.failure is None
+    recorded = [each["answer"] for each in RECORDED["requests"]]
+    assert await answers(old) == recorded
+    assert [(each.issued, each.redeemed) for each in await counted(old)] == [(9, 4), (5, 3)]
+    await old.redis.hset(HEADER, "clock_ms", old.ledger.now_ms() + DAY_MS)
+    assert await answers(old) == recorded
+    again = House(old.url, old.fence.path.with_name("again"), program=PROGRAM, keyset=old.keyset)
+    old.ledger._save()
+    again.fence.path.write_bytes(old.fence.path.read_bytes())
+    again.fence.learn_adoptions()
+    await again.start()
+    assert await answers(again) == recorded
+    await again.redis.hset(HEADER, "clock_ms", again.ledger.now_ms() + 2 * DAY_MS)
+    forgotten = [each["answer_when_forgotten"] for each in RECORDED["requests"]]
+    told = await answers(again)
+    assert [told[index] for index in STILL_USED] == [forgotten[index] for index in STILL_USED]
+    assert [each.redeemed for each in await counted(again)] == [4, 3]
+    await again.stop()
+
+
+async def test_what_was_issued_and_claimed_is_told_again(old):
+    await old.ledger.upgrade(PROGRAM)
+    await old.start()
+    order = MintOrder(PROGRAM, RECORDED["mint"]["request_id"], 1, 0, 2)
+    minted = [each.token async for chunk in await old.issuer.mint(calling(), order) for each in chunk]
+    assert minted == RECORDED["mint"]["tokens"]
+    claim = RECORDED["claim"]
+    assert (await old.claim(claim["code"], "ann", request_id=claim["request_id"])).token == claim["token"]
+    assert [each.issued for each in await counted(old)] == [9, 5]
+
+
+async def test_upgrading_again_changes_nothing(old):
+    first = await old.ledger.upgrade(PROGRAM)
+    before = await everything(old.redis)
+    assert await old.ledger.upgrade(PROGRAM) == first
+    assert await everything(old.redis) == before
+
+
+async def test_another_machine_learns_that_it_was_done(old, tmp_path):
+    remember(tmp_path / "other.fence")
+    other = House(old.url, tmp_path / "other.fence", program=PROGRAM, keyset=old.keyset)
+    await old.ledger.upgrade(PROGRAM)
+    await other.ledger.upgrade(PROGRAM)
+    await other.start()
+    assert other.ledger.standing.failure is None
+    assert await answers(other) == [each["answer"] for each in RECORDED["requests"]]
+    await other.stop()
+
+
+async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, tmp_path):
+    remember(tmp_path / "ahead.fence", seq=RECORDED["seq"] + 1)
+    ahead = House(old.url, tmp_path / "ahead.fence", program=PROGRAM, keyset=old.keyset)
+    before = await everything(old.redis)
+    with pytest.raises(LedgerNotTrusted):
+        await ahead.ledger.upgrade(PROGRAM)
+    assert await everything(old.redis) == before
+    await ahead.stop()
+    ahead = House(old.url, tmp_path / "ahead.fence", program=PROGRAM, keyset=old.keyset)
+    assert (await ahead.ledger.adopt(PROGRAM))["format"] == "3"
+    await ahead.start()
+    assert await answers(ahead) == [each["answer"] for each in RECORDED["requests"]]
+    await ahead.stop()
+
+
+async def test_a_stranger_does_not_upgrade_it(old, tmp_path):
+    stranger = House(old.url, tmp_path / "stranger.fence", program=PROGRAM)
+    before = await everything(old.redis)
+    with pytest.raises(LedgerNotTrusted):
+        await stranger.ledger.upgrade(PROGRAM)
+    assert await everything(old.redis) == before
+    await stranger.stop()
+
+
+async def test_what_is_left_of_earlier_days_is_removed(old):
+    """Remembered requests of days that the old version had not come to remove."""
+    reaped = int(await old.redis.hget(HEADER, "reaped"))
+    day = reaped // BUCKETS - 5
+    await old.redis.hset(HEADER, "reaped", day * BUCKETS + 7)
+    for bucket in (7, 4000):
+        await old.redis.hset(f"{{{PROGRAM}}}:r:{day}:{bucket}", "x", "y")
+    await old.redis.hset(f"{{{PROGRAM}}}:r:{day + 4}:9", "x", "y")
+    await old.ledger.upgrade(PROGRAM)
+    campaign = await old.ledger.load(PROGRAM, 2)
+    for _ in range(300):
+        await old.mint(campaign)
+    left = {key.split(b":")[2] async for key in old.redis.scan_iter(f"{{{PROGRAM}}}:r:*")}
+    assert not left & {b"%d" % (day + passed) for passed in range(6)}
+    assert len((await old.redis.hget(HEADER, "generations")).split(b" ")) == 2
+
+
+async def test_money_of_a_day_that_began_without_counting_it_counts_from_the_upgrade(old):
+    key = f"{{{PROGRAM}}}:campaign:1"
+    await old.redis.hset(key, "budget_day", 1)
+    discount = await old.redis.hget(key, "discount")
+    await old.ledger.upgrade(PROGRAM)
+    assert await old.redis.hmget(key, "budget_day", "budget_start") == [None, discount]
+    assert await old.redis.hget(f"{{{PROGRAM}}}:campaign:2", "budget_start") is None
+
+
+# Servers of the older version, which go on asking
+
+
+def issue_args(known, number):
+    """What ``issue`` of format 2 is called with: one coupon of campaign 2."""
+    ends = 2**45
+    return (known, 100, 2, 1, 1, b"request%03d" % number, b"content!", 0, 2**32 - 1, 7, 0, 0, 1, 0, ends)
+
+
+async def test_the_old_functions_issue_nothing_twice_under_load(old):
+    """Eight of them ask without a pause while the ledger is upgraded; each block is issued once, before or after."""
+    await old.redis.function_load(OLD_LIBRARY, replace=True)
+    known = f"{RECORDED['epoch']}{RECORDED['seq']}".encode()
+    issued, refused, numbers = {}, {}, iter(range(1_000))
+
+    async def ask():
+        for number in numbers:
+            try:
+                reply = await old.redis.fcall(f"issue_{OLD_SUFFIX}", 1, f"{{{PROGRAM}}}", *issue_args(known, number))
+                issued[number] = int(reply[1])
+            except ResponseError as error:
+                refused[number] = str(error).partition(" ")[0]
+
+    before = int(await old.redis.hget(f"{{{PROGRAM}}}:campaign:2", "issued"))
+    asking = [asyncio.create_task(ask()) for _ in range(8)]
+    while len(issued) < 100:
+        await asyncio.sleep(0)
+    await old.ledger.upgrade(PROGRAM)
+    await asyncio.gather(*asking)
+    assert issued
+    assert set(refused.values()) == {"NOTTRUSTED"}
+    assert issued.keys().isdisjoint(refused)
+    counters = await old.ledger.counters(PROGRAM, 2, offers=1)
+    assert counters.issued == before + len(issued) == before + len(set(issued.values()))
+    for number in (min(issued), max(issued)):
+        request = b"request%03d" % number
+        block = await old.ledger.issuance.issued_before(PROGRAM, request=request, content=b"content!")
+        assert block.first == issued[number]
+
+
+@pytest.mark.parametrize("function", ["issue", "batch", "define", "revoke_serials", "archive_step", "codes"])
+async def test_old_functions_that_learn_of_the_new_epoch_still_change_nothing(old, function):
+    """A server of the older version on the same machine reads the fence, too."""
+    await old.redis.function_load(OLD_LIBRARY, replace=True)
+    await old.ledger.upgrade(PROGRAM)
+    before = await everything(old.redis)
+    args = issue_args(old.fence.known(PROGRAM), 1)
+    with pytest.raises(ResponseError):
+        await old.redis.fcall(f"{function}_{OLD_SUFFIX}", 1, f"{{{PROGRAM}}}", *args)
+    assert await everything(old.redis) == before
