@@ -93,6 +93,10 @@ bench-growth: $(VENV)/.dev ## Cost and bytes of a redeem with 10,000 to 1,000,00
 profile: $(VENV)/.dev ## Where a redeem spends its time: Python, the ledger's function, the append-only file
 	@$(BIN)/python bench/profile_redeem.py
 
+.PHONY: trace
+trace: $(VENV)/.dev ## What Python does for one Redeem: calls of functions, files, objects made
+	@$(BIN)/python tools/trace_redeem.py
+
 .PHONY: bench-claims
 bench-claims: $(VENV)/.dev ## A claim rush: 20,000 claims by 5,000 customers for 3,000 coupons
 	@$(BIN)/python bench/claim_rush.py

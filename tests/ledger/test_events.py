@@ -4,9 +4,12 @@ import hashlib
 from dataclasses import replace
 
 import msgpack
+import pytest
 from house import PRINCIPAL, calling
 
 from redemption.domain.campaign import CampaignState, Offer
+from redemption.domain.errors import LedgerRefused
+from redemption.domain.outcome import Outcome
 from redemption.ledger.catalog import pack_campaign
 from redemption.service.campaigns import etag
 
@@ -79,3 +82,32 @@ async def test_pausing_a_large_campaign_adds_little_to_the_stream(desk):
     assert len(entries) == 7
     assert max(len(entry[b"e"]) for _, entry in entries) < 200
     assert msgpack.unpackb(entries[-1][1][b"e"], raw=True)[2][0][0] == b"state_changed"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_stream_that_has_used_its_last_id_is_found_before_anything_is_written(desk, kept):
+    """Also when the entry with that id is gone: adding the next one would fail after the orders were written."""
+    campaign = await desk.campaign()
+    last = f"{2**64 - 1}-{2**64 - 1}"
+    await desk.redis.xadd(desk.house.key("events"), {"e": "foreign"}, id=last)
+    if not kept:
+        await desk.redis.xdel(desk.house.key("events"), last)
+    (refused,) = await desk.send(desk.order(desk.token(campaign, 0)))
+    assert isinstance(refused, LedgerRefused)
+    assert not await desk.redis.exists(desk.house.key("u:1:0"))
+    assert await desk.field(campaign, "redeemed") == b"0"
+
+
+async def test_a_stream_of_another_type_is_found_before_anything_is_written(desk):
+    campaign = await desk.campaign()
+    await desk.redis.set(desk.house.key("events"), "not a stream")
+    (refused,) = await desk.send(desk.order(desk.token(campaign, 0)))
+    assert isinstance(refused, LedgerRefused)
+    assert not await desk.redis.exists(desk.house.key("u:1:0"))
+
+
+async def test_a_stream_that_is_not_there_begins_anew(desk):
+    campaign = await desk.campaign()
+    await desk.redis.delete(desk.house.key("events"))
+    assert await desk.rank(campaign, 0) == Outcome.APPROVED
+    assert await desk.redeemed() == [(1, 0, 0)]

@@ -18,7 +18,7 @@ READING = {
     "HMGET",
     "TIME",
     "XLEN",
-    "XRANGE",
+    "XINFO",
     "ZCARD",
     "ZCOUNT",
     "ZREVRANGEBYSCORE",

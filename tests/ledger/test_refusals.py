@@ -39,7 +39,8 @@ async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(
     for decision in await house.send_all([*replays, *limited, *poor]):
         assert decision.outcome is not Outcome.APPROVED
     assert await state(house) == before
-    await house.ledger._refusals.tell()
+    for _ in range(2):  # what was told is not told again
+        await house.ledger._refusals.tell()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 100, "CUSTOMER_LIMIT": 100, "MIN_SPEND_NOT_MET": 3}
 
 

@@ -62,8 +62,12 @@ function frame.begin_writing(key_names, args)
   local call = frame.begin(key_names, args)
   call.outbox_max = tonumber(args[4])
   if not call.outbox_max or call.outbox_max < 1 then error('the bound of the event stream is no number') end
-  if redis.call('XRANGE', keys.events(call.tag), LAST_EVENT_ID, '+')[1] then
-    error({ err = 'OUTBOXFULL the event stream has used its last id' })
+  local stream = redis.pcall('XINFO', 'STREAM', keys.events(call.tag))
+  if stream.err and not string.find(stream.err, 'no such key', 1, true) then error(stream) end
+  for index = 1, #stream, 2 do
+    if stream[index] == 'last-generated-id' and stream[index + 1] == LAST_EVENT_ID then
+      error({ err = 'OUTBOXFULL the event stream has used its last id' })
+    end
   end
   return call
 end
@@ -106,10 +110,10 @@ end
 function frame.close(call)
   if not call.changed then return end
   call.seq = call.seq + 1
-  local entry = event_entry(call)
+  local entry, header = event_entry(call), requests.close(call)
   campaigns.close(call)
   redis.call('HSET', keys.ledger(call.tag), 'seq', keys.number_text(call.seq), 'clock_ms', keys.number_text(call.now),
-    unpack(requests.close(call)))
+    unpack(header))
   if entry then redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', call.outbox_max, '*', 'e', entry) end
 end
 

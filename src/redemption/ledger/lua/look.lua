@@ -10,7 +10,7 @@
 
 local look = {}
 
-local ASKED_COUPON = '>I4I4I8B'
+local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
 -- What it is (the sum of 1 issued, 2 revoked, 4 in use) · and of the present use: redeemed at 4 · generation 2 ·
 -- discount 8 · order digest 6
 local SEEN_COUPON = '>BI4I2I8c6'
@@ -47,19 +47,21 @@ end
 
 -- Returns what is seen of the coupons and of their campaigns, or nothing when a campaign is stale.
 local function see(call, packed, customer, stale)
-  local coupons, seen, numbers, position, is_stale = {}, {}, {}, 1, false
-  while position <= #packed do
-    local number, version, serial, bound
-    number, version, serial, bound, position = struct.unpack(ASKED_COUPON, packed, position)
+  local coupons, seen, numbers, is_stale = {}, {}, {}, false
+  for position = 1, #packed, ASKED_BYTES do
+    local number, version = struct.unpack(ASKED_COUPON, packed, position)
+    is_stale = campaigns.is_stale(campaigns.of(call, number), number, version, stale) or is_stale
+  end
+  if is_stale then return nil end
+  for position = 1, #packed, ASKED_BYTES do
+    local number, _, serial, bound = struct.unpack(ASKED_COUPON, packed, position)
     local campaign = campaigns.of(call, number)
-    is_stale = campaigns.is_stale(campaign, number, version, stale) or is_stale
     coupons[#coupons + 1] = look.coupon(call, campaign, serial, bound == 1 and customer ~= '' and customer)
     if campaign and not numbers[number] then
       numbers[number] = true
       seen[#seen + 1] = see_campaign(campaign, customer)
     end
   end
-  if is_stale then return nil end
   return table.concat(coupons), table.concat(seen)
 end
 

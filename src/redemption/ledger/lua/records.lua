@@ -97,7 +97,7 @@ local CONTENT_AT = { 2, 2, 2, 6 }
 function records.request_content(value)
   local format = value:byte(1)
   local at = format == 5 and 7 + 2 * value:byte(6) or CONTENT_AT[format]
-  if not at then error('request record of unknown format ' .. format) end
+  if not at or #value < at + 7 then error('request record of unknown format ' .. (format or 'none')) end
   return value:sub(at, at + 7)
 end
 

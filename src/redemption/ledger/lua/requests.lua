@@ -37,6 +37,17 @@ local function date(list)
   return list
 end
 
+-- As the header's field `generations` has it.
+local function spelled(list)
+  local parts = {}
+  for index = 1, #list do
+    local generation = list[index]
+    parts[index] = keys.number_text(generation.id) .. ':' .. keys.number_text(generation.buckets) .. ':'
+      .. keys.number_text(generation.begun)
+  end
+  return table.concat(parts, ' ')
+end
+
 -- The last ones that were read, because most calls find them unchanged.
 local read_tag, read_text, read_list
 local function read(tag, text)
@@ -45,6 +56,9 @@ local function read(tag, text)
   for id, buckets, begun in string.gmatch(text, '(%d+):(%d+):(%d+)') do
     list[#list + 1] = generation_of(tag, tonumber(id), tonumber(buckets), tonumber(begun))
   end
+  local readable = spelled(list) == text
+  for index = 1, #list do readable = readable and list[index].buckets >= BUCKETS_MIN end
+  if not readable then error({ err = 'UNREADABLE the generations of remembered requests' }) end
   read_tag, read_text, read_list = tag, text, date(list)
   return list
 end
@@ -143,16 +157,6 @@ local function reap(call)
   end
 end
 
--- As the header's field `generations` has it.
-local function spelled(list)
-  local parts = {}
-  for index = 1, #list do
-    local generation = list[index]
-    parts[index] = keys.number_text(generation.id) .. ':' .. keys.number_text(generation.buckets) .. ':'
-      .. keys.number_text(generation.begun)
-  end
-  return table.concat(parts, ' ')
-end
 -- Moves on with reaping, and returns the fields of the header that change, with their values.
 function requests.close(call)
   local before = call.reaped

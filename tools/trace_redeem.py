@@ -1,0 +1,228 @@
+"""What Python does for one Redeem: how many calls of functions, in which files, and which objects are made on the way.
+
+A whole server runs in this process, with a real ledger; a client in another thread redeems coupons one after the
+other, and every function that the server's thread enters meanwhile is counted. What a function did in half of the
+redemptions or more is told, so that what runs beside them does not count. ``python tools/trace_redeem.py``
+"""
+
+import asyncio
+import secrets
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import grpc
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+import redemption
+from redemption.app import wire
+from redemption.domain.benefit import amount_off
+from redemption.domain.call_info import CallInfo
+from redemption.domain.campaign import Campaign, Limits, Offer
+from redemption.domain.keyset import Keyset
+from redemption.ledger.connection import Endpoint
+from redemption.ledger.embedded import EmbeddedValkey
+from redemption.ledger.fence import Fence
+from redemption.ledger.ledger import RedisLedger
+from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.service.issuer import MintOrder
+from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+from redemption.v1.redemption_service_pb2 import RedeemRequest
+from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
+
+PROGRAM = "trace"
+PACKAGE = str(Path(redemption.__file__).parent)
+GENERATED = "<string>"
+"""The file of what dataclasses write for themselves."""
+WARM, TRACED = 50, 31
+DAY_MS = 86_400_000
+SECONDS_MAX = 10.0
+FUNCTIONS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one redemption does.
+
+    Attributes:
+        calls: By function (file and name), how often it is entered.
+        made: By class, how many objects are made by an ``__init__`` of Python.
+    """
+
+    calls: Mapping[tuple[str, str], int]
+    made: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Calls of all functions."""
+        return sum(self.calls.values())
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Calls by file."""
+        found: Counter[str] = Counter()
+        for (file, _), count in self.calls.items():
+            found[file] += count
+        return found
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Counts what the thread that it watches enters."""
+
+    functions: Counter[CodeType] = field(default_factory=Counter)
+    made: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        """Note that a function is entered."""
+        if event != "call":
+            return
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE) and code.co_filename != GENERATED:
+            return
+        self.functions[code] += 1
+        if code.co_name in ("__init__", "__new__"):
+            made = frame.f_locals.get("self", frame.f_locals.get("_cls"))
+            self.made[made.__name__ if isinstance(made, type) else type(made).__name__] += 1
+
+
+def trace() -> Trace:
+    """Redeem coupons of a server in this process, and tell what one of them does."""
+    return uvloop.run(_trace())
+
+
+async def _trace() -> Trace:
+    with tempfile.TemporaryDirectory(prefix="redemption-trace-") as directory:
+        valkey = EmbeddedValkey(Path(directory) / "ledger")
+        await valkey.start()
+        keyset = Keyset.generate(
+            environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
+        )
+        fence = Fence(Path(directory) / "fence", keyset.id)
+        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
+        services = wire(keyset, ledger)
+        server = RpcServer(
+            redeemer=services.redeemer,
+            quoter=services.quoter,
+            issuer=services.issuer,
+            claimer=services.claimer,
+            revoker=services.revoker,
+            campaigns=services.campaigns,
+            config=RpcConfig(),
+        )
+        ledger.standing.tell(server.set_serving)
+        await ledger.start()
+        port = await server.start()
+        try:
+            tokens = await _minted(services, ledger.now_ms())
+            return await _traced(f"127.0.0.1:{port}", tokens)
+        finally:
+            await server.drain(0)
+            await ledger.stop()
+            await valkey.stop()
+
+
+async def _minted(services: Any, now_ms: int) -> list[str]:  # noqa: ANN401 - the use cases
+    caller = CallInfo("trace", "trace", "", float("inf"))
+    campaign = await services.campaigns.create(
+        caller,
+        "trace",
+        Campaign(
+            program=PROGRAM,
+            name="50 off 200",
+            currency_code="CNY",
+            time_zone="Asia/Shanghai",
+            starts_at_ms=now_ms - DAY_MS,
+            ends_at_ms=now_ms + DAY_MS,
+            offers=(Offer(amount_off(200_00, 50_00)),),
+            limits=Limits(redemptions=10**9, redemptions_per_customer=5, redemptions_per_day=10**9),
+        ),
+    )
+    order = MintOrder(PROGRAM, "mint", campaign.number, 0, WARM + TRACED)
+    return [minted.token async for chunk in await services.issuer.mint(caller, order) for minted in chunk]
+
+
+async def _traced(address: str, tokens: list[str]) -> Trace:
+    recorders = [Recorder() for _ in range(TRACED)]
+    loop = asyncio.get_running_loop()
+    with _client(address) as redeem:
+        for index, token in enumerate(tokens[:WARM]):
+            await loop.run_in_executor(None, redeem, index, token)
+        for index, (token, recorder) in enumerate(zip(tokens[WARM:], recorders, strict=True)):
+            redeeming = loop.run_in_executor(None, redeem, WARM + index, token)
+            sys.setprofile(recorder)
+            await redeeming
+            sys.setprofile(None)
+    functions = {code for recorder in recorders for code in recorder.functions}
+    names = {name for recorder in recorders for name in recorder.made}
+    calls: Counter[tuple[str, str]] = Counter()
+    for code in functions:
+        calls[_place(code)] += int(statistics.median(recorder.functions[code] for recorder in recorders))
+    made = {name: int(statistics.median(recorder.made[name] for recorder in recorders)) for name in names}
+    return Trace({place: count for place, count in calls.items() if count}, {name: n for name, n in made.items() if n})
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """Give a function that redeems one coupon, for another thread."""
+    with grpc.insecure_channel(address) as channel:
+        stub = RedemptionServiceStub(channel)  # type: ignore[no-untyped-call]
+
+        def redeem(index: int, token: str) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            answer = stub.Redeem(_request(index, token), timeout=SECONDS_MAX)
+            assert answer.decision.outcome == OUTCOME_APPROVED, answer
+
+        yield redeem
+
+
+def _request(index: int, token: str) -> RedeemRequest:
+    request = RedeemRequest(request_id=f"request-{index}")
+    checkout = request.checkout
+    checkout.program = PROGRAM
+    checkout.tokens.append(token)
+    checkout.order.order_id = f"order-{index}"
+    checkout.order.currency_code = "CNY"
+    checkout.order.lines.add(line_id="1", sku="sku-1", quantity=1, amount_minor=238_00)
+    checkout.customer.customer_id = f"customer-{index}"
+    return request
+
+
+def _place(code: CodeType) -> tuple[str, str]:
+    if code.co_filename == GENERATED:
+        return "(generated)", code.co_qualname
+    return str(Path(code.co_filename).relative_to(PACKAGE)), code.co_qualname
+
+
+def main() -> int:
+    """Trace, and print what was found."""
+    found = trace()
+    console = Console()
+    console.print(
+        f"one Redeem: {found.total} calls in {len(found.files)} files, {sum(found.made.values())} objects made"
+    )
+    for header, rows in (
+        ("file", sorted(found.files.items(), key=lambda pair: -pair[1])),
+        ("object", sorted(found.made.items(), key=lambda pair: -pair[1])),
+        ("function", [(f"{file} {name}", n) for (file, name), n in Counter(found.calls).most_common(FUNCTIONS_SHOWN)]),
+    ):
+        table = Table(header, "times")
+        for name, count in rows:
+            table.add_row(name, str(count))
+        console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
