@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from redemption.domain.outcome import SAME_ORDER_RANK, Disposition, Outcome
+from redemption.domain.outcome import DISPOSITIONS, SAME_ORDER_RANK, Disposition, Outcome
 from redemption.domain.record import record
 
 
@@ -29,9 +29,10 @@ class Detail:
 
 def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
     """Return what the caller should do about an outcome: what is used up may come again at a time that is known."""
-    if outcome.disposition is Disposition.FINAL and detail is not None and detail.try_after_ms is not None:
+    disposition = DISPOSITIONS[outcome]
+    if disposition is Disposition.FINAL and detail is not None and detail.try_after_ms is not None:
         return Disposition.TRY_LATER
-    return outcome.disposition
+    return disposition
 
 
 class Allocation(NamedTuple):
@@ -80,6 +81,8 @@ class Decision:
     @property
     def disposition(self) -> Disposition:
         """What the caller should do about it: that of the tokens that stopped the order, the least hopeful one."""
+        if self.outcome is Outcome.APPROVED:
+            return Disposition.APPROVED
         decisive = [verdict.disposition for verdict in self.verdicts if verdict.outcome is self.outcome]
         return max(decisive, default=self.outcome.disposition)
 

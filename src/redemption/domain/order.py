@@ -13,6 +13,8 @@ SHIPPING_MAX = 100
 CATEGORIES_MAX = 32
 SEGMENTS_MAX = 64
 TEXT_BYTES_MAX = 128
+_SURELY_FITS = TEXT_BYTES_MAX // 4
+"""So many characters have no more bytes, whatever they are."""
 PROGRAM_BYTES_MAX = 64
 TOKENS_MAX = 32
 QUOTED_TOKENS_MAX = 100
@@ -120,6 +122,11 @@ def id_violations(value: str, field: str) -> Iterator[Violation]:
         yield from text_violations(value, field)
 
 
+def id_fits(value: str) -> bool:
+    """Whether a required id has 1 to 128 bytes."""
+    return 0 < len(value) <= _SURELY_FITS or (bool(value) and _fits(value))
+
+
 def text_violations(value: str, field: str) -> Iterator[Violation]:
     """Say what is wrong with an optional text of at most 128 bytes."""
     if not _fits(value):
@@ -170,7 +177,7 @@ def _check_tokens(tokens: tuple[str, ...], tokens_max: int, found: list[Violatio
 
 def _check_order(order: Order, found: list[Violation]) -> None:
     lines, shipping, code = order.lines, order.shipping, order.currency_code
-    if not order.order_id or not _fits(order.order_id):
+    if not id_fits(order.order_id):
         found += id_violations(order.order_id, "checkout.order.order_id")
     if len(code) != _CURRENCY_LENGTH or not (code.isascii() and code.isalpha() and code.isupper()):
         found.append(Violation("checkout.order.currency_code", "must be an ISO 4217 code such as CNY"))
@@ -193,6 +200,11 @@ def _check_order(order: Order, found: list[Violation]) -> None:
         total += fee.amount_minor
     if total > MINOR_MAX or list_total > MINOR_MAX:
         found.append(Violation("checkout.order.lines", f"sum to more than {MINOR_MAX} minor units"))
+    if order.channel or order.store_id or order.payment_method or order.group_size:
+        _check_circumstances(order, found)
+
+
+def _check_circumstances(order: Order, found: list[Violation]) -> None:
     _check_text(order.channel, "checkout.order.channel", found)
     _check_text(order.store_id, "checkout.order.store_id", found)
     _check_text(order.payment_method, "checkout.order.payment_method", found)
@@ -202,7 +214,7 @@ def _check_order(order: Order, found: list[Violation]) -> None:
 
 def _check_line(line: Line, index: int, seen: set[str], found: list[Violation]) -> None:
     line_id = line.line_id
-    if not line_id or not _fits(line_id) or line_id in seen:
+    if not line_id or (len(line_id) > _SURELY_FITS and not _fits(line_id)) or line_id in seen:
         _refuse_line_id(line_id, f"checkout.order.lines[{index}]", seen, found)
     seen.add(line_id)
     if line.quantity < 1:
@@ -212,11 +224,11 @@ def _check_line(line: Line, index: int, seen: set[str], found: list[Violation]) 
         found.append(Violation(f"checkout.order.lines[{index}].amount_minor", "must not be negative"))
     if line.list_amount_minor < 0:
         found.append(Violation(f"checkout.order.lines[{index}].list_amount_minor", "must not be negative"))
-    if line.sku and not _fits(line.sku):
+    if len(line.sku) > _SURELY_FITS and not _fits(line.sku):
         found += text_violations(line.sku, f"checkout.order.lines[{index}].sku")
-    if line.merchant_id and not _fits(line.merchant_id):
+    if len(line.merchant_id) > _SURELY_FITS and not _fits(line.merchant_id):
         found += text_violations(line.merchant_id, f"checkout.order.lines[{index}].merchant_id")
-    if line.brand and not _fits(line.brand):
+    if len(line.brand) > _SURELY_FITS and not _fits(line.brand):
         found += text_violations(line.brand, f"checkout.order.lines[{index}].brand")
     if line.categories:
         _check_categories(line.categories, f"checkout.order.lines[{index}].categories", found)
@@ -250,9 +262,11 @@ def _refuse_line_id(line_id: str, field: str, seen: set[str], found: list[Violat
 
 
 def _check_customer(customer: Customer, found: list[Violation]) -> None:
-    _check_text(customer.customer_id, "checkout.customer.customer_id", found)
-    _check_text(customer.tier, "checkout.customer.tier", found)
-    _check_text(customer.person_id, "checkout.customer.person_id", found)
+    if len(customer.customer_id) > _SURELY_FITS:
+        _check_text(customer.customer_id, "checkout.customer.customer_id", found)
+    if customer.tier or customer.person_id:
+        _check_text(customer.tier, "checkout.customer.tier", found)
+        _check_text(customer.person_id, "checkout.customer.person_id", found)
     if len(customer.segments) > SEGMENTS_MAX:
         found.append(Violation("checkout.customer.segments", f"must be at most {SEGMENTS_MAX}"))
         return

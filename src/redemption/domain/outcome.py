@@ -74,7 +74,7 @@ class Outcome(IntEnum):
     @property
     def disposition(self) -> Disposition:
         """What the caller should do, where the outcome alone decides it."""
-        return _DISPOSITIONS[self]
+        return DISPOSITIONS[self]
 
 
 SAME_ORDER_RANK = 15
@@ -118,6 +118,6 @@ _GROUPS = {
         Outcome.REVERSAL_EXCEEDS,
     ),
 }
-_DISPOSITIONS = dict.fromkeys(Outcome, Disposition.FINAL) | {
+DISPOSITIONS = dict.fromkeys(Outcome, Disposition.FINAL) | {
     outcome: disposition for disposition, outcomes in _GROUPS.items() for outcome in outcomes
 }

@@ -76,6 +76,16 @@ class Receipt:
     use: bytes = NO_USE
 
     def __post_init__(self) -> None:
+        # Whatever is told to a caller is made of these: so what is right is found out at once.
+        if (
+            0 <= self.key_id <= U32_MAX
+            and 0 <= self.campaign <= U32_MAX
+            and 0 <= self.serial <= SERIAL_MAX
+            and 0 <= self.generation <= U16_MAX
+            and 0 <= self.redeemed_at <= U32_MAX
+            and self.use is NO_USE
+        ):
+            return
         require_range("key_id", self.key_id, U32_MAX)
         require_range("campaign", self.campaign, U32_MAX)
         require_range("serial", self.serial, SERIAL_MAX)

@@ -67,24 +67,39 @@ class SettledRedemption:
     use: bytes = NO_USE
 
     def __post_init__(self) -> None:
+        if not (
+            0 <= self.campaign <= U32_MAX
+            and 0 <= self.serial <= SERIAL_MAX
+            and 0 <= self.generation <= U16_MAX
+            and 0 <= self.discount_minor <= MINOR_MAX
+            and len(self.allocations) <= ALLOCATIONS_MAX
+            and self.use is NO_USE
+        ):
+            self._refuse()
+        allocated = 0
+        lines = set()
+        for line_id, amount_minor, merchant_minor in self.allocations:
+            require_text("line_id", line_id)
+            lines.add(line_id)
+            allocated += amount_minor
+            if not 0 <= merchant_minor <= amount_minor <= MINOR_MAX:
+                raise SigningError(
+                    f"a line has merchant_minor {merchant_minor} of amount_minor {amount_minor};"
+                    f" keep 0 <= merchant_minor <= amount_minor <= {MINOR_MAX}"
+                )
+        if len(lines) != len(self.allocations):
+            raise SigningError("two allocations of one redemption name the same line; add them up")
+        if allocated != self.discount_minor:
+            raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
+
+    def _refuse(self) -> None:
+        """Say which number is out of range, if one is."""
         require_range("campaign", self.campaign, U32_MAX)
         require_range("serial", self.serial, SERIAL_MAX)
         require_range("generation", self.generation, U16_MAX)
         require_range("discount_minor", self.discount_minor, MINOR_MAX)
         require_range("the number of allocations", len(self.allocations), ALLOCATIONS_MAX)
         require_use(self.use)
-        for line_id, amount_minor, merchant_minor in self.allocations:
-            require_text("line_id", line_id)
-            if not 0 <= merchant_minor <= amount_minor <= MINOR_MAX:
-                raise SigningError(
-                    f"a line has merchant_minor {merchant_minor} of amount_minor {amount_minor};"
-                    f" keep 0 <= merchant_minor <= amount_minor <= {MINOR_MAX}"
-                )
-        if len({line_id for line_id, _, _ in self.allocations}) != len(self.allocations):
-            raise SigningError("two allocations of one redemption name the same line; add them up")
-        allocated = sum(amount_minor for _, amount_minor, _ in self.allocations)
-        if allocated != self.discount_minor:
-            raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -230,7 +230,7 @@ class Batcher:
         the request ids make safe.
         """
         backoff = BACKOFF_SECONDS
-        failure: ServiceError
+        failure: ServiceError | None
         while loads:
             try:
                 if not lane.is_open:
@@ -280,10 +280,12 @@ class Batcher:
                 order.sent = True
         return await lane.exchange(packed, CALL_SECONDS_MAX)
 
-    async def _settle(self, lane: Transport, loads: list[Load], replies: list[Any]) -> tuple[list[Load], ServiceError]:
+    async def _settle(
+        self, lane: Transport, loads: list[Load], replies: list[Any]
+    ) -> tuple[list[Load], ServiceError | None]:
         """Hand out the replies; returns the parts that were not executed and are worth sending again, and why."""
         again: list[Load] = []
-        failure: ServiceError = LedgerUnavailable("the ledger is busy")
+        failure: ServiceError | None = None
         for load, reply in zip(loads, replies, strict=True):
             if not isinstance(reply, Exception):
                 self._answer(load, reply)
@@ -303,10 +305,12 @@ class Batcher:
                 if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(load.program):
                     self._standing.met(error)  # anything else is one program's own trouble
                 load.refuse(error)
+        if not again:
+            return again, None
         for load in again:
             for order in load.waiting:
                 order.sent = load.in_doubt
-        return again, failure
+        return again, failure or LedgerUnavailable("the ledger is busy")
 
     def _answer(self, load: Load, reply: list[Any]) -> None:
         head = unpack_head(reply[0])

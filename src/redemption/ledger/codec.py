@@ -183,7 +183,9 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
     campaign, key id (4 bytes), serial, discount, the merchants' basis points if any token has some, parts; for each
     part: its position, and, but for the last one, which is what remains, its amount.
     """
-    shared = any(token.merchant_basis_points for token in tokens)
+    shared = False
+    for token in tokens:
+        shared = shared or token.merchant_basis_points > 0
     out = bytearray((len(tokens) | _MERCHANT_SHARES if shared else len(tokens),))
     for token in tokens:
         _append(out, token.campaign)
@@ -229,6 +231,7 @@ def unpack_answer(packed: bytes, position: int) -> tuple[AnsweredToken, ...]:
 
 
 def _append(out: bytearray, number: int) -> None:
+    """Write a number in base 128."""
     while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
         out.append(number & 0x7F | 0x80)
         number >>= 7

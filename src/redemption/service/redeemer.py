@@ -24,7 +24,7 @@ from redemption.domain.errors import (
     NotFound,
     ServiceError,
 )
-from redemption.domain.order import Checkout, checkout_violations, id_violations
+from redemption.domain.order import Checkout, checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports import (
     AnsweredToken,
@@ -51,6 +51,8 @@ JUDGED_AGAIN_AT_ONCE = 8
 """Calls whose orders are judged again at a time. If all went together, judging them would take so long that a campaign
 which is edited all the time has changed again before the last one is judged."""
 _CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
+_IN_TURN = (0,)
+"""The turns of an order with one token."""
 _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
 _log = structlog.get_logger(__name__)
 
@@ -153,7 +155,7 @@ class Redeemer:
     async def _decide(self, program: str, waiting: list[Case], turn: Turn | None) -> AsyncGenerator[Told, None]:
         """Judge orders and have the ledger decide them, until each is told whose caller is there."""
         now_ms: int | None = None
-        failure: ServiceError = LedgerUnavailable(_CHANGES)
+        failure: ServiceError | None = None
         for round_number in range(ROUNDS_MAX):
             waiting = [case for case in waiting if not case.caller.gone]
             if not waiting:
@@ -183,6 +185,7 @@ class Redeemer:
                 break
             waiting = outdated
         if waiting:
+            failure = failure or LedgerUnavailable(_CHANGES)
             yield [(case.position, failure) for case in waiting]
 
     async def _replies(
@@ -261,18 +264,19 @@ class Redeemer:
     def _open(self, position: int, attempt: Attempt, caller: CallInfo) -> Case | Decision | ServiceError:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here."""
         checkout = attempt.checkout
-        violations = list(id_violations(attempt.request_id, "request_id"))
-        violations += checkout_violations(checkout)
+        violations = checkout_violations(checkout)
+        if not id_fits(attempt.request_id):
+            violations = [*id_violations(attempt.request_id, "request_id"), *violations]
         if violations:
             return InvalidRequest(violations)
         try:
             found = self._reader.tokens(checkout)
         except ServiceError as error:
             return error
-        tokens = tuple(token for token in found if token is not None)
+        tokens = tuple([token for token in found if token is not None])
         if len(tokens) < len(found):
             return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
-        turns = tuple(sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial)))
+        turns = _IN_TURN if len(tokens) == 1 else _turns_of(tokens)
         return Case(position, attempt, tokens, turns, self._digest(caller.principal, attempt), caller)
 
     def _digest(self, principal: str, attempt: Attempt) -> tuple[bytes, bytes, bytes, bytes | None]:
@@ -360,6 +364,11 @@ class Redeemer:
         for verdict in decision.verdicts:
             if verdict.campaign:
                 self._ledger.count_refusal(program, verdict.campaign, verdict.outcome)
+
+
+def _turns_of(tokens: Sequence[VerifiedToken]) -> tuple[int, ...]:
+    """Return in which order the ledger counts the tokens of an order, see ``Case``."""
+    return tuple(sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial)))
 
 
 def _judged_tokens(
