@@ -92,6 +92,7 @@ async def test_a_stream_that_has_used_its_last_id_is_found_before_anything_is_wr
     await desk.redis.xadd(desk.house.key("events"), {"e": "foreign"}, id=last)
     if not kept:
         await desk.redis.xdel(desk.house.key("events"), last)
+    await desk.redis.hincrby(desk.house.key("ledger"), "clock_ms", 1000)  # it is asked once a second
     (refused,) = await desk.send(desk.order(desk.token(campaign, 0)))
     assert isinstance(refused, LedgerRefused)
     assert not await desk.redis.exists(desk.house.key("u:1:0"))

@@ -21,13 +21,11 @@ local function decide_items(call, args, stale, replies)
     local name = packed:byte(1)
     local operation = operations[name]
     if not operation then error('an operation of another version: ' .. (name or 'none')) end
-    frame.plan_nothing()
     local reply, applies = operation.decide(call, packed, stale)
     replies[index - FIRST_ITEM + FIRST_REPLY] = reply
     if applies then
-      call.applies = true
+      call.applied = index
       operation.apply(call)
-      call.applies = false
     end
   end
 end
@@ -39,7 +37,7 @@ local function batch(key_names, args)
   while call.next <= #args do
     local ok, why = pcall(decide_items, call, args, stale, replies)
     if not ok then
-      if call.applies then error(why) end
+      if call.applied == call.next - 1 then error(why) end -- it cannot fail: if it does, nobody may be told that nothing was done
       replies[call.next - 1 - FIRST_ITEM + FIRST_REPLY] = 'E' .. (type(why) == 'table' and why.err or tostring(why))
     end
   end

@@ -78,6 +78,7 @@ end
 -- Returns the reply, and whether there is something to apply.
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
+  frame.plan_nothing()
   local remembered, request_key = requests.find_digest(call, item.request)
   if remembered then
     if records.request_content(remembered) ~= item.content then return 'M' end

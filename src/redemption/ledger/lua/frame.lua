@@ -51,17 +51,17 @@ function frame.begin(key_names, args)
   local call = {
     tag = tag, epoch = header[1], seq = seq, now = now, seconds = seconds, approved = struct.pack('>c1I4', 'A', seconds),
     campaigns = {}, redeemed = {}, events = {}, changed = false,
-    generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applies = false,
+    generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applied = 0,
   }
   requests.begin(call, header[4], remembered, reaped)
   return call
 end
 
--- The same for a function that may write: looks first whether the event stream will take an entry.
-function frame.begin_writing(key_names, args)
-  local call = frame.begin(key_names, args)
-  call.outbox_max = tonumber(args[4])
-  if not call.outbox_max or call.outbox_max < 1 then error('the bound of the event stream is no number') end
+-- Whether the event stream has ids left. It is asked once a second: that costs as much as five records, and nobody but a
+-- stranger who writes to the stream can use up its ids.
+local asked_tag, asked_second = nil, nil
+local function require_ids(call)
+  if asked_tag == call.tag and asked_second == call.seconds then return end
   local stream = redis.pcall('XINFO', 'STREAM', keys.events(call.tag))
   if stream.err and not string.find(stream.err, 'no such key', 1, true) then error(stream) end
   for index = 1, #stream, 2 do
@@ -69,6 +69,16 @@ function frame.begin_writing(key_names, args)
       error({ err = 'OUTBOXFULL the event stream has used its last id' })
     end
   end
+  asked_tag, asked_second = call.tag, call.seconds
+end
+
+-- The same for a function that may write: looks first whether the event stream will take an entry.
+function frame.begin_writing(key_names, args)
+  local call = frame.begin(key_names, args)
+  call.outbox_max = tonumber(args[4])
+  if not call.outbox_max or call.outbox_max < 1 then error('the bound of the event stream is no number') end
+  redis.call('XLEN', keys.events(call.tag)) -- raises if it is no stream
+  require_ids(call)
   return call
 end
 

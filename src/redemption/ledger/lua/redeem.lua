@@ -46,7 +46,8 @@ local function read_tokens(call, packed, stale)
     local number, version, serial, flags
     number, version, serial, token.rank, token.discount, token.merchant, token.order_value, token.offer, token.day,
       token.slot, token.slot_limit, flags = struct.unpack(TOKEN, packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
-    local campaign, coupon = campaigns.of(call, number), false
+    local campaign, coupon = call.campaigns[number], false
+    if campaign == nil then campaign = campaigns.of(call, number) end
     token.number, token.serial, token.flags, token.campaign = number, serial, flags, campaign
     if campaign then
       local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
@@ -178,7 +179,8 @@ function redeem.decide(call, packed, stale)
   if not approved then return refusal() end
   principal = sub(packed, principal_at, content_at - 1)
   local generations = decide_records(call, packed)
-  request_key, request_field = requests.place(call, first, second, third, field, key), field
+  if call.rolls then key = requests.place(call, first, second, third, field, key) end
+  request_key, request_field = key, field
   request_record = records.pack_request(call.seconds, generations, sub(packed, content_at))
   return generations and call.approved .. generations or call.approved, true
 end
