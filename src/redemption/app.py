@@ -140,8 +140,8 @@ def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
         return asyncio.run(adopt())
 
 
-def ledger_upgrade(settings: Settings) -> list[dict[str, str]]:
-    """Bring the ledgers of all programs that this machine remembers to this version's format.
+def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, str]]:
+    """Bring the ledger of a program to this version's format, or those of all programs that this machine remembers.
 
     Raises:
         StartRefused: It cannot be done.
@@ -149,7 +149,7 @@ def ledger_upgrade(settings: Settings) -> list[dict[str, str]]:
 
     async def upgrade() -> list[dict[str, str]]:
         async with _operators_ledger(settings) as ledger:
-            return await ledger.upgrade(settings.program)
+            return await ledger.upgrade(program, settings.program)
 
     with refusals():
         return asyncio.run(upgrade())

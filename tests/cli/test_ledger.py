@@ -41,27 +41,42 @@ def test_a_ledger_that_is_not_trusted_has_its_own_exit_code(command, monkeypatch
 
 @pytest.fixture
 def upgraded(monkeypatch):
-    """What an upgrade finds; nothing is touched."""
-    rows = [{"program": "demo", "format": "3"}, {"program": "shop", "format": "3"}]
-    monkeypatch.setattr(app, "ledger_upgrade", lambda _settings: rows)
-    return rows
+    """What an upgrade finds, and for which programs it was asked; nothing is touched."""
+    rows, asked = [], []
+
+    def upgrade(_settings, program):
+        asked.append(program)
+        return rows
+
+    monkeypatch.setattr(app, "ledger_upgrade", upgrade)
+    return rows, asked
 
 
 def test_an_upgrade_says_what_it_made_of_every_program(command, upgraded):
+    rows, asked = upgraded
+    rows += [
+        {"program": "demo", "was": "2", "format": "3", "trusted": "yes"},
+        {"program": "shop", "was": "3", "format": "3", "trusted": "yes"},
+        {"program": "old", "was": "2", "format": "2", "trusted": "it stands at call 3"},
+    ]
     ended = command("ledger", "upgrade")
-    told = "the ledger of program demo has format 3\nthe ledger of program shop has format 3\n"
-    assert (ended.code, ended.out) == (0, told)
-    assert json.loads(command("ledger", "upgrade", "--json").out) == upgraded
+    told = (
+        "the ledger of program demo has format 3 now; it had format 2\n"
+        "the ledger of program shop has format 3 already\n"
+        "the ledger of program old is refused: it stands at call 3\n"
+    )
+    assert (ended.code, ended.out, asked) == (5, told, [None])
+    assert json.loads(command("ledger", "upgrade", "--json").out) == rows
 
 
-def test_an_upgrade_of_nothing_says_so(command, upgraded):
-    upgraded.clear()
+def test_an_upgrade_of_one_program_is_of_that_one(command, upgraded):
     ended = command("ledger", "upgrade", "--program", "shop")
-    assert (ended.code, ended.out) == (0, "there is no ledger of program shop here: nothing to upgrade\n")
+    told = "there is no ledger of program shop here: nothing to upgrade\n"
+    assert (ended.code, ended.out, upgraded[1]) == (0, told, ["shop"])
 
 
 def test_an_upgrade_that_is_refused_has_the_exit_code_of_its_cause(command, monkeypatch):
-    def refuse(_settings):
+    def refuse(_settings, _program):
         raise StartRefused("the ledger is not the one that this server knows", 5)
 
     monkeypatch.setattr(app, "ledger_upgrade", refuse)
@@ -71,10 +86,24 @@ def test_an_upgrade_that_is_refused_has_the_exit_code_of_its_cause(command, monk
 
 def test_a_clock_is_set_back_for_the_program_that_is_named(command, monkeypatch):
     monkeypatch.setattr(app, "ledger_reset_clock", lambda _settings, program: {"program": program, "clock_ms": "17"})
-    ended = command("ledger", "reset-clock", "--program", "shop")
+    ended = command("ledger", "reset-clock", "--program", "shop", "--yes")
     told = "the ledger of program shop goes by the present time\nprogram    shop\nclock ms   17\n"
     assert (ended.code, ended.out) == (0, told)
-    assert json.loads(command("ledger", "reset-clock", "--json").out) == {"program": "demo", "clock_ms": "17"}
+    assert json.loads(command("ledger", "reset-clock", "--yes", "--json").out) == {"program": "demo", "clock_ms": "17"}
+
+
+def test_setting_a_clock_back_needs_consent(command, monkeypatch):
+    monkeypatch.setattr(app, "ledger_reset_clock", lambda *_: pytest.fail("nobody agreed"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    ended = command("ledger", "reset-clock")
+    assert ended.code == 2
+    assert "needs a person's consent" in ended.err
+    answer = io.StringIO("n\n")
+    answer.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", answer)
+    ended = command("ledger", "reset-clock")
+    assert (ended.code, ended.err) == (1, "redemption: nothing was done\n")
+    assert "limits and budgets of a day begin anew" in ended.out
 
 
 def test_adopting_needs_consent(command, adopted, monkeypatch):

@@ -208,7 +208,7 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
 
 
 async def test_the_ledgers_clock_decides(house):
-    """A server whose clock is two days ahead judges wrongly, is told so, and judges again."""
+    """A server whose estimate of it is two days ahead judges wrongly, is told so, and judges again."""
     campaign = await house.campaign(starts_at_ms=house.ledger.now_ms() + DAY_MS)
     (token,) = await house.mint(campaign, not_before_ms=0)
     house.ledger._clock.set(house.ledger.now_ms() + 2 * DAY_MS)

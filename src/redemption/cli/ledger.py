@@ -56,7 +56,8 @@ def adopt(
 ) -> int:
     """Accept a program's ledger as it is.
 
-    After a restore or a loss, so that the server serves it again. It tells what that means, and asks.
+    After a restore or a loss, so that the server serves it again; one of the older format is brought to this version's.
+    It tells what that means, and asks.
     """
     settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
     if not yes:
@@ -73,10 +74,12 @@ def adopt(
     return DONE
 
 
-@ledger.command(epilog=examples("redemption ledger upgrade"))
+@ledger.command(epilog=examples("redemption ledger upgrade", "redemption ledger upgrade --program shop"))
 def upgrade(
     *,
-    program: Program = None,
+    program: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this one. [all that this machine remembers]")
+    ] = None,
     data_dir: DataDir = None,
     keyset: KeysetFile = None,
     fence: FenceFile = None,
@@ -84,23 +87,33 @@ def upgrade(
 ) -> int:
     """Bring the ledger to this version's format, once.
 
-    After the servers of the older version were stopped; one that still runs refuses all calls from then on, and nothing
-    is done twice. Every program that this machine remembers is upgraded. On other machines of the same ledger run it as
-    well: there it only learns that it was done.
+    Stop the servers of the older version first; one that still runs refuses all calls from then on, and nothing is done
+    twice. There is no way back to the older version but a backup. On other machines of the same ledger run it as well:
+    there it only learns that it was done.
     """
     settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
     from redemption import app
 
     with _failures():
-        rows = app.ledger_upgrade(settings)
+        rows = app.ledger_upgrade(settings, settings.program if program else None)
     if as_json:
         print_json(rows)
     elif not rows:
         say(f"there is no ledger of program {settings.program} here: nothing to upgrade")
     else:
         for row in rows:
-            say(f"the ledger of program {row['program']} has format {row['format']}", "green")
-    return DONE
+            _say_upgraded(row)
+    return DONE if all(row["trusted"] == "yes" for row in rows) else NOT_TRUSTED
+
+
+def _say_upgraded(row: dict[str, str]) -> None:
+    about = f"the ledger of program {row['program']}"
+    if row["trusted"] != "yes":
+        say(f"{about} is refused: {row['trusted']}", "red")
+    elif row["was"] == row["format"]:
+        say(f"{about} has format {row['format']} already")
+    else:
+        say(f"{about} has format {row['format']} now; it had format {row['was']}", "green")
 
 
 @ledger.command(epilog=examples("redemption ledger reset-clock --program demo"))
@@ -110,14 +123,17 @@ def reset_clock(
     data_dir: DataDir = None,
     keyset: KeysetFile = None,
     fence: FenceFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Set a ledger's clock back to the present.
 
-    When its host's clock was ahead for a while, the ledger remembers a time that has not come, and refuses all calls.
-    The clocks of its host and of this machine have to agree by now.
+    When a clock was ahead for a while, the ledger remembers a time that has not come, and refuses all calls. The clocks
+    of its host and of this machine have to agree by now. It tells what that means, and asks.
     """
     settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
+    if not yes:
+        _confirm_reset(settings.program)
     from redemption import app
 
     with _failures():
@@ -128,6 +144,15 @@ def reset_clock(
         say(f"the ledger of program {settings.program} goes by the present time", "green")
         _print(row)
     return DONE
+
+
+def _confirm_reset(program: str) -> None:
+    if not sys.stdin.isatty():
+        raise Stop(BAD_INPUT, "setting a clock back needs a person's consent: run it in a terminal, or give --yes")
+    say(f"You are about to set the clock of the ledger of program {program} back to the present.")
+    say("What was redeemed while it was ahead counts for the days that it said: limits and budgets of a day begin anew")
+    say("today, for every campaign of which something was redeemed meanwhile. Everything else is as it was.")
+    require_consent("Set it back?", yes=False)
 
 
 def _confirm(program: str) -> None:

@@ -58,7 +58,7 @@ def serve(
         int | None, typer.Option(metavar="N", help="Calls at once in one process. [4096]")
     ] = None,
     clock_apart_seconds_max: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How far the ledger's clock may be from ours. [5]")
+        float | None, typer.Option(metavar="S", help="How far the ledger's clock may be from ours. [5]")
     ] = None,
     outbox_max: Annotated[
         int | None, typer.Option(metavar="N", help="Ledger calls that a program's event stream keeps. [65536]")

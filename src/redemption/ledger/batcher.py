@@ -213,12 +213,12 @@ class Batcher:
                 del self._queues[program]
             if waiting:
                 loads.append(Load(program, waiting))  # at once: whatever happens now, they are told
-                room -= sum(order.weight for order in waiting)
+                room -= sum([order.weight for order in waiting])
             if room <= 0:
                 break
 
     def _pack(self, program: str, waiting: Sequence[Waiting]) -> bytes:
-        payloads = (order.payload for order in waiting)
+        payloads = [order.payload for order in waiting]
         frame = (self._fence.known(program), self._clock.own_ms(), self._clock.apart_ms_max, self._outbox_max)
         args: list[bytes | int] = [*frame, *payloads]
         return pack_call(library().name("batch"), program, args)
@@ -235,7 +235,7 @@ class Batcher:
             try:
                 if not lane.is_open:
                     await lane.open()
-                loads = self._wanted(loads)  # opening may have taken a while
+                    loads = self._wanted(loads)  # opening may have taken a while
                 replies = await self._send(lane, loads)
             except LedgerRefused as error:
                 self._standing.met(error)

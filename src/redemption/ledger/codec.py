@@ -194,12 +194,15 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
         _append(out, token.discount_minor)
         if shared:
             _append(out, token.merchant_basis_points)
-        _append(out, len(token.parts))
-        for line, amount in token.parts[:-1]:
-            _append(out, line)
-            _append(out, amount)
-        if token.parts:
-            _append(out, token.parts[-1][0])
+        parts = token.parts
+        _append(out, len(parts))
+        for index, (line, amount) in enumerate(parts, start=1):
+            if line < 0x80:  # noqa: PLR2004 - in one byte, as almost always
+                out.append(line)
+            else:
+                _append(out, line)
+            if index < len(parts):
+                _append(out, amount)
     return bytes(out)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import secrets
 import struct
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -47,7 +47,14 @@ from redemption.ledger.connection import Endpoint, Lane
 from redemption.ledger.definitions import Definitions
 from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.issuance import RedisIssuance
-from redemption.ledger.promises import CLOCK_AHEAD, CLOCK_AHEAD_CURE, HEADER_FIELDS, NO_LEDGER, read_header
+from redemption.ledger.promises import (
+    CLOCK_AHEAD,
+    CLOCK_AHEAD_CURE,
+    HEADER_FIELDS,
+    NO_LEDGER,
+    identity_of,
+    read_header,
+)
 from redemption.ledger.refusals import Refusals
 from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
@@ -469,18 +476,31 @@ class RedisLedger:
         """Return what the ledgers say of themselves: of every program that is remembered, or else of the one named."""
         rows = []
         for program in self._fence.programs() or [unless_remembered]:
-            said = pairs(await self._calls.call_bare("status", program))
+            said = await self._said(program)
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
-            try:
-                header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
-                trusted = self._fence.problem(mark, header) or "yes"
-                if header is not None and header.clock_ms > self._clock.own_ms() + self._clock.apart_ms_max:
-                    trusted = f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}"
-            except LedgerRefused as error:
-                trusted = error.message
-            rows.append({"program": program, **said, **remembered, "trusted": trusted})
+            rows.append({"program": program, **said, **remembered, "trusted": self._trusted(program, said)})
         return rows
+
+    async def _said(self, program: str) -> dict[str, str]:
+        return pairs(await self._calls.call_bare("status", program))
+
+    def _trusted(self, program: str, said: Mapping[str, str]) -> str:
+        """Return "yes", or why a ledger is not served: first whether it is the right one, then its format and clock."""
+        mark = self._fence.mark(program)
+        try:
+            identity = identity_of(said)
+            if identity is None and mark is None:
+                return "there is no ledger of this program here"
+            problem = self._fence.problem(mark, identity)
+            if problem:
+                return f"it {problem}"
+            header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
+        except LedgerRefused as error:
+            return error.message
+        if header is not None and header.clock_ms > self._clock.own_ms() + self._clock.apart_ms_max:
+            return f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}"
+        return "yes"
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
@@ -490,27 +510,34 @@ class RedisLedger:
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
         return header
 
-    async def upgrade(self, unless_remembered: str) -> list[dict[str, str]]:
-        """Bring the ledgers of every program that is remembered, or else of the one named, to this version's format.
+    async def upgrade(self, program: str | None, unless_remembered: str) -> list[dict[str, str]]:
+        """Bring ledgers to this version's format: a program's, or those of all that are remembered, or the named one's.
 
         Returns:
-            What they say of themselves now; nothing of a program that has no ledger.
-
-        Raises:
-            LedgerNotTrusted: One is not the one that is remembered.
-            LedgerRefused: One is of a format that is not known.
+            For each that there is: its program, the format that it ``was`` of, its header now, and whether it is
+            ``trusted``. One that is not the ledger that is remembered stays as it is.
         """
         rows = []
-        for program in self._fence.programs() or [unless_remembered]:
-            mark = self._fence.mark(program)
-            said = pairs(await self._calls.call("upgrade", program, self._fence.keyset_id, secrets.token_hex(8)))
-            header = read_header(*(said.get(name, "") for name in HEADER_FIELDS))
-            if header is not None and mark is not None and said.get("adopted_from") == mark.epoch:
-                self._fence.adopt(program, header.epoch, header.seq)  # by us just now, or by another machine before
-            else:
-                self._fence.check(program, mark, header)
-            if said:
-                rows.append({"program": program, **said})
+        for each in [program] if program else self._fence.programs() or [unless_remembered]:
+            before = await self._said(each)
+            mark = self._fence.mark(each)
+            identity = identity_of(before)
+            if identity is None and mark is None:
+                continue
+            said = before
+            if not self._fence.problem(mark, identity):
+                args = (self._fence.keyset_id, secrets.token_hex(8))
+                said = pairs(await self._calls.call("upgrade", each, *args))
+                identity = identity_of(said)
+            if identity is not None:
+                if mark is not None and said.get("adopted_from") == mark.epoch:
+                    self._fence.adopt(
+                        each, identity.epoch, identity.seq
+                    )  # by us just now, or by another machine before
+                elif not self._fence.problem(mark, identity):
+                    self._fence.observe(each, identity.epoch, identity.seq)
+            was = before.get("format", "")
+            rows.append({"program": each, "was": was, **said, "trusted": self._trusted(each, said)})
         self._catalog.clear()
         return rows
 
@@ -518,10 +545,17 @@ class RedisLedger:
         """Set the clock that a program's ledger remembers to the present, when it was ahead.
 
         Raises:
-            LedgerNotTrusted: It is not the ledger that is remembered.
+            LedgerNotTrusted: There is none, or not the one that is remembered, or it is of another format.
             LedgerClockApart: The clocks of its host and of this machine differ, so that nobody knows the present.
         """
-        return pairs(await self._calls.call("reset_clock", program))
+        trusted = self._trusted(program, await self._said(program))
+        if trusted != "yes" and not trusted.startswith(CLOCK_AHEAD):
+            raise LedgerNotTrusted(f"program {program!r}: {trusted}")
+        if self._fence.mark(program) is None:
+            await self._calls.open(program, birth=False)  # from now on it is remembered
+        said = pairs(await self._calls.call("reset_clock", program))
+        self._fence.observe(program, said["epoch"], int(said["seq"]))
+        return {"program": program, **said}
 
 
 def _reply(program: str, item: RedeemItem, answer: Answer) -> RedeemReply:

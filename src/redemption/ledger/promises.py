@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -215,6 +215,20 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) 
         raise LedgerNotTrusted(
             f"the ledger's header cannot be read (seq is {seq!r}, clock_ms is {clock_ms!r})"
         ) from error
+
+
+def identity_of(said: Mapping[str, str]) -> Header | None:
+    """Return which ledger this is, from all that its header says, whatever its format; None where there is none.
+
+    Raises:
+        LedgerNotTrusted: It cannot be read.
+    """
+    if not said.get("epoch"):
+        return None
+    try:
+        return Header(said["epoch"], int(said.get("seq", "")), said.get("keyset", ""), 0)
+    except ValueError as error:
+        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {said.get('seq')!r})") from error
 
 
 async def _under_sentinel(client: Redis) -> bool:

@@ -136,7 +136,7 @@ class Answers:
             outcome=Outcome.APPROVED,
             verdicts=tuple(verdicts),
             decided_at=remembered.decided_at,
-            discount_minor=sum(token.discount_minor for token in remembered.answer),
+            discount_minor=sum([token.discount_minor for token in remembered.answer]),
             settlement=self._settlements.sign(settlement, program=checkout.program),
         )
 

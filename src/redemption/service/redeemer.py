@@ -177,6 +177,8 @@ class Redeemer:
                                 if isinstance(reply, Outdated):
                                     now_ms = reply.now_ms
                                     outdated.append(case)
+                                elif turn is None:
+                                    told.append((case.position, self._decision(case, item, reply)))
                                 else:
                                     told.append((case.position, await self._result(case, item, reply, turn)))
                             yield told
@@ -334,11 +336,9 @@ class Redeemer:
         )
 
     async def _result(
-        self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError, turn: Turn | None
+        self, case: Case, item: RedeemItem, reply: RedeemReply | ServiceError, turn: Turn
     ) -> Decision | ServiceError:
-        """Return what became of an order; much work gives way to others when it is done."""
-        if turn is None:
-            return self._decision(case, item, reply)
+        """Return what became of an order that is much work; it gives way to others when it is done."""
         result = self._decision(case, item, reply)
         await turn.after(case.attempt.positions)
         return result
