@@ -128,12 +128,16 @@ def stats(
         offers = table("offer", "issued", "redeemed", "discount", right=("issued", "redeemed", "discount"))
         for offer in counted.offers:
             discount = format_money(offer.discount_minor, found.currency_code)
-            offers.add_row(str(offer.offer_index), f"{offer.issued:,}", f"{offer.redeemed:,}", discount)
+            name = found.offers[offer.offer_index].name if offer.offer_index < len(found.offers) else ""
+            about = f"{offer.offer_index} {printable(name)}".rstrip()
+            offers.add_row(about, f"{offer.issued:,}", f"{offer.redeemed:,}", discount)
+        say("")
         show(offers)
     if counted.refusals:
         refusals = table("refused because", "times", right=("times",))
         for refusal in sorted(counted.refusals, key=lambda each: -each.count):
             refusals.add_row(Outcome.Name(refusal.outcome).removeprefix("OUTCOME_"), f"{refusal.count:,}")
+        say("")
         show(refusals)
     return DONE
 
