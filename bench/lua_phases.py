@@ -37,7 +37,7 @@ PARTS = (
     "records.pack_request",
     "limits.apply",
 )
-"""Functions of the library that do not call each other."""
+"""Functions of the library that do not call each other, but when a generation of remembered requests begins."""
 _REGISTERS = "local register = (function()"
 _TIMER = """
 local timed_functions = {}

@@ -9,12 +9,12 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.operations import Operations
 from redemption.seed import Seeded, seed
 from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns
@@ -50,6 +51,7 @@ BACKLOG = 1_024
 
 A worker that begins to accept says the same of the socket that it is given (``BACKLOG`` of the listener).
 """
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -116,13 +118,7 @@ def ledger_status(settings: Settings) -> list[dict[str, str]]:
     Raises:
         StartRefused: It cannot be asked.
     """
-
-    async def status() -> list[dict[str, str]]:
-        async with _operators_ledger(settings) as ledger:
-            return await ledger.status(settings.program)
-
-    with refusals():
-        return asyncio.run(status())
+    return _operate(settings, lambda ledger: ledger.status(settings.program))
 
 
 def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
@@ -131,13 +127,7 @@ def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
     Raises:
         StartRefused: It cannot be asked.
     """
-
-    async def adopt() -> dict[str, str]:
-        async with _operators_ledger(settings) as ledger:
-            return await ledger.adopt(program)
-
-    with refusals():
-        return asyncio.run(adopt())
+    return _operate(settings, lambda ledger: ledger.adopt(program))
 
 
 def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, str]]:
@@ -146,13 +136,7 @@ def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, st
     Raises:
         StartRefused: It cannot be done.
     """
-
-    async def upgrade() -> list[dict[str, str]]:
-        async with _operators_ledger(settings) as ledger:
-            return await ledger.upgrade(program, settings.program)
-
-    with refusals():
-        return asyncio.run(upgrade())
+    return _operate(settings, lambda ledger: ledger.upgrade(program, settings.program))
 
 
 def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
@@ -161,13 +145,18 @@ def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
     Raises:
         StartRefused: It cannot be done.
     """
+    return _operate(settings, lambda ledger: ledger.reset_clock(program))
 
-    async def reset() -> dict[str, str]:
+
+def _operate(settings: Settings, asked: Callable[[Operations], Awaitable[T]]) -> T:
+    """Ask or do something as an operator, and return what the ledger answers."""
+
+    async def operate() -> T:
         async with _operators_ledger(settings) as ledger:
-            return await ledger.reset_clock(program)
+            return await asked(ledger.operations)
 
     with refusals():
-        return asyncio.run(reset())
+        return asyncio.run(operate())
 
 
 async def _supervise(settings: Settings) -> int:

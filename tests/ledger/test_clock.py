@@ -127,8 +127,8 @@ async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
             await strict.ledger.check()
     assert [entry["program"] for entry in log] == [strict.program], "told once, and others are served"
     assert strict.ledger.standing.failure is None
-    assert "reset-clock" in (await strict.ledger.status(strict.program))[0]["trusted"]
-    row = await strict.ledger.reset_clock(strict.program)
+    assert "reset-clock" in (await strict.ledger.operations.status(strict.program))[0]["trusted"]
+    row = await strict.ledger.operations.reset_clock(strict.program)
     assert abs(int(row["clock_ms"]) - time.time() * 1000) < 60_000
     with capture_logs() as log:
         await strict.ledger.check()
@@ -145,7 +145,7 @@ async def test_generations_that_began_in_the_future_began_now(strict):
     await strict.redis.hset(
         header, mapping={"clock_ms": ahead, "generations": f"2:4096:{ahead} 1:4096:{ahead - DAY_MS}"}
     )
-    await strict.ledger.reset_clock(strict.program)
+    await strict.ledger.operations.reset_clock(strict.program)
     begun = [int(part.split(b":")[2]) for part in (await strict.redis.hget(header, "generations")).split()]
     assert max(begun) <= time.time() * 1000
     order = strict.order(strict.token(campaign, 1))
@@ -156,7 +156,7 @@ async def test_generations_that_began_in_the_future_began_now(strict):
 async def test_a_clock_that_is_right_is_not_touched(strict):
     await strict.campaign()
     before = await everything(strict)
-    await strict.ledger.reset_clock(strict.program)
+    await strict.ledger.operations.reset_clock(strict.program)
     assert await everything(strict) == before
 
 

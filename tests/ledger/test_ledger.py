@@ -340,7 +340,7 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     with pytest.raises(LedgerNotTrusted):
         await house.redeem(other)
     operator = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
-    await operator.ledger.adopt(house.program)
+    await operator.ledger.operations.adopt(house.program)
     await operator.ledger.stop()
     await operator.redis.aclose()
     await house.ledger.check()  # learns of the adoption
@@ -418,7 +418,7 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
         await machine.campaigns.list(calling(), house.program, first=1, page_size=1)
     await house.redis.hset(house.key("ledger"), "seq", 1)
     for machine in (*machines, *machines):
-        await machine.ledger.adopt(house.program)
+        await machine.ledger.operations.adopt(house.program)
     for machine in machines:
         await machine.ledger.check()
         assert machine.ledger.standing.failure is None
@@ -473,7 +473,7 @@ async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
 async def test_adopting_what_is_trusted_changes_nothing(house):
     await house.campaign()
     before = await house.redis.hget(house.key("ledger"), "epoch")
-    await house.ledger.adopt(house.program)
+    await house.ledger.operations.adopt(house.program)
     assert await house.redis.hget(house.key("ledger"), "epoch") == before
 
 
@@ -483,7 +483,7 @@ async def test_what_cannot_be_read_is_not_adopted(house, field, value):
     await house.redis.hset(house.key("ledger"), field, value)
     header = await house.redis.hgetall(house.key("ledger"))
     with pytest.raises(LedgerRefused):
-        await house.ledger.adopt(house.program)
+        await house.ledger.operations.adopt(house.program)
     assert await house.redis.hgetall(house.key("ledger")) == header
 
 
@@ -503,7 +503,7 @@ async def test_a_program_begins_only_where_it_may(house, tmp_path):
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
         await careful.campaign()
     assert not await careful.redis.exists(careful.key("ledger"))
-    await careful.ledger.adopt(careful.program)
+    await careful.ledger.operations.adopt(careful.program)
     await careful.campaign()
     await careful.stop()
 

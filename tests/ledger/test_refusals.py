@@ -151,6 +151,36 @@ async def test_counts_are_bounded_and_told_in_parts():
     assert deaf.told[-1] == ("p", (7, 100, 1))
 
 
+class Slow(Deaf):
+    """A ledger that takes what it is told, but answers when it is allowed to."""
+
+    def __init__(self):
+        super().__init__()
+        self.called, self.allowed = asyncio.Event(), asyncio.Event()
+
+    async def call(self, *args):
+        self.called.set()
+        await self.allowed.wait()
+        return await super().call(*args)
+
+
+async def test_a_stop_loses_neither_what_is_being_told_nor_what_came_meanwhile(clock):
+    slow = Slow()
+    refusals = Refusals(slow, outbox_max=1)
+    refusals.count("p", 1, Outcome.REVOKED)
+    refusals.start()
+    await asyncio.sleep(0)  # it waits now
+    clock.forward(TELL_SECONDS)
+    async with asyncio.timeout(SECONDS_MAX):
+        await slow.called.wait()
+    refusals.count("p", 2, Outcome.REVOKED)
+    stopping = asyncio.create_task(refusals.stop())
+    await asyncio.sleep(0)
+    slow.allowed.set()
+    await stopping
+    assert slow.told == [("p", (1, 100, 1)), ("p", (2, 100, 1))]
+
+
 async def comes_true(asked, expected):
     """Wait until a question has an answer."""
     async with asyncio.timeout(SECONDS_MAX):

@@ -96,7 +96,7 @@ async def counted(server):
 
 async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
     before = await everything(old.redis)
-    (row,) = await old.ledger.status(PROGRAM)
+    (row,) = await old.ledger.operations.status(PROGRAM)
     assert "redemption ledger upgrade" in row["trusted"]
     await old.start()
     way_out = "stop the servers of the older version, then run: redemption ledger upgrade"
@@ -107,7 +107,7 @@ async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
 
 async def test_approvals_are_told_again_byte_for_byte(old):
     """At once, on the next day, after a restart, and by the coupons alone when the request is forgotten."""
-    (row,) = await old.ledger.upgrade(None, PROGRAM)
+    (row,) = await old.ledger.operations.upgrade(None, PROGRAM)
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
     await old.start()
     assert old.ledger.standing.failure is None
@@ -131,7 +131,7 @@ async def test_approvals_are_told_again_byte_for_byte(old):
 
 
 async def test_what_was_issued_and_claimed_is_told_again(old):
-    await old.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
     await old.start()
     order = MintOrder(PROGRAM, RECORDED["mint"]["request_id"], 1, 0, 2)
     minted = [each.token async for chunk in await old.issuer.mint(calling(), order) for each in chunk]
@@ -142,17 +142,17 @@ async def test_what_was_issued_and_claimed_is_told_again(old):
 
 
 async def test_upgrading_again_changes_nothing(old):
-    (first,) = await old.ledger.upgrade(None, PROGRAM)
+    (first,) = await old.ledger.operations.upgrade(None, PROGRAM)
     before = await everything(old.redis)
-    assert await old.ledger.upgrade(None, PROGRAM) == [first | {"was": "3"}]
+    assert await old.ledger.operations.upgrade(None, PROGRAM) == [first | {"was": "3"}]
     assert await everything(old.redis) == before
 
 
 async def test_another_machine_learns_that_it_was_done(old, tmp_path):
     remember(tmp_path / "other.fence")
     other = House(old.url, tmp_path / "other.fence", program=PROGRAM, keyset=old.keyset)
-    await old.ledger.upgrade(None, PROGRAM)
-    await other.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
+    await other.ledger.operations.upgrade(None, PROGRAM)
     await other.start()
     assert other.ledger.standing.failure is None
     assert await answers(other) == [each["answer"] for each in RECORDED["requests"]]
@@ -163,11 +163,13 @@ async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, t
     remember(tmp_path / "ahead.fence", seq=RECORDED["seq"] + 1)
     ahead = House(old.url, tmp_path / "ahead.fence", program=PROGRAM, keyset=old.keyset)
     before = await everything(old.redis)
-    (row,) = await ahead.ledger.upgrade(None, PROGRAM)
+    (row,) = await ahead.ledger.operations.upgrade(None, PROGRAM)
     assert (row["format"], "it was rolled back" in row["trusted"]) == ("2", True)
-    assert (await ahead.ledger.status(PROGRAM))[0]["trusted"] == row["trusted"], "not that it has to be upgraded"
+    assert (await ahead.ledger.operations.status(PROGRAM))[0]["trusted"] == row["trusted"], (
+        "not that it has to be upgraded"
+    )
     assert await everything(old.redis) == before
-    assert (await ahead.ledger.adopt(PROGRAM))["format"] == "3"
+    assert (await ahead.ledger.operations.adopt(PROGRAM))["format"] == "3"
     await ahead.start()
     assert await answers(ahead) == [each["answer"] for each in RECORDED["requests"]]
     await ahead.stop()
@@ -176,7 +178,7 @@ async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, t
 async def test_a_stranger_does_not_upgrade_it(old, tmp_path):
     stranger = House(old.url, tmp_path / "stranger.fence", program=PROGRAM)
     before = await everything(old.redis)
-    (row,) = await stranger.ledger.upgrade(None, PROGRAM)
+    (row,) = await stranger.ledger.operations.upgrade(None, PROGRAM)
     assert (row["format"], row["trusted"].startswith("it belongs to keyset")) == ("2", True)
     with pytest.raises(LedgerNotTrusted):  # the ledger holds to it by itself
         await stranger.ledger._calls.call("upgrade", PROGRAM, stranger.fence.keyset_id, "f" * 16)
@@ -187,9 +189,9 @@ async def test_a_stranger_does_not_upgrade_it(old, tmp_path):
 async def test_a_program_that_is_not_remembered_is_upgraded_by_its_name(old, tmp_path):
     other = House(old.url, tmp_path / "empty.fence", program=PROGRAM, keyset=old.keyset)
     other.fence.observe("another", "e" * 16, 7)
-    (row,) = await other.ledger.upgrade(PROGRAM, "demo")
+    (row,) = await other.ledger.operations.upgrade(PROGRAM, "demo")
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
-    assert await other.ledger.upgrade("nobody's", "demo") == []
+    assert await other.ledger.operations.upgrade("nobody's", "demo") == []
     await other.stop()
 
 
@@ -201,7 +203,7 @@ async def test_what_is_left_of_earlier_days_is_removed(old):
     for bucket in (7, 4000):
         await old.redis.hset(f"{{{PROGRAM}}}:r:{day}:{bucket}", "x", "y")
     await old.redis.hset(f"{{{PROGRAM}}}:r:{day + 4}:9", "x", "y")
-    await old.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
     campaign = await old.ledger.load(PROGRAM, 2)
     for _ in range(300):
         await old.mint(campaign)
@@ -214,7 +216,7 @@ async def test_money_of_a_day_that_began_without_counting_it_counts_from_the_upg
     key = f"{{{PROGRAM}}}:campaign:1"
     await old.redis.hset(key, "budget_day", 1)
     discount = await old.redis.hget(key, "discount")
-    await old.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
     assert await old.redis.hmget(key, "budget_day", "budget_start") == [None, discount]
     assert await old.redis.hget(f"{{{PROGRAM}}}:campaign:2", "budget_start") is None
 
@@ -246,7 +248,7 @@ async def test_the_old_functions_issue_nothing_twice_under_load(old):
     asking = [asyncio.create_task(ask()) for _ in range(8)]
     while len(issued) < 100:
         await asyncio.sleep(0)
-    await old.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
     await asyncio.gather(*asking)
     assert issued
     assert set(refused.values()) == {"NOTTRUSTED"}
@@ -263,7 +265,7 @@ async def test_the_old_functions_issue_nothing_twice_under_load(old):
 async def test_old_functions_that_learn_of_the_new_epoch_still_change_nothing(old, function):
     """A server of the older version on the same machine reads the fence, too."""
     await old.redis.function_load(OLD_LIBRARY, replace=True)
-    await old.ledger.upgrade(None, PROGRAM)
+    await old.ledger.operations.upgrade(None, PROGRAM)
     before = await everything(old.redis)
     args = issue_args(old.fence.known(PROGRAM), 1)
     with pytest.raises(ResponseError):

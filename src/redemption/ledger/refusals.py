@@ -5,6 +5,7 @@ crash loses is what was refused in its last second.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 
 from redemption.domain.errors import ServiceError
@@ -31,6 +32,7 @@ class Refusals:
         self._outbox_max = outbox_max
         self._counts: dict[str, Counter[tuple[int, int]]] = {}
         self._kinds = 0
+        self._stopping = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -39,9 +41,9 @@ class Refusals:
 
     async def stop(self) -> None:
         """Tell it what is left, if it can be told, and no more."""
+        self._stopping.set()
         if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+            await self._telling  # a call under way ends first: given up, its counts were lost
         await self.tell()
 
     def count(self, program: str, campaign: int, outcome: int) -> None:
@@ -78,5 +80,8 @@ class Refusals:
 
     async def _tell_again_and_again(self) -> None:
         while True:
-            await asyncio.sleep(TELL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TELL_SECONDS):
+                    await self._stopping.wait()
+                    return
             await self.tell()

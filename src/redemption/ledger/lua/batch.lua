@@ -37,7 +37,8 @@ local function batch(key_names, args)
   while call.next <= #args do
     local ok, why = pcall(decide_items, call, args, stale, replies)
     if not ok then
-      if call.applied == call.next - 1 then error(why) end -- it cannot fail: if it does, nobody may be told that nothing was done
+      -- What is planned cannot fail. If it does, nobody may be told that nothing was done.
+      if call.applied == call.next - 1 then error(why) end
       replies[call.next - 1 - FIRST_ITEM + FIRST_REPLY] = 'E' .. (type(why) == 'table' and why.err or tostring(why))
     end
   end

@@ -64,7 +64,7 @@ end
 function keys.customer_bucket(tag, number, bucket) return keys.customer_prefix(tag, number) .. spelled(bucket) end
 
 -- A remembered request is the rest of its digest (the first byte is in the bucket) in one of a generation's hashes, of
--- which there are 256 to 1,048,576, a power of two. share: how many of the 2^24 values of a digest's first three bytes
+-- which there are 4,096 to 1,048,576, a power of two. share: how many of the 2^24 values of a digest's first three bytes
 -- one bucket has.
 function keys.request_prefix(tag, generation) return tag .. ':r:' .. spelled(generation) .. ':' end
 function keys.request(prefix, share, first, second, third)

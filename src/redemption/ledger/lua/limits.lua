@@ -1,8 +1,8 @@
 -- The limits of redemptions, and what counts against them.
 --
--- A token, as these functions read it: campaign (its number) · discount, merchant and order_value (minor units) · day (days since
--- 1970, campaign's zone) · slot (names a slot of a day; 0 none) · slot_limit · flags (2 or more: the slot's limit is for
--- all of the day so far) · offer. `ahead` and `ahead_discount` are what the same order takes of the campaign before this token.
+-- A token, as these functions read it: number (its campaign's) · discount, merchant and order_value (minor units) · day
+-- (days since 1970, campaign's zone) · slot (names a slot of a day; 0 none) · slot_limit · flags (2 or more: the slot's
+-- limit is for all of the day so far) · offer. `ahead` and `ahead_discount` are what the same order takes of the campaign before this token.
 
 local limits = {}
 

@@ -1,6 +1,7 @@
 -- redeem (R): decides one order, with all its coupons or none.
 --
--- Item     big-endian: R · tokens 1 · has customer 1 · bytes of the principal 1 · since 8 · until 8 (Unix ms, half-open: when the judgement holds) ·
+-- Item     big-endian: R · tokens 1 · has customer 1 · bytes of the principal 1 ·
+--          since 8 · until 8 (Unix ms, half-open: when the judgement holds) ·
 --          for each token, first what its record will have: request digest 10 · order digest 6 · customer digest 8 (zeros: none) ·
 --          discount 3 (minor units; 0 if it does not fit) · then campaign 4 · version 4 (0: the server knows of no such
 --          campaign) · serial 8 · outcome 2 (as the server judged it) · discount 8 and the merchants' share of it 8 (minor
@@ -14,6 +15,7 @@
 --   U remembered by the coupons alone: a token: redeemed at 4 · generation 2 · discount 8
 --   N refused: a token: rank 2 · redeemed at 4 · generation 2 · discount 8 (of the earlier use, else 0)
 --   M the request id stands for other content
+-- Events   merchant_share: principal · campaign, serial, generation, share (minor units); frame.lua adds the call's `redeemed`
 -- Invariant: an order either changes all it plans or nothing; counters equal the records; no limit is passed.
 
 local redeem = {}

@@ -14,11 +14,11 @@ local BUCKETS_MIN, BUCKETS_MAX = 4096, 1048576
 local PLACES = 16777216 -- values of the three bytes of a digest that choose the bucket
 local BUCKETS_OF_FORMAT_2 = 4096
 local ENTRIES = 64 -- in a bucket, at most, if as much is remembered as was expected; 488 cost seven times as much to look at
-
 local CAMPAIGNS_MAX = 10000 -- that are looked at for what is to be expected
 local EXPECTED_BUCKETS_MAX = 65536 -- for coupons that may never be used; what was remembered may need more
 local REAPED_MIN, REAPED_PART = 16, 1024 -- buckets, or that part of all of them, that go with each call
-local REAPED_IN_HASTE, UNLINKED_AT_ONCE = 1024, 4096
+local REAPED_IN_HASTE = 1024 -- more, for each further generation that waits, squared
+local UNLINKED_AT_ONCE = 4096
 
 local function day_end(moment) return (math.floor(moment / DAY_MS) + 1) * DAY_MS end
 
@@ -96,7 +96,7 @@ end
 -- How many requests the next generation may have to remember: a quiet day before the sale must not decide it.
 local function expected(call)
   local unused = 0
-  local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
+  local last = keys.whole(redis.call('HGET', keys.ledger(call.tag), 'campaigns')) or 0
   for number = last, math.max(last - CAMPAIGNS_MAX, 0) + 1, -1 do
     -- It is an estimate: a record that cannot be read is of no campaign.
     local values = redis.pcall('HMGET', keys.campaign(call.tag, number), 'issued', 'redeemed', 'ends_at', 'archive')
@@ -182,7 +182,7 @@ function requests.of_format_2(day, reaped)
   return table.concat(parts, ' '), first < day - 1 and reaped % BUCKETS_OF_FORMAT_2 or 0
 end
 
--- The same when the clock is set back: nothing has begun in the future.
+-- What the header says of the memory of requests when the clock is set back: that nothing was begun in the future.
 function requests.begun_by(tag, text, now)
   local list = read(tag, text)
   for index = 1, #list do list[index].begun = math.min(list[index].begun, now) end
