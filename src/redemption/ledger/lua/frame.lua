@@ -32,6 +32,14 @@ function frame.moment(stored, server_clock, apart_max)
   return math.max(now, stored)
 end
 
+-- The epoch in what a server knows (ARGV[1]).
+function frame.epoch_of(known) return known:sub(1, KNOWN_EPOCH) end
+
+-- Whether a header is of the ledger that a server or an operator's machine knows, and not behind.
+function frame.is_known(known, epoch, seq)
+  return known ~= '' and epoch == frame.epoch_of(known) and seq >= tonumber(known:sub(KNOWN_EPOCH + 1))
+end
+
 -- Reads the program's header and compares it with what the server knows of it. Raises when there is no ledger, or
 -- another one, or one that forgot, or whose clock is wrong: so before anything is decided.
 function frame.begin(key_names, args)
@@ -43,7 +51,7 @@ function frame.begin(key_names, args)
   if not (seq and clock and remembered and reaped and header[4]) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
-  if known ~= '' and (header[1] ~= known:sub(1, KNOWN_EPOCH) or seq < tonumber(known:sub(KNOWN_EPOCH + 1))) then
+  if known ~= '' and not frame.is_known(known, header[1], seq) then
     error({ err = 'NOTTRUSTED this is not the ledger that the server knows' })
   end
   local now = frame.moment(clock, server_clock, apart_max)

@@ -28,11 +28,6 @@ local function write_header(tag, keyset, epoch, now)
   redis.call('HINCRBY', header, 'seq', 1)
 end
 
--- Whether a header is of the ledger that a machine knows, and not behind.
-local function is_known(known, epoch, seq)
-  return known ~= '' and epoch == known:sub(1, 16) and (keys.whole(seq) or -1) >= tonumber(known:sub(17))
-end
-
 -- Makes of a ledger of format 2 one of this format, except for its epoch. Records and keys are the same: only the header, where
 -- it tells of remembered requests, and campaigns, where money began to be counted with another day than redemptions.
 local function convert(tag, now)
@@ -82,8 +77,8 @@ function open.adopt(key_names, args)
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   local mine = found[2] and found[4] == keyset and known ~= ''
-  local adopted_elsewhere = mine and found[3] == known:sub(1, 16)
-  if is_old or not (mine and is_known(known, found[2], found[5]) or adopted_elsewhere) then
+  local adopted_elsewhere = mine and found[3] == frame.epoch_of(known)
+  if is_old or not (mine and frame.is_known(known, found[2], keys.whole(found[5]) or -1) or adopted_elsewhere) then
     local now = moment_to_write(tag, server_clock, apart_max)
     if is_old then convert(tag, now) end
     write_header(tag, keyset, epoch, now)
@@ -98,7 +93,7 @@ function open.upgrade(key_names, args)
   local header = keys.ledger(tag)
   local found = redis.call('HMGET', header, 'format', 'epoch', 'keyset', 'seq', 'clock')
   if found[1] == OLD_FORMAT then
-    if found[3] ~= keyset or known ~= '' and not is_known(known, found[2], found[4]) then
+    if found[3] ~= keyset or known ~= '' and not frame.is_known(known, found[2], keys.whole(found[4]) or -1) then
       error({ err = 'NOTTRUSTED this is not the ledger that the machine knows' })
     end
     if not keys.whole(found[4]) or not keys.whole(found[5]) then
@@ -116,7 +111,7 @@ function open.reset_clock(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local header = keys.ledger(tag)
   local found = redis.call('HMGET', header, 'format', 'epoch', 'seq', 'clock_ms', 'generations')
-  if found[1] ~= FORMAT or not is_known(known, found[2], found[3]) then
+  if found[1] ~= FORMAT or not frame.is_known(known, found[2], keys.whole(found[3]) or -1) then
     error({ err = 'NOTTRUSTED this is not the ledger that the machine knows' })
   end
   local now = frame.moment(0, server_clock, apart_max)
