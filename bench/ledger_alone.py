@@ -9,7 +9,7 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from private import calling
 from shop import PROGRAM
 
 from redemption.app import wire
-from redemption.domain.errors import LedgerUnavailable, ServiceError
+from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.keyset import Keyset
 from redemption.domain.ports import RedeemItem
 from redemption.keyset_file import read_keyset
@@ -51,12 +51,11 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)
 
-    async def redeem(
-        self, _: str, items: Sequence[RedeemItem], *__: object, **___: object
-    ) -> AsyncGenerator[list[tuple[int, ServiceError]], None]:
+    def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> None:
         """Write orders down."""
-        self.packed += [pack_item(item) for item in items]
-        yield [(position, LedgerUnavailable("written down, not sent")) for position in range(len(items))]
+        for item in items:
+            self.packed.append(pack_item(item))
+            item.tell(LedgerUnavailable("written down, not sent"))
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
             redeemer = wire(keyset, recorder).redeemer  # type: ignore[arg-type]
             deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
             await redeemer.redeem_all(
-                calling("anonymous", deadline=deadline), PROGRAM, [attempt_from(request) for request in requests]
+                calling("anonymous", deadline=deadline), [attempt_from(request) for request in requests]
             )
             packed = recorder.packed
             return [pack_batch(known, packed[at : at + size]) for at in range(0, len(packed) - size + 1, size)]

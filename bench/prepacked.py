@@ -48,7 +48,7 @@ class Packer:
         name = secrets.token_hex(8)
         attempts = [_attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-        await self._redeemer.redeem_all(calling(deadline=deadline), PROGRAM, attempts)
+        await self._redeemer.redeem_all(calling(deadline=deadline), attempts)
         packed, self._recorder.packed = self._recorder.packed, []
         return packed
 

@@ -132,8 +132,7 @@ async def redeem(server: Server, attempt: Attempt) -> Decision:
         ServiceError: It was not answered.
     """
     deadline = asyncio.get_running_loop().time() + REDEEM_SECONDS_MAX
-    program = attempt.checkout.program
-    (result,) = await server.services.redeemer.redeem_all(calling(deadline=deadline), program, [attempt])
+    (result,) = await server.services.redeemer.redeem_all(calling(deadline=deadline), [attempt])
     if isinstance(result, ServiceError):
         raise result
     return result

@@ -34,14 +34,6 @@ def calling(principal=PRINCIPAL, *, deadline=None, gone=False):
     return CallInfo(principal, "/a.test/Calls", "127.0.0.1:1", deadline or time.monotonic() + 3600, gone)
 
 
-async def collected(parts):
-    """What became of everything, in its order, from parts that come as they become known."""
-    found = {}
-    async for part in parts:
-        found.update(part)
-    return [found[position] for position in sorted(found)]
-
-
 def new_keyset():
     """A fresh development keyset."""
     return Keyset.generate(
@@ -142,8 +134,7 @@ class House:
     async def send(self, attempt, *, principal=PRINCIPAL, seconds=SECONDS_MAX):
         """Send an attempt."""
         deadline = asyncio.get_running_loop().time() + seconds
-        program = attempt.checkout.program
-        (result,) = await self.redeemer.redeem_all(calling(principal, deadline=deadline), program, [attempt])
+        (result,) = await self.redeemer.redeem_all(calling(principal, deadline=deadline), [attempt])
         if isinstance(result, ServiceError):
             raise result
         return result
@@ -151,7 +142,7 @@ class House:
     async def send_all(self, attempts, seconds=SECONDS_MAX):
         """Send a batch."""
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.redeemer.redeem_all(calling(deadline=deadline), self.program, attempts)
+        return await self.redeemer.redeem_all(calling(deadline=deadline), attempts)
 
     async def stats(self, campaign):
         return await self.campaigns.stats(calling(), self.program, campaign.number)

@@ -3,14 +3,16 @@
 import asyncio
 import hashlib
 import itertools
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgpack
-from house import PRINCIPAL, calling, collected
+from house import PRINCIPAL, calling
 from waiting import SECONDS_MAX
 
 from redemption.domain.calendar import local_day
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import AnsweredToken, JudgedToken, RedeemItem, Refused
+from redemption.domain.ports import JudgedToken, RedeemItem, Refused
 
 DISCOUNT = 50_00
 _numbers = itertools.count()
@@ -23,6 +25,28 @@ def digest(text, length):
 
 def customer_digest(name):
     return digest(name, 8)
+
+
+@dataclass(slots=True, eq=False)
+class HandMade(RedeemItem):
+    """An order, and what became of it."""
+
+    judged: tuple[JudgedToken, ...]
+    reply: Any = field(default=None, init=False)
+
+    def __post_init__(self):
+        self.tokens = self.judged
+        self.since_ms, self.until_ms = 0, 2**63
+
+    def by(self, caller):
+        """The same order, once more."""
+        again = replace(self, caller=caller)
+        again.reply = asyncio.get_running_loop().create_future()
+        return again
+
+    def tell(self, reply):
+        """Take what became of it."""
+        self.reply.set_result(reply)
 
 
 class Desk:
@@ -54,6 +78,9 @@ class Desk:
             "merchant_minor": 0,
             "order_value_minor": 238_00,
             "offer_index": 0,
+            "key_id": 7,
+            "merchant_basis_points": 0,
+            "parts": ((0, changes.get("discount_minor", DISCOUNT)),),
             "day": self.today(campaign),
             "slot": 0,
             "slot_limit": 0,
@@ -61,29 +88,24 @@ class Desk:
         }
         return JudgedToken(**(judged | changes))
 
-    def order(self, *tokens, request=None, order=None, customer=None, content=None, answer=None):
+    def order(self, *tokens, request=None, order=None, customer=None, content=None):
         """One order; every one is new unless its names are given."""
         number = next(_numbers)
-        answered = tuple(
-            AnsweredToken(token.campaign, 7, token.serial, token.discount_minor, 0, ((0, token.discount_minor),))
-            for token in tokens
-        )
-        return RedeemItem(
-            principal=PRINCIPAL,
+        return HandMade(
+            calling(),
             request=digest(request or f"request-{number}", 10),
             content=digest(content or repr((tokens, customer)), 8),
             order=digest(order or f"order-{number}", 6),
             customer=customer_digest(customer) if customer else None,
-            since_ms=0,
-            until_ms=2**63,
-            tokens=tokens,
-            answer=answered if answer is None else answer,
+            judged=tokens,
         )
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
-        caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
-        return await collected(self.ledger.redeem(self.program, orders, [caller] * len(orders), again=False))
+        sent = [order.by(calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)) for order in orders]
+        self.ledger.redeem(self.program, sent, again=False)
+        async with asyncio.timeout(SECONDS_MAX):
+            return await asyncio.gather(*[order.reply for order in sent])
 
     async def ranks(self, *orders):
         """Send orders together; returns for each the ranks of its tokens, or what else became of it."""

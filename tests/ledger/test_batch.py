@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from house import calling, collected
+from house import calling
+from ledger.orders import submitted
 
 from redemption.domain.outcome import Outcome
 from redemption.ledger.codec import pack_item
@@ -15,7 +16,7 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
     caller = calling(deadline=asyncio.get_running_loop().time() + 10)
-    delivery = desk.ledger.batcher.submit(desk.program, [(payload, 1, caller) for payload in payloads], again=False)
-    replies = [answer.reply[:1] for answer in await collected(delivery.parts())]
-    assert replies == [b"A", b"E", b"A"]
+    together = submitted(desk.ledger.batcher, desk.program, [(payload, 1, caller) for payload in payloads])
+    await together.done
+    assert [reply[:1] for reply in together.answers] == [b"A", b"E", b"A"]
     assert await desk.rank(campaign, 1) == Outcome.ALREADY_REDEEMED

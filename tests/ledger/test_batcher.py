@@ -2,10 +2,10 @@
 
 import asyncio
 import struct
-from contextlib import aclosing
 
 import pytest
 from house import calling
+from ledger.orders import submitted
 from redis.exceptions import ResponseError
 from waiting import SECONDS_MAX, comes, settled
 
@@ -85,35 +85,9 @@ async def line(tmp_path):
         lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, standing=standing
     )
     built.straw, built.health, built.fence = straw, health, fence
-    listen_to(built)
     built.start()
     yield built
     await built.stop()
-
-
-class Together:
-    """What became of orders that were submitted together.
-
-    Attributes:
-        answers: An answer or a failure in the place of each; None while it waits.
-        done: Ends when none of them waits any more; cancelled, nobody waits.
-    """
-
-    def __init__(self, delivery, count):
-        self.answers = [None] * count
-        self.done = asyncio.ensure_future(self._listen(delivery))
-
-    async def _listen(self, delivery):
-        async with aclosing(delivery.parts()) as parts:
-            async for part in parts:
-                for index, answer in part:
-                    self.answers[index] = answer
-
-
-def listen_to(batcher):
-    """Have what is submitted return where its answers come together."""
-    submit = batcher.submit
-    batcher.submit = lambda program, orders, *, again: Together(submit(program, orders, again=again), len(orders))
 
 
 def waits(seconds=PATIENCE_SECONDS):
@@ -123,7 +97,7 @@ def waits(seconds=PATIENCE_SECONDS):
 
 def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, again=False):
     caller = waits(seconds)
-    return batcher.submit(program, [(name.encode(), tokens, caller) for name in names], again=again)
+    return submitted(batcher, program, [(name.encode(), tokens, caller) for name in names], again=again)
 
 
 async def done(*deliveries):
@@ -144,7 +118,7 @@ async def answered(*deliveries):
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
-    return [answer.reply.decode() for answer in answers]
+    return [answer.decode() for answer in answers]
 
 
 async def test_an_order_alone_leaves_at_once(line):
@@ -231,7 +205,6 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         redefined=lambda *_: None,
         standing=Standing(),
     )
-    listen_to(both)
     both.start()
     futures = [submit(both, "a")]
     await comes(lambda: any(straw.sent for straw in straws))
@@ -353,8 +326,8 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
     first = submit(line, "a")
     await sent(line)
     callers = [waits() for _ in range(3)]
-    together = line.submit(
-        "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)], again=False
+    together = submitted(
+        line, "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)]
     )
     callers[1].gone = True
     line.straw.gate.set()
@@ -362,7 +335,7 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
     assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
     left = together.answers[1]
     assert isinstance(left, LedgerUnavailable)
-    assert [together.answers[0].reply, together.answers[2].reply] == [b"b", b"d"]
+    assert [together.answers[0], together.answers[2]] == [b"b", b"d"]
 
 
 async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line, monkeypatch):
@@ -371,12 +344,12 @@ async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_i
     line.straw.script = [ConnectionError("lost")]
     line.straw.gate.clear()
     callers = [waits() for _ in range(2)]
-    together = line.submit("p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])], again=False)
+    together = submitted(line, "p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])])
     await sent(line)
     callers[0].gone = True
     line.straw.gate.set()
     await done(together)
-    assert together.answers[1].reply == b"c"
+    assert together.answers[1] == b"c"
     assert line.straw.calls() == [[b"b"], [b"c"]]
 
 
@@ -385,7 +358,7 @@ async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_i
     """They were taken for a call, but could not be sent: nothing leads to the ledger."""
     line.straw.opening = LedgerUnavailable("not now")
     late, patient = waits(), waits(2 * PATIENCE_SECONDS)
-    told = [line.submit("p", [(name, 1, caller)], again=False) for name, caller in ((b"b", late), (b"c", patient))]
+    told = [submitted(line, "p", [(name, 1, caller)]) for name, caller in ((b"b", late), (b"c", patient))]
     await comes(lambda: line._in_flight and not line._waiting)
     late.gone = leaves
     if not leaves:
@@ -394,7 +367,7 @@ async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_i
     line.straw.opening = None
     await done(told[1])
     assert line.straw.calls() == [[b"c"]]
-    assert told[1].answers[0].reply == b"c"
+    assert told[1].answers[0] == b"c"
     if not leaves:
         assert isinstance(told[0].answers[0], DeadlinePassed)
 
@@ -409,7 +382,7 @@ async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, mon
 
     monkeypatch.setattr(line.straw, "open", slowly)
     callers = [waits() for _ in range(2)]
-    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
     await asked.wait()
     callers[0].gone = True
     connected.set()
@@ -421,7 +394,7 @@ async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
     """It is not known whether it was done: another call might be done beside it."""
     line.straw.gate.clear()
     callers = [waits() for _ in range(2)]
-    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
     await sent(line)
     callers[0].gone = True
     line.straw.script = [ConnectionError("lost")]
@@ -459,7 +432,7 @@ async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line, clock):
     """It goes again without those who left, and who waits too long is told that nothing was done."""
     line.straw.script = [ResponseError("LOADING the dataset in memory")] * 100_000
     callers = [waits(2 * PATIENCE_SECONDS) for _ in range(2)]
-    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
     late = submit(line, "d")
     await sent(line)
     callers[0].gone = True
@@ -485,7 +458,7 @@ async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     first = submit(line, "a")
     await sent(line)
     callers = [waits() for _ in range(4)]
-    together = line.submit("p", [(b"b", 1, caller) for caller in callers], again=False)
+    together = submitted(line, "p", [(b"b", 1, caller) for caller in callers])
     with pytest.raises(Overloaded):
         submit(line, "c")
     for caller in callers[:3]:
@@ -494,14 +467,14 @@ async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
     later = submit(line, *"def")
     line.straw.gate.set()
     assert await answered(first, later) == ["a", "d", "e", "f"]
-    assert together.answers[3].reply == b"b"
+    assert together.answers[3] == b"b"
     assert line._waiting == 0
 
 
 async def test_each_of_those_who_came_together_has_its_own_deadline(line, clock):
     """Who is in a hurry is told at its own deadline, and the other is answered when the ledger answers."""
     line.straw.gate.clear()
-    together = line.submit("p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())], again=False)
+    together = submitted(line, "p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())])
     await sent(line)
     clock.forward(PATIENCE_SECONDS)
     await comes(lambda: together.answers[1])
@@ -509,7 +482,7 @@ async def test_each_of_those_who_came_together_has_its_own_deadline(line, clock)
     assert together.answers[0] is None
     line.straw.gate.set()
     await done(together)
-    assert together.answers[0].reply == b"b"
+    assert together.answers[0] == b"b"
 
 
 @pytest.mark.parametrize("in_doubt", [True, False], ids=["sent", "unsent"])
@@ -519,7 +492,7 @@ async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledge
         submit(line, "a")
         await sent(line)
     callers = [waits() for _ in range(2)]
-    together = line.submit("p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])], again=False)
+    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
     await sent(line)
     callers[0].gone = True
     clock.forward(PATIENCE_SECONDS)

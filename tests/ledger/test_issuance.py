@@ -5,8 +5,9 @@ import struct
 from dataclasses import replace
 
 import pytest
-from house import calling, collected
+from house import calling
 from ledger.desk import digest
+from ledger.orders import submitted
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import LedgerRefused
@@ -49,8 +50,9 @@ def stored(campaign, *names, first=0, **changes):
 
 
 async def send(house, *items):
-    deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    return await house.ledger.issuance.claim(calling(deadline=deadline), house.program, items, again=False)
+    caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
+    claim = house.ledger.issuance.claim
+    return await asyncio.gather(*[claim(caller, house.program, item, again=False) for item in items])
 
 
 async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):
@@ -156,8 +158,8 @@ async def test_a_number_that_does_not_fit_fails_alone(house):
 async def test_an_item_that_is_too_short_fails_alone(house):
     campaign = await house.campaign()
     caller = calling(deadline=asyncio.get_running_loop().time() + 10)
-    carried = house.ledger._carried(house.program, [(b"C" + bytes(20), 1)], [caller], again=False)
-    (answer,) = await collected(carried)
-    assert answer.reply[:1] == b"E"
+    together = submitted(house.ledger.batcher, house.program, [(b"C" + bytes(20), 1, caller)])
+    await together.done
+    assert together.answers[0][:1] == b"E"
     (reply,) = await send(house, item(campaign))
     assert isinstance(reply, ClaimedCoupon)

@@ -15,6 +15,7 @@ from waiting import comes
 from redemption.domain.benefit import amount_off
 from redemption.domain.calendar import local_day
 from redemption.domain.campaign import Offer, Sizing, Stacking
+from redemption.domain.digest import DigestKind
 from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
 from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
@@ -287,8 +288,9 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
     await house.send(attempt)
     width, buckets = coupon_block_width(campaign.sizing), customer_buckets(campaign.sizing)
     assert (width, buckets) == (2048, 16384)
-    request, digest, _, customer = house.redeemer._digest("checkout", attempt)
-    assert digest
+    digest = house.redeemer._digests.for_program(house.program).digest
+    request = digest(DigestKind.REQUEST, b"checkout", attempt.request_id.encode())
+    customer = digest(DigestKind.CUSTOMER, b"ann")
     program = house.program
     revocation = {"principal": "checkout", "content": bytes(8), "reason": ""}
     await house.ledger.revoke_serials(program, 1, 7, 3, request=bytes(10), **revocation)

@@ -281,7 +281,7 @@ class Shop:
             for order, found in zip(orders, await desk.ranks(*orders), strict=True):
                 if found == "Outdated":
                     tokens = (replace(token, version=self.version(desk, token)) for token in order.tokens)
-                    outdated.append(replace(order, tokens=tuple(tokens)))
+                    outdated.append(replace(order, judged=tuple(tokens)))
                     self.seen.add(found)
                     continue
                 assert found == self.book.decide(order), order

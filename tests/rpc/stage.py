@@ -108,12 +108,13 @@ async def running(transport: str, **config: Any) -> AsyncIterator[Running]:
 
 
 def telling(*results: Any) -> Any:
-    """Return a stand-in for ``redeem_each`` that gives these results, one for each order."""
+    """Return a stand-in for ``redeem`` that tells these results, one for each order."""
 
-    async def redeem_each(_: Any, __: str, attempts: Any, *, turn: Any) -> Any:
-        yield list(zip(range(len(attempts)), results, strict=True))
+    def redeem(orders: Any) -> None:
+        for (_, _, told), result in zip(orders, results, strict=True):
+            told(result)
 
-    return redeem_each
+    return redeem
 
 
 class OneCall:

@@ -53,8 +53,8 @@ async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
 
 def services() -> tuple[Any, ...]:
     redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
-    redeemer.redeem_each.side_effect = telling(APPROVAL)
-    redeemer.redeem_all.side_effect = lambda _, __, attempts, **___: [APPROVAL] * len(attempts)
+    redeemer.redeem.side_effect = telling(APPROVAL)
+    redeemer.redeem_all.side_effect = lambda _, attempts, **__: [APPROVAL] * len(attempts)
     redeemer.find_by_request.return_value = [REDEEMED]
     redeemer.find_by_receipt.return_value = REDEEMED
     quoter = create_autospec(Quoter, instance=True, spec_set=True)
@@ -103,7 +103,7 @@ async def effect(name: str, request: Message) -> object:
             response = await method.answer(request, CALLER)
         elif isinstance(method, Gathered):
             call = OneCall(request)
-            await method.answer_all([call])
+            method.begin([call])
             (response,) = call.answers
             if isinstance(response, Exception):
                 raise response
@@ -112,7 +112,8 @@ async def effect(name: str, request: Message) -> object:
     except (InvalidRequest, NotBuilt) as refusal:
         return f"refused: {refusal.message}"
     asked = [
-        (call[0], call[1][1:], call[2])  # without the caller, who comes first
+        # Without the caller: who comes first, or with each order.
+        (call[0], [attempt for attempt, *_ in call[1][0]] if call[0] == "redeem" else call[1][1:], call[2])
         for stand_in in STAND_INS
         for call in stand_in.mock_calls
     ]

@@ -76,7 +76,7 @@ async def test_text_of_an_exception_never_leaves(run, fault):
 
 async def test_every_failure_gets_a_number_of_its_own(run):
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = KeyError(SECRET)
+    stage.redeemer.redeem.side_effect = KeyError(SECRET)
     with capture_logs():
         numbers = {
             (await failure_of(stage.redemption.Redeem(redeem_request()))).metadata["correlation_id"] for _ in range(3)
@@ -87,7 +87,7 @@ async def test_every_failure_gets_a_number_of_its_own(run):
 async def test_answer_that_cannot_be_written_is_internal(run):
     """A mistake of ours, such as a number beyond its field, is one more exception."""
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling("no decision")
+    stage.redeemer.redeem.side_effect = telling("no decision")
     with capture_logs() as logs:
         failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert (failure.code, len(logs)) == (grpc.StatusCode.INTERNAL, 1)
@@ -112,7 +112,7 @@ async def test_failure_in_the_middle_of_a_stream_is_told_as_well(run):
 
 async def test_service_error_is_told_in_its_own_words(run):
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling(LedgerUnavailable("the ledger did not answer in time"))
+    stage.redeemer.redeem.side_effect = telling(LedgerUnavailable("the ledger did not answer in time"))
     failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
     assert (failure.message, failure.retry_seconds) == ("the ledger did not answer in time", 0.2)
@@ -123,7 +123,7 @@ async def test_request_with_hundreds_of_mistakes_gets_its_answer(run):
     stage = await run()
     problem = "must not be negative, and must not be anything else that is as long as this sentence is"
     violations = [Violation(f"checkout.order.lines[{index}].amount_minor", problem) for index in range(500)]
-    stage.redeemer.redeem_each.side_effect = telling(InvalidRequest(violations))
+    stage.redeemer.redeem.side_effect = telling(InvalidRequest(violations))
     failure = await failure_of(stage.redemption.Redeem(redeem_request()))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert failure.fields[0] == "checkout.order.lines[0].amount_minor"
@@ -177,12 +177,12 @@ async def test_method_that_nobody_knows_is_unimplemented(run):
 
 async def test_deadline_of_the_caller_reaches_the_use_case(run):
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    stage.redeemer.redeem.side_effect = telling(APPROVAL)
     loop = asyncio.get_running_loop()
     for timeout, most in ((9.0, 9.0), (None, 5.0), (60.0, 10.0)):
         before = loop.time()
         await stage.redemption.Redeem(redeem_request(), timeout=timeout)
-        (caller,) = stage.redeemer.redeem_each.call_args.args[0]
+        ((_, caller, _),) = stage.redeemer.redeem.call_args.args[0]
         seconds = caller.deadline - before
         assert most - 1.0 < seconds <= most + (loop.time() - before)
 
@@ -202,21 +202,16 @@ class Slow:
         self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def redeem_each(self, callers, _, attempts, *, turn):
-        (attempt,), (caller,) = attempts, callers
+    def redeem(self, orders):
+        self.redeeming = [asyncio.ensure_future(self._redeem(*order)) for order in orders]
+
+    async def _redeem(self, attempt, caller, told):
         self.began.put_nowait(attempt.request_id)
-        going = asyncio.ensure_future(self.go.wait())
-        try:
-            while not (going.done() or caller.gone):
-                await asyncio.sleep(0.001)
-        except asyncio.CancelledError:
-            caller.gone = True
-            raise
-        finally:
-            going.cancel()
-            if caller.gone:
-                self.cancelled.set()
-        yield [(0, APPROVAL)]
+        while not (self.go.is_set() or caller.gone):
+            await asyncio.sleep(0.001)
+        if caller.gone:
+            self.cancelled.set()
+        told(APPROVAL)
 
 
 async def slow_call(stage, slow, request_id="slow"):
@@ -229,7 +224,7 @@ async def slow_call(stage, slow, request_id="slow"):
 
 async def test_use_case_learns_that_its_caller_left(run):
     stage, slow = await run(), Slow()
-    stage.redeemer.redeem_each.side_effect = slow.redeem_each
+    stage.redeemer.redeem.side_effect = slow.redeem
     call = stage.redemption.Redeem(redeem_request())
     with capture_logs() as logs:
         reading = asyncio.ensure_future(failure_of_cancelled(call))
@@ -248,7 +243,7 @@ async def failure_of_cancelled(call):
 
 async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
     stage, slow = await run(calls_max=2), Slow()
-    stage.redeemer.redeem_each.side_effect = slow.redeem_each
+    stage.redeemer.redeem.side_effect = slow.redeem
     running = [await slow_call(stage, slow, name) for name in ("a", "b")]
     refused = await failure_of(stage.redemption.Redeem(redeem_request("c")))
     stream_refused = await failure_of(stage.issuance.Mint(REQUESTS["IssuanceService.Mint"][0]))
@@ -262,12 +257,12 @@ async def test_too_many_calls_at_once_are_turned_away_at_the_door(run):
 
 async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
     stage, slow = await run(calls_max=1), Slow()
-    stage.redeemer.redeem_each.side_effect = slow.redeem_each
+    stage.redeemer.redeem.side_effect = slow.redeem
     waiting = await slow_call(stage, slow)
     waiting.cancel()
     async with asyncio.timeout(SECONDS_MAX):
         await slow.cancelled.wait()
-    stage.redeemer.redeem_each.side_effect = KeyError(SECRET)
+    stage.redeemer.redeem.side_effect = KeyError(SECRET)
     with capture_logs():
         for _ in range(3):
             failure = await failure_of(stage.redemption.Redeem(redeem_request()))
@@ -276,7 +271,7 @@ async def test_calls_that_failed_or_were_cancelled_leave_their_places(run):
 
 async def test_connections_do_not_get_in_each_other_s_way(run):
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    stage.redeemer.redeem.side_effect = telling(APPROVAL)
     async with channel_to(stage.port) as other:
         raw = other.unary_unary("/redemption.v1.RedemptionService/Redeem")
         await failure_of(raw(b"\xff", timeout=SECONDS_MAX))
@@ -319,14 +314,14 @@ async def test_one_connection_cannot_have_all_places_of_streams():
 async def test_gathered_calls_are_answered_whatever_happens_to_the_others():
     """One that cannot be parsed, one that is answered, and one that a defect leaves over."""
 
-    async def answer_all(calls):
+    def begin(calls):
         calls[0].answer(RedeemResponse())
         raise KeyError(SECRET)
 
-    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, answer_all, 100))
+    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
     calls = [create_autospec(Call, instance=True, request=request) for request in (b"", b"\xff", b"")]
     with capture_logs() as logs:
-        await method.answer_all(calls)
+        method.begin(calls)
     ((first,), _), ((second,), _), ((third,), _) = (call.answer.call_args for call in calls)
     assert first == b""
     assert (second.code, third.code) == (code_pb2.INVALID_ARGUMENT, code_pb2.INTERNAL)
@@ -339,12 +334,14 @@ async def test_gathered_call_whose_answer_cannot_be_written_is_told():
     unwritable = create_autospec(RedeemResponse, instance=True)
     unwritable.SerializeToString.side_effect = ValueError(SECRET)
 
-    async def answer_all(calls):
-        calls[0].answer(unwritable)
+    def begin(calls):
+        with pytest.raises(ValueError, match=SECRET):
+            calls[0].answer(unwritable)
+        raise KeyError(SECRET)
 
-    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, answer_all, 100))
+    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
     call = create_autospec(Call, instance=True, request=b"")
     with capture_logs() as logs:
-        await method.answer_all([call])
+        method.begin([call])
     ((told,), _) = call.answer.call_args
     assert (told.code, call.answer.call_count, len(logs)) == (code_pb2.INTERNAL, 1, 1)

@@ -45,11 +45,11 @@ def large_batch(count, tokens, lines):
 
 async def test_redeem_answers_with_the_decision(run):
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    stage.redeemer.redeem.side_effect = telling(APPROVAL)
     response = await stage.redemption.Redeem(redeem_request("attempt-1"))
     assert response.decision.discount_minor == 950
-    asked, _ = stage.redeemer.redeem_each.call_args
-    assert asked == ([ANYBODY], "shop", [Attempt("attempt-1", CHECKOUT)])
+    ((asked,), _) = stage.redeemer.redeem.call_args
+    assert [order[:2] for order in asked] == [(Attempt("attempt-1", CHECKOUT), ANYBODY)]
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
@@ -91,8 +91,9 @@ async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
     assert [result.error.HasField("retry_after") for result in response.results].count(True) == 1
     assert response.results[1].decision.outcome == REFUSAL.outcome
     assert response.results[4].decision.outcome == APPROVAL.outcome
-    (caller, program, attempts), _ = stage.redeemer.redeem_all.call_args
-    assert (caller, program, [attempt.request_id for attempt in attempts]) == (ANYBODY, "shop", list("cdefg"))
+    (caller, attempts), _ = stage.redeemer.redeem_all.call_args
+    assert (caller, [attempt.request_id for attempt in attempts]) == (ANYBODY, list("cdefg"))
+    assert {attempt.checkout.program for attempt in attempts} == {"shop"}
 
 
 async def test_order_with_too_many_pairs_of_token_and_line_is_refused_before_it_is_redeemed(run):
@@ -103,7 +104,7 @@ async def test_order_with_too_many_pairs_of_token_and_line_is_refused_before_it_
     response = await stage.redemption.BatchRedeem(batch_request(request))
     assert response.results[0].error.field == "requests[0].checkout.order.lines"
     stage.redeemer.redeem_all.assert_called_once()  # for the batch, with nothing in it
-    assert stage.redeemer.redeem_all.call_args.args[2] == []
+    assert stage.redeemer.redeem_all.call_args.args[1] == []
 
 
 class Counter:
@@ -113,16 +114,19 @@ class Counter:
         self.running = 0
         self.go = asyncio.Event()
         stage.redeemer.redeem_all.side_effect = self._redeem_all
-        stage.redeemer.redeem_each.side_effect = self._redeem_each
+        stage.redeemer.redeem.side_effect = self._redeem
 
-    async def _redeem_all(self, _, __, attempts, *, turn):
+    async def _redeem_all(self, _, attempts, *, turn):
         self.running += 1
         await self.go.wait()
         self.running -= 1
         return [APPROVAL] * len(attempts)
 
-    async def _redeem_each(self, _, __, attempts, *, turn):
-        yield list(enumerate(await self._redeem_all(_, __, attempts, turn=turn)))
+    def _redeem(self, orders):
+        self.redeeming = [asyncio.ensure_future(self._redeem_one(told)) for _, _, told in orders]
+
+    async def _redeem_one(self, told):
+        told((await self._redeem_all(None, [None], turn=None))[0])
 
     async def reaches(self, running):
         await comes(lambda: self.running == running)
@@ -149,21 +153,29 @@ async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_sm
         await asyncio.gather(*batches, *orders, *small)
 
 
+async def redeemed(servicer, *calls):
+    """Have a servicer answer calls, and wait until all are answered."""
+    servicer.redeem(calls)
+    await comes(lambda: all(call.answered for call in calls))
+
+
 class Told:
     """A redeemer that approves at once, and remembers in what order and in whose turn it was asked."""
 
     def __init__(self, stage):
         self.worked_on = []
         self.turns = []
-        stage.redeemer.redeem_each.side_effect = self._redeem_each
+        stage.redeemer.redeem.side_effect = self._redeem
         stage.redeemer.redeem_all.side_effect = self._redeem_all
 
-    async def _redeem_each(self, _, __, attempts, *, turn):
-        self.worked_on += [attempt.request_id for attempt in attempts]
-        self.turns.append(turn)
-        yield [(position, APPROVAL) for position in range(len(attempts))]
+    def _redeem(self, orders):
+        self.turns.append(None)
+        for attempt, _, told in orders:
+            self.worked_on.append(attempt.request_id)
+            told(APPROVAL)
 
-    async def _redeem_all(self, _, __, attempts, *, turn):
+    async def _redeem_all(self, _, attempts, *, turn):
+        self.worked_on += [attempt.request_id for attempt in attempts]
         self.turns.append(turn)
         return [APPROVAL] * len(attempts)
 
@@ -176,19 +188,9 @@ async def test_small_orders_go_before_the_large_ones_that_came_with_them(run):
     for order in orders[:2]:
         fill(order.checkout, 2, 100)
     calls = [OneCall(order) for order in orders]
-    await RedemptionServicer(stage.redeemer, stage.quoter).redeem(calls)
+    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), *calls)
     assert told.worked_on == [*"cdeab"]
     assert [call.answers for call in calls] == [[950]] * 5
-
-
-async def test_orders_of_several_programs_are_redeemed_each_with_its_own(run):
-    stage = await run()
-    told = Told(stage)
-    orders = [redeem_request(name) for name in "abc"]
-    orders[1].checkout.program = "other"
-    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([OneCall(order) for order in orders])
-    assert told.worked_on == [*"acb"]
-    assert [call.args[1] for call in stage.redeemer.redeem_each.call_args_list] == ["shop", "other"]
 
 
 async def test_who_left_before_the_work_began_is_not_redeemed_for(run):
@@ -196,7 +198,7 @@ async def test_who_left_before_the_work_began_is_not_redeemed_for(run):
     told = Told(stage)
     calls = [OneCall(redeem_request(name)) for name in "abc"]
     calls[1].info.gone = True
-    await RedemptionServicer(stage.redeemer, stage.quoter).redeem(calls)
+    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), *calls)
     assert told.worked_on == [*"ac"]
     assert all(call.answered for call in calls), "its place is given back"
 
@@ -208,7 +210,7 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     order = redeem_request()
     fill(order.checkout, tokens, lines)
     call = OneCall(order)
-    await RedemptionServicer(stage.redeemer, stage.quoter).redeem([call])
+    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), call)
     assert (told.turns[0] is not None) is in_turn
     assert call.aside is in_turn, "it may be short in bytes, and keeps no place of short calls while it waits"
 
@@ -230,7 +232,7 @@ async def held_at_large(stage, count):
         order = redeem_request()
         fill(order.checkout, tokens, lines)
         call = OneCall(order)
-        await servicer.redeem([call])
+        await redeemed(servicer, call)
         return call.answers[0]
 
     held = [asyncio.ensure_future(ask()) for _ in range(count)]

@@ -91,12 +91,13 @@ async def test_health_is_told_while_calls_are_turned_away(run):
     stage = await run(calls_max=1)
     began, go = asyncio.Event(), asyncio.Event()
 
-    async def redeem_each(_, __, ___, *, turn):
+    async def redeem(told):
         began.set()
         await go.wait()
-        yield [(0, APPROVAL)]
+        told(APPROVAL)
 
-    stage.redeemer.redeem_each.side_effect = redeem_each
+    redeeming = []
+    stage.redeemer.redeem.side_effect = lambda orders: redeeming.append(asyncio.ensure_future(redeem(orders[0][2])))
     call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
     async with asyncio.timeout(SECONDS_MAX):
         await began.wait()
@@ -137,21 +138,20 @@ class Held:
     def __init__(self, stage):
         self.began, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.answered = asyncio.Event()
-        stage.redeemer.redeem_each.side_effect = self._redeem_each
+        self.redeeming = []
+        stage.redeemer.redeem.side_effect = self._redeem
 
-    async def _redeem_each(self, callers, _, attempts, *, turn):
-        if attempts[0].request_id == "slow":
+    def _redeem(self, orders):
+        self.redeeming += [asyncio.ensure_future(self._redeem_one(*order)) for order in orders]
+
+    async def _redeem_one(self, attempt, caller, told):
+        if attempt.request_id == "slow":
             self.began.set()
-            try:
-                while not (self.go.is_set() or callers[0].gone):
-                    await asyncio.sleep(0.001)
-            except asyncio.CancelledError:
-                callers[0].gone = True
-                raise
-            finally:
-                if callers[0].gone:
-                    self.cancelled.set()
-        yield [(position, APPROVAL) for position in range(len(attempts))]
+            while not (self.go.is_set() or caller.gone):
+                await asyncio.sleep(0.001)
+            if caller.gone:
+                self.cancelled.set()
+        told(APPROVAL)
         self.answered.set()
 
 
@@ -417,7 +417,7 @@ async def redeem_with(stage, credentials):
 async def test_thousands_of_calls_at_once_are_answered_or_told_to_come_again(run, transport):
     """As when a sale opens. grpcio's own bounds would cancel a third of them; ours refuses what would wait too long."""
     stage = await run()
-    stage.redeemer.redeem_each.side_effect = telling_all
+    stage.redeemer.redeem.side_effect = telling_all
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(channel_to(stage.port)) for _ in range(4)]
         stubs = [redemption_service_pb2_grpc.RedemptionServiceStub(channel) for channel in channels]
@@ -431,14 +431,15 @@ async def test_thousands_of_calls_at_once_are_answered_or_told_to_come_again(run
     assert not (refused and transport == "grpcio")
 
 
-async def telling_all(_, __, attempts, *, turn):
-    yield [(position, APPROVAL) for position in range(len(attempts))]
+def telling_all(orders):
+    for _, _, tell in orders:
+        tell(APPROVAL)
 
 
 async def test_tls_is_served_with_a_certificate(run, certificate):
     chain, key = certificate
     stage = await run(tls=Tls(certificate=chain, key=key))
-    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    stage.redeemer.redeem.side_effect = telling(APPROVAL)
     credentials = grpc.ssl_channel_credentials(root_certificates=chain.read_bytes())
     assert (await redeem_with(stage, credentials)).decision.discount_minor == 950
 
@@ -446,7 +447,7 @@ async def test_tls_is_served_with_a_certificate(run, certificate):
 async def test_caller_must_show_a_certificate_when_asked_to(run, certificate):
     chain, key = certificate
     stage = await run(tls=Tls(certificate=chain, key=key, client_ca=chain))
-    stage.redeemer.redeem_each.side_effect = telling(APPROVAL)
+    stage.redeemer.redeem.side_effect = telling(APPROVAL)
     authority, private = chain.read_bytes(), key.read_bytes()
     known = grpc.ssl_channel_credentials(authority, private_key=private, certificate_chain=authority)
     assert (await redeem_with(stage, known)).decision.discount_minor == 950

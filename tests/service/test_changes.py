@@ -15,6 +15,7 @@ from redemption.domain.campaign import CampaignState
 from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports import Outdated
+from redemption.service import redeemer
 from redemption.service.redeemer import JUDGED_AGAIN_AT_ONCE, ROUNDS_MAX
 
 
@@ -119,7 +120,7 @@ def ever_changing(house, monkeypatch, gate):
     asked = []
     going = 0
 
-    async def outdated(_program, items, _callers, *, again):
+    async def outdated(items, again):
         nonlocal going
         going += again
         if again:
@@ -128,9 +129,15 @@ def ever_changing(house, monkeypatch, gate):
         if again:
             await gate.wait()
         going -= again
-        yield [(position, Outdated(house.ledger.now_ms())) for position in range(len(items))]
+        for item in items:
+            item.tell(Outdated(house.ledger.now_ms()))
 
-    monkeypatch.setattr(house.ledger, "redeem", outdated)
+    def redeem(_, items, *, again):
+        working.append(asyncio.ensure_future(outdated(items, again)))
+
+    working = []
+    monkeypatch.setattr(house.ledger, "redeem", redeem)
+    monkeypatch.setattr(redeemer, "JUDGED_AGAIN_TOGETHER", 1)
     return asked
 
 

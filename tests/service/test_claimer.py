@@ -423,9 +423,9 @@ async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_i
     campaign = await house.campaign()
     real = house.ledger.issuance.claim
 
-    async def changed(caller, program, items, **rest):
+    async def changed(caller, program, item, **rest):
         await house.redis.hincrby(house.key("campaign:1"), "version", 1)
-        return await real(caller, program, items, **rest)
+        return await real(caller, program, item, **rest)
 
     monkeypatch.setattr(house.ledger.issuance, "claim", changed)
     with pytest.raises(LedgerUnavailable, match="changes faster"):

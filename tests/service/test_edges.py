@@ -1,5 +1,6 @@
 """A decision goes by the ledger's clock, to the millisecond: what was judged on the other side is judged again."""
 
+import asyncio
 import inspect
 
 import pytest
@@ -31,6 +32,7 @@ def clocks(house):
 @pytest.fixture
 def decided_at(clocks, monkeypatch):
     """Move the ledger's clock between judging and deciding; returns for each round whether it goes first."""
+    moving = []
 
     def move(part, name, now_ms, *, passed=0):
         ask, asked = getattr(part, name), []
@@ -44,12 +46,11 @@ def decided_at(clocks, monkeypatch):
             await moved(rest)
             return await ask(*args, **rest)
 
-        async def parts(*args, **rest):
-            await moved(rest)
-            async for replies in ask(*args, **rest):
-                yield replies
+        def at_once(*args, **rest):
+            moving.append(asyncio.ensure_future(moved(rest)))
+            moving[-1].add_done_callback(lambda _: ask(*args, **rest))
 
-        monkeypatch.setattr(part, name, parts if inspect.isasyncgenfunction(ask) else later)
+        monkeypatch.setattr(part, name, later if inspect.iscoroutinefunction(ask) else at_once)
         return asked
 
     return move
@@ -181,9 +182,9 @@ async def test_what_finds_out_what_a_code_stands_for_finds_out_the_moment_too(ho
     house.ledger._clock.set(house.ledger.now_ms() + 60_000)
     claim, asked = house.ledger.issuance.claim, []
 
-    async def noted(caller, program, items, **rest):
-        asked.extend(items)
-        return await claim(caller, program, items, **rest)
+    async def noted(caller, program, item, **rest):
+        asked.append(item)
+        return await claim(caller, program, item, **rest)
 
     monkeypatch.setattr(house.ledger.issuance, "claim", noted)
     assert (await house.claim(code)).outcome is YES

@@ -5,13 +5,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House, calling, collected
+from house import DAY_MS, House, calling
 from waiting import SECONDS_MAX
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
-from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, NotFound
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, LedgerUnavailable, NotFound
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
@@ -308,17 +308,23 @@ async def test_bad_input_names_its_field(house, change, field):
     assert len(str(raised.value)) < 500
 
 
+async def told_each(house, attempts, callers):
+    """Redeem orders of several callers; returns what each was told."""
+    loop = asyncio.get_running_loop()
+    told = [loop.create_future() for _ in attempts]
+    house.redeemer.redeem([(*order, each.set_result) for *order, each in zip(attempts, callers, told, strict=True)])
+    async with asyncio.timeout(SECONDS_MAX):
+        return await asyncio.gather(*told)
+
+
 async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_are(house):
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
     callers = [calling(deadline=asyncio.get_running_loop().time() + 10) for _ in attempts]
     callers[1].gone = True
-    told = {}
-    async for part in house.redeemer.redeem_each(callers, house.program, attempts):
-        told.update(part)
-    assert {position: decision.outcome for position, decision in told.items()} == dict.fromkeys(
-        [0, 2], Outcome.APPROVED
-    )
+    first, left, third = await told_each(house, attempts, callers)
+    assert (first.outcome, third.outcome) == (Outcome.APPROVED, Outcome.APPROVED)
+    assert isinstance(left, LedgerUnavailable)
     assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
 
 
@@ -331,12 +337,12 @@ async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_
     asked = []
     redeem = house.ledger.redeem
 
-    def listen(program, items, callers, *, again):
-        asked.append([(item.tokens[0].serial, caller) for item, caller in zip(items, callers, strict=True)])
-        return redeem(program, items, callers, again=again)
+    def listen(program, items, *, again):
+        asked.append([(item.tokens[0].serial, item.caller) for item in items])
+        redeem(program, items, again=again)
 
     monkeypatch.setattr(house.ledger, "redeem", listen)
-    await collected(house.redeemer.redeem_each(callers, house.program, attempts))
+    await told_each(house, attempts, callers)
     assert asked == [[(1, callers[1]), (2, callers[2])]]
 
 
@@ -344,7 +350,8 @@ async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch)
     (token,) = await house.mint(await house.campaign(), 1)
     monkeypatch.setattr(house.ledger, "redeem", None)
     caller = calling(deadline=asyncio.get_running_loop().time() + 10, gone=True)
-    assert await collected(house.redeemer.redeem_each([caller], house.program, [house.attempt(token)])) == []
+    (left,) = await told_each(house, [house.attempt(token)], [caller])
+    assert isinstance(left, LedgerUnavailable)
 
 
 async def test_a_malformed_order_is_not_read_to_its_end(house):
@@ -416,7 +423,7 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
             worked_on.append("the ledger has answered")
 
     deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    results = await house.redeemer.redeem_all(calling(deadline=deadline), house.program, attempts, turn=Turn())
+    results = await house.redeemer.redeem_all(calling(deadline=deadline), attempts, turn=Turn())
     assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
     decided = [(50, 0)] * 3 + ["the ledger has answered"] + [(50, 3)] * 3
     assert worked_on == [(50, 0)] * 3 + [(100, 0)] + decided

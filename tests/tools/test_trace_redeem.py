@@ -2,7 +2,7 @@
 
 from tool_loader import load_tool
 
-CALLS_MAX, FILES_MAX, OBJECTS_MAX = 382, 46, 35
+CALLS_MAX, FILES_MAX, OBJECTS_MAX = 338, 46, 32
 
 
 def test_a_redeem_stays_below_its_bounds(capsys):

@@ -1,11 +1,9 @@
 """What issuing needs from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.errors import ServiceError
 from redemption.domain.ports import Failed, Mismatch, Outdated
 
 
@@ -194,14 +192,12 @@ class Issuance(Protocol):
             there on was stored, and perhaps not all before.
         """
 
-    async def claim(
-        self, caller: CallInfo, program: str, items: Sequence[ClaimItem], *, again: bool
-    ) -> list[ClaimReply | ServiceError]:
-        """Decide claims of one program, each by itself; one that was not answered has its failure in its place.
+    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
+        """Decide a claim.
 
         Args:
-            caller: Who waits for them.
+            caller: Who waits for it.
             program: The program.
-            items: The claims.
-            again: They were judged again and go before others.
+            item: The claim.
+            again: It was judged again and goes before others.
         """

@@ -1,6 +1,7 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
@@ -29,8 +30,8 @@ class AnsweredToken:
 
 
 @record(frozen=True, slots=True)
-class JudgedToken:
-    """One token as the server judged it: what the ledger needs to decide.
+class JudgedToken(AnsweredToken):
+    """One token as the server judged it: what the ledger needs to decide, and what an approval will say.
 
     Attributes:
         version: The version of the campaign that it was judged by.
@@ -44,11 +45,8 @@ class JudgedToken:
         slot_carries: The limit is for all of the day so far: what earlier slots left over is still there.
     """
 
-    campaign: int
     version: int
-    serial: int
     outcome: int
-    discount_minor: int
     merchant_minor: int
     order_value_minor: int
     offer_index: int
@@ -57,32 +55,6 @@ class JudgedToken:
     slot_limit: int
     holder_bound: bool
     slot_carries: bool = False
-
-
-@record(frozen=True, slots=True)
-class RedeemItem:
-    """One order to decide.
-
-    Attributes:
-        principal: Who asks.
-        request: Digest of principal and request id.
-        content: Digest of what was asked.
-        order: Digest of the order id.
-        customer: Digest of the customer id; None for a guest.
-        since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
-        until_ms: It holds until before this one.
-        answer: What to remember if it is approved.
-    """
-
-    principal: str
-    request: bytes
-    content: bytes
-    order: bytes
-    customer: bytes | None
-    since_ms: int
-    until_ms: int
-    tokens: tuple[JudgedToken, ...]
-    answer: tuple[AnsweredToken, ...]
 
 
 @record(frozen=True, slots=True)
@@ -99,7 +71,7 @@ class Remembered:
 
     decided_at: int
     generations: tuple[int, ...]
-    answer: tuple[AnsweredToken, ...]
+    answer: Sequence[AnsweredToken]
 
 
 @record(frozen=True, slots=True)
@@ -156,6 +128,35 @@ class Failed:
 
 
 RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
+
+
+@dataclass(slots=True, eq=False)
+class RedeemItem:
+    """One order to decide, and whom to tell.
+
+    Attributes:
+        caller: Who asks, and until when.
+        request: Digest of principal and request id.
+        content: Digest of what was asked.
+        order: Digest of the order id.
+        customer: Digest of the customer id; None for a guest.
+        since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
+        until_ms: It holds until before this one.
+        tokens: As they were judged, in the order in which the ledger counts them.
+    """
+
+    caller: CallInfo
+    request: bytes
+    content: bytes
+    order: bytes
+    customer: bytes | None
+    since_ms: int = field(default=0, init=False)
+    until_ms: int = field(default=0, init=False)
+    tokens: tuple[JudgedToken, ...] = field(default=(), init=False)
+
+    def tell(self, reply: RedeemReply | ServiceError) -> None:
+        """Take what became of it: the ledger's reply, or why there is none."""
+        raise NotImplementedError
 
 
 @record(frozen=True, slots=True)
@@ -277,18 +278,14 @@ class Ledger(Protocol):
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
 
-    def redeem(
-        self, program: str, items: Sequence[RedeemItem], callers: Sequence[CallInfo], *, again: bool
-    ) -> AsyncGenerator[list[tuple[int, RedeemReply | ServiceError]], None]:
-        """Decide orders of one program; gives, as they become known, positions of orders with what became of them.
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
+        """Decide orders of one program; each is told once what became of it, at once or in a later turn of the loop.
 
-        An order that was not answered has its failure. Whoever closes it early waits for none of the rest, and what was
-        not sent by then stays at home.
+        Orders whose caller left may stay at home; they are told so.
 
         Args:
             program: The program.
             items: The orders.
-            callers: For each, who waits for it.
             again: They were judged again and go before others.
         """
 

@@ -6,13 +6,12 @@ order leaves at once. Under load batches form by themselves, because a call take
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
 
-from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import (
     DeadlinePassed,
     LedgerRefused,
@@ -27,7 +26,7 @@ from redemption.ledger.fence import Fence, LedgerNotTrusted
 from redemption.ledger.library import library
 from redemption.ledger.promises import CLOCK_APART, LedgerClockApart, LedgerFull, meaning_of
 from redemption.ledger.standing import Standing
-from redemption.ledger.waiting import GONE, Answer, Delivery, Queue, Waiting
+from redemption.ledger.waiting import GONE, Queue, Waiting
 
 PROGRAM_WEIGHT_MAX = 128
 """Tokens of one program in one call: a thousand would hold the ledger up for 41 ms, 64 take 2 ms."""
@@ -72,10 +71,6 @@ class Load:
     in_doubt: bool = False
     late: bool = False
 
-    def refuse(self, error: ServiceError) -> None:
-        """Tell those who wait that the ledger refused it."""
-        _fail(self.waiting, _in_doubt() if self.in_doubt else error)
-
 
 class Batcher:
     """Carries orders to the ledger, many in one call, and their answers back."""
@@ -113,6 +108,7 @@ class Batcher:
         self._waiting = 0
         self._in_flight: dict[int, list[Load]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._settled: list[Waiting] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.calls = 0
         self.orders = 0
@@ -126,25 +122,26 @@ class Batcher:
         """Stop the lanes. Callers that still wait are told that the ledger is not available."""
         self._stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
         for loads in self._in_flight.values():
-            _fail_loads(loads, self._stopping)
+            self._fail_loads(loads, self._stopping)
         self.refuse_waiting(self._stopping)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
             await lane.close()
+        self._tell_settled()
 
     def refuse_waiting(self, failure: ServiceError) -> None:
         """Tell everybody who still waits for a place that there is none."""
         for queue in self._queues.values():
-            _fail(queue.all(), failure)
+            self._fail(queue.all(), failure)
 
-    def submit(self, program: str, orders: Sequence[tuple[bytes, int, CallInfo]], *, again: bool) -> Delivery:
-        """Queue orders of one program, at least one; returns where their answers will be.
+    def submit(self, program: str, orders: Sequence[Waiting], *, again: bool) -> None:
+        """Queue orders of one program, at least one; each is told what became of it in a later turn of the event loop.
 
         Args:
             program: The program.
-            orders: For each its packed item, the number of its tokens, and who waits for it.
+            orders: The orders.
             again: They were judged again and go first; they had their place before and keep it.
 
         Raises:
@@ -159,16 +156,16 @@ class Batcher:
         if queue is None:
             queue = self._queues[program] = Queue()
             self._turns.append(program)
-        delivery = Delivery(len(orders))
-        weight = 0
-        for index, (payload, tokens, caller) in enumerate(orders):
-            # The first call's worth of a big batch is as good as single orders; only what follows stands back.
-            line = queue.again if again else queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk
-            line.append(Waiting(payload, tokens, caller, delivery, index))
-            weight += tokens
+        if again:
+            queue.again += orders
+        else:
+            weight = 0
+            for order in orders:
+                # The first call's worth of a big batch is as good as single orders; only what follows stands back.
+                (queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk).append(order)
+                weight += order.weight
         self._waiting += len(orders)
         self._wake()
-        return delivery
 
     def _wake(self) -> None:
         if self._idle and self._may_start():
@@ -192,7 +189,7 @@ class Batcher:
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
                 _log.exception("flush failed")
-                _fail_loads(loads, LedgerUnavailable("the answer was lost; ask again with the same request id"))
+                self._fail_loads(loads, LedgerUnavailable("the answer was lost; ask again with the same request id"))
                 await self._lanes[index].close()
             finally:
                 self._in_flight.pop(index, None)
@@ -205,8 +202,9 @@ class Batcher:
         for _ in range(len(self._turns)):
             program = self._turns.popleft()
             queue = self._queues[program]
-            waiting, left = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not loads)
-            self._waiting -= left
+            waiting, given_up = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not loads)
+            self._waiting -= len(waiting) + len(given_up)
+            self._fail(given_up, GONE)  # those who came with them do not wait for them
             if queue:
                 self._turns.append(program)
             else:
@@ -240,7 +238,7 @@ class Batcher:
             except LedgerRefused as error:
                 self._standing.met(error)
                 for load in loads:
-                    load.refuse(error)
+                    self._refuse(load, error)
                 return
             except LedgerUnavailable as error:
                 failure = error
@@ -265,7 +263,7 @@ class Batcher:
             if not gone or (load.in_doubt and len(gone) < len(load.waiting)):
                 wanted.append(load)
                 continue
-            _fail(gone, GONE)  # those who came with them do not wait for them
+            self._fail(gone, GONE)  # those who came with them do not wait for them
             left = [order for order in load.waiting if not order.given_up]
             if left:
                 wanted.append(Load(load.program, left))
@@ -304,7 +302,7 @@ class Batcher:
                 error = meaning_of(reply)
                 if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(load.program):
                     self._standing.met(error)  # anything else is one program's own trouble
-                load.refuse(error)
+                self._refuse(load, error)
         if not again:
             return again, None
         for load in again:
@@ -315,6 +313,7 @@ class Batcher:
     def _answer(self, load: Load, reply: list[Any]) -> None:
         head = unpack_head(reply[0])
         self._fence.observe(load.program, head.epoch, head.seq)
+        self._clock.set(head.clock_ms)
         self.calls += 1
         self.orders += len(load.waiting)
         # Before the answers: who judges again shall find what changed.
@@ -325,8 +324,38 @@ class Batcher:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
                 _log.error("a campaign cannot be read", program=load.program, error=str(error))
         for order, answer in zip(load.waiting, reply[2:], strict=True):
-            order.settle(Answer(head, answer))
+            if order.outcome is None:
+                order.head = head
+                self._settle_one(order, answer)
         self._standing.met(None)
+
+    def _refuse(self, load: Load, error: ServiceError) -> None:
+        """Tell those who wait for a part that the ledger refused it."""
+        self._fail(load.waiting, _in_doubt() if load.in_doubt else error)
+
+    def _fail_loads(self, loads: list[Load], error: ServiceError) -> None:
+        for load in loads:
+            self._fail(load.waiting, error)
+
+    def _fail(self, waiting: Iterable[Waiting], error: ServiceError) -> None:
+        for order in waiting:
+            if order.outcome is None:
+                self._settle_one(order, error)
+
+    def _settle_one(self, order: Waiting, outcome: bytes | ServiceError) -> None:
+        """Note what became of an order that waits. It is told in the next turn: the lane sends what waits first."""
+        order.outcome = outcome
+        if not self._settled:
+            asyncio.get_running_loop().call_soon(self._tell_settled)
+        self._settled.append(order)
+
+    def _tell_settled(self) -> None:
+        settled, self._settled = self._settled, []
+        for order in settled:
+            try:
+                order.tell()
+            except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
+                _log.exception("an answer of the ledger could not be told")
 
     async def _sweep(self) -> None:
         """Tell callers whose deadline has come, as long as the ledger does not answer, and forget those who left."""
@@ -340,23 +369,19 @@ class Batcher:
     def _look_through(self, now: float) -> None:
         for loads in self._in_flight.values():
             for load in loads:
-                _expire(load.waiting, now)
+                self._expire(load.waiting, now)
         for queue in self._queues.values():
-            _expire(queue.all(), now)
+            self._expire(queue.all(), now)
             self._waiting -= queue.clear_away()
 
-
-def _expire(waiting: "Iterator[Waiting] | list[Waiting]", now: float) -> None:
-    for order in waiting:
-        if order.caller.gone:
-            order.settle(GONE)
-        if now < order.caller.deadline or order.given_up:
-            continue
-        if order.sent:
-            error: ServiceError = _in_doubt()
-        else:
-            error = DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")
-        order.settle(error)
+    def _expire(self, waiting: Iterable[Waiting], now: float) -> None:
+        for order in waiting:
+            if order.outcome is not None:
+                continue
+            if order.caller.gone:
+                self._settle_one(order, GONE)
+            elif now >= order.caller.deadline:
+                self._settle_one(order, _in_doubt() if order.sent else _late())
 
 
 def _in_doubt() -> ServiceError:
@@ -365,11 +390,5 @@ def _in_doubt() -> ServiceError:
     )
 
 
-def _fail_loads(loads: list[Load], error: ServiceError) -> None:
-    for load in loads:
-        _fail(load.waiting, error)
-
-
-def _fail(waiting: "Iterator[Waiting] | list[Waiting]", error: ServiceError) -> None:
-    for order in waiting:
-        order.settle(error)
+def _late() -> ServiceError:
+    return DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done")

@@ -63,6 +63,9 @@ class Head:
     epoch: str
 
 
+NO_HEAD = Head(0, 0, "")
+
+
 def unpack_head(packed: bytes) -> Head:
     """Read the head of a reply."""
     seq, clock_ms, epoch = _HEAD.unpack(packed)
@@ -72,7 +75,7 @@ def unpack_head(packed: bytes) -> Head:
 def pack_item(item: RedeemItem) -> bytes:
     """Write one order as ``batch`` reads it."""
     request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
-    principal = item.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    principal = item.caller.principal.encode()[:_PRINCIPAL_BYTES_MAX]
     has_customer = item.customer is not None
     head = _ITEM.pack(_REDEEM, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms)
     parts = [head]
@@ -100,7 +103,7 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.holder_bound | token.slot_carries << 1,
             )
         )
-    parts += (principal, item.content, pack_answer(item.answer))
+    parts += (principal, item.content, pack_answer(item.tokens))
     return b"".join(parts)
 
 

@@ -1,9 +1,9 @@
 """Issuing as the service sees it: blocks of serials, exchange codes, and claims, which travel with the redeems."""
 
+import asyncio
 import struct
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -22,7 +22,7 @@ from redemption.domain.issuing import (
 from redemption.domain.ports import Failed, Mismatch, Outdated
 from redemption.ledger.calls import Calls
 from redemption.ledger.codec import Head, pack_principal, unpack_head
-from redemption.ledger.waiting import Answer
+from redemption.ledger.waiting import Waiting
 
 _CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
 _COUPON = struct.Struct(">IHQIII")
@@ -39,11 +39,21 @@ _log = structlog.get_logger(__name__)
 
 
 class Carry(Protocol):
-    """How to have the batcher carry items to the ledger, see ``RedisLedger``."""
+    """How to have the batcher carry a claim to the ledger, see ``RedisLedger``."""
 
-    def __call__(  # noqa: D102
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[CallInfo], *, again: bool
-    ) -> AsyncGenerator[list[tuple[int, Answer | ServiceError | None]], None]: ...
+    async def __call__(self, program: str, order: Waiting, *, again: bool) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True, eq=False)
+class _Claim(Waiting):
+    """One claim that waits for the ledger."""
+
+    told: asyncio.Future[bytes | ServiceError]
+
+    def tell(self) -> None:
+        """Hand on what became of it."""
+        if not self.told.done():
+            self.told.set_result(cast("bytes | ServiceError", self.outcome))
 
 
 class RedisIssuance:
@@ -113,16 +123,18 @@ class RedisIssuance:
                 return int(reply[1])
         return None
 
-    async def claim(
-        self, caller: CallInfo, program: str, items: Sequence[ClaimItem], *, again: bool
-    ) -> list[ClaimReply | ServiceError]:
-        """Decide claims of one program, each by itself."""
-        packed = [_packed(item, caller.principal) for item in items]
-        found: dict[int, Answer | ServiceError | None] = {}
-        async with aclosing(self._carry(program, packed, [caller] * len(packed), again=again)) as parts:
-            async for part in parts:
-                found.update(part)
-        return [_reply(program, found[position]) for position in range(len(packed))]
+    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
+        """Decide a claim, see ``domain.issuing.Issuance``."""
+        payload = _packed(item, caller.principal)
+        if payload is None:
+            reply: ClaimReply = Failed("cannot be packed")
+        else:
+            claim = _Claim(payload, _WEIGHT, caller, asyncio.get_running_loop().create_future())
+            await self._carry(program, claim, again=again)
+            reply = _read(await claim.told, claim.head)
+        if isinstance(reply, Failed):
+            _log.error("a claim could not be decided", program=program, cause=reply.cause)
+        return reply
 
     async def _write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
         """Call a function that writes; returns the head of its reply, and the rest."""
@@ -148,8 +160,8 @@ def _block(reply: list[Any]) -> Block:
     return Block(int(first), int(not_before), int(expires_at), int(key_id) if key_id else None)
 
 
-def _packed(item: ClaimItem, principal: str) -> tuple[bytes, int] | None:
-    """Return a claim as ``lua/claim.lua`` reads it and its weight; None when a number does not fit the format."""
+def _packed(item: ClaimItem, principal: str) -> bytes | None:
+    """Return a claim as ``lua/claim.lua`` reads it; None when a number does not fit the format."""
     try:
         packed = _CLAIM.pack(
             _OPERATION,
@@ -176,19 +188,17 @@ def _packed(item: ClaimItem, principal: str) -> tuple[bytes, int] | None:
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return packed + pack_principal(principal), _WEIGHT
+    return packed + pack_principal(principal)
 
 
-def _reply(program: str, answer: Answer | ServiceError | None) -> ClaimReply | ServiceError:
-    if isinstance(answer, ServiceError):
-        return answer
+def _read(outcome: bytes | ServiceError, head: Head) -> ClaimReply:
+    """Return what became of a claim, or raise why there is no answer."""
+    if isinstance(outcome, ServiceError):
+        raise outcome
     try:
-        reply = Failed("cannot be packed") if answer is None else _unpack(answer.reply, answer.head)
+        return _unpack(outcome, head)
     except (ValueError, IndexError, struct.error) as error:
-        reply = Failed(repr(error))
-    if isinstance(reply, Failed):
-        _log.error("a claim could not be decided", program=program, cause=reply.cause)
-    return reply
+        return Failed(repr(error))
 
 
 def _unpack(reply: bytes, head: Head) -> ClaimReply:

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import struct
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import structlog
 
 from redemption.domain.benefit import BASIS_POINTS
-from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
@@ -51,7 +50,7 @@ from redemption.ledger.promises import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NO_LEDGER
 from redemption.ledger.refusals import Refusals
 from redemption.ledger.revocation import Revocation
 from redemption.ledger.standing import Standing
-from redemption.ledger.waiting import Answer
+from redemption.ledger.waiting import Waiting
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0
@@ -125,7 +124,7 @@ class RedisLedger:
         self._archive = Archive(self._calls, outbox_max=outbox_max)
         self._refusals = Refusals(self._calls, outbox_max=outbox_max)
         self.operations = Operations(self._calls, fence=fence, catalog=self._catalog, clock=self._clock)
-        self.issuance = RedisIssuance(self._calls, carry=self._carried, outbox_max=outbox_max)
+        self.issuance = RedisIssuance(self._calls, carry=self._carry, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
         self._ahead: set[str] = set()
 
@@ -324,51 +323,39 @@ class RedisLedger:
         """Count that a coupon of a campaign was refused, see ``ports.Ledger``."""
         self._refusals.count(program, number, outcome)
 
-    async def redeem(
-        self, program: str, items: Sequence[RedeemItem], callers: Sequence[CallInfo], *, again: bool
-    ) -> AsyncGenerator[list[tuple[int, RedeemReply | ServiceError]], None]:
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
         """Decide orders of one program, see ``ports.Ledger``."""
-        packed = [_packed(item) for item in items]
-        async with aclosing(self._carried(program, packed, callers, again=again)) as parts:
-            async for part in parts:
-                yield [(position, self._told(program, items[position], answer)) for position, answer in part]
-
-    def _told(self, program: str, item: RedeemItem, answer: Answer | ServiceError | None) -> RedeemReply | ServiceError:
-        """Return what became of one order."""
-        if answer is None:  # perhaps its campaign is mended meanwhile: the next one reads it again
-            for token in item.tokens:
-                self.forget(program, token.campaign)
-            return Failed("cannot be packed")
-        return answer if isinstance(answer, ServiceError) else _reply(program, item, answer)
-
-    async def _carried(
-        self, program: str, packed: Sequence[tuple[bytes, int] | None], callers: Sequence[CallInfo], *, again: bool
-    ) -> AsyncGenerator[list[tuple[int, Answer | ServiceError | None]], None]:
-        """Have the batcher carry items to the ledger; gives each its answer or its failure, as they become known.
-
-        Args:
-            program: The program.
-            packed: Each item with its weight, in tokens; one that is None stays at home.
-            callers: For each item, who waits for it.
-            again: They were judged again and go before others.
-        """
-        self.standing.require()
-        if self._fence.mark(program) is None:
-            await self._require_begun(program, min(caller.deadline for caller in callers))
-        at_home = [position for position, payload in enumerate(packed) if payload is None]
-        if at_home:
-            yield [(position, None) for position in at_home]
-        positions = [position for position, payload in enumerate(packed) if payload is not None]
-        orders = [(*payload, caller) for payload, caller in zip(packed, callers, strict=True) if payload is not None]
+        orders: list[Waiting] = []
+        for item in items:
+            payload = _packed(item)
+            if payload is None:
+                self._forget(program, item)
+                item.tell(Failed("cannot be packed"))
+            else:
+                orders.append(_Order(payload, len(item.tokens), item.caller, program, item))
         if not orders:
             return
-        delivery = self.batcher.submit(program, orders, again=again)
-        async with aclosing(delivery.parts()) as parts:
-            async for part in parts:
-                for _, answer in part:
-                    if isinstance(answer, Answer):
-                        self._clock.set(answer.head.clock_ms)
-                yield [(positions[index], answer) for index, answer in part]
+        try:
+            self.standing.require()
+            if self._fence.mark(program) is None:  # whoever knows one of its campaigns has opened its ledger
+                raise LedgerNotTrusted(NO_LEDGER)
+            self.batcher.submit(program, orders, again=again)
+        except ServiceError as error:
+            for order in orders:
+                order.outcome = error
+                order.tell()
+
+    def _forget(self, program: str, item: RedeemItem) -> None:
+        """Have the campaigns of an order read again: perhaps they are mended meanwhile."""
+        for token in item.tokens:
+            self.forget(program, token.campaign)
+
+    async def _carry(self, program: str, order: Waiting, *, again: bool) -> None:
+        """Have the batcher carry something to the ledger, of a program of which perhaps nothing is at hand."""
+        self.standing.require()
+        if self._fence.mark(program) is None:
+            await self._require_begun(program, order.caller.deadline)
+        self.batcher.submit(program, [order], again=again)
 
     async def _require_begun(self, program: str, deadline: float) -> None:
         """Keep the names that callers invent away from the batcher.
@@ -464,25 +451,34 @@ class RedisLedger:
         """Remove some records of a campaign that is archived, see ``ports.Ledger``."""
         return await self._archive.remove(program, number, principal=principal)
 
-    # The operator's side
+
+@dataclass(slots=True, eq=False)
+class _Order(Waiting):
+    """One order that waits for the ledger."""
+
+    program: str
+    item: RedeemItem
+
+    def tell(self) -> None:
+        """Read the ledger's answer, and hand it on."""
+        outcome = self.outcome
+        self.item.tell(outcome if isinstance(outcome, ServiceError) else self._reply(cast("bytes", outcome)))
+
+    def _reply(self, packed: bytes) -> RedeemReply:
+        try:
+            reply = codec.unpack_reply(packed, self.item, self.head)
+        except (ValueError, IndexError, struct.error) as error:
+            reply = Failed(repr(error))
+        if isinstance(reply, Failed):
+            _log.error("a record could not be read", program=self.program, cause=reply.cause)
+        return reply
 
 
-def _reply(program: str, item: RedeemItem, answer: Answer) -> RedeemReply:
-    """Read the ledger's answer to one order."""
+def _packed(item: RedeemItem) -> bytes | None:
+    """Return an order as it travels; None when a number of its campaign does not fit the format."""
     try:
-        reply = codec.unpack_reply(answer.reply, item, answer.head)
-    except (ValueError, IndexError, struct.error) as error:
-        reply = Failed(repr(error))
-    if isinstance(reply, Failed):
-        _log.error("a record could not be read", program=program, cause=reply.cause)
-    return reply
-
-
-def _packed(item: RedeemItem) -> tuple[bytes, int] | None:
-    """Return an order packed and its weight; None when a number of its campaign does not fit the format."""
-    try:
-        return codec.pack_item(item), len(item.tokens)
-    except struct.error:
+        return codec.pack_item(item)
+    except (struct.error, ValueError):
         _log.exception("an order cannot be packed")
         return None
 

@@ -1,14 +1,12 @@
 """Orders that wait for the ledger: in what order they go, who waits for each, and what became of it."""
 
-import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
-from redemption.ledger.codec import Head
+from redemption.ledger.codec import NO_HEAD, Head
 
 PROGRAM_BYTES_MAX = 256 * 1024
 """Of one program in one call."""
@@ -17,82 +15,34 @@ BULK_SHARE = 4
 GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 
 
-class Answer(NamedTuple):
-    """The ledger's reply to one order, with the head of the call that carried it."""
-
-    head: Head
-    reply: bytes
-
-
-class Delivery:
-    """Orders that were brought together, and what became of each.
-
-    Attributes:
-        left: Nobody waits for any of them any more: what was not sent need not be.
-    """
-
-    __slots__ = ("_changed", "_fresh", "_settled", "_waiting", "left")
-
-    def __init__(self, count: int) -> None:
-        self._settled = bytearray(count)
-        self._waiting = count
-        self._fresh: list[tuple[int, Answer | ServiceError]] = []
-        self._changed: asyncio.Future[None] | None = None
-        self.left = False
-
-    def is_settled(self, index: int) -> bool:
-        """Whether it is known what became of an order."""
-        return bool(self._settled[index])
-
-    def settle(self, index: int, answer: Answer | ServiceError) -> None:
-        """Take what became of one order, unless it is known already."""
-        if self._settled[index]:
-            return
-        self._settled[index] = 1
-        self._waiting -= 1
-        self._fresh.append((index, answer))
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
-
-    async def parts(self) -> AsyncGenerator[list[tuple[int, Answer | ServiceError]], None]:
-        """Give what became of the orders, as it becomes known: what is known at one moment together."""
-        try:
-            while self._fresh or self._waiting:
-                if not self._fresh:
-                    self._changed = asyncio.get_running_loop().create_future()
-                    await self._changed
-                fresh, self._fresh = self._fresh, []
-                yield fresh
-        finally:
-            self.left = True
-
-
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One order that waits for its answer.
+    """One order or claim that waits for its answer. What it is of knows in ``tell`` what to do with it.
 
     Attributes:
+        payload: What the ledger reads of it.
         weight: How many tokens it brings.
         caller: Who waits for it, and until when.
-        delivery: Where its answer goes, at its index.
         sent: It may have been executed.
+        outcome: The ledger's reply, or why there is none; None while it waits.
+        head: The head of the call that carried the reply.
     """
 
     payload: bytes
     weight: int
     caller: CallInfo
-    delivery: Delivery
-    index: int
-    sent: bool = False
+    sent: bool = field(default=False, init=False)
+    outcome: bytes | ServiceError | None = field(default=None, init=False)
+    head: Head = field(default=NO_HEAD, init=False)
 
     @property
     def given_up(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self.caller.gone or self.delivery.left or self.delivery.is_settled(self.index)
+        return self.caller.gone or self.outcome is not None
 
-    def settle(self, answer: Answer | ServiceError) -> None:
-        """Take what became of it."""
-        self.delivery.settle(self.index, answer)
+    def tell(self) -> None:
+        """Tell what became of it; called once, when ``outcome`` is known."""
+        raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -121,15 +71,16 @@ class Queue:
                 line.extend(wanted)
         return before - len(self)
 
-    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], int]:
-        """Take the next orders, at most so many tokens and bytes; returns how many left the queue, too.
+    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], list[Waiting]]:
+        """Take the next orders, at most so many tokens and bytes; returns also those for which nobody waits.
 
         A single order may be larger than what is allowed together, so ``at_least_one`` takes it all the same.
 
         Single orders go before the remainders of big batches, which keep a share so that they are never starved.
         """
         taken: list[Waiting] = []
-        weight = size = left = 0
+        given_up: list[Waiting] = []
+        weight = size = 0
         reserved = weight_max // BULK_SHARE if self.bulk else 0
         for line, line_max in (
             (self.again, weight_max),
@@ -143,11 +94,10 @@ class Queue:
                 if full and (taken or not at_least_one):
                     break
                 line.popleft()
-                left += 1
                 if first.given_up:
-                    first.settle(GONE)  # those who came with it do not wait for it
+                    given_up.append(first)
                     continue
                 taken.append(first)
                 weight += first.weight
                 size += len(first.payload)
-        return taken, left
+        return taken, given_up

@@ -6,7 +6,7 @@ What goes in is a method of the contract; what comes out is a method of raw byte
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +64,12 @@ class Gathered:
 
     Attributes:
         request: What is received.
-        answer_all: Answers each of the calls; what it leaves unanswered when it ends is a defect.
+        begin: Sees to it that each of the calls is answered, now or later; not a coroutine.
         request_bytes_max: A longer request is refused before it is read.
     """
 
     request: type[Message]
-    answer_all: Callable[[Sequence["Asked"]], Coroutine[Any, Any, None]]
+    begin: Callable[[Sequence["Asked"]], None]
     request_bytes_max: int
 
 
@@ -98,9 +98,9 @@ class Asked:
     """
 
     request: Any
-    answered: bool
     _call: Call
     _fail: Callable[[BaseException], Status]
+    answered: bool = False
 
     @property
     def info(self) -> CallInfo:
@@ -160,31 +160,25 @@ class Guard:
 
     def gathered(self, name: str, method: Gathered) -> Method:
         """Return what a transport serves, for calls that are answered together."""
-        parse, answer_all = method.request.FromString, method.answer_all
+        parse, begin = method.request.FromString, method.begin
 
         def failed(error: BaseException) -> Status:
             return _failed(name, method.request, error)
 
-        async def handle(calls: Sequence[Call]) -> None:
+        def handle(calls: Sequence[Call]) -> None:
             asked: list[Asked] = []
-            failure: BaseException = RuntimeError("a call was left without an answer")
+            for call in calls:
+                try:
+                    asked.append(Asked(parse(call.request), call, failed))
+                except DecodeError as error:
+                    call.answer(failed(error))
             try:
-                for call in calls:
-                    try:
-                        asked.append(Asked(parse(call.request), False, call, failed))
-                    except DecodeError as error:
-                        call.answer(failed(error))
-                await answer_all(asked)
-            except BaseException as error:
-                if _is_of_the_process(error):
-                    failure = _STOPPED
-                    raise
-                failure = error
-            finally:
+                begin(asked)
+            except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
                 for left in asked:
-                    left.fail(failure)
+                    left.fail(error)
 
-        return GatheredMethod(request_bytes_max=method.request_bytes_max, answer_all=handle)
+        return GatheredMethod(request_bytes_max=method.request_bytes_max, begin=handle)
 
     def server_stream(self, name: str, method: ServerStream) -> Method:
         """Return what a transport serves, for a method that answers with many messages."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
+from functools import partial
 
 from redemption.domain.call_info import CallInfo
+from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import TOKENS_MAX, id_violations, program_violations
 from redemption.rpc.batch import (
@@ -47,6 +49,7 @@ class RedemptionServicer:
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._large: set[asyncio.Task[None]] = set()
         self._reading = Pace(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
@@ -64,54 +67,23 @@ class RedemptionServicer:
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
-    async def redeem(self, calls: Sequence[Asked]) -> None:
+    def redeem(self, calls: Sequence[Asked]) -> None:
         """Use all tokens of an order, or none; for each of these orders by itself."""
-        programs: dict[str, tuple[list[Asked], list[Attempt]]] = {}
-        large: list[Asked] = []
+        orders = []
         for call in calls:
             if call.info.gone:
                 call.fail(_LEFT)
             elif _positions(call.request) >= LARGE_ORDER:
                 call.leave_short_line()  # in bytes it may be as short as any other
-                large.append(call)
+                task = asyncio.get_running_loop().create_task(self._redeem_large(call))
+                self._large.add(task)
+                task.add_done_callback(self._large.discard)
             else:
                 attempt = _attempt(call)
                 if attempt is not None:
-                    asked, attempts = programs.setdefault(attempt.checkout.program, ([], []))
-                    asked.append(call)
-                    attempts.append(attempt)
-        work = [self._redeem(program, asked, attempts) for program, (asked, attempts) in programs.items()]
-        work += [self._redeem_large(call) for call in large]
-        if len(work) == 1:
-            await work[0]
-        else:
-            await asyncio.gather(*work)
-
-    async def _redeem(
-        self, program: str, calls: Sequence[Asked], attempts: Sequence[Attempt], turn: Turn | None = None
-    ) -> None:
-        """Redeem orders of one program; a defect is told to those who still wait then."""
-        try:
-            callers = [call.info for call in calls]
-            async with aclosing(self._redeemer.redeem_each(callers, program, attempts, turn=turn)) as parts:
-                async for told in parts:
-                    for position, result in told:
-                        call = calls[position]
-                        if isinstance(result, ServiceError):
-                            call.fail(result)
-                            continue
-                        try:
-                            response = messages.RedeemResponse()
-                            write_decision(result, response.decision)
-                            call.answer(response)
-                        except Exception as error:  # noqa: BLE001 - one answer's defect is its own
-                            call.fail(error)
-            for call in calls:
-                if call.info.gone:
-                    call.fail(_LEFT)
-        except Exception as error:  # noqa: BLE001 - it ends here, where the calls are known that it hurts
-            for call in calls:
-                call.fail(error)
+                    orders.append((attempt, call.info, partial(_tell, call)))
+        if orders:
+            self._redeemer.redeem(orders)
 
     async def _redeem_large(self, call: Asked) -> None:
         """Redeem an order that waits for its turn."""
@@ -119,11 +91,12 @@ class RedemptionServicer:
             require_checkout(call.request.checkout, tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
             async with self._orders.turn(call.info.deadline) as turn:
                 attempt = None if call.info.gone else _attempt(call)
-                if attempt is not None:
-                    await self._redeem(attempt.checkout.program, [call], [attempt], turn)
-                else:
+                if attempt is None:
                     call.fail(_LEFT)
-        except ServiceError as error:
+                else:
+                    (result,) = await self._redeemer.redeem_all(call.info, [attempt], turn=turn)
+                    _tell(call, result)
+        except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
             call.fail(error)
 
     async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
@@ -147,7 +120,7 @@ class RedemptionServicer:
                 await turn.after(len(item.checkout.order.lines))
         attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
         require_answer_fits([attempt.checkout for attempt in attempts])
-        answers = iter(await self._redeemer.redeem_all(info, request.program, attempts, turn=turn))
+        answers = iter(await self._redeemer.redeem_all(info, attempts, turn=turn))
         response = messages.BatchRedeemResponse()
         for index, attempt in enumerate(opened):
             result = next(answers) if isinstance(attempt, Attempt) else attempt
@@ -202,6 +175,19 @@ def _attempt(call: Asked) -> Attempt | None:
     except Exception as error:  # noqa: BLE001 - one call's defect is its own
         call.fail(error)
         return None
+
+
+def _tell(call: Asked, result: Decision | ServiceError) -> None:
+    """Tell a caller what became of its order."""
+    if isinstance(result, ServiceError):
+        call.fail(result)
+        return
+    try:
+        response = messages.RedeemResponse()
+        write_decision(result, response.decision)
+        call.answer(response)
+    except Exception as error:  # noqa: BLE001 - one answer's defect is its own
+        call.fail(error)
 
 
 def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:

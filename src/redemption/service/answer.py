@@ -19,7 +19,6 @@ from redemption.domain.ports import (
     Approved,
     EarlierUse,
     Mismatch,
-    RedeemItem,
     RedeemReply,
     Refused,
     RefusedToken,
@@ -56,7 +55,7 @@ class Answers:
         checkout: Checkout,
         tokens: Sequence[VerifiedToken],
         judged: Sequence[CouponJudgement],
-        item: RedeemItem,
+        asked: Sequence[AnsweredToken],
         reply: RedeemReply,
     ) -> Decision:
         """Return the decision that a reply of the ledger means.
@@ -65,7 +64,7 @@ class Answers:
             checkout: What was asked.
             tokens: Its tokens, in the ledger's order.
             judged: How the server judged them, in the same order.
-            item: What the ledger was asked.
+            asked: What the ledger was asked to remember of them, in the same order.
             reply: What it decided.
 
         Returns:
@@ -73,7 +72,7 @@ class Answers:
         """
         match reply:
             case Approved(decided_at, generations):
-                return self._approval(checkout, Remembered(decided_at, generations, item.answer))
+                return self._approval(checkout, Remembered(decided_at, generations, asked))
             case Remembered():
                 return self._approval(checkout, reply)
             case RememberedByCoupons(uses):

@@ -18,7 +18,6 @@ from redemption.domain.errors import (
     ItemFailed,
     LedgerUnavailable,
     NotFound,
-    ServiceError,
     Violation,
     WrongState,
 )
@@ -145,8 +144,7 @@ class Claimer:
             judged = await self._judged(case, found, now_ms, caller.deadline)
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
-            items = [judged.item]
-            (reply,) = await self._issuance.claim(caller, case.claim.program, items, again=round_number > 0)
+            reply = await self._issuance.claim(caller, case.claim.program, judged.item, again=round_number > 0)
             if isinstance(reply, CodeFound):
                 found, now_ms = reply, self._ledger.now_ms()
             elif isinstance(reply, Outdated):
@@ -156,7 +154,7 @@ class Claimer:
         raise LedgerUnavailable(_CHANGES)
 
     def _answer(
-        self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed | ServiceError
+        self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed
     ) -> Claimed:
         match reply:
             case ClaimedCoupon():
@@ -172,8 +170,6 @@ class Claimer:
             case Failed():
                 self._ledger.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
                 raise ItemFailed(_UNREADABLE)
-            case ServiceError():
-                raise reply
 
     async def _judged(self, case: _Case, found: CodeFound | None, now_ms: int, deadline: float) -> _Judged | None:
         """Judge a claim at this moment, and write down what the ledger needs to decide; None: its code is no good."""

@@ -89,19 +89,19 @@ class Seen:
         self.run("Raising")
         raise ValueError("nobody foresaw this")
 
-    async def answer_all(self, calls: Sequence[Call]) -> None:
+    def begin(self, calls: Sequence[Call]) -> None:
         self.gathered.append(len(calls))
         for call in calls:
             self.run("Gathered")
             call.answer(call.request)
 
-    async def hold(self, calls: Sequence[Call]) -> None:
+    def hold(self, calls: Sequence[Call]) -> None:
         for call in calls:
             self.run("Held")
             self.infos.append(call.info)
             self.held.append(call)
 
-    async def gathered_raising(self, calls: Sequence[Call]) -> None:
+    def gathered_raising(self, calls: Sequence[Call]) -> None:
         self.run("GatheredRaising")
         calls[0].answer(calls[0].request)
         raise ValueError("nobody foresaw this")
@@ -162,9 +162,9 @@ def methods(seen: Seen) -> Methods:
         SERVICE + "Failing": unary(seen.failing),
         SERVICE + "Raising": unary(seen.raising),
         SERVICE + "Small": UnaryMethod(request_bytes_max=1_000, answer=seen.echo),
-        SERVICE + "Gathered": GatheredMethod(request_bytes_max=REQUEST_BYTES_MAX, answer_all=seen.answer_all),
-        SERVICE + "Held": GatheredMethod(request_bytes_max=REQUEST_BYTES_MAX, answer_all=seen.hold),
-        SERVICE + "GatheredRaising": GatheredMethod(request_bytes_max=1_000, answer_all=seen.gathered_raising),
+        SERVICE + "Gathered": GatheredMethod(request_bytes_max=REQUEST_BYTES_MAX, begin=seen.begin),
+        SERVICE + "Held": GatheredMethod(request_bytes_max=REQUEST_BYTES_MAX, begin=seen.hold),
+        SERVICE + "GatheredRaising": GatheredMethod(request_bytes_max=1_000, begin=seen.gathered_raising),
         SERVICE + "Stream": StreamMethod(request_bytes_max=1_000, answer=seen.stream),
         SERVICE + "StreamFailing": StreamMethod(request_bytes_max=1_000, answer=seen.stream_failing),
         SERVICE + "StreamRaising": StreamMethod(request_bytes_max=1_000, answer=seen.stream_raising),

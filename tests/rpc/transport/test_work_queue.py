@@ -14,7 +14,7 @@ from redemption.rpc.transport.work_queue import (
     units_of,
 )
 
-GATHERED = GatheredMethod(request_bytes_max=1_000_000, answer_all=None)
+GATHERED = GatheredMethod(request_bytes_max=1_000_000, begin=None)
 SINGLE = UnaryMethod(request_bytes_max=1_000_000, answer=None)
 PATIENT = 3600.0
 

@@ -237,14 +237,15 @@ class _GatheredCall:
     def __init__(self, request: bytes, info: CallInfo) -> None:
         self.request = request
         self.info = info
-        self.outcome: Outcome = refusals.INTERNAL
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def leave_short_line(self) -> None:
         """Do nothing: here calls wait in one line."""
 
     def answer(self, outcome: Outcome) -> None:
         """End the call."""
-        self.outcome = outcome
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
 
 def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
@@ -272,8 +273,8 @@ async def _outcome(raw: bytes, info: CallInfo, method: UnaryMethod | GatheredMet
     if isinstance(method, UnaryMethod):
         return await method.answer(raw, info)
     call = _GatheredCall(raw, info)
-    await method.answer_all([call])
-    return call.outcome
+    method.begin([call])
+    return await call.outcome
 
 
 async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Context) -> Outcome:

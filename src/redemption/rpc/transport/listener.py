@@ -58,7 +58,6 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._doors: list[TlsDoor] = []
         self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
         self._certificates: Certificates | None = None
@@ -210,9 +209,12 @@ class Listener:
             else:
                 call.begin()
         if waiting and type(method) is GatheredMethod:
-            task = asyncio.get_running_loop().create_task(_answer_all(method, waiting))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            try:
+                method.begin(waiting)
+            except Exception:  # noqa: BLE001 - each of them would keep its place for good
+                _log.exception("calls could not be begun")
+                for call in waiting:
+                    call.answer(refusals.INTERNAL)
 
     def _trim(self) -> None:
         """Give memory back to the system when much less is held than before: the C library keeps it for itself."""
@@ -298,16 +300,6 @@ def _give_up(call: GrpcCall, status: Status) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, the others are told
         _log.exception("a call could not be ended", path=call.path)
         call.ended = True
-
-
-async def _answer_all(method: GatheredMethod, calls: Sequence[Waiting]) -> None:
-    """Work on calls, and when that fails end those that have no answer: each would keep its place for good."""
-    try:
-        await method.answer_all(calls)
-    except BaseException:
-        for call in calls:
-            call.answer(refusals.INTERNAL)
-        raise
 
 
 def bound_sockets(address: str, *, reuse_port: bool) -> list[socket.socket]:

@@ -1,8 +1,8 @@
 """Which method is which handler: what every transport serves, as raw bytes in and raw bytes out."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from redemption.domain.call_info import CallInfo
 
@@ -61,15 +61,15 @@ class UnaryMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatheredMethod:
-    """Answers a message with a message, all calls of one turn of the event loop in one task.
+    """Answers a message with a message, all calls of one turn of the event loop together.
 
     Attributes:
         request_bytes_max: A longer request is refused before it is read.
-        answer_all: Has answered each of the calls when it ends.
+        begin: Begins the work on calls, and sees to it that each is answered once, now or later; not a coroutine.
     """
 
     request_bytes_max: int
-    answer_all: Callable[[Sequence[Call]], Coroutine[Any, Any, None]]
+    begin: Callable[[Sequence[Call]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
