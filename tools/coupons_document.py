@@ -251,7 +251,7 @@ def _shares(off_minor: int, merchant_minor: int, code: str) -> tuple[str, str, s
 
 def _sum_sentence(turn: Turn, order: Order) -> str:
     off = format_money(turn.judged.discount_minor, order.currency_code)
-    return f"**{off} off**, by {turn.contender.coupon.offer.name}: {arithmetic(turn)}."
+    return f"**{off} off**, by {turn.contender.fit.offer.name}: {arithmetic(turn)}."
 
 
 def _judged(shop: Shop, condition: Condition) -> tuple[Checkout, CouponJudgement]:

@@ -300,13 +300,13 @@ def test_holder_matches_answers_for_a_token_whose_key_has_gone():
     [
         VerifiedToken,
         lambda: VerifiedToken(program=SHOP, key_id=1),
+        lambda: VerifiedToken(object(), *dataclasses.astuple(verified(sign()))),
         lambda: dataclasses.replace(verified(sign()), serial=1),
-        lambda: setattr(verified(sign()), "serial", 1),
-        lambda: delattr(verified(sign()), "serial"),
+        lambda: dataclasses.replace(verified(sign()), serial=1, proof=object()),
     ],
 )
 def test_only_verify_makes_a_verified_token(forge):
-    with pytest.raises((TypeError, dataclasses.FrozenInstanceError)):
+    with pytest.raises((TypeError, ValueError)):
         forge()
 
 

@@ -12,7 +12,6 @@ from redemption.domain.order import (
     LINES_MAX,
     QUOTED_TOKENS_MAX,
     TEXT_BYTES_MAX,
-    TOKENS_MAX,
     Line,
     Shipping,
 )
@@ -23,12 +22,12 @@ from redemption.rpc.batch import (
     BATCH_LINES_MAX,
     BATCH_PARTS_MAX,
     MESSAGE_BYTES_MAX,
-    PARTS_MAX,
     QUOTED_PARTS_MAX,
     require_answer_fits,
     require_batch,
-    require_checkout,
     require_quote_fits,
+    require_size,
+    size_of,
 )
 from redemption.rpc.convert import write_decision, write_quote
 from redemption.service.quoter import Question, Quoted
@@ -99,12 +98,12 @@ def test_order_that_is_too_large_by_itself_does_not_hurt_its_neighbours(size):
     """It is refused by itself, in its place, and costs nothing."""
     assert require_batch(batch_of_checkouts(message_of(1, 1), *[message_of(*size)] * 20)) == 1
     with pytest.raises(InvalidRequest):
-        require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+        require_size(size_of(message_of(*size)))
 
 
 @pytest.mark.parametrize("size", [(10, 500), (32, 156), (32, 1, 100), (1, 500, 100), (1, 0)])
 def test_order_within_its_bounds_is_taken(size):
-    require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+    require_size(size_of(message_of(*size)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_order_within_its_bounds_is_taken(size):
 )
 def test_order_beyond_its_bounds_is_refused(size, field, problem):
     with pytest.raises(InvalidRequest) as refused:
-        require_checkout(message_of(*size), tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+        require_size(size_of(message_of(*size)))
     assert fields(refused) == [field]
     assert problem in refused.value.message
 

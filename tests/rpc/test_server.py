@@ -196,7 +196,7 @@ async def test_drain_cuts_off_what_takes_too_long_and_says_so(run):
         failure = await failing
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
     assert failure.retry_seconds == 1.0
-    assert held.cancelled.is_set()
+    await comes(held.cancelled.is_set)
 
 
 class Closing:

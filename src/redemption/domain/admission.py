@@ -5,11 +5,12 @@ Redeeming asks the ledger itself (``ledger/lua/redeem.lua``); a test holds the t
 
 from dataclasses import dataclass
 
+from redemption.domain.calendar import Hour
 from redemption.domain.campaign import Limits
 from redemption.domain.order import MINOR_MAX
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 from redemption.domain.ports import SeenCampaign, SeenCoupon
-from redemption.domain.stacking import CouponJudgement, Hour
+from redemption.domain.stacking import CouponJudgement
 
 
 @dataclass(frozen=True, slots=True)

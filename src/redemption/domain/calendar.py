@@ -1,9 +1,10 @@
 """Days and hours as people count them: by the clocks of a zone, where a day may have 23 or 25 hours."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from redemption.domain.campaign import MILLISECONDS, Slot
@@ -23,6 +24,29 @@ _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday, counted from Monday as 0."""
 
 
+class Hour(NamedTuple):
+    """What the clock in a campaign's zone says of one of its coupons.
+
+    Attributes:
+        day: The present day, days since 1970.
+        day_ends_at_ms: When it ends, Unix milliseconds.
+        slot: Names the present time slot, unique over days; 0 when the campaign has none.
+        slot_limit: How many redemptions it allows; 0 outside of all slots.
+        slot_carries: The limit is for all of the day so far.
+        slot_opens_at_ms: When the next slot begins, Unix milliseconds, if one does soon.
+    """
+
+    day: int = 0
+    day_ends_at_ms: int = 0
+    slot: int = 0
+    slot_limit: int = 0
+    slot_carries: bool = False
+    slot_opens_at_ms: int | None = None
+
+
+NO_HOUR = Hour()
+
+
 @dataclass(frozen=True, slots=True)
 class LocalDay:
     """One day of a zone.
@@ -31,11 +55,16 @@ class LocalDay:
         number: Days since 1 January 1970, by the zone's own calendar.
         starts_at_ms: Its first instant, Unix milliseconds.
         ends_at_ms: The first instant of the next day, Unix milliseconds.
+        hour: What all day long is said of a coupon whose campaign has no slots.
     """
 
     number: int
     starts_at_ms: int
     ends_at_ms: int
+    hour: Hour = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hour", Hour(self.number, self.ends_at_ms))
 
 
 @dataclass(frozen=True, slots=True)

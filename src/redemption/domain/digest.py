@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from redemption.domain.lru import Lru
-from redemption.domain.pae import exact_bytes, pae
+from redemption.domain.pae import exact_bytes, pae, pae_alone
 from redemption.domain.signing import Mac, Secret
 
 PROGRAMS_CACHED: Final = 256
@@ -38,18 +38,40 @@ class DigestKind(Enum):
         self.length = length
 
 
+_REQUEST_LENGTH: Final = DigestKind.REQUEST.length
+_CONTENT_LENGTH: Final = DigestKind.CONTENT.length
+_ORDER_LENGTH: Final = DigestKind.ORDER.length
+_CUSTOMER_LENGTH: Final = DigestKind.CUSTOMER.length
+
+
 class ProgramDigests:
     """The digests of one program, one key per kind."""
 
-    __slots__ = ("_macs",)
+    __slots__ = ("_content", "_customer", "_macs", "_order", "_request")
 
     def __init__(self, root: Secret, *, environment: str, program: str) -> None:
         place = (b"redemption/v1/digest", exact_bytes(environment), exact_bytes(program))
         self._macs = {kind: Mac(root.derive(*place, kind.label.encode())) for kind in DigestKind}
+        self._request, self._content = self._macs[DigestKind.REQUEST], self._macs[DigestKind.CONTENT]
+        self._order, self._customer = self._macs[DigestKind.ORDER], self._macs[DigestKind.CUSTOMER]
 
     def digest(self, kind: DigestKind, *parts: bytes) -> bytes:
         """The digest of ``parts``, ``kind.length`` bytes; ("ab", "c") is not ("a", "bc")."""
         return self._macs[kind].digest(pae(*parts))[: kind.length]
+
+    def of_order(
+        self, principal: str, request_id: str, content: bytes, order_id: str, customer_id: str
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        """The digests of a request, its content, its order and its customer (None for a guest).
+
+        What ``digest`` gives for each, in one go, because every order needs all of them.
+        """
+        return (
+            self._request.digest(pae(principal.encode(), request_id.encode()))[:_REQUEST_LENGTH],
+            self._content.digest(pae_alone(content))[:_CONTENT_LENGTH],
+            self._order.digest(pae_alone(order_id.encode()))[:_ORDER_LENGTH],
+            self._customer.digest(pae_alone(customer_id.encode()))[:_CUSTOMER_LENGTH] if customer_id else None,
+        )
 
 
 class Digests:

@@ -8,7 +8,7 @@ from redemption.domain.fit import Basket, Fit, fit_of
 from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
-from redemption.domain.scope import Conditions
+from redemption.domain.scope import NO_CONDITIONS, Conditions
 from redemption.domain.token import VerifiedToken
 
 
@@ -23,11 +23,6 @@ class Coupon:
     token: VerifiedToken
     campaign: Campaign
     held_by_customer: bool
-
-    @property
-    def offer(self) -> Offer:
-        """What it gives."""
-        return self.campaign.offers[self.token.offer_index]
 
 
 class Moment:
@@ -68,18 +63,20 @@ class Refusal:
 
 def judge_alone(coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days) -> Refusal | Fit:
     """Return the first refusal by precedence that needs neither the ledger nor amounts, or how the offer fits."""
-    order, customer = checkout.order, checkout.customer
-    refused = (
-        _token_refusal(coupon, checkout, moment)
-        or campaign_refusal(coupon.campaign, moment)
-        or _hours_refusal(coupon, moment, days)
-        or customer_refusal(coupon.offer.conditions, customer)
-        or _order_refusal(coupon, order)
-    )
+    campaign = coupon.campaign
+    refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, moment)
     if refused is not None:
         return refused
-    fit = fit_of(coupon.offer, coupon.campaign.stacking.base, basket)
-    if not fit.goods or (isinstance(coupon.offer.benefit, BuyGet) and not fit.discounted):
+    offer = campaign.offers[coupon.token.offer_index]
+    if offer.conditions is not NO_CONDITIONS:
+        refused = _hours_refusal(offer.conditions, campaign, moment, days) or customer_refusal(
+            offer.conditions, checkout.customer
+        )
+    refused = refused or _order_refusal(offer, campaign.currency_code, checkout.order)
+    if refused is not None:
+        return refused
+    fit = fit_of(offer, campaign.stacking.base, basket)
+    if not fit.goods or (isinstance(offer.benefit, BuyGet) and not fit.discounted):
         return Refusal(Outcome.SCOPE_MISMATCH)
     return fit
 
@@ -99,15 +96,13 @@ def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusa
         return Refusal(Outcome.CUSTOMER_REQUIRED)
     if not coupon.held_by_customer:
         return Refusal(Outcome.HOLDER_MISMATCH)
-    if lacks_risk_signal(campaign, checkout.customer, checkout.risk):
+    if campaign.required_risk_signals and lacks_risk_signal(campaign, checkout.customer, checkout.risk):
         return Refusal(Outcome.RISK_CONTEXT_REQUIRED)
     return None
 
 
 def lacks_risk_signal(campaign: Campaign, customer: Customer, risk: RiskContext) -> bool:
     """Whether a request does not carry a signal that the campaign requires."""
-    if not campaign.required_risk_signals:
-        return False
     given = {
         RiskSignal.DEVICE: risk.device_id,
         RiskSignal.NETWORK: risk.network_address,
@@ -139,32 +134,32 @@ def customer_refusal(conditions: Conditions, customer: Customer) -> Refusal | No
     return None
 
 
-def _hours_refusal(coupon: Coupon, moment: Moment, days: Days) -> Refusal | None:
-    windows = coupon.offer.conditions.windows
+def _hours_refusal(conditions: Conditions, campaign: Campaign, moment: Moment, days: Days) -> Refusal | None:
+    windows = conditions.windows
     if not windows:
         return None
-    span = days.span(coupon.campaign.time_zone, windows, moment.now_ms)
+    span = days.span(campaign.time_zone, windows, moment.now_ms)
     moment.within(span.since_ms, span.until_ms)
     if span.index is not None:
         return None
     return Refusal(Outcome.OUTSIDE_WINDOW, Detail(try_after_ms=span.opens_at_ms))
 
 
-def _order_refusal(coupon: Coupon, order: Order) -> Refusal | None:
-    offer = coupon.offer
+def _order_refusal(offer: Offer, currency_code: str, order: Order) -> Refusal | None:
     conditions = offer.conditions
-    if conditions.channels and order.channel not in conditions.channels:
-        return Refusal(Outcome.CHANNEL_MISMATCH)
-    if conditions.store_ids and order.store_id not in conditions.store_ids:
-        return Refusal(Outcome.STORE_MISMATCH)
-    if conditions.regions and not _ships_to(order, conditions.regions):
-        return Refusal(Outcome.REGION_MISMATCH)
+    if conditions is not NO_CONDITIONS:
+        if conditions.channels and order.channel not in conditions.channels:
+            return Refusal(Outcome.CHANNEL_MISMATCH)
+        if conditions.store_ids and order.store_id not in conditions.store_ids:
+            return Refusal(Outcome.STORE_MISMATCH)
+        if conditions.regions and not _ships_to(order, conditions.regions):
+            return Refusal(Outcome.REGION_MISMATCH)
     free = offer.benefit.regions if isinstance(offer.benefit, FreeShipping) else ()
     if free and order.shipping and not _ships_to(order, free):
         return Refusal(Outcome.REGION_MISMATCH)
     if conditions.payment_methods and order.payment_method not in conditions.payment_methods:
         return Refusal(Outcome.PAYMENT_METHOD_MISMATCH)
-    if order.currency_code != coupon.campaign.currency_code:
+    if order.currency_code != currency_code:
         return Refusal(Outcome.CURRENCY_MISMATCH)
     return None
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from redemption.domain.benefit import Benefit, BuyGet, EveryFull, FreeShipping, Measure, Tiers
 from redemption.domain.campaign import DiscountBase, Offer
 from redemption.domain.order import Order
-from redemption.domain.scope import Conditions, Scope
+from redemption.domain.scope import NO_CONDITIONS, Conditions, Scope
 
 
 class Basket:
@@ -125,8 +125,12 @@ class Fit:
 
 def fit_of(offer: Offer, base: DiscountBase, basket: Basket) -> Fit:
     """Find what an offer speaks of in an order."""
-    conditions = offer.conditions
-    return Fit(offer, base, basket, goods_in(basket.order, conditions.include, conditions.exclude))
+    conditions, amounts = offer.conditions, basket.amounts
+    if conditions is NO_CONDITIONS:
+        goods = tuple([position for position in range(len(basket.order.lines)) if amounts[position]])
+    else:
+        goods = goods_in(basket.order, conditions.include, conditions.exclude)
+    return Fit(offer, base, basket, goods)
 
 
 def goods_in(order: Order, include: Scope, exclude: Scope) -> tuple[int, ...]:

@@ -106,6 +106,11 @@ class Checkout:
     risk: RiskContext = NO_RISK_CONTEXT
 
 
+def positions_of(tokens: int, lines: int, fees: int) -> int:
+    """Return how much work an order is: its lines and shipping fees, for each token."""
+    return tokens * (lines + fees)
+
+
 def program_violations(program: str, field: str = "program") -> Iterator[Violation]:
     """Say what is wrong with a program's name: it becomes part of every ledger key."""
     if not program:

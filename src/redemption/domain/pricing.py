@@ -39,6 +39,8 @@ class Price(NamedTuple):
 
     def parts(self) -> tuple[tuple[int, int], ...]:
         """Return pairs of position and amount, those that are not 0, summing to the discount."""
+        if len(self.positions) == 1:
+            return ((self.positions[0], self.discount_minor),) if self.discount_minor else ()
         parts = allocate(self.discount_minor, self.weights)
         return tuple([pair for pair in zip(self.positions, parts, strict=True) if pair[1]])
 

@@ -162,6 +162,23 @@ class ReceiptKeys:
         )
 
 
+def receipt_text(
+    key: ReceiptKey,
+    campaign: int,
+    serial: int,
+    generation: int,
+    redeemed_at: int,
+    *,
+    flags: int = 0,
+    use: bytes = NO_USE,
+) -> str:
+    """Write a receipt under a key, of fields that are in range: those of a verified token and of the ledger are."""
+    body = _BODY.pack(
+        VERSION, flags, key.place[1], campaign, serial.to_bytes(_SERIAL_LENGTH), use, generation, redeemed_at, 0
+    )
+    return armor(body + key.mac.digest(body)[:TAG_LENGTH])
+
+
 class Receipts:
     """Signs receipts and checks them. Keys of every state but destroyed do both."""
 
@@ -175,18 +192,10 @@ class Receipts:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
         """
         key = self._keys.signing(program, receipt.key_id)
-        body = _BODY.pack(
-            VERSION,
-            FLAG_SHARED * receipt.shared,
-            receipt.key_id,
-            receipt.campaign,
-            receipt.serial.to_bytes(_SERIAL_LENGTH),
-            receipt.use,
-            receipt.generation,
-            receipt.redeemed_at,
-            0,
+        flags = FLAG_SHARED * receipt.shared
+        return receipt_text(
+            key, receipt.campaign, receipt.serial, receipt.generation, receipt.redeemed_at, flags=flags, use=receipt.use
         )
-        return armor(body + key.mac.digest(body)[:TAG_LENGTH])
 
     def verify(self, text: str, *, program: str) -> Receipt | ReceiptDefect:
         """Read a receipt back. Never raises, whatever the text."""

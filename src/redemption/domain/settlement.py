@@ -5,6 +5,7 @@ So the ledger need not keep who paid what for each line of each order. ``docs/to
 
 import hmac
 import struct
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -134,8 +135,13 @@ class Settlements:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
         """
         key = self._keys.signing(program, settlement.key_id)
-        signed = _encode(settlement)
-        return signed + _tag(key, signed)
+        redemptions = [
+            settled_bytes(
+                each.campaign, each.serial, each.generation, each.discount_minor, each.allocations, use=each.use
+            )
+            for each in settlement.redemptions
+        ]
+        return settlement_bytes(key, settlement.order_id, redemptions)
 
     def verify(self, presented: bytes, *, program: str) -> Settlement | SettlementDefect:
         """Read a settlement back. Never raises, whatever the bytes."""
@@ -164,28 +170,38 @@ def _tag(key: ReceiptKey, signed: bytes) -> bytes:
     return key.settlement_mac.digest(pae_part(signed))[:TAG_LENGTH]
 
 
-def _encode(settlement: Settlement) -> bytes:
-    pieces = [_HEAD.pack(VERSION, 0, settlement.key_id), _text(settlement.order_id)]
-    pieces.append(len(settlement.redemptions).to_bytes(1))
-    for redemption in settlement.redemptions:
-        pieces.append(
-            _REDEMPTION.pack(
-                redemption.campaign,
-                redemption.serial.to_bytes(_SERIAL_LENGTH),
-                redemption.use,
-                redemption.generation,
-                redemption.discount_minor,
-                len(redemption.allocations),
-            )
-        )
-        for line_id, amount_minor, merchant_minor in redemption.allocations:
-            pieces.append(_text(line_id) + _SHARES.pack(amount_minor, merchant_minor))
+def settled_bytes(
+    campaign: int,
+    serial: int,
+    generation: int,
+    discount_minor: int,
+    allocations: Sequence[Allocation],
+    *,
+    use: bytes = NO_USE,
+) -> bytes:
+    """Write one redemption of a settlement, of fields that are in range.
+
+    Raises:
+        SigningError: The allocations do not sum to the discount.
+    """
+    serial_bytes = serial.to_bytes(_SERIAL_LENGTH)
+    pieces = [_REDEMPTION.pack(campaign, serial_bytes, use, generation, discount_minor, len(allocations))]
+    allocated = 0
+    for line_id, amount_minor, merchant_minor in allocations:
+        allocated += amount_minor
+        exact = exact_bytes(line_id)
+        pieces.append(bytes((len(exact),)) + exact + _SHARES.pack(amount_minor, merchant_minor))
+    if allocated != discount_minor:
+        raise SigningError(f"the allocations sum to {allocated}, the discount is {discount_minor}")
     return b"".join(pieces)
 
 
-def _text(text: str) -> bytes:
-    exact = exact_bytes(text)
-    return len(exact).to_bytes(1) + exact
+def settlement_bytes(key: ReceiptKey, order_id: str, redemptions: Sequence[bytes]) -> bytes:
+    """Write a settlement under a key, of redemptions that are written already."""
+    exact = exact_bytes(order_id)
+    head = _HEAD.pack(VERSION, 0, key.place[1]) + bytes((len(exact),)) + exact + bytes((len(redemptions),))
+    signed = head + b"".join(redemptions)
+    return signed + _tag(key, signed)
 
 
 def _decode(signed: bytes, key_id: int) -> Settlement:

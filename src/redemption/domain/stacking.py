@@ -7,10 +7,9 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from redemption.domain.benefit import BASIS_POINTS
-from redemption.domain.calendar import Days
+from redemption.domain.calendar import NO_HOUR, Days, Hour
 from redemption.domain.campaign import DiscountBase, ExclusivityReach, SlotLimits
 from redemption.domain.decision import Detail
 from redemption.domain.eligibility import Coupon, Moment, Refusal, judge_alone
@@ -26,29 +25,6 @@ SLOTS_A_DAY = 2048
 By its start, so that its share stays used up when other slots are added or taken out before it.
 """
 _NO_SLOT_OPEN = SLOTS_A_DAY - 1
-
-
-class Hour(NamedTuple):
-    """What the clock in a campaign's zone says of one of its coupons.
-
-    Attributes:
-        day: The present day, days since 1970.
-        day_ends_at_ms: When it ends, Unix milliseconds.
-        slot: Names the present time slot, unique over days; 0 when the campaign has none.
-        slot_limit: How many redemptions it allows; 0 outside of all slots.
-        slot_carries: The limit is for all of the day so far.
-        slot_opens_at_ms: When the next slot begins, Unix milliseconds, if one does soon.
-    """
-
-    day: int = 0
-    day_ends_at_ms: int = 0
-    slot: int = 0
-    slot_limit: int = 0
-    slot_carries: bool = False
-    slot_opens_at_ms: int | None = None
-
-
-NO_HOUR = Hour()
 
 
 @record(frozen=True, slots=True)
@@ -188,7 +164,7 @@ def _hour(coupon: Coupon, moment: Moment, days: Days) -> Hour:
     moment.within(day.starts_at_ms, day.ends_at_ms)
     limits = campaign.limits.slots
     if limits is None:
-        return Hour(day.number, day.ends_at_ms)
+        return day.hour
     span = days.span(campaign.time_zone, limits.slots, moment.now_ms)
     moment.within(span.since_ms, span.until_ms)
     name, limit = _slot(limits, span.index)

@@ -7,7 +7,7 @@ text, version, length, flags, key, tag, and only then the fields. Outsiders get 
 import hmac
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -15,6 +15,7 @@ from redemption.domain.armor import ARMORED_LENGTH, armor, unarmor
 from redemption.domain.keyset import DAY_SECONDS, Key, Keyset
 from redemption.domain.lru import Lru
 from redemption.domain.pae import exact_bytes, pae, pae_prefix
+from redemption.domain.record import record
 from redemption.domain.signing import (
     SERIAL_MAX,
     TAG_LENGTH,
@@ -71,7 +72,11 @@ class TokenDefect(StrEnum):
     """Correctly signed, but for a cell that version 1 does not have."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
+_PROOF: Final = object()
+"""What only this file has."""
+
+
+@record(frozen=True, slots=True)
 class VerifiedToken:
     """A token whose tag was checked. Only :meth:`TokenVerifier.verify` makes one: having it is the proof.
 
@@ -79,6 +84,7 @@ class VerifiedToken:
     ``key_usable`` is False for a disabled key: the token can then only be answered from memory.
     """
 
+    proof: InitVar[object]
     program: str
     key_id: int
     key_usable: bool
@@ -91,8 +97,9 @@ class VerifiedToken:
     shared: bool
     holder_tag: bytes
 
-    def __init__(self) -> None:
-        raise TypeError("only TokenVerifier.verify makes a VerifiedToken")
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only TokenVerifier.verify makes a VerifiedToken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,17 +313,17 @@ def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | Tok
         return TokenDefect.HOLDER_TAG
     if cell:
         return TokenDefect.CELL
-    token = object.__new__(VerifiedToken)
-    put = object.__setattr__
-    put(token, "program", program)
-    put(token, "key_id", key_id)
-    put(token, "key_usable", key_usable)
-    put(token, "campaign", campaign)
-    put(token, "offer_index", offer_index)
-    put(token, "not_before", not_before)
-    put(token, "expires_at", expires_at)
-    put(token, "serial", high << _SERIAL_HIGH_SHIFT | low)
-    put(token, "holder_bound", bool(flags & FLAG_HOLDER_BOUND))
-    put(token, "shared", bool(flags & FLAG_SHARED))
-    put(token, "holder_tag", holder_tag)
-    return token
+    return VerifiedToken(
+        _PROOF,
+        program,
+        key_id,
+        key_usable,
+        campaign,
+        offer_index,
+        not_before,
+        expires_at,
+        high << _SERIAL_HIGH_SHIFT | low,
+        bool(flags & FLAG_HOLDER_BOUND),
+        bool(flags & FLAG_SHARED),
+        holder_tag,
+    )

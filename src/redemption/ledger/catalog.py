@@ -32,7 +32,7 @@ from redemption.domain.campaign import (
 )
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.lru import Lru
-from redemption.domain.scope import Conditions, Scope, Window
+from redemption.domain.scope import NO_CONDITIONS, Conditions, Scope, Window
 
 BYTES_MAX = 64 * 2**20
 """Of the definitions at hand, as they are written; in memory they take several times that."""
@@ -88,6 +88,7 @@ class Catalog:
     def put(self, campaign: Campaign, definition_bytes: int) -> None:
         """Remember a definition that takes so many bytes as it is written; what was used least recently may go."""
         self.drop(campaign.program, campaign.number)
+        campaign = _sharing(campaign)
         size = definition_bytes + ENTRY_BYTES
         self._entries[campaign.program, campaign.number] = campaign, size
         self._bytes += size
@@ -102,9 +103,8 @@ class Catalog:
             LedgerRefused: It cannot be read; then none is at hand.
         """
         self.drop(program, number)
-        campaign = unpack_campaign(definition, number=number, version=version)
-        self.put(campaign, len(definition))
-        return campaign
+        self.put(unpack_campaign(definition, number=number, version=version), len(definition))
+        return self._entries[program, number][0]
 
     def drop(self, program: str, number: int) -> None:
         """Drop a definition that is not in force."""
@@ -134,6 +134,15 @@ class Catalog:
             self.drop(program, number)
         elif campaign is None or campaign.version != version:  # else another answer brought it meanwhile
             self.read(program, number, version, definition)
+
+
+def _sharing(campaign: Campaign) -> Campaign:
+    """Return a definition whose offers without conditions share one object: then it is seen at once that it is so."""
+    offers = [
+        replace(offer, conditions=NO_CONDITIONS) if offer.conditions == NO_CONDITIONS else offer
+        for offer in campaign.offers
+    ]
+    return replace(campaign, offers=tuple(offers))
 
 
 def pack_campaign(campaign: Campaign) -> bytes:

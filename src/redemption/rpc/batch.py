@@ -4,6 +4,7 @@ A message of the largest size can hold two million of anything, and whatever is 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
@@ -14,6 +15,7 @@ from redemption.domain.order import (
     Checkout,
     Line,
     Shipping,
+    positions_of,
     program_violations,
 )
 from redemption.rpc.wire import fields_of
@@ -44,6 +46,9 @@ BATCH_LINES_MAX = 8_000
 BATCH_PARTS_MAX = 16_000
 """Pairs of token and line of all orders of a batch."""
 
+Size: TypeAlias = tuple[int, int, int]
+"""How many tokens, lines and shipping fees a checkout has."""
+
 _PARTS_SAFE = 8_000
 """So many pairs of token and line fit into an answer, however long their names are."""
 _PART_BYTES = 41
@@ -62,13 +67,15 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
     if not 1 <= len(items) <= BATCH_MAX:
         raise InvalidRequest([Violation("requests", f"must be 1 to {BATCH_MAX}; there are {len(items)}")])
     violations = list(program_violations(request.program))
-    tokens = lines = parts = 0
+    tokens = lines = parts = positions = 0
     for item in items:
-        brought, bought, shipped = _size(item.checkout)
+        size = size_of(item.checkout)
+        brought, bought, shipped = size
         tokens += brought
-        if not _too_much(brought, bought, shipped, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, for nothing
+        if not _too_much(size, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, for nothing
             lines += bought + shipped
             parts += brought * max(bought, shipped)
+            positions += positions_of(brought, bought, shipped)
     for what, most, there_are in (
         ("tokens", BATCH_TOKENS_MAX, tokens),
         ("lines and shipping fees", BATCH_LINES_MAX, lines),
@@ -80,7 +87,7 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
     violations += _item_violations(request.program, items)
     if violations:
         raise InvalidRequest(violations)
-    return max(lines, parts)
+    return positions
 
 
 async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRedeemRequest:
@@ -110,7 +117,7 @@ async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRede
             raise InvalidRequest([Violation(f"requests[{index}]", problem)])
         item = request.requests.add()
         item.MergeFromString(raw[field.value : field.end])
-        _, bought, shipped = _size(item.checkout)
+        _, bought, shipped = size_of(item.checkout)
         lines += bought + shipped
         if lines > 2 * BATCH_LINES_MAX:  # up to here, ``require_batch`` tells exactly what is too much
             problem = (
@@ -124,15 +131,15 @@ async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRede
     return request
 
 
-def require_checkout(checkout: order_pb2.Checkout, *, tokens_max: int, parts_max: int) -> None:
+def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = PARTS_MAX) -> None:
     """Refuse a checkout with no token, too many tokens, lines or fees, or too many pairs of token and line.
 
     Raises:
         InvalidRequest: None of them was looked at.
     """
-    tokens, lines, shipping = _size(checkout)
-    if not _too_much(tokens, lines, shipping, tokens_max, parts_max):
+    if not _too_much(size, tokens_max, parts_max):
         return
+    tokens, lines, shipping = size
     if not 1 <= tokens <= tokens_max:
         violation = Violation("checkout.tokens", f"must be 1 to {tokens_max} tokens; there are {tokens}")
     elif lines > LINES_MAX:
@@ -187,14 +194,15 @@ def _item_violations(program: str, items: Iterable[redemption_service_pb2.Redeem
             yield Violation(f"requests[{index}].request_id", f"is the same as requests[{first}].request_id")
 
 
-def _size(checkout: order_pb2.Checkout) -> tuple[int, int, int]:
+def size_of(checkout: order_pb2.Checkout) -> Size:
     """Count a checkout's tokens, lines and shipping fees."""
     order = checkout.order
     return len(checkout.tokens), len(order.lines), len(order.shipping)
 
 
-def _too_much(tokens: int, lines: int, shipping: int, tokens_max: int, parts_max: int) -> bool:
+def _too_much(size: Size, tokens_max: int, parts_max: int) -> bool:
     """Tell whether a checkout of this size is refused without a look at what is in it."""
+    tokens, lines, shipping = size
     if not 1 <= tokens <= tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
         return True
     return tokens * max(lines, shipping) > parts_max

@@ -8,18 +8,19 @@ from functools import partial
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
-from redemption.domain.order import TOKENS_MAX, id_violations, program_violations
+from redemption.domain.order import id_violations, positions_of, program_violations
 from redemption.rpc.batch import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
     PARSED_BYTES_MAX,
-    PARTS_MAX,
     REQUEST_BYTES_MAX,
+    Size,
     read_batch,
     require_answer_fits,
     require_batch,
-    require_checkout,
     require_quote_fits,
+    require_size,
+    size_of,
 )
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Asked, Gathered, Unary
@@ -71,15 +72,16 @@ class RedemptionServicer:
         """Use all tokens of an order, or none; for each of these orders by itself."""
         orders = []
         for call in calls:
+            size = size_of(call.request.checkout)
             if call.info.gone:
                 call.fail(_LEFT)
-            elif _positions(call.request) >= LARGE_ORDER:
+            elif positions_of(*size) >= LARGE_ORDER:
                 call.leave_short_line()  # in bytes it may be as short as any other
                 task = asyncio.get_running_loop().create_task(self._redeem_large(call))
                 self._large.add(task)
                 task.add_done_callback(self._large.discard)
             else:
-                attempt = _attempt(call)
+                attempt = _attempt(call, size)
                 if attempt is not None:
                     orders.append((attempt, call.info, partial(_tell, call)))
         if orders:
@@ -88,9 +90,10 @@ class RedemptionServicer:
     async def _redeem_large(self, call: Asked) -> None:
         """Redeem an order that waits for its turn."""
         try:
-            require_checkout(call.request.checkout, tokens_max=TOKENS_MAX, parts_max=PARTS_MAX)
+            size = size_of(call.request.checkout)
+            require_size(size)
             async with self._orders.turn(call.info.deadline) as turn:
-                attempt = None if call.info.gone else _attempt(call)
+                attempt = None if call.info.gone else _attempt(call, size)
                 if attempt is None:
                     call.fail(_LEFT)
                 else:
@@ -162,16 +165,10 @@ class RedemptionServicer:
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _positions(request: messages.RedeemRequest) -> int:
-    """Return how much work an order is."""
-    order = request.checkout.order
-    return len(request.checkout.tokens) * (len(order.lines) + len(order.shipping))
-
-
-def _attempt(call: Asked) -> Attempt | None:
+def _attempt(call: Asked, size: Size) -> Attempt | None:
     """Return what is asked, or tell the caller what is wrong with it."""
     try:
-        return attempt_from(call.request)
+        return attempt_from(call.request, size=size)
     except Exception as error:  # noqa: BLE001 - one call's defect is its own
         call.fail(error)
         return None

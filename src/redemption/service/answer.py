@@ -25,8 +25,8 @@ from redemption.domain.ports import (
     Remembered,
     RememberedByCoupons,
 )
-from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
-from redemption.domain.settlement import SettledRedemption, Settlement, Settlements
+from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
+from redemption.domain.settlement import settled_bytes, settlement_bytes
 from redemption.domain.stacking import CouponJudgement
 from redemption.domain.token import VerifiedToken
 
@@ -46,9 +46,8 @@ class Answers:
     """Writes decisions, with receipts and settlements signed under the tokens' own keys."""
 
     def __init__(self, keyset: Keyset) -> None:
-        keys = ReceiptKeys(keyset)
-        self._receipts = Receipts(keys)
-        self._settlements = Settlements(keys)
+        self._keys = ReceiptKeys(keyset)
+        self._receipts = Receipts(self._keys)
 
     def decision(
         self,
@@ -70,11 +69,11 @@ class Answers:
         Returns:
             The decision, its verdicts in the same order.
         """
+        if isinstance(reply, Approved):
+            return self._approval(checkout, reply.decided_at, reply.generations, asked)
         match reply:
-            case Approved(decided_at, generations):
-                return self._approval(checkout, Remembered(decided_at, generations, asked))
-            case Remembered():
-                return self._approval(checkout, reply)
+            case Remembered(decided_at, generations, answer):
+                return self._approval(checkout, decided_at, generations, answer)
             case RememberedByCoupons(uses):
                 return self._approval_by_coupons(tokens, uses)
             case Refused():
@@ -103,41 +102,25 @@ class Answers:
         """Return the receipt of a use of a coupon."""
         return self._receipts.sign(_receipt(token, use.generation, use.redeemed_at), program=token.program)
 
-    def _approval(self, checkout: Checkout, remembered: Remembered) -> Decision:
+    def _approval(
+        self, checkout: Checkout, decided_at: int, generations: Sequence[int], tokens: Sequence[AnsweredToken]
+    ) -> Decision:
+        """Return the decision that approves tokens; the settlement is signed under the key of the first one."""
+        program = checkout.program
         names = position_names(checkout.order)
-        verdicts = []
-        settled = []
-        for token, generation in zip(remembered.answer, remembered.generations, strict=True):
-            receipt = _receipt(token, generation, remembered.decided_at)
+        verdicts, settled = [], []
+        discount_minor = 0
+        for token, generation in zip(tokens, generations, strict=True):
+            key = self._keys.signing(program, token.key_id)
+            receipt = receipt_text(key, token.campaign, token.serial, generation, decided_at)
+            discount = token.discount_minor
             allocations = allocations_of(token.parts, token.merchant_basis_points, names)
-            verdicts.append(
-                Verdict(
-                    Outcome.APPROVED,
-                    campaign=token.campaign,
-                    redemption_id=self._receipts.sign(receipt, program=checkout.program),
-                    discount_minor=token.discount_minor,
-                    allocations=allocations,
-                )
-            )
-            settled.append(
-                SettledRedemption(
-                    campaign=token.campaign,
-                    serial=token.serial,
-                    generation=generation,
-                    discount_minor=token.discount_minor,
-                    allocations=allocations,
-                )
-            )
-        settlement = Settlement(
-            key_id=remembered.answer[0].key_id, order_id=checkout.order.order_id, redemptions=tuple(settled)
-        )
-        return Decision(
-            outcome=Outcome.APPROVED,
-            verdicts=tuple(verdicts),
-            decided_at=remembered.decided_at,
-            discount_minor=sum([token.discount_minor for token in remembered.answer]),
-            settlement=self._settlements.sign(settlement, program=checkout.program),
-        )
+            verdicts.append(Verdict(Outcome.APPROVED, token.campaign, receipt, discount, allocations))
+            settled.append(settled_bytes(token.campaign, token.serial, generation, discount, allocations))
+            discount_minor += discount
+        key = self._keys.signing(program, tokens[0].key_id)
+        settlement = settlement_bytes(key, checkout.order.order_id, settled)
+        return Decision(Outcome.APPROVED, tuple(verdicts), decided_at, discount_minor, settlement)
 
     def _approval_by_coupons(self, tokens: Sequence[VerifiedToken], uses: Sequence[EarlierUse]) -> Decision:
         """Answer a request that is older than the memory of requests: outcome, receipts and discounts are kept.
@@ -210,7 +193,8 @@ class Answers:
 
 def position_names(order: Order) -> list[str]:
     """Return what the caller calls each position of an order: its lines, then its shipping fees."""
-    return [line.line_id for line in order.lines] + [fee.line_id for fee in order.shipping]
+    names = [line.line_id for line in order.lines]
+    return names + [fee.line_id for fee in order.shipping] if order.shipping else names
 
 
 def allocations_of(

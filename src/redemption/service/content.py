@@ -4,17 +4,14 @@ It is JSON of plain lists, in ASCII, because that is one to one and does not cha
 protobuf or of the client's library. The risk context is left out: a phone changes networks between two tries.
 """
 
-import json
+from json import JSONEncoder
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
 from redemption.domain.order import Checkout, Customer, Order
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-
-
-def checkout_content(operation: str, checkout: Checkout) -> bytes:
-    """Return the canonical form of an operation on a checkout."""
-    return canonical(operation, checkout.tokens, _order(checkout.order), _customer(checkout.customer))
+_KNOWN = {None: "null", True: "true", False: "false"}
+_encode = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def canonical(operation: str, *fields: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
@@ -22,32 +19,37 @@ def canonical(operation: str, *fields: Any) -> bytes:  # noqa: ANN401 - texts, n
     return _encode((operation, *fields)).encode()
 
 
-def _order(order: Order) -> tuple[Any, ...]:
+def checkout_content(operation: str, checkout: Checkout) -> bytes:
+    """Return the canonical form of an operation on a checkout.
+
+    Its tokens, its order and its customer, put together by hand: the encoder takes twice as long, for every order.
+    """
+    tokens, order, customer = _texts(checkout.tokens), _order(checkout.order), _customer(checkout.customer)
+    return f"[{_text(operation)},{tokens},{order},{customer}]".encode("ascii")
+
+
+def _order(order: Order) -> str:
     lines = [
-        (
-            line.line_id,
-            line.quantity,
-            line.amount_minor,
-            line.list_amount_minor,
-            line.sku,
-            line.merchant_id,
-            line.brand,
-            line.categories,
-        )
+        f"[{_text(line.line_id)},{line.quantity},{line.amount_minor},{line.list_amount_minor},{_text(line.sku)},"
+        f"{_text(line.merchant_id)},{_text(line.brand)},{_texts(line.categories)}]"
         for line in order.lines
     ]
-    shipping = [(fee.line_id, fee.amount_minor, fee.merchant_id, fee.region) for fee in order.shipping]
+    fees = [
+        f"[{_text(fee.line_id)},{fee.amount_minor},{_text(fee.merchant_id)},{_text(fee.region)}]"
+        for fee in order.shipping
+    ]
     return (
-        order.order_id,
-        order.currency_code,
-        lines,
-        shipping,
-        order.channel,
-        order.store_id,
-        order.payment_method,
-        order.group_size,
+        f"[{_text(order.order_id)},{_text(order.currency_code)},[{','.join(lines)}],[{','.join(fees)}],"
+        f"{_text(order.channel)},{_text(order.store_id)},{_text(order.payment_method)},{order.group_size}]"
     )
 
 
-def _customer(customer: Customer) -> tuple[Any, ...]:
-    return (customer.customer_id, customer.tier, customer.segments, customer.is_new, customer.person_id)
+def _customer(customer: Customer) -> str:
+    return (
+        f"[{_text(customer.customer_id)},{_text(customer.tier)},{_texts(customer.segments)},"
+        f"{_KNOWN[customer.is_new]},{_text(customer.person_id)}]"
+    )
+
+
+def _texts(texts: tuple[str, ...]) -> str:
+    return f"[{','.join([_text(text) for text in texts])}]" if texts else "[]"

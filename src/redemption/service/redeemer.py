@@ -25,7 +25,7 @@ from redemption.domain.errors import (
     NotFound,
     ServiceError,
 )
-from redemption.domain.order import Checkout, checkout_violations, id_fits, id_violations
+from redemption.domain.order import Checkout, checkout_violations, id_fits, id_violations, positions_of
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports import (
     Failed,
@@ -69,9 +69,9 @@ class Attempt:
 
     @property
     def positions(self) -> int:
-        """How much work it is: the order's lines and fees, for each token."""
+        """How much work it is, see ``positions_of``."""
         order = self.checkout.order
-        return len(self.checkout.tokens) * (len(order.lines) + len(order.shipping))
+        return positions_of(len(self.checkout.tokens), len(order.lines), len(order.shipping))
 
 
 Order: TypeAlias = tuple[Attempt, CallInfo, Tell]
@@ -303,14 +303,19 @@ class Redeemer:
         turns: Sequence[int] = _IN_TURN
         if len(tokens) > 1:
             turns = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
-        digest = self._digests.for_program(checkout.program).digest
-        customer_id = checkout.customer.customer_id
+        request, content, order, customer = self._digests.for_program(checkout.program).of_order(
+            caller.principal,
+            attempt.request_id,
+            checkout_content("redeem", checkout),
+            checkout.order.order_id,
+            checkout.customer.customer_id,
+        )
         return Case(
             caller,
-            digest(DigestKind.REQUEST, caller.principal.encode(), attempt.request_id.encode()),
-            digest(DigestKind.CONTENT, checkout_content("redeem", checkout)),
-            digest(DigestKind.ORDER, checkout.order.order_id.encode()),
-            digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None,
+            request,
+            content,
+            order,
+            customer,
             attempt,
             tokens,
             turns,
