@@ -55,7 +55,7 @@ class Recorder:
         """Write orders down."""
         for item in items:
             self.packed.append(pack_item(item))
-            item.tell(LedgerUnavailable("written down, not sent"))
+            item.told(item, LedgerUnavailable("written down, not sent"))
 
 
 @asynccontextmanager

@@ -117,7 +117,7 @@ def test_the_key_states_are_listed_in_order():
 
 def test_the_digest_kinds_are_listed_with_their_lengths():
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|$", section("Digests"), re.MULTILINE)
-    assert rows == [(kind.label, str(kind.length)) for kind in DigestKind]
+    assert rows == [(kind.value, str(kind.length)) for kind in DigestKind]
 
 
 def test_the_bounds_of_a_settlement_are_printed():

@@ -1,10 +1,9 @@
 """Orders made by hand for the ledger alone: judged as a test wants, with digests of plain words."""
 
 import asyncio
+import copy
 import hashlib
 import itertools
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 import msgpack
 from house import PRINCIPAL, calling
@@ -25,28 +24,6 @@ def digest(text, length):
 
 def customer_digest(name):
     return digest(name, 8)
-
-
-@dataclass(slots=True, eq=False)
-class HandMade(RedeemItem):
-    """An order, and what became of it."""
-
-    judged: tuple[JudgedToken, ...]
-    reply: Any = field(default=None, init=False)
-
-    def __post_init__(self):
-        self.tokens = self.judged
-        self.since_ms, self.until_ms = 0, 2**63
-
-    def by(self, caller):
-        """The same order, once more."""
-        again = replace(self, caller=caller)
-        again.reply = asyncio.get_running_loop().create_future()
-        return again
-
-    def tell(self, reply):
-        """Take what became of it."""
-        self.reply.set_result(reply)
 
 
 class Desk:
@@ -91,21 +68,29 @@ class Desk:
     def order(self, *tokens, request=None, order=None, customer=None, content=None):
         """One order; every one is new unless its names are given."""
         number = next(_numbers)
-        return HandMade(
-            calling(),
+        order = RedeemItem(
+            program=self.program,
+            caller=calling(),
+            told=None,
             request=digest(request or f"request-{number}", 10),
             content=digest(content or repr((tokens, customer)), 8),
             order=digest(order or f"order-{number}", 6),
             customer=customer_digest(customer) if customer else None,
-            judged=tokens,
         )
+        order.tokens = tokens
+        order.until_ms = 2**63
+        return order
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
-        sent = [order.by(calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)) for order in orders]
+        loop = asyncio.get_running_loop()
+        caller = calling(deadline=loop.time() + SECONDS_MAX)
+        replies = [loop.create_future() for _ in orders]
+        tell = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
+        sent = [changed(order, caller=caller, told=told) for order, told in zip(orders, tell, strict=True)]
         self.ledger.redeem(self.program, sent, again=False)
         async with asyncio.timeout(SECONDS_MAX):
-            return await asyncio.gather(*[order.reply for order in sent])
+            return await asyncio.gather(*replies)
 
     async def ranks(self, *orders):
         """Send orders together; returns for each the ranks of its tokens, or what else became of it."""
@@ -170,6 +155,14 @@ class Desk:
         day = local_day(campaign.time_zone, self.ledger.now_ms())
         await self.redis.hset(self.house.key("ledger"), "clock_ms", day.ends_at_ms)
         await self.look((campaign, 0))
+
+
+def changed(order, **fields):
+    """The same order once more, with changes."""
+    again = copy.copy(order)
+    for name, value in fields.items():
+        setattr(again, name, value)
+    return again
 
 
 def ranks_of(order, reply):

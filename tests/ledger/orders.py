@@ -1,21 +1,8 @@
 """Orders that the batcher carries, as they come, and what became of them."""
 
 import asyncio
-from dataclasses import dataclass
 
 from redemption.ledger.waiting import Waiting
-
-
-@dataclass(slots=True, eq=False)
-class One(Waiting):
-    """One of several orders."""
-
-    together: "Together"
-    place: int
-
-    def tell(self):
-        """Put what became of it beside the others."""
-        self.together.put(self.place, self.outcome)
 
 
 class Together:
@@ -30,9 +17,9 @@ class Together:
         self.answers = [None] * count
         self.done = asyncio.get_running_loop().create_future()
 
-    def put(self, place, outcome):
-        assert self.answers[place] is None, "told once"
-        self.answers[place] = outcome
+    def put(self, order):
+        assert self.answers[order.about] is None, "told once"
+        self.answers[order.about] = order.outcome
         if None not in self.answers:
             self.done.set_result(None)
 
@@ -40,5 +27,5 @@ class Together:
 def submitted(batcher, program, orders, *, again=False):
     """Submit orders, for each its payload, the number of its tokens, and who waits for it."""
     together = Together(len(orders))
-    batcher.submit(program, [One(*order, together, place) for place, order in enumerate(orders)], again=again)
+    batcher.submit(program, [Waiting(*order, place, together.put) for place, order in enumerate(orders)], again=again)
     return together

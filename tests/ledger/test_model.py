@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from house import calling
-from ledger.desk import customer_digest
+from ledger.desk import changed, customer_digest
 
 from redemption.domain.benefit import amount_off
 from redemption.domain.campaign import Offer, Stacking
@@ -246,7 +246,7 @@ class Shop:
         """
         if self.approved and self.rng.randrange(10) == 0:
             again = self.rng.choice(self.approved)
-            return again if self.rng.randrange(2) else replace(again, request=self.rng.randbytes(10))
+            return again if self.rng.randrange(2) else changed(again, request=self.rng.randbytes(10))
         customer = self.rng.choice(PEOPLE_NAMES)
         chosen = set()
         while len(chosen) < self.rng.choice((1, 1, 1, 2, 3)):
@@ -281,7 +281,7 @@ class Shop:
             for order, found in zip(orders, await desk.ranks(*orders), strict=True):
                 if found == "Outdated":
                     tokens = (replace(token, version=self.version(desk, token)) for token in order.tokens)
-                    outdated.append(replace(order, judged=tuple(tokens)))
+                    outdated.append(changed(order, tokens=tuple(tokens)))
                     self.seen.add(found)
                     continue
                 assert found == self.book.decide(order), order

@@ -130,7 +130,7 @@ def ever_changing(house, monkeypatch, gate):
             await gate.wait()
         going -= again
         for item in items:
-            item.tell(Outdated(house.ledger.now_ms()))
+            item.told(item, Outdated(house.ledger.now_ms()))
 
     def redeem(_, items, *, again):
         working.append(asyncio.ensure_future(outdated(items, again)))

@@ -4,7 +4,7 @@ The keys come from the keyset's privacy root, which signs nothing and never leav
 ledger does not tell whose coupons it holds, not even to someone who tries all customer ids there are.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from redemption.domain.lru import Lru
@@ -14,30 +14,28 @@ from redemption.domain.signing import Mac, Secret
 PROGRAMS_CACHED: Final = 256
 
 
-class DigestKind(Enum):
-    """What is digested, and in how many bytes.
+class DigestKind(StrEnum):
+    """What is digested."""
 
-    A request has 80 bits, because two alike would give one request the answer of another. A code has as many as it has
-    itself.
-    """
+    CUSTOMER = "customer"
+    PERSON = "person"
+    DEVICE = "device"
+    NETWORK = "network"
+    PAYMENT = "payment"
+    ORDER = "order"
+    REQUEST = "request"
+    CONTENT = "content"
+    CODE = "code"
 
-    CUSTOMER = ("customer", 8)
-    PERSON = ("person", 8)
-    DEVICE = ("device", 8)
-    NETWORK = ("network", 8)
-    PAYMENT = ("payment", 8)
-    ORDER = ("order", 6)
-    REQUEST = ("request", 10)
-    CONTENT = ("content", 8)
-    CODE = ("code", 10)
-
-    __hash__ = object.__hash__  # an enum's own hashes its name, in Python
-
-    def __init__(self, label: str, length: int) -> None:
-        self.label = label
-        self.length = length
+    @property
+    def length(self) -> int:
+        """How many bytes its digests have."""
+        return _LENGTHS.get(self, 8)
 
 
+_LENGTHS: Final = {DigestKind.ORDER: 6, DigestKind.REQUEST: 10, DigestKind.CODE: 10}
+"""Other than eight. A request has 80 bits, because two alike would give one request the answer of another. A code has
+as many as it has itself."""
 _REQUEST_LENGTH: Final = DigestKind.REQUEST.length
 _CONTENT_LENGTH: Final = DigestKind.CONTENT.length
 _ORDER_LENGTH: Final = DigestKind.ORDER.length
@@ -51,7 +49,7 @@ class ProgramDigests:
 
     def __init__(self, root: Secret, *, environment: str, program: str) -> None:
         place = (b"redemption/v1/digest", exact_bytes(environment), exact_bytes(program))
-        self._macs = {kind: Mac(root.derive(*place, kind.label.encode())) for kind in DigestKind}
+        self._macs = {kind: Mac(root.derive(*place, kind.encode())) for kind in DigestKind}
         self._request, self._content = self._macs[DigestKind.REQUEST], self._macs[DigestKind.CONTENT]
         self._order, self._customer = self._macs[DigestKind.ORDER], self._macs[DigestKind.CUSTOMER]
 

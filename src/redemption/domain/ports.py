@@ -1,6 +1,6 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -135,7 +135,9 @@ class RedeemItem:
     """One order to decide, and whom to tell.
 
     Attributes:
+        program: Its program.
         caller: Who asks, and until when.
+        told: Called once with it and with what became of it: the ledger's reply, or why there is none.
         request: Digest of principal and request id.
         content: Digest of what was asked.
         order: Digest of the order id.
@@ -145,7 +147,9 @@ class RedeemItem:
         tokens: As they were judged, in the order in which the ledger counts them.
     """
 
+    program: str
     caller: CallInfo
+    told: Callable[["RedeemItem", RedeemReply | ServiceError], None]
     request: bytes
     content: bytes
     order: bytes
@@ -153,10 +157,6 @@ class RedeemItem:
     since_ms: int = field(default=0, init=False)
     until_ms: int = field(default=0, init=False)
     tokens: tuple[JudgedToken, ...] = field(default=(), init=False)
-
-    def tell(self, reply: RedeemReply | ServiceError) -> None:
-        """Take what became of it: the ledger's reply, or why there is none."""
-        raise NotImplementedError
 
 
 @record(frozen=True, slots=True)

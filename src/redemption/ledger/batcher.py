@@ -353,7 +353,7 @@ class Batcher:
         settled, self._settled = self._settled, []
         for order in settled:
             try:
-                order.tell()
+                order.told(order)
             except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
                 _log.exception("an answer of the ledger could not be told")
 

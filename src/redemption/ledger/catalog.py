@@ -138,6 +138,8 @@ class Catalog:
 
 def _sharing(campaign: Campaign) -> Campaign:
     """Return a definition whose offers without conditions share one object: then it is seen at once that it is so."""
+    if all(offer.conditions is NO_CONDITIONS or offer.conditions != NO_CONDITIONS for offer in campaign.offers):
+        return campaign
     offers = [
         replace(offer, conditions=NO_CONDITIONS) if offer.conditions == NO_CONDITIONS else offer
         for offer in campaign.offers

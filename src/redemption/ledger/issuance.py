@@ -2,8 +2,7 @@
 
 import asyncio
 import struct
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import structlog
 
@@ -42,18 +41,6 @@ class Carry(Protocol):
     """How to have the batcher carry a claim to the ledger, see ``RedisLedger``."""
 
     async def __call__(self, program: str, order: Waiting, *, again: bool) -> None: ...  # noqa: D102
-
-
-@dataclass(slots=True, eq=False)
-class _Claim(Waiting):
-    """One claim that waits for the ledger."""
-
-    told: asyncio.Future[bytes | ServiceError]
-
-    def tell(self) -> None:
-        """Hand on what became of it."""
-        if not self.told.done():
-            self.told.set_result(cast("bytes | ServiceError", self.outcome))
 
 
 class RedisIssuance:
@@ -129,9 +116,11 @@ class RedisIssuance:
         if payload is None:
             reply: ClaimReply = Failed("cannot be packed")
         else:
-            claim = _Claim(payload, _WEIGHT, caller, asyncio.get_running_loop().create_future())
+            decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            claim = Waiting(payload, _WEIGHT, caller, decided, _told)
             await self._carry(program, claim, again=again)
-            reply = _read(await claim.told, claim.head)
+            await decided
+            reply = _read(claim.outcome, claim.head)
         if isinstance(reply, Failed):
             _log.error("a claim could not be decided", program=program, cause=reply.cause)
         return reply
@@ -191,10 +180,16 @@ def _packed(item: ClaimItem, principal: str) -> bytes | None:
     return packed + pack_principal(principal)
 
 
-def _read(outcome: bytes | ServiceError, head: Head) -> ClaimReply:
+def _told(claim: Waiting) -> None:
+    if not claim.about.done():
+        claim.about.set_result(None)
+
+
+def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:
     """Return what became of a claim, or raise why there is no answer."""
     if isinstance(outcome, ServiceError):
         raise outcome
+    assert outcome is not None, "it was told"
     try:
         return _unpack(outcome, head)
     except (ValueError, IndexError, struct.error) as error:

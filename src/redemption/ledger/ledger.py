@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -330,9 +330,9 @@ class RedisLedger:
             payload = _packed(item)
             if payload is None:
                 self._forget(program, item)
-                item.tell(Failed("cannot be packed"))
+                item.told(item, Failed("cannot be packed"))
             else:
-                orders.append(_Order(payload, len(item.tokens), item.caller, program, item))
+                orders.append(Waiting(payload, len(item.tokens), item.caller, item, _told))
         if not orders:
             return
         try:
@@ -342,8 +342,7 @@ class RedisLedger:
             self.batcher.submit(program, orders, again=again)
         except ServiceError as error:
             for order in orders:
-                order.outcome = error
-                order.tell()
+                order.about.told(order.about, error)
 
     def _forget(self, program: str, item: RedeemItem) -> None:
         """Have the campaigns of an order read again: perhaps they are mended meanwhile."""
@@ -452,26 +451,21 @@ class RedisLedger:
         return await self._archive.remove(program, number, principal=principal)
 
 
-@dataclass(slots=True, eq=False)
-class _Order(Waiting):
-    """One order that waits for the ledger."""
+def _told(order: Waiting) -> None:
+    """Read the ledger's answer to an order, and hand it on."""
+    item, outcome = cast("RedeemItem", order.about), order.outcome
+    item.told(item, outcome if isinstance(outcome, ServiceError) else _reply(item, cast("bytes", outcome), order.head))
 
-    program: str
-    item: RedeemItem
 
-    def tell(self) -> None:
-        """Read the ledger's answer, and hand it on."""
-        outcome = self.outcome
-        self.item.tell(outcome if isinstance(outcome, ServiceError) else self._reply(cast("bytes", outcome)))
-
-    def _reply(self, packed: bytes) -> RedeemReply:
-        try:
-            reply = codec.unpack_reply(packed, self.item, self.head)
-        except (ValueError, IndexError, struct.error) as error:
-            reply = Failed(repr(error))
-        if isinstance(reply, Failed):
-            _log.error("a record could not be read", program=self.program, cause=reply.cause)
-        return reply
+def _reply(item: RedeemItem, packed: bytes, head: codec.Head) -> RedeemReply:
+    try:
+        reply = codec.unpack_reply(packed, item, head)
+    except (ValueError, IndexError, struct.error) as error:
+        reply = Failed(repr(error))
+    if isinstance(reply, Failed):
+        campaigns = [token.campaign for token in item.tokens]
+        _log.error("a record could not be read", program=item.program, campaigns=campaigns, cause=reply.cause)
+    return reply
 
 
 def _packed(item: RedeemItem) -> bytes | None:

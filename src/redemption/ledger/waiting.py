@@ -1,8 +1,9 @@
 """Orders that wait for the ledger: in what order they go, who waits for each, and what became of it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
@@ -17,12 +18,14 @@ GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One order or claim that waits for its answer. What it is of knows in ``tell`` what to do with it.
+    """One order or claim that waits for its answer.
 
     Attributes:
         payload: What the ledger reads of it.
         weight: How many tokens it brings.
         caller: Who waits for it, and until when.
+        about: What it is of.
+        told: Called once with it, when ``outcome`` is known.
         sent: It may have been executed.
         outcome: The ledger's reply, or why there is none; None while it waits.
         head: The head of the call that carried the reply.
@@ -31,6 +34,8 @@ class Waiting:
     payload: bytes
     weight: int
     caller: CallInfo
+    about: Any
+    told: "Callable[[Waiting], None]"
     sent: bool = field(default=False, init=False)
     outcome: bytes | ServiceError | None = field(default=None, init=False)
     head: Head = field(default=NO_HEAD, init=False)
@@ -39,10 +44,6 @@ class Waiting:
     def given_up(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.caller.gone or self.outcome is not None
-
-    def tell(self) -> None:
-        """Tell what became of it; called once, when ``outcome`` is known."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)

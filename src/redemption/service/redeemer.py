@@ -89,26 +89,21 @@ class Case(RedeemItem):
         coupons: How they were judged last.
         rounds: How often it was judged.
         judged_at_ms: The ledger's clock when it turned the last judgement back, Unix milliseconds.
-        take: Takes the ledger's reply.
+        tell: Takes what became of the attempt in the end.
     """
 
     attempt: Attempt
     verified: list[VerifiedToken]
     turns: Sequence[int]
-    told: Tell
-    take: Callable[["Replied"], None]
+    tell: Tell
     campaigns: Sequence[Campaign | None] = field(default=(), init=False)
     coupons: Sequence[CouponJudgement] = field(default=(), init=False)
     rounds: int = field(default=0, init=False)
     judged_at_ms: int | None = field(default=None, init=False)
 
-    def tell(self, reply: RedeemReply | ServiceError) -> None:
-        """Hand on the ledger's reply."""
-        self.take((self, reply))
 
-
-Replied: TypeAlias = tuple[Case, RedeemReply | ServiceError]
-"""An order, and the ledger's reply to it."""
+Replied: TypeAlias = tuple[RedeemItem, RedeemReply | ServiceError]
+"""A case, and the ledger's reply to it."""
 
 
 class Redeemer:
@@ -131,7 +126,7 @@ class Redeemer:
         Nothing here waits. Orders whose campaign has to be read first, and those that have to be judged again, go on
         in tasks of their own: they hold nobody up.
         """
-        opened = [self._open(attempt, caller, told) for attempt, caller, told in orders]
+        opened = [self._open(attempt, caller, tell) for attempt, caller, tell in orders]
         ready: dict[str, list[Case]] = {}
         for case in opened:
             if case is None:
@@ -139,7 +134,7 @@ class Redeemer:
             if not self._has_campaigns(case):
                 self._spawn(self._redeem_unread(case))
             elif self._judge(case):
-                ready.setdefault(case.attempt.checkout.program, []).append(case)
+                ready.setdefault(case.program, []).append(case)
         for program, cases in ready.items():
             self._ask(program, cases)
 
@@ -168,8 +163,8 @@ class Redeemer:
     async def _redeem_in_turn(self, orders: Iterable[Order], turn: Turn) -> None:
         """Redeem orders that are much work, while others work in between."""
         opened: dict[str, list[Case]] = {}
-        for attempt, caller, told in orders:
-            case = self._open(attempt, caller, told)
+        for attempt, caller, tell in orders:
+            case = self._open(attempt, caller, tell)
             if case is not None:
                 opened.setdefault(attempt.checkout.program, []).append(case)
             await turn.after(attempt.positions)
@@ -179,27 +174,31 @@ class Redeemer:
     async def _decide_in_turn(self, program: str, cases: Iterable[Case], turn: Turn, *, again: bool) -> None:
         """Judge orders, have the ledger decide them, and tell them, while others work in between."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
+
+        def put(item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
+            inbox.put_nowait((item, reply))
+
         judged = []
         for case in cases:
             await turn.after(case.attempt.positions)
             if await self._read(case) and self._judge(case):
-                case.take = inbox.put_nowait
+                case.told = put
                 judged.append(case)
         if judged:
             self._ask(program, judged, again=again)
         for _ in judged:
             if inbox.empty():
-                case, reply = await inbox.get()
+                replied = await inbox.get()
                 turn.resume()
             else:
-                case, reply = inbox.get_nowait()
-            self._settle([(case, reply)])
-            await turn.after(case.attempt.positions)
+                replied = inbox.get_nowait()
+            self._settle([replied])
+            await turn.after(cast("Case", replied[0]).attempt.positions)
 
     async def _redeem_unread(self, case: Case) -> None:
         """Redeem an order whose campaigns are not all at hand."""
         if await self._read(case) and self._judge(case):
-            self._ask(case.attempt.checkout.program, [case])
+            self._ask(case.program, [case])
 
     def _ask(self, program: str, cases: Sequence[Case], *, again: bool = False) -> None:
         """Have the ledger decide orders that were judged."""
@@ -208,7 +207,7 @@ class Redeemer:
         except Exception:  # noqa: BLE001 - logged with its traceback; nobody may be left waiting
             _log.exception("orders could not be handed to the ledger", program=program)
             for case in cases:
-                case.tell(ItemFailed(_DEFECT))
+                case.told(case, ItemFailed(_DEFECT))
 
     def _put_again(self, case: Case) -> None:
         """Have an order judged again, together with those that the ledger turned back with it."""
@@ -220,7 +219,7 @@ class Redeemer:
         outdated, self._outdated = self._outdated, []
         programs: dict[str, list[Case]] = {}
         for case in outdated:
-            programs.setdefault(case.attempt.checkout.program, []).append(case)
+            programs.setdefault(case.program, []).append(case)
         for program, cases in programs.items():
             for start in range(0, len(cases), JUDGED_AGAIN_TOGETHER):
                 self._spawn(self._decide_again(program, cases[start : start + JUDGED_AGAIN_TOGETHER]))
@@ -236,7 +235,7 @@ class Redeemer:
                 now = asyncio.get_running_loop().time()
                 for case in waiting:
                     if case.caller.deadline <= now:
-                        case.told(error)
+                        case.tell(error)
                 cases = [case for case in waiting if case.caller.deadline > now]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -275,10 +274,10 @@ class Redeemer:
                 return Redeemed(redemption_id, receipt, record.discount_minor)
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")
 
-    def _open(self, attempt: Attempt, caller: CallInfo, told: Tell) -> Case | None:
+    def _open(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | None:
         """Verify everything that needs neither campaign nor ledger: a forged token ends here, and is told."""
         try:
-            opened = self._opened(attempt, caller, told)
+            opened = self._opened(attempt, caller, tell)
         except ServiceError as error:
             opened = error
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
@@ -286,10 +285,10 @@ class Redeemer:
             opened = ItemFailed(_DEFECT)
         if isinstance(opened, Case):
             return opened if self._still_asks(opened) else None
-        told(opened)
+        tell(opened)
         return None
 
-    def _opened(self, attempt: Attempt, caller: CallInfo, told: Tell) -> Case | Decision | ServiceError:
+    def _opened(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | Decision | ServiceError:
         checkout = attempt.checkout
         violations = checkout_violations(checkout)
         if not id_fits(attempt.request_id):
@@ -311,7 +310,9 @@ class Redeemer:
             checkout.customer.customer_id,
         )
         return Case(
+            checkout.program,
             caller,
+            self._settle_soon,
             request,
             content,
             order,
@@ -319,14 +320,13 @@ class Redeemer:
             attempt,
             tokens,
             turns,
-            told,
-            self._settle_soon,
+            tell,
         )
 
     def _still_asks(self, case: Case) -> bool:
         """Whether somebody waits for an order; else it is told that it is over."""
         if case.caller.gone:
-            case.told(_LEFT)
+            case.tell(_LEFT)
         return not case.caller.gone
 
     def _has_campaigns(self, case: Case) -> bool:
@@ -342,7 +342,7 @@ class Redeemer:
         try:
             case.campaigns = [await self._reader.campaign(token, case.caller.deadline) for token in case.verified]
         except ServiceError as error:
-            case.told(error)
+            case.tell(error)
             return False
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
             self._give_up(case)
@@ -360,10 +360,10 @@ class Redeemer:
 
     def _give_up(self, case: Case) -> None:
         """Tell that an order cannot be judged. Perhaps its campaign is mended meanwhile: the next one reads it anew."""
-        _log.exception("an order cannot be judged", program=case.attempt.checkout.program)
+        _log.exception("an order cannot be judged", program=case.program)
         for token in case.verified:
             self._ledger.forget(token.program, token.campaign)
-        case.told(ItemFailed(_UNREADABLE))
+        case.tell(ItemFailed(_UNREADABLE))
 
     def _judge_now(self, case: Case) -> None:
         checkout = case.attempt.checkout
@@ -382,11 +382,11 @@ class Redeemer:
         case.coupons = judgement.coupons
         case.tokens = _judged_tokens(case, checkout.order.value_minor)
 
-    def _settle_soon(self, replied: Replied) -> None:
+    def _settle_soon(self, item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; those that come together are worked on together."""
         if not self._replied:
             asyncio.get_running_loop().call_soon(self._settle_replied)
-        self._replied.append(replied)
+        self._replied.append((item, reply))
 
     def _settle_replied(self) -> None:
         replied, self._replied = self._replied, []
@@ -399,7 +399,8 @@ class Redeemer:
         one order right after the other finds its code in the caches, which saves a tenth of the whole.
         """
         decided = []
-        for case, reply in replied:
+        for item, reply in replied:
+            case = cast("Case", item)
             if not isinstance(reply, Outdated):
                 decided.append((case, self._decision(case, reply)))
             elif case.rounds >= ROUNDS_MAX:
@@ -408,7 +409,7 @@ class Redeemer:
                 case.judged_at_ms = reply.now_ms
                 self._put_again(case)
         for case, result in decided:
-            case.told(result)
+            case.tell(result)
 
     def _decision(self, case: Case, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
@@ -418,7 +419,7 @@ class Redeemer:
         try:
             return self._decided(case, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
-            _log.exception("what was decided cannot be told", program=case.attempt.checkout.program)
+            _log.exception("what was decided cannot be told", program=case.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
     def _decided(self, case: Case, reply: RedeemReply) -> Decision:
