@@ -9,6 +9,7 @@ import secrets
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from interpreted import COUNTS_CALLS
 from tool_loader import VECTORS
 
 from redemption.domain import signing
@@ -332,6 +333,7 @@ def work(monkeypatch):
     return counts
 
 
+@COUNTS_CALLS
 def test_an_unknown_key_costs_what_a_known_one_costs(work):
     """So the answer's timing does not tell which key ids there are."""
     verifier = TokenVerifier(KEYSET)
@@ -355,6 +357,7 @@ def test_the_decoy_accepts_nothing_even_with_a_good_tag():
     assert VERIFIER.verify(sign(signer), program=SHOP) is TokenDefect.KEY_UNKNOWN
 
 
+@COUNTS_CALLS
 def test_a_verified_campaign_is_derived_once(work):
     verifier = TokenVerifier(KEYSET)
     text = sign()

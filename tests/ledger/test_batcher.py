@@ -72,6 +72,16 @@ def payloads(call):
     return arguments[8:]
 
 
+class Line:
+    """A batcher at work, and what stands around it."""
+
+    def __init__(self, batcher, straw, health):
+        self.batcher, self.straw, self.health = batcher, straw, health
+
+    def __getattr__(self, name):
+        return getattr(self.batcher, name)
+
+
 @pytest.fixture
 async def line(tmp_path):
     """A batcher with one lane."""
@@ -84,9 +94,8 @@ async def line(tmp_path):
     built = Batcher(
         lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, standing=standing
     )
-    built.straw, built.health, built.fence = straw, health, fence
     built.start()
-    yield built
+    yield Line(built, straw, health)
     await built.stop()
 
 
@@ -338,9 +347,9 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
     assert [together.answers[0], together.answers[2]] == [b"b", b"d"]
 
 
-async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line, monkeypatch):
+async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line):
     """The connection is lost, and the only one in that call leaves before the sweep notices."""
-    monkeypatch.setattr(line, "_look_through", lambda _: None)  # the sweep notices nothing
+    line._tasks[-1].cancel()  # the sweep: it notices nothing
     line.straw.script = [ConnectionError("lost")]
     line.straw.gate.clear()
     callers = [waits() for _ in range(2)]
@@ -561,7 +570,7 @@ async def test_a_campaign_that_cannot_be_read_costs_nobody_an_answer(line, monke
     def unreadable(*_):
         raise LedgerRefused("cannot be read")
 
-    monkeypatch.setattr(line, "_redefined", unreadable)
+    monkeypatch.setattr(line.batcher, "_redefined", unreadable)
     head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
     line.straw.script = [[head, [1, 1, b""], b"x"]]
     assert await answered(submit(line, "a")) == ["x"]

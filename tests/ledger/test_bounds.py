@@ -37,7 +37,7 @@ def maps_of(thing, place="", seen=None):
         named = getattr(thing, "__dict__", {}) | {
             name: getattr(thing, name)
             for kind in type(thing).__mro__
-            for name in getattr(kind, "__slots__", ())
+            for name in (*getattr(kind, "__slots__", ()), *getattr(kind, "__mypyc_attrs__", ()))
             if hasattr(thing, name)
         }
         parts = [(f"{place}.{name}", part) for name, part in named.items()]
@@ -86,11 +86,10 @@ async def test_programs_that_callers_invent_leave_nothing_behind(house):
     assert await house.redis.dbsize() == keys
 
 
-async def test_a_program_without_a_ledger_never_reaches_the_batcher(house, monkeypatch):
+async def test_a_program_without_a_ledger_never_reaches_the_batcher(house):
     await house.campaign()
-    submitted = []
-    monkeypatch.setattr(house.ledger.batcher, "submit", lambda *args, **_: submitted.append(args))
+    before = house.ledger.batcher.calls
     claim = Claim("invented", "request", CodeGiven(CODE), Customer("eve"), NO_RISK_CONTEXT)
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
         await house.claimer.claim(calling(deadline=asyncio.get_running_loop().time() + 10), claim)
-    assert submitted == []
+    assert (house.ledger.batcher.calls, house.ledger.batcher._queues) == (before, {})

@@ -52,9 +52,8 @@ def call(stage, name, request):
 def fail_everywhere(stage, fault):
     for service in (stage.redeemer, stage.quoter, stage.issuer, stage.claimer, stage.revoker, stage.campaigns):
         for name in dir(service):
-            method = getattr(service, name)
-            if not name.startswith("_") and hasattr(method, "side_effect"):
-                method.side_effect = fault
+            if not name.startswith("_") and hasattr(getattr(service, name), "side_effect"):
+                getattr(service, name).side_effect = fault
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)

@@ -11,6 +11,7 @@ from domain.checkouts import customers, orders, wallets
 from house import calling
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from interpreted import COUNTS_CALLS
 from service.clocks import Clocks
 from thoroughness import tries
 from waiting import SECONDS_MAX
@@ -382,6 +383,7 @@ async def test_too_many_quotes_at_once_are_refused_at_once(house, monkeypatch):
     assert (await quote(house, token)).together.outcome is Outcome.APPROVED
 
 
+@COUNTS_CALLS
 async def test_the_largest_search_lets_others_work_all_the_time(house):
     """Most of it is what is tried beyond the exhaustive part, and the reasons: each repeats the whole stack."""
     wallet = []

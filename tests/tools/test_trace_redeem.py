@@ -1,10 +1,12 @@
 """What one Redeem costs in calls of Python stays below a bound: whatever is added to the way shows here."""
 
+from interpreted import COUNTS_CALLS
 from tool_loader import load_tool
 
 CALLS_MAX, FILES_MAX, OBJECTS_MAX = 338, 46, 32
 
 
+@COUNTS_CALLS
 def test_a_redeem_stays_below_its_bounds(capsys):
     tool = load_tool("trace_redeem")
     found = tool.trace()
