@@ -72,10 +72,12 @@ class Desk:
             program=self.program,
             caller=calling(),
             told=None,
-            request=digest(request or f"request-{number}", 10),
-            content=digest(content or repr((tokens, customer)), 8),
-            order=digest(order or f"order-{number}", 6),
-            customer=customer_digest(customer) if customer else None,
+            digests=(
+                digest(request or f"request-{number}", 10),
+                digest(content or repr((tokens, customer)), 8),
+                digest(order or f"order-{number}", 6),
+                customer_digest(customer) if customer else None,
+            ),
         )
         order.tokens = tokens
         order.until_ms = 2**63

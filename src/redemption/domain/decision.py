@@ -60,7 +60,7 @@ class Verdict:
     @property
     def disposition(self) -> Disposition:
         """What the caller should do about it."""
-        return disposition_of(self.outcome, self.detail)
+        return DISPOSITIONS[self.outcome] if self.detail is None else disposition_of(self.outcome, self.detail)
 
 
 @record(frozen=True, slots=True)

@@ -4,11 +4,12 @@ The keys come from the keyset's privacy root, which signs nothing and never leav
 ledger does not tell whose coupons it holds, not even to someone who tries all customer ids there are.
 """
 
+import struct
 from enum import StrEnum
 from typing import Final
 
 from redemption.domain.lru import Lru
-from redemption.domain.pae import exact_bytes, pae, pae_alone
+from redemption.domain.pae import exact_bytes, pae
 from redemption.domain.signing import Mac, Secret
 
 PROGRAMS_CACHED: Final = 256
@@ -36,6 +37,9 @@ class DigestKind(StrEnum):
 _LENGTHS: Final = {DigestKind.ORDER: 6, DigestKind.REQUEST: 10, DigestKind.CODE: 10}
 """Other than eight. A request has 80 bits, because two alike would give one request the answer of another. A code has
 as many as it has itself."""
+_count = struct.Struct("<Q").pack
+_ONE: Final = _count(1)
+"""How ``pae`` of one part begins."""
 _REQUEST_LENGTH: Final = DigestKind.REQUEST.length
 _CONTENT_LENGTH: Final = DigestKind.CONTENT.length
 _ORDER_LENGTH: Final = DigestKind.ORDER.length
@@ -45,13 +49,13 @@ _CUSTOMER_LENGTH: Final = DigestKind.CUSTOMER.length
 class ProgramDigests:
     """The digests of one program, one key per kind."""
 
-    __slots__ = ("_content", "_customer", "_macs", "_order", "_request")
+    __slots__ = ("_macs", "_of_order")
 
     def __init__(self, root: Secret, *, environment: str, program: str) -> None:
         place = (b"redemption/v1/digest", exact_bytes(environment), exact_bytes(program))
         self._macs = {kind: Mac(root.derive(*place, kind.encode())) for kind in DigestKind}
-        self._request, self._content = self._macs[DigestKind.REQUEST], self._macs[DigestKind.CONTENT]
-        self._order, self._customer = self._macs[DigestKind.ORDER], self._macs[DigestKind.CUSTOMER]
+        kinds = (DigestKind.REQUEST, DigestKind.CONTENT, DigestKind.ORDER, DigestKind.CUSTOMER)
+        self._of_order = tuple([self._macs[kind] for kind in kinds])
 
     def digest(self, kind: DigestKind, *parts: bytes) -> bytes:
         """The digest of ``parts``, ``kind.length`` bytes; ("ab", "c") is not ("a", "bc")."""
@@ -64,11 +68,19 @@ class ProgramDigests:
 
         What ``digest`` gives for each, in one go, because every order needs all of them.
         """
+        parts = (content, order_id.encode(), customer_id.encode())
+        messages = [pae(principal.encode(), request_id.encode()), *[_ONE + _count(len(part)) + part for part in parts]]
+        found = []
+        for mac, message in zip(self._of_order, messages, strict=True):
+            running = mac.begin()
+            running.update(message)
+            found.append(running.finalize())
+        request, asked, order, customer = found
         return (
-            self._request.digest(pae(principal.encode(), request_id.encode()))[:_REQUEST_LENGTH],
-            self._content.digest(pae_alone(content))[:_CONTENT_LENGTH],
-            self._order.digest(pae_alone(order_id.encode()))[:_ORDER_LENGTH],
-            self._customer.digest(pae_alone(customer_id.encode()))[:_CUSTOMER_LENGTH] if customer_id else None,
+            request[:_REQUEST_LENGTH],
+            asked[:_CONTENT_LENGTH],
+            order[:_ORDER_LENGTH],
+            customer[:_CUSTOMER_LENGTH] if customer_id else None,
         )
 
 

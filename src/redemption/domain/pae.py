@@ -9,7 +9,6 @@ the result.
 import struct
 
 _count = struct.Struct("<Q").pack
-_ONE = _count(1)
 
 
 def pae(*parts: bytes) -> bytes:
@@ -21,11 +20,6 @@ def pae(*parts: bytes) -> bytes:
     for part in parts:
         encoded += _count(len(part)) + part
     return encoded
-
-
-def pae_alone(part: bytes) -> bytes:
-    """Encode one part: ``pae_alone(a) == pae(a)``."""
-    return _ONE + _count(len(part)) + part
 
 
 def pae_opening(*parts: bytes) -> bytes:

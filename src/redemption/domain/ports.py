@@ -1,7 +1,6 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
@@ -130,7 +129,6 @@ class Failed:
 RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
 
 
-@dataclass(slots=True, eq=False)
 class RedeemItem:
     """One order to decide, and whom to tell.
 
@@ -147,16 +145,33 @@ class RedeemItem:
         tokens: As they were judged, in the order in which the ledger counts them.
     """
 
-    program: str
-    caller: CallInfo
-    told: Callable[["RedeemItem", RedeemReply | ServiceError], None]
-    request: bytes
-    content: bytes
-    order: bytes
-    customer: bytes | None
-    since_ms: int = field(default=0, init=False)
-    until_ms: int = field(default=0, init=False)
-    tokens: tuple[JudgedToken, ...] = field(default=(), init=False)
+    __slots__ = (
+        "caller",
+        "content",
+        "customer",
+        "order",
+        "program",
+        "request",
+        "since_ms",
+        "tokens",
+        "told",
+        "until_ms",
+    )
+
+    def __init__(
+        self,
+        program: str,
+        caller: CallInfo,
+        told: Callable[["RedeemItem", RedeemReply | ServiceError], None],
+        digests: tuple[bytes, bytes, bytes, bytes | None],
+    ) -> None:
+        """Begin with what does not depend on how it is judged; the digests in the order of the attributes."""
+        self.program = program
+        self.caller = caller
+        self.told = told
+        self.request, self.content, self.order, self.customer = digests
+        self.since_ms = self.until_ms = 0
+        self.tokens: tuple[JudgedToken, ...] = ()
 
 
 @record(frozen=True, slots=True)

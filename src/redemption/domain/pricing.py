@@ -112,6 +112,8 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
 def _best_tier(benefit: Tiers, fit: Fit, spend_minor: int, left: Sequence[int]) -> Price:
     """Return what the tiers reached give: the one that takes most off, of equal ones the highest."""
     measured = fit.quantity if benefit.measure is Measure.UNITS else spend_minor
+    if len(benefit.tiers) == 1:  # reached, or nobody would ask
+        return _tier(benefit.tiers[0], fit, left)
     reached = [_tier(tier, fit, left) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
     return reached[0] if len(reached) == 1 else max(reached, key=lambda found: found.discount_minor)
 

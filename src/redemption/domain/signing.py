@@ -1,13 +1,16 @@
 """What all that is signed shares: secrets, key derivation, primed tags, and the refusal to sign nonsense."""
 
 import hmac
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from redemption.domain.pae import pae
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECRET_LENGTH: Final = 32
 TAG_LENGTH: Final = 16
@@ -54,15 +57,17 @@ class Mac:
     About 0.5 microseconds a message where ``hmac.digest`` takes 1.3.
     """
 
-    __slots__ = ("_primed",)
+    __slots__ = ("_primed", "begin")
 
     def __init__(self, key: Secret, prefix: bytes = b"") -> None:
         self._primed = HMAC(key.reveal(), SHA256())
         self._primed.update(prefix)
+        self.begin: Callable[[], HMAC] = self._primed.copy
+        """Gives one that goes on from there, for code that makes many: without a call of ours in between."""
 
     def digest(self, message: bytes) -> bytes:
         """The 32 bytes of HMAC(key, prefix + message)."""
-        running = self._primed.copy()
+        running = self.begin()
         running.update(message)
         return running.finalize()
 

@@ -204,7 +204,8 @@ class Batcher:
             queue = self._queues[program]
             waiting, given_up = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not loads)
             self._waiting -= len(waiting) + len(given_up)
-            self._fail(given_up, GONE)  # those who came with them do not wait for them
+            if given_up:
+                self._fail(given_up, GONE)  # those who came with them do not wait for them
             if queue:
                 self._turns.append(program)
             else:

@@ -191,16 +191,23 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
         shared = shared or token.merchant_basis_points > 0
     out = bytearray((len(tokens) | _MERCHANT_SHARES if shared else len(tokens),))
     for token in tokens:
-        _append(out, token.campaign)
+        campaign = token.campaign
+        if campaign < 0x80:  # noqa: PLR2004 - in one byte, as almost always
+            out.append(campaign)
+        else:
+            _append(out, campaign)
         out += _KEY_ID.pack(token.key_id)
         _append(out, token.serial)
         _append(out, token.discount_minor)
         if shared:
             _append(out, token.merchant_basis_points)
         parts = token.parts
-        _append(out, len(parts))
+        if len(parts) < 0x80:  # noqa: PLR2004 - the same
+            out.append(len(parts))
+        else:
+            _append(out, len(parts))
         for index, (line, amount) in enumerate(parts, start=1):
-            if line < 0x80:  # noqa: PLR2004 - in one byte, as almost always
+            if line < 0x80:  # noqa: PLR2004 - the same
                 out.append(line)
             else:
                 _append(out, line)

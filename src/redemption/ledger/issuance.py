@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -181,8 +181,9 @@ def _packed(item: ClaimItem, principal: str) -> bytes | None:
 
 
 def _told(claim: Waiting) -> None:
-    if not claim.about.done():
-        claim.about.set_result(None)
+    decided = cast("asyncio.Future[None]", claim.about)
+    if not decided.done():
+        decided.set_result(None)
 
 
 def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:

@@ -327,9 +327,12 @@ class RedisLedger:
         """Decide orders of one program, see ``ports.Ledger``."""
         orders: list[Waiting] = []
         for item in items:
-            payload = _packed(item)
-            if payload is None:
-                self._forget(program, item)
+            try:
+                payload = codec.pack_item(item)
+            except (struct.error, ValueError):
+                _log.exception("an order cannot be packed", program=program)
+                for token in item.tokens:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                    self.forget(program, token.campaign)
                 item.told(item, Failed("cannot be packed"))
             else:
                 orders.append(Waiting(payload, len(item.tokens), item.caller, item, _told))
@@ -342,12 +345,8 @@ class RedisLedger:
             self.batcher.submit(program, orders, again=again)
         except ServiceError as error:
             for order in orders:
-                order.about.told(order.about, error)
-
-    def _forget(self, program: str, item: RedeemItem) -> None:
-        """Have the campaigns of an order read again: perhaps they are mended meanwhile."""
-        for token in item.tokens:
-            self.forget(program, token.campaign)
+                order.outcome = error
+                _told(order)
 
     async def _carry(self, program: str, order: Waiting, *, again: bool) -> None:
         """Have the batcher carry something to the ledger, of a program of which perhaps nothing is at hand."""
@@ -466,15 +465,6 @@ def _reply(item: RedeemItem, packed: bytes, head: codec.Head) -> RedeemReply:
         campaigns = [token.campaign for token in item.tokens]
         _log.error("a record could not be read", program=item.program, campaigns=campaigns, cause=reply.cause)
     return reply
-
-
-def _packed(item: RedeemItem) -> bytes | None:
-    """Return an order as it travels; None when a number of its campaign does not fit the format."""
-    try:
-        return codec.pack_item(item)
-    except (struct.error, ValueError):
-        _log.exception("an order cannot be packed")
-        return None
 
 
 def _fields(campaign: Campaign) -> dict[str, int | str]:

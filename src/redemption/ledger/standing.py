@@ -49,6 +49,8 @@ class Standing:
 
     def met(self, failure: ServiceError | None) -> None:
         """Take what a call met: None when it was answered."""
+        if failure is None and self._met is None:
+            return
         if isinstance(failure, LedgerNotTrusted):
             self._seen = failure
         self._met = failure

@@ -3,11 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
-from redemption.ledger.codec import NO_HEAD, Head
+from redemption.ledger.codec import NO_HEAD
 
 PROGRAM_BYTES_MAX = 256 * 1024
 """Of one program in one call."""
@@ -16,7 +15,6 @@ BULK_SHARE = 4
 GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 
 
-@dataclass(slots=True, eq=False)
 class Waiting:
     """One order or claim that waits for its answer.
 
@@ -31,14 +29,20 @@ class Waiting:
         head: The head of the call that carried the reply.
     """
 
-    payload: bytes
-    weight: int
-    caller: CallInfo
-    about: Any
-    told: "Callable[[Waiting], None]"
-    sent: bool = field(default=False, init=False)
-    outcome: bytes | ServiceError | None = field(default=None, init=False)
-    head: Head = field(default=NO_HEAD, init=False)
+    __slots__ = ("about", "caller", "head", "outcome", "payload", "sent", "told", "weight")
+
+    def __init__(
+        self, payload: bytes, weight: int, caller: CallInfo, about: object, told: "Callable[[Waiting], None]"
+    ) -> None:
+        """Begin to wait."""
+        self.payload = payload
+        self.weight = weight
+        self.caller = caller
+        self.about = about
+        self.told = told
+        self.sent = False
+        self.outcome: bytes | ServiceError | None = None
+        self.head = NO_HEAD
 
     @property
     def given_up(self) -> bool:

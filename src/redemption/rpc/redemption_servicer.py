@@ -72,8 +72,8 @@ class RedemptionServicer:
         """Use all tokens of an order, or none; for each of these orders by itself."""
         orders = []
         for call in calls:
-            size = size_of(call.request.checkout)
-            if call.info.gone:
+            info, size = call.info, size_of(call.request.checkout)
+            if info.gone:
                 call.fail(_LEFT)
             elif positions_of(*size) >= LARGE_ORDER:
                 call.leave_short_line()  # in bytes it may be as short as any other
@@ -83,7 +83,7 @@ class RedemptionServicer:
             else:
                 attempt = _attempt(call, size)
                 if attempt is not None:
-                    orders.append((attempt, call.info, partial(_tell, call)))
+                    orders.append((attempt, info, partial(_tell, call)))
         if orders:
             self._redeemer.redeem(orders)
 

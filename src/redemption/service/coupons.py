@@ -25,10 +25,15 @@ class CouponReader:
             InvalidRequest: Two of them are the same coupon.
             NotBuilt: One is for many uses.
         """
-        verified = [self._verifier.verify(token, program=checkout.program) for token in checkout.tokens]
-        tokens = [token if isinstance(token, VerifiedToken) else None for token in verified]
-        if any(token is not None and token.shared for token in tokens):
-            raise NotBuilt("checkout.tokens: tokens for many uses are not supported by this version")
+        tokens: list[VerifiedToken | None] = []
+        for text in checkout.tokens:
+            token = self._verifier.verify(text, program=checkout.program)
+            if not isinstance(token, VerifiedToken):
+                tokens.append(None)
+                continue
+            if token.shared:
+                raise NotBuilt("checkout.tokens: tokens for many uses are not supported by this version")
+            tokens.append(token)
         if len(tokens) > 1:
             _require_different(tokens)
         return tokens

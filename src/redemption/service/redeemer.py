@@ -6,15 +6,14 @@ interval for which the judgement holds. Then the order is judged again, a few ti
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import structlog
 
 from redemption.domain.calendar import Days
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign
 from redemption.domain.decision import Decision
 from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import (
@@ -42,6 +41,9 @@ from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
 from redemption.service.pace import Pace, Turn
+
+if TYPE_CHECKING:
+    from redemption.domain.campaign import Campaign
 
 Tell: TypeAlias = Callable[[Decision | ServiceError], None]
 """Takes what became of an attempt."""
@@ -78,28 +80,42 @@ Order: TypeAlias = tuple[Attempt, CallInfo, Tell]
 """An attempt, who waits for it, and what takes what becomes of it."""
 
 
-@dataclass(slots=True, eq=False)
 class Case(RedeemItem):
     """One attempt, from the moment at which its tokens proved genuine until it is told what became of it.
 
     Attributes:
+        attempt: What is asked.
+        tell: Takes what became of it in the end.
         verified: Its tokens, all genuine.
         turns: In which order the ledger counts them, as indexes: the caller's own must not matter.
         campaigns: What they belong to, as it was last read; None for one of no campaign.
         coupons: How they were judged last.
         rounds: How often it was judged.
         judged_at_ms: The ledger's clock when it turned the last judgement back, Unix milliseconds.
-        tell: Takes what became of the attempt in the end.
     """
 
-    attempt: Attempt
-    verified: list[VerifiedToken]
-    turns: Sequence[int]
-    tell: Tell
-    campaigns: Sequence[Campaign | None] = field(default=(), init=False)
-    coupons: Sequence[CouponJudgement] = field(default=(), init=False)
-    rounds: int = field(default=0, init=False)
-    judged_at_ms: int | None = field(default=None, init=False)
+    __slots__ = ("attempt", "campaigns", "coupons", "judged_at_ms", "rounds", "tell", "turns", "verified")
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        caller: CallInfo,
+        tell: Tell,
+        *,
+        verified: Sequence[VerifiedToken],
+        turns: Sequence[int],
+        digests: tuple[bytes, bytes, bytes, bytes | None],
+        told: Callable[[RedeemItem, RedeemReply | ServiceError], None],
+    ) -> None:
+        super().__init__(attempt.checkout.program, caller, told, digests)
+        self.attempt = attempt
+        self.tell = tell
+        self.verified = verified
+        self.turns = turns
+        self.campaigns: Sequence[Campaign | None] = ()
+        self.coupons: Sequence[CouponJudgement] = ()
+        self.rounds = 0
+        self.judged_at_ms: int | None = None
 
 
 Replied: TypeAlias = tuple[RedeemItem, RedeemReply | ServiceError]
@@ -226,8 +242,14 @@ class Redeemer:
 
     async def _decide_again(self, program: str, cases: list[Case]) -> None:
         """Judge orders again when it is their turn; who waits too long for it is told so."""
-        while waiting := [case for case in cases if self._still_asks(case)]:
+        while cases:
+            for case in cases:
+                if case.caller.gone:
+                    case.tell(_LEFT)
+            waiting = [case for case in cases if not case.caller.gone]
             cases = []
+            if not waiting:
+                return
             try:
                 async with self._again.turn(min([case.caller.deadline for case in waiting])) as turn:
                     await self._decide_in_turn(program, waiting, turn, again=True)
@@ -284,11 +306,13 @@ class Redeemer:
             _log.exception("an order cannot be read", program=attempt.checkout.program)
             opened = ItemFailed(_DEFECT)
         if isinstance(opened, Case):
-            return opened if self._still_asks(opened) else None
+            return opened
         tell(opened)
         return None
 
     def _opened(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | Decision | ServiceError:
+        if caller.gone:
+            return _LEFT
         checkout = attempt.checkout
         violations = checkout_violations(checkout)
         if not id_fits(attempt.request_id):
@@ -302,32 +326,14 @@ class Redeemer:
         turns: Sequence[int] = _IN_TURN
         if len(tokens) > 1:
             turns = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
-        request, content, order, customer = self._digests.for_program(checkout.program).of_order(
+        digests = self._digests.for_program(checkout.program).of_order(
             caller.principal,
             attempt.request_id,
             checkout_content("redeem", checkout),
             checkout.order.order_id,
             checkout.customer.customer_id,
         )
-        return Case(
-            checkout.program,
-            caller,
-            self._settle_soon,
-            request,
-            content,
-            order,
-            customer,
-            attempt,
-            tokens,
-            turns,
-            tell,
-        )
-
-    def _still_asks(self, case: Case) -> bool:
-        """Whether somebody waits for an order; else it is told that it is over."""
-        if case.caller.gone:
-            case.tell(_LEFT)
-        return not case.caller.gone
+        return Case(attempt, caller, tell, verified=tokens, turns=turns, digests=digests, told=self._settle_soon)
 
     def _has_campaigns(self, case: Case) -> bool:
         """Take the campaigns that are at hand, and tell whether these are all."""
@@ -351,8 +357,22 @@ class Redeemer:
 
     def _judge(self, case: Case) -> bool:
         """Judge an order at this moment, and write down what the ledger needs to decide it; else it is over."""
+        checkout = case.attempt.checkout
+        customer_id = checkout.customer.customer_id
+        case.rounds += 1
         try:
-            self._judge_now(case)
+            judgement = judge(
+                [
+                    self._reader.coupon(token, campaign, customer_id) if campaign else None
+                    for token, campaign in zip(case.verified, case.campaigns, strict=True)
+                ],
+                checkout,
+                now_ms=self._ledger.now_ms() if case.judged_at_ms is None else case.judged_at_ms,
+                days=self._days,
+            )
+            case.since_ms, case.until_ms = judgement.since_ms, judgement.until_ms
+            case.coupons = judgement.coupons
+            case.tokens = _judged_tokens(case, checkout.order.value_minor)
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
             self._give_up(case)
             return False
@@ -364,23 +384,6 @@ class Redeemer:
         for token in case.verified:
             self._ledger.forget(token.program, token.campaign)
         case.tell(ItemFailed(_UNREADABLE))
-
-    def _judge_now(self, case: Case) -> None:
-        checkout = case.attempt.checkout
-        customer_id = checkout.customer.customer_id
-        case.rounds += 1
-        judgement = judge(
-            [
-                self._reader.coupon(token, campaign, customer_id) if campaign else None
-                for token, campaign in zip(case.verified, case.campaigns, strict=True)
-            ],
-            checkout,
-            now_ms=self._ledger.now_ms() if case.judged_at_ms is None else case.judged_at_ms,
-            days=self._days,
-        )
-        case.since_ms, case.until_ms = judgement.since_ms, judgement.until_ms
-        case.coupons = judgement.coupons
-        case.tokens = _judged_tokens(case, checkout.order.value_minor)
 
     def _settle_soon(self, item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; those that come together are worked on together."""
