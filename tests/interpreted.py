@@ -1,10 +1,10 @@
-"""What only the interpreted build can show."""
+"""Which build is tested, and what only the interpreted one can show."""
 
 import pytest
 
 from redemption.domain import stacking
 
+COMPILED = not stacking.__file__.endswith(".py")
 COUNTS_CALLS = pytest.mark.skipif(
-    not stacking.__file__.endswith(".py"),
-    reason="it counts calls of Python functions, and compiled ones call each other directly",
+    COMPILED, reason="it counts calls of Python functions, and compiled ones call each other directly"
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 from fake_server import failing
+from interpreted import COMPILED
 from waiting import SECONDS_MAX, until
 
 from redemption import __version__
@@ -139,7 +140,7 @@ def test_the_help_names_the_defaults_of_the_settings(command):
 
 def test_the_version_is_the_packages(command):
     ended = command("--version")
-    assert (ended.code, ended.out) == (0, f"{__version__}\n")
+    assert (ended.code, ended.out) == (0, f"{__version__}{' compiled' if COMPILED else ''}\n")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated, NoReturn
 
 import typer
@@ -48,9 +49,15 @@ def _root(
 ) -> int:
     """Coupon redemption: may this order use these coupons, and for how much?"""
     if version:
-        typer.echo(__version__)
+        typer.echo(f"{__version__}{_build()}")
         raise typer.Exit
     return _help_alone(context)
+
+
+def _build() -> str:
+    """Tell whether what every order runs through is compiled here."""
+    found = find_spec("redemption.domain.stacking")
+    return "" if found is None or str(found.origin).endswith(".py") else " compiled"
 
 
 @campaigns.callback(invoke_without_command=True)
