@@ -18,6 +18,7 @@ from redemption.domain.settlement import (
     Settlement,
     SettlementDefect,
     Settlements,
+    settled_bytes,
 )
 from redemption.domain.signing import SigningError
 
@@ -174,3 +175,16 @@ def test_forgeries_leave_nothing_in_the_cache():
     assert len(keys._cache) == 0
     settlements.verify(signed, program=SHOP)
     assert len(keys._cache) == 1
+
+
+@pytest.mark.parametrize(
+    ("allocations", "problem"),
+    [
+        ((Allocation("1", 10, 11),), "merchant_minor 11 of amount_minor 10"),
+        ((Allocation("1", 5), Allocation("1", 5)), "name the same line"),
+        ((Allocation("1", 5), Allocation("2", 4)), "sum to 9, the discount is 10"),
+    ],
+)
+def test_nonsense_is_not_written_down_for_a_signature(allocations, problem):
+    with pytest.raises(SigningError, match=problem):
+        settled_bytes(1, 2, 0, 10, allocations)

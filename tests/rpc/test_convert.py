@@ -11,6 +11,7 @@ from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.rpc.batch import positions_in
 from redemption.rpc.convert import (
     attempt_from,
     customer_from,
@@ -22,6 +23,12 @@ from redemption.rpc.convert import (
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
+
+
+def attempt_of(request, program=""):
+    """Count a request and convert it, as every one is."""
+    positions_in(request)
+    return attempt_from(request, program)
 
 
 def quoted(*, with_allocations=True):
@@ -42,19 +49,19 @@ def written(decision):
 
 def test_checkout_arrives_whole():
     """Each field of the example has a value of its own, so a mix-up of two shows."""
-    assert attempt_from(redeem_request("attempt-9")) == Attempt("attempt-9", CHECKOUT)
+    assert attempt_of(redeem_request("attempt-9")) == Attempt("attempt-9", CHECKOUT)
 
 
 def test_list_amount_that_is_unset_is_the_amount():
     request = redeem_request()
     request.checkout.order.lines[0].ClearField("list_amount_minor")
-    assert attempt_from(request).checkout.order.lines[0].list_amount_minor == 2_000
+    assert attempt_of(request).checkout.order.lines[0].list_amount_minor == 2_000
 
 
 def test_list_amount_of_zero_is_zero():
     request = redeem_request()
     request.checkout.order.lines[0].list_amount_minor = 0
-    assert attempt_from(request).checkout.order.lines[0].list_amount_minor == 0
+    assert attempt_of(request).checkout.order.lines[0].list_amount_minor == 0
 
 
 def test_customer_and_risk_that_are_unset_are_the_domains_own_constants():
@@ -62,7 +69,7 @@ def test_customer_and_risk_that_are_unset_are_the_domains_own_constants():
     request = redeem_request()
     request.checkout.ClearField("customer")
     request.checkout.ClearField("risk")
-    checkout = attempt_from(request).checkout
+    checkout = attempt_of(request).checkout
     assert checkout.customer is GUEST
     assert checkout.risk is NO_RISK_CONTEXT
 
@@ -73,18 +80,21 @@ def test_is_new_keeps_its_three_values(given, expected):
     request.checkout.customer.ClearField("is_new")
     if given is not None:
         request.checkout.customer.is_new = given
-    assert attempt_from(request).checkout.customer.is_new is expected
+    assert attempt_of(request).checkout.customer.is_new is expected
 
 
 @pytest.mark.parametrize("missing", ["checkout", "checkout.order"])
-def test_missing_message_is_named(missing):
+@pytest.mark.parametrize("tokens", [0, 1, 40])
+def test_missing_message_is_named(missing, tokens):
+    """Before anything else is said of the request."""
     request = redeem_request()
+    request.checkout.tokens[:] = ["t"] * tokens
     if missing == "checkout":
         request.ClearField("checkout")
     else:
         request.checkout.ClearField("order")
     with pytest.raises(InvalidRequest) as refused:
-        attempt_from(request)
+        attempt_of(request)
     assert refused.value.violations[0].field == missing
 
 
@@ -102,7 +112,7 @@ def test_what_is_too_much_is_counted_before_it_is_converted(change, field, probl
     request = redeem_request()
     change(request.checkout)
     with pytest.raises(InvalidRequest, match=problem) as refused:
-        attempt_from(request)
+        attempt_of(request)
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
@@ -126,8 +136,8 @@ def test_quote_may_bring_more_tokens_and_pairs_than_a_redemption():
 def test_program_of_the_batch_stands_in_for_an_empty_one():
     message = checkout_message(replace(CHECKOUT, program=""))
     request = redemption_service_pb2.RedeemRequest(request_id="a", checkout=message)
-    assert attempt_from(request, "mall").checkout.program == "mall"
-    assert attempt_from(redeem_request(), "mall").checkout.program == "shop"
+    assert attempt_of(request, "mall").checkout.program == "mall"
+    assert attempt_of(redeem_request(), "mall").checkout.program == "shop"
 
 
 def test_approval_is_told_whole():

@@ -148,6 +148,20 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
     assert (max(ever_changing), len(ever_changing)) == (JUDGED_AGAIN_AT_ONCE, 50 * (ROUNDS_MAX - 1))
 
 
+async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
+    monkeypatch.setattr(redeemer, "JUDGED_AGAIN_TOGETHER", 20)
+    sizes, ask = [], house.ledger.redeem
+
+    def noted(program, items, *, again):
+        sizes.append((again, len(items)))
+        ask(program, items, again=again)
+
+    monkeypatch.setattr(house.ledger, "redeem", noted)
+    answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])
+    assert {type(answer) for answer in answers} == {LedgerUnavailable}
+    assert sizes[:4] == [(False, 50), (True, 20), (True, 20), (True, 10)]
+
+
 async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing, gate, clock):
     """It is told so while others still have all the turns that there are."""
     gate.clear()

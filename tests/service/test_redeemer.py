@@ -15,6 +15,8 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed,
 from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.ledger import codec
+from redemption.service.pace import Pace
 
 
 def outcomes(decision):
@@ -344,6 +346,60 @@ async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_
     monkeypatch.setattr(house.ledger, "redeem", listen)
     await told_each(house, attempts, callers)
     assert asked == [[(1, callers[1]), (2, callers[2])]]
+
+
+async def test_orders_of_several_programs_are_asked_each_of_its_own(house, monkeypatch):
+    attempts, programs = [], (house.program, f"{house.program}-2")
+    for house.program in programs:
+        attempts += [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
+    asked, redeem = [], house.ledger.redeem
+
+    def noted(program, items, *, again):
+        asked.append((program, [item.program for item in items]))
+        redeem(program, items, again=again)
+
+    monkeypatch.setattr(house.ledger, "redeem", noted)
+    callers = [calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX) for _ in attempts]
+    told = await told_each(house, [*attempts[::2], *attempts[1::2]], callers)
+    assert {decision.outcome for decision in told} == {Outcome.APPROVED}
+    assert asked == [(program, [program] * 2) for program in programs]
+
+
+async def test_one_who_cannot_be_told_keeps_nobody_else_from_being_told(house):
+    attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 3)]
+    told = asyncio.get_running_loop().create_future()
+
+    def deaf(_):
+        raise KeyError("defect")
+
+    caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
+    house.redeemer.redeem(zip(attempts, [caller] * 3, [deaf, deaf, told.set_result], strict=True))
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await told).outcome is Outcome.APPROVED
+
+
+async def test_a_defect_while_a_campaign_is_read_is_told(house, monkeypatch):
+    """Whatever it is: nobody would ever answer the order otherwise."""
+    (token,) = await house.mint(await house.campaign())
+    house.ledger._catalog.clear()
+
+    def cut_off(*_):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(house.ledger, "load", cut_off)
+    (lost,) = await house.send_all([house.attempt(token)])
+    assert isinstance(lost, LedgerUnavailable)
+    assert "same request id" in lost.message
+
+
+@pytest.mark.parametrize("turn", [False, True], ids=["at once", "in turn"])
+async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn):
+    attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
+    monkeypatch.setattr(codec, "unpack_reply", lambda *_: 1 / 0)
+    caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
+    async with asyncio.timeout(SECONDS_MAX), Pace(at_once=1, rest=0).turn() as place:
+        results = await house.redeemer.redeem_all(caller, attempts, turn=place if turn else None)
+    assert {type(result) for result in results} == {ItemFailed}
 
 
 async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch):

@@ -4,12 +4,11 @@ The keys come from the keyset's privacy root, which signs nothing and never leav
 ledger does not tell whose coupons it holds, not even to someone who tries all customer ids there are.
 """
 
-import struct
 from enum import StrEnum
 from typing import Final
 
 from redemption.domain.lru import Lru
-from redemption.domain.pae import exact_bytes, pae
+from redemption.domain.pae import exact_bytes, pae, pae_opening, pae_part
 from redemption.domain.signing import Mac, Secret
 
 PROGRAMS_CACHED: Final = 256
@@ -37,9 +36,8 @@ class DigestKind(StrEnum):
 _LENGTHS: Final = {DigestKind.ORDER: 6, DigestKind.REQUEST: 10, DigestKind.CODE: 10}
 """Other than eight. A request has 80 bits, because two alike would give one request the answer of another. A code has
 as many as it has itself."""
-_count = struct.Struct("<Q").pack
-_ONE: Final = _count(1)
-"""How ``pae`` of one part begins."""
+_ALONE: Final = pae_opening()
+"""What stands before the only part."""
 _REQUEST_LENGTH: Final = DigestKind.REQUEST.length
 _CONTENT_LENGTH: Final = DigestKind.CONTENT.length
 _ORDER_LENGTH: Final = DigestKind.ORDER.length
@@ -69,7 +67,7 @@ class ProgramDigests:
         What ``digest`` gives for each, in one go, because every order needs all of them.
         """
         parts = (content, order_id.encode(), customer_id.encode())
-        messages = [pae(principal.encode(), request_id.encode()), *[_ONE + _count(len(part)) + part for part in parts]]
+        messages = [pae(principal.encode(), request_id.encode()), *[_ALONE + pae_part(part) for part in parts]]
         found = []
         for mac, message in zip(self._of_order, messages, strict=True):
             running = mac.begin()

@@ -179,20 +179,25 @@ def settled_bytes(
     *,
     use: bytes = NO_USE,
 ) -> bytes:
-    """Write one redemption of a settlement, of fields that are in range.
+    """Write one redemption of a settlement.
 
     Raises:
-        SigningError: The allocations do not sum to the discount.
+        SigningError: The allocations name a line twice, give its merchant more than all of it, or do not sum to the
+            discount.
     """
     serial_bytes = serial.to_bytes(_SERIAL_LENGTH)
     pieces = [_REDEMPTION.pack(campaign, serial_bytes, use, generation, discount_minor, len(allocations))]
     allocated = 0
     for line_id, amount_minor, merchant_minor in allocations:
+        if merchant_minor > amount_minor:
+            raise SigningError(f"a line has merchant_minor {merchant_minor} of amount_minor {amount_minor}")
         allocated += amount_minor
         exact = exact_bytes(line_id)
         pieces.append(bytes((len(exact),)) + exact + _SHARES.pack(amount_minor, merchant_minor))
     if allocated != discount_minor:
         raise SigningError(f"the allocations sum to {allocated}, the discount is {discount_minor}")
+    if len(allocations) > 1 and len({line_id for line_id, _, _ in allocations}) < len(allocations):
+        raise SigningError("two allocations of one redemption name the same line; add them up")
     return b"".join(pieces)
 
 

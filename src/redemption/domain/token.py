@@ -80,6 +80,7 @@ _PROOF: Final = object()
 class VerifiedToken:
     """A token whose tag was checked. Only :meth:`TokenVerifier.verify` makes one: having it is the proof.
 
+    Nobody changes one: as with every record, the type checker sees to that, and not the running program.
     Whether it is valid *now* (``not_before <= now < expires_at``, Unix seconds) is the caller's to judge.
     ``key_usable`` is False for a disabled key: the token can then only be answered from memory.
     """

@@ -329,7 +329,7 @@ class RedisLedger:
         for item in items:
             try:
                 payload = codec.pack_item(item)
-            except (struct.error, ValueError):
+            except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
                 _log.exception("an order cannot be packed", program=program)
                 for token in item.tokens:  # perhaps its campaign is mended meanwhile: the next one reads it again
                     self.forget(program, token.campaign)
@@ -459,7 +459,7 @@ def _told(order: Waiting) -> None:
 def _reply(item: RedeemItem, packed: bytes, head: codec.Head) -> RedeemReply:
     try:
         reply = codec.unpack_reply(packed, item, head)
-    except (ValueError, IndexError, struct.error) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits
         reply = Failed(repr(error))
     if isinstance(reply, Failed):
         campaigns = [token.campaign for token in item.tokens]

@@ -131,6 +131,26 @@ async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRede
     return request
 
 
+def positions_in(
+    request: redemption_service_pb2.RedeemRequest | redemption_service_pb2.QuoteRequest,
+    *,
+    tokens_max: int = TOKENS_MAX,
+    parts_max: int = PARTS_MAX,
+) -> int:
+    """Return how much work the order of a request is, before anything of it is read.
+
+    Raises:
+        InvalidRequest: There is no order, or it has too much of something.
+    """
+    if not request.HasField("checkout"):
+        raise InvalidRequest([Violation("checkout", "is required")])
+    if not request.checkout.HasField("order"):
+        raise InvalidRequest([Violation("checkout.order", "is required")])
+    size = size_of(request.checkout)
+    require_size(size, tokens_max=tokens_max, parts_max=parts_max)
+    return positions_of(*size)
+
+
 def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = PARTS_MAX) -> None:
     """Refuse a checkout with no token, too many tokens, lines or fees, or too many pairs of token and line.
 

@@ -23,7 +23,7 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.batch import Size, require_size, size_of
+from redemption.rpc.batch import positions_in
 from redemption.rpc.timestamps import at_ms, at_seconds, ms_from
 from redemption.service.answer import Redeemed
 from redemption.service.quoter import Question, Quoted
@@ -40,24 +40,17 @@ DISPOSITIONS = {
 }
 
 
-def attempt_from(
-    request: redemption_service_pb2.RedeemRequest, program: str = "", *, size: Size | None = None
-) -> Attempt:
-    """Return the attempt that a request asks for.
+def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "") -> Attempt:
+    """Return the attempt that a request asks for, whose size is right (see ``positions_in``).
 
     Args:
         request: What was received.
         program: The program of one that names none.
-        size: Of its checkout, when it was counted already.
 
     Raises:
-        InvalidRequest: A message that it needs is missing, or there is too much of something.
+        InvalidRequest: There is too much of something.
     """
-    if not request.HasField("checkout"):
-        raise InvalidRequest([Violation("checkout", "is required")])
-    checkout = request.checkout
-    require_size(size or size_of(checkout))
-    return Attempt(request.request_id, checkout_from(checkout, program))
+    return Attempt(request.request_id, checkout_from(request.checkout, program))
 
 
 def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
@@ -67,12 +60,9 @@ def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
         InvalidRequest: The checkout is missing, there is too much of something, or the moment is not one at which a
             coupon can be judged.
     """
-    if not request.HasField("checkout"):
-        raise InvalidRequest([Violation("checkout", "is required")])
-    checkout = request.checkout
-    require_size(size_of(checkout), tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX)
+    positions_in(request, tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX)
     return Question(
-        checkout_from(checkout),
+        checkout_from(request.checkout),
         choose_best=request.choose_best,
         at_ms=_moment_from(request) if request.HasField("at") else None,
         with_allocations=request.with_allocations,
@@ -87,10 +77,8 @@ def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
         program: The program of one that names none.
 
     Raises:
-        InvalidRequest: It has no order, or too much of something.
+        InvalidRequest: It has too much of something.
     """
-    if not checkout.HasField("order"):
-        raise InvalidRequest([Violation("checkout.order", "is required")])
     return Checkout(
         checkout.program or program,
         tuple(checkout.tokens[:]),
@@ -152,7 +140,7 @@ def _order_from(order: order_pb2.Order) -> Order:
 
 
 def _line_from(line: order_pb2.Line, index: int) -> Line:
-    amount_minor, categories = line.amount_minor, line.categories[:]
+    amount_minor, categories = line.amount_minor, line.categories
     if len(categories) > CATEGORIES_MAX:
         raise _too_many(f"checkout.order.lines[{index}].categories", CATEGORIES_MAX, len(categories))
     return Line(
@@ -163,7 +151,7 @@ def _line_from(line: order_pb2.Line, index: int) -> Line:
         line.sku,
         line.merchant_id,
         line.brand,
-        tuple(categories),
+        tuple(categories[:]),
     )
 
 
@@ -188,13 +176,13 @@ def customer_from(customer: order_pb2.Customer, field: str = "customer") -> Cust
     Raises:
         InvalidRequest: It is in too many segments.
     """
-    segments = customer.segments[:]
+    segments = customer.segments
     if len(segments) > SEGMENTS_MAX:
         raise _too_many(f"{field}.segments", SEGMENTS_MAX, len(segments))
     return Customer(
         customer.customer_id,
         customer.tier,
-        tuple(segments),
+        tuple(segments[:]),
         customer.is_new if customer.HasField("is_new") else None,
         customer.person_id,
     )

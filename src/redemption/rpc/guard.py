@@ -174,9 +174,12 @@ class Guard:
                     call.answer(failed(error))
             try:
                 begin(asked)
-            except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
+            except BaseException as error:
+                stops = _is_of_the_process(error)
                 for left in asked:
-                    left.fail(error)
+                    left.fail(_STOPPED if stops else error)
+                if stops:
+                    raise
 
         return GatheredMethod(request_bytes_max=method.request_bytes_max, begin=handle)
 

@@ -8,19 +8,17 @@ from functools import partial
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
-from redemption.domain.order import id_violations, positions_of, program_violations
+from redemption.domain.order import id_violations, program_violations
 from redemption.rpc.batch import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
     PARSED_BYTES_MAX,
     REQUEST_BYTES_MAX,
-    Size,
+    positions_in,
     read_batch,
     require_answer_fits,
     require_batch,
     require_quote_fits,
-    require_size,
-    size_of,
 )
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Asked, Gathered, Unary
@@ -50,8 +48,8 @@ class RedemptionServicer:
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._large: set[asyncio.Task[None]] = set()
         self._reading = Pace(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
         """Return what this version answers, by the names of the contract."""
@@ -72,33 +70,34 @@ class RedemptionServicer:
         """Use all tokens of an order, or none; for each of these orders by itself."""
         orders = []
         for call in calls:
-            info, size = call.info, size_of(call.request.checkout)
-            if info.gone:
-                call.fail(_LEFT)
-            elif positions_of(*size) >= LARGE_ORDER:
-                call.leave_short_line()  # in bytes it may be as short as any other
-                task = asyncio.get_running_loop().create_task(self._redeem_large(call))
-                self._large.add(task)
-                task.add_done_callback(self._large.discard)
-            else:
-                attempt = _attempt(call, size)
-                if attempt is not None:
-                    orders.append((attempt, info, partial(_tell, call)))
+            try:
+                if call.info.gone:
+                    call.fail(_LEFT)
+                elif positions_in(call.request) < LARGE_ORDER:
+                    orders.append((attempt_from(call.request), call.info, partial(_tell, call)))
+                else:
+                    self._begin_large(call)
+            except Exception as error:  # noqa: BLE001 - one call's defect is its own
+                call.fail(error)
         if orders:
             self._redeemer.redeem(orders)
+
+    def _begin_large(self, call: Asked) -> None:
+        call.leave_short_line()  # in bytes it may be as short as any other
+        task = asyncio.get_running_loop().create_task(self._redeem_large(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _redeem_large(self, call: Asked) -> None:
         """Redeem an order that waits for its turn."""
         try:
-            size = size_of(call.request.checkout)
-            require_size(size)
             async with self._orders.turn(call.info.deadline) as turn:
-                attempt = None if call.info.gone else _attempt(call, size)
-                if attempt is None:
+                if call.info.gone:
                     call.fail(_LEFT)
-                else:
-                    (result,) = await self._redeemer.redeem_all(call.info, [attempt], turn=turn)
-                    _tell(call, result)
+                    return
+                attempts = [attempt_from(call.request)]
+                (result,) = await self._redeemer.redeem_all(call.info, attempts, turn=turn)
+                _tell(call, result)
         except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
             call.fail(error)
 
@@ -165,15 +164,6 @@ class RedemptionServicer:
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _attempt(call: Asked, size: Size) -> Attempt | None:
-    """Return what is asked, or tell the caller what is wrong with it."""
-    try:
-        return attempt_from(call.request, size=size)
-    except Exception as error:  # noqa: BLE001 - one call's defect is its own
-        call.fail(error)
-        return None
-
-
 def _tell(call: Asked, result: Decision | ServiceError) -> None:
     """Tell a caller what became of its order."""
     if isinstance(result, ServiceError):
@@ -189,6 +179,7 @@ def _tell(call: Asked, result: Decision | ServiceError) -> None:
 
 def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:
     try:
+        positions_in(item)
         return attempt_from(item, program)
     except InvalidRequest as error:
         return error.with_traceback(None)  # its frames hold the whole request

@@ -10,7 +10,7 @@ from typing import Any
 
 from redemption.domain.order import Checkout, Customer, Order
 
-_KNOWN = {None: "null", True: "true", False: "false"}
+_JSON_OF = {None: "null", True: "true", False: "false"}
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -47,7 +47,7 @@ def _order(order: Order) -> str:
 def _customer(customer: Customer) -> str:
     return (
         f"[{_text(customer.customer_id)},{_text(customer.tier)},{_texts(customer.segments)},"
-        f"{_KNOWN[customer.is_new]},{_text(customer.person_id)}]"
+        f"{_JSON_OF[customer.is_new]},{_text(customer.person_id)}]"
     )
 
 

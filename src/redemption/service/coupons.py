@@ -38,6 +38,10 @@ class CouponReader:
             _require_different(tokens)
         return tokens
 
+    async def load(self, token: VerifiedToken, deadline: float) -> Campaign | None:
+        """Return a token's campaign as it is now, see ``campaign_in_force``."""
+        return await campaign_in_force(self._ledger, token.program, token.campaign, deadline)
+
     async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
         """Return a token's campaign, see ``campaign_at_hand``."""
         return await campaign_at_hand(self._ledger, token.program, token.campaign, deadline)

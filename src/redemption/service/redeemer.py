@@ -59,6 +59,7 @@ _IN_TURN = (0,)
 _LEFT = LedgerUnavailable("its caller left before it was looked at")
 _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
 _DEFECT = "this order met a defect of the server; nothing was done, its operator has to look"
+_LOST = "the answer was lost; ask again with the same request id"
 _log = structlog.get_logger(__name__)
 
 
@@ -148,11 +149,11 @@ class Redeemer:
             if case is None:
                 continue
             if not self._has_campaigns(case):
-                self._spawn(self._redeem_unread(case))
+                self._spawn(self._redeem_unread(case), [case])
             elif self._judge(case):
                 ready.setdefault(case.program, []).append(case)
         for program, cases in ready.items():
-            self._ask(program, cases)
+            self._ledger.redeem(program, cases, again=False)
 
     async def redeem_all(
         self, caller: CallInfo, attempts: Sequence[Attempt], *, turn: Turn | None = None
@@ -177,15 +178,15 @@ class Redeemer:
             raise
 
     async def _redeem_in_turn(self, orders: Iterable[Order], turn: Turn) -> None:
-        """Redeem orders that are much work, while others work in between."""
-        opened: dict[str, list[Case]] = {}
+        """Redeem orders of one program that are much work, while others work in between."""
+        cases = []
         for attempt, caller, tell in orders:
             case = self._open(attempt, caller, tell)
             if case is not None:
-                opened.setdefault(attempt.checkout.program, []).append(case)
+                cases.append(case)
             await turn.after(attempt.positions)
-        for program, cases in opened.items():
-            await self._decide_in_turn(program, cases, turn, again=False)
+        if cases:
+            await self._decide_in_turn(cases[0].program, cases, turn, again=False)
 
     async def _decide_in_turn(self, program: str, cases: Iterable[Case], turn: Turn, *, again: bool) -> None:
         """Judge orders, have the ledger decide them, and tell them, while others work in between."""
@@ -197,11 +198,11 @@ class Redeemer:
         judged = []
         for case in cases:
             await turn.after(case.attempt.positions)
-            if await self._read(case) and self._judge(case):
+            if (self._has_campaigns(case) or await self._load(case)) and self._judge(case):
                 case.told = put
                 judged.append(case)
         if judged:
-            self._ask(program, judged, again=again)
+            self._ledger.redeem(program, judged, again=again)
         for _ in judged:
             if inbox.empty():
                 replied = await inbox.get()
@@ -213,17 +214,8 @@ class Redeemer:
 
     async def _redeem_unread(self, case: Case) -> None:
         """Redeem an order whose campaigns are not all at hand."""
-        if await self._read(case) and self._judge(case):
-            self._ask(case.program, [case])
-
-    def _ask(self, program: str, cases: Sequence[Case], *, again: bool = False) -> None:
-        """Have the ledger decide orders that were judged."""
-        try:
-            self._ledger.redeem(program, cases, again=again)
-        except Exception:  # noqa: BLE001 - logged with its traceback; nobody may be left waiting
-            _log.exception("orders could not be handed to the ledger", program=program)
-            for case in cases:
-                case.told(case, ItemFailed(_DEFECT))
+        if await self._load(case) and self._judge(case):
+            self._ledger.redeem(case.program, [case], again=False)
 
     def _put_again(self, case: Case) -> None:
         """Have an order judged again, together with those that the ledger turned back with it."""
@@ -238,7 +230,8 @@ class Redeemer:
             programs.setdefault(case.program, []).append(case)
         for program, cases in programs.items():
             for start in range(0, len(cases), JUDGED_AGAIN_TOGETHER):
-                self._spawn(self._decide_again(program, cases[start : start + JUDGED_AGAIN_TOGETHER]))
+                together = cases[start : start + JUDGED_AGAIN_TOGETHER]
+                self._spawn(self._decide_again(program, together), together)
 
     async def _decide_again(self, program: str, cases: list[Case]) -> None:
         """Judge orders again when it is their turn; who waits too long for it is told so."""
@@ -260,9 +253,9 @@ class Redeemer:
                         case.tell(error)
                 cases = [case for case in waiting if case.caller.deadline > now]
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Go on with something in a task of its own."""
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
+        """Go on with some orders in a task of its own; a defect there is told to them."""
+        task = asyncio.get_running_loop().create_task(_guarded(work, cases))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -341,12 +334,14 @@ class Redeemer:
         case.campaigns = campaigns = [cached(token.program, token.campaign) for token in case.verified]
         return None not in campaigns
 
-    async def _read(self, case: Case) -> bool:
+    async def _load(self, case: Case) -> bool:
         """Read the campaigns that are not at hand; when that fails the order is told, and it is over."""
-        if self._has_campaigns(case):
-            return True
+        load, deadline = self._reader.load, case.caller.deadline
         try:
-            case.campaigns = [await self._reader.campaign(token, case.caller.deadline) for token in case.verified]
+            case.campaigns = [
+                await load(token, deadline) if campaign is None else campaign
+                for token, campaign in zip(case.verified, case.campaigns, strict=True)
+            ]
         except ServiceError as error:
             case.tell(error)
             return False
@@ -412,7 +407,10 @@ class Redeemer:
                 case.judged_at_ms = reply.now_ms
                 self._put_again(case)
         for case, result in decided:
-            case.tell(result)
+            try:
+                case.tell(result)
+            except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
+                _log.exception("what was decided could not be told", program=case.program)
 
     def _decision(self, case: Case, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
@@ -475,6 +473,19 @@ def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...
     return tuple(tokens)
 
 
+async def _guarded(work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
+    """Do something for orders, and leave none of them waiting, whatever happens; who was told already is not told."""
+    try:
+        await work
+    except BaseException as error:
+        if isinstance(error, Exception):
+            _log.exception("orders were left without an answer", program=cases[0].program)
+        for case in cases:
+            case.tell(LedgerUnavailable(_LOST))
+        if not isinstance(error, Exception):
+            raise
+
+
 class _Results:
     """What becomes of the orders of one call, each in its place."""
 
@@ -490,9 +501,10 @@ class _Results:
         return partial(self._put, position)
 
     def _put(self, position: int, result: Decision | ServiceError) -> None:
-        if self._results[position] is None:
-            self._left -= 1
+        if self._results[position] is not None:
+            return
         self._results[position] = result
+        self._left -= 1
         if not self._left and not self._done.done():
             self._done.set_result(None)
 
