@@ -10,7 +10,7 @@ from tool_loader import VECTORS
 
 from redemption.domain.decision import Allocation
 from redemption.domain.keyset import Keyset
-from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
+from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
 from redemption.domain.settlement import (
     ALLOCATIONS_MAX,
     LENGTH_MAX,
@@ -19,6 +19,7 @@ from redemption.domain.settlement import (
     SettlementDefect,
     Settlements,
     settled_bytes,
+    settlement_bytes,
 )
 from redemption.domain.signing import SigningError
 
@@ -183,8 +184,30 @@ def test_forgeries_leave_nothing_in_the_cache():
         ((Allocation("1", 10, 11),), "merchant_minor 11 of amount_minor 10"),
         ((Allocation("1", 5), Allocation("1", 5)), "name the same line"),
         ((Allocation("1", 5), Allocation("2", 4)), "sum to 9, the discount is 10"),
+        ((Allocation("1", 10),) * 1_001, "one is out of range"),
     ],
 )
 def test_nonsense_is_not_written_down_for_a_signature(allocations, problem):
     with pytest.raises(SigningError, match=problem):
         settled_bytes(1, 2, 0, 10, allocations)
+
+
+def test_numbers_out_of_range_are_not_written_down_for_a_signature():
+    for serial, discount in ((2**40, 10), (-1, 10), (2, 2**53)):
+        with pytest.raises(SigningError, match="out of range"):
+            settled_bytes(1, serial, 0, discount, (Allocation("1", discount),))
+
+
+@pytest.mark.parametrize(("order_id", "count"), [("", 1), ("o" * 129, 1), ("\ud800", 1), ("order", 0), ("order", 33)])
+def test_no_settlement_is_signed_of_what_none_can_say(order_id, count):
+    key = KEYS.signing(SHOP, KEYSET.primary.id)
+    with pytest.raises(SigningError):
+        settlement_bytes(key, order_id, [settled_bytes(1, 2, 0, 10, (Allocation("1", 10),))] * count)
+
+
+def test_nothing_is_signed_under_the_decoy():
+    decoy = KEYS.select(SHOP, KEYSET.primary.id ^ 1)
+    with pytest.raises(SigningError, match="not known"):
+        settlement_bytes(decoy, "order", [settled_bytes(1, 2, 0, 10, (Allocation("1", 10),))])
+    with pytest.raises(SigningError, match="not known"):
+        receipt_text(decoy, 1, 2, 0, 1)

@@ -15,9 +15,9 @@ from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
 from redemption.rpc.batch import ORDER_BYTES_MAX
-from redemption.rpc.guard import STREAMS_PER_PEER_MAX, Gathered, Guard, ServerStream
+from redemption.rpc.guard import STREAMS_PER_PEER_MAX, Asked, Gathered, Guard, ServerStream
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
-from redemption.rpc.transport.methods import Call
+from redemption.rpc.transport.methods import Call, Status
 from redemption.service.issuer import Minted
 from redemption.v1.issuance_service_pb2 import MintRequest, MintResponse
 from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
@@ -353,3 +353,20 @@ async def test_gathered_calls_are_told_when_the_process_is_going_down():
     with pytest.raises(SystemExit):
         method.begin(calls)
     assert {call.answer.call_args.args[0].code for call in calls} == {code_pb2.UNAVAILABLE}
+
+
+def test_a_failure_that_cannot_be_told_leaves_its_call_to_be_answered():
+    call, failures = create_autospec(Call, instance=True), [KeyError(SECRET), Status(code_pb2.INTERNAL, "internal")]
+
+    def told(_):
+        failure = failures.pop(0)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    asked = Asked(None, call, told)
+    with pytest.raises(KeyError):
+        asked.fail(ValueError())
+    asked.fail(ValueError())
+    asked.fail(ValueError())
+    call.answer.assert_called_once_with(Status(code_pb2.INTERNAL, "internal"))

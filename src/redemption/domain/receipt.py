@@ -172,7 +172,15 @@ def receipt_text(
     flags: int = 0,
     use: bytes = NO_USE,
 ) -> str:
-    """Write a receipt under a key, of fields that are in range: those of a verified token and of the ledger are."""
+    """Write a receipt under a key.
+
+    The fields are those of a verified token and of the ledger, or of a ``Receipt``, which has checked them.
+
+    Raises:
+        SigningError: The key is not known, or the serial is out of range; every other field fills its bytes.
+    """
+    if not key.known or not 0 <= serial <= SERIAL_MAX:
+        raise SigningError(f"nothing is signed under a key that is not known, nor for serial {serial}")
     body = _BODY.pack(
         VERSION, flags, key.place[1], campaign, serial.to_bytes(_SERIAL_LENGTH), use, generation, redeemed_at, 0
     )

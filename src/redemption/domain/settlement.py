@@ -182,9 +182,13 @@ def settled_bytes(
     """Write one redemption of a settlement.
 
     Raises:
-        SigningError: The allocations name a line twice, give its merchant more than all of it, or do not sum to the
-            discount.
+        SigningError: A number is out of range, or the allocations name a line twice, give its merchant more than all
+            of it, or do not sum to the discount.
     """
+    if not (0 <= serial <= SERIAL_MAX and 0 <= discount_minor <= MINOR_MAX and len(allocations) <= ALLOCATIONS_MAX):
+        raise SigningError(
+            f"serial {serial}, discount {discount_minor} or {len(allocations)} allocations: one is out of range"
+        )
     serial_bytes = serial.to_bytes(_SERIAL_LENGTH)
     pieces = [_REDEMPTION.pack(campaign, serial_bytes, use, generation, discount_minor, len(allocations))]
     allocated = 0
@@ -202,8 +206,17 @@ def settled_bytes(
 
 
 def settlement_bytes(key: ReceiptKey, order_id: str, redemptions: Sequence[bytes]) -> bytes:
-    """Write a settlement under a key, of redemptions that are written already."""
-    exact = exact_bytes(order_id)
+    """Write a settlement under a key, of redemptions that are written already.
+
+    Raises:
+        SigningError: The key is not known, the order's id is not 1 to 128 bytes, or there are none or too many.
+    """
+    exact = require_text("order_id", order_id)
+    if not key.known or not 1 <= len(redemptions) <= REDEMPTIONS_MAX:
+        raise SigningError(
+            f"nothing is signed under a key that is not known, nor for {len(redemptions)} redemptions; "
+            f"settle 1 to {REDEMPTIONS_MAX}"
+        )
     head = _HEAD.pack(VERSION, 0, key.place[1]) + bytes((len(exact),)) + exact + bytes((len(redemptions),))
     signed = head + b"".join(redemptions)
     return signed + _tag(key, signed)

@@ -9,7 +9,7 @@ import re
 import struct
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, final
 
 from redemption.domain.armor import ARMORED_LENGTH, armor, unarmor
 from redemption.domain.keyset import DAY_SECONDS, Key, Keyset
@@ -76,6 +76,7 @@ _PROOF: Final = object()
 """What only this file has."""
 
 
+@final
 @record(frozen=True, slots=True)
 class VerifiedToken:
     """A token whose tag was checked. Only :meth:`TokenVerifier.verify` makes one: having it is the proof.

@@ -130,7 +130,7 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
         return RememberedByCoupons(tuple(EarlierUse(*use) for use in _USE.iter_unpack(reply[1:])))
     if kind == b"M":
         return Mismatch(head.clock_ms // 1000)
-    if kind in b"SC":
+    if kind in (b"S", b"C"):
         return Outdated(head.clock_ms)
     return Failed(reply[1:].decode(errors="replace"))
 

@@ -121,8 +121,9 @@ class Asked:
     def fail(self, error: BaseException) -> None:
         """End the call with a failure."""
         if not self.answered:
+            status = self._fail(error)
             self.answered = True
-            self._call.answer(self._fail(error))
+            self._call.answer(status)
 
 
 class Guard:

@@ -166,10 +166,10 @@ class RedemptionServicer:
 
 def _tell(call: Asked, result: Decision | ServiceError) -> None:
     """Tell a caller what became of its order."""
-    if isinstance(result, ServiceError):
-        call.fail(result)
-        return
     try:
+        if isinstance(result, ServiceError):
+            call.fail(result)
+            return
         response = messages.RedeemResponse()
         write_decision(result, response.decision)
         call.answer(response)

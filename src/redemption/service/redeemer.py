@@ -238,7 +238,7 @@ class Redeemer:
         while cases:
             for case in cases:
                 if case.caller.gone:
-                    case.tell(_LEFT)
+                    _hand(case.tell, _LEFT)
             waiting = [case for case in cases if not case.caller.gone]
             cases = []
             if not waiting:
@@ -250,7 +250,7 @@ class Redeemer:
                 now = asyncio.get_running_loop().time()
                 for case in waiting:
                     if case.caller.deadline <= now:
-                        case.tell(error)
+                        _hand(case.tell, error)
                 cases = [case for case in waiting if case.caller.deadline > now]
 
     def _spawn(self, work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
@@ -300,7 +300,7 @@ class Redeemer:
             opened = ItemFailed(_DEFECT)
         if isinstance(opened, Case):
             return opened
-        tell(opened)
+        _hand(tell, opened)
         return None
 
     def _opened(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | Decision | ServiceError:
@@ -343,7 +343,7 @@ class Redeemer:
                 for token, campaign in zip(case.verified, case.campaigns, strict=True)
             ]
         except ServiceError as error:
-            case.tell(error)
+            _hand(case.tell, error)
             return False
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
             self._give_up(case)
@@ -378,7 +378,7 @@ class Redeemer:
         _log.exception("an order cannot be judged", program=case.program)
         for token in case.verified:
             self._ledger.forget(token.program, token.campaign)
-        case.tell(ItemFailed(_UNREADABLE))
+        _hand(case.tell, ItemFailed(_UNREADABLE))
 
     def _settle_soon(self, item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; those that come together are worked on together."""
@@ -407,10 +407,7 @@ class Redeemer:
                 case.judged_at_ms = reply.now_ms
                 self._put_again(case)
         for case, result in decided:
-            try:
-                case.tell(result)
-            except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
-                _log.exception("what was decided could not be told", program=case.program)
+            _hand(case.tell, result)
 
     def _decision(self, case: Case, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
@@ -473,6 +470,14 @@ def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...
     return tuple(tokens)
 
 
+def _hand(tell: Tell, result: Decision | ServiceError) -> None:
+    """Tell what became of an order; when that fails, the others are told all the same."""
+    try:
+        tell(result)
+    except Exception:  # noqa: BLE001 - logged with its traceback
+        _log.exception("what became of an order could not be told")
+
+
 async def _guarded(work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
     """Do something for orders, and leave none of them waiting, whatever happens; who was told already is not told."""
     try:
@@ -481,7 +486,7 @@ async def _guarded(work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> No
         if isinstance(error, Exception):
             _log.exception("orders were left without an answer", program=cases[0].program)
         for case in cases:
-            case.tell(LedgerUnavailable(_LOST))
+            _hand(case.tell, LedgerUnavailable(_LOST))
         if not isinstance(error, Exception):
             raise
 
