@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from house import DAY_MS, House, calling
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, settled
 
 from redemption.domain.benefit import PercentOff, amount_off
 from redemption.domain.campaign import CampaignState, Offer, Stacking
@@ -105,6 +105,41 @@ async def test_the_same_answer_after(house, change):
             "redefine": Outcome.CAMPAIGN_LIMIT,
         }[change]
     ]
+
+
+async def test_each_receipt_is_signed_under_the_key_of_its_own_token(house):
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=2))
+    tokens = await house.mint(campaign)
+    keys = house.keyset.with_new_key(now=int(time.time()), random=lambda size: b"\x07" * size)
+    old, new = keys.keys[0].id, keys.keys[-1].id
+    house.use(keys.with_state(new, KeyState.PRIMARY))
+    tokens += await house.mint(campaign)
+    decision = await house.redeem(*tokens, spend=500_00)
+    read = house.redeemer._answers.read_receipt
+    receipts = [read(verdict.redemption_id, program=house.program) for verdict in decision.verdicts]
+    assert [(receipt.key_id, receipt.serial) for receipt in receipts] == [(old, 0), (new, 1)]
+
+
+async def test_the_value_of_an_order_counts_once_for_each_of_its_campaigns(house):
+    campaigns = [await house.campaign(stacking=Stacking(max_tokens_per_order=2)) for _ in range(2)]
+    tokens = [token for campaign in campaigns for token in await house.mint(campaign, 2)]
+    assert (await house.redeem(*tokens[::-1], spend=900_00)).outcome is Outcome.APPROVED
+    for campaign in campaigns:
+        stats = await house.stats(campaign)
+        assert (stats.redeemed, stats.order_value_minor) == (2, 900_00)
+
+
+async def test_nobody_waits_any_more_when_the_work_on_a_batch_is_cancelled(house, monkeypatch):
+    """So what was not sent stays at home."""
+    monkeypatch.setattr(house.ledger, "redeem", lambda *_, **__: None)
+    caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
+    attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
+    redeeming = asyncio.create_task(house.redeemer.redeem_all(caller, attempts))
+    await settled()
+    assert not caller.gone
+    redeeming.cancel()
+    await asyncio.gather(redeeming, return_exceptions=True)
+    assert caller.gone
 
 
 async def test_the_same_answer_after_the_token_expired(house):
