@@ -50,13 +50,13 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.lua') tools/compile_hook.py
 
 $(COMPILED)/.stamp: $(SOURCES)
 	@$(PYTHON) -m venv $(COMPILED)
-	@echo "compiling into $(COMPILED) (2 minutes; needs a C compiler)"
+	@echo "compiling into $(COMPILED) (1 to 2 minutes; needs a C compiler)"
 	@REDEMPTION_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	  $(COMPILED)/bin/pip install --quiet --disable-pip-version-check '.[dev,bench]'
 	@touch $@
 
 .PHONY: compiled
-compiled: $(COMPILED)/.stamp ## Compile what every order passes through: .venv-compiled/bin/redemption serve
+compiled: $(COMPILED)/.stamp ## Compile most of what an order runs through: .venv-compiled/bin/redemption serve
 
 .PHONY: test-compiled
 test-compiled: $(COMPILED)/.stamp ## Run the tests on the compiled build (6 minutes)

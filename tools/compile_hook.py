@@ -1,4 +1,4 @@
-"""Compiles the modules that every order passes through, into a wheel that is built with ``REDEMPTION_COMPILE=1``.
+"""Compiles most of the modules that an order runs through, into a wheel that is built with ``REDEMPTION_COMPILE=1``.
 
 ``make compiled`` does it. mypyc makes C of the same source, by its type annotations, so a C compiler is needed; without
 the variable the wheel holds Python alone and is good for every machine. The Python source is in both: a compiled module
@@ -6,6 +6,7 @@ goes before it, and tracebacks still show its lines.
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ COMPILED = {
     "rpc/transport": ("call", "grpc_call", "http2", "turn", "work_queue"),
 }
 """Modules by room: what a Redeem runs through, but for what is left interpreted on purpose, see
-``docs/decisions/0012-what-every-order-runs-through-can-be-compiled.md``."""
+``docs/decisions/0012-most-of-what-an-order-runs-through-can-be-compiled.md``."""
 
 
 def wanted() -> bool:
@@ -77,6 +78,7 @@ def compiled(root: Path, target: Path) -> list[Path]:
     from mypyc.build import mypycify  # noqa: PLC0415 - not there unless it is needed
     from setuptools import Distribution  # type: ignore[import-untyped] # noqa: PLC0415
     from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped] # noqa: PLC0415
+    from setuptools.errors import CompileError  # type: ignore[import-untyped] # noqa: PLC0415
 
     modules = [f"{SOURCE}/{PACKAGE}/{room}/{name}.py" for room, names in COMPILED.items() for name in names]
     # Types of other packages are not needed, and not there: what is theirs stays an object like any other.
@@ -96,6 +98,9 @@ def compiled(root: Path, target: Path) -> list[Path]:
         command.build_lib, command.build_temp = str(target / "lib"), str(target / "objects")
         command.ensure_finalized()
         command.run()
+    except CompileError as error:
+        # Without the traceback, which hides the cause between what pip says before and after it.
+        sys.exit(f"\n{VARIABLE} needs a C compiler that works, and the headers of Python: {error}\n")
     finally:
         os.chdir(before)
     return sorted((target / "lib").rglob("*.so"))

@@ -201,7 +201,7 @@ def _request(index: int, token: str) -> RedeemRequest:
 
 def _place(code: CodeType) -> tuple[str, str]:
     if code.co_filename == GENERATED:
-        return "(generated)", code.co_qualname
+        return "(made by dataclasses)", code.co_qualname
     return str(Path(code.co_filename).relative_to(PACKAGE)), code.co_qualname
 
 

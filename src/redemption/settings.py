@@ -131,4 +131,5 @@ def unknown_variables() -> list[str]:
         if name.startswith(prefix)
         and name.partition("__")[0] not in known  # a wrong name behind two underscores is an error of its own
         and not name.startswith((f"{prefix}SERVICE_", f"{prefix}PORT"))  # Kubernetes', for a service of this name
+        and name != f"{prefix}COMPILE"  # the build's, see tools/compile_hook.py
     )

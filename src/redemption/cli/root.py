@@ -55,7 +55,7 @@ def _root(
 
 
 def _build() -> str:
-    """Tell whether what every order runs through is compiled here."""
+    """Tell whether this is the compiled build."""
     found = find_spec("redemption.domain.stacking")
     return "" if found is None or str(found.origin).endswith(".py") else " compiled"
 
