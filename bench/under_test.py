@@ -55,10 +55,12 @@ class UnderTest:
 
 
 @contextmanager
-def redemption_server(durability: str = "strict", workers: int = 1, transport: str = "nghttp2") -> Iterator[UnderTest]:
+def redemption_server(
+    durability: str = "strict", workers: int = 1, transport: str = "nghttp2", *, python: str = sys.executable
+) -> Iterator[UnderTest]:
     """Run the service itself, as ``redemption serve`` does, on a ledger of its own."""
     flags = ("--durability", durability, "--workers", str(workers), "--transport", transport)
-    with private_server(*flags) as server:
+    with private_server(*flags, python=python) as server:
         host, _, port = server.address.rpartition(":")
         children = psutil.Process(server.pid).children(recursive=True)
         ledger = [child for child in children if "valkey-server" in child.name()]

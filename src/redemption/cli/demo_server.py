@@ -67,17 +67,18 @@ def told_to_stop() -> Iterator[None]:
 
 
 @contextmanager
-def private_server(*flags: str) -> Iterator[PrivateServer]:
+def private_server(*flags: str, python: str = sys.executable) -> Iterator[PrivateServer]:
     """Run a server; it is stopped at the end, whatever happened.
 
     Args:
         *flags: More flags of ``redemption serve``.
+        python: What runs it.
 
     Raises:
         Stop: It did not start; the message has its own words.
     """
     with told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
-        command = [sys.executable, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
+        command = [python, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
         command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset", *flags]
         # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
         with (Path(directory) / "log").open("wb") as log_file:
