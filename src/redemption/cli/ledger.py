@@ -66,12 +66,8 @@ def adopt(
 
     with _failures():
         row = app.ledger_adopt(settings, settings.program)
-    if as_json:
-        print_json(row)
-    else:
-        say(f"adopted: from now on this machine trusts the ledger of program {settings.program} as it is", "green")
-        _print(row)
-    return DONE
+    done = f"adopted: from now on this machine trusts the ledger of program {settings.program} as it is"
+    return _say_done(done, row, as_json=as_json)
 
 
 @ledger.command(epilog=examples("redemption ledger upgrade", "redemption ledger upgrade --program shop"))
@@ -138,17 +134,11 @@ def reset_clock(
 
     with _failures():
         row = app.ledger_reset_clock(settings, settings.program)
-    if as_json:
-        print_json(row)
-    else:
-        say(f"the ledger of program {settings.program} goes by the present time", "green")
-        _print(row)
-    return DONE
+    return _say_done(f"the ledger of program {settings.program} goes by the present time", row, as_json=as_json)
 
 
 def _confirm_reset(program: str) -> None:
-    if not sys.stdin.isatty():
-        raise Stop(BAD_INPUT, "setting a clock back needs a person's consent: run it in a terminal, or give --yes")
+    _require_person("setting a clock back")
     say(f"You are about to set the clock of the ledger of program {program} back to the present.")
     say("What was redeemed while it was ahead counts for the days that it said: limits and budgets of a day begin anew")
     say("today, for every campaign of which something was redeemed meanwhile. Everything else is as it was.")
@@ -156,13 +146,26 @@ def _confirm_reset(program: str) -> None:
 
 
 def _confirm(program: str) -> None:
-    if not sys.stdin.isatty():
-        raise Stop(BAD_INPUT, "adopting a ledger needs a person's consent: run it in a terminal, or give --yes")
+    _require_person("adopting a ledger")
     say(f"You are about to accept the ledger of program {program} as it is now.")
     say("Whatever it has forgotten stays forgotten: a coupon whose use was lost can be used again, limits and")
     say("budgets count from what the ledger says, and lost answers cannot be repeated. Only do this when the")
     say("ledger cannot be brought back by a better backup.")
     require_consent("Accept it?", yes=False)
+
+
+def _require_person(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise Stop(BAD_INPUT, f"{what} needs a person's consent: run it in a terminal, or give --yes")
+
+
+def _say_done(done: str, row: dict[str, str], *, as_json: bool) -> int:
+    if as_json:
+        print_json(row)
+    else:
+        say(done, "green")
+        _print(row)
+    return DONE
 
 
 def _print(row: dict[str, str]) -> None:

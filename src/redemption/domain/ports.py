@@ -1,7 +1,7 @@
 """What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign import Campaign
@@ -162,7 +162,7 @@ class RedeemItem:
         self,
         program: str,
         caller: CallInfo,
-        told: Callable[["RedeemItem", RedeemReply | ServiceError], None],
+        told: Callable[[Any, RedeemReply | ServiceError], None],
         digests: tuple[bytes, bytes, bytes, bytes | None],
     ) -> None:
         """Begin with what does not depend on how it is judged; the digests in the order of the attributes."""

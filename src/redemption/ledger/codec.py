@@ -191,23 +191,16 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
         shared = shared or token.merchant_basis_points > 0
     out = bytearray((len(tokens) | _MERCHANT_SHARES if shared else len(tokens),))
     for token in tokens:
-        campaign = token.campaign
-        if campaign < 0x80:  # noqa: PLR2004 - in one byte, as almost always
-            out.append(campaign)
-        else:
-            _append(out, campaign)
+        _append(out, token.campaign)
         out += _KEY_ID.pack(token.key_id)
         _append(out, token.serial)
         _append(out, token.discount_minor)
         if shared:
             _append(out, token.merchant_basis_points)
         parts = token.parts
-        if len(parts) < 0x80:  # noqa: PLR2004 - the same
-            out.append(len(parts))
-        else:
-            _append(out, len(parts))
+        _append(out, len(parts))
         for index, (line, amount) in enumerate(parts, start=1):
-            if line < 0x80:  # noqa: PLR2004 - the same
+            if line < 0x80:  # noqa: PLR2004 - in one byte, as almost always
                 out.append(line)
             else:
                 _append(out, line)

@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import structlog
 
@@ -181,7 +181,7 @@ def _packed(item: ClaimItem, principal: str) -> bytes | None:
 
 
 def _told(claim: Waiting) -> None:
-    decided = cast("asyncio.Future[None]", claim.about)
+    decided: asyncio.Future[None] = claim.about
     if not decided.done():
         decided.set_result(None)
 

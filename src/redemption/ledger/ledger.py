@@ -6,7 +6,6 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 import structlog
 
@@ -452,8 +451,10 @@ class RedisLedger:
 
 def _told(order: Waiting) -> None:
     """Read the ledger's answer to an order, and hand it on."""
-    item, outcome = cast("RedeemItem", order.about), order.outcome
-    item.told(item, outcome if isinstance(outcome, ServiceError) else _reply(item, cast("bytes", outcome), order.head))
+    item: RedeemItem = order.about
+    outcome = order.outcome
+    assert outcome is not None, "it is known by now"
+    item.told(item, outcome if isinstance(outcome, ServiceError) else _reply(item, outcome, order.head))
 
 
 def _reply(item: RedeemItem, packed: bytes, head: codec.Head) -> RedeemReply:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
@@ -32,7 +33,12 @@ class Waiting:
     __slots__ = ("about", "caller", "head", "outcome", "payload", "sent", "told", "weight")
 
     def __init__(
-        self, payload: bytes, weight: int, caller: CallInfo, about: object, told: "Callable[[Waiting], None]"
+        self,
+        payload: bytes,
+        weight: int,
+        caller: CallInfo,
+        about: Any,  # noqa: ANN401 - whoever made it knows what it is
+        told: "Callable[[Waiting], None]",
     ) -> None:
         """Begin to wait."""
         self.payload = payload

@@ -106,7 +106,7 @@ class Case(RedeemItem):
         verified: Sequence[VerifiedToken],
         turns: Sequence[int],
         digests: tuple[bytes, bytes, bytes, bytes | None],
-        told: Callable[[RedeemItem, RedeemReply | ServiceError], None],
+        told: Callable[["Case", RedeemReply | ServiceError], None],
     ) -> None:
         super().__init__(attempt.checkout.program, caller, told, digests)
         self.attempt = attempt
@@ -119,7 +119,7 @@ class Case(RedeemItem):
         self.judged_at_ms: int | None = None
 
 
-Replied: TypeAlias = tuple[RedeemItem, RedeemReply | ServiceError]
+Replied: TypeAlias = tuple[Case, RedeemReply | ServiceError]
 """A case, and the ledger's reply to it."""
 
 
@@ -192,8 +192,8 @@ class Redeemer:
         """Judge orders, have the ledger decide them, and tell them, while others work in between."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
 
-        def put(item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
-            inbox.put_nowait((item, reply))
+        def put(case: Case, reply: RedeemReply | ServiceError) -> None:
+            inbox.put_nowait((case, reply))
 
         judged = []
         for case in cases:
@@ -210,7 +210,7 @@ class Redeemer:
             else:
                 replied = inbox.get_nowait()
             self._settle([replied])
-            await turn.after(cast("Case", replied[0]).attempt.positions)
+            await turn.after(replied[0].attempt.positions)
 
     async def _redeem_unread(self, case: Case) -> None:
         """Redeem an order whose campaigns are not all at hand."""
@@ -380,11 +380,11 @@ class Redeemer:
             self._ledger.forget(token.program, token.campaign)
         _hand(case.tell, ItemFailed(_UNREADABLE))
 
-    def _settle_soon(self, item: RedeemItem, reply: RedeemReply | ServiceError) -> None:
+    def _settle_soon(self, case: Case, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; those that come together are worked on together."""
         if not self._replied:
             asyncio.get_running_loop().call_soon(self._settle_replied)
-        self._replied.append((item, reply))
+        self._replied.append((case, reply))
 
     def _settle_replied(self) -> None:
         replied, self._replied = self._replied, []
@@ -397,8 +397,7 @@ class Redeemer:
         one order right after the other finds its code in the caches, which saves a tenth of the whole.
         """
         decided = []
-        for item, reply in replied:
-            case = cast("Case", item)
+        for case, reply in replied:
             if not isinstance(reply, Outdated):
                 decided.append((case, self._decision(case, reply)))
             elif case.rounds >= ROUNDS_MAX:
