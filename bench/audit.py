@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 from redis.asyncio import Redis
 
-from redemption.domain.campaign import Campaign, CampaignState
+from redemption.domain.campaign.campaign import Campaign, CampaignState
 from redemption.ledger import keys
 from redemption.ledger.catalog import pack_campaign, unpack_campaign
 

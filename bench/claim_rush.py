@@ -19,12 +19,12 @@ from private import PROGRAM, Private, calling, open_campaign, percentile, privat
 from redis.asyncio import Redis
 from report import machine_line
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.campaign import Campaign, Limits, Offer, Sizing
-from redemption.domain.claiming import Claim, OfferWanted
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Campaign, Limits, Offer, Sizing
+from redemption.domain.judging.claiming import Claim, OfferWanted
 from redemption.domain.order import Customer
 from redemption.domain.outcome import Outcome
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.service.claimer import Claimed
 
 SECONDS_MAX = 120.0

@@ -26,8 +26,8 @@ from report import machine_line
 from rich.console import Console
 from rich.table import Table
 
-from redemption.domain.benefit import BASIS_POINTS, PercentOff, amount_off
-from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Stacking
+from redemption.domain.campaign.benefit import BASIS_POINTS, PercentOff, amount_off
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Stacking
 from redemption.domain.errors import Conflict, InvalidRequest, LedgerUnavailable, ServiceError
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome

@@ -12,7 +12,7 @@ from prepacked import APPROVED, LIMITS, OFFER, Packer, Spent, send
 from private import PROGRAM, Private, calling, mint, open_campaign, private_services
 from shop import GateError
 
-from redemption.domain.campaign import Campaign, Sizing
+from redemption.domain.campaign.campaign import Campaign, Sizing
 from redemption.ledger import keys
 
 CALL = 64

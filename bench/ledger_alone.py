@@ -21,8 +21,8 @@ from shop import PROGRAM
 
 from redemption.app import wire
 from redemption.domain.errors import LedgerUnavailable
-from redemption.domain.keyset import Keyset
-from redemption.domain.ports import RedeemItem
+from redemption.domain.ports.orders import RedeemItem
+from redemption.domain.signed.keyset import Keyset
 from redemption.keyset_file import read_keyset
 from redemption.ledger.batcher import LANES
 from redemption.ledger.codec import pack_item

@@ -13,10 +13,10 @@ import uvloop
 from bare import serve
 from redis.asyncio import Redis
 
-from redemption.domain.keyset import Keyset
 from redemption.domain.order import checkout_violations
-from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.keyset_file import read_keyset
 from redemption.rpc.convert import attempt_from
 from redemption.settings import Settings

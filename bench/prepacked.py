@@ -13,8 +13,8 @@ from ledger_alone import DEADLINE_SECONDS, Recorder, ledger_loop, pack_batch
 from private import PROGRAM, Private, calling
 
 from redemption.app import wire
-from redemption.domain.benefit import amount_off
-from redemption.domain.campaign import Limits, Offer
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.service.redeemer import Attempt
 

@@ -18,10 +18,10 @@ from redis.asyncio import Redis
 
 from redemption.app import Services, wire
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign, Offer
+from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
 from redemption.domain.errors import ServiceError
-from redemption.domain.keyset import Keyset
+from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey
 from redemption.ledger.fence import Fence

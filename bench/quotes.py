@@ -16,7 +16,7 @@ from report import machine_line
 from rich.console import Console
 from rich.table import Table
 
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     BuyGet,
     CashVoucher,
     EveryFull,
@@ -28,10 +28,10 @@ from redemption.domain.benefit import (
     Tiers,
     amount_off,
 )
-from redemption.domain.campaign import Campaign, Offer, Stacking, Stage
+from redemption.domain.campaign.campaign import Campaign, Offer, Stacking, Stage
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
-from redemption.domain.scope import Conditions, Scope
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 

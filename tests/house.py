@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from waiting import SECONDS_MAX
 
 from redemption.app import wire
-from redemption.domain.benefit import amount_off
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign, Limits, Offer
-from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Campaign, Limits, Offer
 from redemption.domain.errors import ServiceError
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
+from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.fence import Fence
 from redemption.ledger.ledger import RedisLedger

@@ -2,7 +2,7 @@
 
 import pytest
 
-from redemption.domain import stacking
+from redemption.domain.judging import stacking
 
 COMPILED = not stacking.__file__.endswith(".py")
 COUNTS_CALLS = pytest.mark.skipif(

@@ -13,19 +13,19 @@ from typing import TypeVar
 from redemption.cli.campaign_file import read_campaign
 from redemption.cli.order_file import read_checkout
 from redemption.client import sentence
-from redemption.domain.admission import Finding
-from redemption.domain.calendar import Days
-from redemption.domain.campaign import MILLISECONDS, Campaign
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
+from redemption.domain.campaign.campaign_checks import campaign_violations
 from redemption.domain.decision import Decision, Verdict
-from redemption.domain.definition import campaign_violations
-from redemption.domain.eligibility import Coupon
 from redemption.domain.errors import InvalidRequest
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.appraisal import Appraisal, Choice
+from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.limits import Finding
+from redemption.domain.judging.stacking import Contender, CouponJudgement, Field, judge
 from redemption.domain.order import Checkout
-from redemption.domain.ports import SeenCampaign
-from redemption.domain.quote import Appraisal, Choice
-from redemption.domain.stacking import Contender, CouponJudgement, Field, judge
-from redemption.domain.token import TokenDefect, TokenSigner, TokenVerifier
+from redemption.domain.ports.orders import SeenCampaign
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.token import TokenDefect, TokenSigner, TokenVerifier
 from redemption.rpc.campaign_convert import new_campaign_from
 from redemption.rpc.convert import checkout_from, write_decision
 from redemption.v1.decision_pb2 import Decision as DecisionMessage

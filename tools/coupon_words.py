@@ -9,7 +9,7 @@ from typing import NamedTuple
 from coupon_shop import Turn
 
 from redemption.client import format_money
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     BASIS_POINTS,
     Benefit,
     BuyGet,
@@ -22,8 +22,8 @@ from redemption.domain.benefit import (
     Tier,
     Tiers,
 )
-from redemption.domain.campaign import DiscountBase
-from redemption.domain.fit import Fit
+from redemption.domain.campaign.campaign import DiscountBase
+from redemption.domain.judging.offer_match import Fit
 
 
 class Explained(NamedTuple):

@@ -16,11 +16,11 @@ from coupon_words import arithmetic
 from redemption.cli.campaign_file import read_campaign
 from redemption.cli.campaign_summary import summary
 from redemption.client import format_money
-from redemption.domain.campaign import Stage
-from redemption.domain.eligibility import Coupon
+from redemption.domain.campaign.campaign import Stage
+from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import Checkout, Order
 from redemption.domain.outcome import Outcome
-from redemption.domain.stacking import CouponJudgement
 from redemption.service.answer import allocations_of, position_names
 
 DOCUMENT = ROOT / "docs" / "coupons.md"

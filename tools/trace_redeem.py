@@ -27,10 +27,10 @@ from rich.table import Table
 
 import redemption
 from redemption.app import wire
-from redemption.domain.benefit import amount_off
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign, Limits, Offer
-from redemption.domain.keyset import Keyset
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Campaign, Limits, Offer
+from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey
 from redemption.ledger.fence import Fence

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 import structlog
 
-from redemption.domain.digest import Digests
-from redemption.domain.keyset import Keyset
-from redemption.domain.token import TokenVerifier
+from redemption.domain.signed.digest import Digests
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.token import TokenVerifier
 from redemption.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
 from redemption.ledger.connection import Endpoint
 from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError

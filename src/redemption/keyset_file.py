@@ -6,7 +6,7 @@ import stat
 import time
 from pathlib import Path
 
-from redemption.domain.keyset import Keyset, KeysetError
+from redemption.domain.signed.keyset import Keyset, KeysetError
 from redemption.settings import Settings
 from redemption.starting import StartRefused
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from redemption.domain.benefit import amount_off
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer
 from redemption.domain.errors import LimitReached
 from redemption.service.campaigns import PAGE_SIZE, Campaigns
 from redemption.service.issuer import Issuer, MintOrder

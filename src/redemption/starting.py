@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from redemption.domain.errors import ServiceError
-from redemption.domain.keyset import KeysetError
+from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.embedded import EmbeddedValkeyError
 from redemption.ledger.fence import LedgerNotTrusted
 from redemption.supervisor import ListenError

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tool_loader import ROOT, load_tool
 
-from redemption.domain.benefit import Tier
+from redemption.domain.campaign.benefit import Tier
 
 coupons_document = load_tool("coupons_document")
 coupon_shop = load_tool("coupon_shop")

@@ -6,15 +6,15 @@ import re
 import pytest
 from tool_loader import ROOT, VECTORS
 
-from redemption.domain.armor import armor
-from redemption.domain.code import TYPED_LENGTH_MAX, Codes, write_code
-from redemption.domain.digest import DigestKind
-from redemption.domain.keyset import Keyset, KeyState
-from redemption.domain.pae import pae
-from redemption.domain.receipt import ReceiptDefect
-from redemption.domain.settlement import ALLOCATIONS_MAX, LENGTH_MAX, REDEMPTIONS_MAX, SettlementDefect
-from redemption.domain.signing import Mac
-from redemption.domain.token import TokenDefect, TokenSigner, TokenVerifier
+from redemption.domain.signed.base64url import armor
+from redemption.domain.signed.digest import DigestKind
+from redemption.domain.signed.exchange_code import TYPED_LENGTH_MAX, Codes, write_code
+from redemption.domain.signed.keyset import Keyset, KeyState
+from redemption.domain.signed.pae import pae
+from redemption.domain.signed.receipt import ReceiptDefect
+from redemption.domain.signed.settlement import ALLOCATIONS_MAX, LENGTH_MAX, REDEMPTIONS_MAX, SettlementDefect
+from redemption.domain.signed.signing import Mac
+from redemption.domain.signed.token import TokenDefect, TokenSigner, TokenVerifier
 
 DOCUMENT = (ROOT / "docs" / "token.md").read_text()
 MAIN = json.loads((VECTORS / "keysets.json").read_bytes())["main"]

@@ -8,9 +8,9 @@ import msgpack
 from house import PRINCIPAL, calling
 from waiting import SECONDS_MAX
 
-from redemption.domain.calendar import local_day
+from redemption.domain.campaign.calendar import local_day
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import JudgedToken, RedeemItem, Refused
+from redemption.domain.ports.orders import JudgedToken, RedeemItem, Refused
 
 DISCOUNT = 50_00
 _numbers = itertools.count()

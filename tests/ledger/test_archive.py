@@ -9,10 +9,10 @@ import pytest_asyncio
 from house import DAY_MS, PRINCIPAL, House, calling
 from waiting import SECONDS_MAX, comes
 
-from redemption.domain.campaign import CampaignState, Limits, Sizing
+from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing
 from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import TooEarly
+from redemption.domain.ports.orders import TooEarly
 from redemption.service.campaigns import etag
 from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
 

@@ -9,8 +9,8 @@ import pytest
 from house import calling
 from thoroughness import tries
 
-from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.errors import LedgerUnavailable, ServiceError
+from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.lru import Lru
 from redemption.domain.order import NO_RISK_CONTEXT, Customer
 from redemption.ledger.fence import LedgerNotTrusted

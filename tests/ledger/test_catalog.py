@@ -10,11 +10,11 @@ from hypothesis import given
 from rpc.campaign_strategies import BENEFITS, CAMPAIGNS
 from rpc.examples import CAMPAIGN, OFFERS
 
-from redemption.domain.benefit import Benefit, PercentOff, Tier, Tiers, amount_off
-from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
+from redemption.domain.campaign.benefit import Benefit, PercentOff, Tier, Tiers, amount_off
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.order import Line
-from redemption.domain.scope import Conditions, Scope
 from redemption.ledger.catalog import ENTRY_BYTES, Catalog, pack_campaign, unpack_campaign
 
 FORMAT_1 = (Path(__file__).parent / "format_1.txt").read_bytes().strip()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redemption.domain.ports import AnsweredToken, Remembered
+from redemption.domain.ports.orders import AnsweredToken, Remembered
 from redemption.ledger.codec import pack_answer, unpack_answer, unpack_request
 
 OLD_ANSWER = bytes.fromhex("02010000002a0588270200881d0181020000002aac020000")

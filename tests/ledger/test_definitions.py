@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from house import calling
 
-from redemption.domain.benefit import PercentOff, amount_off
-from redemption.domain.campaign import CampaignState, Offer
-from redemption.domain.claiming import OfferWanted
+from redemption.domain.campaign.benefit import PercentOff, amount_off
+from redemption.domain.campaign.campaign import CampaignState, Offer
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import InvalidRequest, LedgerRefused
+from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
-from redemption.domain.scope import Conditions, Scope
 from redemption.ledger import catalog
 from redemption.service.campaigns import etag
 

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 from house import PRINCIPAL, calling
 
-from redemption.domain.campaign import CampaignState, Offer
+from redemption.domain.campaign.campaign import CampaignState, Offer
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
 from redemption.ledger.catalog import pack_campaign

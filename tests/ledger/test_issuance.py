@@ -11,9 +11,9 @@ from ledger.orders import submitted
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import LedgerRefused
-from redemption.domain.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Failed, Mismatch, Outdated
+from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
+from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.ledger import keys
 from redemption.ledger.issuance import CODES_AT_ONCE
 from redemption.ledger.ledger import customer_buckets

@@ -12,13 +12,13 @@ import pytest
 from house import DAY_MS, House, calling
 from waiting import comes
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.calendar import local_day
-from redemption.domain.campaign import Offer, Sizing, Stacking
-from redemption.domain.digest import DigestKind
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.calendar import local_day
+from redemption.domain.campaign.campaign import Offer, Sizing, Stacking
 from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
-from redemption.domain.keyset import Keyset
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.digest import DigestKind
+from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
 from redemption.ledger.fence import LedgerNotTrusted
 from redemption.ledger.ledger import CHECK_SECONDS, coupon_block_width, customer_buckets

@@ -7,7 +7,7 @@ from ledger.desk import DISCOUNT, customer_digest, digest
 
 from redemption.domain.errors import ItemFailed
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import EarlierUse, Outdated, SeenCampaign, SeenCoupon
+from redemption.domain.ports.orders import EarlierUse, Outdated, SeenCampaign, SeenCoupon
 
 UNUSED = SeenCoupon(issued=True, revoked=False, use=None, used_by=b"")
 

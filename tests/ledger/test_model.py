@@ -9,8 +9,8 @@ import pytest
 from house import calling
 from ledger.desk import changed, customer_digest
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.campaign import Offer, Stacking
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Offer, Stacking
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 
 OFF = 10_00

@@ -6,7 +6,7 @@ import msgpack
 from house import House, calling
 from waiting import SECONDS_MAX
 
-from redemption.domain.campaign import CampaignState
+from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.outcome import Outcome
 from redemption.ledger.refusals import KINDS_MAX, TELL_SECONDS, Refusals
 

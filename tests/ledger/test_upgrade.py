@@ -15,7 +15,7 @@ from house import DAY_MS, House, calling
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused
-from redemption.domain.keyset import Keyset
+from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.fence import LedgerNotTrusted
 from redemption.rpc.convert import attempt_from, write_decision
 from redemption.service.issuer import MintOrder

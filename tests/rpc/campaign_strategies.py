@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from hypothesis import strategies as st
 
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     BuyGet,
     CashVoucher,
     EveryFull,
@@ -15,7 +15,7 @@ from redemption.domain.benefit import (
     Tier,
     Tiers,
 )
-from redemption.domain.campaign import (
+from redemption.domain.campaign.campaign import (
     AbsoluteValidity,
     Campaign,
     CampaignState,
@@ -31,7 +31,7 @@ from redemption.domain.campaign import (
     Stacking,
     Stage,
 )
-from redemption.domain.scope import Conditions, Scope, Window
+from redemption.domain.campaign.conditions import Conditions, Scope, Window
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)

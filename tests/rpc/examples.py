@@ -5,7 +5,7 @@ from dataclasses import replace
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     BuyGet,
     CashVoucher,
     EveryFull,
@@ -16,7 +16,7 @@ from redemption.domain.benefit import (
     Tier,
     Tiers,
 )
-from redemption.domain.campaign import (
+from redemption.domain.campaign.campaign import (
     Campaign,
     CampaignState,
     ClaimValidity,
@@ -31,12 +31,12 @@ from redemption.domain.campaign import (
     Stacking,
     Stage,
 )
+from redemption.domain.campaign.conditions import Conditions, Scope, Window
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import OfferCounters
-from redemption.domain.receipt import Receipt
-from redemption.domain.scope import Conditions, Scope, Window
+from redemption.domain.ports.orders import OfferCounters
+from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.offer_convert import offer_of
 from redemption.service.answer import Redeemed
 from redemption.service.campaigns import Page, Stats

@@ -16,8 +16,8 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Outcome
-from redemption.domain.receipt import ReceiptKeys
-from redemption.domain.settlement import SettledRedemption, Settlement, Settlements
+from redemption.domain.signed.receipt import ReceiptKeys
+from redemption.domain.signed.settlement import SettledRedemption, Settlement, Settlements
 from redemption.rpc.batch import (
     BATCH_LINES_MAX,
     BATCH_PARTS_MAX,

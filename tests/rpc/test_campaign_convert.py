@@ -10,8 +10,8 @@ from hypothesis import given
 from rpc.campaign_strategies import CAMPAIGNS
 from rpc.examples import CAMPAIGN, NOW, STATS, absolute_message, campaign_message, percent_offer
 
-from redemption.domain.benefit import Measure, PercentOff, Tier, Tiers
-from redemption.domain.campaign import (
+from redemption.domain.campaign.benefit import Measure, PercentOff, Tier, Tiers
+from redemption.domain.campaign.campaign import (
     AbsoluteValidity,
     CampaignState,
     ClaimValidity,
@@ -25,10 +25,10 @@ from redemption.domain.campaign import (
     Stacking,
     Stage,
 )
-from redemption.domain.definition import campaign_violations
+from redemption.domain.campaign.campaign_checks import campaign_violations
+from redemption.domain.campaign.conditions import Conditions, Scope, Window
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.order import MINOR_MAX
-from redemption.domain.scope import Conditions, Scope, Window
 from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, campaign_of, new_campaign_from, stats_of
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from rpc.examples import CAMPAIGN, OFFERS
 
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.lru import Lru
-from redemption.domain.scope import Conditions, Scope
 from redemption.rpc import campaign_messages as module
 from redemption.rpc.campaign_convert import campaign_of
 from redemption.rpc.campaign_messages import LARGE_BYTES, LARGE_MAX, CampaignMessages

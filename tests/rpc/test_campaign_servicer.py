@@ -8,10 +8,10 @@ import pytest
 from rpc.examples import CAMPAIGN, PAGE, STATS, campaign_message, update_message
 from rpc.stage import ANYBODY, failure_of
 
-from redemption.domain.campaign import CampaignState
-from redemption.domain.definition import NUMBER_MAX
+from redemption.domain.campaign.campaign import CampaignState
+from redemption.domain.campaign.campaign_checks import NUMBER_MAX
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import ArchiveUnfinished, Conflict, InvalidRequest
-from redemption.domain.scope import Conditions, Scope
 from redemption.rpc.campaign_convert import campaign_of, new_campaign_from
 from redemption.rpc.campaign_servicer import PAGE_BYTES_MAX, first_number_from
 from redemption.service.campaigns import Page

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.examples import APPROVAL, CHECKOUT, LEFT_OUT, NOW, QUOTED, REDEEMED, REFUSAL, checkout_message, redeem_request
 
+from redemption.domain.campaign.campaign_checks import LATEST_MS
 from redemption.domain.decision import Decision, Detail, Verdict
-from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome

@@ -10,13 +10,13 @@ from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
 from rpc.stage import ANYBODY, failure_of
 from waiting import SECONDS_MAX
 
-from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.decision import Detail
 from redemption.domain.errors import LimitReached
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import EarlierUse
-from redemption.domain.token import TokenSigner, TokenVerifier
+from redemption.domain.ports.orders import EarlierUse
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.token import TokenSigner, TokenVerifier
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintOrder
 from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven

@@ -5,10 +5,10 @@ from hypothesis import given
 from rpc.campaign_strategies import OFFERS as ANY_OFFER
 from rpc.examples import OFFERS
 
-from redemption.domain.benefit import BuyGet, Measure, PercentOff, Tier, Tiers
-from redemption.domain.campaign import Offer
+from redemption.domain.campaign.benefit import BuyGet, Measure, PercentOff, Tier, Tiers
+from redemption.domain.campaign.campaign import Offer
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import InvalidRequest
-from redemption.domain.scope import Conditions, Scope
 from redemption.rpc.offer_convert import offer_from, offer_of
 from redemption.v1 import campaign_pb2
 

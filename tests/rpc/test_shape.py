@@ -5,9 +5,9 @@ import time
 import pytest
 from rpc.examples import campaign_message, full_message
 
-from redemption.domain.benefit_definition import TIERS_MAX
-from redemption.domain.condition_definition import WINDOWS_MAX
-from redemption.domain.definition import SLOTS_MAX
+from redemption.domain.campaign.benefit_checks import TIERS_MAX
+from redemption.domain.campaign.campaign_checks import SLOTS_MAX
+from redemption.domain.campaign.condition_checks import WINDOWS_MAX
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.rpc.shape import MESSAGES_MAX, VALUES_MAX, require_shape
 from redemption.v1 import campaign_pb2

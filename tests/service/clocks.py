@@ -2,7 +2,7 @@
 
 from house import DAY_MS
 
-from redemption.domain.calendar import local_day
+from redemption.domain.campaign.calendar import local_day
 
 MINUTE_MS = 60_000
 

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from house import DAY_MS, House, calling
 
-from redemption.domain.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
-from redemption.domain.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
-from redemption.domain.claiming import OfferWanted
+from redemption.domain.campaign.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
+from redemption.domain.campaign.conditions import Conditions
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -19,8 +19,8 @@ from redemption.domain.errors import (
     RequestIdReused,
     WrongState,
 )
+from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
-from redemption.domain.scope import Conditions
 from redemption.service.campaigns import etag
 
 

@@ -11,10 +11,10 @@ from house import House, calling
 from tool_loader import ROOT
 from waiting import SECONDS_MAX, comes, settled
 
-from redemption.domain.campaign import CampaignState
+from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Outdated
+from redemption.domain.ports.orders import Outdated
 from redemption.service import redeemer
 from redemption.service.redeemer import JUDGED_AGAIN_AT_ONCE, ROUNDS_MAX
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 from house import DAY_MS, House, calling
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.calendar import local_day
-from redemption.domain.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer, RiskSignal
-from redemption.domain.claiming import CLOCK_TOLERANCE_MS, CodeGiven, OfferWanted
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.calendar import local_day
+from redemption.domain.campaign.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer, RiskSignal
+from redemption.domain.campaign.conditions import Conditions
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerUnavailable, NotFound, WrongState
-from redemption.domain.keyset import KeyState
+from redemption.domain.judging.claiming import CLOCK_TOLERANCE_MS, CodeGiven, OfferWanted
 from redemption.domain.order import RiskContext
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.domain.scope import Conditions
-from redemption.domain.token import TOKEN_LIFE_SECONDS_MAX
+from redemption.domain.signed.keyset import KeyState
+from redemption.domain.signed.token import TOKEN_LIFE_SECONDS_MAX
 from redemption.service.campaigns import etag
 
 FIFTY = amount_off(0, 50_00)

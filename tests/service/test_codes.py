@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from house import DAY_MS, House, calling
 
-from redemption.domain.campaign import CampaignState, ClaimValidity, RiskSignal
-from redemption.domain.code import CampaignCodes, read_code
-from redemption.domain.digest import DigestKind
+from redemption.domain.campaign.campaign import CampaignState, ClaimValidity, RiskSignal
 from redemption.domain.errors import InvalidRequest, ItemFailed, LimitReached, RequestIdReused, WrongState
-from redemption.domain.keyset import KeyState
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.digest import DigestKind
+from redemption.domain.signed.exchange_code import CampaignCodes, read_code
+from redemption.domain.signed.keyset import KeyState
 from redemption.ledger import keys
 from redemption.service.campaigns import etag
 from redemption.service.issuer import MintOrder

@@ -2,13 +2,13 @@
 
 import json
 
-from domain.checkouts import customers, orders
+from domain.judging.checkouts import customers, orders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redemption.domain.digest import DigestKind, ProgramDigests
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
-from redemption.domain.signing import Secret
+from redemption.domain.signed.digest import DigestKind, ProgramDigests
+from redemption.domain.signed.signing import Secret
 from redemption.service.content import canonical, checkout_content
 
 DIGESTS = ProgramDigests(Secret(bytes(32)), environment="test", program="shop")

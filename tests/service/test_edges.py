@@ -7,11 +7,11 @@ import pytest
 from house import calling
 from service.clocks import Clocks
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.campaign import AbsoluteValidity, ClaimValidity, Offer, Slot, SlotLimits
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import AbsoluteValidity, ClaimValidity, Offer, Slot, SlotLimits
+from redemption.domain.campaign.conditions import Conditions, Window
 from redemption.domain.errors import LimitReached
 from redemption.domain.outcome import Outcome
-from redemption.domain.scope import Conditions, Window
 
 YES = Outcome.APPROVED
 NOON = 720

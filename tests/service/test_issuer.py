@@ -8,12 +8,12 @@ import pytest
 from house import DAY_MS, calling
 from waiting import SECONDS_MAX, comes
 
-from redemption.domain.benefit import amount_off
-from redemption.domain.calendar import local_day
-from redemption.domain.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.calendar import local_day
+from redemption.domain.campaign.campaign import AbsoluteValidity, CampaignState, ClaimValidity, Offer
 from redemption.domain.errors import InvalidRequest, LimitReached, NotFound, RequestIdReused, WrongState
-from redemption.domain.keyset import KeyState
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.keyset import KeyState
 from redemption.service import issuer
 from redemption.service.campaigns import etag
 from redemption.service.issuer import MintOrder

@@ -8,8 +8,8 @@ from house import calling
 from service.clocks import Clocks
 from waiting import SECONDS_MAX
 
-from redemption.domain.benefit import PercentOff, amount_off
-from redemption.domain.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.benefit import PercentOff, amount_off
+from redemption.domain.campaign.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
 from redemption.service.quoter import Question
 from redemption.service.revoker import CustomerGiven, RevokeOrder

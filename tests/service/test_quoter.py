@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from domain.checkouts import customers, orders, wallets
+from domain.judging.checkouts import customers, orders, wallets
 from house import calling
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -16,12 +16,12 @@ from service.clocks import Clocks
 from thoroughness import tries
 from waiting import SECONDS_MAX
 
-from redemption.domain.benefit import PercentOff, amount_off
-from redemption.domain.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.benefit import PercentOff, amount_off
+from redemption.domain.campaign.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
+from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.domain.quote import Appraisal
 from redemption.service import quoter
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt

@@ -8,13 +8,13 @@ import pytest
 from house import DAY_MS, House, calling
 from waiting import SECONDS_MAX, settled
 
-from redemption.domain.benefit import PercentOff, amount_off
-from redemption.domain.campaign import CampaignState, Offer, Stacking
+from redemption.domain.campaign.benefit import PercentOff, amount_off
+from redemption.domain.campaign.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, LedgerUnavailable, NotFound
-from redemption.domain.keyset import KeyState
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.signed.keyset import KeyState
 from redemption.ledger import codec
 from redemption.service.pace import Pace
 

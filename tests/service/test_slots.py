@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from house import calling
 
-from redemption.domain.campaign import Limits, Slot, SlotLimits
+from redemption.domain.campaign.campaign import Limits, Slot, SlotLimits
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.service.campaigns import etag
 

@@ -11,9 +11,9 @@ import sys
 import pytest
 from tool_loader import ROOT, TOOLS, VECTORS, load_tool
 
-from redemption.domain.armor import armor, unarmor
-from redemption.domain.keyset import Keyset
-from redemption.domain.token import TokenSigner, TokenVerifier, VerifiedToken
+from redemption.domain.signed.base64url import armor, unarmor
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.token import TokenSigner, TokenVerifier, VerifiedToken
 
 verify_token = load_tool("verify_token")
 

@@ -56,7 +56,7 @@ def _root(
 
 def _build() -> str:
     """Tell whether this is the compiled build."""
-    found = find_spec("redemption.domain.stacking")
+    found = find_spec("redemption.domain.judging.stacking")
     return "" if found is None or str(found.origin).endswith(".py") else " compiled"
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.errors import Conflict, NotFound
-from redemption.domain.ports import Removal, TooEarly
+from redemption.domain.ports.orders import Removal, TooEarly
 from redemption.ledger.calls import Calls
 from redemption.ledger.catalog import pack_campaign
 

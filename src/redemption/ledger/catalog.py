@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     BuyGet,
     CashVoucher,
     EveryFull,
@@ -19,7 +19,7 @@ from redemption.domain.benefit import (
     Tier,
     Tiers,
 )
-from redemption.domain.campaign import (
+from redemption.domain.campaign.campaign import (
     AbsoluteValidity,
     Campaign,
     ClaimValidity,
@@ -30,9 +30,9 @@ from redemption.domain.campaign import (
     SlotLimits,
     Stacking,
 )
+from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Scope, Window
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.lru import Lru
-from redemption.domain.scope import NO_CONDITIONS, Conditions, Scope, Window
 
 BYTES_MAX = 64 * 2**20
 """Of the definitions at hand, as they are written; in memory they take several times that."""

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from redemption.domain.ports import (
+from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
     EarlierUse,

@@ -6,7 +6,7 @@ definition is, and what is kept beside it by its identity stays warm.
 
 import asyncio
 
-from redemption.domain.campaign import Campaign
+from redemption.domain.campaign.campaign import Campaign
 from redemption.ledger.calls import Calls
 from redemption.ledger.catalog import Catalog
 from redemption.ledger.flights import Flights

@@ -8,7 +8,7 @@ import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import LimitReached, RequestIdReused, ServiceError, WrongState
-from redemption.domain.issuing import (
+from redemption.domain.ports.issuing import (
     Block,
     BlockWanted,
     ClaimedCoupon,
@@ -18,7 +18,7 @@ from redemption.domain.issuing import (
     CodeFound,
     StoredCodes,
 )
-from redemption.domain.ports import Failed, Mismatch, Outdated
+from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.ledger.calls import Calls
 from redemption.ledger.codec import Head, pack_principal, unpack_head
 from redemption.ledger.waiting import Waiting

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import structlog
 
-from redemption.domain.benefit import BASIS_POINTS
-from redemption.domain.campaign import Campaign, Sizing
+from redemption.domain.campaign.benefit import BASIS_POINTS
+from redemption.domain.campaign.campaign import Campaign, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -21,7 +21,7 @@ from redemption.domain.errors import (
     RequestIdReused,
     ServiceError,
 )
-from redemption.domain.ports import (
+from redemption.domain.ports.orders import (
     Counters,
     Failed,
     OfferCounters,

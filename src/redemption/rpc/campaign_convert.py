@@ -7,7 +7,7 @@ naming the field. Here it is only asked whether the domain can hold what it says
 
 from typing import Any, TypeAlias, cast
 
-from redemption.domain.campaign import (
+from redemption.domain.campaign.campaign import (
     RETURN_WINDOW_SECONDS,
     AbsoluteValidity,
     Campaign,

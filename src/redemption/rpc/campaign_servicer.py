@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import Campaign, CampaignState
-from redemption.domain.definition import NUMBER_MAX
+from redemption.domain.campaign.campaign import Campaign, CampaignState
+from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.rpc.batch import REQUEST_BYTES_MAX
 from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, new_campaign_from, stats_of

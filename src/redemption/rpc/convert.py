@@ -5,8 +5,8 @@ from typing import cast
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
+from redemption.domain.campaign.campaign_checks import LATEST_MS
 from redemption.domain.decision import Decision, Detail, Verdict
-from redemption.domain.definition import LATEST_MS
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import (
     CATEGORIES_MAX,

@@ -1,7 +1,7 @@
 """What is asked of issuing and what is answered, from protobuf to the domain and back."""
 
-from redemption.domain.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
+from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from

@@ -7,7 +7,7 @@ Here it is only asked whether the domain can hold what an offer says; whether it
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from redemption.domain.benefit import (
+from redemption.domain.campaign.benefit import (
     Benefit,
     BuyGet,
     CashVoucher,
@@ -19,9 +19,9 @@ from redemption.domain.benefit import (
     Tier,
     Tiers,
 )
-from redemption.domain.campaign import Offer
+from redemption.domain.campaign.campaign import Offer
+from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Scope, Window
 from redemption.domain.errors import InvalidRequest, Violation
-from redemption.domain.scope import NO_CONDITIONS, Conditions, Scope, Window
 from redemption.v1 import campaign_pb2
 
 # By name: a name that the contract does not have fails at import.

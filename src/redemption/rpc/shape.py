@@ -11,8 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from redemption.domain.bounds import LIST_VALUES_MAX
-from redemption.domain.definition import OFFERS_MAX
+from redemption.domain.campaign.campaign_checks import OFFERS_MAX
+from redemption.domain.campaign.value_checks import LIST_VALUES_MAX
 from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
 
 MESSAGES_MAX = OFFERS_MAX

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from redemption.domain.benefit import BASIS_POINTS
+from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import Checkout, Order
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
-from redemption.domain.ports import (
+from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
     EarlierUse,
@@ -25,10 +25,10 @@ from redemption.domain.ports import (
     Remembered,
     RememberedByCoupons,
 )
-from redemption.domain.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
-from redemption.domain.settlement import settled_bytes, settlement_bytes
-from redemption.domain.stacking import CouponJudgement
-from redemption.domain.token import VerifiedToken
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
+from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
+from redemption.domain.signed.token import VerifiedToken
 
 _log = structlog.get_logger(__name__)
 

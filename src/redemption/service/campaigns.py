@@ -5,11 +5,10 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from redemption.domain.calendar import DAY_SECONDS, local_day
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState
-from redemption.domain.definition import campaign_violations, change_violations
-from redemption.domain.digest import DigestKind, Digests
+from redemption.domain.campaign.calendar import DAY_SECONDS, local_day
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
+from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
 from redemption.domain.errors import (
     AlreadyExists,
     ArchiveUnfinished,
@@ -20,7 +19,8 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports import Ledger, OfferCounters, TooEarly
+from redemption.domain.ports.orders import Ledger, OfferCounters, TooEarly
+from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.service.content import canonical
 
 PAGE_SIZE = 50

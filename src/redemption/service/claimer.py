@@ -6,13 +6,11 @@ the ledger remembers. So the same request gets the same token, field for field.
 
 from dataclasses import dataclass
 
-from redemption.domain.calendar import Days
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import MILLISECONDS, Campaign
-from redemption.domain.claiming import Claim, ClaimJudgement, CodeGiven, OfferWanted, claim_violations, judge_claim
-from redemption.domain.code import read_code
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
+from redemption.domain.campaign.validity import valid_time
 from redemption.domain.decision import Detail, disposition_of
-from redemption.domain.digest import DigestKind, Digests, ProgramDigests
 from redemption.domain.errors import (
     InvalidRequest,
     ItemFailed,
@@ -21,12 +19,21 @@ from redemption.domain.errors import (
     Violation,
     WrongState,
 )
-from redemption.domain.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, Issuance
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.claiming import (
+    Claim,
+    ClaimJudgement,
+    CodeGiven,
+    OfferWanted,
+    claim_violations,
+    judge_claim,
+)
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.domain.ports import Failed, Ledger, Mismatch, Outdated
-from redemption.domain.signing import SigningError
-from redemption.domain.validity import valid_time
+from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, Issuance
+from redemption.domain.ports.orders import Failed, Ledger, Mismatch, Outdated
+from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
+from redemption.domain.signed.exchange_code import read_code
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.signing import SigningError
 from redemption.service.content import canonical
 from redemption.service.coupons import campaign_at_hand, campaign_in_force
 from redemption.service.redeemer import ROUNDS_MAX

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from redemption.domain.campaign import Campaign
-from redemption.domain.eligibility import Coupon
+from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Violation
+from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
-from redemption.domain.ports import Ledger
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.ports.orders import Ledger
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 
 
 class CouponReader:

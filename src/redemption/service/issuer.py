@@ -4,21 +4,21 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from redemption.domain.calendar import Days
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import MILLISECONDS, Campaign, CampaignState, ClaimValidity
-from redemption.domain.claiming import issuing_moment
-from redemption.domain.code import CampaignCodes, Codes, write_code
-from redemption.domain.definition import LATEST_MS
-from redemption.domain.digest import DigestKind, Digests
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState, ClaimValidity
+from redemption.domain.campaign.campaign_checks import LATEST_MS
+from redemption.domain.campaign.validity import valid_time
 from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
-from redemption.domain.issuing import Block, BlockWanted, Issuance, StoredCodes
-from redemption.domain.keyset import Keyset
+from redemption.domain.judging.claiming import issuing_moment
 from redemption.domain.order import id_violations, program_violations, text_violations
-from redemption.domain.ports import EarlierUse, Ledger, Outdated
-from redemption.domain.signing import SigningError
-from redemption.domain.token import TokenVerifier, VerifiedToken
-from redemption.domain.validity import valid_time
+from redemption.domain.ports.issuing import Block, BlockWanted, Issuance, StoredCodes
+from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated
+from redemption.domain.signed.digest import DigestKind, Digests
+from redemption.domain.signed.exchange_code import CampaignCodes, Codes, write_code
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.signing import SigningError
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers
 from redemption.service.content import canonical
 from redemption.service.pace import Pace

@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from redemption.domain.admission import Finding, coupon_rank
-from redemption.domain.calendar import Days
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign import MILLISECONDS
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS
 from redemption.domain.decision import Decision, Verdict, refusal
-from redemption.domain.digest import DigestKind, Digests
-from redemption.domain.eligibility import Coupon
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable, Overloaded
+from redemption.domain.judging.appraisal import Appraisal
+from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.limits import Finding, coupon_rank
+from redemption.domain.judging.stacking import Field
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import EarlierUse, Ledger, RefusedToken, Seen
-from redemption.domain.quote import Appraisal
-from redemption.domain.stacking import Field
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, Seen
+from redemption.domain.signed.digest import DigestKind, Digests
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, allocations_of, invalid_tokens, position_names
 from redemption.service.coupons import CouponReader
 from redemption.service.pace import Pace, Turn

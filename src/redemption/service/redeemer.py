@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import structlog
 
-from redemption.domain.calendar import Days
 from redemption.domain.call_info import CallInfo
+from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
-from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -24,9 +23,10 @@ from redemption.domain.errors import (
     NotFound,
     ServiceError,
 )
+from redemption.domain.judging.stacking import CouponJudgement, judge
 from redemption.domain.order import Checkout, checkout_violations, id_fits, id_violations, positions_of
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import (
+from redemption.domain.ports.orders import (
     Failed,
     JudgedToken,
     Ledger,
@@ -35,15 +35,15 @@ from redemption.domain.ports import (
     RedeemReply,
 )
 from redemption.domain.record import record
-from redemption.domain.stacking import CouponJudgement, judge
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.digest import DigestKind, Digests
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.service.answer import Answers, Redeemed, invalid_tokens
 from redemption.service.content import checkout_content
 from redemption.service.coupons import CouponReader
 from redemption.service.pace import Pace, Turn
 
 if TYPE_CHECKING:
-    from redemption.domain.campaign import Campaign
+    from redemption.domain.campaign.campaign import Campaign
 
 Tell: TypeAlias = Callable[[Decision | ServiceError], None]
 """Takes what became of an attempt."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import structlog
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.digest import DigestKind, Digests
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports import Ledger
-from redemption.domain.signing import SERIAL_MAX
-from redemption.domain.token import TokenVerifier, VerifiedToken
+from redemption.domain.ports.orders import Ledger
+from redemption.domain.signed.digest import DigestKind, Digests
+from redemption.domain.signed.signing import SERIAL_MAX
+from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.service.content import canonical
 
 REASON_BYTES_MAX = 256

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from redemption.domain.campaign import Campaign, ClaimValidity
+from redemption.domain.campaign.campaign import Campaign, ClaimValidity
 from redemption.domain.errors import WrongState
-from redemption.domain.keyset import Key, Keyset
 from redemption.domain.lru import Lru
-from redemption.domain.pae import exact_bytes
-from redemption.domain.token import TOKEN_LIFE_SECONDS_MAX, CampaignSigner
+from redemption.domain.signed.keyset import Key, Keyset
+from redemption.domain.signed.pae import exact_bytes
+from redemption.domain.signed.token import TOKEN_LIFE_SECONDS_MAX, CampaignSigner
 
 CACHE_SIZE: Final = 1_024
 CLOCK_MARGIN_SECONDS: Final = 60

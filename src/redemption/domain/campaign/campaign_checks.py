@@ -1,0 +1,399 @@
+"""What a well-formed campaign is, and which changes of one are allowed."""
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice, pairwise
+from zoneinfo import available_timezones
+
+from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, BuyGet, FixedPrice, FreeShipping, Tiers
+from redemption.domain.campaign.benefit_checks import benefit_lists, benefit_violations
+from redemption.domain.campaign.calendar import DAY_SECONDS
+from redemption.domain.campaign.campaign import (
+    MILLISECONDS,
+    AbsoluteValidity,
+    Campaign,
+    ClaimValidity,
+    DiscountBase,
+    ExclusivityReach,
+    Limits,
+    Offer,
+    Sizing,
+    Slot,
+    SlotLimits,
+    Stacking,
+)
+from redemption.domain.campaign.condition_checks import WINDOWS_MAX, condition_lists, condition_violations
+from redemption.domain.campaign.conditions import Window
+from redemption.domain.campaign.value_checks import (
+    COUNT_MAX,
+    control_violations,
+    list_violations,
+    minute_violations,
+    range_violations,
+)
+from redemption.domain.errors import VIOLATIONS_MAX, Violation
+from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, text_violations
+
+OFFERS_MAX = 100
+OFFER_VALUES_MAX = 2000
+"""Values in all lists of one offer together."""
+CUSTOMER_COUNT_MAX = 65_535
+"""Per-customer counters are two bytes wide."""
+SLOTS_MAX = 96
+"""Quarters of an hour in a day; a slot's number within its day must stay below it."""
+PRIORITY_MAX = 1_000_000
+EXCLUSIVITY_GROUPS_MAX = 16
+NUMBER_MAX = 2**32 - 1
+LATEST_MS = (2**32 - 1) * MILLISECONDS
+"""Tokens carry their expiry in 32 bits of Unix seconds."""
+VALID_DAYS_MAX = 400
+"""The longest promise; keys and tokens live a little longer, so that it can be kept whole."""
+RETURN_WINDOW_SECONDS_MAX = 3650 * DAY_SECONDS
+
+# A definition is read whole by every server after every change of it, so all of it together is bounded as well: with
+# these, 100 offers are a few hundred kilobytes at most.
+VALUES_MAX = 10_000
+VALUE_BYTES_MAX = 150_000
+ALL_WINDOWS_MAX = 500
+ALL_TIERS_MAX = 500
+
+_SHOWN_MAX = 64
+
+
+def campaign_violations(campaign: Campaign) -> list[Violation]:
+    """Say what is wrong with a definition, as far as anybody would read; an empty list means that it is well formed."""
+    return list(islice(_violations(campaign), VIOLATIONS_MAX))
+
+
+def _violations(campaign: Campaign) -> Iterator[Violation]:
+    yield from program_violations(campaign.program, "campaign.program")
+    if not campaign.name.strip():
+        yield Violation("campaign.name", "is required, 1 to 128 bytes")
+    yield from text_violations(campaign.name, "campaign.name")
+    yield from control_violations(campaign.name, "campaign.name")
+    code = campaign.currency_code
+    if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):  # noqa: PLR2004 - ISO 4217
+        yield Violation("campaign.currency_code", "must be an ISO 4217 code such as CNY")
+    yield from _time_violations(campaign)
+    yield from _offers_violations(campaign)
+    yield from _limit_violations(campaign.limits)
+    yield from _validity_violations(campaign)
+    yield from _stacking_violations(campaign)
+    yield from _hours_violations(campaign)
+    most = RETURN_WINDOW_SECONDS_MAX
+    if not 0 <= campaign.return_window_seconds <= most:
+        problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds} seconds"
+        yield Violation("campaign.return_window", problem)
+    for index, signal in enumerate(campaign.required_risk_signals):
+        if signal in campaign.required_risk_signals[:index]:
+            problem = f"is {signal.name} again; name each signal once"
+            yield Violation(f"campaign.required_risk_signals[{index}]", problem)
+    yield from _sizing_violations(campaign.sizing)
+
+
+def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> list[Violation]:
+    """Say which changes from one definition to the next are not allowed.
+
+    Args:
+        before: The definition in force.
+        after: The one that shall replace it.
+        minted: Whether anything was issued; from then on offers are append-only.
+    """
+    found = [
+        Violation(f"campaign.{name}", f"cannot change; it is {getattr(before, name)}")
+        for name in ("currency_code", "time_zone")
+        if getattr(before, name) != getattr(after, name)
+    ]
+    if before.sizing != after.sizing:
+        problem = (
+            f"cannot change; expected_redemptions is {before.sizing.expected_redemptions} and "
+            f"expected_redemption_rate_basis_points {before.sizing.expected_redemption_rate_basis_points}"
+        )
+        found.append(Violation("campaign.sizing", problem))
+    if minted and after.offers[: len(before.offers)] != before.offers:
+        changed = next(
+            index
+            for index, offer in enumerate(before.offers)
+            if index >= len(after.offers) or after.offers[index] != offer
+        )
+        problem = "cannot change or go once coupons were minted; add new offers behind the existing ones"
+        found.append(Violation(f"campaign.offers[{changed}]", problem))
+    return found
+
+
+# Time
+
+
+def _time_violations(campaign: Campaign) -> Iterator[Violation]:
+    zone = campaign.time_zone
+    if zone not in _zones():
+        told = f"; it is {zone!r}" if len(zone) <= _SHOWN_MAX else ""
+        yield Violation("campaign.time_zone", f"must be an IANA zone such as Asia/Shanghai{told}")
+    yield from _instant_violations(campaign.starts_at_ms, "campaign.start_time")
+    yield from _instant_violations(campaign.ends_at_ms, "campaign.end_time")
+    if campaign.ends_at_ms <= campaign.starts_at_ms:
+        yield Violation("campaign.end_time", "must be later than start_time")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Every IANA zone, without the names that mean something else on each machine or nothing at all."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def _instant_violations(instant_ms: int, field: str) -> Iterator[Violation]:
+    if not 0 <= instant_ms <= LATEST_MS:
+        yield Violation(field, "must lie between 1970 and 2106")
+
+
+def _validity_violations(campaign: Campaign) -> Iterator[Violation]:
+    match campaign.validity:
+        case AbsoluteValidity() as validity:
+            yield from _absolute_violations(validity, campaign, "campaign.validity.absolute")
+        case ClaimValidity() as validity:
+            yield from _from_claim_violations(validity, campaign, "campaign.validity.from_claim")
+
+
+def _absolute_violations(validity: AbsoluteValidity, campaign: Campaign, field: str) -> Iterator[Violation]:
+    for name, instant_ms in (("not_before", validity.not_before_ms), ("expire_time", validity.expires_at_ms)):
+        yield from _instant_violations(instant_ms, f"{field}.{name}")
+        if instant_ms % MILLISECONDS:
+            yield Violation(f"{field}.{name}", "must be a whole second")
+    if validity.expires_at_ms <= validity.not_before_ms:
+        yield Violation(f"{field}.expire_time", "must be later than not_before")
+    elif validity.not_before_ms >= campaign.ends_at_ms:
+        yield Violation(
+            f"{field}.not_before", "must be earlier than the campaign's end_time, or no coupon is ever valid"
+        )
+    elif validity.expires_at_ms <= campaign.starts_at_ms:
+        yield Violation(
+            f"{field}.expire_time", "must be later than the campaign's start_time, or no coupon is ever valid"
+        )
+
+
+def _from_claim_violations(validity: ClaimValidity, campaign: Campaign, field: str) -> Iterator[Violation]:
+    longest = VALID_DAYS_MAX * DAY_SECONDS
+    yield from range_violations(validity.days, f"{field}.days", 1, VALID_DAYS_MAX)
+    if not 0 <= validity.wait_seconds <= longest:
+        problem = f"must be 0 to {longest} seconds ({VALID_DAYS_MAX} days); it is {validity.wait_seconds} seconds"
+        yield Violation(f"{field}.wait", problem)
+    elif validity.days <= VALID_DAYS_MAX and validity.wait_seconds + validity.days * DAY_SECONDS > longest:
+        problem = f"and days must be {VALID_DAYS_MAX} days together at most, because no token lives longer"
+        yield Violation(f"{field}.wait", problem)
+    elif 0 < campaign.ends_at_ms - campaign.starts_at_ms <= validity.wait_seconds * MILLISECONDS:
+        yield Violation(f"{field}.wait", "must be shorter than the campaign's time, or no coupon is ever valid")
+
+
+# Offers
+
+
+def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
+    offers = campaign.offers
+    if not 1 <= len(offers) <= OFFERS_MAX:
+        yield Violation("campaign.offers", f"must be 1 to {OFFERS_MAX} offers; there are {len(offers)}")
+        return
+    for index, offer in enumerate(offers):
+        yield from _offer_violations(offer, campaign.limits, f"campaign.offers[{index}]")
+    values = [value for offer in offers for _, values in _lists(offer, "") for value in values]
+    totals = (
+        ("values in lists", len(values), VALUES_MAX),
+        ("bytes in the values of lists", sum(len(value.encode()) for value in values), VALUE_BYTES_MAX),
+        ("windows", sum(len(offer.conditions.windows) for offer in offers), ALL_WINDOWS_MAX),
+        ("tiers", sum(len(offer.benefit.tiers) for offer in offers if isinstance(offer.benefit, Tiers)), ALL_TIERS_MAX),
+    )
+    for what, total, most in totals:
+        if total > most:
+            problem = f"together have {total} {what}; at most {most} are allowed: divide them among several campaigns"
+            yield Violation("campaign.offers", problem)
+
+
+def _lists(offer: Offer, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return every list of values of an offer with its field."""
+    yield from benefit_lists(offer.benefit, field)
+    yield from condition_lists(offer.conditions, f"{field}.conditions")
+
+
+def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Violation]:
+    yield from text_violations(offer.name, f"{field}.name")
+    yield from control_violations(offer.name, f"{field}.name")
+    yield from benefit_violations(offer.benefit, offer.conditions.exclude, field)
+    yield from condition_violations(offer.conditions, f"{field}.conditions")
+    count = 0
+    for list_field, values in _lists(offer, field):
+        yield from list_violations(values, list_field)
+        count += len(values)
+    if count > OFFER_VALUES_MAX:
+        problem = f"has {count} values in all its lists together; at most {OFFER_VALUES_MAX} are allowed"
+        yield Violation(field, f"{problem}: name a category or a brand instead, or divide them among several offers")
+    merchant_field = f"{field}.funding.merchant_basis_points"
+    yield from range_violations(offer.merchant_basis_points, merchant_field, 0, BASIS_POINTS)
+    yield from range_violations(offer.issue_quota, f"{field}.issue_quota", 1, COUNT_MAX)
+    if offer.issue_quota is not None and limits.issued is not None and offer.issue_quota > limits.issued > 0:
+        problem = f"must be at most the campaign's limit of {limits.issued} issued; it is {offer.issue_quota}"
+        yield Violation(f"{field}.issue_quota", problem)
+
+
+# Limits
+
+
+def _limit_violations(limits: Limits) -> Iterator[Violation]:
+    bounds = {
+        "issued": COUNT_MAX,
+        "issued_per_day": COUNT_MAX,
+        "claims_per_customer": CUSTOMER_COUNT_MAX,
+        "claims_per_person": CUSTOMER_COUNT_MAX,
+        "redemptions": COUNT_MAX,
+        "redemptions_per_customer": CUSTOMER_COUNT_MAX,
+        "redemptions_per_customer_per_day": CUSTOMER_COUNT_MAX,
+        "redemptions_per_day": COUNT_MAX,
+        "budget_minor": MINOR_MAX,
+        "budget_per_day_minor": MINOR_MAX,
+    }
+    for name, most in bounds.items():
+        field = f"campaign.limits.{name}"
+        yield from _limit_range_violations(getattr(limits, name), field, most)
+    a_day = {
+        "issued_per_day": "issued",
+        "redemptions_per_customer_per_day": "redemptions_per_customer",
+        "redemptions_per_day": "redemptions",
+        "budget_per_day_minor": "budget_minor",
+    }
+    for name, whole_name in a_day.items():
+        part, whole = getattr(limits, name), getattr(limits, whole_name)
+        if part is not None and whole is not None and part > whole > 0:
+            yield Violation(f"campaign.limits.{name}", f"must be at most the {whole} of {whole_name}; it is {part}")
+    if limits.slots is not None:
+        yield from _slot_violations(limits.slots, "campaign.limits.slots.slots")
+
+
+def _limit_range_violations(value: int | None, field: str, most: int) -> Iterator[Violation]:
+    if value == 0:
+        yield Violation(field, "must not be 0; pause the campaign instead")
+    else:
+        yield from range_violations(value, field, 1, most)
+
+
+def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
+    """Say which offers are only for hours that no slot has a share for, so that they could never be redeemed."""
+    slots = campaign.limits.slots
+    if slots is None:
+        return
+    for index, offer in enumerate(campaign.offers):
+        windows = offer.conditions.windows[:WINDOWS_MAX]
+        if windows and not any(_meet(window, slot) for window in windows for slot in slots.slots[:SLOTS_MAX]):
+            problem = "share no minute with limits.slots, so nothing could ever be redeemed; make them meet"
+            yield Violation(f"campaign.offers[{index}].conditions.windows", problem)
+
+
+def _meet(window: Window, slot: Slot) -> bool:
+    """Whether there is a minute of the day at which both can be open."""
+    if window.start_minute < window.end_minute:
+        return window.start_minute < slot.end_minute and slot.start_minute < window.end_minute
+    return window.start_minute < slot.end_minute or slot.start_minute < window.end_minute  # over midnight
+
+
+def _slot_violations(limits: SlotLimits, field: str) -> Iterator[Violation]:
+    slots = limits.slots
+    if not 1 <= len(slots) <= SLOTS_MAX:
+        yield Violation(field, f"must be 1 to {SLOTS_MAX} slots; there are {len(slots)}")
+        return
+    for index, slot in enumerate(slots):
+        here = f"{field}[{index}]"
+        yield from minute_violations(slot.start_minute, slot.end_minute, here)
+        if slot.end_minute <= slot.start_minute:
+            problem = (
+                f"must be after the start_minute of {slot.start_minute}; it is {slot.end_minute}; "
+                "a slot ends with the day, so make two where one would run over midnight"
+            )
+            yield Violation(f"{here}.end_minute", problem)
+        yield from _limit_range_violations(slot.redemptions, f"{here}.redemptions", COUNT_MAX)
+    for index, (earlier, later) in enumerate(pairwise(slots), start=1):
+        if later.start_minute < earlier.end_minute:
+            problem = (
+                f"must be at least {earlier.end_minute}, the end of the slot before, because slots rise and do not "
+                f"overlap; it is {later.start_minute}"
+            )
+            yield Violation(f"{field}[{index}].start_minute", problem)
+
+
+# Stacking
+
+
+def _stacking_violations(campaign: Campaign) -> Iterator[Violation]:
+    stacking, offers = campaign.stacking, campaign.offers
+    field = "campaign.stacking"
+    yield from range_violations(stacking.priority, f"{field}.priority", -PRIORITY_MAX, PRIORITY_MAX)
+    yield from range_violations(stacking.max_tokens_per_order, f"{field}.max_tokens_per_order", 1, TOKENS_MAX)
+    groups = stacking.exclusivity_groups
+    if len(groups) > EXCLUSIVITY_GROUPS_MAX:
+        problem = f"must be at most {EXCLUSIVITY_GROUPS_MAX} groups; there are {len(groups)}"
+        yield Violation(f"{field}.exclusivity_groups", problem)
+    else:
+        yield from list_violations(groups, f"{field}.exclusivity_groups")
+    if stacking.exclusivity_reach is ExclusivityReach.MERCHANT and not groups:
+        problem = (
+            "is MERCHANT, but there are no exclusivity_groups that could reach so far; name one, or leave it unset"
+        )
+        yield Violation(f"{field}.exclusivity_reach", problem)
+    obstacle = _obstacle_to_a_second(stacking, offers)
+    for name in ("redemptions_per_customer", "redemptions_per_customer_per_day"):
+        limit = getattr(campaign.limits, name)
+        if limit is not None and 1 <= limit < stacking.max_tokens_per_order:
+            problem = f"must be at most the {limit} of limits.{name}, because an order is one customer's"
+            yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
+            break
+    if stacking.max_tokens_per_order > 1 and obstacle:
+        problem = f"must be 1, because a second coupon could never be applied: {obstacle}"
+        yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
+    elif stacking.max_tokens_per_order > 1 and any(_chooses_units(offer.benefit) for offer in offers):
+        problem = (
+            "must be 1 with a benefit on single units, because a second coupon would not know which ones the first "
+            "made cheaper; let one coupon reach further by max_repeats or max_units"
+        )
+        yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
+    if stacking.base is DiscountBase.LIST:
+        yield from _list_base_violations(offers, f"{field}.base")
+
+
+def _obstacle_to_a_second(stacking: Stacking, offers: tuple[Offer, ...]) -> str | None:
+    """Say why no second coupon of a campaign can go in an order, if that is so."""
+    if stacking.stop_after:
+        return "with stop_after nothing is applied after the first"
+    if not stacking.exclusivity_groups:
+        return None
+    if stacking.exclusivity_reach is ExclusivityReach.ORDER:
+        return "of an exclusivity group only one goes in an order"
+    # Offers of the same scope have goods of the same merchants in scope, so they always meet.
+    if len({(offer.conditions.include, offer.conditions.exclude) for offer in offers}) == 1:
+        return "of an exclusivity group only one goes for each merchant, and all offers are for the same goods"
+    return None
+
+
+def _chooses_units(benefit: Benefit) -> bool:
+    return isinstance(benefit, BuyGet) or _is_price(benefit)
+
+
+def _is_price(benefit: Benefit) -> bool:
+    if isinstance(benefit, Tiers):
+        return any(tier.price_minor is not None for tier in benefit.tiers)
+    return isinstance(benefit, FixedPrice)
+
+
+def _list_base_violations(offers: tuple[Offer, ...], field: str) -> Iterator[Violation]:
+    for index, offer in enumerate(offers):
+        benefit = offer.benefit
+        if isinstance(benefit, FreeShipping):
+            why = "a shipping fee has no list price"
+        elif _is_price(benefit):
+            why = "a price is what the goods cost in the end, so what it takes off depends on what is left to pay"
+        else:
+            continue
+        problem = f"must not be LIST with campaign.offers[{index}]: {why}; leave it unset, or move the offer"
+        yield Violation(field, f"{problem} to another campaign")
+        return
+
+
+def _sizing_violations(sizing: Sizing) -> Iterator[Violation]:
+    rate = sizing.expected_redemption_rate_basis_points
+    yield from range_violations(sizing.expected_redemptions, "campaign.sizing.expected_redemptions", 1, COUNT_MAX)
+    yield from range_violations(rate, "campaign.sizing.expected_redemption_rate_basis_points", 1, BASIS_POINTS)

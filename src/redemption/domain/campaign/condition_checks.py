@@ -1,0 +1,68 @@
+"""What well-formed conditions and scopes of an offer are."""
+
+from collections.abc import Iterator
+
+from redemption.domain.campaign.conditions import Conditions, Scope, Window
+from redemption.domain.campaign.value_checks import UNITS_MAX, minute_violations, range_violations
+from redemption.domain.errors import Violation
+from redemption.domain.order import MINOR_MAX
+
+WINDOWS_MAX = 50
+GROUP_SIZE_MIN = 2
+"""A group of one is no group."""
+
+_SCOPE_KINDS = ("skus", "categories", "brands", "merchant_ids")
+_ORDER_KINDS = ("channels", "store_ids", "regions", "payment_methods", "tiers", "segments")
+_SUNDAY = 7
+
+
+def condition_lists(conditions: Conditions, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return every list of values of some conditions with its field."""
+    yield from scope_lists(conditions.include, f"{field}.include")
+    yield from scope_lists(conditions.exclude, f"{field}.exclude")
+    for kind in _ORDER_KINDS:
+        yield f"{field}.{kind}", getattr(conditions, kind)
+
+
+def scope_lists(scope: Scope, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return every list of values of a scope with its field."""
+    for kind in _SCOPE_KINDS:
+        yield f"{field}.{kind}", getattr(scope, kind)
+
+
+def condition_violations(conditions: Conditions, field: str) -> Iterator[Violation]:
+    """Say what is wrong with some conditions, apart from each list by itself."""
+    yield from range_violations(conditions.min_spend_minor, f"{field}.min_spend_minor", 1, MINOR_MAX)
+    yield from range_violations(conditions.min_quantity, f"{field}.min_quantity", 1, UNITS_MAX)
+    yield from range_violations(conditions.min_group_size, f"{field}.min_group_size", GROUP_SIZE_MIN, UNITS_MAX)
+    yield from contradictions(conditions.include, conditions.exclude, f"{field}.include")
+    if len(conditions.windows) > WINDOWS_MAX:
+        yield Violation(
+            f"{field}.windows", f"must be at most {WINDOWS_MAX} windows; there are {len(conditions.windows)}"
+        )
+        return
+    for index, window in enumerate(conditions.windows):
+        yield from _window_violations(window, f"{field}.windows[{index}]")
+
+
+def contradictions(wanted: Scope, excluded: Scope, field: str) -> Iterator[Violation]:
+    """Say where a scope can match no line, because all that it names is excluded."""
+    for kind in _SCOPE_KINDS:
+        values = getattr(wanted, kind)
+        if values and set(values) <= set(getattr(excluded, kind)):
+            problem = "names only what exclude names too, so no line could ever match; take it out of one of them"
+            yield Violation(f"{field}.{kind}", problem)
+
+
+def _window_violations(window: Window, field: str) -> Iterator[Violation]:
+    yield from minute_violations(window.start_minute, window.end_minute, field)
+    if window.start_minute == window.end_minute:
+        problem = "is the same as start_minute, so it would never be open; a whole day is from 0 to 1440"
+        yield Violation(f"{field}.end_minute", problem)
+    seen: set[int] = set()
+    for index, weekday in enumerate(window.weekdays):
+        if not 1 <= weekday <= _SUNDAY:
+            yield Violation(f"{field}.weekdays[{index}]", f"must be 1 (Monday) to 7 (Sunday); it is {weekday}")
+        elif weekday in seen:
+            yield Violation(f"{field}.weekdays[{index}]", "is given twice; name each day once")
+        seen.add(weekday)

@@ -1,0 +1,1 @@
+"""Judging an order: which coupons apply, what each takes off, and how several go together."""

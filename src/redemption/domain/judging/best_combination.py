@@ -1,0 +1,217 @@
+"""The combination of coupons that takes most off an order, and why each of the others was left out.
+
+Coupons of one offer are interchangeable, so combinations are counted by how many of each offer they take. A coupon that
+is refused after those before it stays refused whatever comes later, so combinations share their beginnings.
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import prod
+from typing import TypeAlias
+
+from redemption.domain.decision import Detail
+from redemption.domain.judging.eligibility import Refusal
+from redemption.domain.judging.limits import Count, Finding, limit_rank
+from redemption.domain.judging.offer_match import Basket
+from redemption.domain.judging.stacking import Contender, CouponJudgement, Course
+from redemption.domain.order import TOKENS_MAX
+from redemption.domain.outcome import Outcome
+
+COMBINATIONS_MAX = 1_024
+CANDIDATES_TRIED = 10
+"""Beyond ``COMBINATIONS_MAX``, so many of the best candidates are tried exhaustively."""
+POSITIONS_PER_STEP = 500
+"""How many positions of an order are priced in one step: less than a millisecond of work for most benefits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A coupon that may be part of a combination, and what it would take off alone."""
+
+    contender: Contender
+    alone_minor: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Campaign number and serial."""
+        token = self.contender.coupon.token
+        return token.campaign, token.serial
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Some candidates that are approved together.
+
+    Attributes:
+        chosen: In the order of their turns.
+        exhaustive: No other combination is better.
+    """
+
+    chosen: tuple[Candidate, ...] = ()
+    discount_minor: int = 0
+    exhaustive: bool = True
+
+    def beats(self, other: "Combination") -> bool:
+        """Whether it is better: takes more off, or as much with fewer coupons, or with those that come first."""
+        if self.discount_minor != other.discount_minor:
+            return self.discount_minor > other.discount_minor
+        if len(self.chosen) != len(other.chosen):
+            return len(self.chosen) < len(other.chosen)
+        return self.identities() < other.identities()
+
+    def identities(self) -> list[tuple[int, int]]:
+        """Return its coupons by campaign number and serial."""
+        return sorted(candidate.identity for candidate in self.chosen)
+
+    def extended(self, candidate: Candidate, discount_minor: int) -> "Combination":
+        """Return it with one more coupon."""
+        return Combination((*self.chosen, candidate), self.discount_minor + discount_minor)
+
+
+Steps: TypeAlias = Generator[None, None, Combination]
+
+
+class Work:
+    """Counts what was done since others last had a chance to work."""
+
+    def __init__(self, positions: int) -> None:
+        """Begin.
+
+        Args:
+            positions: How many positions the order has: what pricing one coupon costs.
+        """
+        self._positions = positions
+        self._done = 0
+
+    def due(self) -> bool:
+        """Count one more coupon priced, and say whether it is time for others."""
+        self._done += self._positions
+        if self._done < POSITIONS_PER_STEP:
+            return False
+        self._done = 0
+        return True
+
+
+class Search:
+    """Looks for the best combination of an order's coupons, in small steps, so that others can work in between."""
+
+    def __init__(self, basket: Basket, counts: Mapping[int, Count], *, guest: bool, work: Work) -> None:
+        """Prepare it.
+
+        Args:
+            basket: The order.
+            counts: What is counted of each campaign, by number.
+            guest: Nobody is logged in.
+            work: What counts the work.
+        """
+        self._basket = basket
+        self._counts = counts
+        self._guest = guest
+        self._work = work
+        self._best = Combination()
+
+    def steps(self, candidates: Iterable[Candidate]) -> Steps:
+        """Yield after every step; the generator's value is the best combination."""
+        in_turn = sorted(candidates, key=lambda candidate: candidate.contender.turn)
+        if not in_turn:
+            return self._best
+        start = Course(self._basket)
+        if _combinations(_groups(in_turn)) <= COMBINATIONS_MAX:
+            yield from self._explore(_groups(in_turn), start, Combination(), self._counts)
+            return self._best
+        by_size = sorted(in_turn, key=lambda candidate: (-candidate.alone_minor, *candidate.contender.turn[2:]))
+        tried = set(by_size[:CANDIDATES_TRIED])
+        groups = _groups([candidate for candidate in in_turn if candidate in tried])
+        yield from self._explore(groups, start, Combination(), self._counts)
+        for candidate in by_size[CANDIDATES_TRIED:]:
+            yield from self._extend(candidate)
+        return replace(self._best, exhaustive=False)
+
+    def reason(self, candidate: Candidate, best: Combination) -> Generator[None, None, Finding]:
+        """Say why a candidate is not part of the best combination: what would happen if it were added."""
+        together = yield from self.together((*best.chosen, candidate))
+        mine = together[candidate.contender.index]
+        if not mine.approved:
+            return mine
+        harmed = tuple(sorted(index for index, other in together.items() if not other.approved))
+        full = len(best.chosen) >= TOKENS_MAX
+        outcome = Outcome.EXCLUSIVE_CONFLICT if harmed or full else Outcome.NO_EFFECT
+        judgement = CouponJudgement(outcome, detail=Detail(conflicts=harmed) if harmed else None)
+        return Finding(outcome, judgement)
+
+    def together(self, candidates: Iterable[Candidate]) -> Generator[None, None, dict[int, Finding]]:
+        """Return what becomes of candidates when they are applied together, by their indexes."""
+        course, counts = Course(self._basket), self._counts
+        together = {}
+        for contender in sorted((candidate.contender for candidate in candidates), key=lambda each: each.turn):
+            if self._work.due():
+                yield
+            course, judged = course.apply(contender)
+            rank: int = judged.outcome
+            if rank == Outcome.APPROVED:
+                rank = self._limit(contender, judged.discount_minor, counts)
+            if rank == Outcome.APPROVED:
+                counts = _counted(counts, contender, judged.discount_minor)
+            together[contender.index] = Finding(rank, judged)
+        return together
+
+    def _explore(
+        self, groups: Sequence[Sequence[Candidate]], course: Course, so_far: Combination, counts: Mapping[int, Count]
+    ) -> Generator[None, None, None]:
+        """Try how many of the first group to take, none first, each time followed by all ways to go on."""
+        first, rest = groups[0], groups[1:]
+        if rest:
+            yield from self._explore(rest, course, so_far, counts)
+        else:
+            self._consider(so_far)
+        for candidate in first[: TOKENS_MAX - len(so_far.chosen)]:
+            contender = candidate.contender
+            if self._work.due():
+                yield
+            found = course.price(contender)
+            if isinstance(found, Refusal) or self._limit(contender, found.discount_minor, counts) != Outcome.APPROVED:
+                return
+            so_far = so_far.extended(candidate, found.discount_minor)
+            if not rest:
+                self._consider(so_far)
+            if rest or len(first) > 1:
+                course = course.after(contender, found)
+                counts = _counted(counts, contender, found.discount_minor)
+            if rest:
+                yield from self._explore(rest, course, so_far, counts)
+
+    def _consider(self, combination: Combination) -> None:
+        if combination.beats(self._best):
+            self._best = combination
+
+    def _extend(self, candidate: Candidate) -> Generator[None, None, None]:
+        """Add a candidate to the best combination, if all of it is approved then and takes more off."""
+        if len(self._best.chosen) >= TOKENS_MAX:
+            return
+        chosen = sorted((*self._best.chosen, candidate), key=lambda each: each.contender.turn)
+        found = yield from self.together(chosen)
+        if all(each.approved for each in found.values()):
+            self._consider(Combination(tuple(chosen), sum(each.judgement.discount_minor for each in found.values())))
+
+    def _limit(self, contender: Contender, discount_minor: int, counts: Mapping[int, Count]) -> int:
+        campaign = contender.coupon.campaign
+        count = counts[campaign.number]
+        return limit_rank(count, campaign.limits, contender.hour, discount_minor, guest=self._guest)
+
+
+def _groups(in_turn: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Return candidates of one offer together; in the order of turns they stand side by side."""
+    return [list(group) for _, group in groupby(in_turn, key=lambda candidate: candidate.contender.turn[:4])]
+
+
+def _combinations(groups: Iterable[Sequence[Candidate]]) -> int:
+    """Return in how many ways candidates can be taken, by how many of each offer."""
+    return prod(
+        min(len(group), group[0].contender.coupon.campaign.stacking.max_tokens_per_order) + 1 for group in groups
+    )
+
+
+def _counted(counts: Mapping[int, Count], contender: Contender, discount_minor: int) -> Mapping[int, Count]:
+    number = contender.coupon.campaign.number
+    return {**counts, number: counts[number].with_coupon(discount_minor)}

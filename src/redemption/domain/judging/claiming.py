@@ -1,0 +1,148 @@
+"""Whether a customer may claim a coupon, leaving aside what the ledger counts; and when the coupon would be valid."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
+from redemption.domain.decision import Detail
+from redemption.domain.errors import Violation
+from redemption.domain.judging.eligibility import Moment, Refusal, campaign_refusal, customer_refusal, lacks_risk_signal
+from redemption.domain.order import (
+    GUEST,
+    NO_RISK_CONTEXT,
+    SEGMENTS_MAX,
+    Customer,
+    RiskContext,
+    id_violations,
+    program_violations,
+    text_violations,
+)
+from redemption.domain.outcome import Outcome
+
+CLOCK_TOLERANCE_MS = 10_000
+"""A coupon counts as issued at the moment of the judgement, if the ledger's clock agrees to within this."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferWanted:
+    """A coupon of an offer, in a rush (秒杀抢券)."""
+
+    campaign: int
+    offer_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeGiven:
+    """The coupon that an exchange code stands for (兑换码), as it was typed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One try to get one coupon."""
+
+    program: str
+    request_id: str
+    source: OfferWanted | CodeGiven
+    customer: Customer = GUEST
+    risk: RiskContext = NO_RISK_CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimJudgement:
+    """The judgement on a claim, and the interval [since, until) of Unix milliseconds in which it holds.
+
+    Attributes:
+        outcome: APPROVED, or the first refusal by precedence.
+        day: The present day in the campaign's zone, days since 1970.
+        day_ends_at_ms: When that day ends, Unix milliseconds.
+    """
+
+    outcome: Outcome
+    detail: Detail | None
+    day: int
+    day_ends_at_ms: int
+    since_ms: int
+    until_ms: int
+
+
+def judge_claim(
+    claim: Claim, campaign: Campaign, offer_index: int, valid: tuple[int, int], *, now_ms: int, days: Days
+) -> ClaimJudgement:
+    """Judge a claim at one instant.
+
+    Args:
+        claim: What is asked.
+        campaign: The campaign.
+        offer_index: Of which of its offers.
+        valid: From when to when the coupon would be valid, Unix seconds, half-open.
+        now_ms: The instant, Unix milliseconds.
+        days: Days of the campaigns' zones.
+    """
+    moment = issuing_moment(now_ms)
+    day = days.at(campaign.time_zone, now_ms)
+    moment.within(day.starts_at_ms, day.ends_at_ms)
+    refused = _refusal(claim, campaign, offer_index, valid, moment)
+    return ClaimJudgement(
+        outcome=refused.outcome if refused else Outcome.APPROVED,
+        detail=refused.detail if refused else None,
+        day=day.number,
+        day_ends_at_ms=day.ends_at_ms,
+        since_ms=moment.since_ms,
+        until_ms=moment.until_ms,
+    )
+
+
+def issuing_moment(now_ms: int) -> Moment:
+    """Return an instant at which something is issued: it holds only as long as the ledger's clock agrees."""
+    moment = Moment(now_ms)
+    moment.within(max(now_ms - CLOCK_TOLERANCE_MS, 0), now_ms + CLOCK_TOLERANCE_MS)
+    return moment
+
+
+def claim_violations(claim: Claim) -> list[Violation]:
+    """Say everything that is wrong with a claim; an empty list means that it is well formed."""
+    found = list(program_violations(claim.program))
+    found += id_violations(claim.request_id, "request_id")
+    if isinstance(claim.source, OfferWanted) and not claim.source.campaign:
+        found.append(Violation("offer.campaign", "is required: the campaign's number"))
+    found += _customer_violations(claim.customer)
+    for name in ("device_id", "network_address", "payment_fingerprint"):
+        found += text_violations(getattr(claim.risk, name), f"risk.{name}")
+    return found
+
+
+def _refusal(
+    claim: Claim, campaign: Campaign, offer_index: int, valid: tuple[int, int], moment: Moment
+) -> Refusal | None:
+    not_before, expires_at = valid
+    return (
+        (None if claim.customer.customer_id else Refusal(Outcome.CUSTOMER_REQUIRED))
+        or (Refusal(Outcome.RISK_CONTEXT_REQUIRED) if _lacks_signal(claim, campaign) else None)
+        or campaign_refusal(campaign, moment)
+        # While the campaign runs: no coupon is handed out that nobody could use.
+        or (Refusal(Outcome.TOKEN_EXPIRED) if _is_over(not_before, expires_at, moment) else None)
+        or customer_refusal(campaign.offers[offer_index].conditions, claim.customer)
+    )
+
+
+def _lacks_signal(claim: Claim, campaign: Campaign) -> bool:
+    if campaign.limits.claims_per_person is not None and not claim.customer.person_id:
+        return True
+    return lacks_risk_signal(campaign, claim.customer, claim.risk)
+
+
+def _is_over(not_before: int, expires_at: int, moment: Moment) -> bool:
+    return moment.reached(expires_at * MILLISECONDS) or expires_at <= not_before
+
+
+def _customer_violations(customer: Customer) -> Iterator[Violation]:
+    for name in ("customer_id", "tier", "person_id"):
+        yield from text_violations(getattr(customer, name), f"customer.{name}")
+    if len(customer.segments) > SEGMENTS_MAX:
+        yield Violation("customer.segments", f"must be at most {SEGMENTS_MAX}")
+        return
+    for index, segment in enumerate(customer.segments):
+        yield from text_violations(segment, f"customer.segments[{index}]")

@@ -1,0 +1,168 @@
+"""Whether one coupon may be used on an order, leaving aside what the ledger counts and what other coupons do."""
+
+from redemption.domain.campaign.benefit import BuyGet, FreeShipping
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState, Offer, RiskSignal
+from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions
+from redemption.domain.decision import Detail
+from redemption.domain.judging.offer_match import Basket, Fit, fit_of
+from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
+from redemption.domain.outcome import Outcome
+from redemption.domain.record import record
+from redemption.domain.signed.token import VerifiedToken
+
+
+@record(frozen=True, slots=True)
+class Coupon:
+    """A token that proved genuine, with the campaign it belongs to.
+
+    Attributes:
+        held_by_customer: The token is unbound, or bound to the order's customer.
+    """
+
+    token: VerifiedToken
+    campaign: Campaign
+    held_by_customer: bool
+
+
+class Moment:
+    """The instant of a judgement, and how long before and after it the judgement would be the same.
+
+    Every comparison with an instant goes through ``reached``, which narrows the half-open interval
+    [``since_ms``, ``until_ms``) in which the comparison comes out the same way.
+    """
+
+    __slots__ = ("now_ms", "since_ms", "until_ms")
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.since_ms = 0
+        self.until_ms = MINOR_MAX
+
+    def reached(self, instant_ms: int) -> bool:
+        """Whether an instant, Unix milliseconds, has come."""
+        if self.now_ms >= instant_ms:
+            self.since_ms = max(self.since_ms, instant_ms)
+            return True
+        self.until_ms = min(self.until_ms, instant_ms)
+        return False
+
+    def within(self, since_ms: int, until_ms: int) -> None:
+        """Narrow the interval to [since, until), which holds this moment."""
+        self.since_ms = max(self.since_ms, since_ms)
+        self.until_ms = min(self.until_ms, until_ms)
+
+
+@record(frozen=True, slots=True)
+class Refusal:
+    """The first reason, by precedence, why a coupon cannot be used."""
+
+    outcome: Outcome
+    detail: Detail | None = None
+
+
+def judge_alone(coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days) -> Refusal | Fit:
+    """Return the first refusal by precedence that needs neither the ledger nor amounts, or how the offer fits."""
+    campaign = coupon.campaign
+    refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, moment)
+    if refused is not None:
+        return refused
+    offer = campaign.offers[coupon.token.offer_index]
+    if offer.conditions is not NO_CONDITIONS:
+        refused = _hours_refusal(offer.conditions, campaign, moment, days) or customer_refusal(
+            offer.conditions, checkout.customer
+        )
+    refused = refused or _order_refusal(offer, campaign.currency_code, checkout.order)
+    if refused is not None:
+        return refused
+    fit = fit_of(offer, campaign.stacking.base, basket)
+    if not fit.goods or (isinstance(offer.benefit, BuyGet) and not fit.discounted):
+        return Refusal(Outcome.SCOPE_MISMATCH)
+    return fit
+
+
+def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:
+    token, campaign = coupon.token, coupon.campaign
+    # A key that was disabled, or an offer that was never there: signed once, yet not to be believed.
+    if not token.key_usable or token.offer_index >= len(campaign.offers):
+        return Refusal(Outcome.TOKEN_INVALID)
+    not_before_ms = token.not_before * MILLISECONDS
+    if not moment.reached(not_before_ms):
+        return Refusal(Outcome.TOKEN_NOT_YET_VALID, Detail(try_after_ms=not_before_ms))
+    if moment.reached(token.expires_at * MILLISECONDS):
+        return Refusal(Outcome.TOKEN_EXPIRED)
+    guest = not checkout.customer.customer_id
+    if guest and (token.holder_bound or campaign.limits.per_customer):
+        return Refusal(Outcome.CUSTOMER_REQUIRED)
+    if not coupon.held_by_customer:
+        return Refusal(Outcome.HOLDER_MISMATCH)
+    if campaign.required_risk_signals and lacks_risk_signal(campaign, checkout.customer, checkout.risk):
+        return Refusal(Outcome.RISK_CONTEXT_REQUIRED)
+    return None
+
+
+def lacks_risk_signal(campaign: Campaign, customer: Customer, risk: RiskContext) -> bool:
+    """Whether a request does not carry a signal that the campaign requires."""
+    given = {
+        RiskSignal.DEVICE: risk.device_id,
+        RiskSignal.NETWORK: risk.network_address,
+        RiskSignal.PAYMENT: risk.payment_fingerprint,
+        RiskSignal.PERSON: customer.person_id,
+    }
+    return not all(given[signal] for signal in campaign.required_risk_signals)
+
+
+def campaign_refusal(campaign: Campaign, moment: Moment) -> Refusal | None:
+    """Return why nothing of a campaign can be claimed or redeemed at a moment, or None."""
+    if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED) or moment.reached(campaign.ends_at_ms):
+        return Refusal(Outcome.CAMPAIGN_ENDED)
+    if not moment.reached(campaign.starts_at_ms):
+        return Refusal(Outcome.CAMPAIGN_NOT_STARTED, Detail(try_after_ms=campaign.starts_at_ms))
+    if campaign.state is CampaignState.PAUSED:
+        return Refusal(Outcome.CAMPAIGN_PAUSED)
+    return None
+
+
+def customer_refusal(conditions: Conditions, customer: Customer) -> Refusal | None:
+    """Return why an offer is not for a customer, or None."""
+    if conditions.tiers and customer.tier not in conditions.tiers:
+        return Refusal(Outcome.TIER_REQUIRED)
+    if conditions.segments and not any(segment in conditions.segments for segment in customer.segments):
+        return Refusal(Outcome.SEGMENT_REQUIRED)
+    if conditions.new_customer_only and not customer.is_new:
+        return Refusal(Outcome.NEW_CUSTOMER_ONLY)
+    return None
+
+
+def _hours_refusal(conditions: Conditions, campaign: Campaign, moment: Moment, days: Days) -> Refusal | None:
+    windows = conditions.windows
+    if not windows:
+        return None
+    span = days.span(campaign.time_zone, windows, moment.now_ms)
+    moment.within(span.since_ms, span.until_ms)
+    if span.index is not None:
+        return None
+    return Refusal(Outcome.OUTSIDE_WINDOW, Detail(try_after_ms=span.opens_at_ms))
+
+
+def _order_refusal(offer: Offer, currency_code: str, order: Order) -> Refusal | None:
+    conditions = offer.conditions
+    if conditions is not NO_CONDITIONS:
+        if conditions.channels and order.channel not in conditions.channels:
+            return Refusal(Outcome.CHANNEL_MISMATCH)
+        if conditions.store_ids and order.store_id not in conditions.store_ids:
+            return Refusal(Outcome.STORE_MISMATCH)
+        if conditions.regions and not _ships_to(order, conditions.regions):
+            return Refusal(Outcome.REGION_MISMATCH)
+    free = offer.benefit.regions if isinstance(offer.benefit, FreeShipping) else ()
+    if free and order.shipping and not _ships_to(order, free):
+        return Refusal(Outcome.REGION_MISMATCH)
+    if conditions.payment_methods and order.payment_method not in conditions.payment_methods:
+        return Refusal(Outcome.PAYMENT_METHOD_MISMATCH)
+    if order.currency_code != currency_code:
+        return Refusal(Outcome.CURRENCY_MISMATCH)
+    return None
+
+
+def _ships_to(order: Order, regions: tuple[str, ...]) -> bool:
+    return any(fee.region in regions for fee in order.shipping)

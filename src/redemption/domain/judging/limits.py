@@ -1,0 +1,113 @@
+"""What the ledger would say to a judged coupon, told from what it was seen to hold: for quotes, which change nothing.
+
+Redeeming asks the ledger itself (``ledger/lua/redeem.lua``); a test holds the two together.
+"""
+
+from dataclasses import dataclass
+
+from redemption.domain.campaign.calendar import Hour
+from redemption.domain.campaign.campaign import Limits
+from redemption.domain.judging.stacking import CouponJudgement
+from redemption.domain.order import MINOR_MAX
+from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+from redemption.domain.ports.orders import SeenCampaign, SeenCoupon
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What would become of one coupon.
+
+    Attributes:
+        rank: An outcome's number, SAME_ORDER_RANK or BUDGET_DAY_RANK.
+        judgement: What the server says without the ledger.
+    """
+
+    rank: int
+    judgement: CouponJudgement
+
+    @property
+    def approved(self) -> bool:
+        """Whether it would be used."""
+        return self.rank == Outcome.APPROVED
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What is counted of one campaign as if coupons had been used already; days and slots are the present ones."""
+
+    redeemed: int
+    discount_minor: int
+    redeemed_day: int
+    discount_day_minor: int
+    redeemed_slot: int
+    customer_redeemed: int
+    customer_today: int
+
+    def with_coupon(self, discount_minor: int) -> "Count":
+        """Return it with one more coupon used."""
+        return Count(
+            redeemed=self.redeemed + 1,
+            discount_minor=self.discount_minor + discount_minor,
+            redeemed_day=self.redeemed_day + 1,
+            discount_day_minor=self.discount_day_minor + discount_minor,
+            redeemed_slot=self.redeemed_slot + 1,
+            customer_redeemed=self.customer_redeemed + 1,
+            customer_today=self.customer_today + 1,
+        )
+
+
+def count_of(seen: SeenCampaign, hour: Hour) -> Count:
+    """Return what is counted at an hour: what was counted on another day or in another slot is over."""
+    same_day = seen.day == hour.day
+    return Count(
+        redeemed=seen.redeemed,
+        discount_minor=seen.discount_minor,
+        redeemed_day=seen.redeemed_day if same_day else 0,
+        discount_day_minor=seen.discount_day_minor if same_day else 0,
+        redeemed_slot=seen.redeemed_slot if seen.slot == hour.slot else 0,
+        customer_redeemed=seen.customer_redeemed,
+        customer_today=seen.customer_today if seen.customer_day == hour.day else 0,
+    )
+
+
+def coupon_rank(seen: SeenCoupon, order: bytes) -> int | None:
+    """Return why the coupon itself cannot be used, as an outcome's number or SAME_ORDER_RANK, or None.
+
+    Args:
+        seen: What the ledger knows of it.
+        order: Digest of the order that asks.
+    """
+    if not seen.issued:
+        return Outcome.TOKEN_INVALID
+    if seen.use is not None and seen.used_by == order:
+        return SAME_ORDER_RANK
+    if seen.revoked:
+        return Outcome.REVOKED
+    return None if seen.use is None else Outcome.ALREADY_REDEEMED
+
+
+def limit_rank(count: Count, limits: Limits, hour: Hour, discount_minor: int, *, guest: bool) -> int:
+    """Return the first limit by precedence that leaves no room for a discount, as an outcome's number, or APPROVED."""
+    if not guest:
+        if _full(count.customer_redeemed, limits.redemptions_per_customer):
+            return Outcome.CUSTOMER_LIMIT
+        if _full(count.customer_today, limits.redemptions_per_customer_per_day):
+            return Outcome.CUSTOMER_DAY_LIMIT
+    if _full(count.redeemed_day, limits.redemptions_per_day):
+        return Outcome.DAY_LIMIT
+    if hour.slot and (count.redeemed_day if hour.slot_carries else count.redeemed_slot) >= hour.slot_limit:
+        return Outcome.SLOT_LIMIT
+    if _full(count.redeemed, limits.redemptions):
+        return Outcome.CAMPAIGN_LIMIT
+    if count.discount_minor + discount_minor > (MINOR_MAX if limits.budget_minor is None else limits.budget_minor):
+        return Outcome.BUDGET_EXHAUSTED
+    if (
+        limits.budget_per_day_minor is not None
+        and count.discount_day_minor + discount_minor > limits.budget_per_day_minor
+    ):
+        return BUDGET_DAY_RANK
+    return Outcome.APPROVED
+
+
+def _full(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit

@@ -1,0 +1,281 @@
+"""What several coupons do to one order together: who goes first, what each takes off, what stops them.
+
+Coupons are taken in stages (item, merchant, platform, payment); inside a stage by priority, then by campaign number,
+offer, expiry and serial, so the result never depends on the order in which a caller names them. The rules are in
+``docs/rules.md``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from redemption.domain.campaign.benefit import BASIS_POINTS
+from redemption.domain.campaign.calendar import NO_HOUR, Days, Hour
+from redemption.domain.campaign.campaign import DiscountBase, ExclusivityReach, SlotLimits
+from redemption.domain.decision import Detail
+from redemption.domain.judging.eligibility import Coupon, Moment, Refusal, judge_alone
+from redemption.domain.judging.offer_match import Basket, Fit, missing_quantity, spend_needed
+from redemption.domain.judging.pricing import Price, price
+from redemption.domain.order import Checkout
+from redemption.domain.outcome import Outcome
+from redemption.domain.record import record
+
+SLOTS_A_DAY = 2048
+"""How a slot is named: a day's number times this, plus the minute at which the slot starts, from 1.
+
+By its start, so that its share stays used up when other slots are added or taken out before it.
+"""
+_NO_SLOT_OPEN = SLOTS_A_DAY - 1
+
+
+@record(frozen=True, slots=True)
+class CouponJudgement:
+    """What one coupon would do, as far as the ledger is not asked.
+
+    Attributes:
+        outcome: APPROVED, or the first refusal by precedence.
+        hour: What the clock says.
+        merchant_basis_points: The merchant's part of every amount.
+        parts: With APPROVED, pairs of position and amount, only those that are not 0. Positions count the order's lines
+            and then its shipping fees.
+    """
+
+    outcome: Outcome
+    hour: Hour = NO_HOUR
+    discount_minor: int = 0
+    merchant_basis_points: int = 0
+    parts: tuple[tuple[int, int], ...] = ()
+    detail: Detail | None = None
+
+    @property
+    def merchant_minor(self) -> int:
+        """The part of the discount that merchants pay: their share of each amount, rounded down."""
+        basis_points = self.merchant_basis_points
+        return sum([amount * basis_points // BASIS_POINTS for _, amount in self.parts]) if basis_points else 0
+
+
+@record(frozen=True, slots=True)
+class Judgement:
+    """The judgement on an order's coupons, and the interval [since, until) of Unix milliseconds in which it holds."""
+
+    coupons: tuple[CouponJudgement, ...]
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(slots=True, eq=False)  # nobody changes it; frozen, making one takes three times as long
+class Contender:
+    """A coupon that may be used as far as amounts and other coupons are not looked at.
+
+    Attributes:
+        index: Where its token stands in the request.
+        spend_needed: From this spend on it gives anything, minor units.
+        shortfall: What the order lacks whatever it costs.
+    """
+
+    index: int
+    coupon: Coupon
+    fit: Fit
+    hour: Hour
+    spend_needed: int
+    shortfall: Refusal | None
+
+    @property
+    def turn(self) -> tuple[int, int, int, int, int, int]:
+        """When its turn comes, compared with others; coupons of one offer stand side by side."""
+        stacking, token = self.coupon.campaign.stacking, self.coupon.token
+        return (
+            stacking.stage,
+            -stacking.priority,
+            token.campaign,
+            token.offer_index,
+            token.expires_at,
+            token.serial,
+        )
+
+
+def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
+    """Judge an order's coupons together at one instant.
+
+    Args:
+        coupons: The coupons in the caller's order; None for one of no campaign.
+        checkout: A well-formed checkout; its tokens are not looked at.
+        now_ms: The instant, Unix milliseconds.
+        days: Days of the campaigns' zones.
+    """
+    field = Field(checkout, now_ms=now_ms, days=days)
+    for coupon in coupons:
+        field.enter(coupon)
+    judged = {}
+    course = Course(field.basket)
+    contenders = field.contenders()
+    for contender in contenders[:-1]:
+        course, judged[contender.index] = course.apply(contender)
+    for contender in contenders[-1:]:  # nothing goes on after the last one
+        judged[contender.index] = course.judge(contender)
+    return Judgement(
+        coupons=tuple([found or judged[index] for index, found in enumerate(field.refused)]),
+        since_ms=field.moment.since_ms,
+        until_ms=field.moment.until_ms,
+    )
+
+
+class Field:
+    """The coupons of one order before amounts, and what they do to each other, are looked at.
+
+    Attributes:
+        refused: One for each coupon that entered; None for a contender.
+        moment: The instant, and the interval in which all of it holds.
+    """
+
+    def __init__(self, checkout: Checkout, *, now_ms: int, days: Days) -> None:
+        self.basket = Basket(checkout.order)
+        self.refused: list[CouponJudgement | None] = []
+        self.moment = Moment(now_ms)
+        self._checkout = checkout
+        self._days = days
+        self._contenders: list[Contender] = []
+
+    def enter(self, coupon: Coupon | None) -> None:
+        """Judge one more coupon, as far as it can be judged by itself and without amounts; None is of no campaign."""
+        if coupon is None:
+            self.refused.append(CouponJudgement(Outcome.TOKEN_INVALID))
+            return
+        hour = _hour(coupon, self.moment, self._days)
+        found = judge_alone(coupon, self._checkout, self.basket, moment=self.moment, days=self._days)
+        if isinstance(found, Refusal):
+            self.refused.append(CouponJudgement(found.outcome, hour, detail=found.detail))
+        else:
+            offer = found.offer
+            needed = spend_needed(offer.benefit, offer.conditions)
+            shortfall = _shortfall(found)
+            self._contenders.append(Contender(len(self.refused), coupon, found, hour, needed, shortfall))
+            self.refused.append(None)
+
+    def contenders(self) -> list[Contender]:
+        """Return the coupons that were not refused, in the order of their turns."""
+        if len(self._contenders) > 1:
+            self._contenders.sort(key=lambda contender: contender.turn)
+        return self._contenders
+
+
+def _hour(coupon: Coupon, moment: Moment, days: Days) -> Hour:
+    campaign = coupon.campaign
+    day = days.at(campaign.time_zone, moment.now_ms)
+    moment.within(day.starts_at_ms, day.ends_at_ms)
+    limits = campaign.limits.slots
+    if limits is None:
+        return day.hour
+    span = days.span(campaign.time_zone, limits.slots, moment.now_ms)
+    moment.within(span.since_ms, span.until_ms)
+    name, limit = _slot(limits, span.index)
+    return Hour(day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + name, limit, limits.carry_over, span.opens_at_ms)
+
+
+def _shortfall(fit: Fit) -> Refusal | None:
+    missing = missing_quantity(fit)
+    if missing:
+        return Refusal(Outcome.MIN_QUANTITY_NOT_MET, Detail(missing_quantity=missing))
+    missing = (fit.offer.conditions.min_group_size or 0) - fit.basket.order.group_size
+    return Refusal(Outcome.GROUP_TOO_SMALL, Detail(missing_quantity=missing)) if missing > 0 else None
+
+
+def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
+    """Return a slot's name within its day, and how much it allows: with carry-over, it and all before it."""
+    if index is None:
+        return _NO_SLOT_OPEN, 0
+    slots = limits.slots
+    allowed = sum(slot.redemptions for slot in slots[: index + 1]) if limits.carry_over else slots[index].redemptions
+    return slots[index].start_minute + 1, allowed
+
+
+class Course:
+    """How far an order's coupons have been applied: what is left of each position, and who went before.
+
+    It does not change: ``apply`` returns the next one, so that combinations can share their beginnings.
+    """
+
+    __slots__ = ("_applied", "_left", "_stage", "_stage_left", "basket")
+
+    def __init__(self, basket: Basket) -> None:
+        self.basket = basket
+        self._left: Sequence[int] = basket.amounts
+        self._stage = 0
+        self._stage_left: Sequence[int] = basket.amounts
+        self._applied: tuple[Contender, ...] = ()
+
+    def judge(self, contender: Contender) -> CouponJudgement:
+        """Judge the next coupon in turn, on what those before it left."""
+        found = self.price(contender)
+        if isinstance(found, Refusal):
+            return CouponJudgement(found.outcome, contender.hour, detail=found.detail)
+        share = contender.fit.offer.merchant_basis_points
+        return CouponJudgement(Outcome.APPROVED, contender.hour, found.discount_minor, share, found.parts())
+
+    def price(self, contender: Contender) -> Price | Refusal:
+        """Return what the next coupon in turn takes off, or why nothing."""
+        spend = self._spend(contender)
+        if spend < contender.spend_needed:
+            return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=contender.spend_needed - spend))
+        if contender.shortfall is not None:
+            return contender.shortfall
+        conflicts = _in_the_way(contender, self._applied) if self._applied else ()
+        if conflicts:
+            return Refusal(Outcome.EXCLUSIVE_CONFLICT, Detail(conflicts=conflicts))
+        found = price(contender.fit, spend, self._left)
+        return found if found.discount_minor else Refusal(Outcome.NO_EFFECT)
+
+    def apply(self, contender: Contender) -> tuple["Course", CouponJudgement]:
+        """Judge the next coupon in turn, and return how it goes on: a refused one stands in nobody's way."""
+        judgement = self.judge(contender)
+        if judgement.outcome is not Outcome.APPROVED:
+            return self, judgement
+        return self._after(contender, judgement.parts), judgement
+
+    def after(self, contender: Contender, found: Price) -> "Course":
+        """Return how it goes on when a coupon takes off what it was found to."""
+        return self._after(contender, found.parts())
+
+    def _after(self, contender: Contender, parts: Iterable[tuple[int, int]]) -> "Course":
+        left = list(self._left)
+        for position, amount in parts:
+            left[position] -= amount
+        following = Course(self.basket)
+        stage = contender.coupon.campaign.stacking.stage
+        following._left = left
+        following._stage_left = self._stage_left if stage == self._stage else self._left
+        following._stage = stage
+        following._applied = (*self._applied, contender)
+        return following
+
+    def _spend(self, contender: Contender) -> int:
+        fit = contender.fit
+        if fit.base is DiscountBase.LIST:
+            amounts = fit.list_amounts
+        elif contender.coupon.campaign.stacking.stage == self._stage:
+            amounts = self._stage_left
+        else:
+            amounts = self._left
+        return sum([amounts[position] for position in fit.goods])
+
+
+def _in_the_way(contender: Contender, applied: Sequence[Contender]) -> tuple[int, ...]:
+    """Return the indexes of the applied coupons that a coupon does not go with."""
+    campaign = contender.coupon.campaign
+    same, found = [], []
+    for other in applied:
+        if other.coupon.token.campaign == campaign.number:
+            same.append(other.index)
+        if other.coupon.campaign.stacking.stop_after or _share_a_group(contender, other):
+            found.append(other.index)
+    if len(same) >= campaign.stacking.max_tokens_per_order:
+        found += same
+    return tuple(sorted(set(found))) if found else ()
+
+
+def _share_a_group(contender: Contender, earlier: Contender) -> bool:
+    mine, other = contender.coupon.campaign.stacking, earlier.coupon.campaign.stacking
+    if not mine.exclusivity_groups or not any(group in mine.exclusivity_groups for group in other.exclusivity_groups):
+        return False
+    if mine.exclusivity_reach is other.exclusivity_reach is ExclusivityReach.MERCHANT:
+        return not contender.fit.merchants.isdisjoint(earlier.fit.merchants)
+    return True

@@ -1,0 +1,414 @@
+"""What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from redemption.domain.call_info import CallInfo
+from redemption.domain.campaign.campaign import Campaign
+from redemption.domain.errors import ServiceError
+from redemption.domain.record import record
+
+
+@record(frozen=True, slots=True)
+class AnsweredToken:
+    """What an approval says of one token, as it is remembered.
+
+    Attributes:
+        key_id: The key that signed the token; it signs the receipt too.
+        merchant_basis_points: The merchant's part of every amount.
+        parts: Pairs of position and amount, minor units, summing to ``discount_minor``; positions count the order's
+            lines and then its shipping fees.
+    """
+
+    campaign: int
+    key_id: int
+    serial: int
+    discount_minor: int
+    merchant_basis_points: int
+    parts: tuple[tuple[int, int], ...]
+
+
+@record(frozen=True, slots=True)
+class JudgedToken(AnsweredToken):
+    """One token as the server judged it: what the ledger needs to decide, and what an approval will say.
+
+    Attributes:
+        version: The version of the campaign that it was judged by.
+        outcome: APPROVED or the first refusal, as a number of the contract.
+        merchant_minor: The part of ``discount_minor`` that merchants pay.
+        order_value_minor: What the order is worth before discounts; 0 when another token of the campaign has it.
+        day: The present day in the campaign's zone, days since 1970.
+        slot: Names the time slot whose redemptions are counted, unique over days; 0 when the campaign has no slots.
+        slot_limit: How many redemptions that slot allows.
+        holder_bound: The token is bound to the order's customer.
+        slot_carries: The limit is for all of the day so far: what earlier slots left over is still there.
+    """
+
+    version: int
+    outcome: int
+    merchant_minor: int
+    order_value_minor: int
+    offer_index: int
+    day: int
+    slot: int
+    slot_limit: int
+    holder_bound: bool
+    slot_carries: bool = False
+
+
+@record(frozen=True, slots=True)
+class Approved:
+    """Every coupon of the order is used now; generations count how often each was given back before."""
+
+    decided_at: int
+    generations: tuple[int, ...]
+
+
+@record(frozen=True, slots=True)
+class Remembered:
+    """This request was approved before; this is the answer that it got."""
+
+    decided_at: int
+    generations: tuple[int, ...]
+    answer: Sequence[AnsweredToken]
+
+
+@record(frozen=True, slots=True)
+class EarlierUse:
+    """The use of a coupon that its record shows; ``redeemed_at`` (Unix seconds) is 0 when there was none."""
+
+    redeemed_at: int
+    generation: int
+    discount_minor: int
+
+
+@record(frozen=True, slots=True)
+class RememberedByCoupons:
+    """The request itself is forgotten, but every coupon's record says that this request used it."""
+
+    uses: tuple[EarlierUse, ...]
+
+
+@record(frozen=True, slots=True)
+class RefusedToken:
+    """The verdict on one token of a refused order; ``rank`` is an outcome's number, or SAME_ORDER_RANK."""
+
+    rank: int
+    use: EarlierUse
+
+
+@record(frozen=True, slots=True)
+class Refused:
+    """Nothing was changed."""
+
+    tokens: tuple[RefusedToken, ...]
+    decided_at: int
+
+
+@record(frozen=True, slots=True)
+class Mismatch:
+    """The request id stands for other content."""
+
+    decided_at: int
+
+
+@record(frozen=True, slots=True)
+class Outdated:
+    """Judge again: a campaign changed (the catalog knows it by now), or the ledger's clock reads ``now_ms``."""
+
+    now_ms: int
+
+
+@record(frozen=True, slots=True)
+class Failed:
+    """This item met a record that could not be read; nothing of it was done."""
+
+    cause: str
+
+
+RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
+
+
+class RedeemItem:
+    """One order to decide, and whom to tell.
+
+    Attributes:
+        program: Its program.
+        caller: Who asks, and until when.
+        told: Called once with it and with what became of it: the ledger's reply, or why there is none.
+        request: Digest of principal and request id.
+        content: Digest of what was asked.
+        order: Digest of the order id.
+        customer: Digest of the customer id; None for a guest.
+        since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
+        until_ms: It holds until before this one.
+        tokens: As they were judged, in the order in which the ledger counts them.
+    """
+
+    __slots__ = (
+        "caller",
+        "content",
+        "customer",
+        "order",
+        "program",
+        "request",
+        "since_ms",
+        "tokens",
+        "told",
+        "until_ms",
+    )
+
+    def __init__(
+        self,
+        program: str,
+        caller: CallInfo,
+        told: Callable[[Any, RedeemReply | ServiceError], None],
+        digests: tuple[bytes, bytes, bytes, bytes | None],
+    ) -> None:
+        """Begin with what does not depend on how it is judged; the digests in the order of the attributes."""
+        self.program = program
+        self.caller = caller
+        self.told = told
+        self.request, self.content, self.order, self.customer = digests
+        self.since_ms = self.until_ms = 0
+        self.tokens: tuple[JudgedToken, ...] = ()
+
+
+@record(frozen=True, slots=True)
+class SeenCoupon:
+    """What the ledger knows of one coupon.
+
+    Attributes:
+        issued: Its serial was handed out.
+        revoked: It was taken back.
+        use: Its present use, or None.
+        used_by: Digest of the order that used it; empty when ``use`` is None.
+    """
+
+    issued: bool
+    revoked: bool
+    use: EarlierUse | None
+    used_by: bytes
+
+
+@record(frozen=True, slots=True)
+class SeenCampaign:
+    """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
+
+    Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
+    ``day``, ``customer_today`` on ``customer_day``, ``redeemed_slot`` in ``slot`` (see ``JudgedToken.slot``).
+    """
+
+    redeemed: int
+    discount_minor: int
+    day: int
+    redeemed_day: int
+    discount_day_minor: int
+    slot: int
+    redeemed_slot: int
+    customer_redeemed: int
+    customer_day: int
+    customer_today: int
+
+
+@record(frozen=True, slots=True)
+class Seen:
+    """What the ledger knows at one moment; nothing was changed.
+
+    Attributes:
+        coupons: One for each coupon that was asked about, in that order.
+        campaigns: By number; one that does not exist is missing.
+    """
+
+    now_ms: int
+    coupons: tuple[SeenCoupon, ...]
+    campaigns: dict[int, SeenCampaign]
+
+
+@record(frozen=True, slots=True)
+class OfferCounters:
+    """The exact counters of one offer."""
+
+    issued: int
+    redeemed: int
+    discount_minor: int
+
+
+@record(frozen=True, slots=True)
+class Counters:
+    """A campaign's exact counters.
+
+    Attributes:
+        claimed: Of the issued ones, those that were claimed.
+        merchant_minor: The part of ``discount_minor`` that merchants pay.
+        order_value_minor: What the orders were worth before discounts; an order counts once.
+        day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
+        offers: By the offer's index.
+        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusal``.
+    """
+
+    now_ms: int
+    issued: int
+    claimed: int
+    redeemed: int
+    discount_minor: int
+    merchant_minor: int
+    order_value_minor: int
+    day: int
+    redeemed_today: int
+    offers: tuple[OfferCounters, ...]
+    refusals: tuple[tuple[int, int], ...]
+
+
+@record(frozen=True, slots=True)
+class TooEarly:
+    """A campaign's records are still needed, until this instant of the ledger's clock, Unix milliseconds."""
+
+    until_ms: int
+
+
+@record(frozen=True, slots=True)
+class Removal:
+    """How far the removal of an archived campaign's records is: so many places of all were looked at."""
+
+    done: int
+    total: int
+
+
+class Ledger(Protocol):
+    """The one place that decides and remembers. Every method may raise ``ServiceError``."""
+
+    def now_ms(self) -> int:
+        """Return an estimate of the ledger's clock, Unix milliseconds."""
+
+    def cached(self, program: str, number: int) -> Campaign | None:
+        """Return a campaign if its definition is at hand; it may be outdated, which a decision finds out."""
+
+    def forget(self, program: str, number: int) -> None:
+        """Drop a definition that is at hand, so that it is read again."""
+
+    async def load(self, program: str, number: int) -> Campaign | None:
+        """Return a campaign as it is now, or None."""
+
+    async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
+        """Return the campaigns with numbers from first to last that exist."""
+
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
+        """Decide orders of one program; each is told once what became of it, at once or in a later turn of the loop.
+
+        Orders whose caller left may stay at home; they are told so.
+
+        Args:
+            program: The program.
+            items: The orders.
+            again: They were judged again and go before others.
+        """
+
+    def count_refusal(self, program: str, number: int, outcome: int) -> None:
+        """Count that a coupon of a campaign was refused, by an outcome's number.
+
+        It is added to the campaign's counters within about a second; a crash loses what was refused in its last one.
+        """
+
+    async def look(
+        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+    ) -> Seen | Outdated:
+        """Look what the ledger knows of coupons and their campaigns, without changing anything.
+
+        Args:
+            program: The program.
+            coupons: For each its campaign, the campaign's version (0: there is none), its serial, and whether it is
+                bound to the customer.
+            customer: Digest of the customer id; None for a guest.
+
+        Returns:
+            ``Outdated`` when a version is not the one in force; the catalog knows it by now.
+        """
+
+    async def revoke_serials(
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
+    ) -> int | None:
+        """Take a range of serials back, at once and for good; the reason goes on record.
+
+        Returns:
+            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+
+        Raises:
+            NotFound: There is no such campaign.
+            RequestIdReused: The request id stands for something else.
+        """
+
+    async def revoke_customer(
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
+    ) -> None:
+        """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
+
+    async def named(self, program: str, name: str) -> int | None:
+        """Return the number of the campaign that has a name, or None when the name is free.
+
+        Raises:
+            LedgerRefused: The program has no ledger, and may not begin one.
+        """
+
+    async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
+        """Create a campaign and return it with its number and version."""
+
+    async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
+        """Replace version ``campaign.version`` of a definition and return the new one.
+
+        Args:
+            campaign: The new definition.
+            principal: Who changes it.
+            offers_kept: The offers it had are unchanged; if not, it is a conflict once anything was minted.
+
+        Raises:
+            Conflict: Another version is in force, or coupons were minted meanwhile.
+        """
+
+    async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
+        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
+
+    async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
+        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
+
+    async def remembered(self, program: str, request: bytes) -> Remembered | None:
+        """Return what was approved under a request digest, for as long as it is remembered."""
+
+    async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
+        """Make version ``campaign.version`` of a campaign an archived one; from here on none of its records changes.
+
+        Args:
+            campaign: The definition in force.
+            principal: Who archives it.
+            now_ms: When it was changed into an archived one, Unix milliseconds.
+
+        Raises:
+            NotFound: There is no such campaign.
+            Conflict: Another version is in force.
+        """
+
+    async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
+        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
+
+        Its definition and its totals stay. When all is removed, this changes nothing more.
+
+        Raises:
+            NotFound: Archiving it has not begun.
+        """

@@ -1,0 +1,1 @@
+"""What is signed or keyed: tokens, receipts, settlements, exchange codes, digests, and the keyset behind them."""

@@ -1,0 +1,99 @@
+"""Keyed digests: how people, devices, orders and requests appear where they must not appear themselves.
+
+The keys come from the keyset's privacy root, which signs nothing and never leaves the server, so a stolen
+ledger does not tell whose coupons it holds, not even to someone who tries all customer ids there are.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from redemption.domain.lru import Lru
+from redemption.domain.signed.pae import exact_bytes, pae, pae_opening, pae_part
+from redemption.domain.signed.signing import Mac, Secret
+
+PROGRAMS_CACHED: Final = 256
+
+
+class DigestKind(StrEnum):
+    """What is digested."""
+
+    CUSTOMER = "customer"
+    PERSON = "person"
+    DEVICE = "device"
+    NETWORK = "network"
+    PAYMENT = "payment"
+    ORDER = "order"
+    REQUEST = "request"
+    CONTENT = "content"
+    CODE = "code"
+
+    @property
+    def length(self) -> int:
+        """How many bytes its digests have."""
+        return _LENGTHS.get(self, 8)
+
+
+_LENGTHS: Final = {DigestKind.ORDER: 6, DigestKind.REQUEST: 10, DigestKind.CODE: 10}
+"""Other than eight. A request has 80 bits, because two alike would give one request the answer of another. A code has
+as many as it has itself."""
+_ALONE: Final = pae_opening()
+"""What stands before the only part."""
+_REQUEST_LENGTH: Final = DigestKind.REQUEST.length
+_CONTENT_LENGTH: Final = DigestKind.CONTENT.length
+_ORDER_LENGTH: Final = DigestKind.ORDER.length
+_CUSTOMER_LENGTH: Final = DigestKind.CUSTOMER.length
+
+
+class ProgramDigests:
+    """The digests of one program, one key per kind."""
+
+    __slots__ = ("_macs", "_of_order")
+
+    def __init__(self, root: Secret, *, environment: str, program: str) -> None:
+        place = (b"redemption/v1/digest", exact_bytes(environment), exact_bytes(program))
+        self._macs = {kind: Mac(root.derive(*place, kind.encode())) for kind in DigestKind}
+        kinds = (DigestKind.REQUEST, DigestKind.CONTENT, DigestKind.ORDER, DigestKind.CUSTOMER)
+        self._of_order = tuple([self._macs[kind] for kind in kinds])
+
+    def digest(self, kind: DigestKind, *parts: bytes) -> bytes:
+        """The digest of ``parts``, ``kind.length`` bytes; ("ab", "c") is not ("a", "bc")."""
+        return self._macs[kind].digest(pae(*parts))[: kind.length]
+
+    def of_order(
+        self, principal: str, request_id: str, content: bytes, order_id: str, customer_id: str
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        """The digests of a request, its content, its order and its customer (None for a guest).
+
+        What ``digest`` gives for each, in one go, because every order needs all of them.
+        """
+        parts = (content, order_id.encode(), customer_id.encode())
+        messages = [pae(principal.encode(), request_id.encode()), *[_ALONE + pae_part(part) for part in parts]]
+        found = []
+        for mac, message in zip(self._of_order, messages, strict=True):
+            running = mac.begin()
+            running.update(message)
+            found.append(running.finalize())
+        request, asked, order, customer = found
+        return (
+            request[:_REQUEST_LENGTH],
+            asked[:_CONTENT_LENGTH],
+            order[:_ORDER_LENGTH],
+            customer[:_CUSTOMER_LENGTH] if customer_id else None,
+        )
+
+
+class Digests:
+    """Digests under a privacy root; keys of the programs used last stay derived."""
+
+    def __init__(self, root: Secret, *, environment: str, programs_cached: int = PROGRAMS_CACHED) -> None:
+        self._root = root
+        self._environment = environment
+        self._programs: Lru[str, ProgramDigests] = Lru(programs_cached)
+
+    def for_program(self, program: str) -> ProgramDigests:
+        """The digests of one program."""
+        digests = self._programs.get(program)
+        if digests is None:
+            digests = ProgramDigests(self._root, environment=self._environment, program=program)
+            self._programs.put(program, digests)
+        return digests

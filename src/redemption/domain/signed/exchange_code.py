@@ -1,0 +1,107 @@
+"""Exchange codes (兑换码): 16 characters that people type, good for one coupon.
+
+``docs/token.md`` is the specification. A code is 80 bits in Crockford's base 32. The codes of a campaign are derived
+from a signing key, one for each serial, so they can be told again without ever being stored; the ledger keeps their
+keyed digests only.
+"""
+
+import struct
+from typing import Final
+
+from redemption.domain.lru import Lru
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.pae import exact_bytes, pae_prefix
+from redemption.domain.signed.signing import SERIAL_MAX, U32_MAX, Mac, SigningError, require_range, require_text
+
+CODE_LENGTH: Final = 10
+CODE_CHARACTERS: Final = 16
+GROUP: Final = 4
+TYPED_LENGTH_MAX: Final = 64
+"""Long enough for any way of setting it in groups, short enough that nobody makes us read a novel."""
+CACHE_SIZE: Final = 256
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BITS: Final = 5
+_SERIAL_LENGTH: Final = 6
+_U32: Final = struct.Struct(">I")
+# Written out, because upper() knows letters of the world that look like these and are not.
+_READ_AS: Final = {ord(character): value for value, character in enumerate(_ALPHABET)}
+_READ_AS.update({ord(character.lower()): value for value, character in enumerate(_ALPHABET)})
+_READ_AS.update({ord(character): 1 for character in "IiLl"} | {ord(character): 0 for character in "Oo"})
+_SKIPPED: Final = frozenset(b" -")
+
+
+def read_code(text: str) -> bytes | None:
+    """Return the 10 bytes that a typed code stands for, or None when it is none.
+
+    Case, spaces and hyphens do not matter, I and L are read as 1, and O as 0. U is no letter of a code.
+    """
+    if len(text) > TYPED_LENGTH_MAX or not text.isascii():
+        return None
+    number = count = 0
+    for character in text.encode():
+        if character in _SKIPPED:
+            continue
+        value = _READ_AS.get(character)
+        if value is None:
+            return None
+        number = number << _BITS | value
+        count += 1
+    return number.to_bytes(CODE_LENGTH) if count == CODE_CHARACTERS else None
+
+
+def write_code(code: bytes) -> str:
+    """Return a code as people read it: XXXX-XXXX-XXXX-XXXX."""
+    number = int.from_bytes(code)
+    characters = [_ALPHABET[number >> _BITS * (CODE_CHARACTERS - 1 - place) & 31] for place in range(CODE_CHARACTERS)]
+    return "-".join("".join(characters[start : start + GROUP]) for start in range(0, CODE_CHARACTERS, GROUP))
+
+
+class CampaignCodes:
+    """The codes of one campaign under one signing key. Made by :meth:`Codes.campaign`."""
+
+    __slots__ = ("_mac",)
+
+    def __init__(self, mac: Mac) -> None:
+        self._mac = mac
+
+    def code(self, serial: int) -> bytes:
+        """Return the 10 bytes of a serial's code.
+
+        Raises:
+            SigningError: The serial is not 40 bits.
+        """
+        require_range("serial", serial, SERIAL_MAX)
+        return self._mac.digest(serial.to_bytes(_SERIAL_LENGTH))[:CODE_LENGTH]
+
+
+class Codes:
+    """Derives the codes of a keyset's environment; keys of the campaigns used last stay derived."""
+
+    def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
+        self._environment = exact_bytes(keyset.environment)
+        self._keys = {key.id: key for key in keyset.keys}
+        self._campaigns: Lru[tuple[str, int, int], CampaignCodes] = Lru(cache_size)
+
+    def campaign(self, *, program: str, campaign: int, key_id: int) -> CampaignCodes:
+        """Return the codes of one campaign under a key, in whatever state but destroyed.
+
+        Raises:
+            SigningError: There is no such key any more, or a field is out of range.
+        """
+        place = (program, campaign, key_id)
+        found = self._campaigns.get(place)
+        if found is None:
+            found = CampaignCodes(self._mac(program, campaign, key_id))
+            self._campaigns.put(place, found)
+        return found
+
+    def _mac(self, program: str, campaign: int, key_id: int) -> Mac:
+        exact_program = require_text("program", program)
+        require_range("campaign", campaign, U32_MAX)
+        key = self._keys.get(key_id)
+        if key is None or key.material is None:
+            raise SigningError(f"key {key_id} is destroyed or unknown here, and with it the codes that it made")
+        ids = (_U32.pack(key_id), _U32.pack(campaign))
+        derived = key.material.derive(b"redemption/v1/code", self._environment, exact_program, *ids)
+        return Mac(derived, pae_prefix(b"redemption/v1/code-bytes", last_length=_SERIAL_LENGTH))

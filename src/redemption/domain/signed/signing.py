@@ -1,0 +1,89 @@
+"""What all that is signed shares: secrets, key derivation, primed tags, and the refusal to sign nonsense."""
+
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from redemption.domain.signed.pae import pae
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET_LENGTH: Final = 32
+TAG_LENGTH: Final = 16
+U16_MAX: Final = 2**16 - 1
+U32_MAX: Final = 2**32 - 1
+SERIAL_MAX: Final = 2**40 - 1
+TEXT_LENGTH_MAX: Final = 128
+
+
+class SigningError(ValueError):
+    """What was to be signed is out of range, or no key may sign it; the message says which and what to do."""
+
+
+class Secret:
+    """32 secret bytes that no ``repr``, log line or traceback shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        if len(value) != SECRET_LENGTH:
+            raise ValueError(f"a secret is {SECRET_LENGTH} bytes, not {len(value)}")
+        self._value = bytes(value)
+
+    def reveal(self) -> bytes:
+        """The bytes themselves: for writing a keyset, and for nothing else outside this file."""
+        return self._value
+
+    def derive(self, *info: bytes) -> "Secret":
+        """HKDF-SHA-256 (RFC 5869) without salt, 32 bytes, ``info`` joined by pre-authentication encoding."""
+        return Secret(HKDF(SHA256(), length=SECRET_LENGTH, salt=None, info=pae(*info)).derive(self._value))
+
+    def __repr__(self) -> str:
+        return "Secret(redacted)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    __hash__ = None  # type: ignore[assignment]  # a hash would be a fingerprint
+
+
+class Mac:
+    """HMAC-SHA-256 that has taken in its key and a fixed prefix already; each message then costs one copy.
+
+    About 0.5 microseconds a message where ``hmac.digest`` takes 1.3.
+    """
+
+    __slots__ = ("_primed", "begin")
+
+    def __init__(self, key: Secret, prefix: bytes = b"") -> None:
+        self._primed = HMAC(key.reveal(), SHA256())
+        self._primed.update(prefix)
+        self.begin: Callable[[], HMAC] = self._primed.copy
+        """Gives one that goes on from there, for code that makes many: without a call of ours in between."""
+
+    def digest(self, message: bytes) -> bytes:
+        """The 32 bytes of HMAC(key, prefix + message)."""
+        running = self.begin()
+        running.update(message)
+        return running.finalize()
+
+
+def require_range(field: str, value: int, maximum: int) -> None:
+    """Raise :class:`SigningError` unless ``0 <= value <= maximum``."""
+    if not 0 <= value <= maximum:
+        raise SigningError(f"{field} is {value}; it must be between 0 and {maximum}")
+
+
+def require_text(field: str, text: str) -> bytes:
+    """The exact UTF-8 bytes of ``text``, 1 to 128 of them, or :class:`SigningError` (without the text)."""
+    try:
+        exact = text.encode()
+    except UnicodeEncodeError:
+        raise SigningError(f"{field} holds a lone surrogate, which is no text; pass valid Unicode") from None
+    if not 1 <= len(exact) <= TEXT_LENGTH_MAX:
+        raise SigningError(f"{field} is {len(exact)} bytes in UTF-8; it must be 1 to {TEXT_LENGTH_MAX}")
+    return exact

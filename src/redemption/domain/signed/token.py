@@ -1,0 +1,331 @@
+"""The signed coupon a shopper holds: made by :class:`TokenSigner`, believed only by :class:`TokenVerifier`.
+
+``docs/token.md`` is the specification. A token is 48 bytes in 64 characters; it is checked in one order:
+text, version, length, flags, key, tag, and only then the fields. Outsiders get one answer for every defect.
+"""
+
+import hmac
+import re
+import struct
+from dataclasses import InitVar, dataclass
+from enum import StrEnum
+from typing import Final, final
+
+from redemption.domain.lru import Lru
+from redemption.domain.record import record
+from redemption.domain.signed.base64url import ARMORED_LENGTH, armor, unarmor
+from redemption.domain.signed.keyset import DAY_SECONDS, Key, Keyset
+from redemption.domain.signed.pae import exact_bytes, pae, pae_prefix
+from redemption.domain.signed.signing import (
+    SERIAL_MAX,
+    TAG_LENGTH,
+    TEXT_LENGTH_MAX,
+    U16_MAX,
+    U32_MAX,
+    Mac,
+    Secret,
+    SigningError,
+    require_range,
+    require_text,
+)
+
+VERSION: Final = 1
+FLAG_HOLDER_BOUND: Final = 1
+FLAG_SHARED: Final = 2
+BODY_LENGTH: Final = 32
+HOLDER_TAG_LENGTH: Final = 6
+CACHE_SIZE: Final = 4_096
+TOKEN_LIFE_DAYS_MAX: Final = 401
+TOKEN_LIFE_SECONDS_MAX: Final = TOKEN_LIFE_DAYS_MAX * DAY_SECONDS
+"""A day more than the longest promise: where clocks are set back, 400 days last an hour longer."""
+
+_FLAGS: Final = FLAG_HOLDER_BOUND | FLAG_SHARED
+_UNBOUND: Final = bytes(HOLDER_TAG_LENGTH)
+_SERIAL_HIGH_SHIFT: Final = 32
+# version, flags, key id, campaign, offer, not before, expires at, cell, serial (8 + 32 bits), holder tag
+_BODY: Final = struct.Struct(">BBIIHIIBBI6s")
+_U32: Final = struct.Struct(">I")
+# Long enough for any version to come, short enough that nobody makes us read a novel.
+_ANY_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{2,512}")
+
+
+class TokenDefect(StrEnum):
+    """Why a text is no token, in the order of the checks: for metrics only, outsiders get one answer."""
+
+    MALFORMED = "malformed"
+    """Not 2 to 512 base64url characters."""
+    VERSION = "version"
+    """A version this release does not know."""
+    LENGTH = "length"
+    """Not the length of its version."""
+    FLAGS = "flags"
+    """A reserved flag is set."""
+    KEY_UNKNOWN = "key_unknown"
+    """No such key, or it was destroyed."""
+    TAG = "tag"
+    """Not signed by its key for this environment, program and campaign, or altered since."""
+    VALIDITY = "validity"
+    """Correctly signed, but expires before it begins."""
+    HOLDER_TAG = "holder_tag"
+    """Correctly signed, but has a holder tag without being bound."""
+    CELL = "cell"
+    """Correctly signed, but for a cell that version 1 does not have."""
+
+
+_PROOF: Final = object()
+"""What only this file has."""
+
+
+@final
+@record(frozen=True, slots=True)
+class VerifiedToken:
+    """A token whose tag was checked. Only :meth:`TokenVerifier.verify` makes one: having it is the proof.
+
+    Nobody changes one: as with every record, the type checker sees to that, and not the running program.
+    Whether it is valid *now* (``not_before <= now < expires_at``, Unix seconds) is the caller's to judge.
+    ``key_usable`` is False for a disabled key: the token can then only be answered from memory.
+    """
+
+    proof: InitVar[object]
+    program: str
+    key_id: int
+    key_usable: bool
+    campaign: int
+    offer_index: int
+    not_before: int
+    expires_at: int
+    serial: int
+    holder_bound: bool
+    shared: bool
+    holder_tag: bytes
+
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only TokenVerifier.verify makes a VerifiedToken")
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenKey:
+    """The tag of one campaign under one signing key; ``known`` is False for the decoy's."""
+
+    mac: Mac
+    known: bool
+    usable: bool
+
+
+class TokenVerifier:
+    """Checks tokens against a keyset. Never raises, whatever the text.
+
+    Derived keys are cached once a tag was good under them, so that nobody fills the cache with forgeries. An
+    unknown key id costs what a known one does: its tag is checked too, under a decoy.
+    """
+
+    def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
+        self._environment = exact_bytes(keyset.environment)
+        self._keys = {_U32.pack(key.id): key for key in keyset.keys if key.material is not None}
+        self._decoy = keyset.privacy_root.derive(b"redemption/v1/decoy")
+        self._token_keys: Lru[tuple[str, bytes], _TokenKey] = Lru(cache_size)
+        self._holder_macs: Lru[tuple[str, bytes], Mac] = Lru(cache_size)
+
+    def verify(self, text: str, *, program: str) -> VerifiedToken | TokenDefect:
+        """Check all of a token but its validity in time."""
+        raw = unarmor(text)
+        if raw is None:
+            return _why_unreadable(text)
+        if raw[0] != VERSION:
+            return TokenDefect.VERSION
+        if raw[1] & ~_FLAGS:
+            return TokenDefect.FLAGS
+        place = (program, raw[2:10])
+        cached = self._token_keys.get(place)
+        key = cached or self._token_key(*place)
+        genuine = hmac.compare_digest(key.mac.digest(raw[:BODY_LENGTH])[:TAG_LENGTH], raw[BODY_LENGTH:])
+        if not key.known:
+            return TokenDefect.KEY_UNKNOWN
+        if not genuine:
+            return TokenDefect.TAG
+        if cached is None:
+            self._token_keys.put(place, key)
+        return _parse(raw, program=program, key_usable=key.usable)
+
+    def holder_matches(self, token: VerifiedToken, customer_id: str) -> bool:
+        """Whether a bound token is this customer's, in constant time; an unbound one has no holder: False."""
+        customer = exact_bytes(customer_id)
+        if not token.holder_bound or not 1 <= len(customer) <= TEXT_LENGTH_MAX:
+            return False
+        place = (token.program, _U32.pack(token.key_id) + _U32.pack(token.campaign))
+        mac = self._holder_macs.get(place)
+        if mac is None:
+            mac = _holder_mac(self._material(place[1]), self._environment, exact_bytes(token.program), place[1])
+            self._holder_macs.put(place, mac)
+        return hmac.compare_digest(_holder_tag(mac, customer), token.holder_tag)
+
+    def _token_key(self, program: str, ids: bytes) -> _TokenKey:
+        key = self._keys.get(ids[:4])
+        return _TokenKey(
+            mac=_token_mac(self._material(ids), self._environment, exact_bytes(program), ids),
+            known=key is not None,
+            usable=key is not None and key.state.usable,
+        )
+
+    def _material(self, ids: bytes) -> Secret:
+        key = self._keys.get(ids[:4])
+        return key.material if key and key.material else self._decoy
+
+
+class TokenSigner:
+    """Signs tokens with the primary key of a keyset."""
+
+    def __init__(self, keyset: Keyset) -> None:
+        self._environment = exact_bytes(keyset.environment)
+        self._key = keyset.primary
+
+    def campaign(self, *, program: str, campaign: int) -> "CampaignSigner":
+        """A signer for one campaign, with its keys derived: for minting many.
+
+        Raises:
+            SigningError: The program is not 1 to 128 bytes, or the campaign number not 32 bits.
+        """
+        return CampaignSigner(self._key, environment=self._environment, program=program, campaign=campaign)
+
+    def sign(
+        self,
+        *,
+        program: str,
+        campaign: int,
+        offer_index: int,
+        serial: int,
+        not_before: int,
+        expires_at: int,
+        now: int,
+        customer_id: str | None = None,
+        shared: bool = False,
+    ) -> str:
+        """Sign one token; see :meth:`CampaignSigner.sign`."""
+        return self.campaign(program=program, campaign=campaign).sign(
+            offer_index=offer_index,
+            serial=serial,
+            not_before=not_before,
+            expires_at=expires_at,
+            now=now,
+            customer_id=customer_id,
+            shared=shared,
+        )
+
+
+class CampaignSigner:
+    """Signs the tokens of one campaign. Made by :meth:`TokenSigner.campaign`."""
+
+    def __init__(self, key: Key, *, environment: bytes, program: str, campaign: int) -> None:
+        exact_program = require_text("program", program)
+        require_range("campaign", campaign, U32_MAX)
+        if key.material is None:
+            raise SigningError(f"key {key.id} is destroyed and signs nothing; promote another")
+        ids = _U32.pack(key.id) + _U32.pack(campaign)
+        self._key = key
+        self._campaign = campaign
+        self._token_mac = _token_mac(key.material, environment, exact_program, ids)
+        self._holder_mac = _holder_mac(key.material, environment, exact_program, ids)
+
+    def sign(
+        self,
+        *,
+        offer_index: int,
+        serial: int,
+        not_before: int,
+        expires_at: int,
+        now: int,
+        customer_id: str | None = None,
+        shared: bool = False,
+    ) -> str:
+        """One token, 64 characters, valid in [``not_before``, ``expires_at``), Unix seconds.
+
+        With a ``customer_id`` it is bound to that holder; ``shared`` makes it good for many uses.
+
+        Raises:
+            SigningError: A field is out of range, the validity is empty or over, or it reaches beyond 401
+                days from ``now`` or beyond the key's own life.
+        """
+        require_range("offer_index", offer_index, U16_MAX)
+        require_range("serial", serial, SERIAL_MAX)
+        self._require_validity(not_before=not_before, expires_at=expires_at, now=now)
+        holder_tag = _UNBOUND
+        if customer_id is not None:
+            holder_tag = _holder_tag(self._holder_mac, require_text("customer_id", customer_id))
+        body = _BODY.pack(
+            VERSION,
+            FLAG_HOLDER_BOUND * (customer_id is not None) | FLAG_SHARED * shared,
+            self._key.id,
+            self._campaign,
+            offer_index,
+            not_before,
+            expires_at,
+            0,
+            serial >> _SERIAL_HIGH_SHIFT,
+            serial & U32_MAX,
+            holder_tag,
+        )
+        return armor(body + self._token_mac.digest(body)[:TAG_LENGTH])
+
+    def _require_validity(self, *, not_before: int, expires_at: int, now: int) -> None:
+        require_range("not_before", not_before, U32_MAX)
+        require_range("expires_at", expires_at, U32_MAX)
+        if expires_at <= max(not_before, now):
+            raise SigningError(
+                f"expires_at is {expires_at}; it must be after not_before ({not_before}) and now ({now})"
+            )
+        if expires_at - now > TOKEN_LIFE_SECONDS_MAX:
+            raise SigningError(f"expires_at is more than {TOKEN_LIFE_DAYS_MAX} days away; choose an earlier one")
+        if expires_at > self._key.max_expires_at:
+            raise SigningError(
+                f"expires_at is {expires_at}, but key {self._key.id} signs nothing that outlives"
+                f" {self._key.max_expires_at}; promote a newer key or choose an earlier expiry"
+            )
+
+
+def _token_mac(material: Secret, environment: bytes, program: bytes, ids: bytes) -> Mac:
+    key = material.derive(b"redemption/v1/campaign", environment, program, ids[:4], ids[4:])
+    return Mac(key, pae_prefix(b"redemption/v1/token", environment, program, last_length=BODY_LENGTH))
+
+
+def _holder_mac(material: Secret, environment: bytes, program: bytes, ids: bytes) -> Mac:
+    return Mac(material.derive(b"redemption/v1/holder", environment, program, ids[:4], ids[4:]))
+
+
+def _holder_tag(mac: Mac, customer_id: bytes) -> bytes:
+    return mac.digest(pae(b"redemption/v1/holder-tag", customer_id))[:HOLDER_TAG_LENGTH]
+
+
+def _why_unreadable(text: str) -> TokenDefect:
+    if _ANY_VERSION.fullmatch(text) is None:
+        return TokenDefect.MALFORMED
+    # The version is the first byte, so two characters tell it whatever the length; the rest fills them up.
+    version = unarmor(text[:2] + "A" * (ARMORED_LENGTH - 2))
+    return TokenDefect.LENGTH if version and version[0] == VERSION else TokenDefect.VERSION
+
+
+def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | TokenDefect:
+    """Read the fields. The tag was good, so a defect here is a signer's fault and no forgery."""
+    (_, flags, key_id, campaign, offer_index, not_before, expires_at, cell, high, low, holder_tag) = _BODY.unpack_from(
+        raw
+    )
+    if expires_at <= not_before:
+        return TokenDefect.VALIDITY
+    if holder_tag != _UNBOUND and not flags & FLAG_HOLDER_BOUND:
+        return TokenDefect.HOLDER_TAG
+    if cell:
+        return TokenDefect.CELL
+    return VerifiedToken(
+        _PROOF,
+        program,
+        key_id,
+        key_usable,
+        campaign,
+        offer_index,
+        not_before,
+        expires_at,
+        high << _SERIAL_HIGH_SHIFT | low,
+        bool(flags & FLAG_HOLDER_BOUND),
+        bool(flags & FLAG_SHARED),
+        holder_tag,
+    )

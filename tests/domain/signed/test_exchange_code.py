@@ -1,0 +1,96 @@
+"""Exchange codes: made the same for ever, read however they are typed, and never something else for a code."""
+
+import json
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tool_loader import VECTORS
+
+from redemption.domain.signed.exchange_code import TYPED_LENGTH_MAX, Codes, read_code, write_code
+from redemption.domain.signed.keyset import Keyset, KeyState
+from redemption.domain.signed.signing import SigningError
+
+KEYSET = Keyset.from_json(json.dumps(json.loads((VECTORS / "keysets.json").read_bytes())["main"]).encode())
+DOCUMENT = json.loads((VECTORS / "code.json").read_bytes())
+LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+WRITTEN = {"0": "0Oo", "1": "1IiLl"}
+
+
+def key_of(state):
+    return next(key for key in KEYSET.keys if key.state is state)
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["codes"], ids=lambda vector: vector["name"])
+def test_codes_are_made_as_the_vectors_say(vector):
+    codes = Codes(KEYSET).campaign(program=vector["program"], campaign=vector["campaign"], key_id=vector["key_id"])
+    code = codes.code(vector["serial"])
+    assert code.hex() == vector["code"]
+    assert write_code(code) == vector["text"]
+
+
+def test_no_two_places_make_the_same_code():
+    made = [vector["code"] for vector in DOCUMENT["codes"]]
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["typed"], ids=lambda vector: vector["name"])
+def test_what_is_typed_is_read_as_the_vectors_say(vector):
+    read = read_code(vector["typed"])
+    assert (read.hex() if read is not None else None) == vector["code"]
+
+
+@given(st.binary(min_size=10, max_size=10), st.data())
+def test_every_code_is_read_back_however_it_is_typed(code, data):
+    text = write_code(code)
+    assert [len(group) for group in text.split("-")] == [4, 4, 4, 4]
+    assert set(text) <= set(LETTERS + "-")
+    typed = ""
+    for letter in text.replace("-", ""):
+        ways = WRITTEN.get(letter, letter + letter.lower())
+        typed += data.draw(st.sampled_from(ways)) + data.draw(st.sampled_from(["", "-", " ", "- "]))
+    assert read_code(typed) == code
+
+
+@pytest.mark.parametrize("text", ["\ud800" * 16, "0" * 15 + "\udfff"])
+def test_what_is_no_text_at_all_is_no_code(text):
+    assert read_code(text) is None
+
+
+@given(st.text(max_size=80))
+def test_no_text_raises_and_nothing_foreign_is_read(text):
+    read = read_code(text)
+    if read is not None:
+        assert len(text) <= TYPED_LENGTH_MAX
+        assert set(text) <= set(string.ascii_letters + string.digits + " -") - set("Uu")
+
+
+@given(st.integers(0, 2**80 - 1), st.integers(0, 2**80 - 1))
+def test_different_codes_are_written_differently(one, other):
+    texts = [write_code(number.to_bytes(10)) for number in (one, other)]
+    assert (texts[0] == texts[1]) == (one == other)
+
+
+def test_a_destroyed_or_unknown_key_makes_no_codes():
+    for key_id in (key_of(KeyState.DESTROYED).id, 77):
+        with pytest.raises(SigningError, match="destroyed or unknown"):
+            Codes(KEYSET).campaign(program="shop", campaign=7, key_id=key_id)
+
+
+@pytest.mark.parametrize("serial", [-1, 2**40])
+def test_a_serial_that_cannot_be_has_no_code(serial):
+    codes = Codes(KEYSET).campaign(program="shop", campaign=7, key_id=KEYSET.primary.id)
+    with pytest.raises(SigningError, match="serial"):
+        codes.code(serial)
+
+
+def test_derived_keys_are_kept_for_a_bounded_number_of_campaigns():
+    codes = Codes(KEYSET, cache_size=2)
+    first = codes.campaign(program="shop", campaign=1, key_id=KEYSET.primary.id)
+    assert codes.campaign(program="shop", campaign=1, key_id=KEYSET.primary.id) is first
+    for campaign in (2, 3):
+        codes.campaign(program="shop", campaign=campaign, key_id=KEYSET.primary.id)
+    again = codes.campaign(program="shop", campaign=1, key_id=KEYSET.primary.id)
+    assert again is not first
+    assert again.code(9) == first.code(9)
