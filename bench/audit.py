@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from redemption.domain.campaign.campaign import Campaign, CampaignState
 from redemption.ledger import keys
-from redemption.ledger.catalog import pack_campaign, unpack_campaign
+from redemption.ledger.stores.catalog import pack_campaign, unpack_campaign
 
 READ_AT_ONCE = 1_000
 Expect = Callable[[Campaign, int, int], int]

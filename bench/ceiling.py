@@ -42,7 +42,7 @@ from shop import (
 )
 from under_test import Cost, Neighbours, UnderTest, redemption_server, script_server, settle
 
-from redemption.ledger.embedded import EmbeddedValkey
+from redemption.server.embedded_valkey import EmbeddedValkey
 
 COMPILED = Path(__file__).resolve().parent.parent / ".venv-compiled" / "bin" / "python"
 """Where ``make compiled`` puts the compiled build; it is measured when it is there."""

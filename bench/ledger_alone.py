@@ -23,15 +23,15 @@ from redemption.app import wire
 from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.ports.orders import RedeemItem
 from redemption.domain.signed.keyset import Keyset
-from redemption.keyset_file import read_keyset
-from redemption.ledger.batcher import LANES
-from redemption.ledger.codec import pack_item
-from redemption.ledger.connection import Endpoint, pack_call
-from redemption.ledger.embedded import EmbeddedValkey
-from redemption.ledger.fence import Fence
+from redemption.ledger.commit.batcher import LANES
+from redemption.ledger.commit.lane import Endpoint, pack_call
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.library import library
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.wire.orders import pack_item
 from redemption.rpc.convert import attempt_from
+from redemption.server.embedded_valkey import EmbeddedValkey
+from redemption.server.keyset_file import read_keyset
 from redemption.settings import Settings
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 

@@ -22,10 +22,10 @@ from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
 from redemption.domain.errors import ServiceError
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.connection import Endpoint
-from redemption.ledger.embedded import EmbeddedValkey
-from redemption.ledger.fence import Fence
+from redemption.ledger.commit.lane import Endpoint
 from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.trust.fence import Fence
+from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.service.issuer import Minted, MintOrder
 from redemption.service.redeemer import Attempt
 

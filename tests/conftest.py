@@ -13,8 +13,11 @@ import thoroughness  # noqa: F401 - sets how much is tried, before the tests are
 from house import House
 from waiting import SECONDS_MAX, LoopClock
 
-from redemption.ledger import calls, connection, embedded, ledger
-from redemption.ledger.embedded import EmbeddedValkey
+from redemption.ledger import functions as calls
+from redemption.ledger import ledger
+from redemption.ledger.commit import lane as connection
+from redemption.server import embedded_valkey as embedded
+from redemption.server.embedded_valkey import EmbeddedValkey
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 # A shell starts background jobs deaf to Ctrl-C, and what the tests start would be as deaf as they are.

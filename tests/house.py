@@ -17,9 +17,9 @@ from redemption.domain.errors import ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.connection import Endpoint
-from redemption.ledger.fence import Fence
+from redemption.ledger.commit.lane import Endpoint
 from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.trust.fence import Fence
 from redemption.service.issuer import MintOrder
 from redemption.service.redeemer import Attempt
 

@@ -23,7 +23,8 @@ COMPILED = {
     "domain/ports": ("orders",),
     "domain/signed": ("base64url", "digest", "pae", "receipt", "settlement", "signing", "token"),
     "service": ("answer", "content", "coupons", "redeemer"),
-    "ledger": ("batcher", "codec", "waiting"),
+    "ledger/commit": ("batcher", "queue"),
+    "ledger/wire": ("orders",),
     "rpc": ("batch", "convert"),
     "rpc/transport": ("call", "grpc_call", "http2", "turn", "work_queue"),
 }

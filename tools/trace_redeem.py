@@ -31,11 +31,11 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.connection import Endpoint
-from redemption.ledger.embedded import EmbeddedValkey
-from redemption.ledger.fence import Fence
+from redemption.ledger.commit.lane import Endpoint
 from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.trust.fence import Fence
 from redemption.rpc.server import RpcConfig, RpcServer
+from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.service.issuer import MintOrder
 from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
 from redemption.v1.redemption_service_pb2 import RedeemRequest

@@ -21,13 +21,15 @@ import structlog
 from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenVerifier
-from redemption.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
-from redemption.ledger.connection import Endpoint
-from redemption.ledger.embedded import EmbeddedValkey, EmbeddedValkeyError
-from redemption.ledger.fence import Fence
+from redemption.ledger.commit.lane import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
-from redemption.seed import Seeded, seed
+from redemption.ledger.trust.fence import Fence
+from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
+from redemption.server.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
+from redemption.server.seed import Seeded, seed
+from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
+from redemption.server.supervisor import Supervisor
 from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
@@ -36,8 +38,6 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.revoker import Revoker
 from redemption.settings import Settings, unknown_variables
-from redemption.starting import StartRefused, configure_logging, refusals, refuse
-from redemption.supervisor import Supervisor
 
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """What workers find in their environment unless it is set: gRPC reads it when it is imported.

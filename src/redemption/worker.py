@@ -12,12 +12,12 @@ import structlog
 import uvloop
 
 from redemption.app import ledger_at, wire
-from redemption.keyset_file import read_keyset
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
+from redemption.server.keyset_file import read_keyset
+from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.settings import BoundSettings, Settings
-from redemption.starting import StartRefused, configure_logging, refusals, refuse
 
 GARBAGE_THRESHOLDS = (20_000, 20, 100)
 """Hardly anything that a request makes is a cycle; the usual 700 look for some all the time (4 % of its CPU)."""

@@ -101,7 +101,7 @@ def test_each_purpose_names_its_dearest_functions(bench):
     stacks = bench("stacks")
     text = f"{STACKS['packing'][0]} 3\n{STACKS['packing'][0].replace('pack_item', 'unpack_reply')} 4"
     functions = stacks.Profile.of(stacks.collapsed(text)).functions
-    assert functions == {"packing": {"unpack_reply (ledger/codec.py)": 4, "pack_item (ledger/codec.py)": 3}}
+    assert functions == {"packing": {"unpack_reply (ledger/wire/orders.py)": 4, "pack_item (ledger/wire/orders.py)": 3}}
 
 
 def test_threads_that_wait_and_threads_beside_the_event_loop_do_not_count(bench):

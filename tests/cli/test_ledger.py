@@ -6,7 +6,7 @@ import json
 import pytest
 
 from redemption import app
-from redemption.starting import StartRefused
+from redemption.server.startup import StartRefused
 
 
 @pytest.fixture

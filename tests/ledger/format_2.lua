@@ -1322,7 +1322,7 @@ end
 --          Replies like open.
 -- Invariant: an epoch is random and never reused; `seq` only rises.
 
-local FORMAT = '2' -- how keys and records are spelled, see ledger/promises.py
+local FORMAT = '2' -- how keys and records are spelled, see ledger/trust/durability.py
 
 local function write_header(tag, keyset, epoch)
   local time = redis.call('TIME')

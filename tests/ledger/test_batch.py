@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from house import calling
-from ledger.orders import submitted
+from ledger.commit.orders import submitted
 
 from redemption.domain.outcome import Outcome
-from redemption.ledger.codec import pack_item
+from redemption.ledger.wire.orders import pack_item
 
 
 @pytest.mark.parametrize("item", [b"?", b"", b"Rshort", b"R", b"Cshort"])

@@ -10,7 +10,7 @@ from house import PRINCIPAL, calling
 from redemption.domain.campaign.campaign import CampaignState, Offer
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
-from redemption.ledger.catalog import pack_campaign
+from redemption.ledger.stores.catalog import pack_campaign
 from redemption.service.campaigns import etag
 
 EVENT_DEFINITION_BYTES_MAX = 4096

@@ -20,8 +20,8 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
-from redemption.ledger.fence import LedgerNotTrusted
 from redemption.ledger.ledger import CHECK_SECONDS, coupon_block_width, customer_buckets
+from redemption.ledger.trust.fence import LedgerNotTrusted
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -404,7 +404,7 @@ async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(house.fence, "save", lambda: 1 / 0)
         patch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
-        patch.setattr("redemption.ledger.connection.check", lambda *_: 1 / 0)
+        patch.setattr("redemption.ledger.commit.lane.check", lambda *_: 1 / 0)
         clock.forward(CHECK_SECONDS)
         await comes(lambda: house.ledger.standing.failure)
     clock.forward(CHECK_SECONDS)

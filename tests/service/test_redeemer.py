@@ -15,8 +15,8 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed,
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
-from redemption.ledger import codec
-from redemption.service.pace import Pace
+from redemption.ledger.wire import orders as codec
+from redemption.scheduling.fair_slots import Pace
 
 
 def outcomes(decision):

@@ -14,4 +14,4 @@ def test_a_redeem_stays_below_its_bounds(capsys):
     assert len(found.files) <= FILES_MAX
     assert sum(found.made.values()) <= OBJECTS_MAX
     assert found.made["Decision"] == 1
-    assert found.calls["ledger/codec.py", "pack_item"] == 1
+    assert found.calls["ledger/wire/orders.py", "pack_item"] == 1

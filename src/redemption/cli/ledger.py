@@ -176,7 +176,7 @@ def _print(row: dict[str, str]) -> None:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    from redemption.starting import StartRefused
+    from redemption.server.startup import StartRefused
 
     try:
         yield

@@ -34,22 +34,23 @@ from redemption.domain.ports.orders import (
     SeenCoupon,
     TooEarly,
 )
-from redemption.ledger import codec, keys
-from redemption.ledger.archive import Archive, closes_at_ms
-from redemption.ledger.batcher import LANES, Batcher
-from redemption.ledger.calls import Calls
-from redemption.ledger.catalog import Catalog, pack_campaign
-from redemption.ledger.clock import Clock
-from redemption.ledger.connection import Endpoint, Lane
-from redemption.ledger.definitions import Definitions
-from redemption.ledger.fence import Fence, LedgerNotTrusted
-from redemption.ledger.issuance import RedisIssuance
+from redemption.ledger import keys
+from redemption.ledger.commit.batcher import LANES, Batcher
+from redemption.ledger.commit.lane import Endpoint, Lane
+from redemption.ledger.commit.queue import Waiting
+from redemption.ledger.functions import Calls
 from redemption.ledger.operations import Operations
-from redemption.ledger.promises import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NO_LEDGER
-from redemption.ledger.refusals import Refusals
-from redemption.ledger.revocation import Revocation
-from redemption.ledger.standing import Standing
-from redemption.ledger.waiting import Waiting
+from redemption.ledger.stores.archive import Archive, closes_at_ms
+from redemption.ledger.stores.catalog import Catalog, pack_campaign
+from redemption.ledger.stores.definitions import Definitions
+from redemption.ledger.stores.issuance import RedisIssuance
+from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.stores.revocation import Revocation
+from redemption.ledger.trust.clock import Clock
+from redemption.ledger.trust.durability import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NO_LEDGER
+from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
+from redemption.ledger.trust.health import Standing
+from redemption.ledger.wire import orders as codec
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0

@@ -4,11 +4,11 @@ import secrets
 from collections.abc import Mapping
 
 from redemption.domain.errors import LedgerRefused
-from redemption.ledger.calls import Calls, pairs
-from redemption.ledger.catalog import Catalog
-from redemption.ledger.clock import Clock
-from redemption.ledger.fence import Fence, LedgerNotTrusted
-from redemption.ledger.promises import CLOCK_AHEAD, CLOCK_AHEAD_CURE, HEADER_FIELDS, identity_of, read_header
+from redemption.ledger.functions import Calls, pairs
+from redemption.ledger.stores.catalog import Catalog
+from redemption.ledger.trust.clock import Clock
+from redemption.ledger.trust.durability import CLOCK_AHEAD, CLOCK_AHEAD_CURE, HEADER_FIELDS, identity_of, read_header
+from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
 
 
 class Operations:

@@ -19,7 +19,7 @@ from redemption.domain.order import (
     program_violations,
 )
 from redemption.rpc.wire import fields_of
-from redemption.service.pace import Turn
+from redemption.scheduling.fair_slots import Turn
 from redemption.service.quoter import Question
 from redemption.v1 import order_pb2, redemption_service_pb2
 

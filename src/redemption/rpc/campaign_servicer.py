@@ -11,8 +11,8 @@ from redemption.rpc.batch import REQUEST_BYTES_MAX
 from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, new_campaign_from, stats_of
 from redemption.rpc.campaign_messages import CampaignMessages
 from redemption.rpc.guard import Unary
+from redemption.scheduling.fair_slots import Pace
 from redemption.service.campaigns import Campaigns
-from redemption.service.pace import Pace
 from redemption.v1 import campaign_service_pb2 as messages
 
 DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX

@@ -23,7 +23,7 @@ from redemption.rpc.batch import (
 from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Asked, Gathered, Unary
 from redemption.rpc.status import code_of, duration
-from redemption.service.pace import Pace, Turn
+from redemption.scheduling.fair_slots import Pace, Turn
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Attempt, Redeemer
 from redemption.v1 import redemption_service_pb2 as messages

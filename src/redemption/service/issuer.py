@@ -19,9 +19,9 @@ from redemption.domain.signed.exchange_code import CampaignCodes, Codes, write_c
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.scheduling.fair_slots import Pace
 from redemption.service.answer import Answers
 from redemption.service.content import canonical
-from redemption.service.pace import Pace
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000

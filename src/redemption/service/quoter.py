@@ -19,9 +19,9 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, Seen
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.scheduling.fair_slots import Pace, Turn
 from redemption.service.answer import Answers, allocations_of, invalid_tokens, position_names
 from redemption.service.coupons import CouponReader
-from redemption.service.pace import Pace, Turn
 
 ROUNDS_MAX = 3
 AT_ONCE = 4

@@ -14,7 +14,7 @@
 
 local open = {}
 
-local FORMAT, OLD_FORMAT = '3', '2' -- how keys and records are spelled, see ledger/promises.py
+local FORMAT, OLD_FORMAT = '3', '2' -- how keys and records are spelled, see ledger/trust/durability.py
 local DAY_MS = 86400000
 
 local function write_header(tag, keyset, epoch, now)

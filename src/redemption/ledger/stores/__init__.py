@@ -1,0 +1,1 @@
+"""What the ledger keeps, one file for each kind of record."""

@@ -1,0 +1,76 @@
+"""Archiving: removing the records of a campaign that is long over, a step at a time."""
+
+from dataclasses import replace
+
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
+from redemption.domain.errors import Conflict, NotFound
+from redemption.domain.ports.orders import Removal, TooEarly
+from redemption.ledger.functions import Calls
+from redemption.ledger.stores.catalog import pack_campaign
+
+
+class Archive:
+    """Archives campaigns in the ledger."""
+
+    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+        """Build it.
+
+        Args:
+            calls: The ledger.
+            outbox_max: About how many entries the event stream keeps.
+        """
+        self._calls = calls
+        self._outbox_max = outbox_max
+
+    async def begin(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
+        """Make version ``campaign.version`` an archived one; from here on none of its records changes any more.
+
+        Args:
+            campaign: The definition in force.
+            principal: Who archives it.
+            now_ms: When it was changed into this, Unix milliseconds.
+
+        Raises:
+            NotFound: There is no such campaign.
+            Conflict: Another version is in force.
+        """
+        archived = replace(campaign, state=CampaignState.ARCHIVED, updated_at_ms=now_ms)
+        reply = await self._calls.call(
+            "archive",
+            campaign.program,
+            self._outbox_max,
+            principal,
+            campaign.number,
+            campaign.version,
+            pack_campaign(archived),
+            campaign.return_window_seconds * MILLISECONDS,
+            closes_at_ms(campaign),
+            campaign.updated_at_ms,
+        )
+        self._calls.observe(campaign.program, reply[0])
+        match reply[1]:
+            case b"gone":
+                raise NotFound(f"number: there is no campaign {campaign.number} in program {campaign.program!r}")
+            case b"conflict":
+                raise Conflict("the campaign was changed meanwhile: read it again and repeat the change")
+            case b"early":
+                return TooEarly(int(reply[2]))
+            case version:
+                return replace(archived, version=int(version))
+
+    async def remove(self, program: str, number: int, *, principal: str) -> Removal:
+        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
+
+        Raises:
+            NotFound: Archiving it has not begun.
+        """
+        reply = await self._calls.call("archive_step", program, self._outbox_max, principal, number)
+        self._calls.observe(program, reply[0])
+        if reply[1] == b"gone":
+            raise NotFound(f"number: campaign {number} of program {program!r} is not being archived")
+        return Removal(int(reply[1]), int(reply[2]))
+
+
+def closes_at_ms(campaign: Campaign) -> int:
+    """Return when a definition stops being redeemed by without another change, Unix milliseconds; 0: it is not."""
+    return 0 if campaign.state is CampaignState.ENDED else campaign.ends_at_ms

@@ -1,0 +1,53 @@
+"""Reading definitions: the server says which versions it has at hand, and the ledger tells only what differs.
+
+So whoever makes the server read a definition that has not changed costs it a small question, however large the
+definition is, and what is kept beside it by its identity stays warm.
+"""
+
+import asyncio
+
+from redemption.domain.campaign.campaign import Campaign
+from redemption.ledger.functions import Calls
+from redemption.ledger.stores.catalog import Catalog
+from redemption.scheduling.single_flight import Flights
+
+
+class Definitions:
+    """Reads definitions into the catalog."""
+
+    def __init__(self, calls: Calls, catalog: Catalog) -> None:
+        self._calls = calls
+        self._catalog = catalog
+        self._flights: Flights[tuple[str, int, int], list[Campaign]] = Flights()
+
+    async def load(self, program: str, number: int) -> Campaign | None:
+        """Return a campaign as it is now, or None."""
+        found = await self.load_range(program, number, number)
+        return found[0] if found else None
+
+    async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
+        """Return the campaigns with numbers from first to last that exist, as they are now."""
+        return list(await self._flights.share((program, first, last), lambda: self._read(program, first, last)))
+
+    async def stop(self) -> None:
+        """Read nothing any more."""
+        await self._flights.stop()
+
+    async def _read(self, program: str, first: int, last: int) -> list[Campaign]:
+        if not await self._calls.begun(program):
+            return []
+        at_hand = {number: self._catalog.get(program, number) for number in range(first, last + 1)}
+        versions = [(campaign and campaign.version) or b"" for campaign in at_hand.values()]
+        flat = await self._calls.call("campaigns", program, first, *versions)
+        found = []
+        for position in range(0, len(flat), 3):
+            number, version, definition = flat[position : position + 3]
+            campaign = at_hand.pop(number)
+            if campaign is None or campaign.version != version or not version:
+                if position:  # a large one takes milliseconds: between two of them others have their turn
+                    await asyncio.sleep(0)
+                campaign = self._catalog.read(program, number, version, definition)
+            found.append(campaign)
+        for number in at_hand:
+            self._catalog.drop(program, number)
+        return found

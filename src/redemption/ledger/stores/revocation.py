@@ -1,0 +1,84 @@
+"""Taking coupons back: of a range of serials, or of a customer; every server's next decision knows of it."""
+
+from redemption.domain.errors import LimitReached, NotFound, RequestIdReused, WrongState
+from redemption.ledger.functions import Calls
+
+
+class Revocation:
+    """Revokes coupons in the ledger."""
+
+    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+        """Build it.
+
+        Args:
+            calls: The ledger.
+            outbox_max: About how many entries the event stream keeps.
+        """
+        self._calls = calls
+        self._outbox_max = outbox_max
+
+    async def revoke_serials(
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
+    ) -> int | None:
+        """Take a range of serials back.
+
+        Returns:
+            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+
+        Raises:
+            NotFound: There is no such campaign.
+            WrongState: It is archived.
+            RequestIdReused: The request id stands for something else.
+            LimitReached: The campaign has too many separate ranges.
+        """
+        last = first + count - 1
+        about = (principal, number, request, content, reason)
+        return await self._revoke("revoke_serials", program, number, *about, first, last)
+
+    async def revoke_customer(
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        principal: str,
+        request: bytes,
+        content: bytes,
+        reason: str = "",
+    ) -> None:
+        """Take back every coupon issued so far that is bound to a customer.
+
+        Raises:
+            NotFound: There is no such campaign.
+            WrongState: It is archived.
+            RequestIdReused: The request id stands for something else.
+            LimitReached: The campaign has too many revoked customers.
+        """
+        about = (principal, number, request, content, reason)
+        await self._revoke("revoke_customer", program, number, *about, customer)
+
+    async def _revoke(self, function: str, program: str, number: int, *args: bytes | int | str) -> int | None:
+        reply = await self._calls.call(function, program, self._outbox_max, *args)
+        self._calls.observe(program, reply[0])
+        word = reply[1]
+        if word == b"mismatch":
+            raise RequestIdReused("request_id: stands for another request already; use a new one")
+        if word == b"gone":
+            raise NotFound(f"campaign: there is no campaign {number} in program {program!r}")
+        if word == b"archived":
+            raise WrongState(f"campaign: {number} is archived; nothing of it is left to be revoked")
+        if word == b"full":
+            raise LimitReached(
+                f"campaign {number} has {int(reply[2])} separate revocations of this kind already, which is the most; "
+                "revoke ranges that join them, or end the campaign"
+            )
+        return int(reply[2]) if word == b"beyond" else None

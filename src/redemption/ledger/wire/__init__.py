@@ -1,0 +1,1 @@
+"""What travels between a server and its ledger, packed into bytes."""

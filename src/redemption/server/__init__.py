@@ -1,0 +1,1 @@
+"""What keeps a server running: its processes, the embedded ledger, and the files that a start needs."""

@@ -1,0 +1,520 @@
+"""The parent process of a server: it owns the port, the embedded ledger and the workers, and stops in order.
+
+It serves no request itself and never imports gRPC, so it stays small and starts workers by a clean spawn.
+
+What a worker must do:
+
+1. Read one line of JSON from stdin: ``{"index", "host", "port", "sockets", "ledger_url", "config"}``. Keep stdin
+   open: its end means that the supervisor is gone, and the worker ends too.
+2. Serve on the sockets, which are file descriptors that it inherits and that listen already; if there are none, bind
+   host and port with SO_REUSEPORT. Once it serves, write the line ``{"ready": true}`` to stdout. Other lines on stdout
+   are passed through; stderr is the supervisor's own.
+3. On SIGTERM finish what it has begun, within the drain time, and exit. If it cannot start, say why in one
+   line on stderr and exit with a code of its own: before the first start-up is complete, that ends the
+   supervisor with the same code.
+4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that one which comes
+   early neither ends it nor is lost: it lets the signal through when it can handle it.
+"""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import json
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from redemption.server.embedded_valkey import (
+    EmbeddedValkey,
+    EmbeddedValkeyError,
+    FileLock,
+    LockHeldError,
+    private_directory,
+)
+
+_HEALTHY_SECONDS: Final = 30.0
+_PORT_MAX: Final = 65535
+_FREE_PORT_TRIES_MAX: Final = 10
+_LAST_WORDS_SECONDS: Final = 1.0
+_CANCEL_AGAIN_SECONDS: Final = 1.0
+
+# What getaddrinfo says and bind takes; the tuple's shape depends on the family.
+_Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
+
+
+class ListenError(Exception):
+    """The address cannot be served; the message is one line: what, where, and what to do next."""
+
+
+class PortInUseError(ListenError):
+    """Somebody else listens there, or is about to."""
+
+
+class WorkerError(Exception):
+    """A worker did not come up. ``exit_code`` is what the whole server should exit with."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Backoff:
+    """How long to wait before starting a process again: doubling, and short again after a healthy while."""
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self._first = first_seconds
+        self._longest = longest_seconds
+        self._next = first_seconds
+
+    def after(self, *, lived_seconds: float) -> float:
+        """Return the seconds to wait after a process that lived for so long."""
+        delay = self._first if lived_seconds >= _HEALTHY_SECONDS else self._next
+        self._next = min(2 * delay, self._longest)
+        return delay
+
+
+class _Worker:
+    """One worker process, from its orders to its end."""
+
+    def __init__(self, index: int, process: asyncio.subprocess.Process) -> None:
+        self.index: Final = index
+        self.process: Final = process
+        self._ready = asyncio.Event()
+        self._end = asyncio.create_task(self._until_end())
+
+    def __str__(self) -> str:
+        return f"worker {self.index} (process {self.process.pid})"
+
+    async def came_up(self, seconds_max: float) -> None:
+        """Return once it has reported ready.
+
+        Raises:
+            WorkerError: it ended first, or stayed silent for ``seconds_max``.
+        """
+        ready = asyncio.create_task(self._ready.wait())
+        either: set[asyncio.Task[Any]] = {ready, self._end}
+        await asyncio.wait(either, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._ready.is_set():
+            return
+        if not self._end.done():
+            raise WorkerError(f"{self} did not report ready within {seconds_max:g} s", 1)
+        code = self._end.result()
+        # An end before the work began is a failure, whatever the worker thinks of it.
+        raise WorkerError(f"{self} ended before it was ready ({_told(code)})", 128 - code if code < 0 else code or 1)
+
+    async def ended(self) -> int:
+        """Wait for its end; return the exit code, negative for a signal."""
+        # Several wait, and one that gives up must not end the others' waiting.
+        return await asyncio.shield(self._end)
+
+    async def _until_end(self) -> int:
+        listening = asyncio.create_task(self._listen())
+        code = await self.process.wait()
+        # Its last words are read to the end, unless a child of its own keeps the pipe open.
+        await asyncio.wait({listening}, timeout=_LAST_WORDS_SECONDS)
+        listening.cancel()
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it still runs."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    async def _listen(self) -> None:
+        assert self.process.stdout is not None
+        while True:
+            try:
+                line = await self.process.stdout.readline()
+            except ValueError:
+                continue  # a line beyond the reader's limit (64 KiB), already thrown away: it is no report
+            if not line:
+                return
+            if _reports_ready(line):
+                self._ready.set()
+                continue
+            with contextlib.suppress(OSError):  # a reader of our stdout who left must not end the service
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+
+
+class Supervisor:
+    """Runs ``worker_count`` processes of ``worker_command`` on one port, and the embedded ledger if any.
+
+    Exactly one of ``embedded`` and ``ledger_url`` is given. ``prepare(ledger_url)`` is awaited when the
+    ledger answers and before the first worker starts; ``ready(address, worker_pids)`` when all workers have
+    reported. Port 0 chooses a free one. Workers that take longer than ``drain_seconds`` to stop are killed.
+    ``worker_environment`` is all that workers have of an environment; None gives them our own.
+
+    With a ``backlog``, each worker is given a socket that listens, with so long a queue of connections, and whoever
+    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends. When the
+    server stops, nobody takes a place any more, and workers that accept no more leave nobody waiting.
+
+    SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
+    skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was
+    ignored at start, as ``nohup`` does, it stays ignored. With ``hangup_reloads`` it is passed on to the workers
+    instead.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedded: EmbeddedValkey | None,
+        ledger_url: str | None = None,
+        worker_command: Sequence[str],
+        worker_count: int,
+        worker_config: Mapping[str, Any],
+        host: str,
+        port: int,
+        prepare: Callable[[str], Awaitable[None]],
+        ready: Callable[[str, Sequence[int]], Awaitable[None]],
+        drain_seconds: float,
+        ready_seconds_max: float = 60.0,
+        worker_environment: Mapping[str, str] | None = None,
+        backlog: int | None = None,
+        hangup_reloads: bool = False,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
+        if (embedded is None) == (ledger_url is None):
+            raise ValueError("give either an embedded ledger or the URL of one")
+        if worker_count < 1:
+            raise ValueError("at least one worker is needed")
+        self._embedded: Final = embedded
+        self._ledger_url: Final = embedded.url if embedded else str(ledger_url)
+        self._worker_command: Final = tuple(worker_command)
+        self._worker_count: Final = worker_count
+        self._worker_config: Final = worker_config
+        self._worker_environment: Final = worker_environment
+        self._backlog: Final = backlog
+        self._hangup_reloads: Final = hangup_reloads
+        self._sockets: Final[dict[int, list[socket.socket]]] = {}
+        self._host: Final = host.strip("[]")  # IPv6 may come in brackets
+        self._port: Final = port
+        self._prepare: Final = prepare
+        self._ready: Final = ready
+        self._drain_seconds: Final = drain_seconds
+        self._ready_seconds_max: Final = ready_seconds_max
+        self._log: Final[FilteringBoundLogger] = log or structlog.get_logger()
+        self._stopping: Final = asyncio.Event()
+        self._hurrying: Final = asyncio.Event()
+        self._keepers: Final[list[asyncio.Task[None]]] = []
+        self._workers: Final[dict[int, _Worker]] = {}
+
+    async def run(self) -> int:
+        """Serve until a signal or ``stop``; return the exit code. To be run once, in the main thread.
+
+        Returns 0 after an orderly stop, at whatever moment it was asked for; the exit code of a worker that
+        ended before start-up was complete (128 + n for signal n, 1 for a silent one or one that left with 0).
+
+        Raises:
+            ListenError: the address cannot be served, or another server has it.
+            EmbeddedValkeyError: the embedded ledger did not start.
+            Exception: whatever ``prepare`` or ``ready`` raised. In all these cases nothing is left running.
+        """
+        with hold_port(self._host, self._port) as port, self._signals_handled():
+            try:
+                await self._unless_stopping(self._start(port))
+                await self._unless_stopping(self._keep_all())
+            except WorkerError as failed:
+                self._log.error("start-up failed", reason=str(failed), exit_code=failed.exit_code)
+                return failed.exit_code
+            finally:
+                await self._stop_all()
+        return 0
+
+    def stop(self) -> None:
+        """Ask for an orderly stop; ``run`` returns when it is done."""
+        self._stopping.set()
+
+    async def _start(self, port: int) -> None:
+        if self._embedded:
+            await self._embedded.start()
+            keeper = self._keep("ledger", self._ledger_end, self._embedded.start, Backoff(0.2, 10.0))
+            self._keepers.append(asyncio.create_task(keeper))
+        await self._prepare(self._ledger_url)
+        for index in range(self._worker_count):
+            if self._backlog is not None:
+                self._sockets[index] = _listening(self._host, port, self._backlog)
+            await self._start_worker(index, port)
+        workers = list(self._workers.values())
+        await asyncio.gather(*(worker.came_up(self._ready_seconds_max) for worker in workers))
+        for index in self._workers:
+            end = functools.partial(self._worker_end, index)
+            again = functools.partial(self._start_worker_again, index, port)
+            keeper = self._keep(f"worker {index}", end, again, Backoff(0.1, 5.0))
+            self._keepers.append(asyncio.create_task(keeper))
+        await self._ready(told_address(self._host, port), [worker.process.pid for worker in workers])
+
+    async def _start_worker(self, index: int, port: int) -> _Worker:
+        sockets = [listening.fileno() for listening in self._sockets.get(index, ())]
+        # The process takes over what is blocked here. Several may be started at once, each at the first step of its
+        # await: whoever unblocks first takes nothing from the others.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._worker_command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._worker_environment,
+                pass_fds=sockets,
+                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        worker = self._workers[index] = _Worker(index, process)
+        orders = {
+            "index": index,
+            "host": self._host,
+            "port": port,
+            "sockets": sockets,
+            "ledger_url": self._ledger_url,
+            "config": dict(self._worker_config),
+        }
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(orders).encode() + b"\n")
+        return worker
+
+    async def _start_worker_again(self, index: int, port: int) -> None:
+        worker = await self._start_worker(index, port)
+        try:
+            await worker.came_up(self._ready_seconds_max)
+        except WorkerError:
+            worker.signal(signal.SIGKILL)  # it is silent, or has ended already
+            await worker.ended()
+            raise
+
+    async def _worker_end(self, index: int) -> str:
+        worker = self._workers[index]
+        return f"{worker} ended ({_told(await worker.ended())})"
+
+    async def _ledger_end(self) -> str:
+        assert self._embedded is not None
+        return f"{_told(await self._embedded.wait())}, {self._embedded.last_words()}"
+
+    async def _keep(
+        self,
+        name: str,
+        end: Callable[[], Awaitable[str]],
+        start_again: Callable[[], Awaitable[None]],
+        backoff: Backoff,
+    ) -> None:
+        """Start a process again whenever it ends. The others stay: the address and the socket do not move."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while True:
+            reason = await end()
+            while reason:
+                delay = backoff.after(lived_seconds=clock() - started)
+                self._log.error("down, will be started again", name=name, reason=reason, after_seconds=delay)
+                await asyncio.sleep(delay)
+                started = clock()
+                try:
+                    await start_again()
+                    reason = ""
+                except (WorkerError, EmbeddedValkeyError, OSError) as error:
+                    reason = str(error)
+
+    async def _keep_all(self) -> None:
+        # Endless, unless a keeper has a defect: then its error ends the server, in order.
+        await asyncio.gather(*self._keepers)
+
+    async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work, or as much of it as is done when a stop is asked for."""
+        task = asyncio.create_task(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            await _cancelled(task, stopping)
+
+    async def _stop_all(self) -> None:
+        await _cancelled(*self._keepers)
+        # Each worker's own is then the last: when it accepts no more, callers are refused and go elsewhere at once,
+        # and do not wait in a queue that nobody reads.
+        for sockets in self._sockets.values():
+            for listening in sockets:
+                listening.close()
+        await self._drain()
+        if self._embedded:
+            await self._embedded.stop()
+
+    async def _drain(self) -> None:
+        workers = list(self._workers.values())
+        if not workers:
+            return
+        for worker in workers:
+            worker.signal(signal.SIGTERM)
+        ends = asyncio.gather(*(worker.ended() for worker in workers))
+        hurrying = asyncio.create_task(self._hurrying.wait())
+        either: set[asyncio.Future[Any]] = {ends, hurrying}
+        await asyncio.wait(either, timeout=self._drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        for worker in workers:
+            if worker.process.returncode is None:
+                self._log.error("worker did not drain in time and is killed", pid=worker.process.pid)
+                worker.signal(signal.SIGKILL)
+        await asyncio.wait({ends}, timeout=_LAST_WORDS_SECONDS)  # they are gone; a pipe of theirs may not be
+
+    @contextlib.contextmanager
+    def _signals_handled(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number is signal.SIGHUP and self._hangup_reloads:
+            for worker in self._workers.values():
+                worker.signal(number)
+            return
+        if number is signal.SIGINT and self._stopping.is_set():
+            self._hurrying.set()
+        self.stop()
+
+
+@contextlib.contextmanager
+def hold_port(host: str, port: int) -> Iterator[int]:
+    """Keep an address for this server and its workers while the block runs; yield the port number.
+
+    Workers share a port with SO_REUSEPORT, and so could two servers by mistake, each with half the calls.
+    Three things keep that out: a lock file against another supervisor, a bind without SO_REUSEPORT against
+    anybody who listens, and a bound socket that never listens, which keeps the number while workers come and
+    go.
+
+    Raises:
+        PortInUseError: somebody has the port.
+        ListenError: the host or port cannot be used at all.
+    """
+    if not 0 <= port <= _PORT_MAX:
+        raise ListenError(f"{port} is not a port; choose one from 0 to {_PORT_MAX} with --listen")
+    addresses = _resolved(host, port)
+    for tries_left in reversed(range(_FREE_PORT_TRIES_MAX if port == 0 else 1)):
+        with contextlib.ExitStack() as held:
+            try:
+                number = port or _free_port(*addresses[0])
+                for family, address in addresses:
+                    _hold(held, family, (address[0], number, *address[2:]))
+            except OSError as error:
+                refusal = _explained(host, port, error)
+                if tries_left and isinstance(refusal, PortInUseError):
+                    continue  # a free number of one address may be taken on the next
+                raise refusal from error
+            yield number
+            return
+
+
+def _listening(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Return a socket that listens for each address of a host; several may share the port."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in _resolved(host, port):
+            # Connections linger after a server closed them: overlook them.
+            sockets.append(_bound(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT))
+            sockets[-1].listen(backlog)
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        raise _explained(host, port, error) from error
+    return sockets
+
+
+def told_address(host: str, port: int) -> str:
+    """Return host and port as people write them: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _resolved(host: str, port: int) -> list[_Address]:
+    """Return every address that the host stands for (localhost may be two) and that this machine has."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"cannot find the host '{host}' ({error}); choose another with --listen") from error
+    every: dict[_Address, None] = {(family, address): None for family, _, _, _, address in found}
+    ours = [address for address in every if _is_ours(*address)]
+    if not ours:
+        raise ListenError(f"{host} is not an address of this machine; choose another with --listen")
+    return ours
+
+
+def _is_ours(family: socket.AddressFamily, address: tuple[Any, ...]) -> bool:
+    try:
+        _free_port(family, address)
+    except OSError as error:
+        return error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+    return True
+
+
+def _free_port(family: socket.AddressFamily, address: tuple[Any, ...]) -> int:
+    with _bound(family, (address[0], 0, *address[2:])) as chosen:
+        return int(chosen.getsockname()[1])
+
+
+def _hold(held: contextlib.ExitStack, family: socket.AddressFamily, address: tuple[Any, ...]) -> None:
+    try:
+        lock = FileLock.take(private_directory() / f"port-{address[0]}-{address[1]}.lock")
+    except LockHeldError as error:
+        raise OSError(errno.EADDRINUSE, str(error)) from error
+    held.callback(lock.release)
+    # SO_REUSEADDR overlooks connections that linger after a server closed them, but no listener.
+    _bound(family, address, socket.SO_REUSEADDR).close()
+    try:
+        keeper = _bound(family, address, socket.SO_REUSEPORT)  # shares with our workers and nobody else
+    except OSError:
+        # Connections linger: overlook them, and with them others who do the same but do not listen.
+        keeper = _bound(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+    held.enter_context(keeper)
+
+
+def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *options: int) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6 and address[0] == "::":
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # as gRPC does: both families
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _explained(host: str, port: int, error: OSError) -> ListenError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(f"port {port} on {host} is in use; stop the other server or choose another with --listen")
+    return ListenError(f"cannot listen on {told_address(host, port)} ({error}); choose another with --listen")
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until it is heard: before Python 3.12, code under ``asyncio.wait_for`` may lose a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _reports_ready(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line) == {"ready": True})
+    except ValueError:
+        return False
+
+
+def _told(code: int) -> str:
+    return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"

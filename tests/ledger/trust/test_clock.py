@@ -1,0 +1,173 @@
+"""The clock bound: no call decides anything while the clocks of server and ledger are apart."""
+
+import time
+
+import pytest
+import pytest_asyncio
+from house import DAY_MS, House, calling
+from ledger.desk import Desk
+from structlog.testing import capture_logs
+from waiting import comes
+
+from redemption.domain.errors import ServiceError
+from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.ledger import CHECK_SECONDS, RedisLedger
+from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
+from redemption.ledger.trust.durability import LedgerClockAhead, LedgerClockApart
+
+
+@pytest_asyncio.fixture
+async def strict(house, tmp_path):
+    """A server of the same program with the bound that is the default."""
+    server = House(house.url, tmp_path / "strict", program=house.program, keyset=house.keyset)
+    server.ledger = RedisLedger(Endpoint(house.url, "strict"), fence=server.fence, births_allowed=True)
+    server.use(server.keyset)
+    await server.start()
+    yield Desk(server)
+    await server.stop()
+
+
+@pytest.fixture
+def shifted(monkeypatch):
+    """Moves this process's clock; the ledger's stays."""
+    right = time.time
+
+    def shift(seconds):
+        monkeypatch.setattr(time, "time", lambda: right() + seconds)
+
+    return shift
+
+
+async def everything(desk):
+    """All keys of the program, as they are stored."""
+    return {key: await desk.redis.dump(key) async for key in desk.redis.scan_iter(desk.house.key("*"))}
+
+
+def every_call(desk, campaign, order):
+    """A call of every kind of function, each of which must be refused."""
+    house, named = desk.house, {"principal": "x", "request": bytes(10), "content": bytes(8)}
+    return (
+        lambda: desk.send(order),
+        lambda: desk.ledger.revoke_serials(house.program, campaign.number, 0, 1, **named),
+        lambda: desk.ledger.revoke_customer(house.program, campaign.number, bytes(8), **named),
+        lambda: desk.ledger.update(campaign, principal="x", offers_kept=True),
+        lambda: house.mint(campaign),
+        lambda: house.campaign(name="another"),
+        lambda: desk.ledger.archive(campaign, principal="x", now_ms=0),
+        lambda: desk.ledger.remove_archived(house.program, campaign.number, principal="x"),
+        lambda: desk.look((campaign, 0)),
+        lambda: desk.ledger.coupon(house.program, campaign.number, 0),
+        lambda: house.campaigns.get(calling(), house.program, campaign.number),
+        lambda: house.stats(campaign),
+    )
+
+
+async def failure_of(call):
+    """What a call failed with; an order's own failure stands in its place."""
+    try:
+        found = await call()
+    except ServiceError as error:
+        return error
+    return found[0] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize(
+    "seconds", [-2 * 86_400, -CLOCK_APART_SECONDS_MAX - 1, CLOCK_APART_SECONDS_MAX + 1, 3 * 365 * 86_400]
+)
+async def test_while_the_clocks_are_apart_nothing_is_decided_and_nothing_written(strict, shifted, seconds):
+    campaign = await strict.campaign()
+    order = strict.order(strict.token(campaign, 0))
+    before = await everything(strict)
+    shifted(seconds)
+    for call in every_call(strict, campaign, order):
+        strict.ledger.standing.saw(None)  # as if the watch had seen nothing
+        failure = await failure_of(call)
+        assert isinstance(failure, LedgerClockApart), failure
+        told = f"{'behind' if seconds > 0 else 'ahead of'} this server's; nothing was done"
+        assert told in failure.message
+    assert await everything(strict) == before
+    shifted(0)
+    strict.ledger.standing.saw(None)
+    assert await strict.ranks(order) == [[400]]
+
+
+@pytest.mark.parametrize("seconds", [-CLOCK_APART_SECONDS_MAX + 1, CLOCK_APART_SECONDS_MAX - 1])
+async def test_a_difference_within_the_bound_hurts_nobody(strict, shifted, seconds):
+    campaign = await strict.campaign()
+    shifted(seconds)
+    assert await strict.rank(campaign, 0) == 400
+
+
+async def test_the_watch_finds_it_out_and_that_it_is_over(strict, shifted, clock):
+    """Without a call: health says so."""
+    health = []
+    strict.ledger.standing.tell(health.append)
+    shifted(60)
+    clock.forward(CHECK_SECONDS)
+    await comes(lambda: health == [False])
+    assert "60.0 s behind this server's" in strict.ledger.standing.failure.message
+    shifted(0)
+    clock.forward(CHECK_SECONDS)
+    await comes(lambda: health == [False, True])
+
+
+async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
+    campaign = await strict.campaign()
+    order = strict.order(strict.token(campaign, 0))
+    ahead = int(time.time() * 1000) + 3 * 365 * DAY_MS
+    header = strict.house.key("ledger")
+    await strict.redis.hset(header, "clock_ms", ahead)
+    before = await everything(strict)
+    (refused,) = await strict.send(order)
+    assert isinstance(refused, LedgerClockAhead)
+    assert "redemption ledger reset-clock --program" in refused.message
+    assert await everything(strict) == before
+    with capture_logs() as log:
+        for _ in range(3):
+            await strict.ledger.check()
+    assert [entry["program"] for entry in log] == [strict.program], "told once, and others are served"
+    assert strict.ledger.standing.failure is None
+    assert "reset-clock" in (await strict.ledger.operations.status(strict.program))[0]["trusted"]
+    row = await strict.ledger.operations.reset_clock(strict.program)
+    assert abs(int(row["clock_ms"]) - time.time() * 1000) < 60_000
+    with capture_logs() as log:
+        await strict.ledger.check()
+    assert [entry["event"] for entry in log] == ["the program is served again"]
+    assert await strict.ranks(order) == [[400]]
+
+
+async def test_generations_that_began_in_the_future_began_now(strict):
+    """Else they would be looked at, and kept, until their day has come."""
+    campaign = await strict.campaign()
+    assert await strict.rank(campaign, 0) == 400
+    header = strict.house.key("ledger")
+    ahead = int(time.time() * 1000) + 30 * DAY_MS
+    await strict.redis.hset(
+        header, mapping={"clock_ms": ahead, "generations": f"2:4096:{ahead} 1:4096:{ahead - DAY_MS}"}
+    )
+    await strict.ledger.operations.reset_clock(strict.program)
+    begun = [int(part.split(b":")[2]) for part in (await strict.redis.hget(header, "generations")).split()]
+    assert max(begun) <= time.time() * 1000
+    order = strict.order(strict.token(campaign, 1))
+    assert await strict.ranks(order) == [[400]]
+    assert type((await strict.send(order))[0]).__name__ == "Remembered"
+
+
+async def test_a_clock_that_is_right_is_not_touched(strict):
+    await strict.campaign()
+    before = await everything(strict)
+    await strict.ledger.operations.reset_clock(strict.program)
+    assert await everything(strict) == before
+
+
+async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(strict, monkeypatch):
+    """A disk that stalls for some seconds: the call is sent once more, with our clock as it is by then."""
+    campaign = await strict.campaign()
+    right, late = strict.ledger._clock.own_ms, []
+    monkeypatch.setattr(strict.ledger._clock, "own_ms", lambda: right() - (late.pop() if late else 0))
+    late.append(60_000)
+    assert await strict.rank(campaign, 0) == 400
+    late.append(60_000)
+    assert (await strict.ledger.coupon(strict.program, campaign.number, 0)).use
+    assert late == []
+    assert strict.ledger.standing.failure is None

@@ -1,0 +1,118 @@
+"""Work in steps: few at a time, first come, first served, and with rests while others are busy."""
+
+import asyncio
+
+import pytest
+from waiting import SECONDS_MAX, settled
+
+from redemption.domain.errors import DeadlinePassed
+from redemption.scheduling import fair_slots as pace
+from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, Pace
+
+STEP = 0.001
+
+
+class Clock:
+    """Stands in for the clock and for sleeping: between two steps, others work as long as it is told."""
+
+    def __init__(self, monkeypatch, *, others=0.0):
+        self.now = 100.0
+        self.others = others
+        self.rests = []
+        monkeypatch.setattr(pace.asyncio, "sleep", self._sleep)
+
+    async def _sleep(self, seconds):
+        self.now += seconds or self.others
+        if seconds:
+            self.rests.append(round(seconds, 6))
+
+    def turn(self, turn):
+        turn._now = self.time
+        turn._began = self.now
+        return turn
+
+    def time(self):
+        return self.now
+
+    def steps(self, count, seconds=STEP):
+        for _ in range(count):
+            self.now += seconds
+            yield
+        return "done"
+
+
+@pytest.mark.parametrize(
+    ("others", "step", "rests"),
+    [
+        (0.0, STEP, []),
+        (0.19 * STEP, STEP, []),
+        (0.21 * STEP, STEP, [4 * STEP] * 6),
+        (50 * STEP, STEP, [4 * STEP] * 6),
+        (STEP, 0.0001, [0.0012, 0.0012]),
+        (0.1, 1.0, [4 * STEP_SECONDS_MAX] * 6),
+    ],
+)
+async def test_work_rests_in_proportion_while_others_are_busy(monkeypatch, others, step, rests):
+    """Rests that are too short for the event loop are saved up; a step that the machine interrupted is none."""
+    clock = Clock(monkeypatch, others=others)
+    async with Pace(at_once=1, rest=4).turn() as turn:
+        assert await clock.turn(turn).drive(clock.steps(6, step)) == "done"
+    assert clock.rests == rests
+
+
+async def test_two_at_work_leave_as_much_to_others_as_one(monkeypatch):
+    clock = Clock(monkeypatch, others=STEP)
+    shared = Pace(at_once=2, rest=4)
+    async with shared.turn(), shared.turn() as turn:
+        await clock.turn(turn).drive(clock.steps(1))
+    async with shared.turn() as turn:
+        await clock.turn(turn).drive(clock.steps(1))
+    assert clock.rests == [8 * STEP, 4 * STEP]
+
+
+async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
+    clock = Clock(monkeypatch, others=STEP)
+    async with Pace(at_once=1, rest=4).turn() as turn:
+        clock.turn(turn)
+        for _ in range(9):
+            clock.now += STEP
+            await turn.after(POSITIONS_AT_ONCE // 3 + 1)
+    assert len(clock.rests) == 3
+
+
+async def test_who_comes_first_is_served_first():
+    shared, served = Pace(at_once=1, rest=1), []
+
+    async def piece(name, steps):
+        for _ in range(steps):
+            async with shared.turn() as turn:
+                served.append(name)
+                await turn.pause()
+
+    await asyncio.gather(piece("a", 4), piece("b", 2), piece("c", 4))
+    assert "".join(served) == "abcabcacac"
+
+
+async def test_places_are_given_back_whatever_happens():
+    shared = Pace(at_once=1, rest=1)
+
+    async def failing():
+        async with shared.turn():
+            raise KeyError
+
+    async def staying():
+        async with shared.turn():
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyError):
+        await failing()
+    held, waiting = asyncio.ensure_future(staying()), asyncio.ensure_future(staying())
+    await settled()
+    with pytest.raises(DeadlinePassed, match="nothing was done"):
+        async with shared.turn(asyncio.get_running_loop().time() + 0.01):
+            pass
+    for task in (waiting, held):
+        task.cancel()
+    await asyncio.wait([held, waiting])
+    async with asyncio.timeout(SECONDS_MAX), shared.turn():
+        assert shared.rest == 1

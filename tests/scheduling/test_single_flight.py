@@ -1,0 +1,120 @@
+"""Shared questions: nobody gets an answer that is older than the question, and nobody's leaving hurts others."""
+
+import asyncio
+
+import pytest
+
+from redemption.scheduling.single_flight import Flights
+
+
+class Asked:
+    """A question that is answered, with the number of the time that it was asked, once the gate opens."""
+
+    def __init__(self):
+        self.times = 0
+        self.gate = asyncio.Event()
+
+    async def __call__(self):
+        self.times += 1
+        number = self.times
+        await self.gate.wait()
+        if isinstance(self.gate, Broken):
+            raise ValueError(number)  # noqa: TRY004 - it is no matter of types
+        return number
+
+
+class Broken(asyncio.Event):
+    """A gate behind which the question fails."""
+
+
+@pytest.fixture
+def asked():
+    return Asked()
+
+
+async def settle():
+    """Let everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def start(flights, key, asked, count=1):
+    return [asyncio.create_task(flights.share(key, asked)) for _ in range(count)]
+
+
+async def test_who_asks_at_the_same_time_shares_one_question(asked):
+    waiting = start(Flights(), "a", asked, 100)
+    asked.gate.set()
+    assert await asyncio.gather(*waiting) == [1] * 100
+
+
+async def test_who_asks_later_shares_the_next_question_which_waits_for_the_first(asked):
+    """What is under way may have been answered before somebody's change, of which the later one must know."""
+    flights = Flights()
+    first = start(flights, "a", asked)
+    await settle()
+    later = start(flights, "a", asked, 2)
+    await settle()
+    later += start(flights, "a", asked)
+    await settle()
+    assert asked.times == 1
+    asked.gate.set()
+    assert await asyncio.gather(*first, *later) == [1, 2, 2, 2]
+
+
+async def test_different_questions_do_not_wait_for_each_other(asked):
+    flights = Flights()
+    waiting = [*start(flights, "a", asked), *start(flights, "b", asked)]
+    await settle()
+    assert asked.times == 2
+    asked.gate.set()
+    assert await asyncio.gather(*waiting) == [1, 2]
+
+
+async def test_who_gives_up_takes_the_answer_from_nobody(asked):
+    flights = Flights()
+    first, second = start(flights, "a", asked, 2)
+    await settle()
+    (third,) = start(flights, "a", asked)
+    await settle()
+    first.cancel()
+    third.cancel()
+    (fourth,) = start(flights, "a", asked)
+    await settle()
+    asked.gate.set()
+    assert (await second, await fourth, asked.times) == (1, 2, 2)
+    assert first.cancelled()
+    assert third.cancelled()
+
+
+async def test_a_failure_is_everybodys_and_the_next_one_asks_anew(asked):
+    flights = Flights()
+    asked.gate = Broken()
+    waiting = start(flights, "a", asked, 3)
+    asked.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(result) for result in results] == ["1"] * 3
+    asked.gate = asyncio.Event()
+    asked.gate.set()
+    assert await flights.share("a", asked) == 2
+
+
+async def test_nothing_is_kept_of_a_question(asked):
+    flights = Flights()
+    waiting = [*start(flights, "a", asked, 2), *start(flights, "b", asked)]
+    await settle()
+    waiting += start(flights, "a", asked)
+    asked.gate.set()
+    await asyncio.gather(*waiting)
+    assert (flights._boarding, flights._under_way) == ({}, {})
+
+
+async def test_a_stop_leaves_nobody_waiting(asked):
+    flights = Flights()
+    waiting = start(flights, "a", asked)
+    await settle()
+    waiting += start(flights, "a", asked)
+    await settle()
+    await flights.stop()
+    await asyncio.wait(waiting)
+    assert [task.cancelled() for task in waiting] == [True, True]

@@ -1,0 +1,485 @@
+"""The supervisor: one owner of port, ledger and workers, who leaves nothing behind. Real processes, kills."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import is_alive
+from redis import Redis
+from waiting import SECONDS_MAX, until
+
+from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
+from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, hold_port, told_address
+
+# `redemption serve` in small: tells what happens as lines of JSON; its choices come from the command line.
+SERVE = """
+import asyncio, json, signal, sys, time
+from pathlib import Path
+import structlog
+from redemption.server.embedded_valkey import EmbeddedValkey
+from redemption.server.supervisor import ListenError, Supervisor
+choices = json.loads(sys.argv[1])
+structlog.configure(
+    processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+)
+def tell(**event):
+    print(json.dumps(event), flush=True)
+async def serve():
+    # SIGUSR1 puts the clock forward as soon as something has minutes to come: then it is too late.
+    loop, real, ahead = asyncio.get_running_loop(), time.monotonic, []
+    loop.time = lambda: real() + 3600.0 * len(ahead)
+    def forward():
+        if any(timer.when() > loop.time() + 60 for timer in loop._scheduled if not timer.cancelled()):
+            ahead.append(True)
+        else:
+            loop.call_later(0.005, forward)
+    loop.add_signal_handler(signal.SIGUSR1, forward)
+    embedded = None if choices.get("ledger_url") else EmbeddedValkey(Path(choices["data"]))
+    async def prepare(ledger_url):
+        tell(prepare=ledger_url, ledger_pid=embedded and embedded.pid)
+        try:
+            await asyncio.sleep(choices.get("prepare_seconds", 0))
+        except asyncio.CancelledError:
+            if not choices.get("prepare_is_deaf"):
+                raise
+            await asyncio.sleep(choices["prepare_seconds"])
+        if choices.get("prepare_fails"):
+            raise LookupError("prepare failed")
+    async def ready(address, worker_pids):
+        tell(ready=address, workers=list(worker_pids))
+    return await Supervisor(
+        embedded=embedded,
+        ledger_url=choices.get("ledger_url"),
+        worker_command=[sys.executable, "-I", "-S", choices["worker"]],
+        worker_count=2,
+        worker_config=choices.get("config", {}),
+        host=choices.get("host", "127.0.0.1"),
+        port=choices.get("port", 0),
+        prepare=prepare,
+        ready=ready,
+        drain_seconds=choices.get("drain_seconds", 600),
+        ready_seconds_max=choices.get("ready_seconds_max", 600),
+    ).run()
+try:
+    sys.exit(asyncio.run(serve()))
+except ListenError as error:
+    sys.exit(str(error))
+"""
+
+# A worker in small: keeps to the protocol, and misbehaves as told when its index is the one that should.
+WORKER = """
+import json, os, signal, socket, sys
+orders = json.loads(sys.stdin.readline())
+config = orders["config"]
+odd = config if orders["index"] == 1 else {}
+def tell(**event):
+    os.write(1, json.dumps(event).encode() + b"\\n")  # not print: a signal may come in the middle of one
+tell(orders=orders, worker_pid=os.getpid())
+if "exit_at_start" in odd:
+    print("no key, no service", file=sys.stderr, flush=True)
+    os._exit(odd["exit_at_start"])
+if "signal_at_start" in odd:
+    os.kill(os.getpid(), odd["signal_at_start"])
+served = socket.socket()
+served.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+served.bind((orders["host"], orders["port"]))
+served.listen()
+def drain(number, frame):
+    if not odd.get("stubborn"):
+        tell(drained=orders["index"])
+        os._exit(0)
+    tell(stubborn=orders["index"])
+signal.signal(signal.SIGTERM, drain)
+if not odd.get("silent"):
+    tell(ready=True)
+    tell(came_up=orders["index"])  # read after the report, so by now the supervisor knows
+while sys.stdin.read(1):
+    pass
+"""
+
+
+class Server:
+    """A supervisor in a process of its own, and what it told."""
+
+    def __init__(self, directory, before=(), **choices):
+        for name, source in (("serve.py", SERVE), ("worker.py", WORKER)):
+            (directory / name).write_text(source)
+        told = {"data": str(directory / "data"), "worker": str(directory / "worker.py"), **choices}
+        number = len(list(directory.glob("*.out")))
+        self.out, self.err = directory / f"{number}.out", directory / f"{number}.err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*before, sys.executable, str(directory / "serve.py"), json.dumps(told)],
+                stdout=out,
+                stderr=err,
+            )
+
+    def events(self, key):
+        """Return every event told so far that has the key."""
+        lines = [line for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [event for event in map(json.loads, lines) if key in event]
+
+    def told(self, key, count=1):
+        """Wait until so many events with the key are told, and return the last of them."""
+        until(lambda: len(self.events(key)) >= count or self.process.poll() is not None)
+        events = self.events(key)
+        assert len(events) >= count, self.err.read_text()
+        return events[-1]
+
+    def logged(self):
+        return [json.loads(line) for line in self.err.read_text().splitlines() if line.startswith("{")]
+
+    def pids(self):
+        """Return every process that it ever started, as far as it was told."""
+        workers = [event["worker_pid"] for event in self.events("worker_pid")]
+        return workers + [event["ledger_pid"] for event in self.events("ledger_pid") if event["ledger_pid"]]
+
+    def ended(self):
+        """Wait for the exit code, and see that nothing is left behind."""
+        code = self.process.wait(timeout=SECONDS_MAX)
+        assert self.pids()
+        assert not [pid for pid in self.pids() if is_alive(pid)]
+        return code
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start servers, and kill what a failing test would leave."""
+    servers = []
+
+    def start(**choices):
+        servers.append(Server(tmp_path, **choices))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        for pid in filter(is_alive, server.pids()):
+            os.kill(pid, signal.SIGKILL)
+
+
+def answers(url):
+    with contextlib.suppress(Exception), Redis.from_url(url) as client:
+        return client.ping()
+    return False
+
+
+@pytest.mark.parametrize("module", ["redemption.server.supervisor", "redemption.app"])
+def test_the_supervisor_never_imports_grpc(module):
+    """It starts processes all its life, and gRPC's threads do not survive that; nor does it need libnghttp2."""
+    code = f"import sys, {module}; sys.exit('grpc' in sys.modules or 'ngh2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_server_starts_in_order_and_stops_in_order(serve, number):
+    server = serve(config={"colour": "red"})
+    ready = server.told("ready")
+    prepared = server.told("prepare")
+    orders = sorted((event["orders"] for event in server.events("orders")), key=lambda one: one["index"])
+    host, _, port = ready["ready"].rpartition(":")
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+    common = {
+        "host": host,
+        "port": int(port),
+        "sockets": [],
+        "ledger_url": prepared["prepare"],
+        "config": {"colour": "red"},
+    }
+    assert orders == [{"index": 0, **common}, {"index": 1, **common}]
+    assert sorted(ready["workers"]) == sorted(event["worker_pid"] for event in server.events("worker_pid"))
+    assert "prepare" in json.loads(server.out.read_text().splitlines()[0])
+    assert answers(prepared["prepare"])
+    server.process.send_signal(number)
+    assert server.ended() == 0
+    assert sorted(event["drained"] for event in server.events("drained")) == [0, 1]
+    assert server.logged() == []
+
+
+def test_a_hangup_that_was_ignored_at_start_stays_ignored(serve):
+    server = serve(before=["nohup"])
+    server.told("ready")
+    server.process.send_signal(signal.SIGHUP)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start ends the ledger")
+def test_a_killed_supervisor_leaves_no_ledger_and_no_worker(serve):
+    server = serve()
+    server.told("ready")
+    assert len(server.pids()) == 3
+    assert all(map(is_alive, server.pids()))
+    server.process.kill()
+    server.process.wait()
+    until(lambda: not any(map(is_alive, server.pids())))
+
+
+def test_a_killed_ledger_comes_back_with_its_data_and_the_workers_stay(serve):
+    server = serve()
+    workers = server.told("ready")["workers"]
+    url, pid = (server.told("prepare")[key] for key in ("prepare", "ledger_pid"))
+    with Redis.from_url(url) as client:
+        client.set("coupon", "spent")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid))
+    until(lambda: answers(url))
+    with Redis.from_url(url) as client:
+        assert client.get("coupon") == b"spent"
+    assert all(map(is_alive, workers))
+    (line,) = server.logged()
+    assert (line["name"], line["after_seconds"]) == ("ledger", 0.2)
+    assert line["reason"].startswith("signal 9, Killed")
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_ledger_that_cannot_come_back_is_tried_again_and_its_reason_told(serve, tmp_path):
+    server = serve()
+    server.told("ready")
+    url, pid = (server.told("prepare")[key] for key in ("prepare", "ledger_pid"))
+    (log,) = tmp_path.glob("data/ledger/appendonlydir/*.incr.aof")
+    sound = log.read_bytes()
+    log.write_bytes(b"*2\r\nnonsense" + sound)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: len(server.logged()) >= 2)
+    log.write_bytes(sound)
+    until(lambda: answers(url))
+    first, second, *_ = server.logged()
+    assert [first["after_seconds"], second["after_seconds"]] == [0.2, 0.4]
+    assert "the append-only file is damaged" in second["reason"]
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_killed_worker_is_replaced_and_the_others_stay(serve):
+    server = serve()
+    killed, kept = server.told("ready")["workers"]
+    os.kill(killed, signal.SIGKILL)
+    new = server.told("orders", count=3)
+    assert new["worker_pid"] not in {killed, kept}
+    assert new["orders"]["index"] == 0
+    assert new["orders"]["port"] == server.events("orders")[0]["orders"]["port"]
+    assert is_alive(kept)
+    (line,) = server.logged()
+    assert (line["name"], line["after_seconds"]) == ("worker 0", 0.1)
+    assert line["reason"] == f"worker 0 (process {killed}) ended (signal 9, Killed)"
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"exit_at_start": 7}, 7),
+        ({"exit_at_start": 0}, 1),
+        ({"signal_at_start": 9}, 137),
+        ({"silent": True}, 1),
+    ],
+)
+def test_a_worker_that_does_not_come_up_ends_the_start_with_its_code(serve, config, expected):
+    server = serve(config=config)
+    if config.get("silent"):
+        server.told("came_up")
+        server.told("orders", count=2)
+        server.process.send_signal(signal.SIGUSR1)
+    assert server.ended() == expected
+    assert server.events("ready") == []
+    (line,) = server.logged()
+    assert line["reason"].startswith("worker 1 (process ")
+    assert ("no key, no service" in server.err.read_text()) == ("exit_at_start" in config)
+
+
+def test_a_worker_that_does_not_drain_in_time_is_killed(serve):
+    server = serve(config={"stubborn": True})
+    other, stubborn = server.told("ready")["workers"]
+    server.process.terminate()
+    server.told("stubborn")
+    until(lambda: not Path(f"/proc/{other}").exists())
+    server.process.send_signal(signal.SIGUSR1)
+    assert server.ended() == 0
+    assert [stubborn] == [line["pid"] for line in server.logged()]
+    assert [event["drained"] for event in server.events("drained")] == [0]
+
+
+def test_a_second_interrupt_skips_the_drain(serve):
+    server = serve(config={"stubborn": True}, drain_seconds=600)
+    server.told("ready")
+    server.process.send_signal(signal.SIGINT)
+    server.told("stubborn")
+    server.process.send_signal(signal.SIGINT)
+    assert server.ended() == 0
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"prepare_seconds": 600},
+        {"prepare_seconds": 600, "prepare_is_deaf": True},
+        {"config": {"silent": True}, "ready_seconds_max": 600},
+    ],
+)
+def test_a_signal_during_start_stops_cleanly(serve, choices):
+    server = serve(**choices)
+    server.told("orders" if "config" in choices else "prepare")
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_failed_preparation_is_raised_and_nothing_stays(serve):
+    server = serve(prepare_fails=True)
+    assert server.ended() == 1
+    assert "LookupError: prepare failed" in server.err.read_text()
+
+
+def test_an_external_ledger_is_used_as_it_is(serve):
+    server = serve(ledger_url="redis://ledger.invalid:6379")
+    server.told("ready")
+    assert server.told("orders")["orders"]["ledger_url"] == "redis://ledger.invalid:6379"
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_port_that_somebody_serves_is_refused_before_anything_starts(serve, tmp_path):
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        server = serve(port=port)
+        assert server.process.wait(timeout=SECONDS_MAX) == 1
+    expected = f"port {port} on 127.0.0.1 is in use; stop the other server or choose another with --listen\n"
+    assert server.err.read_text() == expected
+    assert not (tmp_path / "data").exists()
+
+
+def test_two_supervisors_never_share_a_port_even_before_anybody_listens(serve, tmp_path):
+    first = serve(prepare_seconds=600)
+    first.told("prepare")
+    # Files of servers that are gone may name the same process id.
+    (lock,) = (path for path in locks() if path.read_text().strip() == str(first.process.pid) and is_held(path))
+    port = int(lock.stem.rpartition("-")[2])
+    second = serve(port=port, data=str(tmp_path / "other"))
+    assert second.process.wait(timeout=SECONDS_MAX) == 1
+    assert f"port {port} on 127.0.0.1 is in use" in second.err.read_text()
+    first.process.terminate()
+    assert first.ended() == 0
+
+
+def locks():
+    import tempfile
+
+    return Path(tempfile.gettempdir(), f"redemption-{os.geteuid()}").glob("port-127.0.0.1-*.lock")
+
+
+def is_held(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::"])
+def test_a_held_port_is_ours_and_shared_by_our_workers_only(host):
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with hold_port(host, 0) as port:
+        where = (address[0], port)
+        with pytest.raises(PortInUseError, match=f"port {port} on {host} is in use"), hold_port(host, port):
+            pass
+        with socket.socket(family) as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                stranger.bind(where)
+        for _ in range(2):
+            with socket.create_server(where, family=family, reuse_port=True):
+                pass
+    with hold_port(host, port) as again:
+        assert again == port
+
+
+def test_connections_that_linger_after_a_server_do_not_keep_its_port():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with socket.create_connection(other.getsockname()) as client:
+            other.accept()[0].close()  # closed by the server first: its end waits for a minute
+            client.recv(1)
+    with hold_port("127.0.0.1", port) as held:
+        assert held == port
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("nosuch.invalid", 1, "cannot find the host 'nosuch.invalid'"),
+        ("192.0.2.1", 1, "192.0.2.1 is not an address of this machine"),
+        ("127.0.0.1", 65536, "65536 is not a port"),
+    ],
+)
+def test_an_address_that_cannot_be_served_is_explained(host, port, message):
+    with pytest.raises(ListenError, match=f"{message}.*--listen"), hold_port(host, port):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("127.0.0.1", "127.0.0.1:5"), ("::1", "[::1]:5"), ("localhost", "localhost:5")]
+)
+def test_an_address_is_told_as_people_write_it(host, expected):
+    assert told_address(host, 5) == expected
+
+
+def test_waits_double_to_a_limit_and_start_over_after_a_healthy_while():
+    backoff = Backoff(0.1, 0.5)
+    lives = [0, 0, 0, 0, 29.9, 30, 0]
+    assert [backoff.after(lived_seconds=life) for life in lives] == [0.1, 0.2, 0.4, 0.5, 0.5, 0.1, 0.2]
+
+
+async def test_a_refused_ledger_is_raised_and_the_port_is_free_again(tmp_path):
+    async def never(*_):
+        pytest.fail("nothing may start without a ledger")
+
+    (tmp_path / "data").touch()
+    supervisor = Supervisor(
+        embedded=EmbeddedValkey(tmp_path / "data"),
+        worker_command=["false"],
+        worker_count=1,
+        worker_config={},
+        host="127.0.0.1",
+        port=0,
+        prepare=never,
+        ready=never,
+        drain_seconds=1,
+    )
+    with pytest.raises(EmbeddedValkeyError, match="is not a directory"):
+        await supervisor.run()
+
+
+async def test_stop_can_be_asked_for_from_within():
+    async def prepared(_):
+        supervisor.stop()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor(
+        embedded=None,
+        ledger_url="redis://ledger.invalid",
+        worker_command=["false"],
+        worker_count=1,
+        worker_config={},
+        host="[::1]" if socket.has_dualstack_ipv6() else "127.0.0.1",
+        port=0,
+        prepare=prepared,
+        ready=prepared,
+        drain_seconds=1,
+    )
+    assert await supervisor.run() == 0
