@@ -29,7 +29,7 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.library import library
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.wire.orders import pack_item
-from redemption.rpc.convert import attempt_from
+from redemption.rpc.convert.orders import attempt_from
 from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.server.keyset_file import read_keyset
 from redemption.settings import Settings

@@ -17,7 +17,7 @@ from redemption.domain.order import checkout_violations
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.rpc.convert import attempt_from
+from redemption.rpc.convert.orders import attempt_from
 from redemption.server.keyset_file import read_keyset
 from redemption.settings import Settings
 from redemption.v1 import redemption_service_pb2 as messages

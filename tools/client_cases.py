@@ -11,7 +11,7 @@ from client_coupons import Coupons, RequestFiles, approval_of, in_base64, invali
 from client_plan import Observation, Step
 from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
 
-from redemption.rpc.batch import ORDER_BYTES_MAX, REQUEST_BYTES_MAX
+from redemption.rpc.request_limits import ORDER_BYTES_MAX, REQUEST_BYTES_MAX
 
 REDEEM: Final = "/redemption.v1.RedemptionService/Redeem"
 MINT: Final = "/redemption.v1.IssuanceService/Mint"

@@ -25,7 +25,8 @@ COMPILED = {
     "service": ("answer", "content", "coupons", "redeemer"),
     "ledger/commit": ("batcher", "queue"),
     "ledger/wire": ("orders",),
-    "rpc": ("batch", "convert"),
+    "rpc": ("request_limits",),
+    "rpc/convert": ("orders",),
     "rpc/transport": ("call", "grpc_call", "http2", "turn", "work_queue"),
 }
 """Modules by room: what a Redeem runs through, but for what is left interpreted on purpose, see

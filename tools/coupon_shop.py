@@ -26,8 +26,8 @@ from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import SeenCampaign
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenDefect, TokenSigner, TokenVerifier
-from redemption.rpc.campaign_convert import new_campaign_from
-from redemption.rpc.convert import checkout_from, write_decision
+from redemption.rpc.convert.campaigns import new_campaign_from
+from redemption.rpc.convert.orders import checkout_from, write_decision
 from redemption.v1.decision_pb2 import Decision as DecisionMessage
 
 ROOT = Path(__file__).parent.parent

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from redemption.rpc import batch, campaign_servicer
+from redemption.rpc import campaign_servicer
+from redemption.rpc import request_limits as batch
 from redemption.settings import BoundSettings
 
 ROOT = Path(__file__).parent.parent.parent

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.trust.fence import LedgerNotTrusted
-from redemption.rpc.convert import attempt_from, write_decision
+from redemption.rpc.convert.orders import attempt_from, write_decision
 from redemption.service.issuer import MintOrder
 from redemption.v1 import redemption_service_pb2
 

@@ -37,7 +37,7 @@ from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import OfferCounters
 from redemption.domain.signed.receipt import Receipt
-from redemption.rpc.offer_convert import offer_of
+from redemption.rpc.convert.offers import offer_of
 from redemption.service.answer import Redeemed
 from redemption.service.campaigns import Page, Stats
 from redemption.service.quoter import Quoted

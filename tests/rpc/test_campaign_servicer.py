@@ -12,8 +12,8 @@ from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import ArchiveUnfinished, Conflict, InvalidRequest
-from redemption.rpc.campaign_convert import campaign_of, new_campaign_from
 from redemption.rpc.campaign_servicer import PAGE_BYTES_MAX, first_number_from
+from redemption.rpc.convert.campaigns import campaign_of, new_campaign_from
 from redemption.service.campaigns import Page
 from redemption.v1 import campaign_pb2
 from redemption.v1 import campaign_service_pb2 as messages

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
-from redemption.rpc.batch import ORDER_BYTES_MAX
 from redemption.rpc.guard import STREAMS_PER_PEER_MAX, Asked, Gathered, Guard, ServerStream
+from redemption.rpc.request_limits import ORDER_BYTES_MAX
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
 from redemption.rpc.transport.methods import Call, Status
 from redemption.service.issuer import Minted

@@ -7,10 +7,10 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign, CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
-from redemption.rpc.batch import REQUEST_BYTES_MAX
-from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, new_campaign_from, stats_of
-from redemption.rpc.campaign_messages import CampaignMessages
+from redemption.rpc.convert.campaign_messages import CampaignMessages
+from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campaign_from, stats_of
 from redemption.rpc.guard import Unary
+from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import Pace
 from redemption.service.campaigns import Campaigns
 from redemption.v1 import campaign_service_pb2 as messages

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Overloaded, ServiceError, Violation
-from redemption.rpc.batch import MESSAGE_BYTES_MAX
+from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
 from redemption.rpc.status import Stopping, internal_status, status_of
 from redemption.rpc.transport.methods import (
     Call,

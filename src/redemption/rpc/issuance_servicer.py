@@ -4,9 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.batch import REQUEST_BYTES_MAX
-from redemption.rpc.guard import ServerStream, Unary
-from redemption.rpc.issuance_convert import (
+from redemption.rpc.convert.issuance import (
     claim_from,
     claimed_of,
     inspection_of,
@@ -15,6 +13,8 @@ from redemption.rpc.issuance_convert import (
     revoke_order_from,
     revoked_of,
 )
+from redemption.rpc.guard import ServerStream, Unary
+from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
 from redemption.service.revoker import Revoker

@@ -9,7 +9,9 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
-from redemption.rpc.batch import (
+from redemption.rpc.convert.orders import attempt_from, question_from, redemption_of, write_decision, write_quote
+from redemption.rpc.guard import Asked, Gathered, Unary
+from redemption.rpc.request_limits import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
     PARSED_BYTES_MAX,
@@ -20,8 +22,6 @@ from redemption.rpc.batch import (
     require_batch,
     require_quote_fits,
 )
-from redemption.rpc.convert import attempt_from, question_from, redemption_of, write_decision, write_quote
-from redemption.rpc.guard import Asked, Gathered, Unary
 from redemption.rpc.status import code_of, duration
 from redemption.scheduling.fair_slots import Pace, Turn
 from redemption.service.quoter import Quoter

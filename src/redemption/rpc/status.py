@@ -27,7 +27,7 @@ from redemption.domain.errors import (
     Violation,
     WrongState,
 )
-from redemption.rpc.timestamps import NANOSECONDS
+from redemption.rpc.convert.timestamps import NANOSECONDS
 from redemption.rpc.transport.methods import Status
 
 ERROR_DOMAIN = "redemption"

@@ -9,7 +9,7 @@ from redemption.domain.campaign.benefit import BuyGet, Measure, PercentOff, Tier
 from redemption.domain.campaign.campaign import Offer
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import InvalidRequest
-from redemption.rpc.offer_convert import offer_from, offer_of
+from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.v1 import campaign_pb2
 
 FIELD = "campaign.offers[0]"

@@ -18,7 +18,7 @@ from redemption.domain.order import (
     positions_of,
     program_violations,
 )
-from redemption.rpc.wire import fields_of
+from redemption.rpc.message_fields import fields_of
 from redemption.scheduling.fair_slots import Turn
 from redemption.service.quoter import Question
 from redemption.v1 import order_pb2, redemption_service_pb2

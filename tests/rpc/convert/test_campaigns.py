@@ -29,7 +29,7 @@ from redemption.domain.campaign.campaign_checks import campaign_violations
 from redemption.domain.campaign.conditions import Conditions, Scope, Window
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.order import MINOR_MAX
-from redemption.rpc.campaign_convert import BYTES_MAX, campaign_from, campaign_of, new_campaign_from, stats_of
+from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, campaign_of, new_campaign_from, stats_of
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
 

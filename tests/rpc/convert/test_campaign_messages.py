@@ -7,9 +7,9 @@ from rpc.examples import CAMPAIGN, OFFERS
 
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.lru import Lru
-from redemption.rpc import campaign_messages as module
-from redemption.rpc.campaign_convert import campaign_of
-from redemption.rpc.campaign_messages import LARGE_BYTES, LARGE_MAX, CampaignMessages
+from redemption.rpc.convert import campaign_messages as module
+from redemption.rpc.convert.campaign_messages import LARGE_BYTES, LARGE_MAX, CampaignMessages
+from redemption.rpc.convert.campaigns import campaign_of
 
 LARGE = replace(
     CAMPAIGN,

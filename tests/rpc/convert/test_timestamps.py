@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redemption.domain.errors import InvalidRequest
-from redemption.rpc.timestamps import at_ms, at_seconds, lasting, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.convert.timestamps import at_ms, at_seconds, lasting, ms_from, seconds_from, whole_second_ms_from
 
 FIRST_MS = -62_135_596_800_000
 LAST_MS = 253_402_300_799_999

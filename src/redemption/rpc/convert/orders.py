@@ -23,8 +23,8 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.batch import positions_in
-from redemption.rpc.timestamps import at_ms, at_seconds, ms_from
+from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
+from redemption.rpc.request_limits import positions_in
 from redemption.service.answer import Redeemed
 from redemption.service.quoter import Question, Quoted
 from redemption.service.redeemer import Attempt

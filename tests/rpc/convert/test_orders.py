@@ -11,8 +11,7 @@ from redemption.domain.decision import Decision, Detail, Verdict
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.batch import positions_in
-from redemption.rpc.convert import (
+from redemption.rpc.convert.orders import (
     attempt_from,
     customer_from,
     question_from,
@@ -20,6 +19,7 @@ from redemption.rpc.convert import (
     write_decision,
     write_quote,
 )
+from redemption.rpc.request_limits import positions_in
 from redemption.service.quoter import Question
 from redemption.service.redeemer import Attempt
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2

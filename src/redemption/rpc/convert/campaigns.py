@@ -26,10 +26,10 @@ from redemption.domain.campaign.campaign import (
 )
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.outcome import Outcome
-from redemption.rpc.convert import OUTCOMES
-from redemption.rpc.offer_convert import offer_from, offer_of
-from redemption.rpc.shape import not_built, require_shape
-from redemption.rpc.timestamps import at_ms, lasting, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.convert.offers import offer_from, offer_of
+from redemption.rpc.convert.orders import OUTCOMES
+from redemption.rpc.convert.timestamps import at_ms, lasting, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.message_limits import not_built, require_shape
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rpc.examples import batch_request, redeem_request
 
 from redemption.domain.errors import InvalidRequest
-from redemption.rpc.batch import BATCH_LINES_MAX, BATCH_MAX, ORDER_BYTES_MAX, read_batch
-from redemption.rpc.wire import fields_of
+from redemption.rpc.message_fields import fields_of
+from redemption.rpc.request_limits import BATCH_LINES_MAX, BATCH_MAX, ORDER_BYTES_MAX, read_batch
 from redemption.v1.order_pb2 import Line
 from redemption.v1.redemption_service_pb2 import BatchRedeemRequest
 

@@ -4,8 +4,8 @@ from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Outcome
-from redemption.rpc.convert import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
-from redemption.rpc.timestamps import at_seconds, whole_second_ms_from
+from redemption.rpc.convert.orders import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
+from redemption.rpc.convert.timestamps import at_seconds, whole_second_ms_from
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintOrder
 from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven

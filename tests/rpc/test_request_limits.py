@@ -18,7 +18,8 @@ from redemption.domain.order import (
 from redemption.domain.outcome import Outcome
 from redemption.domain.signed.receipt import ReceiptKeys
 from redemption.domain.signed.settlement import SettledRedemption, Settlement, Settlements
-from redemption.rpc.batch import (
+from redemption.rpc.convert.orders import write_decision, write_quote
+from redemption.rpc.request_limits import (
     BATCH_LINES_MAX,
     BATCH_PARTS_MAX,
     MESSAGE_BYTES_MAX,
@@ -29,7 +30,6 @@ from redemption.rpc.batch import (
     require_size,
     size_of,
 )
-from redemption.rpc.convert import write_decision, write_quote
 from redemption.service.quoter import Question, Quoted
 from redemption.v1 import order_pb2, redemption_service_pb2
 

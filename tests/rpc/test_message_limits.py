@@ -9,7 +9,7 @@ from redemption.domain.campaign.benefit_checks import TIERS_MAX
 from redemption.domain.campaign.campaign_checks import SLOTS_MAX
 from redemption.domain.campaign.condition_checks import WINDOWS_MAX
 from redemption.domain.errors import InvalidRequest, NotBuilt
-from redemption.rpc.shape import MESSAGES_MAX, VALUES_MAX, require_shape
+from redemption.rpc.message_limits import MESSAGES_MAX, VALUES_MAX, require_shape
 from redemption.v1 import campaign_pb2
 
 FIELD_99 = b"\x98\x06\x01"

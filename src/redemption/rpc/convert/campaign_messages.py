@@ -4,7 +4,7 @@ from typing import Final
 
 from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.lru import Lru
-from redemption.rpc.campaign_convert import campaign_of
+from redemption.rpc.convert.campaigns import campaign_of
 from redemption.v1 import campaign_pb2
 
 LARGE_BYTES: Final = 16 * 1024
