@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from redemption.app import WORKER_ENVIRONMENT
-from redemption.cli.demo_server import private_server, stop, told_to_stop
+from redemption.cli.demo.server import private_server, stop, told_to_stop
 
 BENCH = Path(__file__).parent
 

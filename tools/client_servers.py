@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from redemption.cli.demo_server import private_server
+from redemption.cli.demo.server import private_server
 from redemption.client import Tls
 
 _HOUR = dt.timedelta(hours=1)

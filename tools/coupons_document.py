@@ -13,8 +13,8 @@ from coupon_examples import CONDITIONS, EXAMPLES, EXCLUDED, REFUSALS, SEVERAL, W
 from coupon_shop import ORDERS, PROGRAMS, ROOT, Shop, Turn, best, judgements, told, turns
 from coupon_words import arithmetic
 
-from redemption.cli.campaign_file import read_campaign
-from redemption.cli.campaign_summary import summary
+from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.output.campaign_summary import summary
 from redemption.client import format_money
 from redemption.domain.campaign.campaign import Stage
 from redemption.domain.judging.eligibility import Coupon

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cli.contract_fields import echo
+from cli.campaign_file.contract_fields import echo
 from fake_server import failing
 from waiting import SECONDS_MAX
 
-from redemption.cli.campaign_file import read_campaign
+from redemption.cli.campaign_file.file import read_campaign
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1 import outcome_pb2
 from redemption.v1.campaign_service_pb2 import (
@@ -27,7 +27,7 @@ from redemption.v1.campaign_service_pb2 import (
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "campaign.yaml"
-    path.write_text((Path(__file__).parent / "campaign.yaml").read_text())
+    path.write_text((Path(__file__).parent / "campaign_file" / "campaign.yaml").read_text())
     return path
 
 

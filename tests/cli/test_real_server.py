@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from waiting import SECONDS_MAX
 
-from redemption.cli.demo_sale import Result
-from redemption.cli.demo_server import private_server
+from redemption.cli.demo.sale import Result
+from redemption.cli.demo.server import private_server
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Decision
 

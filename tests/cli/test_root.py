@@ -18,7 +18,7 @@ from waiting import SECONDS_MAX, until
 
 from redemption import __version__
 from redemption.cli import exits
-from redemption.cli.language import language
+from redemption.cli.output.language import language
 from redemption.settings import Settings
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Decision, TokenVerdict
@@ -83,7 +83,7 @@ def test_an_internal_error_is_the_servers_failure(ask, fake):
 
 
 def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):
-    monkeypatch.setattr("redemption.cli.checkout._from_flags", lambda _typed: 1 / 0)
+    monkeypatch.setattr("redemption.cli.input.checkout._from_flags", lambda _typed: 1 / 0)
     ended = command(*REDEEM)
     assert ended.code == exits.FAILED
     assert "ZeroDivisionError" in ended.err

@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 
 from redemption.cli.asking import all_campaigns
-from redemption.cli.campaign_fields import campaign_fields, in_file_words, steps
-from redemption.cli.campaign_file import CampaignFile
-from redemption.cli.campaign_text import Change, changes
+from redemption.cli.campaign_file.fields import campaign_fields, in_file_words, steps
+from redemption.cli.campaign_file.file import CampaignFile
+from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
-from redemption.cli.source_file import FieldPath, Problem
+from redemption.cli.input.source_file import FieldPath, Problem
 from redemption.client import Failure, RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest

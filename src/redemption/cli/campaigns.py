@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from redemption.cli.asking import all_campaigns, asking, campaign_called
-from redemption.cli.consent import require_consent
 from redemption.cli.exits import DONE, UNREACHABLE, Stop
-from redemption.cli.options import AsJson, Program, Server, TlsCa, examples, settings_of
-from redemption.cli.screen import complain, print_json, print_message, printable, say, show, stderr, table
+from redemption.cli.input.consent import require_consent
+from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, settings_of
+from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, stderr, table
 
 if TYPE_CHECKING:
     from redemption.cli.apply import Applied
@@ -68,7 +68,7 @@ def show_(
     if as_json:
         print_message(found)
         return DONE
-    from redemption.cli.campaign_text import definition
+    from redemption.cli.campaign_file.text import definition
 
     fields = {"number": str(found.number), "state": _state(found)} | definition(found)
     width = max(map(len, fields))
@@ -166,7 +166,7 @@ def apply(
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.apply import Applier, require_different_names, total
-    from redemption.cli.campaign_file import read_campaign
+    from redemption.cli.campaign_file.file import read_campaign
 
     # All files are read before the first one is applied.
     read = [read_campaign(file) for file in files]
@@ -207,7 +207,7 @@ def apply(
 )
 def schema() -> int:
     """Print the JSON Schema of campaign files, by which editors complete and check them."""
-    from redemption.cli.campaign_schema import campaign_schema
+    from redemption.cli.campaign_file.schema import campaign_schema
 
     print_json(campaign_schema())
     return DONE
@@ -323,7 +323,7 @@ def _print_list(found: "list[Campaign]") -> None:
 
     from rich.text import Text
 
-    from redemption.cli.instants import local_text
+    from redemption.cli.input.instants import local_text
 
     rows = table("number", "name", "state", "local start", "local end", right=("number",))
     for campaign in found:
@@ -364,7 +364,7 @@ def _of(limit: int, *, limited: bool) -> str:
 
 def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
     from redemption.cli.apply import Action
-    from redemption.cli.campaign_summary import summary
+    from redemption.cli.output.campaign_summary import summary
 
     number = f" {applied.number}" if applied.number else ""
     say(f"{applied.action.words(dry_run=dry_run):10}{number} {applied.name}", "green" if applied.changed else "dim")

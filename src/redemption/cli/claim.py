@@ -7,9 +7,9 @@ import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
-from redemption.cli.language import language
-from redemption.cli.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
-from redemption.cli.screen import print_message, say
+from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.output.language import language
+from redemption.cli.output.screen import print_message, say
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -108,8 +108,8 @@ def _zone_of_token(client: "RedemptionClient", settings: "Settings", token: str)
 
 
 def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *, approved: bool) -> None:
-    from redemption.cli.decision import outcome_name
-    from redemption.cli.instants import local_text
+    from redemption.cli.input.instants import local_text
+    from redemption.cli.output.decision import outcome_name
     from redemption.client import disposition_words, sentence
     from redemption.v1.decision_pb2 import TokenVerdict
 

@@ -7,8 +7,8 @@ import typer
 
 from redemption.cli.asking import asking
 from redemption.cli.exits import BAD_INPUT, DONE, Stop
-from redemption.cli.options import AsJson, Program, Server, TlsCa, settings_of
-from redemption.cli.screen import print_message, say
+from redemption.cli.input.options import AsJson, Program, Server, TlsCa, settings_of
+from redemption.cli.output.screen import print_message, say
 
 if TYPE_CHECKING:
     from redemption.v1.campaign_pb2 import Campaign
@@ -53,7 +53,7 @@ def get(
 def _print(found: "Redemption", campaign: "Campaign") -> None:
     from zoneinfo import ZoneInfo
 
-    from redemption.cli.instants import local_text
+    from redemption.cli.input.instants import local_text
     from redemption.client import format_money
     from redemption.v1.redemption_service_pb2 import RedemptionState
 

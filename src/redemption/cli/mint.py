@@ -18,8 +18,8 @@ import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, FAILED, INTERRUPTED, Stop
-from redemption.cli.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
-from redemption.cli.screen import say, stderr
+from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.output.screen import say, stderr
 
 if TYPE_CHECKING:
     from redemption.client import RedemptionClient
@@ -165,7 +165,7 @@ def _minted(client: "RedemptionClient", request: "MintRequest", got: _Got) -> It
 def _set_validity(request: "MintRequest", campaign: "Campaign", not_before: str | None, expires: str | None) -> None:
     from zoneinfo import ZoneInfo
 
-    from redemption.cli.instants import instant
+    from redemption.cli.input.instants import instant
 
     zone = ZoneInfo(campaign.time_zone)
     for option, text, field in (

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redemption.cli.asking import asking, read_bytes
-from redemption.cli.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
-from redemption.cli.language import language
-from redemption.cli.options import AsJson, Language, Program, Server, TlsCa, settings_of
-from redemption.cli.screen import print_message
+from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, settings_of
+from redemption.cli.output.language import language
+from redemption.cli.output.screen import print_message
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -64,7 +64,7 @@ def quote(
     typed = Typed(order, spend, customer, currency, order_file)
     checkout = checkout_of(typed, held, program=program, program_default=settings.program)
 
-    from redemption.cli.quote_report import print_quote
+    from redemption.cli.output.quote import print_quote
     from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
     from redemption.v1.redemption_service_pb2 import QuoteRequest
 
@@ -106,7 +106,7 @@ def _tokens(file: Path) -> Iterator[str]:
 
 
 def _moment(text: str, zone: dt.tzinfo) -> "Timestamp":
-    from redemption.cli.instants import instant
+    from redemption.cli.input.instants import instant
 
     try:
         return instant(text, zone)
@@ -115,7 +115,7 @@ def _moment(text: str, zone: dt.tzinfo) -> "Timestamp":
 
 
 def _is_local(text: str) -> bool:
-    from redemption.cli.instants import INSTANT
+    from redemption.cli.input.instants import INSTANT
 
     found = INSTANT.fullmatch(text)
     return found is not None and not found["offset"]

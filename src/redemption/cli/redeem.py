@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from redemption.cli.asking import Unanswered, asking
-from redemption.cli.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
 from redemption.cli.exits import DONE, REFUSED
-from redemption.cli.language import language
-from redemption.cli.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
-from redemption.cli.screen import print_message
+from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.output.language import language
+from redemption.cli.output.screen import print_message
 
 
 def redeem(
@@ -34,7 +34,7 @@ def redeem(
     typed = Typed(order, spend, customer, currency, order_file)
     checkout = checkout_of(typed, tokens, program=program, program_default=settings.program)
 
-    from redemption.cli.decision import print_decision
+    from redemption.cli.output.decision import print_decision
     from redemption.client import new_request_id
     from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
     from redemption.v1.redemption_service_pb2 import RedeemRequest

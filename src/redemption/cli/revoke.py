@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
-from redemption.cli.consent import require_consent
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
-from redemption.cli.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
-from redemption.cli.screen import print_message, say
+from redemption.cli.input.consent import require_consent
+from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.output.screen import print_message, say
 
 if TYPE_CHECKING:
     from redemption.client import RedemptionClient

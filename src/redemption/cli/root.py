@@ -14,17 +14,17 @@ from redemption import __version__
 from redemption.cli import exits
 from redemption.cli.campaigns import campaigns
 from redemption.cli.claim import claim
-from redemption.cli.demo import demo
+from redemption.cli.demo.command import demo
 from redemption.cli.get import get
+from redemption.cli.input.options import examples
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
 from redemption.cli.mint import mint
-from redemption.cli.options import examples
+from redemption.cli.output.screen import complain
 from redemption.cli.quote import quote
 from redemption.cli.redeem import redeem
 from redemption.cli.revoke import revoke
 from redemption.cli.samples import samples
-from redemption.cli.screen import complain
 from redemption.cli.serve import serve
 
 # What writing to a device or a disk that is full, or beyond one's share of it, ends with.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from redemption.cli.asking import asking
 from redemption.cli.exits import DONE
-from redemption.cli.options import AsJson, Program, Server, TlsCa, settings_of
-from redemption.cli.screen import print_json, say
+from redemption.cli.input.options import AsJson, Program, Server, TlsCa, settings_of
+from redemption.cli.output.screen import print_json, say
 
 if TYPE_CHECKING:
-    from redemption.cli.sample_shop import Sample
+    from redemption.cli.demo.sample_shop import Sample
 
 
 def samples(
@@ -27,7 +27,7 @@ def samples(
     What the commands need is made first; doing it again makes nothing more. They are good until midnight UTC.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.sample_shop import SampleShop
+    from redemption.cli.demo.sample_shop import SampleShop
 
     with asking(settings) as client:
         made = SampleShop(client, settings.program).samples()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from redemption.cli.options import Program, settings_of
+from redemption.cli.input.options import Program, settings_of
 
 
 def serve(

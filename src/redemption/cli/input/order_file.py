@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from redemption.cli.source_file import FieldPath, Group, Items, Node, Problem, Scalar, read_source, unknown_field
+from redemption.cli.input.source_file import FieldPath, Group, Items, Node, Problem, Scalar, read_source, unknown_field
 from redemption.v1.order_pb2 import Checkout
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")

@@ -73,7 +73,7 @@ def _from_flags(typed: Typed) -> "Checkout":
 
 
 def _from_file(file: Path, typed: Typed) -> "Checkout":
-    from redemption.cli.order_file import read_checkout
+    from redemption.cli.input.order_file import read_checkout
 
     flags = {"order": typed.order, "spend": typed.spend, "customer": typed.customer, "currency": typed.currency}
     given = [flag for flag, value in flags.items() if value is not None]

@@ -7,11 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
-from redemption.cli.campaign_file import read_campaign
-from redemption.cli.campaign_schema import campaign_schema
+from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.schema import campaign_schema
 from redemption.cli.exits import BadFile
 
-PROGRAMS = Path(__file__).parents[2] / "examples" / "programs"
+PROGRAMS = Path(__file__).parents[3] / "examples" / "programs"
 COMMITTED = PROGRAMS / "campaign.schema.json"
 EXAMPLES = sorted(PROGRAMS.glob("*/*.yaml"))
 GOOD = (Path(__file__).parent / "every_field.yaml").read_text()

@@ -15,8 +15,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from redemption.cli.instants import INSTANT, instant
-from redemption.cli.times import DURATION, TIME_OF_DAY, duration, end_minute, start_minute
+from redemption.cli.input.instants import INSTANT, instant
+from redemption.cli.input.times import DURATION, TIME_OF_DAY, duration, end_minute, start_minute
 from redemption.client import minor_units
 from redemption.v1 import campaign_pb2 as v1
 

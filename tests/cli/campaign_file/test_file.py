@@ -8,11 +8,11 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_file import read_campaign
+from redemption.cli.campaign_file.file import read_campaign
 from redemption.cli.exits import BadFile
 from redemption.v1 import campaign_pb2 as v1
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "programs").glob("*/*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "programs").glob("*/*.yaml"))
 GOOD = (Path(__file__).parent / "campaign.yaml").read_text()
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from redemption.cli.exits import DONE, REFUSED
-from redemption.cli.options import AsJson
-from redemption.cli.screen import print_json, stderr
+from redemption.cli.input.options import AsJson
+from redemption.cli.output.screen import print_json, stderr
 
 BUYERS = 5000
 COUPONS = 1000
@@ -32,9 +32,9 @@ def demo(
     """
     # Set before gRPC is imported: its own log would tear the progress bar.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from redemption.cli.demo_report import as_dict, print_report
-    from redemption.cli.demo_sale import Sale
-    from redemption.cli.demo_server import private_server
+    from redemption.cli.demo.report import as_dict, print_report
+    from redemption.cli.demo.sale import Sale
+    from redemption.cli.demo.server import private_server
 
     with contextlib.ExitStack() as stack:
         with stderr().status("starting a private server") if stderr().is_terminal else contextlib.nullcontext():

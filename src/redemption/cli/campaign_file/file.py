@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from redemption.cli.campaign_fields import unknown
-from redemption.cli.campaign_message import campaign_message
-from redemption.cli.campaign_model import CampaignPart
-from redemption.cli.campaign_values import EMPTY, Units, units_of
-from redemption.cli.source_file import Problem, Scalar, Source, plain, read_source
+from redemption.cli.campaign_file.fields import unknown
+from redemption.cli.campaign_file.message import campaign_message
+from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.values import EMPTY, Units, units_of
+from redemption.cli.input.source_file import Problem, Scalar, Source, plain, read_source
 from redemption.v1.campaign_pb2 import Campaign
 
 

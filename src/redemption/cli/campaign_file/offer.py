@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from redemption.cli.campaign_part import Part
-from redemption.cli.campaign_values import (
+from redemption.cli.campaign_file.part import Part
+from redemption.cli.campaign_file.values import (
     EndOfHours,
     Money,
     Names,

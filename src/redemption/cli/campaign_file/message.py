@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from redemption.cli import campaign_model as model
-from redemption.cli import campaign_offer as offer
+from redemption.cli.campaign_file import model, offer
 from redemption.v1 import campaign_pb2 as v1
 
 _Part = TypeVar("_Part")

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from redemption.cli.demo_server import private_server
-from redemption.cli.order_file import read_checkout
+from redemption.cli.demo.server import private_server
+from redemption.cli.input.order_file import read_checkout
 from redemption.cli.root import run
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 DOUBLE11 = sorted((EXAMPLES / "programs" / "double11").glob("*.yaml"))
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 ORDERS = sorted((EXAMPLES / "orders").glob("*.yaml"))

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from redemption.cli.demo_sale import Result
-from redemption.cli.screen import say
+from redemption.cli.demo.sale import Result
+from redemption.cli.output.screen import say
 
 _MILLISECONDS = 1000
 _LABEL_WIDTH, _NUMBER_WIDTH = 26, 9

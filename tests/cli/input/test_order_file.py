@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from redemption.cli.exits import BadFile
-from redemption.cli.order_file import read_checkout
+from redemption.cli.input.order_file import read_checkout
 
 ORDER = {
     "program": "shop",

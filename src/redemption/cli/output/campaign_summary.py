@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo
 
-from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT, STAGES, WEEKDAYS
-from redemption.cli.instants import local_text
-from redemption.cli.times import duration_text, time_text
+from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT, STAGES, WEEKDAYS
+from redemption.cli.input.instants import local_text
+from redemption.cli.input.times import duration_text, time_text
 from redemption.client import format_money
 from redemption.v1 import campaign_pb2 as v1
 

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from cli.contract_fields import all_leaves, set_leaves
+from cli.campaign_file.contract_fields import all_leaves, set_leaves
 
-from redemption.cli.campaign_fields import NOT_IN_A_FILE, campaign_fields, in_file_words, steps, unknown
-from redemption.cli.campaign_file import read_campaign
-from redemption.cli.source_file import Group, Items
+from redemption.cli.campaign_file.fields import NOT_IN_A_FILE, campaign_fields, in_file_words, steps, unknown
+from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.input.source_file import Group, Items
 from redemption.v1 import campaign_pb2 as v1
 
 EVERY_FIELD = Path(__file__).parent / "every_field.yaml"

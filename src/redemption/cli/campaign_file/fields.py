@@ -5,11 +5,11 @@ from typing import Any, get_args
 
 from google.protobuf.duration_pb2 import Duration
 
-from redemption.cli.campaign_model import CampaignPart
-from redemption.cli.campaign_part import Part
-from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT
-from redemption.cli.source_file import FieldPath, unknown_field
-from redemption.cli.times import duration_text, time_text
+from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.part import Part
+from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT
+from redemption.cli.input.source_file import FieldPath, unknown_field
+from redemption.cli.input.times import duration_text, time_text
 from redemption.client import format_money
 from redemption.v1 import campaign_pb2 as v1
 

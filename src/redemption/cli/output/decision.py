@@ -4,7 +4,7 @@ import datetime as dt
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.screen import printable, say, show, table
+from redemption.cli.output.screen import printable, say, show, table
 from redemption.client import Lang, disposition_words, format_money, sentence
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Decision, TokenVerdict

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from redemption.cli.campaign_offer import OfferPart
-from redemption.cli.campaign_part import Part
-from redemption.cli.campaign_values import (
+from redemption.cli.campaign_file.offer import OfferPart
+from redemption.cli.campaign_file.part import Part
+from redemption.cli.campaign_file.values import (
     BaseName,
     Currency,
     EndOfHours,

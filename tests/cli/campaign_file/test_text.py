@@ -4,14 +4,14 @@
 from pathlib import Path
 
 import pytest
-from cli.contract_fields import change, echo, set_leaves
+from cli.campaign_file.contract_fields import change, echo, set_leaves
 
-from redemption.cli.campaign_fields import campaign_fields
-from redemption.cli.campaign_file import read_campaign
-from redemption.cli.campaign_text import Change, changes, definition
+from redemption.cli.campaign_file.fields import campaign_fields
+from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.text import Change, changes, definition
 from redemption.v1 import campaign_pb2 as v1
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "programs").glob("*/*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "programs").glob("*/*.yaml"))
 EVERY_FIELD = Path(__file__).parent / "every_field.yaml"
 FILES = pytest.mark.parametrize("file", [EVERY_FIELD, *EXAMPLES], ids=lambda file: file.name)
 

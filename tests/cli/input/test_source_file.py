@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from redemption.cli.exits import BadFile
-from redemption.cli.source_file import DEPTH_MAX, plain, read_source
+from redemption.cli.input.source_file import DEPTH_MAX, plain, read_source
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -81,7 +81,7 @@ def test_broken_yaml_is_named_with_its_line(tmp_path, content):
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
 def test_half_a_character_is_refused(tmp_path, loader, monkeypatch):
-    monkeypatch.setattr("redemption.cli.source_file._Loader", loader)
+    monkeypatch.setattr("redemption.cli.input.source_file._Loader", loader)
     file, source = read(tmp_path, 'a: 1\nb: "\\ud83d"\n')
     with pytest.raises(BadFile) as caught:
         source()

@@ -11,10 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_fields import campaign_fields, number_text
-from redemption.cli.campaign_values import BASIS_POINTS_PER_PERCENT, words
-from redemption.cli.instants import local_text
-from redemption.cli.times import duration_text
+from redemption.cli.campaign_file.fields import campaign_fields, number_text
+from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT, words
+from redemption.cli.input.instants import local_text
+from redemption.cli.input.times import duration_text
 from redemption.v1 import campaign_pb2 as v1
 
 NOT_SET = "not set"

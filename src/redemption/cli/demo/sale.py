@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.decision import outcome_name
 from redemption.cli.exits import FAILED, Stop
-from redemption.cli.screen import stderr
+from redemption.cli.output.decision import outcome_name
+from redemption.cli.output.screen import stderr
 from redemption.client import connect_aio, failure_of, new_request_id
 from redemption.v1 import campaign_pb2 as campaigns
 from redemption.v1 import outcome_pb2 as outcomes

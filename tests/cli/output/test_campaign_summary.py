@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from redemption.cli.campaign_file import read_campaign
-from redemption.cli.campaign_summary import summary
+from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.output.campaign_summary import summary
 from redemption.v1 import campaign_pb2 as v1
 
-EVERY_FIELD = Path(__file__).parent / "every_field.yaml"
+EVERY_FIELD = Path(__file__).parents[1] / "campaign_file" / "every_field.yaml"
 
 
 def told(campaign, *about):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 from zoneinfo import ZoneInfo
 
-from redemption.cli.decision import print_lines, say_approval, say_refusal, told_of
-from redemption.cli.instants import local_text
-from redemption.cli.screen import printable, say, show, table
+from redemption.cli.input.instants import local_text
+from redemption.cli.output.decision import print_lines, say_approval, say_refusal, told_of
+from redemption.cli.output.screen import printable, say, show, table
 from redemption.client import Lang, coupons_words, format_money
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.campaign_pb2 import (

@@ -3,7 +3,7 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from redemption.cli.times import duration, duration_text, end_minute, start_minute, time_text
+from redemption.cli.input.times import duration, duration_text, end_minute, start_minute, time_text
 
 
 @pytest.mark.parametrize(("text", "minute"), [("00:00", 0), ("9:05", 545), ("20:00", 1200), ("23:59", 1439)])

@@ -1,0 +1,1 @@
+"""What people type: options, orders, files, times."""

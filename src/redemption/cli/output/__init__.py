@@ -1,0 +1,1 @@
+"""What people see: the terminal, decisions, quotes, campaigns in a few lines."""
