@@ -21,7 +21,7 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import Checkout, Order
 from redemption.domain.outcome import Outcome
-from redemption.service.answer import allocations_of, position_names
+from redemption.service.decisions import allocations_of, position_names
 
 DOCUMENT = ROOT / "docs" / "coupons.md"
 _STAGES = {Stage.ITEM: "单品", Stage.MERCHANT: "店铺", Stage.PLATFORM: "平台", Stage.PAYMENT: "支付"}

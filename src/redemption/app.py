@@ -30,9 +30,9 @@ from redemption.server.keyset_file import fence_path, make_keyset, may_make_keys
 from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
-from redemption.service.answer import Answers
 from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
+from redemption.service.decisions import Answers
 from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer

@@ -38,8 +38,8 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import OfferCounters
 from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
-from redemption.service.answer import Redeemed
 from redemption.service.campaigns import Page, Stats
+from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Quoted
 from redemption.v1 import (
     campaign_pb2,

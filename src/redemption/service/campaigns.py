@@ -21,7 +21,7 @@ from redemption.domain.errors import (
 from redemption.domain.order import id_violations, program_violations
 from redemption.domain.ports.orders import Ledger, OfferCounters, TooEarly
 from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.service.content import canonical
+from redemption.service.request_identity import canonical
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 100

@@ -34,9 +34,9 @@ from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
 from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
-from redemption.service.content import canonical
-from redemption.service.coupons import campaign_at_hand, campaign_in_force
+from redemption.service.coupon_reader import campaign_at_hand, campaign_in_force
 from redemption.service.redeemer import ROUNDS_MAX
+from redemption.service.request_identity import canonical
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)

@@ -20,8 +20,8 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.scheduling.fair_slots import Pace
-from redemption.service.answer import Answers
-from redemption.service.content import canonical
+from redemption.service.decisions import Answers
+from redemption.service.request_identity import canonical
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000

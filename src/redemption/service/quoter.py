@@ -20,8 +20,8 @@ from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, See
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.scheduling.fair_slots import Pace, Turn
-from redemption.service.answer import Answers, allocations_of, invalid_tokens, position_names
-from redemption.service.coupons import CouponReader
+from redemption.service.coupon_reader import CouponReader
+from redemption.service.decisions import Answers, allocations_of, invalid_tokens, position_names
 
 ROUNDS_MAX = 3
 AT_ONCE = 4

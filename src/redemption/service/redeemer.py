@@ -38,9 +38,9 @@ from redemption.domain.record import record
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.scheduling.fair_slots import Pace, Turn
-from redemption.service.answer import Answers, Redeemed, invalid_tokens
-from redemption.service.content import checkout_content
-from redemption.service.coupons import CouponReader
+from redemption.service.coupon_reader import CouponReader
+from redemption.service.decisions import Answers, Redeemed, invalid_tokens
+from redemption.service.request_identity import checkout_content
 
 if TYPE_CHECKING:
     from redemption.domain.campaign.campaign import Campaign

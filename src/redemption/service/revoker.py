@@ -12,7 +12,7 @@ from redemption.domain.ports.orders import Ledger
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.service.content import canonical
+from redemption.service.request_identity import canonical
 
 REASON_BYTES_MAX = 256
 _log = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ from redemption.domain.order import (
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
 from redemption.rpc.request_limits import positions_in
-from redemption.service.answer import Redeemed
+from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Question, Quoted
 from redemption.service.redeemer import Attempt
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
