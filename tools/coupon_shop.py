@@ -21,7 +21,7 @@ from redemption.domain.errors import InvalidRequest
 from redemption.domain.judging.appraisal import Appraisal, Choice
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding
-from redemption.domain.judging.stacking import Contender, CouponJudgement, Field, judge
+from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, judge
 from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import SeenCampaign
 from redemption.domain.signed.keyset import Keyset
@@ -44,14 +44,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What became of one coupon when its turn came.
+    """What became of one coupon when it was applied.
 
     Attributes:
         left: What each position of the order had left then, minor units.
         stage_left: What each had left when the stage began: what thresholds look at.
     """
 
-    contender: Contender
+    eligible: EligibleCoupon
     judged: CouponJudgement
     left: tuple[int, ...]
     stage_left: tuple[int, ...]
@@ -107,15 +107,15 @@ class Shop:
 def turns(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> list[Turn]:
     """Return what becomes of coupons on an order, in the order of their turns, leaving out those that have none."""
     judgement = judge(coupons, checkout, now_ms=_milliseconds(at), days=Days())
-    field = _field(coupons, checkout, at)
-    left = stage_left = tuple(field.basket.amounts)
+    screening = _screened(coupons, checkout, at)
+    left = stage_left = tuple(screening.basket.amounts)
     stage = None
     done = []
-    for contender in field.contenders():
-        if contender.coupon.campaign.stacking.stage is not stage:
-            stage, stage_left = contender.coupon.campaign.stacking.stage, left
-        judged = judgement.coupons[contender.index]
-        done.append(Turn(contender, judged, left, stage_left))
+    for eligible in screening.eligible():
+        if eligible.coupon.campaign.stacking.stage is not stage:
+            stage, stage_left = eligible.coupon.campaign.stacking.stage, left
+        judged = judgement.coupons[eligible.index]
+        done.append(Turn(eligible, judged, left, stage_left))
         taken = dict(judged.parts)
         left = tuple(amount - taken.get(position, 0) for position, amount in enumerate(left))
     return done
@@ -129,8 +129,8 @@ def judgements(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = 
 def best(coupons: Sequence[Coupon], checkout: Checkout) -> tuple[tuple[Finding, ...], Choice]:
     """Return what becomes of each coupon alone, and the best combination, as long as no limit is reached."""
     counted = {coupon.campaign.number: _NOTHING_COUNTED for coupon in coupons}
-    field = _field(coupons, checkout, EVENING)
-    appraisal = Appraisal(field, [None] * len(coupons), counted, guest=False)
+    screening = _screened(coupons, checkout, EVENING)
+    appraisal = Appraisal(screening, [None] * len(coupons), counted, guest=False)
     alone = _finished(appraisal.alone())
     return alone, _finished(appraisal.best(alone))
 
@@ -145,11 +145,11 @@ def told(judged: CouponJudgement, currency_code: str, at: dt.datetime = EVENING)
     return english, sentence(only, currency_code=currency_code, lang="zh", now=message.decide_time, zone=ZONE)
 
 
-def _field(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime) -> Field:
-    field = Field(checkout, now_ms=_milliseconds(at), days=Days())
+def _screened(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime) -> Screening:
+    screening = Screening(checkout, now_ms=_milliseconds(at), days=Days())
     for coupon in coupons:
-        field.enter(coupon)
-    return field
+        screening.screen(coupon)
+    return screening
 
 
 def _milliseconds(at: dt.datetime) -> int:

@@ -23,7 +23,7 @@ from redemption.domain.campaign.benefit import (
     Tiers,
 )
 from redemption.domain.campaign.campaign import DiscountBase
-from redemption.domain.judging.offer_match import Fit
+from redemption.domain.judging.offer_match import OfferMatch
 
 
 class Explained(NamedTuple):
@@ -39,8 +39,8 @@ def arithmetic(turn: Turn) -> str:
     Raises:
         ValueError: The sentence does not come to the discount that the domain computed.
     """
-    fit = turn.contender.fit
-    text, off_minor = _Words(fit, turn.left, turn.stage_left, turn.contender.coupon.campaign.currency_code).explained(
+    fit = turn.eligible.matched
+    text, off_minor = _Words(fit, turn.left, turn.stage_left, turn.eligible.coupon.campaign.currency_code).explained(
         fit.offer.benefit
     )
     if off_minor != turn.judged.discount_minor:
@@ -57,7 +57,7 @@ def percent(basis_points: int) -> str:
 class _Words:
     """The words for one offer on what an order has left."""
 
-    fit: Fit
+    fit: OfferMatch
     left: tuple[int, ...]
     stage_left: tuple[int, ...]
     currency_code: str

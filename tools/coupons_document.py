@@ -138,10 +138,10 @@ def _several(shop: Shop) -> str:
     done = turns(coupons, checkout)
     rows = []
     for number, turn in enumerate(done, start=1):
-        stacking = turn.contender.coupon.campaign.stacking
+        stacking = turn.eligible.coupon.campaign.stacking
         position = f"{_STAGES[stacking.stage]} {stacking.stage.name.lower()}, {stacking.priority}"
         off = format_money(-turn.judged.discount_minor, code)
-        rows.append((str(number), _name_link(turn.contender.coupon, shop), position, _capital(arithmetic(turn)), off))
+        rows.append((str(number), _name_link(turn.eligible.coupon, shop), position, _capital(arithmetic(turn)), off))
     excluded = judgements([*coupons, shop.coupon(EXCLUDED)], checkout)
     others = [*SEVERAL, EXCLUDED]
     refused = [index for index, judged in enumerate(excluded) if judged.outcome is not Outcome.APPROVED]
@@ -251,7 +251,7 @@ def _shares(off_minor: int, merchant_minor: int, code: str) -> tuple[str, str, s
 
 def _sum_sentence(turn: Turn, order: Order) -> str:
     off = format_money(turn.judged.discount_minor, order.currency_code)
-    return f"**{off} off**, by {turn.contender.fit.offer.name}: {arithmetic(turn)}."
+    return f"**{off} off**, by {turn.eligible.matched.offer.name}: {arithmetic(turn)}."
 
 
 def _judged(shop: Shop, condition: Condition) -> tuple[Checkout, CouponJudgement]:

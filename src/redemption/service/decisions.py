@@ -165,7 +165,7 @@ class Answers:
             answer: What the ledger said to that.
         """
         verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
-        hour = judged.hour
+        clock = judged.clock
         match answer.rank:
             case Outcome.APPROVED:
                 return verdict
@@ -177,14 +177,14 @@ class Answers:
                     detail=Detail(same_order=True, redeemed_at=answer.use.redeemed_at),
                 )
             case rank if rank == BUDGET_DAY_RANK:
-                detail = Detail(try_after_ms=hour.day_ends_at_ms)
+                detail = Detail(try_after_ms=clock.day_ends_at_ms)
                 return replace(verdict, outcome=Outcome.BUDGET_EXHAUSTED, detail=detail)
             case Outcome.ALREADY_REDEEMED:
                 detail = Detail(redeemed_at=answer.use.redeemed_at)
             case Outcome.CUSTOMER_DAY_LIMIT | Outcome.DAY_LIMIT:
-                detail = Detail(try_after_ms=hour.day_ends_at_ms)
+                detail = Detail(try_after_ms=clock.day_ends_at_ms)
             case Outcome.SLOT_LIMIT:
-                detail = Detail(try_after_ms=hour.slot_opens_at_ms)
+                detail = Detail(try_after_ms=clock.slot_opens_at_ms)
             case rank:
                 # What the server did not find itself (REVOKED) has no detail.
                 return replace(verdict, outcome=Outcome(rank), detail=judged.detail if rank == judged.outcome else None)

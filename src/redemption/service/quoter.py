@@ -13,7 +13,7 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, LedgerUnava
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding, coupon_rank
-from redemption.domain.judging.stacking import Field
+from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, Seen
@@ -128,13 +128,15 @@ class Quoter:
     ) -> Quoted:
         """Find out what becomes of the coupons, from what the ledger was seen to hold."""
         checkout = question.checkout
-        field = Field(checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days)
+        screening = Screening(
+            checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days
+        )
         for coupon in coupons:
-            field.enter(coupon)
-            await turn.after(len(field.basket.amounts))
+            screening.screen(coupon)
+            await turn.after(len(screening.basket.amounts))
         uses, known = self._known(checkout, found, seen)
-        appraisal = Appraisal(field, known, seen.campaigns, guest=not checkout.customer.customer_id)
-        teller = Teller(question, found, uses, field.moment.now_ms // MILLISECONDS, self._answers)
+        appraisal = Appraisal(screening, known, seen.campaigns, guest=not checkout.customer.customer_id)
+        teller = Teller(question, found, uses, screening.moment.now_ms // MILLISECONDS, self._answers)
         alone = await turn.drive(appraisal.alone())
         if not question.choose_best:
             together = teller.decision(await turn.drive(appraisal.together()))
@@ -144,7 +146,7 @@ class Quoter:
         return Quoted(
             teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),
             teller.verdicts(alone),
-            chosen=tuple(sorted(candidate.contender.index for candidate in chosen)),
+            chosen=tuple(sorted(candidate.eligible.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
         )
 

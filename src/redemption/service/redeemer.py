@@ -443,7 +443,7 @@ def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...
     tokens, before = [], None
     for index in case.turns:
         token, campaign, judged = case.verified[index], case.campaigns[index], case.coupons[index]
-        hour = judged.hour
+        clock = judged.clock
         tokens.append(
             # By position, in the order of its definition: by keyword it costs half as much again.
             JudgedToken(
@@ -458,11 +458,11 @@ def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...
                 judged.merchant_minor,
                 0 if token.campaign == before else order_value_minor,
                 token.offer_index,
-                hour.day,
-                hour.slot,
-                hour.slot_limit,
+                clock.day,
+                clock.slot,
+                clock.slot_limit,
                 token.holder_bound,
-                hour.slot_carries,
+                clock.slot_carries,
             )
         )
         before = token.campaign

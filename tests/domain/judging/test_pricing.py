@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from redemption.domain.campaign.benefit import CashVoucher, PercentOff, amount_off
 from redemption.domain.campaign.campaign import DiscountBase, Offer
-from redemption.domain.judging.offer_match import Basket, fit_of
+from redemption.domain.judging.offer_match import Basket, match_offer
 from redemption.domain.judging.pricing import allocate, price
 from redemption.domain.order import MINOR_MAX, Line, Order
 
@@ -52,7 +52,7 @@ def off(benefit, *left):
     """What a benefit takes off an order whose lines cost so much."""
     order = Order("order", "CNY", tuple(Line(str(index), 1, amount, amount) for index, amount in enumerate(left)))
     basket = Basket(order)
-    return price(fit_of(Offer(benefit), DiscountBase.REMAINING, basket), sum(left), basket.amounts).discount_minor
+    return price(match_offer(Offer(benefit), DiscountBase.REMAINING, basket), sum(left), basket.amounts).discount_minor
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.judging.best_combination import Work
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding
-from redemption.domain.judging.stacking import Field, judge
+from redemption.domain.judging.stacking import Screening, judge
 from redemption.domain.order import GUEST, Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import SeenCampaign
@@ -85,11 +85,11 @@ def in_calculators_words(judgement):
 
 
 def appraisal_of(coupons, order, customer, expiries=()):
-    field = Field(checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
+    screening = Screening(checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
     for coupon, expires_at in zip_longest(coupons, expiries, fillvalue=NOW + 1):
-        field.enter(coupon_of(coupon, expires_at))
+        screening.screen(coupon_of(coupon, expires_at))
     seen = {coupon.campaign.number: NOTHING for coupon in coupons}
-    return Appraisal(field, [None] * len(coupons), seen, guest=not customer.customer_id)
+    return Appraisal(screening, [None] * len(coupons), seen, guest=not customer.customer_id)
 
 
 def done(steps):
@@ -145,7 +145,7 @@ def the_order_in_which_tokens_are_named_does_not_matter(coupons, order, customer
 def the_best_combination_is_that_of_brute_force(coupons, order, customer, _rng):
     appraisal = appraisal_of(coupons, order, customer)
     choice = done(appraisal.best(done(appraisal.alone())))
-    chosen = tuple(sorted(candidate.contender.index for candidate in choice.combination.chosen))
+    chosen = tuple(sorted(candidate.eligible.index for candidate in choice.combination.chosen))
     expected = calculator.best(coupons, order, customer)
     assert (chosen, choice.combination.discount_minor) == (expected.chosen, expected.discount_minor)
     assert choice.combination.exhaustive
@@ -155,7 +155,7 @@ def every_coupon_that_is_left_out_has_a_reason(coupons, order, customer, _rng):
     appraisal = appraisal_of(coupons, order, customer)
     alone = done(appraisal.alone())
     choice = done(appraisal.best(alone))
-    chosen = {candidate.contender.index for candidate in choice.combination.chosen}
+    chosen = {candidate.eligible.index for candidate in choice.combination.chosen}
     assert {index for index, finding in enumerate(choice.findings) if finding.approved} == chosen
     total = sum(finding.judgement.discount_minor for finding in choice.findings if finding.approved)
     assert total == choice.combination.discount_minor

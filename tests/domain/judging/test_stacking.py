@@ -149,7 +149,7 @@ def test_the_interval_ends_at_the_campaigns_midnight():
     held = judged(coupon(far, expires_at=NOW + 10**7))
     day = local_day("Asia/Shanghai", NOW * 1000)
     assert held.until_ms == day.ends_at_ms
-    assert held.coupons[0].hour.day == day.number
+    assert held.coupons[0].clock.day == day.number
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def hour_at(minute, limits, day=MIDNIGHT):
     now_ms = day.starts_at_ms + minute * 60_000
     found = judged(coupon(one, not_before=NOW - 10**6, expires_at=NOW + 10**6), now_ms=now_ms)
     minutes = [(each - day.starts_at_ms) / 60_000 for each in (found.since_ms, found.until_ms)]
-    return found.coupons[0].hour, minutes
+    return found.coupons[0].clock, minutes
 
 
 @pytest.mark.parametrize(
@@ -253,19 +253,19 @@ def hour_at(minute, limits, day=MIDNIGHT):
 )
 def test_each_slot_has_its_share_and_the_judgement_ends_with_it(minute, carry_over, name, limit, interval, next_at):
     """The name has the day, so that it begins anew tomorrow; the interval ends with the UTC day at the latest."""
-    hour, minutes = hour_at(minute, SlotLimits(SLOTS, carry_over))
-    assert hour.slot == MIDNIGHT.number * 2048 + name
-    assert (hour.slot_limit, hour.slot_carries) == (limit, carry_over)
+    clock, minutes = hour_at(minute, SlotLimits(SLOTS, carry_over))
+    assert clock.slot == MIDNIGHT.number * 2048 + name
+    assert (clock.slot_limit, clock.slot_carries) == (limit, carry_over)
     assert minutes == interval
-    assert hour.slot_opens_at_ms == MIDNIGHT.starts_at_ms + next_at * 60_000
+    assert clock.slot_opens_at_ms == MIDNIGHT.starts_at_ms + next_at * 60_000
     tomorrow = local_day("Asia/Shanghai", MIDNIGHT.ends_at_ms)
-    assert hour_at(minute, SlotLimits(SLOTS, carry_over), tomorrow)[0].slot == hour.slot + 2048
+    assert hour_at(minute, SlotLimits(SLOTS, carry_over), tomorrow)[0].slot == clock.slot + 2048
 
 
 def test_a_slots_name_stays_when_others_are_taken_out():
-    hour, _ = hour_at(700, SlotLimits(SLOTS))
+    clock, _ = hour_at(700, SlotLimits(SLOTS))
     alone, _ = hour_at(700, SlotLimits(SLOTS[1:]))
-    assert (alone.slot, alone.slot_limit) == (hour.slot, hour.slot_limit)
+    assert (alone.slot, alone.slot_limit) == (clock.slot, clock.slot_limit)
 
 
 def test_a_judgement_ends_with_the_window_of_its_offer():

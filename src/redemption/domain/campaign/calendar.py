@@ -24,7 +24,7 @@ _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday, counted from Monday as 0."""
 
 
-class Hour(NamedTuple):
+class CampaignClock(NamedTuple):
     """What the clock in a campaign's zone says of one of its coupons.
 
     Attributes:
@@ -44,7 +44,7 @@ class Hour(NamedTuple):
     slot_opens_at_ms: int | None = None
 
 
-NO_HOUR = Hour()
+NO_CLOCK = CampaignClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,16 @@ class LocalDay:
         number: Days since 1 January 1970, by the zone's own calendar.
         starts_at_ms: Its first instant, Unix milliseconds.
         ends_at_ms: The first instant of the next day, Unix milliseconds.
-        hour: What all day long is said of a coupon whose campaign has no slots.
+        clock: What all day long is said of a coupon whose campaign has no slots.
     """
 
     number: int
     starts_at_ms: int
     ends_at_ms: int
-    hour: Hour = field(init=False, compare=False)
+    clock: CampaignClock = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hour", Hour(self.number, self.ends_at_ms))
+        object.__setattr__(self, "clock", CampaignClock(self.number, self.ends_at_ms))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
-from redemption.domain.judging.stacking import Contender, CouponJudgement, Course, Field
+from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports.orders import SeenCampaign
 
@@ -27,42 +27,42 @@ class Appraisal:
     """The coupons of one order, at one moment of the ledger."""
 
     def __init__(
-        self, field: Field, known: Sequence[int | None], campaigns: Mapping[int, SeenCampaign], *, guest: bool
+        self, screening: Screening, known: Sequence[int | None], campaigns: Mapping[int, SeenCampaign], *, guest: bool
     ) -> None:
         """Prepare it.
 
         Args:
-            field: The coupons.
+            screening: The coupons.
             known: For each, why the ledger refuses it by itself (a rank, see ``coupon_rank``), or None.
             campaigns: What the ledger has counted, by campaign number.
             guest: Nobody is logged in.
         """
-        self._field = field
+        self._field = screening
         self._known = known
         self._guest = guest
-        self._contenders = field.contenders()
+        self._eligible = screening.eligible()
         self._counts = {
-            contender.coupon.campaign.number: count_of(campaigns[contender.coupon.campaign.number], contender.hour)
-            for contender in self._contenders
+            eligible.coupon.campaign.number: count_of(campaigns[eligible.coupon.campaign.number], eligible.clock)
+            for eligible in self._eligible
         }
-        self._work = Work(len(field.basket.amounts))
+        self._work = Work(len(screening.basket.amounts))
 
     def alone(self) -> Generator[None, None, tuple[Finding, ...]]:
         """Return what would become of each coupon if it were the only one."""
-        start = Course(self._field.basket)
+        start = StackState(self._field.basket)
         judged = {}
-        for contender in self._contenders:
-            judged[contender.index] = start.judge(contender)
+        for eligible in self._eligible:
+            judged[eligible.index] = start.judge(eligible)
             if self._work.due():
                 yield
         return self._findings(judged, one_by_one=True)
 
     def together(self) -> Generator[None, None, tuple[Finding, ...]]:
         """Return what would become of each coupon if the order used all of them: what Redeem would say."""
-        course = Course(self._field.basket)
+        stack = StackState(self._field.basket)
         judged = {}
-        for contender in self._contenders:
-            course, judged[contender.index] = course.apply(contender)
+        for eligible in self._eligible:
+            stack, judged[eligible.index] = stack.apply(eligible)
             if self._work.due():
                 yield
         return self._findings(judged, one_by_one=False)
@@ -75,9 +75,9 @@ class Appraisal:
                 not fit into the money that is left: after others it may be smaller.
         """
         candidates = [
-            Candidate(contender, alone[contender.index].judgement.discount_minor)
-            for contender in self._contenders
-            if alone[contender.index].rank in _MAY_JOIN and self._known[contender.index] is None
+            Candidate(eligible, alone[eligible.index].judgement.discount_minor)
+            for eligible in self._eligible
+            if alone[eligible.index].rank in _MAY_JOIN and self._known[eligible.index] is None
         ]
         search = Search(self._field.basket, self._counts, guest=self._guest, work=self._work)
         combination = yield from search.steps(candidates)
@@ -86,7 +86,7 @@ class Appraisal:
         for index, found in together.items():
             findings[index] = found
         for candidate in candidates:
-            index = candidate.contender.index
+            index = candidate.eligible.index
             if index not in together and alone[index].approved:
                 findings[index] = yield from search.reason(candidate, combination)
         return Choice(combination, tuple(findings))
@@ -95,15 +95,15 @@ class Appraisal:
         """Put the ledger's word to the server's, counting coupons as the ledger would: by campaign and serial."""
         found: dict[int, Finding] = {}
         counts: Mapping[int, Count] = self._counts
-        for contender in sorted(self._contenders, key=_ledger_turn):
-            judgement, campaign = judged[contender.index], contender.coupon.campaign
-            rank = self._rank(contender.index, judgement)
+        for eligible in sorted(self._eligible, key=_ledger_order):
+            judgement, campaign = judged[eligible.index], eligible.coupon.campaign
+            rank = self._rank(eligible.index, judgement)
             if rank == Outcome.APPROVED:
                 off = judgement.discount_minor
-                rank = limit_rank(counts[campaign.number], campaign.limits, contender.hour, off, guest=self._guest)
+                rank = limit_rank(counts[campaign.number], campaign.limits, eligible.clock, off, guest=self._guest)
                 if rank == Outcome.APPROVED and not one_by_one:
                     counts = {**counts, campaign.number: counts[campaign.number].with_coupon(off)}
-            found[contender.index] = Finding(rank, judgement)
+            found[eligible.index] = Finding(rank, judgement)
         for index, refused in enumerate(self._field.refused):
             if refused is not None:
                 found[index] = Finding(self._rank(index, refused), refused)
@@ -114,6 +114,6 @@ class Appraisal:
         return judgement.outcome if known is None else min(known, judgement.outcome)
 
 
-def _ledger_turn(contender: Contender) -> tuple[int, int]:
-    token = contender.coupon.token
+def _ledger_order(eligible: EligibleCoupon) -> tuple[int, int]:
+    token = eligible.coupon.token
     return token.campaign, token.serial

@@ -14,7 +14,7 @@ from redemption.domain.decision import Detail
 from redemption.domain.judging.eligibility import Refusal
 from redemption.domain.judging.limits import Count, Finding, limit_rank
 from redemption.domain.judging.offer_match import Basket
-from redemption.domain.judging.stacking import Contender, CouponJudgement, Course
+from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, StackState
 from redemption.domain.order import TOKENS_MAX
 from redemption.domain.outcome import Outcome
 
@@ -29,13 +29,13 @@ POSITIONS_PER_STEP = 500
 class Candidate:
     """A coupon that may be part of a combination, and what it would take off alone."""
 
-    contender: Contender
+    eligible: EligibleCoupon
     alone_minor: int
 
     @property
     def identity(self) -> tuple[int, int]:
         """Campaign number and serial."""
-        token = self.contender.coupon.token
+        token = self.eligible.coupon.token
         return token.campaign, token.serial
 
 
@@ -44,7 +44,7 @@ class Combination:
     """Some candidates that are approved together.
 
     Attributes:
-        chosen: In the order of their turns.
+        chosen: In the order in which they are applied.
         exhaustive: No other combination is better.
     """
 
@@ -113,16 +113,18 @@ class Search:
 
     def steps(self, candidates: Iterable[Candidate]) -> Steps:
         """Yield after every step; the generator's value is the best combination."""
-        in_turn = sorted(candidates, key=lambda candidate: candidate.contender.turn)
-        if not in_turn:
+        sorted_candidates = sorted(candidates, key=lambda candidate: candidate.eligible.stack_order)
+        if not sorted_candidates:
             return self._best
-        start = Course(self._basket)
-        if _combinations(_groups(in_turn)) <= COMBINATIONS_MAX:
-            yield from self._explore(_groups(in_turn), start, Combination(), self._counts)
+        start = StackState(self._basket)
+        if _combinations(_groups(sorted_candidates)) <= COMBINATIONS_MAX:
+            yield from self._explore(_groups(sorted_candidates), start, Combination(), self._counts)
             return self._best
-        by_size = sorted(in_turn, key=lambda candidate: (-candidate.alone_minor, *candidate.contender.turn[2:]))
+        by_size = sorted(
+            sorted_candidates, key=lambda candidate: (-candidate.alone_minor, *candidate.eligible.stack_order[2:])
+        )
         tried = set(by_size[:CANDIDATES_TRIED])
-        groups = _groups([candidate for candidate in in_turn if candidate in tried])
+        groups = _groups([candidate for candidate in sorted_candidates if candidate in tried])
         yield from self._explore(groups, start, Combination(), self._counts)
         for candidate in by_size[CANDIDATES_TRIED:]:
             yield from self._extend(candidate)
@@ -131,7 +133,7 @@ class Search:
     def reason(self, candidate: Candidate, best: Combination) -> Generator[None, None, Finding]:
         """Say why a candidate is not part of the best combination: what would happen if it were added."""
         together = yield from self.together((*best.chosen, candidate))
-        mine = together[candidate.contender.index]
+        mine = together[candidate.eligible.index]
         if not mine.approved:
             return mine
         harmed = tuple(sorted(index for index, other in together.items() if not other.approved))
@@ -142,44 +144,44 @@ class Search:
 
     def together(self, candidates: Iterable[Candidate]) -> Generator[None, None, dict[int, Finding]]:
         """Return what becomes of candidates when they are applied together, by their indexes."""
-        course, counts = Course(self._basket), self._counts
+        stack, counts = StackState(self._basket), self._counts
         together = {}
-        for contender in sorted((candidate.contender for candidate in candidates), key=lambda each: each.turn):
+        for eligible in sorted((candidate.eligible for candidate in candidates), key=lambda each: each.stack_order):
             if self._work.due():
                 yield
-            course, judged = course.apply(contender)
+            stack, judged = stack.apply(eligible)
             rank: int = judged.outcome
             if rank == Outcome.APPROVED:
-                rank = self._limit(contender, judged.discount_minor, counts)
+                rank = self._limit(eligible, judged.discount_minor, counts)
             if rank == Outcome.APPROVED:
-                counts = _counted(counts, contender, judged.discount_minor)
-            together[contender.index] = Finding(rank, judged)
+                counts = _counted(counts, eligible, judged.discount_minor)
+            together[eligible.index] = Finding(rank, judged)
         return together
 
     def _explore(
-        self, groups: Sequence[Sequence[Candidate]], course: Course, so_far: Combination, counts: Mapping[int, Count]
+        self, groups: Sequence[Sequence[Candidate]], stack: StackState, so_far: Combination, counts: Mapping[int, Count]
     ) -> Generator[None, None, None]:
         """Try how many of the first group to take, none first, each time followed by all ways to go on."""
         first, rest = groups[0], groups[1:]
         if rest:
-            yield from self._explore(rest, course, so_far, counts)
+            yield from self._explore(rest, stack, so_far, counts)
         else:
             self._consider(so_far)
         for candidate in first[: TOKENS_MAX - len(so_far.chosen)]:
-            contender = candidate.contender
+            eligible = candidate.eligible
             if self._work.due():
                 yield
-            found = course.price(contender)
-            if isinstance(found, Refusal) or self._limit(contender, found.discount_minor, counts) != Outcome.APPROVED:
+            found = stack.price(eligible)
+            if isinstance(found, Refusal) or self._limit(eligible, found.discount_minor, counts) != Outcome.APPROVED:
                 return
             so_far = so_far.extended(candidate, found.discount_minor)
             if not rest:
                 self._consider(so_far)
             if rest or len(first) > 1:
-                course = course.after(contender, found)
-                counts = _counted(counts, contender, found.discount_minor)
+                stack = stack.after(eligible, found)
+                counts = _counted(counts, eligible, found.discount_minor)
             if rest:
-                yield from self._explore(rest, course, so_far, counts)
+                yield from self._explore(rest, stack, so_far, counts)
 
     def _consider(self, combination: Combination) -> None:
         if combination.beats(self._best):
@@ -189,29 +191,31 @@ class Search:
         """Add a candidate to the best combination, if all of it is approved then and takes more off."""
         if len(self._best.chosen) >= TOKENS_MAX:
             return
-        chosen = sorted((*self._best.chosen, candidate), key=lambda each: each.contender.turn)
+        chosen = sorted((*self._best.chosen, candidate), key=lambda each: each.eligible.stack_order)
         found = yield from self.together(chosen)
         if all(each.approved for each in found.values()):
             self._consider(Combination(tuple(chosen), sum(each.judgement.discount_minor for each in found.values())))
 
-    def _limit(self, contender: Contender, discount_minor: int, counts: Mapping[int, Count]) -> int:
-        campaign = contender.coupon.campaign
+    def _limit(self, eligible: EligibleCoupon, discount_minor: int, counts: Mapping[int, Count]) -> int:
+        campaign = eligible.coupon.campaign
         count = counts[campaign.number]
-        return limit_rank(count, campaign.limits, contender.hour, discount_minor, guest=self._guest)
+        return limit_rank(count, campaign.limits, eligible.clock, discount_minor, guest=self._guest)
 
 
-def _groups(in_turn: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Return candidates of one offer together; in the order of turns they stand side by side."""
-    return [list(group) for _, group in groupby(in_turn, key=lambda candidate: candidate.contender.turn[:4])]
+def _groups(sorted_candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Return candidates of one offer together; in stacking order they stand side by side."""
+    return [
+        list(group) for _, group in groupby(sorted_candidates, key=lambda candidate: candidate.eligible.stack_order[:4])
+    ]
 
 
 def _combinations(groups: Iterable[Sequence[Candidate]]) -> int:
     """Return in how many ways candidates can be taken, by how many of each offer."""
     return prod(
-        min(len(group), group[0].contender.coupon.campaign.stacking.max_tokens_per_order) + 1 for group in groups
+        min(len(group), group[0].eligible.coupon.campaign.stacking.max_tokens_per_order) + 1 for group in groups
     )
 
 
-def _counted(counts: Mapping[int, Count], contender: Contender, discount_minor: int) -> Mapping[int, Count]:
-    number = contender.coupon.campaign.number
+def _counted(counts: Mapping[int, Count], eligible: EligibleCoupon, discount_minor: int) -> Mapping[int, Count]:
+    number = eligible.coupon.campaign.number
     return {**counts, number: counts[number].with_coupon(discount_minor)}

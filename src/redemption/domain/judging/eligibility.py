@@ -5,7 +5,7 @@ from redemption.domain.campaign.calendar import Days
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState, Offer, RiskSignal
 from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions
 from redemption.domain.decision import Detail
-from redemption.domain.judging.offer_match import Basket, Fit, fit_of
+from redemption.domain.judging.offer_match import Basket, OfferMatch, match_offer
 from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
@@ -61,7 +61,9 @@ class Refusal:
     detail: Detail | None = None
 
 
-def judge_alone(coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days) -> Refusal | Fit:
+def judge_alone(
+    coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days
+) -> Refusal | OfferMatch:
     """Return the first refusal by precedence that needs neither the ledger nor amounts, or how the offer fits."""
     campaign = coupon.campaign
     refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, moment)
@@ -75,10 +77,10 @@ def judge_alone(coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: M
     refused = refused or _order_refusal(offer, campaign.currency_code, checkout.order)
     if refused is not None:
         return refused
-    fit = fit_of(offer, campaign.stacking.base, basket)
-    if not fit.goods or (isinstance(offer.benefit, BuyGet) and not fit.discounted):
+    matched = match_offer(offer, campaign.stacking.base, basket)
+    if not matched.goods or (isinstance(offer.benefit, BuyGet) and not matched.discounted):
         return Refusal(Outcome.SCOPE_MISMATCH)
-    return fit
+    return matched
 
 
 def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:

@@ -5,7 +5,7 @@ Redeeming asks the ledger itself (``ledger/lua/redeem.lua``); a test holds the t
 
 from dataclasses import dataclass
 
-from redemption.domain.campaign.calendar import Hour
+from redemption.domain.campaign.calendar import CampaignClock
 from redemption.domain.campaign.campaign import Limits
 from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import MINOR_MAX
@@ -56,17 +56,17 @@ class Count:
         )
 
 
-def count_of(seen: SeenCampaign, hour: Hour) -> Count:
-    """Return what is counted at an hour: what was counted on another day or in another slot is over."""
-    same_day = seen.day == hour.day
+def count_of(seen: SeenCampaign, clock: CampaignClock) -> Count:
+    """Return what is counted at a moment; counts of another day or another slot are over."""
+    same_day = seen.day == clock.day
     return Count(
         redeemed=seen.redeemed,
         discount_minor=seen.discount_minor,
         redeemed_day=seen.redeemed_day if same_day else 0,
         discount_day_minor=seen.discount_day_minor if same_day else 0,
-        redeemed_slot=seen.redeemed_slot if seen.slot == hour.slot else 0,
+        redeemed_slot=seen.redeemed_slot if seen.slot == clock.slot else 0,
         customer_redeemed=seen.customer_redeemed,
-        customer_today=seen.customer_today if seen.customer_day == hour.day else 0,
+        customer_today=seen.customer_today if seen.customer_day == clock.day else 0,
     )
 
 
@@ -86,7 +86,7 @@ def coupon_rank(seen: SeenCoupon, order: bytes) -> int | None:
     return None if seen.use is None else Outcome.ALREADY_REDEEMED
 
 
-def limit_rank(count: Count, limits: Limits, hour: Hour, discount_minor: int, *, guest: bool) -> int:
+def limit_rank(count: Count, limits: Limits, clock: CampaignClock, discount_minor: int, *, guest: bool) -> int:
     """Return the first limit by precedence that leaves no room for a discount, as an outcome's number, or APPROVED."""
     if not guest:
         if _full(count.customer_redeemed, limits.redemptions_per_customer):
@@ -95,7 +95,7 @@ def limit_rank(count: Count, limits: Limits, hour: Hour, discount_minor: int, *,
             return Outcome.CUSTOMER_DAY_LIMIT
     if _full(count.redeemed_day, limits.redemptions_per_day):
         return Outcome.DAY_LIMIT
-    if hour.slot and (count.redeemed_day if hour.slot_carries else count.redeemed_slot) >= hour.slot_limit:
+    if clock.slot and (count.redeemed_day if clock.slot_carries else count.redeemed_slot) >= clock.slot_limit:
         return Outcome.SLOT_LIMIT
     if _full(count.redeemed, limits.redemptions):
         return Outcome.CAMPAIGN_LIMIT

@@ -44,7 +44,7 @@ class Basket:
 
 
 @dataclass(eq=False)  # without slots: some of it is found when it is first asked for; nobody changes it
-class Fit:
+class OfferMatch:
     """One offer on one order.
 
     Attributes:
@@ -123,14 +123,14 @@ class Fit:
         return frozenset(lines[position].merchant_id for position in (*self.goods, *self.discounted))
 
 
-def fit_of(offer: Offer, base: DiscountBase, basket: Basket) -> Fit:
+def match_offer(offer: Offer, base: DiscountBase, basket: Basket) -> OfferMatch:
     """Find what an offer speaks of in an order."""
     conditions, amounts = offer.conditions, basket.amounts
     if conditions is NO_CONDITIONS:
         goods = tuple([position for position in range(len(basket.order.lines)) if amounts[position]])
     else:
         goods = goods_in(basket.order, conditions.include, conditions.exclude)
-    return Fit(offer, base, basket, goods)
+    return OfferMatch(offer, base, basket, goods)
 
 
 def goods_in(order: Order, include: Scope, exclude: Scope) -> tuple[int, ...]:
@@ -155,17 +155,17 @@ def spend_needed(benefit: Benefit, conditions: Conditions) -> int:
     return max(needed, benefit.threshold_minor) if isinstance(benefit, EveryFull) else needed
 
 
-def missing_quantity(fit: Fit) -> int:
+def missing_quantity(matched: OfferMatch) -> int:
     """Return how many units an order lacks for an offer to give anything."""
-    benefit, needed = fit.offer.benefit, fit.offer.conditions.min_quantity or 0
+    benefit, needed = matched.offer.benefit, matched.offer.conditions.min_quantity or 0
     if isinstance(benefit, Tiers) and benefit.measure is Measure.UNITS:
         needed = max(needed, benefit.tiers[0].threshold)
-    missing = max(needed - fit.quantity, 0) if needed else 0
-    return max(missing, _missing_of_set(fit, benefit)) if isinstance(benefit, BuyGet) else missing
+    missing = max(needed - matched.quantity, 0) if needed else 0
+    return max(missing, _missing_of_set(matched, benefit)) if isinstance(benefit, BuyGet) else missing
 
 
-def _missing_of_set(fit: Fit, benefit: BuyGet) -> int:
-    discounted = sum(fit.quantities[position] for position in fit.discounted)
-    apart = max(benefit.buy_units - fit.quantity, 0) + max(benefit.get_units - discounted, 0)
-    together = benefit.buy_units + benefit.get_units - (fit.quantity + discounted - fit.both_quantity)
+def _missing_of_set(matched: OfferMatch, benefit: BuyGet) -> int:
+    discounted = sum(matched.quantities[position] for position in matched.discounted)
+    apart = max(benefit.buy_units - matched.quantity, 0) + max(benefit.get_units - discounted, 0)
+    together = benefit.buy_units + benefit.get_units - (matched.quantity + discounted - matched.both_quantity)
     return max(apart, together)

@@ -21,7 +21,7 @@ from redemption.domain.campaign.benefit import (
     Tiers,
 )
 from redemption.domain.campaign.campaign import DiscountBase
-from redemption.domain.judging.offer_match import Fit
+from redemption.domain.judging.offer_match import OfferMatch
 
 
 class Price(NamedTuple):
@@ -45,32 +45,32 @@ class Price(NamedTuple):
         return tuple([pair for pair in zip(self.positions, parts, strict=True) if pair[1]])
 
 
-def price(fit: Fit, spend_minor: int, left: Sequence[int]) -> Price:
+def price(matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
     """Return what an offer takes off an order, its thresholds being reached.
 
     Args:
-        fit: The offer on this order.
+        matched: The offer on this order.
         spend_minor: The spend that its thresholds look at.
         left: What each position of the order has left, minor units.
     """
-    benefit = fit.offer.benefit
+    benefit = matched.offer.benefit
     match benefit:
         case Tiers():
-            return _best_tier(benefit, fit, spend_minor, left)
+            return _best_tier(benefit, matched, spend_minor, left)
         case EveryFull():
             off = spend_minor // benefit.threshold_minor * benefit.amount_off_minor
-            return _amount(_capped(off, benefit.cap_minor), fit, left)
+            return _amount(_capped(off, benefit.cap_minor), matched, left)
         case PercentOff():
-            return _part(benefit.basis_points, benefit.cap_minor, fit, left)
+            return _part(benefit.basis_points, benefit.cap_minor, matched, left)
         case CashVoucher():
-            return _amount(benefit.face_minor, fit, left)
+            return _amount(benefit.face_minor, matched, left)
         case FreeShipping():
-            weights = [left[position] for position in fit.fees]
-            return Price(_capped(sum(weights), benefit.cap_minor), fit.fees, weights)
+            weights = [left[position] for position in matched.fees]
+            return Price(_capped(sum(weights), benefit.cap_minor), matched.fees, weights)
         case FixedPrice():
-            return _fixed_price(benefit, fit, left)
+            return _fixed_price(benefit, matched, left)
         case BuyGet():
-            return _buy_get(benefit, fit, left)
+            return _buy_get(benefit, matched, left)
 
 
 def half_up(amount_minor: int, basis_points: int) -> int:
@@ -109,39 +109,41 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def _best_tier(benefit: Tiers, fit: Fit, spend_minor: int, left: Sequence[int]) -> Price:
+def _best_tier(benefit: Tiers, matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
     """Return what the tiers reached give: the one that takes most off, of equal ones the highest."""
-    measured = fit.quantity if benefit.measure is Measure.UNITS else spend_minor
+    measured = matched.quantity if benefit.measure is Measure.UNITS else spend_minor
     if len(benefit.tiers) == 1:  # reached, or nobody would ask
-        return _tier(benefit.tiers[0], fit, left)
-    reached = [_tier(tier, fit, left) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
+        return _tier(benefit.tiers[0], matched, left)
+    reached = [_tier(tier, matched, left) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
     return reached[0] if len(reached) == 1 else max(reached, key=lambda found: found.discount_minor)
 
 
-def _tier(tier: Tier, fit: Fit, left: Sequence[int]) -> Price:
+def _tier(tier: Tier, matched: OfferMatch, left: Sequence[int]) -> Price:
     if tier.amount_off_minor is not None:
-        return _amount(tier.amount_off_minor, fit, left)
+        return _amount(tier.amount_off_minor, matched, left)
     if tier.percent_off_basis_points is not None:
-        return _part(tier.percent_off_basis_points, tier.cap_minor, fit, left)
+        return _part(tier.percent_off_basis_points, tier.cap_minor, matched, left)
     assert tier.price_minor is not None, "a tier gives something: the definition was checked"
-    values = _value_by_position(_dearest(_runs(fit.goods, fit.quantities, left), tier.threshold))
+    values = _value_by_position(_dearest(_runs(matched.goods, matched.quantities, left), tier.threshold))
     return Price(max(sum(values.values()) - tier.price_minor, 0), tuple(values), tuple(values.values()))
 
 
-def _amount(off_minor: int, fit: Fit, left: Sequence[int]) -> Price:
-    weights = [left[position] for position in fit.goods]
-    return Price(min(off_minor, sum(weights)), fit.goods, weights)
+def _amount(off_minor: int, matched: OfferMatch, left: Sequence[int]) -> Price:
+    weights = [left[position] for position in matched.goods]
+    return Price(min(off_minor, sum(weights)), matched.goods, weights)
 
 
-def _part(basis_points: int, cap_minor: int | None, fit: Fit, left: Sequence[int]) -> Price:
-    costs = fit.list_amounts if fit.base is DiscountBase.LIST else left
-    return _part_of({position: costs[position] for position in fit.goods}, basis_points, cap_minor, fit, left)
+def _part(basis_points: int, cap_minor: int | None, matched: OfferMatch, left: Sequence[int]) -> Price:
+    costs = matched.list_amounts if matched.base is DiscountBase.LIST else left
+    return _part_of({position: costs[position] for position in matched.goods}, basis_points, cap_minor, matched, left)
 
 
-def _part_of(costs: dict[int, int], basis_points: int, cap_minor: int | None, fit: Fit, left: Sequence[int]) -> Price:
+def _part_of(
+    costs: dict[int, int], basis_points: int, cap_minor: int | None, matched: OfferMatch, left: Sequence[int]
+) -> Price:
     """Return a part of what some positions, or some of their units, cost."""
     weights = list(costs.values())
-    if fit.base is not DiscountBase.LIST:
+    if matched.base is not DiscountBase.LIST:
         return Price(_capped(half_up(sum(weights), basis_points), cap_minor), tuple(costs), weights)
     # A list amount may be more than what is left, so each position's part is cut before they are summed and rounded.
     exact = [min(cost * basis_points, left[position] * BASIS_POINTS) for position, cost in costs.items()]
@@ -149,9 +151,9 @@ def _part_of(costs: dict[int, int], basis_points: int, cap_minor: int | None, fi
     return Price(_capped(_half_up(sum(exact)), cap_minor), tuple(costs), weights)
 
 
-def _fixed_price(benefit: FixedPrice, fit: Fit, left: Sequence[int]) -> Price:
-    runs = _runs(fit.goods, fit.quantities, left)
-    chosen = _dearest(runs, fit.quantity if benefit.max_units is None else benefit.max_units)
+def _fixed_price(benefit: FixedPrice, matched: OfferMatch, left: Sequence[int]) -> Price:
+    runs = _runs(matched.goods, matched.quantities, left)
+    chosen = _dearest(runs, matched.quantity if benefit.max_units is None else benefit.max_units)
     above = [
         (price - benefit.price_minor, count, position)
         for price, count, position in chosen
@@ -161,16 +163,16 @@ def _fixed_price(benefit: FixedPrice, fit: Fit, left: Sequence[int]) -> Price:
     return Price(sum(values.values()), tuple(values), tuple(values.values()))
 
 
-def _buy_get(benefit: BuyGet, fit: Fit, left: Sequence[int]) -> Price:
-    sets = min(fit.sets, benefit.max_repeats)
-    amounts = fit.list_amounts if fit.base is DiscountBase.LIST else left
+def _buy_get(benefit: BuyGet, matched: OfferMatch, left: Sequence[int]) -> Price:
+    sets = min(matched.sets, benefit.max_repeats)
+    amounts = matched.list_amounts if matched.base is DiscountBase.LIST else left
     got = _cheapest(
-        _runs(fit.discounted, fit.quantities, amounts),
+        _runs(matched.discounted, matched.quantities, amounts),
         sets * benefit.get_units,
-        both=fit.both,
-        both_max=fit.both_quantity - max(0, sets * benefit.buy_units - (fit.quantity - fit.both_quantity)),
+        both=matched.both,
+        both_max=matched.both_quantity - max(0, sets * benefit.buy_units - (matched.quantity - matched.both_quantity)),
     )
-    return _part_of(_value_by_position(got), benefit.percent_off_basis_points, None, fit, left)
+    return _part_of(_value_by_position(got), benefit.percent_off_basis_points, None, matched, left)
 
 
 # The units of a line share its amount as evenly as whole minor units allow. A run is some units of one line that cost

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.campaign.benefit import BASIS_POINTS
-from redemption.domain.campaign.calendar import NO_HOUR, Days, Hour
+from redemption.domain.campaign.calendar import NO_CLOCK, CampaignClock, Days
 from redemption.domain.campaign.campaign import DiscountBase, ExclusivityReach, SlotLimits
 from redemption.domain.decision import Detail
 from redemption.domain.judging.eligibility import Coupon, Moment, Refusal, judge_alone
-from redemption.domain.judging.offer_match import Basket, Fit, missing_quantity, spend_needed
+from redemption.domain.judging.offer_match import Basket, OfferMatch, missing_quantity, spend_needed
 from redemption.domain.judging.pricing import Price, price
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
@@ -33,14 +33,14 @@ class CouponJudgement:
 
     Attributes:
         outcome: APPROVED, or the first refusal by precedence.
-        hour: What the clock says.
+        clock: The day and slot in the campaign's zone.
         merchant_basis_points: The merchant's part of every amount.
         parts: With APPROVED, pairs of position and amount, only those that are not 0. Positions count the order's lines
             and then its shipping fees.
     """
 
     outcome: Outcome
-    hour: Hour = NO_HOUR
+    clock: CampaignClock = NO_CLOCK
     discount_minor: int = 0
     merchant_basis_points: int = 0
     parts: tuple[tuple[int, int], ...] = ()
@@ -63,7 +63,7 @@ class Judgement:
 
 
 @dataclass(slots=True, eq=False)  # nobody changes it; frozen, making one takes three times as long
-class Contender:
+class EligibleCoupon:
     """A coupon that may be used as far as amounts and other coupons are not looked at.
 
     Attributes:
@@ -74,14 +74,14 @@ class Contender:
 
     index: int
     coupon: Coupon
-    fit: Fit
-    hour: Hour
+    matched: OfferMatch
+    clock: CampaignClock
     spend_needed: int
     shortfall: Refusal | None
 
     @property
-    def turn(self) -> tuple[int, int, int, int, int, int]:
-        """When its turn comes, compared with others; coupons of one offer stand side by side."""
+    def stack_order(self) -> tuple[int, int, int, int, int, int]:
+        """Sorts coupons into the order in which they are applied; coupons of one offer stand side by side."""
         stacking, token = self.coupon.campaign.stacking, self.coupon.token
         return (
             stacking.stage,
@@ -102,28 +102,28 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
         now_ms: The instant, Unix milliseconds.
         days: Days of the campaigns' zones.
     """
-    field = Field(checkout, now_ms=now_ms, days=days)
+    screening = Screening(checkout, now_ms=now_ms, days=days)
     for coupon in coupons:
-        field.enter(coupon)
+        screening.screen(coupon)
     judged = {}
-    course = Course(field.basket)
-    contenders = field.contenders()
-    for contender in contenders[:-1]:
-        course, judged[contender.index] = course.apply(contender)
-    for contender in contenders[-1:]:  # nothing goes on after the last one
-        judged[contender.index] = course.judge(contender)
+    stack = StackState(screening.basket)
+    all_eligible = screening.eligible()
+    for eligible in all_eligible[:-1]:
+        stack, judged[eligible.index] = stack.apply(eligible)
+    for eligible in all_eligible[-1:]:  # nothing is applied after the last one
+        judged[eligible.index] = stack.judge(eligible)
     return Judgement(
-        coupons=tuple([found or judged[index] for index, found in enumerate(field.refused)]),
-        since_ms=field.moment.since_ms,
-        until_ms=field.moment.until_ms,
+        coupons=tuple([found or judged[index] for index, found in enumerate(screening.refused)]),
+        since_ms=screening.moment.since_ms,
+        until_ms=screening.moment.until_ms,
     )
 
 
-class Field:
-    """The coupons of one order before amounts, and what they do to each other, are looked at.
+class Screening:
+    """Screens the coupons of one order: each by itself, before amounts and other coupons are looked at.
 
     Attributes:
-        refused: One for each coupon that entered; None for a contender.
+        refused: One for each coupon that was screened; None for an eligible one.
         moment: The instant, and the interval in which all of it holds.
     """
 
@@ -133,49 +133,51 @@ class Field:
         self.moment = Moment(now_ms)
         self._checkout = checkout
         self._days = days
-        self._contenders: list[Contender] = []
+        self._eligible: list[EligibleCoupon] = []
 
-    def enter(self, coupon: Coupon | None) -> None:
+    def screen(self, coupon: Coupon | None) -> None:
         """Judge one more coupon, as far as it can be judged by itself and without amounts; None is of no campaign."""
         if coupon is None:
             self.refused.append(CouponJudgement(Outcome.TOKEN_INVALID))
             return
-        hour = _hour(coupon, self.moment, self._days)
+        clock = _clock(coupon, self.moment, self._days)
         found = judge_alone(coupon, self._checkout, self.basket, moment=self.moment, days=self._days)
         if isinstance(found, Refusal):
-            self.refused.append(CouponJudgement(found.outcome, hour, detail=found.detail))
+            self.refused.append(CouponJudgement(found.outcome, clock, detail=found.detail))
         else:
             offer = found.offer
             needed = spend_needed(offer.benefit, offer.conditions)
             shortfall = _shortfall(found)
-            self._contenders.append(Contender(len(self.refused), coupon, found, hour, needed, shortfall))
+            self._eligible.append(EligibleCoupon(len(self.refused), coupon, found, clock, needed, shortfall))
             self.refused.append(None)
 
-    def contenders(self) -> list[Contender]:
-        """Return the coupons that were not refused, in the order of their turns."""
-        if len(self._contenders) > 1:
-            self._contenders.sort(key=lambda contender: contender.turn)
-        return self._contenders
+    def eligible(self) -> list[EligibleCoupon]:
+        """Return the coupons that were not refused, in the order in which they are applied."""
+        if len(self._eligible) > 1:
+            self._eligible.sort(key=lambda eligible: eligible.stack_order)
+        return self._eligible
 
 
-def _hour(coupon: Coupon, moment: Moment, days: Days) -> Hour:
+def _clock(coupon: Coupon, moment: Moment, days: Days) -> CampaignClock:
     campaign = coupon.campaign
     day = days.at(campaign.time_zone, moment.now_ms)
     moment.within(day.starts_at_ms, day.ends_at_ms)
     limits = campaign.limits.slots
     if limits is None:
-        return day.hour
+        return day.clock
     span = days.span(campaign.time_zone, limits.slots, moment.now_ms)
     moment.within(span.since_ms, span.until_ms)
     name, limit = _slot(limits, span.index)
-    return Hour(day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + name, limit, limits.carry_over, span.opens_at_ms)
+    return CampaignClock(
+        day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + name, limit, limits.carry_over, span.opens_at_ms
+    )
 
 
-def _shortfall(fit: Fit) -> Refusal | None:
-    missing = missing_quantity(fit)
+def _shortfall(matched: OfferMatch) -> Refusal | None:
+    missing = missing_quantity(matched)
     if missing:
         return Refusal(Outcome.MIN_QUANTITY_NOT_MET, Detail(missing_quantity=missing))
-    missing = (fit.offer.conditions.min_group_size or 0) - fit.basket.order.group_size
+    missing = (matched.offer.conditions.min_group_size or 0) - matched.basket.order.group_size
     return Refusal(Outcome.GROUP_TOO_SMALL, Detail(missing_quantity=missing)) if missing > 0 else None
 
 
@@ -188,10 +190,10 @@ def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
     return slots[index].start_minute + 1, allowed
 
 
-class Course:
-    """How far an order's coupons have been applied: what is left of each position, and who went before.
+class StackState:
+    """How far an order's coupons have been applied: what is left of each position, and which coupons came before.
 
-    It does not change: ``apply`` returns the next one, so that combinations can share their beginnings.
+    It does not change: ``apply`` returns the next state, so that combinations can share their beginnings.
     """
 
     __slots__ = ("_applied", "_left", "_stage", "_stage_left", "basket")
@@ -201,81 +203,81 @@ class Course:
         self._left: Sequence[int] = basket.amounts
         self._stage = 0
         self._stage_left: Sequence[int] = basket.amounts
-        self._applied: tuple[Contender, ...] = ()
+        self._applied: tuple[EligibleCoupon, ...] = ()
 
-    def judge(self, contender: Contender) -> CouponJudgement:
-        """Judge the next coupon in turn, on what those before it left."""
-        found = self.price(contender)
+    def judge(self, eligible: EligibleCoupon) -> CouponJudgement:
+        """Judge the next coupon, on what those before it left."""
+        found = self.price(eligible)
         if isinstance(found, Refusal):
-            return CouponJudgement(found.outcome, contender.hour, detail=found.detail)
-        share = contender.fit.offer.merchant_basis_points
-        return CouponJudgement(Outcome.APPROVED, contender.hour, found.discount_minor, share, found.parts())
+            return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
+        share = eligible.matched.offer.merchant_basis_points
+        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, found.parts())
 
-    def price(self, contender: Contender) -> Price | Refusal:
-        """Return what the next coupon in turn takes off, or why nothing."""
-        spend = self._spend(contender)
-        if spend < contender.spend_needed:
-            return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=contender.spend_needed - spend))
-        if contender.shortfall is not None:
-            return contender.shortfall
-        conflicts = _in_the_way(contender, self._applied) if self._applied else ()
+    def price(self, eligible: EligibleCoupon) -> Price | Refusal:
+        """Return what the next coupon takes off, or why nothing."""
+        spend = self._spend(eligible)
+        if spend < eligible.spend_needed:
+            return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=eligible.spend_needed - spend))
+        if eligible.shortfall is not None:
+            return eligible.shortfall
+        conflicts = _in_the_way(eligible, self._applied) if self._applied else ()
         if conflicts:
             return Refusal(Outcome.EXCLUSIVE_CONFLICT, Detail(conflicts=conflicts))
-        found = price(contender.fit, spend, self._left)
+        found = price(eligible.matched, spend, self._left)
         return found if found.discount_minor else Refusal(Outcome.NO_EFFECT)
 
-    def apply(self, contender: Contender) -> tuple["Course", CouponJudgement]:
-        """Judge the next coupon in turn, and return how it goes on: a refused one stands in nobody's way."""
-        judgement = self.judge(contender)
+    def apply(self, eligible: EligibleCoupon) -> tuple["StackState", CouponJudgement]:
+        """Judge the next coupon, and return the state after it: a refused one changes nothing."""
+        judgement = self.judge(eligible)
         if judgement.outcome is not Outcome.APPROVED:
             return self, judgement
-        return self._after(contender, judgement.parts), judgement
+        return self._after(eligible, judgement.parts), judgement
 
-    def after(self, contender: Contender, found: Price) -> "Course":
-        """Return how it goes on when a coupon takes off what it was found to."""
-        return self._after(contender, found.parts())
+    def after(self, eligible: EligibleCoupon, found: Price) -> "StackState":
+        """Return the state after a coupon took off what it was found to."""
+        return self._after(eligible, found.parts())
 
-    def _after(self, contender: Contender, parts: Iterable[tuple[int, int]]) -> "Course":
+    def _after(self, eligible: EligibleCoupon, parts: Iterable[tuple[int, int]]) -> "StackState":
         left = list(self._left)
         for position, amount in parts:
             left[position] -= amount
-        following = Course(self.basket)
-        stage = contender.coupon.campaign.stacking.stage
+        following = StackState(self.basket)
+        stage = eligible.coupon.campaign.stacking.stage
         following._left = left
         following._stage_left = self._stage_left if stage == self._stage else self._left
         following._stage = stage
-        following._applied = (*self._applied, contender)
+        following._applied = (*self._applied, eligible)
         return following
 
-    def _spend(self, contender: Contender) -> int:
-        fit = contender.fit
-        if fit.base is DiscountBase.LIST:
-            amounts = fit.list_amounts
-        elif contender.coupon.campaign.stacking.stage == self._stage:
+    def _spend(self, eligible: EligibleCoupon) -> int:
+        matched = eligible.matched
+        if matched.base is DiscountBase.LIST:
+            amounts = matched.list_amounts
+        elif eligible.coupon.campaign.stacking.stage == self._stage:
             amounts = self._stage_left
         else:
             amounts = self._left
-        return sum([amounts[position] for position in fit.goods])
+        return sum([amounts[position] for position in matched.goods])
 
 
-def _in_the_way(contender: Contender, applied: Sequence[Contender]) -> tuple[int, ...]:
+def _in_the_way(eligible: EligibleCoupon, applied: Sequence[EligibleCoupon]) -> tuple[int, ...]:
     """Return the indexes of the applied coupons that a coupon does not go with."""
-    campaign = contender.coupon.campaign
+    campaign = eligible.coupon.campaign
     same, found = [], []
     for other in applied:
         if other.coupon.token.campaign == campaign.number:
             same.append(other.index)
-        if other.coupon.campaign.stacking.stop_after or _share_a_group(contender, other):
+        if other.coupon.campaign.stacking.stop_after or _share_a_group(eligible, other):
             found.append(other.index)
     if len(same) >= campaign.stacking.max_tokens_per_order:
         found += same
     return tuple(sorted(set(found))) if found else ()
 
 
-def _share_a_group(contender: Contender, earlier: Contender) -> bool:
-    mine, other = contender.coupon.campaign.stacking, earlier.coupon.campaign.stacking
+def _share_a_group(eligible: EligibleCoupon, earlier: EligibleCoupon) -> bool:
+    mine, other = eligible.coupon.campaign.stacking, earlier.coupon.campaign.stacking
     if not mine.exclusivity_groups or not any(group in mine.exclusivity_groups for group in other.exclusivity_groups):
         return False
     if mine.exclusivity_reach is other.exclusivity_reach is ExclusivityReach.MERCHANT:
-        return not contender.fit.merchants.isdisjoint(earlier.fit.merchants)
+        return not eligible.matched.merchants.isdisjoint(earlier.matched.merchants)
     return True
