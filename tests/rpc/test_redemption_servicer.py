@@ -116,7 +116,7 @@ class Counter:
         stage.redeemer.redeem_all.side_effect = self._redeem_all
         stage.redeemer.redeem.side_effect = self._redeem
 
-    async def _redeem_all(self, _, attempts, *, turn):
+    async def _redeem_all(self, _, attempts, *, slot):
         self.running += 1
         await self.go.wait()
         self.running -= 1
@@ -126,7 +126,7 @@ class Counter:
         self.redeeming = [asyncio.ensure_future(self._redeem_one(told)) for _, _, told in orders]
 
     async def _redeem_one(self, told):
-        told((await self._redeem_all(None, [None], turn=None))[0])
+        told((await self._redeem_all(None, [None], slot=None))[0])
 
     async def reaches(self, running):
         await comes(lambda: self.running == running)
@@ -160,23 +160,23 @@ async def redeemed(servicer, *calls):
 
 
 class Told:
-    """A redeemer that approves at once, and remembers in what order and in whose turn it was asked."""
+    """A redeemer that approves at once, and remembers in what order and in which slot it was asked."""
 
     def __init__(self, stage):
         self.worked_on = []
-        self.turns = []
+        self.slots = []
         stage.redeemer.redeem.side_effect = self._redeem
         stage.redeemer.redeem_all.side_effect = self._redeem_all
 
     def _redeem(self, orders):
-        self.turns.append(None)
+        self.slots.append(None)
         for attempt, _, told in orders:
             self.worked_on.append(attempt.request_id)
             told(APPROVAL)
 
-    async def _redeem_all(self, _, attempts, *, turn):
+    async def _redeem_all(self, _, attempts, *, slot):
         self.worked_on += [attempt.request_id for attempt in attempts]
-        self.turns.append(turn)
+        self.slots.append(slot)
         return [APPROVAL] * len(attempts)
 
 
@@ -211,7 +211,7 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     fill(order.checkout, tokens, lines)
     call = OneCall(order)
     await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), call)
-    assert (told.turns[0] is not None) is in_turn
+    assert (told.slots[0] is not None) is in_turn
     assert call.aside is in_turn, "it may be short in bytes, and keeps no place of short calls while it waits"
 
 
@@ -220,7 +220,7 @@ async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
     stage = await run()
     told = Told(stage)
     await RedemptionServicer(stage.redeemer, stage.quoter).batch_redeem(large_batch(3, 1, lines), calling())
-    assert (told.turns[0] is not None) is in_turn
+    assert (told.slots[0] is not None) is in_turn
 
 
 async def held_at_large(stage, count):

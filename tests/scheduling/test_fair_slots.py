@@ -7,7 +7,7 @@ from waiting import SECONDS_MAX, settled
 
 from redemption.domain.errors import DeadlinePassed
 from redemption.scheduling import fair_slots as pace
-from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, Pace
+from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, FairSlots
 
 STEP = 0.001
 
@@ -26,10 +26,10 @@ class Clock:
         if seconds:
             self.rests.append(round(seconds, 6))
 
-    def turn(self, turn):
-        turn._now = self.time
-        turn._began = self.now
-        return turn
+    def slot(self, slot):
+        slot._now = self.time
+        slot._began = self.now
+        return slot
 
     def time(self):
         return self.now
@@ -55,53 +55,53 @@ class Clock:
 async def test_work_rests_in_proportion_while_others_are_busy(monkeypatch, others, step, rests):
     """Rests that are too short for the event loop are saved up; a step that the machine interrupted is none."""
     clock = Clock(monkeypatch, others=others)
-    async with Pace(at_once=1, rest=4).turn() as turn:
-        assert await clock.turn(turn).drive(clock.steps(6, step)) == "done"
+    async with FairSlots(at_once=1, rest=4).slot() as slot:
+        assert await clock.slot(slot).drive(clock.steps(6, step)) == "done"
     assert clock.rests == rests
 
 
 async def test_two_at_work_leave_as_much_to_others_as_one(monkeypatch):
     clock = Clock(monkeypatch, others=STEP)
-    shared = Pace(at_once=2, rest=4)
-    async with shared.turn(), shared.turn() as turn:
-        await clock.turn(turn).drive(clock.steps(1))
-    async with shared.turn() as turn:
-        await clock.turn(turn).drive(clock.steps(1))
+    shared = FairSlots(at_once=2, rest=4)
+    async with shared.slot(), shared.slot() as slot:
+        await clock.slot(slot).drive(clock.steps(1))
+    async with shared.slot() as slot:
+        await clock.slot(slot).drive(clock.steps(1))
     assert clock.rests == [8 * STEP, 4 * STEP]
 
 
 async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
     clock = Clock(monkeypatch, others=STEP)
-    async with Pace(at_once=1, rest=4).turn() as turn:
-        clock.turn(turn)
+    async with FairSlots(at_once=1, rest=4).slot() as slot:
+        clock.slot(slot)
         for _ in range(9):
             clock.now += STEP
-            await turn.after(POSITIONS_AT_ONCE // 3 + 1)
+            await slot.after(POSITIONS_AT_ONCE // 3 + 1)
     assert len(clock.rests) == 3
 
 
 async def test_who_comes_first_is_served_first():
-    shared, served = Pace(at_once=1, rest=1), []
+    shared, served = FairSlots(at_once=1, rest=1), []
 
     async def piece(name, steps):
         for _ in range(steps):
-            async with shared.turn() as turn:
+            async with shared.slot() as slot:
                 served.append(name)
-                await turn.pause()
+                await slot.pause()
 
     await asyncio.gather(piece("a", 4), piece("b", 2), piece("c", 4))
     assert "".join(served) == "abcabcacac"
 
 
 async def test_places_are_given_back_whatever_happens():
-    shared = Pace(at_once=1, rest=1)
+    shared = FairSlots(at_once=1, rest=1)
 
     async def failing():
-        async with shared.turn():
+        async with shared.slot():
             raise KeyError
 
     async def staying():
-        async with shared.turn():
+        async with shared.slot():
             await asyncio.Event().wait()
 
     with pytest.raises(KeyError):
@@ -109,10 +109,10 @@ async def test_places_are_given_back_whatever_happens():
     held, waiting = asyncio.ensure_future(staying()), asyncio.ensure_future(staying())
     await settled()
     with pytest.raises(DeadlinePassed, match="nothing was done"):
-        async with shared.turn(asyncio.get_running_loop().time() + 0.01):
+        async with shared.slot(asyncio.get_running_loop().time() + 0.01):
             pass
     for task in (waiting, held):
         task.cancel()
     await asyncio.wait([held, waiting])
-    async with asyncio.timeout(SECONDS_MAX), shared.turn():
+    async with asyncio.timeout(SECONDS_MAX), shared.slot():
         assert shared.rest == 1

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from redemption.scheduling.single_flight import Flights
+from redemption.scheduling.single_flight import SingleFlight
 
 
 class Asked:
@@ -43,14 +43,14 @@ def start(flights, key, asked, count=1):
 
 
 async def test_who_asks_at_the_same_time_shares_one_question(asked):
-    waiting = start(Flights(), "a", asked, 100)
+    waiting = start(SingleFlight(), "a", asked, 100)
     asked.gate.set()
     assert await asyncio.gather(*waiting) == [1] * 100
 
 
 async def test_who_asks_later_shares_the_next_question_which_waits_for_the_first(asked):
     """What is under way may have been answered before somebody's change, of which the later one must know."""
-    flights = Flights()
+    flights = SingleFlight()
     first = start(flights, "a", asked)
     await settle()
     later = start(flights, "a", asked, 2)
@@ -63,7 +63,7 @@ async def test_who_asks_later_shares_the_next_question_which_waits_for_the_first
 
 
 async def test_different_questions_do_not_wait_for_each_other(asked):
-    flights = Flights()
+    flights = SingleFlight()
     waiting = [*start(flights, "a", asked), *start(flights, "b", asked)]
     await settle()
     assert asked.times == 2
@@ -72,7 +72,7 @@ async def test_different_questions_do_not_wait_for_each_other(asked):
 
 
 async def test_who_gives_up_takes_the_answer_from_nobody(asked):
-    flights = Flights()
+    flights = SingleFlight()
     first, second = start(flights, "a", asked, 2)
     await settle()
     (third,) = start(flights, "a", asked)
@@ -88,7 +88,7 @@ async def test_who_gives_up_takes_the_answer_from_nobody(asked):
 
 
 async def test_a_failure_is_everybodys_and_the_next_one_asks_anew(asked):
-    flights = Flights()
+    flights = SingleFlight()
     asked.gate = Broken()
     waiting = start(flights, "a", asked, 3)
     asked.gate.set()
@@ -100,7 +100,7 @@ async def test_a_failure_is_everybodys_and_the_next_one_asks_anew(asked):
 
 
 async def test_nothing_is_kept_of_a_question(asked):
-    flights = Flights()
+    flights = SingleFlight()
     waiting = [*start(flights, "a", asked, 2), *start(flights, "b", asked)]
     await settle()
     waiting += start(flights, "a", asked)
@@ -110,7 +110,7 @@ async def test_nothing_is_kept_of_a_question(asked):
 
 
 async def test_a_stop_leaves_nobody_waiting(asked):
-    flights = Flights()
+    flights = SingleFlight()
     waiting = start(flights, "a", asked)
     await settle()
     waiting += start(flights, "a", asked)

@@ -168,7 +168,7 @@ async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(hou
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
     hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._again._waiting == 100 - JUDGED_AGAIN_AT_ONCE)
+    await comes(lambda: house.redeemer._rejudging._waiting == 100 - JUDGED_AGAIN_AT_ONCE)
     clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await hurried

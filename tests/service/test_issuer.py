@@ -298,7 +298,7 @@ async def test_a_reader_who_does_not_read_holds_nobody_up(house):
 
 async def waiting(house, streams):
     """Wait until so many streams wait for their turn."""
-    while len(house.issuer._pace._places._waiters or ()) < streams:
+    while len(house.issuer._slots._places._waiters or ()) < streams:
         await asyncio.sleep(0)
 
 

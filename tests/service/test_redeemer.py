@@ -16,7 +16,7 @@ from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger.wire import orders as codec
-from redemption.scheduling.fair_slots import Pace
+from redemption.scheduling.fair_slots import FairSlots
 
 
 def outcomes(decision):
@@ -432,8 +432,8 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
     monkeypatch.setattr(codec, "unpack_reply", lambda *_: 1 / 0)
     caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
-    async with asyncio.timeout(SECONDS_MAX), Pace(at_once=1, rest=0).turn() as place:
-        results = await house.redeemer.redeem_all(caller, attempts, turn=place if turn else None)
+    async with asyncio.timeout(SECONDS_MAX), FairSlots(at_once=1, rest=0).slot() as place:
+        results = await house.redeemer.redeem_all(caller, attempts, slot=place if turn else None)
     assert {type(result) for result in results} == {ItemFailed}
 
 
@@ -506,7 +506,7 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
     attempts.append(house.attempt("nonsense", tokens[3], lines=lines))
     worked_on = []
 
-    class Turn:
+    class WorkSlot:
         async def after(self, positions):
             worked_on.append((positions, (await house.stats(campaign)).redeemed))
 
@@ -514,7 +514,7 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
             worked_on.append("the ledger has answered")
 
     deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    results = await house.redeemer.redeem_all(calling(deadline=deadline), attempts, turn=Turn())
+    results = await house.redeemer.redeem_all(calling(deadline=deadline), attempts, slot=WorkSlot())
     assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
     decided = [(50, 0)] * 3 + ["the ledger has answered"] + [(50, 3)] * 3
     assert worked_on == [(50, 0)] * 3 + [(100, 0)] + decided

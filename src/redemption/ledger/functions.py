@@ -27,7 +27,7 @@ from redemption.ledger.trust.durability import (
 from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
 from redemption.ledger.trust.health import Standing
 from redemption.ledger.wire.orders import unpack_head
-from redemption.scheduling.single_flight import Flights
+from redemption.scheduling.single_flight import SingleFlight
 
 CALLS_AT_ONCE = 32
 """Fewer than the client may have connections: the health check has its own place beside them."""
@@ -58,7 +58,7 @@ class Calls:
         self._standing = standing
         self._clock = clock
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
-        self._openings: Flights[str, bool] = Flights()
+        self._openings: SingleFlight[str, bool] = SingleFlight()
         self._tell_again_at = 0.0
 
     async def stop(self) -> None:

@@ -11,7 +11,7 @@ from redemption.rpc.convert.campaign_messages import CampaignMessages
 from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campaign_from, stats_of
 from redemption.rpc.guard import Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
-from redemption.scheduling.fair_slots import Pace
+from redemption.scheduling.fair_slots import FairSlots
 from redemption.service.campaigns import Campaigns
 from redemption.v1 import campaign_service_pb2 as messages
 
@@ -20,7 +20,7 @@ DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 """Of the definitions on one page, unless the first alone is larger: gRPC takes 4 MiB by default."""
 LARGE_WAITING_MAX = 64
-"""Requests to read or to write definitions that may wait for their turn."""
+"""Requests to read or to write definitions that may wait for their slot."""
 REST = 1
 """While others are busy, so many times the time of this work is left to them."""
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
@@ -40,7 +40,7 @@ class CampaignServicer:
         self._campaigns = campaigns
         self._messages = CampaignMessages()
         # A large definition takes milliseconds to read or to write, and a page of them hundreds: few at a time.
-        self._large = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._large = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""
@@ -61,7 +61,7 @@ class CampaignServicer:
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
         create = self._campaigns.check_create if request.validate_only else self._campaigns.create
-        async with self._large.turn(info.deadline):
+        async with self._large.slot(info.deadline):
             campaign = await create(info, request.request_id, new_campaign_from(request.campaign))
             return messages.CreateCampaignResponse(campaign=self._messages.of(campaign))
 
@@ -75,9 +75,9 @@ class CampaignServicer:
         first = first_number_from(request.page_token)
         response = messages.ListCampaignsResponse()
         size = 0
-        async with self._large.turn(info.deadline) as turn:
+        async with self._large.slot(info.deadline) as slot:
             page = await self._campaigns.list(info, request.program, first=first, page_size=request.page_size)
-            turn.resume()
+            slot.resume()
             for campaign in page.campaigns:
                 message = self._messages.of(campaign)
                 size += message.ByteSize()
@@ -85,7 +85,7 @@ class CampaignServicer:
                     response.next_page_token = str(campaign.number)
                     return response
                 response.campaigns.append(message)
-                await turn.pause()
+                await slot.pause()
         if page.next_number is not None:
             response.next_page_token = str(page.next_number)
         return response
@@ -97,7 +97,7 @@ class CampaignServicer:
         if not request.campaign.number:
             raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
         update = self._campaigns.check_update if request.validate_only else self._campaigns.update
-        async with self._large.turn(info.deadline):
+        async with self._large.slot(info.deadline):
             campaign = await update(info, campaign_from(request.campaign), request.campaign.etag)
             return messages.UpdateCampaignResponse(campaign=self._messages.of(campaign))
 

@@ -23,17 +23,17 @@ from redemption.rpc.request_limits import (
     require_quote_fits,
 )
 from redemption.rpc.status import code_of, duration
-from redemption.scheduling.fair_slots import Pace, Turn
+from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Attempt, Redeemer
 from redemption.v1 import redemption_service_pb2 as messages
 
 LARGE_ORDER = 200
-"""Positions (lines and fees, for each token) from which on an order waits for its turn: 0.6 ms of work."""
+"""Positions (lines and fees, for each token) from which on an order waits for its slot: 0.6 ms of work."""
 LARGE_BATCH = 1_000
 """Positions from which on a batch does."""
 LARGE_WAITING_MAX = 256
-"""Large orders, and large batches, that may wait for their turn: they hold places among all calls meanwhile."""
+"""Large orders, and large batches, that may wait for their slot: they hold places among all calls meanwhile."""
 REST = 4
 """While others are busy, so many times the time of working on large orders is left to them."""
 _LEFT = LedgerUnavailable("its caller left before it was looked at")
@@ -46,9 +46,9 @@ class RedemptionServicer:
         self._redeemer = redeemer
         self._quoter = quoter
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
-        self._orders = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._batches = Pace(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._reading = Pace(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._orders = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._batches = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._reading = FairSlots(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
@@ -89,40 +89,40 @@ class RedemptionServicer:
         task.add_done_callback(self._tasks.discard)
 
     async def _redeem_large(self, call: Asked) -> None:
-        """Redeem an order that waits for its turn."""
+        """Redeem an order that waits for its slot."""
         try:
-            async with self._orders.turn(call.info.deadline) as turn:
+            async with self._orders.slot(call.info.deadline) as slot:
                 if call.info.gone:
                     call.fail(_LEFT)
                     return
                 attempts = [attempt_from(call.request)]
-                (result,) = await self._redeemer.redeem_all(call.info, attempts, turn=turn)
+                (result,) = await self._redeemer.redeem_all(call.info, attempts, slot=slot)
                 _tell(call, result)
         except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
             call.fail(error)
 
     async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
         """Parse a large batch."""
-        async with self._reading.turn(info.deadline) as turn:
-            return await read_batch(raw, turn)
+        async with self._reading.slot(info.deadline) as slot:
+            return await read_batch(raw, slot)
 
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
         positions = require_batch(request)
-        async with self._batches.turn(info.deadline) if positions >= LARGE_BATCH else nullcontext() as turn:
-            return await self._batch_redeem(request, info, turn)
+        async with self._batches.slot(info.deadline) if positions >= LARGE_BATCH else nullcontext() as slot:
+            return await self._batch_redeem(request, info, slot)
 
     async def _batch_redeem(
-        self, request: messages.BatchRedeemRequest, info: CallInfo, turn: Turn | None
+        self, request: messages.BatchRedeemRequest, info: CallInfo, slot: WorkSlot | None
     ) -> messages.BatchRedeemResponse:
         opened = []
         for item in request.requests:
             opened.append(_opened(item, request.program))
-            if turn is not None:
-                await turn.after(len(item.checkout.order.lines))
+            if slot is not None:
+                await slot.after(len(item.checkout.order.lines))
         attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
         require_answer_fits([attempt.checkout for attempt in attempts])
-        answers = iter(await self._redeemer.redeem_all(info, attempts, turn=turn))
+        answers = iter(await self._redeemer.redeem_all(info, attempts, slot=slot))
         response = messages.BatchRedeemResponse()
         for index, attempt in enumerate(opened):
             result = next(answers) if isinstance(attempt, Attempt) else attempt
@@ -130,8 +130,8 @@ class RedemptionServicer:
                 response.results.add(error=_item_error(result, index))
             else:
                 write_decision(result, response.results.add().decision)
-            if turn is not None and isinstance(attempt, Attempt):
-                await turn.after(attempt.positions)
+            if slot is not None and isinstance(attempt, Attempt):
+                await slot.after(attempt.positions)
         return response
 
     async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:

@@ -19,7 +19,7 @@ from redemption.domain.order import (
     program_violations,
 )
 from redemption.rpc.message_fields import fields_of
-from redemption.scheduling.fair_slots import Turn
+from redemption.scheduling.fair_slots import WorkSlot
 from redemption.service.quoter import Question
 from redemption.v1 import order_pb2, redemption_service_pb2
 
@@ -90,7 +90,7 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
     return positions
 
 
-async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRedeemRequest:
+async def read_batch(raw: bytes, slot: WorkSlot) -> redemption_service_pb2.BatchRedeemRequest:
     """Parse a large batch order by order, while others work in between.
 
     Raises:
@@ -127,7 +127,7 @@ async def read_batch(raw: bytes, turn: Turn) -> redemption_service_pb2.BatchRede
         parsed += size
         if parsed >= PARSED_BYTES_MAX:
             parsed = 0
-            await turn.pause()
+            await slot.pause()
     return request
 
 

@@ -18,7 +18,7 @@ POSITIONS_AT_ONCE = 500
 """Positions of orders (lines and fees, for each token) that are worked on in one step, in about 2 ms."""
 
 
-class Pace:
+class FairSlots:
     """Paces one kind of work in a process.
 
     Without it, the steps of many pieces of work would follow each other at once, and everybody else would wait for as
@@ -29,7 +29,7 @@ class Pace:
         """Begin with all places free.
 
         Args:
-            at_once: So many pieces of work are in turn at a time, first come, first served.
+            at_once: So many pieces of work are in slot at a time, first come, first served.
             rest: While others are busy, so many times the time of all steps is left to them.
             waiting_max: How many may wait for a place; None: any number.
         """
@@ -40,7 +40,7 @@ class Pace:
         self._at_work = 0
 
     @asynccontextmanager
-    async def turn(self, deadline: float | None = None) -> AsyncIterator["Turn"]:
+    async def slot(self, deadline: float | None = None) -> AsyncIterator["WorkSlot"]:
         """Wait for a place, and hold it for the length of a block: never while waiting for a caller.
 
         Args:
@@ -62,7 +62,7 @@ class Pace:
             self._waiting -= 1
         self._at_work += 1
         try:
-            yield Turn(self)
+            yield WorkSlot(self)
         finally:
             self._at_work -= 1
             self._places.release()
@@ -73,11 +73,11 @@ class Pace:
         return self._rest * self._at_work
 
 
-class Turn:
-    """One piece of work while it is in turn."""
+class WorkSlot:
+    """One piece of work while it is in slot."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, pace: FairSlots) -> None:
+        self._slots = pace
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
         self._owed = 0.0
@@ -94,7 +94,7 @@ class Turn:
         await asyncio.sleep(0)
         self._began = self._now()
         if self._began - stopped > worked * OTHERS_SHARE_MIN:
-            self._owed += worked * self._pace.rest
+            self._owed += worked * self._slots.rest
             if self._owed >= REST_SECONDS_MIN:
                 await asyncio.sleep(self._owed)
                 self._owed = 0.0

@@ -8,7 +8,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Flights(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """At most one question with the same key is under way, and at most one more waits until that one has landed.
 
     Nobody boards a flight that has left: its answer may be older than the question. So what everybody learns is true of

@@ -19,7 +19,7 @@ from redemption.domain.signed.exchange_code import CampaignCodes, Codes, write_c
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.scheduling.fair_slots import Pace
+from redemption.scheduling.fair_slots import FairSlots
 from redemption.service.decisions import Answers
 from redemption.service.request_identity import canonical
 from redemption.service.signers import Signers
@@ -30,7 +30,7 @@ CHUNK = 500
 STEP = 100
 """Coupons that are made at once, in about 0.2 ms."""
 MAKING_AT_ONCE = 1
-"""Requests in one process whose coupons are made at a time; the others wait for their turn, a chunk each."""
+"""Requests in one process whose coupons are made at a time; the others wait for their slot, a chunk each."""
 REST = 8
 """While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
 ROUNDS_MAX = 16
@@ -109,7 +109,7 @@ class Issuer:
         self._ledger = ledger
         self._issuance = issuance
         self._days = Days()
-        self._pace = Pace(at_once=MAKING_AT_ONCE, rest=REST)
+        self._slots = FairSlots(at_once=MAKING_AT_ONCE, rest=REST)
 
     async def mint(self, caller: CallInfo, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
@@ -224,9 +224,9 @@ class Issuer:
     ) -> AsyncGenerator[list[Minted], None]:
         """Yield the tokens of a block in chunks, signed as they are asked for."""
         for serials in _chunks(order, block):
-            async with self._pace.turn() as turn:
-                part = await turn.drive(_signed(sign, serials))
-            yield part  # out of turn: whoever does not read must not hold the others up
+            async with self._slots.slot() as slot:
+                part = await slot.drive(_signed(sign, serials))
+            yield part  # outside the slot: whoever does not read must not hold the others up
 
     async def _stored(self, order: MintOrder, block: Block) -> AsyncGenerator[list[Minted], None]:
         """Yield the exchange codes of a block in chunks, each stored before it is shown."""
@@ -237,8 +237,8 @@ class Issuer:
             raise WrongState(f"the codes of this request cannot be told again: {error}") from error
         digest = partial(self._digests.for_program(order.program).digest, DigestKind.CODE)
         for serials in _chunks(order, block):
-            async with self._pace.turn() as turn:
-                part, digests = await turn.drive(_coded(codes, digest, serials))
+            async with self._slots.slot() as slot:
+                part, digests = await slot.drive(_coded(codes, digest, serials))
             taken = await self._store(order, block, serials.start, digests)
             if taken is None:
                 yield part

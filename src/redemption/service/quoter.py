@@ -19,13 +19,13 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, Seen
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.scheduling.fair_slots import Pace, Turn
+from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import Answers, allocations_of, invalid_tokens, position_names
 
 ROUNDS_MAX = 3
 AT_ONCE = 4
-"""Quotes that are worked on in turn, a step each: a small one need not wait until a large one is done."""
+"""Quotes that are worked on at a time, a step each: a small one need not wait until a large one is done."""
 ADMITTED_MAX = 64
 """Quotes in one process; more are refused at once."""
 REST = 4
@@ -75,7 +75,7 @@ class Quoter:
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
-        self._pace = Pace(at_once=AT_ONCE, rest=REST)
+        self._slots = FairSlots(at_once=AT_ONCE, rest=REST)
         self._admitted_now = 0
 
     async def quote(self, caller: CallInfo, question: Question) -> Quoted:
@@ -115,8 +115,8 @@ class Quoter:
             nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
             return Quoted(nothing, nothing.verdicts, exhaustive=question.choose_best)
         seen, coupons = await self._look(checkout, found, deadline)
-        async with self._pace.turn() as turn:
-            return await self._appraise(question, found, seen, coupons, turn)
+        async with self._slots.slot() as slot:
+            return await self._appraise(question, found, seen, coupons, slot)
 
     async def _appraise(
         self,
@@ -124,7 +124,7 @@ class Quoter:
         found: Sequence[VerifiedToken | None],
         seen: Seen,
         coupons: Sequence[Coupon | None],
-        turn: Turn,
+        slot: WorkSlot,
     ) -> Quoted:
         """Find out what becomes of the coupons, from what the ledger was seen to hold."""
         checkout = question.checkout
@@ -133,15 +133,15 @@ class Quoter:
         )
         for coupon in coupons:
             screening.screen(coupon)
-            await turn.after(len(screening.basket.amounts))
+            await slot.after(len(screening.basket.amounts))
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(screening, known, seen.campaigns, guest=not checkout.customer.customer_id)
         teller = Teller(question, found, uses, screening.moment.now_ms // MILLISECONDS, self._answers)
-        alone = await turn.drive(appraisal.alone())
+        alone = await slot.drive(appraisal.alone())
         if not question.choose_best:
-            together = teller.decision(await turn.drive(appraisal.together()))
+            together = teller.decision(await slot.drive(appraisal.together()))
             return Quoted(together, teller.verdicts(alone))
-        choice = await turn.drive(appraisal.best(alone))
+        choice = await slot.drive(appraisal.best(alone))
         chosen = choice.combination.chosen
         return Quoted(
             teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),

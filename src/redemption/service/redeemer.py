@@ -37,7 +37,7 @@ from redemption.domain.ports.orders import (
 from redemption.domain.record import record
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.scheduling.fair_slots import Pace, Turn
+from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import Answers, Redeemed, invalid_tokens
 from redemption.service.request_identity import checkout_content
@@ -132,7 +132,7 @@ class Redeemer:
         self._answers = answers
         self._ledger = ledger
         self._days = Days()
-        self._again = Pace(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
+        self._rejudging = FairSlots(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
         self._outdated: list[Case] = []
         self._replied: list[Replied] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,39 +156,39 @@ class Redeemer:
             self._ledger.redeem(program, cases, again=False)
 
     async def redeem_all(
-        self, caller: CallInfo, attempts: Sequence[Attempt], *, turn: Turn | None = None
+        self, caller: CallInfo, attempts: Sequence[Attempt], *, slot: WorkSlot | None = None
     ) -> list[Decision | ServiceError]:
         """Redeem orders for one caller; failures stand in their place.
 
         Args:
             caller: Who waits.
             attempts: What is asked.
-            turn: In which turn much work is done; little needs none.
+            slot: In which slot much work is done; little needs none.
         """
         results = _Results(len(attempts))
         orders = [(attempt, caller, results.place(position)) for position, attempt in enumerate(attempts)]
         try:
-            if turn is None:
+            if slot is None:
                 self.redeem(orders)
             else:
-                await self._redeem_in_turn(orders, turn)
+                await self._redeem_in_slot(orders, slot)
             return await results.all()
         except asyncio.CancelledError:
             caller.gone = True
             raise
 
-    async def _redeem_in_turn(self, orders: Iterable[Order], turn: Turn) -> None:
+    async def _redeem_in_slot(self, orders: Iterable[Order], slot: WorkSlot) -> None:
         """Redeem orders of one program that are much work, while others work in between."""
         cases = []
         for attempt, caller, tell in orders:
             case = self._open(attempt, caller, tell)
             if case is not None:
                 cases.append(case)
-            await turn.after(attempt.positions)
+            await slot.after(attempt.positions)
         if cases:
-            await self._decide_in_turn(cases[0].program, cases, turn, again=False)
+            await self._decide_in_slot(cases[0].program, cases, slot, again=False)
 
-    async def _decide_in_turn(self, program: str, cases: Iterable[Case], turn: Turn, *, again: bool) -> None:
+    async def _decide_in_slot(self, program: str, cases: Iterable[Case], slot: WorkSlot, *, again: bool) -> None:
         """Judge orders, have the ledger decide them, and tell them, while others work in between."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
 
@@ -197,7 +197,7 @@ class Redeemer:
 
         judged = []
         for case in cases:
-            await turn.after(case.attempt.positions)
+            await slot.after(case.attempt.positions)
             if (self._has_campaigns(case) or await self._load(case)) and self._judge(case):
                 case.told = put
                 judged.append(case)
@@ -206,11 +206,11 @@ class Redeemer:
         for _ in judged:
             if inbox.empty():
                 replied = await inbox.get()
-                turn.resume()
+                slot.resume()
             else:
                 replied = inbox.get_nowait()
             self._settle([replied])
-            await turn.after(replied[0].attempt.positions)
+            await slot.after(replied[0].attempt.positions)
 
     async def _redeem_unread(self, case: Case) -> None:
         """Redeem an order whose campaigns are not all at hand."""
@@ -234,7 +234,7 @@ class Redeemer:
                 self._spawn(self._decide_again(program, together), together)
 
     async def _decide_again(self, program: str, cases: list[Case]) -> None:
-        """Judge orders again when it is their turn; who waits too long for it is told so."""
+        """Judge orders again when they have a slot; who waits too long for it is told so."""
         while cases:
             for case in cases:
                 if case.caller.gone:
@@ -244,8 +244,8 @@ class Redeemer:
             if not waiting:
                 return
             try:
-                async with self._again.turn(min([case.caller.deadline for case in waiting])) as turn:
-                    await self._decide_in_turn(program, waiting, turn, again=True)
+                async with self._rejudging.slot(min([case.caller.deadline for case in waiting])) as slot:
+                    await self._decide_in_slot(program, waiting, slot, again=True)
             except DeadlinePassed as error:
                 now = asyncio.get_running_loop().time()
                 for case in waiting:

@@ -9,7 +9,7 @@ import asyncio
 from redemption.domain.campaign.campaign import Campaign
 from redemption.ledger.functions import Calls
 from redemption.ledger.stores.catalog import Catalog
-from redemption.scheduling.single_flight import Flights
+from redemption.scheduling.single_flight import SingleFlight
 
 
 class Definitions:
@@ -18,7 +18,7 @@ class Definitions:
     def __init__(self, calls: Calls, catalog: Catalog) -> None:
         self._calls = calls
         self._catalog = catalog
-        self._flights: Flights[tuple[str, int, int], list[Campaign]] = Flights()
+        self._flights: SingleFlight[tuple[str, int, int], list[Campaign]] = SingleFlight()
 
     async def load(self, program: str, number: int) -> Campaign | None:
         """Return a campaign as it is now, or None."""
