@@ -24,7 +24,8 @@ from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.ports.orders import RedeemItem
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.commit.batcher import LANES
-from redemption.ledger.commit.lane import Endpoint, pack_call
+from redemption.ledger.commit.lane import pack_call
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.library import library
 from redemption.ledger.trust.fence import Fence

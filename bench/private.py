@@ -22,7 +22,7 @@ from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
 from redemption.domain.errors import ServiceError
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.server.embedded_valkey import EmbeddedValkey

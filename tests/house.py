@@ -17,7 +17,7 @@ from redemption.domain.errors import ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.service.issuer import MintOrder

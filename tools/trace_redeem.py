@@ -31,7 +31,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.rpc.server import RpcConfig, RpcServer
@@ -121,7 +121,7 @@ async def _trace() -> Trace:
             campaigns=services.campaigns,
             config=RpcConfig(),
         )
-        ledger.standing.tell(server.set_serving)
+        ledger.health.on_change(server.set_serving)
         await ledger.start()
         port = await server.start()
         try:

@@ -21,7 +21,7 @@ import structlog
 from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenVerifier
-from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
@@ -169,8 +169,8 @@ async def _supervise(settings: Settings) -> int:
         ledger = ledger_at(ledger_url, settings, keyset)
         await ledger.start()
         try:
-            if ledger.standing.failure is not None:
-                raise ledger.standing.failure
+            if ledger.health.failure is not None:
+                raise ledger.health.failure
             if settings.development and settings.redis_url is None:
                 seeded.append(await seed(wire(keyset, ledger), settings.program, ledger.now_ms()))
         finally:

@@ -51,7 +51,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
         campaigns=services.campaigns,
         config=_rpc_config(settings, orders),
     )
-    ledger.standing.tell(server.set_serving)
+    ledger.health.on_change(server.set_serving)
     await ledger.start()
     await server.start()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)

@@ -13,7 +13,7 @@ from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.lru import Lru
 from redemption.domain.order import NO_RISK_CONTEXT, Customer
-from redemption.ledger.trust.fence import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.service.issuer import MintOrder
 
 PROGRAMS = tries(500)

@@ -9,13 +9,13 @@ from waiting import comes, settled
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import functions as module
-from redemption.ledger.functions import CALLS_AT_ONCE, Calls, Clock
+from redemption.ledger.functions import CALLS_AT_ONCE, Clock, FunctionClient
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.health import Standing
+from redemption.ledger.trust.health import LedgerHealth
 
 
 class Straw:
-    """A client whose calls wait for the gate, and then fail as a test wants."""
+    """A client whose functions wait for the gate, and then fail as a test wants."""
 
     def __init__(self):
         self.gate = asyncio.Event()
@@ -36,35 +36,35 @@ def straw():
 
 
 @pytest.fixture
-def calls(straw, tmp_path):
-    standing = Standing()
-    standing.saw(None)
-    return Calls(straw, fence=Fence(tmp_path / "fence", "keyset"), standing=standing, clock=Clock())
+def functions(straw, tmp_path):
+    health = LedgerHealth()
+    health.on_check(None)
+    return FunctionClient(straw, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock())
 
 
-async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(calls, straw, monkeypatch):
+async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(functions, straw, monkeypatch):
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 0.02)
-    lucky = [asyncio.create_task(calls.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
+    lucky = [asyncio.create_task(functions.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
     await comes(lambda: straw.called == CALLS_AT_ONCE)
     with pytest.raises(Overloaded, match="nothing was done") as raised:
-        await calls.call("counters", "p", 1)
+        await functions.call("counters", "p", 1)
     assert raised.value.retry_after_seconds
     straw.gate.set()
     monkeypatch.undo()
     assert await asyncio.gather(*lucky) == [[]] * CALLS_AT_ONCE
-    assert await calls.call("counters", "p", 1) == []
+    assert await functions.call("counters", "p", 1) == []
     assert straw.called == CALLS_AT_ONCE + 1
 
 
-async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(calls, straw, monkeypatch, clock):
+async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(functions, straw, monkeypatch, clock):
     """The second waits for nearly all the time of a call, and then has all of it."""
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 7200.0)
-    calls._places = asyncio.Semaphore(1)
-    first = asyncio.create_task(calls.call("counters", "p", 1))
+    functions._places = asyncio.Semaphore(1)
+    first = asyncio.create_task(functions.call("counters", "p", 1))
     await comes(lambda: straw.called == 1)
-    second = asyncio.create_task(calls.call("counters", "p", 1))
+    second = asyncio.create_task(functions.call("counters", "p", 1))
     await settled()
     clock.forward(3600.0)
     with pytest.raises(LedgerUnavailable, match="does not answer in time"):
@@ -78,30 +78,30 @@ async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(calls
 @pytest.mark.parametrize(
     "failure", [RedisConnectionError("10.1.2.3 secret"), OSError("secret"), TimeoutError()], ids=repr
 )
-async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_caller(calls, straw, failure):
+async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_caller(functions, straw, failure):
     straw.failure = failure
     straw.gate.set()
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(LedgerUnavailable) as raised:
-                await calls.call("counters", "p", 1)
+                await functions.call("counters", "p", 1)
     assert raised.value.message == "the ledger cannot be reached, or does not answer in time"
     assert [entry["cause"] for entry in logs] == [repr(failure)], "once, however many find out"
 
 
 async def test_the_log_says_why_the_ledger_does_not_serve():
-    standing = Standing()
-    standing.saw(None)
+    health = LedgerHealth()
+    health.on_check(None)
     failure = LedgerUnavailable("the connection to the ledger was lost")
     failure.__cause__ = ConnectionError("lost")
     failure.__cause__.__cause__ = OSError("the very cause")
     with capture_logs() as logs:
-        standing.met(failure)
+        health.on_reply(failure)
     (entry,) = logs
     assert (entry["message"], entry["cause"]) == (failure.message, "OSError('the very cause')")
 
 
-async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(calls, straw):
+async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(functions, straw):
     straw.gate.set()
-    assert await asyncio.gather(*(calls.begun("nobody's") for _ in range(100))) == [False] * 100
+    assert await asyncio.gather(*(functions.begun("nobody's") for _ in range(100))) == [False] * 100
     assert straw.called == 1

@@ -21,7 +21,7 @@ from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
 from redemption.ledger.ledger import CHECK_SECONDS, coupon_block_width, customer_buckets
-from redemption.ledger.trust.fence import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -62,7 +62,7 @@ async def test_a_server_that_knows_no_campaign_yet_stands_a_rush(house, tmp_path
     try:
         counted = await redeem_all_at_once(cold, [cold.attempt(token) for token in tokens])
         assert counted == {Outcome.APPROVED: 300}
-        assert cold.ledger.standing.failure is None
+        assert cold.ledger.health.failure is None
     finally:
         await cold.stop()
 
@@ -328,7 +328,7 @@ async def test_an_emptied_ledger_is_not_served(house):
     with pytest.raises(LedgerNotTrusted):
         await house.campaign()
     await house.ledger.check()
-    assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
+    assert isinstance(house.ledger.health.failure, LedgerNotTrusted)
 
 
 async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path):
@@ -337,8 +337,8 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     await house.redis.hset(house.key("ledger"), "seq", seq - 2)
     await house.ledger.check()
-    assert isinstance(house.ledger.standing.failure, LedgerNotTrusted)
-    assert "rolled back" in house.ledger.standing.failure.message
+    assert isinstance(house.ledger.health.failure, LedgerNotTrusted)
+    assert "rolled back" in house.ledger.health.failure.message
     with pytest.raises(LedgerNotTrusted):
         await house.redeem(other)
     operator = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
@@ -347,7 +347,7 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     await operator.redis.aclose()
     await house.ledger.check()  # learns of the adoption
     await house.ledger.check()
-    assert house.ledger.standing.failure is None
+    assert house.ledger.health.failure is None
     assert (await house.redeem(other)).outcome is Outcome.APPROVED
 
 
@@ -376,7 +376,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
             house.program, 1, bytes(8), principal="x", request=bytes(10), content=bytes(8)
         ),
     ):
-        house.ledger.standing.saw(None)  # as if the watch had seen nothing
+        house.ledger.health.on_check(None)  # as if the watch had seen nothing
         with pytest.raises(LedgerNotTrusted):
             await ask()
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq - 1
@@ -393,7 +393,7 @@ async def test_broken_durability_is_not_served_until_it_is_mended(house):
         for ask in (lambda: house.redeem(tokens[1]), lambda: house.mint(house.ledger.cached(house.program, 1))):
             with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
                 await ask()
-        assert house.ledger.standing.failure is not None
+        assert house.ledger.health.failure is not None
     finally:
         await house.redis.config_set("appendfsync", "always")
     await house.ledger.check()
@@ -404,11 +404,11 @@ async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(house.fence, "save", lambda: 1 / 0)
         patch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
-        patch.setattr("redemption.ledger.commit.lane.check", lambda *_: 1 / 0)
+        patch.setattr("redemption.ledger.endpoint.check", lambda *_: 1 / 0)
         clock.forward(CHECK_SECONDS)
-        await comes(lambda: house.ledger.standing.failure)
+        await comes(lambda: house.ledger.health.failure)
     clock.forward(CHECK_SECONDS)
-    await comes(lambda: house.ledger.standing.failure is None)
+    await comes(lambda: house.ledger.health.failure is None)
     assert not house.ledger._watching.done()
 
 
@@ -423,7 +423,7 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
         await machine.ledger.operations.adopt(house.program)
     for machine in machines:
         await machine.ledger.check()
-        assert machine.ledger.standing.failure is None
+        assert machine.ledger.health.failure is None
         await machine.ledger.stop()
         await machine.redis.aclose()
 

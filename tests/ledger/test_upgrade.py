@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.signed.keyset import Keyset
-from redemption.ledger.trust.fence import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.rpc.convert.orders import attempt_from, write_decision
 from redemption.service.issuer import MintOrder
 from redemption.v1 import redemption_service_pb2
@@ -110,7 +110,7 @@ async def test_approvals_are_told_again_byte_for_byte(old):
     (row,) = await old.ledger.operations.upgrade(None, PROGRAM)
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
     await old.start()
-    assert old.ledger.standing.failure is None
+    assert old.ledger.health.failure is None
     recorded = [each["answer"] for each in RECORDED["requests"]]
     assert await answers(old) == recorded
     assert [(each.issued, each.redeemed) for each in await counted(old)] == [(9, 4), (5, 3)]
@@ -154,7 +154,7 @@ async def test_another_machine_learns_that_it_was_done(old, tmp_path):
     await old.ledger.operations.upgrade(None, PROGRAM)
     await other.ledger.operations.upgrade(None, PROGRAM)
     await other.start()
-    assert other.ledger.standing.failure is None
+    assert other.ledger.health.failure is None
     assert await answers(other) == [each["answer"] for each in RECORDED["requests"]]
     await other.stop()
 
@@ -181,7 +181,7 @@ async def test_a_stranger_does_not_upgrade_it(old, tmp_path):
     (row,) = await stranger.ledger.operations.upgrade(None, PROGRAM)
     assert (row["format"], row["trusted"].startswith("it belongs to keyset")) == ("2", True)
     with pytest.raises(LedgerNotTrusted):  # the ledger holds to it by itself
-        await stranger.ledger._calls.call("upgrade", PROGRAM, stranger.fence.keyset_id, "f" * 16)
+        await stranger.ledger._functions.call("upgrade", PROGRAM, stranger.fence.keyset_id, "f" * 16)
     assert await everything(old.redis) == before
     await stranger.stop()
 

@@ -116,7 +116,7 @@ async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
     with pytest.raises(RequestIdReused):
         await house.mint(campaign, 2, request_id="m1")
     await house.ledger.check()
-    assert house.ledger.standing.failure is None
+    assert house.ledger.health.failure is None
     assert (await house.redeem(token)).outcome == 400
 
 
@@ -347,7 +347,7 @@ async def test_a_checked_creation_is_told_as_it_would_be_and_changes_nothing(hou
     with pytest.raises(AlreadyExists, match=f"campaign {created.number} has the name"):
         await house.campaigns.check_create(calling(), "r1", definition)
     assert await everything(house) == before
-    assert house.ledger.standing.failure is None
+    assert house.ledger.health.failure is None
 
 
 @pytest.mark.parametrize(

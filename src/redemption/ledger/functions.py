@@ -16,16 +16,11 @@ from redemption.ledger import keys
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX
 from redemption.ledger.library import library
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import (
-    CLOCK_APART,
-    HEADER_FIELDS,
-    LedgerClockApart,
-    load_functions,
-    meaning_of,
-    read_header,
-)
-from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
-from redemption.ledger.trust.health import Standing
+from redemption.ledger.trust.durability import load_functions
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.header import HEADER_FIELDS, read_header
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted, error_of
 from redemption.ledger.wire.orders import unpack_head
 from redemption.scheduling.single_flight import SingleFlight
 
@@ -41,21 +36,21 @@ TOLD_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class Calls:
-    """Calls functions of the ledger."""
+class FunctionClient:
+    """FunctionClient functions of the ledger."""
 
-    def __init__(self, client: Redis, *, fence: Fence, standing: Standing, clock: Clock) -> None:
+    def __init__(self, client: Redis, *, fence: Fence, health: LedgerHealth, clock: Clock) -> None:
         """Build it.
 
         Args:
             client: The ordinary client, without retries.
             fence: What is remembered of the ledger.
-            standing: Told of a ledger that is not trusted; while it refuses, nothing is called.
+            health: Told of a ledger that is not trusted; while it refuses, nothing is called.
             clock: Goes along with every call, and is set by every answer that is observed.
         """
         self._client = client
         self._fence = fence
-        self._standing = standing
+        self._health = health
         self._clock = clock
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
@@ -73,7 +68,7 @@ class Calls:
             LedgerRefused: It was not executed.
             Overloaded: Nor was it now: too many others wait.
         """
-        self._standing.require()
+        self._health.require()
         async with self._place(), self.asked(CALL_SECONDS_MAX):
             for _ in range(TRIES - 1):
                 try:
@@ -87,7 +82,7 @@ class Calls:
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
         """Call a function that reads no frame; return its reply."""
-        self._standing.require()
+        self._health.require()
         async with self._place(), self.asked(CALL_SECONDS_MAX):
             try:
                 return await self._fcall(function, program, ())
@@ -151,9 +146,9 @@ class Calls:
             async with asyncio.timeout(seconds_max):
                 yield
         except ResponseError as error:
-            meaning = meaning_of(error)
+            meaning = error_of(error)
             if isinstance(meaning, LedgerNotTrusted | LedgerClockApart) and not str(error).startswith("NOLEDGER"):
-                self._standing.met(meaning)
+                self._health.on_reply(meaning)
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
             self._tell(error)

@@ -36,9 +36,10 @@ from redemption.domain.ports.orders import (
 )
 from redemption.ledger import keys
 from redemption.ledger.commit.batcher import LANES, Batcher
-from redemption.ledger.commit.lane import Endpoint, Lane
-from redemption.ledger.commit.queue import Waiting
-from redemption.ledger.functions import Calls
+from redemption.ledger.commit.lane import Lane
+from redemption.ledger.commit.queue import QueuedItem
+from redemption.ledger.endpoint import Endpoint
+from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
 from redemption.ledger.stores.archive import Archive, closes_at_ms
 from redemption.ledger.stores.catalog import Catalog, pack_campaign
@@ -47,9 +48,9 @@ from redemption.ledger.stores.issuance import RedisIssuance
 from redemption.ledger.stores.refusals import Refusals
 from redemption.ledger.stores.revocation import Revocation
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NO_LEDGER
-from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
-from redemption.ledger.trust.health import Standing
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NO_LEDGER, LedgerNotTrusted
 from redemption.ledger.wire import orders as codec
 
 CHECK_SECONDS = 1.0
@@ -107,7 +108,7 @@ class RedisLedger:
         self._outbox_max = outbox_max
         self._catalog = Catalog()
         self._client = endpoint.client()
-        self.standing = Standing()
+        self.health = LedgerHealth()
         self._clock = Clock(endpoint.clock_apart_seconds_max)
         pool = endpoint.pool()
         self.batcher = Batcher(
@@ -116,15 +117,15 @@ class RedisLedger:
             clock=self._clock,
             outbox_max=outbox_max,
             redefined=self._catalog.redefined,
-            standing=self.standing,
+            health=self.health,
         )
-        self._calls = Calls(self._client, fence=fence, standing=self.standing, clock=self._clock)
-        self._definitions = Definitions(self._calls, self._catalog)
-        self._revocation = Revocation(self._calls, outbox_max=outbox_max)
-        self._archive = Archive(self._calls, outbox_max=outbox_max)
-        self._refusals = Refusals(self._calls, outbox_max=outbox_max)
-        self.operations = Operations(self._calls, fence=fence, catalog=self._catalog, clock=self._clock)
-        self.issuance = RedisIssuance(self._calls, carry=self._carry, outbox_max=outbox_max)
+        self._functions = FunctionClient(self._client, fence=fence, health=self.health, clock=self._clock)
+        self._definitions = Definitions(self._functions, self._catalog)
+        self._revocation = Revocation(self._functions, outbox_max=outbox_max)
+        self._archive = Archive(self._functions, outbox_max=outbox_max)
+        self._refusals = Refusals(self._functions, outbox_max=outbox_max)
+        self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
+        self.issuance = RedisIssuance(self._functions, carry=self._carry, outbox_max=outbox_max)
         self._watching: asyncio.Task[None] | None = None
         self._ahead: set[str] = set()
 
@@ -145,7 +146,7 @@ class RedisLedger:
         await self.batcher.stop()
         await self._refusals.stop()
         await self._definitions.stop()
-        await self._calls.stop()
+        await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
         self._save()
 
@@ -158,23 +159,25 @@ class RedisLedger:
     async def check(self) -> None:
         """Check whether the ledger keeps its promises and is the one we know."""
         try:
-            async with self._calls.asked(CHECK_SECONDS_MAX):
+            async with self._functions.asked(CHECK_SECONDS_MAX):
                 self._tell_ahead(await self._endpoint.check(self._client, self._fence))
         except LedgerNotTrusted as error:
             # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well. What is
             # at hand is of the ledger before: the same numbers and versions may be other definitions now.
-            self.standing.saw(error)
+            self.health.on_check(error)
             self._catalog.clear()
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
-            self.standing.saw(error)
+            self.health.on_check(error)
         except Exception as error:  # noqa: BLE001 - a check that fails is a finding, whatever it stumbled over
             _log.error("the ledger could not be checked", error=repr(error))
-            self.standing.saw(LedgerRefused("the ledger could not be checked; its operator finds the cause in the log"))
+            self.health.on_check(
+                LedgerRefused("the ledger could not be checked; its operator finds the cause in the log")
+            )
         else:
-            self.standing.saw(None)
-        failure = self.standing.failure
+            self.health.on_check(None)
+        failure = self.health.failure
         if isinstance(failure, LedgerRefused):
             self.batcher.refuse_waiting(failure)
 
@@ -220,16 +223,16 @@ class RedisLedger:
 
     async def named(self, program: str, name: str) -> int | None:
         """Return the number of the campaign that has a name, see ``ports.Ledger``."""
-        if not await self._calls.begun(program):
+        if not await self._functions.begun(program):
             if not self._births_allowed:
                 raise LedgerNotTrusted(NO_LEDGER)
             return None
-        number = await self._calls.call("named", program, name)
+        number = await self._functions.call("named", program, name)
         return None if number is None else int(number)
 
     async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
         """Create a campaign and return it with its number and version."""
-        if not await self._calls.open(campaign.program, birth=self._births_allowed):
+        if not await self._functions.open(campaign.program, birth=self._births_allowed):
             raise LedgerNotTrusted(NO_LEDGER)
         layout = {
             "width": coupon_block_width(campaign.sizing),
@@ -268,7 +271,7 @@ class RedisLedger:
     ) -> tuple[Campaign, int]:
         """Return what was defined, with its number and version, and how many bytes it takes as it is written."""
         definition = pack_campaign(campaign)
-        reply = await self._calls.call(
+        reply = await self._functions.call(
             "define",
             campaign.program,
             self._outbox_max,
@@ -284,7 +287,7 @@ class RedisLedger:
             hashlib.sha256(definition).hexdigest(),
             *(part for pair in fields.items() for part in pair),
         )
-        self._calls.observe(campaign.program, reply[0])
+        self._functions.observe(campaign.program, reply[0])
         word = reply[1]
         if word == b"exists":
             raise AlreadyExists(f"campaign {int(reply[2])} has the name {campaign.name!r} already")
@@ -298,7 +301,7 @@ class RedisLedger:
 
     async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
         """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
-        reply = [int(value) for value in await self._calls.call("counters", program, number, offers)]
+        reply = [int(value) for value in await self._functions.call("counters", program, number, offers)]
         if not reply:
             return None
         now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = reply
@@ -325,7 +328,7 @@ class RedisLedger:
 
     def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
         """Decide orders of one program, see ``ports.Ledger``."""
-        orders: list[Waiting] = []
+        orders: list[QueuedItem] = []
         for item in items:
             try:
                 payload = codec.pack_item(item)
@@ -335,11 +338,11 @@ class RedisLedger:
                     self.forget(program, token.campaign)
                 item.told(item, Failed("cannot be packed"))
             else:
-                orders.append(Waiting(payload, len(item.tokens), item.caller, item, _told))
+                orders.append(QueuedItem(payload, len(item.tokens), item.caller, item, _told))
         if not orders:
             return
         try:
-            self.standing.require()
+            self.health.require()
             if self._fence.mark(program) is None:  # whoever knows one of its campaigns has opened its ledger
                 raise LedgerNotTrusted(NO_LEDGER)
             self.batcher.submit(program, orders, again=again)
@@ -348,9 +351,9 @@ class RedisLedger:
                 order.outcome = error
                 _told(order)
 
-    async def _carry(self, program: str, order: Waiting, *, again: bool) -> None:
+    async def _carry(self, program: str, order: QueuedItem, *, again: bool) -> None:
         """Have the batcher carry something to the ledger, of a program of which perhaps nothing is at hand."""
-        self.standing.require()
+        self.health.require()
         if self._fence.mark(program) is None:
             await self._require_begun(program, order.caller.deadline)
         self.batcher.submit(program, [order], again=again)
@@ -364,7 +367,7 @@ class RedisLedger:
         """
         try:
             async with asyncio.timeout_at(deadline):
-                begun = await self._calls.begun(program)
+                begun = await self._functions.begun(program)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
         if not begun:
@@ -387,8 +390,8 @@ class RedisLedger:
             for number, *_ in coupons:  # perhaps its campaign is mended meanwhile: the next one reads it again
                 self.forget(program, number)
             raise ItemFailed(_UNREADABLE) from error
-        reply = await self._calls.call("look", program, customer or b"", asked)
-        self._calls.observe(program, reply[0])
+        reply = await self._functions.call("look", program, customer or b"", asked)
+        self._functions.observe(program, reply[0])
         now_ms, changed = codec.unpack_head(reply[0]).clock_ms, reply[1]
         if changed:
             for position in range(0, len(changed), 3):
@@ -401,7 +404,7 @@ class RedisLedger:
 
     async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
         """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
-        return codec.unpack_seen_coupon(await self._calls.call("coupon", program, number, serial))
+        return codec.unpack_seen_coupon(await self._functions.call("coupon", program, number, serial))
 
     async def revoke_serials(
         self,
@@ -438,7 +441,7 @@ class RedisLedger:
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
-        record = await self._calls.call("request", program, request)
+        record = await self._functions.call("request", program, request)
         return codec.unpack_request(record) if record else None
 
     async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
@@ -450,7 +453,7 @@ class RedisLedger:
         return await self._archive.remove(program, number, principal=principal)
 
 
-def _told(order: Waiting) -> None:
+def _told(order: QueuedItem) -> None:
     """Read the ledger's answer to an order, and hand it on."""
     item: RedeemItem = order.about
     outcome = order.outcome

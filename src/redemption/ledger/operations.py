@@ -4,26 +4,27 @@ import secrets
 from collections.abc import Mapping
 
 from redemption.domain.errors import LedgerRefused
-from redemption.ledger.functions import Calls, pairs
+from redemption.ledger.functions import FunctionClient, pairs
 from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import CLOCK_AHEAD, CLOCK_AHEAD_CURE, HEADER_FIELDS, identity_of, read_header
-from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.header import HEADER_FIELDS, identity_of, read_header
+from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
 
 
 class Operations:
     """Status, adoption, the upgrade of the format, and a clock that was ahead."""
 
-    def __init__(self, calls: Calls, *, fence: Fence, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, functions: FunctionClient, *, fence: Fence, catalog: Catalog, clock: Clock) -> None:
         """Build it.
 
         Args:
-            calls: The ledger.
+            functions: The ledger.
             fence: What is remembered of it.
             catalog: Definitions that were read; emptied when a ledger may have become another one.
             clock: Tells which time has not come.
         """
-        self._calls = calls
+        self._functions = functions
         self._fence = fence
         self._catalog = catalog
         self._clock = clock
@@ -39,7 +40,7 @@ class Operations:
         return rows
 
     async def _said(self, program: str) -> dict[str, str]:
-        return pairs(await self._calls.call_bare("status", program))
+        return pairs(await self._functions.call_bare("status", program))
 
     def _trusted(self, program: str, said: Mapping[str, str]) -> str:
         """Return "yes", or why a ledger is not served: first whether it is the right one, then its format and clock."""
@@ -60,7 +61,7 @@ class Operations:
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not, as the one to serve from now on."""
-        found = await self._calls.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8))
+        found = await self._functions.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8))
         self._catalog.clear()
         header = pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
@@ -83,7 +84,7 @@ class Operations:
             said = before
             if not self._fence.problem(mark, identity):
                 args = (self._fence.keyset_id, secrets.token_hex(8))
-                said = pairs(await self._calls.call("upgrade", each, *args))
+                said = pairs(await self._functions.call("upgrade", each, *args))
                 identity = identity_of(said)
             if identity is not None:
                 if mark is not None and said.get("adopted_from") == mark.epoch:
@@ -107,7 +108,7 @@ class Operations:
         if trusted != "yes" and not trusted.startswith(CLOCK_AHEAD):
             raise LedgerNotTrusted(f"program {program!r}: {trusted}")
         if self._fence.mark(program) is None:
-            await self._calls.open(program, birth=False)  # from now on it is remembered
-        said = pairs(await self._calls.call("reset_clock", program))
+            await self._functions.open(program, birth=False)  # from now on it is remembered
+        said = pairs(await self._functions.call("reset_clock", program))
         self._fence.observe(program, said["epoch"], int(said["seq"]))
         return {"program": program, **said}

@@ -10,7 +10,7 @@ import structlog
 
 from redemption.domain.errors import ServiceError
 from redemption.domain.signed.keyset import KeysetError
-from redemption.ledger.trust.fence import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.server.embedded_valkey import EmbeddedValkeyError
 from redemption.server.supervisor import ListenError
 

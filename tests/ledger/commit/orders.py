@@ -2,7 +2,7 @@
 
 import asyncio
 
-from redemption.ledger.commit.queue import Waiting
+from redemption.ledger.commit.queue import QueuedItem
 
 
 class Together:
@@ -27,5 +27,7 @@ class Together:
 def submitted(batcher, program, orders, *, again=False):
     """Submit orders, for each its payload, the number of its tokens, and who waits for it."""
     together = Together(len(orders))
-    batcher.submit(program, [Waiting(*order, place, together.put) for place, order in enumerate(orders)], again=again)
+    batcher.submit(
+        program, [QueuedItem(*order, place, together.put) for place, order in enumerate(orders)], again=again
+    )
     return together

@@ -13,9 +13,9 @@ from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavai
 from redemption.ledger.commit import batcher as module
 from redemption.ledger.commit.batcher import Batcher
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import LedgerFull
-from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
-from redemption.ledger.trust.health import Standing
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import LedgerFull, LedgerNotTrusted
 
 EPOCH = "0123456789abcdef"
 PATIENCE_SECONDS = 10 * SECONDS_MAX
@@ -86,16 +86,14 @@ class Line:
 async def line(tmp_path):
     """A batcher with one lane."""
     straw = Straw()
-    standing = Standing()
-    standing.saw(None)
-    health = []
-    standing.tell(health.append)
+    health = LedgerHealth()
+    health.on_check(None)
+    told = []
+    health.on_change(told.append)
     fence = Fence(tmp_path / "fence", "keyset")
-    built = Batcher(
-        lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, standing=standing
-    )
+    built = Batcher(lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, health=health)
     built.start()
-    yield Line(built, straw, health)
+    yield Line(built, straw, told)
     await built.stop()
 
 
@@ -212,7 +210,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         clock=Clock(),
         outbox_max=1,
         redefined=lambda *_: None,
-        standing=Standing(),
+        health=LedgerHealth(),
     )
     both.start()
     futures = [submit(both, "a")]

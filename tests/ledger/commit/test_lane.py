@@ -11,8 +11,9 @@ from redis.exceptions import ResponseError
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import LedgerUnavailable
-from redemption.ledger.commit import lane as connection
-from redemption.ledger.commit.lane import Endpoint, Lane, pack_call
+from redemption.ledger import endpoint
+from redemption.ledger.commit.lane import Lane, pack_call
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.keys import ledger as header_key
 from redemption.ledger.trust.fence import Fence
 
@@ -68,7 +69,7 @@ async def test_a_connection_that_ends_while_it_is_opened_is_not_taken_for_open(l
         await client.client_kill_filter(_id=str(newest))
         await comes(lambda: not lane.is_open)
 
-    monkeypatch.setattr(connection, "prepare", prepare)
+    monkeypatch.setattr(endpoint, "prepare", prepare)
     with pytest.raises(LedgerUnavailable):
         await lane.open()
     assert not lane.is_open

@@ -41,7 +41,7 @@ def read(monkeypatch):
 def replies(house, monkeypatch):
     """What the ledger answers when it is asked for definitions."""
     found = []
-    real = house.ledger._calls.call
+    real = house.ledger._functions.call
 
     async def heard(function, *args):
         reply = await real(function, *args)
@@ -49,7 +49,7 @@ def replies(house, monkeypatch):
             found.append(reply)
         return reply
 
-    monkeypatch.setattr(house.ledger._calls, "call", heard)
+    monkeypatch.setattr(house.ledger._functions, "call", heard)
     return found
 
 
@@ -126,13 +126,13 @@ async def test_another_ledgers_definition_of_the_same_version_is_another_one(hou
     assert await other.ledger.load(house.program, 1) == restored
     house.ledger._watching.cancel()
     await house.ledger.check()
-    assert house.ledger.standing.failure is not None
+    assert house.ledger.health.failure is not None
     other.fence.adopt(house.program, *OTHER)  # as the command does it, in a process of its own
     house.ledger._fence.path.write_bytes(other.fence.path.read_bytes())
     await house.redis.hset(house.key("ledger"), mapping={"epoch": OTHER[0], "seq": OTHER[1]})
     await house.ledger.check()
     await house.ledger.check()
-    assert house.ledger.standing.failure is None
+    assert house.ledger.health.failure is None
     assert await house.ledger.load(house.program, 1) == restored
 
 

@@ -101,7 +101,7 @@ async def test_what_the_ledger_does_not_take_is_told_later(house):
     await house.redis.hset(house.key("ledger"), "seq", 0)  # a ledger that forgot: not trusted
     await house.ledger._refusals.tell()
     await house.redis.hset(house.key("ledger"), "seq", 10**6)
-    house.ledger.standing.saw(None)
+    house.ledger.health.on_check(None)
     await house.ledger._refusals.tell()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 1}
 

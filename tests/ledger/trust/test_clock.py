@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from waiting import comes
 
 from redemption.domain.errors import ServiceError
-from redemption.ledger.commit.lane import Endpoint
+from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import CHECK_SECONDS, RedisLedger
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
-from redemption.ledger.trust.durability import LedgerClockAhead, LedgerClockApart
+from redemption.ledger.trust.reply_errors import LedgerClockAhead, LedgerClockApart
 
 
 @pytest_asyncio.fixture
@@ -80,14 +80,14 @@ async def test_while_the_clocks_are_apart_nothing_is_decided_and_nothing_written
     before = await everything(strict)
     shifted(seconds)
     for call in every_call(strict, campaign, order):
-        strict.ledger.standing.saw(None)  # as if the watch had seen nothing
+        strict.ledger.health.on_check(None)  # as if the watch had seen nothing
         failure = await failure_of(call)
         assert isinstance(failure, LedgerClockApart), failure
         told = f"{'behind' if seconds > 0 else 'ahead of'} this server's; nothing was done"
         assert told in failure.message
     assert await everything(strict) == before
     shifted(0)
-    strict.ledger.standing.saw(None)
+    strict.ledger.health.on_check(None)
     assert await strict.ranks(order) == [[400]]
 
 
@@ -101,11 +101,11 @@ async def test_a_difference_within_the_bound_hurts_nobody(strict, shifted, secon
 async def test_the_watch_finds_it_out_and_that_it_is_over(strict, shifted, clock):
     """Without a call: health says so."""
     health = []
-    strict.ledger.standing.tell(health.append)
+    strict.ledger.health.on_change(health.append)
     shifted(60)
     clock.forward(CHECK_SECONDS)
     await comes(lambda: health == [False])
-    assert "60.0 s behind this server's" in strict.ledger.standing.failure.message
+    assert "60.0 s behind this server's" in strict.ledger.health.failure.message
     shifted(0)
     clock.forward(CHECK_SECONDS)
     await comes(lambda: health == [False, True])
@@ -126,7 +126,7 @@ async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
         for _ in range(3):
             await strict.ledger.check()
     assert [entry["program"] for entry in log] == [strict.program], "told once, and others are served"
-    assert strict.ledger.standing.failure is None
+    assert strict.ledger.health.failure is None
     assert "reset-clock" in (await strict.ledger.operations.status(strict.program))[0]["trusted"]
     row = await strict.ledger.operations.reset_clock(strict.program)
     assert abs(int(row["clock_ms"]) - time.time() * 1000) < 60_000
@@ -170,4 +170,4 @@ async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(stri
     late.append(60_000)
     assert (await strict.ledger.coupon(strict.program, campaign.number, 0)).use
     assert late == []
-    assert strict.ledger.standing.failure is None
+    assert strict.ledger.health.failure is None

@@ -1,7 +1,7 @@
 """Group commit: requests that arrive while a call is in flight travel together in the next one.
 
 One call carries many orders and costs one round trip and one fsync. Nobody waits for company: on an idle server an
-order leaves at once. Under load batches form by themselves, because a call takes a while and meanwhile others arrive.
+order leaves at once. Under part batches form by themselves, because a call takes a while and meanwhile others arrive.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from redemption.domain.errors import (
     ServiceError,
 )
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX, pack_call
-from redemption.ledger.commit.queue import GONE, Queue, Waiting
+from redemption.ledger.commit.queue import GONE, Queue, QueuedItem
 from redemption.ledger.library import library
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import CLOCK_APART, LedgerClockApart, LedgerFull, meaning_of
-from redemption.ledger.trust.fence import Fence, LedgerNotTrusted
-from redemption.ledger.trust.health import Standing
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerFull, LedgerNotTrusted, error_of
 from redemption.ledger.wire.orders import unpack_head
 
 PROGRAM_WEIGHT_MAX = 128
@@ -58,7 +58,7 @@ class Transport(Protocol):
 
 
 @dataclass(slots=True)
-class Load:
+class FlushPart:
     """One program's part of a flush.
 
     Attributes:
@@ -67,7 +67,7 @@ class Load:
     """
 
     program: str
-    waiting: list[Waiting]
+    waiting: list[QueuedItem]
     in_doubt: bool = False
     late: bool = False
 
@@ -83,7 +83,7 @@ class Batcher:
         clock: Clock,
         outbox_max: int,
         redefined: Callable[[str, int, int, bytes], None],
-        standing: Standing,
+        health: LedgerHealth,
     ) -> None:
         """Build it; ``start`` makes it work.
 
@@ -94,21 +94,21 @@ class Batcher:
             outbox_max: About how many entries the event stream keeps.
             redefined: Called with program, campaign, version and definition (empty: gone) when the ledger's
                 version differs.
-            standing: Told of every answer, and of every failure.
+            health: Told of every answer, and of every failure.
         """
         self._lanes = lanes
         self._fence = fence
         self._clock = clock
         self._outbox_max = outbox_max
         self._redefined = redefined
-        self._standing = standing
+        self._health = health
         self._stopping: ServiceError | None = None
         self._queues: dict[str, Queue] = {}
         self._turns: deque[str] = deque()
         self._waiting = 0
-        self._in_flight: dict[int, list[Load]] = {}
+        self._in_flight: dict[int, list[FlushPart]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._settled: list[Waiting] = []
+        self._settled: list[QueuedItem] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.calls = 0
         self.orders = 0
@@ -121,8 +121,8 @@ class Batcher:
     async def stop(self) -> None:
         """Stop the lanes. Callers that still wait are told that the ledger is not available."""
         self._stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
-        for loads in self._in_flight.values():
-            self._fail_loads(loads, self._stopping)
+        for parts in self._in_flight.values():
+            self._fail_parts(parts, self._stopping)
         self.refuse_waiting(self._stopping)
         for task in self._tasks:
             task.cancel()
@@ -136,7 +136,7 @@ class Batcher:
         for queue in self._queues.values():
             self._fail(queue.all(), failure)
 
-    def submit(self, program: str, orders: Sequence[Waiting], *, again: bool) -> None:
+    def submit(self, program: str, orders: Sequence[QueuedItem], *, again: bool) -> None:
         """Queue orders of one program, at least one; each is told what became of it in a later turn of the event loop.
 
         Args:
@@ -181,28 +181,28 @@ class Batcher:
                 self._idle.append(idle)
                 await idle
                 continue
-            loads: list[Load] = []
+            parts: list[FlushPart] = []
             try:
-                self._in_flight[index] = loads
-                self._take(loads)
-                await self._deliver(self._lanes[index], loads)
+                self._in_flight[index] = parts
+                self._take(parts)
+                await self._deliver(self._lanes[index], parts)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # A defect of ours: nobody may be left waiting, and the lane goes on.
                 _log.exception("flush failed")
-                self._fail_loads(loads, LedgerUnavailable("the answer was lost; ask again with the same request id"))
+                self._fail_parts(parts, LedgerUnavailable("the answer was lost; ask again with the same request id"))
                 await self._lanes[index].close()
             finally:
                 self._in_flight.pop(index, None)
-                loads.clear()  # while it is idle, the lane keeps nobody's orders
+                parts.clear()  # while it is idle, the lane keeps nobody's orders
                 self._wake()
 
-    def _take(self, loads: list[Load]) -> None:
+    def _take(self, parts: list[FlushPart]) -> None:
         """Take the next flush: programs in turn, each within its bound, all within the flush's."""
         room = FLUSH_WEIGHT_MAX
         for _ in range(len(self._turns)):
             program = self._turns.popleft()
             queue = self._queues[program]
-            waiting, given_up = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not loads)
+            waiting, given_up = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not parts)
             self._waiting -= len(waiting) + len(given_up)
             if given_up:
                 self._fail(given_up, GONE)  # those who came with them do not wait for them
@@ -211,18 +211,18 @@ class Batcher:
             else:
                 del self._queues[program]
             if waiting:
-                loads.append(Load(program, waiting))  # at once: whatever happens now, they are told
+                parts.append(FlushPart(program, waiting))  # at once: whatever happens now, they are told
                 room -= sum([order.weight for order in waiting])
             if room <= 0:
                 break
 
-    def _pack(self, program: str, waiting: Sequence[Waiting]) -> bytes:
+    def _pack(self, program: str, waiting: Sequence[QueuedItem]) -> bytes:
         payloads = [order.payload for order in waiting]
         frame = (self._fence.known(program), self._clock.own_ms(), self._clock.apart_ms_max, self._outbox_max)
         args: list[bytes | int] = [*frame, *payloads]
         return pack_call(library().name("batch"), program, args)
 
-    async def _deliver(self, lane: Transport, loads: list[Load]) -> None:
+    async def _deliver(self, lane: Transport, parts: list[FlushPart]) -> None:
         """Deliver a flush until each part is answered or nobody waits for it any more.
 
         After a lost connection it is not known whether the calls were executed: the identical orders go again, which
@@ -230,120 +230,120 @@ class Batcher:
         """
         backoff = BACKOFF_SECONDS
         failure: ServiceError | None
-        while loads:
+        while parts:
             try:
                 if not lane.is_open:
                     await lane.open()
-                    loads = self._wanted(loads)  # opening may have taken a while
-                replies = await self._send(lane, loads)
+                    parts = self._wanted(parts)  # opening may have taken a while
+                replies = await self._send(lane, parts)
             except LedgerRefused as error:
-                self._standing.met(error)
-                for load in loads:
-                    self._refuse(load, error)
+                self._health.on_reply(error)
+                for part in parts:
+                    self._refuse(part, error)
                 return
             except LedgerUnavailable as error:
                 failure = error
             except ConnectionError as error:
                 failure = LedgerUnavailable("the connection to the ledger was lost")
                 failure.__cause__ = error
-                loads = [replace(load, in_doubt=True) for load in loads]
+                parts = [replace(part, in_doubt=True) for part in parts]
             else:
-                loads, failure = await self._settle(lane, loads, replies)
-                if not loads:
+                parts, failure = await self._settle(lane, parts, replies)
+                if not parts:
                     return
-            self._standing.met(failure)
+            self._health.on_reply(failure)
             await asyncio.sleep(backoff)
-            loads = self._wanted(loads)
+            parts = self._wanted(parts)
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
 
-    def _wanted(self, loads: list[Load]) -> list[Load]:
+    def _wanted(self, parts: list[FlushPart]) -> list[FlushPart]:
         """Return what is worth sending: what nobody waits for stays at home, unless its call may have been done."""
         wanted = []
-        for load in loads:
-            gone = [order for order in load.waiting if order.given_up]
-            if not gone or (load.in_doubt and len(gone) < len(load.waiting)):
-                wanted.append(load)
+        for part in parts:
+            gone = [order for order in part.waiting if order.given_up]
+            if not gone or (part.in_doubt and len(gone) < len(part.waiting)):
+                wanted.append(part)
                 continue
             self._fail(gone, GONE)  # those who came with them do not wait for them
-            left = [order for order in load.waiting if not order.given_up]
+            left = [order for order in part.waiting if not order.given_up]
             if left:
-                wanted.append(Load(load.program, left))
+                wanted.append(FlushPart(part.program, left))
         return wanted
 
-    async def _send(self, lane: Transport, loads: list[Load]) -> list[Any]:
-        if not loads:
+    async def _send(self, lane: Transport, parts: list[FlushPart]) -> list[Any]:
+        if not parts:
             return []
-        packed = [self._pack(load.program, load.waiting) for load in loads]  # now, because our clock goes along
-        for load in loads:
-            for order in load.waiting:
+        packed = [self._pack(part.program, part.waiting) for part in parts]  # now, because our clock goes along
+        for part in parts:
+            for order in part.waiting:
                 order.sent = True
         return await lane.exchange(packed, CALL_SECONDS_MAX)
 
     async def _settle(
-        self, lane: Transport, loads: list[Load], replies: list[Any]
-    ) -> tuple[list[Load], ServiceError | None]:
+        self, lane: Transport, parts: list[FlushPart], replies: list[Any]
+    ) -> tuple[list[FlushPart], ServiceError | None]:
         """Hand out the replies; returns the parts that were not executed and are worth sending again, and why."""
-        again: list[Load] = []
+        again: list[FlushPart] = []
         failure: ServiceError | None = None
-        for load, reply in zip(loads, replies, strict=True):
+        for part, reply in zip(parts, replies, strict=True):
             if not isinstance(reply, Exception):
-                self._answer(load, reply)
+                self._answer(part, reply)
                 continue
             if "unction not found" in str(reply):
-                await lane.close()  # opening it loads the library
-                again.append(load)
-            elif str(reply).startswith(CLOCK_APART) and not load.late:
-                load.late = True
-                again.append(load)
-                failure = meaning_of(reply)
+                await lane.close()  # opening it parts the library
+                again.append(part)
+            elif str(reply).startswith(CLOCK_APART) and not part.late:
+                part.late = True
+                again.append(part)
+                failure = error_of(reply)
             elif str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS:
-                again.append(load)
+                again.append(part)
                 failure = LedgerUnavailable("the ledger does not take calls now")
             else:
-                error = meaning_of(reply)
-                if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(load.program):
-                    self._standing.met(error)  # anything else is one program's own trouble
-                self._refuse(load, error)
+                error = error_of(reply)
+                if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(part.program):
+                    self._health.on_reply(error)  # anything else is one program's own trouble
+                self._refuse(part, error)
         if not again:
             return again, None
-        for load in again:
-            for order in load.waiting:
-                order.sent = load.in_doubt
+        for part in again:
+            for order in part.waiting:
+                order.sent = part.in_doubt
         return again, failure or LedgerUnavailable("the ledger is busy")
 
-    def _answer(self, load: Load, reply: list[Any]) -> None:
+    def _answer(self, part: FlushPart, reply: list[Any]) -> None:
         head = unpack_head(reply[0])
-        self._fence.observe(load.program, head.epoch, head.seq)
+        self._fence.observe(part.program, head.epoch, head.seq)
         self._clock.set(head.clock_ms)
         self.calls += 1
-        self.orders += len(load.waiting)
+        self.orders += len(part.waiting)
         # Before the answers: who judges again shall find what changed.
         changed = reply[1]
         for position in range(0, len(changed), 3):
             try:
-                self._redefined(load.program, *changed[position : position + 3])
+                self._redefined(part.program, *changed[position : position + 3])
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
-                _log.error("a campaign cannot be read", program=load.program, error=str(error))
-        for order, answer in zip(load.waiting, reply[2:], strict=True):
+                _log.error("a campaign cannot be read", program=part.program, error=str(error))
+        for order, answer in zip(part.waiting, reply[2:], strict=True):
             if order.outcome is None:
                 order.head = head
                 self._settle_one(order, answer)
-        self._standing.met(None)
+        self._health.on_reply(None)
 
-    def _refuse(self, load: Load, error: ServiceError) -> None:
+    def _refuse(self, part: FlushPart, error: ServiceError) -> None:
         """Tell those who wait for a part that the ledger refused it."""
-        self._fail(load.waiting, _in_doubt() if load.in_doubt else error)
+        self._fail(part.waiting, _in_doubt() if part.in_doubt else error)
 
-    def _fail_loads(self, loads: list[Load], error: ServiceError) -> None:
-        for load in loads:
-            self._fail(load.waiting, error)
+    def _fail_parts(self, parts: list[FlushPart], error: ServiceError) -> None:
+        for part in parts:
+            self._fail(part.waiting, error)
 
-    def _fail(self, waiting: Iterable[Waiting], error: ServiceError) -> None:
+    def _fail(self, waiting: Iterable[QueuedItem], error: ServiceError) -> None:
         for order in waiting:
             if order.outcome is None:
                 self._settle_one(order, error)
 
-    def _settle_one(self, order: Waiting, outcome: bytes | ServiceError) -> None:
+    def _settle_one(self, order: QueuedItem, outcome: bytes | ServiceError) -> None:
         """Note what became of an order that waits. It is told in the next turn: the lane sends what waits first."""
         order.outcome = outcome
         if not self._settled:
@@ -368,14 +368,14 @@ class Batcher:
             self._look_through(loop.time())
 
     def _look_through(self, now: float) -> None:
-        for loads in self._in_flight.values():
-            for load in loads:
-                self._expire(load.waiting, now)
+        for parts in self._in_flight.values():
+            for part in parts:
+                self._expire(part.waiting, now)
         for queue in self._queues.values():
             self._expire(queue.all(), now)
             self._waiting -= queue.clear_away()
 
-    def _expire(self, waiting: Iterable[Waiting], now: float) -> None:
+    def _expire(self, waiting: Iterable[QueuedItem], now: float) -> None:
         for order in waiting:
             if order.outcome is not None:
                 continue

@@ -1,73 +1,23 @@
-"""Connections to the ledger: raw calls out, replies in, and its promises checked before the first one.
-
-The Redis client's own retries are off here: it would deliver a call again whose reply was lost, and only the batcher
-knows when that is safe.
-"""
+"""A connection to the ledger on which commits travel: raw calls out, replies in."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import hiredis
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable
 from redemption.ledger import keys
-from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
-from redemption.ledger.trust.durability import Durability, check, meaning_of, prepare
+from redemption.ledger.endpoint import CONNECT_SECONDS_MAX, Endpoint
 from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.reply_errors import error_of
 
-CONNECT_SECONDS_MAX = 3.0
 CALL_SECONDS_MAX = 10.0
 """Longer than any healthy call by far; a stalled disk is waited for, a dead connection is not."""
 _NOT_REACHED = "the ledger cannot be reached, or does not answer in time"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the ledger is and what is expected of it."""
-
-    url: str
-    durability: Durability
-    clock_apart_seconds_max: float = CLOCK_APART_SECONDS_MAX
-
-    def pool(self) -> ConnectionPool:
-        """Return a pool that makes connections without retries.
-
-        They have no timeout of their own: with one, redis-py 8 waits in a way (``asyncio.wait_for``) that on Python
-        3.11 can swallow a cancellation, and with it our own timeouts and an orderly stop. Every wait on them is
-        bounded here instead, by ``asyncio.timeout``.
-        """
-        return ConnectionPool.from_url(
-            self.url,
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_SECONDS_MAX,
-            socket_timeout=None,
-            max_connections=64,
-            protocol=2,
-        )
-
-    def client(self) -> Redis:
-        """Return an ordinary client for everything off the commit path, without retries either."""
-        return Redis.from_pool(self.pool())
-
-    async def prepare(self, client: Redis, fence: Fence) -> None:
-        """Check everything at a new connection, and load our functions, see ``promises.prepare``."""
-        await prepare(client, self.durability, fence, self.clock_apart_seconds_max)
-
-    async def check(self, client: Redis, fence: Fence) -> set[str]:
-        """Check what may change while a connection stands, see ``promises.check``."""
-        return await check(client, self.durability, fence, self.clock_apart_seconds_max)
-
-    async def is_empty(self) -> bool:
-        """Whether there is nothing at all in the ledger."""
-        async with self.client() as client:
-            return int(await client.dbsize()) == 0
 
 
 class Replies(asyncio.Protocol):
@@ -147,7 +97,7 @@ class Lane:
                 await client.aclose(close_connection_pool=True)
         except ResponseError as error:
             await self.close()
-            raise meaning_of(error) from error
+            raise error_of(error) from error
         except (OSError, RedisError, TimeoutError) as error:
             await self.close()
             raise LedgerUnavailable(_NOT_REACHED) from error

@@ -12,11 +12,11 @@ from redemption.ledger.wire.orders import NO_HEAD
 PROGRAM_BYTES_MAX = 256 * 1024
 """Of one program in one call."""
 BULK_SHARE = 4
-"""Under load the remainders of big batches get at least a quarter of a call."""
+"""Under part the remainders of big batches get at least a quarter of a call."""
 GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 
 
-class Waiting:
+class QueuedItem:
     """One order or claim that waits for its answer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Waiting:
         weight: int,
         caller: CallInfo,
         about: Any,  # noqa: ANN401 - whoever made it knows what it is
-        told: "Callable[[Waiting], None]",
+        told: "Callable[[QueuedItem], None]",
     ) -> None:
         """Begin to wait."""
         self.payload = payload
@@ -60,14 +60,14 @@ class Waiting:
 class Queue:
     """The orders of one program that wait: judged again, single, and the remainders of big batches."""
 
-    again: deque[Waiting] = field(default_factory=deque)
-    single: deque[Waiting] = field(default_factory=deque)
-    bulk: deque[Waiting] = field(default_factory=deque)
+    again: deque[QueuedItem] = field(default_factory=deque)
+    single: deque[QueuedItem] = field(default_factory=deque)
+    bulk: deque[QueuedItem] = field(default_factory=deque)
 
     def __len__(self) -> int:
         return len(self.again) + len(self.single) + len(self.bulk)
 
-    def all(self) -> Iterator[Waiting]:
+    def all(self) -> Iterator[QueuedItem]:
         """Iterate over everything that waits."""
         for line in (self.again, self.single, self.bulk):
             yield from line
@@ -82,15 +82,15 @@ class Queue:
                 line.extend(wanted)
         return before - len(self)
 
-    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[Waiting], list[Waiting]]:
+    def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[QueuedItem], list[QueuedItem]]:
         """Take the next orders, at most so many tokens and bytes; returns also those for which nobody waits.
 
         A single order may be larger than what is allowed together, so ``at_least_one`` takes it all the same.
 
         Single orders go before the remainders of big batches, which keep a share so that they are never starved.
         """
-        taken: list[Waiting] = []
-        given_up: list[Waiting] = []
+        taken: list[QueuedItem] = []
+        given_up: list[QueuedItem] = []
         weight = size = 0
         reserved = weight_max // BULK_SHARE if self.bulk else 0
         for line, line_max in (

@@ -5,21 +5,21 @@ from dataclasses import replace
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.errors import Conflict, NotFound
 from redemption.domain.ports.orders import Removal, TooEarly
-from redemption.ledger.functions import Calls
+from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import pack_campaign
 
 
 class Archive:
     """Archives campaigns in the ledger."""
 
-    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
         """Build it.
 
         Args:
-            calls: The ledger.
+            functions: The ledger.
             outbox_max: About how many entries the event stream keeps.
         """
-        self._calls = calls
+        self._functions = functions
         self._outbox_max = outbox_max
 
     async def begin(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
@@ -35,7 +35,7 @@ class Archive:
             Conflict: Another version is in force.
         """
         archived = replace(campaign, state=CampaignState.ARCHIVED, updated_at_ms=now_ms)
-        reply = await self._calls.call(
+        reply = await self._functions.call(
             "archive",
             campaign.program,
             self._outbox_max,
@@ -47,7 +47,7 @@ class Archive:
             closes_at_ms(campaign),
             campaign.updated_at_ms,
         )
-        self._calls.observe(campaign.program, reply[0])
+        self._functions.observe(campaign.program, reply[0])
         match reply[1]:
             case b"gone":
                 raise NotFound(f"number: there is no campaign {campaign.number} in program {campaign.program!r}")
@@ -64,8 +64,8 @@ class Archive:
         Raises:
             NotFound: Archiving it has not begun.
         """
-        reply = await self._calls.call("archive_step", program, self._outbox_max, principal, number)
-        self._calls.observe(program, reply[0])
+        reply = await self._functions.call("archive_step", program, self._outbox_max, principal, number)
+        self._functions.observe(program, reply[0])
         if reply[1] == b"gone":
             raise NotFound(f"number: campaign {number} of program {program!r} is not being archived")
         return Removal(int(reply[1]), int(reply[2]))

@@ -7,7 +7,7 @@ definition is, and what is kept beside it by its identity stays warm.
 import asyncio
 
 from redemption.domain.campaign.campaign import Campaign
-from redemption.ledger.functions import Calls
+from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import Catalog
 from redemption.scheduling.single_flight import SingleFlight
 
@@ -15,8 +15,8 @@ from redemption.scheduling.single_flight import SingleFlight
 class Definitions:
     """Reads definitions into the catalog."""
 
-    def __init__(self, calls: Calls, catalog: Catalog) -> None:
-        self._calls = calls
+    def __init__(self, functions: FunctionClient, catalog: Catalog) -> None:
+        self._functions = functions
         self._catalog = catalog
         self._flights: SingleFlight[tuple[str, int, int], list[Campaign]] = SingleFlight()
 
@@ -34,11 +34,11 @@ class Definitions:
         await self._flights.stop()
 
     async def _read(self, program: str, first: int, last: int) -> list[Campaign]:
-        if not await self._calls.begun(program):
+        if not await self._functions.begun(program):
             return []
         at_hand = {number: self._catalog.get(program, number) for number in range(first, last + 1)}
         versions = [(campaign and campaign.version) or b"" for campaign in at_hand.values()]
-        flat = await self._calls.call("campaigns", program, first, *versions)
+        flat = await self._functions.call("campaigns", program, first, *versions)
         found = []
         for position in range(0, len(flat), 3):
             number, version, definition = flat[position : position + 3]

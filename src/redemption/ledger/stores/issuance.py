@@ -19,8 +19,8 @@ from redemption.domain.ports.issuing import (
     StoredCodes,
 )
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.ledger.commit.queue import Waiting
-from redemption.ledger.functions import Calls
+from redemption.ledger.commit.queue import QueuedItem
+from redemption.ledger.functions import FunctionClient
 from redemption.ledger.wire.orders import Head, pack_principal, unpack_head
 
 _CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
@@ -40,27 +40,27 @@ _log = structlog.get_logger(__name__)
 class Carry(Protocol):
     """How to have the batcher carry a claim to the ledger, see ``RedisLedger``."""
 
-    async def __call__(self, program: str, order: Waiting, *, again: bool) -> None: ...  # noqa: D102
+    async def __call__(self, program: str, order: QueuedItem, *, again: bool) -> None: ...  # noqa: D102
 
 
 class RedisIssuance:
     """The part of the ledger that issues coupons, see ``domain.issuing.Issuance``."""
 
-    def __init__(self, calls: Calls, *, carry: Carry, outbox_max: int) -> None:
+    def __init__(self, functions: FunctionClient, *, carry: Carry, outbox_max: int) -> None:
         """Build it.
 
         Args:
-            calls: The ledger.
+            functions: The ledger.
             carry: Has the batcher carry claims to the ledger.
             outbox_max: About how many entries the event stream keeps.
         """
-        self._calls = calls
+        self._functions = functions
         self._carry = carry
         self._outbox_max = outbox_max
 
     async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
         """Return the block that a request got before, if it did."""
-        if not await self._calls.begun(program):
+        if not await self._functions.begun(program):
             return None
         _, reply = await self._write("issue", program, "", 0, 0, 0, request, content)
         return None if _word(reply) == b"none" else _block(reply)
@@ -117,7 +117,7 @@ class RedisIssuance:
             reply: ClaimReply = Failed("cannot be packed")
         else:
             decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            claim = Waiting(payload, _WEIGHT, caller, decided, _told)
+            claim = QueuedItem(payload, _WEIGHT, caller, decided, _told)
             await self._carry(program, claim, again=again)
             await decided
             reply = _read(claim.outcome, claim.head)
@@ -127,8 +127,8 @@ class RedisIssuance:
 
     async def _write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
         """Call a function that writes; returns the head of its reply, and the rest."""
-        head, *rest = await self._calls.call(function, program, self._outbox_max, *args)
-        self._calls.observe(program, head)
+        head, *rest = await self._functions.call(function, program, self._outbox_max, *args)
+        self._functions.observe(program, head)
         return unpack_head(head), rest
 
 
@@ -180,7 +180,7 @@ def _packed(item: ClaimItem, principal: str) -> bytes | None:
     return packed + pack_principal(principal)
 
 
-def _told(claim: Waiting) -> None:
+def _told(claim: QueuedItem) -> None:
     decided: asyncio.Future[None] = claim.about
     if not decided.done():
         decided.set_result(None)

@@ -9,7 +9,7 @@ import contextlib
 from collections import Counter
 
 from redemption.domain.errors import ServiceError
-from redemption.ledger.functions import Calls
+from redemption.ledger.functions import FunctionClient
 
 TELL_SECONDS = 1.0
 AT_ONCE = 500
@@ -21,14 +21,14 @@ KINDS_MAX = 100_000
 class Refusals:
     """Counts refusals, and tells the ledger."""
 
-    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
         """Build it; ``start`` makes it tell.
 
         Args:
-            calls: The ledger.
+            functions: The ledger.
             outbox_max: About how many entries the event stream keeps.
         """
-        self._calls = calls
+        self._functions = functions
         self._outbox_max = outbox_max
         self._counts: dict[str, Counter[tuple[int, int]]] = {}
         self._kinds = 0
@@ -66,11 +66,11 @@ class Refusals:
                 part, kinds = kinds[:AT_ONCE], kinds[AT_ONCE:]
                 args = [number for (campaign, outcome), count in part for number in (campaign, outcome, count)]
                 try:
-                    reply = await self._calls.call("count_refusals", program, self._outbox_max, *args)
+                    reply = await self._functions.call("count_refusals", program, self._outbox_max, *args)
                 except ServiceError:
                     self._keep(program, dict(part + kinds))
                     break
-                self._calls.observe(program, reply[0])
+                self._functions.observe(program, reply[0])
 
     def _keep(self, program: str, counts: dict[tuple[int, int], int]) -> None:
         kept = self._counts.setdefault(program, Counter())

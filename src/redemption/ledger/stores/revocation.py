@@ -1,20 +1,20 @@
 """Taking coupons back: of a range of serials, or of a customer; every server's next decision knows of it."""
 
 from redemption.domain.errors import LimitReached, NotFound, RequestIdReused, WrongState
-from redemption.ledger.functions import Calls
+from redemption.ledger.functions import FunctionClient
 
 
 class Revocation:
     """Revokes coupons in the ledger."""
 
-    def __init__(self, calls: Calls, *, outbox_max: int) -> None:
+    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
         """Build it.
 
         Args:
-            calls: The ledger.
+            functions: The ledger.
             outbox_max: About how many entries the event stream keeps.
         """
-        self._calls = calls
+        self._functions = functions
         self._outbox_max = outbox_max
 
     async def revoke_serials(
@@ -67,8 +67,8 @@ class Revocation:
         await self._revoke("revoke_customer", program, number, *about, customer)
 
     async def _revoke(self, function: str, program: str, number: int, *args: bytes | int | str) -> int | None:
-        reply = await self._calls.call(function, program, self._outbox_max, *args)
-        self._calls.observe(program, reply[0])
+        reply = await self._functions.call(function, program, self._outbox_max, *args)
+        self._functions.observe(program, reply[0])
         word = reply[1]
         if word == b"mismatch":
             raise RequestIdReused("request_id: stands for another request already; use a new one")

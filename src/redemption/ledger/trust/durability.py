@@ -2,17 +2,19 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable
 from redemption.ledger import keys
 from redemption.ledger.library import library
-from redemption.ledger.trust.fence import Fence, Header, LedgerNotTrusted
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.header import HEADER_FIELDS, Header, read_header
+from redemption.ledger.trust.reply_errors import LedgerClockApart, clocks_apart
 
 Durability = Literal["strict", "fast"]
 """What "approved" promises about a crash of the ledger's machine: strict is on disk (fsync) before the answer is given,
@@ -21,21 +23,6 @@ fast is on disk within about a second."""
 MEMORY_ALARM = 0.85
 """The part of the memory from which on every look warns: when it is full, nothing is redeemed any more."""
 
-NO_LEDGER = (
-    "the program has no ledger here; if that is right, let an operator begin it: redemption ledger adopt --program NAME"
-)
-NOT_TRUSTED = (
-    "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
-    "See: redemption ledger status"
-)
-CLOCK_APART = "CLOCKAPART"
-"""How the ledger's refusal begins when the clocks are apart, see ``lua/frame.lua``."""
-CLOCK_AHEAD = "the program's ledger remembers a time that has not come: a clock was ahead once"
-CLOCK_AHEAD_CURE = "When the clocks are right, let an operator mend it: redemption ledger reset-clock --program NAME"
-HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
-"""What ``read_header`` reads, in its order."""
-_FORMAT, _OLD_FORMAT = "3", "2"
-"""How keys and records are spelled; ``lua/open.lua`` writes it down, and makes the new one of the old one."""
 _OLDEST_VERSION = (7, 2)
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
 _PROMISES: dict[Durability, dict[str, str]] = {
@@ -53,22 +40,6 @@ _AUTOMATIC_FAILOVER = (
     "have what the old one had answered; use a single primary"
 )
 _log = structlog.get_logger(__name__)
-
-
-class LedgerFull(LedgerRefused):
-    """The ledger takes no writes at all now."""
-
-
-class LedgerClockApart(LedgerRefused):
-    """The ledger's clock and this server's are too far apart to decide anything; nothing was done."""
-
-    reason = "LEDGER_CLOCK_APART"
-
-
-class LedgerClockAhead(LedgerRefused):
-    """The ledger of one program remembers a time that has not come; nothing was done."""
-
-    reason = "LEDGER_CLOCK_AHEAD"
 
 
 async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
@@ -119,32 +90,6 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
     }
 
 
-def meaning_of(reply: Exception) -> LedgerRefused:
-    """Return the failure that an error reply means; what the ledger itself says goes to the log only."""
-    text = str(reply)
-    if text.startswith("NOLEDGER"):
-        return LedgerNotTrusted(NO_LEDGER)
-    if text.startswith("NOTTRUSTED"):
-        return LedgerNotTrusted(NOT_TRUSTED)
-    if text.startswith(CLOCK_APART):
-        ledger_ms, own_ms = text.split(" ")[1:3]
-        return LedgerClockApart(_apart((int(ledger_ms) - int(own_ms)) / 1000))
-    if text.startswith("CLOCKAHEAD"):
-        return LedgerClockAhead(f"{CLOCK_AHEAD}; nothing was done. {CLOCK_AHEAD_CURE}")
-    # The Redis client makes classes of some words; on a lane they are what was sent.
-    if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
-        return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
-    _log.error("the ledger refused a call", error=text)
-    return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
-
-
-def _apart(seconds: float) -> str:
-    return (
-        f"the ledger's clock is {abs(seconds):,.1f} s {'ahead of' if seconds > 0 else 'behind'} this server's; nothing "
-        "was done. Set the clock of the host that is wrong; then it serves again by itself"
-    )
-
-
 async def _check_state(client: Redis, durability: Durability, clock_apart_seconds_max: float) -> int:
     """Check what the ledger tells of itself; returns what its clock reads, Unix milliseconds."""
     asked = time.time()
@@ -167,7 +112,7 @@ async def _check_state(client: Redis, durability: Durability, clock_apart_second
     clock = info["server_time_usec"] / 1e6
     apart = max(clock - told, 0.0) or min(clock - asked, 0.0)
     if abs(apart) > clock_apart_seconds_max:
-        raise LedgerClockApart(_apart(apart))
+        raise LedgerClockApart(clocks_apart(apart))
     return int(clock * 1000)
 
 
@@ -190,45 +135,6 @@ async def _read_headers(client: Redis, programs: Sequence[str]) -> list[Header |
     for program in programs:
         pipeline.hmget(keys.ledger(program).decode(), HEADER_FIELDS)
     return [read_header(*(_text(value) if value else "" for value in found)) for found in await pipeline.execute()]
-
-
-def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) -> Header | None:
-    """Return what a program's ledger says of itself, from its ``HEADER_FIELDS``; a missing one is empty.
-
-    Raises:
-        LedgerRefused: It was written by another version of this service: what is used would not be found.
-    """
-    if not epoch:
-        return None
-    if form == _OLD_FORMAT:
-        raise LedgerRefused(
-            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: stop the servers of the older "
-            "version, then run: redemption ledger upgrade"
-        )
-    if form != _FORMAT:
-        raise LedgerRefused(
-            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: use the version that made the ledger"
-        )
-    try:
-        return Header(epoch, int(seq), keyset_id, int(clock_ms))
-    except ValueError as error:
-        raise LedgerNotTrusted(
-            f"the ledger's header cannot be read (seq is {seq!r}, clock_ms is {clock_ms!r})"
-        ) from error
-
-
-def identity_of(said: Mapping[str, str]) -> Header | None:
-    """Return which ledger this is, from all that its header says, whatever its format; None where there is none.
-
-    Raises:
-        LedgerNotTrusted: It cannot be read.
-    """
-    if not said.get("epoch"):
-        return None
-    try:
-        return Header(said["epoch"], int(said.get("seq", "")), said.get("keyset", ""), 0)
-    except ValueError as error:
-        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {said.get('seq')!r})") from error
 
 
 async def _under_sentinel(client: Redis) -> bool:

@@ -14,16 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from redemption.domain.errors import LedgerRefused
+from redemption.ledger.trust.header import Header
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.02
-
-
-class LedgerNotTrusted(LedgerRefused):
-    """The ledger is not the one that this server knows, or knows less than it did; nothing was done."""
-
-    reason = "LEDGER_NOT_TRUSTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +27,6 @@ class Mark:
 
     epoch: str
     seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a program's ledger says of itself; its clock in Unix milliseconds."""
-
-    epoch: str
-    seq: int
-    keyset_id: str
-    clock_ms: int
 
 
 class Fence:

@@ -1,37 +1,37 @@
-"""Whether the ledger may be served: the one owner of the question, whoever finds out first."""
+"""Whether the ledger may be served: one place knows, whoever finds out first."""
 
 from collections.abc import Callable
 
 import structlog
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
-from redemption.ledger.trust.fence import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
-_NOT_ASKED_YET = LedgerUnavailable("the ledger was not asked yet")
+_NOT_CHECKED_YET = LedgerUnavailable("the ledger was not asked yet")
 _log = structlog.get_logger(__name__)
 
 
-class Standing:
-    """What the watch saw when it last looked, and what traffic met since.
+class LedgerHealth:
+    """What the last check of the ledger found, and what calls met since.
 
-    Only the watch can clear a refusal (a broken promise, an untrusted ledger): that a call went through says nothing
-    about fsync. While one stands, nothing is asked of the ledger.
+    Only a check can clear a refusal (a broken promise, a ledger that is not trusted): that a call goes through says
+    nothing about fsync. While a refusal stands, the ledger is asked nothing.
     """
 
     def __init__(self) -> None:
-        self._seen: ServiceError | None = _NOT_ASKED_YET
-        self._met: ServiceError | None = None
-        self._told: ServiceError | None = _NOT_ASKED_YET
-        self._changed: Callable[[bool], None] = _nobody
+        self._checked: ServiceError | None = _NOT_CHECKED_YET
+        self._replied: ServiceError | None = None
+        self._last: ServiceError | None = _NOT_CHECKED_YET
+        self._on_change: Callable[[bool], None] = _ignore
 
-    def tell(self, changed: Callable[[bool], None]) -> None:
-        """Have somebody called with whether the ledger serves, whenever that changes."""
-        self._changed = changed
+    def on_change(self, call: Callable[[bool], None]) -> None:
+        """Have a function called whenever it changes whether the ledger serves; it is given the answer."""
+        self._on_change = call
 
     @property
     def failure(self) -> ServiceError | None:
         """Why the ledger cannot be served now, or None."""
-        return self._seen or self._met
+        return self._checked or self._replied
 
     def require(self) -> None:
         """Let a call pass, unless a refusal stands.
@@ -39,47 +39,47 @@ class Standing:
         Raises:
             LedgerRefused: It stands.
         """
-        if isinstance(self._seen, LedgerRefused):
-            raise self._seen
+        if isinstance(self._checked, LedgerRefused):
+            raise self._checked
 
-    def saw(self, failure: ServiceError | None) -> None:
-        """Take the watch's verdict: None when all is well."""
-        self._seen, self._met = failure, None
-        self._tell()
+    def on_check(self, failure: ServiceError | None) -> None:
+        """Take the result of a check: None when all is well."""
+        self._checked, self._replied = failure, None
+        self._report()
 
-    def met(self, failure: ServiceError | None) -> None:
-        """Take what a call met: None when it was answered."""
-        if failure is None and self._met is None:
+    def on_reply(self, failure: ServiceError | None) -> None:
+        """Take the result of a call: None when it was answered."""
+        if failure is None and self._replied is None:
             return
         if isinstance(failure, LedgerNotTrusted):
-            self._seen = failure
-        self._met = failure
-        self._tell()
+            self._checked = failure
+        self._replied = failure
+        self._report()
 
-    def _tell(self) -> None:
-        before, self._told = self._told, self.failure
-        if (before is None) == (self._told is None):
+    def _report(self) -> None:
+        before, self._last = self._last, self.failure
+        if (before is None) == (self._last is None):
             return
-        if self._told is not None:
-            cause = _cause(self._told)
+        if self._last is not None:
+            cause = _cause(self._last)
             _log.warning(
                 "ledger does not serve",
-                reason=self._told.reason,
-                message=self._told.message,
+                reason=self._last.reason,
+                message=self._last.message,
                 **({"cause": cause} if cause else {}),
             )
-        elif before is not _NOT_ASKED_YET:
+        elif before is not _NOT_CHECKED_YET:
             _log.info("ledger serves again")
-        self._changed(self._told is None)
+        self._on_change(self._last is None)
 
 
 def _cause(failure: BaseException) -> str | None:
-    """Return what a failure comes from in the end, or None when it says all itself."""
+    """Return the first cause of a failure, or None when it has no other cause."""
     cause = failure
     while cause.__cause__ is not None:
         cause = cause.__cause__
     return None if cause is failure else repr(cause)
 
 
-def _nobody(_serves: bool) -> None:  # noqa: FBT001 - it is what is told
-    """Tell nobody."""
+def _ignore(_serves: bool) -> None:  # noqa: FBT001 - it is what is reported
+    """Do nothing."""
