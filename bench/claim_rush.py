@@ -78,7 +78,7 @@ async def _play(rush: Rush, private: Private, campaign: Campaign) -> Result:
         for number, customer in coming:
             claim = Claim(PROGRAM, f"claim-{number}", OfferWanted(campaign.number, 0), Customer(customer))
             began = time.perf_counter()
-            answers.append((customer, await private.services.claimer.claim(calling(deadline=deadline), claim)))
+            answers.append((customer, await private.use_cases.claimer.claim(calling(deadline=deadline), claim)))
             latencies.append(time.perf_counter() - began)
 
     batcher = private.ledger.batcher

@@ -32,7 +32,8 @@ from redemption.domain.errors import Conflict, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
-from redemption.service.redeemer import ROUNDS_MAX, Attempt
+from redemption.service.redeemer import RedeemRequest
+from redemption.service.rounds import ROUNDS_MAX
 
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90
@@ -133,7 +134,7 @@ class Sale:
     async def redeem(self, server: Server, *tokens: str) -> tuple[Outcome, int]:
         """Redeem an order; returns the outcome of its first coupon, and what that took off."""
         order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, SPEND, SPEND),))
-        attempt = Attempt(secrets.token_hex(8), Checkout(self.program, tokens, order))
+        attempt = RedeemRequest(secrets.token_hex(8), Checkout(self.program, tokens, order))
         first = (await redeem(server, attempt)).verdicts[0]
         return first.outcome, first.discount_minor
 
@@ -154,14 +155,14 @@ class Sale:
     async def change(self, server: Server, **changes: object) -> None:
         """Edit the hot campaign."""
         began = asyncio.get_running_loop().time()
-        self.hot = await server.services.campaigns.update(calling(), replace(self.hot, **changes), etag(self.hot))
+        self.hot = await server.use_cases.campaigns.update(calling(), replace(self.hot, **changes), etag(self.hot))
         self.written[digest_of(self.hot)] = self.hot
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     async def set_state(self, server: Server, state: CampaignState) -> None:
         """Pause or resume the hot campaign."""
         began = asyncio.get_running_loop().time()
-        self.hot = await server.services.campaigns.set_state(calling(), self.program, self.hot.number, state)
+        self.hot = await server.use_cases.campaigns.set_state(calling(), self.program, self.hot.number, state)
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     def judge(self) -> None:
@@ -222,7 +223,7 @@ async def add_offer(sale: Sale, server: Server, other: Server) -> None:
 
 async def sell_out(sale: Sale, server: Server, _: Server) -> None:
     """Leave room for a few more orders."""
-    stats = await server.services.campaigns.stats(calling(), sale.program, sale.hot.number)
+    stats = await server.use_cases.campaigns.stats(calling(), sale.program, sale.hot.number)
     await sale.change(server, limits=Limits(redemptions=stats.redeemed + SOLD_OUT_AFTER))
 
 
@@ -309,14 +310,14 @@ async def race(sale: Sale) -> None:
     """Change what a campaign gives while its first coupon is minted elsewhere: one of them must come first."""
     here, there = sale.servers[:2]
     campaign = await open_campaign(here, Offer(amount_off(200_00, 1_00)), program=sale.program)
-    await there.services.campaigns.get(calling(), sale.program, campaign.number)
+    await there.use_cases.campaigns.get(calling(), sale.program, campaign.number)
 
     async def dearer() -> None:
         changed = campaign
         for amount in range(2, 12):
             offer = Offer(amount_off(200_00, amount * 100))
             try:
-                changed = await here.services.campaigns.update(
+                changed = await here.use_cases.campaigns.update(
                     calling(), replace(changed, offers=(offer,)), etag(changed)
                 )
             except (Conflict, InvalidRequest):  # minted by now
@@ -327,7 +328,7 @@ async def race(sale: Sale) -> None:
         return (await sale.mint(there, campaign, 1))[0]
 
     _, token = await asyncio.gather(dearer(), first_token())
-    in_force = await here.services.campaigns.get(calling(), sale.program, campaign.number)
+    in_force = await here.use_cases.campaigns.get(calling(), sale.program, campaign.number)
     amount = in_force.offers[0].benefit.tiers[0].amount_off_minor  # type: ignore[union-attr]
     answer = await sale.redeem(there, token)
     if answer != (Outcome.APPROVED, amount):

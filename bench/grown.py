@@ -142,7 +142,7 @@ class Place:
             GateError: They differ.
         """
         stats = [
-            await self.private.services.campaigns.stats(calling(), PROGRAM, each.number) for each in self.campaigns
+            await self.private.use_cases.campaigns.stats(calling(), PROGRAM, each.number) for each in self.campaigns
         ]
         counted = sum(each.redeemed for each in stats)
         if counted != self.approved:

@@ -19,7 +19,6 @@ from generator import ANSWERS_MIN, BUSY_PART_MAX, RECEIVE_BYTES, SECONDS_MAX, Ru
 from private import calling
 from shop import PROGRAM
 
-from redemption.app import wire
 from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.ports.orders import RedeemItem
 from redemption.domain.signed.keyset import Keyset
@@ -30,9 +29,10 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.library import library
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.wire.orders import pack_item
-from redemption.rpc.convert.orders import attempt_from
+from redemption.rpc.convert.orders import redeem_request_from
 from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.server.keyset_file import read_keyset
+from redemption.service.use_cases import UseCases
 from redemption.settings import Settings
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 
@@ -86,10 +86,10 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
 
     async def packed() -> list[bytes]:
         async with _recorder(directory) as (recorder, keyset, known):
-            redeemer = wire(keyset, recorder).redeemer  # type: ignore[arg-type]
+            redeemer = UseCases(keyset, recorder, None).redeemer  # type: ignore[arg-type]
             deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
             await redeemer.redeem_all(
-                calling("anonymous", deadline=deadline), [attempt_from(request) for request in requests]
+                calling("anonymous", deadline=deadline), [redeem_request_from(request) for request in requests]
             )
             packed = recorder.packed
             return [pack_batch(known, packed[at : at + size]) for at in range(0, len(packed) - size + 1, size)]

@@ -17,7 +17,7 @@ from redemption.domain.order import checkout_violations
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.rpc.convert.orders import attempt_from
+from redemption.rpc.convert.orders import redeem_request_from
 from redemption.server.keyset_file import read_keyset
 from redemption.settings import Settings
 from redemption.v1 import redemption_service_pb2 as messages
@@ -63,7 +63,7 @@ class Plain:
 
     async def redeem(self, request: messages.RedeemRequest) -> messages.RedeemResponse:
         """Use the token of an order."""
-        attempt = attempt_from(request)
+        attempt = redeem_request_from(request)
         checkout = attempt.checkout
         if checkout_violations(checkout) or len(checkout.tokens) != 1:
             return _refused(OUTCOME_TOKEN_INVALID)

@@ -16,7 +16,7 @@ from redemption.app import wire
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 
 SPEND_MINOR = 238_00
 OFFER = Offer(amount_off(200_00, 50_00))
@@ -67,9 +67,9 @@ class Packer:
         return pack_batch(self._private.fence.known(PROGRAM), items, function)
 
 
-def _attempt(token: str, name: str) -> Attempt:
+def _attempt(token: str, name: str) -> RedeemRequest:
     order = Order(f"order-{name}", "CNY", (Line("1", 1, SPEND_MINOR, SPEND_MINOR, sku="sku-1"),))
-    return Attempt(f"request-{name}", Checkout(PROGRAM, (token,), order, Customer(f"customer-{name}")))
+    return RedeemRequest(f"request-{name}", Checkout(PROGRAM, (token,), order, Customer(f"customer-{name}")))
 
 
 def send(private: Private, calls: Sequence[bytes]) -> Run:

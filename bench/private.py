@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from redemption.app import Services, wire
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
@@ -26,8 +25,9 @@ from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.server.embedded_valkey import EmbeddedValkey
-from redemption.service.issuer import Minted, MintOrder
-from redemption.service.redeemer import Attempt
+from redemption.service.issuer import Minted, MintRequest
+from redemption.service.redeemer import RedeemRequest
+from redemption.service.use_cases import UseCases
 
 PROGRAM = "bench"
 PRINCIPAL = "bench"
@@ -46,7 +46,7 @@ class Server(Protocol):
     """One server's use cases, and its ledger."""
 
     @property
-    def services(self) -> Services: ...  # noqa: D102
+    def use_cases(self) -> UseCases: ...  # noqa: D102
     @property
     def ledger(self) -> RedisLedger: ...  # noqa: D102
 
@@ -60,7 +60,7 @@ class Private:
         directory: Where the ledger is, in ``ledger``, as ``redemption serve`` lays it out for others of this folder.
     """
 
-    services: Services
+    use_cases: UseCases
     ledger: RedisLedger
     fence: Fence
     redis: Redis
@@ -83,7 +83,9 @@ async def private_services() -> AsyncIterator[Private]:
         await ledger.start()
         redis = Redis.from_url(valkey.url, protocol=2)
         try:
-            yield Private(wire(keyset, ledger), ledger, fence, redis, keyset, valkey.url, Path(directory))
+            yield Private(
+                UseCases(keyset, ledger, ledger.issuance), ledger, fence, redis, keyset, valkey.url, Path(directory)
+            )
         finally:
             await redis.aclose()
             await ledger.stop()
@@ -98,7 +100,7 @@ async def another_server(first: Private) -> AsyncIterator[Private]:
         ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, births_allowed=False)
         await ledger.start()
         try:
-            yield replace(first, services=wire(first.keyset, ledger), ledger=ledger, fence=fence)
+            yield replace(first, use_cases=UseCases(first.keyset, ledger, ledger.issuance), ledger=ledger, fence=fence)
         finally:
             await ledger.stop()
 
@@ -116,23 +118,23 @@ async def open_campaign(server: Server, offer: Offer, *, program: str = PROGRAM,
         offers=(offer,),
         **fields,
     )
-    return await server.services.campaigns.create(calling(), secrets.token_hex(8), definition)
+    return await server.use_cases.campaigns.create(calling(), secrets.token_hex(8), definition)
 
 
 async def mint(server: Server, campaign: Campaign, count: int, offer_index: int = 0) -> list[Minted]:
     """Mint coupons of an offer."""
-    order = MintOrder(campaign.program, secrets.token_hex(8), campaign.number, offer_index, count)
-    return [minted async for chunk in await server.services.issuer.mint(calling(), order) for minted in chunk]
+    order = MintRequest(campaign.program, secrets.token_hex(8), campaign.number, offer_index, count)
+    return [minted async for chunk in await server.use_cases.issuer.mint(calling(), order) for minted in chunk]
 
 
-async def redeem(server: Server, attempt: Attempt) -> Decision:
+async def redeem(server: Server, attempt: RedeemRequest) -> Decision:
     """Redeem one order.
 
     Raises:
         ServiceError: It was not answered.
     """
     deadline = asyncio.get_running_loop().time() + REDEEM_SECONDS_MAX
-    (result,) = await server.services.redeemer.redeem_all(calling(deadline=deadline), [attempt])
+    (result,) = await server.use_cases.redeemer.redeem_all(calling(deadline=deadline), [attempt])
     if isinstance(result, ServiceError):
         raise result
     return result

@@ -33,7 +33,7 @@ from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.service.quoter import Question
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 
 LINES = 20
 ROUNDS = 300
@@ -96,7 +96,7 @@ async def wallet(private: Private) -> tuple[str, ...]:
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
     """Quote the order; every coupon must be worth something, and every combination tried."""
     question = Question(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
-    quoted = await private.services.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), question)
+    quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), question)
     if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
         sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
     if choose_best and not quoted.exhaustive:
@@ -123,7 +123,7 @@ async def redeems(private: Private, of: Campaign) -> list[float]:
         for coupon in coupons:
             order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, 238_00, 238_00),))
             began = time.perf_counter()
-            attempt = Attempt(secrets.token_hex(8), Checkout(PROGRAM, (coupon.token,), order))
+            attempt = RedeemRequest(secrets.token_hex(8), Checkout(PROGRAM, (coupon.token,), order))
             decision = await redeem(private, attempt)
             took.append((time.perf_counter() - began) * 1000)
             if decision.outcome is not Outcome.APPROVED:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from redis.asyncio import Redis
 from waiting import SECONDS_MAX
 
-from redemption.app import wire
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
@@ -20,8 +19,9 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
-from redemption.service.issuer import MintOrder
-from redemption.service.redeemer import Attempt
+from redemption.service.issuer import MintRequest
+from redemption.service.redeemer import RedeemRequest
+from redemption.service.use_cases import UseCases
 
 DAY_MS = 86_400_000
 PRINCIPAL = "checkout"
@@ -58,13 +58,14 @@ class House:
     def use(self, keyset):
         """Go on with another state of the keys."""
         self.services_keyset = keyset
-        self.services = wire(keyset, self.ledger)
-        self.redeemer = self.services.redeemer
-        self.quoter = self.services.quoter
-        self.issuer = self.services.issuer
-        self.claimer = self.services.claimer
-        self.revoker = self.services.revoker
-        self.campaigns = self.services.campaigns
+        self.use_cases = UseCases(keyset, self.ledger, self.ledger.issuance)
+        self.redeemer = self.use_cases.redeemer
+        self.finder = self.use_cases.finder
+        self.quoter = self.use_cases.quoter
+        self.issuer = self.use_cases.issuer
+        self.claimer = self.use_cases.claimer
+        self.revoker = self.use_cases.revoker
+        self.campaigns = self.use_cases.campaigns
 
     async def start(self):
         await self.ledger.start()
@@ -98,13 +99,13 @@ class House:
 
     async def mint(self, campaign, count=1, **changes):
         """Mint tokens and return their texts."""
-        order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
+        order = MintRequest(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
         return [minted.token async for chunk in await self.issuer.mint(calling(), order) for minted in chunk]
 
     async def mint_codes(self, campaign, count=1, **changes):
         """Mint exchange codes and return them as they are handed out."""
-        order = MintOrder(self.program, secrets.token_hex(8), campaign.number, 0, count)
+        order = MintRequest(self.program, secrets.token_hex(8), campaign.number, 0, count)
         order = replace(order, **changes)
         return [minted.code async for chunk in await self.issuer.mint_codes(calling(), order) for minted in chunk]
 
@@ -125,7 +126,7 @@ class House:
             lines=lines or (Line("1", 1, spend, spend),),
         )
         buyer = Customer(customer_id=customer) if customer else GUEST
-        return Attempt(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer))
+        return RedeemRequest(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer))
 
     async def redeem(self, *tokens, principal=PRINCIPAL, **order):
         """Redeem one order."""

@@ -8,8 +8,9 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "redemption"
 MAY_IMPORT = {
     "domain": {"domain"},
+    "telemetry": {"telemetry"},
     "scheduling": {"scheduling", "domain"},
-    "service": {"service", "scheduling", "domain"},
+    "service": {"service", "scheduling", "telemetry", "domain"},
     "ledger": {"ledger", "scheduling", "domain"},
     "rpc": {"rpc", "service", "scheduling", "domain", "v1"},
     "client": {"client", "v1"},
@@ -17,7 +18,7 @@ MAY_IMPORT = {
     "settings": set(),
     "server": {"server", "domain", "service", "ledger", "settings"},
     "app": {"domain", "service", "ledger", "server", "settings"},
-    "worker": {"app", "rpc", "server", "settings"},
+    "worker": {"app", "rpc", "server", "service", "settings"},
     "__main__": {"cli"},
     "__init__": set(),
 }

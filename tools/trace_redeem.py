@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 import redemption
-from redemption.app import wire
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
@@ -36,7 +35,8 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.server.embedded_valkey import EmbeddedValkey
-from redemption.service.issuer import MintOrder
+from redemption.service.issuer import MintRequest
+from redemption.service.use_cases import UseCases
 from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
@@ -111,21 +111,13 @@ async def _trace() -> Trace:
         )
         fence = Fence(Path(directory) / "fence", keyset.id)
         ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
-        services = wire(keyset, ledger)
-        server = RpcServer(
-            redeemer=services.redeemer,
-            quoter=services.quoter,
-            issuer=services.issuer,
-            claimer=services.claimer,
-            revoker=services.revoker,
-            campaigns=services.campaigns,
-            config=RpcConfig(),
-        )
+        use_cases = UseCases(keyset, ledger, ledger.issuance)
+        server = RpcServer(use_cases, RpcConfig())
         ledger.health.on_change(server.set_serving)
         await ledger.start()
         port = await server.start()
         try:
-            tokens = await _minted(services, ledger.now_ms())
+            tokens = await _minted(use_cases, ledger.now_ms())
             return await _traced(f"127.0.0.1:{port}", tokens)
         finally:
             await server.drain(0)
@@ -149,7 +141,7 @@ async def _minted(services: Any, now_ms: int) -> list[str]:  # noqa: ANN401 - th
             limits=Limits(redemptions=10**9, redemptions_per_customer=5, redemptions_per_day=10**9),
         ),
     )
-    order = MintOrder(PROGRAM, "mint", campaign.number, 0, WARM + TRACED)
+    order = MintRequest(PROGRAM, "mint", campaign.number, 0, WARM + TRACED)
     return [minted.token async for chunk in await services.issuer.mint(caller, order) for minted in chunk]
 
 

@@ -11,16 +11,13 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
-from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenVerifier
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
@@ -30,13 +27,7 @@ from redemption.server.keyset_file import fence_path, make_keyset, may_make_keys
 from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
-from redemption.service.campaigns import Campaigns
-from redemption.service.claimer import Claimer
-from redemption.service.decisions import Answers
-from redemption.service.issuer import Issuer
-from redemption.service.quoter import Quoter
-from redemption.service.redeemer import Redeemer
-from redemption.service.revoker import Revoker
+from redemption.service.use_cases import UseCases
 from redemption.settings import Settings, unknown_variables
 
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
@@ -53,40 +44,6 @@ A worker that begins to accept says the same of the socket that it is given (``B
 """
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The use cases, wired."""
-
-    redeemer: Redeemer
-    quoter: Quoter
-    issuer: Issuer
-    claimer: Claimer
-    revoker: Revoker
-    campaigns: Campaigns
-
-
-def wire(keyset: Keyset, ledger: RedisLedger) -> Services:
-    """Build the use cases."""
-    verifier = TokenVerifier(keyset)
-    digests = Digests(keyset.privacy_root, environment=keyset.environment)
-    answers = Answers(keyset)
-    return Services(
-        redeemer=Redeemer(verifier=verifier, digests=digests, answers=answers, ledger=ledger),
-        quoter=Quoter(verifier=verifier, digests=digests, answers=answers, ledger=ledger),
-        issuer=Issuer(
-            keyset=keyset,
-            verifier=verifier,
-            digests=digests,
-            answers=answers,
-            ledger=ledger,
-            issuance=ledger.issuance,
-        ),
-        claimer=Claimer(keyset=keyset, digests=digests, ledger=ledger, issuance=ledger.issuance),
-        revoker=Revoker(verifier=verifier, digests=digests, ledger=ledger),
-        campaigns=Campaigns(digests=digests, ledger=ledger),
-    )
 
 
 def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
@@ -172,7 +129,7 @@ async def _supervise(settings: Settings) -> int:
             if ledger.health.failure is not None:
                 raise ledger.health.failure
             if settings.development and settings.redis_url is None:
-                seeded.append(await seed(wire(keyset, ledger), settings.program, ledger.now_ms()))
+                seeded.append(await seed(UseCases(keyset, ledger, ledger.issuance), settings.program, ledger.now_ms()))
         finally:
             await ledger.stop()
 

@@ -11,12 +11,13 @@ from typing import Any
 import structlog
 import uvloop
 
-from redemption.app import ledger_at, wire
+from redemption.app import ledger_at
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
 from redemption.server.keyset_file import read_keyset
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
+from redemption.service.use_cases import UseCases
 from redemption.settings import BoundSettings, Settings
 
 GARBAGE_THRESHOLDS = (20_000, 20, 100)
@@ -41,16 +42,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
         _warn_of_bounds(settings)
     keyset = read_keyset(settings)
     ledger = ledger_at(orders["ledger_url"], settings, keyset)
-    services = wire(keyset, ledger)
-    server = RpcServer(
-        redeemer=services.redeemer,
-        quoter=services.quoter,
-        issuer=services.issuer,
-        claimer=services.claimer,
-        revoker=services.revoker,
-        campaigns=services.campaigns,
-        config=_rpc_config(settings, orders),
-    )
+    server = RpcServer(UseCases(keyset, ledger, ledger.issuance), _rpc_config(settings, orders))
     ledger.health.on_change(server.set_serving)
     await ledger.start()
     await server.start()

@@ -67,7 +67,7 @@ STACKS = {
     ],
     "event loop": [BASE.replace(";task_step", ";uv_run (core.c:452);task_step"), f"{BASE};read (libc.so.6)"],
     "messages: protobuf, conversion": [
-        f"{HANDLE};attempt_from (redemption/rpc/convert.py:56)",
+        f"{HANDLE};redeem_request_from (redemption/rpc/convert.py:56)",
         f"{HANDLE};x (redemption/domain/order.py:5);PyUpb_Get (google/_upb/_message.abi3.so)",
     ],
     "token, digests, signatures": [

@@ -11,6 +11,7 @@ from waiting import SECONDS_MAX
 from redemption.domain.campaign.calendar import local_day
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import JudgedToken, RedeemItem, Refused
+from redemption.domain.request_identity import RequestIdentity
 
 DISCOUNT = 50_00
 _numbers = itertools.count()
@@ -70,7 +71,7 @@ class Desk:
         order = RedeemItem(
             program=self.program,
             caller=calling(),
-            told=None,
+            on_reply=None,
             digests=(
                 digest(request or f"request-{number}", 10),
                 digest(content or repr((tokens, customer)), 8),
@@ -87,8 +88,8 @@ class Desk:
         loop = asyncio.get_running_loop()
         caller = calling(deadline=loop.time() + SECONDS_MAX)
         replies = [loop.create_future() for _ in orders]
-        tell = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
-        sent = [changed(order, caller=caller, told=told) for order, told in zip(orders, tell, strict=True)]
+        take = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
+        sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
         self.ledger.redeem(self.program, sent, again=False)
         async with asyncio.timeout(SECONDS_MAX):
             return await asyncio.gather(*replies)
@@ -138,18 +139,20 @@ class Desk:
     def named(self, request, content):
         """Who revokes, and by which request."""
         request = digest(request or f"revoke-{next(_numbers)}", 10)
-        return {"principal": PRINCIPAL, "request": request, "content": digest(content, 8)}
+        return RequestIdentity(PRINCIPAL, request, digest(content, 8))
 
     async def revoke(self, campaign, first, count=1, *, request=None, content="revoke", reason=""):
         """Revoke serials."""
-        named = self.named(request, content)
-        return await self.ledger.revoke_serials(self.program, campaign.number, first, count, **named, reason=reason)
+        identity = self.named(request, content)
+        return await self.ledger.revoke_serials(
+            self.program, campaign.number, first, count, identity=identity, reason=reason
+        )
 
     async def revoke_customer(self, campaign, customer, *, request=None, content="revoke", reason=""):
         """Revoke what a customer has."""
-        named = self.named(request, content)
+        identity = self.named(request, content)
         who = customer_digest(customer)
-        await self.ledger.revoke_customer(self.program, campaign.number, who, **named, reason=reason)
+        await self.ledger.revoke_customer(self.program, campaign.number, who, identity=identity, reason=reason)
 
     async def tomorrow(self, campaign):
         """Move the ledger's clock to the next day of a campaign."""
@@ -161,7 +164,7 @@ class Desk:
 def changed(order, **fields):
     """The same order once more, with changes."""
     again = RedeemItem(
-        order.program, order.caller, order.told, (order.request, order.content, order.order, order.customer)
+        order.program, order.caller, order.on_reply, (order.request, order.content, order.order, order.customer)
     )
     again.since_ms, again.until_ms, again.tokens = order.since_ms, order.until_ms, order.tokens
     for name, value in fields.items():

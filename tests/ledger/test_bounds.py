@@ -14,7 +14,7 @@ from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.lru import Lru
 from redemption.domain.order import NO_RISK_CONTEXT, Customer
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
-from redemption.service.issuer import MintOrder
+from redemption.service.issuer import MintRequest
 
 PROGRAMS = tries(500)
 """One that left anything would be noticed: what is compared is counted exactly."""
@@ -62,8 +62,8 @@ async def ask(house, program, token):
     await house.campaigns.list(calling(), program, first=1, page_size=1)
     for asked in (
         house.campaigns.get(calling(), program, 7),
-        house.redeemer.find_by_request(calling(), program, "request"),
-        house.issuer.mint(calling(), MintOrder(program, "request", 1, 0, 1)),
+        house.finder.by_request(calling(), program, "request"),
+        house.issuer.mint(calling(), MintRequest(program, "request", 1, 0, 1)),
     ):
         with pytest.raises(ServiceError):
             await asked
@@ -73,7 +73,7 @@ async def test_programs_that_callers_invent_leave_nothing_behind(house):
     (token,) = await house.mint(await house.campaign())
     await house.redeem(token)
     await ask(house, "warm", token)
-    before, keys = maps_of((house.ledger, house.services)), await house.redis.dbsize()
+    before, keys = maps_of((house.ledger, house.use_cases)), await house.redis.dbsize()
     assert before.keys() > {"[].batcher._queues", "[]._fence._marks", "[]._catalog._entries"}
     names = iter(range(PROGRAMS))
 
@@ -82,7 +82,7 @@ async def test_programs_that_callers_invent_leave_nothing_behind(house):
             await ask(house, f"invented-{name}", token)
 
     await asyncio.gather(*(invent() for _ in range(AT_ONCE)))
-    assert maps_of((house.ledger, house.services)) == before
+    assert maps_of((house.ledger, house.use_cases)) == before
     assert await house.redis.dbsize() == keys
 
 

@@ -17,6 +17,7 @@ from redemption.domain.campaign.calendar import local_day
 from redemption.domain.campaign.campaign import Offer, Sizing, Stacking
 from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
 from redemption.domain.outcome import Outcome
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
@@ -274,7 +275,7 @@ async def test_generations_are_part_of_receipts_and_answers(house):
     assert again.outcome is Outcome.APPROVED
     assert again.verdicts[0].redemption_id != first.verdicts[0].redemption_id
     assert await house.send(attempt) == again
-    (found,) = await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
+    (found,) = await house.finder.by_request(calling("checkout"), house.program, attempt.request_id)
     assert found.receipt.generation == 2
 
 
@@ -292,9 +293,9 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
     request = digest(DigestKind.REQUEST, b"checkout", attempt.request_id.encode())
     customer = digest(DigestKind.CUSTOMER, b"ann")
     program = house.program
-    revocation = {"principal": "checkout", "content": bytes(8), "reason": ""}
-    await house.ledger.revoke_serials(program, 1, 7, 3, request=bytes(10), **revocation)
-    await house.ledger.revoke_customer(program, 1, customer, request=b"another id", **revocation)
+    one, other = (RequestIdentity("checkout", request_id, bytes(8)) for request_id in (bytes(10), b"another id"))
+    await house.ledger.revoke_serials(program, 1, 7, 3, identity=one)
+    await house.ledger.revoke_customer(program, 1, customer, identity=other)
     for key, field in (
         keys.used(program, 1, width, 4999),
         keys.customer(program, 1, buckets, customer),
@@ -361,6 +362,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
     await house.redis.hset(house.key("ledger"), "seq", seq - 1)
     await house.redis.delete(house.key("u:1:0"))
     house.ledger._watching.cancel()  # the calls themselves have to find out
+    identity = RequestIdentity("x", bytes(10), bytes(8))
     for ask in (
         lambda: house.redeem(spent),
         lambda: house.redeem(other),
@@ -369,12 +371,10 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.campaigns.get(calling(), house.program, 1),
         lambda: house.stats(campaign),
         lambda: house.issuer.inspect(calling(), house.program, spent),
-        lambda: house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id),
+        lambda: house.finder.by_request(calling("checkout"), house.program, attempt.request_id),
         lambda: house.ledger.look(house.program, [(1, 1, 0, False)], customer=None),
-        lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, principal="x", request=bytes(10), content=bytes(8)),
-        lambda: house.ledger.revoke_customer(
-            house.program, 1, bytes(8), principal="x", request=bytes(10), content=bytes(8)
-        ),
+        lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, identity=identity),
+        lambda: house.ledger.revoke_customer(house.program, 1, bytes(8), identity=identity),
     ):
         house.ledger.health.on_check(None)  # as if the watch had seen nothing
         with pytest.raises(LedgerNotTrusted):

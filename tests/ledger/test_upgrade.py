@@ -15,10 +15,11 @@ from house import DAY_MS, House, calling
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
-from redemption.rpc.convert.orders import attempt_from, write_decision
-from redemption.service.issuer import MintOrder
+from redemption.rpc.convert.orders import redeem_request_from, write_decision
+from redemption.service.issuer import MintRequest
 from redemption.v1 import redemption_service_pb2
 
 PROGRAM = "format-2"
@@ -84,7 +85,7 @@ async def answers(server):
     for each in RECORDED["requests"]:
         request = redemption_service_pb2.RedeemRequest.FromString(bytes.fromhex(each["request"]))
         response = redemption_service_pb2.RedeemResponse()
-        write_decision(await server.send(attempt_from(request)), response.decision)
+        write_decision(await server.send(redeem_request_from(request)), response.decision)
         told.append(response.SerializeToString(deterministic=True).hex())
     return told
 
@@ -133,7 +134,7 @@ async def test_approvals_are_told_again_byte_for_byte(old):
 async def test_what_was_issued_and_claimed_is_told_again(old):
     await old.ledger.operations.upgrade(None, PROGRAM)
     await old.start()
-    order = MintOrder(PROGRAM, RECORDED["mint"]["request_id"], 1, 0, 2)
+    order = MintRequest(PROGRAM, RECORDED["mint"]["request_id"], 1, 0, 2)
     minted = [each.token async for chunk in await old.issuer.mint(calling(), order) for each in chunk]
     assert minted == RECORDED["mint"]["tokens"]
     claim = RECORDED["claim"]
@@ -257,7 +258,7 @@ async def test_the_old_functions_issue_nothing_twice_under_load(old):
     assert counters.issued == before + len(issued) == before + len(set(issued.values()))
     for number in (min(issued), max(issued)):
         request = b"request%03d" % number
-        block = await old.ledger.issuance.issued_before(PROGRAM, request=request, content=b"content!")
+        block = await old.ledger.issuance.issued_before(PROGRAM, RequestIdentity("", request, b"content!"))
         assert block.first == issued[number]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -22,6 +23,7 @@ from redemption.service.claimer import Claimer
 from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
+from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
 from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
 
@@ -32,13 +34,12 @@ class Running:
 
     server: RpcServer
     port: int
-    redeemer: Any
-    quoter: Any
-    issuer: Any
-    claimer: Any
-    revoker: Any
-    campaigns: Any
+    use_cases: Any
     channel: grpc.aio.Channel
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a use case by its name."""
+        return getattr(self.use_cases, name)
 
     @property
     def calls(self) -> int:
@@ -79,29 +80,34 @@ def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) ->
     return grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
 
 
+USE_CASES = {
+    "redeemer": Redeemer,
+    "finder": RedemptionFinder,
+    "quoter": Quoter,
+    "issuer": Issuer,
+    "claimer": Claimer,
+    "revoker": Revoker,
+    "campaigns": Campaigns,
+}
+
+
+def stand_ins() -> Any:
+    """Return stand-ins for all use cases, which know their signatures."""
+    return SimpleNamespace(
+        **{name: create_autospec(kind, instance=True, spec_set=True) for name, kind in USE_CASES.items()}
+    )
+
+
 @asynccontextmanager
 async def running(transport: str, **config: Any) -> AsyncIterator[Running]:
     """Run a server for the length of a block; what is no setting of its own is one of its bounds."""
     bounds = {name: config.pop(name) for name in tuple(config) if hasattr(Bounds, name)}
-    redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
-    quoter = create_autospec(Quoter, instance=True, spec_set=True)
-    issuer = create_autospec(Issuer, instance=True, spec_set=True)
-    claimer = create_autospec(Claimer, instance=True, spec_set=True)
-    revoker = create_autospec(Revoker, instance=True, spec_set=True)
-    campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
-    server = RpcServer(
-        redeemer=redeemer,
-        quoter=quoter,
-        issuer=issuer,
-        claimer=claimer,
-        revoker=revoker,
-        campaigns=campaigns,
-        config=RpcConfig(transport=transport, bounds=Bounds(**bounds), **config),
-    )
+    use_cases = stand_ins()
+    server = RpcServer(use_cases, RpcConfig(transport=transport, bounds=Bounds(**bounds), **config))
     port = await server.start()
     async with channel_to(port) as channel:
         try:
-            yield Running(server, port, redeemer, quoter, issuer, claimer, revoker, campaigns, channel)
+            yield Running(server, port, use_cases, channel)
         finally:
             async with asyncio.timeout(SECONDS_MAX):
                 await server.drain(0)

@@ -50,7 +50,7 @@ def call(stage, name, request):
 
 
 def fail_everywhere(stage, fault):
-    for service in (stage.redeemer, stage.quoter, stage.issuer, stage.claimer, stage.revoker, stage.campaigns):
+    for service in vars(stage.use_cases).values():
         for name in dir(service):
             if not name.startswith("_") and hasattr(getattr(service, name), "side_effect"):
                 getattr(service, name).side_effect = fault

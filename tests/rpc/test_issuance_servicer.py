@@ -18,8 +18,8 @@ from redemption.domain.ports.orders import EarlierUse
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenSigner, TokenVerifier
 from redemption.service.claimer import Claimed
-from redemption.service.issuer import Inspection, Minted, MintOrder
-from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+from redemption.service.issuer import Inspection, Minted, MintRequest
+from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
 from redemption.v1 import issuance_service_pb2 as messages
 from redemption.v1 import outcome_pb2
 
@@ -60,7 +60,7 @@ async def test_mint_streams_the_tokens_in_parts(run):
     ]
     stage.issuer.mint.assert_called_once_with(
         ANYBODY,
-        MintOrder("shop", "mint-1", 7, 5, 20, "customer-1", NOW * 1000, (NOW + 60) * 1000, 4),
+        MintRequest("shop", "mint-1", 7, 5, 20, "customer-1", NOW * 1000, (NOW + 60) * 1000, 4),
     )
 
 
@@ -226,7 +226,7 @@ async def test_revoke_asks_for_all_that_was_said(run, fields, target):
         outcome=outcome_pb2.OUTCOME_APPROVED, disposition=outcome_pb2.DISPOSITION_APPROVED
     )
     stage.revoker.revoke.assert_called_once_with(
-        ANYBODY, RevokeOrder("shop", "revoke-1", target, 7, "sent to the wrong list")
+        ANYBODY, RevokeRequest("shop", "revoke-1", target, 7, "sent to the wrong list")
     )
 
 

@@ -22,8 +22,9 @@ from waiting import SECONDS_MAX, comes
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
 from redemption.rpc import redemption_servicer as module
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
+from redemption.scheduling.fair_slots import WorkSlot
 from redemption.service.quoter import Question
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -49,7 +50,7 @@ async def test_redeem_answers_with_the_decision(run):
     response = await stage.redemption.Redeem(redeem_request("attempt-1"))
     assert response.decision.discount_minor == 950
     ((asked,), _) = stage.redeemer.redeem.call_args
-    assert [order[:2] for order in asked] == [(Attempt("attempt-1", CHECKOUT), ANYBODY)]
+    assert [order[:2] for order in asked] == [(RedeemRequest("attempt-1", CHECKOUT), ANYBODY)]
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
@@ -91,7 +92,7 @@ async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
     assert [result.error.HasField("retry_after") for result in response.results].count(True) == 1
     assert response.results[1].decision.outcome == REFUSAL.outcome
     assert response.results[4].decision.outcome == APPROVAL.outcome
-    (caller, attempts), _ = stage.redeemer.redeem_all.call_args
+    (caller, attempts, _), _ = stage.redeemer.redeem_all.call_args
     assert (caller, [attempt.request_id for attempt in attempts]) == (ANYBODY, list("cdefg"))
     assert {attempt.checkout.program for attempt in attempts} == {"shop"}
 
@@ -116,7 +117,7 @@ class Counter:
         stage.redeemer.redeem_all.side_effect = self._redeem_all
         stage.redeemer.redeem.side_effect = self._redeem
 
-    async def _redeem_all(self, _, attempts, *, slot):
+    async def _redeem_all(self, _, attempts, slot):
         self.running += 1
         await self.go.wait()
         self.running -= 1
@@ -126,7 +127,7 @@ class Counter:
         self.redeeming = [asyncio.ensure_future(self._redeem_one(told)) for _, _, told in orders]
 
     async def _redeem_one(self, told):
-        told((await self._redeem_all(None, [None], slot=None))[0])
+        told((await self._redeem_all(None, [None], None))[0])
 
     async def reaches(self, running):
         await comes(lambda: self.running == running)
@@ -174,7 +175,7 @@ class Told:
             self.worked_on.append(attempt.request_id)
             told(APPROVAL)
 
-    async def _redeem_all(self, _, attempts, *, slot):
+    async def _redeem_all(self, _, attempts, slot):
         self.worked_on += [attempt.request_id for attempt in attempts]
         self.slots.append(slot)
         return [APPROVAL] * len(attempts)
@@ -188,7 +189,7 @@ async def test_small_orders_go_before_the_large_ones_that_came_with_them(run):
     for order in orders[:2]:
         fill(order.checkout, 2, 100)
     calls = [OneCall(order) for order in orders]
-    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), *calls)
+    await redeemed(RedemptionServicer(stage.use_cases), *calls)
     assert told.worked_on == [*"cdeab"]
     assert [call.answers for call in calls] == [[950]] * 5
 
@@ -198,7 +199,7 @@ async def test_who_left_before_the_work_began_is_not_redeemed_for(run):
     told = Told(stage)
     calls = [OneCall(redeem_request(name)) for name in "abc"]
     calls[1].info.gone = True
-    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), *calls)
+    await redeemed(RedemptionServicer(stage.use_cases), *calls)
     assert told.worked_on == [*"ac"]
     assert all(call.answered for call in calls), "its place is given back"
 
@@ -210,8 +211,8 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     order = redeem_request()
     fill(order.checkout, tokens, lines)
     call = OneCall(order)
-    await redeemed(RedemptionServicer(stage.redeemer, stage.quoter), call)
-    assert (told.slots[0] is not None) is in_turn
+    await redeemed(RedemptionServicer(stage.use_cases), call)
+    assert isinstance(told.slots[0], WorkSlot) is in_turn
     assert call.aside is in_turn, "it may be short in bytes, and keeps no place of short calls while it waits"
 
 
@@ -219,14 +220,14 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
 async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
     stage = await run()
     told = Told(stage)
-    await RedemptionServicer(stage.redeemer, stage.quoter).batch_redeem(large_batch(3, 1, lines), calling())
-    assert (told.slots[0] is not None) is in_turn
+    await RedemptionServicer(stage.use_cases).batch_redeem(large_batch(3, 1, lines), calling())
+    assert isinstance(told.slots[0], WorkSlot) is in_turn
 
 
 async def held_at_large(stage, count):
     """Have two large orders worked on while others wait for their turn; returns how to ask for more, and to let go."""
     counter = Counter(stage)
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
+    servicer = RedemptionServicer(stage.use_cases)
 
     async def ask(tokens=2, lines=100):
         order = redeem_request()
@@ -284,7 +285,7 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
     stage = await run()
     turned = []
     stage.redeemer.redeem_all.side_effect = lambda *_, **__: turned.append(ticks) or [APPROVAL] * 15
-    servicer = RedemptionServicer(stage.redeemer, stage.quoter)
+    servicer = RedemptionServicer(stage.use_cases)
     ticks = 0
 
     async def tick():
@@ -361,24 +362,24 @@ async def test_failure_of_the_quoter_is_told(run):
 
 async def test_redemption_is_found_by_request(run):
     stage = await run()
-    stage.redeemer.find_by_request.return_value = [REDEEMED, REDEEMED]
+    stage.finder.by_request.return_value = [REDEEMED, REDEEMED]
     response = await stage.redemption.GetRedemption(messages.GetRedemptionRequest(program="shop", request_id="a"))
     assert [redemption.redemption_id for redemption in response.redemptions] == ["receipt-1", "receipt-1"]
-    stage.redeemer.find_by_request.assert_called_once_with(ANYBODY, "shop", "a")
+    stage.finder.by_request.assert_called_once_with(ANYBODY, "shop", "a")
 
 
 async def test_redemption_is_found_by_receipt(run):
     stage = await run()
-    stage.redeemer.find_by_receipt.return_value = REDEEMED
+    stage.finder.by_receipt.return_value = REDEEMED
     request = messages.GetRedemptionRequest(program="shop", redemption_id="receipt-1")
     response = await stage.redemption.GetRedemption(request)
     assert [redemption.serial for redemption in response.redemptions] == [9]
-    stage.redeemer.find_by_receipt.assert_called_once_with(ANYBODY, "shop", "receipt-1")
+    stage.finder.by_receipt.assert_called_once_with(ANYBODY, "shop", "receipt-1")
 
 
 async def test_redemption_that_is_not_there_is_not_found(run):
     stage = await run()
-    stage.redeemer.find_by_receipt.side_effect = NotFound("no such receipt")
+    stage.finder.by_receipt.side_effect = NotFound("no such receipt")
     request = messages.GetRedemptionRequest(program="shop", redemption_id="receipt-1")
     failure = await failure_of(stage.redemption.GetRedemption(request))
     assert (failure.code.value[0], failure.reason) == (code_pb2.NOT_FOUND, "NOT_FOUND")

@@ -311,15 +311,7 @@ async def test_drain_gives_load_balancers_notice(run, clock):
 
 async def test_drain_before_start_does_nothing(run):
     stage = await run()
-    server = type(stage.server)(
-        redeemer=stage.redeemer,
-        quoter=stage.quoter,
-        issuer=stage.issuer,
-        claimer=stage.claimer,
-        revoker=stage.revoker,
-        campaigns=stage.campaigns,
-        config=RpcConfig(),
-    )
+    server = type(stage.server)(stage.use_cases, RpcConfig())
     server.set_serving(True)
     await server.drain(1)
 

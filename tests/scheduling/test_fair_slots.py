@@ -6,7 +6,7 @@ import pytest
 from waiting import SECONDS_MAX, settled
 
 from redemption.domain.errors import DeadlinePassed
-from redemption.scheduling import fair_slots as pace
+from redemption.scheduling import fair_slots
 from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, FairSlots
 
 STEP = 0.001
@@ -19,7 +19,7 @@ class Clock:
         self.now = 100.0
         self.others = others
         self.rests = []
-        monkeypatch.setattr(pace.asyncio, "sleep", self._sleep)
+        monkeypatch.setattr(fair_slots.asyncio, "sleep", self._sleep)
 
     async def _sleep(self, seconds):
         self.now += seconds or self.others
@@ -76,7 +76,8 @@ async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
         clock.slot(slot)
         for _ in range(9):
             clock.now += STEP
-            await slot.after(POSITIONS_AT_ONCE // 3 + 1)
+            if slot.is_step_done(POSITIONS_AT_ONCE // 3 + 1):
+                await slot.pause()
     assert len(clock.rests) == 3
 
 

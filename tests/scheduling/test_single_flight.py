@@ -106,7 +106,7 @@ async def test_nothing_is_kept_of_a_question(asked):
     waiting += start(flights, "a", asked)
     asked.gate.set()
     await asyncio.gather(*waiting)
-    assert (flights._boarding, flights._under_way) == ({}, {})
+    assert (flights._waiting, flights._under_way) == ({}, {})
 
 
 async def test_a_stop_leaves_nobody_waiting(asked):

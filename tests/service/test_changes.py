@@ -16,7 +16,8 @@ from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Outdated
 from redemption.service import redeemer
-from redemption.service.redeemer import JUDGED_AGAIN_AT_ONCE, ROUNDS_MAX
+from redemption.service.redeemer import REJUDGED_AT_ONCE
+from redemption.service.rounds import ROUNDS_MAX
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ def ever_changing(house, monkeypatch, gate):
             await gate.wait()
         going -= again
         for item in items:
-            item.told(item, Outdated(house.ledger.now_ms()))
+            item.on_reply(item, Outdated(house.ledger.now_ms()))
 
     def redeem(_, items, *, again):
         working.append(asyncio.ensure_future(outdated(items, again)))
 
     working = []
     monkeypatch.setattr(house.ledger, "redeem", redeem)
-    monkeypatch.setattr(redeemer, "JUDGED_AGAIN_TOGETHER", 1)
+    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 1)
     return asked
 
 
@@ -145,11 +146,11 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
     tokens = await house.mint(await house.campaign(), 50)
     answers = await asyncio.gather(*(house.redeem(token) for token in tokens), return_exceptions=True)
     assert {type(answer) for answer in answers} == {LedgerUnavailable}
-    assert (max(ever_changing), len(ever_changing)) == (JUDGED_AGAIN_AT_ONCE, 50 * (ROUNDS_MAX - 1))
+    assert (max(ever_changing), len(ever_changing)) == (REJUDGED_AT_ONCE, 50 * (ROUNDS_MAX - 1))
 
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
-    monkeypatch.setattr(redeemer, "JUDGED_AGAIN_TOGETHER", 20)
+    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 20)
     sizes, ask = [], house.ledger.redeem
 
     def noted(program, items, *, again):
@@ -168,11 +169,11 @@ async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(hou
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
     hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._rejudging._waiting == 100 - JUDGED_AGAIN_AT_ONCE)
+    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGED_AT_ONCE)
     clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await hurried
-    assert len(ever_changing) == JUDGED_AGAIN_AT_ONCE
+    assert len(ever_changing) == REJUDGED_AT_ONCE
     assert not any(task.done() for task in patient)
     gate.set()
     await asyncio.gather(*patient, return_exceptions=True)

@@ -177,7 +177,7 @@ async def test_an_id_of_a_claim_is_no_id_for_anything_else(house):
     decision = await house.redeem(claimed.token, customer="ann", request_id="r")
     assert decision.outcome is Outcome.IDEMPOTENCY_MISMATCH
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request(calling("checkout"), house.program, "r")
+        await house.finder.by_request(calling("checkout"), house.program, "r")
 
 
 async def test_a_refusal_is_not_remembered(house):

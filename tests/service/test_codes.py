@@ -16,8 +16,8 @@ from redemption.domain.signed.exchange_code import CampaignCodes, read_code
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger import keys
 from redemption.service.campaigns import etag
-from redemption.service.issuer import MintOrder
-from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven
+from redemption.service.issuer import MintRequest
+from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven
 
 
 def new_material(length):
@@ -96,7 +96,7 @@ async def test_codes_are_kept_as_digests_only_and_where_the_speller_says(house):
 
 async def test_codes_are_stored_before_they_are_shown(house):
     campaign = await house.campaign()
-    order = MintOrder(house.program, "m", campaign.number, 0, 1_200)
+    order = MintRequest(house.program, "m", campaign.number, 0, 1_200)
     parts = await house.issuer.mint_codes(calling(), order)
     assert (await house.stats(campaign)).issued == 1_200
     assert await stored(house) == {}
@@ -257,9 +257,9 @@ async def test_the_limits_of_issuing_were_counted_when_codes_were_minted(house):
 async def test_a_revoked_serials_code_says_so(house):
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3)
-    await house.revoker.revoke(calling(), RevokeOrder(house.program, "x", SerialsGiven(1, 1), campaign.number))
+    await house.revoker.revoke(calling(), RevokeRequest(house.program, "x", SerialsGiven(1, 1), campaign.number))
     assert (await house.claim(codes[1])).outcome is Outcome.REVOKED
-    await house.revoker.revoke(calling(), RevokeOrder(house.program, "y", CustomerGiven("eve"), campaign.number))
+    await house.revoker.revoke(calling(), RevokeRequest(house.program, "y", CustomerGiven("eve"), campaign.number))
     # It would be bound to her and so revoked at once.
     assert (await house.claim(codes[2], "eve")).outcome is Outcome.REVOKED
     assert (await house.claim(codes[2], "ann")).outcome is Outcome.APPROVED
@@ -310,7 +310,7 @@ async def test_a_collision_is_told_and_overwrites_nothing(house, monkeypatch):
     real = CampaignCodes.code
     twin = {151: 0}
     monkeypatch.setattr(CampaignCodes, "code", lambda self, serial: real(self, twin.get(serial, serial)))
-    order = MintOrder(house.program, "m", campaign.number, 0, 300)
+    order = MintRequest(house.program, "m", campaign.number, 0, 300)
     shown = []
 
     async def show(order):

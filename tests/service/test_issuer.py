@@ -16,12 +16,12 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.signed.keyset import KeyState
 from redemption.service import issuer
 from redemption.service.campaigns import etag
-from redemption.service.issuer import MintOrder
+from redemption.service.issuer import MintRequest
 
 
 async def minted(house, campaign, count, **changes):
     """The minted coupons, in chunks."""
-    order = MintOrder(house.program, changes.pop("request_id", "m"), campaign.number, 0, count, **changes)
+    order = MintRequest(house.program, changes.pop("request_id", "m"), campaign.number, 0, count, **changes)
     return [chunk async for chunk in await house.issuer.mint(calling(), order)]
 
 
@@ -37,7 +37,7 @@ async def test_serials_follow_each_other(house):
 
 async def test_serials_are_taken_before_the_first_token_is_shown(house):
     campaign = await house.campaign()
-    await house.issuer.mint(calling(), MintOrder(house.program, "m", campaign.number, 0, 10))
+    await house.issuer.mint(calling(), MintRequest(house.program, "m", campaign.number, 0, 10))
     assert (await house.stats(campaign)).issued == 10
 
 
@@ -132,7 +132,7 @@ async def test_an_offers_quota_leaves_the_others_alone(house):
     await minted(house, campaign, 2)
     with pytest.raises(LimitReached, match=r"^count: offer 0 of campaign 1 can issue 1 more, not 2$"):
         await minted(house, campaign, 2, request_id="more")
-    order = MintOrder(house.program, "other", campaign.number, 1, 8)
+    order = MintRequest(house.program, "other", campaign.number, 1, 8)
     assert len(await anext(await house.issuer.mint(calling(), order))) == 8
     fields = await house.redis.hmget(house.key("campaign:1"), "issued", "issued:0", "issued:1")
     assert fields == [b"10", b"2", b"8"]
@@ -203,7 +203,7 @@ async def test_a_repetition_gets_its_coupons_when_they_are_over(house):
 )
 async def test_a_bad_order_names_its_field_and_takes_no_serial(house, change, field):
     campaign = await house.campaign()
-    order = replace(MintOrder(house.program, "m", campaign.number, 0, 10), **change)
+    order = replace(MintRequest(house.program, "m", campaign.number, 0, 10), **change)
     with pytest.raises(InvalidRequest) as raised:
         await house.issuer.mint(calling(), order)
     assert raised.value.violations[0].field == field
@@ -245,7 +245,7 @@ async def test_a_mint_is_not_a_redemption(house):
     campaign = await house.campaign()
     await minted(house, campaign, 1)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request(calling(), house.program, "m")
+        await house.finder.by_request(calling(), house.program, "m")
     (token,) = await house.mint(campaign)
     assert (await house.redeem(token, request_id="m")).outcome is Outcome.IDEMPOTENCY_MISMATCH
 
@@ -255,7 +255,7 @@ async def test_a_mint_is_not_a_redemption(house):
 
 def stream(house, campaign, count, request_id, *, codes=False):
     """Begin to mint, as one caller does who reads part by part."""
-    order = MintOrder(house.program, request_id, campaign.number, 0, count)
+    order = MintRequest(house.program, request_id, campaign.number, 0, count)
     return (house.issuer.mint_codes if codes else house.issuer.mint)(calling(), order)
 
 
@@ -298,7 +298,7 @@ async def test_a_reader_who_does_not_read_holds_nobody_up(house):
 
 async def waiting(house, streams):
     """Wait until so many streams wait for their turn."""
-    while len(house.issuer._slots._places._waiters or ()) < streams:
+    while len(house.issuer._slots._free._waiters or ()) < streams:
         await asyncio.sleep(0)
 
 

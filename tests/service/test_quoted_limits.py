@@ -12,7 +12,7 @@ from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
 from redemption.service.quoter import Question
-from redemption.service.revoker import CustomerGiven, RevokeOrder
+from redemption.service.revoker import CustomerGiven, RevokeRequest
 
 YES = Outcome.APPROVED
 BUDGET = Outcome.BUDGET_EXHAUSTED
@@ -185,7 +185,7 @@ async def test_the_first_reason_by_precedence_is_told_whoever_knows_it(house):
 async def test_a_bound_coupon_of_a_customer_whose_coupons_were_taken_back_is_revoked(house):
     campaign = await house.campaign()
     bound, (free,) = (await house.claim(campaign)).token, await house.mint(campaign)
-    await house.revoker.revoke(calling(), RevokeOrder(house.program, "r", CustomerGiven("ann"), campaign.number))
+    await house.revoker.revoke(calling(), RevokeRequest(house.program, "r", CustomerGiven("ann"), campaign.number))
     assert outcomes((await quote(house, bound, free)).alone) == [Outcome.REVOKED, YES]
     assert (await house.redeem(bound, customer="ann")).outcome is Outcome.REVOKED
 

@@ -22,9 +22,9 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.service import quoter
+from redemption.scheduling.places import Places
 from redemption.service.quoter import Question
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
 ON_A_REAL_LEDGER = settings(
@@ -111,7 +111,7 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
         checkout = Checkout(house.program, tuple(some), replace(order, order_id=secrets.token_hex(8)), customer)
         deadline = asyncio.get_running_loop().time() + SECONDS_MAX
         quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, with_allocations=True))
-        decision = await house.send(Attempt(secrets.token_hex(8), checkout))
+        decision = await house.send(RedeemRequest(secrets.token_hex(8), checkout))
         promised = quoted.together
         assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
         assert promised.discount_minor == decision.discount_minor
@@ -133,7 +133,7 @@ async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_l
         assert quoted.together.outcome is not Outcome.APPROVED
         return
     chosen = replace(checkout, tokens=tuple(tokens[index] for index in quoted.chosen))
-    decision = await house.send(Attempt(secrets.token_hex(8), chosen))
+    decision = await house.send(RedeemRequest(secrets.token_hex(8), chosen))
     assert (decision.outcome, decision.discount_minor) == (Outcome.APPROVED, quoted.together.discount_minor)
 
 
@@ -376,7 +376,7 @@ async def test_a_quote_that_cannot_be_ready_in_time_says_so_and_makes_room(house
 
 
 async def test_too_many_quotes_at_once_are_refused_at_once(house, monkeypatch):
-    monkeypatch.setattr(quoter, "ADMITTED_MAX", 3)
+    monkeypatch.setattr(house.quoter, "_places", Places(3))
     (token,) = await house.mint(await house.campaign())
     results = await asyncio.gather(*(quote(house, token) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, Overloaded) for result in results) == 5

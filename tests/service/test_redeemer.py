@@ -16,7 +16,7 @@ from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger.wire import orders as codec
-from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, WorkSlot
 
 
 def outcomes(decision):
@@ -115,7 +115,7 @@ async def test_each_receipt_is_signed_under_the_key_of_its_own_token(house):
     house.use(keys.with_state(new, KeyState.PRIMARY))
     tokens += await house.mint(campaign)
     decision = await house.redeem(*tokens, spend=500_00)
-    read = house.redeemer._answers.read_receipt
+    read = house.finder._decisions.read_receipt
     receipts = [read(verdict.redemption_id, program=house.program) for verdict in decision.verdicts]
     assert [(receipt.key_id, receipt.serial) for receipt in receipts] == [(old, 0), (new, 1)]
 
@@ -433,7 +433,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
     monkeypatch.setattr(codec, "unpack_reply", lambda *_: 1 / 0)
     caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
     async with asyncio.timeout(SECONDS_MAX), FairSlots(at_once=1, rest=0).slot() as place:
-        results = await house.redeemer.redeem_all(caller, attempts, slot=place if turn else None)
+        results = await house.redeemer.redeem_all(caller, attempts, place if turn else NO_SLOT)
     assert {type(result) for result in results} == {ItemFailed}
 
 
@@ -470,16 +470,16 @@ async def test_the_truth_after_a_lost_answer(house):
     tokens = [*await house.mint(await house.campaign()), *await house.mint(await house.campaign())]
     attempt = house.attempt(*tokens, spend=500_00)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
+        await house.finder.by_request(calling("checkout"), house.program, attempt.request_id)
     decision = await house.send(attempt)
-    found = await house.redeemer.find_by_request(calling("checkout"), house.program, attempt.request_id)
+    found = await house.finder.by_request(calling("checkout"), house.program, attempt.request_id)
     assert [redeemed.redemption_id for redeemed in found] == [verdict.redemption_id for verdict in decision.verdicts]
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_request(calling("somebody else"), house.program, attempt.request_id)
-    by_receipt = await house.redeemer.find_by_receipt(calling(), house.program, found[1].redemption_id)
+        await house.finder.by_request(calling("somebody else"), house.program, attempt.request_id)
+    by_receipt = await house.finder.by_receipt(calling(), house.program, found[1].redemption_id)
     assert by_receipt == found[1]
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_receipt(calling(), house.program, "A" * 64)
+        await house.finder.by_receipt(calling(), house.program, "A" * 64)
 
 
 async def test_a_batch_answers_each_by_itself(house):
@@ -506,15 +506,22 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
     attempts.append(house.attempt("nonsense", tokens[3], lines=lines))
     worked_on = []
 
-    class WorkSlot:
-        async def after(self, positions):
-            worked_on.append((positions, (await house.stats(campaign)).redeemed))
+    class Steps(WorkSlot):
+        def __init__(self):
+            self.worked = 0
+
+        def is_step_done(self, positions):
+            self.worked = positions
+            return True
+
+        async def pause(self):
+            worked_on.append((self.worked, (await house.stats(campaign)).redeemed))
 
         def resume(self):
             worked_on.append("the ledger has answered")
 
     deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    results = await house.redeemer.redeem_all(calling(deadline=deadline), attempts, slot=WorkSlot())
+    results = await house.redeemer.redeem_all(calling(deadline=deadline), attempts, Steps())
     assert [result.outcome for result in results] == [Outcome.APPROVED] * 3 + [Outcome.TOKEN_INVALID]
     decided = [(50, 0)] * 3 + ["the ledger has answered"] + [(50, 3)] * 3
     assert worked_on == [(50, 0)] * 3 + [(100, 0)] + decided

@@ -6,11 +6,11 @@ from house import calling
 
 from redemption.domain.errors import InvalidRequest, NotFound, RequestIdReused
 from redemption.domain.outcome import Outcome
-from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
 
 
 async def revoke(house, target, *, request_id="revoke", **changes):
-    return await house.revoker.revoke(calling(), RevokeOrder(house.program, request_id, target, **changes))
+    return await house.revoker.revoke(calling(), RevokeRequest(house.program, request_id, target, **changes))
 
 
 async def outcomes(house, tokens, **order):

@@ -34,6 +34,7 @@ from redemption.domain.ports.orders import (
     SeenCoupon,
     TooEarly,
 )
+from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger import keys
 from redemption.ledger.commit.batcher import LANES, Batcher
 from redemption.ledger.commit.lane import Lane
@@ -230,7 +231,7 @@ class RedisLedger:
         number = await self._functions.call("named", program, name)
         return None if number is None else int(number)
 
-    async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
+    async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
         """Create a campaign and return it with its number and version."""
         if not await self._functions.open(campaign.program, birth=self._births_allowed):
             raise LedgerNotTrusted(NO_LEDGER)
@@ -240,7 +241,12 @@ class RedisLedger:
         }
         fields = {**_fields(campaign), **layout}
         created, _ = await self._define(
-            campaign, fields, principal=principal, offers_kept=True, request=request, content=content
+            campaign,
+            fields,
+            principal=identity.principal,
+            offers_kept=True,
+            request=identity.request,
+            content=identity.content,
         )
         # The request may be an old one, and the campaign another by now: so what was sent is not what is at hand.
         return await self.load(campaign.program, created.number) or created
@@ -336,9 +342,9 @@ class RedisLedger:
                 _log.exception("an order cannot be packed", program=program)
                 for token in item.tokens:  # perhaps its campaign is mended meanwhile: the next one reads it again
                     self.forget(program, token.campaign)
-                item.told(item, Failed("cannot be packed"))
+                item.on_reply(item, Failed("cannot be packed"))
             else:
-                orders.append(QueuedItem(payload, len(item.tokens), item.caller, item, _told))
+                orders.append(QueuedItem(payload, len(item.tokens), item.caller, item, _report))
         if not orders:
             return
         try:
@@ -349,7 +355,7 @@ class RedisLedger:
         except ServiceError as error:
             for order in orders:
                 order.outcome = error
-                _told(order)
+                _report(order)
 
     async def _carry(self, program: str, order: QueuedItem, *, again: bool) -> None:
         """Have the batcher carry something to the ledger, of a program of which perhaps nothing is at hand."""
@@ -413,15 +419,11 @@ class RedisLedger:
         first: int,
         count: int,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> int | None:
         """Take a range of serials back, see ``ports.Ledger``."""
-        return await self._revocation.revoke_serials(
-            program, number, first, count, principal=principal, request=request, content=content, reason=reason
-        )
+        return await self._revocation.revoke_serials(program, number, first, count, identity=identity, reason=reason)
 
     async def revoke_customer(
         self,
@@ -429,15 +431,11 @@ class RedisLedger:
         number: int,
         customer: bytes,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> None:
         """Take back all that a customer has, see ``ports.Ledger``."""
-        await self._revocation.revoke_customer(
-            program, number, customer, principal=principal, request=request, content=content, reason=reason
-        )
+        await self._revocation.revoke_customer(program, number, customer, identity=identity, reason=reason)
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
@@ -453,12 +451,12 @@ class RedisLedger:
         return await self._archive.remove(program, number, principal=principal)
 
 
-def _told(order: QueuedItem) -> None:
+def _report(order: QueuedItem) -> None:
     """Read the ledger's answer to an order, and hand it on."""
     item: RedeemItem = order.about
     outcome = order.outcome
     assert outcome is not None, "it is known by now"
-    item.told(item, outcome if isinstance(outcome, ServiceError) else _reply(item, outcome, order.head))
+    item.on_reply(item, outcome if isinstance(outcome, ServiceError) else _reply(item, outcome, order.head))
 
 
 def _reply(item: RedeemItem, packed: bytes, head: codec.Head) -> RedeemReply:

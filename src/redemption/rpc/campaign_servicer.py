@@ -12,7 +12,7 @@ from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campa
 from redemption.rpc.guard import Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
-from redemption.service.campaigns import Campaigns
+from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2 as messages
 
 DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
@@ -36,8 +36,8 @@ class NumberedRequest(Protocol):
 class CampaignServicer:
     """Answers CampaignService."""
 
-    def __init__(self, campaigns: Campaigns) -> None:
-        self._campaigns = campaigns
+    def __init__(self, use_cases: UseCases) -> None:
+        self._campaigns = use_cases.campaigns
         self._messages = CampaignMessages()
         # A large definition takes milliseconds to read or to write, and a page of them hundreds: few at a time.
         self._large = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)

@@ -8,26 +8,24 @@ from redemption.rpc.convert.issuance import (
     claim_from,
     claimed_of,
     inspection_of,
-    mint_order_from,
+    mint_request_from,
     minted_of,
-    revoke_order_from,
+    revoke_request_from,
     revoked_of,
 )
 from redemption.rpc.guard import ServerStream, Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
-from redemption.service.claimer import Claimer
-from redemption.service.issuer import Issuer
-from redemption.service.revoker import Revoker
+from redemption.service.use_cases import UseCases
 from redemption.v1 import issuance_service_pb2 as messages
 
 
 class IssuanceServicer:
     """Answers IssuanceService."""
 
-    def __init__(self, issuer: Issuer, claimer: Claimer, revoker: Revoker) -> None:
-        self._issuer = issuer
-        self._claimer = claimer
-        self._revoker = revoker
+    def __init__(self, use_cases: UseCases) -> None:
+        self._issuer = use_cases.issuer
+        self._claimer = use_cases.claimer
+        self._revoker = use_cases.revoker
 
     def methods(self) -> Mapping[str, Unary | ServerStream]:
         """Return what this version answers, by the names of the contract."""
@@ -40,7 +38,7 @@ class IssuanceServicer:
 
     async def mint(self, request: messages.MintRequest, info: CallInfo) -> AsyncGenerator[messages.MintResponse, None]:
         """Mint coupons. Each part is made when the one before was taken: nobody signs for a caller who left."""
-        order = mint_order_from(request)
+        order = mint_request_from(request)
         mint = self._issuer.mint_codes if request.form == messages.MINT_FORM_CODE else self._issuer.mint
         async with aclosing(await mint(info, order)) as parts:
             async for part in parts:
@@ -53,7 +51,7 @@ class IssuanceServicer:
 
     async def revoke(self, request: messages.RevokeRequest, info: CallInfo) -> messages.RevokeResponse:
         """Take coupons back."""
-        return revoked_of(await self._revoker.revoke(info, revoke_order_from(request)))
+        return revoked_of(await self._revoker.revoke(info, revoke_request_from(request)))
 
     async def inspect_token(
         self, request: messages.InspectTokenRequest, info: CallInfo

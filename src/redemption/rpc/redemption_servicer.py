@@ -9,7 +9,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
-from redemption.rpc.convert.orders import attempt_from, question_from, redemption_of, write_decision, write_quote
+from redemption.rpc.convert.orders import question_from, redeem_request_from, redemption_of, write_decision, write_quote
 from redemption.rpc.guard import Asked, Gathered, Unary
 from redemption.rpc.request_limits import (
     MESSAGE_BYTES_MAX,
@@ -23,9 +23,9 @@ from redemption.rpc.request_limits import (
     require_quote_fits,
 )
 from redemption.rpc.status import code_of, duration
-from redemption.scheduling.fair_slots import FairSlots, WorkSlot
-from redemption.service.quoter import Quoter
-from redemption.service.redeemer import Attempt, Redeemer
+from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
+from redemption.service.redeemer import RedeemRequest
+from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 
 LARGE_ORDER = 200
@@ -36,15 +36,16 @@ LARGE_WAITING_MAX = 256
 """Large orders, and large batches, that may wait for their slot: they hold places among all calls meanwhile."""
 REST = 4
 """While others are busy, so many times the time of working on large orders is left to them."""
-_LEFT = LedgerUnavailable("its caller left before it was looked at")
+_CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, redeemer: Redeemer, quoter: Quoter) -> None:
-        self._redeemer = redeemer
-        self._quoter = quoter
+    def __init__(self, use_cases: UseCases) -> None:
+        self._redeemer = use_cases.redeemer
+        self._finder = use_cases.finder
+        self._quoter = use_cases.quoter
         # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
         self._orders = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
         self._batches = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
@@ -72,9 +73,9 @@ class RedemptionServicer:
         for call in calls:
             try:
                 if call.info.gone:
-                    call.fail(_LEFT)
+                    call.fail(_CALLER_LEFT)
                 elif positions_in(call.request) < LARGE_ORDER:
-                    orders.append((attempt_from(call.request), call.info, partial(_tell, call)))
+                    orders.append((redeem_request_from(call.request), call.info, partial(_answer, call)))
                 else:
                     self._begin_large(call)
             except Exception as error:  # noqa: BLE001 - one call's defect is its own
@@ -93,11 +94,11 @@ class RedemptionServicer:
         try:
             async with self._orders.slot(call.info.deadline) as slot:
                 if call.info.gone:
-                    call.fail(_LEFT)
+                    call.fail(_CALLER_LEFT)
                     return
-                attempts = [attempt_from(call.request)]
-                (result,) = await self._redeemer.redeem_all(call.info, attempts, slot=slot)
-                _tell(call, result)
+                asked = [redeem_request_from(call.request)]
+                (result,) = await self._redeemer.redeem_all(call.info, asked, slot)
+                _answer(call, result)
         except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
             call.fail(error)
 
@@ -109,30 +110,25 @@ class RedemptionServicer:
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
         positions = require_batch(request)
-        async with self._batches.slot(info.deadline) if positions >= LARGE_BATCH else nullcontext() as slot:
-            return await self._batch_redeem(request, info, slot)
-
-    async def _batch_redeem(
-        self, request: messages.BatchRedeemRequest, info: CallInfo, slot: WorkSlot | None
-    ) -> messages.BatchRedeemResponse:
-        opened = []
-        for item in request.requests:
-            opened.append(_opened(item, request.program))
-            if slot is not None:
-                await slot.after(len(item.checkout.order.lines))
-        attempts = [attempt for attempt in opened if isinstance(attempt, Attempt)]
-        require_answer_fits([attempt.checkout for attempt in attempts])
-        answers = iter(await self._redeemer.redeem_all(info, attempts, slot=slot))
-        response = messages.BatchRedeemResponse()
-        for index, attempt in enumerate(opened):
-            result = next(answers) if isinstance(attempt, Attempt) else attempt
-            if isinstance(result, ServiceError):
-                response.results.add(error=_item_error(result, index))
-            else:
-                write_decision(result, response.results.add().decision)
-            if slot is not None and isinstance(attempt, Attempt):
-                await slot.after(attempt.positions)
-        return response
+        slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH else nullcontext(NO_SLOT)
+        async with slots as slot:
+            opened = []
+            for item in request.requests:
+                opened.append(_opened(item, request.program))
+                if slot.is_step_done(len(item.checkout.order.lines)):
+                    await slot.pause()
+            asked = [each for each in opened if isinstance(each, RedeemRequest)]
+            require_answer_fits([each.checkout for each in asked])
+            results = iter(await self._redeemer.redeem_all(info, asked, slot))
+            response = messages.BatchRedeemResponse()
+            for index, each in enumerate(opened):
+                if isinstance(each, RedeemRequest):
+                    _add_result(response, next(results), index)
+                    if slot.is_step_done(each.positions):
+                        await slot.pause()
+                else:
+                    _add_result(response, each, index)
+            return response
 
     async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:
         """Say what Redeem would answer, without using anything."""
@@ -158,14 +154,14 @@ class RedemptionServicer:
         if violations:
             raise InvalidRequest(violations)
         if lookup == "request_id":
-            found = await self._redeemer.find_by_request(info, request.program, request.request_id)
+            found = await self._finder.by_request(info, request.program, request.request_id)
         else:
-            found = [await self._redeemer.find_by_receipt(info, request.program, request.redemption_id)]
+            found = [await self._finder.by_receipt(info, request.program, request.redemption_id)]
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _tell(call: Asked, result: Decision | ServiceError) -> None:
-    """Tell a caller what became of its order."""
+def _answer(call: Asked, result: Decision | ServiceError) -> None:
+    """Answer a call with the result of its order."""
     try:
         if isinstance(result, ServiceError):
             call.fail(result)
@@ -177,10 +173,18 @@ def _tell(call: Asked, result: Decision | ServiceError) -> None:
         call.fail(error)
 
 
-def _opened(item: messages.RedeemRequest, program: str) -> Attempt | InvalidRequest:
+def _add_result(response: messages.BatchRedeemResponse, result: Decision | ServiceError, index: int) -> None:
+    """Add the result of one order of a batch."""
+    if isinstance(result, ServiceError):
+        response.results.add(error=_item_error(result, index))
+    else:
+        write_decision(result, response.results.add().decision)
+
+
+def _opened(item: messages.RedeemRequest, program: str) -> RedeemRequest | InvalidRequest:
     try:
         positions_in(item)
-        return attempt_from(item, program)
+        return redeem_request_from(item, program)
     except InvalidRequest as error:
         return error.with_traceback(None)  # its frames hold the whole request
 

@@ -21,12 +21,7 @@ from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Method
 from redemption.rpc.transport.tls import CertificateUnusable, Tls
-from redemption.service.campaigns import Campaigns
-from redemption.service.claimer import Claimer
-from redemption.service.issuer import Issuer
-from redemption.service.quoter import Quoter
-from redemption.service.redeemer import Redeemer
-from redemption.service.revoker import Revoker
+from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
 
 REDEMPTION = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
@@ -74,22 +69,12 @@ class RpcConfig:
 class RpcServer:
     """Serves the use cases, from ``start`` to ``drain``, once, on the event loop that starts it."""
 
-    def __init__(
-        self,
-        *,
-        redeemer: Redeemer,
-        quoter: Quoter,
-        issuer: Issuer,
-        claimer: Claimer,
-        revoker: Revoker,
-        campaigns: Campaigns,
-        config: RpcConfig,
-    ) -> None:
+    def __init__(self, use_cases: UseCases, config: RpcConfig) -> None:
         self._config = config
         services: dict[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]] = {
-            REDEMPTION: RedemptionServicer(redeemer, quoter).methods(),
-            ISSUANCE: IssuanceServicer(issuer, claimer, revoker).methods(),
-            CAMPAIGN: CampaignServicer(campaigns).methods(),
+            REDEMPTION: RedemptionServicer(use_cases).methods(),
+            ISSUANCE: IssuanceServicer(use_cases).methods(),
+            CAMPAIGN: CampaignServicer(use_cases).methods(),
         }
         names = [service.full_name for service in services]
         self._health = Health(names)

@@ -1,4 +1,9 @@
-"""Long work in small steps: others work in between, and while they have much to do, it rests."""
+"""Long work in small steps: few pieces of it at a time, and others work in between.
+
+A worker is one event loop: whatever it does in one go keeps everybody waiting. So long work needs a slot. There are few
+slots of each kind, given out first come, first served; without them many pieces of work would take their steps one
+right after the other. In its slot, work pauses after each step; while others are busy, it rests as well.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Generator
@@ -9,45 +14,41 @@ from redemption.domain.errors import DeadlinePassed, Overloaded
 
 T = TypeVar("T")
 OTHERS_SHARE_MIN = 0.2
-"""When others worked for so long, compared with a step, before the next step could begin, they are busy."""
+"""Others are busy when they worked for so long, compared with a step, before the next step could begin."""
 REST_SECONDS_MIN = 0.001
-"""Shorter rests are saved up: the event loop counts whole milliseconds, and would not rest at all."""
+"""Shorter rests are added up first: the event loop counts whole milliseconds, and would not rest at all."""
 STEP_SECONDS_MAX = 0.002
-"""What takes longer than this was not the step itself: the machine had other things to do meanwhile."""
+"""A step counts as at most so long: whatever took longer was the machine, doing other things."""
 POSITIONS_AT_ONCE = 500
 """Positions of orders (lines and fees, for each token) that are worked on in one step, in about 2 ms."""
 
 
 class FairSlots:
-    """Paces one kind of work in a process.
-
-    Without it, the steps of many pieces of work would follow each other at once, and everybody else would wait for as
-    many steps as there are pieces.
-    """
+    """The slots for one kind of long work in a process."""
 
     def __init__(self, *, at_once: int, rest: int, waiting_max: int | None = None) -> None:
-        """Begin with all places free.
+        """Begin with all slots free.
 
         Args:
-            at_once: So many pieces of work are in slot at a time, first come, first served.
+            at_once: How many slots there are.
             rest: While others are busy, so many times the time of all steps is left to them.
-            waiting_max: How many may wait for a place; None: any number.
+            waiting_max: How many may wait for a slot; None: any number.
         """
-        self._places = asyncio.Semaphore(at_once)
+        self._free = asyncio.Semaphore(at_once)
         self._rest = rest
         self._waiting_max = waiting_max
         self._waiting = 0
-        self._at_work = 0
+        self._taken = 0
 
     @asynccontextmanager
     async def slot(self, deadline: float | None = None) -> AsyncIterator["WorkSlot"]:
-        """Wait for a place, and hold it for the length of a block: never while waiting for a caller.
+        """Wait for a slot, and hold it for the length of a block: never while waiting for a caller.
 
         Args:
             deadline: Until when to wait for it, in the event loop's time.
 
         Raises:
-            DeadlinePassed: It did not come in time.
+            DeadlinePassed: No slot was free in time.
             Overloaded: Too many wait already.
         """
         if self._waiting_max is not None and self._waiting >= self._waiting_max:
@@ -55,40 +56,48 @@ class FairSlots:
         self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
+                await self._free.acquire()
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed while others were served; nothing was done") from error
         finally:
             self._waiting -= 1
-        self._at_work += 1
+        self._taken += 1
         try:
             yield WorkSlot(self)
         finally:
-            self._at_work -= 1
-            self._places.release()
+            self._taken -= 1
+            self._free.release()
 
     @property
     def rest(self) -> int:
         """How many times its own time a step leaves to others when they are busy."""
-        return self._rest * self._at_work
+        return self._rest * self._taken
 
 
 class WorkSlot:
-    """One piece of work while it is in slot."""
+    """One piece of work while it has a slot."""
 
-    def __init__(self, pace: FairSlots) -> None:
-        self._slots = pace
+    def __init__(self, slots: FairSlots) -> None:
+        self._slots = slots
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
         self._owed = 0.0
         self._positions = 0
 
     def resume(self) -> None:
-        """Count from here: what went by since the last step was waiting, not work."""
+        """Count from here: the time since the last step was waiting, not work."""
         self._began = self._now()
 
+    def is_step_done(self, positions: int) -> bool:
+        """Count positions of orders that were worked on, and tell whether that is enough for a step."""
+        self._positions += positions
+        if self._positions < POSITIONS_AT_ONCE:
+            return False
+        self._positions = 0
+        return True
+
     async def pause(self) -> None:
-        """End a step: let others work, and rest while they have much to do."""
+        """End a step: let others work, and rest while they are busy."""
         stopped = self._now()
         worked = min(stopped - self._began, STEP_SECONDS_MAX)
         await asyncio.sleep(0)
@@ -100,15 +109,8 @@ class WorkSlot:
                 self._owed = 0.0
                 self._began = self._now()
 
-    async def after(self, positions: int) -> None:
-        """Count what was worked on of orders, and pause when that is enough for a step."""
-        self._positions += positions
-        if self._positions >= POSITIONS_AT_ONCE:
-            self._positions = 0
-            await self.pause()
-
     async def drive(self, steps: Generator[None, None, T]) -> T:
-        """Do something, pausing wherever it yields, and return what it returns."""
+        """Run a generator, pausing wherever it yields, and return what it returns."""
         while True:
             try:
                 next(steps)
@@ -116,3 +118,17 @@ class WorkSlot:
                 value: T = done.value
                 return value
             await self.pause()
+
+
+class NoSlot:
+    """What short work has in place of a slot: it is done in one go."""
+
+    def is_step_done(self, _positions: int) -> bool:
+        """Tell that no step ends here."""
+        return False
+
+    async def pause(self) -> None:
+        """Never happens: no step ends."""
+
+
+NO_SLOT = NoSlot()

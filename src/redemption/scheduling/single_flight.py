@@ -1,4 +1,4 @@
-"""Questions that many ask at once: who asks the same thing before it was asked shares the answer."""
+"""One read for many who ask the same at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -9,44 +9,44 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """At most one question with the same key is under way, and at most one more waits until that one has landed.
+    """At most one read with the same key is under way, and at most one more waits for it to end.
 
-    Nobody boards a flight that has left: its answer may be older than the question. So what everybody learns is true of
-    a moment after they asked.
+    A caller never joins a read that was already sent: it may be older than the question. So every answer is true of a
+    moment after it was asked for.
     """
 
     def __init__(self) -> None:
-        self._boarding: dict[K, asyncio.Task[V]] = {}
+        self._waiting: dict[K, asyncio.Task[V]] = {}
         self._under_way: dict[K, asyncio.Task[V]] = {}
 
-    async def share(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
-        """Return the answer to a question, or raise its failure; who gives up waiting takes it from nobody else.
+    async def share(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
+        """Return what a read returns, or raise what it raises; a caller who gives up does not affect the others.
 
         Args:
-            key: What tells whether two questions are the same.
-            ask: Asks it.
+            key: Two reads with the same key are the same.
+            read: Reads.
         """
-        boarding = self._boarding.get(key)
-        if boarding is None:
-            boarding = self._boarding[key] = asyncio.create_task(self._fly(key, ask))
-        return await asyncio.shield(boarding)
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = asyncio.create_task(self._run(key, read))
+        return await asyncio.shield(waiting)
 
-    async def _fly(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
+    async def _run(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         try:
             before = self._under_way.get(key)
             if before is not None:
                 await asyncio.wait([before])
         finally:
-            flight = self._boarding.pop(key)
-        self._under_way[key] = flight
+            task = self._waiting.pop(key)
+        self._under_way[key] = task
         try:
-            return await ask()
+            return await read()
         finally:
             del self._under_way[key]
 
     async def stop(self) -> None:
-        """Give up every question, and whoever waits for it."""
-        tasks = [*self._boarding.values(), *self._under_way.values()]
+        """Cancel every read, and whoever waits for one."""
+        tasks = [*self._waiting.values(), *self._under_way.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,7 @@ from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer
 from redemption.domain.errors import LimitReached
 from redemption.service.campaigns import PAGE_SIZE, Campaigns
-from redemption.service.issuer import Issuer, MintOrder
+from redemption.service.issuer import Issuer, MintRequest
 
 NAME = "满200减50"
 _DAY_MS = 86_400_000
@@ -63,7 +63,7 @@ async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
             limits=Limits(budget_minor=1_000_000_00),
         )
         campaign = await services.campaigns.create(caller, secrets.token_hex(16), example)
-    order = MintOrder(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
+    order = MintRequest(program, secrets.token_hex(16), campaign.number, offer_index=0, count=1)
     try:
         ((minted,),) = [part async for part in await services.issuer.mint(caller, order)]
     except LimitReached:

@@ -1,9 +1,8 @@
 """Running campaigns: create, read, change, pause, resume, end, count."""
 
 import asyncio
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import DAY_SECONDS, local_day
@@ -19,19 +18,20 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports.orders import Ledger, OfferCounters, TooEarly
-from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.service.request_identity import canonical
+from redemption.domain.ports.orders import Ledger, OfferCounters, Outdated, TooEarly
+from redemption.domain.signed.digest import Digests
+from redemption.service.request_identity import canonical, identity_of, set_fields
+from redemption.service.rounds import until_decided
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 100
 LOADED_AT_ONCE = 10
 """Definitions in one call: they may be large, and orders wait behind it."""
-ROUNDS_MAX = 5
 ARCHIVE_MARGIN_SECONDS = 0.1
 """Archiving stops so long before the caller's deadline, so that the caller is told how far it is."""
 ARCHIVE_REST = 1
 """After each step of archiving, so many times a step's time is left to others."""
+_CHANGED_ALL_THE_TIME = Conflict("the campaign is being changed by others all the time; try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,7 @@ class Campaigns:
         now_ms = self._ledger.now_ms()
         return await self._ledger.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
-            principal=caller.principal,
-            request=digests.digest(DigestKind.REQUEST, caller.principal.encode(), request_id.encode()),
-            content=digests.digest(DigestKind.CONTENT, canonical("create", _said(campaign))),
+            identity_of(digests, caller, request_id, canonical("create", set_fields(campaign))),
         )
 
     async def check_create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
@@ -203,7 +201,8 @@ class Campaigns:
         Raises:
             WrongState: It has ended.
         """
-        for _ in range(ROUNDS_MAX):
+
+        async def change(_now_ms: int | None) -> Campaign | Outdated:
             campaign = await self._get(program, number)
             if campaign.state is state:
                 return campaign
@@ -213,8 +212,9 @@ class Campaigns:
             try:
                 return await self._ledger.update(changed, principal=caller.principal, offers_kept=True)
             except Conflict:
-                continue
-        raise Conflict("the campaign is being changed by others all the time; try again")
+                return Outdated(self._ledger.now_ms())
+
+        return await until_decided(change, failure=_CHANGED_ALL_THE_TIME)
 
     async def archive(self, caller: CallInfo, program: str, number: int) -> Campaign:
         """Remove a campaign's records when nobody needs them any more; its definition and its totals stay.
@@ -248,18 +248,20 @@ class Campaigns:
 
     async def _archived(self, principal: str, program: str, number: int) -> Campaign:
         """Return an archived campaign, which it may become by this."""
-        for _ in range(ROUNDS_MAX):
+
+        async def begin(_now_ms: int | None) -> Campaign | Outdated:
             campaign = await self._get(program, number)
             if campaign.state is CampaignState.ARCHIVED:
                 return campaign
             try:
                 begun = await self._ledger.archive(campaign, principal=principal, now_ms=self._ledger.now_ms())
             except Conflict:
-                continue
+                return Outdated(self._ledger.now_ms())
             if isinstance(begun, TooEarly):
                 raise WrongState(_too_early(campaign, begun.until_ms, self._ledger.now_ms()))
             return begun
-        raise Conflict("the campaign is being changed by others all the time; try again")
+
+        return await until_decided(begin, failure=_CHANGED_ALL_THE_TIME)
 
     async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
@@ -305,21 +307,3 @@ def _too_early(campaign: Campaign, until_ms: int, now_ms: int) -> str:
     # Rounded up, because a second earlier would be refused again.
     possible_at = datetime.fromtimestamp(-(-until_ms // MILLISECONDS), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"number: campaign {campaign.number} {why}; it can be archived from {possible_at} on{earlier}"
-
-
-def _said(value: Any) -> Any:  # noqa: ANN401 - any value of a definition
-    """Return what a definition says, as lists: kind, then names and values of the fields that are not as by default.
-
-    So a field that a later version adds changes nothing for those who do not use it, and a creation that is repeated
-    across a deployment is still the same.
-    """
-    if isinstance(value, tuple):
-        return [_said(item) for item in value]
-    if not is_dataclass(value):
-        return value
-    told = [
-        (field.name, _said(getattr(value, field.name)))
-        for field in fields(value)
-        if field.default is MISSING or getattr(value, field.name) != field.default
-    ]
-    return [type(value).__name__, *sorted(told)]

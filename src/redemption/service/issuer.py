@@ -14,14 +14,17 @@ from redemption.domain.judging.claiming import issuing_moment
 from redemption.domain.order import id_violations, program_violations, text_violations
 from redemption.domain.ports.issuing import Block, BlockWanted, Issuance, StoredCodes
 from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import CampaignCodes, Codes, write_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
-from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots
-from redemption.service.decisions import Answers
-from redemption.service.request_identity import canonical
+from redemption.service.coupon_reader import CouponReader
+from redemption.service.decisions import DecisionWriter
+from redemption.service.request_identity import canonical, identity_of
+from redemption.service.rounds import until_decided
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000
@@ -33,14 +36,15 @@ MAKING_AT_ONCE = 1
 """Requests in one process whose coupons are made at a time; the others wait for their slot, a chunk each."""
 REST = 8
 """While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
-ROUNDS_MAX = 16
-"""How many changes of the campaign in a row a block may meet: an editor without a pause changes as fast as we read."""
+_CHANGES_TOO_FAST = Conflict(
+    "the campaign changes faster than coupons can be minted; ask again with the same request id"
+)
 _FROM_CLAIM = (0, 0)
 """Instead of a time of validity: it is counted from the claim."""
 
 
 @dataclass(frozen=True, slots=True)
-class MintOrder:
+class MintRequest:
     """What to mint.
 
     Attributes:
@@ -95,35 +99,35 @@ class Issuer:
         self,
         *,
         keyset: Keyset,
-        verifier: TokenVerifier,
+        reader: CouponReader,
         digests: Digests,
-        answers: Answers,
+        decisions: DecisionWriter,
         ledger: Ledger,
         issuance: Issuance,
     ) -> None:
         self._signers = Signers(keyset)
         self._codes = Codes(keyset)
-        self._verifier = verifier
+        self._reader = reader
         self._digests = digests
-        self._answers = answers
+        self._decisions = decisions
         self._ledger = ledger
         self._issuance = issuance
         self._days = Days()
         self._slots = FairSlots(at_once=MAKING_AT_ONCE, rest=REST)
 
-    async def mint(self, caller: CallInfo, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
+    async def mint(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
 
         Raises:
             ServiceError: Nothing was minted.
         """
         _require(_violations(order))
-        block = await self._block(caller.principal, order, _content("mint", order), codes=False)
+        block = await self._block(caller, order, _content("mint", order), codes=False)
         # A repetition gets what it got, also when that is over by now.
         sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
         return self._tokens(order, block, sign)
 
-    async def mint_codes(self, caller: CallInfo, order: MintOrder) -> AsyncGenerator[list[Minted], None]:
+    async def mint_codes(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return their exchange codes in chunks, each stored before it is shown.
 
         Raises:
@@ -133,9 +137,7 @@ class Issuer:
         if order.customer_id:
             violations.append(Violation("customer_id", "must be empty: a code is bound to whoever claims it"))
         _require(violations)
-        return self._stored(
-            order, await self._block(caller.principal, order, _content("mint-codes", order), codes=True)
-        )
+        return self._stored(order, await self._block(caller, order, _content("mint-codes", order), codes=True))
 
     async def inspect(self, caller: CallInfo, program: str, text: str) -> Inspection:
         """Tell what a token is and what became of it; a forged one costs the ledger nothing.
@@ -145,14 +147,15 @@ class Issuer:
             WrongState: The token's campaign is archived.
         """
         _require(list(program_violations(program)))
-        token = self._verifier.verify(text, program=program)
-        if not isinstance(token, VerifiedToken):
+        token = self._reader.token(text, program)
+        if token is None:
             return Inspection(None)
         seen = await self._ledger.coupon(program, token.campaign, token.serial)
-        if not seen.issued:
-            return Inspection(None)
-        # Asked for afterwards: what was seen before archiving began is true.
+        # Read afterwards: what the coupon's record said before archiving began is true.
         campaign = await self._ledger.load(program, token.campaign)
+        if not seen.issued:
+            self._reader.report_refused(token, campaign, issued=False)
+            return Inspection(None)
         if campaign is not None and campaign.state is CampaignState.ARCHIVED:
             raise WrongState(
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
@@ -160,38 +163,30 @@ class Issuer:
             )
         if seen.use is None:
             return Inspection(token, revoked=seen.revoked)
-        return Inspection(token, seen.use, self._answers.receipt_of(token, seen.use), revoked=seen.revoked)
+        return Inspection(token, seen.use, self._decisions.receipt_of(token, seen.use), revoked=seen.revoked)
 
-    async def _block(self, principal: str, order: MintOrder, content: bytes, *, codes: bool) -> Block:
+    async def _block(self, caller: CallInfo, order: MintRequest, content: bytes, *, codes: bool) -> Block:
         """Take a block of serials, or return the one that this request got before."""
-        digests = self._digests.for_program(order.program)
-        request = digests.digest(DigestKind.REQUEST, principal.encode(), order.request_id.encode())
-        content = digests.digest(DigestKind.CONTENT, content)
+        identity = identity_of(self._digests.for_program(order.program), caller, order.request_id, content)
         # Asked for first: a repetition gets its coupons even when the campaign has ended since.
-        before = await self._issuance.issued_before(order.program, request=request, content=content)
+        before = await self._issuance.issued_before(order.program, identity)
         if before is not None:
             return before
-        now_ms = self._ledger.now_ms()
-        for _ in range(ROUNDS_MAX):
+
+        async def judge_and_ask(now_ms: int | None) -> Block | Outdated:
+            at_ms = self._ledger.now_ms() if now_ms is None else now_ms
             campaign = await self._campaign(order)
-            wanted = self._wanted(
-                order, campaign, now_ms, principal=principal, request=request, content=content, codes=codes
-            )
-            block = await self._issuance.issue(wanted)
-            if not isinstance(block, Outdated):
-                return block
-            now_ms = block.now_ms
-        raise Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
+            return await self._issuance.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
+
+        return await until_decided(judge_and_ask, failure=_CHANGES_TOO_FAST)
 
     def _wanted(
         self,
-        order: MintOrder,
+        order: MintRequest,
         campaign: Campaign,
         now_ms: int,
+        identity: RequestIdentity,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
         codes: bool,
     ) -> BlockWanted:
         """Write down the block that the ledger is to give; whatever cannot be signed is found out before."""
@@ -214,13 +209,11 @@ class Issuer:
             day=day.number,
             since_ms=moment.since_ms,
             until_ms=moment.until_ms,
-            principal=principal,
-            request=request,
-            content=content,
+            identity=identity,
         )
 
     async def _tokens(
-        self, order: MintOrder, block: Block, sign: Callable[..., str]
+        self, order: MintRequest, block: Block, sign: Callable[..., str]
     ) -> AsyncGenerator[list[Minted], None]:
         """Yield the tokens of a block in chunks, signed as they are asked for."""
         for serials in _chunks(order, block):
@@ -228,7 +221,7 @@ class Issuer:
                 part = await slot.drive(_signed(sign, serials))
             yield part  # outside the slot: whoever does not read must not hold the others up
 
-    async def _stored(self, order: MintOrder, block: Block) -> AsyncGenerator[list[Minted], None]:
+    async def _stored(self, order: MintRequest, block: Block) -> AsyncGenerator[list[Minted], None]:
         """Yield the exchange codes of a block in chunks, each stored before it is shown."""
         try:
             assert block.key_id is not None, "remembered with every block of codes"
@@ -251,7 +244,7 @@ class Issuer:
                 f"none: ask again for the rest, with skip {taken - block.first + 1}"
             )
 
-    async def _store(self, order: MintOrder, block: Block, first: int, digests: list[bytes]) -> int | None:
+    async def _store(self, order: MintRequest, block: Block, first: int, digests: list[bytes]) -> int | None:
         """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
         return await self._issuance.store_codes(
             order.program,
@@ -266,7 +259,7 @@ class Issuer:
             ),
         )
 
-    def _signing(self, order: MintOrder, block: Block, now: int) -> "partial[str]":
+    def _signing(self, order: MintRequest, block: Block, now: int) -> "partial[str]":
         """Return what signs the tokens of a block, given the serial, once it has proved that it does.
 
         Raises:
@@ -287,7 +280,7 @@ class Issuer:
             raise InvalidRequest([Violation("expire_time", str(error))]) from error
         return sign
 
-    async def _campaign(self, order: MintOrder) -> Campaign:
+    async def _campaign(self, order: MintRequest) -> Campaign:
         # Read each time: what is refused here is refused by the definition in force, not by one that is at hand.
         campaign = await self._ledger.load(order.program, order.campaign)
         if campaign is None:
@@ -299,7 +292,7 @@ class Issuer:
             raise InvalidRequest([Violation("offer_index", problem)])
         return campaign
 
-    def _validity(self, order: MintOrder, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
+    def _validity(self, order: MintRequest, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
         """Return from when to when the coupons are valid, Unix seconds: as ordered, else as the campaign says.
 
         Raises:
@@ -323,7 +316,7 @@ class Issuer:
         return not_before, expires_at
 
 
-def _chunks(order: MintOrder, block: Block) -> Iterator[range]:
+def _chunks(order: MintRequest, block: Block) -> Iterator[range]:
     return _parts(range(block.first + order.skip, block.first + order.count), CHUNK)
 
 
@@ -359,7 +352,7 @@ def _require(violations: list[Violation]) -> None:
         raise InvalidRequest(violations)
 
 
-def _violations(order: MintOrder) -> list[Violation]:
+def _violations(order: MintRequest) -> list[Violation]:
     found = list(program_violations(order.program))
     found += id_violations(order.request_id, "request_id")
     found += text_violations(order.customer_id, "customer_id")
@@ -377,7 +370,7 @@ def _violations(order: MintOrder) -> list[Violation]:
     return found
 
 
-def _content(operation: str, order: MintOrder) -> bytes:
+def _content(operation: str, order: MintRequest) -> bytes:
     return canonical(
         operation,
         order.campaign,

@@ -1,8 +1,7 @@
 """Quoting: the decision that Redeem would make, without making it, and the best combination of coupons."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from redemption.domain.call_info import CallInfo
@@ -16,14 +15,15 @@ from redemption.domain.judging.limits import Finding, coupon_rank
 from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import EarlierUse, Ledger, RefusedToken, Seen
+from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, RefusedToken, Seen
 from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
+from redemption.scheduling.places import Places
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.decisions import Answers, allocations_of, invalid_tokens, position_names
+from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
+from redemption.service.rounds import until_decided
 
-ROUNDS_MAX = 3
 AT_ONCE = 4
 """Quotes that are worked on at a time, a step each: a small one need not wait until a large one is done."""
 ADMITTED_MAX = 64
@@ -31,6 +31,7 @@ ADMITTED_MAX = 64
 REST = 4
 """While others are busy, so many times the time of all quotes' steps is left to them."""
 _NO_USE = EarlierUse(0, 0, 0)
+_CHANGES_TOO_FAST = LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ class Quoted:
 class Quoter:
     """Quotes orders of all programs, few at a time and in small steps, so that redeeming is never kept waiting."""
 
-    def __init__(self, *, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger) -> None:
-        self._reader = CouponReader(verifier=verifier, ledger=ledger)
+    def __init__(self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
+        self._reader = reader
         self._digests = digests
-        self._answers = answers
+        self._decisions = decisions
         self._ledger = ledger
         self._days = Days()
+        self._places = Places(ADMITTED_MAX)
         self._slots = FairSlots(at_once=AT_ONCE, rest=REST)
-        self._admitted_now = 0
 
     async def quote(self, caller: CallInfo, question: Question) -> Quoted:
         """Answer what Redeem would, without using anything.
@@ -91,21 +92,14 @@ class Quoter:
         violations = checkout_violations(question.checkout, tokens_max=QUOTED_TOKENS_MAX)
         if violations:
             raise InvalidRequest(violations)
+        if self._places.is_full:
+            raise Overloaded(f"{self._places.taken} quotes are being worked on already; ask again a little later")
         try:
-            async with asyncio.timeout_at(caller.deadline), self._admitted():
-                return await self._quote(question, caller.deadline)
+            async with asyncio.timeout_at(caller.deadline):
+                with self._places.take():
+                    return await self._quote(question, caller.deadline)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        if self._admitted_now >= ADMITTED_MAX:
-            raise Overloaded(f"{self._admitted_now} quotes are being worked on already; ask again a little later")
-        self._admitted_now += 1
-        try:
-            yield
-        finally:
-            self._admitted_now -= 1
 
     async def _quote(self, question: Question, deadline: float) -> Quoted:
         checkout = question.checkout
@@ -133,19 +127,21 @@ class Quoter:
         )
         for coupon in coupons:
             screening.screen(coupon)
-            await slot.after(len(screening.basket.amounts))
+            if slot.is_step_done(len(screening.basket.amounts)):
+                await slot.pause()
+        self._report_invalid(found, seen, coupons, screening)
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(screening, known, seen.campaigns, guest=not checkout.customer.customer_id)
-        teller = Teller(question, found, uses, screening.moment.now_ms // MILLISECONDS, self._answers)
+        writer = VerdictWriter(question, found, uses, screening.moment.now_ms // MILLISECONDS, self._decisions)
         alone = await slot.drive(appraisal.alone())
         if not question.choose_best:
-            together = teller.decision(await slot.drive(appraisal.together()))
-            return Quoted(together, teller.verdicts(alone))
+            together = writer.decision(await slot.drive(appraisal.together()))
+            return Quoted(together, writer.verdicts(alone))
         choice = await slot.drive(appraisal.best(alone))
         chosen = choice.combination.chosen
         return Quoted(
-            teller.chosen(choice.findings) if chosen else teller.refused(choice.findings),
-            teller.verdicts(alone),
+            writer.chosen(choice.findings) if chosen else writer.refused(choice.findings),
+            writer.verdicts(alone),
             chosen=tuple(sorted(candidate.eligible.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
         )
@@ -157,8 +153,10 @@ class Quoter:
         customer_id = checkout.customer.customer_id
         digest = self._digests.for_program(checkout.program).digest
         customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
-        for _ in range(ROUNDS_MAX):
-            coupons: list[Coupon | None] = []
+        coupons: list[Coupon | None] = []
+
+        async def look(_now_ms: int | None) -> Seen | Outdated:
+            coupons.clear()
             asked = []
             for token in found:
                 campaign = None if token is None else await self._reader.campaign(token, deadline)
@@ -167,10 +165,25 @@ class Quoter:
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
                 asked.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            seen = await self._ledger.look(checkout.program, asked, customer=customer)
-            if isinstance(seen, Seen):
-                return seen, coupons
-        raise LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
+            return await self._ledger.look(checkout.program, asked, customer=customer)
+
+        return await until_decided(look, failure=_CHANGES_TOO_FAST), coupons
+
+    def _report_invalid(
+        self,
+        found: Sequence[VerifiedToken | None],
+        seen: Seen,
+        coupons: Sequence[Coupon | None],
+        screening: Screening,
+    ) -> None:
+        """Report the tokens that are refused as TOKEN_INVALID although they are correctly signed."""
+        looked = iter(seen.coupons)
+        for token, coupon, refused in zip(found, coupons, screening.refused, strict=True):
+            if token is None:
+                continue
+            issued = next(looked).issued
+            if not issued or (refused is not None and refused.outcome is Outcome.TOKEN_INVALID):
+                self._reader.report_refused(token, coupon.campaign if coupon else None, issued=issued)
 
     def _known(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], seen: Seen
@@ -184,7 +197,7 @@ class Quoter:
         return uses, [None if coupon is None else coupon_rank(coupon, order) for coupon in by_token]
 
 
-class Teller:
+class VerdictWriter:
     """Turns what was found into verdicts."""
 
     def __init__(
@@ -193,12 +206,12 @@ class Teller:
         tokens: Sequence[VerifiedToken | None],
         uses: Sequence[EarlierUse],
         decided_at: int,
-        answers: Answers,
+        decisions: DecisionWriter,
     ) -> None:
         self._tokens = tokens
         self._uses = uses
         self._decided_at = decided_at
-        self._answers = answers
+        self._decisions = decisions
         self._names = position_names(question.checkout.order) if question.with_allocations else None
 
     def verdicts(self, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
@@ -240,7 +253,7 @@ class Teller:
         if token is None or finding.rank == Outcome.TOKEN_INVALID:
             return Verdict(Outcome.TOKEN_INVALID)
         if not finding.approved:
-            return self._answers.refused_verdict(token, judged, RefusedToken(finding.rank, self._uses[index]))
+            return self._decisions.refused_verdict(token, judged, RefusedToken(finding.rank, self._uses[index]))
         return Verdict(
             Outcome.APPROVED,
             campaign=token.campaign,

@@ -1,7 +1,7 @@
-"""Redeeming: verify the tokens, judge the order on cached campaigns, let the ledger decide, say what it decided.
+"""Redeeming: verify the tokens, judge the order on cached campaigns, let the ledger decide, return the decision.
 
-One way, one round trip. Two answers of the ledger turn back: a campaign changed, or its clock lies outside the
-interval for which the judgement holds. Then the order is judged again, a few times at most.
+One way, one round trip. When the ledger answers that a judgement is outdated, the order is judged again, a few times at
+most (``rounds.py``).
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from redemption.domain.errors import (
     InvalidRequest,
     ItemFailed,
     LedgerUnavailable,
-    NotFound,
     ServiceError,
 )
 from redemption.domain.judging.stacking import CouponJudgement, judge
@@ -33,30 +32,30 @@ from redemption.domain.ports.orders import (
     Outdated,
     RedeemItem,
     RedeemReply,
+    Refused,
 )
 from redemption.domain.record import record
-from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.scheduling.fair_slots import FairSlots, WorkSlot
+from redemption.domain.signed.digest import Digests
+from redemption.domain.signed.token import VerifiedToken
+from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.decisions import Answers, Redeemed, invalid_tokens
-from redemption.service.request_identity import checkout_content
+from redemption.service.decisions import DecisionWriter, invalid_tokens
+from redemption.service.request_identity import order_digests
+from redemption.service.rounds import CHANGES_TOO_FAST, ROUNDS_MAX
 
 if TYPE_CHECKING:
     from redemption.domain.campaign.campaign import Campaign
 
-Tell: TypeAlias = Callable[[Decision | ServiceError], None]
-"""Takes what became of an attempt."""
+OnResult: TypeAlias = Callable[[Decision | ServiceError], None]
+"""Takes the result of a request: its decision, or why there is none."""
 
-ROUNDS_MAX = 6
-JUDGED_AGAIN_TOGETHER = 32
-JUDGED_AGAIN_AT_ONCE = 8
-"""So many orders are judged again together, and so many of these groups at a time. If all went together, judging them
-would take so long that a campaign which is edited all the time has changed again before the last one is judged."""
-_CHANGES = "the campaign changes faster than it can be judged; ask again with the same request id"
-_IN_TURN = (0,)
-"""The turns of an order with one token."""
-_LEFT = LedgerUnavailable("its caller left before it was looked at")
+REJUDGED_TOGETHER = 32
+REJUDGED_AT_ONCE = 8
+"""So many orders are judged again together, and so many of these groups at a time. If all were judged together, that
+would take so long that a campaign which is edited all the time has changed again before the last order is judged."""
+_SINGLE = (0,)
+"""The ledger's order of one token."""
+_CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
 _DEFECT = "this order met a defect of the server; nothing was done, its operator has to look"
 _LOST = "the answer was lost; ask again with the same request id"
@@ -64,8 +63,8 @@ _log = structlog.get_logger(__name__)
 
 
 @record(frozen=True, slots=True)
-class Attempt:
-    """One try to redeem an order."""
+class RedeemRequest:
+    """A request to redeem an order."""
 
     request_id: str
     checkout: Checkout
@@ -77,130 +76,134 @@ class Attempt:
         return positions_of(len(self.checkout.tokens), len(order.lines), len(order.shipping))
 
 
-Order: TypeAlias = tuple[Attempt, CallInfo, Tell]
-"""An attempt, who waits for it, and what takes what becomes of it."""
+Submission: TypeAlias = tuple[RedeemRequest, CallInfo, OnResult]
+"""A request, who waits for it, and what takes its result."""
 
 
-class Case(RedeemItem):
-    """One attempt, from the moment at which its tokens proved genuine until it is told what became of it.
+class PendingOrder(RedeemItem):
+    """An order between the verification of its tokens and its result.
 
     Attributes:
-        attempt: What is asked.
-        tell: Takes what became of it in the end.
+        asked: The request.
+        on_result: Takes the result.
         verified: Its tokens, all genuine.
-        turns: In which order the ledger counts them, as indexes: the caller's own must not matter.
-        campaigns: What they belong to, as it was last read; None for one of no campaign.
-        coupons: How they were judged last.
-        rounds: How often it was judged.
-        judged_at_ms: The ledger's clock when it turned the last judgement back, Unix milliseconds.
+        ledger_order: The order in which the ledger counts the tokens, as indexes: the caller's own must not matter.
+        campaigns: The tokens' campaigns, as they were last read; None for a campaign that does not exist.
+        coupons: The last judgement on each token.
+        rounds: How often the order was judged.
+        judge_at_ms: What the ledger's clock read when it answered that the last judgement is outdated, Unix ms.
     """
 
-    __slots__ = ("attempt", "campaigns", "coupons", "judged_at_ms", "rounds", "tell", "turns", "verified")
+    __slots__ = ("asked", "campaigns", "coupons", "judge_at_ms", "ledger_order", "on_result", "rounds", "verified")
 
     def __init__(
         self,
-        attempt: Attempt,
+        asked: RedeemRequest,
         caller: CallInfo,
-        tell: Tell,
+        on_result: OnResult,
         *,
         verified: Sequence[VerifiedToken],
-        turns: Sequence[int],
+        ledger_order: Sequence[int],
         digests: tuple[bytes, bytes, bytes, bytes | None],
-        told: Callable[["Case", RedeemReply | ServiceError], None],
+        on_reply: Callable[["PendingOrder", RedeemReply | ServiceError], None],
     ) -> None:
-        super().__init__(attempt.checkout.program, caller, told, digests)
-        self.attempt = attempt
-        self.tell = tell
+        super().__init__(asked.checkout.program, caller, on_reply, digests)
+        self.asked = asked
+        self.on_result = on_result
         self.verified = verified
-        self.turns = turns
+        self.ledger_order = ledger_order
         self.campaigns: Sequence[Campaign | None] = ()
         self.coupons: Sequence[CouponJudgement] = ()
         self.rounds = 0
-        self.judged_at_ms: int | None = None
+        self.judge_at_ms: int | None = None
 
 
-Replied: TypeAlias = tuple[Case, RedeemReply | ServiceError]
-"""A case, and the ledger's reply to it."""
+Replied: TypeAlias = tuple[PendingOrder, RedeemReply | ServiceError]
+"""An order, and the ledger's reply to it."""
 
 
 class Redeemer:
     """Redeems orders of all programs."""
 
-    def __init__(self, *, verifier: TokenVerifier, digests: Digests, answers: Answers, ledger: Ledger) -> None:
-        self._reader = CouponReader(verifier=verifier, ledger=ledger)
+    def __init__(self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
+        self._reader = reader
         self._digests = digests
-        self._answers = answers
+        self._decisions = decisions
         self._ledger = ledger
         self._days = Days()
-        self._rejudging = FairSlots(at_once=JUDGED_AGAIN_AT_ONCE, rest=0)
-        self._outdated: list[Case] = []
+        self._rejudging = FairSlots(at_once=REJUDGED_AT_ONCE, rest=0)
+        self._outdated: list[PendingOrder] = []
         self._replied: list[Replied] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def redeem(self, orders: Iterable[Order]) -> None:
-        """Redeem orders, each by itself; what becomes of each is told once, now or later.
+    def redeem(self, submissions: Iterable[Submission]) -> None:
+        """Redeem orders, each by itself; each result is handed over once, now or later.
 
         Nothing here waits. Orders whose campaign has to be read first, and those that have to be judged again, go on
-        in tasks of their own: they hold nobody up.
+        in tasks of their own, so that they do not hold up the others.
         """
-        opened = [self._open(attempt, caller, tell) for attempt, caller, tell in orders]
-        ready: dict[str, list[Case]] = {}
-        for case in opened:
-            if case is None:
+        opened = [self._open(asked, caller, on_result) for asked, caller, on_result in submissions]
+        ready: dict[str, list[PendingOrder]] = {}
+        for order in opened:
+            if order is None:
                 continue
-            if not self._has_campaigns(case):
-                self._spawn(self._redeem_unread(case), [case])
-            elif self._judge(case):
-                ready.setdefault(case.program, []).append(case)
-        for program, cases in ready.items():
-            self._ledger.redeem(program, cases, again=False)
+            if not self._has_campaigns(order):
+                self._spawn(self._redeem_unread(order), [order])
+            elif self._judge(order):
+                ready.setdefault(order.program, []).append(order)
+        for program, orders in ready.items():
+            self._ledger.redeem(program, orders, again=False)
 
     async def redeem_all(
-        self, caller: CallInfo, attempts: Sequence[Attempt], *, slot: WorkSlot | None = None
+        self, caller: CallInfo, requests: Sequence[RedeemRequest], slot: WorkSlot | NoSlot = NO_SLOT
     ) -> list[Decision | ServiceError]:
-        """Redeem orders for one caller; failures stand in their place.
+        """Redeem orders for one caller; return a result for each, in their order.
 
         Args:
             caller: Who waits.
-            attempts: What is asked.
-            slot: In which slot much work is done; little needs none.
+            requests: What is asked.
+            slot: The slot of long work; short work needs none.
         """
-        results = _Results(len(attempts))
-        orders = [(attempt, caller, results.place(position)) for position, attempt in enumerate(attempts)]
+        results = _Results(len(requests))
+        submissions = [(asked, caller, results.place(position)) for position, asked in enumerate(requests)]
         try:
-            if slot is None:
-                self.redeem(orders)
+            if isinstance(slot, WorkSlot):
+                await self._redeem_in_slot(submissions, slot)
             else:
-                await self._redeem_in_slot(orders, slot)
+                self.redeem(submissions)
             return await results.all()
         except asyncio.CancelledError:
             caller.gone = True
             raise
 
-    async def _redeem_in_slot(self, orders: Iterable[Order], slot: WorkSlot) -> None:
-        """Redeem orders of one program that are much work, while others work in between."""
-        cases = []
-        for attempt, caller, tell in orders:
-            case = self._open(attempt, caller, tell)
-            if case is not None:
-                cases.append(case)
-            await slot.after(attempt.positions)
-        if cases:
-            await self._decide_in_slot(cases[0].program, cases, slot, again=False)
+    async def _redeem_in_slot(self, submissions: Iterable[Submission], slot: WorkSlot) -> None:
+        """Redeem orders of one program in steps, while others work in between."""
+        orders = []
+        for asked, caller, on_result in submissions:
+            order = self._open(asked, caller, on_result)
+            if order is not None:
+                orders.append(order)
+            if slot.is_step_done(asked.positions):
+                await slot.pause()
+        if orders:
+            await self._decide_in_slot(orders[0].program, orders, slot, again=False)
 
-    async def _decide_in_slot(self, program: str, cases: Iterable[Case], slot: WorkSlot, *, again: bool) -> None:
-        """Judge orders, have the ledger decide them, and tell them, while others work in between."""
+    async def _decide_in_slot(
+        self, program: str, orders: Iterable[PendingOrder], slot: WorkSlot, *, again: bool
+    ) -> None:
+        """Judge orders, have the ledger decide them, and hand over the results, while others work in between."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
 
-        def put(case: Case, reply: RedeemReply | ServiceError) -> None:
-            inbox.put_nowait((case, reply))
+        def put(order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
+            inbox.put_nowait((order, reply))
 
         judged = []
-        for case in cases:
-            await slot.after(case.attempt.positions)
-            if (self._has_campaigns(case) or await self._load(case)) and self._judge(case):
-                case.told = put
-                judged.append(case)
+        for order in orders:
+            if slot.is_step_done(order.asked.positions):
+                await slot.pause()
+            if (self._has_campaigns(order) or await self._load(order)) and self._judge(order):
+                order.on_reply = put
+                judged.append(order)
         if judged:
             self._ledger.redeem(program, judged, again=again)
         for _ in judged:
@@ -210,226 +213,203 @@ class Redeemer:
             else:
                 replied = inbox.get_nowait()
             self._settle([replied])
-            await slot.after(replied[0].attempt.positions)
+            if slot.is_step_done(replied[0].asked.positions):
+                await slot.pause()
 
-    async def _redeem_unread(self, case: Case) -> None:
+    async def _redeem_unread(self, order: PendingOrder) -> None:
         """Redeem an order whose campaigns are not all at hand."""
-        if await self._load(case) and self._judge(case):
-            self._ledger.redeem(case.program, [case], again=False)
+        if await self._load(order) and self._judge(order):
+            self._ledger.redeem(order.program, [order], again=False)
 
-    def _put_again(self, case: Case) -> None:
-        """Have an order judged again, together with those that the ledger turned back with it."""
+    def _judge_again(self, order: PendingOrder) -> None:
+        """Have an order judged again, together with those that came back outdated with it."""
         if not self._outdated:
             asyncio.get_running_loop().call_soon(self._begin_again)
-        self._outdated.append(case)
+        self._outdated.append(order)
 
     def _begin_again(self) -> None:
         outdated, self._outdated = self._outdated, []
-        programs: dict[str, list[Case]] = {}
-        for case in outdated:
-            programs.setdefault(case.program, []).append(case)
-        for program, cases in programs.items():
-            for start in range(0, len(cases), JUDGED_AGAIN_TOGETHER):
-                together = cases[start : start + JUDGED_AGAIN_TOGETHER]
+        programs: dict[str, list[PendingOrder]] = {}
+        for order in outdated:
+            programs.setdefault(order.program, []).append(order)
+        for program, orders in programs.items():
+            for start in range(0, len(orders), REJUDGED_TOGETHER):
+                together = orders[start : start + REJUDGED_TOGETHER]
                 self._spawn(self._decide_again(program, together), together)
 
-    async def _decide_again(self, program: str, cases: list[Case]) -> None:
-        """Judge orders again when they have a slot; who waits too long for it is told so."""
-        while cases:
-            for case in cases:
-                if case.caller.gone:
-                    _hand(case.tell, _LEFT)
-            waiting = [case for case in cases if not case.caller.gone]
-            cases = []
+    async def _decide_again(self, program: str, orders: list[PendingOrder]) -> None:
+        """Judge orders again when a slot is free; those whose deadline passes before get that as their result."""
+        while orders:
+            for order in orders:
+                if order.caller.gone:
+                    _hand_over(order.on_result, _CALLER_LEFT)
+            waiting = [order for order in orders if not order.caller.gone]
+            orders = []
             if not waiting:
                 return
             try:
-                async with self._rejudging.slot(min([case.caller.deadline for case in waiting])) as slot:
+                async with self._rejudging.slot(min([order.caller.deadline for order in waiting])) as slot:
                     await self._decide_in_slot(program, waiting, slot, again=True)
             except DeadlinePassed as error:
                 now = asyncio.get_running_loop().time()
-                for case in waiting:
-                    if case.caller.deadline <= now:
-                        _hand(case.tell, error)
-                cases = [case for case in waiting if case.caller.deadline > now]
+                for order in waiting:
+                    if order.caller.deadline <= now:
+                        _hand_over(order.on_result, error)
+                orders = [order for order in waiting if order.caller.deadline > now]
 
-    def _spawn(self, work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
-        """Go on with some orders in a task of its own; a defect there is told to them."""
-        task = asyncio.get_running_loop().create_task(_guarded(work, cases))
+    def _spawn(self, work: Coroutine[Any, Any, None], orders: Sequence[PendingOrder]) -> None:
+        """Go on with some orders in a task of its own; a defect there becomes their result."""
+        task = asyncio.get_running_loop().create_task(_guarded(work, orders))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def find_by_request(self, caller: CallInfo, program: str, request_id: str) -> list[Redeemed]:
-        """Tell what was approved under a request id.
-
-        Raises:
-            NotFound: Nothing, or it is no longer remembered.
-        """
-        request = self._digests.for_program(program).digest(
-            DigestKind.REQUEST, caller.principal.encode(), request_id.encode()
-        )
-        remembered = await self._ledger.remembered(program, request)
-        if remembered is None or not remembered.answer:
-            raise NotFound("nothing was approved under this request id in the last 24 hours")
-        return self._answers.redeemed(program, remembered)
-
-    async def find_by_receipt(self, caller: CallInfo, program: str, redemption_id: str) -> Redeemed:
-        """Tell what became of a redemption.
-
-        Raises:
-            NotFound: It is no receipt of this program, or the coupon was given back and used again since.
-        """
-        receipt = self._answers.read_receipt(redemption_id, program=program)
-        if receipt is not None:
-            record = (await self._ledger.coupon(program, receipt.campaign, receipt.serial)).use
-            if record and (record.generation, record.redeemed_at) == (
-                receipt.generation,
-                receipt.redeemed_at,
-            ):
-                return Redeemed(redemption_id, receipt, record.discount_minor)
-        raise NotFound("redemption_id: is not the receipt of a redemption of this program")
-
-    def _open(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | None:
-        """Verify everything that needs neither campaign nor ledger: a forged token ends here, and is told."""
+    def _open(self, asked: RedeemRequest, caller: CallInfo, on_result: OnResult) -> PendingOrder | None:
+        """Check everything that needs neither campaign nor ledger; an order that ends here gets its result."""
         try:
-            opened = self._opened(attempt, caller, tell)
+            opened = self._opened(asked, caller, on_result)
         except ServiceError as error:
             opened = error
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
-            _log.exception("an order cannot be read", program=attempt.checkout.program)
+            _log.exception("an order cannot be read", program=asked.checkout.program)
             opened = ItemFailed(_DEFECT)
-        if isinstance(opened, Case):
+        if isinstance(opened, PendingOrder):
             return opened
-        _hand(tell, opened)
+        _hand_over(on_result, opened)
         return None
 
-    def _opened(self, attempt: Attempt, caller: CallInfo, tell: Tell) -> Case | Decision | ServiceError:
+    def _opened(
+        self, asked: RedeemRequest, caller: CallInfo, on_result: OnResult
+    ) -> PendingOrder | Decision | ServiceError:
         if caller.gone:
-            return _LEFT
-        checkout = attempt.checkout
+            return _CALLER_LEFT
+        checkout = asked.checkout
         violations = checkout_violations(checkout)
-        if not id_fits(attempt.request_id):
-            violations = [*id_violations(attempt.request_id, "request_id"), *violations]
+        if not id_fits(asked.request_id):
+            violations = [*id_violations(asked.request_id, "request_id"), *violations]
         if violations:
             return InvalidRequest(violations)
         found = self._reader.tokens(checkout)
         tokens = [token for token in found if token is not None]
         if len(tokens) < len(found):
             return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
-        turns: Sequence[int] = _IN_TURN
+        ledger_order: Sequence[int] = _SINGLE
         if len(tokens) > 1:
-            turns = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
-        digests = self._digests.for_program(checkout.program).of_order(
-            caller.principal,
-            attempt.request_id,
-            checkout_content("redeem", checkout),
-            checkout.order.order_id,
-            checkout.customer.customer_id,
+            ledger_order = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
+        return PendingOrder(
+            asked,
+            caller,
+            on_result,
+            verified=tokens,
+            ledger_order=ledger_order,
+            digests=order_digests(self._digests, caller, asked.request_id, checkout),
+            on_reply=self._settle_soon,
         )
-        return Case(attempt, caller, tell, verified=tokens, turns=turns, digests=digests, told=self._settle_soon)
 
-    def _has_campaigns(self, case: Case) -> bool:
+    def _has_campaigns(self, order: PendingOrder) -> bool:
         """Take the campaigns that are at hand, and tell whether these are all."""
         cached = self._ledger.cached
-        case.campaigns = campaigns = [cached(token.program, token.campaign) for token in case.verified]
+        order.campaigns = campaigns = [cached(token.program, token.campaign) for token in order.verified]
         return None not in campaigns
 
-    async def _load(self, case: Case) -> bool:
-        """Read the campaigns that are not at hand; when that fails the order is told, and it is over."""
-        load, deadline = self._reader.load, case.caller.deadline
+    async def _load(self, order: PendingOrder) -> bool:
+        """Read the campaigns that are not at hand; False when that fails: then the order has its result."""
+        read, deadline = self._reader.current_campaign, order.caller.deadline
         try:
-            case.campaigns = [
-                await load(token, deadline) if campaign is None else campaign
-                for token, campaign in zip(case.verified, case.campaigns, strict=True)
+            order.campaigns = [
+                await read(token, deadline) if campaign is None else campaign
+                for token, campaign in zip(order.verified, order.campaigns, strict=True)
             ]
         except ServiceError as error:
-            _hand(case.tell, error)
+            _hand_over(order.on_result, error)
             return False
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
-            self._give_up(case)
+            self._give_up(order)
             return False
         return True
 
-    def _judge(self, case: Case) -> bool:
-        """Judge an order at this moment, and write down what the ledger needs to decide it; else it is over."""
-        checkout = case.attempt.checkout
+    def _judge(self, order: PendingOrder) -> bool:
+        """Judge an order, and write down what the ledger needs to decide it; False when that fails."""
+        checkout = order.asked.checkout
         customer_id = checkout.customer.customer_id
-        case.rounds += 1
+        order.rounds += 1
         try:
             judgement = judge(
                 [
                     self._reader.coupon(token, campaign, customer_id) if campaign else None
-                    for token, campaign in zip(case.verified, case.campaigns, strict=True)
+                    for token, campaign in zip(order.verified, order.campaigns, strict=True)
                 ],
                 checkout,
-                now_ms=self._ledger.now_ms() if case.judged_at_ms is None else case.judged_at_ms,
+                now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
                 days=self._days,
             )
-            case.since_ms, case.until_ms = judgement.since_ms, judgement.until_ms
-            case.coupons = judgement.coupons
-            case.tokens = _judged_tokens(case, checkout.order.value_minor)
+            order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
+            order.coupons = judgement.coupons
+            order.tokens = _judged_tokens(order, checkout.order.value_minor)
         except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
-            self._give_up(case)
+            self._give_up(order)
             return False
         return True
 
-    def _give_up(self, case: Case) -> None:
-        """Tell that an order cannot be judged. Perhaps its campaign is mended meanwhile: the next one reads it anew."""
-        _log.exception("an order cannot be judged", program=case.program)
-        for token in case.verified:
+    def _give_up(self, order: PendingOrder) -> None:
+        """End an order that cannot be judged. Its campaigns are read anew for the next order: they may be mended."""
+        _log.exception("an order cannot be judged", program=order.program)
+        for token in order.verified:
             self._ledger.forget(token.program, token.campaign)
-        _hand(case.tell, ItemFailed(_UNREADABLE))
+        _hand_over(order.on_result, ItemFailed(_UNREADABLE))
 
-    def _settle_soon(self, case: Case, reply: RedeemReply | ServiceError) -> None:
-        """Take the reply to one order; those that come together are worked on together."""
+    def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
+        """Take the reply to one order; replies that come together are worked on together."""
         if not self._replied:
             asyncio.get_running_loop().call_soon(self._settle_replied)
-        self._replied.append((case, reply))
+        self._replied.append((order, reply))
 
     def _settle_replied(self) -> None:
         replied, self._replied = self._replied, []
         self._settle(replied)
 
     def _settle(self, replied: Sequence[Replied]) -> None:
-        """Tell what became of orders, or have them judged again.
+        """Hand over the results of orders, or have them judged again.
 
-        All are decided first and told then, as all of one turn are opened before they are judged: what is done with
-        one order right after the other finds its code in the caches, which saves a tenth of the whole.
+        All decisions are made first and all are handed over then, as all orders of one turn are opened before they are
+        judged: what is done with one order right after the other finds its code in the caches, which saves a tenth of
+        the whole.
         """
-        decided = []
-        for case, reply in replied:
+        results = []
+        for order, reply in replied:
             if not isinstance(reply, Outdated):
-                decided.append((case, self._decision(case, reply)))
-            elif case.rounds >= ROUNDS_MAX:
-                decided.append((case, LedgerUnavailable(_CHANGES)))
+                results.append((order, self._result(order, reply)))
+            elif order.rounds >= ROUNDS_MAX:
+                results.append((order, CHANGES_TOO_FAST))
             else:
-                case.judged_at_ms = reply.now_ms
-                self._put_again(case)
-        for case, result in decided:
-            _hand(case.tell, result)
+                order.judge_at_ms = reply.now_ms
+                self._judge_again(order)
+        for order, result in results:
+            _hand_over(order.on_result, result)
 
-    def _decision(self, case: Case, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
+    def _result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         if isinstance(reply, ServiceError):
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
         try:
-            return self._decided(case, reply)
+            return self._decision(order, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
-            _log.exception("what was decided cannot be told", program=case.program)
+            _log.exception("what was decided cannot be told", program=order.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
-    def _decided(self, case: Case, reply: RedeemReply) -> Decision:
-        checkout = case.attempt.checkout
-        if len(case.turns) == 1:
-            decision = self._answers.decision(checkout, case.verified, case.coupons, case.tokens, reply)
+    def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
+        checkout = order.asked.checkout
+        if len(order.ledger_order) == 1:
+            decision = self._decisions.decision(checkout, order.verified, order.coupons, order.tokens, reply)
         else:
-            verified = [case.verified[index] for index in case.turns]
-            coupons = [case.coupons[index] for index in case.turns]
-            decision = self._answers.decision(checkout, verified, coupons, case.tokens, reply)
-            decision = _in_callers_order(decision, case.turns)
+            verified = [order.verified[index] for index in order.ledger_order]
+            coupons = [order.coupons[index] for index in order.ledger_order]
+            decision = self._decisions.decision(checkout, verified, coupons, order.tokens, reply)
+            decision = _in_callers_order(decision, order.ledger_order)
         if decision.outcome is not Outcome.APPROVED:
             self._count_refusals(checkout.program, decision)
+            if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
+                self._report_invalid(order, decision)
         return decision
 
     def _count_refusals(self, program: str, decision: Decision) -> None:
@@ -437,12 +417,19 @@ class Redeemer:
             if verdict.campaign:
                 self._ledger.count_refusal(program, verdict.campaign, verdict.outcome)
 
+    def _report_invalid(self, order: PendingOrder, decision: Decision) -> None:
+        """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""
+        for index, verdict in enumerate(decision.verdicts):
+            if verdict.outcome is Outcome.TOKEN_INVALID:
+                issued = order.coupons[index].outcome is Outcome.TOKEN_INVALID  # then it was not the ledger that knew
+                self._reader.report_refused(order.verified[index], order.campaigns[index], issued=issued)
 
-def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...]:
-    """Write down the tokens of an order, which counts once for each campaign: those of one follow each other."""
+
+def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:
+    """Return the tokens as the ledger reads them; the order's value goes with the first token of each campaign."""
     tokens, before = [], None
-    for index in case.turns:
-        token, campaign, judged = case.verified[index], case.campaigns[index], case.coupons[index]
+    for index in order.ledger_order:
+        token, campaign, judged = order.verified[index], order.campaigns[index], order.coupons[index]
         clock = judged.clock
         tokens.append(
             # By position, in the order of its definition: by keyword it costs half as much again.
@@ -469,29 +456,29 @@ def _judged_tokens(case: Case, order_value_minor: int) -> tuple[JudgedToken, ...
     return tuple(tokens)
 
 
-def _hand(tell: Tell, result: Decision | ServiceError) -> None:
-    """Tell what became of an order; when that fails, the others are told all the same."""
+def _hand_over(on_result: OnResult, result: Decision | ServiceError) -> None:
+    """Hand over a result; when that fails, it does not affect the others."""
     try:
-        tell(result)
+        on_result(result)
     except Exception:  # noqa: BLE001 - logged with its traceback
         _log.exception("what became of an order could not be told")
 
 
-async def _guarded(work: Coroutine[Any, Any, None], cases: Sequence[Case]) -> None:
-    """Do something for orders, and leave none of them waiting, whatever happens; who was told already is not told."""
+async def _guarded(work: Coroutine[Any, Any, None], orders: Sequence[PendingOrder]) -> None:
+    """Do something for orders; whatever happens, each gets a result (one that has a result gets no other)."""
     try:
         await work
     except BaseException as error:
         if isinstance(error, Exception):
-            _log.exception("orders were left without an answer", program=cases[0].program)
-        for case in cases:
-            _hand(case.tell, LedgerUnavailable(_LOST))
+            _log.exception("orders were left without an answer", program=orders[0].program)
+        for order in orders:
+            _hand_over(order.on_result, LedgerUnavailable(_LOST))
         if not isinstance(error, Exception):
             raise
 
 
 class _Results:
-    """What becomes of the orders of one call, each in its place."""
+    """The results of the orders of one call, each in its place."""
 
     def __init__(self, count: int) -> None:
         self._results: list[Decision | ServiceError | None] = [None] * count
@@ -500,7 +487,7 @@ class _Results:
         if not count:
             self._done.set_result(None)
 
-    def place(self, position: int) -> Tell:
+    def place(self, position: int) -> OnResult:
         """Return what takes the result of one of them."""
         return partial(self._put, position)
 
@@ -518,6 +505,6 @@ class _Results:
         return cast("list[Decision | ServiceError]", self._results)
 
 
-def _in_callers_order(decision: Decision, turns: Sequence[int]) -> Decision:
-    verdicts = [decision.verdicts[place] for place, _ in sorted(enumerate(turns), key=lambda pair: pair[1])]
+def _in_callers_order(decision: Decision, ledger_order: Sequence[int]) -> Decision:
+    verdicts = [decision.verdicts[place] for place, _ in sorted(enumerate(ledger_order), key=lambda pair: pair[1])]
     return replace(decision, verdicts=tuple(verdicts))

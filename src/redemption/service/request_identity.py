@@ -1,22 +1,82 @@
-"""The canonical form of what was asked: two requests are the same exactly if these bytes are.
+"""The one place that says what makes two requests the same: digests of who asks and of what is asked.
 
-It is JSON of plain lists, in ASCII, because that is one to one and does not change between versions of Python, of
-protobuf or of the client's library. The risk context is left out: a phone changes networks between two tries.
+What is asked is written in a canonical form: JSON of plain lists, in ASCII, because that is one to one and does not
+change between versions of Python, of protobuf or of the client's library. The risk context is left out: a phone changes
+networks between two tries.
 """
 
+from dataclasses import MISSING, fields, is_dataclass
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
+from redemption.domain.call_info import CallInfo
 from redemption.domain.order import Checkout, Customer, Order
+from redemption.domain.request_identity import RequestIdentity
+from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
 
 _JSON_OF = {None: "null", True: "true", False: "false"}
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-def canonical(operation: str, *fields: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
-    """Return the canonical form of an operation and its fields, in a fixed order."""
-    return _encode((operation, *fields)).encode()
+def identity_of(digests: ProgramDigests, caller: CallInfo, request_id: str, content: bytes) -> RequestIdentity:
+    """Return what makes a request the same as another.
+
+    Args:
+        digests: The program's.
+        caller: Who asks.
+        request_id: The id that the caller gave the request.
+        content: The canonical form of what is asked.
+    """
+    return RequestIdentity(
+        caller.principal,
+        request_digest(digests, caller, request_id),
+        digests.digest(DigestKind.CONTENT, content),
+    )
+
+
+def request_digest(digests: ProgramDigests, caller: CallInfo, request_id: str) -> bytes:
+    """Return the digest of a principal and a request id."""
+    return digests.digest(DigestKind.REQUEST, caller.principal.encode(), request_id.encode())
+
+
+def order_digests(
+    digests: Digests, caller: CallInfo, request_id: str, checkout: Checkout
+) -> tuple[bytes, bytes, bytes, bytes | None]:
+    """Return all digests of an order: request, content, order, and customer (None for a guest).
+
+    Request and content are what ``identity_of`` gives; all four are made in one go, because every order needs them.
+    """
+    return digests.for_program(checkout.program).of_order(
+        caller.principal,
+        request_id,
+        checkout_content("redeem", checkout),
+        checkout.order.order_id,
+        checkout.customer.customer_id,
+    )
+
+
+def canonical(operation: str, *asked: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
+    """Return the canonical form of an operation and of what it was asked, in a fixed order."""
+    return _encode((operation, *asked)).encode()
+
+
+def set_fields(value: Any) -> Any:  # noqa: ANN401 - any value of a definition
+    """Return what a definition says, as lists: kind, then names and values of the fields that are not as by default.
+
+    So a field that a later version adds changes nothing for those who do not use it, and a creation that is repeated
+    across a deployment is still the same.
+    """
+    if isinstance(value, tuple):
+        return [set_fields(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    told = [
+        (field.name, set_fields(getattr(value, field.name)))
+        for field in fields(value)
+        if field.default is MISSING or getattr(value, field.name) != field.default
+    ]
+    return [type(value).__name__, *sorted(told)]
 
 
 def checkout_content(operation: str, checkout: Checkout) -> bytes:

@@ -2,20 +2,18 @@
 
 from dataclasses import dataclass
 
-import structlog
-
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Ledger
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
-from redemption.domain.signed.token import TokenVerifier, VerifiedToken
-from redemption.service.request_identity import canonical
+from redemption.service.coupon_reader import CouponReader
+from redemption.service.request_identity import canonical, identity_of
 
 REASON_BYTES_MAX = 256
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class CustomerGiven:
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeOrder:
+class RevokeRequest:
     """What to take back.
 
     Attributes:
@@ -59,12 +57,12 @@ class RevokeOrder:
 class Revoker:
     """Takes back coupons of all programs."""
 
-    def __init__(self, *, verifier: TokenVerifier, digests: Digests, ledger: Ledger) -> None:
-        self._verifier = verifier
+    def __init__(self, *, reader: CouponReader, digests: Digests, ledger: Ledger) -> None:
+        self._reader = reader
         self._digests = digests
         self._ledger = ledger
 
-    async def revoke(self, caller: CallInfo, order: RevokeOrder) -> Outcome:
+    async def revoke(self, caller: CallInfo, asked: RevokeRequest) -> Outcome:
         """Take coupons back; a token that is not genuine costs the ledger nothing.
 
         Returns:
@@ -73,80 +71,53 @@ class Revoker:
         Raises:
             ServiceError: Nothing was taken back.
         """
-        violations = _violations(order)
+        violations = _violations(asked)
         if violations:
             raise InvalidRequest(violations)
-        digests = self._digests.for_program(order.program)
-        request = digests.digest(DigestKind.REQUEST, caller.principal.encode(), order.request_id.encode())
-        content = digests.digest(DigestKind.CONTENT, _content(order))
-        match order.target:
+        digests = self._digests.for_program(asked.program)
+        identity = identity_of(digests, caller, asked.request_id, _content(asked))
+        match asked.target:
             case TokenGiven(text):
-                return await self._revoke_token(caller.principal, order, text, request, content)
+                return await self._revoke_token(asked, text, identity)
             case SerialsGiven(first, count):
                 issued = await self._ledger.revoke_serials(
-                    order.program,
-                    order.campaign,
-                    first,
-                    count,
-                    principal=caller.principal,
-                    request=request,
-                    content=content,
-                    reason=order.reason,
+                    asked.program, asked.campaign, first, count, identity=identity, reason=asked.reason
                 )
                 if issued is not None:
-                    raise InvalidRequest([Violation("serials", _beyond(order.campaign, issued))])
+                    raise InvalidRequest([Violation("serials", _beyond(asked.campaign, issued))])
             case CustomerGiven(customer_id):
                 customer = digests.digest(DigestKind.CUSTOMER, customer_id.encode())
                 await self._ledger.revoke_customer(
-                    order.program,
-                    order.campaign,
-                    customer,
-                    principal=caller.principal,
-                    request=request,
-                    content=content,
-                    reason=order.reason,
+                    asked.program, asked.campaign, customer, identity=identity, reason=asked.reason
                 )
         return Outcome.APPROVED
 
-    async def _revoke_token(
-        self, principal: str, order: RevokeOrder, text: str, request: bytes, content: bytes
-    ) -> Outcome:
-        token = self._verifier.verify(text, program=order.program)
-        if not isinstance(token, VerifiedToken):
+    async def _revoke_token(self, asked: RevokeRequest, text: str, identity: RequestIdentity) -> Outcome:
+        token = self._reader.token(text, asked.program)
+        if token is None:
             return Outcome.TOKEN_INVALID
-        if order.campaign not in (0, token.campaign):
-            problem = f"is {order.campaign}, but the token is of campaign {token.campaign}; leave it out"
+        if asked.campaign not in (0, token.campaign):
+            problem = f"is {asked.campaign}, but the token is of campaign {token.campaign}; leave it out"
             raise InvalidRequest([Violation("campaign", problem)])
-        if await self._ledger.load(order.program, token.campaign) is None:
+        campaign = await self._ledger.load(asked.program, token.campaign)
+        if campaign is None:
+            self._reader.report_refused(token, None, issued=False)
             return Outcome.TOKEN_INVALID
         issued = await self._ledger.revoke_serials(
-            order.program,
-            token.campaign,
-            token.serial,
-            1,
-            principal=principal,
-            request=request,
-            content=content,
-            reason=order.reason,
+            asked.program, token.campaign, token.serial, 1, identity=identity, reason=asked.reason
         )
         if issued is None:
             return Outcome.APPROVED
-        _log.critical(
-            "a correctly signed token was never issued: a signing key may be stolen",
-            program=token.program,
-            key_id=f"{token.key_id:08x}",
-            campaign=token.campaign,
-            serial=token.serial,
-        )
+        self._reader.report_refused(token, campaign, issued=False)
         return Outcome.TOKEN_INVALID
 
 
-def _violations(order: RevokeOrder) -> list[Violation]:
-    found = list(program_violations(order.program))
-    found += id_violations(order.request_id, "request_id")
-    if not isinstance(order.target, TokenGiven) and not order.campaign:
+def _violations(asked: RevokeRequest) -> list[Violation]:
+    found = list(program_violations(asked.program))
+    found += id_violations(asked.request_id, "request_id")
+    if not isinstance(asked.target, TokenGiven) and not asked.campaign:
         found.append(Violation("campaign", "is required: the campaign's number"))
-    match order.target:
+    match asked.target:
         case SerialsGiven(first, count):
             if count < 1:
                 found.append(Violation("serials.count", "must be 1 or more"))
@@ -154,20 +125,20 @@ def _violations(order: RevokeOrder) -> list[Violation]:
                 found.append(Violation("serials", f"reach beyond {SERIAL_MAX}, the last serial that there can be"))
         case CustomerGiven(customer_id):
             found += id_violations(customer_id, "customer_id")
-    if len(order.reason.encode()) > REASON_BYTES_MAX:
+    if len(asked.reason.encode()) > REASON_BYTES_MAX:
         found.append(Violation("reason", f"is longer than {REASON_BYTES_MAX} bytes"))
     return found
 
 
-def _content(order: RevokeOrder) -> bytes:
-    match order.target:
+def _content(asked: RevokeRequest) -> bytes:
+    match asked.target:
         case TokenGiven(text):
             what: tuple[object, ...] = ("token", text)
         case SerialsGiven(first, count):
             what = ("serials", first, count)
         case CustomerGiven(customer_id):
             what = ("customer", customer_id)
-    return canonical("revoke", order.campaign, what, order.reason)
+    return canonical("revoke", asked.campaign, what, asked.reason)
 
 
 def _beyond(campaign: int, issued: int) -> str:

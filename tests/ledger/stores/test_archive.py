@@ -14,7 +14,7 @@ from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, Wron
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import TooEarly
 from redemption.service.campaigns import etag
-from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
 
 KEYS_AT_ONCE = 256
 """What one step removes at most, as ``lua/archive.lua`` says."""
@@ -66,7 +66,7 @@ async def used(house):
 
 
 async def revoke(house, campaign, target):
-    order = RevokeOrder(house.program, f"revoke-{next(house.ids)}", target, campaign.number)
+    order = RevokeRequest(house.program, f"revoke-{next(house.ids)}", target, campaign.number)
     return await house.revoker.revoke(calling(), order)
 
 
@@ -160,13 +160,13 @@ async def test_nobody_is_told_that_a_used_coupon_is_unused(house):
     decision = await house.send(attempt)
     receipt = decision.verdicts[0].redemption_id
     await end(house, campaign)
-    assert (await house.redeemer.find_by_receipt(calling(), house.program, receipt)).discount_minor == 50_00
+    assert (await house.finder.by_receipt(calling(), house.program, receipt)).discount_minor == 50_00
     await archive(house, campaign)
     for token in (attempt.checkout.tokens[0], tokens[0]):
         with pytest.raises(WrongState, match="is archived and the records of its coupons were removed"):
             await house.issuer.inspect(calling(), house.program, token)
     with pytest.raises(NotFound):
-        await house.redeemer.find_by_receipt(calling(), house.program, receipt)
+        await house.finder.by_receipt(calling(), house.program, receipt)
 
 
 # When

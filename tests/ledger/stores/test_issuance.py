@@ -5,7 +5,7 @@ import struct
 from dataclasses import replace
 
 import pytest
-from house import calling
+from house import PRINCIPAL, calling
 from ledger.commit.orders import submitted
 from ledger.desk import digest
 from waiting import SECONDS_MAX
@@ -14,6 +14,7 @@ from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger import keys
 from redemption.ledger.ledger import customer_buckets
 from redemption.ledger.stores.issuance import CODES_AT_ONCE
@@ -24,8 +25,7 @@ NOW, THEN = 1_900_000_000, 1_900_086_400
 def item(campaign, **changes):
     """A claim as the server might judge it: approved."""
     base = ClaimItem(
-        request=digest("request", 10),
-        content=digest("content", 8),
+        identity=RequestIdentity(PRINCIPAL, digest("request", 10), digest("content", 8)),
         campaign=campaign.number,
         version=campaign.version,
         offer_index=0,
@@ -44,6 +44,11 @@ def item(campaign, **changes):
     return replace(base, **changes)
 
 
+def with_content(wanted, content):
+    """The same claim under the same request id, of other content."""
+    return replace(wanted, identity=replace(wanted.identity, content=digest(content, 8)))
+
+
 def stored(campaign, *names, first=0, **changes):
     codes = StoredCodes(campaign.number, 3, 7, NOW, THEN, first, tuple(digest(name, 10) for name in names))
     return replace(codes, **changes)
@@ -58,7 +63,7 @@ async def send(house, *items):
 async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):
     campaign = await house.campaign()
     wanted, before_ms = item(campaign), house.ledger.now_ms()
-    first, again, other = await send(house, wanted, wanted, replace(wanted, content=digest("x", 8)))
+    first, again, other = await send(house, wanted, wanted, with_content(wanted, "x"))
     assert first == ClaimedCoupon(first.claimed_at, 1, 0, 0, NOW, THEN, 7)
     assert before_ms // 1000 <= first.claimed_at <= house.ledger.now_ms() // 1000
     assert again == first
@@ -100,13 +105,13 @@ async def test_a_code_is_found_then_claimed_and_then_nobody_elses(house):
     asked = replace(item(campaign), campaign=0, version=0, code=digest("b", 10), outcome=Outcome.CODE_INVALID)
     assert await send(house, asked) == [CodeFound(1, 3, 1, NOW, THEN, 7)]
     wanted = item(campaign, code=digest("b", 10), offer_index=3, expires_at=THEN - 1)
-    thief = replace(wanted, request=digest("thief", 10))
+    thief = replace(wanted, identity=replace(wanted.identity, request=digest("thief", 10)))
     first, again, stolen = await send(house, wanted, wanted, thief)
     assert first == again == ClaimedCoupon(first.claimed_at, 1, 3, 1, NOW, THEN - 1, 7)
     assert stolen == ClaimRefused(Outcome.CODE_INVALID, only_today=False)
     async for key in house.redis.scan_iter(house.key("r:*")):
         await house.redis.delete(key)
-    replies = await send(house, wanted, thief, replace(wanted, content=digest("x", 8)))
+    replies = await send(house, wanted, thief, with_content(wanted, "x"))
     assert replies[:2] == [first, stolen]
     assert isinstance(replies[2], Mismatch)
 

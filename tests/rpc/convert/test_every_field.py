@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from house import calling
 from rpc.examples import APPROVAL, CAMPAIGN, PAGE, QUOTED, REDEEMED, REQUESTS, STATS
-from rpc.stage import OneCall, telling
+from rpc.stage import OneCall, stand_ins, telling
 
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
@@ -17,12 +16,8 @@ from redemption.rpc.campaign_servicer import CampaignServicer
 from redemption.rpc.guard import Gathered, Unary
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
-from redemption.service.campaigns import Campaigns
-from redemption.service.claimer import Claimed, Claimer
-from redemption.service.issuer import Inspection, Issuer
-from redemption.service.quoter import Quoter
-from redemption.service.redeemer import Redeemer
-from redemption.service.revoker import Revoker
+from redemption.service.claimer import Claimed
+from redemption.service.issuer import Inspection
 
 UNKNOWN = 99
 SAME = {
@@ -51,46 +46,39 @@ async def no_coupons(*_: Any) -> AsyncGenerator[Any, None]:
     return parts()
 
 
-def services() -> tuple[Any, ...]:
-    redeemer = create_autospec(Redeemer, instance=True, spec_set=True)
-    redeemer.redeem.side_effect = telling(APPROVAL)
-    redeemer.redeem_all.side_effect = lambda _, attempts, **__: [APPROVAL] * len(attempts)
-    redeemer.find_by_request.return_value = [REDEEMED]
-    redeemer.find_by_receipt.return_value = REDEEMED
-    quoter = create_autospec(Quoter, instance=True, spec_set=True)
-    quoter.quote.return_value = QUOTED
-    issuer = create_autospec(Issuer, instance=True, spec_set=True)
-    issuer.mint.side_effect = no_coupons
-    issuer.mint_codes.side_effect = no_coupons
-    issuer.inspect.return_value = Inspection(None)
-    claimer = create_autospec(Claimer, instance=True, spec_set=True)
-    claimer.claim.return_value = Claimed(Outcome.CLAIM_LIMIT)
-    revoker = create_autospec(Revoker, instance=True, spec_set=True)
-    revoker.revoke.return_value = Outcome.APPROVED
-    campaigns = create_autospec(Campaigns, instance=True, spec_set=True)
+def use_cases() -> Any:
+    """Return stand-ins that answer everything."""
+    stand_in = stand_ins()
+    stand_in.redeemer.redeem.side_effect = telling(APPROVAL)
+    stand_in.redeemer.redeem_all.side_effect = lambda _, attempts, *__: [APPROVAL] * len(attempts)
+    stand_in.finder.by_request.return_value = [REDEEMED]
+    stand_in.finder.by_receipt.return_value = REDEEMED
+    stand_in.quoter.quote.return_value = QUOTED
+    stand_in.issuer.mint.side_effect = no_coupons
+    stand_in.issuer.mint_codes.side_effect = no_coupons
+    stand_in.issuer.inspect.return_value = Inspection(None)
+    stand_in.claimer.claim.return_value = Claimed(Outcome.CLAIM_LIMIT)
+    stand_in.revoker.revoke.return_value = Outcome.APPROVED
+    campaigns = stand_in.campaigns
     changing = (campaigns.create, campaigns.update, campaigns.set_state, campaigns.archive)
     for method in (campaigns.get, campaigns.check_create, campaigns.check_update, *changing):
         method.return_value = CAMPAIGN
     campaigns.list.return_value = PAGE
     campaigns.stats.return_value = STATS
-    return redeemer, quoter, issuer, claimer, revoker, campaigns
+    return stand_in
 
 
-def methods(redeemer: Any, quoter: Any, issuer: Any, claimer: Any, revoker: Any, campaigns: Any) -> dict[str, Any]:
-    servicers = {
-        "RedemptionService": RedemptionServicer(redeemer, quoter),
-        "IssuanceService": IssuanceServicer(issuer, claimer, revoker),
-        "CampaignService": CampaignServicer(campaigns),
-    }
-    return {
-        f"{service}.{name}": method
-        for service, servicer in servicers.items()
-        for name, method in servicer.methods().items()
-    }
-
-
-STAND_INS = services()
-METHODS = methods(*STAND_INS)
+USE_CASES = use_cases()
+STAND_INS = tuple(vars(USE_CASES).values())
+METHODS = {
+    f"{service}.{name}": method
+    for service, servicer in {
+        "RedemptionService": RedemptionServicer(USE_CASES),
+        "IssuanceService": IssuanceServicer(USE_CASES),
+        "CampaignService": CampaignServicer(USE_CASES),
+    }.items()
+    for name, method in servicer.methods().items()
+}
 
 
 async def effect(name: str, request: Message) -> object:

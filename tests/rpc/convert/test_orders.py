@@ -12,23 +12,23 @@ from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.orders import (
-    attempt_from,
     customer_from,
     question_from,
+    redeem_request_from,
     redemption_of,
     write_decision,
     write_quote,
 )
 from redemption.rpc.request_limits import positions_in
 from redemption.service.quoter import Question
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 
 def attempt_of(request, program=""):
     """Count a request and convert it, as every one is."""
     positions_in(request)
-    return attempt_from(request, program)
+    return redeem_request_from(request, program)
 
 
 def quoted(*, with_allocations=True):
@@ -49,7 +49,7 @@ def written(decision):
 
 def test_checkout_arrives_whole():
     """Each field of the example has a value of its own, so a mix-up of two shows."""
-    assert attempt_of(redeem_request("attempt-9")) == Attempt("attempt-9", CHECKOUT)
+    assert attempt_of(redeem_request("attempt-9")) == RedeemRequest("attempt-9", CHECKOUT)
 
 
 def test_list_amount_that_is_unset_is_the_amount():

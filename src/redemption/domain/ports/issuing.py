@@ -5,6 +5,7 @@ from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.request_identity import RequestIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,7 @@ class BlockWanted:
         day: The present day in the campaign's zone, days since 1970.
         since_ms: All this holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until before this one.
-        principal: Who asks.
-        request: Digest of principal and request id.
-        content: Digest of what was asked.
+        identity: What makes it the same request as another.
     """
 
     program: str
@@ -51,9 +50,7 @@ class BlockWanted:
     day: int
     since_ms: int
     until_ms: int
-    principal: str
-    request: bytes
-    content: bytes
+    identity: RequestIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,7 @@ class ClaimItem:
     """One claim to decide.
 
     Attributes:
-        request: Digest of principal and request id.
-        content: Digest of what was asked.
+        identity: What makes it the same request as another.
         campaign: 0 for a code of which it is not known yet what it stands for.
         version: The version of the campaign that it was judged by.
         offer_quota: At most so many coupons of the offer are issued; None means the campaign's own limit.
@@ -97,8 +93,7 @@ class ClaimItem:
         code: Digest of the exchange code; None for a claim of an offer.
     """
 
-    request: bytes
-    content: bytes
+    identity: RequestIdentity
     campaign: int
     version: int
     offer_index: int
@@ -169,7 +164,7 @@ ClaimReply = ClaimedCoupon | CodeFound | ClaimRefused | Mismatch | Outdated | Fa
 class Issuance(Protocol):
     """The part of the ledger that issues coupons. Every method may raise ``ServiceError``."""
 
-    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
+    async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
         """Return the block that a request got before, if it did.
 
         Raises:

@@ -7,6 +7,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
+from redemption.domain.request_identity import RequestIdentity
 
 
 @record(frozen=True, slots=True)
@@ -130,12 +131,12 @@ RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch |
 
 
 class RedeemItem:
-    """One order to decide, and whom to tell.
+    """One order to decide, and what takes the reply.
 
     Attributes:
         program: Its program.
         caller: Who asks, and until when.
-        told: Called once with it and with what became of it: the ledger's reply, or why there is none.
+        on_reply: Called once, with the item and with the ledger's reply, or why there is none.
         request: Digest of principal and request id.
         content: Digest of what was asked.
         order: Digest of the order id.
@@ -149,12 +150,12 @@ class RedeemItem:
         "caller",
         "content",
         "customer",
+        "on_reply",
         "order",
         "program",
         "request",
         "since_ms",
         "tokens",
-        "told",
         "until_ms",
     )
 
@@ -162,13 +163,13 @@ class RedeemItem:
         self,
         program: str,
         caller: CallInfo,
-        told: Callable[[Any, RedeemReply | ServiceError], None],
+        on_reply: Callable[[Any, RedeemReply | ServiceError], None],
         digests: tuple[bytes, bytes, bytes, bytes | None],
     ) -> None:
         """Begin with what does not depend on how it is judged; the digests in the order of the attributes."""
         self.program = program
         self.caller = caller
-        self.told = told
+        self.on_reply = on_reply
         self.request, self.content, self.order, self.customer = digests
         self.since_ms = self.until_ms = 0
         self.tokens: tuple[JudgedToken, ...] = ()
@@ -294,9 +295,9 @@ class Ledger(Protocol):
         """Return the campaigns with numbers from first to last that exist."""
 
     def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
-        """Decide orders of one program; each is told once what became of it, at once or in a later turn of the loop.
+        """Decide orders of one program; each gets one reply, at once or in a later turn of the event loop.
 
-        Orders whose caller left may stay at home; they are told so.
+        An order whose caller left need not be sent; its reply says so.
 
         Args:
             program: The program.
@@ -332,9 +333,7 @@ class Ledger(Protocol):
         first: int,
         count: int,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> int | None:
         """Take a range of serials back, at once and for good; the reason goes on record.
@@ -353,9 +352,7 @@ class Ledger(Protocol):
         number: int,
         customer: bytes,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> None:
         """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
@@ -367,7 +364,7 @@ class Ledger(Protocol):
             LedgerRefused: The program has no ledger, and may not begin one.
         """
 
-    async def create(self, campaign: Campaign, *, principal: str, request: bytes, content: bytes) -> Campaign:
+    async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
         """Create a campaign and return it with its number and version."""
 
     async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:

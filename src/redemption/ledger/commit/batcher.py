@@ -129,7 +129,7 @@ class Batcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes:
             await lane.close()
-        self._tell_settled()
+        self._report_settled()
 
     def refuse_waiting(self, failure: ServiceError) -> None:
         """Tell everybody who still waits for a place that there is none."""
@@ -347,14 +347,14 @@ class Batcher:
         """Note what became of an order that waits. It is told in the next turn: the lane sends what waits first."""
         order.outcome = outcome
         if not self._settled:
-            asyncio.get_running_loop().call_soon(self._tell_settled)
+            asyncio.get_running_loop().call_soon(self._report_settled)
         self._settled.append(order)
 
-    def _tell_settled(self) -> None:
+    def _report_settled(self) -> None:
         settled, self._settled = self._settled, []
         for order in settled:
             try:
-                order.told(order)
+                order.on_outcome(order)
             except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
                 _log.exception("an answer of the ledger could not be told")
 

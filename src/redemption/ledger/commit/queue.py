@@ -23,14 +23,14 @@ class QueuedItem:
         payload: What the ledger reads of it.
         weight: How many tokens it brings.
         caller: Who waits for it, and until when.
-        about: What it is of.
-        told: Called once with it, when ``outcome`` is known.
+        about: What it belongs to.
+        on_outcome: Called once with it, when ``outcome`` is known.
         sent: It may have been executed.
         outcome: The ledger's reply, or why there is none; None while it waits.
         head: The head of the call that carried the reply.
     """
 
-    __slots__ = ("about", "caller", "head", "outcome", "payload", "sent", "told", "weight")
+    __slots__ = ("about", "caller", "head", "on_outcome", "outcome", "payload", "sent", "weight")
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class QueuedItem:
         weight: int,
         caller: CallInfo,
         about: Any,  # noqa: ANN401 - whoever made it knows what it is
-        told: "Callable[[QueuedItem], None]",
+        on_outcome: "Callable[[QueuedItem], None]",
     ) -> None:
         """Begin to wait."""
         self.payload = payload
         self.weight = weight
         self.caller = caller
         self.about = about
-        self.told = told
+        self.on_outcome = on_outcome
         self.sent = False
         self.outcome: bytes | ServiceError | None = None
         self.head = NO_HEAD

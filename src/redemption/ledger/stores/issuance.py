@@ -19,6 +19,7 @@ from redemption.domain.ports.issuing import (
     StoredCodes,
 )
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.wire.orders import Head, pack_principal, unpack_head
@@ -58,11 +59,11 @@ class RedisIssuance:
         self._carry = carry
         self._outbox_max = outbox_max
 
-    async def issued_before(self, program: str, *, request: bytes, content: bytes) -> Block | None:
+    async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
         """Return the block that a request got before, if it did."""
         if not await self._functions.begun(program):
             return None
-        _, reply = await self._write("issue", program, "", 0, 0, 0, request, content)
+        _, reply = await self._write("issue", program, "", 0, 0, 0, identity.request, identity.content)
         return None if _word(reply) == b"none" else _block(reply)
 
     async def issue(self, wanted: BlockWanted) -> Block | Outdated:
@@ -70,12 +71,12 @@ class RedisIssuance:
         head, reply = await self._write(
             "issue",
             wanted.program,
-            wanted.principal,
+            wanted.identity.principal,
             wanted.campaign,
             wanted.version,
             wanted.count,
-            wanted.request,
-            wanted.content,
+            wanted.identity.request,
+            wanted.identity.content,
             wanted.not_before,
             wanted.expires_at,
             wanted.key_id,
@@ -112,12 +113,12 @@ class RedisIssuance:
 
     async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
         """Decide a claim, see ``domain.issuing.Issuance``."""
-        payload = _packed(item, caller.principal)
+        payload = _packed(item)
         if payload is None:
             reply: ClaimReply = Failed("cannot be packed")
         else:
             decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            claim = QueuedItem(payload, _WEIGHT, caller, decided, _told)
+            claim = QueuedItem(payload, _WEIGHT, caller, decided, _report)
             await self._carry(program, claim, again=again)
             await decided
             reply = _read(claim.outcome, claim.head)
@@ -149,13 +150,13 @@ def _block(reply: list[Any]) -> Block:
     return Block(int(first), int(not_before), int(expires_at), int(key_id) if key_id else None)
 
 
-def _packed(item: ClaimItem, principal: str) -> bytes | None:
+def _packed(item: ClaimItem) -> bytes | None:
     """Return a claim as ``lua/claim.lua`` reads it; None when a number does not fit the format."""
     try:
         packed = _CLAIM.pack(
             _OPERATION,
-            item.request,
-            item.content,
+            item.identity.request,
+            item.identity.content,
             item.campaign,
             item.version,
             item.offer_index,
@@ -177,10 +178,10 @@ def _packed(item: ClaimItem, principal: str) -> bytes | None:
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return packed + pack_principal(principal)
+    return packed + pack_principal(item.identity.principal)
 
 
-def _told(claim: QueuedItem) -> None:
+def _report(claim: QueuedItem) -> None:
     decided: asyncio.Future[None] = claim.about
     if not decided.done():
         decided.set_result(None)

@@ -1,6 +1,7 @@
 """Taking coupons back: of a range of serials, or of a customer; every server's next decision knows of it."""
 
 from redemption.domain.errors import LimitReached, NotFound, RequestIdReused, WrongState
+from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.functions import FunctionClient
 
 
@@ -24,9 +25,7 @@ class Revocation:
         first: int,
         count: int,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> int | None:
         """Take a range of serials back.
@@ -41,7 +40,7 @@ class Revocation:
             LimitReached: The campaign has too many separate ranges.
         """
         last = first + count - 1
-        about = (principal, number, request, content, reason)
+        about = (identity.principal, number, identity.request, identity.content, reason)
         return await self._revoke("revoke_serials", program, number, *about, first, last)
 
     async def revoke_customer(
@@ -50,9 +49,7 @@ class Revocation:
         number: int,
         customer: bytes,
         *,
-        principal: str,
-        request: bytes,
-        content: bytes,
+        identity: RequestIdentity,
         reason: str = "",
     ) -> None:
         """Take back every coupon issued so far that is bound to a customer.
@@ -63,7 +60,7 @@ class Revocation:
             RequestIdReused: The request id stands for something else.
             LimitReached: The campaign has too many revoked customers.
         """
-        about = (principal, number, request, content, reason)
+        about = (identity.principal, number, identity.request, identity.content, reason)
         await self._revoke("revoke_customer", program, number, *about, customer)
 
     async def _revoke(self, function: str, program: str, number: int, *args: bytes | int | str) -> int | None:

@@ -7,13 +7,13 @@ from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.orders import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
 from redemption.rpc.convert.timestamps import at_seconds, whole_second_ms_from
 from redemption.service.claimer import Claimed
-from redemption.service.issuer import Inspection, Minted, MintOrder
-from redemption.service.revoker import CustomerGiven, RevokeOrder, SerialsGiven, TokenGiven
+from redemption.service.issuer import Inspection, Minted, MintRequest
+from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
 from redemption.v1 import issuance_service_pb2 as messages
 from redemption.v1 import redemption_service_pb2
 
 
-def mint_order_from(request: messages.MintRequest) -> MintOrder:
+def mint_request_from(request: messages.MintRequest) -> MintRequest:
     """Return what to mint.
 
     Raises:
@@ -24,7 +24,7 @@ def mint_order_from(request: messages.MintRequest) -> MintOrder:
         raise InvalidRequest([Violation("form", f"is {request.form}, which this version does not know")])
     if request.shared:
         raise NotBuilt("shared: tokens for many uses are not supported by this version")
-    return MintOrder(
+    return MintRequest(
         program=request.program,
         request_id=request.request_id,
         campaign=request.campaign,
@@ -84,7 +84,7 @@ def claimed_of(claimed: Claimed) -> messages.ClaimResponse:
     )
 
 
-def revoke_order_from(request: messages.RevokeRequest) -> RevokeOrder:
+def revoke_request_from(request: messages.RevokeRequest) -> RevokeRequest:
     """Return what to take back.
 
     Raises:
@@ -100,7 +100,7 @@ def revoke_order_from(request: messages.RevokeRequest) -> RevokeOrder:
             target = CustomerGiven(request.customer_id)
         case _:
             raise InvalidRequest([Violation("token", "is required, or serials, or customer_id: what to revoke")])
-    return RevokeOrder(request.program, request.request_id, target, request.campaign, request.reason)
+    return RevokeRequest(request.program, request.request_id, target, request.campaign, request.reason)
 
 
 def revoked_of(outcome: Outcome) -> messages.RevokeResponse:

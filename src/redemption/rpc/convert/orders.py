@@ -27,7 +27,7 @@ from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
 from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Question, Quoted
-from redemption.service.redeemer import Attempt
+from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 # By name: a name that the contract does not have fails at import, not at the first refusal of its kind.
@@ -40,8 +40,8 @@ DISPOSITIONS = {
 }
 
 
-def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "") -> Attempt:
-    """Return the attempt that a request asks for, whose size is right (see ``positions_in``).
+def redeem_request_from(request: redemption_service_pb2.RedeemRequest, program: str = "") -> RedeemRequest:
+    """Return what a message asks for, whose size is right (see ``positions_in``).
 
     Args:
         request: What was received.
@@ -50,7 +50,7 @@ def attempt_from(request: redemption_service_pb2.RedeemRequest, program: str = "
     Raises:
         InvalidRequest: There is too much of something.
     """
-    return Attempt(request.request_id, checkout_from(request.checkout, program))
+    return RedeemRequest(request.request_id, checkout_from(request.checkout, program))
 
 
 def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:

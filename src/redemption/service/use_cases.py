@@ -1,0 +1,43 @@
+"""All use cases, wired. A further one is a file of its own and a line here."""
+
+from redemption.domain.ports.issuing import Issuance
+from redemption.domain.ports.orders import Ledger
+from redemption.domain.signed.digest import Digests
+from redemption.domain.signed.keyset import Keyset
+from redemption.domain.signed.token import TokenVerifier
+from redemption.service.campaigns import Campaigns
+from redemption.service.claimer import Claimer
+from redemption.service.coupon_reader import CouponReader
+from redemption.service.decisions import DecisionWriter
+from redemption.service.issuer import Issuer
+from redemption.service.quoter import Quoter
+from redemption.service.redeemer import Redeemer
+from redemption.service.redemption_finder import RedemptionFinder
+from redemption.service.revoker import Revoker
+from redemption.telemetry.invalid_tokens import InvalidTokens
+
+
+class UseCases:
+    """What the servicers of ``rpc`` and the first start of a development server call."""
+
+    def __init__(self, keyset: Keyset, ledger: Ledger, issuance: Issuance) -> None:
+        """Build them.
+
+        Args:
+            keyset: The signing keys.
+            ledger: What decides and remembers.
+            issuance: The part of it that issues.
+        """
+        self.invalid_tokens = InvalidTokens()
+        reader = CouponReader(verifier=TokenVerifier(keyset), ledger=ledger, invalid_tokens=self.invalid_tokens)
+        digests = Digests(keyset.privacy_root, environment=keyset.environment)
+        decisions = DecisionWriter(keyset)
+        self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
+        self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
+        self.quoter = Quoter(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
+        self.issuer = Issuer(
+            keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger, issuance=issuance
+        )
+        self.claimer = Claimer(keyset=keyset, digests=digests, ledger=ledger, issuance=issuance)
+        self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)
+        self.campaigns = Campaigns(digests=digests, ledger=ledger)

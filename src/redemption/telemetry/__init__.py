@@ -1,0 +1,1 @@
+"""What others hand facts to: it counts and logs them. It imports no other room."""
