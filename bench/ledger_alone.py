@@ -56,7 +56,7 @@ class Recorder:
         """Write orders down."""
         for item in items:
             self.packed.append(pack_item(item))
-            item.told(item, LedgerUnavailable("written down, not sent"))
+            item.on_reply(item, LedgerUnavailable("written down, not sent"))
 
 
 @asynccontextmanager

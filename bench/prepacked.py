@@ -12,11 +12,11 @@ from generator import Run
 from ledger_alone import DEADLINE_SECONDS, Recorder, ledger_loop, pack_batch
 from private import PROGRAM, Private, calling
 
-from redemption.app import wire
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.service.redeemer import RedeemRequest
+from redemption.service.use_cases import UseCases
 
 SPEND_MINOR = 238_00
 OFFER = Offer(amount_off(200_00, 50_00))
@@ -41,7 +41,7 @@ class Packer:
     def __init__(self, private: Private) -> None:
         self._private = private
         self._recorder = Recorder(private.ledger)
-        self._redeemer = wire(private.keyset, self._recorder).redeemer  # type: ignore[arg-type]
+        self._redeemer = UseCases(private.keyset, self._recorder, None).redeemer  # type: ignore[arg-type]
 
     async def items(self, tokens: Sequence[str]) -> list[bytes]:
         """Return one packed order for each token; the same token again is another order."""

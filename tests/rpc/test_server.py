@@ -109,9 +109,8 @@ async def test_health_is_told_while_calls_are_turned_away(run):
 
 async def test_watchers_are_not_without_number(run):
     stage = await run()
-    stage.server._health._watchers["others"] = WATCHERS_MAX
+    stage.server._health._watchers.taken = WATCHERS_MAX
     failure = await failure_of(watch(stage))
-    stage.server._health._watchers.clear()
     assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -126,7 +125,7 @@ async def test_one_connection_cannot_have_all_places_of_watchers(run):
         assert (await other.read()).status == NOT_SERVING
     for each in watches:
         each.cancel()
-    await comes(lambda: not stage.server._health._watchers)
+    await comes(lambda: not stage.server._health._watchers.taken)
 
 
 # Stopping

@@ -5,7 +5,6 @@ What goes in is a method of the contract; what comes out is a method of raw byte
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from redemption.rpc.transport.methods import (
     StreamMethod,
     UnaryMethod,
 )
+from redemption.scheduling.places import Places
 
 STREAMS_MAX = 64
 """Streams at once, apart from all other calls."""
@@ -130,7 +130,7 @@ class Guard:
     """Makes methods of raw bytes."""
 
     def __init__(self) -> None:
-        self._streams: Counter[str] = Counter()
+        self._streams = Places(STREAMS_MAX, STREAMS_PER_PEER_MAX)
         # Written down once: when there is too much to do, saying so must cost next to nothing.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
         self._too_many_streams_here = status_of(
@@ -189,30 +189,27 @@ class Guard:
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
-            if self._streams[info.peer] >= STREAMS_PER_PEER_MAX:
+            if self._streams.is_full_for(info.peer):
                 yield self._too_many_streams_here
                 return
-            if self._streams.total() >= STREAMS_MAX:
+            if self._streams.is_full:
                 yield self._too_many_streams
                 return
-            self._streams[info.peer] += 1
             failure: BaseException | None = None
             ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
-            try:
-                async with aclosing(answer(parse(raw), info)) as messages:
-                    async for message in messages:
-                        yield message.SerializeToString()
-                        if asyncio.get_running_loop().time() >= ends:
-                            failure = DeadlinePassed(f"the stream took {STREAM_SECONDS_MAX:.0f} s; ask for the rest")
-                            break
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
-                failure = error
-            finally:
-                self._streams[info.peer] -= 1
-                if not self._streams[info.peer]:
-                    del self._streams[info.peer]
+            with self._streams.take(info.peer):
+                try:
+                    async with aclosing(answer(parse(raw), info)) as messages:
+                        async for message in messages:
+                            yield message.SerializeToString()
+                            if asyncio.get_running_loop().time() >= ends:
+                                too_long = f"the stream took {STREAM_SECONDS_MAX:.0f} s; ask for the rest"
+                                failure = DeadlinePassed(too_long)
+                                break
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
+                    failure = error
             if failure is not None:
                 yield _failed(name, method.request, failure)
 

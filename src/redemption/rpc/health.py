@@ -5,7 +5,6 @@ would keep ``set`` waiting, and any watcher at all would keep a server from stop
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf.message import DecodeError
@@ -14,6 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
+from redemption.scheduling.places import Places
 
 SERVICE = "grpc.health.v1.Health"
 WATCHERS_MAX = 1_000
@@ -41,7 +41,7 @@ class Health:
         self._serving = False
         self._leaving = False
         self._ended = False
-        self._watchers: Counter[str] = Counter()
+        self._watchers = Places(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
         self._changed = asyncio.Event()
 
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
@@ -79,27 +79,22 @@ class Health:
         if service is None:
             yield _NO_REQUEST
             return
-        if self._watchers.total() >= WATCHERS_MAX or self._watchers[info.peer] >= WATCHERS_PER_PEER_MAX:
+        if self._watchers.is_full or self._watchers.is_full_for(info.peer):
             yield _TOO_MANY_WATCHERS
             return
-        self._watchers[info.peer] += 1
-        try:
-            told = None
+        with self._watchers.take(info.peer):
+            sent = None
             while True:
                 changed = self._changed
                 ended = self._ended
                 response = self._response(service)
-                if response != told:
+                if response != sent:
                     yield response
-                    told = response
+                    sent = response
                 if ended:
                     yield _STOPPING
                     return
                 await changed.wait()
-        finally:
-            self._watchers[info.peer] -= 1
-            if not self._watchers[info.peer]:
-                del self._watchers[info.peer]
 
     def _response(self, service: str) -> bytes:
         if service not in self._services:
