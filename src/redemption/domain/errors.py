@@ -5,9 +5,79 @@ Each class carries the stable reason that callers may rely on; ``rpc/status.py``
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 VIOLATIONS_MAX = 50
 """More than anybody reads at once; a request may hold hundreds of thousands of mistakes."""
+
+
+class ViolationReason(StrEnum):
+    """Which rule a field breaks, for programs. Other fields are those of ``ViolationValues.others``, in their order."""
+
+    REQUIRED = "REQUIRED"
+    """It must be set."""
+    ONE_OF = "ONE_OF"
+    """Exactly one of the other fields must be set."""
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    """It must be ``least`` to ``most``."""
+    ZERO_LIMIT = "ZERO_LIMIT"
+    """A limit must not be 0; a campaign of which nothing may be used is paused."""
+    WRONG_COUNT = "WRONG_COUNT"
+    """The list must have ``least`` to ``most`` entries; it has ``given``."""
+    DUPLICATE = "DUPLICATE"
+    """It is the same as the other field, an earlier entry of the list."""
+    MORE_THAN_OTHER = "MORE_THAN_OTHER"
+    """It must be at most the other field."""
+    LESS_THAN_OTHER = "LESS_THAN_OTHER"
+    """It must be at least the other field."""
+    NOT_AFTER_OTHER = "NOT_AFTER_OTHER"
+    """It must be later than the other field."""
+    NOT_RISING = "NOT_RISING"
+    """It must be more than the other field, which is of an earlier tier."""
+    NO_GAIN = "NO_GAIN"
+    """The tier gives no more than an earlier one: of the other fields, the first two are that one's percentage and cap,
+    the third is this one's cap."""
+    OVERLAP = "OVERLAP"
+    """The slot must not begin before the other field, which is the end of the slot before."""
+    OVER_MIDNIGHT = "OVER_MIDNIGHT"
+    """The slot must end later than the other field, which is its start."""
+    NEVER_OPEN = "NEVER_OPEN"
+    """The window must not end at the other field, which is its start."""
+    ONLY_WITH_OTHER = "ONLY_WITH_OTHER"
+    """It can only be set together with the other field."""
+    ONLY_WITH_UNITS = "ONLY_WITH_UNITS"
+    """It can only be set where the other field is MEASURE_UNITS."""
+    NOT_WITH_OTHER = "NOT_WITH_OTHER"
+    """It contradicts the other field; the text says why."""
+    NO_LIST_PRICE = "NO_LIST_PRICE"
+    """It must not be LIST, because the other field is an offer that is not computed on list prices."""
+    IMMUTABLE = "IMMUTABLE"
+    """It cannot change; the other fields are its parts with the values that are in force."""
+
+
+class OtherField(NamedTuple):
+    """A field that a violation depends on, and its value if that is a number."""
+
+    field: str
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViolationValues:
+    """The numbers and fields that a violation's text names.
+
+    Attributes:
+        least: The smallest number that is right.
+        most: The largest number that is right.
+        given: The number that is wrong.
+        others: Fields that it depends on.
+    """
+
+    least: int | None = None
+    most: int | None = None
+    given: int | None = None
+    others: tuple[OtherField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +87,14 @@ class Violation:
     Attributes:
         field: Path of the field in the request, for example ``checkout.order.lines[2].amount_minor``.
         problem: What is wrong with it and what would be right.
+        reason: The rule that it breaks, or None where only the text says it.
+        values: What belongs to the reason. Numbers are in the unit of their field, a duration in seconds.
     """
 
     field: str
     problem: str
+    reason: ViolationReason | None = None
+    values: ViolationValues | None = None
 
 
 class ServiceError(Exception):

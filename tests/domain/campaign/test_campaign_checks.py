@@ -36,6 +36,7 @@ from redemption.domain.campaign.campaign import (
 )
 from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
 from redemption.domain.campaign.conditions import Conditions, Scope, Window
+from redemption.domain.errors import ViolationValues
 from redemption.v1 import campaign_pb2
 
 START_MS = 1_794_240_000_000  # 2026-11-09T16:00:00Z
@@ -386,6 +387,61 @@ def test_each_wrong_definition_is_refused_naming_the_field_and_what_would_be_rig
     assert len(found[0].problem) < 300
 
 
+def of_the_contract(field):
+    """Whether a path names a field of the contract, and an entry only of a list."""
+    root, *steps = field.split(".")
+    message = campaign_pb2.Campaign.DESCRIPTOR
+    for step in steps:
+        name, index = re.fullmatch(r"(\w+)(\[\d+\])?", step).groups()
+        found = message.fields_by_name.get(name) if message else None
+        if found is None or (index and not found.is_repeated):
+            return False
+        message = found.message_type
+    return root == "campaign"
+
+
+@pytest.mark.parametrize(("campaign", "field", "part"), WRONG, ids=[f"{field}: {part}" for _, field, part in WRONG])
+def test_what_is_told_as_data_is_what_the_text_says(campaign, field, part):
+    """Each number of the data is in the text, and a text with numbers of the campaign's own has a reason."""
+    (found,) = campaign_violations(campaign)
+    numbers = set(map(int, re.findall(r"-?\d+", found.problem)))
+    values = found.values or ViolationValues()
+    told = {values.least, values.most, values.given, *(other.value for other in values.others)} - {None}
+    assert told <= numbers
+    assert values == ViolationValues() or found.reason is not None
+    assert all(of_the_contract(other.field) for other in values.others)
+    named = re.search(
+        r"threshold_minor|amount_off_minor|basis_points|_minor\b|_minute|; it is -?\d|seconds", found.problem
+    )
+    assert found.reason is not None or not named
+
+
+TIER = f"{TIERS}[1]"
+OTHER_FIELDS = [
+    (spend(amount(10, 5), amount(20, 9), amount(30, 7)), "NOT_RISING", ViolationValues(given=7, others=((f"{TIER}.amount_off_minor", 9),))),
+    (spend(amount(200, 10), amount(300, 20), amount(250, 30)), "NOT_RISING", ViolationValues(given=250, others=((f"{TIER}.threshold", 300),))),
+    (spend(percent(1, 2000, 9), percent(2, 1500, 8)), "NO_GAIN", ViolationValues(given=1500, others=((f"{TIERS}[0].percent_off_basis_points", 2000), (f"{TIERS}[0].cap_minor", 9), (f"{TIER}.cap_minor", 8)))),
+    (gives(EveryFull(10, 5, 4)), "LESS_THAN_OTHER", ViolationValues(given=4, others=(("campaign.offers[0].every_full.amount_off_minor", 5),))),
+    (limits(budget_minor=9, budget_per_day_minor=10), "MORE_THAN_OTHER", ViolationValues(given=10, others=(("campaign.limits.budget_minor", 9),))),
+    (slots(Slot(0, 60, 1), Slot(59, 120, 1)), "OVERLAP", ViolationValues(given=59, others=((f"{SLOTS}[0].end_minute", 60),))),
+    (slots(Slot(1320, 120, 1)), "OVER_MIDNIGHT", ViolationValues(given=120, others=((f"{SLOTS}[0].start_minute", 1320),))),
+    (slots(*(Slot(minute, minute + 1, 1) for minute in range(97))), "WRONG_COUNT", ViolationValues(least=1, most=96, given=97)),
+    (plain(return_window_seconds=-1), "OUT_OF_RANGE", ViolationValues(least=0, most=315_360_000, given=-1)),
+    (gives(FreeShipping(None, ("a", "b", "a"))), "DUPLICATE", ViolationValues(others=(("campaign.offers[0].free_shipping.regions[0]", None),))),
+    (gives(BuyGet(1, 1, 1, 1, Scope(brands=("a",))), exclude=Scope(brands=("a",))), "NOT_WITH_OTHER", ViolationValues(others=((f"{CONDITIONS}.exclude.brands", None),))),
+    (stacking(*PLAIN.offers, Offer(FixedPrice(1)), base=DiscountBase.LIST), "NO_LIST_PRICE", ViolationValues(others=(("campaign.offers[1]", None),))),
+    (stacking(Offer(CashVoucher(1)), Offer(FixedPrice(1)), max_tokens_per_order=2), "NOT_WITH_OTHER", ViolationValues(given=2, others=(("campaign.offers[1]", None),))),
+    (stacking(max_tokens_per_order=2, stop_after=True), "NOT_WITH_OTHER", ViolationValues(given=2, others=((f"{STACKING}.stop_after", None),))),
+    (spend(price(200, 5)), "ONLY_WITH_UNITS", ViolationValues(others=(("campaign.offers[0].tiers.measure", None),))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("campaign", "reason", "values"), OTHER_FIELDS)
+def test_a_rule_between_fields_names_the_others_and_their_values(campaign, reason, values):
+    (found,) = campaign_violations(campaign)
+    assert (found.reason, found.values) == (reason, values)
+
+
 def test_everything_that_is_wrong_is_told_at_once():
     campaign = plain(name="", offers=(Offer(PercentOff(0, 0)),), limits=Limits(issued=0))
     assert [violation.field for violation in campaign_violations(campaign)] == [
@@ -511,10 +567,16 @@ def test_which_changes_are_allowed(after, minted, fields):
 
 def test_a_change_that_is_refused_names_what_is_in_force():
     after = replace(BEFORE, currency_code="USD", sizing=Sizing(7))
-    assert [violation.problem for violation in change_violations(BEFORE, after, minted=False)] == [
+    found = change_violations(BEFORE, after, minted=False)
+    assert [violation.problem for violation in found] == [
         "cannot change; it is CNY",
         f"cannot change; expected_redemptions is {COUNT_MAX} and expected_redemption_rate_basis_points 1",
     ]
+    assert [violation.reason for violation in found] == ["IMMUTABLE", "IMMUTABLE"]
+    assert found[1].values.others == (
+        ("campaign.sizing.expected_redemptions", COUNT_MAX),
+        ("campaign.sizing.expected_redemption_rate_basis_points", 1),
+    )
 
 
 def test_a_definition_with_very_many_mistakes_names_as_many_as_anybody_reads():

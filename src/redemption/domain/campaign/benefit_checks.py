@@ -17,8 +17,13 @@ from redemption.domain.campaign.benefit import (
 )
 from redemption.domain.campaign.condition_checks import contradictions, scope_lists
 from redemption.domain.campaign.conditions import Scope
-from redemption.domain.campaign.value_checks import UNITS_MAX, range_violations
-from redemption.domain.errors import Violation
+from redemption.domain.campaign.value_checks import (
+    UNITS_MAX,
+    count_violation,
+    dependent_violation,
+    range_violations,
+)
+from redemption.domain.errors import OtherField, Violation, ViolationReason
 from redemption.domain.order import MINOR_MAX
 
 TIERS_MAX = 20
@@ -57,7 +62,7 @@ def benefit_violations(benefit: Benefit, excluded: Scope, field: str) -> Iterato
             yield from range_violations(price_minor, f"{field}.fixed_price.price_minor", 0, MINOR_MAX)
             yield from range_violations(max_units, f"{field}.fixed_price.max_units", 1, UNITS_MAX)
         case BuyGet():
-            yield from _buy_get_violations(benefit, excluded, f"{field}.buy_get")
+            yield from _buy_get_violations(benefit, f"{field}.buy_get", excluded, f"{field}.conditions.exclude")
         case CashVoucher(face_minor):
             yield from range_violations(face_minor, f"{field}.cash_voucher.face_minor", 1, MINOR_MAX)
 
@@ -65,24 +70,28 @@ def benefit_violations(benefit: Benefit, excluded: Scope, field: str) -> Iterato
 def _cap_violations(cap_minor: int | None, field: str) -> Iterator[Violation]:
     """Say what is wrong with the cap of a percentage."""
     if not cap_minor:
-        yield Violation(field, _NO_BOUND)
+        yield Violation(field, _NO_BOUND, ViolationReason.REQUIRED)
     else:
         yield from range_violations(cap_minor, field, 1, MINOR_MAX)
 
 
 def _every_full_violations(benefit: EveryFull, field: str) -> Iterator[Violation]:
-    yield from range_violations(benefit.threshold_minor, f"{field}.threshold_minor", 1, MINOR_MAX)
-    yield from range_violations(benefit.amount_off_minor, f"{field}.amount_off_minor", 1, MINOR_MAX)
-    if 1 <= benefit.threshold_minor < benefit.amount_off_minor:
-        problem = f"must be at most the threshold_minor of {benefit.threshold_minor}; it is {benefit.amount_off_minor}"
-        yield Violation(f"{field}.amount_off_minor", problem)
-    yield from range_violations(benefit.cap_minor, f"{field}.cap_minor", 1, MINOR_MAX)
-    if benefit.cap_minor and 0 < benefit.cap_minor < benefit.amount_off_minor:
-        problem = f"must be at least the amount_off_minor of {benefit.amount_off_minor}; it is {benefit.cap_minor}"
-        yield Violation(f"{field}.cap_minor", problem)
+    threshold, amount, cap = benefit.threshold_minor, benefit.amount_off_minor, benefit.cap_minor
+    yield from range_violations(threshold, f"{field}.threshold_minor", 1, MINOR_MAX)
+    yield from range_violations(amount, f"{field}.amount_off_minor", 1, MINOR_MAX)
+    if 1 <= threshold < amount:
+        problem = f"must be at most the threshold_minor of {threshold}; it is {amount}"
+        other = OtherField(f"{field}.threshold_minor", threshold)
+        reason = ViolationReason.MORE_THAN_OTHER
+        yield dependent_violation(f"{field}.amount_off_minor", problem, reason, other, given=amount)
+    yield from range_violations(cap, f"{field}.cap_minor", 1, MINOR_MAX)
+    if cap and 0 < cap < amount:
+        problem = f"must be at least the amount_off_minor of {amount}; it is {cap}"
+        other = OtherField(f"{field}.amount_off_minor", amount)
+        yield dependent_violation(f"{field}.cap_minor", problem, ViolationReason.LESS_THAN_OTHER, other, given=cap)
 
 
-def _buy_get_violations(benefit: BuyGet, excluded: Scope, field: str) -> Iterator[Violation]:
+def _buy_get_violations(benefit: BuyGet, field: str, excluded: Scope, excluded_field: str) -> Iterator[Violation]:
     yield from range_violations(benefit.buy_units, f"{field}.buy_units", 1, UNITS_MAX)
     yield from range_violations(benefit.get_units, f"{field}.get_units", 1, UNITS_MAX)
     percent_field = f"{field}.percent_off_basis_points"
@@ -93,7 +102,7 @@ def _buy_get_violations(benefit: BuyGet, excluded: Scope, field: str) -> Iterato
     if benefit.discounted.is_empty:
         problem = "names nothing; say what gets cheaper, or leave it unset for the goods that qualify"
         yield Violation(f"{field}.discounted", problem)
-    yield from contradictions(benefit.discounted, excluded, f"{field}.discounted")
+    yield from contradictions(benefit.discounted, f"{field}.discounted", excluded, excluded_field)
 
 
 # Tiers
@@ -102,63 +111,81 @@ def _buy_get_violations(benefit: BuyGet, excluded: Scope, field: str) -> Iterato
 def _tiers_violations(benefit: Tiers, field: str) -> Iterator[Violation]:
     tiers, measure = benefit.tiers, benefit.measure
     if not 1 <= len(tiers) <= TIERS_MAX:
-        yield Violation(f"{field}.tiers", f"must be 1 to {TIERS_MAX} tiers; there are {len(tiers)}")
+        problem = f"must be 1 to {TIERS_MAX} tiers; there are {len(tiers)}"
+        yield count_violation(f"{field}.tiers", problem, count=len(tiers), least=1, most=TIERS_MAX)
         return
     least, most = (1, UNITS_MAX) if measure is Measure.UNITS else (0, MINOR_MAX)
     for index, tier in enumerate(tiers):
         here = f"{field}.tiers[{index}]"
         yield from range_violations(tier.threshold, f"{here}.threshold", least, most)
-        if index and tier.threshold <= tiers[index - 1].threshold:
-            problem = (
-                f"must be above the {tiers[index - 1].threshold} of the tier before, because thresholds rise; "
-                f"it is {tier.threshold}"
-            )
-            yield Violation(f"{here}.threshold", problem)
-        yield from _gift_violations(tier, measure, here)
-        yield from _rise_violations(tier, tiers[:index], here)
+        before = tiers[index - 1].threshold if index else None
+        if before is not None and tier.threshold <= before:
+            problem = f"must be above the {before} of the tier before, because thresholds rise; it is {tier.threshold}"
+            other = OtherField(f"{field}.tiers[{index - 1}].threshold", before)
+            reason = ViolationReason.NOT_RISING
+            yield dependent_violation(f"{here}.threshold", problem, reason, other, given=tier.threshold)
+        yield from _gift_violations(tier, here, measure, f"{field}.measure")
+        yield from _rise_violations(tiers, index, f"{field}.tiers")
 
 
-def _gift_violations(tier: Tier, measure: Measure, field: str) -> Iterator[Violation]:
+def _gift_violations(tier: Tier, field: str, measure: Measure, measure_field: str) -> Iterator[Violation]:
     """Say what is wrong with what one tier gives."""
     amount, percent, price = tier.amount_off_minor, tier.percent_off_basis_points, tier.price_minor
     given = sum(gift is not None for gift in (amount, percent, price))
     if given != 1:
         problem = f"must give one of amount_off_minor, percent_off_basis_points and price_minor; it gives {given}"
-        yield Violation(field, problem)
+        names = ("amount_off_minor", "percent_off_basis_points", "price_minor")
+        others = (OtherField(f"{field}.{name}") for name in names)
+        yield dependent_violation(field, problem, ViolationReason.ONE_OF, *others)
         return
     yield from range_violations(amount, f"{field}.amount_off_minor", 1, MINOR_MAX)
     if measure is Measure.SPEND and amount is not None and 1 <= tier.threshold < amount:
         problem = f"must be at most the threshold of {tier.threshold} (0 means none); it is {amount}"
-        yield Violation(f"{field}.amount_off_minor", problem)
+        other = OtherField(f"{field}.threshold", tier.threshold)
+        reason = ViolationReason.MORE_THAN_OTHER
+        yield dependent_violation(f"{field}.amount_off_minor", problem, reason, other, given=amount)
     yield from range_violations(percent, f"{field}.percent_off_basis_points", 1, BASIS_POINTS)
     yield from range_violations(price, f"{field}.price_minor", 0, MINOR_MAX)
     if percent is not None:
         yield from _cap_violations(tier.cap_minor, f"{field}.cap_minor")
     elif tier.cap_minor is not None:
-        yield Violation(f"{field}.cap_minor", "goes with percent_off_basis_points only; leave it unset")
+        problem = "goes with percent_off_basis_points only; leave it unset"
+        other = OtherField(f"{field}.percent_off_basis_points")
+        yield dependent_violation(f"{field}.cap_minor", problem, ViolationReason.ONLY_WITH_OTHER, other)
     if price is not None and measure is not Measure.UNITS:
         problem = "is for so many units as the threshold says, so measure must be MEASURE_UNITS"
-        yield Violation(f"{field}.price_minor", problem)
+        other = OtherField(measure_field)
+        yield dependent_violation(f"{field}.price_minor", problem, ViolationReason.ONLY_WITH_UNITS, other)
 
 
-def _rise_violations(tier: Tier, lower: tuple[Tier, ...], field: str) -> Iterator[Violation]:
+def _rise_violations(tiers: tuple[Tier, ...], index: int, field: str) -> Iterator[Violation]:
     """Say where a tier gives no more than a lower one of its kind, so that nobody would want to reach it.
 
     Prices are left alone: they are for different numbers of units. So is a larger part with a smaller cap, which gives
     more for little goods.
     """
-    amounts = [other.amount_off_minor for other in lower if other.amount_off_minor is not None]
-    if tier.amount_off_minor is not None and amounts and tier.amount_off_minor <= max(amounts):
-        problem = f"must be more than the {max(amounts)} of a lower tier; it is {tier.amount_off_minor}"
-        yield Violation(f"{field}.amount_off_minor", problem)
+    tier, here, below = tiers[index], f"{field}[{index}]", tuple(enumerate(tiers[:index]))
+    amounts = [(lower.amount_off_minor, place) for place, lower in below if lower.amount_off_minor is not None]
+    most, place = max(amounts, default=(0, 0))
+    if tier.amount_off_minor is not None and amounts and tier.amount_off_minor <= most:
+        problem = f"must be more than the {most} of a lower tier; it is {tier.amount_off_minor}"
+        other, reason = OtherField(f"{field}[{place}].amount_off_minor", most), ViolationReason.NOT_RISING
+        yield dependent_violation(f"{here}.amount_off_minor", problem, reason, other, given=tier.amount_off_minor)
     percent, cap_minor = tier.percent_off_basis_points, tier.cap_minor
-    for other in lower:
-        if percent is None or cap_minor is None or other.percent_off_basis_points is None or other.cap_minor is None:
+    for place, lower in below:
+        lower_percent, lower_cap_minor = lower.percent_off_basis_points, lower.cap_minor
+        if percent is None or cap_minor is None or lower_percent is None or lower_cap_minor is None:
             continue
-        if percent <= other.percent_off_basis_points and cap_minor <= other.cap_minor:
+        if percent <= lower_percent and cap_minor <= lower_cap_minor:
             problem = (
-                f"gives no more than a lower tier: raise it above {other.percent_off_basis_points} "
-                f"or cap_minor above {other.cap_minor}; it is {percent}, and cap_minor is {cap_minor}"
+                f"gives no more than a lower tier: raise it above {lower_percent} "
+                f"or cap_minor above {lower_cap_minor}; it is {percent}, and cap_minor is {cap_minor}"
             )
-            yield Violation(f"{field}.percent_off_basis_points", problem)
+            others = (
+                OtherField(f"{field}[{place}].percent_off_basis_points", lower_percent),
+                OtherField(f"{field}[{place}].cap_minor", lower_cap_minor),
+                OtherField(f"{here}.cap_minor", cap_minor),
+            )
+            reason = ViolationReason.NO_GAIN
+            yield dependent_violation(f"{here}.percent_off_basis_points", problem, reason, *others, given=percent)
             return

@@ -27,11 +27,13 @@ from redemption.domain.campaign.conditions import Window
 from redemption.domain.campaign.value_checks import (
     COUNT_MAX,
     control_violations,
+    count_violation,
+    dependent_violation,
     list_violations,
     minute_violations,
     range_violations,
 )
-from redemption.domain.errors import VIOLATIONS_MAX, Violation
+from redemption.domain.errors import VIOLATIONS_MAX, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, text_violations
 
 OFFERS_MAX = 100
@@ -68,7 +70,7 @@ def campaign_violations(campaign: Campaign) -> list[Violation]:
 def _violations(campaign: Campaign) -> Iterator[Violation]:
     yield from program_violations(campaign.program, "campaign.program")
     if not campaign.name.strip():
-        yield Violation("campaign.name", "is required, 1 to 128 bytes")
+        yield Violation("campaign.name", "is required, 1 to 128 bytes", ViolationReason.REQUIRED)
     yield from text_violations(campaign.name, "campaign.name")
     yield from control_violations(campaign.name, "campaign.name")
     code = campaign.currency_code
@@ -83,11 +85,15 @@ def _violations(campaign: Campaign) -> Iterator[Violation]:
     most = RETURN_WINDOW_SECONDS_MAX
     if not 0 <= campaign.return_window_seconds <= most:
         problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds} seconds"
-        yield Violation("campaign.return_window", problem)
-    for index, signal in enumerate(campaign.required_risk_signals):
-        if signal in campaign.required_risk_signals[:index]:
+        values = ViolationValues(least=0, most=most, given=campaign.return_window_seconds)
+        yield Violation("campaign.return_window", problem, ViolationReason.OUT_OF_RANGE, values)
+    signals, field = campaign.required_risk_signals, "campaign.required_risk_signals"
+    for index, signal in enumerate(signals):
+        first = signals.index(signal)
+        if first != index:
             problem = f"is {signal.name} again; name each signal once"
-            yield Violation(f"campaign.required_risk_signals[{index}]", problem)
+            other = OtherField(f"{field}[{first}]")
+            yield dependent_violation(f"{field}[{index}]", problem, ViolationReason.DUPLICATE, other)
     yield from _sizing_violations(campaign.sizing)
 
 
@@ -100,16 +106,18 @@ def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> lis
         minted: Whether anything was issued; from then on offers are append-only.
     """
     found = [
-        Violation(f"campaign.{name}", f"cannot change; it is {getattr(before, name)}")
+        Violation(f"campaign.{name}", f"cannot change; it is {getattr(before, name)}", ViolationReason.IMMUTABLE)
         for name in ("currency_code", "time_zone")
         if getattr(before, name) != getattr(after, name)
     ]
     if before.sizing != after.sizing:
-        problem = (
-            f"cannot change; expected_redemptions is {before.sizing.expected_redemptions} and "
-            f"expected_redemption_rate_basis_points {before.sizing.expected_redemption_rate_basis_points}"
+        count, rate = before.sizing.expected_redemptions, before.sizing.expected_redemption_rate_basis_points
+        problem = f"cannot change; expected_redemptions is {count} and expected_redemption_rate_basis_points {rate}"
+        others = (
+            OtherField("campaign.sizing.expected_redemptions", count),
+            OtherField("campaign.sizing.expected_redemption_rate_basis_points", rate),
         )
-        found.append(Violation("campaign.sizing", problem))
+        found.append(dependent_violation("campaign.sizing", problem, ViolationReason.IMMUTABLE, *others))
     if minted and after.offers[: len(before.offers)] != before.offers:
         changed = next(
             index
@@ -117,7 +125,7 @@ def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> lis
             if index >= len(after.offers) or after.offers[index] != offer
         )
         problem = "cannot change or go once coupons were minted; add new offers behind the existing ones"
-        found.append(Violation(f"campaign.offers[{changed}]", problem))
+        found.append(Violation(f"campaign.offers[{changed}]", problem, ViolationReason.IMMUTABLE))
     return found
 
 
@@ -132,7 +140,9 @@ def _time_violations(campaign: Campaign) -> Iterator[Violation]:
     yield from _instant_violations(campaign.starts_at_ms, "campaign.start_time")
     yield from _instant_violations(campaign.ends_at_ms, "campaign.end_time")
     if campaign.ends_at_ms <= campaign.starts_at_ms:
-        yield Violation("campaign.end_time", "must be later than start_time")
+        start = OtherField("campaign.start_time")
+        reason = ViolationReason.NOT_AFTER_OTHER
+        yield dependent_violation("campaign.end_time", "must be later than start_time", reason, start)
 
 
 @cache
@@ -160,28 +170,33 @@ def _absolute_violations(validity: AbsoluteValidity, campaign: Campaign, field: 
         if instant_ms % MILLISECONDS:
             yield Violation(f"{field}.{name}", "must be a whole second")
     if validity.expires_at_ms <= validity.not_before_ms:
-        yield Violation(f"{field}.expire_time", "must be later than not_before")
+        problem, other = "must be later than not_before", OtherField(f"{field}.not_before")
+        yield dependent_violation(f"{field}.expire_time", problem, ViolationReason.NOT_AFTER_OTHER, other)
     elif validity.not_before_ms >= campaign.ends_at_ms:
-        yield Violation(
-            f"{field}.not_before", "must be earlier than the campaign's end_time, or no coupon is ever valid"
-        )
+        problem = "must be earlier than the campaign's end_time, or no coupon is ever valid"
+        other = OtherField("campaign.end_time")
+        yield dependent_violation(f"{field}.not_before", problem, ViolationReason.NOT_WITH_OTHER, other)
     elif validity.expires_at_ms <= campaign.starts_at_ms:
-        yield Violation(
-            f"{field}.expire_time", "must be later than the campaign's start_time, or no coupon is ever valid"
-        )
+        problem = "must be later than the campaign's start_time, or no coupon is ever valid"
+        other = OtherField("campaign.start_time")
+        yield dependent_violation(f"{field}.expire_time", problem, ViolationReason.NOT_AFTER_OTHER, other)
 
 
 def _from_claim_violations(validity: ClaimValidity, campaign: Campaign, field: str) -> Iterator[Violation]:
-    longest = VALID_DAYS_MAX * DAY_SECONDS
+    longest, wait, wait_field = VALID_DAYS_MAX * DAY_SECONDS, validity.wait_seconds, f"{field}.wait"
     yield from range_violations(validity.days, f"{field}.days", 1, VALID_DAYS_MAX)
-    if not 0 <= validity.wait_seconds <= longest:
-        problem = f"must be 0 to {longest} seconds ({VALID_DAYS_MAX} days); it is {validity.wait_seconds} seconds"
-        yield Violation(f"{field}.wait", problem)
-    elif validity.days <= VALID_DAYS_MAX and validity.wait_seconds + validity.days * DAY_SECONDS > longest:
+    if not 0 <= wait <= longest:
+        problem = f"must be 0 to {longest} seconds ({VALID_DAYS_MAX} days); it is {wait} seconds"
+        values = ViolationValues(least=0, most=longest, given=wait)
+        yield Violation(wait_field, problem, ViolationReason.OUT_OF_RANGE, values)
+    elif validity.days <= VALID_DAYS_MAX and wait + validity.days * DAY_SECONDS > longest:
         problem = f"and days must be {VALID_DAYS_MAX} days together at most, because no token lives longer"
-        yield Violation(f"{field}.wait", problem)
-    elif 0 < campaign.ends_at_ms - campaign.starts_at_ms <= validity.wait_seconds * MILLISECONDS:
-        yield Violation(f"{field}.wait", "must be shorter than the campaign's time, or no coupon is ever valid")
+        other = OtherField(f"{field}.days")
+        yield dependent_violation(wait_field, problem, ViolationReason.NOT_WITH_OTHER, other)
+    elif 0 < campaign.ends_at_ms - campaign.starts_at_ms <= wait * MILLISECONDS:
+        problem = "must be shorter than the campaign's time, or no coupon is ever valid"
+        others = (OtherField("campaign.start_time"), OtherField("campaign.end_time"))
+        yield dependent_violation(wait_field, problem, ViolationReason.NOT_WITH_OTHER, *others)
 
 
 # Offers
@@ -190,7 +205,8 @@ def _from_claim_violations(validity: ClaimValidity, campaign: Campaign, field: s
 def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
     offers = campaign.offers
     if not 1 <= len(offers) <= OFFERS_MAX:
-        yield Violation("campaign.offers", f"must be 1 to {OFFERS_MAX} offers; there are {len(offers)}")
+        problem = f"must be 1 to {OFFERS_MAX} offers; there are {len(offers)}"
+        yield count_violation("campaign.offers", problem, count=len(offers), least=1, most=OFFERS_MAX)
         return
     for index, offer in enumerate(offers):
         yield from _offer_violations(offer, campaign.limits, f"campaign.offers[{index}]")
@@ -227,10 +243,12 @@ def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Viol
         yield Violation(field, f"{problem}: name a category or a brand instead, or divide them among several offers")
     merchant_field = f"{field}.funding.merchant_basis_points"
     yield from range_violations(offer.merchant_basis_points, merchant_field, 0, BASIS_POINTS)
-    yield from range_violations(offer.issue_quota, f"{field}.issue_quota", 1, COUNT_MAX)
-    if offer.issue_quota is not None and limits.issued is not None and offer.issue_quota > limits.issued > 0:
-        problem = f"must be at most the campaign's limit of {limits.issued} issued; it is {offer.issue_quota}"
-        yield Violation(f"{field}.issue_quota", problem)
+    quota, issued, quota_field = offer.issue_quota, limits.issued, f"{field}.issue_quota"
+    yield from range_violations(quota, quota_field, 1, COUNT_MAX)
+    if quota is not None and issued is not None and quota > issued > 0:
+        problem = f"must be at most the campaign's limit of {issued} issued; it is {quota}"
+        other = OtherField("campaign.limits.issued", issued)
+        yield dependent_violation(quota_field, problem, ViolationReason.MORE_THAN_OTHER, other, given=quota)
 
 
 # Limits
@@ -261,14 +279,16 @@ def _limit_violations(limits: Limits) -> Iterator[Violation]:
     for name, whole_name in a_day.items():
         part, whole = getattr(limits, name), getattr(limits, whole_name)
         if part is not None and whole is not None and part > whole > 0:
-            yield Violation(f"campaign.limits.{name}", f"must be at most the {whole} of {whole_name}; it is {part}")
+            field, problem = f"campaign.limits.{name}", f"must be at most the {whole} of {whole_name}; it is {part}"
+            other = OtherField(f"campaign.limits.{whole_name}", whole)
+            yield dependent_violation(field, problem, ViolationReason.MORE_THAN_OTHER, other, given=part)
     if limits.slots is not None:
         yield from _slot_violations(limits.slots, "campaign.limits.slots.slots")
 
 
 def _limit_range_violations(value: int | None, field: str, most: int) -> Iterator[Violation]:
     if value == 0:
-        yield Violation(field, "must not be 0; pause the campaign instead")
+        yield Violation(field, "must not be 0; pause the campaign instead", ViolationReason.ZERO_LIMIT)
     else:
         yield from range_violations(value, field, 1, most)
 
@@ -282,7 +302,8 @@ def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
         windows = offer.conditions.windows[:WINDOWS_MAX]
         if windows and not any(_meet(window, slot) for window in windows for slot in slots.slots[:SLOTS_MAX]):
             problem = "share no minute with limits.slots, so nothing could ever be redeemed; make them meet"
-            yield Violation(f"campaign.offers[{index}].conditions.windows", problem)
+            field, other = f"campaign.offers[{index}].conditions.windows", OtherField("campaign.limits.slots")
+            yield dependent_violation(field, problem, ViolationReason.NOT_WITH_OTHER, other)
 
 
 def _meet(window: Window, slot: Slot) -> bool:
@@ -295,25 +316,29 @@ def _meet(window: Window, slot: Slot) -> bool:
 def _slot_violations(limits: SlotLimits, field: str) -> Iterator[Violation]:
     slots = limits.slots
     if not 1 <= len(slots) <= SLOTS_MAX:
-        yield Violation(field, f"must be 1 to {SLOTS_MAX} slots; there are {len(slots)}")
+        problem = f"must be 1 to {SLOTS_MAX} slots; there are {len(slots)}"
+        yield count_violation(field, problem, count=len(slots), least=1, most=SLOTS_MAX)
         return
     for index, slot in enumerate(slots):
-        here = f"{field}[{index}]"
-        yield from minute_violations(slot.start_minute, slot.end_minute, here)
-        if slot.end_minute <= slot.start_minute:
+        here, start, end = f"{field}[{index}]", slot.start_minute, slot.end_minute
+        yield from minute_violations(start, end, here)
+        if end <= start:
             problem = (
-                f"must be after the start_minute of {slot.start_minute}; it is {slot.end_minute}; "
+                f"must be after the start_minute of {start}; it is {end}; "
                 "a slot ends with the day, so make two where one would run over midnight"
             )
-            yield Violation(f"{here}.end_minute", problem)
+            other = OtherField(f"{here}.start_minute", start)
+            yield dependent_violation(f"{here}.end_minute", problem, ViolationReason.OVER_MIDNIGHT, other, given=end)
         yield from _limit_range_violations(slot.redemptions, f"{here}.redemptions", COUNT_MAX)
     for index, (earlier, later) in enumerate(pairwise(slots), start=1):
-        if later.start_minute < earlier.end_minute:
+        start, end = later.start_minute, earlier.end_minute
+        if start < end:
             problem = (
-                f"must be at least {earlier.end_minute}, the end of the slot before, because slots rise and do not "
-                f"overlap; it is {later.start_minute}"
+                f"must be at least {end}, the end of the slot before, because slots rise and do not "
+                f"overlap; it is {start}"
             )
-            yield Violation(f"{field}[{index}].start_minute", problem)
+            here, other = f"{field}[{index}].start_minute", OtherField(f"{field}[{index - 1}].end_minute", end)
+            yield dependent_violation(here, problem, ViolationReason.OVERLAP, other, given=start)
 
 
 # Stacking
@@ -327,45 +352,62 @@ def _stacking_violations(campaign: Campaign) -> Iterator[Violation]:
     groups = stacking.exclusivity_groups
     if len(groups) > EXCLUSIVITY_GROUPS_MAX:
         problem = f"must be at most {EXCLUSIVITY_GROUPS_MAX} groups; there are {len(groups)}"
-        yield Violation(f"{field}.exclusivity_groups", problem)
+        yield count_violation(f"{field}.exclusivity_groups", problem, count=len(groups), most=EXCLUSIVITY_GROUPS_MAX)
     else:
         yield from list_violations(groups, f"{field}.exclusivity_groups")
     if stacking.exclusivity_reach is ExclusivityReach.MERCHANT and not groups:
         problem = (
             "is MERCHANT, but there are no exclusivity_groups that could reach so far; name one, or leave it unset"
         )
-        yield Violation(f"{field}.exclusivity_reach", problem)
-    obstacle = _obstacle_to_a_second(stacking, offers)
-    for name in ("redemptions_per_customer", "redemptions_per_customer_per_day"):
-        limit = getattr(campaign.limits, name)
-        if limit is not None and 1 <= limit < stacking.max_tokens_per_order:
-            problem = f"must be at most the {limit} of limits.{name}, because an order is one customer's"
-            yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
-            break
-    if stacking.max_tokens_per_order > 1 and obstacle:
-        problem = f"must be 1, because a second coupon could never be applied: {obstacle}"
-        yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
-    elif stacking.max_tokens_per_order > 1 and any(_chooses_units(offer.benefit) for offer in offers):
-        problem = (
-            "must be 1 with a benefit on single units, because a second coupon would not know which ones the first "
-            "made cheaper; let one coupon reach further by max_repeats or max_units"
-        )
-        yield Violation(f"{field}.max_tokens_per_order", f"{problem}; it is {stacking.max_tokens_per_order}")
+        other = OtherField(f"{field}.exclusivity_groups")
+        yield dependent_violation(f"{field}.exclusivity_reach", problem, ViolationReason.ONLY_WITH_OTHER, other)
+    yield from _several_tokens_violations(campaign, f"{field}.max_tokens_per_order")
     if stacking.base is DiscountBase.LIST:
         yield from _list_base_violations(offers, f"{field}.base")
 
 
-def _obstacle_to_a_second(stacking: Stacking, offers: tuple[Offer, ...]) -> str | None:
-    """Say why no second coupon of a campaign can go in an order, if that is so."""
+def _several_tokens_violations(campaign: Campaign, field: str) -> Iterator[Violation]:
+    """Say why so many coupons of a campaign can never go in an order, if that is so."""
+    stacking, limits, offers = campaign.stacking, campaign.limits, campaign.offers
+    most = stacking.max_tokens_per_order
+
+    def violation(why: str, other: OtherField) -> Violation:
+        return dependent_violation(field, f"{why}; it is {most}", ViolationReason.NOT_WITH_OTHER, other, given=most)
+
+    for name in ("redemptions_per_customer", "redemptions_per_customer_per_day"):
+        limit = getattr(limits, name)
+        if limit is not None and 1 <= limit < most:
+            why = f"must be at most the {limit} of limits.{name}, because an order is one customer's"
+            yield violation(why, OtherField(f"campaign.limits.{name}", limit))
+            break
+    if most <= 1:
+        return
+    obstacle = _obstacle_to_a_second(stacking, offers)
+    units = next((index for index, offer in enumerate(offers) if _chooses_units(offer.benefit)), None)
+    if obstacle:
+        name, told = obstacle
+        why = f"must be 1, because a second coupon could never be applied: {told}"
+        yield violation(why, OtherField(f"campaign.stacking.{name}"))
+    elif units is not None:
+        why = (
+            "must be 1 with a benefit on single units, because a second coupon would not know which ones the first "
+            "made cheaper; let one coupon reach further by max_repeats or max_units"
+        )
+        yield violation(why, OtherField(f"campaign.offers[{units}]"))
+
+
+def _obstacle_to_a_second(stacking: Stacking, offers: tuple[Offer, ...]) -> tuple[str, str] | None:
+    """Return the field because of which no second coupon of a campaign can go in an order, and why, if that is so."""
     if stacking.stop_after:
-        return "with stop_after nothing is applied after the first"
+        return "stop_after", "with stop_after nothing is applied after the first"
     if not stacking.exclusivity_groups:
         return None
     if stacking.exclusivity_reach is ExclusivityReach.ORDER:
-        return "of an exclusivity group only one goes in an order"
+        return "exclusivity_groups", "of an exclusivity group only one goes in an order"
     # Offers of the same scope have goods of the same merchants in scope, so they always meet.
     if len({(offer.conditions.include, offer.conditions.exclude) for offer in offers}) == 1:
-        return "of an exclusivity group only one goes for each merchant, and all offers are for the same goods"
+        told = "of an exclusivity group only one goes for each merchant, and all offers are for the same goods"
+        return "exclusivity_groups", told
     return None
 
 
@@ -389,7 +431,8 @@ def _list_base_violations(offers: tuple[Offer, ...], field: str) -> Iterator[Vio
         else:
             continue
         problem = f"must not be LIST with campaign.offers[{index}]: {why}; leave it unset, or move the offer"
-        yield Violation(field, f"{problem} to another campaign")
+        other = OtherField(f"campaign.offers[{index}]")
+        yield dependent_violation(field, f"{problem} to another campaign", ViolationReason.NO_LIST_PRICE, other)
         return
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from redemption.domain.errors import Violation
+from redemption.domain.errors import OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.order import id_violations
 
 COUNT_MAX = 2**40 - 1
@@ -21,13 +21,15 @@ _CONTROL_CHARACTERS = frozenset(
 def range_violations(value: int | None, field: str, least: int, most: int) -> Iterator[Violation]:
     """Say what is wrong with a whole number that lies outside of its range; None is not given and fine."""
     if value is not None and not least <= value <= most:
-        yield Violation(field, f"must be {least} to {most}; it is {value}")
+        values = ViolationValues(least=least, most=most, given=value)
+        yield Violation(field, f"must be {least} to {most}; it is {value}", ViolationReason.OUT_OF_RANGE, values)
 
 
 def list_violations(values: Sequence[str], field: str) -> Iterator[Violation]:
     """Say what is wrong with a list of texts: each 1 to 128 bytes, none twice, at most 1,000 of them."""
     if len(values) > LIST_VALUES_MAX:
-        yield Violation(field, f"must be at most {LIST_VALUES_MAX} values; there are {len(values)}")
+        problem = f"must be at most {LIST_VALUES_MAX} values; there are {len(values)}"
+        yield count_violation(field, problem, count=len(values), most=LIST_VALUES_MAX)
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
@@ -35,7 +37,21 @@ def list_violations(values: Sequence[str], field: str) -> Iterator[Violation]:
         yield from control_violations(value, f"{field}[{index}]")
         first = seen.setdefault(value, index)
         if first != index:
-            yield Violation(f"{field}[{index}]", f"is the same as entry [{first}]; name each value once")
+            problem = f"is the same as entry [{first}]; name each value once"
+            other = OtherField(f"{field}[{first}]")
+            yield dependent_violation(f"{field}[{index}]", problem, ViolationReason.DUPLICATE, other)
+
+
+def count_violation(field: str, problem: str, *, count: int, most: int, least: int | None = None) -> Violation:
+    """Return what is wrong with a list that has too few or too many entries."""
+    return Violation(field, problem, ViolationReason.WRONG_COUNT, ViolationValues(least=least, most=most, given=count))
+
+
+def dependent_violation(
+    field: str, problem: str, reason: ViolationReason, *others: OtherField, given: int | None = None
+) -> Violation:
+    """Return what is wrong with a field because of others."""
+    return Violation(field, problem, reason, ViolationValues(given=given, others=others))
 
 
 def control_violations(value: str, field: str) -> Iterator[Violation]:
