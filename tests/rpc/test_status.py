@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 
 import redemption
 from redemption.domain import errors
-from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
+from redemption.domain.errors import (
+    InvalidRequest,
+    LedgerUnavailable,
+    OtherField,
+    ServiceError,
+    Violation,
+    ViolationReason,
+    ViolationValues,
+)
 from redemption.rpc.status import CODES, MESSAGE_BYTES_MAX, VIOLATIONS_MAX, code_of, internal_status, short, status_of
+from redemption.v1 import bad_request_pb2
+from redemption.v1.bad_request_pb2 import BadRequestValues
 
 TRAILER_BYTES_MAX = 8_192
 """What gRPC accepts for sure; beyond that the caller sees no status at all."""
+NAMES_BYTES = 200
+"""What the names of the headers take, as HTTP/2 counts it, and the code."""
 
 TABLE = [
     ("InvalidRequest", code_pb2.INVALID_ARGUMENT),
@@ -68,12 +80,13 @@ def failure(name: str) -> ServiceError:
 
 def details(error: ServiceError) -> dict[str, Message]:
     raw = status_of(error).details
-    kinds = {kind.DESCRIPTOR.full_name: kind for kind in vars(error_details_pb2).values() if isinstance(kind, type)}
+    messages = [*vars(error_details_pb2).values(), *vars(bad_request_pb2).values()]
+    kinds = {kind.DESCRIPTOR.full_name: kind for kind in messages if isinstance(kind, type)}
     unpacked = {}
     for detail in status_pb2.Status.FromString(raw).details:
         message = kinds[detail.TypeName()]()
         detail.Unpack(message)
-        unpacked[detail.TypeName().removeprefix("google.rpc.")] = message
+        unpacked[detail.TypeName().rpartition(".")[2]] = message
     return unpacked
 
 
@@ -131,12 +144,87 @@ def test_violations_are_told_by_field():
     ]
 
 
+def test_reasons_and_values_are_told_beside_the_texts():
+    values = ViolationValues(least=1, most=9, given=0, others=(OtherField("c", 0), OtherField("d")))
+    violations = [
+        Violation("a", "is wrong"),
+        Violation("b", "is too", ViolationReason.OUT_OF_RANGE, values),
+        Violation("e", "is missing", ViolationReason.REQUIRED),
+    ]
+    told = details(InvalidRequest(violations))
+    entries = told["BadRequest"].field_violations
+    assert [(entry.field, entry.description, entry.reason) for entry in entries] == [
+        ("a", "is wrong", ""),
+        ("b", "is too", "OUT_OF_RANGE"),
+        ("e", "is missing", "REQUIRED"),
+    ]
+    others = [{"field": "c", "value": 0}, {"field": "d"}]
+    expected = BadRequestValues(field_violations=[{}, {"least": 1, "most": 9, "given": 0, "others": others}, {}])
+    assert told["BadRequestValues"] == expected
+
+
+def test_where_only_texts_are_told_no_values_are_sent():
+    told = details(InvalidRequest([Violation("a", "is wrong"), Violation("b", "is missing", ViolationReason.REQUIRED)]))
+    assert set(told) == {"ErrorInfo", "BadRequest"}
+
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+ANY_VALUES = st.builds(
+    ViolationValues,
+    *[st.none() | INT64] * 3,
+    st.lists(st.builds(OtherField, st.text(max_size=600), st.none() | INT64), max_size=8).map(tuple),
+)
+ANY_VIOLATIONS = st.lists(
+    st.builds(
+        Violation,
+        st.text(max_size=600),
+        st.text(max_size=600),
+        st.none() | st.sampled_from(ViolationReason),
+        st.none() | ANY_VALUES,
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(ANY_VIOLATIONS)
+def test_no_text_is_dropped_for_the_sake_of_reasons_and_values(violations):
+    texts = [Violation(violation.field, violation.problem) for violation in violations]
+    expected = details(InvalidRequest(texts))["BadRequest"]
+    told = details(InvalidRequest(violations))["BadRequest"]
+    for entry in told.field_violations:
+        entry.ClearField("reason")
+    assert told == expected
+
+
+def test_reasons_and_values_are_told_as_long_as_there_is_room():
+    others = (OtherField("f" * 200, 2**63 - 1),)
+    violation = Violation("a", "p" * 100, ViolationReason.MORE_THAN_OTHER, ViolationValues(given=1, others=others))
+    status = status_of(InvalidRequest([violation] * 50))
+    told = details(InvalidRequest([violation] * 50))
+    reasons = [entry.reason for entry in told["BadRequest"].field_violations]
+    count = len(told["BadRequestValues"].field_violations)
+    assert reasons == ["MORE_THAN_OTHER"] * count + [""] * (VIOLATIONS_MAX - count)
+    assert 0 < count < VIOLATIONS_MAX
+    assert trailer_bytes(status) < TRAILER_BYTES_MAX
+
+
+@pytest.mark.parametrize("text", ["a", "券"])
+def test_the_largest_status_fits_into_a_trailer(text):
+    """Texts and values that fill their room to the last bytes, in characters of one byte and of three."""
+    for size in range(1, 600):
+        values = ViolationValues(1, 2, 3, (OtherField(text * size),))
+        violation = Violation(text * size, text * size, ViolationReason.OVER_MIDNIGHT, values)
+        status = status_of(InvalidRequest([violation] * 50))
+        assert trailer_bytes(status) < TRAILER_BYTES_MAX - NAMES_BYTES
+
+
 def test_reused_request_id_names_the_field():
     told = details(failure("RequestIdReused"))["BadRequest"]
     assert [entry.field for entry in told.field_violations] == ["request_id"]
 
 
-@given(st.lists(st.builds(Violation, st.text(max_size=600), st.text(max_size=600)), min_size=1, max_size=40))
+@given(ANY_VIOLATIONS)
 def test_status_of_any_invalid_request_fits_into_a_trailer(violations):
     status = status_of(InvalidRequest(violations))
     assert trailer_bytes(status) < TRAILER_BYTES_MAX

@@ -4,7 +4,7 @@ What a caller is told about a failure is its code, a stable reason and the messa
 that went wrong is told as INTERNAL with a number to ask the operator about, and never in its own words.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -29,6 +29,7 @@ from redemption.domain.errors import (
 )
 from redemption.rpc.convert.timestamps import NANOSECONDS
 from redemption.rpc.transport.methods import Status
+from redemption.v1.bad_request_pb2 import BadRequestValues, FieldViolationValues, OtherField
 
 ERROR_DOMAIN = "redemption"
 """The ``domain`` of every ``google.rpc.ErrorInfo``."""
@@ -37,6 +38,11 @@ MESSAGE_BYTES_MAX = 500
 VIOLATIONS_MAX = 16
 VIOLATIONS_BYTES_MAX = 3_500
 """Statuses travel in trailers, and clients refuse more than 8 KiB of those: then the caller would see no reason."""
+BAD_REQUEST_BYTES_MAX = 4_000
+"""The violations with their reasons and values. These take only what the texts leave: no text is dropped for them."""
+
+_OVERHEAD_BYTES_MAX = 8
+"""What protobuf adds to a reason and its values: tags and lengths."""
 
 
 class Stopping(ServiceError):
@@ -107,7 +113,7 @@ def status_of(error: ServiceError) -> Status:
     details: list[Message] = [_error_info(error.reason)]
     violations = _violations(error)
     if violations:
-        details.append(_bad_request(violations))
+        details += _violation_details(violations)
     if error.retry_after_seconds is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after_seconds)))
     # RESOURCE_EXHAUSTED is worth a retry to most clients; what is too large will be so the next time.
@@ -133,7 +139,7 @@ def short(message: str) -> str:
     return message.encode()[: MESSAGE_BYTES_MAX - 3].decode(errors="ignore") + "..."
 
 
-def _violations(error: ServiceError) -> Iterable[Violation]:
+def _violations(error: ServiceError) -> Sequence[Violation]:
     if isinstance(error, InvalidRequest):
         return error.violations
     if isinstance(error, RequestIdReused):
@@ -141,7 +147,15 @@ def _violations(error: ServiceError) -> Iterable[Violation]:
     return ()
 
 
-def _bad_request(violations: Iterable[Violation]) -> error_details_pb2.BadRequest:
+def _violation_details(violations: Sequence[Violation]) -> Iterator[Message]:
+    bad_request = _bad_request(violations)
+    values = _add_reasons(bad_request, violations)
+    yield bad_request
+    if any(each.ListFields() for each in values.field_violations):
+        yield values
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     """Return as many of the violations as fit; the message says how many were found."""
     told: list[error_details_pb2.BadRequest.FieldViolation] = []
     room = VIOLATIONS_BYTES_MAX
@@ -154,6 +168,28 @@ def _bad_request(violations: Iterable[Violation]) -> error_details_pb2.BadReques
             break
         told.append(entry)
     return error_details_pb2.BadRequest(field_violations=told)
+
+
+def _add_reasons(bad_request: error_details_pb2.BadRequest, violations: Sequence[Violation]) -> BadRequestValues:
+    """Add as many of the reasons as fit, and return the values that belong to them."""
+    told = BadRequestValues()
+    room = BAD_REQUEST_BYTES_MAX - bad_request.ByteSize()
+    for entry, violation in zip(bad_request.field_violations, violations, strict=False):
+        reason, values = violation.reason or "", _values_of(violation)
+        room -= len(reason) + values.ByteSize() + _OVERHEAD_BYTES_MAX
+        if room < 0:
+            break
+        entry.reason = reason
+        told.field_violations.append(values)
+    return told
+
+
+def _values_of(violation: Violation) -> FieldViolationValues:
+    values = violation.values
+    if values is None:
+        return FieldViolationValues()
+    others = [OtherField(field=short(other.field), value=other.value) for other in values.others]
+    return FieldViolationValues(least=values.least, most=values.most, given=values.given, others=others)
 
 
 def _error_info(reason: str, **metadata: str) -> error_details_pb2.ErrorInfo:

@@ -27,7 +27,7 @@ from redemption.domain.campaign.campaign import (
 )
 from redemption.domain.campaign.campaign_checks import campaign_violations
 from redemption.domain.campaign.conditions import Conditions, Scope, Window
-from redemption.domain.errors import InvalidRequest, NotBuilt
+from redemption.domain.errors import InvalidRequest, NotBuilt, ViolationValues
 from redemption.domain.order import MINOR_MAX
 from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, campaign_of, new_campaign_from, stats_of
 from redemption.v1 import campaign_pb2, campaign_service_pb2
@@ -220,6 +220,17 @@ def test_output_only_field_is_refused_on_create(field, value):
     with pytest.raises(InvalidRequest) as refused:
         new_campaign_from(changed(**{field: value}))
     assert [violation.field for violation in refused.value.violations] == [f"campaign.{field}"]
+
+
+def test_what_must_be_set_is_told_as_data():
+    with pytest.raises(InvalidRequest) as refused:
+        campaign_from(changed(validity={}))
+    (violation,) = refused.value.violations
+    others = (("campaign.validity.absolute", None), ("campaign.validity.from_claim", None))
+    assert (violation.reason, violation.values) == ("ONE_OF", ViolationValues(others=others))
+    with pytest.raises(InvalidRequest) as refused:
+        campaign_from(changed(validity={"absolute": {}}))
+    assert [violation.reason for violation in refused.value.violations] == ["REQUIRED", "REQUIRED"]
 
 
 def test_offer_that_gives_nothing_is_refused_by_its_place():

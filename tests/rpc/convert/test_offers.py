@@ -171,3 +171,5 @@ def test_what_gives_nothing_is_refused(said, field, hint):
     (violation,) = refused.value.violations
     assert violation.field == field
     assert hint in violation.problem
+    assert violation.reason == "ONE_OF"
+    assert f"{field}.{hint}" in {other.field for other in violation.values.others}

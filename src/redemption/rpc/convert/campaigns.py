@@ -24,7 +24,7 @@ from redemption.domain.campaign.campaign import (
     Stage,
     Validity,
 )
-from redemption.domain.errors import InvalidRequest, Violation
+from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
@@ -222,7 +222,8 @@ def _validity_from(message: campaign_pb2.Validity) -> Validity:
             )
         case _:
             problem = "says nothing: set absolute or from_claim, or leave it out for the campaign's own time"
-            raise InvalidRequest([Violation(field, problem)])
+            values = ViolationValues(others=(OtherField(f"{field}.absolute"), OtherField(f"{field}.from_claim")))
+            raise InvalidRequest([Violation(field, problem, ViolationReason.ONE_OF, values)])
 
 
 def _validity_of(validity: Validity) -> campaign_pb2.Validity:
@@ -290,6 +291,7 @@ def _require_return_policy(message: campaign_pb2.Campaign) -> None:
 
 
 def _require_set(message: campaign_pb2.Campaign | campaign_pb2.AbsoluteValidity, field: str, *names: str) -> None:
-    missing = [Violation(f"{field}.{name}", "is required") for name in names if not message.HasField(name)]
+    missing = [name for name in names if not message.HasField(name)]
     if missing:
-        raise InvalidRequest(missing)
+        required = ViolationReason.REQUIRED
+        raise InvalidRequest([Violation(f"{field}.{name}", "is required", required) for name in missing])

@@ -4,7 +4,7 @@ Here it is only asked whether the domain can hold what an offer says; whether it
 ``domain.definition`` to judge.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from redemption.domain.campaign.benefit import (
@@ -21,7 +21,7 @@ from redemption.domain.campaign.benefit import (
 )
 from redemption.domain.campaign.campaign import Offer
 from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Scope, Window
-from redemption.domain.errors import InvalidRequest, Violation
+from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.v1 import campaign_pb2
 
 # By name: a name that the contract does not have fails at import.
@@ -42,7 +42,7 @@ def offer_from(message: campaign_pb2.Offer, field: str) -> Offer:
     """
     kind = message.WhichOneof("benefit")
     if kind is None:
-        raise InvalidRequest([Violation(field, f"gives nothing: set one of {', '.join(_BENEFITS)}")])
+        raise _gives_nothing(field, f"gives nothing: set one of {', '.join(_BENEFITS)}", _BENEFITS)
     return Offer(
         benefit=_BENEFITS[kind](getattr(message, kind), f"{field}.{kind}"),
         name=message.name,
@@ -78,7 +78,7 @@ def _tier_from(message: campaign_pb2.Tier, field: str) -> Tier:
     gives = message.WhichOneof("gives")
     if gives is None:
         problem = "gives nothing: set amount_off_minor, percent_off_basis_points or price_minor"
-        raise InvalidRequest([Violation(field, problem)])
+        raise _gives_nothing(field, problem, ("amount_off_minor", "percent_off_basis_points", "price_minor"))
     given: dict[str, int] = {gives: getattr(message, gives)}
     return Tier(threshold=message.threshold, cap_minor=_optional(message, "cap_minor"), **given)
 
@@ -219,6 +219,12 @@ def _scope_of(scope: Scope) -> campaign_pb2.Scope:
     return campaign_pb2.Scope(
         skus=scope.skus, categories=scope.categories, brands=scope.brands, merchant_ids=scope.merchant_ids
     )
+
+
+def _gives_nothing(field: str, problem: str, names: Iterable[str]) -> InvalidRequest:
+    """Return the failure of an offer or a tier of which one of these fields must be set."""
+    values = ViolationValues(others=tuple(OtherField(f"{field}.{name}") for name in names))
+    return InvalidRequest([Violation(field, problem, ViolationReason.ONE_OF, values)])
 
 
 def _optional(message: Any, name: str) -> int | None:  # noqa: ANN401 - any message with such a field
