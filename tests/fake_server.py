@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
+from redemption.v1.bad_request_pb2 import BadRequestValues
 
 # gRPC reads it when it is first used: its log would mix with what tests compare.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -53,8 +54,8 @@ class FakeServer:
         )
 
 
-def failing(code, message="", *, reason="", violations=(), retry_after_seconds=None):
-    """Answer with a rich error."""
+def failing(code, message="", *, reason="", violations=(), values=(), retry_after_seconds=None):
+    """Answer with a rich error; a violation is a field, what is wrong with it, and the reason if it has one."""
 
     def answer(_request, context):
         details = []
@@ -62,9 +63,11 @@ def failing(code, message="", *, reason="", violations=(), retry_after_seconds=N
             details.append(error_details_pb2.ErrorInfo(reason=reason, domain="redemption"))
         if violations:
             bad = error_details_pb2.BadRequest()
-            for field, problem in violations:
-                bad.field_violations.add(field=field, description=problem)
+            for field, problem, *why in violations:
+                bad.field_violations.add(field=field, description=problem, reason="".join(why))
             details.append(bad)
+        if values:
+            details.append(BadRequestValues(field_violations=values))
         if retry_after_seconds is not None:
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.FromMilliseconds(int(retry_after_seconds * 1000))

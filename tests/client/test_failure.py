@@ -4,7 +4,7 @@ import grpc
 import pytest
 from fake_server import failing
 
-from redemption.client import Failure, FieldViolation, RedemptionClient, connect, failure_of
+from redemption.client import Failure, FieldViolation, OtherField, RedemptionClient, connect, failure_of
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 
 
@@ -28,6 +28,30 @@ def test_every_detail_of_a_rich_error_is_read(fake):
         reason="INVALID_REQUEST",
         violations=(FieldViolation("request_id", "is required"),),
         retry_after_seconds=0.25,
+    )
+
+
+def test_what_belongs_to_a_reason_is_read_with_it(fake):
+    """A number that is 0 is told, one that is not there is None; the last violation has no values any more."""
+    other = {"field": "limits.budget_minor", "value": 500}
+    fake.answers["Redeem"] = failing(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "wrong",
+        violations=[
+            ("a", "is wrong"),
+            ("b", "is too", "OUT_OF_RANGE"),
+            ("c", "is more", "MORE"),
+            ("d", "is", "REQUIRED"),
+        ],
+        values=[{}, {"least": 0, "most": 9, "given": -1}, {"given": 600, "others": [other, {"field": "e"}]}],
+    )
+    assert failure(fake).violations == (
+        FieldViolation("a", "is wrong"),
+        FieldViolation("b", "is too", "OUT_OF_RANGE", least=0, most=9, given=-1),
+        FieldViolation(
+            "c", "is more", "MORE", given=600, others=(OtherField("limits.budget_minor", 500), OtherField("e"))
+        ),
+        FieldViolation("d", "is", "REQUIRED"),
     )
 
 

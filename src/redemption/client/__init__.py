@@ -15,7 +15,7 @@ generated stubs do the same: ``RedemptionServiceStub(connect_aio(address)).Redee
 """
 
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id
-from redemption.client.failure import Failure, FieldViolation, failure_of
+from redemption.client.failure import Failure, FieldViolation, OtherField, failure_of
 from redemption.client.money import format_money, minor_units, money_decimal
 from redemption.client.sentences import Lang, coupons_words, disposition_words, sentence
 from redemption.client.stub import RedemptionClient
@@ -25,6 +25,7 @@ __all__ = [
     "Failure",
     "FieldViolation",
     "Lang",
+    "OtherField",
     "RedemptionClient",
     "Tls",
     "connect",

@@ -1,21 +1,50 @@
 """Why a question was not answered: the rich error of a failed call, read without surprises."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from redemption.v1.bad_request_pb2 import BadRequestValues, FieldViolationValues
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True, slots=True)
+class OtherField:
+    """A field that a violation depends on: its path, and its value if that is a number."""
+
+    field: str
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One thing wrong with a request: the path of the field, and what is wrong with it."""
+    """One thing wrong with a request.
+
+    Numbers are in the unit of their field: minor units, basis points, minutes of the day, seconds of a duration,
+    entries of a list.
+
+    Attributes:
+        field: The path of the field.
+        problem: What is wrong with it, as text.
+        reason: The rule that it breaks, for programs; empty where only the text says it.
+        least: The smallest number that is right, or None.
+        most: The largest number that is right, or None.
+        given: The number that is wrong, or None.
+        others: The fields that it depends on.
+    """
 
     field: str
     problem: str
+    reason: str = ""
+    least: int | None = None
+    most: int | None = None
+    given: int | None = None
+    others: tuple[OtherField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +72,9 @@ def failure_of(error: grpc.RpcError) -> Failure:
     """Return what a failed call says of itself; details that cannot be read are left out."""
     call = cast("grpc.Call", error)
     reason, correlation_id = "", ""
-    violations: tuple[FieldViolation, ...] = ()
     retry_after_seconds: float | None = None
     info, retry, bad = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), error_details_pb2.BadRequest()
+    values = BadRequestValues()
     try:
         for detail in _status(call).details:
             if detail.Unpack(info):
@@ -53,18 +82,37 @@ def failure_of(error: grpc.RpcError) -> Failure:
                 correlation_id = info.metadata.get("correlation_id", "")
             elif detail.Unpack(retry):
                 retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
-            elif detail.Unpack(bad):
-                violations = tuple(FieldViolation(each.field, each.description) for each in bad.field_violations)
+            elif not detail.Unpack(bad):
+                detail.Unpack(values)
     except DecodeError:
         pass
     return Failure(
         code=call.code(),
         message=call.details() or "",
         reason=reason,
-        violations=violations,
+        violations=tuple(_violations(bad, values)),
         retry_after_seconds=retry_after_seconds,
         correlation_id=correlation_id,
     )
+
+
+def _violations(bad: error_details_pb2.BadRequest, values: BadRequestValues) -> Iterator[FieldViolation]:
+    """Yield the violations, each with the values that belong to it; there can be fewer values than violations."""
+    for index, told in enumerate(bad.field_violations):
+        found = values.field_violations[index] if index < len(values.field_violations) else FieldViolationValues()
+        yield FieldViolation(
+            told.field,
+            told.description,
+            reason=told.reason,
+            least=_number(found, "least"),
+            most=_number(found, "most"),
+            given=_number(found, "given"),
+            others=tuple(OtherField(other.field, _number(other, "value")) for other in found.others),
+        )
+
+
+def _number(message: Message, name: str) -> int | None:
+    return cast("int", getattr(message, name)) if message.HasField(name) else None
 
 
 def _status(call: grpc.Call) -> status_pb2.Status:
