@@ -128,8 +128,9 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file, dry_run):
                 ("campaign.offers[1].percent_off.cap_minor", "is compulsory"),
                 ("campaign.offers[0].tiers.tiers[0].threshold", "must be less"),
                 ("campaign.limits.issued", "must be given"),
-                ("campaign.sizing.expected_redemption_rate_basis_points", "must be 1 to 10000"),
+                ("campaign.sizing.expected_redemption_rate_basis_points", "must be 1 to 10000", "OUT_OF_RANGE"),
             ],
+            values=[{}, {}, {}, {"least": 1, "most": 10_000, "given": 15_000}],
         ),
     }
     ended = ask("campaigns", "apply", file, *dry_run)
@@ -138,7 +139,7 @@ def test_what_the_server_refuses_is_found_in_the_file(ask, fake, file, dry_run):
         f"{file}:9: offers[0].tiers[0].spend: must be less\n"
         f"{file}:13: offers[1].percent_off.cap: is compulsory\n"
         f"{file}:16: limits.issued: must be given\n"
-        f"{file}:23: sizing.expected_redemption_rate: must be 0.01% to 100%\n"
+        f"{file}:23: sizing.expected_redemption_rate: must be 0.01% to 100%; it is 150%\n"
     )
 
 

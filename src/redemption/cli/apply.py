@@ -1,7 +1,7 @@
 """Makes a program's campaigns what files say they are, naming each change, and does nothing twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 
 from redemption.cli.asking import all_campaigns
-from redemption.cli.campaign_file.fields import campaign_fields, in_file_words, steps
 from redemption.cli.campaign_file.file import CampaignFile
 from redemption.cli.campaign_file.text import Change, changes
+from redemption.cli.campaign_file.violations import file_problem
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
-from redemption.cli.input.source_file import FieldPath, Problem
-from redemption.client import Failure, RedemptionClient, failure_of, new_request_id
+from redemption.cli.input.source_file import FieldPath
+from redemption.client import RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest
 
@@ -129,7 +129,7 @@ class Applier:
             failure = failure_of(error)
             if not any(violation.field.startswith("campaign") for violation in failure.violations):
                 raise
-            raise read.source.stop(list(_problems(failure, wanted))) from error
+            raise read.source.stop([file_problem(each, wanted) for each in failure.violations]) from error
 
     def _create(self, wanted: Campaign) -> int:
         request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted, validate_only=self._dry_run)
@@ -156,9 +156,3 @@ class Applier:
         raise Stop(
             BAD_INPUT, f"campaign {wanted.name} was changed by somebody else just now; look at it, then apply again"
         ) from error
-
-
-def _problems(failure: Failure, wanted: Campaign) -> Iterable[Problem]:
-    for violation in failure.violations:
-        path = steps(campaign_fields(violation.field, wanted))
-        yield Problem(path, in_file_words(violation.field, violation.problem, wanted))

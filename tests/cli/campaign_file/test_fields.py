@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cli.campaign_file.contract_fields import all_leaves, set_leaves
 
-from redemption.cli.campaign_file.fields import NOT_IN_A_FILE, campaign_fields, in_file_words, steps, unknown
+from redemption.cli.campaign_file.fields import NOT_IN_A_FILE, file_path, number_text, unknown
 from redemption.cli.campaign_file.file import read_campaign
-from redemption.cli.input.source_file import Group, Items
+from redemption.cli.input.source_file import Group, Items, dotted
 from redemption.v1 import campaign_pb2 as v1
 
 EVERY_FIELD = Path(__file__).parent / "every_field.yaml"
@@ -46,7 +46,7 @@ def test_each_value_sets_the_field_of_the_contract_that_its_comment_names(file):
 
 def test_a_complaint_about_any_field_of_the_contract_finds_its_line(file):
     source, campaign = read_campaign(file)
-    found = {path: source.line_of(steps(campaign_fields(f"campaign.{path}", campaign))) for path in marked(file)}
+    found = {path: source.line_of(file_path(f"campaign.{path}", campaign)) for path in marked(file)}
     assert found == marked(file)
 
 
@@ -56,7 +56,7 @@ def test_a_complaint_about_a_part_of_the_contract_finds_the_part(file):
     parts = {part for path in marked(file) for part in re.findall(r"^(.+)\.[^.]+$", path)}
     for part in parts:
         node = source.root
-        for step in steps(campaign_fields(part, campaign)):
+        for step in file_path(part, campaign):
             assert isinstance(node, Group | Items), part
             node = node.fields[step] if isinstance(node, Group) else node.nodes[step]
 
@@ -64,8 +64,8 @@ def test_a_complaint_about_a_part_of_the_contract_finds_the_part(file):
 def test_one_value_of_several_has_its_own_line(file):
     source, campaign = read_campaign(file)
     path = "campaign.offers[4].free_shipping.regions"
-    first = source.line_of(steps(campaign_fields(path, campaign)))
-    assert source.line_of(steps(campaign_fields(f"{path}[1]", campaign))) == first + 2
+    first = source.line_of(file_path(path, campaign))
+    assert source.line_of(file_path(f"{path}[1]", campaign)) == first + 2
 
 
 def test_every_field_of_the_contract_is_in_the_file_or_listed_as_not(tmp_path):
@@ -90,38 +90,36 @@ def test_every_field_of_the_contract_is_in_the_file_or_listed_as_not(tmp_path):
         ("campaign.limits.slots.slots[0].start_minute", "limits.slots[0].from"),
         ("campaign.limits.slots", "limits.slots"),
         ("campaign.limits.budget_per_day_minor", "limits.budget_per_day"),
-        ("campaign.return_window.seconds", "return_window"),
+        ("campaign.return_window", "return_window"),
         ("campaign.sizing.expected_redemption_rate_basis_points", "sizing.expected_redemption_rate"),
         ("campaign.name", "name"),
     ],
 )
 def test_the_contracts_paths_become_the_files(contract, expected):
-    assert campaign_fields(contract, read_campaign(EVERY_FIELD).campaign) == expected
+    assert dotted(file_path(contract, read_campaign(EVERY_FIELD).campaign)) == expected
 
 
 @pytest.mark.parametrize(
-    ("path", "problem", "expected"),
+    ("path", "number", "expected"),
     [
-        ("campaign.offers[0].percent_off.basis_points", "must be 1 to 10000", "must be 0.01% to 100%"),
-        ("campaign.limits.budget_minor", "must be 1 or more", "must be ¥0.01 or more"),
-        ("campaign.offers[0].tiers.tiers[0].threshold", "must be 0 or more", "must be ¥0.00 or more"),
-        ("campaign.offers[1].tiers.tiers[0].threshold", "must be 0 or more", "must be 0 or more"),
-        ("campaign.offers[0].conditions.windows[0].end_minute", "from 0 to 1440; it is 1170", "from 00:00 to 24:00; it is 19:30"),
-        ("campaign.offers[0].percent_off.cap_minor", "is compulsory", "is compulsory"),
-        ("campaign.limits.issued", "must be 1 or more", "must be 1 or more"),
-        ("campaign.offers[0].funding.merchant_basis_points", "must be 0 to 10000; it is 12050", "must be 0% to 100%; it is 120.5%"),
-        ("campaign.limits.budget_per_day_minor", "must be at most the 100 of budget_minor", "must be at most the ¥1.00 of budget"),
-        ("campaign.offers[0].tiers.tiers[1].percent_off_basis_points", "raise it above 2000 or cap_minor above 900; it is 1500, and cap_minor is 800", "raise it above 20% or cap above ¥9.00; it is 15%, and cap is ¥8.00"),
-        ("campaign.sizing", "expected_redemptions is 5 and expected_redemption_rate_basis_points 5000", "expected_redemptions is 5 and expected_redemption_rate 50%"),
-        ("campaign.return_window", "must be 0 to 315360000 seconds (10 years); it is 863913600 seconds", "must be 0 to 3650 days; it is 9999 days"),
-        ("campaign.validity.from_claim.wait", "and days must be 400 days together at most", "and days must be 400 days together at most"),
-        ("campaign.limits.slots.slots[1].end_minute", "is start_minute again", "is from again"),
-        ("campaign.stacking.base", "must not be LIST with campaign.offers[0]: a price", "must not be LIST with offers[0]: a price"),
+        ("campaign.offers[0].percent_off.basis_points", 1, "0.01%"),
+        ("campaign.offers[0].funding.merchant_basis_points", 12_050, "120.5%"),
+        ("campaign.sizing.expected_redemption_rate_basis_points", 10_000, "100%"),
+        ("campaign.limits.budget_minor", 1_234_567, "¥12,345.67"),
+        ("campaign.offers[0].every_full.threshold_minor", 1, "¥0.01"),
+        ("campaign.offers[0].tiers.tiers[0].threshold", 300_00, "¥300.00"),
+        ("campaign.offers[1].tiers.tiers[0].threshold", 3000, "3,000"),
+        ("campaign.offers[0].conditions.windows[0].end_minute", 1440, "24:00"),
+        ("campaign.limits.slots.slots[0].start_minute", 1170, "19:30"),
+        ("campaign.return_window", 863_913_600, "9999 days"),
+        ("campaign.validity.from_claim.wait", 5_400, "90 minutes"),
+        ("campaign.validity.from_claim.days", 400, "400"),
+        ("campaign.limits.issued", 1_000_000, "1,000,000"),
+        ("campaign.offers[0].conditions.windows[0].weekdays[1]", 7, "7"),
     ],
-)  # fmt: skip
-def test_what_the_server_says_is_told_in_the_words_of_a_file(path, problem, expected):
-    """The file has percentages and decimals; the server speaks of what the contract has."""
-    assert in_file_words(path, problem, read_campaign(EVERY_FIELD).campaign) == expected
+)
+def test_a_number_is_written_in_the_unit_of_its_field(path, number, expected):
+    assert number_text(number, path, read_campaign(EVERY_FIELD).campaign) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from cli.campaign_file.contract_fields import change, echo, set_leaves
 
-from redemption.cli.campaign_file.fields import campaign_fields
+from redemption.cli.campaign_file.fields import file_path
 from redemption.cli.campaign_file.file import read_campaign
 from redemption.cli.campaign_file.text import Change, changes, definition
+from redemption.cli.input.source_file import dotted
 from redemption.v1 import campaign_pb2 as v1
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "programs").glob("*/*.yaml"))
@@ -26,7 +27,9 @@ def copy_of(campaign):
 def test_every_value_of_a_file_is_told(file):
     campaign = read_campaign(file).campaign
     told = definition(campaign)
-    expected = {campaign_fields(path, campaign) for path, _, _ in set_leaves(campaign) if not path.endswith(".measure")}
+    expected = {
+        dotted(file_path(path, campaign)) for path, _, _ in set_leaves(campaign) if not path.endswith(".measure")
+    }
     if file != EVERY_FIELD:  # examples may write a default out, which then goes without saying all the same
         expected -= {"stacking.base"}
         told.pop("stacking.base", None)
@@ -60,7 +63,7 @@ def test_no_difference_goes_unseen(path):
         offer = path.removesuffix(".tiers.measure")
         assert {f"{offer}.tiers[0].spend", f"{offer}.tiers[0].units"} <= fields
     else:
-        assert fields == {campaign_fields(path, ALL)}
+        assert fields == {dotted(file_path(path, ALL))}
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -27,12 +27,12 @@ NOT_IN_A_FILE = {
 """The contract's fields of a campaign that a file cannot say, and what to tell who tries."""
 
 # The contract wraps two lists into messages, which a file does not.
-_UNWRAPPED = (
-    (re.compile(r"\btiers\.(tiers|measure)\b"), "tiers"),
-    (re.compile(r"\bslots\.slots\b"), "slots"),
-    (re.compile(r"\bslots\.carry_over\b"), "slots_carry_over"),
-    (re.compile(r"\.(seconds|nanos)$"), ""),
-)
+_UNWRAPPED: dict[tuple[str | int, str], str] = {
+    ("tiers", "tiers"): "tiers",
+    ("tiers", "measure"): "tiers",
+    ("slots", "slots"): "slots",
+    ("slots", "carry_over"): "slots_carry_over",
+}
 _RENAMED = {
     "threshold_minor": "spend",
     "basis_points": "percent",
@@ -42,57 +42,43 @@ _RENAMED = {
     "start_minute": "from",
     "end_minute": "to",
 }
-# A number in what the server says, with the field that is named right before it, if there is one.
-_NUMBER = re.compile(r"(?:\b(?P<field>[a-z]+(?:_[a-z]+)+) (?:(?:is|above|of) )?)?(?<!\[)\b(?P<number>[0-9]+)\b")
-_SECONDS = re.compile(r"\b(?P<count>[0-9]+) seconds(?: \([^)]*\))?")
+_DURATIONS = frozenset({"return_window", "wait"})
 
 
-def campaign_fields(contract_path: str, campaign: v1.Campaign) -> str:
-    """Return the file's path for one of the contract, such as ``campaign.offers[0].percent_off.cap_minor``.
+def file_path(contract_path: str, campaign: v1.Campaign) -> FieldPath:
+    """Return the path in a file of a field of the contract: ``limits.budget`` of ``campaign.limits.budget_minor``.
 
     Args:
         contract_path: With or without ``campaign.`` before it.
         campaign: The one whose field it is: its tiers say what a threshold counts.
     """
-    path = contract_path.removeprefix("campaign.")
-    threshold = _threshold(path, campaign)
-    for pattern, plain in _UNWRAPPED:
-        path = pattern.sub(plain, path)
-    return re.sub(r"[a-z_]+", lambda found: threshold if found[0] == "threshold" else _file_name(found[0]), path)
+    contract = _steps(contract_path)
+    path: list[str | int] = []
+    for step in contract:
+        if isinstance(step, int):
+            path.append(step)
+        elif path and (path[-1], step) in _UNWRAPPED:
+            path[-1] = _UNWRAPPED[path[-1], step]
+        elif step == "threshold":
+            path.append("units" if _counts_units(contract, campaign) else "spend")
+        else:
+            path.append(_file_name(step))
+    return tuple(path)
 
 
-def in_file_words(contract_path: str, problem: str, campaign: v1.Campaign) -> str:
-    """Return what the server says of a field in the words of a file: its names, and numbers as a file writes them."""
-    spend = campaign_fields(contract_path, campaign).endswith(".spend")
-    about = "threshold_minor" if spend else contract_path
-
-    def written(found: re.Match[str]) -> str:
-        for field in (found["field"] or "", about):
-            text = number_text(int(found["number"]), field, campaign.currency_code)
-            if text is not None:
-                return found[0].removesuffix(found["number"]) + text
-        return found[0]
-
-    told = _SECONDS.sub(lambda found: duration_text(Duration(seconds=int(found["count"]))), problem)
-    told = _NUMBER.sub(written, told)
-    told = re.sub(r"\bcampaign\.(?=[a-z])", "", told)
-    return re.sub(r"\b[a-z]+(_[a-z]+)+\b", lambda found: _file_name(found[0]), told)
-
-
-def number_text(number: int, contract_field: str, currency_code: str) -> str | None:
-    """Return a number as a file writes it, where the name of its field says in which units the contract counts."""
-    if contract_field.endswith("_minor"):
-        return format_money(number, currency_code)
-    if contract_field.endswith("basis_points"):
+def number_text(number: int, contract_path: str, campaign: v1.Campaign) -> str:
+    """Return a number of the contract as people write it; its field's name says in which unit it is."""
+    contract = _steps(contract_path)
+    name = str(contract[-1])
+    if name.endswith("_minor") or (name == "threshold" and not _counts_units(contract, campaign)):
+        return format_money(number, campaign.currency_code)
+    if name.endswith("basis_points"):
         return f"{number / BASIS_POINTS_PER_PERCENT:g}%"
-    if contract_field.endswith("_minute"):
+    if name.endswith("_minute"):
         return time_text(number)
-    return None
-
-
-def steps(path: str) -> FieldPath:
-    """Return the steps of a path such as ``offers[0].percent_off.cap``."""
-    return tuple(int(step) if step.isdecimal() else step for step in re.findall(r"\w+", path))
+    if name in _DURATIONS:
+        return duration_text(Duration(seconds=number))
+    return f"{number:,}"
 
 
 def unknown(path: FieldPath) -> str:
@@ -108,15 +94,21 @@ def unknown(path: FieldPath) -> str:
 
 
 def _file_name(contract_name: str) -> str:
-    return _RENAMED.get(contract_name) or re.sub(r"(_minor|_basis_points)$", "", contract_name)
+    return _RENAMED.get(contract_name) or contract_name.removesuffix("_minor").removesuffix("_basis_points")
 
 
-def _threshold(path: str, campaign: v1.Campaign) -> str:
-    offer = re.match(r"offers\[([0-9]+)\]", path)
-    if offer and int(offer[1]) < len(campaign.offers):
-        measure = campaign.offers[int(offer[1])].tiers.measure
-        return "units" if measure == v1.MEASURE_UNITS else "spend"
-    return "spend"
+def _counts_units(path: FieldPath, campaign: v1.Campaign) -> bool:
+    """Whether the thresholds of the offer in which a field lies count units of goods; else they count money."""
+    match path:
+        case ("offers", int(index), *_) if index < len(campaign.offers):
+            return campaign.offers[index].tiers.measure == v1.MEASURE_UNITS
+        case _:
+            return False
+
+
+def _steps(contract_path: str) -> FieldPath:
+    found = re.findall(r"\w+", contract_path.removeprefix("campaign."))
+    return tuple(int(step) if step.isdecimal() else step for step in found)
 
 
 def _part_at(path: FieldPath) -> type[Part]:

@@ -1,7 +1,7 @@
 """A campaign as a file: read, complained about line by line, and turned into the contract's Campaign.
 
-What may stand in it is ``campaign_model``. Here its shape is checked; the rules that a campaign follows are the
-server's, whose complaints find their lines through ``campaign_fields``.
+What may stand in it is in ``model``. Here its shape is checked; the rules that a campaign follows are the server's,
+and ``violations`` says in the words of the file which one is broken.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """What may stand in a campaign file: its fields, in the words of those who plan a promotion.
 
 The names are the contract's, without what a person would have to compute. Each part names its message of the contract;
-``campaign_message`` makes it, ``campaign_fields`` turns the contract's names back into these, and ``campaign_schema``
-tells all of it to editors: the docstrings here are what people read there.
+``message`` makes it, ``fields`` turns the contract's names back into these, and ``schema`` tells all of it to editors:
+the docstrings here are what people read there.
 """
 
 from typing import ClassVar

@@ -11,9 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_file.fields import campaign_fields, number_text
+from redemption.cli.campaign_file.fields import file_path, number_text
 from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT, words
 from redemption.cli.input.instants import local_text
+from redemption.cli.input.source_file import dotted
 from redemption.cli.input.times import duration_text
 from redemption.v1 import campaign_pb2 as v1
 
@@ -68,7 +69,7 @@ def _unspoken(field: str) -> str:
 def _every_field(campaign: v1.Campaign) -> dict[str, str]:
     full = _filled(campaign)
     return {
-        campaign_fields(path, full): text
+        dotted(file_path(path, full)): text
         for path, text in _texts(full, "", full)
         if path not in _OUTPUT_ONLY and not path.endswith("tiers.measure")  # told by the names of the thresholds
     }
@@ -108,7 +109,7 @@ def _texts(message: Message, path: str, campaign: v1.Campaign) -> Iterator[tuple
             if here.endswith("discounted") and not value.ListFields():
                 yield here, ALL_GOODS
         elif value != "" and (value or field.enum_type is None):
-            yield here, _text(field, value, campaign_fields(here, campaign), campaign.currency_code)
+            yield here, _text(field, value, here, campaign)
 
 
 def _of_several(
@@ -118,7 +119,7 @@ def _of_several(
         for index, each in enumerate(values):
             yield from _texts(each, f"{path}[{index}]", campaign)
     elif values:
-        texts = [_text(field, each, path, campaign.currency_code) for each in values]
+        texts = [_text(field, each, path, campaign) for each in values]
         yield path, ", ".join(map(_quoted, texts))
 
 
@@ -127,15 +128,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text else text
 
 
-def _text(field: FieldDescriptor, value: Any, file_path: str, currency_code: str) -> str:  # noqa: ANN401 - of any field
+def _text(field: FieldDescriptor, value: Any, path: str, campaign: v1.Campaign) -> str:  # noqa: ANN401 - of any field
     if field.enum_type is not None:
         # One of a later contract has no word here.
         return next((word for word, number in words(field.enum_type).items() if number == value), str(value))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
-        name = "threshold_minor" if file_path.endswith(".spend") else field.name
-        return number_text(value, name, currency_code) or f"{value:,}"
+        return number_text(value, path, campaign)
     return str(value)
 
 
