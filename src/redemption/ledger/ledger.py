@@ -396,7 +396,7 @@ class RedisLedger:
             for number, *_ in coupons:  # perhaps its campaign is mended meanwhile: the next one reads it again
                 self.forget(program, number)
             raise ItemFailed(_UNREADABLE) from error
-        reply = await self._functions.call("look", program, customer or b"", asked)
+        reply = await self._functions.call("quote_snapshot", program, customer or b"", asked)
         self._functions.observe(program, reply[0])
         now_ms, changed = codec.unpack_head(reply[0]).clock_ms, reply[1]
         if changed:

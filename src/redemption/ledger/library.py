@@ -20,10 +20,10 @@ _PARTS = (
     "claim",
     "batch",
     "refusals",
-    "look",
+    "quote_snapshot",
     "define",
     "archive",
-    "lookup",
+    "reads",
     "open",
     "register",
 )

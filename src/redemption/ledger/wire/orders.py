@@ -1,4 +1,4 @@
-"""The bytes between the server and the ledger's functions, as ``lua/{redeem,look,records}.lua`` describe them."""
+"""The bytes between the server and the ledger, as ``lua/{redeem,quote_snapshot,records}.lua`` describe them."""
 
 import struct
 from collections.abc import Sequence

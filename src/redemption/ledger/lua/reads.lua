@@ -6,15 +6,15 @@
 -- named          ARGV[4] name: replies the number of the campaign that has it, or nothing
 -- counters       ARGV[4] campaign · [5] how many offers it has: replies clock (ms), claimed, then the counters of COUNTERS, then
 --                of each offer: issued, redeemed, discount · then of each outcome that refused: outcome, count; or nothing
--- coupon         ARGV[4] campaign · [5] serial: replies what is seen of it (see look.lua)
+-- coupon         ARGV[4] campaign · [5] serial: replies what is seen of it (see quote_snapshot.lua)
 -- request        ARGV[4] request digest: replies the record of an approval, or nothing
 -- status         replies the header as field, value, …, and the length of the event stream
 
-local lookup = {}
+local reads = {}
 
 local COUNTERS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'order_value' }
 
-function lookup.campaigns(key_names, args)
+function reads.campaigns(key_names, args)
   local call, first = frame.begin(key_names, args), tonumber(args[4])
   local found = {}
   for index = 5, #args do
@@ -31,12 +31,12 @@ function lookup.campaigns(key_names, args)
   return found
 end
 
-function lookup.named(key_names, args)
+function reads.named(key_names, args)
   local call, name = frame.begin(key_names, args), args[4]
   return redis.call('HGET', keys.names(call.tag), name)
 end
 
-function lookup.counters(key_names, args)
+function reads.counters(key_names, args)
   local call, number, offers = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
   local campaign = campaigns.of(call, number)
   if not campaign then return {} end
@@ -58,22 +58,22 @@ function lookup.counters(key_names, args)
   return found
 end
 
-function lookup.coupon(key_names, args)
+function reads.coupon(key_names, args)
   local call, number, serial = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
-  return look.coupon(call, campaigns.of(call, number), serial, false)
+  return quote_snapshot.coupon(call, campaigns.of(call, number), serial, false)
 end
 
-function lookup.request(key_names, args)
+function reads.request(key_names, args)
   local call, digest = frame.begin(key_names, args), args[4]
   local value = requests.find_digest(call, digest)
   return value and records.is_approval(value) and value or false
 end
 
-function lookup.status(key_names)
+function reads.status(key_names)
   local header = redis.call('HGETALL', keys.ledger(key_names[1]))
   header[#header + 1] = 'events'
   header[#header + 1] = redis.call('XLEN', keys.events(key_names[1]))
   return header
 end
 
-return lookup
+return reads

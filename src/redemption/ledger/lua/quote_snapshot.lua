@@ -1,4 +1,4 @@
--- look: what the ledger knows of coupons and their campaigns at one moment, without changing anything.
+-- quote_snapshot: what the ledger knows of coupons and their campaigns at one moment, without changing anything.
 --
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
 -- ARGV[4]  the customer's digest, or empty
@@ -8,7 +8,7 @@
 --          are none, a string for the coupons, one SEEN_COUPON each, and one for the campaigns, one SEEN_CAMPAIGN each;
 --          or a single string more, when a record cannot be read: why (for the log)
 
-local look = {}
+local quote_snapshot = {}
 
 local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
 -- What it is (the sum of 1 issued, 2 revoked, 4 in use) · and of the present use: redeemed at 4 · generation 2 ·
@@ -20,7 +20,7 @@ local SEEN_CAMPAIGN = '>I4I8I8I2I8I8I4I8I2I2I2'
 local ISSUED, TAKEN_BACK, IN_USE = 1, 2, 4
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
-function look.coupon(call, campaign, serial, holder)
+function quote_snapshot.coupon(call, campaign, serial, holder)
   local kind, use = 0, UNUSED
   if campaign and serial < campaign.issued then
     kind = revoke.is_revoked(call, campaign, serial, holder) and ISSUED + TAKEN_BACK or ISSUED
@@ -56,7 +56,7 @@ local function see(call, packed, customer, stale)
   for position = 1, #packed, ASKED_BYTES do
     local number, _, serial, bound = struct.unpack(ASKED_COUPON, packed, position)
     local campaign = campaigns.of(call, number)
-    coupons[#coupons + 1] = look.coupon(call, campaign, serial, bound == 1 and customer ~= '' and customer)
+    coupons[#coupons + 1] = quote_snapshot.coupon(call, campaign, serial, bound == 1 and customer ~= '' and customer)
     if campaign and not numbers[number] then
       numbers[number] = true
       seen[#seen + 1] = see_campaign(campaign, customer)
@@ -65,7 +65,7 @@ local function see(call, packed, customer, stale)
   return table.concat(coupons), table.concat(seen)
 end
 
-function look.call(key_names, args)
+function quote_snapshot.call(key_names, args)
   local customer, packed = args[4], args[5]
   local call, stale = frame.begin(key_names, args), {}
   local ok, coupons, seen = pcall(see, call, packed, customer, stale)
@@ -74,4 +74,4 @@ function look.call(key_names, args)
   return { frame.head(call), {}, coupons, seen }
 end
 
-return look
+return quote_snapshot
