@@ -23,7 +23,7 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, judge
 from redemption.domain.order import Checkout
-from redemption.domain.ports.orders import SeenCampaign
+from redemption.domain.ports.orders import CampaignSnapshot
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenDefect, TokenSigner, TokenVerifier
 from redemption.rpc.convert.campaigns import new_campaign_from
@@ -38,7 +38,7 @@ EVENING = dt.datetime(2026, 11, 11, 20, 30, tzinfo=ZONE)
 """The moment of all examples that do not say another."""
 
 _PROGRAM = "double11"
-_NOTHING_COUNTED = SeenCampaign(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+_NOTHING_COUNTED = CampaignSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _T = TypeVar("_T")
 
 

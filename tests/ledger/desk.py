@@ -103,14 +103,14 @@ class Desk:
         (ranks,) = await self.ranks(self.order(self.token(campaign, serial, **changes), customer=customer, order=order))
         return ranks[0] if isinstance(ranks, list) else ranks
 
-    async def look(self, *coupons, customer=None):
-        """Look at coupons, each a campaign and a serial, unbound."""
+    async def quote_snapshot(self, *coupons, customer=None):
+        """What the ledger knows of coupons, each a campaign and a serial, unbound."""
         asked = [(campaign.number, campaign.version, serial, False) for campaign, serial in coupons]
-        return await self.ledger.look(self.program, asked, customer=customer and customer_digest(customer))
+        return await self.ledger.quote_snapshot(self.program, asked, customer=customer and customer_digest(customer))
 
-    async def seen(self, campaign, customer=None):
+    async def campaign_snapshot(self, campaign, customer=None):
         """What the ledger has counted of a campaign."""
-        return (await self.look((campaign, 0), customer=customer)).campaigns[campaign.number]
+        return (await self.quote_snapshot((campaign, 0), customer=customer)).campaigns[campaign.number]
 
     async def field(self, campaign, name):
         """A field of a campaign's record as it is stored."""
@@ -158,7 +158,7 @@ class Desk:
         """Move the ledger's clock to the next day of a campaign."""
         day = local_day(campaign.time_zone, self.ledger.now_ms())
         await self.redis.hset(self.house.key("ledger"), "clock_ms", day.ends_at_ms)
-        await self.look((campaign, 0))
+        await self.quote_snapshot((campaign, 0))
 
 
 def changed(order, **fields):

@@ -372,7 +372,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.stats(campaign),
         lambda: house.issuer.inspect(calling(), house.program, spent),
         lambda: house.finder.by_request(calling("checkout"), house.program, attempt.request_id),
-        lambda: house.ledger.look(house.program, [(1, 1, 0, False)], customer=None),
+        lambda: house.ledger.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None),
         lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, identity=identity),
         lambda: house.ledger.revoke_customer(house.program, 1, bytes(8), identity=identity),
     ):

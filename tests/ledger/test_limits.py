@@ -14,7 +14,7 @@ async def test_a_slot_admits_exactly_as_many(desk):
     campaign = await desk.campaign()
     orders = [desk.order(desk.token(campaign, serial, slot=9, slot_limit=3)) for serial in range(10)]
     assert await desk.ranks(*orders) == [[APPROVED]] * 3 + [[Outcome.SLOT_LIMIT]] * 7
-    assert (await desk.seen(campaign)).redeemed_slot == 3
+    assert (await desk.campaign_snapshot(campaign)).redeemed_slot == 3
 
 
 async def test_the_next_slot_begins_anew(desk):
@@ -22,8 +22,8 @@ async def test_the_next_slot_begins_anew(desk):
     for slot in (9, 10):
         assert await desk.rank(campaign, slot, slot=slot, slot_limit=1) == APPROVED
         assert await desk.rank(campaign, 50, slot=slot, slot_limit=1) == Outcome.SLOT_LIMIT
-    seen = await desk.seen(campaign)
-    assert (seen.slot, seen.redeemed_slot, seen.redeemed) == (10, 1, 2)
+    snapshot = await desk.campaign_snapshot(campaign)
+    assert (snapshot.slot, snapshot.redeemed_slot, snapshot.redeemed) == (10, 1, 2)
 
 
 async def test_what_a_slot_leaves_over_is_there_in_the_next_one(desk):
@@ -49,7 +49,7 @@ async def test_an_order_counts_all_its_coupons_in_the_slot(desk):
     campaign = await desk.campaign()
     tokens = [desk.token(campaign, serial, slot=9, slot_limit=3) for serial in range(4)]
     assert await desk.ranks(desk.order(*tokens)) == [[APPROVED] * 3 + [Outcome.SLOT_LIMIT]]
-    assert (await desk.seen(campaign)).redeemed == 0
+    assert (await desk.campaign_snapshot(campaign)).redeemed == 0
     assert await desk.ranks(desk.order(*tokens[:3])) == [[APPROVED] * 3]
 
 
@@ -60,8 +60,8 @@ async def test_a_days_budget_is_never_passed_and_begins_anew_the_next_day(desk):
     assert await desk.rank(campaign, 3, discount_minor=1) == APPROVED
     await desk.tomorrow(campaign)
     assert await desk.rank(campaign, 4) == APPROVED
-    seen = await desk.seen(campaign)
-    assert (seen.day, seen.discount_day_minor, seen.redeemed_day) == (desk.today(campaign), DISCOUNT, 1)
+    snapshot = await desk.campaign_snapshot(campaign)
+    assert (snapshot.day, snapshot.discount_day_minor, snapshot.redeemed_day) == (desk.today(campaign), DISCOUNT, 1)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_a_days_budget_set_in_the_middle_of_a_day_knows_all_of_that_day_an
     await desk.tomorrow(campaign)
     for serial in (1, 2):
         assert await desk.rank(campaign, serial) == APPROVED
-    assert (await desk.seen(campaign)).discount_day_minor == 2 * DISCOUNT
+    assert (await desk.campaign_snapshot(campaign)).discount_day_minor == 2 * DISCOUNT
     limited = await limit_budget_per_day(desk, campaign, 3 * DISCOUNT)
     assert await desk.rank(limited, 3) == APPROVED
     assert await desk.rank(limited, 4) == BUDGET_DAY_RANK
@@ -113,8 +113,8 @@ async def test_a_refused_order_counts_nowhere(desk):
     token = {"slot": 9, "slot_limit": 5, "merchant_minor": 1}
     first, second = (desk.token(campaign, serial, **token) for serial in range(2))
     assert await desk.ranks(desk.order(first, second)) == [[APPROVED, Outcome.BUDGET_EXHAUSTED]]
-    seen = await desk.seen(campaign)
-    assert (seen.redeemed, seen.discount_minor, seen.redeemed_slot, seen.discount_day_minor) == (0, 0, 0, 0)
+    counted = await desk.campaign_snapshot(campaign)
+    assert (counted.redeemed, counted.discount_minor, counted.redeemed_slot, counted.discount_day_minor) == (0, 0, 0, 0)
     assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == 0
 
 

@@ -321,20 +321,20 @@ class Shop:
             case 5:
                 self.campaigns[number] = await desk.ledger.update(campaign, principal="shop", offers_kept=True)
 
-    async def look(self):
-        """A server looks at coupons, and sees what the model knows."""
+    async def quote_snapshot(self):
+        """A server asks for coupons, and is told what the model knows."""
         desk = self.rng.choice(self.desks)
         order = self.order(desk)
         asked = [
             (token.campaign, self.campaigns[token.campaign].version, token.serial, token.holder_bound)
             for token in order.tokens
         ]
-        seen = await desk.ledger.look(desk.program, asked, customer=order.customer)
-        for token, coupon in zip(order.tokens, seen.coupons, strict=True):
+        snapshot = await desk.ledger.quote_snapshot(desk.program, asked, customer=order.customer)
+        for token, coupon in zip(order.tokens, snapshot.coupons, strict=True):
             assert coupon.issued == (token.serial < self.book.issued[token.campaign])
             assert coupon.revoked == (coupon.issued and self.book.is_revoked(order, token))
             assert [coupon.used_by] == ([use.order for use in self.book.uses(token.campaign, token.serial)] or [b""])
-        for number, campaign in seen.campaigns.items():
+        for number, campaign in snapshot.campaigns.items():
             by_day = self.book.counted(number, day=campaign.day)
             mine = {"customer": order.customer}
             assert (campaign.redeemed, campaign.discount_minor) == self.book.counted(number)
@@ -383,7 +383,7 @@ async def test_the_ledger_keeps_the_models_book(desk, other_desk, seed):
     for _ in range(80):
         await shop.trade()
         await shop.disturb()
-        await shop.look()
+        await shop.quote_snapshot()
     await shop.counters_equal_records()
     assert {
         Outcome.APPROVED,

@@ -1,4 +1,4 @@
-"""Looking: what a quote is told is what a redemption would meet, and nothing is changed by it."""
+"""Quote snapshots: a quote is told what a redemption would meet, and nothing is changed by it."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ from ledger.desk import DISCOUNT, customer_digest, digest
 
 from redemption.domain.errors import ItemFailed
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import EarlierUse, Outdated, SeenCampaign, SeenCoupon
+from redemption.domain.ports.orders import CampaignSnapshot, CouponSnapshot, EarlierUse, Outdated
 
-UNUSED = SeenCoupon(issued=True, revoked=False, use=None, used_by=b"")
+UNUSED = CouponSnapshot(issued=True, revoked=False, use=None, used_by=b"")
 
 
 async def test_coupons_are_seen_in_the_order_in_which_they_were_asked(desk):
@@ -17,15 +17,15 @@ async def test_coupons_are_seen_in_the_order_in_which_they_were_asked(desk):
     order = desk.order(desk.token(campaign, 1), order="order")
     (approved,) = await desk.send(order)
     await desk.revoke(campaign, 2)
-    seen = await desk.look(*((campaign, serial) for serial in (4, 1, 0, 2)))
+    snapshot = await desk.quote_snapshot(*((campaign, serial) for serial in (4, 1, 0, 2)))
     use = EarlierUse(approved.decided_at, 0, DISCOUNT)
-    assert seen.coupons == (
-        SeenCoupon(issued=False, revoked=False, use=None, used_by=b""),
-        SeenCoupon(issued=True, revoked=False, use=use, used_by=digest("order", 6)),
+    assert snapshot.coupons == (
+        CouponSnapshot(issued=False, revoked=False, use=None, used_by=b""),
+        CouponSnapshot(issued=True, revoked=False, use=use, used_by=digest("order", 6)),
         UNUSED,
         replace(UNUSED, revoked=True),
     )
-    assert seen.now_ms // 1000 - approved.decided_at in (0, 1)
+    assert snapshot.now_ms // 1000 - approved.decided_at in (0, 1)
 
 
 async def test_a_campaign_is_seen_with_its_counters_and_the_customers(desk):
@@ -36,7 +36,7 @@ async def test_a_campaign_is_seen_with_its_counters_and_the_customers(desk):
     today = desk.today(campaign)
     await desk.rank(campaign, 1, customer="ben")
     await desk.rank(campaign, 2, customer="ann", **slot)
-    expected = SeenCampaign(
+    expected = CampaignSnapshot(
         redeemed=3,
         discount_minor=3 * DISCOUNT,
         day=today,
@@ -48,24 +48,25 @@ async def test_a_campaign_is_seen_with_its_counters_and_the_customers(desk):
         customer_day=today,
         customer_today=1,
     )
-    assert await desk.seen(campaign, "ann") == expected
-    assert await desk.seen(campaign) == replace(expected, customer_redeemed=0, customer_day=0, customer_today=0)
+    assert await desk.campaign_snapshot(campaign, "ann") == expected
+    nobody = replace(expected, customer_redeemed=0, customer_day=0, customer_today=0)
+    assert await desk.campaign_snapshot(campaign) == nobody
 
 
 async def test_several_campaigns_are_seen_at_once_and_each_once(desk):
     first, second = await desk.campaign(), await desk.campaign()
     await desk.rank(second, 5)
-    seen = await desk.look((first, 0), (second, 5), (first, 5))
-    assert {number: campaign.redeemed for number, campaign in seen.campaigns.items()} == {1: 0, 2: 1}
-    assert [coupon.use is not None for coupon in seen.coupons] == [False, True, False]
+    snapshot = await desk.quote_snapshot((first, 0), (second, 5), (first, 5))
+    assert {number: campaign.redeemed for number, campaign in snapshot.campaigns.items()} == {1: 0, 2: 1}
+    assert [coupon.use is not None for coupon in snapshot.coupons] == [False, True, False]
 
 
-async def test_a_look_changes_nothing(desk):
+async def test_a_snapshot_changes_nothing(desk):
     campaign = await desk.campaign()
     await desk.rank(campaign, 0, customer="ann")
     names = [key async for key in desk.redis.scan_iter(desk.house.key("*"))]
     before = {name: await desk.redis.dump(name) for name in names}
-    await desk.look((campaign, 0), (campaign, 1), customer="ann")
+    await desk.quote_snapshot((campaign, 0), (campaign, 1), customer="ann")
     assert {name: await desk.redis.dump(name) for name in names} == before
     assert len([key async for key in desk.redis.scan_iter(desk.house.key("*"))]) == len(names)
 
@@ -76,19 +77,19 @@ async def test_an_outdated_server_learns_what_is_in_force(desk, other_desk):
     changed = await desk.ledger.update(
         replace(campaign, limits=replace(campaign.limits, redemptions=7)), principal="shop", offers_kept=True
     )
-    assert isinstance(await other_desk.look((campaign, 0)), Outdated)
+    assert isinstance(await other_desk.quote_snapshot((campaign, 0)), Outdated)
     assert other_desk.ledger.cached(desk.program, 1) == changed
-    assert (await other_desk.look((changed, 0))).coupons == (UNUSED,)
+    assert (await other_desk.quote_snapshot((changed, 0))).coupons == (UNUSED,)
 
 
 async def test_a_campaign_that_nobody_knows_is_missing(desk):
     campaign = await desk.campaign()
     nowhere = replace(campaign, number=9, version=0)
-    seen = await desk.look((campaign, 0), (nowhere, 0))
-    assert seen.coupons == (UNUSED, SeenCoupon(issued=False, revoked=False, use=None, used_by=b""))
-    assert list(seen.campaigns) == [1]
-    assert isinstance(await desk.look((replace(nowhere, version=3), 0)), Outdated)
-    assert isinstance(await desk.look((replace(campaign, version=0), 0)), Outdated), "it exists meanwhile"
+    snapshot = await desk.quote_snapshot((campaign, 0), (nowhere, 0))
+    assert snapshot.coupons == (UNUSED, CouponSnapshot(issued=False, revoked=False, use=None, used_by=b""))
+    assert list(snapshot.campaigns) == [1]
+    assert isinstance(await desk.quote_snapshot((replace(nowhere, version=3), 0)), Outdated)
+    assert isinstance(await desk.quote_snapshot((replace(campaign, version=0), 0)), Outdated), "it exists meanwhile"
 
 
 async def test_bound_coupons_of_a_revoked_customer_are_seen_as_revoked(desk):
@@ -97,8 +98,9 @@ async def test_bound_coupons_of_a_revoked_customer_are_seen_as_revoked(desk):
     await desk.redis.hset(desk.house.key("campaign:1"), "issued", 20)
     asked = [(1, 1, 5, True), (1, 1, 5, False), (1, 1, 15, True)]
     for customer, expected in (("ann", [True, False, False]), ("ben", [False] * 3), (None, [False] * 3)):
-        seen = await desk.ledger.look(desk.program, asked, customer=customer and customer_digest(customer))
-        assert [coupon.revoked for coupon in seen.coupons] == expected, customer
+        named = customer and customer_digest(customer)
+        snapshot = await desk.ledger.quote_snapshot(desk.program, asked, customer=named)
+        assert [coupon.revoked for coupon in snapshot.coupons] == expected, customer
 
 
 async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
@@ -106,7 +108,7 @@ async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
     await desk.rank(campaign, 0)
     record = await desk.redis.hget(desk.house.key("u:1:0"), "0")
     await desk.redis.hset(desk.house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
-    assert (await desk.look((campaign, 0))).coupons == (UNUSED,)
+    assert (await desk.quote_snapshot((campaign, 0))).coupons == (UNUSED,)
     assert await desk.ledger.coupon(desk.program, 1, 0) == UNUSED
 
 
@@ -117,16 +119,16 @@ async def test_one_coupon_is_told_to_who_inspects_it(desk):
     use = EarlierUse(approved.decided_at, 0, DISCOUNT)
     expected = {
         0: UNUSED,
-        1: SeenCoupon(issued=True, revoked=True, use=use, used_by=digest("order", 6)),
+        1: CouponSnapshot(issued=True, revoked=True, use=use, used_by=digest("order", 6)),
         2: replace(UNUSED, revoked=True),
-        3: SeenCoupon(issued=False, revoked=False, use=None, used_by=b""),
+        3: CouponSnapshot(issued=False, revoked=False, use=None, used_by=b""),
     }
     assert {serial: await desk.ledger.coupon(desk.program, 1, serial) for serial in expected} == expected
     assert not (await desk.ledger.coupon(desk.program, 9, 0)).issued
 
 
 @pytest.mark.parametrize("key", ["u:1:0", "customer", "campaign:1", "revoked:1"])
-async def test_a_record_that_cannot_be_read_fails_that_look_alone(desk, key):
+async def test_a_record_that_cannot_be_read_fails_that_snapshot_alone(desk, key):
     poisoned, sound = await desk.campaign(), await desk.campaign()
     await desk.rank(poisoned, 0, customer="ann")
     await desk.redis.hset(desk.house.key("campaign:1"), "revoked", 1)
@@ -136,25 +138,25 @@ async def test_a_record_that_cannot_be_read_fails_that_look_alone(desk, key):
         key = desk.house.key(key)
     await desk.redis.set(key, "poison")
     with pytest.raises(ItemFailed):
-        await desk.look((poisoned, 0), (sound, 0), customer="ann")
-    assert (await desk.look((sound, 0), customer="ann")).coupons == (UNUSED,)
+        await desk.quote_snapshot((poisoned, 0), (sound, 0), customer="ann")
+    assert (await desk.quote_snapshot((sound, 0), customer="ann")).coupons == (UNUSED,)
 
 
-async def test_a_campaign_whose_version_does_not_fit_fails_that_look_and_is_read_again(desk):
+async def test_a_campaign_whose_version_does_not_fit_fails_that_snapshot_and_is_read_again(desk):
     campaign = await desk.campaign()
     with pytest.raises(ItemFailed):
-        await desk.look((replace(campaign, version=2**40), 0))
+        await desk.quote_snapshot((replace(campaign, version=2**40), 0))
     assert desk.ledger.cached(desk.program, 1) is None
 
 
-async def test_a_look_is_one_round_trip(desk):
+async def test_a_snapshot_is_one_round_trip(desk):
     campaign = await desk.campaign()
     desk.ledger._watching.cancel()
     before = (await desk.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
-    await desk.look(*((campaign, serial) for serial in range(100)))
+    await desk.quote_snapshot(*((campaign, serial) for serial in range(100)))
     assert (await desk.redis.info("commandstats"))["cmdstat_fcall"]["calls"] == before + 1
     with pytest.raises(ValueError, match="at most 100"):
-        await desk.look(*((campaign, serial) for serial in range(101)))
+        await desk.quote_snapshot(*((campaign, serial) for serial in range(101)))
 
 
 async def test_big_numbers_are_seen_exactly(desk):
@@ -162,8 +164,8 @@ async def test_big_numbers_are_seen_exactly(desk):
     campaign = await desk.campaign(issued=2**40)
     assert await desk.rank(campaign, 2**40 - 1, discount_minor=huge, merchant_minor=huge) == Outcome.APPROVED
     await desk.revoke(campaign, 2**40 - 2, 2)
-    seen = await desk.look((campaign, 2**40 - 1), (campaign, 2**40 - 3))
-    assert [coupon.revoked for coupon in seen.coupons] == [True, False]
-    assert seen.coupons[0].use.discount_minor == huge
-    assert (seen.campaigns[1].discount_minor, seen.campaigns[1].discount_day_minor) == (huge, huge)
+    snapshot = await desk.quote_snapshot((campaign, 2**40 - 1), (campaign, 2**40 - 3))
+    assert [coupon.revoked for coupon in snapshot.coupons] == [True, False]
+    assert snapshot.coupons[0].use.discount_minor == huge
+    assert (snapshot.campaigns[1].discount_minor, snapshot.campaigns[1].discount_day_minor) == (huge, huge)
     assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == huge

@@ -181,7 +181,7 @@ async def test_a_bucket_of_the_wrong_type_fails_its_requests_alone(desk):
     assert key != keys.request(desk.program, 2, BUCKETS_MIN, good.request)[0]
     await desk.redis.set(key, "poison")
     assert await desk.ranks(bad, good) == ["Failed", [Outcome.APPROVED]]
-    assert (await desk.seen(campaign)).redeemed == 2
+    assert (await desk.campaign_snapshot(campaign)).redeemed == 2
     assert not await desk.redis.hexists(desk.house.key("u:1:0"), "1")
 
 

@@ -23,15 +23,15 @@ from redemption.domain.errors import (
 )
 from redemption.domain.ports.orders import (
     Counters,
+    CouponSnapshot,
     Failed,
     OfferCounters,
     Outdated,
+    QuoteSnapshot,
     RedeemItem,
     RedeemReply,
     Remembered,
     Removal,
-    Seen,
-    SeenCoupon,
     TooEarly,
 )
 from redemption.domain.request_identity import RequestIdentity
@@ -57,8 +57,8 @@ from redemption.ledger.wire import orders as codec
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0
 """A ledger that takes longer to be checked is not healthy."""
-LOOK_COUPONS_MAX = 100
-"""Coupons in one look, which holds the ledger up like a commit of as many."""
+SNAPSHOT_COUPONS_MAX = 100
+"""Coupons in one quote snapshot, which holds the ledger up like a commit of as many."""
 WIDTH_MIN = 64
 WIDTH_MAX = 4096
 CUSTOMERS_PER_BUCKET = 64
@@ -78,7 +78,7 @@ _LIMIT_FIELDS = {
     "limit_budget_day": "budget_per_day_minor",
 }
 _FAILED_PARTS = 3
-"""Parts of the reply to a look that met a record that cannot be read."""
+"""Parts of the reply when a quote snapshot met a record that cannot be read."""
 _UNREADABLE = "a record of one of these coupons or their campaigns cannot be read; its operator has to look"
 _log = structlog.get_logger(__name__)
 
@@ -379,16 +379,16 @@ class RedisLedger:
         if not begun:
             raise LedgerNotTrusted(NO_LEDGER)
 
-    async def look(
+    async def quote_snapshot(
         self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
-    ) -> Seen | Outdated:
-        """Look what the ledger knows of coupons and their campaigns, see ``ports.Ledger``; at most 100 of them.
+    ) -> QuoteSnapshot | Outdated:
+        """Return what the ledger knows of at most 100 coupons and their campaigns, see ``ports.Ledger``.
 
         Raises:
             ItemFailed: A record of one of them cannot be read.
         """
-        if len(coupons) > LOOK_COUPONS_MAX:
-            raise ValueError(f"{len(coupons)} coupons in one look; at most {LOOK_COUPONS_MAX}")
+        if len(coupons) > SNAPSHOT_COUPONS_MAX:
+            raise ValueError(f"{len(coupons)} coupons in one quote snapshot; at most {SNAPSHOT_COUPONS_MAX}")
         try:
             asked = codec.pack_asked(coupons)
         except struct.error as error:
@@ -406,11 +406,11 @@ class RedisLedger:
         if len(reply) == _FAILED_PARTS:
             _log.error("a record could not be read", program=program, cause=reply[2].decode(errors="replace"))
             raise ItemFailed(_UNREADABLE)
-        return codec.unpack_seen(now_ms, *reply[2:])
+        return codec.unpack_quote_snapshot(now_ms, *reply[2:])
 
-    async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
+    async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
         """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
-        return codec.unpack_seen_coupon(await self._functions.call("coupon", program, number, serial))
+        return codec.unpack_coupon_snapshot(await self._functions.call("coupon", program, number, serial))
 
     async def revoke_serials(
         self,

@@ -15,7 +15,7 @@ from redemption.domain.judging.limits import Finding, coupon_rank
 from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, RefusedToken, Seen
+from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, RefusedToken, QuoteSnapshot
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
@@ -116,7 +116,7 @@ class Quoter:
         self,
         question: Question,
         found: Sequence[VerifiedToken | None],
-        seen: Seen,
+        seen: QuoteSnapshot,
         coupons: Sequence[Coupon | None],
         slot: WorkSlot,
     ) -> Quoted:
@@ -148,7 +148,7 @@ class Quoter:
 
     async def _look(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float
-    ) -> tuple[Seen, list[Coupon | None]]:
+    ) -> tuple[QuoteSnapshot, list[Coupon | None]]:
         """Ask the ledger once for all it knows of the coupons; again when a campaign changed meanwhile."""
         customer_id = checkout.customer.customer_id
         digest = self._digests.for_program(checkout.program).digest
@@ -165,14 +165,14 @@ class Quoter:
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
                 asked.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            return await self._ledger.look(checkout.program, asked, customer=customer)
+            return await self._ledger.quote_snapshot(checkout.program, asked, customer=customer)
 
         return await until_decided(look, failure=_CHANGES_TOO_FAST), coupons
 
     def _report_invalid(
         self,
         found: Sequence[VerifiedToken | None],
-        seen: Seen,
+        seen: QuoteSnapshot,
         coupons: Sequence[Coupon | None],
         screening: Screening,
     ) -> None:
@@ -186,7 +186,7 @@ class Quoter:
                 self._reader.report_refused(token, coupon.campaign if coupon else None, issued=issued)
 
     def _known(
-        self, checkout: Checkout, found: Sequence[VerifiedToken | None], seen: Seen
+        self, checkout: Checkout, found: Sequence[VerifiedToken | None], seen: QuoteSnapshot
     ) -> tuple[list[EarlierUse], list[int | None]]:
         """Return the use of each coupon, and why the ledger refuses it by itself."""
         order_id = checkout.order.order_id.encode()

@@ -20,14 +20,14 @@ from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import Screening, judge
 from redemption.domain.order import GUEST, Checkout, Line, Order
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import SeenCampaign
+from redemption.domain.ports.orders import CampaignSnapshot
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenSigner, TokenVerifier
 
 NOW = 1_800_000_000
 KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
 SIGNER, VERIFIER = TokenSigner(KEYSET), TokenVerifier(KEYSET)
-NOTHING = SeenCampaign(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = CampaignSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def campaign_of(number, benefit, stage, **changes):

@@ -226,7 +226,7 @@ async def until_ms(desk, campaign):
 
 async def moment(desk):
     """The ledger's clock."""
-    return (await desk.look((await desk.house.campaigns.get(calling(), desk.program, 1), 0))).now_ms
+    return (await desk.quote_snapshot((await desk.house.campaigns.get(calling(), desk.program, 1), 0))).now_ms
 
 
 async def test_an_early_end_counts_from_the_moment_it_was_declared(desk):

@@ -73,7 +73,7 @@ async def test_random_ranges_are_a_set_of_serials(desk):
         assert {serial for first, last in found for serial in range(first, last + 1)} == expected
         assert all(one[1] + 1 < other[0] for one, other in itertools.pairwise(found))
     for start in (0, 100):
-        coupons = (await desk.look(*((campaign, serial) for serial in range(start, start + 100)))).coupons
+        coupons = (await desk.quote_snapshot(*((campaign, serial) for serial in range(start, start + 100)))).coupons
         assert {start + index for index, coupon in enumerate(coupons) if coupon.revoked} == {
             serial for serial in expected if start <= serial < start + 100
         }

@@ -56,7 +56,7 @@ def every_call(desk, campaign, order):
         lambda: house.campaign(name="another"),
         lambda: desk.ledger.archive(campaign, principal="x", now_ms=0),
         lambda: desk.ledger.remove_archived(house.program, campaign.number, principal="x"),
-        lambda: desk.look((campaign, 0)),
+        lambda: desk.quote_snapshot((campaign, 0)),
         lambda: desk.ledger.coupon(house.program, campaign.number, 0),
         lambda: house.campaigns.get(calling(), house.program, campaign.number),
         lambda: house.stats(campaign),

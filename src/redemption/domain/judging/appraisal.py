@@ -10,7 +10,7 @@ from redemption.domain.judging.best_combination import Candidate, Combination, S
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
-from redemption.domain.ports.orders import SeenCampaign
+from redemption.domain.ports.orders import CampaignSnapshot
 
 _MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
 
@@ -27,7 +27,12 @@ class Appraisal:
     """The coupons of one order, at one moment of the ledger."""
 
     def __init__(
-        self, screening: Screening, known: Sequence[int | None], campaigns: Mapping[int, SeenCampaign], *, guest: bool
+        self,
+        screening: Screening,
+        known: Sequence[int | None],
+        campaigns: Mapping[int, CampaignSnapshot],
+        *,
+        guest: bool,
     ) -> None:
         """Prepare it.
 

@@ -10,7 +10,7 @@ from redemption.domain.campaign.campaign import Limits
 from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import MINOR_MAX
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
-from redemption.domain.ports.orders import SeenCampaign, SeenCoupon
+from redemption.domain.ports.orders import CampaignSnapshot, CouponSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Count:
         )
 
 
-def count_of(seen: SeenCampaign, clock: CampaignClock) -> Count:
+def count_of(seen: CampaignSnapshot, clock: CampaignClock) -> Count:
     """Return what is counted at a moment; counts of another day or another slot are over."""
     same_day = seen.day == clock.day
     return Count(
@@ -70,7 +70,7 @@ def count_of(seen: SeenCampaign, clock: CampaignClock) -> Count:
     )
 
 
-def coupon_rank(seen: SeenCoupon, order: bytes) -> int | None:
+def coupon_rank(seen: CouponSnapshot, order: bytes) -> int | None:
     """Return why the coupon itself cannot be used, as an outcome's number or SAME_ORDER_RANK, or None.
 
     Args:

@@ -176,7 +176,7 @@ class RedeemItem:
 
 
 @record(frozen=True, slots=True)
-class SeenCoupon:
+class CouponSnapshot:
     """What the ledger knows of one coupon.
 
     Attributes:
@@ -193,7 +193,7 @@ class SeenCoupon:
 
 
 @record(frozen=True, slots=True)
-class SeenCampaign:
+class CampaignSnapshot:
     """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
 
     Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
@@ -213,7 +213,7 @@ class SeenCampaign:
 
 
 @record(frozen=True, slots=True)
-class Seen:
+class QuoteSnapshot:
     """What the ledger knows at one moment; nothing was changed.
 
     Attributes:
@@ -222,8 +222,8 @@ class Seen:
     """
 
     now_ms: int
-    coupons: tuple[SeenCoupon, ...]
-    campaigns: dict[int, SeenCampaign]
+    coupons: tuple[CouponSnapshot, ...]
+    campaigns: dict[int, CampaignSnapshot]
 
 
 @record(frozen=True, slots=True)
@@ -311,10 +311,10 @@ class Ledger(Protocol):
         It is added to the campaign's counters within about a second; a crash loses what was refused in its last one.
         """
 
-    async def look(
+    async def quote_snapshot(
         self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
-    ) -> Seen | Outdated:
-        """Look what the ledger knows of coupons and their campaigns, without changing anything.
+    ) -> QuoteSnapshot | Outdated:
+        """Return what the ledger knows of coupons and their campaigns at one moment, without changing anything.
 
         Args:
             program: The program.
@@ -382,7 +382,7 @@ class Ledger(Protocol):
     async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
         """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
 
-    async def coupon(self, program: str, number: int, serial: int) -> SeenCoupon:
+    async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
         """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
+    CampaignSnapshot,
+    CouponSnapshot,
     EarlierUse,
     Failed,
     Mismatch,
     Outdated,
+    QuoteSnapshot,
     RedeemItem,
     RedeemReply,
     Refused,
     RefusedToken,
     Remembered,
     RememberedByCoupons,
-    Seen,
-    SeenCampaign,
-    SeenCoupon,
 )
 from redemption.domain.record import record
 
@@ -29,8 +29,8 @@ _REFUSED_TOKEN = struct.Struct(">HIHQ")
 _USE = struct.Struct(">IHQ")
 _KEY_ID = struct.Struct(">I")
 _ASKED_COUPON = struct.Struct(">IIQB")
-_SEEN_COUPON = struct.Struct(">BIHQ6s")
-_SEEN_CAMPAIGN = struct.Struct(">IQQHQQIQHHH")
+_COUPON_SNAPSHOT = struct.Struct(">BIHQ6s")
+_CAMPAIGN_SNAPSHOT = struct.Struct(">IQQHQQIQHHH")
 _ISSUED, _REVOKED, _IN_USE = 1, 2, 4
 _CONTENT_BYTES = 8
 _APPROVED_FORM, _GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 1
@@ -153,25 +153,27 @@ def unpack_request(record: bytes) -> Remembered:
 
 
 def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:
-    """Write the coupons that a look asks about: campaign, version, serial, bound to the customer."""
+    """Write the coupons that a quote snapshot is of: campaign, version, serial, bound to the customer."""
     return b"".join(_ASKED_COUPON.pack(*coupon) for coupon in coupons)
 
 
-def unpack_seen(now_ms: int, coupons: bytes, campaigns: bytes) -> Seen:
-    """Read what a look saw."""
-    size = _SEEN_COUPON.size
-    return Seen(
+def unpack_quote_snapshot(now_ms: int, coupons: bytes, campaigns: bytes) -> QuoteSnapshot:
+    """Read the reply of ``quote_snapshot``."""
+    size = _COUPON_SNAPSHOT.size
+    return QuoteSnapshot(
         now_ms=now_ms,
-        coupons=tuple(unpack_seen_coupon(coupons[start : start + size]) for start in range(0, len(coupons), size)),
-        campaigns={number: SeenCampaign(*seen) for number, *seen in _SEEN_CAMPAIGN.iter_unpack(campaigns)},
+        coupons=tuple(unpack_coupon_snapshot(coupons[start : start + size]) for start in range(0, len(coupons), size)),
+        campaigns={
+            number: CampaignSnapshot(*counted) for number, *counted in _CAMPAIGN_SNAPSHOT.iter_unpack(campaigns)
+        },
     )
 
 
-def unpack_seen_coupon(packed: bytes) -> SeenCoupon:
-    """Read what was seen of one coupon."""
-    kind, redeemed_at, generation, discount, order = _SEEN_COUPON.unpack(packed)
+def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:
+    """Read the snapshot of one coupon."""
+    kind, redeemed_at, generation, discount, order = _COUPON_SNAPSHOT.unpack(packed)
     in_use = bool(kind & _IN_USE)
-    return SeenCoupon(
+    return CouponSnapshot(
         issued=bool(kind & _ISSUED),
         revoked=bool(kind & _REVOKED),
         use=EarlierUse(redeemed_at, generation, discount) if in_use else None,
