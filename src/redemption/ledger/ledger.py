@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from redemption.domain.campaign.benefit import BASIS_POINTS
-from redemption.domain.campaign.campaign import Campaign, Sizing
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Sizing
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -42,7 +42,7 @@ from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
-from redemption.ledger.stores.archive import Archive, closes_at_ms
+from redemption.ledger.stores.archive import Archive
 from redemption.ledger.stores.catalog import Catalog, pack_campaign
 from redemption.ledger.stores.definitions import Definitions
 from redemption.ledger.stores.issuance import RedisIssuance
@@ -474,7 +474,12 @@ def _fields(campaign: Campaign) -> dict[str, int | str]:
     """Return what of a definition the ledger's functions read; an empty value removes a limit."""
     limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
     fields = {field: "" if value is None else value for field, value in limits.items()}
-    return {**fields, "ends_at": closes_at_ms(campaign)}
+    return {**fields, "ends_at": _closes_at_ms(campaign)}
+
+
+def _closes_at_ms(campaign: Campaign) -> int:
+    """Return when a definition stops being redeemed by without another change, Unix milliseconds; 0: it is not."""
+    return 0 if campaign.state is CampaignState.ENDED else campaign.ends_at_ms
 
 
 def _differ_in_state_only(before: Campaign, after: Campaign) -> bool:

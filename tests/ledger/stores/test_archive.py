@@ -256,17 +256,6 @@ async def test_an_end_that_is_moved_into_the_past_does_not_shorten_the_window(de
     assert await until_ms(desk, prolonged) == campaign.ends_at_ms
 
 
-@pytest.mark.parametrize("ended", [False, True])
-async def test_a_record_of_an_older_version_is_kept_no_shorter(desk, ended):
-    """It does not know until when it was open; its last change tells, or its end."""
-    campaign = await desk.campaign(return_window_seconds=86_400)
-    if ended:
-        campaign = await end(desk.house, campaign)
-    await desk.redis.hdel(desk.house.key("campaign:1"), "ends_at", "open_until")
-    expected = campaign.updated_at_ms if ended else campaign.ends_at_ms
-    assert await until_ms(desk, campaign) == expected
-
-
 async def test_archiving_another_version_is_a_conflict(desk):
     campaign = await desk.campaign(return_window_seconds=0)
     await end(desk.house, campaign)

@@ -3,8 +3,6 @@
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5]   the principal · [6] campaign, and for `archive` also:
 -- ARGV[7]   version expected · [8] definition (archived) · [9] return window (ms)
--- ARGV[10]  ends at · [11] changed at (Unix ms, as the definition says: for a record of a version that did not write down
---           until when it was open)
 -- Replies  archive       head · version, or head · a word: gone, conflict, early (and from when on it is possible,
 --                        Unix ms)
 --          archive_step  head · how many places were looked at · of how many; or head · gone (archiving has not begun)
@@ -32,14 +30,14 @@ local PARTS = {
 
 function archive.begin(key_names, args)
   local principal, number, expected, definition = args[5], tonumber(args[6]), tonumber(args[7]), args[8]
-  local return_window, ends_at, changed_at = tonumber(args[9]), args[10], args[11]
+  local return_window = tonumber(args[9])
   local call = frame.begin_writing(key_names, args)
   local key = keys.campaign(call.tag, number)
   local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until', 'name')
   if not values[1] then return { frame.head(call), 'gone' } end
   local version = tonumber(values[1])
   if version ~= expected then return { frame.head(call), 'conflict' } end
-  local last_use = math.max(tonumber(values[2] or ends_at), tonumber(values[3] or values[2] and 0 or changed_at))
+  local last_use = math.max(tonumber(values[2]), tonumber(values[3] or 0))
   local possible_at = last_use + return_window
   if call.now < possible_at then return { frame.head(call), 'early', keys.number_text(possible_at) } end
   frame.plan_nothing()

@@ -66,7 +66,7 @@ local function decide_change(call, number, version, name, offers_kept)
     frame.plan(keys.names(call.tag), name, keys.number_text(number))
   end
   -- Until when a definition before this one can have been redeemed by: the return window counts from the latest of all.
-  local open_until = math.min(tonumber(values[4] or call.now), call.now)
+  local open_until = math.min(tonumber(values[4]), call.now)
   frame.plan(key, 'open_until', keys.number_text(math.max(open_until, tonumber(values[5] or 0))))
   return nil, number, version + 1, old_name ~= name and old_name
 end

@@ -44,8 +44,6 @@ class Archive:
             campaign.version,
             pack_campaign(archived),
             campaign.return_window_seconds * MILLISECONDS,
-            closes_at_ms(campaign),
-            campaign.updated_at_ms,
         )
         self._functions.observe(campaign.program, reply[0])
         match reply[1]:
@@ -69,8 +67,3 @@ class Archive:
         if reply[1] == b"gone":
             raise NotFound(f"number: campaign {number} of program {program!r} is not being archived")
         return Removal(int(reply[1]), int(reply[2]))
-
-
-def closes_at_ms(campaign: Campaign) -> int:
-    """Return when a definition stops being redeemed by without another change, Unix milliseconds; 0: it is not."""
-    return 0 if campaign.state is CampaignState.ENDED else campaign.ends_at_ms
