@@ -101,7 +101,8 @@ async def test_a_claimed_coupon_is_known_within_the_same_call(house):
     """A claim and a redeem of a serial that it issues, in one batch: the redeem sees it, whichever comes first."""
     campaign = await house.campaign()
     await house.claim(campaign)
-    sign = house.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=None).sign
+    key_id = house.keyset.primary.id
+    sign = house.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=key_id).sign
     early = sign(offer_index=0, serial=1, not_before=now(house), expires_at=now(house) + 99, now=now(house))
     claimed, decision = await asyncio.gather(house.claim(campaign), house.redeem(early))
     assert (claimed.outcome, decision.outcome) == (Outcome.APPROVED, Outcome.APPROVED)

@@ -312,7 +312,8 @@ async def test_a_serial_that_was_never_issued_is_invalid(house, tmp_path):
     campaign = await house.campaign()
     await house.mint(campaign)
     thief = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    sign = thief.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=None).sign
+    key_id = house.keyset.primary.id
+    sign = thief.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=key_id).sign
     now = int(time.time())
     forged = sign(offer_index=0, serial=1, not_before=now - 9, expires_at=now + 99, now=now)
     await thief.redis.aclose()

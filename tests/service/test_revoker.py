@@ -66,7 +66,7 @@ async def test_a_token_that_was_never_issued_is_not_revoked(house):
     campaign = await house.campaign()
     now = house.ledger.now_ms() // 1000
     for number in (campaign.number, 77):
-        sign = house.issuer._signers.signer(program=house.program, campaign=number, key_id=None).sign
+        sign = house.issuer._signers.signer(program=house.program, campaign=number, key_id=house.keyset.primary.id).sign
         stray = sign(offer_index=0, serial=5, not_before=now - 9, expires_at=now + 99, now=now)
         assert await revoke(house, TokenGiven(stray)) is Outcome.TOKEN_INVALID
 

@@ -192,7 +192,7 @@ class Issuer:
         """Write down the block that the ledger is to give; whatever cannot be signed is found out before."""
         not_before, expires_at = self._validity(order, campaign, now_ms, codes=codes)
         if not codes:
-            self._signing(order, Block(0, not_before, expires_at, None), now_ms // MILLISECONDS)
+            self._signing(order, Block(0, not_before, expires_at, self._signers.primary.id), now_ms // MILLISECONDS)
         moment = issuing_moment(now_ms)
         day = self._days.at(campaign.time_zone, now_ms)
         moment.within(day.starts_at_ms, day.ends_at_ms)
@@ -224,7 +224,6 @@ class Issuer:
     async def _stored(self, order: MintRequest, block: Block) -> AsyncGenerator[list[Minted], None]:
         """Yield the exchange codes of a block in chunks, each stored before it is shown."""
         try:
-            assert block.key_id is not None, "remembered with every block of codes"
             codes = self._codes.campaign(program=order.program, campaign=order.campaign, key_id=block.key_id)
         except SigningError as error:
             raise WrongState(f"the codes of this request cannot be told again: {error}") from error
@@ -251,7 +250,7 @@ class Issuer:
             StoredCodes(
                 campaign=order.campaign,
                 offer_index=order.offer_index,
-                key_id=block.key_id or 0,
+                key_id=block.key_id,
                 not_before=block.not_before,
                 expires_at=block.expires_at,
                 first=first,

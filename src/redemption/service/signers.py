@@ -24,7 +24,7 @@ class Signers:
         self._signers: Lru[tuple[str, int, int], CampaignSigner] = Lru(CACHE_SIZE)
         self.primary: Final = keyset.primary
 
-    def signer(self, *, program: str, campaign: int, key_id: int | None) -> CampaignSigner:
+    def signer(self, *, program: str, campaign: int, key_id: int) -> CampaignSigner:
         """Return the signer for a campaign.
 
         Args:
@@ -71,8 +71,8 @@ class Signers:
             )
         return min(expires_at, latest)
 
-    def _key(self, key_id: int | None) -> Key:
-        return self._keys[key_id] if key_id is not None and self.usable(key_id) else self.primary
+    def _key(self, key_id: int) -> Key:
+        return self._keys[key_id] if self.usable(key_id) else self.primary
 
 
 def _utc(seconds: int) -> str:

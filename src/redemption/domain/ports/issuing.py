@@ -16,13 +16,13 @@ class Block:
         not_before: The coupons are valid from here on, Unix seconds; 0 together with ``expires_at`` when that counts
             from their claim.
         expires_at: Until before this, Unix seconds.
-        key_id: The key that was primary then; None for a block of a version that did not remember it.
+        key_id: The key that was primary then.
     """
 
     first: int
     not_before: int
     expires_at: int
-    key_id: int | None
+    key_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 -- ARGV[11]  not before · [12] expires at (Unix seconds: when the coupons are valid) · [13] key id (what signs them)
 -- ARGV[14]  offer · [15] its quota (0: none) · [16] day (days since 1970, campaign's zone)
 -- ARGV[17]  since · [18] until (Unix ms, half-open: when all this holds)
--- Replies  head · first serial · not before · expires at · key id (empty if it was not remembered), or head · a word:
+-- Replies  head · first serial · not before · expires at · key id, or head · a word:
 --          none, mismatch, stale, recheck, limit (no room, and then which limit: issued, offer or day; and how many are left)
 -- Event    issued: principal · campaign · first serial · count · request digest · offer
 -- Invariant: serials below `issued` were handed out once each; the same request gets the same block; `issued` is the
@@ -48,7 +48,7 @@ function issue.call(key_names, args)
   local remembered, request_key = requests.find_digest(call, request)
   if remembered then
     if records.request_content(remembered) ~= content then return { frame.head(call), 'mismatch' } end
-    return { frame.head(call), string.match(records.request_text(remembered), '^(%d+) (%d+) (%d+) ?(%d*)$') }
+    return { frame.head(call), string.match(records.request_text(remembered), '^(%d+) (%d+) (%d+) (%d+)$') }
   end
   if version == 0 then return { frame.head(call), 'none' } end
   local campaign = campaigns.of(call, number)

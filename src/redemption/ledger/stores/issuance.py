@@ -147,7 +147,7 @@ def _word(reply: list[Any]) -> bytes:
 
 def _block(reply: list[Any]) -> Block:
     first, not_before, expires_at, key_id = reply
-    return Block(int(first), int(not_before), int(expires_at), int(key_id) if key_id else None)
+    return Block(int(first), int(not_before), int(expires_at), int(key_id))
 
 
 def _packed(item: ClaimItem) -> bytes | None:
