@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 from redis.exceptions import ResponseError
 
+from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 from redemption.ledger.library import _PARTS, Library, assembled, library
 
 WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
@@ -35,11 +36,14 @@ def texts():
     return {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS}
 
 
+def without_comments(text):
+    return re.sub(r"--.*", "", text)
+
+
 def functions():
     """Every function of the library at the left margin: file, name, and its text without comments."""
     for part, text in texts().items():
-        code = re.sub(r"--.*", "", text)
-        for block in re.split(r"(?m)^(?=(?:local )?function )", code)[1:]:
+        for block in re.split(r"(?m)^(?=(?:local )?function )", without_comments(text))[1:]:
             name = re.match(r"(?:local )?function ([\w.]+)", block)[1]
             one_line = re.match(r".*\bend$", block.split("\n", 1)[0])
             yield part, name, block.split("\n", 1)[0] if one_line else block.partition("\nend\n")[0]
@@ -115,6 +119,29 @@ async def test_too_many_names_would_show(house):
     grown = assembled(texts() | {"keys": more + texts()["keys"]})
     with pytest.raises(ResponseError, match="more than 200 local variables"):
         await house.redis.function_load(grown.text)
+
+
+NUMBERS_OF_OUTCOMES = {*map(int, Outcome), SAME_ORDER_RANK, BUDGET_DAY_RANK}
+POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "define": {15}, "issue": {40}, "records": {10}}
+"""Such numbers that mean something else: lengths, powers, and positions in a record or in the arguments."""
+
+
+@pytest.mark.parametrize(("part", "text"), texts().items())
+def test_numbers_of_outcomes_come_from_python_alone(part, text):
+    """From the table ``OUTCOME``; what stands in brackets is a place in a list."""
+    code = re.sub(r"'[^'\n]*'|\[\d+\]", "", without_comments(text))
+    spelled = {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.])", code)}
+    assert spelled & NUMBERS_OF_OUTCOMES == POSITIONS.get(part, set())
+
+
+def test_the_table_of_outcomes_has_every_one_that_is_used():
+    """A name that it lacks would be nil."""
+    ranks = {"SAME_ORDER_RANK": SAME_ORDER_RANK, "BUDGET_DAY_RANK": BUDGET_DAY_RANK}
+    expected = {outcome.name: outcome.value for outcome in Outcome} | ranks
+    table = re.search(r"(?m)^local OUTCOME = \{ (.*) \}$", library().text)[1]
+    assert {name: int(number) for name, number in re.findall(r"(\w+) = (\d+)", table)} == expected
+    used = {name for text in texts().values() for name in re.findall(r"\bOUTCOME\.(\w+)", text)}
+    assert {"APPROVED", "SAME_ORDER_RANK"} <= used <= expected.keys()
 
 
 def test_the_library_is_what_its_files_are():

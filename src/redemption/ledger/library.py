@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+
 _PARTS = (
     "keys",
     "records",
@@ -57,8 +59,16 @@ def library() -> Library:
 def assembled(texts: Mapping[str, str]) -> Library:
     """Return the library that files make, each by its name, in their order.
 
-    ``command`` is a name for all of them: the ledger's own ``redis.call``, from the first call on.
+    All of them know two more names: ``OUTCOME``, the outcomes' numbers, and ``command``, the ledger's own ``redis.call``
+    from the first call on.
     """
-    body = "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
+    body = _outcomes() + "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
     suffix = hashlib.sha256(body.encode()).hexdigest()[:12]
     return Library(suffix, f"#!lua name=redemption_{suffix}\nlocal SUFFIX, command = '{suffix}', nil\n{body}")
+
+
+def _outcomes() -> str:
+    """Return a Lua table with the number of every outcome, and of the two ranks beside them."""
+    numbers = {outcome.name: outcome.value for outcome in Outcome}
+    numbers |= {"SAME_ORDER_RANK": SAME_ORDER_RANK, "BUDGET_DAY_RANK": BUDGET_DAY_RANK}
+    return "local OUTCOME = { " + ", ".join(f"{name} = {number}" for name, number in numbers.items()) + " }\n"

@@ -17,7 +17,8 @@
 local claim = {}
 
 local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc8Bc10Bc0'
-local APPROVED, REVOKED, CLAIM_LIMIT, ISSUE_LIMIT, CODE_INVALID = 400, 100, 500, 510, 520
+local APPROVED, REVOKED, CODE_INVALID = OUTCOME.APPROVED, OUTCOME.REVOKED, OUTCOME.CODE_INVALID
+local CLAIM_LIMIT, ISSUE_LIMIT = OUTCOME.CLAIM_LIMIT, OUTCOME.ISSUE_LIMIT
 
 -- What was decided last: the item, and what it takes beside its writes.
 local decided = { campaign = false, offer = 0, day = 0, taken = false, event = '' }

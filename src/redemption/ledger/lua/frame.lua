@@ -120,7 +120,7 @@ local function event_entry(call)
   end
   if #events == 0 then return nil end
   -- A list of three and a list of so many, of what is packed already.
-  return '\147' .. cmsgpack.pack(call.seq) .. cmsgpack.pack(call.seconds) .. struct.pack('>BI2', 220, #events)
+  return '\147' .. cmsgpack.pack(call.seq) .. cmsgpack.pack(call.seconds) .. '\220' .. struct.pack('>I2', #events)
     .. table.concat(events)
 end
 

@@ -8,8 +8,9 @@ local limits = {}
 
 local CARRIES = 2
 local MINOR_MAX = 2 ^ 53 - 1 -- no counter of money may leave what a double counts exactly
-local CUSTOMER_LIMIT, CUSTOMER_DAY_LIMIT, DAY_LIMIT, SLOT_LIMIT = 310, 320, 330, 340
-local CAMPAIGN_LIMIT, BUDGET_EXHAUSTED, BUDGET_DAY = 350, 360, 361 -- BUDGET_DAY: exhausted for today only
+local CUSTOMER_LIMIT, CUSTOMER_DAY_LIMIT = OUTCOME.CUSTOMER_LIMIT, OUTCOME.CUSTOMER_DAY_LIMIT
+local DAY_LIMIT, SLOT_LIMIT, CAMPAIGN_LIMIT = OUTCOME.DAY_LIMIT, OUTCOME.SLOT_LIMIT, OUTCOME.CAMPAIGN_LIMIT
+local BUDGET_EXHAUSTED, BUDGET_DAY_RANK = OUTCOME.BUDGET_EXHAUSTED, OUTCOME.BUDGET_DAY_RANK
 
 -- The first limit of a customer that has no room for one more redemption, or nil. redeemed and today: with those ahead.
 function limits.of_customer(campaign, redeemed, today)
@@ -35,7 +36,7 @@ function limits.of_campaign(campaign, token, ahead, ahead_discount)
   if spent > (campaign.limit_budget or MINOR_MAX) then return BUDGET_EXHAUSTED end
   if campaign.limit_budget_day then
     local budget_start = campaign.day == token.day and campaign.budget_start or campaign.discount
-    if spent - budget_start > campaign.limit_budget_day then return BUDGET_DAY end
+    if spent - budget_start > campaign.limit_budget_day then return BUDGET_DAY_RANK end
   end
   return nil
 end

@@ -26,7 +26,8 @@ local HEAD, TOKENS = 2, 21
 local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 21, 31, 37, 44
 local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
 local CONTENT_LAST = 7 -- from its first byte
-local APPROVED, TOKEN_INVALID, SAME_ORDER, REVOKED, ALREADY_REDEEMED = 400, 10, 15, 100, 150
+local APPROVED, TOKEN_INVALID, REVOKED = OUTCOME.APPROVED, OUTCOME.TOKEN_INVALID, OUTCOME.REVOKED
+local ALREADY_REDEEMED, SAME_ORDER_RANK = OUTCOME.ALREADY_REDEEMED, OUTCOME.SAME_ORDER_RANK
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0 }
 
 -- What was decided last: the tokens of the order, each with its campaign and with what is to be written, and the rest. The
@@ -106,7 +107,7 @@ local function decide_token(call, packed, token, index)
   local campaign, rank, coupon = token.campaign, token.rank, token.coupon
   if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
   if coupon and coupon.state == records.REDEEMED then
-    rank = math.min(rank, coupon.order == sub(packed, ORDER, CUSTOMER - 1) and SAME_ORDER or ALREADY_REDEEMED)
+    rank = math.min(rank, coupon.order == sub(packed, ORDER, CUSTOMER - 1) and SAME_ORDER_RANK or ALREADY_REDEEMED)
   end
   if campaign.has_revoked and rank > REVOKED then
     local holder = token.flags % 2 == 1 and customer
