@@ -59,8 +59,8 @@ def library() -> Library:
 def assembled(texts: Mapping[str, str]) -> Library:
     """Return the library that files make, each by its name, in their order.
 
-    All of them know two more names: ``OUTCOME``, the outcomes' numbers, and ``command``, the ledger's own ``redis.call``
-    from the first call on.
+    All of them know two more names: ``OUTCOME``, the numbers of outcomes, and ``command``, which is ``redis.call`` from
+    the first call on.
     """
     body = _outcomes() + "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
     suffix = hashlib.sha256(body.encode()).hexdigest()[:12]
