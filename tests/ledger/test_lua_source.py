@@ -1,5 +1,6 @@
 """Lua does not roll back: what the library's own text must keep to, so that nothing is ever left half-written."""
 
+import itertools
 import re
 from importlib.resources import files
 
@@ -119,6 +120,29 @@ async def test_too_many_names_would_show(house):
     grown = assembled(texts() | {"keys": more + texts()["keys"]})
     with pytest.raises(ResponseError, match="more than 200 local variables"):
         await house.redis.function_load(grown.text)
+
+
+NAMING = re.compile(r"  local [\w, ]+ = (tonumber\()?(args|key_names)\[\d")
+
+
+@pytest.mark.parametrize(("name", "text"), FUNCTIONS)
+def test_arguments_have_names_before_anything_is_done_with_them(name, text):
+    """The first lines name the arguments by their places; a loop over the rest begins by naming them."""
+    signature, *lines = text.split("\n")
+    body = list(itertools.dropwhile(NAMING.match, lines))
+    assert not [line for line in (signature, *body) if re.search(r"\b(args|key_names)\[\d", line)], name
+    in_loops = [line for line in (signature, *body) if re.search(r"\b(args|key_names)\[", line)]
+    assert [line for line in in_loops if re.match(r" +local [\w, ]+ = ", line)] == in_loops, name
+
+
+def test_that_test_finds_places_that_have_no_name():
+    """A check that finds nothing may look at nothing."""
+    named = {name for name, text in (param.values for param in FUNCTIONS) if re.search(r"\bargs\[\d", text)}
+    assert {"frame.begin", "frame.begin_writing", "define.call", "reads.campaigns", "open.upgrade"} <= named
+    for rest in ("args[6]", "args[index]", "key_names[1]"):
+        text = f"function f(key_names, args)\n  local first = args[5]\n  local call = begin()\n  return {rest}"
+        with pytest.raises(AssertionError):
+            test_arguments_have_names_before_anything_is_done_with_them("f", text)
 
 
 NUMBERS_OF_OUTCOMES = {*map(int, Outcome), SAME_ORDER_RANK, BUDGET_DAY_RANK}

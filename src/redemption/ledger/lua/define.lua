@@ -88,10 +88,11 @@ function define.call(key_names, args)
   frame.plan(key, 'name', name)
   frame.plan(key, 'definition', definition)
   for index = FIRST_FIELD, #args, 2 do
-    if args[index + 1] == '' then
-      dropped[#dropped + 1] = args[index]
+    local field, value = args[index], args[index + 1]
+    if value == '' then
+      dropped[#dropped + 1] = field
     else
-      frame.plan(key, args[index], args[index + 1])
+      frame.plan(key, field, value)
     end
   end
   local event = state == '' and defined(principal, number, version, definition, digest)

@@ -43,8 +43,8 @@ end
 -- Reads the program's header and compares it with what the server knows of it. Raises when there is no ledger, or
 -- another one, or one that forgot, or whose clock is wrong: so before anything is decided.
 function frame.begin(key_names, args)
-  command = redis.call -- for the functions of this call; while the library is loaded, it has no name yet
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
+  command = redis.call -- for the functions of this call; while the library is loaded, it has no name yet
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered', 'reaped')
   if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
   local seq, clock, remembered, reaped = keys.whole(header[2]), keys.whole(header[3]), keys.whole(header[5]), keys.whole(header[6])
@@ -82,9 +82,10 @@ end
 
 -- The same for a function that may write: looks first whether the event stream will take an entry.
 function frame.begin_writing(key_names, args)
+  local outbox_max = tonumber(args[4])
   local call = frame.begin(key_names, args)
-  call.outbox_max = tonumber(args[4])
-  if not call.outbox_max or call.outbox_max < 1 then error('the bound of the event stream is no number') end
+  if not outbox_max or outbox_max < 1 then error('the bound of the event stream is no number') end
+  call.outbox_max = outbox_max
   redis.call('XLEN', keys.events(call.tag)) -- raises if it is no stream
   require_ids(call)
   return call

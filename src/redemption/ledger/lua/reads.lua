@@ -12,17 +12,19 @@
 
 local reads = {}
 
+local FIRST_VERSION = 5
+
 local COUNTERS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'order_value' }
 
 function reads.campaigns(key_names, args)
-  local call, first = frame.begin(key_names, args), tonumber(args[4])
-  local found = {}
-  for index = 5, #args do
-    local number = first + index - 5
+  local first = tonumber(args[4])
+  local call, found = frame.begin(key_names, args), {}
+  for index = FIRST_VERSION, #args do
+    local number, version_at_hand = first + index - FIRST_VERSION, args[index]
     local key = keys.campaign(call.tag, number)
     local version = redis.call('HGET', key, 'version')
     if version then
-      local is_at_hand = version == args[index]
+      local is_at_hand = version == version_at_hand
       found[#found + 1] = number
       found[#found + 1] = tonumber(version) or 0
       found[#found + 1] = is_at_hand and '' or redis.call('HGET', key, 'definition') or ''
@@ -32,12 +34,14 @@ function reads.campaigns(key_names, args)
 end
 
 function reads.named(key_names, args)
-  local call, name = frame.begin(key_names, args), args[4]
+  local name = args[4]
+  local call = frame.begin(key_names, args)
   return redis.call('HGET', keys.names(call.tag), name)
 end
 
 function reads.counters(key_names, args)
-  local call, number, offers = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
+  local number, offers = tonumber(args[4]), tonumber(args[5])
+  local call = frame.begin(key_names, args)
   local campaign = campaigns.of(call, number)
   if not campaign then return {} end
   local found = { keys.number_text(call.now), keys.number_text(campaigns.issuing(campaign).claimed) }
@@ -59,20 +63,23 @@ function reads.counters(key_names, args)
 end
 
 function reads.coupon(key_names, args)
-  local call, number, serial = frame.begin(key_names, args), tonumber(args[4]), tonumber(args[5])
+  local number, serial = tonumber(args[4]), tonumber(args[5])
+  local call = frame.begin(key_names, args)
   return quote_snapshot.coupon(call, campaigns.of(call, number), serial, false)
 end
 
 function reads.request(key_names, args)
-  local call, digest = frame.begin(key_names, args), args[4]
+  local digest = args[4]
+  local call = frame.begin(key_names, args)
   local value = requests.find_digest(call, digest)
   return value and records.is_approval(value) and value or false
 end
 
 function reads.status(key_names)
-  local header = redis.call('HGETALL', keys.ledger(key_names[1]))
+  local tag = key_names[1]
+  local header = redis.call('HGETALL', keys.ledger(tag))
   header[#header + 1] = 'events'
-  header[#header + 1] = redis.call('XLEN', keys.events(key_names[1]))
+  header[#header + 1] = redis.call('XLEN', keys.events(tag))
   return header
 end
 

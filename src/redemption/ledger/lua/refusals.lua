@@ -7,11 +7,13 @@
 
 local refusals = {}
 
+local FIRST_COUNT = 5
+
 function refusals.call(key_names, args)
   local call = frame.begin_writing(key_names, args)
   local told = {}
   frame.plan_nothing()
-  for index = 5, #args, 3 do
+  for index = FIRST_COUNT, #args, 3 do
     local number, outcome, count = tonumber(args[index]), args[index + 1], tonumber(args[index + 2])
     if campaigns.of(call, number) then
       local key = keys.refused(call.tag, number)
