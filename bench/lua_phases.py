@@ -29,13 +29,11 @@ PARTS = (
     "requests.find",
     "campaigns.of",
     "keys.used",
-    "keys.customer",
-    "records.pack_customer",
-    "limits.of_campaign",
+    "limits.decide_redemption",
     "records.pack_used_coupon",
     "requests.place",
     "records.pack_request",
-    "limits.apply",
+    "limits.apply_redemption",
 )
 """Functions of the library that do not call each other, but when a generation of remembered requests begins."""
 _REGISTERS = "local register = (function()"

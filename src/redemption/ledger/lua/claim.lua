@@ -17,8 +17,8 @@
 local claim = {}
 
 local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc8Bc10Bc0'
-local APPROVED, REVOKED, CODE_INVALID = OUTCOME.APPROVED, OUTCOME.REVOKED, OUTCOME.CODE_INVALID
-local CLAIM_LIMIT, ISSUE_LIMIT = OUTCOME.CLAIM_LIMIT, OUTCOME.ISSUE_LIMIT
+local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
+local CODE_INVALID, ISSUE_LIMIT = OUTCOME.CODE_INVALID, OUTCOME.ISSUE_LIMIT
 
 -- What was decided last: the item, and what it takes beside its writes.
 local decided = { campaign = false, offer = 0, day = 0, taken = false, event = '' }
@@ -32,16 +32,6 @@ local function unpack_claim(packed)
 end
 
 local function refused(outcome, only_today) return struct.pack('>c1I2B', 'N', outcome, only_today and 1 or 0) end
-
--- Claims of a customer (c) or a person (p) of a campaign: format 1 · claims 4.
-local function claims_of(call, campaign, kind, digest)
-  local key, field = keys.claims(call.tag, campaign.number, campaign.customer_buckets, kind, digest)
-  local value = redis.call('HGET', key, field)
-  if not value then return { key = key, field = field, count = 0 } end
-  local format, count = struct.unpack('>BI4', value)
-  if format ~= 1 then error('claims record of unknown format ' .. format) end
-  return { key = key, field = field, count = count }
-end
 
 -- Says what the code stands for, or why it is not to be claimed (second value: the reply).
 local function code_of(call, item)
@@ -59,14 +49,10 @@ local function code_of(call, item)
 end
 
 -- Plans all of an approved claim, and returns it.
-local function decide_approval(call, item, campaign, code, counts, request_key)
+local function decide_approval(call, item, campaign, code, request_key)
   local serial = code and code.serial or campaign.issued
-  campaigns.issuing(campaign)
   local given = struct.pack('>I4', call.seconds)
     .. codes.pack_coupon(campaign.number, item.offer, serial, item.not_before, item.expires_at, item.key_id)
-  for _, counted in ipairs(counts) do
-    frame.plan(counted.key, counted.field, struct.pack('>BI4', 1, counted.count + 1))
-  end
   if code then frame.plan(code.key, code.field, codes.pack_claimed(item.request, item.content, given)) end
   local key, field = requests.place_digest(call, item.request, request_key)
   frame.plan(key, field, records.pack_request_text(item.content, given))
@@ -97,24 +83,21 @@ function claim.decide(call, packed, stale)
     outcome = math.min(outcome, REVOKED)
   end
   if outcome ~= APPROVED then return refused(outcome) end
-  local issuing = campaigns.issuing(campaign)
-  local counts = { claims_of(call, campaign, 'c', item.customer) }
-  if item.has_person == 1 then counts[2] = claims_of(call, campaign, 'p', item.person) end
-  if counts[1].count >= (issuing.limit_claims_customer or math.huge) then return refused(CLAIM_LIMIT) end
-  if issuing.limit_claims_person and counts[2].count >= issuing.limit_claims_person then return refused(CLAIM_LIMIT) end
+  local full = limits.decide_claim(call, campaign, item.customer, item.has_person == 1 and item.person)
+  if full then return refused(full) end
   if not code then
-    local left, limit = issue.room(campaign, item.offer, item.quota, item.day)
+    local left, limit = limits.decide_issue(campaign, item.offer, item.quota, item.day)
     if left < 1 then return refused(ISSUE_LIMIT, limit == 'day') end
   end
-  return 'A' .. decide_approval(call, item, campaign, code, counts, request_key), true
+  return 'A' .. decide_approval(call, item, campaign, code, request_key), true
 end
 
 -- Carries out the claim that was decided last.
 function claim.apply(call)
   frame.apply(call)
   local campaign = decided.campaign
-  if decided.taken then issue.apply(campaign, decided.offer, decided.day, 1) end
-  campaign.issuing.claimed = campaign.issuing.claimed + 1
+  if decided.taken then limits.apply_issue(campaign, decided.offer, decided.day, 1) end
+  limits.apply_claim(campaign)
   call.events[#call.events + 1] = decided.event
   call.remembered = call.remembered + 1
 end

@@ -15,30 +15,6 @@
 
 local issue = {}
 
-local SERIALS = 2 ^ 40
-
--- How many more coupons of an offer may be issued today, and which limit is the closest.
-function issue.room(campaign, offer, quota, day)
-  local issuing = campaigns.issuing(campaign)
-  local left, limit = (issuing.limit_issued or SERIALS) - campaign.issued, 'issued'
-  local issued_of_offer = campaigns.offer(campaign, offer).issued
-  if quota > 0 and quota - issued_of_offer < left then left, limit = quota - issued_of_offer, 'offer' end
-  if issuing.limit_issued_day then
-    local today = issuing.issue_day == day and issuing.issued_day or 0
-    if issuing.limit_issued_day - today < left then left, limit = issuing.limit_issued_day - today, 'day' end
-  end
-  return math.max(left, 0), limit
-end
-
--- Counts coupons of an offer as issued.
-function issue.apply(campaign, offer, day, count)
-  local issuing, of_offer = campaign.issuing, campaign.offers[offer]
-  campaign.issued = campaign.issued + count
-  of_offer.issued = of_offer.issued + count
-  if issuing.issue_day ~= day then issuing.issue_day, issuing.issued_day = day, 0 end
-  issuing.issued_day = issuing.issued_day + count
-end
-
 function issue.call(key_names, args)
   local principal, number, version, count = args[5], tonumber(args[6]), tonumber(args[7]), tonumber(args[8])
   local request, content, not_before, expires_at, key_id = args[9], args[10], args[11], args[12], args[13]
@@ -54,7 +30,7 @@ function issue.call(key_names, args)
   local campaign = campaigns.of(call, number)
   if not campaign or campaign.version ~= version then return { frame.head(call), 'stale' } end
   if call.now < since or call.now >= until_ then return { frame.head(call), 'recheck' } end
-  local left, limit = issue.room(campaign, offer, quota, day)
+  local left, limit = limits.decide_issue(campaign, offer, quota, day)
   if count > left then return { frame.head(call), 'limit', limit, keys.number_text(left) } end
   local first = campaign.issued
   local block = { keys.number_text(first), not_before, expires_at, key_id }
@@ -63,7 +39,7 @@ function issue.call(key_names, args)
   frame.plan(key, field, records.pack_request_text(content, table.concat(block, ' ')))
   local event = cmsgpack.pack({ 'issued', principal, number, first, count, request, offer })
   call.remembered = call.remembered + 1
-  issue.apply(campaign, offer, day, count)
+  limits.apply_issue(campaign, offer, day, count)
   frame.commit(call, event)
   return { frame.head(call), unpack(block) }
 end

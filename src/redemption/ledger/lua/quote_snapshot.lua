@@ -35,12 +35,10 @@ end
 local function see_campaign(campaign, customer)
   local redeemed, day, today = 0, 0, 0
   if customer ~= '' then
-    local key = keys.customer(campaign.customer_prefix, campaign.customer_buckets, customer)
-    local stored = redis.call('HGET', key, customer)
-    if stored then redeemed, day, today = records.unpack_customer(stored) end
+    local _
+    _, redeemed, day, today = limits.read_customer(campaign, customer)
   end
-  local discount_day = campaign.discount - campaign.budget_start
-  local redeemed_slot = campaign.slot > 0 and campaign.redeemed - campaign.slot_start or 0
+  local discount_day, redeemed_slot = limits.of_last_periods(campaign)
   return struct.pack(SEEN_CAMPAIGN, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
     campaign.redeemed_day, discount_day, campaign.slot, redeemed_slot, redeemed, day, today)
 end

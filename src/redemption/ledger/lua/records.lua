@@ -70,6 +70,15 @@ function records.unpack_customer(value)
   return redeemed, day, today
 end
 
+-- Claims of a customer or a person of a campaign: format 1 · claims 4.
+function records.pack_claims(claims) return struct.pack('>BI4', 1, claims) end
+
+function records.unpack_claims(value)
+  local format, claims = struct.unpack('>BI4', value)
+  if format ~= 1 then error('claims record of unknown format ' .. format) end
+  return claims
+end
+
 -- Remembered request, when it was approved: format 4 · decided at 4 (Unix seconds) · content digest 8 · the answer as the server
 -- wrote it; or format 5, when a coupon was given back before: between time and content tokens 1 and generation 2 each.
 -- Formats 1 and 2 are those of ledger format 2: content, time, then the generations, then the answer.

@@ -69,39 +69,6 @@ local function read_tokens(call, packed, stale)
   return mine, is_stale
 end
 
--- What tokens before this one take of the same campaign: how many, and their discount.
-local function ahead_of(token, index)
-  local ahead, discount = 0, 0
-  for earlier = 1, index - 1 do
-    local other = tokens[earlier]
-    if other.number == token.number then
-      if other.serial == token.serial then error('a coupon that is twice in one order') end
-      if other.rank == APPROVED then ahead, discount = ahead + 1, discount + other.discount end
-    end
-  end
-  return ahead, discount
-end
-
--- Looks at the limits; if there is room, the token has what the customer's counters become.
-local function decide_limits(token, campaign, index)
-  local ahead, ahead_discount = 0, 0
-  if index > 1 then ahead, ahead_discount = ahead_of(token, index) end
-  token.customer_key = false
-  if customer then
-    local key = keys.customer(campaign.customer_prefix, campaign.customer_buckets, customer)
-    local stored, redeemed, today = command('HGET', key, customer), ahead, ahead
-    if stored then
-      local counted, day, counted_today = records.unpack_customer(stored)
-      redeemed = counted + ahead
-      if day == token.day then today = counted_today + ahead end
-    end
-    local limit = limits.of_customer(campaign, redeemed, today)
-    if limit then return limit end
-    token.customer_key, token.customer_record = key, records.pack_customer(redeemed + 1, token.day, today + 1)
-  end
-  return limits.of_campaign(campaign, token, ahead, ahead_discount) or APPROVED
-end
-
 -- The verdict on one token: the server's judgement, unless the ledger knows a reason of higher precedence.
 local function decide_token(call, packed, token, index)
   local campaign, rank, coupon = token.campaign, token.rank, token.coupon
@@ -114,7 +81,7 @@ local function decide_token(call, packed, token, index)
     if revoke.is_revoked(call, campaign, token.serial, holder) then return REVOKED end
   end
   if rank ~= APPROVED then return rank end
-  return decide_limits(token, campaign, index)
+  return limits.decide_redemption(campaign, token, customer, tokens, index)
 end
 
 local function used_already()
@@ -200,7 +167,7 @@ function redeem.apply(call)
     local token = tokens[index]
     command('HSET', token.key, token.field, token.record)
     if token.customer_key then command('HSET', token.customer_key, customer, token.customer_record) end
-    limits.apply(token.campaign, token)
+    limits.apply_redemption(token.campaign, token)
     redeemed[size + 1], redeemed[size + 2], redeemed[size + 3] = token.number, token.serial, token.generation
     size = size + 3
     if token.merchant_event then call.events[#call.events + 1] = token.merchant_event end
