@@ -1,51 +1,54 @@
--- quote_snapshot: what the ledger knows of coupons and their campaigns at one moment, without changing anything.
+-- quote_snapshot: reads what the ledger knows of coupons and their campaigns at one moment.
 --
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
 -- ARGV[4]  the customer's digest, or empty
--- ARGV[5]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · bound
---          to the customer 1
--- Replies  head · {number, version, definition, …} of the campaigns whose version was not the server's · and if there
---          are none, a string for the coupons, one SEEN_COUPON each, and one for the campaigns, one SEEN_CAMPAIGN each;
---          or a single string more, when a record cannot be read: why (for the log)
+-- ARGV[5]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · 1 if
+--          bound to the customer, else 0 (1 byte)
+-- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's: then the question
+--          is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
+--          the snapshots of their campaigns, each once. Or head · {} · why a record cannot be read (for the log).
+-- Invariant: it writes nothing; all snapshots are of one moment.
 
 local quote_snapshot = {}
 
 local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
--- What it is (the sum of 1 issued, 2 revoked, 4 in use) · and of the present use: redeemed at 4 · generation 2 ·
--- discount 8 · order digest 6
-local SEEN_COUPON = '>BI4I2I8c6'
--- Number · redeemed 8 · discount 8 · day 2 · redeemed on it 8 · discounted on it 8 · slot 4 · redeemed in it 8 ·
--- customer: redeemed 2 · day 2 · redeemed on it 2
-local SEEN_CAMPAIGN = '>I4I8I8I2I8I8I4I8I2I2I2'
-local ISSUED, TAKEN_BACK, IN_USE = 1, 2, 4
+-- Snapshot of a coupon: the sum of 1 issued, 2 revoked, 4 in use (1 byte) · of its present use (0: none): redeemed at 4
+-- (Unix seconds) · generation 2 · discount 8 (minor units) · order digest 6
+local COUPON_SNAPSHOT = '>BI4I2I8c6'
+-- Snapshot of a campaign: number 4 · redeemed 8 · discount 8 · day 2 · redeemed on that day 8 · discount of that day 8
+-- · slot 4 · redeemed in that slot 8 · of the customer: redeemed 2 · day 2 · redeemed on that day 2. Days are since
+-- 1970, in the campaign's zone; discounts are minor units.
+local CAMPAIGN_SNAPSHOT = '>I4I8I8I2I8I8I4I8I2I2I2'
+local IS_ISSUED, IS_REVOKED, IS_IN_USE = 1, 2, 4
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
+-- holder: the digest of the customer that the coupon is bound to, or false.
 function quote_snapshot.coupon(call, campaign, serial, holder)
   local kind, use = 0, UNUSED
   if campaign and serial < campaign.issued then
-    kind = revoke.is_revoked(call, campaign, serial, holder) and ISSUED + TAKEN_BACK or ISSUED
+    kind = revoke.is_revoked(call, campaign, serial, holder) and IS_ISSUED + IS_REVOKED or IS_ISSUED
     local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
     local stored = redis.call('HGET', key, field)
     local coupon = stored and records.unpack_coupon(stored)
-    if coupon and coupon.state == records.REDEEMED then kind, use = kind + IN_USE, coupon end
+    if coupon and coupon.state == records.REDEEMED then kind, use = kind + IS_IN_USE, coupon end
   end
-  return struct.pack(SEEN_COUPON, kind, use.redeemed_at, use.generation, use.discount, use.order)
+  return struct.pack(COUPON_SNAPSHOT, kind, use.redeemed_at, use.generation, use.discount, use.order)
 end
 
-local function see_campaign(campaign, customer)
+local function snapshot_of_campaign(campaign, customer)
   local redeemed, day, today = 0, 0, 0
   if customer ~= '' then
     local _
     _, redeemed, day, today = limits.read_customer(campaign, customer)
   end
   local discount_day, redeemed_slot = limits.of_last_periods(campaign)
-  return struct.pack(SEEN_CAMPAIGN, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
+  return struct.pack(CAMPAIGN_SNAPSHOT, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
     campaign.redeemed_day, discount_day, campaign.slot, redeemed_slot, redeemed, day, today)
 end
 
--- Returns what is seen of the coupons and of their campaigns, or nothing when a campaign is stale.
-local function see(call, packed, customer, stale)
-  local coupons, seen, numbers, is_stale = {}, {}, {}, false
+-- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
+local function snapshots_of(call, packed, customer, stale)
+  local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, false
   for position = 1, #packed, ASKED_BYTES do
     local number, version = struct.unpack(ASKED_COUPON, packed, position)
     is_stale = campaigns.is_stale(campaigns.of(call, number), number, version, stale) or is_stale
@@ -54,22 +57,23 @@ local function see(call, packed, customer, stale)
   for position = 1, #packed, ASKED_BYTES do
     local number, _, serial, bound = struct.unpack(ASKED_COUPON, packed, position)
     local campaign = campaigns.of(call, number)
-    coupons[#coupons + 1] = quote_snapshot.coupon(call, campaign, serial, bound == 1 and customer ~= '' and customer)
-    if campaign and not numbers[number] then
-      numbers[number] = true
-      seen[#seen + 1] = see_campaign(campaign, customer)
+    local holder = bound == 1 and customer ~= '' and customer
+    of_coupons[#of_coupons + 1] = quote_snapshot.coupon(call, campaign, serial, holder)
+    if campaign and not done[number] then
+      done[number] = true
+      of_campaigns[#of_campaigns + 1] = snapshot_of_campaign(campaign, customer)
     end
   end
-  return table.concat(coupons), table.concat(seen)
+  return table.concat(of_coupons), table.concat(of_campaigns)
 end
 
 function quote_snapshot.call(key_names, args)
   local customer, packed = args[4], args[5]
   local call, stale = frame.begin(key_names, args), {}
-  local ok, coupons, seen = pcall(see, call, packed, customer, stale)
+  local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, stale)
   if not ok then return { frame.head(call), {}, type(coupons) == 'table' and coupons.err or tostring(coupons) } end
   if not coupons then return { frame.head(call), campaigns.definitions(call, stale) } end
-  return { frame.head(call), {}, coupons, seen }
+  return { frame.head(call), {}, coupons, of_campaigns }
 end
 
 return quote_snapshot
