@@ -1,24 +1,26 @@
--- archive and archive_step: removes the records of a campaign that is long over, some at a time, and leaves its totals.
+-- archive and archive_step: remove the records of a campaign that is long over, some at a time. Its totals stay.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5]   the principal · [6] campaign, and for `archive` also:
 -- ARGV[7]   version expected · [8] definition (archived) · [9] return window (ms)
--- Replies  archive       head · version, or head · a word: gone, conflict, early (and from when on it is possible,
---                        Unix ms)
---          archive_step  head · how many places were looked at · of how many; or head · gone (archiving has not begun)
+-- Replies  archive       head · version; or head · a word: gone (no such campaign), conflict (another version is in
+--                        force), early (then from when on it is possible, Unix ms)
+--          archive_step  head · places done · places in all; or head · gone (archiving has not begun).
+--                        A place is one key that may have records of the campaign.
 -- Events   archiving: principal · campaign · version; archived: principal · campaign
--- Invariant: `archive` changes the version, so nothing is redeemed, claimed or issued from there on, and revoking and
---            storing codes look at the field `archive`: no key of the campaign appears behind the back of the steps.
---            A step writes down how far it came together with what it removed, so any step may be the last for a while.
+-- Invariant: no record of the campaign is written while the steps remove them, or later. `archive` changes the version,
+--            so nothing is redeemed, claimed or issued any more; revoke and codes check the field `archive`.
+--            A step stores how far it came in the same call, so the next step may come at any time.
 
 local archive = {}
 
--- Keys that one call removes, and codes that it looks at: orders wait behind it, for about a millisecond.
+-- Keys that one call removes, and codes that it reads, at most: orders wait for it, about a millisecond.
 local ARCHIVED_AT_ONCE = 256
 local CODE_BUCKETS = 16384
 
--- What is removed, in this order: each part has so many keys, by their positions. The field `archive` of a campaign
--- names the part and the next position in it, or says 'done'; a new part goes to the end.
+-- What is removed, in this order. Each part has a number of keys; a position is the number of a key in its part. The
+-- field `archive` of a campaign has the name of the part and the next position in it, or 'done'. A new part must go to
+-- the end.
 local PARTS = {
   { name = 'used', key = keys.used_block },
   { name = 'customer', key = keys.customer_bucket },
@@ -50,8 +52,8 @@ function archive.begin(key_names, args)
   return { frame.head(call), keys.number_text(version + 1) }
 end
 
--- How far the archiving of a campaign is: part (one behind the last when all is done), position in it, and the parts'
--- sizes; nil if it has not begun.
+-- Returns how far the archiving of a campaign is: the part (one more than there are when all is done), the position in
+-- it, and the sizes of all parts; nil if it has not begun.
 local function archive_of(call, number)
   local values = redis.call('HMGET', keys.campaign(call.tag, number), 'archive', 'issued', 'width', 'customer_buckets',
     'codes')
@@ -69,8 +71,8 @@ local function archive_of(call, number)
   return way
 end
 
--- The codes of a campaign in a bucket, at most so many; how many of all campaigns were looked at, and whether these
--- were the last of it there.
+-- Returns the codes of a campaign in a bucket, at most `most`; how many codes the bucket has in all; and whether these
+-- were the last ones of the campaign in it.
 local function codes_in(key, number, most)
   local flat, found = redis.call('HGETALL', key), {}
   for index = 1, #flat, 2 do
@@ -82,7 +84,7 @@ local function codes_in(key, number, most)
   return found, #flat / 2, true
 end
 
--- Moves on by what one call may remove; returns the keys that go, and the fields that go, by key.
+-- Moves `way` forward by as much as one call may remove. Returns the keys to remove, and the fields to remove by key.
 local function decide_step(call, number, way)
   local dead, fields, room = {}, {}, ARCHIVED_AT_ONCE
   while way.part <= #PARTS and room > 0 do
@@ -103,7 +105,7 @@ local function decide_step(call, number, way)
   return dead, fields
 end
 
--- How many places were looked at, and of how many.
+-- Returns how many places are done, and how many there are.
 local function progress(way)
   local total, passed = 0, way.position
   for index, size in ipairs(way.sizes) do

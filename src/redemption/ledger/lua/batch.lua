@@ -1,19 +1,21 @@
--- batch: decides many items in one call, each by itself: an item either changes all it plans or nothing.
+-- batch: decides many items in one call, one after the other. An item either makes all its writes or none.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
--- ARGV[5…] one item each: a byte that names its operation (see `operations`), then what that operation reads
--- Replies  head · {number, version, definition, …} of the campaigns whose version was not the server's · one string an
---          item: S judged by an old version · C judged for another moment · E failed: why (for the log) · else as the
---          operation says
--- Invariant: an item that errs leaves no trace, and its neighbours are unharmed.
+-- ARGV[5…] the items: a byte that names the operation (see `operations`), then what that operation reads
+-- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's · one string for
+--          each item: S outdated, judged by another version of a campaign · C outdated, judged for another moment ·
+--          E failed, and why (for the log) · else as the operation's file says
+-- Events   as the operation's file says
+-- Invariant: an item that fails has written nothing, and the other items are decided as without it.
 
 local FIRST_ITEM, FIRST_REPLY = 5, 3
 
--- `decide` of each is called with the call, its item, leading byte and all, and a set of the numbers of campaigns that are
--- stale, to which it may add. It returns the reply, and whether `apply` is to be called.
+-- The `decide` of an operation gets the call, the whole item, and the set `stale`, to which it adds the numbers of
+-- campaigns whose version was not the server's. It returns the reply; and true when `apply` is to be called.
 local operations = { [82] = redeem, [67] = claim } -- R and C
 
--- Does the items from the call's next one on; ends early when one of them raises.
+-- Decides and applies the items from call.next on. An error in one of them ends it; `batch` then begins it again behind
+-- that item.
 local function decide_items(call, args, stale, replies)
   for index = call.next, #args do
     call.next = index + 1
@@ -37,7 +39,8 @@ local function batch(key_names, args)
   while call.next <= #args do
     local ok, why = pcall(decide_items, call, args, stale, replies)
     if not ok then
-      -- What is planned cannot fail. If it does, nobody may be told that nothing was done.
+      -- Apply cannot fail. If it does, part of the item may be written: then the whole call fails, because nobody may
+      -- be told that nothing was done.
       if call.applied == call.next - 1 then error(why) end
       replies[call.next - 1 - FIRST_ITEM + FIRST_REPLY] = 'E' .. (type(why) == 'table' and why.err or tostring(why))
     end

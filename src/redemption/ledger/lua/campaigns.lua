@@ -1,10 +1,12 @@
--- Campaigns as a call sees them: read once, counted in one working copy, written once.
+-- The working copy of a campaign: a call reads a campaign once, counts in this copy, and writes it once, when it is
+-- closed.
 --
--- The records of a campaign are fields of one hash: its definition and version, its layout (`width`, `customer_buckets`), its limits
--- (missing: none), and its counters (missing: 0). What was redeemed in a slot and what was discounted on a day is the
--- campaign's total less what it was at their start (`slot_start`, `budget_start`), so that it costs no write a
--- redemption, and a limit that is set in the middle of a day knows all of that day. Whatever lowers a total for a
--- redemption of an earlier slot or day lowers the start with it.
+-- A campaign is one hash. Its fields are the definition and its version, the layout (`width`, `customer_buckets`), the
+-- limits (missing: none) and the counters (missing: 0).
+-- `slot_start` is what `redeemed` was when the slot began; `budget_start` is what `discount` was when the day began.
+-- The difference is what was redeemed in the slot, or discounted on the day. So these two need no counter that every
+-- redemption writes, and a limit that is set in the middle of a day counts all of that day. Code that lowers a total, for
+-- a redemption of an earlier slot or day, must lower the start by as much.
 
 local campaigns = {}
 
@@ -20,28 +22,30 @@ local ISSUING_FIELDS = {
   'issue_day', 'issued_day', 'claimed',
 }
 local FIRST_ISSUING_COUNTER = 5
--- Counters of an offer: the field, then a colon and the offer's index. What was redeemed and discounted of offer 0 is not
--- counted: it is the total less that of all other offers, and most campaigns have no other.
+-- Counters of an offer; the field is this name, a colon and the offer's index. `redeemed` and `discount` of offer 0 are
+-- not stored: they are the total less those of all other offers, and most campaigns have no other offer.
 local OFFER_COUNTERS = { 'issued', 'redeemed', 'discount' }
 
--- Numbers of a hash, in place of their texts; false where there is none.
+-- Reads fields of a hash as whole numbers; false where a field is missing.
 local function numbers(key, fields)
   local values = redis.call('HMGET', key, unpack(fields))
   for index = 1, #fields do
     local value = values[index]
-    -- A limit that cannot be read is not taken for none, and what cannot be spelled would fail when it is written.
-    if value then values[index] = keys.whole(value) or error('campaign record whose ' .. fields[index] .. ' is no number') end
+    -- Raised here, before anything is written: a limit that cannot be read must not be taken for none.
+    if value then
+      values[index] = keys.whole(value) or error('campaign record whose ' .. fields[index] .. ' is no number')
+    end
   end
   return values
 end
 
--- The working copy of a campaign; false when there is none. A limit that is missing is false.
+-- The working copy of a campaign; false when there is no such campaign. A limit that is missing is false.
 function campaigns.of(call, number)
   local campaign = call.campaigns[number]
   if campaign == nil then
     local key = keys.campaign(call.tag, number)
     local stored = numbers(key, FIELDS)
-    -- In one go: a table that grows field by field costs more than reading does. In the order of FIELDS.
+    -- All fields at once, in the order of FIELDS: a table that grows field by field takes longer than the read.
     campaign = stored[1] and {
       key = key, number = number, stored = stored, issuing = false, offers = {},
       used_prefix = keys.used_prefix(call.tag, number), customer_prefix = keys.customer_prefix(call.tag, number),
@@ -59,7 +63,7 @@ function campaigns.of(call, number)
   return campaign
 end
 
--- What a campaign may issue and has issued, beside the total.
+-- The part of the working copy that issuing and claims need; it is read when it is first asked for.
 function campaigns.issuing(campaign)
   local issuing = campaign.issuing
   if not issuing then
@@ -75,30 +79,34 @@ function campaigns.issuing(campaign)
   return issuing
 end
 
--- The counters of one offer.
+-- The counters of one offer, which are read when they are first asked for.
 function campaigns.offer(campaign, index)
   local offer = campaign.offers[index]
   if not offer then
     local suffix, fields = ':' .. keys.number_text(index), {}
     for place, counter in ipairs(OFFER_COUNTERS) do fields[place] = counter .. suffix end
     local stored = numbers(campaign.key, fields)
-    offer = { fields = fields, stored = stored, issued = stored[1] or 0, redeemed = stored[2] or 0, discount = stored[3] or 0 }
+    offer = {
+      fields = fields, stored = stored, issued = stored[1] or 0, redeemed = stored[2] or 0, discount = stored[3] or 0,
+    }
     campaign.offers[index] = offer
   end
   return offer
 end
 
--- Whether the records of a campaign are being removed, or are gone: then none may be written any more.
+-- Whether the records of a campaign are being removed or are removed already: then none may be written any more.
 function campaigns.is_archived(campaign) return redis.call('HEXISTS', campaign.key, 'archive') == 1 end
 
--- Whether a judgement was made by another version of a campaign than the one in force; then it goes into the set `stale`.
+-- Whether a judgement is outdated, because it was made by another version of the campaign than the one in force. If so,
+-- the campaign's number goes into the set `stale`.
 function campaigns.is_stale(campaign, number, version, stale)
   if (campaign and campaign.version or 0) == version then return false end
   stale[number] = true
   return true
 end
 
--- What is in force now of the campaigns in a set: number, version, definition, …; version 0 of one that does not exist.
+-- What is in force of the campaigns in a set, as a list: number, version, definition, …. A campaign that does not exist
+-- has version 0 and an empty definition.
 function campaigns.definitions(call, wanted)
   local found = {}
   for number in pairs(wanted) do
@@ -110,7 +118,8 @@ function campaigns.definitions(call, wanted)
   return found
 end
 
--- Adds what differs from what is stored, as fields and values. names: of the counters in `now`; fields: in the ledger.
+-- Adds to a flat list the fields and values of counters that differ from what is stored. names: of the counters in
+-- `now`; fields: of the same counters in the ledger.
 local function changes(flat, now, names, fields, stored, first)
   for index = first, #names do
     local value = now[names[index]]
@@ -121,7 +130,7 @@ local function changes(flat, now, names, fields, stored, first)
   end
 end
 
--- Writes all counters that this call changed.
+-- Writes all counters that the call changed.
 function campaigns.close(call)
   for _, campaign in pairs(call.campaigns) do
     if campaign then

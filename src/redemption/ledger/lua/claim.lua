@@ -1,18 +1,21 @@
--- claim (C): hands one coupon to a customer, of an offer or for an exchange code.
+-- claim (C): gives one coupon to a customer, of an offer or for an exchange code.
 --
--- Item     big-endian: C · request digest 10 · content digest 8 · campaign 4 (0: a code of which the server does not know
---          yet what it stands for) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (as the server judged it) ·
---          not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · key id 4 (what signs its token) ·
---          day 2 (days since 1970, campaign's zone) · since 8 · until 8 (Unix ms, half-open: when the judgement holds) ·
+-- Item     big-endian: C · request digest 10 · content digest 8 · campaign 4 (0: the server does not know yet which
+--          coupon the code stands for) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (the server's
+--          judgement) · not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · id of the key that signs
+--          its token 4 · day 2 (days since 1970, campaign's zone) ·
+--          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
 --          has customer 1 · customer digest 8 · has person 1 · person digest 8 · has code 1 · code digest 10 · bytes of
 --          the principal 1 · the principal
--- Replies  beside those of batch.lua; coupon and claim as codes.lua says:
---   A approved: claim · P remembered: claim
---   L judge again, for this is what the code stands for: coupon
---   N refused: outcome 2 · only today's share is used up 1 · M the request id stands for other content
--- Event    claimed: principal · campaign · serial · offer · request digest · customer digest · person digest (empty: none) ·
---          1 if for a code · not before · expires at
--- Invariant: a request gets one coupon, a code is claimed once, no limit is passed, and a serial is handed out once.
+-- Replies  beside those of batch.lua; codes.lua describes coupon and claim:
+--   A approved: claim
+--   P approved before: claim
+--   L outdated: the code stands for this coupon, of another campaign than the server judged: coupon
+--   N refused: outcome 2 · 1 if only the limit of the day has no room, else 0 (1 byte)
+--   M the request id stands for other content
+-- Event    claimed: principal · campaign · serial · offer · request digest · customer digest · person digest (empty:
+--          none) · 1 if for a code, else 0 · not before · expires at (Unix seconds)
+-- Invariant: a request gets one coupon, a code is claimed once, no limit is passed, and a serial is issued once.
 
 local claim = {}
 
@@ -20,7 +23,7 @@ local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc8Bc10Bc0'
 local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
 local CODE_INVALID, ISSUE_LIMIT = OUTCOME.CODE_INVALID, OUTCOME.ISSUE_LIMIT
 
--- What was decided last: the item, and what it takes beside its writes.
+-- The claim that was decided last: what is to be counted, and its event. taken: a new serial is issued.
 local decided = { campaign = false, offer = 0, day = 0, taken = false, event = '' }
 
 local function unpack_claim(packed)
@@ -33,7 +36,7 @@ end
 
 local function refused(outcome, only_today) return struct.pack('>c1I2B', 'N', outcome, only_today and 1 or 0) end
 
--- Says what the code stands for, or why it is not to be claimed (second value: the reply).
+-- Returns the record of a code that can be claimed; else nil and the reply.
 local function code_of(call, item)
   local key, field = keys.code(call.tag, item.code)
   local value = redis.call('HGET', key, field)
@@ -48,7 +51,7 @@ local function code_of(call, item)
   return code
 end
 
--- Plans all of an approved claim, and returns it.
+-- Plans the writes of an approved claim, and returns the packed claim.
 local function decide_approval(call, item, campaign, code, request_key)
   local serial = code and code.serial or campaign.issued
   local given = struct.pack('>I4', call.seconds)
@@ -62,7 +65,7 @@ local function decide_approval(call, item, campaign, code, request_key)
   return given
 end
 
--- Returns the reply, and whether there is something to apply.
+-- Returns the reply; and true when `apply` is to be called.
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
   frame.plan_nothing()
@@ -92,7 +95,7 @@ function claim.decide(call, packed, stale)
   return 'A' .. decide_approval(call, item, campaign, code, request_key), true
 end
 
--- Carries out the claim that was decided last.
+-- Writes the claim that was decided last.
 function claim.apply(call)
   frame.apply(call)
   local campaign = decided.campaign

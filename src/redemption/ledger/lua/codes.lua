@@ -1,19 +1,19 @@
--- codes: stores the digests of exchange codes, durable before the codes are shown.
+-- codes: stores the digests of exchange codes. They are durable before the codes are shown.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
--- ARGV[5]   campaign · [6] offer · [7] key id (what made the codes)
--- ARGV[8]   not before · [9] expires at (Unix seconds; both 0: counted from the claim)
--- ARGV[10]  first serial · [11] the digests of its and the following serials' codes, 10 bytes each
--- Replies  head · ok, head · archived, or head · taken · the serial whose code is another coupon's already (then nothing
---          was stored)
--- Invariant: a code is one coupon's for good; storing it again changes nothing.
+-- ARGV[5]   campaign · [6] offer · [7] id of the key that the codes were derived from
+-- ARGV[8]   not before · [9] expires at (Unix seconds; both 0: they count from the claim)
+-- ARGV[10]  first serial · [11] digests of the codes of this serial and those that follow, 10 bytes each
+-- Replies  head · a word: ok, archived, or taken (nothing was stored; then the serial whose code belongs to another
+--          coupon)
+-- Invariant: a code belongs to one coupon for good; storing it again changes nothing.
 
 local codes = {}
 
--- Code: format 1 · coupon, when it was not claimed; format 2 · request digest 10 · content digest 8 · claim, when it
--- was.
--- coupon: campaign 4 · offer 2 · serial 8 · not before 4 · expires at 4 · key id 4.
--- claim: claimed at 4 (Unix seconds), then the coupon as it was claimed, with the key that signed its token.
+-- Code that was not claimed: format 1 · coupon.
+-- Code that was claimed: format 2 · request digest 10 · content digest 8 · claim.
+-- coupon: campaign 4 · offer 2 · serial 8 · not before 4 · expires at 4 (Unix seconds) · key id 4.
+-- claim: claimed at 4 (Unix seconds) · the coupon as it was claimed, with the id of the key that signed its token.
 local COUPON = '>I4I2I8I4I4I4'
 local COUPON_BYTES, CLAIM_BYTES, CODE_BYTES = 26, 30, 10
 
@@ -39,7 +39,7 @@ function codes.unpack_code(value)
   error('code record of unknown format ' .. (format or 'none'))
 end
 
--- The campaign of a code, read for itself: the archive looks at many.
+-- The campaign of a code. It unpacks nothing else, because archiving reads many codes.
 function codes.campaign_of(value)
   local format = value:byte(1)
   if format > 2 then error('code record of unknown format ' .. format) end

@@ -3,16 +3,21 @@
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5]   the principal
 -- ARGV[6]   number (0 creates) · [7] version expected (0 creates) · [8] name · [9] definition
--- ARGV[10]  offers kept (1, or 0: an offer changed, so nothing may have been minted)
--- ARGV[11]  request digest (creates only, else empty) · [12] content digest
--- ARGV[13]  name of the state, if nothing else differs from the version expected (else empty)
+-- ARGV[10]  1 if no offer changes, else 0 (refused when coupons were issued)
+-- ARGV[11]  request digest (empty for a change) · [12] content digest
+-- ARGV[13]  name of the new state, if nothing else changes (else empty)
 -- ARGV[14]  SHA-256 of the definition (hexadecimal)
--- ARGV[15…] pairs of field and value: limits (an empty value removes one), `ends_at` (when this definition stops being redeemed
---           by, Unix ms; 0: it is not) and, when creating, `width` and `customer_buckets`
--- Replies  head · number · version, or head · a word: exists (then the number), mismatch, gone, conflict, minted
--- Events   defined: principal · number · version · definition (empty when it is larger than 4 KiB) · its SHA-256 (hexadecimal)
---          state_changed: principal · number · version · name of the campaign · name of its state; nothing else was changed
---          The event stream is bounded in entries, not in bytes: so it has no definition that is large, nor one again.
+-- ARGV[15…] pairs of field and value: limits (an empty value removes one), `ends_at` (until when this definition allows
+--           redemptions, Unix ms; 0: it allows none) and, for a new campaign, `width` and `customer_buckets`
+-- Replies  head · number · version, or head · a word: exists (the name is another campaign's; then its number),
+--          mismatch (the request id stands for other content), gone (no such campaign), conflict (another version is in
+--          force), minted (an offer changes, and coupons were issued)
+-- Events   defined: principal · number · version · definition (empty when it is larger than 4 KiB) · its SHA-256
+--          (hexadecimal)
+--          state_changed (nothing else changed): principal · number · version · name of the campaign · name of its
+--          state
+--          The event stream is bounded in entries, not in bytes: so it has no large definition, and a change of the
+--          state has none.
 -- Invariant: a version is raised by every change and never reused; a name belongs to one campaign.
 
 local define = {}
@@ -29,7 +34,7 @@ local function defined(principal, number, version, definition, digest)
   return cmsgpack.pack({ 'defined', principal, number, version, told, digest })
 end
 
--- Returns a reply when it is refused, else nil, and the number and version of what is created.
+-- Returns the reply when nothing is created; else nil, and the number and version of the new campaign.
 local function decide_creation(call, name, request, content)
   local remembered, request_key = requests.find_digest(call, request)
   if remembered then
@@ -52,7 +57,7 @@ local function decide_creation(call, name, request, content)
   return nil, number, 1
 end
 
--- The same for a change; the last is the name that the campaign had, if it gets another.
+-- The same for a change. The last value is the campaign's old name if it gets another one, else false.
 local function decide_change(call, number, version, name, offers_kept)
   local key = keys.campaign(call.tag, number)
   local values = redis.call('HMGET', key, 'version', 'name', 'issued', 'ends_at', 'open_until')
@@ -65,7 +70,8 @@ local function decide_change(call, number, version, name, offers_kept)
     if taken and tonumber(taken) ~= number then return { frame.head(call), 'exists', taken } end
     frame.plan(keys.names(call.tag), name, keys.number_text(number))
   end
-  -- Until when a definition before this one can have been redeemed by: the return window counts from the latest of all.
+  -- `open_until` is the latest moment at which a definition before this one allowed redemptions: the return window
+  -- counts from it or from `ends_at`, whichever is later.
   local open_until = math.min(tonumber(values[4]), call.now)
   frame.plan(key, 'open_until', keys.number_text(math.max(open_until, tonumber(values[5] or 0))))
   return nil, number, version + 1, old_name ~= name and old_name

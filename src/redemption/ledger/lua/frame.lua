@@ -1,25 +1,27 @@
--- The frame of every call: what it reads first, how an item's writes are planned and carried out, and how it is closed.
+-- The frame of every call: what it reads first, how it plans and makes its writes, and how it is closed.
 --
--- KEYS[1]  the program's tag
--- ARGV[1]  what the server knows of the ledger: epoch 16, then the least sequence number; empty when it knows nothing
+-- KEYS[1]  the program's tag, see keys.lua
+-- ARGV[1]  what the server knows of the ledger: epoch (16 characters), then a sequence number that the ledger must have
+--          reached; empty when the server knows nothing
 -- ARGV[2]  the server's clock (Unix ms)
 -- ARGV[3]  how far the ledger's clock may be from it (ms)
 -- ARGV[4]  of functions that write: about how many entries the event stream keeps
+-- Invariant: a call that changed something raises `seq` by one; the clock never runs backwards; any other call writes
+--            nothing.
 --
--- Lua does not roll back. So each item of a call is decided whole first: whatever can raise (reading, spelling, packing)
--- is done in functions named decide, which write nothing. Then its writes follow, in functions named apply: ready
--- strings to keys whose type was read, which cannot fail. The next item reads what the last one wrote. Counters of
--- campaigns are one working copy for each call (campaigns.lua), changed by `apply` alone and written when the call is
--- closed. A call that changed something raises `seq` by one and moves the clock, which never runs backwards; any
--- other call writes nothing.
+-- Valkey does not undo what a function wrote before it failed. So every item of a call is decided first, as a whole.
+-- Functions named decide do all that can raise an error (reading, spelling, packing), and write nothing. Then functions
+-- named apply write: finished strings, to keys whose type was read before, which cannot fail. The next item reads what
+-- this one wrote. The counters of a campaign are changed in a working copy (campaigns.lua), by apply functions alone,
+-- and are written when the call is closed.
 
 local frame = {}
 
 local LAST_EVENT_ID = '18446744073709551615-18446744073709551615'
 local KNOWN_EPOCH = 16 -- characters
 
--- The ledger's time, unless its clock and the server's differ by more than is allowed, or what the ledger remembers lies
--- ahead of both: one host whose clock jumps must not decide what has expired.
+-- The ledger's time (Unix ms). It raises when the clock of the ledger's host differs too much from the server's, or is
+-- too far behind the time that the ledger remembers: a host whose clock is wrong must not decide what has expired.
 function frame.moment(stored, server_clock, apart_max)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -35,19 +37,21 @@ end
 -- The epoch in what a server knows (ARGV[1]).
 function frame.epoch_of(known) return known:sub(1, KNOWN_EPOCH) end
 
--- Whether a header is of the ledger that a server or an operator's machine knows, and not behind.
+-- Whether a header is of the ledger that a server or an operator's machine knows, and has all that was known of it.
 function frame.is_known(known, epoch, seq)
   return known ~= '' and epoch == frame.epoch_of(known) and seq >= tonumber(known:sub(KNOWN_EPOCH + 1))
 end
 
--- Reads the program's header and compares it with what the server knows of it. Raises when there is no ledger, or
--- another one, or one that forgot, or whose clock is wrong: so before anything is decided.
+-- Reads the program's header and compares it with what the server knows. It raises, before anything is decided, when
+-- there is no ledger, when it is another one, when it lost writes, or when its clock is wrong.
 function frame.begin(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
-  command = redis.call -- for the functions of this call; while the library is loaded, it has no name yet
-  local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered', 'reaped')
+  command = redis.call -- a local name, which is faster; while the library is loaded, there is no redis.call
+  local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered',
+    'reaped')
   if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
-  local seq, clock, remembered, reaped = keys.whole(header[2]), keys.whole(header[3]), keys.whole(header[5]), keys.whole(header[6])
+  local seq, clock = keys.whole(header[2]), keys.whole(header[3])
+  local remembered, reaped = keys.whole(header[5]), keys.whole(header[6])
   if not (seq and clock and remembered and reaped and header[4]) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
@@ -57,16 +61,16 @@ function frame.begin(key_names, args)
   local now = frame.moment(clock, server_clock, apart_max)
   local seconds = math.floor(now / 1000)
   local call = {
-    tag = tag, epoch = header[1], seq = seq, now = now, seconds = seconds, approved = struct.pack('>c1I4', 'A', seconds),
-    campaigns = {}, redeemed = {}, events = {}, changed = false,
+    tag = tag, epoch = header[1], seq = seq, now = now, seconds = seconds,
+    approved = struct.pack('>c1I4', 'A', seconds), campaigns = {}, redeemed = {}, events = {}, changed = false,
     generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applied = 0,
   }
   requests.begin(call, header[4], remembered, reaped)
   return call
 end
 
--- Whether the event stream has ids left. It is asked once a second: that costs as much as five records, and nobody but a
--- stranger who writes to the stream can use up its ids.
+-- Raises when the event stream has no ids left. It asks once a second at most: asking takes as long as reading five
+-- records, and only a stranger who writes to the stream can use up its ids.
 local asked_tag, asked_second = nil, nil
 local function require_ids(call)
   if asked_tag == call.tag and asked_second == call.seconds then return end
@@ -80,7 +84,7 @@ local function require_ids(call)
   asked_tag, asked_second = call.tag, call.seconds
 end
 
--- The same for a function that may write: looks first whether the event stream will take an entry.
+-- Begins a call that may write: it also checks that the event stream will take an entry.
 function frame.begin_writing(key_names, args)
   local outbox_max = tonumber(args[4])
   local call = frame.begin(key_names, args)
@@ -91,19 +95,19 @@ function frame.begin_writing(key_names, args)
   return call
 end
 
--- What the item that is decided will write: key, field and value, one after the other. It is kept from one item to the
--- next, because a table that grows costs more than what is put into it.
+-- The planned writes of the item that is decided: key, field, value, key, …. The table is kept from one item to the
+-- next, because a new table has to grow, which takes longer than filling it.
 local planned, planned_size = {}, 0
 
 function frame.plan_nothing() planned_size = 0 end
 
--- Plans one write. The key's type was read before.
+-- Plans one write. The caller has read the key before, so its type is right.
 function frame.plan(key, field, value)
   planned[planned_size + 1], planned[planned_size + 2], planned[planned_size + 3] = key, field, value
   planned_size = planned_size + 3
 end
 
--- Writes what was planned.
+-- Makes the planned writes.
 function frame.apply(call)
   for index = 1, planned_size, 3 do
     redis.call('HSET', planned[index], planned[index + 1], planned[index + 2])
@@ -111,21 +115,22 @@ function frame.apply(call)
   call.changed = true
 end
 
--- One entry of the event stream has all that a call changed: [seq, Unix seconds, [event, …]]. An event is a list that
--- begins with what happened and who asked for it. All redemptions of one principal are one event:
--- [redeemed, principal, [campaign, serial, generation, …]], because the coupon's record says the rest.
+-- Makes the entry of the event stream, one for all that a call changed: [seq, Unix seconds, [event, …]], in
+-- MessagePack. An event is a list that begins with its kind and the principal. All redemptions of one principal are one
+-- event: [redeemed, principal, [campaign, serial, generation, …]]. The coupons' records say the rest.
 local function event_entry(call)
   local events = call.events
   for principal, redeemed in pairs(call.redeemed) do
     events[#events + 1] = cmsgpack.pack({ 'redeemed', principal, redeemed })
   end
   if #events == 0 then return nil end
-  -- A list of three and a list of so many, of what is packed already.
+  -- The events are packed already, so the heads of both lists are written here: \147 is a list of three; \220 is a
+  -- list, and its length follows.
   return '\147' .. cmsgpack.pack(call.seq) .. cmsgpack.pack(call.seconds) .. '\220' .. struct.pack('>I2', #events)
     .. table.concat(events)
 end
 
--- Writes what all items changed together: events, counters, header. Nothing if none of them changed anything.
+-- Writes once for all items: counters, header, events. It writes nothing if no item changed anything.
 function frame.close(call)
   if not call.changed then return end
   call.seq = call.seq + 1
@@ -136,15 +141,14 @@ function frame.close(call)
   if entry then redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', call.outbox_max, '*', 'e', entry) end
 end
 
--- Does all of a call with one item that was decided.
+-- Applies and closes a call that has one item.
 function frame.commit(call, event)
   if event then call.events[1] = event end
   frame.apply(call)
   frame.close(call)
 end
 
--- The head of every reply: sequence number 8 (raised if the call changed something) · clock 8 (Unix milliseconds) · epoch (16
--- hexadecimal digits).
+-- The head of every reply: sequence number 8 (after this call) · clock 8 (Unix ms) · epoch (16 hexadecimal digits).
 function frame.head(call)
   return struct.pack('>I8I8', call.seq, call.now) .. call.epoch
 end

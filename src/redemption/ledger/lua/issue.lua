@@ -1,17 +1,20 @@
--- issue: takes a block of serials for minting, durable before the first token or code is shown.
+-- issue: issues a block of serials for minting. It is durable before the first token or code is shown.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5]   the principal
--- ARGV[6]   campaign · [7] version (0 only asks for a block that was issued before) · [8] count
+-- ARGV[6]   campaign · [7] version (0: only asks for the block that this request got before) · [8] count
 -- ARGV[9]   request digest · [10] content digest
--- ARGV[11]  not before · [12] expires at (Unix seconds: when the coupons are valid) · [13] key id (what signs them)
+-- ARGV[11]  not before · [12] expires at (Unix seconds: when the coupons are valid) · [13] id of the key that signs
+--           them
 -- ARGV[14]  offer · [15] its quota (0: none) · [16] day (days since 1970, campaign's zone)
--- ARGV[17]  since · [18] until (Unix ms, half-open: when all this holds)
+-- ARGV[17]  since · [18] until (Unix ms; the judgement holds from since on and before until)
 -- Replies  head · first serial · not before · expires at · key id, or head · a word:
---          none, mismatch, stale, recheck, limit (no room, and then which limit: issued, offer or day; and how many are left)
+--          none (no block was issued before), mismatch (the request id stands for other content), stale and recheck
+--          (the judgement is outdated: another version, another moment), or limit (then the limit that has too little
+--          room: issued, offer or day; and how many are left)
 -- Event    issued: principal · campaign · first serial · count · request digest · offer
--- Invariant: serials below `issued` were handed out once each; the same request gets the same block; `issued` is the
---            sum of `issued:<offer>`.
+-- Invariant: every serial below `issued` was issued once; the same request gets the same block; `issued` is the sum of
+--            all `issued:<offer>`.
 
 local issue = {}
 

@@ -1,13 +1,14 @@
 -- Counters, their periods and their limits: of redemptions, of issued coupons and of claims.
 --
--- An operation first asks a decide function whether there is room. When all of the operation is decided, it calls the
--- apply function of the same name, which counts. The counters of a campaign, and its limits, are in its working copy
--- (campaigns.lua). The counters of a customer, and the claims of a customer or a person, are records (records.lua).
+-- An operation first asks a decide function whether there is room. When the whole operation is decided, it calls the
+-- apply function of the same name, which counts. Limits and counters of a campaign are in its working copy
+-- (campaigns.lua). Counters of one customer, and claims of one customer or person, are records of their own
+-- (records.lua).
 --
 -- campaign  a working copy, see campaigns.lua
--- token     of an order, see redeem.lua. These functions read: number (of its campaign) · serial · rank · discount, merchant
---           and order_value (minor units) · day (days since 1970, campaign's zone) · slot (names a slot of a day; 0: none)
---           · slot_limit · flags (2 or more: the slot's limit is for all of the day so far) · offer
+-- token     of an order, see redeem.lua. These functions read: number (of its campaign) · serial · rank · discount,
+--           merchant and order_value (minor units) · day (days since 1970, campaign's zone) · slot (names a slot of a
+--           day; 0: none) · slot_limit · flags (2 or more: the slot's limit is for all of the day so far) · offer
 -- Invariant: no limit is passed; a counter is what the records say.
 
 local limits = {}
@@ -17,19 +18,19 @@ local DAY_LIMIT, SLOT_LIMIT, CAMPAIGN_LIMIT = OUTCOME.DAY_LIMIT, OUTCOME.SLOT_LI
 local BUDGET_EXHAUSTED, BUDGET_DAY_RANK = OUTCOME.BUDGET_EXHAUSTED, OUTCOME.BUDGET_DAY_RANK
 local APPROVED, CLAIM_LIMIT = OUTCOME.APPROVED, OUTCOME.CLAIM_LIMIT
 
-local customer_key = keys.customer -- three names for what every order calls: a look into a table each saved
+local customer_key = keys.customer -- every order calls these three: local names save it the table lookups
 local pack_customer, unpack_customer = records.pack_customer, records.unpack_customer
-local CARRIES = 2
-local MINOR_MAX = 2 ^ 53 - 1 -- no counter of money may leave what a double counts exactly
-local SERIALS = 2 ^ 40
+local CARRIES = 2 -- a flag of a token
+local MINOR_MAX = 2 ^ 53 - 1 -- minor units; numbers of Lua are exact up to here
+local SERIALS = 2 ^ 40 -- of a campaign
 
--- The one rule of periods. A counter of a day or a slot has the number of that day or slot beside it. It counts as long as
--- that is the present one; then its period is over, and it begins anew.
+-- The one rule of periods. Beside every counter of a day or a slot stands the number of that day or slot, its period.
+-- When the present period is another one, the counter's period is over, and the counter begins anew.
 local function is_over(period, present) return period ~= present end
 
 -- Redemptions
 
--- The counters of a customer of a campaign: key, redemptions, day (days since 1970), and of which on that day.
+-- Reads the counters of a customer in a campaign: key, redemptions, day of the last one, redemptions on that day.
 local function read_customer(campaign, customer)
   local key = customer_key(campaign.customer_prefix, campaign.customer_buckets, customer)
   local stored = command('HGET', key, customer)
@@ -38,7 +39,7 @@ local function read_customer(campaign, customer)
 end
 limits.read_customer = read_customer
 
--- What the tokens before this one take of the same campaign: how many, and their discount.
+-- How many of the tokens before this one are of the same campaign and approved, and their discount.
 local function taken_before(tokens, index)
   local token, ahead, discount = tokens[index], 0, 0
   for earlier = 1, index - 1 do
@@ -51,15 +52,15 @@ local function taken_before(tokens, index)
   return ahead, discount
 end
 
--- APPROVED, or the outcome of the first limit of a campaign that has no room for a token. ahead and ahead_discount: what the
--- tokens before it take.
+-- Returns APPROVED, or the outcome of the first limit of the campaign that has no room for a token. ahead and
+-- ahead_discount: what the tokens before it take.
 local function decide_campaign(campaign, token, ahead, ahead_discount)
   local redeemed, is_new_day = campaign.redeemed + ahead, is_over(campaign.day, token.day)
   local redeemed_day = (is_new_day and 0 or campaign.redeemed_day) + ahead
   if campaign.limit_day and redeemed_day >= campaign.limit_day then return DAY_LIMIT end
   if token.slot > 0 then
-    -- With carry-over the whole day counts. So what earlier slots left over may be used, and what was redeemed before
-    -- carry-over was switched on is counted.
+    -- With carry-over, the limit is for the whole day so far: what earlier slots left over may be used. What was
+    -- redeemed before carry-over was switched on counts too.
     local slot_start = is_over(campaign.slot, token.slot) and campaign.redeemed or campaign.slot_start
     local counted = token.flags >= CARRIES and redeemed_day or redeemed - slot_start
     if counted >= token.slot_limit then return SLOT_LIMIT end
@@ -74,9 +75,9 @@ local function decide_campaign(campaign, token, ahead, ahead_discount)
   return APPROVED
 end
 
--- Whether a token that nothing else speaks against may be redeemed: APPROVED, or the outcome of the first limit without room.
--- tokens: of the order; this one is at `index`. customer: the digest, or false. The token gets customer_key (false: nothing is
--- counted for a customer) and customer_record.
+-- Returns APPROVED, or the outcome of the first limit that has no room for a token.
+-- customer: the digest, or false · tokens: all of the order; this token is at `index`
+-- An approved token gets customer_key and customer_record, which are to be written; customer_key is false for a guest.
 function limits.decide_redemption(campaign, token, customer, tokens, index)
   local ahead, ahead_discount = 0, 0
   if index > 1 then ahead, ahead_discount = taken_before(tokens, index) end
@@ -114,7 +115,7 @@ function limits.apply_redemption(campaign, token)
   end
 end
 
--- What was discounted on the campaign's last day, and redeemed in its last slot (fields day and slot).
+-- Returns the discount on the campaign's day (campaign.day) and the redemptions in its slot (campaign.slot).
 function limits.of_last_periods(campaign)
   local redeemed_slot = campaign.slot > 0 and campaign.redeemed - campaign.slot_start or 0
   return campaign.discount - campaign.budget_start, redeemed_slot
@@ -122,8 +123,8 @@ end
 
 -- Issued coupons
 
--- How many more coupons of an offer may be issued on a day, and which limit says so: issued, offer or day. quota: of the
--- offer (0: none).
+-- Returns how many more coupons of an offer may be issued on a day, and which limit allows the fewest: issued, offer or
+-- day. quota: of the offer (0: none)
 function limits.decide_issue(campaign, offer, quota, day)
   local issuing = campaigns.issuing(campaign)
   local left, limit = (issuing.limit_issued or SERIALS) - campaign.issued, 'issued'
@@ -147,15 +148,15 @@ end
 
 -- Claims
 
--- The claims of a customer (kind c) or a person (p) of a campaign: key, field, how many.
+-- Reads how often a customer (kind c) or a person (kind p) claimed of a campaign: key, field, claims.
 local function read_claims(call, campaign, kind, digest)
   local key, field = keys.claims(call.tag, campaign.number, campaign.customer_buckets, kind, digest)
   local stored = redis.call('HGET', key, field)
   return key, field, stored and records.unpack_claims(stored) or 0
 end
 
--- The limit that has no room for one more claim, or nil: then the customer's and the person's counters are planned. person:
--- the digest, or false.
+-- Returns CLAIM_LIMIT when there is no room for one more claim. Else it returns nil, and has planned the writes of the
+-- counters of customer and person. person: the digest, or false
 function limits.decide_claim(call, campaign, customer, person)
   local issuing = campaigns.issuing(campaign)
   local limit_customer, limit_person = issuing.limit_claims_customer, issuing.limit_claims_person

@@ -1,20 +1,20 @@
--- open, adopt, upgrade and reset_clock: who may call a program's ledger their own, and how its header is kept right.
+-- open, adopt, upgrade and reset_clock: create or change the header of a program's ledger.
 --
--- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
--- ARGV[4]  keyset id · [5] an epoch (16 hexadecimal digits) that no ledger ever had
--- open     gives birth with that epoch when there is no ledger, unless it is empty. What the server knows is not looked at.
--- adopt    accepts what is there, or gives birth. From now on it has the new epoch, so that every machine that remembers another
---          one must be told too. Nothing changes when it is the ledger that the machine knows already, or when another
---          machine adopted that very one.
--- upgrade  makes of a ledger of format 2, which the machine knows, one of this format. It gets the new epoch, so that no server of
---          the older version decides anything in it from here on. Nothing changes when it has this format already.
--- reset_clock  sets the clock that the ledger remembers back to what its host and the server agree on.
--- All reply the header as field, value, …, or nothing when there is no ledger and none may be born.
--- Invariant: an epoch is random and never reused; `seq` only rises.
+-- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua (open does not read ARGV[1])
+-- ARGV[4]  keyset id · [5] an epoch (16 hexadecimal digits) that no ledger ever had; reset_clock has neither
+-- open     creates a ledger with this epoch when there is none; not when the epoch is empty.
+-- adopt    accepts the ledger that is there, or creates one. It gets the new epoch, so that every machine that
+--          remembers another epoch must adopt it too. Nothing changes when the machine knows this ledger already, or
+--          when another machine has adopted the one that this machine knows.
+-- upgrade  turns a ledger of format 2 that the machine knows into one of this format. It gets the new epoch, so that
+--          servers of the older version decide nothing in it any more. Nothing changes when it has this format already.
+-- reset_clock  sets the clock that the ledger remembers back to the present, if its host and the server agree on that.
+-- Replies  the header as field, value, …; an empty list when there is no ledger
+-- Invariant: an epoch is random and never used again; `seq` only rises.
 
 local open = {}
 
-local FORMAT, OLD_FORMAT = '3', '2' -- how keys and records are spelled, see ledger/trust/durability.py
+local FORMAT, OLD_FORMAT = '3', '2' -- of keys and records, see ledger/trust/durability.py
 local DAY_MS = 86400000
 
 local function write_header(tag, keyset, epoch, now)
@@ -28,8 +28,9 @@ local function write_header(tag, keyset, epoch, now)
   redis.call('HINCRBY', header, 'seq', 1)
 end
 
--- Makes of a ledger of format 2 one of this format, except for its epoch. Records and keys are the same: only the header, where
--- it tells of remembered requests, and campaigns, where money began to be counted with another day than redemptions.
+-- Turns a ledger of format 2 into one of this format, except for its epoch. Most keys and records are the same. What
+-- differs is what the header says of the clock and of remembered requests, and the discount of a day: format 2 counted
+-- it with a day of its own (`budget_day`). Where that was not the day of the redemptions, it is counted from now on.
 local function convert(tag, now)
   local header = keys.ledger(tag)
   local values = redis.call('HMGET', header, 'clock', 'reaped', 'campaigns')
@@ -45,19 +46,21 @@ local function convert(tag, now)
     redis.call('HDEL', key, 'budget_day')
     if start ~= '' then redis.call('HSET', key, 'budget_start', start) end
   end
-  redis.call('HDEL', header, 'clock') -- without it, functions of format 2 raise before they write
-  redis.call('HSET', header, 'clock_ms', keys.number_text(math.max(now, clock)), 'generations', generations, 'remembered', '0',
-    'reaped', keys.number_text(reaped))
+  redis.call('HDEL', header, 'clock') -- functions of format 2 need it: without it they raise before they write
+  redis.call('HSET', header, 'clock_ms', keys.number_text(math.max(now, clock)), 'generations', generations,
+    'remembered', '0', 'reaped', keys.number_text(reaped))
 end
 
--- The present, when the clocks agree and a header can be written: raises else, before anything is.
+-- Returns the present (Unix ms). It raises, before anything is written, when the clocks differ or no event can be
+-- written.
 local function moment_to_write(tag, server_clock, apart_max)
   redis.call('XLEN', keys.events(tag)) -- raises if it is no stream
   return frame.moment(0, server_clock, apart_max)
 end
 
 function open.open(key_names, args)
-  local tag, server_clock, apart_max, keyset, epoch = key_names[1], tonumber(args[2]), tonumber(args[3]), args[4], args[5]
+  local tag, server_clock, apart_max = key_names[1], tonumber(args[2]), tonumber(args[3])
+  local keyset, epoch = args[4], args[5]
   local header = keys.ledger(tag)
   if redis.call('EXISTS', header) == 0 and epoch ~= '' then
     write_header(tag, keyset, epoch, moment_to_write(tag, server_clock, apart_max))

@@ -1,14 +1,21 @@
--- Reads that write nothing.
+-- campaigns, named, counters, coupon, request and status: read something, and write nothing.
 --
--- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua (status takes none)
--- campaigns      ARGV[4] first · [5…] of this number and each one that follows the version at hand (empty: none): replies a
---                list of number, version, definition (empty: it is the one at hand), for those that exist
--- named          ARGV[4] name: replies the number of the campaign that has it, or nothing
--- counters       ARGV[4] campaign · [5] how many offers it has: replies clock (ms), claimed, then the counters of COUNTERS, then
---                of each offer: issued, redeemed, discount · then of each outcome that refused: outcome, count; or nothing
--- coupon         ARGV[4] campaign · [5] serial: replies what is seen of it (see quote_snapshot.lua)
--- request        ARGV[4] request digest: replies the record of an approval, or nothing
--- status         replies the header as field, value, …, and the length of the event stream
+-- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua (status has no ARGV)
+-- campaigns  ARGV[4] first number · [5…] for this number and those that follow it: the version that the server has
+--            (empty: none)
+--            Replies number, version, definition, … of the campaigns that exist (definition empty: the server has it)
+-- named      ARGV[4] name
+--            Replies the number of the campaign that has this name, or nil
+-- counters   ARGV[4] campaign · [5] how many offers it has
+--            Replies clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
+--            (minor units), then of each outcome that refused: outcome, count; or an empty list when there is no such
+--            campaign
+-- coupon     ARGV[4] campaign · [5] serial
+--            Replies the snapshot of the coupon (see quote_snapshot.lua)
+-- request    ARGV[4] request digest
+--            Replies the record of an approved order, or nil
+-- status     Replies the header as field, value, …, and `events`, the length of the event stream
+-- Invariant: none of them writes.
 
 local reads = {}
 
@@ -46,7 +53,7 @@ function reads.counters(key_names, args)
   if not campaign then return {} end
   local found = { keys.number_text(call.now), keys.number_text(campaigns.issuing(campaign).claimed) }
   for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
-  local rest = { redeemed = campaign.redeemed, discount = campaign.discount } -- of offer 0: see campaigns.lua
+  local rest = { redeemed = campaign.redeemed, discount = campaign.discount } -- for offer 0, see campaigns.lua
   for index = 1, offers - 1 do
     local offer = campaigns.offer(campaign, index)
     rest.redeemed, rest.discount = rest.redeemed - offer.redeemed, rest.discount - offer.discount

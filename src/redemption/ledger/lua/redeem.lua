@@ -1,43 +1,45 @@
 -- redeem (R): decides one order, with all its coupons or none.
 --
 -- Item     big-endian: R · tokens 1 · has customer 1 · bytes of the principal 1 ·
---          since 8 · until 8 (Unix ms, half-open: when the judgement holds) ·
---          for each token, first what its record will have: request digest 10 · order digest 6 · customer digest 8 (zeros: none) ·
---          discount 3 (minor units; 0 if it does not fit) · then campaign 4 · version 4 (0: the server knows of no such
---          campaign) · serial 8 · outcome 2 (as the server judged it) · discount 8 and the merchants' share of it 8 (minor
---          units) · the order's value 8 (minor units; 0 when another token of the same campaign has it) · offer 2 · day 2
---          (days since 1970, campaign's zone) · slot 4 (names a slot of a day; 0 none) · the slot's limit 8 · flags 1
---          (1: bound to the customer; 2: the slot's limit is for all of the day so far) ·
---          then the principal · content digest 8 · the answer to remember, opaque
+--          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
+--          for each token, as its record will have them: request digest 10 · order digest 6 · customer digest 8 (zeros:
+--          none) · discount 3 (minor units; 0 if it does not fit) ·
+--          and then: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (the
+--          server's judgement) · discount 8 · merchants' share of the discount 8 · value of the order 8 (all three in
+--          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · day 2 (days since
+--          1970, campaign's zone) · slot 4 (names a slot of a day; 0: none) · the slot's limit 8 · flags 1 (1: bound to
+--          the customer; 2: the slot's limit is for all of the day so far) ·
+--          after all tokens: the principal · content digest 8 · the answer to remember, opaque
 -- Replies  beside those of batch.lua:
---   A approved: decided at 4 · generation 2 a token (missing when all are 0)
---   P remembered: its record, see records.lua
---   U remembered by the coupons alone: a token: redeemed at 4 · generation 2 · discount 8
---   N refused: a token: rank 2 · redeemed at 4 · generation 2 · discount 8 (of the earlier use, else 0)
+--   A approved: decided at 4 · of each token: generation 2 (missing when all are 0)
+--   P approved before, as the request says: its record, see records.lua
+--   U approved before, as the coupons say: of each token: redeemed at 4 · generation 2 · discount 8
+--   N refused: of each token: rank 2 · of its present use (0: none): redeemed at 4 · generation 2 · discount 8
 --   M the request id stands for other content
--- Events   merchant_share: principal · campaign, serial, generation, share (minor units); frame.lua adds the call's `redeemed`
--- Invariant: an order either changes all it plans or nothing; counters equal the records; no limit is passed.
+-- Events   merchant_share: principal · campaign · serial · generation · share (minor units)
+--          redeemed: frame.lua adds it, one for all orders of a principal in a call
+-- Invariant: an order either makes all its writes or none; counters equal the records; no limit is passed.
 
 local redeem = {}
 
-local sub = (('').sub) -- quicker than as a method
--- Where the parts of an item are, from 1, and those of a token, from its first byte.
+local sub = (('').sub) -- faster than calling it as a method
+-- Positions in an item, whose first byte is 1. TOKEN_NUMBERS: how many bytes of a token are before what TOKEN unpacks.
 local HEAD, TOKENS = 2, 21
 local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 21, 31, 37, 44
 local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
-local CONTENT_LAST = 7 -- from its first byte
+local CONTENT_LAST = 7 -- from the first byte of the content digest to its last one
 local APPROVED, TOKEN_INVALID, REVOKED = OUTCOME.APPROVED, OUTCOME.TOKEN_INVALID, OUTCOME.REVOKED
 local ALREADY_REDEEMED, SAME_ORDER_RANK = OUTCOME.ALREADY_REDEEMED, OUTCOME.SAME_ORDER_RANK
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0 }
 
--- What was decided last: the tokens of the order, each with its campaign and with what is to be written, and the rest. The
--- tables are kept from one order to the next, because making them costs more than filling them.
+-- The order that was decided last: its tokens, each with its campaign and with what is to be written, and the rest. The
+-- tables are kept from one order to the next, because making a table takes longer than filling it.
 local tokens, count, principal = {}, 0, ''
 local customer = false
 local request_key, request_field, request_record = '', '', ''
 
--- Reads the tokens of an order and their coupons. Returns whether every one was used by this very request, and whether a
--- campaign is of another version than the server's.
+-- Reads the tokens of an order and their coupons. Returns whether this very request used all of them, and whether the
+-- judgement is outdated, because a campaign has another version than the server knows.
 local function read_tokens(call, packed, stale)
   local mine, is_stale = true, false
   for index = 1, count do
@@ -48,7 +50,8 @@ local function read_tokens(call, packed, stale)
     end
     local number, version, serial, flags
     number, version, serial, token.rank, token.discount, token.merchant, token.order_value, token.offer, token.day,
-      token.slot, token.slot_limit, flags = struct.unpack(TOKEN, packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
+      token.slot, token.slot_limit, flags =
+      struct.unpack(TOKEN, packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
     local campaign, coupon = call.campaigns[number], false
     if campaign == nil then campaign = campaigns.of(call, number) end
     token.number, token.serial, token.flags, token.campaign = number, serial, flags, campaign
@@ -69,7 +72,7 @@ local function read_tokens(call, packed, stale)
   return mine, is_stale
 end
 
--- The verdict on one token: the server's judgement, unless the ledger knows a reason of higher precedence.
+-- Returns the rank of one token: the server's judgement, or a smaller one for which the ledger knows the reason.
 local function decide_token(call, packed, token, index)
   local campaign, rank, coupon = token.campaign, token.rank, token.coupon
   if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
@@ -103,7 +106,7 @@ local function refusal()
   return reply
 end
 
--- Makes the records of an approved order's coupons. Returns their generations, or nothing when all are 0.
+-- Packs the records of an approved order's coupons. Returns the packed generations, or nil when all are 0.
 local function decide_records(call, packed)
   local given_back = false
   for index = 1, count do
@@ -123,7 +126,7 @@ local function decide_records(call, packed)
   return generations
 end
 
--- Returns the reply, and whether there is something to apply.
+-- Returns the reply; and true when `apply` is to be called.
 function redeem.decide(call, packed, stale)
   local has_customer, principal_bytes, since, until_, first, second, third
   count, has_customer, principal_bytes, since, until_, first, second, third = struct.unpack('>BBBI8I8BBB', packed, HEAD)
@@ -155,7 +158,7 @@ function redeem.decide(call, packed, stale)
   return generations and call.approved .. generations or call.approved, true
 end
 
--- Carries out the order that was decided last.
+-- Writes the order that was decided last.
 function redeem.apply(call)
   local redeemed = call.redeemed[principal]
   if not redeemed then

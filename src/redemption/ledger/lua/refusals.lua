@@ -1,9 +1,10 @@
--- count_refusals: adds what a server has refused since it last told.
+-- count_refusals: adds the refusals that a server has counted since its last call.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
--- ARGV[5…]  triples: campaign · outcome (a number of the contract) · how often
+-- ARGV[5…]  triples: campaign · outcome (its number in the contract) · how often
 -- Replies  head
--- Event    refused: empty (it was many principals) · [campaign, outcome, how often, …]
+-- Event    refused: empty (many principals asked) · [campaign, outcome, how often, …]
+-- Invariant: a campaign that does not exist is left out; every other count is added once.
 
 local refusals = {}
 

@@ -1,5 +1,5 @@
--- Gives the functions their names. The suffix is a digest of this library's own text, so that old and new servers of one
--- format of the ledger can work side by side during a deploy, each with its own.
+-- Registers the functions. Every name ends with a digest of the library's text. So during a deploy old and new servers
+-- of one ledger format work side by side, each with its own functions.
 
 local function register(name, callback, flags)
   redis.register_function({ function_name = name .. '_' .. SUFFIX, callback = callback, flags = flags or {} })

@@ -1,11 +1,12 @@
--- The memory of requests: the digest of a request → what was answered, for at least 24 hours.
+-- Remembers requests: the digest of a request → its answer, for at least 24 hours.
 --
--- It is kept in generations. One takes what is remembered on one day of the ledger's clock, in a number of buckets that was
--- fixed when it began; one that outgrows them is followed by another on the same day. All that may still have
--- something of the last 24 hours are looked at: as a rule two. Of those that are older a few buckets go with each call.
+-- Requests are kept in generations. A generation takes the requests of one day of the ledger's clock. Its number of
+-- buckets is fixed when it begins; when it has too many requests for them, another generation begins on the same day. A
+-- request is searched in every generation that may have requests of the last 24 hours: as a rule two. These are live.
+-- Each call that writes removes a few buckets of the oldest one that is not live.
 --
--- The header's field `generations` names them, newest first: id:buckets:begun (Unix ms), with a blank between two;
--- `remembered` counts what the newest has, and `reaped` how many buckets of the last one are gone.
+-- Fields of the header: `generations` has all of them, newest first, as id:buckets:begun (Unix ms) with blanks between
+-- them; `remembered` is how many requests the newest has; `reaped` is how many buckets of the oldest are removed.
 
 local requests = {}
 
@@ -13,11 +14,11 @@ local DAY_MS = 86400000
 local BUCKETS_MIN, BUCKETS_MAX = 4096, 1048576
 local PLACES = 16777216 -- values of the three bytes of a digest that choose the bucket
 local BUCKETS_OF_FORMAT_2 = 4096
-local ENTRIES = 64 -- in a bucket, at most, if as much is remembered as was expected; 488 cost seven times as much to look at
-local CAMPAIGNS_MAX = 10000 -- that are looked at for what is to be expected
-local EXPECTED_BUCKETS_MAX = 65536 -- for coupons that may never be used; what was remembered may need more
-local REAPED_MIN, REAPED_PART = 16, 1024 -- buckets, or that part of all of them, that go with each call
-local REAPED_IN_HASTE = 1024 -- more, for each further generation that waits, squared
+local ENTRIES = 64 -- of one bucket, when all comes as expected; a read of a bucket of 488 takes seven times as long
+local CAMPAIGNS_MAX = 10000 -- read to estimate how many requests will come
+local EXPECTED_BUCKETS_MAX = 65536 -- for coupons that are not used yet; requests that did come may need more
+local REAPED_MIN, REAPED_PART = 16, 1024 -- a call removes so many buckets, or 1/1024 of all if that is more
+local REAPED_IN_HASTE = 1024 -- or so many, times the square of how many more generations wait
 local UNLINKED_AT_ONCE = 4096
 
 local function day_end(moment) return (math.floor(moment / DAY_MS) + 1) * DAY_MS end
@@ -26,7 +27,7 @@ local function generation_of(tag, id, buckets, begun)
   return { id = id, buckets = buckets, begun = begun, prefix = keys.request_prefix(tag, id), share = PLACES / buckets }
 end
 
--- Until when each is looked at: a whole day after the last moment at which something can have been remembered in it.
+-- Sets until when each generation is live: one day after the last moment at which it can have taken a request.
 local function date(list)
   local replaced_at = nil
   for index = 1, #list do
@@ -37,7 +38,7 @@ local function date(list)
   return list
 end
 
--- As the header's field `generations` has it.
+-- Spells generations as the header's field has them.
 local function spelled(list)
   local parts = {}
   for index = 1, #list do
@@ -48,7 +49,7 @@ local function spelled(list)
   return table.concat(parts, ' ')
 end
 
--- The last ones that were read, because most calls find them unchanged.
+-- Reads the header's field. It keeps the last result: most calls find the same text.
 local read_tag, read_text, read_list
 local function read(tag, text)
   if read_tag == tag and read_text == text then return read_list end
@@ -63,7 +64,7 @@ local function read(tag, text)
   return list
 end
 
--- Adds to a call what the header says of the memory of requests.
+-- Adds to a call what the header says of remembered requests. rolls: a new generation has to begin.
 function requests.begin(call, text, remembered, reaped)
   local list = read(call.tag, text)
   local live = #list
@@ -74,8 +75,8 @@ function requests.begin(call, text, remembered, reaped)
     or remembered > ENTRIES * newest.buckets
 end
 
--- What was remembered under a digest, or nil, and the key under which it is to be remembered now. The digest's first
--- three bytes, and all of it but the first (the field).
+-- Returns the record of a request; or nil, and the key under which it would be remembered now. first, second and third
+-- are the first bytes of its digest; field is the digest without the first one.
 function requests.find(call, first, second, third, field)
   local newest_key = nil
   for index = 1, call.live do
@@ -93,12 +94,13 @@ function requests.find_digest(call, digest)
   return requests.find(call, first, second, third, digest:sub(2))
 end
 
--- How many requests the next generation may have to remember: a quiet day before the sale must not decide it.
+-- Estimates how many requests the next generation will take. Coupons that can still be used count too: the day before a
+-- sale may be quiet.
 local function expected(call)
   local unused = 0
   local last = keys.whole(redis.call('HGET', keys.ledger(call.tag), 'campaigns')) or 0
   for number = last, math.max(last - CAMPAIGNS_MAX, 0) + 1, -1 do
-    -- It is an estimate: a record that cannot be read is of no campaign.
+    -- It is an estimate, so a record that cannot be read is left out.
     local values = redis.pcall('HMGET', keys.campaign(call.tag, number), 'issued', 'redeemed', 'ends_at', 'archive')
     local issued, redeemed = keys.whole(values[1]), keys.whole(values[2]) or 0
     local is_open = not values[4] and (keys.whole(values[3]) or call.now + 1) > call.now
@@ -107,7 +109,7 @@ local function expected(call)
   return 2 * math.max(math.min(unused, EXPECTED_BUCKETS_MAX * ENTRIES / 2), call.remembered)
 end
 
--- Begins a generation, for this call's later items too; it is written down when the call is closed.
+-- Begins a generation, also for the later items of this call. The header is written when the call is closed.
 local function roll(call)
   local wanted, buckets = expected(call) / ENTRIES, BUCKETS_MIN
   while buckets < wanted and buckets < BUCKETS_MAX do buckets = buckets * 2 end
@@ -118,12 +120,13 @@ local function roll(call)
   call.generations, call.live, call.remembered, call.rolls = date(list), call.live + 1, 0, false
 end
 
--- The key under which a digest that is not remembered is to be remembered now. key: as `find` told it.
+-- Returns the key under which a request is to be remembered; begins a generation if it is time. key: as `find` returned
+-- it.
 function requests.place(call, first, second, third, field, key)
   if not call.rolls then return key end
   roll(call)
   local found
-  found, key = requests.find(call, first, second, third, field) -- also so that the new key's type was read
+  found, key = requests.find(call, first, second, third, field) -- this also makes sure of the new key's type
   if found then error('a request is remembered in a generation that only begins') end
   return key
 end
@@ -134,8 +137,8 @@ function requests.place_digest(call, digest, key)
   return requests.place(call, first, second, third, field, key), field
 end
 
--- Removes a few buckets of the oldest generation, unless it is still looked at. A program that hardly calls gets a new
--- generation with every day all the same: so the more of them wait, the more goes at once.
+-- Removes a few buckets of the oldest generation, unless it is live. A program with few calls still gets a new
+-- generation every day: so the more generations wait, the more buckets one call removes.
 local function reap(call)
   local waiting = #call.generations - call.live
   if waiting == 0 then return end
@@ -157,7 +160,7 @@ local function reap(call)
   end
 end
 
--- Moves on with reaping, and returns the fields of the header that change, with their values.
+-- Removes some old buckets, and returns the fields and values of the header that change.
 function requests.close(call)
   local before = call.reaped
   reap(call)
@@ -172,17 +175,19 @@ function requests.close(call)
   return fields
 end
 
--- What the header says of the memory of requests of a ledger of format 2. There a generation was a day, of 4,096 buckets, and
--- `reaped` counted them from the first day of all. day: the last one on which something can have been remembered.
+-- Returns `generations` and `reaped` for a ledger that had format 2. There each day was a generation of 4,096 buckets,
+-- and `reaped` counted buckets from day 0 on. day: the last day (since 1970) on which a request can have been
+-- remembered.
 function requests.of_format_2(day, reaped)
   local parts, first = {}, math.min(math.floor(reaped / BUCKETS_OF_FORMAT_2), day - 1)
   for generation = day, first, -1 do
-    parts[#parts + 1] = keys.number_text(generation) .. ':' .. BUCKETS_OF_FORMAT_2 .. ':' .. keys.number_text(generation * DAY_MS)
+    parts[#parts + 1] = keys.number_text(generation) .. ':' .. BUCKETS_OF_FORMAT_2 .. ':'
+      .. keys.number_text(generation * DAY_MS)
   end
   return table.concat(parts, ' '), first < day - 1 and reaped % BUCKETS_OF_FORMAT_2 or 0
 end
 
--- What the header says of the memory of requests when the clock is set back: that nothing was begun in the future.
+-- Returns `generations` for a clock that was set back to `now`: no generation may begin in the future.
 function requests.begun_by(tag, text, now)
   local list = read(tag, text)
   for index = 1, #list do list[index].begun = math.min(list[index].begun, now) end

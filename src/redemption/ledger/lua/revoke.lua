@@ -1,26 +1,28 @@
--- revoke_serials and revoke_customer: take coupons back, at once and for good.
+-- revoke_serials and revoke_customer: revoke coupons, at once and for good.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5]   the principal
 -- ARGV[6]   campaign · [7] request digest · [8] content digest
--- ARGV[9]   why, for the record
+-- ARGV[9]   the reason, for the event
 -- ARGV[10]  revoke_serials: first · [11] last serial; revoke_customer: [10] the customer's digest
 -- Replies  head · a word: done, mismatch, gone (no such campaign), archived, beyond (and then how many serials were
 --          issued), full (and then how many ranges or customers there may be)
--- Events   revoked: principal · campaign · first serial · count · request digest · why
---          customer_revoked: principal · campaign · customer digest · how many serials were issued · request digest · why
--- Invariant: ranges neither touch nor overlap, so that the last one that begins at or before a serial answers for it;
---            of a customer only what was issued before is revoked.
+-- Events   revoked: principal · campaign · first serial · count · request digest · reason
+--          customer_revoked: principal · campaign · customer digest · how many serials were issued · request digest ·
+--          reason
+-- Invariant: ranges neither touch nor overlap, so only the last range that begins at or before a serial can have it; a
+--            customer loses only coupons that were issued before.
 
 local revoke = {}
 
-local REVOKED_MAX = 100000 -- ranges of a campaign, and customers
+local REVOKED_MAX = 100000 -- ranges of a campaign, and as many customers
 
--- Whether a coupon was taken back: its serial, or all that its holder (a digest, or false when it is not bound) had.
+-- Whether a coupon is revoked, by its serial or with all that its holder had. holder: the digest of the customer that
+-- it is bound to, or false.
 function revoke.is_revoked(call, campaign, serial, holder)
   if campaign.revoked > 0 then
-    local last = redis.call('ZREVRANGEBYSCORE', keys.revoked(call.tag, campaign.number), keys.number_text(serial), '-inf',
-      'LIMIT', 0, 1)[1]
+    local key = keys.revoked(call.tag, campaign.number)
+    local last = redis.call('ZREVRANGEBYSCORE', key, keys.number_text(serial), '-inf', 'LIMIT', 0, 1)[1]
     if last and serial <= tonumber(last) then return true end
   end
   if holder and campaign.revoked_customers > 0 then
@@ -30,14 +32,15 @@ function revoke.is_revoked(call, campaign, serial, holder)
   return false
 end
 
--- The last range that begins at or before a serial: its first and last serial, or nil.
+-- Returns the first and the last serial of the last range that begins at or before a serial, or nil.
 local function range_before(key, serial)
   local found = redis.call('ZREVRANGEBYSCORE', key, keys.number_text(serial), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if not found[1] then return nil end
   return tonumber(found[2]), tonumber(found[1])
 end
 
--- What a range becomes together with those that it touches, how many these are, and whether one had it all already.
+-- Joins a range with those that it touches. Returns the first and last serial of the result, how many ranges it
+-- replaces, and whether one of them had all serials already.
 local function merge(key, first, last)
   local begins, ends = range_before(key, first)
   if begins and ends >= last then return begins, ends, 1, true end
@@ -47,8 +50,8 @@ local function merge(key, first, last)
   return first, last, redis.call('ZCOUNT', key, keys.number_text(first), keys.number_text(last)), false
 end
 
--- Begins a revocation, and plans what is remembered of it. Returns the call and its campaign, or nothing and a reply
--- when it ends right there.
+-- Begins a revocation, and plans to remember the request. Returns the call and its campaign; or nil and the reply, when
+-- there is nothing more to do.
 local function begin(key_names, args)
   local number, request, content = tonumber(args[6]), args[7], args[8]
   local call = frame.begin_writing(key_names, args)
@@ -94,7 +97,8 @@ function revoke.customer(key_names, args)
   local customers = redis.call('HLEN', key) + 1 - redis.call('HEXISTS', key, customer)
   if customers > REVOKED_MAX then return { frame.head(call), 'full', REVOKED_MAX } end
   frame.plan(key, customer, keys.number_text(campaign.issued))
-  local event = cmsgpack.pack({ 'customer_revoked', principal, campaign.number, customer, campaign.issued, request, reason })
+  local event = cmsgpack.pack({ 'customer_revoked', principal, campaign.number, customer, campaign.issued, request,
+    reason })
   campaign.revoked_customers = customers
   frame.commit(call, event)
   return { frame.head(call), 'done' }
