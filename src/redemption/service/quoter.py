@@ -15,7 +15,7 @@ from redemption.domain.judging.limits import Finding, coupon_rank
 from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, RefusedToken, QuoteSnapshot
+from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, QuoteSnapshot, RefusedToken
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
@@ -155,7 +155,7 @@ class Quoter:
         customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
         coupons: list[Coupon | None] = []
 
-        async def look(_now_ms: int | None) -> Seen | Outdated:
+        async def look(_now_ms: int | None) -> QuoteSnapshot | Outdated:
             coupons.clear()
             asked = []
             for token in found:
