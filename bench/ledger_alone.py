@@ -52,6 +52,11 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)
 
+    @property
+    def orders(self) -> "Recorder":
+        """Orders are written down."""
+        return self
+
     def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> None:
         """Write orders down."""
         for item in items:
@@ -69,7 +74,7 @@ async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, by
     )
     await ledger.start()
     try:
-        await ledger.load(PROGRAM, 1)
+        await ledger.campaigns.load(PROGRAM, 1)
         yield Recorder(ledger), keyset, fence.known(PROGRAM)
     finally:
         await ledger.stop()
@@ -86,7 +91,7 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
 
     async def packed() -> list[bytes]:
         async with _recorder(directory) as (recorder, keyset, known):
-            redeemer = UseCases(keyset, recorder, None).redeemer  # type: ignore[arg-type]
+            redeemer = UseCases(keyset, recorder).redeemer  # type: ignore[arg-type]
             deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
             await redeemer.redeem_all(
                 calling("anonymous", deadline=deadline), [redeem_request_from(request) for request in requests]

@@ -41,7 +41,7 @@ class Packer:
     def __init__(self, private: Private) -> None:
         self._private = private
         self._recorder = Recorder(private.ledger)
-        self._redeemer = UseCases(private.keyset, self._recorder, None).redeemer  # type: ignore[arg-type]
+        self._redeemer = UseCases(private.keyset, self._recorder).redeemer  # type: ignore[arg-type]
 
     async def items(self, tokens: Sequence[str]) -> list[bytes]:
         """Return one packed order for each token; the same token again is another order."""

@@ -83,9 +83,7 @@ async def private_services() -> AsyncIterator[Private]:
         await ledger.start()
         redis = Redis.from_url(valkey.url, protocol=2)
         try:
-            yield Private(
-                UseCases(keyset, ledger, ledger.issuance), ledger, fence, redis, keyset, valkey.url, Path(directory)
-            )
+            yield Private(UseCases(keyset, ledger), ledger, fence, redis, keyset, valkey.url, Path(directory))
         finally:
             await redis.aclose()
             await ledger.stop()
@@ -100,7 +98,7 @@ async def another_server(first: Private) -> AsyncIterator[Private]:
         ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, births_allowed=False)
         await ledger.start()
         try:
-            yield replace(first, use_cases=UseCases(first.keyset, ledger, ledger.issuance), ledger=ledger, fence=fence)
+            yield replace(first, use_cases=UseCases(first.keyset, ledger), ledger=ledger, fence=fence)
         finally:
             await ledger.stop()
 

@@ -58,7 +58,7 @@ class House:
     def use(self, keyset):
         """Go on with another state of the keys."""
         self.services_keyset = keyset
-        self.use_cases = UseCases(keyset, self.ledger, self.ledger.issuance)
+        self.use_cases = UseCases(keyset, self.ledger)
         self.redeemer = self.use_cases.redeemer
         self.finder = self.use_cases.finder
         self.quoter = self.use_cases.quoter

@@ -111,7 +111,7 @@ async def _trace() -> Trace:
         )
         fence = Fence(Path(directory) / "fence", keyset.id)
         ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
-        use_cases = UseCases(keyset, ledger, ledger.issuance)
+        use_cases = UseCases(keyset, ledger)
         server = RpcServer(use_cases, RpcConfig())
         ledger.health.on_change(server.set_serving)
         await ledger.start()

@@ -129,7 +129,7 @@ async def _supervise(settings: Settings) -> int:
             if ledger.health.failure is not None:
                 raise ledger.health.failure
             if settings.development and settings.redis_url is None:
-                seeded.append(await seed(UseCases(keyset, ledger, ledger.issuance), settings.program, ledger.now_ms()))
+                seeded.append(await seed(UseCases(keyset, ledger), settings.program, ledger.now_ms()))
         finally:
             await ledger.stop()
 

@@ -42,7 +42,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
         _warn_of_bounds(settings)
     keyset = read_keyset(settings)
     ledger = ledger_at(orders["ledger_url"], settings, keyset)
-    server = RpcServer(UseCases(keyset, ledger, ledger.issuance), _rpc_config(settings, orders))
+    server = RpcServer(UseCases(keyset, ledger), _rpc_config(settings, orders))
     ledger.health.on_change(server.set_serving)
     await ledger.start()
     await server.start()

@@ -90,7 +90,7 @@ class Desk:
         replies = [loop.create_future() for _ in orders]
         take = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
         sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
-        self.ledger.redeem(self.program, sent, again=False)
+        self.ledger.orders.redeem(self.program, sent, again=False)
         async with asyncio.timeout(SECONDS_MAX):
             return await asyncio.gather(*replies)
 
@@ -106,7 +106,9 @@ class Desk:
     async def quote_snapshot(self, *coupons, customer=None):
         """What the ledger knows of coupons, each a campaign and a serial, unbound."""
         asked = [(campaign.number, campaign.version, serial, False) for campaign, serial in coupons]
-        return await self.ledger.quote_snapshot(self.program, asked, customer=customer and customer_digest(customer))
+        return await self.ledger.orders.quote_snapshot(
+            self.program, asked, customer=customer and customer_digest(customer)
+        )
 
     async def campaign_snapshot(self, campaign, customer=None):
         """What the ledger has counted of a campaign."""
@@ -144,7 +146,7 @@ class Desk:
     async def revoke(self, campaign, first, count=1, *, request=None, content="revoke", reason=""):
         """Revoke serials."""
         identity = self.named(request, content)
-        return await self.ledger.revoke_serials(
+        return await self.ledger.revocation.revoke_serials(
             self.program, campaign.number, first, count, identity=identity, reason=reason
         )
 
@@ -152,7 +154,9 @@ class Desk:
         """Revoke what a customer has."""
         identity = self.named(request, content)
         who = customer_digest(customer)
-        await self.ledger.revoke_customer(self.program, campaign.number, who, identity=identity, reason=reason)
+        await self.ledger.revocation.revoke_customer(
+            self.program, campaign.number, who, identity=identity, reason=reason
+        )
 
     async def tomorrow(self, campaign):
         """Move the ledger's clock to the next day of a campaign."""

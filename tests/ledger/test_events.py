@@ -57,7 +57,7 @@ async def test_a_change_of_state_alone_is_told_by_the_state(desk):
             name,
             state.name.encode(),
         ]
-        assert (await desk.ledger.load(desk.program, campaign.number)).state is state
+        assert (await desk.ledger.campaigns.load(desk.program, campaign.number)).state is state
 
 
 async def test_any_other_change_is_told_by_the_definition(desk, other_desk):

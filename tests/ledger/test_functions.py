@@ -39,7 +39,7 @@ def straw():
 def functions(straw, tmp_path):
     health = LedgerHealth()
     health.on_check(None)
-    return FunctionClient(straw, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock())
+    return FunctionClient(straw, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock(), outbox_max=10)
 
 
 async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(functions, straw, monkeypatch):

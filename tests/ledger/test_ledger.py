@@ -21,7 +21,8 @@ from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
-from redemption.ledger.ledger import CHECK_SECONDS, coupon_block_width, customer_buckets
+from redemption.ledger.ledger import CHECK_SECONDS
+from redemption.ledger.stores.campaigns import coupon_block_width, customer_buckets
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -203,9 +204,9 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
     assert (await other.redeem(tokens[0])).discount_minor == 50_00
     dearer = replace(campaign, offers=campaign.offers, limits=replace(campaign.limits, redemptions=1))
     await house.campaigns.update(calling(), dearer, "v1")
-    assert other.ledger.cached(house.program, 1).limits.redemptions is None
+    assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions is None
     assert (await other.redeem(tokens[1])).outcome is Outcome.CAMPAIGN_LIMIT
-    assert other.ledger.cached(house.program, 1).limits.redemptions == 1
+    assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions == 1
     await other.stop()
 
 
@@ -294,8 +295,8 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
     customer = digest(DigestKind.CUSTOMER, b"ann")
     program = house.program
     one, other = (RequestIdentity("checkout", request_id, bytes(8)) for request_id in (bytes(10), b"another id"))
-    await house.ledger.revoke_serials(program, 1, 7, 3, identity=one)
-    await house.ledger.revoke_customer(program, 1, customer, identity=other)
+    await house.ledger.revocation.revoke_serials(program, 1, 7, 3, identity=one)
+    await house.ledger.revocation.revoke_customer(program, 1, customer, identity=other)
     for key, field in (
         keys.used(program, 1, width, 4999),
         keys.customer(program, 1, buckets, customer),
@@ -372,9 +373,9 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.stats(campaign),
         lambda: house.issuer.inspect(calling(), house.program, spent),
         lambda: house.finder.by_request(calling("checkout"), house.program, attempt.request_id),
-        lambda: house.ledger.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None),
-        lambda: house.ledger.revoke_serials(house.program, 1, 0, 1, identity=identity),
-        lambda: house.ledger.revoke_customer(house.program, 1, bytes(8), identity=identity),
+        lambda: house.ledger.orders.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None),
+        lambda: house.ledger.revocation.revoke_serials(house.program, 1, 0, 1, identity=identity),
+        lambda: house.ledger.revocation.revoke_customer(house.program, 1, bytes(8), identity=identity),
     ):
         house.ledger.health.on_check(None)  # as if the watch had seen nothing
         with pytest.raises(LedgerNotTrusted):
@@ -390,7 +391,10 @@ async def test_broken_durability_is_not_served_until_it_is_mended(house):
     await house.redis.config_set("appendfsync", "everysec")
     try:
         await house.ledger.check()
-        for ask in (lambda: house.redeem(tokens[1]), lambda: house.mint(house.ledger.cached(house.program, 1))):
+        for ask in (
+            lambda: house.redeem(tokens[1]),
+            lambda: house.mint(house.ledger.campaigns.cached(house.program, 1)),
+        ):
             with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
                 await ask()
         assert house.ledger.health.failure is not None

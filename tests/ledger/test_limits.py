@@ -97,14 +97,14 @@ async def test_a_days_budget_set_in_the_middle_of_a_day_knows_all_of_that_day_an
 
 async def limit_budget_per_day(desk, campaign, budget_minor):
     limits = replace(campaign.limits, budget_per_day_minor=budget_minor)
-    return await desk.ledger.update(replace(campaign, limits=limits), principal="shop", offers_kept=True)
+    return await desk.ledger.campaigns.update(replace(campaign, limits=limits), principal="shop", offers_kept=True)
 
 
 async def test_the_merchants_share_is_counted(desk):
     campaign = await desk.campaign()
     orders = [desk.order(desk.token(campaign, serial, merchant_minor=serial)) for serial in range(10)]
     assert await desk.ranks(*orders) == [[APPROVED]] * 10
-    counters = await desk.ledger.counters(desk.program, campaign.number, offers=1)
+    counters = await desk.ledger.campaigns.counters(desk.program, campaign.number, offers=1)
     assert (counters.discount_minor, counters.merchant_minor) == (10 * DISCOUNT, sum(range(10)))
 
 
@@ -115,7 +115,7 @@ async def test_a_refused_order_counts_nowhere(desk):
     assert await desk.ranks(desk.order(first, second)) == [[APPROVED, Outcome.BUDGET_EXHAUSTED]]
     counted = await desk.campaign_snapshot(campaign)
     assert (counted.redeemed, counted.discount_minor, counted.redeemed_slot, counted.discount_day_minor) == (0, 0, 0, 0)
-    assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == 0
+    assert (await desk.ledger.campaigns.counters(desk.program, 1, offers=1)).merchant_minor == 0
 
 
 async def test_what_is_not_needed_is_not_written(desk):

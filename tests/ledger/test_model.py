@@ -260,7 +260,7 @@ class Shop:
         slot, limit, carries = self.slot_of(number)
         discount = self.rng.choice((0, 1, 10_00, 25_00))
         return desk.token(
-            desk.ledger.cached(desk.program, number),
+            desk.ledger.campaigns.cached(desk.program, number),
             serial,
             outcome=self.rng.choice([Outcome.APPROVED] * 12 + [Outcome.TOKEN_EXPIRED, Outcome.NO_EFFECT]),
             discount_minor=discount,
@@ -294,7 +294,7 @@ class Shop:
         raise AssertionError("still outdated")
 
     def version(self, desk, token):
-        return desk.ledger.cached(desk.program, token.campaign).version
+        return desk.ledger.campaigns.cached(desk.program, token.campaign).version
 
     async def disturb(self):
         """Something else happens: time, a revocation, an issue, a change of a campaign."""
@@ -319,7 +319,9 @@ class Shop:
                 self.book.issued[number] += 1
                 await desk.redis.hset(desk.house.key(f"campaign:{number}"), "issued", self.book.issued[number])
             case 5:
-                self.campaigns[number] = await desk.ledger.update(campaign, principal="shop", offers_kept=True)
+                self.campaigns[number] = await desk.ledger.campaigns.update(
+                    campaign, principal="shop", offers_kept=True
+                )
 
     async def quote_snapshot(self):
         """A server asks for coupons, and is told what the model knows."""
@@ -329,7 +331,7 @@ class Shop:
             (token.campaign, self.campaigns[token.campaign].version, token.serial, token.holder_bound)
             for token in order.tokens
         ]
-        snapshot = await desk.ledger.quote_snapshot(desk.program, asked, customer=order.customer)
+        snapshot = await desk.ledger.orders.quote_snapshot(desk.program, asked, customer=order.customer)
         for token, coupon in zip(order.tokens, snapshot.coupons, strict=True):
             assert coupon.issued == (token.serial < self.book.issued[token.campaign])
             assert coupon.revoked == (coupon.issued and self.book.is_revoked(order, token))
@@ -349,7 +351,7 @@ class Shop:
         desk = self.desks[0]
         said, shares = await desk.redeemed(), await desk.merchant_shares()
         for number in RULES:
-            counters = await desk.ledger.counters(desk.program, number, offers=1)
+            counters = await desk.ledger.campaigns.counters(desk.program, number, offers=1)
             used = [unpack_used(record) async for record in desk.records(f"u:{number}:*")]
             customers = [redemptions_of(record) async for record in desk.records(f"c:{number}:*")]
             mine = [serial for campaign, serial, _ in said if campaign == number]
@@ -378,7 +380,7 @@ def unpack_used(record):
 async def test_the_ledger_keeps_the_models_book(desk, other_desk, seed):
     """Slots with and without carry-over, money a day, people, revocations, changes; asked by two servers in turn."""
     campaigns = {number: await desk.campaign(issued=ISSUED, **rules) for number, rules in RULES.items()}
-    await other_desk.ledger.load_range(desk.program, 1, 9)
+    await other_desk.ledger.campaigns.load_range(desk.program, 1, 9)
     shop = Shop(random.Random(seed), [desk, other_desk], campaigns)
     for _ in range(80):
         await shop.trade()

@@ -73,12 +73,12 @@ async def test_a_snapshot_changes_nothing(desk):
 
 async def test_an_outdated_server_learns_what_is_in_force(desk, other_desk):
     campaign = await desk.campaign()
-    await other_desk.ledger.load(desk.program, 1)
-    changed = await desk.ledger.update(
+    await other_desk.ledger.campaigns.load(desk.program, 1)
+    changed = await desk.ledger.campaigns.update(
         replace(campaign, limits=replace(campaign.limits, redemptions=7)), principal="shop", offers_kept=True
     )
     assert isinstance(await other_desk.quote_snapshot((campaign, 0)), Outdated)
-    assert other_desk.ledger.cached(desk.program, 1) == changed
+    assert other_desk.ledger.campaigns.cached(desk.program, 1) == changed
     assert (await other_desk.quote_snapshot((changed, 0))).coupons == (UNUSED,)
 
 
@@ -99,7 +99,7 @@ async def test_bound_coupons_of_a_revoked_customer_are_seen_as_revoked(desk):
     asked = [(1, 1, 5, True), (1, 1, 5, False), (1, 1, 15, True)]
     for customer, expected in (("ann", [True, False, False]), ("ben", [False] * 3), (None, [False] * 3)):
         named = customer and customer_digest(customer)
-        snapshot = await desk.ledger.quote_snapshot(desk.program, asked, customer=named)
+        snapshot = await desk.ledger.orders.quote_snapshot(desk.program, asked, customer=named)
         assert [coupon.revoked for coupon in snapshot.coupons] == expected, customer
 
 
@@ -109,7 +109,7 @@ async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
     record = await desk.redis.hget(desk.house.key("u:1:0"), "0")
     await desk.redis.hset(desk.house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
     assert (await desk.quote_snapshot((campaign, 0))).coupons == (UNUSED,)
-    assert await desk.ledger.coupon(desk.program, 1, 0) == UNUSED
+    assert await desk.ledger.orders.coupon(desk.program, 1, 0) == UNUSED
 
 
 async def test_one_coupon_is_told_to_who_inspects_it(desk):
@@ -123,8 +123,8 @@ async def test_one_coupon_is_told_to_who_inspects_it(desk):
         2: replace(UNUSED, revoked=True),
         3: CouponSnapshot(issued=False, revoked=False, use=None, used_by=b""),
     }
-    assert {serial: await desk.ledger.coupon(desk.program, 1, serial) for serial in expected} == expected
-    assert not (await desk.ledger.coupon(desk.program, 9, 0)).issued
+    assert {serial: await desk.ledger.orders.coupon(desk.program, 1, serial) for serial in expected} == expected
+    assert not (await desk.ledger.orders.coupon(desk.program, 9, 0)).issued
 
 
 @pytest.mark.parametrize("key", ["u:1:0", "customer", "campaign:1", "revoked:1"])
@@ -146,7 +146,7 @@ async def test_a_campaign_whose_version_does_not_fit_fails_that_snapshot_and_is_
     campaign = await desk.campaign()
     with pytest.raises(ItemFailed):
         await desk.quote_snapshot((replace(campaign, version=2**40), 0))
-    assert desk.ledger.cached(desk.program, 1) is None
+    assert desk.ledger.campaigns.cached(desk.program, 1) is None
 
 
 async def test_a_snapshot_is_one_round_trip(desk):
@@ -168,4 +168,4 @@ async def test_big_numbers_are_seen_exactly(desk):
     assert [coupon.revoked for coupon in snapshot.coupons] == [True, False]
     assert snapshot.coupons[0].use.discount_minor == huge
     assert (snapshot.campaigns[1].discount_minor, snapshot.campaigns[1].discount_day_minor) == (huge, huge)
-    assert (await desk.ledger.counters(desk.program, 1, offers=1)).merchant_minor == huge
+    assert (await desk.ledger.campaigns.counters(desk.program, 1, offers=1)).merchant_minor == huge

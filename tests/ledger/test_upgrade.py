@@ -92,7 +92,7 @@ async def answers(server):
 
 async def counted(server):
     """The counters of both campaigns."""
-    return [(await server.ledger.counters(PROGRAM, number, offers=1)) for number in (1, 2)]
+    return [(await server.ledger.campaigns.counters(PROGRAM, number, offers=1)) for number in (1, 2)]
 
 
 async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
@@ -205,7 +205,7 @@ async def test_what_is_left_of_earlier_days_is_removed(old):
         await old.redis.hset(f"{{{PROGRAM}}}:r:{day}:{bucket}", "x", "y")
     await old.redis.hset(f"{{{PROGRAM}}}:r:{day + 4}:9", "x", "y")
     await old.ledger.operations.upgrade(None, PROGRAM)
-    campaign = await old.ledger.load(PROGRAM, 2)
+    campaign = await old.ledger.campaigns.load(PROGRAM, 2)
     for _ in range(300):
         await old.mint(campaign)
     left = {key.split(b":")[2] async for key in old.redis.scan_iter(f"{{{PROGRAM}}}:r:*")}
@@ -254,11 +254,11 @@ async def test_the_old_functions_issue_nothing_twice_under_load(old):
     assert issued
     assert set(refused.values()) == {"NOTTRUSTED"}
     assert issued.keys().isdisjoint(refused)
-    counters = await old.ledger.counters(PROGRAM, 2, offers=1)
+    counters = await old.ledger.campaigns.counters(PROGRAM, 2, offers=1)
     assert counters.issued == before + len(issued) == before + len(set(issued.values()))
     for number in (min(issued), max(issued)):
         request = b"request%03d" % number
-        block = await old.ledger.issuance.issued_before(PROGRAM, RequestIdentity("", request, b"content!"))
+        block = await old.ledger.issuing.issued_before(PROGRAM, RequestIdentity("", request, b"content!"))
         assert block.first == issued[number]
 
 

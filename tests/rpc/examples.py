@@ -35,7 +35,7 @@ from redemption.domain.campaign.conditions import Conditions, Scope, Window
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import OfferCounters
+from redemption.domain.ports.campaigns import OfferCounters
 from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
 from redemption.service.campaigns import Page, Stats

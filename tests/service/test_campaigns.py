@@ -110,7 +110,7 @@ async def test_answers_that_change_nothing_leave_the_ledger_trusted(house):
     with pytest.raises(AlreadyExists):
         await house.campaigns.create(calling(), "r2", definition)
     with pytest.raises(Conflict):
-        await house.ledger.update(replace(campaign, version=7), principal="shop", offers_kept=True)
+        await house.ledger.campaigns.update(replace(campaign, version=7), principal="shop", offers_kept=True)
     (token,) = await house.mint(campaign, 1, request_id="m1")
     await house.mint(campaign, 1, request_id="m1")
     with pytest.raises(RequestIdReused):
@@ -180,7 +180,7 @@ async def test_offers_are_append_only_once_coupons_were_minted(house):
         await house.campaigns.update(calling(), replace(campaign, offers=()), etag(campaign))
     other_offers = replace(campaign, offers=(Offer(amount_off(1, 1)),))
     with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
-        await house.ledger.update(other_offers, principal="shop", offers_kept=False)
+        await house.ledger.campaigns.update(other_offers, principal="shop", offers_kept=False)
     more = replace(campaign, offers=(*campaign.offers, Offer(amount_off(1, 1))))
     assert len((await house.campaigns.update(calling(), more, etag(campaign))).offers) == 2
 
@@ -297,7 +297,7 @@ async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_ans
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)), Offer(amount_off(100_00, 8_00)))
     changed = await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
     (second,) = await house.mint(changed, offer_index=1)
-    assert len(other.ledger.cached(house.program, 1).offers) == 1
+    assert len(other.ledger.campaigns.cached(house.program, 1).offers) == 1
     assert (await other.redeem(second)).discount_minor == 7_00
 
 
@@ -307,7 +307,7 @@ async def test_a_new_offer_is_issued_at_every_server_as_soon_as_the_update_is_an
     await other.campaigns.get(calling(), house.program, 1)
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)))
     await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
-    assert len(other.ledger.cached(house.program, 1).offers) == 1
+    assert len(other.ledger.campaigns.cached(house.program, 1).offers) == 1
     match how:
         case "mint":
             assert len(await other.mint(campaign, offer_index=1)) == 1

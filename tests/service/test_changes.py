@@ -137,7 +137,7 @@ def ever_changing(house, monkeypatch, gate):
         working.append(asyncio.ensure_future(outdated(items, again)))
 
     working = []
-    monkeypatch.setattr(house.ledger, "redeem", redeem)
+    monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
     monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 1)
     return asked
 
@@ -151,13 +151,13 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
     monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 20)
-    sizes, ask = [], house.ledger.redeem
+    sizes, ask = [], house.ledger.orders.redeem
 
     def noted(program, items, *, again):
         sizes.append((again, len(items)))
         ask(program, items, again=again)
 
-    monkeypatch.setattr(house.ledger, "redeem", noted)
+    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
     answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])
     assert {type(answer) for answer in answers} == {LedgerUnavailable}
     assert sizes[:4] == [(False, 50), (True, 20), (True, 20), (True, 10)]

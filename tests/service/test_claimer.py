@@ -415,20 +415,20 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
     await other.start()
     assert (await other.claim(campaign)).outcome is Outcome.APPROVED
     await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
-    assert other.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
+    assert other.ledger.campaigns.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await other.claim(campaign)).outcome is Outcome.CAMPAIGN_PAUSED
     await other.stop()
 
 
 async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_is_issued(house, monkeypatch):
     campaign = await house.campaign()
-    real = house.ledger.issuance.claim
+    real = house.ledger.issuing.claim
 
     async def changed(caller, program, item, **rest):
         await house.redis.hincrby(house.key("campaign:1"), "version", 1)
         return await real(caller, program, item, **rest)
 
-    monkeypatch.setattr(house.ledger.issuance, "claim", changed)
+    monkeypatch.setattr(house.ledger.issuing, "claim", changed)
     with pytest.raises(LedgerUnavailable, match="changes faster"):
         await house.claim(campaign)
     assert await numbers(house, campaign) == [0, 0, 0, 0]

@@ -207,12 +207,12 @@ async def test_a_code_is_claimed_by_the_definition_at_hand(house):
     """It is neither sent nor read again, however many claim; without one at hand it is read."""
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3)
-    at_hand = house.ledger.cached(house.program, campaign.number)
+    at_hand = house.ledger.campaigns.cached(house.program, campaign.number)
     assert (await house.claim(codes[0])).outcome is Outcome.APPROVED
-    assert house.ledger.cached(house.program, campaign.number) is at_hand
-    house.ledger.forget(house.program, campaign.number)
+    assert house.ledger.campaigns.cached(house.program, campaign.number) is at_hand
+    house.ledger.campaigns.forget(house.program, campaign.number)
     assert (await house.claim(codes[1])).outcome is Outcome.APPROVED
-    assert house.ledger.cached(house.program, campaign.number) == at_hand
+    assert house.ledger.campaigns.cached(house.program, campaign.number) == at_hand
 
 
 async def test_a_code_is_judged_by_what_another_server_changed(house, tmp_path):
@@ -226,7 +226,7 @@ async def test_a_code_is_judged_by_what_another_server_changed(house, tmp_path):
     assert (await token_of(house, await house.claim(added))).offer_index == 1
     await other.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
     await other.stop()
-    assert house.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
+    assert house.ledger.campaigns.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await house.claim(code)).outcome is Outcome.CAMPAIGN_PAUSED
 
 

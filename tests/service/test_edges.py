@@ -97,7 +97,7 @@ async def test_an_order_is_decided_by_the_ledgers_hour(
     if YES is not before is not Outcome.OUTSIDE_WINDOW:
         assert (await house.redeem(one, customer="ann")).outcome is YES
     await clocks.set(edge_ms + judged_ms)
-    asked = decided_at(house.ledger, "redeem", edge_ms + decided_ms)
+    asked = decided_at(house.ledger.orders, "redeem", edge_ms + decided_ms)
     decision = await house.redeem(two, customer="ann")
     assert decision.outcome is (before if decided_ms < 0 else after)
     assert decision.decided_at == (edge_ms + decided_ms) // 1000
@@ -143,7 +143,7 @@ async def test_a_claim_is_decided_by_the_ledgers_moment(
     if before is Outcome.ISSUE_LIMIT:
         assert (await house.claim(campaign)).outcome is YES
     await clocks.set(edge_ms + judged_ms)
-    asked = decided_at(house.ledger.issuance, "claim", edge_ms + decided_ms)
+    asked = decided_at(house.ledger.issuing, "claim", edge_ms + decided_ms)
     assert (await house.claim(campaign)).outcome is (before if decided_ms < 0 else after)
     assert asked == [False, True][:judgements]
 
@@ -151,7 +151,7 @@ async def test_a_claim_is_decided_by_the_ledgers_moment(
 async def test_a_claim_that_midnight_overtakes_uses_the_share_of_the_new_day(house, clocks, decided_at):
     campaign = await house.campaign(issued_per_day=1)
     await clocks.set(clocks.midnight_ms - 5_000)
-    decided_at(house.ledger.issuance, "claim", clocks.midnight_ms)
+    decided_at(house.ledger.issuing, "claim", clocks.midnight_ms)
     assert (await house.claim(campaign)).outcome is YES
     used_up = await house.claim(campaign)
     assert used_up.outcome is Outcome.ISSUE_LIMIT
@@ -168,7 +168,7 @@ async def test_a_coupon_that_is_valid_today_is_so_on_the_day_on_which_it_is_clai
     source = campaign if kind == "offer" else (await house.mint_codes(campaign))[0]
     await clocks.set(clocks.midnight_ms + judged_ms)
     finding = 0 if kind == "offer" else 1  # a code's first round only finds out what it stands for
-    asked = decided_at(house.ledger.issuance, "claim", clocks.midnight_ms + decided_ms, passed=finding)
+    asked = decided_at(house.ledger.issuing, "claim", clocks.midnight_ms + decided_ms, passed=finding)
     claimed = await house.claim(source)
     today = 1 if decided_ms < 0 else 2
     assert clocks.at(today, "00:00") <= claimed.not_before * 1000 <= clocks.midnight_ms + max(decided_ms, judged_ms)
@@ -180,13 +180,13 @@ async def test_what_finds_out_what_a_code_stands_for_finds_out_the_moment_too(ho
     """A server whose clock is wrong is right by the time it judges."""
     (code,) = await house.mint_codes(await house.campaign())
     house.ledger._clock.set(house.ledger.now_ms() + 60_000)
-    claim, asked = house.ledger.issuance.claim, []
+    claim, asked = house.ledger.issuing.claim, []
 
     async def noted(caller, program, item, **rest):
         asked.append(item)
         return await claim(caller, program, item, **rest)
 
-    monkeypatch.setattr(house.ledger.issuance, "claim", noted)
+    monkeypatch.setattr(house.ledger.issuing, "claim", noted)
     assert (await house.claim(code)).outcome is YES
     assert [item.campaign for item in asked] == [0, 1]
 
@@ -203,7 +203,7 @@ async def test_minting_counts_on_the_ledgers_day(house, clocks, decided_at, coup
     await clocks.set(clocks.midnight_ms - 5_000)
     await mint(campaign, 3)
     await clocks.set(clocks.midnight_ms + judged_ms)
-    asked = decided_at(house.ledger.issuance, "issue", clocks.midnight_ms + decided_ms)
+    asked = decided_at(house.ledger.issuing, "issue", clocks.midnight_ms + decided_ms)
     if decided_ms < 0:
         with pytest.raises(LimitReached, match="can issue 2 more today, not 3"):
             await mint(campaign, 3)
@@ -219,7 +219,7 @@ async def test_minted_tokens_that_are_valid_today_are_so_on_the_ledgers_day(
 ):
     campaign = await house.campaign(validity=ClaimValidity(days=1, end_of_day=True))
     await clocks.set(clocks.midnight_ms + judged_ms)
-    asked = decided_at(house.ledger.issuance, "issue", clocks.midnight_ms + decided_ms)
+    asked = decided_at(house.ledger.issuing, "issue", clocks.midnight_ms + decided_ms)
     (text,) = await house.mint(campaign)
     token = (await house.issuer.inspect(calling(), house.program, text)).token
     assert token.expires_at * 1000 == clocks.at(2 if decided_ms < 0 else 3, "00:00")
@@ -231,7 +231,7 @@ async def test_minted_tokens_are_valid_from_when_the_ledger_issues_them(house, c
     campaign = await house.campaign(validity=ClaimValidity(days=1))
     noon_ms = clocks.at(1, "12:00")
     await clocks.set(noon_ms)
-    asked = decided_at(house.ledger.issuance, "issue", noon_ms + 60_000)
+    asked = decided_at(house.ledger.issuing, "issue", noon_ms + 60_000)
     (text,) = await house.mint(campaign)
     token = (await house.issuer.inspect(calling(), house.program, text)).token
     assert (token.not_before * 1000, len(asked)) == (noon_ms + 60_000, 2)

@@ -41,7 +41,7 @@ async def signed(house, tmp_path):
     now = int(time.time())
 
     def sign(serial=0, *, offer_index=0, number=campaign.number):
-        signer = house.issuer._signers.signer(program=house.program, campaign=number, key_id=None)
+        signer = house.issuer._signers.signer(program=house.program, campaign=number, key_id=house.keyset.primary.id)
         return signer.sign(offer_index=offer_index, serial=serial, not_before=now - 9, expires_at=now + 99, now=now)
 
     return sign

@@ -304,14 +304,14 @@ async def test_no_turn_is_held_while_codes_are_stored(house, monkeypatch):
     """The ledger may take its time: tokens are signed meanwhile."""
     campaign = await house.campaign()
     asked, go = asyncio.Event(), asyncio.Event()
-    store = house.issuer._issuance.store_codes
+    store = house.issuer._issuing.store_codes
 
     async def slowly(*stored):
         asked.set()
         await go.wait()
         return await store(*stored)
 
-    monkeypatch.setattr(house.issuer._issuance, "store_codes", slowly)
+    monkeypatch.setattr(house.issuer._issuing, "store_codes", slowly)
     parts = await stream(house, campaign, 1_000, "codes", codes=True)
     first = asyncio.ensure_future(anext(parts))
     async with asyncio.timeout(SECONDS_MAX):

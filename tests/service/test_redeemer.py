@@ -15,7 +15,7 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed,
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
-from redemption.ledger.wire import orders as codec
+from redemption.ledger.stores import orders as order_store
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, WorkSlot
 
 
@@ -131,7 +131,7 @@ async def test_the_value_of_an_order_counts_once_for_each_of_its_campaigns(house
 
 async def test_nobody_waits_any_more_when_the_work_on_a_batch_is_cancelled(house, monkeypatch):
     """So what was not sent stays at home."""
-    monkeypatch.setattr(house.ledger, "redeem", lambda *_, **__: None)
+    monkeypatch.setattr(house.ledger.orders, "redeem", lambda *_, **__: None)
     caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
     redeeming = asyncio.create_task(house.redeemer.redeem_all(caller, attempts))
@@ -373,13 +373,13 @@ async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_
     callers = [calling(deadline=asyncio.get_running_loop().time() + 10 + index) for index in range(3)]
     callers[0].gone = True
     asked = []
-    redeem = house.ledger.redeem
+    redeem = house.ledger.orders.redeem
 
     def listen(program, items, *, again):
         asked.append([(item.tokens[0].serial, item.caller) for item in items])
         redeem(program, items, again=again)
 
-    monkeypatch.setattr(house.ledger, "redeem", listen)
+    monkeypatch.setattr(house.ledger.orders, "redeem", listen)
     await told_each(house, attempts, callers)
     assert asked == [[(1, callers[1]), (2, callers[2])]]
 
@@ -388,13 +388,13 @@ async def test_orders_of_several_programs_are_asked_each_of_its_own(house, monke
     attempts, programs = [], (house.program, f"{house.program}-2")
     for house.program in programs:
         attempts += [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
-    asked, redeem = [], house.ledger.redeem
+    asked, redeem = [], house.ledger.orders.redeem
 
     def noted(program, items, *, again):
         asked.append((program, [item.program for item in items]))
         redeem(program, items, again=again)
 
-    monkeypatch.setattr(house.ledger, "redeem", noted)
+    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
     callers = [calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX) for _ in attempts]
     told = await told_each(house, [*attempts[::2], *attempts[1::2]], callers)
     assert {decision.outcome for decision in told} == {Outcome.APPROVED}
@@ -422,7 +422,7 @@ async def test_a_defect_while_a_campaign_is_read_is_told(house, monkeypatch):
     def cut_off(*_):
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(house.ledger, "load", cut_off)
+    monkeypatch.setattr(house.ledger.campaigns, "load", cut_off)
     (lost,) = await house.send_all([house.attempt(token)])
     assert isinstance(lost, LedgerUnavailable)
     assert "same request id" in lost.message
@@ -431,7 +431,7 @@ async def test_a_defect_while_a_campaign_is_read_is_told(house, monkeypatch):
 @pytest.mark.parametrize("turn", [False, True], ids=["at once", "in turn"])
 async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn):
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
-    monkeypatch.setattr(codec, "unpack_reply", lambda *_: 1 / 0)
+    monkeypatch.setattr(order_store, "unpack_reply", lambda *_: 1 / 0)
     caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
     async with asyncio.timeout(SECONDS_MAX), FairSlots(at_once=1, rest=0).slot() as place:
         results = await house.redeemer.redeem_all(caller, attempts, place if turn else NO_SLOT)
@@ -440,7 +440,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
 
 async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch):
     (token,) = await house.mint(await house.campaign(), 1)
-    monkeypatch.setattr(house.ledger, "redeem", None)
+    monkeypatch.setattr(house.ledger.orders, "redeem", None)
     caller = calling(deadline=asyncio.get_running_loop().time() + 10, gone=True)
     (left,) = await told_each(house, [house.attempt(token)], [caller])
     assert isinstance(left, LedgerUnavailable)
@@ -541,8 +541,8 @@ async def test_a_campaign_that_does_not_come_in_time_costs_only_its_own_order(ho
     """The deadline bounds the reading of definitions too, and nothing was done for that order."""
     first, second = await house.campaign(), await house.campaign()
     tokens = [*await house.mint(second), *await house.mint(first)]
-    house.ledger.forget(house.program, first.number)
-    monkeypatch.setattr(house.ledger, "load", lambda *_: asyncio.Event().wait())
+    house.ledger.campaigns.forget(house.program, first.number)
+    monkeypatch.setattr(house.ledger.campaigns, "load", lambda *_: asyncio.Event().wait())
     (late,) = await house.send_all([house.attempt(tokens[1])], seconds=0.05)
     assert isinstance(late, DeadlinePassed)
     assert (await house.redeem(tokens[0])).outcome is Outcome.APPROVED

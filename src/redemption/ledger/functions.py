@@ -21,7 +21,7 @@ from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, read_header
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted, error_of
-from redemption.ledger.wire.orders import unpack_head
+from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
 
 CALLS_AT_ONCE = 32
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 class FunctionClient:
     """FunctionClient functions of the ledger."""
 
-    def __init__(self, client: Redis, *, fence: Fence, health: LedgerHealth, clock: Clock) -> None:
+    def __init__(self, client: Redis, *, fence: Fence, health: LedgerHealth, clock: Clock, outbox_max: int) -> None:
         """Build it.
 
         Args:
@@ -47,11 +47,13 @@ class FunctionClient:
             fence: What is remembered of the ledger.
             health: Told of a ledger that is not trusted; while it refuses, nothing is called.
             clock: Goes along with every call, and is set by every answer that is observed.
+            outbox_max: About how many entries the event stream of a program keeps.
         """
         self._client = client
         self._fence = fence
         self._health = health
         self._clock = clock
+        self._outbox_max = outbox_max
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
         self._tell_again_at = 0.0
@@ -79,6 +81,11 @@ class FunctionClient:
                     elif not str(error).startswith(CLOCK_APART):  # else it may have been on its way for too long
                         raise
             return await self._framed(function, program, args)
+
+    async def write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
+        """Call a function that writes, see ``call``; return the head of its reply, and the rest."""
+        packed_head, *rest = await self.call(function, program, self._outbox_max, *args)
+        return self.observe(program, packed_head), rest
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
         """Call a function that reads no frame; return its reply."""
@@ -118,11 +125,12 @@ class FunctionClient:
         tag = keys.tag(program)
         return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
 
-    def observe(self, program: str, packed_head: bytes) -> None:
-        """Learn from the head of a reply: the clock, and how far the ledger is."""
+    def observe(self, program: str, packed_head: bytes) -> Head:
+        """Learn from the head of a reply (the clock, and how far the ledger is), and return it."""
         head = unpack_head(packed_head)
         self._clock.set(head.clock_ms)
         self._fence.observe(program, head.epoch, head.seq)
+        return head
 
     async def begun(self, program: str) -> bool:
         """Whether the program has a ledger."""

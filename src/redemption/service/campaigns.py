@@ -18,7 +18,9 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports.orders import Ledger, OfferCounters, Outdated, TooEarly
+from redemption.domain.ports.campaigns import OfferCounters, TooEarly
+from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.digest import Digests
 from redemption.service.request_identity import canonical, identity_of, set_fields
 from redemption.service.rounds import until_decided
@@ -69,6 +71,7 @@ class Campaigns:
 
     def __init__(self, *, digests: Digests, ledger: Ledger) -> None:
         self._digests = digests
+        self._campaigns = ledger.campaigns
         self._ledger = ledger
 
     async def create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
@@ -81,7 +84,7 @@ class Campaigns:
         _require_creatable(request_id, campaign)
         digests = self._digests.for_program(campaign.program)
         now_ms = self._ledger.now_ms()
-        return await self._ledger.create(
+        return await self._campaigns.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
             identity_of(digests, caller, request_id, canonical("create", set_fields(campaign))),
         )
@@ -115,7 +118,7 @@ class Campaigns:
             violations.append(Violation("number", "is required: the campaign's number"))
         if violations:
             raise InvalidRequest(violations)
-        campaign = await self._ledger.load(program, number)
+        campaign = await self._campaigns.load(program, number)
         if campaign is None:
             raise NotFound(f"number: there is no campaign {number} in program {program!r}")
         return campaign
@@ -132,7 +135,7 @@ class Campaigns:
         # Numbers are given without gaps, so one more tells whether there is another page.
         for start in range(first, first + size + 1, LOADED_AT_ONCE):
             wanted = min(LOADED_AT_ONCE, first + size + 1 - start)
-            part = await self._ledger.load_range(program, start, start + wanted - 1)
+            part = await self._campaigns.load_range(program, start, start + wanted - 1)
             found += part
             if len(part) < wanted:
                 break
@@ -146,7 +149,7 @@ class Campaigns:
             InvalidRequest: The change is not allowed.
         """
         after, offers_kept = await self._changed(campaign, presented_etag)
-        return await self._ledger.update(after, principal=caller.principal, offers_kept=offers_kept)
+        return await self._campaigns.update(after, principal=caller.principal, offers_kept=offers_kept)
 
     async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
         """Return a campaign as it would be with a new definition, of the version that it has; nothing is changed.
@@ -177,7 +180,7 @@ class Campaigns:
             raise Conflict("campaign.etag: the campaign was changed meanwhile; read it again and repeat the change")
         if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
             raise WrongState(f"campaign {campaign.number} has ended and cannot change any more")
-        counters = await self._ledger.counters(campaign.program, campaign.number, offers=0)
+        counters = await self._campaigns.counters(campaign.program, campaign.number, offers=0)
         forbidden = change_violations(before, campaign, minted=bool(counters and counters.issued))
         if forbidden:
             raise InvalidRequest(forbidden)
@@ -191,7 +194,7 @@ class Campaigns:
         return after, after.offers[: len(before.offers)] == before.offers
 
     async def _require_free(self, campaign: Campaign) -> None:
-        number = await self._ledger.named(campaign.program, campaign.name)
+        number = await self._campaigns.named(campaign.program, campaign.name)
         if number not in (None, campaign.number):
             raise AlreadyExists(f"campaign {number} has the name {campaign.name!r} already")
 
@@ -210,7 +213,7 @@ class Campaigns:
                 raise WrongState(f"number: campaign {number} has ended for good")
             changed = replace(campaign, state=state, updated_at_ms=self._ledger.now_ms())
             try:
-                return await self._ledger.update(changed, principal=caller.principal, offers_kept=True)
+                return await self._campaigns.update(changed, principal=caller.principal, offers_kept=True)
             except Conflict:
                 return Outdated(self._ledger.now_ms())
 
@@ -235,7 +238,7 @@ class Campaigns:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            removal = await self._ledger.remove_archived(program, number, principal=caller.principal)
+            removal = await self._campaigns.remove_archived(program, number, principal=caller.principal)
             if removal.done == removal.total:
                 return campaign
             rest = (loop.time() - began) * ARCHIVE_REST
@@ -254,7 +257,7 @@ class Campaigns:
             if campaign.state is CampaignState.ARCHIVED:
                 return campaign
             try:
-                begun = await self._ledger.archive(campaign, principal=principal, now_ms=self._ledger.now_ms())
+                begun = await self._campaigns.archive(campaign, principal=principal, now_ms=self._ledger.now_ms())
             except Conflict:
                 return Outdated(self._ledger.now_ms())
             if isinstance(begun, TooEarly):
@@ -266,7 +269,7 @@ class Campaigns:
     async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
         campaign = await self._get(program, number)
-        counters = await self._ledger.counters(program, number, offers=len(campaign.offers))
+        counters = await self._campaigns.counters(program, number, offers=len(campaign.offers))
         if counters is None:
             raise NotFound(f"number: there is no campaign {number} in program {program!r}")
         today = local_day(campaign.time_zone, counters.now_ms).number

@@ -27,8 +27,9 @@ from redemption.domain.judging.claiming import (
     judge_claim,
 )
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, Issuance
-from redemption.domain.ports.orders import Failed, Ledger, Mismatch, Outdated
+from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound
+from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
 from redemption.domain.signed.exchange_code import read_code
@@ -94,11 +95,13 @@ class _Judged:
 class Claimer:
     """Claims coupons of all programs."""
 
-    def __init__(self, *, keyset: Keyset, digests: Digests, ledger: Ledger, issuance: Issuance) -> None:
+    def __init__(self, *, keyset: Keyset, digests: Digests, ledger: Ledger) -> None:
         self._signers = Signers(keyset)
         self._digests = digests
+        self._orders = ledger.orders
+        self._campaigns = ledger.campaigns
+        self._issuing = ledger.issuing
         self._ledger = ledger
-        self._issuance = issuance
         self._days = Days()
 
     async def claim(self, caller: CallInfo, claim: Claim) -> Claimed:
@@ -150,7 +153,7 @@ class Claimer:
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
             again = now_ms is not None
-            reply = await self._issuance.claim(caller, pending.claim.program, judged.item, again=again)
+            reply = await self._issuing.claim(caller, pending.claim.program, judged.item, again=again)
             if isinstance(reply, CodeFound):  # the first round of a code only finds out what it stands for
                 found = reply
                 return Outdated(self._ledger.now_ms())
@@ -168,12 +171,12 @@ class Claimer:
                 raise judged.failure
             case ClaimRefused():
                 if judged.item.campaign:
-                    self._ledger.count_refusal(claim.program, judged.item.campaign, reply.outcome)
+                    self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
                 return _refused(reply, judged.judgement)
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
-                self._ledger.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
+                self._campaigns.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
                 raise ItemFailed(_UNREADABLE)
 
     async def _judged(
@@ -188,9 +191,9 @@ class Claimer:
         else:
             assert isinstance(source, OfferWanted), "the other kind of source"
             number, offer_index = source.campaign, source.offer_index
-        campaign = await campaign_at_hand(self._ledger, pending.claim.program, number, deadline)
+        campaign = await campaign_at_hand(self._campaigns, pending.claim.program, number, deadline)
         if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
-            campaign = await campaign_in_force(self._ledger, pending.claim.program, number, deadline)
+            campaign = await campaign_in_force(self._campaigns, pending.claim.program, number, deadline)
         if found is None:
             campaign = _require_offer(campaign, pending.claim.program, number, offer_index)
         elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):

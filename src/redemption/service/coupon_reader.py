@@ -7,7 +7,8 @@ from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Violation
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
-from redemption.domain.ports.orders import Ledger
+from redemption.domain.ports.campaigns import CampaignLedger
+from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -22,7 +23,7 @@ class CouponReader:
 
     def __init__(self, *, verifier: TokenVerifier, ledger: Ledger, invalid_tokens: InvalidTokens) -> None:
         self._verifier = verifier
-        self._ledger = ledger
+        self._campaigns = ledger.campaigns
         self._invalid_tokens = invalid_tokens
 
     def token(self, text: str, program: str) -> VerifiedToken | None:
@@ -56,11 +57,11 @@ class CouponReader:
 
     async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
         """Return a token's campaign, see ``campaign_at_hand``."""
-        return await campaign_at_hand(self._ledger, token.program, token.campaign, deadline)
+        return await campaign_at_hand(self._campaigns, token.program, token.campaign, deadline)
 
     async def current_campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
         """Return a token's campaign as it is now, see ``campaign_in_force``."""
-        return await campaign_in_force(self._ledger, token.program, token.campaign, deadline)
+        return await campaign_in_force(self._campaigns, token.program, token.campaign, deadline)
 
     def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
         """Return a token with its campaign, and whether a customer may use it."""
@@ -89,11 +90,11 @@ class CouponReader:
         )
 
 
-async def campaign_at_hand(ledger: Ledger, program: str, number: int, deadline: float) -> Campaign | None:
+async def campaign_at_hand(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
     """Return a campaign, at hand or from the ledger, or None when there is none.
 
     Args:
-        ledger: The ledger.
+        campaigns: What keeps them.
         program: The program.
         number: The campaign.
         deadline: Until when to wait for the ledger, in the event loop's time.
@@ -101,15 +102,15 @@ async def campaign_at_hand(ledger: Ledger, program: str, number: int, deadline: 
     Raises:
         DeadlinePassed: The ledger did not answer in time.
     """
-    campaign = ledger.cached(program, number)
-    return campaign if campaign is not None else await campaign_in_force(ledger, program, number, deadline)
+    campaign = campaigns.cached(program, number)
+    return campaign if campaign is not None else await campaign_in_force(campaigns, program, number, deadline)
 
 
-async def campaign_in_force(ledger: Ledger, program: str, number: int, deadline: float) -> Campaign | None:
+async def campaign_in_force(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
     """Return a campaign as it is now, or None when there is none; see ``campaign_at_hand``."""
     try:
         async with asyncio.timeout_at(deadline):
-            return await ledger.load(program, number)
+            return await campaigns.load(program, number)
     except TimeoutError as error:
         raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
 

@@ -12,8 +12,9 @@ from redemption.domain.campaign.validity import valid_time
 from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violation, WrongState
 from redemption.domain.judging.claiming import issuing_moment
 from redemption.domain.order import id_violations, program_violations, text_violations
-from redemption.domain.ports.issuing import Block, BlockWanted, Issuance, StoredCodes
-from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated
+from redemption.domain.ports.issuing import Block, BlockWanted, StoredCodes
+from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.orders import EarlierUse, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import CampaignCodes, Codes, write_code
@@ -103,15 +104,16 @@ class Issuer:
         digests: Digests,
         decisions: DecisionWriter,
         ledger: Ledger,
-        issuance: Issuance,
     ) -> None:
         self._signers = Signers(keyset)
         self._codes = Codes(keyset)
         self._reader = reader
         self._digests = digests
         self._decisions = decisions
+        self._orders = ledger.orders
+        self._campaigns = ledger.campaigns
+        self._issuing = ledger.issuing
         self._ledger = ledger
-        self._issuance = issuance
         self._days = Days()
         self._slots = FairSlots(at_once=MAKING_AT_ONCE, rest=REST)
 
@@ -150,9 +152,9 @@ class Issuer:
         token = self._reader.token(text, program)
         if token is None:
             return Inspection(None)
-        seen = await self._ledger.coupon(program, token.campaign, token.serial)
+        seen = await self._orders.coupon(program, token.campaign, token.serial)
         # Read afterwards: what the coupon's record said before archiving began is true.
-        campaign = await self._ledger.load(program, token.campaign)
+        campaign = await self._campaigns.load(program, token.campaign)
         if not seen.issued:
             self._reader.report_refused(token, campaign, issued=False)
             return Inspection(None)
@@ -169,14 +171,14 @@ class Issuer:
         """Take a block of serials, or return the one that this request got before."""
         identity = identity_of(self._digests.for_program(order.program), caller, order.request_id, content)
         # Asked for first: a repetition gets its coupons even when the campaign has ended since.
-        before = await self._issuance.issued_before(order.program, identity)
+        before = await self._issuing.issued_before(order.program, identity)
         if before is not None:
             return before
 
         async def judge_and_ask(now_ms: int | None) -> Block | Outdated:
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
             campaign = await self._campaign(order)
-            return await self._issuance.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
+            return await self._issuing.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
 
         return await until_decided(judge_and_ask, failure=_CHANGES_TOO_FAST)
 
@@ -245,7 +247,7 @@ class Issuer:
 
     async def _store(self, order: MintRequest, block: Block, first: int, digests: list[bytes]) -> int | None:
         """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
-        return await self._issuance.store_codes(
+        return await self._issuing.store_codes(
             order.program,
             StoredCodes(
                 campaign=order.campaign,
@@ -281,7 +283,7 @@ class Issuer:
 
     async def _campaign(self, order: MintRequest) -> Campaign:
         # Read each time: what is refused here is refused by the definition in force, not by one that is at hand.
-        campaign = await self._ledger.load(order.program, order.campaign)
+        campaign = await self._campaigns.load(order.program, order.campaign)
         if campaign is None:
             raise NotFound(f"campaign: there is no campaign {order.campaign} in program {order.program!r}")
         if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED):

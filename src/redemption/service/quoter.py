@@ -15,7 +15,8 @@ from redemption.domain.judging.limits import Finding, coupon_rank
 from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import EarlierUse, Ledger, Outdated, QuoteSnapshot, RefusedToken
+from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
@@ -74,6 +75,7 @@ class Quoter:
         self._reader = reader
         self._digests = digests
         self._decisions = decisions
+        self._orders = ledger.orders
         self._ledger = ledger
         self._days = Days()
         self._places = Places(ADMITTED_MAX)
@@ -165,7 +167,7 @@ class Quoter:
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
                 asked.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            return await self._ledger.quote_snapshot(checkout.program, asked, customer=customer)
+            return await self._orders.quote_snapshot(checkout.program, asked, customer=customer)
 
         return await until_decided(look, failure=_CHANGES_TOO_FAST), coupons
 

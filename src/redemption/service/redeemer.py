@@ -25,10 +25,10 @@ from redemption.domain.errors import (
 from redemption.domain.judging.stacking import CouponJudgement, judge
 from redemption.domain.order import Checkout, checkout_violations, id_fits, id_violations, positions_of
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import (
     Failed,
     JudgedToken,
-    Ledger,
     Outdated,
     RedeemItem,
     RedeemReply,
@@ -129,6 +129,8 @@ class Redeemer:
         self._reader = reader
         self._digests = digests
         self._decisions = decisions
+        self._orders = ledger.orders
+        self._campaigns = ledger.campaigns
         self._ledger = ledger
         self._days = Days()
         self._rejudging = FairSlots(at_once=REJUDGED_AT_ONCE, rest=0)
@@ -152,7 +154,7 @@ class Redeemer:
             elif self._judge(order):
                 ready.setdefault(order.program, []).append(order)
         for program, orders in ready.items():
-            self._ledger.redeem(program, orders, again=False)
+            self._orders.redeem(program, orders, again=False)
 
     async def redeem_all(
         self, caller: CallInfo, requests: Sequence[RedeemRequest], slot: WorkSlot | NoSlot = NO_SLOT
@@ -205,7 +207,7 @@ class Redeemer:
                 order.on_reply = put
                 judged.append(order)
         if judged:
-            self._ledger.redeem(program, judged, again=again)
+            self._orders.redeem(program, judged, again=again)
         for _ in judged:
             if inbox.empty():
                 replied = await inbox.get()
@@ -219,7 +221,7 @@ class Redeemer:
     async def _redeem_unread(self, order: PendingOrder) -> None:
         """Redeem an order whose campaigns are not all at hand."""
         if await self._load(order) and self._judge(order):
-            self._ledger.redeem(order.program, [order], again=False)
+            self._orders.redeem(order.program, [order], again=False)
 
     def _judge_again(self, order: PendingOrder) -> None:
         """Have an order judged again, together with those that came back outdated with it."""
@@ -307,7 +309,7 @@ class Redeemer:
 
     def _has_campaigns(self, order: PendingOrder) -> bool:
         """Take the campaigns that are at hand, and tell whether these are all."""
-        cached = self._ledger.cached
+        cached = self._campaigns.cached
         order.campaigns = campaigns = [cached(token.program, token.campaign) for token in order.verified]
         return None not in campaigns
 
@@ -354,7 +356,7 @@ class Redeemer:
         """End an order that cannot be judged. Its campaigns are read anew for the next order: they may be mended."""
         _log.exception("an order cannot be judged", program=order.program)
         for token in order.verified:
-            self._ledger.forget(token.program, token.campaign)
+            self._campaigns.forget(token.program, token.campaign)
         _hand_over(order.on_result, ItemFailed(_UNREADABLE))
 
     def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
@@ -415,7 +417,7 @@ class Redeemer:
     def _count_refusals(self, program: str, decision: Decision) -> None:
         for verdict in decision.verdicts:
             if verdict.campaign:
-                self._ledger.count_refusal(program, verdict.campaign, verdict.outcome)
+                self._orders.count_refusal(program, verdict.campaign, verdict.outcome)
 
     def _report_invalid(self, order: PendingOrder, decision: Decision) -> None:
         """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""

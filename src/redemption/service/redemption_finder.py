@@ -2,7 +2,7 @@
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import NotFound
-from redemption.domain.ports.orders import Ledger
+from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
 from redemption.service.decisions import DecisionWriter, Redeemed
 from redemption.service.request_identity import request_digest
@@ -14,7 +14,7 @@ class RedemptionFinder:
     def __init__(self, *, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
         self._digests = digests
         self._decisions = decisions
-        self._ledger = ledger
+        self._orders = ledger.orders
 
     async def by_request(self, caller: CallInfo, program: str, request_id: str) -> list[Redeemed]:
         """Return what was approved under a request id.
@@ -23,7 +23,7 @@ class RedemptionFinder:
             NotFound: Nothing was, or it is no longer remembered.
         """
         request = request_digest(self._digests.for_program(program), caller, request_id)
-        remembered = await self._ledger.remembered(program, request)
+        remembered = await self._orders.remembered(program, request)
         if remembered is None or not remembered.answer:
             raise NotFound("nothing was approved under this request id in the last 24 hours")
         return self._decisions.redeemed(program, remembered)
@@ -36,7 +36,7 @@ class RedemptionFinder:
         """
         receipt = self._decisions.read_receipt(redemption_id, program=program)
         if receipt is not None:
-            use = (await self._ledger.coupon(program, receipt.campaign, receipt.serial)).use
+            use = (await self._orders.coupon(program, receipt.campaign, receipt.serial)).use
             if use and (use.generation, use.redeemed_at) == (receipt.generation, receipt.redeemed_at):
                 return Redeemed(redemption_id, receipt, use.discount_minor)
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")

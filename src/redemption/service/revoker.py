@@ -6,7 +6,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import Ledger
+from redemption.domain.ports.ledger import Ledger
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
@@ -60,7 +60,8 @@ class Revoker:
     def __init__(self, *, reader: CouponReader, digests: Digests, ledger: Ledger) -> None:
         self._reader = reader
         self._digests = digests
-        self._ledger = ledger
+        self._campaigns = ledger.campaigns
+        self._revocation = ledger.revocation
 
     async def revoke(self, caller: CallInfo, asked: RevokeRequest) -> Outcome:
         """Take coupons back; a token that is not genuine costs the ledger nothing.
@@ -80,14 +81,14 @@ class Revoker:
             case TokenGiven(text):
                 return await self._revoke_token(asked, text, identity)
             case SerialsGiven(first, count):
-                issued = await self._ledger.revoke_serials(
+                issued = await self._revocation.revoke_serials(
                     asked.program, asked.campaign, first, count, identity=identity, reason=asked.reason
                 )
                 if issued is not None:
                     raise InvalidRequest([Violation("serials", _beyond(asked.campaign, issued))])
             case CustomerGiven(customer_id):
                 customer = digests.digest(DigestKind.CUSTOMER, customer_id.encode())
-                await self._ledger.revoke_customer(
+                await self._revocation.revoke_customer(
                     asked.program, asked.campaign, customer, identity=identity, reason=asked.reason
                 )
         return Outcome.APPROVED
@@ -99,11 +100,11 @@ class Revoker:
         if asked.campaign not in (0, token.campaign):
             problem = f"is {asked.campaign}, but the token is of campaign {token.campaign}; leave it out"
             raise InvalidRequest([Violation("campaign", problem)])
-        campaign = await self._ledger.load(asked.program, token.campaign)
+        campaign = await self._campaigns.load(asked.program, token.campaign)
         if campaign is None:
             self._reader.report_refused(token, None, issued=False)
             return Outcome.TOKEN_INVALID
-        issued = await self._ledger.revoke_serials(
+        issued = await self._revocation.revoke_serials(
             asked.program, token.campaign, token.serial, 1, identity=identity, reason=asked.reason
         )
         if issued is None:

@@ -1,7 +1,6 @@
 """All use cases, wired. A further one is a file of its own and a line here."""
 
-from redemption.domain.ports.issuing import Issuance
-from redemption.domain.ports.orders import Ledger
+from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenVerifier
@@ -20,13 +19,12 @@ from redemption.telemetry.invalid_tokens import InvalidTokens
 class UseCases:
     """What the servicers of ``rpc`` and the first start of a development server call."""
 
-    def __init__(self, keyset: Keyset, ledger: Ledger, issuance: Issuance) -> None:
+    def __init__(self, keyset: Keyset, ledger: Ledger) -> None:
         """Build them.
 
         Args:
             keyset: The signing keys.
             ledger: What decides and remembers.
-            issuance: The part of it that issues.
         """
         self.invalid_tokens = InvalidTokens()
         reader = CouponReader(verifier=TokenVerifier(keyset), ledger=ledger, invalid_tokens=self.invalid_tokens)
@@ -35,9 +33,7 @@ class UseCases:
         self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
         self.quoter = Quoter(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
-        self.issuer = Issuer(
-            keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger, issuance=issuance
-        )
-        self.claimer = Claimer(keyset=keyset, digests=digests, ledger=ledger, issuance=issuance)
+        self.issuer = Issuer(keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger)
+        self.claimer = Claimer(keyset=keyset, digests=digests, ledger=ledger)
         self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)
         self.campaigns = Campaigns(digests=digests, ledger=ledger)

@@ -12,7 +12,7 @@ from waiting import SECONDS_MAX, comes
 from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing
 from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import TooEarly
+from redemption.domain.ports.campaigns import TooEarly
 from redemption.service.campaigns import etag
 from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
 
@@ -82,7 +82,9 @@ async def archive(house, campaign, seconds=SECONDS_MAX):
 async def archived(desk, *, issued):
     """A campaign of which so many serials were issued, just turned into an archived one."""
     campaign = await desk.campaign(issued=issued, return_window_seconds=0, sizing=SPREAD)
-    return await desk.ledger.archive(await end(desk.house, campaign), principal="shop", now_ms=desk.ledger.now_ms())
+    return await desk.ledger.campaigns.archive(
+        await end(desk.house, campaign), principal="shop", now_ms=desk.ledger.now_ms()
+    )
 
 
 async def test_every_record_goes_and_no_other(house):
@@ -117,9 +119,9 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
     await end(house, campaign)
     await archive(house, campaign)
     gone = await records(house)
-    assert other.ledger.cached(house.program, campaign.number).state is CampaignState.ACTIVE
+    assert other.ledger.campaigns.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await other.redeem(tokens[0], customer="zoe")).verdicts[0].outcome == Outcome.CAMPAIGN_ENDED
-    other.ledger.forget(house.program, campaign.number)
+    other.ledger.campaigns.forget(house.program, campaign.number)
     assert (await other.claim(campaign, "zoe", person_id="zoe")).outcome == Outcome.CAMPAIGN_ENDED
     assert (await other.claim(codes[0], "zoe", person_id="zoe")).outcome == Outcome.CODE_INVALID
     for target in (TokenGiven(tokens[0]), SerialsGiven(0, 1), CustomerGiven("zoe")):
@@ -129,7 +131,7 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
         await other.mint(campaign)
     with pytest.raises(WrongState):
         await house.campaigns.update(
-            calling(), replace(campaign, name="new"), etag(await house.ledger.load(house.program, 1))
+            calling(), replace(campaign, name="new"), etag(await house.ledger.campaigns.load(house.program, 1))
         )
     for state in (CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED):
         with pytest.raises(WrongState):
@@ -187,7 +189,7 @@ async def test_a_running_campaign_is_not_archived(desk):
 async def test_records_are_kept_for_the_return_window_of_the_last_possible_redemption(desk):
     campaign = await desk.campaign()
     until_ms = campaign.ends_at_ms + campaign.return_window_seconds * 1000
-    assert await desk.ledger.archive(campaign, principal="shop", now_ms=0) == TooEarly(until_ms)
+    assert await desk.ledger.campaigns.archive(campaign, principal="shop", now_ms=0) == TooEarly(until_ms)
     await desk.redis.hset(desk.house.key("ledger"), "clock_ms", until_ms - 60_000)
     with pytest.raises(WrongState, match=TOO_EARLY) as refused:
         await archive(desk.house, campaign)
@@ -216,12 +218,12 @@ async def test_a_return_window_that_is_shortened_when_all_is_over_lets_it_be_arc
 
 async def redefine(desk, campaign, **changes):
     changed = replace(campaign, updated_at_ms=desk.ledger.now_ms(), **changes)
-    return await desk.ledger.update(changed, principal="shop", offers_kept=True)
+    return await desk.ledger.campaigns.update(changed, principal="shop", offers_kept=True)
 
 
 async def until_ms(desk, campaign):
     """Until when the records are needed, with a window of a day."""
-    return (await desk.ledger.archive(campaign, principal="shop", now_ms=0)).until_ms - DAY_MS
+    return (await desk.ledger.campaigns.archive(campaign, principal="shop", now_ms=0)).until_ms - DAY_MS
 
 
 async def moment(desk):
@@ -260,23 +262,23 @@ async def test_archiving_another_version_is_a_conflict(desk):
     campaign = await desk.campaign(return_window_seconds=0)
     await end(desk.house, campaign)
     with pytest.raises(Conflict):
-        await desk.ledger.archive(campaign, principal="shop", now_ms=0)
+        await desk.ledger.campaigns.archive(campaign, principal="shop", now_ms=0)
     with pytest.raises(NotFound):
-        await desk.ledger.archive(replace(campaign, number=9), principal="shop", now_ms=0)
+        await desk.ledger.campaigns.archive(replace(campaign, number=9), principal="shop", now_ms=0)
     with pytest.raises(NotFound, match="not being archived"):
-        await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop")
+        await desk.ledger.campaigns.remove_archived(desk.program, campaign.number, principal="shop")
 
 
 async def test_a_change_that_comes_in_between_is_looked_at_again(house, monkeypatch):
     campaign = await house.campaign(return_window_seconds=0)
-    begin = house.ledger.archive
+    begin = house.ledger.campaigns.archive
 
     async def late(seen, **how):
-        monkeypatch.setattr(house.ledger, "archive", begin)
+        monkeypatch.setattr(house.ledger.campaigns, "archive", begin)
         await end(house, campaign)
         return await begin(seen, **how)
 
-    monkeypatch.setattr(house.ledger, "archive", late)
+    monkeypatch.setattr(house.ledger.campaigns, "archive", late)
     assert (await archive(house, campaign)).version == 3
 
 
@@ -290,7 +292,7 @@ async def test_a_step_removes_a_bounded_number_of_keys(desk):
         await desk.redis.hset(desk.house.key(f"u:{number}:{block}"), "0", "x")
     left, steps = 1_000, 0
     while True:
-        removal = await desk.ledger.remove_archived(desk.program, number, principal="shop")
+        removal = await desk.ledger.campaigns.remove_archived(desk.program, number, principal="shop")
         steps += 1
         now_left = len([name for name in await records(desk.house) if name.startswith("u:")])
         assert left - now_left <= KEYS_AT_ONCE
@@ -308,9 +310,11 @@ async def test_a_bucket_full_of_codes_goes_in_parts_and_the_codes_of_others_stay
     claimed = struct.pack(">B10s8sI", 2, b"r" * 10, b"c" * 8, 1) + ours["our-0"][1:]
     await desk.redis.hset(bucket, mapping=theirs | ours | {"our-0": claimed})
     await desk.redis.hset(desk.house.key(f"campaign:{number}"), "codes", "1")
-    await desk.ledger.archive(await end(desk.house, campaign), principal="shop", now_ms=0)
+    await desk.ledger.campaigns.archive(await end(desk.house, campaign), principal="shop", now_ms=0)
     left = 1_100
-    while (removal := await desk.ledger.remove_archived(desk.program, number, principal="shop")).done < removal.total:
+    while (
+        removal := await desk.ledger.campaigns.remove_archived(desk.program, number, principal="shop")
+    ).done < removal.total:
         now_left = await desk.redis.hlen(bucket)
         assert left - now_left <= KEYS_AT_ONCE
         left = now_left
@@ -322,7 +326,7 @@ async def test_archiving_goes_on_where_it_was_left_off(desk, other):
     campaign = await archived(desk, issued=64 * 1_500)
     for block in (0, 400, 1_499):
         await desk.redis.hset(desk.house.key(f"u:{campaign.number}:{block}"), "0", "x")
-    first = await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop")
+    first = await desk.ledger.campaigns.remove_archived(desk.program, campaign.number, principal="shop")
     assert (first.done, first.total) == (256, 1_534)
     with pytest.raises(ArchiveUnfinished, match="campaign 1 is archived, 33 % of its records are removed; ask again"):
         await archive(other, campaign, seconds=0)
@@ -334,7 +338,9 @@ async def test_archiving_goes_on_where_it_was_left_off(desk, other):
 
 async def test_a_step_after_the_last_changes_nothing(desk):
     campaign = await archived(desk, issued=1)
-    removals = [await desk.ledger.remove_archived(desk.program, campaign.number, principal="shop") for _ in range(2)]
+    removals = [
+        await desk.ledger.campaigns.remove_archived(desk.program, campaign.number, principal="shop") for _ in range(2)
+    ]
     assert removals[0] == removals[1]
     assert (await desk.events()).count([b"archived", b"shop", campaign.number]) == 1
 
@@ -357,14 +363,14 @@ async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(hou
     await other.redeem(tokens.pop(), customer="zoe")  # which now has the definition at hand
     await house.redis.hset(house.key(f"campaign:{campaign.number}"), "issued", 64 * 3_000)
     await end(house, campaign)
-    remove, outcomes = house.ledger.remove_archived, []
+    remove, outcomes = house.ledger.campaigns.remove_archived, []
 
     async def after_an_order(*which, **how):
         before = len(outcomes)
         await comes(lambda: len(outcomes) > before)
         return await remove(*which, **how)
 
-    monkeypatch.setattr(house.ledger, "remove_archived", after_an_order)
+    monkeypatch.setattr(house.ledger.campaigns, "remove_archived", after_an_order)
     archiving = asyncio.create_task(archive(house, campaign))
     while not archiving.done():
         sender = (house, other)[len(outcomes) % 2]

@@ -57,8 +57,8 @@ async def test_a_definition_that_is_at_hand_is_neither_sent_nor_read_again(house
     campaign = await house.campaign(offers=LARGE)
     read.clear()
     replies.clear()
-    again = await house.ledger.load(house.program, 1)
-    assert again is house.ledger.cached(house.program, 1)
+    again = await house.ledger.campaigns.load(house.program, 1)
+    assert again is house.ledger.campaigns.cached(house.program, 1)
     assert again == campaign
     assert (replies, read) == ([[1, 1, b""]], [])
 
@@ -66,17 +66,17 @@ async def test_a_definition_that_is_at_hand_is_neither_sent_nor_read_again(house
 async def test_of_several_only_those_that_differ_are_sent(house, other_desk, replies):
     for _ in range(4):
         await house.campaign()
-    before = await house.ledger.load_range(house.program, 1, 4)
+    before = await house.ledger.campaigns.load_range(house.program, 1, 4)
     other = other_desk.house
     await other.campaigns.set_state(calling(), house.program, 2, CampaignState.PAUSED)
     house.ledger._catalog.drop(house.program, 3)
     replies.clear()
-    after = await house.ledger.load_range(house.program, 1, 9)
+    after = await house.ledger.campaigns.load_range(house.program, 1, 9)
     (flat,) = replies
     assert flat[0::3] == [1, 2, 3, 4]
     assert flat[1::3] == [1, 2, 1, 1]
     assert [bool(definition) for definition in flat[2::3]] == [False, True, True, False]
-    assert after == [before[0], await other.ledger.load(house.program, 2), before[2], before[3]]
+    assert after == [before[0], await other.ledger.campaigns.load(house.program, 2), before[2], before[3]]
     assert [one is another for one, another in zip(before, after, strict=True)] == [True, False, False, True]
 
 
@@ -85,10 +85,10 @@ async def test_a_change_elsewhere_is_read_at_once(house, other_desk):
     campaign = await house.campaign()
     other = other_desk.house
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 5:
-        early = asyncio.create_task(house.ledger.load(house.program, 1))
+        early = asyncio.create_task(house.ledger.campaigns.load(house.program, 1))
         await asyncio.sleep(0)
         await other.campaigns.set_state(calling(), house.program, campaign.number, state)
-        assert (await house.ledger.load(house.program, 1)).state is state
+        assert (await house.ledger.campaigns.load(house.program, 1)).state is state
         await early
 
 
@@ -97,22 +97,22 @@ async def test_a_definition_whose_version_cannot_be_read_is_never_taken_for_the_
     for name in ("first", "second"):
         definition = catalog.pack_campaign(replace(campaign, name=name))
         await house.redis.hset(house.key("campaign:1"), mapping={"version": "many", "definition": definition})
-        assert await house.ledger.load(house.program, 1) == replace(campaign, name=name, version=0)
+        assert await house.ledger.campaigns.load(house.program, 1) == replace(campaign, name=name, version=0)
 
 
 async def test_a_definition_that_is_missing_is_refused(house):
     await house.campaign()
     await house.redis.hdel(house.key("campaign:1"), "definition")
-    house.ledger.forget(house.program, 1)
+    house.ledger.campaigns.forget(house.program, 1)
     with pytest.raises(LedgerRefused, match="campaign 1"):
-        await house.ledger.load(house.program, 1)
+        await house.ledger.campaigns.load(house.program, 1)
 
 
 async def test_a_campaign_that_is_gone_is_not_at_hand_any_more(house):
     await house.campaign()
     await house.redis.delete(house.key("campaign:1"))
-    assert await house.ledger.load(house.program, 1) is None
-    assert house.ledger.cached(house.program, 1) is None
+    assert await house.ledger.campaigns.load(house.program, 1) is None
+    assert house.ledger.campaigns.cached(house.program, 1) is None
 
 
 async def test_another_ledgers_definition_of_the_same_version_is_another_one(house, other_desk):
@@ -123,7 +123,7 @@ async def test_another_ledgers_definition_of_the_same_version_is_another_one(hou
     await house.redis.hset(key, "definition", catalog.pack_campaign(restored))
     await house.redis.hincrby(house.key("ledger"), "seq", -1)
     other = other_desk.house
-    assert await other.ledger.load(house.program, 1) == restored
+    assert await other.ledger.campaigns.load(house.program, 1) == restored
     house.ledger._watching.cancel()
     await house.ledger.check()
     assert house.ledger.health.failure is not None
@@ -133,7 +133,7 @@ async def test_another_ledgers_definition_of_the_same_version_is_another_one(hou
     await house.ledger.check()
     await house.ledger.check()
     assert house.ledger.health.failure is None
-    assert await house.ledger.load(house.program, 1) == restored
+    assert await house.ledger.campaigns.load(house.program, 1) == restored
 
 
 async def test_a_creation_that_is_repeated_tells_what_was_created_and_not_what_was_sent(house):
@@ -149,7 +149,7 @@ async def test_a_rush_for_a_definition_that_is_not_at_hand_reads_it_once(house, 
     house.ledger._catalog.clear()
     read.clear()
     replies.clear()
-    found = await asyncio.gather(*(house.ledger.load(house.program, 1) for _ in range(128)))
+    found = await asyncio.gather(*(house.ledger.campaigns.load(house.program, 1) for _ in range(128)))
     assert len({id(campaign) for campaign in found}) == 1
     assert (read, len(replies)) == ([1], 1)
 
@@ -157,7 +157,7 @@ async def test_a_rush_for_a_definition_that_is_not_at_hand_reads_it_once(house, 
 async def test_who_gives_up_waiting_leaves_the_definition_to_the_others(house):
     campaign = await house.campaign()
     house.ledger._catalog.clear()
-    hurried, patient = (asyncio.create_task(house.ledger.load(house.program, 1)) for _ in range(2))
+    hurried, patient = (asyncio.create_task(house.ledger.campaigns.load(house.program, 1)) for _ in range(2))
     await asyncio.sleep(0)
     hurried.cancel()
     assert await patient == campaign
@@ -193,7 +193,7 @@ async def test_an_offer_that_was_added_elsewhere_is_found(house, other_desk):
     campaign = await house.campaign()
     other = other_desk.house
     await other.campaigns.update(calling(), replace(campaign, offers=campaign.offers * 2), etag(campaign))
-    assert len(house.ledger.cached(house.program, 1).offers) == 1
+    assert len(house.ledger.campaigns.cached(house.program, 1).offers) == 1
     assert (await house.claim(OfferWanted(1, 1))).outcome is Outcome.APPROVED
 
 
@@ -210,6 +210,6 @@ async def test_between_two_definitions_others_have_their_turn(house, read):
             await asyncio.sleep(0)
 
     noting = asyncio.create_task(note())
-    assert len(await house.ledger.load_range(house.program, 1, 10)) == 10
+    assert len(await house.ledger.campaigns.load_range(house.program, 1, 10)) == 10
     await noting
     assert set(turns) == set(range(10))

@@ -16,7 +16,7 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefus
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger import keys
-from redemption.ledger.ledger import customer_buckets
+from redemption.ledger.stores.campaigns import customer_buckets
 from redemption.ledger.stores.issuance import CODES_AT_ONCE
 
 NOW, THEN = 1_900_000_000, 1_900_086_400
@@ -56,7 +56,7 @@ def stored(campaign, *names, first=0, **changes):
 
 async def send(house, *items):
     caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
-    claim = house.ledger.issuance.claim
+    claim = house.ledger.issuing.claim
     return await asyncio.gather(*[claim(caller, house.program, item, again=False) for item in items])
 
 
@@ -101,7 +101,7 @@ async def test_the_servers_refusal_stands(house):
 async def test_a_code_is_found_then_claimed_and_then_nobody_elses(house):
     campaign = await house.campaign(issued=5)
     await house.mint(campaign, 5)
-    assert await house.ledger.issuance.store_codes(house.program, stored(campaign, "a", "b")) is None
+    assert await house.ledger.issuing.store_codes(house.program, stored(campaign, "a", "b")) is None
     asked = replace(item(campaign), campaign=0, version=0, code=digest("b", 10), outcome=Outcome.CODE_INVALID)
     assert await send(house, asked) == [CodeFound(1, 3, 1, NOW, THEN, 7)]
     wanted = item(campaign, code=digest("b", 10), offer_index=3, expires_at=THEN - 1)
@@ -125,7 +125,7 @@ async def test_codes_of_serials_that_were_never_issued_are_not_stored(house):
         stored(replace(campaign, number=9), "a"),
     ):
         with pytest.raises(LedgerRefused):
-            await house.ledger.issuance.store_codes(house.program, codes)
+            await house.ledger.issuing.store_codes(house.program, codes)
     assert [key async for key in house.redis.scan_iter(house.key("code:*"))] == []
 
 
@@ -133,19 +133,19 @@ async def test_a_call_holds_the_ledger_up_for_a_hundred_codes_at_most(house):
     campaign = await house.campaign()
     await house.mint(campaign, 500)
     await house.redis.config_resetstat()
-    await house.ledger.issuance.store_codes(house.program, stored(campaign, *map(str, range(450))))
+    await house.ledger.issuing.store_codes(house.program, stored(campaign, *map(str, range(450))))
     assert CODES_AT_ONCE == 100
     stats = await house.redis.info("commandstats")
     assert stats["cmdstat_fcall"]["calls"] == 5
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
-    await house.ledger.issuance.store_codes(house.program, stored(campaign, *map(str, range(450))))
+    await house.ledger.issuing.store_codes(house.program, stored(campaign, *map(str, range(450))))
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq, "storing again writes nothing"
 
 
 async def test_of_a_chunk_with_a_taken_code_nothing_from_there_on_is_stored(house):
     campaign = await house.campaign()
     await house.mint(campaign, 10)
-    issuance = house.ledger.issuance
+    issuance = house.ledger.issuing
     assert await issuance.store_codes(house.program, stored(campaign, "a")) is None
     assert await issuance.store_codes(house.program, stored(campaign, "b", "c", "a", "d", first=1)) == 3
     assert len([key async for key in house.redis.scan_iter(house.key("code:*"))]) == 1

@@ -117,7 +117,7 @@ async def test_a_count_that_cannot_be_read_stops_no_redemption(house):
 async def test_a_campaign_that_does_not_exist_has_no_counts(house):
     campaign, _ = await used_up(house)
     before = await state(house)
-    house.ledger.count_refusal(house.program, 99, Outcome.TOKEN_EXPIRED)
+    house.ledger.orders.count_refusal(house.program, 99, Outcome.TOKEN_EXPIRED)
     await house.ledger._refusals.tell()
     assert await state(house) == before
     assert await refused(house, campaign) == {}
@@ -129,17 +129,13 @@ class Deaf:
     def __init__(self):
         self.told = []
 
-    async def call(self, _function, program, _outbox_max, *args):
+    async def write(self, _function, program, *args):
         self.told.append((program, args))
-        return [b""]
-
-    def observe(self, *_):
-        pass
 
 
 async def test_counts_are_bounded_and_told_in_parts():
     deaf = Deaf()
-    refusals = Refusals(deaf, outbox_max=1)
+    refusals = Refusals(deaf)
     for campaign in range(KINDS_MAX + 5):
         refusals.count("p", campaign + 1, Outcome.REVOKED)
     await refusals.tell()
@@ -158,15 +154,15 @@ class Slow(Deaf):
         super().__init__()
         self.called, self.allowed = asyncio.Event(), asyncio.Event()
 
-    async def call(self, *args):
+    async def write(self, *args):
         self.called.set()
         await self.allowed.wait()
-        return await super().call(*args)
+        await super().write(*args)
 
 
 async def test_a_stop_loses_neither_what_is_being_told_nor_what_came_meanwhile(clock):
     slow = Slow()
-    refusals = Refusals(slow, outbox_max=1)
+    refusals = Refusals(slow)
     refusals.count("p", 1, Outcome.REVOKED)
     refusals.start()
     await asyncio.sleep(0)  # it waits now

@@ -49,15 +49,15 @@ def every_call(desk, campaign, order):
     house, identity = desk.house, RequestIdentity("x", bytes(10), bytes(8))
     return (
         lambda: desk.send(order),
-        lambda: desk.ledger.revoke_serials(house.program, campaign.number, 0, 1, identity=identity),
-        lambda: desk.ledger.revoke_customer(house.program, campaign.number, bytes(8), identity=identity),
-        lambda: desk.ledger.update(campaign, principal="x", offers_kept=True),
+        lambda: desk.ledger.revocation.revoke_serials(house.program, campaign.number, 0, 1, identity=identity),
+        lambda: desk.ledger.revocation.revoke_customer(house.program, campaign.number, bytes(8), identity=identity),
+        lambda: desk.ledger.campaigns.update(campaign, principal="x", offers_kept=True),
         lambda: house.mint(campaign),
         lambda: house.campaign(name="another"),
-        lambda: desk.ledger.archive(campaign, principal="x", now_ms=0),
-        lambda: desk.ledger.remove_archived(house.program, campaign.number, principal="x"),
+        lambda: desk.ledger.campaigns.archive(campaign, principal="x", now_ms=0),
+        lambda: desk.ledger.campaigns.remove_archived(house.program, campaign.number, principal="x"),
         lambda: desk.quote_snapshot((campaign, 0)),
-        lambda: desk.ledger.coupon(house.program, campaign.number, 0),
+        lambda: desk.ledger.orders.coupon(house.program, campaign.number, 0),
         lambda: house.campaigns.get(calling(), house.program, campaign.number),
         lambda: house.stats(campaign),
     )
@@ -170,6 +170,6 @@ async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(stri
     late.append(60_000)
     assert await strict.rank(campaign, 0) == 400
     late.append(60_000)
-    assert (await strict.ledger.coupon(strict.program, campaign.number, 0)).use
+    assert (await strict.ledger.orders.coupon(strict.program, campaign.number, 0)).use
     assert late == []
     assert strict.ledger.health.failure is None

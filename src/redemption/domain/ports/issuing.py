@@ -161,8 +161,8 @@ class ClaimRefused:
 ClaimReply = ClaimedCoupon | CodeFound | ClaimRefused | Mismatch | Outdated | Failed
 
 
-class Issuance(Protocol):
-    """The part of the ledger that issues coupons. Every method may raise ``ServiceError``."""
+class IssuingLedger(Protocol):
+    """Issues coupons. Every method may raise ``ServiceError``."""
 
     async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
         """Return the block that a request got before, if it did.
@@ -196,3 +196,38 @@ class Issuance(Protocol):
             item: The claim.
             again: It was judged again and goes before others.
         """
+
+
+class RevocationLedger(Protocol):
+    """Takes coupons back. Every method may raise ``ServiceError``."""
+
+    async def revoke_serials(
+        self,
+        program: str,
+        number: int,
+        first: int,
+        count: int,
+        *,
+        identity: RequestIdentity,
+        reason: str = "",
+    ) -> int | None:
+        """Take a range of serials back, at once and for good; the reason goes on record.
+
+        Returns:
+            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+
+        Raises:
+            NotFound: There is no such campaign.
+            RequestIdReused: The request id stands for something else.
+        """
+
+    async def revoke_customer(
+        self,
+        program: str,
+        number: int,
+        customer: bytes,
+        *,
+        identity: RequestIdentity,
+        reason: str = "",
+    ) -> None:
+        """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""

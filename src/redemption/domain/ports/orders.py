@@ -4,10 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
-from redemption.domain.request_identity import RequestIdentity
 
 
 @record(frozen=True, slots=True)
@@ -226,73 +224,8 @@ class QuoteSnapshot:
     campaigns: dict[int, CampaignSnapshot]
 
 
-@record(frozen=True, slots=True)
-class OfferCounters:
-    """The exact counters of one offer."""
-
-    issued: int
-    redeemed: int
-    discount_minor: int
-
-
-@record(frozen=True, slots=True)
-class Counters:
-    """A campaign's exact counters.
-
-    Attributes:
-        claimed: Of the issued ones, those that were claimed.
-        merchant_minor: The part of ``discount_minor`` that merchants pay.
-        order_value_minor: What the orders were worth before discounts; an order counts once.
-        day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
-        offers: By the offer's index.
-        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusal``.
-    """
-
-    now_ms: int
-    issued: int
-    claimed: int
-    redeemed: int
-    discount_minor: int
-    merchant_minor: int
-    order_value_minor: int
-    day: int
-    redeemed_today: int
-    offers: tuple[OfferCounters, ...]
-    refusals: tuple[tuple[int, int], ...]
-
-
-@record(frozen=True, slots=True)
-class TooEarly:
-    """A campaign's records are still needed, until this instant of the ledger's clock, Unix milliseconds."""
-
-    until_ms: int
-
-
-@record(frozen=True, slots=True)
-class Removal:
-    """How far the removal of an archived campaign's records is: so many places of all were looked at."""
-
-    done: int
-    total: int
-
-
-class Ledger(Protocol):
-    """The one place that decides and remembers. Every method may raise ``ServiceError``."""
-
-    def now_ms(self) -> int:
-        """Return an estimate of the ledger's clock, Unix milliseconds."""
-
-    def cached(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign if its definition is at hand; it may be outdated, which a decision finds out."""
-
-    def forget(self, program: str, number: int) -> None:
-        """Drop a definition that is at hand, so that it is read again."""
-
-    async def load(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign as it is now, or None."""
-
-    async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
-        """Return the campaigns with numbers from first to last that exist."""
+class OrderLedger(Protocol):
+    """Decides orders, and knows coupons. Every method may raise ``ServiceError``."""
 
     def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
         """Decide orders of one program; each gets one reply, at once or in a later turn of the event loop.
@@ -326,86 +259,8 @@ class Ledger(Protocol):
             ``Outdated`` when a version is not the one in force; the catalog knows it by now.
         """
 
-    async def revoke_serials(
-        self,
-        program: str,
-        number: int,
-        first: int,
-        count: int,
-        *,
-        identity: RequestIdentity,
-        reason: str = "",
-    ) -> int | None:
-        """Take a range of serials back, at once and for good; the reason goes on record.
-
-        Returns:
-            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
-
-        Raises:
-            NotFound: There is no such campaign.
-            RequestIdReused: The request id stands for something else.
-        """
-
-    async def revoke_customer(
-        self,
-        program: str,
-        number: int,
-        customer: bytes,
-        *,
-        identity: RequestIdentity,
-        reason: str = "",
-    ) -> None:
-        """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
-
-    async def named(self, program: str, name: str) -> int | None:
-        """Return the number of the campaign that has a name, or None when the name is free.
-
-        Raises:
-            LedgerRefused: The program has no ledger, and may not begin one.
-        """
-
-    async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
-        """Create a campaign and return it with its number and version."""
-
-    async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
-        """Replace version ``campaign.version`` of a definition and return the new one.
-
-        Args:
-            campaign: The new definition.
-            principal: Who changes it.
-            offers_kept: The offers it had are unchanged; if not, it is a conflict once anything was minted.
-
-        Raises:
-            Conflict: Another version is in force, or coupons were minted meanwhile.
-        """
-
-    async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
-        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
-
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
         """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return what was approved under a request digest, for as long as it is remembered."""
-
-    async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
-        """Make version ``campaign.version`` of a campaign an archived one; from here on none of its records changes.
-
-        Args:
-            campaign: The definition in force.
-            principal: Who archives it.
-            now_ms: When it was changed into an archived one, Unix milliseconds.
-
-        Raises:
-            NotFound: There is no such campaign.
-            Conflict: Another version is in force.
-        """
-
-    async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
-        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
-
-        Its definition and its totals stay. When all is removed, this changes nothing more.
-
-        Raises:
-            NotFound: Archiving it has not begun.
-        """

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.errors import Conflict, NotFound
-from redemption.domain.ports.orders import Removal, TooEarly
+from redemption.domain.ports.campaigns import Removal, TooEarly
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import pack_campaign
 
@@ -12,15 +12,8 @@ from redemption.ledger.stores.catalog import pack_campaign
 class Archive:
     """Archives campaigns in the ledger."""
 
-    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
-        """Build it.
-
-        Args:
-            functions: The ledger.
-            outbox_max: About how many entries the event stream keeps.
-        """
+    def __init__(self, functions: FunctionClient) -> None:
         self._functions = functions
-        self._outbox_max = outbox_max
 
     async def begin(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
         """Make version ``campaign.version`` an archived one; from here on none of its records changes any more.
@@ -35,24 +28,22 @@ class Archive:
             Conflict: Another version is in force.
         """
         archived = replace(campaign, state=CampaignState.ARCHIVED, updated_at_ms=now_ms)
-        reply = await self._functions.call(
+        _, reply = await self._functions.write(
             "archive",
             campaign.program,
-            self._outbox_max,
             principal,
             campaign.number,
             campaign.version,
             pack_campaign(archived),
             campaign.return_window_seconds * MILLISECONDS,
         )
-        self._functions.observe(campaign.program, reply[0])
-        match reply[1]:
+        match reply[0]:
             case b"gone":
                 raise NotFound(f"number: there is no campaign {campaign.number} in program {campaign.program!r}")
             case b"conflict":
                 raise Conflict("the campaign was changed meanwhile: read it again and repeat the change")
             case b"early":
-                return TooEarly(int(reply[2]))
+                return TooEarly(int(reply[1]))
             case version:
                 return replace(archived, version=int(version))
 
@@ -62,8 +53,7 @@ class Archive:
         Raises:
             NotFound: Archiving it has not begun.
         """
-        reply = await self._functions.call("archive_step", program, self._outbox_max, principal, number)
-        self._functions.observe(program, reply[0])
-        if reply[1] == b"gone":
+        _, reply = await self._functions.write("archive_step", program, principal, number)
+        if reply[0] == b"gone":
             raise NotFound(f"number: campaign {number} of program {program!r} is not being archived")
-        return Removal(int(reply[1]), int(reply[2]))
+        return Removal(int(reply[0]), int(reply[1]))

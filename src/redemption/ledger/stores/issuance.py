@@ -2,73 +2,63 @@
 
 import asyncio
 import struct
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.errors import LimitReached, RequestIdReused, ServiceError, WrongState
+from redemption.domain.errors import DeadlinePassed, LimitReached, RequestIdReused, ServiceError, WrongState
 from redemption.domain.ports.issuing import (
     Block,
     BlockWanted,
-    ClaimedCoupon,
     ClaimItem,
-    ClaimRefused,
     ClaimReply,
-    CodeFound,
     StoredCodes,
 )
-from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.ports.orders import Failed, Outdated
 from redemption.domain.request_identity import RequestIdentity
+from redemption.ledger.commit.batcher import Batcher
 from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.functions import FunctionClient
-from redemption.ledger.wire.orders import Head, pack_principal, unpack_head
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+from redemption.ledger.wire.claims import pack_claim, unpack_claim
+from redemption.ledger.wire.orders import Head
 
-_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
-_COUPON = struct.Struct(">IHQIII")
-_CLAIMED = struct.Struct(">IIHQIII")
-_REFUSED = struct.Struct(">H?")
 CODES_AT_ONCE = 100
 """In one call, which holds the ledger up for about 2 ms: orders wait behind it."""
-_OPERATION = b"C"
-"""The operation of an item, see ``lua/batch.lua``."""
-_NOBODY = bytes(8)
-_NO_CODE = bytes(10)
 _WEIGHT = 1
 _log = structlog.get_logger(__name__)
 
 
-class Carry(Protocol):
-    """How to have the batcher carry a claim to the ledger, see ``RedisLedger``."""
+class IssuingStore:
+    """Implements ``domain.ports.issuing.IssuingLedger``."""
 
-    async def __call__(self, program: str, order: QueuedItem, *, again: bool) -> None: ...  # noqa: D102
-
-
-class RedisIssuance:
-    """The part of the ledger that issues coupons, see ``domain.issuing.Issuance``."""
-
-    def __init__(self, functions: FunctionClient, *, carry: Carry, outbox_max: int) -> None:
+    def __init__(self, functions: FunctionClient, *, batcher: Batcher, fence: Fence, health: LedgerHealth) -> None:
         """Build it.
 
         Args:
             functions: The ledger.
-            carry: Has the batcher carry claims to the ledger.
-            outbox_max: About how many entries the event stream keeps.
+            batcher: Carries claims to it, together with orders.
+            fence: What is remembered of the ledger.
+            health: Whether it may be served.
         """
         self._functions = functions
-        self._carry = carry
-        self._outbox_max = outbox_max
+        self._batcher = batcher
+        self._fence = fence
+        self._health = health
 
     async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
         """Return the block that a request got before, if it did."""
         if not await self._functions.begun(program):
             return None
-        _, reply = await self._write("issue", program, "", 0, 0, 0, identity.request, identity.content)
+        _, reply = await self._functions.write("issue", program, "", 0, 0, 0, identity.request, identity.content)
         return None if _word(reply) == b"none" else _block(reply)
 
     async def issue(self, wanted: BlockWanted) -> Block | Outdated:
         """Take a block of serials, durably."""
-        head, reply = await self._write(
+        head, reply = await self._functions.write(
             "issue",
             wanted.program,
             wanted.identity.principal,
@@ -103,7 +93,7 @@ class RedisIssuance:
         about = (codes.campaign, codes.offer_index, codes.key_id, codes.not_before, codes.expires_at)
         for start in range(0, len(codes.digests), CODES_AT_ONCE):
             digests = b"".join(codes.digests[start : start + CODES_AT_ONCE])
-            _, reply = await self._write("codes", program, *about, codes.first + start, digests)
+            _, reply = await self._functions.write("codes", program, *about, codes.first + start, digests)
             word = _word(reply)
             if word == b"archived":
                 raise WrongState(f"campaign {codes.campaign} is archived; no code is stored of it any more")
@@ -113,24 +103,36 @@ class RedisIssuance:
 
     async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
         """Decide a claim, see ``domain.issuing.Issuance``."""
-        payload = _packed(item)
+        payload = pack_claim(item)
         if payload is None:
             reply: ClaimReply = Failed("cannot be packed")
         else:
             decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             claim = QueuedItem(payload, _WEIGHT, caller, decided, _report)
-            await self._carry(program, claim, again=again)
+            self._health.require()
+            if self._fence.mark(program) is None:
+                await self._require_begun(program, caller.deadline)
+            self._batcher.submit(program, [claim], again=again)
             await decided
             reply = _read(claim.outcome, claim.head)
         if isinstance(reply, Failed):
             _log.error("a claim could not be decided", program=program, cause=reply.cause)
         return reply
 
-    async def _write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
-        """Call a function that writes; returns the head of its reply, and the rest."""
-        head, *rest = await self._functions.call(function, program, self._outbox_max, *args)
-        self._functions.observe(program, head)
-        return unpack_head(head), rest
+    async def _require_begun(self, program: str, deadline: float) -> None:
+        """Keep the names that callers invent away from the batcher.
+
+        Raises:
+            LedgerNotTrusted: The program has no ledger here.
+            DeadlinePassed: The ledger did not answer in time.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                begun = await self._functions.begun(program)
+        except TimeoutError as error:
+            raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+        if not begun:
+            raise LedgerNotTrusted(NO_LEDGER)
 
 
 def _word(reply: list[Any]) -> bytes:
@@ -150,37 +152,6 @@ def _block(reply: list[Any]) -> Block:
     return Block(int(first), int(not_before), int(expires_at), int(key_id))
 
 
-def _packed(item: ClaimItem) -> bytes | None:
-    """Return a claim as ``lua/claim.lua`` reads it; None when a number does not fit the format."""
-    try:
-        packed = _CLAIM.pack(
-            _OPERATION,
-            item.identity.request,
-            item.identity.content,
-            item.campaign,
-            item.version,
-            item.offer_index,
-            item.offer_quota or 0,
-            item.outcome,
-            item.not_before,
-            item.expires_at,
-            item.key_id,
-            item.day,
-            item.since_ms,
-            item.until_ms,
-            item.customer is not None,
-            item.customer or _NOBODY,
-            item.person is not None,
-            item.person or _NOBODY,
-            item.code is not None,
-            item.code or _NO_CODE,
-        )
-    except struct.error:
-        _log.exception("a claim cannot be packed")
-        return None
-    return packed + pack_principal(item.identity.principal)
-
-
 def _report(claim: QueuedItem) -> None:
     decided: asyncio.Future[None] = claim.about
     if not decided.done():
@@ -193,22 +164,6 @@ def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:
         raise outcome
     assert outcome is not None, "it was told"
     try:
-        return _unpack(outcome, head)
+        return unpack_claim(outcome, head)
     except (ValueError, IndexError, struct.error) as error:
         return Failed(repr(error))
-
-
-def _unpack(reply: bytes, head: Head) -> ClaimReply:
-    """Read the ledger's answer to one claim, as ``lua/claim.lua`` writes it."""
-    kind, rest = reply[:1], reply[1:]
-    if kind in (b"A", b"P"):
-        return ClaimedCoupon(*_CLAIMED.unpack(rest))
-    if kind == b"N":
-        return ClaimRefused(*_REFUSED.unpack(rest))
-    if kind == b"L":
-        return CodeFound(*_COUPON.unpack(rest))
-    if kind == b"M":
-        return Mismatch(head.clock_ms // 1000)
-    if kind in (b"S", b"C"):
-        return Outdated(head.clock_ms)
-    return Failed(rest.decode(errors="replace"))

@@ -21,15 +21,9 @@ KINDS_MAX = 100_000
 class Refusals:
     """Counts refusals, and tells the ledger."""
 
-    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
-        """Build it; ``start`` makes it tell.
-
-        Args:
-            functions: The ledger.
-            outbox_max: About how many entries the event stream keeps.
-        """
+    def __init__(self, functions: FunctionClient) -> None:
+        """Build it; ``start`` makes it tell."""
         self._functions = functions
-        self._outbox_max = outbox_max
         self._counts: dict[str, Counter[tuple[int, int]]] = {}
         self._kinds = 0
         self._stopping = asyncio.Event()
@@ -66,11 +60,10 @@ class Refusals:
                 part, kinds = kinds[:AT_ONCE], kinds[AT_ONCE:]
                 args = [number for (campaign, outcome), count in part for number in (campaign, outcome, count)]
                 try:
-                    reply = await self._functions.call("count_refusals", program, self._outbox_max, *args)
+                    await self._functions.write("count_refusals", program, *args)
                 except ServiceError:
                     self._keep(program, dict(part + kinds))
                     break
-                self._functions.observe(program, reply[0])
 
     def _keep(self, program: str, counts: dict[tuple[int, int], int]) -> None:
         kept = self._counts.setdefault(program, Counter())

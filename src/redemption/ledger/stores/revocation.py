@@ -5,18 +5,11 @@ from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.functions import FunctionClient
 
 
-class Revocation:
-    """Revokes coupons in the ledger."""
+class RevocationStore:
+    """Implements ``domain.ports.issuing.RevocationLedger``."""
 
-    def __init__(self, functions: FunctionClient, *, outbox_max: int) -> None:
-        """Build it.
-
-        Args:
-            functions: The ledger.
-            outbox_max: About how many entries the event stream keeps.
-        """
+    def __init__(self, functions: FunctionClient) -> None:
         self._functions = functions
-        self._outbox_max = outbox_max
 
     async def revoke_serials(
         self,
@@ -64,9 +57,8 @@ class Revocation:
         await self._revoke("revoke_customer", program, number, *about, customer)
 
     async def _revoke(self, function: str, program: str, number: int, *args: bytes | int | str) -> int | None:
-        reply = await self._functions.call(function, program, self._outbox_max, *args)
-        self._functions.observe(program, reply[0])
-        word = reply[1]
+        _, reply = await self._functions.write(function, program, *args)
+        word = reply[0]
         if word == b"mismatch":
             raise RequestIdReused("request_id: stands for another request already; use a new one")
         if word == b"gone":
@@ -75,7 +67,7 @@ class Revocation:
             raise WrongState(f"campaign: {number} is archived; nothing of it is left to be revoked")
         if word == b"full":
             raise LimitReached(
-                f"campaign {number} has {int(reply[2])} separate revocations of this kind already, which is the most; "
+                f"campaign {number} has {int(reply[1])} separate revocations of this kind already, which is the most; "
                 "revoke ranges that join them, or end the campaign"
             )
-        return int(reply[2]) if word == b"beyond" else None
+        return int(reply[1]) if word == b"beyond" else None

@@ -1,0 +1,30 @@
+"""The one place that decides and remembers, as the use cases see it."""
+
+from typing import Protocol
+
+from redemption.domain.ports.campaigns import CampaignLedger
+from redemption.domain.ports.issuing import IssuingLedger, RevocationLedger
+from redemption.domain.ports.orders import OrderLedger
+
+
+class Ledger(Protocol):
+    """All that is asked of the ledger, by what it is about."""
+
+    @property
+    def orders(self) -> OrderLedger:
+        """Orders and coupons."""
+
+    @property
+    def campaigns(self) -> CampaignLedger:
+        """Campaigns."""
+
+    @property
+    def issuing(self) -> IssuingLedger:
+        """Minting and claiming."""
+
+    @property
+    def revocation(self) -> RevocationLedger:
+        """Taking coupons back."""
+
+    def now_ms(self) -> int:
+        """Return an estimate of the ledger's clock, Unix milliseconds."""

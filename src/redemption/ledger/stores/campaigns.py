@@ -1,0 +1,210 @@
+"""Campaigns in the ledger: their definitions, counters, and their removal when they are long over."""
+
+import hashlib
+from dataclasses import replace
+
+from redemption.domain.campaign.benefit import BASIS_POINTS
+from redemption.domain.campaign.campaign import Campaign, CampaignState, Sizing
+from redemption.domain.errors import AlreadyExists, Conflict, NotFound, RequestIdReused
+from redemption.domain.ports.campaigns import Counters, OfferCounters, Removal, TooEarly
+from redemption.domain.request_identity import RequestIdentity
+from redemption.ledger import keys
+from redemption.ledger.functions import FunctionClient
+from redemption.ledger.stores.archive import Archive
+from redemption.ledger.stores.catalog import Catalog, pack_campaign
+from redemption.ledger.stores.definitions import Definitions
+from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+
+WIDTH_MIN = 64
+WIDTH_MAX = 4096
+CUSTOMERS_PER_BUCKET = 64
+
+_LIMIT_FIELDS = {
+    "limit_issued": "issued",
+    "limit_issued_day": "issued_per_day",
+    "limit_claims_customer": "claims_per_customer",
+    "limit_claims_person": "claims_per_person",
+    "limit_redemptions": "redemptions",
+    "limit_customer": "redemptions_per_customer",
+    "limit_customer_day": "redemptions_per_customer_per_day",
+    "limit_day": "redemptions_per_day",
+    "limit_budget": "budget_minor",
+    "limit_budget_day": "budget_per_day_minor",
+}
+
+
+class CampaignStore:
+    """Implements ``domain.ports.campaigns.CampaignLedger``."""
+
+    def __init__(self, functions: FunctionClient, *, catalog: Catalog, births_allowed: bool) -> None:
+        """Build it.
+
+        Args:
+            functions: The ledger.
+            catalog: The definitions at hand.
+            births_allowed: A program that nobody remembers may begin with its first campaign.
+        """
+        self._functions = functions
+        self._catalog = catalog
+        self._births_allowed = births_allowed
+        self._definitions = Definitions(functions, catalog)
+        self._archive = Archive(functions)
+
+    async def stop(self) -> None:
+        """Give up what several callers wait for together."""
+        await self._definitions.stop()
+
+    def cached(self, program: str, number: int) -> Campaign | None:
+        """Return a campaign if its definition is at hand."""
+        return self._catalog.get(program, number)
+
+    def forget(self, program: str, number: int) -> None:
+        """Drop a definition that may be damaged, so that it is read again."""
+        self._catalog.forget(program, number)
+
+    async def load(self, program: str, number: int) -> Campaign | None:
+        """Return a campaign as it is now, or None."""
+        return await self._definitions.load(program, number)
+
+    async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
+        """Return the campaigns with numbers from first to last that exist."""
+        return await self._definitions.load_range(program, first, last)
+
+    async def named(self, program: str, name: str) -> int | None:
+        """Return the number of the campaign that has a name, see ``CampaignLedger``."""
+        if not await self._functions.begun(program):
+            if not self._births_allowed:
+                raise LedgerNotTrusted(NO_LEDGER)
+            return None
+        number = await self._functions.call("named", program, name)
+        return None if number is None else int(number)
+
+    async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
+        """Create a campaign and return it with its number and version."""
+        if not await self._functions.open(campaign.program, birth=self._births_allowed):
+            raise LedgerNotTrusted(NO_LEDGER)
+        layout = {
+            "width": coupon_block_width(campaign.sizing),
+            "customer_buckets": customer_buckets(campaign.sizing),
+        }
+        fields = {**_fields(campaign), **layout}
+        created, _ = await self._define(
+            campaign,
+            fields,
+            principal=identity.principal,
+            offers_kept=True,
+            request=identity.request,
+            content=identity.content,
+        )
+        # The request may be an old one, and the campaign another by now: so what was sent is not what is at hand.
+        return await self.load(campaign.program, created.number) or created
+
+    async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
+        """Replace version ``campaign.version`` of a definition and return the new one."""
+        before = self.cached(campaign.program, campaign.number)
+        defined, definition_bytes = await self._define(
+            campaign,
+            _fields(campaign),
+            principal=principal,
+            offers_kept=offers_kept,
+            changes_state_only=before is not None and _differ_in_state_only(before, campaign),
+        )
+        self._catalog.put(defined, definition_bytes)
+        return defined
+
+    async def _define(
+        self,
+        campaign: Campaign,
+        fields: dict[str, int | str],
+        *,
+        principal: str,
+        offers_kept: bool,
+        changes_state_only: bool = False,
+        request: bytes = b"",
+        content: bytes = b"",
+    ) -> tuple[Campaign, int]:
+        """Return what was defined, with its number and version, and how many bytes it takes as it is written."""
+        definition = pack_campaign(campaign)
+        _, reply = await self._functions.write(
+            "define",
+            campaign.program,
+            principal,
+            campaign.number,
+            campaign.version,
+            campaign.name,
+            definition,
+            int(offers_kept),
+            request,
+            content,
+            campaign.state.name if changes_state_only else "",
+            hashlib.sha256(definition).hexdigest(),
+            *(part for pair in fields.items() for part in pair),
+        )
+        word = reply[0]
+        if word == b"exists":
+            raise AlreadyExists(f"campaign {int(reply[1])} has the name {campaign.name!r} already")
+        if word == b"mismatch":
+            raise RequestIdReused("request_id: stands for another request already; use a new one")
+        if word == b"gone":
+            raise NotFound(f"there is no campaign {campaign.number} in program {campaign.program!r}")
+        if word in (b"conflict", b"minted"):
+            raise Conflict("the campaign was changed meanwhile: read it again and repeat the change")
+        return replace(campaign, number=int(word), version=int(reply[1])), len(definition)
+
+    async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
+        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
+        reply = [int(value) for value in await self._functions.call("counters", program, number, offers)]
+        if not reply:
+            return None
+        now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = reply
+        of_offers, of_refusals = rest[: 3 * offers], rest[3 * offers :]
+        return Counters(
+            now_ms=now_ms,
+            issued=issued,
+            claimed=claimed,
+            redeemed=redeemed,
+            discount_minor=discount,
+            merchant_minor=merchant,
+            order_value_minor=order_value,
+            day=day,
+            redeemed_today=today,
+            offers=tuple(OfferCounters(*of_offers[at : at + 3]) for at in range(0, len(of_offers), 3)),
+            refusals=tuple(sorted(zip(of_refusals[::2], of_refusals[1::2], strict=True))),
+        )
+
+    async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
+        """Make version ``campaign.version`` of a campaign an archived one, see ``CampaignLedger``."""
+        return await self._archive.begin(campaign, principal=principal, now_ms=now_ms)
+
+    async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
+        """Remove some records of a campaign that is archived, see ``CampaignLedger``."""
+        return await self._archive.remove(program, number, principal=principal)
+
+
+def _fields(campaign: Campaign) -> dict[str, int | str]:
+    """Return what of a definition the ledger's functions read; an empty value removes a limit."""
+    limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
+    fields = {field: "" if value is None else value for field, value in limits.items()}
+    return {**fields, "ends_at": _closes_at_ms(campaign)}
+
+
+def _closes_at_ms(campaign: Campaign) -> int:
+    """Return when a definition stops being redeemed by without another change, Unix milliseconds; 0: it is not."""
+    return 0 if campaign.state is CampaignState.ENDED else campaign.ends_at_ms
+
+
+def _differ_in_state_only(before: Campaign, after: Campaign) -> bool:
+    """Whether a change of a definition is one of its state, and of nothing else that it says."""
+    return replace(before, state=after.state, updated_at_ms=after.updated_at_ms) == after
+
+
+def coupon_block_width(sizing: Sizing) -> int:
+    """Return how many serials share one key, so that about 64 of them will be redeemed: a power of two."""
+    wanted = WIDTH_MIN * BASIS_POINTS // sizing.expected_redemption_rate_basis_points
+    return min(1 << (wanted - 1).bit_length(), WIDTH_MAX)
+
+
+def customer_buckets(sizing: Sizing) -> int:
+    """Return over how many keys the customers are spread, so that each holds about 64: a power of two."""
+    wanted = max(sizing.expected_redemptions // CUSTOMERS_PER_BUCKET, 1)
+    return min(1 << (wanted - 1).bit_length(), keys.CUSTOMER_BUCKETS_MAX)

@@ -1,0 +1,157 @@
+"""Orders and coupons in the ledger: decided by the batcher's calls, looked at by calls of their own."""
+
+import struct
+from collections.abc import Sequence
+
+import structlog
+
+from redemption.domain.errors import ItemFailed, ServiceError
+from redemption.domain.ports.orders import (
+    CouponSnapshot,
+    Failed,
+    Outdated,
+    QuoteSnapshot,
+    RedeemItem,
+    RedeemReply,
+    Remembered,
+)
+from redemption.ledger.commit.batcher import Batcher
+from redemption.ledger.commit.queue import QueuedItem
+from redemption.ledger.functions import FunctionClient
+from redemption.ledger.stores.catalog import Catalog
+from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+from redemption.ledger.wire.orders import (
+    Head,
+    pack_asked,
+    pack_item,
+    unpack_coupon_snapshot,
+    unpack_quote_snapshot,
+    unpack_reply,
+    unpack_request,
+)
+
+SNAPSHOT_COUPONS_MAX = 100
+"""Coupons in one quote snapshot, which holds the ledger up like a commit of as many."""
+_FAILED_PARTS = 3
+"""Parts of the reply when a quote snapshot met a record that cannot be read."""
+_UNREADABLE = "a record of one of these coupons or their campaigns cannot be read; its operator has to look"
+_log = structlog.get_logger(__name__)
+
+
+class OrderStore:
+    """Implements ``domain.ports.orders.OrderLedger``."""
+
+    def __init__(
+        self,
+        functions: FunctionClient,
+        *,
+        batcher: Batcher,
+        catalog: Catalog,
+        refusals: Refusals,
+        fence: Fence,
+        health: LedgerHealth,
+    ) -> None:
+        """Build it.
+
+        Args:
+            functions: The ledger.
+            batcher: Carries orders to it.
+            catalog: The definitions at hand.
+            refusals: Counts what was refused.
+            fence: What is remembered of the ledger.
+            health: Whether it may be served.
+        """
+        self._functions = functions
+        self._batcher = batcher
+        self._catalog = catalog
+        self._refusals = refusals
+        self._fence = fence
+        self._health = health
+
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
+        """Decide orders of one program, see ``OrderLedger``."""
+        orders: list[QueuedItem] = []
+        for item in items:
+            try:
+                payload = pack_item(item)
+            except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
+                _log.exception("an order cannot be packed", program=program)
+                for token in item.tokens:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                    self._catalog.forget(program, token.campaign)
+                item.on_reply(item, Failed("cannot be packed"))
+            else:
+                orders.append(QueuedItem(payload, len(item.tokens), item.caller, item, _report))
+        if not orders:
+            return
+        try:
+            self._health.require()
+            if self._fence.mark(program) is None:  # whoever knows one of its campaigns has opened its ledger
+                raise LedgerNotTrusted(NO_LEDGER)
+            self._batcher.submit(program, orders, again=again)
+        except ServiceError as error:
+            for order in orders:
+                order.outcome = error
+                _report(order)
+
+    def count_refusal(self, program: str, number: int, outcome: int) -> None:
+        """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
+        self._refusals.count(program, number, outcome)
+
+    async def quote_snapshot(
+        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+    ) -> QuoteSnapshot | Outdated:
+        """Return what the ledger knows of at most 100 coupons and their campaigns, see ``OrderLedger``.
+
+        Raises:
+            ItemFailed: A record of one of them cannot be read.
+        """
+        if len(coupons) > SNAPSHOT_COUPONS_MAX:
+            raise ValueError(f"{len(coupons)} coupons in one quote snapshot; at most {SNAPSHOT_COUPONS_MAX}")
+        try:
+            asked = pack_asked(coupons)
+        except struct.error as error:
+            _log.exception("a coupon cannot be asked about", program=program)
+            for number, *_ in coupons:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                self._catalog.forget(program, number)
+            raise ItemFailed(_UNREADABLE) from error
+        reply = await self._functions.call("quote_snapshot", program, customer or b"", asked)
+        now_ms, changed = self._functions.observe(program, reply[0]).clock_ms, reply[1]
+        if changed:
+            for position in range(0, len(changed), 3):
+                self._catalog.redefined(program, *changed[position : position + 3])
+            return Outdated(now_ms)
+        if len(reply) == _FAILED_PARTS:
+            _log.error("a record could not be read", program=program, cause=reply[2].decode(errors="replace"))
+            raise ItemFailed(_UNREADABLE)
+        return unpack_quote_snapshot(now_ms, *reply[2:])
+
+    async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
+        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
+        return unpack_coupon_snapshot(await self._functions.call("coupon", program, number, serial))
+
+    async def remembered(self, program: str, request: bytes) -> Remembered | None:
+        """Return what was approved under a request digest, for as long as it is remembered."""
+        record = await self._functions.call("request", program, request)
+        return unpack_request(record) if record else None
+
+
+def _report(order: QueuedItem) -> None:
+    """Read the ledger's answer to an order, and hand it on."""
+    item: RedeemItem = order.about
+    outcome = order.outcome
+    assert outcome is not None, "it is known by now"
+    item.on_reply(item, outcome if isinstance(outcome, ServiceError) else _reply(item, outcome, order.head))
+
+
+def _reply(item: RedeemItem, packed: bytes, head: Head) -> RedeemReply:
+    try:
+        reply = unpack_reply(packed, item, head)
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits
+        reply = Failed(repr(error))
+    if isinstance(reply, Failed):
+        campaigns = [token.campaign for token in item.tokens]
+        _log.error("a record could not be read", program=item.program, campaigns=campaigns, cause=reply.cause)
+    return reply
