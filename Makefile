@@ -108,8 +108,8 @@ bench-growth: $(VENV)/.dev ## Cost and bytes of a redeem with 10,000 to 1,000,00
 	@$(BIN)/python bench/growth.py || [ $$? -eq $(AIM_MISSED) ]
 
 .PHONY: profile
-profile: $(VENV)/.dev ## Where a redeem spends its time: Python, the ledger's function, the append-only file
-	@$(BIN)/python bench/profile_redeem.py
+profile: $(VENV)/.dev ## What a redeem costs in CPU and bytes, and a flame graph of the worker (SECONDS=…)
+	@$(BIN)/python bench/profile_redeem.py $(if $(SECONDS),--seconds $(SECONDS))
 
 .PHONY: trace
 trace: $(VENV)/.dev ## What Python does for one Redeem: calls of functions, files, objects made
@@ -142,14 +142,6 @@ bench-overload: $(VENV)/.dev ## More calls than can be answered: goodput, refusa
 .PHONY: bench-attacks
 bench-attacks: $(VENV)/.dev ## Callers who mean harm: memory, and what an ordinary caller feels (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/attacks.py $(ROUNDS_AND_SECONDS)
-
-.PHONY: bench-compare
-bench-compare: $(VENV)/.dev ## Two results side by side: A=bench/results/….json B=….json
-	@$(BIN)/python bench/compare.py $(if $(A),"$(A)") $(if $(B),"$(B)")
-
-.PHONY: bench-generator
-bench-generator: $(VENV)/.dev ## The load generator against h2load and grpc.aio (ROUNDS=… SECONDS=…)
-	@$(BIN)/python bench/generator_check.py $(ROUNDS_AND_SECONDS)
 
 .PHONY: try-clients
 try-clients: $(VENV)/.dev ## Clients of other languages and tools, such as grpcurl, against our own transport (ONLY="go h2spec")

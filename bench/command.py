@@ -1,4 +1,4 @@
-"""The command line of a benchmark of rounds: how many, for how long, where the result goes, and how it exits."""
+"""The command line of a benchmark: how many rounds, for how long, where the result goes, and how it exits."""
 
 import argparse
 import sys
@@ -18,8 +18,8 @@ def run(
     description: str | None,
     measure: Callable[[argparse.Namespace], tuple[Report, int]],
     *,
-    rounds: int,
     seconds: float,
+    rounds: int = 0,
     transports: bool = False,
     given: Sequence[str] | None = None,
 ) -> int:
@@ -28,14 +28,16 @@ def run(
     Args:
         description: What ``--help`` says.
         measure: Takes the arguments; returns what was found, and how to exit.
-        rounds: How many, unless told otherwise.
         seconds: Of a case in a round, unless told otherwise.
+        rounds: How many, unless told otherwise; 0: there are no rounds.
         transports: Whether the transports may be chosen.
         given: The arguments; None: those of the process.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"of all cases (default: {rounds})")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help=f"of all cases (default: {rounds})")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"of a case in a round (default: {seconds:g})")
+    parser.set_defaults(rounds=rounds or 1)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
     if transports:
         both = ",".join(TRANSPORTS)

@@ -102,16 +102,10 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
     return asyncio.run(packed())
 
 
-def pack_batch(known: bytes, items: Sequence[bytes], function: bytes | None = None) -> bytes:
-    """Return the call in which these orders travel.
-
-    Args:
-        known: What a server says that it knows of the ledger.
-        items: Packed orders.
-        function: What is called instead of the library's own ``batch``.
-    """
+def pack_batch(known: bytes, items: Sequence[bytes]) -> bytes:
+    """Return the call in which these packed orders travel, with what a server says that it knows of the ledger."""
     frame = (known, int(time.time() * 1000), CLOCK_APART_MS_MAX, OUTBOX_MAX)
-    return pack_call(function or library().name("batch"), PROGRAM, [*frame, *items])
+    return pack_call(library().name("batch"), PROGRAM, [*frame, *items])
 
 
 def ledger_loop(directory: Path, calls: Sequence[bytes], *, seconds: float) -> Run:

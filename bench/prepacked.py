@@ -52,19 +52,10 @@ class Packer:
         packed, self._recorder.packed = self._recorder.packed, []
         return packed
 
-    def calls(self, items: Sequence[bytes], size: int, function: bytes | None = None) -> list[bytes]:
-        """Return the calls in which these orders travel, so many in each.
-
-        Args:
-            items: Packed orders.
-            size: How many go in a call.
-            function: What is called instead of the library's own ``batch``.
-        """
-        return [self.call(items[start : start + size], function) for start in range(0, len(items), size)]
-
-    def call(self, items: Sequence[bytes], function: bytes | None = None) -> bytes:
-        """Return one call with these orders, perhaps none."""
-        return pack_batch(self._private.fence.known(PROGRAM), items, function)
+    def calls(self, items: Sequence[bytes], size: int) -> list[bytes]:
+        """Return the calls in which these packed orders travel, so many in each."""
+        known = self._private.fence.known(PROGRAM)
+        return [pack_batch(known, items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def _attempt(token: str, name: str) -> RedeemRequest:
@@ -101,14 +92,9 @@ class Spent:
     commands: Mapping[str, tuple[int, float]]
 
     @property
-    def called(self) -> dict[str, tuple[int, float]]:
-        """Commands that functions called, and how often and how long."""
-        return {name: spent for name, spent in self.commands.items() if name not in _NOT_CALLED}
-
-    @property
     def called_us(self) -> float:
         """Microseconds in commands that functions called."""
-        return sum(usec for _, usec in self.called.values())
+        return sum(usec for name, (_, usec) in self.commands.items() if name not in _NOT_CALLED)
 
     @classmethod
     async def by(cls, private: Private) -> "Spent":

@@ -38,6 +38,17 @@ class Part:
     notes: Sequence[str] = ()
     breaks: Collection[str] = ()
 
+    def table(self) -> Table:
+        """Return the table as it is printed: the first column has names, the others numbers."""
+        built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for index, name in enumerate(self.header):
+            built.add_column(name, no_wrap=True, justify="right" if index else "left")
+        for row in self.rows:
+            built.add_row(*row)
+            if row[0] in self.breaks:
+                built.add_row()
+        return built
+
 
 @dataclass(slots=True)
 class Report:
@@ -59,11 +70,13 @@ class Report:
 
     def print(self) -> None:
         """Print what a person reads."""
-        console = wide_console()
+        console = Console(highlight=False)
+        console.width = max(console.width, WIDTH)  # in a pipe as well
         console.print(machine_line(), markup=False)
         console.print(", ".join(f"{name}: {value}" for name, value in self.facts.items()), markup=False)
         for part in self.parts:
-            print_table(console, part.title, part.header, part.rows, breaks=part.breaks)
+            console.print(f"\n{part.title}", markup=False, soft_wrap=True)
+            console.print(part.table())
             for note in part.notes:
                 console.print(note, markup=False, soft_wrap=True)
 
@@ -96,33 +109,6 @@ def tell(step: str) -> None:
     """Say on a terminal what is being measured now."""
     if sys.stderr.isatty():
         print(f"... {step}", file=sys.stderr)
-
-
-def wide_console() -> Console:
-    """Return a console that is wide enough for the tables, in a pipe as well."""
-    console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)
-    return console
-
-
-def print_table(
-    console: Console,
-    title: str,
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    breaks: Collection[str] = (),
-) -> None:
-    """Print a table of numbers, the first column their names; an empty line follows the names in ``breaks``."""
-    console.print(f"\n{title}", markup=False, soft_wrap=True)
-    built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, name in enumerate(header):
-        built.add_column(name, no_wrap=True, justify="right" if index else "left")
-    for row in rows:
-        built.add_row(*row)
-        if row[0] in breaks:
-            built.add_row()
-    console.print(built)
 
 
 def machine() -> dict[str, str]:

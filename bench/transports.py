@@ -11,7 +11,7 @@ import ipaddress
 import ssl
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from generator import closed_loop, lines, open_loop
-from generator_check import messages
 from http2 import write_calls
 from report import Report
 from results import Aim, Results, Sample
-from shop import BATCH_REDEEM, REDEEM
+from shop import BATCH_REDEEM, REDEEM, order_request
 from under_test import Neighbours, UnderTest, script_server, settle
 
 from redemption.v1.redemption_service_pb2 import BatchRedeemRequest
@@ -40,6 +39,16 @@ LARGE_BYTES = 4 * 2**20 - 64
 CALLS_PER_SECOND_MAX = 100_000
 LARGE_PER_SECOND_MAX = 400
 TRANSPORTS = ("nghttp2", "grpcio")
+TOKEN = "c" * 64
+"""As long as a real one; the empty handler looks at nothing."""
+
+
+def messages() -> Iterator[bytes]:
+    """Write requests, every one another, all of one length."""
+    number = 0
+    while True:
+        number += 1
+        yield order_request(f"{number:06}", [TOKEN], 1).SerializeToString()
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

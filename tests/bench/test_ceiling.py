@@ -205,4 +205,4 @@ def test_a_profile_of_refusals_is_none(bench, shop, monkeypatch, size):
     refused = [shops.order_request(f"refused-{index}", ["nonsense"], 1) for index in range(256)]
     monkeypatch.setattr(shop, "requests", lambda _: refused)
     with pytest.raises(shops.GateError, match=r"^0 of \d+ redemptions were approved"):
-        profile.Bench(bench.strict.server, shop).load(size, 20, 256)
+        profile.load(bench.strict, size, 20, profile.written_down(shop, size, 256))
