@@ -85,8 +85,8 @@ EXAMPLES = (
     ),
     Example(
         "买一赠一: buy one, get one free",
-        "Two scopes: `conditions.include` is what must be bought, `discounted` what is free then. The gift stands in"
-        " the order as an ordinary line.",
+        "Two scopes: `conditions.include` is what must be bought, `discounted` what is free then, the cheapest first."
+        " The gift stands in the order as an ordinary line.",
         "buy-one-get-one.yaml",
         "gift",
     ),

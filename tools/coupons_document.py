@@ -11,12 +11,12 @@ from textwrap import fill
 
 from coupon_examples import CONDITIONS, EXAMPLES, EXCLUDED, REFUSALS, SEVERAL, WALLET, Condition, Example
 from coupon_shop import ORDERS, PROGRAMS, ROOT, Shop, Turn, best, judgements, told, turns
-from coupon_words import arithmetic
 
 from redemption.cli.campaign_file.file import read_campaign
 from redemption.cli.output.campaign_summary import summary
 from redemption.client import format_money
-from redemption.domain.campaign.campaign import Stage
+from redemption.domain.campaign.benefit import FreeShipping
+from redemption.domain.campaign.campaign import DiscountBase, Stage
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import Checkout, Order
@@ -40,6 +40,9 @@ In the tables, *off* is what the coupon takes off a line, *merchant* the part of
 *sponsor* the rest, which the platform or whoever stands behind the campaign pays. A line without a sum has no part in
 the discount. Discounts fall on lines in proportion to what these have left, to the cent, and the parts always sum to
 the discount ([how](rules.md#falling-on-the-lines)).
+
+Below a table stand what the offer gives and what it counts: the lines or fees in its scope, and what these had left
+when the coupon's turn came.
 """
 CONDITIONS_HEAD = """\
 ## Conditions
@@ -102,7 +105,7 @@ def _example(shop: Shop, example: Example) -> str:
         f"```yaml\n{_excerpt(source, example.excerpt)}```",
         f"On [this order]({_order_link(example.order)}):",
         _lines_table(done, checkout.order),
-        *(_wrapped(_sum_sentence(turn, checkout.order)) for turn in done),
+        *(_wrapped(_sum_sentence(turn, checkout.order, example.file)) for turn in done),
     ]
     return _section(paragraphs)
 
@@ -138,10 +141,13 @@ def _several(shop: Shop) -> str:
     done = turns(coupons, checkout)
     rows = []
     for number, turn in enumerate(done, start=1):
+        file = _file_of(turn.eligible.coupon, shop)
         stacking = turn.eligible.coupon.campaign.stacking
         position = f"{_STAGES[stacking.stage]} {stacking.stage.name.lower()}, {stacking.priority}"
+        gives = _gives(file, turn).partition(": ")[2]
         off = format_money(-turn.judged.discount_minor, code)
-        rows.append((str(number), _name_link(turn.eligible.coupon, shop), position, _capital(arithmetic(turn)), off))
+        counted = _counted(turn, checkout.order)
+        rows.append((str(number), _campaign_link(shop, file), position, gives, counted, off))
     excluded = judgements([*coupons, shop.coupon(EXCLUDED)], checkout)
     others = [*SEVERAL, EXCLUDED]
     refused = [index for index, judged in enumerate(excluded) if judged.outcome is not Outcome.APPROVED]
@@ -150,7 +156,7 @@ def _several(shop: Shop) -> str:
     paragraphs = [
         SEVERAL_HEAD.rstrip(),
         f"On [this order]({_order_link('several')}):",
-        _table(("turn", "campaign", "stage, priority", "how much", "off"), rows, right=("turn", "off")),
+        _table(("turn", "campaign", "stage, priority", "gives", "counts", "off"), rows, right=("turn", "off")),
         "And so it falls on the lines:",
         _lines_table(done, checkout.order),
         *_exclusivity(shop, checkout, excluded, others, refused[0]),
@@ -203,7 +209,7 @@ def _best(shop: Shop) -> str:
             cells[1] = "the same"
         chosen = together.approved
         cells[1] = f"**{cells[1]}**" if chosen else cells[1]
-        rows.append((str(index + 1), _name_link(coupon, shop), *cells))
+        rows.append((str(index + 1), _campaign_link(shop, _file_of(coupon, shop)), *cells))
     combination = choice.combination
     how = "every combination was tried" if combination.exhaustive else "not every combination was tried"
     off = format_money(combination.discount_minor, code)
@@ -249,9 +255,37 @@ def _shares(off_minor: int, merchant_minor: int, code: str) -> tuple[str, str, s
     return format_money(-off_minor, code), format_money(merchant_minor, code), format_money(sponsor_minor, code)
 
 
-def _sum_sentence(turn: Turn, order: Order) -> str:
+def _sum_sentence(turn: Turn, order: Order, file: str) -> str:
     off = format_money(turn.judged.discount_minor, order.currency_code)
-    return f"**{off} off**, by {turn.eligible.matched.offer.name}: {arithmetic(turn)}."
+    return f"**{off} off**, by {_gives(file, turn)}. It counts {_counted(turn, order)}."
+
+
+def _gives(file: str, turn: Turn) -> str:
+    """Return the name of a coupon's offer and what it gives, in the words of the command line."""
+    offers = [text for about, text in summary(read_campaign(PROGRAMS / file).campaign) if about == "gives"]
+    return offers[turn.eligible.coupon.token.offer_index]
+
+
+def _counted(turn: Turn, order: Order) -> str:
+    """Return which lines or fees are in scope, and what they had left when the coupon's turn came."""
+    matched = turn.eligible.matched
+    is_shipping = isinstance(matched.offer.benefit, FreeShipping)
+    positions = matched.fees if is_shipping else matched.goods
+    names = position_names(order)
+    units = "" if is_shipping else f"{matched.quantity} {'unit' if matched.quantity == 1 else 'units'}, "
+
+    def total(amounts: Sequence[int]) -> str:
+        return format_money(sum(amounts[position] for position in positions), order.currency_code)
+
+    if matched.base is DiscountBase.LIST:
+        amount = f"{total(matched.list_amounts)} at list price"
+    else:
+        amount = total(turn.left)
+        if amount != total(turn.stage_left):
+            amount += f" left ({total(turn.stage_left)} when the stage began)"
+        elif amount != total(matched.basket.amounts):
+            amount += " left"
+    return f"{_listed([names[position] for position in positions])}: {units}{amount}"
 
 
 def _judged(shop: Shop, condition: Condition) -> tuple[Checkout, CouponJudgement]:
@@ -275,9 +309,8 @@ def _campaign_link(shop: Shop, file: str) -> str:
     return f"[{shop.campaign(file).name}]({_file_link(file)})"
 
 
-def _name_link(coupon: Coupon, shop: Shop) -> str:
-    file = next(file for file in shop.files if shop.campaign(file) is coupon.campaign)
-    return _campaign_link(shop, file)
+def _file_of(coupon: Coupon, shop: Shop) -> str:
+    return next(file for file in shop.files if shop.campaign(file) is coupon.campaign)
 
 
 def _quoted(shop: Shop, file: str) -> str:
@@ -323,8 +356,8 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,12 @@
 """docs/coupons.md says what the code computes, and what its files say; regenerating it changes nothing."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from tool_loader import ROOT, load_tool
 
-from redemption.domain.campaign.benefit import Tier
-
 coupons_document = load_tool("coupons_document")
 coupon_shop = load_tool("coupon_shop")
-coupon_words = load_tool("coupon_words")
 DOCUMENT = ROOT / "docs" / "coupons.md"
 PAGE = DOCUMENT.read_text(encoding="utf-8")
 
@@ -67,23 +63,3 @@ def test_the_columns_of_a_table_sum_to_its_total_and_its_shares_to_what_is_off(t
     assert [sum(column) for column in zip(*lines, strict=True)] == total
     for amount, off, merchant, sponsor, pay in (*lines, total):
         assert (off, pay) == (merchant + sponsor, amount - off)
-
-
-def test_of_the_tiers_reached_the_one_that_takes_most_off_is_told():
-    """Though a higher one is reached."""
-    shop = coupon_shop.Shop()
-    coupon = shop.coupon("tiered-full-reduction.yaml")
-    (offer,) = coupon.campaign.offers
-    tiers = (Tier(threshold=300_00, amount_off_minor=100_00), Tier(threshold=500_00, amount_off_minor=70_00))
-    benefit = replace(offer.benefit, tiers=tiers)
-    lower = replace(coupon, campaign=replace(coupon.campaign, offers=(replace(offer, benefit=benefit),)))
-    (turn,) = coupon_shop.turns([lower], shop.checkout("tiers"))
-    assert coupon_words.arithmetic(turn).endswith("of the tiers reached that of ¥300.00 takes most off: ¥100.00")
-
-
-def test_a_sentence_that_does_not_come_to_the_discount_is_refused():
-    shop = coupon_shop.Shop()
-    (turn,) = coupon_shop.turns([shop.coupon("full-200-less-50.yaml")], shop.checkout("full-reduction"))
-    wrong = replace(turn.judged, discount_minor=turn.judged.discount_minor + 1)
-    with pytest.raises(ValueError, match="comes to 5000, but the discount is 5001"):
-        coupon_words.arithmetic(replace(turn, judged=wrong))
