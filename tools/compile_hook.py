@@ -17,7 +17,7 @@ VARIABLE = "REDEMPTION_COMPILE"
 SOURCE = "src"
 PACKAGE = "redemption"
 COMPILED = {
-    "domain": ("call_info", "decision", "lru", "order"),
+    "domain": ("call_info", "decision", "order"),
     "domain/campaign": ("calendar",),
     "domain/judging": ("eligibility", "offer_match", "pricing", "stacking"),
     "domain/ports": ("orders",),

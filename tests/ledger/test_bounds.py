@@ -11,7 +11,6 @@ from thoroughness import tries
 
 from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
-from redemption.domain.lru import Lru
 from redemption.domain.order import NO_RISK_CONTEXT, Customer
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.service.issuer import MintRequest
@@ -25,7 +24,7 @@ CODE = "0" * 16
 def maps_of(thing, place="", seen=None):
     """Return the length of every map, list and set that can be reached, by its place; what is bounded is left out."""
     seen = set() if seen is None else seen
-    if id(thing) in seen or isinstance(thing, Lru | asyncio.Future | type):
+    if id(thing) in seen or isinstance(thing, asyncio.Future | type):
         return {}
     seen.add(id(thing))
     found = {place: len(thing)} if isinstance(thing, Mapping | list | set | deque) else {}

@@ -1,12 +1,12 @@
 """Which key signs the tokens of a campaign, and how long a token may live."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from redemption.domain.campaign.campaign import Campaign, ClaimValidity
 from redemption.domain.errors import WrongState
-from redemption.domain.lru import Lru
-from redemption.domain.signed.keyset import Key, Keyset
+from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.pae import exact_bytes
 from redemption.domain.signed.token import TOKEN_LIFE_SECONDS_MAX, CampaignSigner
 
@@ -21,7 +21,7 @@ class Signers:
     def __init__(self, keyset: Keyset) -> None:
         self._environment = exact_bytes(keyset.environment)
         self._keys = {key.id: key for key in keyset.keys}
-        self._signers: Lru[tuple[str, int, int], CampaignSigner] = Lru(CACHE_SIZE)
+        self._derived = lru_cache(maxsize=CACHE_SIZE)(self._derive)
         self.primary: Final = keyset.primary
 
     def signer(self, *, program: str, campaign: int, key_id: int) -> CampaignSigner:
@@ -36,13 +36,8 @@ class Signers:
         Raises:
             SigningError: The program is not 1 to 128 bytes, or the campaign number not 32 bits.
         """
-        key = self._key(key_id)
-        place = (program, campaign, key.id)
-        found = self._signers.get(place)
-        if found is None:
-            found = CampaignSigner(key, environment=self._environment, program=program, campaign=campaign)
-            self._signers.put(place, found)
-        return found
+        signs = key_id if self.usable(key_id) else self.primary.id
+        return self._derived(program, campaign, signs)
 
     def usable(self, key_id: int) -> bool:
         """Whether what a key made is good for a new request."""
@@ -71,8 +66,8 @@ class Signers:
             )
         return min(expires_at, latest)
 
-    def _key(self, key_id: int) -> Key:
-        return self._keys[key_id] if self.usable(key_id) else self.primary
+    def _derive(self, program: str, campaign: int, key_id: int) -> CampaignSigner:
+        return CampaignSigner(self._keys[key_id], environment=self._environment, program=program, campaign=campaign)
 
 
 def _utc(seconds: int) -> str:

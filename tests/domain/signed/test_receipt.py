@@ -140,16 +140,17 @@ def test_keys_are_cached_after_a_verification_only_and_bounded():
     for program in ("a", "b", "c"):
         receipts.verify(good, program=program)
     receipts.verify(armor(unarmor(good)[:32] + bytes(16)), program=SHOP)
-    assert len(keys._cache) == 0
+    assert len(keys._checked) == 0
     receipts.verify(good, program=SHOP)
-    assert len(keys._cache) == 1
+    assert len(keys._checked) == 1
     for number in range(5):
-        receipts.sign(Receipt(**PLAIN), program=f"program-{number}")
-    assert len(keys._cache) == 2
+        program = f"program-{number}"
+        receipts.verify(receipts.sign(Receipt(**PLAIN), program=program), program=program)
+    assert (len(keys._checked), keys._signing.cache_info().currsize) == (2, 2)
 
 
 def test_an_unknown_key_is_not_cached_by_an_attempt_to_sign():
     keys = ReceiptKeys(KEYSET)
     with pytest.raises(SigningError, match="not in the keyset"):
         Receipts(keys).sign(Receipt(**PLAIN | {"key_id": KEYSET.primary.id ^ 1}), program=SHOP)
-    assert len(keys._cache) == 0
+    assert keys._signing.cache_info().currsize == 0

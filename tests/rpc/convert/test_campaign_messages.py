@@ -6,7 +6,6 @@ import pytest
 from rpc.examples import CAMPAIGN, OFFERS
 
 from redemption.domain.campaign.conditions import Conditions, Scope
-from redemption.domain.lru import Lru
 from redemption.rpc.convert import campaign_messages as module
 from redemption.rpc.convert.campaign_messages import LARGE_BYTES, LARGE_MAX, CampaignMessages
 from redemption.rpc.convert.campaigns import campaign_of
@@ -44,7 +43,6 @@ def test_small_messages_are_not_kept(written):
 
 def test_only_so_many_are_kept():
     messages = CampaignMessages()
-    assert isinstance(messages._large, Lru)
     for number in range(LARGE_MAX + 5):
         messages.of(replace(LARGE, number=number))
     assert len(messages._large) == LARGE_MAX

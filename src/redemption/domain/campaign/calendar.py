@@ -1,5 +1,6 @@
 """Days and hours as people count them: by the clocks of a zone, where a day may have 23 or 25 hours."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from redemption.domain.campaign.campaign import MILLISECONDS, Slot
 from redemption.domain.campaign.conditions import Window
-from redemption.domain.lru import Lru
 
 DAY_SECONDS = 86_400
 SPANS_MAX = 4096
@@ -90,7 +90,7 @@ class Days:
 
     def __init__(self) -> None:
         self._present: dict[str, LocalDay] = {}
-        self._spans: Lru[tuple[str, int], tuple[tuple[Window | Slot, ...], Span]] = Lru(SPANS_MAX)
+        self._spans: OrderedDict[tuple[str, int], tuple[tuple[Window | Slot, ...], Span]] = OrderedDict()
 
     def at(self, zone: str, now_ms: int) -> LocalDay:
         """Return the zone's day at an instant, Unix milliseconds."""
@@ -106,9 +106,13 @@ class Days:
         key = (zone, id(openings))
         known = self._spans.get(key)
         if known is not None and known[1].since_ms <= now_ms < known[1].until_ms:
+            self._spans.move_to_end(key)
             return known[1]
         span = opening_span(zone, openings, now_ms)
-        self._spans.put(key, (openings, span))
+        self._spans[key] = (openings, span)
+        self._spans.move_to_end(key)
+        if len(self._spans) > SPANS_MAX:
+            self._spans.popitem(last=False)
         return span
 
 

@@ -5,11 +5,14 @@ ledger does not tell whose coupons it holds, not even to someone who tries all c
 """
 
 from enum import StrEnum
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
-from redemption.domain.lru import Lru
 from redemption.domain.signed.pae import exact_bytes, pae, pae_opening, pae_part
 from redemption.domain.signed.signing import Mac, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROGRAMS_CACHED: Final = 256
 
@@ -88,12 +91,8 @@ class Digests:
     def __init__(self, root: Secret, *, environment: str, programs_cached: int = PROGRAMS_CACHED) -> None:
         self._root = root
         self._environment = environment
-        self._programs: Lru[str, ProgramDigests] = Lru(programs_cached)
+        self.for_program: Callable[[str], ProgramDigests] = lru_cache(maxsize=programs_cached)(self._derive)
+        """Gives the digests of one program: the cache itself, without a call of ours in between."""
 
-    def for_program(self, program: str) -> ProgramDigests:
-        """The digests of one program."""
-        digests = self._programs.get(program)
-        if digests is None:
-            digests = ProgramDigests(self._root, environment=self._environment, program=program)
-            self._programs.put(program, digests)
-        return digests
+    def _derive(self, program: str) -> ProgramDigests:
+        return ProgramDigests(self._root, environment=self._environment, program=program)

@@ -6,9 +6,9 @@ keyed digests only.
 """
 
 import struct
+from functools import lru_cache
 from typing import Final
 
-from redemption.domain.lru import Lru
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.pae import exact_bytes, pae_prefix
 from redemption.domain.signed.signing import SERIAL_MAX, U32_MAX, Mac, SigningError, require_range, require_text
@@ -81,7 +81,7 @@ class Codes:
     def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
         self._environment = exact_bytes(keyset.environment)
         self._keys = {key.id: key for key in keyset.keys}
-        self._campaigns: Lru[tuple[str, int, int], CampaignCodes] = Lru(cache_size)
+        self._derived = lru_cache(maxsize=cache_size)(self._derive)
 
     def campaign(self, *, program: str, campaign: int, key_id: int) -> CampaignCodes:
         """Return the codes of one campaign under a key, in whatever state but destroyed.
@@ -89,14 +89,9 @@ class Codes:
         Raises:
             SigningError: There is no such key any more, or a field is out of range.
         """
-        place = (program, campaign, key_id)
-        found = self._campaigns.get(place)
-        if found is None:
-            found = CampaignCodes(self._mac(program, campaign, key_id))
-            self._campaigns.put(place, found)
-        return found
+        return self._derived(program, campaign, key_id)
 
-    def _mac(self, program: str, campaign: int, key_id: int) -> Mac:
+    def _derive(self, program: str, campaign: int, key_id: int) -> CampaignCodes:
         exact_program = require_text("program", program)
         require_range("campaign", campaign, U32_MAX)
         key = self._keys.get(key_id)
@@ -104,4 +99,4 @@ class Codes:
             raise SigningError(f"key {key_id} is destroyed or unknown here, and with it the codes that it made")
         ids = (_U32.pack(key_id), _U32.pack(campaign))
         derived = key.material.derive(b"redemption/v1/code", self._environment, exact_program, *ids)
-        return Mac(derived, pae_prefix(b"redemption/v1/code-bytes", last_length=_SERIAL_LENGTH))
+        return CampaignCodes(Mac(derived, pae_prefix(b"redemption/v1/code-bytes", last_length=_SERIAL_LENGTH)))

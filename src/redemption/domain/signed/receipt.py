@@ -7,11 +7,12 @@ specification.
 
 import hmac
 import struct
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from redemption.domain.lru import Lru
 from redemption.domain.record import record
 from redemption.domain.signed.base64url import armor, unarmor
 from redemption.domain.signed.keyset import Keyset
@@ -124,15 +125,20 @@ class ReceiptKeys:
         self.environment = exact_bytes(keyset.environment)
         self._materials = {key.id: key.material for key in keyset.keys if key.material is not None}
         self._decoy = keyset.privacy_root.derive(b"redemption/v1/decoy")
-        self._cache: Lru[tuple[str, int], ReceiptKey] = Lru(cache_size)
+        self._cache_size = cache_size
+        self._checked: OrderedDict[tuple[str, int], ReceiptKey] = OrderedDict()
+        self._signing = lru_cache(maxsize=cache_size)(self._derive_signing)
 
     def select(self, program: str, key_id: int) -> ReceiptKey:
         """The key to check a tag with: a decoy when the id is unknown. Not cached before :meth:`remember`."""
-        return self._cache.get((program, key_id)) or self._derive(program, key_id)
+        return self._checked.get((program, key_id)) or self._derive(program, key_id)
 
     def remember(self, key: ReceiptKey) -> None:
         """Cache a key under which a tag was good."""
-        self._cache.put(key.place, key)
+        self._checked[key.place] = key
+        self._checked.move_to_end(key.place)
+        if len(self._checked) > self._cache_size:
+            self._checked.popitem(last=False)
 
     def signing(self, program: str, key_id: int) -> ReceiptKey:
         """The key to sign with. Cached at once, since key ids to sign under come from verified tokens.
@@ -140,13 +146,13 @@ class ReceiptKeys:
         Raises:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
         """
-        key = self._cache.get((program, key_id))
-        if key is None:
-            require_text("program", program)
-            key = self._derive(program, key_id)
-            if not key.known:
-                raise SigningError(f"key {key_id} is not in the keyset or was destroyed; nothing is signed under it")
-            self._cache.put(key.place, key)
+        return self._signing(program, key_id)
+
+    def _derive_signing(self, program: str, key_id: int) -> ReceiptKey:
+        require_text("program", program)
+        key = self._derive(program, key_id)
+        if not key.known:
+            raise SigningError(f"key {key_id} is not in the keyset or was destroyed; nothing is signed under it")
         return key
 
     def _derive(self, program: str, key_id: int) -> ReceiptKey:

@@ -7,11 +7,12 @@ text, version, length, flags, key, tag, and only then the fields. Outsiders get 
 import hmac
 import re
 import struct
+from collections import OrderedDict
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, final
 
-from redemption.domain.lru import Lru
 from redemption.domain.record import record
 from redemption.domain.signed.base64url import ARMORED_LENGTH, armor, unarmor
 from redemption.domain.signed.keyset import DAY_SECONDS, Key, Keyset
@@ -124,8 +125,9 @@ class TokenVerifier:
         self._environment = exact_bytes(keyset.environment)
         self._keys = {_U32.pack(key.id): key for key in keyset.keys if key.material is not None}
         self._decoy = keyset.privacy_root.derive(b"redemption/v1/decoy")
-        self._token_keys: Lru[tuple[str, bytes], _TokenKey] = Lru(cache_size)
-        self._holder_macs: Lru[tuple[str, bytes], Mac] = Lru(cache_size)
+        self._cache_size = cache_size
+        self._token_keys: OrderedDict[tuple[str, bytes], _TokenKey] = OrderedDict()
+        self._holder_mac = lru_cache(maxsize=cache_size)(self._derive_holder_mac)
 
     def verify(self, text: str, *, program: str) -> VerifiedToken | TokenDefect:
         """Check all of a token but its validity in time."""
@@ -144,8 +146,12 @@ class TokenVerifier:
             return TokenDefect.KEY_UNKNOWN
         if not genuine:
             return TokenDefect.TAG
-        if cached is None:
-            self._token_keys.put(place, key)
+        if cached is not None:
+            self._token_keys.move_to_end(place)
+        else:
+            self._token_keys[place] = key
+            if len(self._token_keys) > self._cache_size:
+                self._token_keys.popitem(last=False)
         return _parse(raw, program=program, key_usable=key.usable)
 
     def holder_matches(self, token: VerifiedToken, customer_id: str) -> bool:
@@ -153,11 +159,7 @@ class TokenVerifier:
         customer = exact_bytes(customer_id)
         if not token.holder_bound or not 1 <= len(customer) <= TEXT_LENGTH_MAX:
             return False
-        place = (token.program, _U32.pack(token.key_id) + _U32.pack(token.campaign))
-        mac = self._holder_macs.get(place)
-        if mac is None:
-            mac = _holder_mac(self._material(place[1]), self._environment, exact_bytes(token.program), place[1])
-            self._holder_macs.put(place, mac)
+        mac = self._holder_mac(token.program, token.key_id, token.campaign)
         return hmac.compare_digest(_holder_tag(mac, customer), token.holder_tag)
 
     def _token_key(self, program: str, ids: bytes) -> _TokenKey:
@@ -167,6 +169,10 @@ class TokenVerifier:
             known=key is not None,
             usable=key is not None and key.state.usable,
         )
+
+    def _derive_holder_mac(self, program: str, key_id: int, campaign: int) -> Mac:
+        ids = _U32.pack(key_id) + _U32.pack(campaign)
+        return _holder_mac(self._material(ids), self._environment, exact_bytes(program), ids)
 
     def _material(self, ids: bytes) -> Secret:
         key = self._keys.get(ids[:4])

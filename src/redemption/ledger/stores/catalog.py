@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from cachetools import TTLCache
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from redemption.domain.campaign.benefit import (
@@ -30,7 +31,6 @@ from redemption.domain.campaign.campaign import (
 )
 from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Scope, Window
 from redemption.domain.errors import LedgerRefused
-from redemption.domain.lru import Lru
 
 BYTES_MAX = 64 * 2**20
 """Of the definitions at hand, as they are written; in memory they take several times that."""
@@ -65,10 +65,9 @@ class Catalog:
             now: A clock that only runs forward, seconds.
         """
         self._bytes_max = bytes_max
-        self._now = now
         self._bytes = 0
         self._entries: OrderedDict[tuple[str, int], tuple[Campaign, int]] = OrderedDict()
-        self._forgotten_at: Lru[tuple[str, int], float] = Lru(FORGOTTEN_MAX)
+        self._forgotten: TTLCache[tuple[str, int], bool] = TTLCache(FORGOTTEN_MAX, FORGET_SECONDS, timer=now)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -113,10 +112,9 @@ class Catalog:
 
         A large one takes milliseconds to read, and whoever stumbles over it may come again and again.
         """
-        key, now = (program, number), self._now()
-        forgotten_at = self._forgotten_at.get(key)
-        if key in self._entries and (forgotten_at is None or now >= forgotten_at + FORGET_SECONDS):
-            self._forgotten_at.put(key, now)
+        key = (program, number)
+        if key in self._entries and key not in self._forgotten:
+            self._forgotten[key] = True
             self.drop(program, number)
 
     def clear(self) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from cachetools import LRUCache
+
 from redemption.domain.campaign.campaign import Campaign
-from redemption.domain.lru import Lru
 from redemption.rpc.convert.campaigns import campaign_of
 from redemption.v1 import campaign_pb2
 
@@ -20,7 +21,7 @@ class CampaignMessages:
     """
 
     def __init__(self) -> None:
-        self._large: Lru[int, tuple[Campaign, campaign_pb2.Campaign]] = Lru(LARGE_MAX)
+        self._large: LRUCache[int, tuple[Campaign, campaign_pb2.Campaign]] = LRUCache(LARGE_MAX)
 
     def of(self, campaign: Campaign) -> campaign_pb2.Campaign:
         """Return a campaign's message."""
@@ -31,5 +32,5 @@ class CampaignMessages:
             return known[1]
         message = campaign_of(campaign)
         if message.ByteSize() >= LARGE_BYTES:
-            self._large.put(id(campaign), (campaign, message))
+            self._large[id(campaign)] = campaign, message
         return message
