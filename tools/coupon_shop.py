@@ -25,9 +25,10 @@ from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, 
 from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import CampaignSnapshot
 from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenDefect, TokenSigner, TokenVerifier
+from redemption.domain.signed.token import TokenDefect, TokenVerifier
 from redemption.rpc.convert.campaigns import new_campaign_from
 from redemption.rpc.convert.orders import checkout_from, write_decision
+from redemption.service.signers import Signers
 from redemption.v1.decision_pb2 import Decision as DecisionMessage
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +66,7 @@ class Shop:
         now = int(EVENING.timestamp())
         # Never shown: only a token that was signed and verified can be judged.
         keyset = Keyset.generate(environment="page", development=True, now=now, random=secrets.token_bytes)
-        self._signer, self._verifier, self._now = TokenSigner(keyset), TokenVerifier(keyset), now
+        self._signers, self._verifier, self._now = Signers(keyset), TokenVerifier(keyset), now
         self._campaigns = {file: self._read(number, file) for number, file in enumerate(self.files, start=1)}
 
     def campaign(self, file: str) -> Campaign:
@@ -75,9 +76,8 @@ class Shop:
     def coupon(self, file: str, offer_index: int = 0) -> Coupon:
         """Return a coupon of a file's campaign, valid as long as the campaign runs."""
         campaign = self._campaigns[file]
-        text = self._signer.sign(
-            program=_PROGRAM,
-            campaign=campaign.number,
+        signer = self._signers.signer(program=_PROGRAM, campaign=campaign.number, key_id=None)
+        text = signer.sign(
             offer_index=offer_index,
             serial=0,
             not_before=campaign.starts_at_ms // MILLISECONDS,

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
 from rpc.stage import ANYBODY, failure_of
+from signing import sign_token
 from waiting import SECONDS_MAX
 
 from redemption.domain.decision import Detail
@@ -16,7 +17,7 @@ from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import EarlierUse
 from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenSigner, TokenVerifier
+from redemption.domain.signed.token import TokenVerifier
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintRequest
 from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
@@ -36,11 +37,8 @@ def mint(**fields):
 def token():
     """A real one: nothing but the verifier makes a VerifiedToken."""
     keyset = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
-    signed = (
-        TokenSigner(keyset)
-        .campaign(program="shop", campaign=7)
-        .sign(offer_index=2, serial=9, not_before=NOW, expires_at=NOW + 60, now=NOW, customer_id="customer-1")
-    )
+    fields = {"offer_index": 2, "serial": 9, "not_before": NOW, "expires_at": NOW + 60, "customer_id": "customer-1"}
+    signed = sign_token(keyset, program="shop", campaign=7, now=NOW, **fields)
     return TokenVerifier(keyset).verify(signed, program="shop")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from signing import sign_token
 
 from redemption.domain.campaign.benefit import BuyGet, PercentOff, amount_off
 from redemption.domain.campaign.calendar import Days, local_day
@@ -26,11 +27,11 @@ from redemption.domain.judging.stacking import judge
 from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenSigner, TokenVerifier
+from redemption.domain.signed.token import TokenVerifier
 
 NOW = 1_800_000_000
 KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
-SIGNER, VERIFIER = TokenSigner(KEYSET), TokenVerifier(KEYSET)
+VERIFIER = TokenVerifier(KEYSET)
 
 
 def campaign(number=1, **changes):
@@ -49,7 +50,8 @@ def campaign(number=1, **changes):
 
 
 def coupon(of, serial=0, *, not_before=NOW - 500, expires_at=NOW + 500, held=True, customer_id=None):
-    text = SIGNER.sign(
+    text = sign_token(
+        KEYSET,
         program="p",
         campaign=of.number,
         offer_index=0,

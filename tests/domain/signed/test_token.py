@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from interpreted import COUNTS_CALLS
+from signing import sign_token, signer
 from tool_loader import VECTORS
 
 from redemption.domain.signed import signing
@@ -19,7 +20,6 @@ from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import (
     TOKEN_LIFE_SECONDS_MAX,
     TokenDefect,
-    TokenSigner,
     TokenVerifier,
     VerifiedToken,
 )
@@ -33,7 +33,6 @@ def new_keyset(environment="test"):
 
 
 KEYSET = new_keyset()
-SIGNER = TokenSigner(KEYSET)
 VERIFIER = TokenVerifier(KEYSET)
 FIELDS = {
     "campaign": 7,
@@ -50,8 +49,8 @@ VERIFIERS = {
 VECTOR_FILE = json.loads((VECTORS / "token.json").read_bytes())
 
 
-def sign(signer=SIGNER, program=SHOP, **changed):
-    return signer.sign(program=program, **(FIELDS | changed))
+def sign(keyset=KEYSET, program=SHOP, **changed):
+    return sign_token(keyset, program=program, **(FIELDS | changed))
 
 
 def verified(text, verifier=VERIFIER, program=SHOP):
@@ -112,7 +111,8 @@ def test_the_vectors_meet_every_defect():
     program=st.text(st.characters(codec="utf-8"), min_size=1, max_size=32),
 )
 def test_what_is_signed_is_read_back(*, campaign, offer_index, serial, not_before, life, customer_id, shared, program):
-    text = SIGNER.sign(
+    text = sign_token(
+        KEYSET,
         program=program,
         campaign=campaign,
         offer_index=offer_index,
@@ -193,7 +193,7 @@ def test_a_token_of_another_environment_never_verifies():
 
 def test_environment_and_program_are_not_joined():
     """("test", "shop") and ("tests", "hop") are the same letters."""
-    shifted = TokenSigner(dataclasses.replace(KEYSET, environment="tests"))
+    shifted = dataclasses.replace(KEYSET, environment="tests")
     assert VERIFIER.verify(sign(shifted, program="hop"), program=SHOP) is TokenDefect.TAG
 
 
@@ -204,7 +204,7 @@ def test_a_token_moved_to_another_campaign_never_verifies():
 
 
 def test_a_token_of_a_keyset_unknown_here_never_verifies():
-    assert VERIFIER.verify(sign(TokenSigner(new_keyset())), program=SHOP) is TokenDefect.KEY_UNKNOWN
+    assert VERIFIER.verify(sign(new_keyset()), program=SHOP) is TokenDefect.KEY_UNKNOWN
 
 
 USABLE = "usable"
@@ -236,14 +236,14 @@ def test_what_a_key_state_does_to_the_tokens_of_the_key(path, expected):
 def test_a_created_key_verifies_but_does_not_sign():
     keyset = KEYSET.with_new_key(now=NOW, random=secrets.token_bytes)
     created = keyset.keys[-1].id
-    assert verified(sign(TokenSigner(keyset))).key_id == KEYSET.primary.id
+    assert verified(sign(keyset)).key_id == KEYSET.primary.id
     promoted = keyset.with_state(created, KeyState.PRIMARY)
-    early = verified(sign(TokenSigner(promoted)), TokenVerifier(keyset))
+    early = verified(sign(promoted), TokenVerifier(keyset))
     assert (early.key_id, early.key_usable) == (created, True)
 
 
 def test_minting_many_gives_the_same_tokens_as_signing_each():
-    minter = SIGNER.campaign(program=SHOP, campaign=7)
+    minter = signer(KEYSET, program=SHOP, campaign=7)
     rest = {name: value for name, value in FIELDS.items() if name != "campaign"}
     for customer_id in (None, "customer-42"):
         assert minter.sign(**rest, customer_id=customer_id) == sign(customer_id=customer_id)
@@ -359,8 +359,8 @@ def test_the_decoy_accepts_nothing_even_with_a_good_tag():
     """Nobody knows the decoy; if somebody did, it would be of no use."""
     decoy = KEYSET.privacy_root.derive(b"redemption/v1/decoy")
     unknown = dataclasses.replace(KEYSET.primary, id=KEYSET.primary.id ^ 1, material=decoy)
-    signer = TokenSigner(dataclasses.replace(KEYSET, keys=(unknown,)))
-    assert VERIFIER.verify(sign(signer), program=SHOP) is TokenDefect.KEY_UNKNOWN
+    stranger = dataclasses.replace(KEYSET, keys=(unknown,))
+    assert VERIFIER.verify(sign(stranger), program=SHOP) is TokenDefect.KEY_UNKNOWN
 
 
 @COUNTS_CALLS

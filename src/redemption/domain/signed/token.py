@@ -1,4 +1,4 @@
-"""The signed coupon a shopper holds: made by :class:`TokenSigner`, believed only by :class:`TokenVerifier`.
+"""The signed coupon a shopper holds: made by :class:`CampaignSigner`, believed only by :class:`TokenVerifier`.
 
 ``docs/token.md`` is the specification. A token is 48 bytes in 64 characters; it is checked in one order:
 text, version, length, flags, key, tag, and only then the fields. Outsiders get one answer for every defect.
@@ -179,48 +179,12 @@ class TokenVerifier:
         return key.material if key and key.material else self._decoy
 
 
-class TokenSigner:
-    """Signs tokens with the primary key of a keyset."""
-
-    def __init__(self, keyset: Keyset) -> None:
-        self._environment = exact_bytes(keyset.environment)
-        self._key = keyset.primary
-
-    def campaign(self, *, program: str, campaign: int) -> "CampaignSigner":
-        """A signer for one campaign, with its keys derived: for minting many.
-
-        Raises:
-            SigningError: The program is not 1 to 128 bytes, or the campaign number not 32 bits.
-        """
-        return CampaignSigner(self._key, environment=self._environment, program=program, campaign=campaign)
-
-    def sign(
-        self,
-        *,
-        program: str,
-        campaign: int,
-        offer_index: int,
-        serial: int,
-        not_before: int,
-        expires_at: int,
-        now: int,
-        customer_id: str | None = None,
-        shared: bool = False,
-    ) -> str:
-        """Sign one token; see :meth:`CampaignSigner.sign`."""
-        return self.campaign(program=program, campaign=campaign).sign(
-            offer_index=offer_index,
-            serial=serial,
-            not_before=not_before,
-            expires_at=expires_at,
-            now=now,
-            customer_id=customer_id,
-            shared=shared,
-        )
-
-
 class CampaignSigner:
-    """Signs the tokens of one campaign. Made by :meth:`TokenSigner.campaign`."""
+    """Signs the tokens of one campaign with one key.
+
+    Raises:
+        SigningError: The program is not 1 to 128 bytes, the campaign number not 32 bits, or the key is destroyed.
+    """
 
     def __init__(self, key: Key, *, environment: bytes, program: str, campaign: int) -> None:
         exact_program = require_text("program", program)
