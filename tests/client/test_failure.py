@@ -3,9 +3,12 @@
 import grpc
 import pytest
 from fake_server import failing
+from google.protobuf.any_pb2 import Any
+from google.rpc import error_details_pb2, status_pb2
 
-from redemption.client import Failure, FieldViolation, OtherField, RedemptionClient, connect, failure_of
+from redemption.client import Failure, FieldViolation, OtherField, RedemptionClient, connect, connect_aio, failure_of
 from redemption.v1.redemption_service_pb2 import RedeemRequest
+from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 
 def failure(fake):
@@ -55,12 +58,38 @@ def test_what_belongs_to_a_reason_is_read_with_it(fake):
     )
 
 
-def test_details_that_cannot_be_read_are_left_out(fake):
-    def garbled(_request, context):
-        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"),))
+async def test_the_same_is_read_of_a_call_with_asyncio(fake):
+    fake.answers["Redeem"] = failing(grpc.StatusCode.UNAVAILABLE, "later", reason="STOPPING", retry_after_seconds=0.25)
+    async with connect_aio(fake.address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            await RedemptionServiceStub(channel).Redeem(RedeemRequest())
+    assert failure_of(caught.value) == Failure(
+        grpc.StatusCode.UNAVAILABLE, "later", reason="STOPPING", retry_after_seconds=0.25
+    )
+
+
+TYPE_URL = "type.googleapis.com/google.rpc.ErrorInfo"
+GOOD = Any(type_url=TYPE_URL, value=error_details_pb2.ErrorInfo(reason="OTHER").SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        b"\xff\xff\xff",
+        status_pb2.Status(code=5, message="broken", details=[GOOD]).SerializeToString(),
+        status_pb2.Status(code=13, message="whole", details=[GOOD]).SerializeToString(),
+        status_pb2.Status(
+            code=13, message="broken", details=[Any(type_url=TYPE_URL, value=b"\xff")]
+        ).SerializeToString(),
+    ],
+    ids=["garbled", "of another code", "of another message", "a detail is garbled"],
+)
+def test_details_that_cannot_be_read_are_left_out(fake, details):
+    def damaged(_request, context):
+        context.set_trailing_metadata((("grpc-status-details-bin", details),))
         context.abort(grpc.StatusCode.INTERNAL, "broken")
 
-    fake.answers["Redeem"] = garbled
+    fake.answers["Redeem"] = damaged
     assert failure(fake) == Failure(grpc.StatusCode.INTERNAL, "broken")
 
 

@@ -1,4 +1,4 @@
-"""Why a question was not answered: the rich error of a failed call, read without surprises."""
+"""Why a question was not answered: the rich error of a failed call."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,10 @@ from typing import cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status
 
 from redemption.v1.bad_request_pb2 import BadRequestValues, FieldViolationValues
-
-_DETAILS_KEY = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,8 @@ def failure_of(error: grpc.RpcError) -> Failure:
     info, retry, bad = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), error_details_pb2.BadRequest()
     values = BadRequestValues()
     try:
-        for detail in _status(call).details:
+        status = rpc_status.from_call(call)
+        for detail in status.details if status else ():
             if detail.Unpack(info):
                 reason = info.reason
                 correlation_id = info.metadata.get("correlation_id", "")
@@ -84,7 +84,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
                 retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
             elif not detail.Unpack(bad):
                 detail.Unpack(values)
-    except DecodeError:
+    except (DecodeError, ValueError):  # damaged, or they contradict the status of the call
         pass
     return Failure(
         code=call.code(),
@@ -113,10 +113,3 @@ def _violations(bad: error_details_pb2.BadRequest, values: BadRequestValues) -> 
 
 def _number(message: Message, name: str) -> int | None:
     return cast("int", getattr(message, name)) if message.HasField(name) else None
-
-
-def _status(call: grpc.Call) -> status_pb2.Status:
-    for key, value in call.trailing_metadata() or ():
-        if key == _DETAILS_KEY:
-            return status_pb2.Status.FromString(cast("bytes", value))
-    return status_pb2.Status()
