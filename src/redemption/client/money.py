@@ -13,7 +13,8 @@ def _codes(text: str) -> list[str]:
     return text.split()
 
 
-# ISO 4217, the currencies whose minor unit is not a hundredth.
+# ISO 4217, the currencies whose minor unit is not a hundredth. CLDR, and a library that carries its data such as babel,
+# says what is usual in shops instead: no decimals for HUF, IDR, COP or IQD. A sum would be wrong a hundred times over.
 _EXPONENTS = (
     dict.fromkeys(_codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"), 0)
     | dict.fromkeys(_codes("BHD IQD JOD KWD LYD OMR TND"), 3)
