@@ -11,8 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.call_info import call_info
-from redemption.rpc.server import REDEMPTION
+from redemption.rpc.server import REDEMPTION, call_info
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.grpcio import options_of
 from redemption.rpc.transport.listener import Listener

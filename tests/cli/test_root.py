@@ -18,7 +18,7 @@ from waiting import SECONDS_MAX, until
 
 from redemption import __version__
 from redemption.cli import exits
-from redemption.cli.output.language import language
+from redemption.cli.input.options import language
 from redemption.settings import Settings
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Decision, TokenVerdict

@@ -1,4 +1,4 @@
-"""Listening, health, encryption, reflection, and a stop that loses nothing."""
+"""Listening, health, encryption, reflection, what a use case is told of a call, and a stop that loses nothing."""
 
 import asyncio
 import datetime as dt
@@ -22,7 +22,7 @@ from rpc.stage import channel_to, failure_of, telling, told
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.rpc.health import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
-from redemption.rpc.server import PortNotBound, RpcConfig
+from redemption.rpc.server import PortNotBound, RpcConfig, call_info
 from redemption.rpc.transport import grpcio
 from redemption.rpc.transport.tls import Tls
 from redemption.v1 import redemption_service_pb2_grpc
@@ -465,3 +465,18 @@ async def test_a_file_of_tls_that_is_of_no_use_is_named(run, certificate, tmp_pa
     files = {"certificate": certificate[0], "key": certificate[1], file: path}
     with pytest.raises(PortNotBound, match=re.escape(told.format(path=path))):
         await run(tls=Tls(**files))
+
+
+@pytest.mark.parametrize(("remaining", "expected"), [(None, 5.0), (1.0, 0.98), (9.0, 8.98), (60.0, 10.0)])
+def test_deadline_leaves_time_for_the_answer_to_travel(remaining, expected):
+    assert call_info("/S/M", "peer", remaining, 100.0).deadline == pytest.approx(100 + expected)
+
+
+@pytest.mark.parametrize("remaining", [0.0, 0.01, 0.02])
+def test_deadline_too_near_for_an_answer_has_passed(remaining):
+    assert call_info("/S/M", "peer", remaining, 100.0).deadline <= 100.0
+
+
+def test_everybody_is_the_same_principal_without_credentials():
+    info = call_info("/S/M", "peer", None, 0.0)
+    assert (info.principal, info.method, info.peer, info.gone) == ("anonymous", "/S/M", "peer", False)

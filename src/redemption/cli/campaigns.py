@@ -9,8 +9,7 @@ import typer
 
 from redemption.cli.asking import all_campaigns, asking, campaign_called
 from redemption.cli.exits import DONE, UNREACHABLE, Stop
-from redemption.cli.input.consent import require_consent
-from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, settings_of
+from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
 from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, stderr, table
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, NOT_TRUSTED, Stop
-from redemption.cli.input.consent import require_consent
-from redemption.cli.input.options import AsJson, Program, examples, settings_of
+from redemption.cli.input.options import AsJson, Program, examples, require_consent, settings_of
 from redemption.cli.output.screen import print_json, say
 
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Files of the embedded ledger. [.data]")]

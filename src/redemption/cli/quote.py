@@ -12,8 +12,7 @@ import typer
 from redemption.cli.asking import asking, read_bytes
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
-from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, settings_of
-from redemption.cli.output.language import language
+from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
 
 if TYPE_CHECKING:

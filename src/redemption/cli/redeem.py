@@ -9,8 +9,7 @@ import typer
 from redemption.cli.asking import Unanswered, asking
 from redemption.cli.exits import DONE, REFUSED
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
-from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, settings_of
-from redemption.cli.output.language import language
+from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
 
 

@@ -8,8 +8,7 @@ import typer
 
 from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
-from redemption.cli.input.consent import require_consent
-from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
+from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, require_consent, settings_of
 from redemption.cli.output.screen import print_message, say
 
 if TYPE_CHECKING:

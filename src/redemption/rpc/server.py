@@ -8,7 +8,7 @@ from typing import Literal
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from redemption.rpc.call_info import call_info
+from redemption.domain.call_info import CallInfo
 from redemption.rpc.campaign_servicer import CampaignServicer
 from redemption.rpc.guard import Gathered, Guard, ServerStream, Unary
 from redemption.rpc.health import SERVICE as HEALTH
@@ -27,6 +27,10 @@ from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption
 REDEMPTION = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
 ISSUANCE = issuance_service_pb2.DESCRIPTOR.services_by_name["IssuanceService"]
 CAMPAIGN = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
+ANSWER_SECONDS_MAX = 10.0
+ANSWER_SECONDS_UNSET = 5.0
+MARGIN_SECONDS = 0.02
+"""Left over for the answer to travel: the caller shall read why, rather than see its own deadline pass."""
 
 
 class PortNotBound(OSError):
@@ -126,6 +130,24 @@ class RpcServer:
             await asyncio.sleep(self._config.drain_notice_seconds)
         self._health.end_watches()
         await self._transport.stop(seconds)
+
+
+def call_info(path: str, peer: str, seconds: float | None, now: float) -> CallInfo:
+    """Return what a use case is told of the call that it answers: who calls, and until when an answer is of use.
+
+    There are no credentials yet, so everybody is the same principal.
+
+    Args:
+        path: What is called.
+        peer: Where the call comes from.
+        seconds: Until the caller's deadline; None when it set none.
+        now: The event loop's time.
+
+    Returns:
+        Its deadline is not after ``now`` when an answer would come too late.
+    """
+    left = ANSWER_SECONDS_UNSET if seconds is None else min(seconds - MARGIN_SECONDS, ANSWER_SECONDS_MAX)
+    return CallInfo("anonymous", path, peer, now + left)
 
 
 def _methods(services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]]) -> dict[str, Method]:

@@ -11,7 +11,7 @@ from google.rpc import code_pb2
 from rpc.transport.frames import SECONDS_MAX, RawClient, connect
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.call_info import call_info
+from redemption.rpc.server import call_info
 from redemption.rpc.transport.bounds import Bounds, Load
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import (

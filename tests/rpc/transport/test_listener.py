@@ -27,8 +27,8 @@ from rpc.transport.frames import (
 )
 from rpc.transport.listening import MIB, SERVICE, failure_of, methods, until
 
-from redemption.rpc.call_info import call_info
 from redemption.rpc.health import Health
+from redemption.rpc.server import call_info
 from redemption.rpc.transport import listener
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.listener import FILES_RESERVED, Listener

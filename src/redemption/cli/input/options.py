@@ -1,14 +1,17 @@
-"""The options that many commands share, and how they become settings."""
+"""The options that many commands share, how they become settings, and what stands for them when they are left out."""
 # ruff: noqa: PLC0415 - pydantic is imported when settings are read, so that help is quick.
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.exits import BAD_INPUT, REFUSED, Stop
 
 if TYPE_CHECKING:
+    from redemption.client import Lang
     from redemption.settings import Settings
 
 Server: TypeAlias = Annotated[
@@ -49,6 +52,23 @@ RequestId: TypeAlias = Annotated[
 def examples(*lines: str) -> str:
     """Return the examples at the end of a command's help; typer leaves such a paragraph as it is."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def language(chosen: str | None) -> "Lang":
+    """Return the language that was chosen, else the locale's; anything that is not Chinese is told in English."""
+    # The variables themselves, since ``locale`` knows only the locales that are installed.
+    locale = chosen or next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
+def require_consent(question: str, *, yes: bool) -> None:
+    """Ask a person, where there is one; elsewhere, and with ``--yes``, typing the command was consent enough.
+
+    Raises:
+        Stop: The answer is no.
+    """
+    if not yes and sys.stdin.isatty() and not typer.confirm(question):
+        raise Stop(REFUSED, "nothing was done")
 
 
 def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has its own type
