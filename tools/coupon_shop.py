@@ -76,7 +76,7 @@ class Shop:
     def coupon(self, file: str, offer_index: int = 0) -> Coupon:
         """Return a coupon of a file's campaign, valid as long as the campaign runs."""
         campaign = self._campaigns[file]
-        signer = self._signers.signer(program=_PROGRAM, campaign=campaign.number, key_id=None)
+        signer = self._signers.signer(program=_PROGRAM, campaign=campaign.number, key_id=self._signers.primary.id)
         text = signer.sign(
             offer_index=offer_index,
             serial=0,
