@@ -25,7 +25,7 @@ from redemption.ledger.ledger import CHECK_SECONDS
 from redemption.ledger.stores.campaigns import coupon_block_width, customer_buckets
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
-VECTORS = Path(__file__).parent.parent / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 async def redeem_all_at_once(house, attempts):
