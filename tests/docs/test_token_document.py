@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from signing import sign_token
+from builders.tokens import sign_token
 from tool_loader import ROOT, VECTORS
 
 from redemption.domain.signed.base64url import armor

@@ -5,10 +5,10 @@ import itertools
 import secrets
 
 import pytest
+from builders.tokens import sign_token
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
 from rpc.stage import ANYBODY, failure_of
-from signing import sign_token
 from waiting import SECONDS_MAX
 
 from redemption.domain.decision import Detail

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from signing import sign_token
+from builders.tokens import sign_token
 from tool_loader import ROOT, TOOLS, VECTORS, load_tool
 
 from redemption.domain.signed.base64url import armor, unarmor

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import grpc
 import pytest
+from builders.campaign_strategies import CAMPAIGNS
 from cli.campaign_file.contract_fields import all_leaves
 from domain.campaign.test_campaign_checks import BEFORE, FESTIVAL, WRONG
 from hypothesis import given
-from rpc.campaign_strategies import CAMPAIGNS
 
 from redemption.cli.campaign_file.fields import number_text
 from redemption.cli.campaign_file.model import CampaignPart

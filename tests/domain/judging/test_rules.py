@@ -4,11 +4,11 @@ import secrets
 from dataclasses import replace
 from itertools import combinations, zip_longest
 
+from builders.tokens import sign_token
 from domain.judging import calculator
 from domain.judging.checkouts import customers, orders, wallets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signing import sign_token
 from thoroughness import tries
 
 from redemption.domain.campaign.benefit import BuyGet, CashVoucher, FreeShipping, PercentOff

@@ -4,9 +4,9 @@ import secrets
 from dataclasses import replace
 
 import pytest
+from builders.tokens import sign_token
 from hypothesis import given
 from hypothesis import strategies as st
-from signing import sign_token
 
 from redemption.domain.campaign.benefit import BuyGet, PercentOff, amount_off
 from redemption.domain.campaign.calendar import Days, local_day

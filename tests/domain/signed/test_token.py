@@ -7,10 +7,10 @@ import pickle
 import secrets
 
 import pytest
+from builders.tokens import sign_token, signer
 from hypothesis import example, given
 from hypothesis import strategies as st
 from interpreted import COUNTS_CALLS
-from signing import sign_token, signer
 from tool_loader import VECTORS
 
 from redemption.domain.signed import signing

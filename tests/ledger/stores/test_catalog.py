@@ -5,8 +5,8 @@ import typing
 from dataclasses import replace
 
 import pytest
+from builders.campaign_strategies import BENEFITS, CAMPAIGNS
 from hypothesis import given
-from rpc.campaign_strategies import BENEFITS, CAMPAIGNS
 from rpc.examples import CAMPAIGN
 
 from redemption.domain.campaign.benefit import Benefit, PercentOff, Tier

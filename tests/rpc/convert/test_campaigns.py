@@ -4,10 +4,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from builders.campaign_strategies import CAMPAIGNS
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
-from rpc.campaign_strategies import CAMPAIGNS
 from rpc.examples import CAMPAIGN, NOW, STATS, absolute_message, campaign_message, percent_offer
 
 from redemption.domain.campaign.benefit import Measure, PercentOff, Tier, Tiers

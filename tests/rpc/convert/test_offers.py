@@ -1,8 +1,8 @@
 """An offer is told field by field, and what the domain cannot hold is refused by the name of the field."""
 
 import pytest
+from builders.campaign_strategies import OFFERS as ANY_OFFER
 from hypothesis import given
-from rpc.campaign_strategies import OFFERS as ANY_OFFER
 from rpc.examples import OFFERS
 
 from redemption.domain.campaign.benefit import BuyGet, Measure, PercentOff, Tier, Tiers
