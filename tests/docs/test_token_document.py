@@ -1,16 +1,16 @@
 """docs/token.md says what the code does: the worked example, the tables, the bounds."""
 
-import json
 import re
 
 import pytest
 from builders.tokens import sign_token
-from tool_loader import ROOT, VECTORS
+from builders.vectors import KEYSETS, vectors_of
+from tool_loader import ROOT
 
 from redemption.domain.signed.base64url import armor
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.exchange_code import TYPED_LENGTH_MAX, Codes, write_code
-from redemption.domain.signed.keyset import Keyset, KeyState
+from redemption.domain.signed.keyset import KeyState
 from redemption.domain.signed.pae import pae
 from redemption.domain.signed.receipt import ReceiptDefect
 from redemption.domain.signed.settlement import ALLOCATIONS_MAX, LENGTH_MAX, REDEMPTIONS_MAX, SettlementDefect
@@ -18,8 +18,7 @@ from redemption.domain.signed.signing import Mac
 from redemption.domain.signed.token import TokenDefect, TokenVerifier
 
 DOCUMENT = (ROOT / "docs" / "token.md").read_text()
-MAIN = json.loads((VECTORS / "keysets.json").read_bytes())["main"]
-KEYSET = Keyset.from_json(json.dumps(MAIN).encode())
+KEYSET = KEYSETS["main"]
 
 
 def section(title):
@@ -63,12 +62,12 @@ def computed_example():
 
 
 def test_the_worked_example_is_what_the_vectors_and_the_code_compute():
-    vectors = json.loads((VECTORS / "token.json").read_bytes())["worked_example"]
+    vectors = vectors_of("token")["worked_example"]
     assert printed_example() == vectors == computed_example()
 
 
 def test_the_printed_code_is_what_the_vectors_and_the_code_compute():
-    vector = json.loads((VECTORS / "code.json").read_bytes())["codes"][0]
+    vector = vectors_of("code")["codes"][0]
     page = section("Exchange code")
     code = Codes(KEYSET).campaign(program="shop", campaign=7, key_id=KEYSET.primary.id).code(123_456_789)
     assert [f"`{vector[name]}`" in page for name in ("code_key", "code", "text")] == [True] * 3

@@ -10,24 +10,20 @@ import sys
 
 import pytest
 from builders.tokens import sign_token
-from tool_loader import ROOT, TOOLS, VECTORS, load_tool
+from builders.vectors import KEYSET_DOCUMENTS, KEYSETS, vectors_of
+from tool_loader import ROOT, TOOLS, load_tool
 
 from redemption.domain.signed.base64url import armor, unarmor
-from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 
 verify_token = load_tool("verify_token")
 
 SCRIPT = TOOLS / "verify_token.py"
 SHOP = "shop"
-DOCUMENTS = {
-    name: json.dumps(document).encode()
-    for name, document in json.loads((VECTORS / "keysets.json").read_bytes()).items()
-}
-KEYSETS = {name: Keyset.from_json(document) for name, document in DOCUMENTS.items()}
+DOCUMENTS = {name: json.dumps(document).encode() for name, document in KEYSET_DOCUMENTS.items()}
 VERIFIERS = {name: TokenVerifier(keyset) for name, keyset in KEYSETS.items()}
 INDEPENDENT = {name: verify_token.read_keyset(document) for name, document in DOCUMENTS.items()}
-VECTOR_FILE = json.loads((VECTORS / "token.json").read_bytes())
+VECTOR_FILE = vectors_of("token")
 NOW = KEYSETS["main"].primary.created_at
 
 

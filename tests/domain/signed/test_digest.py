@@ -1,25 +1,21 @@
 """Digests: the same for the same, different for all else, and bounded."""
 
-import json
-
 import pytest
+from builders.vectors import KEYSETS, vectors_of
 from hypothesis import given
 from hypothesis import strategies as st
-from tool_loader import VECTORS
 
 from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import Secret
 
 ROOT = Secret(bytes(range(32)))
 SHOP = Digests(ROOT, environment="test").for_program("shop")
 
-MAIN = json.loads((VECTORS / "keysets.json").read_bytes())["main"]
-VECTOR_ROWS = json.loads((VECTORS / "digest.json").read_bytes())["vectors"]
+VECTOR_ROWS = vectors_of("digest")["vectors"]
 
 
 def test_vectors():
-    keyset = Keyset.from_json(json.dumps(MAIN).encode())
+    keyset = KEYSETS["main"]
     digests = Digests(keyset.privacy_root, environment=keyset.environment).for_program("shop")
     for row in VECTOR_ROWS:
         parts = [bytes.fromhex(part) for part in row["parts"]]

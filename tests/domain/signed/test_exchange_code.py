@@ -1,19 +1,18 @@
 """Exchange codes: made the same for ever, read however they are typed, and never something else for a code."""
 
-import json
 import string
 
 import pytest
+from builders.vectors import KEYSETS, vectors_of
 from hypothesis import given
 from hypothesis import strategies as st
-from tool_loader import VECTORS
 
 from redemption.domain.signed.exchange_code import TYPED_LENGTH_MAX, Codes, read_code, write_code
-from redemption.domain.signed.keyset import Keyset, KeyState
+from redemption.domain.signed.keyset import KeyState
 from redemption.domain.signed.signing import SigningError
 
-KEYSET = Keyset.from_json(json.dumps(json.loads((VECTORS / "keysets.json").read_bytes())["main"]).encode())
-DOCUMENT = json.loads((VECTORS / "code.json").read_bytes())
+KEYSET = KEYSETS["main"]
+DOCUMENT = vectors_of("code")
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 WRITTEN = {"0": "0Oo", "1": "1IiLl"}
 

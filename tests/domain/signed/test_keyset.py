@@ -5,25 +5,20 @@ import secrets
 import traceback
 
 import pytest
+from builders.keysets import NOW, keyset_from, keyset_of, rotated
 from hypothesis import given
 from hypothesis import strategies as st
 
 from redemption.domain.signed.keyset import KEY_LIFE_SECONDS_MAX, Key, Keyset, KeysetError, KeyState
 from redemption.domain.signed.signing import Secret
 
-NOW = 1_750_000_000
-
 
 def a_keyset():
     """One key in each state."""
-    keyset = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
+    keyset = keyset_of(development=True)
     path = [KeyState.VERIFY_ONLY, KeyState.DISABLED, KeyState.DESTROY_SCHEDULED, KeyState.DESTROYED]
     for length in range(1, len(path) + 1):
-        old = keyset.primary.id
-        keyset = keyset.with_new_key(now=NOW, random=secrets.token_bytes)
-        keyset = keyset.with_state(keyset.keys[-1].id, KeyState.PRIMARY)
-        for state in path[1:length]:
-            keyset = keyset.with_state(old, state)
+        keyset = rotated(keyset, *path[1:length])
     return keyset.with_new_key(now=NOW, random=secrets.token_bytes)
 
 
@@ -39,7 +34,7 @@ def test_the_example_has_a_key_in_every_state():
 
 
 def test_a_new_keyset_has_one_primary_key_that_lives_430_days():
-    keyset = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
+    keyset = keyset_of()
     (key,) = keyset.keys
     assert (key.state, key.created_at) == (KeyState.PRIMARY, NOW)
     assert key.max_expires_at == NOW + 430 * 86_400
@@ -53,7 +48,7 @@ def test_a_key_id_is_never_zero_and_never_one_that_was_used():
     def random(length):
         return next(ids) if length == 4 else secrets.token_bytes(length)
 
-    keyset = Keyset.generate(environment="test", development=False, now=NOW, random=random)
+    keyset = keyset_of(random=random)
     assert [key.id for key in keyset.with_new_key(now=NOW, random=random).keys] == [1, 2]
 
 
@@ -238,7 +233,7 @@ def test_a_defect_is_named_with_its_field(edit, message):
     document = a_document()
     edit(document)
     with pytest.raises(KeysetError, match=message):
-        Keyset.from_json(json.dumps(document).encode())
+        keyset_from(document)
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,23 @@
 """Receipts: the same bytes again at every replay, and no forged one is believed."""
 
-import json
-import secrets
-
 import pytest
+from builders.keysets import NOW, keyset_of, rotated
+from builders.vectors import KEYSETS, vectors_of
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tool_loader import VECTORS
 
 from redemption.domain.signed.base64url import armor, unarmor
-from redemption.domain.signed.keyset import Keyset, KeyState
+from redemption.domain.signed.keyset import KeyState
 from redemption.domain.signed.receipt import Receipt, ReceiptDefect, ReceiptKeys, Receipts
 from redemption.domain.signed.signing import SigningError
 
-NOW = 1_750_000_000
 SHOP = "shop"
-KEYSET = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
+KEYSET = keyset_of()
 RECEIPTS = Receipts(ReceiptKeys(KEYSET))
 PLAIN = {"key_id": KEYSET.primary.id, "campaign": 7, "serial": 9, "generation": 0, "redeemed_at": NOW}
 
-DOCUMENTS = json.loads((VECTORS / "keysets.json").read_bytes())
-READERS = {
-    name: Receipts(ReceiptKeys(Keyset.from_json(json.dumps(document).encode()))) for name, document in DOCUMENTS.items()
-}
-VECTOR_ROWS = json.loads((VECTORS / "receipt.json").read_bytes())["vectors"]
-
-
-def later_keyset(*states):
-    """The keyset after a rotation, its first key moved on through the states."""
-    keyset = KEYSET.with_new_key(now=NOW, random=secrets.token_bytes)
-    keyset = keyset.with_state(keyset.keys[-1].id, KeyState.PRIMARY)
-    for state in states:
-        keyset = keyset.with_state(KEYSET.primary.id, state)
-    return keyset
+READERS = {name: Receipts(ReceiptKeys(keyset)) for name, keyset in KEYSETS.items()}
+VECTOR_ROWS = vectors_of("receipt")["vectors"]
 
 
 @pytest.mark.parametrize("vector", VECTOR_ROWS, ids=[vector["name"] for vector in VECTOR_ROWS])
@@ -90,7 +75,7 @@ def test_no_text_raises(text):
 def test_a_replay_gives_the_same_bytes_after_rotation_and_disabling(states):
     receipt = Receipt(**PLAIN)
     text = RECEIPTS.sign(receipt, program=SHOP)
-    later = Receipts(ReceiptKeys(later_keyset(*states)))
+    later = Receipts(ReceiptKeys(rotated(KEYSET, *states)))
     assert later.sign(receipt, program=SHOP) == text
     assert later.verify(text, program=SHOP) == receipt
 
@@ -98,7 +83,7 @@ def test_a_replay_gives_the_same_bytes_after_rotation_and_disabling(states):
 def test_a_destroyed_key_neither_signs_nor_verifies():
     text = RECEIPTS.sign(Receipt(**PLAIN), program=SHOP)
     states = (KeyState.DISABLED, KeyState.DESTROY_SCHEDULED, KeyState.DESTROYED)
-    later = Receipts(ReceiptKeys(later_keyset(*states)))
+    later = Receipts(ReceiptKeys(rotated(KEYSET, *states)))
     assert later.verify(text, program=SHOP) is ReceiptDefect.KEY_UNKNOWN
     with pytest.raises(SigningError, match="destroyed"):
         later.sign(Receipt(**PLAIN), program=SHOP)

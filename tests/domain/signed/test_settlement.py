@@ -1,15 +1,12 @@
 """Settlements: what an approval allocated, to be believed when it comes back."""
 
-import json
-import secrets
-
 import pytest
+from builders.keysets import NOW, keyset_of
+from builders.vectors import KEYSETS, vectors_of
 from hypothesis import given
 from hypothesis import strategies as st
-from tool_loader import VECTORS
 
 from redemption.domain.decision import Allocation
-from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
 from redemption.domain.signed.settlement import (
     ALLOCATIONS_MAX,
@@ -23,18 +20,13 @@ from redemption.domain.signed.settlement import (
 )
 from redemption.domain.signed.signing import SigningError
 
-NOW = 1_750_000_000
 SHOP = "shop"
-KEYSET = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
+KEYSET = keyset_of()
 KEYS = ReceiptKeys(KEYSET)
 SETTLEMENTS = Settlements(KEYS)
 
-DOCUMENTS = json.loads((VECTORS / "keysets.json").read_bytes())
-READERS = {
-    name: Settlements(ReceiptKeys(Keyset.from_json(json.dumps(document).encode())))
-    for name, document in DOCUMENTS.items()
-}
-VECTOR_ROWS = json.loads((VECTORS / "settlement.json").read_bytes())["vectors"]
+READERS = {name: Settlements(ReceiptKeys(keyset)) for name, keyset in KEYSETS.items()}
+VECTOR_ROWS = vectors_of("settlement")["vectors"]
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=32)
 
