@@ -1,13 +1,37 @@
-"""Tokens as the primary key of a keyset signs them."""
+"""Genuine tokens, as the primary key of a keyset signs them."""
 
+from builders.keysets import NOW, keyset_of
+
+from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.signed.pae import exact_bytes
-from redemption.domain.signed.token import CampaignSigner
+from redemption.domain.signed.token import CampaignSigner, TokenVerifier, VerifiedToken
+
+KEYSET = keyset_of()
+VERIFIER = TokenVerifier(KEYSET)
 
 
 def signer(keyset, *, program, campaign):
+    """What signs the tokens of a campaign."""
     environment = exact_bytes(keyset.environment)
     return CampaignSigner(keyset.primary, environment=environment, program=program, campaign=campaign)
 
 
 def sign_token(keyset, *, program, campaign, **fields):
     return signer(keyset, program=program, campaign=campaign).sign(**fields)
+
+
+def verified_token(*, program="shop", campaign=7, **fields):
+    """A token that was signed and verified; it is valid for some minutes around NOW."""
+    times = {"not_before": NOW - 500, "expires_at": NOW + 500, "now": NOW - 600}
+    text = sign_token(KEYSET, program=program, campaign=campaign, **times | fields)
+    token = VERIFIER.verify(text, program=program)
+    assert isinstance(token, VerifiedToken)
+    return token
+
+
+def coupon_of(campaign, serial=0, *, offer_index=0, held=True, **fields):
+    """A coupon of a campaign with a genuine token; ``held``: whether it is the customer's own."""
+    token = verified_token(
+        program=campaign.program, campaign=campaign.number, offer_index=offer_index, serial=serial, **fields
+    )
+    return Coupon(token, campaign, held)

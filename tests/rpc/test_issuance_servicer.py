@@ -2,10 +2,9 @@
 
 import asyncio
 import itertools
-import secrets
 
 import pytest
-from builders.tokens import sign_token
+from builders.tokens import verified_token
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
 from rpc.stage import ANYBODY, failure_of
@@ -16,8 +15,6 @@ from redemption.domain.errors import LimitReached
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import EarlierUse
-from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenVerifier
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintRequest
 from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
@@ -36,10 +33,8 @@ def mint(**fields):
 @pytest.fixture(scope="module")
 def token():
     """A real one: nothing but the verifier makes a VerifiedToken."""
-    keyset = Keyset.generate(environment="test", development=False, now=NOW, random=secrets.token_bytes)
     fields = {"offer_index": 2, "serial": 9, "not_before": NOW, "expires_at": NOW + 60, "customer_id": "customer-1"}
-    signed = sign_token(keyset, program="shop", campaign=7, now=NOW, **fields)
-    return TokenVerifier(keyset).verify(signed, program="shop")
+    return verified_token(campaign=7, **fields)
 
 
 async def parted(parts):

@@ -5,11 +5,11 @@ from dataclasses import field, fields, make_dataclass, replace
 
 import pytest
 import pytest_asyncio
+from builders.campaigns import offer_of
 from house import DAY_MS, House, calling
 
 from redemption.domain.campaign.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
-from redemption.domain.campaign.conditions import Conditions
 from redemption.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -38,7 +38,7 @@ async def test_a_campaign_is_read_as_it_was_created(house):
     definition = house.definition(
         offers=(
             Offer(amount_off(200_00, 50_00), name="a"),
-            Offer(PercentOff(2000, 30_00), conditions=Conditions(min_spend_minor=1)),
+            offer_of(PercentOff(2000, 30_00), min_spend_minor=1),
         ),
         redemptions=10,
         budget_minor=2**53 - 1,

@@ -4,12 +4,13 @@ import asyncio
 import inspect
 
 import pytest
+from builders.campaigns import offer_of
 from house import calling
 from service.clocks import Clocks
 
 from redemption.domain.campaign.benefit import amount_off
-from redemption.domain.campaign.campaign import AbsoluteValidity, ClaimValidity, Offer, Slot, SlotLimits
-from redemption.domain.campaign.conditions import Conditions, Window
+from redemption.domain.campaign.campaign import AbsoluteValidity, ClaimValidity, Slot, SlotLimits
+from redemption.domain.campaign.conditions import Window
 from redemption.domain.errors import LimitReached
 from redemption.domain.outcome import Outcome
 
@@ -63,7 +64,7 @@ async def issued_on(house):
 
 def off(**conditions):
     """An offer of 50.00 off anything."""
-    return {"offers": (Offer(amount_off(0, 50_00), conditions=Conditions(**conditions)),)}
+    return {"offers": (offer_of(amount_off(0, 50_00), **conditions),)}
 
 
 def halves(**carry_over):

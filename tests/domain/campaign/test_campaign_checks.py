@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from builders.campaigns import DAY_MS, offer_of
 from pydantic import TypeAdapter
 
 from redemption.domain.campaign.benefit import (
@@ -40,7 +41,6 @@ from redemption.domain.errors import ViolationValues
 from redemption.v1 import campaign_pb2
 
 START_MS = 1_794_240_000_000  # 2026-11-09T16:00:00Z
-DAY_MS = 86_400_000
 END_MS = START_MS + 10 * DAY_MS
 MINOR_MAX = 2**53 - 1
 COUNT_MAX = 2**40 - 1
@@ -134,7 +134,7 @@ def plain(**changes):
 
 
 def gives(benefit, **conditions):
-    return plain(offers=(Offer(benefit, conditions=Conditions(**conditions)),))
+    return plain(offers=(offer_of(benefit, **conditions),))
 
 
 def when(**conditions):
@@ -190,7 +190,7 @@ def names(count, bytes_each=8):
 
 
 def skus(count, bytes_each=8):
-    return Offer(amount_off(0, 1), conditions=Conditions(include=Scope(skus=names(count, bytes_each))))
+    return offer_of(amount_off(0, 1), include=Scope(skus=names(count, bytes_each)))
 
 
 TIERS = "campaign.offers[0].tiers.tiers"
@@ -311,7 +311,7 @@ WRONG = [
     # all offers together
     (offers(*(skus(1000) for _ in range(10)), skus(1)), "campaign.offers", "together have 10001 values in lists; at most 10000"),
     (offers(*(skus(1000, 100) for _ in range(2))), "campaign.offers", "together have 200000 bytes in the values of lists; at most 150000"),
-    (offers(*(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(0, 1),) * 50)) for _ in range(11))), "campaign.offers", "together have 550 windows; at most 500"),
+    (offers(*(offer_of(amount_off(0, 1), windows=(Window(0, 1),) * 50) for _ in range(11))), "campaign.offers", "together have 550 windows; at most 500"),
     (offers(*(Offer(Tiers(Measure.SPEND, tuple(amount(step, step) for step in range(1, 21)))) for _ in range(26))), "campaign.offers", "together have 520 tiers; at most 500"),
     # limits
     *((limits(**{name: 0}), f"campaign.limits.{name}", "must not be 0; pause the campaign instead") for name in ("issued", "issued_per_day", "claims_per_customer", "claims_per_person", "redemptions", "redemptions_per_customer", "redemptions_per_customer_per_day", "redemptions_per_day", "budget_minor", "budget_per_day_minor")),
@@ -360,8 +360,8 @@ WRONG = [
     (plain(name="sale\u202e"), "campaign.name", "has a control character"),
     (offers(Offer(amount_off(0, 1), name="two\nlines")), "campaign.offers[0].name", "has a control character"),
     (offers(Offer(amount_off(50_00, 500_00))), "campaign.offers[0].tiers.tiers[0].amount_off_minor", "must be at most the threshold of 5000 (0 means none); it is 50000"),
-    (plain(offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(20 * 60, 22 * 60),))),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 9 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
-    (plain(offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(22 * 60, 8 * 60),))),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 22 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
+    (plain(offers=(offer_of(amount_off(0, 1), windows=(Window(20 * 60, 22 * 60),)),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 9 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
+    (plain(offers=(offer_of(amount_off(0, 1), windows=(Window(22 * 60, 8 * 60),)),), limits=Limits(slots=SlotLimits((Slot(8 * 60, 22 * 60, 5),)))), "campaign.offers[0].conditions.windows", "share no minute with limits.slots"),
     (stacking(Offer(BuyGet(1, 1, 5000)), max_tokens_per_order=2), f"{STACKING}.max_tokens_per_order", "by max_repeats or max_units; it is 2"),
     (stacking(Offer(FixedPrice(9_90)), max_tokens_per_order=3), f"{STACKING}.max_tokens_per_order", "on single units"),
     (stacking(Offer(Tiers(Measure.UNITS, (Tier(threshold=3, price_minor=99_00),))), max_tokens_per_order=2), f"{STACKING}.max_tokens_per_order", "on single units"),
@@ -484,15 +484,15 @@ RIGHT = {
     "valid as long as a token lives": from_claim(391, 9),
     "valid for today only": from_claim(1, end_of_day=True),
     "windows over midnight that meet a slot": plain(
-        offers=(Offer(amount_off(0, 1), conditions=Conditions(windows=(Window(22 * 60, 8 * 60),))),),
+        offers=(offer_of(amount_off(0, 1), windows=(Window(22 * 60, 8 * 60),)),),
         limits=Limits(slots=SlotLimits((Slot(7 * 60 + 59, 12 * 60, 5),))),
     ),
     "several in an order": stacking(max_tokens_per_order=32),
     "alone in an order": stacking(exclusivity_groups=("a",), stop_after=True),
     "as many groups as may be": stacking(exclusivity_groups=names(16)),
     "several of different merchants": stacking(
-        Offer(CashVoucher(1), conditions=Conditions(include=Scope(merchant_ids=("a",)))),
-        Offer(CashVoucher(1), conditions=Conditions(include=Scope(merchant_ids=("b",)))),
+        offer_of(CashVoucher(1), include=Scope(merchant_ids=("a",))),
+        offer_of(CashVoucher(1), include=Scope(merchant_ids=("b",))),
         max_tokens_per_order=2,
         exclusivity_groups=("a",),
         exclusivity_reach=ExclusivityReach.MERCHANT,
@@ -581,5 +581,5 @@ def test_a_change_that_is_refused_names_what_is_in_force():
 
 def test_a_definition_with_very_many_mistakes_names_as_many_as_anybody_reads():
     many = Scope(skus=("",) * 1000, brands=("",) * 1000)
-    found = campaign_violations(offers(*[Offer(amount_off(0, 1), conditions=Conditions(include=many))] * 100))
+    found = campaign_violations(offers(*[offer_of(amount_off(0, 1), include=many)] * 100))
     assert len(found) == 50

@@ -4,15 +4,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from builders.campaigns import ENDS_AT_MS, campaign_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redemption.domain.campaign.benefit import amount_off
-from redemption.domain.campaign.campaign import AbsoluteValidity, Campaign, ClaimValidity, Offer
+from redemption.domain.campaign.campaign import AbsoluteValidity, ClaimValidity
 from redemption.domain.campaign.validity import valid_time
 
 HOUR_MS = 3_600_000
-FAR_MS = 4_000_000_000_000
 DAY_SECONDS = 86_400
 
 
@@ -22,17 +21,8 @@ def ms(text, zone="UTC"):
     return (moment.replace(tzinfo=ZoneInfo(zone)) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
-def campaign(zone, validity, starts_at_ms=0, ends_at_ms=FAR_MS):
-    return Campaign(
-        program="p",
-        name="c",
-        currency_code="CNY",
-        time_zone=zone,
-        starts_at_ms=starts_at_ms,
-        ends_at_ms=ends_at_ms,
-        offers=(Offer(amount_off(0, 1)),),
-        validity=validity,
-    )
+def campaign(zone, validity, starts_at_ms=0, ends_at_ms=ENDS_AT_MS):
+    return campaign_of(time_zone=zone, validity=validity, starts_at_ms=starts_at_ms, ends_at_ms=ends_at_ms)
 
 
 def test_without_a_validity_of_its_own_a_coupon_is_valid_as_long_as_its_campaign():

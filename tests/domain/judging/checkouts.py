@@ -6,6 +6,7 @@ for their sums to be worth comparing.
 
 from dataclasses import replace
 
+from builders.campaigns import campaign_of, offer_of
 from domain.judging.calculator import Coupon
 from hypothesis import strategies as st
 
@@ -21,14 +22,13 @@ from redemption.domain.campaign.benefit import (
     Tiers,
 )
 from redemption.domain.campaign.campaign import (
-    Campaign,
     DiscountBase,
     ExclusivityReach,
     Offer,
     Stacking,
     Stage,
 )
-from redemption.domain.campaign.conditions import ANYTHING, Conditions, Scope
+from redemption.domain.campaign.conditions import ANYTHING, Scope
 from redemption.domain.order import GUEST, Customer, Line, Order, Shipping
 
 SKUS = ("apple", "book", "cup")
@@ -44,8 +44,6 @@ STORES = ("one", "two")
 PAYMENTS = ("card", "cash")
 CURRENCY = "CNY"
 OTHER_CURRENCY = "USD"
-ENDS_AT_MS = 4_000_000_000_000
-"""Campaigns run from 1970 until 2096, so that time decides nothing."""
 
 
 def once_in(draw, times: int) -> bool:
@@ -209,14 +207,15 @@ def offers(draw, of_benefits):
     if any(set(values) <= set(getattr(exclude, kind)) for scope in wanted for kind, values in named(scope)):
         exclude = ANYTHING
     rare = draw(st.lists(st.sampled_from(sorted(RARE)), unique=True, max_size=2)) if once_in(draw, 5) else ()
-    conditions = Conditions(
+    return offer_of(
+        benefit,
         include=include,
         exclude=exclude,
         min_spend_minor=draw(st.integers(1, 4000)) if once_in(draw, 5) else None,
         min_quantity=draw(st.integers(1, 8)) if once_in(draw, 5) else None,
         **{kind: draw(RARE[kind]) for kind in rare},
+        merchant_basis_points=draw(st.sampled_from((0, 1, 3333, 10_000))),
     )
-    return Offer(benefit, conditions=conditions, merchant_basis_points=draw(st.sampled_from((0, 1, 3333, 10_000))))
 
 
 def named(scope: Scope) -> list[tuple[str, tuple[str, ...]]]:
@@ -263,18 +262,7 @@ def campaigns(draw, number: int = 1):
     base = draw(st.sampled_from(DiscountBase))
     of_benefits = benefits_by_list if base == DiscountBase.LIST else benefits
     made = draw(st.lists(offers(of_benefits), min_size=1, max_size=2))
-    return Campaign(
-        program="shop",
-        number=number,
-        version=1,
-        name=f"campaign {number}",
-        currency_code=CURRENCY,
-        time_zone="Asia/Shanghai",
-        starts_at_ms=0,
-        ends_at_ms=ENDS_AT_MS,
-        offers=tuple(made),
-        stacking=draw(stackings(base, made)),
-    )
+    return campaign_of(number, offers=tuple(made), stacking=draw(stackings(base, made)))
 
 
 @st.composite

@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from builders.campaigns import campaign_of, offer_of
+from builders.orders import checkout_of, line_of, order_of
 from domain.judging.calculator import Coupon, Judged, best, calculate, fall_on_lines, in_scope, merchant_shares
 from domain.judging.checkouts import campaigns, customers, orders, wallets
 from hypothesis import Phase, find, given, settings
@@ -23,10 +25,10 @@ from redemption.domain.campaign.benefit import (
     Tiers,
     amount_off,
 )
-from redemption.domain.campaign.campaign import Campaign, DiscountBase, ExclusivityReach, Offer, Stacking, Stage
+from redemption.domain.campaign.campaign import DiscountBase, ExclusivityReach, Offer, Stacking, Stage
 from redemption.domain.campaign.campaign_checks import campaign_violations
-from redemption.domain.campaign.conditions import Conditions, Scope
-from redemption.domain.order import GUEST, Checkout, Customer, Line, Order, Shipping, checkout_violations
+from redemption.domain.campaign.conditions import Scope
+from redemption.domain.order import GUEST, Customer, Shipping, checkout_violations
 from redemption.domain.outcome import Outcome
 
 HUGE = 10**9
@@ -36,13 +38,13 @@ GIFTS = Scope(categories=("gift",))
 
 
 def line(amount_minor, quantity=1, *, by_list=None, **words):
-    return Line("", quantity, amount_minor, amount_minor if by_list is None else by_list, **words)
+    return line_of(amount_minor, quantity, list_amount_minor=by_list, **words)
 
 
 def an_order(*lines, fees=(), **changes):
     numbered = tuple(replace(each, line_id=f"line {index}") for index, each in enumerate(lines))
     fees = tuple(replace(each, line_id=f"fee {index}") for index, each in enumerate(fees))
-    return replace(Order("order", "CNY", numbered, fees), **changes)
+    return order_of(lines=numbered, shipping=fees, **changes)
 
 
 def fee(amount_minor, region="", merchant_id=""):
@@ -50,9 +52,8 @@ def fee(amount_minor, region="", merchant_id=""):
 
 
 def a_coupon(benefit, number=1, *, serial=0, stacking=None, **conditions):
-    offer = Offer(benefit, conditions=Conditions(**conditions))
-    plain = Campaign("shop", "plain", "CNY", "UTC", 0, 10**12, (offer,), number=number, version=1)
-    return Coupon(replace(plain, stacking=stacking or Stacking()), 0, serial)
+    offers = (offer_of(benefit, **conditions),)
+    return Coupon(campaign_of(number, offers=offers, stacking=stacking or Stacking()), 0, serial)
 
 
 def taken(benefit, order, *, stacking=None, **conditions):
@@ -371,7 +372,7 @@ def test_which_lines_are_in_scope(include, exclude, expected):
         line(1, sku="cup", brand="north", categories=("gift", "kitchen")),
         line(1, categories=("gift",)),
     )
-    offer = Offer(CashVoucher(1), conditions=Conditions(include=include, exclude=exclude))
+    offer = offer_of(CashVoucher(1), include=include, exclude=exclude)
     assert in_scope(offer, order) == expected
 
 
@@ -621,7 +622,7 @@ def test_the_campaigns_of_the_property_tests_are_well_formed(campaign):
 
 @given(orders(), customers)
 def test_the_orders_of_the_property_tests_are_well_formed(order, customer):
-    assert checkout_violations(Checkout("shop", ("token",), order, customer)) == []
+    assert checkout_violations(checkout_of(order, customer)) == []
 
 
 def parts_sum_exactly_never_exceed_what_is_left_and_fall_on_goods_in_scope(coupons, order, customer):

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import pytest
+from builders.orders import order_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from redemption.domain.campaign.benefit import CashVoucher, PercentOff, amount_o
 from redemption.domain.campaign.campaign import DiscountBase, Offer
 from redemption.domain.judging.offer_match import Basket, match_offer
 from redemption.domain.judging.pricing import allocate, price
-from redemption.domain.order import MINOR_MAX, Line, Order
+from redemption.domain.order import MINOR_MAX
 
 big_money = st.integers(0, MINOR_MAX // 10)
 
@@ -50,8 +51,7 @@ def test_the_remainder_goes_to_the_largest_fractions_and_ties_to_the_earlier_lin
 
 def off(benefit, *left):
     """What a benefit takes off an order whose lines cost so much."""
-    order = Order("order", "CNY", tuple(Line(str(index), 1, amount, amount) for index, amount in enumerate(left)))
-    basket = Basket(order)
+    basket = Basket(order_of(*left))
     return price(match_offer(Offer(benefit), DiscountBase.REMAINING, basket), sum(left), basket.amounts).discount_minor
 
 

@@ -1,10 +1,12 @@
 """The rules of docs/rules.md, as the service computes them, against a slow and obvious calculator of the same page."""
 
-import secrets
 from dataclasses import replace
 from itertools import combinations, zip_longest
 
-from builders.tokens import sign_token
+from builders import tokens
+from builders.campaigns import campaign_of
+from builders.keysets import NOW
+from builders.orders import checkout_of, order_of
 from domain.judging import calculator
 from domain.judging.checkouts import customers, orders, wallets
 from hypothesis import given, settings
@@ -13,59 +15,21 @@ from thoroughness import tries
 
 from redemption.domain.campaign.benefit import BuyGet, CashVoucher, FreeShipping, PercentOff
 from redemption.domain.campaign.calendar import Days
-from redemption.domain.campaign.campaign import Campaign, Limits, Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.campaign import Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.judging.best_combination import Work
-from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import Screening, judge
-from redemption.domain.order import GUEST, Checkout, Line, Order
+from redemption.domain.order import GUEST
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import CampaignSnapshot
-from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenVerifier
 
-NOW = 1_800_000_000
-KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
-VERIFIER = TokenVerifier(KEYSET)
 NOTHING = CampaignSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-
-
-def campaign_of(number, benefit, stage, **changes):
-    """A plain campaign that gives one thing in one stage."""
-    limits = changes.pop("limits", Limits())
-    return Campaign(
-        program="shop",
-        number=number,
-        version=1,
-        name=str(number),
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        starts_at_ms=0,
-        ends_at_ms=4 * 10**12,
-        offers=(Offer(benefit),),
-        limits=limits,
-        stacking=Stacking(stage, **changes),
-    )
 
 
 def coupon_of(coupon, expires_at=NOW + 1):
     """The calculator's coupon as the service sees it: with a genuine token."""
-    text = sign_token(
-        KEYSET,
-        program=coupon.campaign.program,
-        campaign=coupon.campaign.number,
-        offer_index=coupon.offer_index,
-        serial=coupon.serial,
-        not_before=NOW - 1,
-        expires_at=expires_at,
-        now=NOW - 1,
-    )
-    return Coupon(VERIFIER.verify(text, program=coupon.campaign.program), coupon.campaign, True)
-
-
-def checkout_of(order, customer):
-    return Checkout("shop", ("token",), order, customer)
+    return tokens.coupon_of(coupon.campaign, coupon.serial, offer_index=coupon.offer_index, expires_at=expires_at)
 
 
 def judged(coupons, order, customer):
@@ -238,21 +202,19 @@ def test_no_other_combination_beats_the_best_whatever_the_limits(coupons, of_lim
 
 def test_a_coupon_that_the_budget_refuses_alone_may_be_part_of_the_best():
     """Half of 200.00 does not fit into 60.00; half of the 100.00 that the other one leaves does."""
-    half = campaign_of(1, PercentOff(5000, 1000_00), Stage.PLATFORM, limits=Limits(budget_minor=60_00))
-    first = campaign_of(2, CashVoucher(100_00), Stage.ITEM)
+    half = campaign_of(1, offers=(Offer(PercentOff(5000, 1000_00)),), budget_minor=60_00)
+    first = campaign_of(2, offers=(Offer(CashVoucher(100_00)),), stacking=Stacking(Stage.ITEM))
     coupons = [calculator.Coupon(campaign, 0, 0) for campaign in (half, first)]
-    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
-    appraisal = appraisal_of(coupons, order, GUEST)
+    appraisal = appraisal_of(coupons, order_of(200_00), GUEST)
     alone = done(appraisal.alone())
     assert [finding.rank for finding in alone] == [Outcome.BUDGET_EXHAUSTED, Outcome.APPROVED]
     assert done(appraisal.best(alone)).combination.discount_minor == 150_00
 
 
 def test_no_more_coupons_are_chosen_than_redeeming_takes():
-    campaigns = [campaign_of(number, CashVoucher(number), Stage.ITEM) for number in range(1, 41)]
+    campaigns = [campaign_of(number, offers=(Offer(CashVoucher(number)),)) for number in range(1, 41)]
     coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]
-    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
-    appraisal = appraisal_of(coupons, order, GUEST)
+    appraisal = appraisal_of(coupons, order_of(200_00), GUEST)
     choice = done(appraisal.best(done(appraisal.alone())))
     assert len(choice.combination.chosen) == 32
     assert choice.combination.discount_minor == sum(range(9, 41)), "the largest ones"
@@ -261,13 +223,12 @@ def test_no_more_coupons_are_chosen_than_redeeming_takes():
 
 def test_beyond_exhaustive_search_those_that_expire_sooner_are_still_taken_first():
     campaigns = [
-        campaign_of(number, CashVoucher(5), Stage.ITEM, limits=Limits(redemptions=2), max_tokens_per_order=4)
+        campaign_of(number, offers=(Offer(CashVoucher(5)),), redemptions=2, stacking=Stacking(max_tokens_per_order=4))
         for number in range(1, 8)
     ]
     coupons = [calculator.Coupon(campaign, 0, serial) for campaign in campaigns for serial in range(6)]
     expiries = [NOW + 100 - coupon.serial for coupon in coupons]
-    order = Order("order", "CNY", (Line("1", 1, 200_00, 200_00),))
-    appraisal = appraisal_of(coupons, order, GUEST, expiries)
+    appraisal = appraisal_of(coupons, order_of(200_00), GUEST, expiries)
     choice = done(appraisal.best(done(appraisal.alone())))
     assert not choice.combination.exhaustive
     assert {candidate.identity[1] for candidate in choice.combination.chosen} == {4, 5}

@@ -1,17 +1,16 @@
 """Several coupons on one order: the result does not depend on who is named first, and holds as long as it says."""
 
-import secrets
-from dataclasses import replace
-
 import pytest
-from builders.tokens import sign_token
+from builders.campaigns import campaign_of, offer_of
+from builders.keysets import NOW
+from builders.orders import checkout_of, line_of, order_of
+from builders.tokens import coupon_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from redemption.domain.campaign.benefit import BuyGet, PercentOff, amount_off
 from redemption.domain.campaign.calendar import Days, local_day
 from redemption.domain.campaign.campaign import (
-    Campaign,
     CampaignState,
     ExclusivityReach,
     Limits,
@@ -22,56 +21,20 @@ from redemption.domain.campaign.campaign import (
     Stage,
 )
 from redemption.domain.campaign.conditions import Conditions, Scope, Window
-from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import judge
-from redemption.domain.order import GUEST, Checkout, Customer, Line, Order
+from redemption.domain.order import GUEST, Customer
 from redemption.domain.outcome import Outcome
-from redemption.domain.signed.keyset import Keyset
-from redemption.domain.signed.token import TokenVerifier
-
-NOW = 1_800_000_000
-KEYSET = Keyset.generate(environment="test", development=True, now=NOW, random=secrets.token_bytes)
-VERIFIER = TokenVerifier(KEYSET)
 
 
 def campaign(number=1, **changes):
-    base = Campaign(
-        program="p",
-        number=number,
-        version=1,
-        name=f"campaign {number}",
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        starts_at_ms=(NOW - 1000) * 1000,
-        ends_at_ms=(NOW + 1000) * 1000,
-        offers=(Offer(amount_off(0, 100)),),
-    )
-    return replace(base, **changes)
-
-
-def coupon(of, serial=0, *, not_before=NOW - 500, expires_at=NOW + 500, held=True, customer_id=None):
-    text = sign_token(
-        KEYSET,
-        program="p",
-        campaign=of.number,
-        offer_index=0,
-        serial=serial,
-        not_before=not_before,
-        expires_at=expires_at,
-        now=NOW - 600,
-        customer_id=customer_id,
-    )
-    return Coupon(VERIFIER.verify(text, program="p"), of, held)
-
-
-def order(*amounts, currency="CNY"):
-    lines = tuple(Line(str(index), 1, amount, amount) for index, amount in enumerate(amounts))
-    return Order("order", currency, lines)
+    """A campaign that takes 1.00 off and runs for a quarter of an hour before and after the present."""
+    times = {"starts_at_ms": (NOW - 1000) * 1000, "ends_at_ms": (NOW + 1000) * 1000}
+    return campaign_of(number, **times | changes)
 
 
 def judged(*coupons, lines=(1000,), now_ms=NOW * 1000, guest=False, currency="CNY"):
     buyer = GUEST if guest else Customer("ann")
-    checkout = Checkout("p", ("token",), order(*lines, currency=currency), buyer)
+    checkout = checkout_of(order_of(*lines, currency_code=currency), buyer)
     return judge(coupons, checkout, now_ms=now_ms, days=Days())
 
 
@@ -92,10 +55,10 @@ campaigns = st.builds(
 @given(st.lists(campaigns, min_size=1, max_size=5), st.lists(st.integers(0, 3000), min_size=1, max_size=6), st.data())
 def test_the_order_in_which_tokens_are_named_does_not_matter(rules, amounts, data):
     coupons = [
-        coupon(
+        coupon_of(
             campaign(
                 number,
-                offers=(Offer(benefit, conditions=Conditions(min_spend_minor=least)),),
+                offers=(offer_of(benefit, min_spend_minor=least),),
                 stacking=Stacking(stage, priority, several),
             ),
             serial,
@@ -114,7 +77,7 @@ def test_the_order_in_which_tokens_are_named_does_not_matter(rules, amounts, dat
 @given(st.lists(campaigns, min_size=1, max_size=5), st.lists(st.integers(0, 3000), min_size=1, max_size=6))
 def test_all_discounts_together_never_take_more_than_a_line_costs(rules, amounts):
     coupons = [
-        coupon(campaign(number, offers=(Offer(benefit),), stacking=Stacking(stage, priority)))
+        coupon_of(campaign(number, offers=(Offer(benefit),), stacking=Stacking(stage, priority)))
         for number, (benefit, stage, priority, _, _) in enumerate(rules, start=1)
     ]
     taken = [0] * len(amounts)
@@ -137,7 +100,7 @@ def test_all_discounts_together_never_take_more_than_a_line_costs(rules, amounts
 def test_a_judgement_is_the_same_throughout_the_interval_it_names(now, not_before, life, state, data):
     """The ledger relies on it: inside the interval nobody has to judge again."""
     expires_at = max(not_before + life, NOW - 599)
-    one = coupon(campaign(state=state), not_before=min(not_before, expires_at - 1), expires_at=expires_at)
+    one = coupon_of(campaign(state=state), not_before=min(not_before, expires_at - 1), expires_at=expires_at)
     first = judged(one, now_ms=now * 1000 + 7)
     assert first.since_ms <= now * 1000 + 7 < first.until_ms
     other = data.draw(st.integers(max(first.since_ms, now * 1000 - 10**7), min(first.until_ms - 1, now * 1000 + 10**7)))
@@ -148,7 +111,7 @@ def test_a_judgement_is_the_same_throughout_the_interval_it_names(now, not_befor
 
 def test_the_interval_ends_at_the_campaigns_midnight():
     far = campaign(starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000)
-    held = judged(coupon(far, expires_at=NOW + 10**7))
+    held = judged(coupon_of(far, expires_at=NOW + 10**7))
     day = local_day("Asia/Shanghai", NOW * 1000)
     assert held.until_ms == day.ends_at_ms
     assert held.coupons[0].clock.day == day.number
@@ -166,7 +129,7 @@ def test_the_interval_ends_at_the_campaigns_midnight():
     ],
 )
 def test_first_refusals(outcome, changes):
-    assert judged(coupon(campaign()), **changes).coupons[0].outcome is outcome
+    assert judged(coupon_of(campaign()), **changes).coupons[0].outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -180,20 +143,20 @@ def test_first_refusals(outcome, changes):
         (Outcome.MIN_SPEND_NOT_MET, {"offers": (Offer(amount_off(1001, 1)),)}),
         (
             Outcome.MIN_SPEND_NOT_MET,
-            {"offers": (Offer(PercentOff(1000, 1), conditions=Conditions(min_spend_minor=1001)),)},
+            {"offers": (offer_of(PercentOff(1000, 1), min_spend_minor=1001),)},
         ),
         (Outcome.APPROVED, {"offers": (Offer(amount_off(1000, 1)),)}),
         (Outcome.TOKEN_INVALID, {"offers": ()}),
     ],
 )
 def test_first_refusals_of_campaigns(outcome, changes):
-    assert judged(coupon(campaign(**changes)), guest=True).coupons[0].outcome is outcome
+    assert judged(coupon_of(campaign(**changes)), guest=True).coupons[0].outcome is outcome
 
 
 def test_the_earlier_reason_is_told():
     """Precedence: expired and over and in another currency is told as expired."""
     over = campaign(state=CampaignState.ENDED, limits=Limits(redemptions_per_customer=1))
-    one = coupon(over)
+    one = coupon_of(over)
     assert (
         judged(one, guest=True, currency="USD", now_ms=(NOW + 600) * 1000).coupons[0].outcome is Outcome.TOKEN_EXPIRED
     )
@@ -202,29 +165,29 @@ def test_the_earlier_reason_is_told():
 
 
 def test_a_holder_is_asked_for_before_anything_of_the_campaign():
-    bound = coupon(campaign(state=CampaignState.ENDED), customer_id="ann", held=False)
+    bound = coupon_of(campaign(state=CampaignState.ENDED), customer_id="ann", held=False)
     assert judged(bound).coupons[0].outcome is Outcome.HOLDER_MISMATCH
     assert judged(bound, guest=True).coupons[0].outcome is Outcome.CUSTOMER_REQUIRED
 
 
 def test_a_coupon_that_finds_nothing_left_has_no_effect():
     everything = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(amount_off(0, 1000)),))
-    coupons = judged(coupon(campaign(2)), coupon(everything)).coupons
+    coupons = judged(coupon_of(campaign(2)), coupon_of(everything)).coupons
     assert [one.outcome for one in coupons] == [Outcome.NO_EFFECT, Outcome.APPROVED]
 
 
 def test_a_gift_is_nobodys_second_piece():
     """A line that costs nothing neither qualifies nor is the cheapest unit."""
     free_one = campaign(offers=(Offer(BuyGet(1, 1, 10_000)),))
-    found = judged(coupon(free_one), lines=(100, 100, 0)).coupons[0]
+    found = judged(coupon_of(free_one), lines=(100, 100, 0)).coupons[0]
     assert (found.outcome, found.parts) == (Outcome.APPROVED, ((0, 100),))
-    found = judged(coupon(free_one), lines=(100, 0)).coupons[0]
+    found = judged(coupon_of(free_one), lines=(100, 0)).coupons[0]
     assert (found.outcome, found.detail.missing_quantity) == (Outcome.MIN_QUANTITY_NOT_MET, 1)
 
 
 def test_of_interchangeable_coupons_the_one_that_expires_sooner_goes_first():
     one = campaign()
-    coupons = judged(coupon(one, 1, expires_at=NOW + 9), coupon(one, 2, expires_at=NOW + 5)).coupons
+    coupons = judged(coupon_of(one, 1, expires_at=NOW + 9), coupon_of(one, 2, expires_at=NOW + 5)).coupons
     assert [single.outcome for single in coupons] == [Outcome.EXCLUSIVE_CONFLICT, Outcome.APPROVED]
 
 
@@ -236,7 +199,7 @@ def hour_at(minute, limits, day=MIDNIGHT):
     """What the clock says at a minute of a day of the campaign, and how long that holds."""
     one = campaign(starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000, limits=Limits(slots=limits))
     now_ms = day.starts_at_ms + minute * 60_000
-    found = judged(coupon(one, not_before=NOW - 10**6, expires_at=NOW + 10**6), now_ms=now_ms)
+    found = judged(coupon_of(one, not_before=NOW - 10**6, expires_at=NOW + 10**6), now_ms=now_ms)
     minutes = [(each - day.starts_at_ms) / 60_000 for each in (found.since_ms, found.until_ms)]
     return found.coupons[0].clock, minutes
 
@@ -275,7 +238,7 @@ def test_a_judgement_ends_with_the_window_of_its_offer():
     one = campaign(
         starts_at_ms=0, ends_at_ms=(NOW + 10**7) * 1000, offers=(Offer(amount_off(0, 1), conditions=evening),)
     )
-    lasting = coupon(one, not_before=NOW - 10**6, expires_at=NOW + 10**6)
+    lasting = coupon_of(one, not_before=NOW - 10**6, expires_at=NOW + 10**6)
     opens, closes = (MIDNIGHT.starts_at_ms + minute * 60_000 for minute in (1200, 1320))
     before, within, after = (judged(lasting, now_ms=now_ms) for now_ms in (opens - 1, opens, closes))
     assert [each.coupons[0].outcome for each in (before, within, after)] == [
@@ -293,15 +256,14 @@ def test_merchants_of_discounted_goods_count_for_exclusivity():
     """Buy at one merchant, get cheaper at another: a coupon of that other one is in the way."""
     groups = {"exclusivity_groups": ("g",), "exclusivity_reach": ExclusivityReach.MERCHANT}
     mill, quay = Scope(merchant_ids=("mill",)), Scope(merchant_ids=("quay",))
-    across = Offer(BuyGet(1, 1, 5000, discounted=quay), conditions=Conditions(include=mill))
-    at_quay = Offer(amount_off(0, 10), conditions=Conditions(include=quay))
+    across = offer_of(BuyGet(1, 1, 5000, discounted=quay), include=mill)
+    at_quay = offer_of(amount_off(0, 10), include=quay)
     coupons = [
-        coupon(campaign(number, offers=(offer,), stacking=Stacking(**groups)))
+        coupon_of(campaign(number, offers=(offer,), stacking=Stacking(**groups)))
         for number, offer in ((1, across), (2, at_quay))
     ]
-    lines = tuple(Line(merchant, 1, 100, 100, merchant_id=merchant) for merchant in ("mill", "quay"))
-    checkout = Checkout("p", ("token",), Order("order", "CNY", lines), GUEST)
-    found = judge(coupons, checkout, now_ms=NOW * 1000, days=Days()).coupons
+    lines = tuple(line_of(100, line_id=merchant, merchant_id=merchant) for merchant in ("mill", "quay"))
+    found = judge(coupons, checkout_of(order_of(lines=lines)), now_ms=NOW * 1000, days=Days()).coupons
     assert [one.outcome for one in found] == [Outcome.APPROVED, Outcome.EXCLUSIVE_CONFLICT]
 
 
@@ -310,7 +272,7 @@ def test_stages_go_one_after_the_other_and_thresholds_count_what_the_stage_befor
     first = campaign(2, offers=(Offer(amount_off(700, 100)),))
     second = campaign(3, offers=(Offer(amount_off(700, 100)),))
     payment = campaign(4, stacking=Stacking(Stage.PAYMENT), offers=(Offer(amount_off(501, 1)),))
-    coupons = judged(coupon(payment), coupon(second), coupon(first), coupon(item)).coupons
+    coupons = judged(coupon_of(payment), coupon_of(second), coupon_of(first), coupon_of(item)).coupons
     assert [one.outcome for one in coupons] == [
         Outcome.MIN_SPEND_NOT_MET,
         Outcome.APPROVED,
@@ -322,6 +284,6 @@ def test_stages_go_one_after_the_other_and_thresholds_count_what_the_stage_befor
 
 def test_conflicts_name_the_other_token():
     one = campaign()
-    coupons = judged(coupon(one, 5), coupon(one, 3)).coupons
+    coupons = judged(coupon_of(one, 5), coupon_of(one, 3)).coupons
     assert [single.outcome for single in coupons] == [Outcome.EXCLUSIVE_CONFLICT, Outcome.APPROVED]
     assert coupons[0].detail.conflicts == (1,)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from builders.campaign_strategies import BENEFITS, CAMPAIGNS
+from builders.campaigns import offer_of
 from hypothesis import given
 from rpc.examples import CAMPAIGN
 
@@ -86,10 +87,7 @@ def test_what_a_scope_has_looked_up_is_neither_written_nor_compared():
     asked, fresh = Scope(skus=("sku-1",)), Scope(skus=("sku-1",))
     assert asked.all_match(LINE)
     assert len(vars(asked)) > len(vars(fresh))  # it keeps its sets
-    campaigns = [
-        replace(CAMPAIGN, offers=(Offer(PercentOff(1, 2), conditions=Conditions(include=scope)),))
-        for scope in (asked, fresh)
-    ]
+    campaigns = [replace(CAMPAIGN, offers=(offer_of(PercentOff(1, 2), include=scope),)) for scope in (asked, fresh)]
     assert campaigns[0] == campaigns[1]
     assert hash(asked) == hash(fresh)
     assert pack_campaign(campaigns[0]) == pack_campaign(campaigns[1])

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from builders.campaigns import offer_of
 from house import calling
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer
-from redemption.domain.campaign.conditions import Conditions, Scope
+from redemption.domain.campaign.conditions import Scope
 from redemption.domain.errors import InvalidRequest, LedgerRefused
 from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
@@ -17,10 +18,7 @@ from redemption.service.campaigns import etag
 
 OTHER = ("fedcba9876543210", 7)
 """Epoch and sequence number of another ledger."""
-LARGE = tuple(
-    Offer(PercentOff(100 + index, 100), conditions=Conditions(exclude=Scope(skus=(f"{index:0128d}",))))
-    for index in range(100)
-)
+LARGE = tuple(offer_of(PercentOff(100 + index, 100), exclude=Scope(skus=(f"{index:0128d}",))) for index in range(100))
 
 
 @pytest.fixture

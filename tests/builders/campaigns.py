@@ -1,0 +1,43 @@
+"""Campaigns for tests: what is not told is plain and valid."""
+
+from dataclasses import fields
+
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Campaign, Limits, Offer
+from redemption.domain.campaign.conditions import Conditions
+
+DAY_MS = 86_400_000
+ENDS_AT_MS = 4_000_000_000_000
+"""In 2096: time decides nothing, unless a test gives other times."""
+
+_LIMITS = {field.name for field in fields(Limits)}
+_CONDITIONS = {field.name for field in fields(Conditions)}
+
+
+def with_limits(changes):
+    """The same changes of a campaign, those that are limits put together in its ``limits``."""
+    limits = {name: value for name, value in changes.items() if name in _LIMITS}
+    others = {name: value for name, value in changes.items() if name not in _LIMITS}
+    return others | {"limits": Limits(**limits)} if limits else others
+
+
+def campaign_of(number=1, **changes):
+    """A campaign that runs always and takes 1.00 off anything; a limit may be given by its own name."""
+    plain = {
+        "program": "shop",
+        "number": number,
+        "version": 1,
+        "name": f"campaign {number}",
+        "currency_code": "CNY",
+        "time_zone": "Asia/Shanghai",
+        "starts_at_ms": 0,
+        "ends_at_ms": ENDS_AT_MS,
+        "offers": (offer_of(amount_off(0, 1_00)),),
+    }
+    return Campaign(**plain | with_limits(changes))
+
+
+def offer_of(benefit, **changes):
+    """An offer of a benefit without conditions; a condition may be given by its own name."""
+    conditions = {name: changes.pop(name) for name in tuple(changes) if name in _CONDITIONS}
+    return Offer(benefit, conditions=Conditions(**conditions), **changes)
