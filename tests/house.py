@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import replace
 
+from builders.times import DAY_MS
 from redis.asyncio import Redis
 from waiting import SECONDS_MAX
 
@@ -23,7 +24,6 @@ from redemption.service.issuer import MintRequest
 from redemption.service.redeemer import RedeemRequest
 from redemption.service.use_cases import UseCases
 
-DAY_MS = 86_400_000
 PRINCIPAL = "checkout"
 CLOCK_APART_SECONDS_MAX = 10 * 366 * 86_400
 """So that tests may set the clock that a ledger remembers."""

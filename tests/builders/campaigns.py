@@ -6,7 +6,6 @@ from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
 from redemption.domain.campaign.conditions import Conditions
 
-DAY_MS = 86_400_000
 ENDS_AT_MS = 4_000_000_000_000
 """In 2096: time decides nothing, unless a test gives other times."""
 

@@ -3,10 +3,9 @@
 import json
 import secrets
 
-from redemption.domain.signed.keyset import Keyset, KeyState
+from builders.times import NOW
 
-NOW = 1_800_000_000
-"""The present of tests that ask no clock, Unix seconds."""
+from redemption.domain.signed.keyset import Keyset, KeyState
 
 
 def keyset_of(*, environment="test", development=False, now=NOW, random=secrets.token_bytes):

@@ -1,6 +1,7 @@
 """Genuine tokens, as the primary key of a keyset signs them."""
 
-from builders.keysets import NOW, keyset_of
+from builders.keysets import keyset_of
+from builders.times import NOW
 
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.signed.pae import exact_bytes

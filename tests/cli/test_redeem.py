@@ -6,6 +6,7 @@ import re
 
 import grpc
 import pytest
+from builders.times import NOW
 from fake_server import failing
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,8 +14,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Allocation, Decision, Detail, TokenVerdict
 from redemption.v1.redemption_service_pb2 import RedeemResponse
-
-NOW = 1_800_000_000
 
 
 def approval(*discounts, allocations=()):

@@ -4,13 +4,13 @@
 import datetime as dt
 
 import pytest
+from builders.times import NOW
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.client.sentences import CATALOGUE, coupons_words, disposition_words, sentence
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Detail, TokenVerdict
 
-NOW = 1_800_000_000
 OUTCOMES = [value for value in v1.Outcome.values() if value != v1.OUTCOME_UNSPECIFIED]
 ALL_FACTS = Detail(
     missing_minor=30_00,

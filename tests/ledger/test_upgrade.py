@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused

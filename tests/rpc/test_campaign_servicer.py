@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from rpc.examples import CAMPAIGN, PAGE, STATS, campaign_message, update_message
+from builders.full_campaign import CAMPAIGN
+from rpc.examples import PAGE, STATS, campaign_message, update_message
 from rpc.stage import ANYBODY, failure_of
 
 from redemption.domain.campaign.campaign import CampaignState

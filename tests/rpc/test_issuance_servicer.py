@@ -4,9 +4,10 @@ import asyncio
 import itertools
 
 import pytest
+from builders.times import NOW
 from builders.tokens import verified_token
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc.examples import CHECKOUT, NOW, REQUESTS, checkout_message
+from rpc.examples import CHECKOUT, REQUESTS, checkout_message
 from rpc.stage import ANYBODY, failure_of
 from waiting import SECONDS_MAX
 

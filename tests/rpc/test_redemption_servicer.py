@@ -6,16 +6,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2
 from house import calling
-from rpc.examples import (
-    APPROVAL,
-    CHECKOUT,
-    QUOTED,
-    REDEEMED,
-    REFUSAL,
-    batch_request,
-    checkout_message,
-    redeem_request,
-)
+from rpc.examples import APPROVAL, CHECKOUT, QUOTED, REDEEMED, REFUSAL, batch_request, checkout_message, redeem_request
 from rpc.stage import ANYBODY, OneCall, failure_of, telling
 from waiting import SECONDS_MAX, comes
 

@@ -1,6 +1,6 @@
 """The two clocks of a decision: the ledger's, which decides, and the server's estimate of it, by which it judges."""
 
-from house import DAY_MS
+from builders.times import DAY_MS
 
 from redemption.domain.campaign.calendar import local_day
 

@@ -6,7 +6,8 @@ from dataclasses import field, fields, make_dataclass, replace
 import pytest
 import pytest_asyncio
 from builders.campaigns import offer_of
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 
 from redemption.domain.campaign.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.calendar import local_day

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 
 from redemption.domain.campaign.campaign import CampaignState, ClaimValidity, RiskSignal
 from redemption.domain.errors import InvalidRequest, ItemFailed, LimitReached, RequestIdReused, WrongState

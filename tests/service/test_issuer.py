@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, calling
+from builders.times import DAY_MS
+from house import calling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.benefit import amount_off

@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 from waiting import SECONDS_MAX, settled
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from builders.times import DAY_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import tries
@@ -68,7 +69,6 @@ def test_the_present_day_is_remembered_until_it_ends():
 # Hours
 
 MINUTE_MS = 60_000
-DAY_MS = 86_400_000
 CHANGES = [
     ("America/New_York", "2026-03-08T07:00"),
     ("America/New_York", "2026-11-01T06:00"),

@@ -5,7 +5,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from builders.campaigns import DAY_MS, offer_of
+from builders.campaigns import offer_of
+from builders.times import DAY_MS
 from pydantic import TypeAdapter
 
 from redemption.domain.campaign.benefit import (

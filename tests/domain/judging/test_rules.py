@@ -5,8 +5,8 @@ from itertools import combinations, zip_longest
 
 from builders import tokens
 from builders.campaigns import campaign_of
-from builders.keysets import NOW
 from builders.orders import checkout_of, order_of
+from builders.times import NOW
 from domain.judging import calculator
 from domain.judging.checkouts import customers, orders, wallets
 from hypothesis import given, settings

@@ -2,8 +2,8 @@
 
 import pytest
 from builders.campaigns import campaign_of, offer_of
-from builders.keysets import NOW
 from builders.orders import checkout_of, line_of, order_of
+from builders.times import NOW
 from builders.tokens import coupon_of
 from hypothesis import given
 from hypothesis import strategies as st

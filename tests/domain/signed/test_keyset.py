@@ -5,7 +5,8 @@ import secrets
 import traceback
 
 import pytest
-from builders.keysets import NOW, keyset_from, keyset_of, rotated
+from builders.keysets import keyset_from, keyset_of, rotated
+from builders.times import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,8 @@
 """Receipts: the same bytes again at every replay, and no forged one is believed."""
 
 import pytest
-from builders.keysets import NOW, keyset_of, rotated
+from builders.keysets import keyset_of, rotated
+from builders.times import NOW
 from builders.vectors import KEYSETS, vectors_of
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -1,7 +1,8 @@
 """Settlements: what an approval allocated, to be believed when it comes back."""
 
 import pytest
-from builders.keysets import NOW, keyset_of
+from builders.keysets import keyset_of
+from builders.times import NOW
 from builders.vectors import KEYSETS, vectors_of
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,7 +6,8 @@ import pickle
 import secrets
 
 import pytest
-from builders.keysets import NOW, keyset_of, rotated
+from builders.keysets import keyset_of, rotated
+from builders.times import NOW
 from builders.tokens import sign_token, signer
 from builders.vectors import KEYSETS, vectors_of
 from hypothesis import example, given

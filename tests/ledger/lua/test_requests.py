@@ -1,7 +1,7 @@
 """The memory of requests: its generations begin in time, are looked at for a day at least, and go."""
 
 import pytest
-from house import DAY_MS
+from builders.times import DAY_MS
 from ledger.desk import digest
 
 from redemption.domain.errors import LedgerRefused

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, PRINCIPAL, House, calling
+from builders.times import DAY_MS
+from house import PRINCIPAL, House, calling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing

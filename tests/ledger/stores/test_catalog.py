@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from builders.campaign_strategies import BENEFITS, CAMPAIGNS
 from builders.campaigns import offer_of
+from builders.full_campaign import CAMPAIGN
 from hypothesis import given
-from rpc.examples import CAMPAIGN
 
 from redemption.domain.campaign.benefit import Benefit, PercentOff, Tier
 from redemption.domain.campaign.campaign import Campaign, Offer

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 from waiting import comes
 
 from redemption.domain.campaign.benefit import amount_off

@@ -4,7 +4,8 @@ import time
 
 import pytest
 import pytest_asyncio
-from house import DAY_MS, House, calling
+from builders.times import DAY_MS
+from house import House, calling
 from ledger.desk import Desk
 from structlog.testing import capture_logs
 from waiting import comes

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from rpc.examples import CAMPAIGN, OFFERS
+from builders.full_campaign import CAMPAIGN, OFFERS
 
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.rpc.convert import campaign_messages as module

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 from builders.campaign_strategies import CAMPAIGNS
+from builders.full_campaign import CAMPAIGN
+from builders.times import NOW
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
-from rpc.examples import CAMPAIGN, NOW, STATS, absolute_message, campaign_message, percent_offer
+from rpc.examples import STATS, absolute_message, campaign_message, percent_offer
 
 from redemption.domain.campaign.benefit import Measure, PercentOff, Tier, Tiers
 from redemption.domain.campaign.campaign import (

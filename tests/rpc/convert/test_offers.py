@@ -2,8 +2,8 @@
 
 import pytest
 from builders.campaign_strategies import OFFERS as ANY_OFFER
+from builders.full_campaign import OFFERS
 from hypothesis import given
-from rpc.examples import OFFERS
 
 from redemption.domain.campaign.benefit import BuyGet, Measure, PercentOff, Tier, Tiers
 from redemption.domain.campaign.campaign import Offer

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from builders.times import NOW
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc.examples import APPROVAL, CHECKOUT, LEFT_OUT, NOW, QUOTED, REDEEMED, REFUSAL, checkout_message, redeem_request
+from rpc.examples import APPROVAL, CHECKOUT, LEFT_OUT, QUOTED, REDEEMED, REFUSAL, checkout_message, redeem_request
 
 from redemption.domain.campaign.campaign_checks import LATEST_MS
 from redemption.domain.decision import Decision, Detail, Verdict
