@@ -61,7 +61,12 @@ async def clock(monkeypatch):
 @pytest_asyncio.fixture
 async def house(valkey, tmp_path):
     """The use cases on the real ledger, for a program that nobody else uses."""
-    built = House(valkey.url, tmp_path / "fence", program=f"test-{next(_numbers)}")
-    await built.start()
-    yield built
-    await built.stop()
+    async with House(valkey.url, tmp_path / "fence", program=f"test-{next(_numbers)}") as built:
+        yield built
+
+
+@pytest_asyncio.fixture
+async def other(house, tmp_path):
+    """Another server of the same program."""
+    async with house.another(tmp_path / "other") as built:
+        yield built

@@ -1,55 +1,50 @@
 """The use cases wired on a real ledger, and short ways to say what a test is about."""
 
-import asyncio
 import itertools
 import secrets
 import time
 from dataclasses import replace
 
+import msgpack
+from builders.calls import PRINCIPAL, calling
+from builders.campaigns import campaign_of, with_limits
+from builders.keysets import keyset_of
+from builders.orders import line_of, order_of
 from builders.times import DAY_MS
+from builders.tokens import sign_token
 from redis.asyncio import Redis
 from waiting import SECONDS_MAX
 
-from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
-from redemption.domain.campaign.campaign import Campaign, Limits, Offer
+from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.errors import ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
-from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer, Line, Order
-from redemption.domain.signed.keyset import Keyset
+from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
+from redemption.service.campaigns import etag
 from redemption.service.issuer import MintRequest
+from redemption.service.quoter import Question
 from redemption.service.redeemer import RedeemRequest
+from redemption.service.revoker import RevokeRequest
 from redemption.service.use_cases import UseCases
 
-PRINCIPAL = "checkout"
-CLOCK_APART_SECONDS_MAX = 10 * 366 * 86_400
-"""So that tests may set the clock that a ledger remembers."""
-
-
-def calling(principal=PRINCIPAL, *, deadline=None, gone=False):
-    """What a use case is told about its call; without a deadline it has an hour."""
-    return CallInfo(principal, "/a.test/Calls", "127.0.0.1:1", deadline or time.monotonic() + 3600, gone)
-
-
-def new_keyset():
-    """A fresh development keyset."""
-    return Keyset.generate(
-        environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
-    )
+TEN_YEARS_SECONDS = 10 * 366 * 86_400
 
 
 class House:
     """One server's worth of use cases."""
 
-    def __init__(self, url, fence_path, *, program, keyset=None, births_allowed=True):
+    def __init__(
+        self, url, fence_path, *, program, keyset=None, births_allowed=True, clock_apart_seconds_max=TEN_YEARS_SECONDS
+    ):
+        """Build it; the clocks may be far apart, so that a test may set the one that a ledger remembers."""
         self.url = url
         self.program = program
-        self.keyset = keyset or new_keyset()
+        self.keyset = keyset or keyset_of(environment="development", development=True, now=int(time.time()))
         self.fence = Fence(fence_path, self.keyset.id)
-        endpoint = Endpoint(url, "strict", clock_apart_seconds_max=CLOCK_APART_SECONDS_MAX)
+        endpoint = Endpoint(url, "strict", clock_apart_seconds_max=clock_apart_seconds_max)
         self.ledger = RedisLedger(endpoint, fence=self.fence, births_allowed=births_allowed)
         self.use(self.keyset)
         self.redis = Redis.from_url(url, protocol=2)
@@ -67,6 +62,12 @@ class House:
         self.revoker = self.use_cases.revoker
         self.campaigns = self.use_cases.campaigns
 
+    def another(self, fence_path, **changes):
+        """Another server, of the same program and with the same keys unless told otherwise; it has to be started."""
+        other = House(self.url, fence_path, **{"program": self.program, "keyset": self.keyset} | changes)
+        other.ids = self.ids
+        return other
+
     async def start(self):
         await self.ledger.start()
 
@@ -74,9 +75,14 @@ class House:
         await self.ledger.stop()
         await self.redis.aclose()
 
-    def key(self, rest):
-        """A key of this program."""
-        return f"{{{self.program}}}:{rest}"
+    async def __aenter__(self):
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stop()
+
+    # Campaigns
 
     async def campaign(self, **changes):
         """Create 满200减50 with changes."""
@@ -84,18 +90,28 @@ class House:
 
     def definition(self, **changes):
         now = self.ledger.now_ms()
-        limits = {name: changes.pop(name) for name in tuple(changes) if hasattr(Limits(), name)}
-        base = Campaign(
-            program=self.program,
-            name=f"满200减50 {next(self.ids)}",
-            currency_code="CNY",
-            time_zone="Asia/Shanghai",
-            starts_at_ms=now - DAY_MS,
-            ends_at_ms=now + 30 * DAY_MS,
-            offers=(Offer(amount_off(200_00, 50_00)),),
-            limits=Limits(**limits),
-        )
-        return replace(base, **changes)
+        plain = {
+            "program": self.program,
+            "name": f"满200减50 {next(self.ids)}",
+            "version": 0,
+            "starts_at_ms": now - DAY_MS,
+            "ends_at_ms": now + 30 * DAY_MS,
+            "offers": (Offer(amount_off(200_00, 50_00)),),
+        }
+        return campaign_of(0, **plain | changes)
+
+    async def update(self, campaign, **changes):
+        """Change a campaign that was read just now."""
+        return await self.campaigns.update(calling(), replace(campaign, **with_limits(changes)), etag(campaign))
+
+    async def set_state(self, campaign, state):
+        """Pause, resume or end a campaign."""
+        return await self.campaigns.set_state(calling(), self.program, campaign.number, state)
+
+    async def stats(self, campaign):
+        return await self.campaigns.stats(calling(), self.program, campaign.number)
+
+    # Coupons
 
     async def mint(self, campaign, count=1, **changes):
         """Mint tokens and return their texts."""
@@ -109,21 +125,34 @@ class House:
         order = replace(order, **changes)
         return [minted.code async for chunk in await self.issuer.mint_codes(calling(), order) for minted in chunk]
 
+    def sign(self, number, serial=0, *, offer_index=0):
+        """A genuine token of any campaign and serial, issued or not: what a thief of the key could make."""
+        now = self.ledger.now_ms() // 1000
+        fields = {"offer_index": offer_index, "serial": serial, "not_before": now - 9, "expires_at": now + 99}
+        return sign_token(self.keyset, program=self.program, campaign=number, now=now, **fields)
+
     async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=SECONDS_MAX, **who):
         """Claim a coupon of a campaign's first offer, or for a code; every try is new unless an id is given."""
         source = CodeGiven(source) if isinstance(source, str) else source
         source = OfferWanted(source.number, 0) if isinstance(source, Campaign) else source
         claim = Claim(self.program, request_id or f"claim-{next(self.ids)}", source, Customer(customer, **who), risk)
-        deadline = asyncio.get_running_loop().time() + seconds
-        return await self.claimer.claim(calling(deadline=deadline), claim)
+        return await self.claimer.claim(calling(seconds=seconds), claim)
+
+    async def inspect(self, token):
+        return await self.issuer.inspect(calling(), self.program, token)
+
+    async def revoke(self, target, *, request_id=None, **changes):
+        """Take coupons back; every try is new unless an id is given."""
+        order = RevokeRequest(self.program, f"revoke-{next(self.ids)}" if request_id is None else request_id, target)
+        return await self.revoker.revoke(calling(), replace(order, **changes))
+
+    # Orders
 
     def attempt(self, *tokens, request_id=None, order_id=None, spend=238_00, customer=None, lines=None, currency="CNY"):
         """An attempt to redeem an order; every one is new unless ids are given."""
         number = next(self.ids)
-        order = Order(
-            order_id=order_id or f"order-{number}",
-            currency_code=currency,
-            lines=lines or (Line("1", 1, spend, spend),),
+        order = order_of(
+            order_id=order_id or f"order-{number}", currency_code=currency, lines=lines or (line_of(spend),)
         )
         buyer = Customer(customer_id=customer) if customer else GUEST
         return RedeemRequest(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer))
@@ -134,16 +163,58 @@ class House:
 
     async def send(self, attempt, *, principal=PRINCIPAL, seconds=SECONDS_MAX):
         """Send an attempt."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        (result,) = await self.redeemer.redeem_all(calling(principal, deadline=deadline), [attempt])
+        (result,) = await self.redeemer.redeem_all(calling(principal, seconds=seconds), [attempt])
         if isinstance(result, ServiceError):
             raise result
         return result
 
     async def send_all(self, attempts, seconds=SECONDS_MAX):
         """Send a batch."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        return await self.redeemer.redeem_all(calling(deadline=deadline), attempts)
+        return await self.redeemer.redeem_all(calling(seconds=seconds), attempts)
 
-    async def stats(self, campaign):
-        return await self.campaigns.stats(calling(), self.program, campaign.number)
+    async def quote(self, *tokens, choose_best=False, at_ms=None, with_allocations=False, seconds=SECONDS_MAX, **order):
+        """Quote one order."""
+        question = Question(self.attempt(*tokens, **order).checkout, choose_best, at_ms, with_allocations)
+        return await self.quoter.quote(calling(seconds=seconds), question)
+
+    # What the ledger holds
+
+    def key(self, rest):
+        """A key of this program."""
+        return f"{{{self.program}}}:{rest}"
+
+    async def keys(self, pattern="*"):
+        """The program's keys."""
+        return [key async for key in self.redis.scan_iter(self.key(pattern))]
+
+    async def delete(self, pattern):
+        """Delete keys of the program behind the server's back."""
+        for key in await self.keys(pattern):
+            await self.redis.delete(key)
+
+    async def dump(self):
+        """Everything of the program as it is stored, by its key."""
+        return {key: await self.redis.dump(key) for key in await self.keys()}
+
+    async def records(self, pattern):
+        """Every packed record in the hashes of some keys."""
+        return [record for key in await self.keys(pattern) for record in await self.redis.hvals(key)]
+
+    async def events(self):
+        """Everything in the outbox."""
+        entries = await self.redis.xrange(self.key("events"))
+        return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
+
+    async def redeemed(self):
+        """Campaign, serial and generation of every redemption in the outbox."""
+        numbers = [number for event in await self.events() if event[0] == b"redeemed" for number in event[2]]
+        return list(zip(*[iter(numbers)] * 3, strict=True))
+
+    async def commands(self):
+        """How many commands of each kind the ledger has seen, but for this question."""
+        stats = await self.redis.info("commandstats")
+        return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
+
+    async def set_clock(self, now_ms):
+        """Let the ledger's clock show a moment, of which the server learns with the next answer; it never runs back."""
+        await self.redis.hset(self.key("ledger"), "clock_ms", now_ms)

@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import itertools
 
-import msgpack
-from house import PRINCIPAL, calling
+from builders.calls import PRINCIPAL, calling
 from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.calendar import local_day
@@ -86,7 +85,7 @@ class Desk:
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
         loop = asyncio.get_running_loop()
-        caller = calling(deadline=loop.time() + SECONDS_MAX)
+        caller = calling(seconds=SECONDS_MAX)
         replies = [loop.create_future() for _ in orders]
         take = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
         sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
@@ -118,26 +117,6 @@ class Desk:
         """A field of a campaign's record as it is stored."""
         return await self.redis.hget(self.house.key(f"campaign:{campaign.number}"), name)
 
-    async def events(self):
-        """Everything in the outbox."""
-        entries = await self.redis.xrange(self.house.key("events"))
-        return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
-
-    async def redeemed(self):
-        """Campaign, serial and generation of every redemption in the outbox."""
-        numbers = [number for event in await self.events() if event[0] == b"redeemed" for number in event[2]]
-        return list(zip(*[iter(numbers)] * 3, strict=True))
-
-    async def merchant_shares(self):
-        """Campaign and merchants' share of every redemption that has one."""
-        return [(event[2], event[5]) for event in await self.events() if event[0] == b"merchant_share"]
-
-    async def records(self, pattern):
-        """Every packed record in the hashes of some keys."""
-        async for key in self.redis.scan_iter(self.house.key(pattern)):
-            for record in await self.redis.hvals(key):
-                yield record
-
     def named(self, request, content):
         """Who revokes, and by which request."""
         request = digest(request or f"revoke-{next(_numbers)}", 10)
@@ -161,7 +140,7 @@ class Desk:
     async def tomorrow(self, campaign):
         """Move the ledger's clock to the next day of a campaign."""
         day = local_day(campaign.time_zone, self.ledger.now_ms())
-        await self.redis.hset(self.house.key("ledger"), "clock_ms", day.ends_at_ms)
+        await self.house.set_clock(day.ends_at_ms)
         await self.quote_snapshot((campaign, 0))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from house import calling
+from builders.calls import calling
 from thoroughness import tries
 
 from redemption.domain.errors import LedgerUnavailable, ServiceError
@@ -49,13 +49,12 @@ def maps_of(thing, place="", seen=None):
 
 async def ask(house, program, token):
     """Ask everything that takes the name of a program."""
-    loop = asyncio.get_running_loop()
     attempt = house.attempt(token)
     attempt = replace(attempt, checkout=replace(attempt.checkout, program=program))
     for source in (CodeGiven(CODE), OfferWanted(1, 0)):
         claim = Claim(program, "request", source, Customer("eve"), NO_RISK_CONTEXT)
         with pytest.raises(ServiceError):
-            await house.claimer.claim(calling(deadline=loop.time() + 10), claim)
+            await house.claimer.claim(calling(seconds=10), claim)
     await house.send(attempt)
     await house.issuer.inspect(calling(), program, token)
     await house.campaigns.list(calling(), program, first=1, page_size=1)
@@ -90,4 +89,4 @@ async def test_a_program_without_a_ledger_never_reaches_the_batcher(house):
     house.ledger.batcher._stopping = LedgerUnavailable("it reached the batcher")
     claim = Claim("invented", "request", CodeGiven(CODE), Customer("eve"), NO_RISK_CONTEXT)
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
-        await house.claimer.claim(calling(deadline=asyncio.get_running_loop().time() + 10), claim)
+        await house.claimer.claim(calling(seconds=10), claim)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import msgpack
 import pytest
-from house import PRINCIPAL, calling
+from builders.calls import PRINCIPAL, calling
 
 from redemption.domain.campaign.campaign import CampaignState, Offer
 from redemption.domain.errors import LedgerRefused
@@ -29,7 +29,7 @@ async def stored(desk, campaign):
 
 
 async def last_event(desk):
-    return (await desk.events())[-1]
+    return (await desk.house.events())[-1]
 
 
 async def test_a_definition_is_told_whole_up_to_four_kibibytes_and_above_by_its_digest(desk, monkeypatch):
@@ -48,7 +48,7 @@ async def test_a_change_of_state_alone_is_told_by_the_state(desk):
     campaign = await desk.campaign(name="满200减50")
     name = campaign.name.encode()
     for version, state in enumerate((CampaignState.PAUSED, CampaignState.ACTIVE, CampaignState.ENDED), start=2):
-        await desk.house.campaigns.set_state(calling(), desk.program, campaign.number, state)
+        await desk.house.set_state(campaign, state)
         assert await last_event(desk) == [
             b"state_changed",
             PRINCIPAL.encode(),
@@ -77,7 +77,7 @@ async def test_pausing_a_large_campaign_adds_little_to_the_stream(desk):
     )
     assert len(await stored(desk, campaign)) > 2 * EVENT_DEFINITION_BYTES_MAX
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 3:
-        await desk.house.campaigns.set_state(calling(), desk.program, campaign.number, state)
+        await desk.house.set_state(campaign, state)
     entries = await desk.redis.xrange(desk.house.key("events"))
     assert len(entries) == 7
     assert max(len(entry[b"e"]) for _, entry in entries) < 200
@@ -111,4 +111,4 @@ async def test_a_stream_that_is_not_there_begins_anew(desk):
     campaign = await desk.campaign()
     await desk.redis.delete(desk.house.key("events"))
     assert await desk.rank(campaign, 0) == Outcome.APPROVED
-    assert await desk.redeemed() == [(1, 0, 0)]
+    assert await desk.house.redeemed() == [(1, 0, 0)]

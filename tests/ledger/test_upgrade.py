@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from builders.calls import calling
+from builders.keysets import keyset_from
 from builders.times import DAY_MS
-from house import House, calling
 from redis.exceptions import ResponseError
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.rpc.convert.orders import redeem_request_from, write_decision
 from redemption.service.issuer import MintRequest
@@ -65,19 +65,12 @@ def remember(path, seq=RECORDED["seq"]):
 @pytest_asyncio.fixture
 async def old(house, tmp_path):
     """A new server on the old ledger, which nobody has upgraded yet."""
-    for key in [key async for key in house.redis.scan_iter(f"{{{PROGRAM}}}:*")]:
-        await house.redis.delete(key)
-    await load(house.redis)
     remember(tmp_path / "old.fence")
-    keyset = Keyset.from_json(json.dumps(RECORDED["keyset"]).encode())
-    server = House(house.url, tmp_path / "old.fence", program=PROGRAM, keyset=keyset)
+    server = house.another(tmp_path / "old.fence", program=PROGRAM, keyset=keyset_from(RECORDED["keyset"]))
+    await server.delete("*")
+    await load(server.redis)
     yield server
     await server.stop()
-
-
-async def everything(redis):
-    """All keys of the program, as they are stored."""
-    return {key: await redis.dump(key) async for key in redis.scan_iter(f"{{{PROGRAM}}}:*")}
 
 
 async def answers(server):
@@ -97,14 +90,14 @@ async def counted(server):
 
 
 async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
-    before = await everything(old.redis)
+    before = await old.dump()
     (row,) = await old.ledger.operations.status(PROGRAM)
     assert "redemption ledger upgrade" in row["trusted"]
     await old.start()
     way_out = "stop the servers of the older version, then run: redemption ledger upgrade"
     with pytest.raises(LedgerRefused, match=way_out):
         await answers(old)
-    assert await everything(old.redis) == before
+    assert await old.dump() == before
 
 
 async def test_approvals_are_told_again_byte_for_byte(old):
@@ -116,15 +109,15 @@ async def test_approvals_are_told_again_byte_for_byte(old):
     recorded = [each["answer"] for each in RECORDED["requests"]]
     assert await answers(old) == recorded
     assert [(each.issued, each.redeemed) for each in await counted(old)] == [(9, 4), (5, 3)]
-    await old.redis.hset(HEADER, "clock_ms", old.ledger.now_ms() + DAY_MS)
+    await old.set_clock(old.ledger.now_ms() + DAY_MS)
     assert await answers(old) == recorded
-    again = House(old.url, old.fence.path.with_name("again"), program=PROGRAM, keyset=old.keyset)
+    again = old.another(old.fence.path.with_name("again"))
     old.ledger._save()
     again.fence.path.write_bytes(old.fence.path.read_bytes())
     again.fence.learn_adoptions()
     await again.start()
     assert await answers(again) == recorded
-    await again.redis.hset(HEADER, "clock_ms", again.ledger.now_ms() + 2 * DAY_MS)
+    await again.set_clock(again.ledger.now_ms() + 2 * DAY_MS)
     forgotten = [each["answer_when_forgotten"] for each in RECORDED["requests"]]
     told = await answers(again)
     assert [told[index] for index in STILL_USED] == [forgotten[index] for index in STILL_USED]
@@ -145,14 +138,14 @@ async def test_what_was_issued_and_claimed_is_told_again(old):
 
 async def test_upgrading_again_changes_nothing(old):
     (first,) = await old.ledger.operations.upgrade(None, PROGRAM)
-    before = await everything(old.redis)
+    before = await old.dump()
     assert await old.ledger.operations.upgrade(None, PROGRAM) == [first | {"was": "3"}]
-    assert await everything(old.redis) == before
+    assert await old.dump() == before
 
 
 async def test_another_machine_learns_that_it_was_done(old, tmp_path):
     remember(tmp_path / "other.fence")
-    other = House(old.url, tmp_path / "other.fence", program=PROGRAM, keyset=old.keyset)
+    other = old.another(tmp_path / "other.fence")
     await old.ledger.operations.upgrade(None, PROGRAM)
     await other.ledger.operations.upgrade(None, PROGRAM)
     await other.start()
@@ -163,14 +156,14 @@ async def test_another_machine_learns_that_it_was_done(old, tmp_path):
 
 async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, tmp_path):
     remember(tmp_path / "ahead.fence", seq=RECORDED["seq"] + 1)
-    ahead = House(old.url, tmp_path / "ahead.fence", program=PROGRAM, keyset=old.keyset)
-    before = await everything(old.redis)
+    ahead = old.another(tmp_path / "ahead.fence")
+    before = await old.dump()
     (row,) = await ahead.ledger.operations.upgrade(None, PROGRAM)
     assert (row["format"], "it was rolled back" in row["trusted"]) == ("2", True)
     assert (await ahead.ledger.operations.status(PROGRAM))[0]["trusted"] == row["trusted"], (
         "not that it has to be upgraded"
     )
-    assert await everything(old.redis) == before
+    assert await old.dump() == before
     assert (await ahead.ledger.operations.adopt(PROGRAM))["format"] == "3"
     await ahead.start()
     assert await answers(ahead) == [each["answer"] for each in RECORDED["requests"]]
@@ -178,18 +171,18 @@ async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, t
 
 
 async def test_a_stranger_does_not_upgrade_it(old, tmp_path):
-    stranger = House(old.url, tmp_path / "stranger.fence", program=PROGRAM)
-    before = await everything(old.redis)
+    stranger = old.another(tmp_path / "stranger.fence", keyset=None)
+    before = await old.dump()
     (row,) = await stranger.ledger.operations.upgrade(None, PROGRAM)
     assert (row["format"], row["trusted"].startswith("it belongs to keyset")) == ("2", True)
     with pytest.raises(LedgerNotTrusted):  # the ledger holds to it by itself
         await stranger.ledger._functions.call("upgrade", PROGRAM, stranger.fence.keyset_id, "f" * 16)
-    assert await everything(old.redis) == before
+    assert await old.dump() == before
     await stranger.stop()
 
 
 async def test_a_program_that_is_not_remembered_is_upgraded_by_its_name(old, tmp_path):
-    other = House(old.url, tmp_path / "empty.fence", program=PROGRAM, keyset=old.keyset)
+    other = old.another(tmp_path / "empty.fence")
     other.fence.observe("another", "e" * 16, 7)
     (row,) = await other.ledger.operations.upgrade(PROGRAM, "demo")
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
@@ -209,7 +202,7 @@ async def test_what_is_left_of_earlier_days_is_removed(old):
     campaign = await old.ledger.campaigns.load(PROGRAM, 2)
     for _ in range(300):
         await old.mint(campaign)
-    left = {key.split(b":")[2] async for key in old.redis.scan_iter(f"{{{PROGRAM}}}:r:*")}
+    left = {key.split(b":")[2] for key in await old.keys("r:*")}
     assert not left & {b"%d" % (day + passed) for passed in range(6)}
     assert len((await old.redis.hget(HEADER, "generations")).split(b" ")) == 2
 
@@ -268,8 +261,8 @@ async def test_old_functions_that_learn_of_the_new_epoch_still_change_nothing(ol
     """A server of the older version on the same machine reads the fence, too."""
     await old.redis.function_load(OLD_LIBRARY, replace=True)
     await old.ledger.operations.upgrade(None, PROGRAM)
-    before = await everything(old.redis)
+    before = await old.dump()
     args = issue_args(old.fence.known(PROGRAM), 1)
     with pytest.raises(ResponseError):
         await old.redis.fcall(f"{function}_{OLD_SUFFIX}", 1, f"{{{PROGRAM}}}", *args)
-    assert await everything(old.redis) == before
+    assert await old.dump() == before

@@ -10,9 +10,9 @@ from unittest.mock import create_autospec
 
 import grpc
 import pytest
+from builders.calls import calling
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from house import calling
 from waiting import SECONDS_MAX
 
 from redemption.domain.call_info import CallInfo

@@ -6,8 +6,8 @@ from unittest.mock import create_autospec
 
 import grpc
 import pytest
+from builders.calls import calling
 from google.rpc import code_pb2
-from house import calling
 from rpc.examples import APPROVAL, REQUESTS, redeem_request
 from rpc.stage import channel_to, failure_of, telling
 from structlog.testing import capture_logs

@@ -4,8 +4,8 @@ import asyncio
 
 import grpc
 import pytest
+from builders.calls import calling
 from google.rpc import code_pb2
-from house import calling
 from rpc.examples import APPROVAL, CHECKOUT, QUOTED, REDEEMED, REFUSAL, batch_request, checkout_message, redeem_request
 from rpc.stage import ANYBODY, OneCall, failure_of, telling
 from waiting import SECONDS_MAX, comes

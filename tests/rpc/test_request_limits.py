@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from house import new_keyset
+from builders.keysets import keyset_of
 from rpc.examples import CHECKOUT, batch_request, redeem_request
 
 from redemption.domain.decision import Allocation, Decision, Verdict
@@ -183,7 +183,7 @@ def longest_settlement(checkout):
     redemption = SettledRedemption(
         campaign=7, serial=9, generation=0, discount_minor=len(allocations), allocations=allocations
     )
-    keyset = new_keyset()
+    keyset = keyset_of()
     settlement = Settlement(
         key_id=keyset.primary.id, order_id="o" * TEXT_BYTES_MAX, redemptions=(redemption,) * len(checkout.tokens)
     )

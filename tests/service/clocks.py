@@ -38,4 +38,4 @@ class Clocks:
 
     async def set_ledger(self, now_ms):
         """Let the ledger's clock show a moment, of which the server learns with the next answer."""
-        await self.house.redis.hset(self.house.key("ledger"), "clock_ms", now_ms)
+        await self.house.set_clock(now_ms)

@@ -4,10 +4,9 @@ import asyncio
 from dataclasses import field, fields, make_dataclass, replace
 
 import pytest
-import pytest_asyncio
+from builders.calls import calling
 from builders.campaigns import offer_of
 from builders.times import DAY_MS
-from house import House, calling
 
 from redemption.domain.campaign.benefit import CashVoucher, FreeShipping, PercentOff, amount_off
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Sizing, Stacking, Stage
@@ -23,16 +22,6 @@ from redemption.domain.errors import (
 from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
-
-
-@pytest_asyncio.fixture
-async def other(house, tmp_path):
-    """Another server of the same program."""
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    other.ids = house.ids
-    await other.start()
-    yield other
-    await other.stop()
 
 
 async def test_a_campaign_is_read_as_it_was_created(house):
@@ -125,22 +114,22 @@ async def test_a_name_belongs_to_one_campaign(house):
     first = await house.campaign(name="double 11")
     with pytest.raises(AlreadyExists, match="campaign 1 has the name"):
         await house.campaign(name="double 11")
-    renamed = await house.campaigns.update(calling(), replace(first, name="618"), etag(first))
+    renamed = await house.update(first, name="618")
     second = await house.campaign(name="double 11")
     assert (renamed.number, second.number) == (1, 2)
     with pytest.raises(AlreadyExists):
-        await house.campaigns.update(calling(), replace(second, name="618"), etag(second))
+        await house.update(second, name="618")
 
 
 async def test_an_update_needs_the_current_etag(house):
     campaign = await house.campaign()
-    changed = await house.campaigns.update(calling(), replace(campaign, limits=Limits(redemptions=5)), etag(campaign))
+    changed = await house.update(campaign, limits=Limits(redemptions=5))
     assert (changed.version, changed.limits.redemptions) == (2, 5)
     with pytest.raises(Conflict):
-        await house.campaigns.update(calling(), replace(campaign, limits=Limits(redemptions=6)), etag(campaign))
+        await house.update(campaign, limits=Limits(redemptions=6))
     with pytest.raises(InvalidRequest, match=r"campaign\.etag"):
         await house.campaigns.update(calling(), campaign, "")
-    lifted = await house.campaigns.update(calling(), replace(changed, limits=Limits()), etag(changed))
+    lifted = await house.update(changed, limits=Limits())
     assert lifted.limits.redemptions is None
 
 
@@ -166,7 +155,7 @@ async def test_of_many_updates_at_once_one_wins(house):
 async def test_some_things_never_change(house, change, field):
     campaign = await house.campaign()
     with pytest.raises(InvalidRequest) as raised:
-        await house.campaigns.update(calling(), replace(campaign, **change), etag(campaign))
+        await house.update(campaign, **change)
     assert raised.value.violations[0].field == field
 
 
@@ -178,7 +167,7 @@ async def test_offers_are_append_only_once_coupons_were_minted(house):
     with pytest.raises(InvalidRequest, match=r"campaign\.offers\[0\]"):
         await house.campaigns.update(calling(), replace(campaign, offers=(Offer(amount_off(1, 1)),)), etag(campaign))
     with pytest.raises(InvalidRequest, match=r"campaign\.offers"):
-        await house.campaigns.update(calling(), replace(campaign, offers=()), etag(campaign))
+        await house.update(campaign, offers=())
     other_offers = replace(campaign, offers=(Offer(amount_off(1, 1)),))
     with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
         await house.ledger.campaigns.update(other_offers, principal="shop", offers_kept=False)
@@ -195,15 +184,13 @@ async def test_pause_resume_and_end(house):
         CampaignState.ENDED,
         CampaignState.ENDED,
     ]
-    versions = [
-        (await house.campaigns.set_state(calling(), house.program, campaign.number, state)).version for state in states
-    ]
+    versions = [(await house.set_state(campaign, state)).version for state in states]
     assert versions == [2, 2, 3, 4, 4]
     with pytest.raises(WrongState):
-        await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ACTIVE)
+        await house.set_state(campaign, CampaignState.ACTIVE)
     ended = await house.campaigns.get(calling(), house.program, 1)
     with pytest.raises(WrongState):
-        await house.campaigns.update(calling(), replace(ended, name="new"), etag(ended))
+        await house.update(ended, name="new")
 
 
 async def test_lists_come_in_pages(house):
@@ -282,7 +269,7 @@ async def test_stats_of_yesterday_are_not_todays(house):
     (token,) = await house.mint(campaign)
     await house.redeem(token)
     assert (await house.stats(campaign)).redeemed_today == 1
-    await house.redis.hset(house.key("ledger"), "clock_ms", house.ledger.now_ms() + DAY_MS)
+    await house.set_clock(house.ledger.now_ms() + DAY_MS)
     stats = await house.stats(campaign)
     assert (stats.redeemed, stats.redeemed_today) == (1, 0)
 
@@ -296,7 +283,7 @@ async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_ans
     (token,) = await other.mint(campaign)
     assert (await other.redeem(token)).discount_minor == 50_00
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)), Offer(amount_off(100_00, 8_00)))
-    changed = await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
+    changed = await house.update(campaign, offers=more)
     (second,) = await house.mint(changed, offer_index=1)
     assert len(other.ledger.campaigns.cached(house.program, 1).offers) == 1
     assert (await other.redeem(second)).discount_minor == 7_00
@@ -307,7 +294,7 @@ async def test_a_new_offer_is_issued_at_every_server_as_soon_as_the_update_is_an
     campaign = await house.campaign()
     await other.campaigns.get(calling(), house.program, 1)
     more = (*campaign.offers, Offer(amount_off(100_00, 7_00)))
-    await house.campaigns.update(calling(), replace(campaign, offers=more), etag(campaign))
+    await house.update(campaign, offers=more)
     assert len(other.ledger.campaigns.cached(house.program, 1).offers) == 1
     match how:
         case "mint":
@@ -326,28 +313,20 @@ async def test_an_offer_that_is_nowhere_is_refused(house):
         await house.claim(OfferWanted(1, 1))
 
 
-async def everything(house):
-    """Every key of the program with what it holds, but for what begins by itself."""
-    found = {}
-    async for key in house.redis.scan_iter(house.key("*")):
-        found[key] = await house.redis.dump(key)
-    return found
-
-
 async def test_a_checked_creation_is_told_as_it_would_be_and_changes_nothing(house):
     """Not even a ledger begins by it; and what is remembered of a request plays no part."""
     definition = house.definition()
     checked = await house.campaigns.check_create(calling(), "r1", definition)
     assert (checked.number, etag(checked)) == (0, "")
     assert replace(checked, created_at_ms=0, updated_at_ms=0) == definition
-    assert await everything(house) == {}
+    assert await house.dump() == {}
     created = await house.campaigns.create(calling(), "r1", definition)
-    before = await everything(house)
+    before = await house.dump()
     another = replace(definition, name="another")
     assert (await house.campaigns.check_create(calling(), "r1", another)).name == "another"
     with pytest.raises(AlreadyExists, match=f"campaign {created.number} has the name"):
         await house.campaigns.check_create(calling(), "r1", definition)
-    assert await everything(house) == before
+    assert await house.dump() == before
     assert house.ledger.health.failure is None
 
 
@@ -365,33 +344,29 @@ async def test_a_checked_creation_is_refused_like_a_real_one(house, request_id, 
         with pytest.raises(InvalidRequest) as raised:
             await create
         assert [violation.field for violation in raised.value.violations] == [field]
-    assert await everything(house) == {}
+    assert await house.dump() == {}
 
 
 async def test_a_checked_creation_is_refused_where_no_ledger_may_begin(house, tmp_path):
-    careful = House(
-        house.url, tmp_path / "careful", program=f"{house.program}-b", keyset=house.keyset, births_allowed=False
-    )
-    await careful.start()
-    with pytest.raises(LedgerRefused) as checked:
-        await careful.campaigns.check_create(calling(), "r1", careful.definition())
-    with pytest.raises(LedgerRefused) as real:
-        await careful.campaigns.create(calling(), "r1", careful.definition())
-    await careful.stop()
+    async with house.another(tmp_path / "careful", program=f"{house.program}-b", births_allowed=False) as careful:
+        with pytest.raises(LedgerRefused) as checked:
+            await careful.campaigns.check_create(calling(), "r1", careful.definition())
+        with pytest.raises(LedgerRefused) as real:
+            await careful.campaigns.create(calling(), "r1", careful.definition())
     assert checked.value.message == real.value.message
 
 
 async def test_a_checked_change_is_told_as_it_would_be_and_changes_nothing(house):
     campaign = await house.campaign()
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     campaign = await house.campaigns.get(calling(), house.program, campaign.number)
-    before = await everything(house)
+    before = await house.dump()
     wanted = replace(campaign, name="renamed", state=CampaignState.ACTIVE)
     checked = await house.campaigns.check_update(calling(), wanted, etag(campaign))
     assert (checked.name, checked.state, etag(checked)) == ("renamed", CampaignState.PAUSED, etag(campaign))
     assert (await house.campaigns.check_update(calling(), campaign, etag(campaign))).name == campaign.name
     assert await house.campaigns.get(calling(), house.program, campaign.number) == campaign
-    assert await everything(house) == before
+    assert await house.dump() == before
     assert (await house.campaigns.update(calling(), wanted, etag(checked))).name == "renamed"
 
 
@@ -412,10 +387,10 @@ async def test_a_checked_change_is_refused_like_a_real_one(house, changes, prese
     campaign = await house.campaign()
     await house.mint(campaign)
     if state is not None:
-        campaign = await house.campaigns.set_state(calling(), house.program, campaign.number, state)
+        campaign = await house.set_state(campaign, state)
     presented = etag(campaign) if presented is None else presented
-    before = await everything(house)
+    before = await house.dump()
     for update in (house.campaigns.check_update, house.campaigns.update):
         with pytest.raises(refusal):
             await update(calling(), replace(campaign, **changes), presented)
-    assert await everything(house) == before
+    assert await house.dump() == before

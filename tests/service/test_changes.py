@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 import pytest_asyncio
-from house import House, calling
 from tool_loader import ROOT
 from waiting import SECONDS_MAX, comes, settled
 
@@ -26,16 +25,6 @@ def editing(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "bench")])
     monkeypatch.setattr(importlib.import_module("private"), "REDEEM_SECONDS_MAX", SECONDS_MAX)
     return importlib.import_module("editing")
-
-
-@pytest_asyncio.fixture
-async def other(house, tmp_path):
-    """Another server of the same program."""
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    other.ids = house.ids
-    await other.start()
-    yield other
-    await other.stop()
 
 
 @pytest.mark.parametrize(("orders_between", "rounds"), [(50, 3), (0, 12)], ids=["often", "all the time"])
@@ -97,10 +86,10 @@ async def test_after_a_pause_was_answered_nobody_redeems_anywhere(house, other):
     tokens = await house.mint(campaign, 6)
     for server in (house, other):  # which have the definition at hand now
         assert (await server.redeem(tokens.pop())).outcome is Outcome.APPROVED
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     outcomes = [(await server.redeem(tokens.pop())).verdicts[0].outcome for server in (other, house)]
     assert outcomes == [Outcome.CAMPAIGN_PAUSED] * 2
-    await other.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ACTIVE)
+    await other.set_state(campaign, CampaignState.ACTIVE)
     assert [(await server.redeem(tokens.pop())).outcome for server in (house, other)] == [Outcome.APPROVED] * 2
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import struct
-import time
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from builders.calls import calling
+from builders.keysets import rotated
 from builders.times import DAY_MS
-from house import House, calling
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.calendar import local_day
@@ -31,13 +31,13 @@ def now(house):
 
 async def token_of(house, claimed):
     """What the token of an approved claim says."""
-    return (await house.issuer.inspect(calling(), house.program, claimed.token)).token
+    return (await house.inspect(claimed.token)).token
 
 
 async def claim_records(house, campaign):
     """How many claims are counted, by kind of person: c and p."""
     counted = Counter()
-    async for key in house.redis.scan_iter(house.key(f"claims:{campaign.number}:*")):
+    for key in await house.keys(f"claims:{campaign.number}:*"):
         for field, value in (await house.redis.hgetall(key)).items():
             counted[field[:1].decode()] += struct.unpack(">BI", value)[1]
     return counted
@@ -102,9 +102,7 @@ async def test_a_claimed_coupon_is_known_within_the_same_call(house):
     """A claim and a redeem of a serial that it issues, in one batch: the redeem sees it, whichever comes first."""
     campaign = await house.campaign()
     await house.claim(campaign)
-    key_id = house.keyset.primary.id
-    sign = house.issuer._signers.signer(program=house.program, campaign=campaign.number, key_id=key_id).sign
-    early = sign(offer_index=0, serial=1, not_before=now(house), expires_at=now(house) + 99, now=now(house))
+    early = house.sign(campaign.number, serial=1)
     claimed, decision = await asyncio.gather(house.claim(campaign), house.redeem(early))
     assert (claimed.outcome, decision.outcome) == (Outcome.APPROVED, Outcome.APPROVED)
 
@@ -112,21 +110,11 @@ async def test_a_claimed_coupon_is_known_within_the_same_call(house):
 async def test_the_same_request_gets_the_same_coupon_field_for_field(house):
     campaign = await house.campaign(issued=1, claims_per_customer=1, validity=ClaimValidity(days=3))
     first = await house.claim(campaign, request_id="r")
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
-    house.use(house.keyset.with_new_key(now=int(time.time()), random=bytes_like_a_key))
-    house.use(promoted(house.services_keyset))
+    await house.set_state(campaign, CampaignState.ENDED)
+    house.use(rotated(house.keyset))
     assert await house.claim(campaign, request_id="r") == first
     assert (await house.claim(campaign, request_id="r", risk=RiskContext("d", "n", "p"))) == first
     assert await numbers(house, campaign) == [1, 1, 1, 1]
-
-
-def bytes_like_a_key(length):
-    return bytes(range(100, 100 + length))
-
-
-def promoted(keyset):
-    """The keyset with its newest key primary."""
-    return keyset.with_state(keyset.keys[-1].id, KeyState.PRIMARY)
 
 
 async def test_a_coupon_of_a_disabled_key_is_signed_again_by_the_primary_one(house):
@@ -134,7 +122,7 @@ async def test_a_coupon_of_a_disabled_key_is_signed_again_by_the_primary_one(hou
     campaign = await house.campaign()
     first = await house.claim(campaign, request_id="r")
     old = house.keyset.primary.id
-    house.use(promoted(house.keyset.with_new_key(now=int(time.time()), random=bytes_like_a_key)))
+    house.use(rotated(house.keyset))
     assert await house.claim(campaign, request_id="r") == first
     house.use(house.services_keyset.with_state(old, KeyState.DISABLED))
     again = await house.claim(campaign, request_id="r")
@@ -179,7 +167,7 @@ async def test_an_id_of_a_claim_is_no_id_for_anything_else(house):
     decision = await house.redeem(claimed.token, customer="ann", request_id="r")
     assert decision.outcome is Outcome.IDEMPOTENCY_MISMATCH
     with pytest.raises(NotFound):
-        await house.finder.by_request(calling("checkout"), house.program, "r")
+        await house.finder.by_request(calling(), house.program, "r")
 
 
 async def test_a_refusal_is_not_remembered(house):
@@ -228,9 +216,9 @@ async def test_the_first_reason_by_precedence_is_told(house, changes, state, who
     )
     assert (await house.claim(campaign, **WHOLE)).outcome is Outcome.APPROVED
     if changes:
-        campaign = await house.campaigns.update(calling(), replace(campaign, **changes), etag(campaign))
+        campaign = await house.update(campaign, **changes)
     if state is not None:
-        await house.campaigns.set_state(calling(), house.program, campaign.number, state)
+        await house.set_state(campaign, state)
     answer = await house.claim(campaign, **(WHOLE | who))
     assert answer.outcome is outcome
     if outcome is Outcome.CAMPAIGN_NOT_STARTED:
@@ -265,7 +253,7 @@ async def test_a_days_share_comes_again_the_next_day(house):
     assert used_up.detail.try_after_ms == first.ends_at_ms
     for _ in range(2):
         clock = int(await house.redis.hget(house.key("ledger"), "clock_ms"))
-        await house.redis.hset(house.key("ledger"), "clock_ms", local_day(campaign.time_zone, clock).ends_at_ms)
+        await house.set_clock(local_day(campaign.time_zone, clock).ends_at_ms)
         assert (await house.claim(campaign)).outcome is Outcome.APPROVED
     sold_out = await house.claim(campaign)
     assert (sold_out.outcome, sold_out.disposition, sold_out.detail) == (Outcome.ISSUE_LIMIT, Disposition.FINAL, None)
@@ -332,7 +320,7 @@ async def test_the_longest_promise_is_kept_whole(house, promised, zone, key_days
     (minted,) = await house.mint(campaign)
     texts = [minted, (await house.claim(campaign)).token, (await house.claim(code)).token]
     for text in texts:
-        token = (await house.issuer.inspect(calling(), house.program, text)).token
+        token = (await house.inspect(text)).token
         days = (token.expires_at - token.not_before) / 86_400
         assert promised.days - 1 / 24 <= days <= promised.days + 1 / 24 + 2 / 86_400
 
@@ -348,7 +336,7 @@ async def test_what_is_promised_from_the_claim_is_kept_or_nothing_is_handed_out(
     with pytest.raises(WrongState, match="its operator has to create and promote a newer key"):
         await house.mint(campaign)
     assert await numbers(house, campaign) == [1, 0, 1, 1]
-    house.use(promoted(house.services_keyset.with_new_key(now=now(house), random=bytes_like_a_key)))
+    house.use(rotated(house.services_keyset, now=now(house)))
     for claimed in (await house.claim(campaign), await house.claim(code)):
         assert claimed.expires_at - claimed.not_before in (60 * 86_400, 60 * 86_400 + 1)
 
@@ -371,7 +359,7 @@ async def test_a_claim_is_told_again_when_its_key_would_sign_no_new_one(house):
     house.use(aged(house.keyset, 29.5))
     campaign = await house.campaign(validity=ClaimValidity(days=400), ends_at_ms=far(house))
     first = await house.claim(campaign, request_id="r")
-    await house.redis.hset(house.key("ledger"), "clock_ms", house.ledger.now_ms() + DAY_MS)
+    await house.set_clock(house.ledger.now_ms() + DAY_MS)
     await house.claim(campaign, "")  # the server learns of the hour
     with pytest.raises(WrongState, match="newer key"):
         await house.claim(campaign)
@@ -409,16 +397,13 @@ async def test_a_campaign_that_is_not_there_is_not_found(house):
         await house.claim(OfferWanted(9, 0))
 
 
-async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
+async def test_a_change_takes_effect_for_every_server_at_once(house, other):
     """Another server's cached definition is outdated: the ledger says so, and it judges again."""
     campaign = await house.campaign()
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    await other.start()
     assert (await other.claim(campaign)).outcome is Outcome.APPROVED
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     assert other.ledger.campaigns.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await other.claim(campaign)).outcome is Outcome.CAMPAIGN_PAUSED
-    await other.stop()
 
 
 async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_is_issued(house, monkeypatch):
@@ -439,7 +424,7 @@ async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_i
 async def test_an_unreadable_record_fails_alone_and_leaves_no_trace(house, record):
     campaign = await house.campaign()
     await house.claim(campaign, "ann")
-    (key,) = [key async for key in house.redis.scan_iter(house.key("claims:1:*"))]
+    (key,) = await house.keys("claims:1:*")
     (field,) = await house.redis.hkeys(key)
     await house.redis.hset(key, field, record)
     results = await asyncio.gather(
@@ -486,7 +471,7 @@ async def test_a_lost_answer_and_a_retry_give_the_same_coupon(house, monkeypatch
 async def test_people_are_not_in_the_ledger(house):
     campaign = await house.campaign(claims_per_person=1)
     await house.claim(campaign, "customer-secret", person_id="person-secret", request_id="request-secret")
-    async for key in house.redis.scan_iter(house.key("*")):
+    for key in await house.keys():
         kind = await house.redis.type(key)
         dumped = repr(await house.redis.hgetall(key) if kind == b"hash" else await house.redis.xrange(key))
         assert "secret" not in dumped, key

@@ -1,13 +1,13 @@
 """Exchange codes on the real ledger: stored before they are shown, told again, and claimed once."""
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from builders.calls import calling
+from builders.keysets import rotated
 from builders.times import DAY_MS
-from house import House, calling
 
 from redemption.domain.campaign.campaign import CampaignState, ClaimValidity, RiskSignal
 from redemption.domain.errors import InvalidRequest, ItemFailed, LimitReached, RequestIdReused, WrongState
@@ -16,32 +16,21 @@ from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.exchange_code import CampaignCodes, read_code
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger import keys
-from redemption.service.campaigns import etag
 from redemption.service.issuer import MintRequest
-from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven
-
-
-def new_material(length):
-    return bytes(range(50, 50 + length))
+from redemption.service.revoker import CustomerGiven, SerialsGiven
 
 
 async def token_of(house, claimed):
-    return (await house.issuer.inspect(calling(), house.program, claimed.token)).token
+    return (await house.inspect(claimed.token)).token
 
 
 async def stored(house):
     """Every code record of the program, by key and field."""
     found = {}
-    async for key in house.redis.scan_iter(house.key("code:*")):
+    for key in await house.keys("code:*"):
         for field, value in (await house.redis.hgetall(key)).items():
             found[key, field] = value
     return found
-
-
-async def commands(house):
-    """How many commands of each kind the ledger has seen, but for this question."""
-    stats = await house.redis.info("commandstats")
-    return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
 
 
 async def test_a_code_becomes_a_token_of_its_own_serial_once(house):
@@ -75,8 +64,7 @@ async def test_the_same_request_gets_the_same_token_also_when_the_request_is_for
     (code,) = await house.mint_codes(await house.campaign())
     first = await house.claim(code, request_id="r")
     assert await house.claim(code.lower().replace("-", " "), request_id="r") == first
-    async for key in house.redis.scan_iter(house.key("r:*")):
-        await house.redis.delete(key)
+    await house.delete("r:*")
     assert await house.claim(code, request_id="r") == first
     assert (await house.claim(code, "bob", request_id="r")).outcome is Outcome.IDEMPOTENCY_MISMATCH
 
@@ -112,7 +100,7 @@ async def test_a_broken_mint_goes_on_with_the_same_codes(house):
     assert await house.mint_codes(campaign, 700, request_id="m") == whole
     assert await house.mint_codes(campaign, 700, request_id="m", skip=690) == whole[690:]
     assert len(set(whole)) == len(await stored(house)) == 700
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
+    await house.set_state(campaign, CampaignState.ENDED)
     assert await house.mint_codes(campaign, 700, request_id="m") == whole
     with pytest.raises(RequestIdReused):
         await house.mint_codes(campaign, 701, request_id="m")
@@ -132,16 +120,15 @@ async def test_codes_last_over_a_rotation_and_end_with_their_key(house):
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3, request_id="m")
     old = house.keyset.primary.id
-    rotated = house.keyset.with_new_key(now=int(time.time()), random=new_material)
-    rotated = rotated.with_state(rotated.keys[-1].id, KeyState.PRIMARY)
-    house.use(rotated)
+    newer = rotated(house.keyset)
+    house.use(newer)
     assert await house.mint_codes(campaign, 3, request_id="m") == codes
     claimed = await house.claim(codes[0], request_id="r")
-    assert (await token_of(house, claimed)).key_id == rotated.primary.id
-    house.use(rotated.with_state(old, KeyState.DISABLED))
+    assert (await token_of(house, claimed)).key_id == newer.primary.id
+    house.use(newer.with_state(old, KeyState.DISABLED))
     assert await house.claim(codes[0], request_id="r") == claimed
     assert (await house.claim(codes[1])).outcome is Outcome.CODE_INVALID
-    gone = rotated.with_state(old, KeyState.DISABLED).with_state(old, KeyState.DESTROY_SCHEDULED)
+    gone = newer.with_state(old, KeyState.DISABLED).with_state(old, KeyState.DESTROY_SCHEDULED)
     house.use(gone.with_state(old, KeyState.DESTROYED))
     with pytest.raises(WrongState, match="destroyed"):
         await house.mint_codes(campaign, 3, request_id="m")
@@ -165,21 +152,19 @@ MALFORMED = [
 async def test_what_is_no_code_costs_the_ledger_nothing(house):
     (code,) = await house.mint_codes(await house.campaign())
     house.ledger._watching.cancel()  # it looks once a second
-    before = await commands(house)
+    before = await house.commands()
     for text in [*MALFORMED, code + "0", code[:-1], code.replace("-", "_")]:
         answer = await house.claim(text)
         assert (answer.outcome, answer.detail, answer.token) == (Outcome.CODE_INVALID, None, ""), text
-    assert await commands(house) == before
+    assert await house.commands() == before
 
 
 async def test_every_code_that_is_not_good_has_one_answer(house, tmp_path):
     """Unknown, used, of another program, of another keyset: nothing tells one from the other, logged in or not."""
     codes = await house.mint_codes(await house.campaign(), 2)
     await house.claim(codes[0])
-    other = House(house.url, tmp_path / "other", program=f"{house.program}-b", keyset=house.keyset)
-    await other.start()
-    (foreign,) = await other.mint_codes(await other.campaign())
-    await other.stop()
+    async with house.another(tmp_path / "other", program=f"{house.program}-b") as other:
+        (foreign,) = await other.mint_codes(await other.campaign())
     answers = [
         await house.claim(code, customer)
         for code in ("0000-0000-0000-0000", "ZZZZ-ZZZZ-ZZZZ-ZZZZ", codes[0], foreign)
@@ -193,14 +178,9 @@ async def test_every_code_that_is_not_good_has_one_answer(house, tmp_path):
 async def test_another_place_makes_other_codes(house, tmp_path):
     """The same serials of another campaign or program."""
     first, second = await house.campaign(), await house.campaign()
-    other = House(house.url, tmp_path / "other", program=f"{house.program}-b", keyset=house.keyset)
-    await other.start()
-    made = [
-        *await house.mint_codes(first, 50),
-        *await house.mint_codes(second, 50),
-        *await other.mint_codes(await other.campaign(), 50),
-    ]
-    await other.stop()
+    made = [*await house.mint_codes(first, 50), *await house.mint_codes(second, 50)]
+    async with house.another(tmp_path / "other", program=f"{house.program}-b") as other:
+        made += await other.mint_codes(await other.campaign(), 50)
     assert len(set(made)) == 150
 
 
@@ -216,17 +196,14 @@ async def test_a_code_is_claimed_by_the_definition_at_hand(house):
     assert house.ledger.campaigns.cached(house.program, campaign.number) == at_hand
 
 
-async def test_a_code_is_judged_by_what_another_server_changed(house, tmp_path):
+async def test_a_code_is_judged_by_what_another_server_changed(house, other):
     """Also a code of an offer that was added there."""
     campaign = await house.campaign()
     (code,) = await house.mint_codes(campaign)
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    await other.start()
-    more = await other.campaigns.update(calling(), replace(campaign, offers=campaign.offers * 2), etag(campaign))
+    more = await other.update(campaign, offers=campaign.offers * 2)
     (added,) = await other.mint_codes(more, offer_index=1)
     assert (await token_of(house, await house.claim(added))).offer_index == 1
-    await other.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
-    await other.stop()
+    await other.set_state(campaign, CampaignState.PAUSED)
     assert house.ledger.campaigns.cached(house.program, campaign.number).state is CampaignState.ACTIVE
     assert (await house.claim(code)).outcome is Outcome.CAMPAIGN_PAUSED
 
@@ -258,9 +235,9 @@ async def test_the_limits_of_issuing_were_counted_when_codes_were_minted(house):
 async def test_a_revoked_serials_code_says_so(house):
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3)
-    await house.revoker.revoke(calling(), RevokeRequest(house.program, "x", SerialsGiven(1, 1), campaign.number))
+    await house.revoke(SerialsGiven(1, 1), campaign=campaign.number)
     assert (await house.claim(codes[1])).outcome is Outcome.REVOKED
-    await house.revoker.revoke(calling(), RevokeRequest(house.program, "y", CustomerGiven("eve"), campaign.number))
+    await house.revoke(CustomerGiven("eve"), campaign=campaign.number)
     # It would be bound to her and so revoked at once.
     assert (await house.claim(codes[2], "eve")).outcome is Outcome.REVOKED
     assert (await house.claim(codes[2], "ann")).outcome is Outcome.APPROVED
@@ -271,7 +248,7 @@ async def test_validity_of_a_code_counts_from_the_claim(house):
     campaign = await house.campaign(validity=ClaimValidity(days=2))
     (code,) = await house.mint_codes(campaign)
     clock = house.ledger.now_ms() + 5 * DAY_MS
-    await house.redis.hset(house.key("ledger"), "clock_ms", clock)
+    await house.set_clock(clock)
     claimed = await house.claim(code)
     assert clock // 1000 <= claimed.not_before < clock // 1000 + 60
     assert claimed.expires_at - claimed.not_before in (2 * 86_400, 2 * 86_400 + 1)
@@ -282,7 +259,7 @@ async def test_times_that_are_ordered_win_over_the_campaigns(house):
     until = house.ledger.now_ms() // 1000 + 999
     codes = await house.mint_codes(campaign, 2, expires_at_ms=until * 1000)
     assert (await house.claim(codes[0])).expires_at == until
-    await house.redis.hset(house.key("ledger"), "clock_ms", until * 1000)
+    await house.set_clock(until * 1000)
     assert (await house.claim(codes[1])).outcome is Outcome.TOKEN_EXPIRED
 
 
@@ -294,8 +271,8 @@ async def test_with_one_time_ordered_the_other_one_counts_from_the_minting(house
     ordered = minted_at + 10 * 86_400
     (code,) = await house.mint_codes(campaign, **{given: ordered * 1000})
     (text,) = await house.mint(campaign, **{given: ordered * 1000})
-    await house.redis.hset(house.key("ledger"), "clock_ms", (minted_at + 5 * 86_400) * 1000)
-    token = (await house.issuer.inspect(calling(), house.program, text)).token
+    await house.set_clock((minted_at + 5 * 86_400) * 1000)
+    token = (await house.inspect(text)).token
     for valid in (token, await house.claim(code)):
         if given == "not_before_ms":
             assert (valid.not_before, abs(valid.expires_at - minted_at - 21 * 86_400) < 60) == (ordered, True)
@@ -360,7 +337,7 @@ async def test_a_wait_that_ends_after_the_campaign_is_found_out_before_anything_
     campaign = await house.campaign(validity=ClaimValidity(days=1, wait_seconds=29 * 86_400))
     (code,) = await house.mint_codes(campaign)
     late = house.ledger.now_ms() + 5 * DAY_MS
-    await house.redis.hset(house.key("ledger"), "clock_ms", late)
+    await house.set_clock(late)
     await house.claim(campaign, "")  # the server learns of the hour
     for mint in (house.mint, house.mint_codes):
         with pytest.raises(InvalidRequest, match="never"):

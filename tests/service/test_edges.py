@@ -5,7 +5,6 @@ import inspect
 
 import pytest
 from builders.campaigns import offer_of
-from house import calling
 from service.clocks import Clocks
 
 from redemption.domain.campaign.benefit import amount_off
@@ -222,7 +221,7 @@ async def test_minted_tokens_that_are_valid_today_are_so_on_the_ledgers_day(
     await clocks.set(clocks.midnight_ms + judged_ms)
     asked = decided_at(house.ledger.issuing, "issue", clocks.midnight_ms + decided_ms)
     (text,) = await house.mint(campaign)
-    token = (await house.issuer.inspect(calling(), house.program, text)).token
+    token = (await house.inspect(text)).token
     assert token.expires_at * 1000 == clocks.at(2 if decided_ms < 0 else 3, "00:00")
     assert len(asked) == judgements
 
@@ -234,5 +233,5 @@ async def test_minted_tokens_are_valid_from_when_the_ledger_issues_them(house, c
     await clocks.set(noon_ms)
     asked = decided_at(house.ledger.issuing, "issue", noon_ms + 60_000)
     (text,) = await house.mint(campaign)
-    token = (await house.issuer.inspect(calling(), house.program, text)).token
+    token = (await house.inspect(text)).token
     assert (token.not_before * 1000, len(asked)) == (noon_ms + 60_000, 2)

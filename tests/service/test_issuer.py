@@ -5,8 +5,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from builders.calls import calling
+from builders.keysets import rotated
 from builders.times import DAY_MS
-from house import calling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.benefit import amount_off
@@ -58,7 +59,7 @@ async def test_the_same_request_gets_the_same_coupons_after(house, change):
     campaign = await house.campaign()
     first = await minted(house, campaign, 3)
     if change == "end":
-        await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
+        await house.set_state(campaign, CampaignState.ENDED)
     else:
         longer = replace(campaign, ends_at_ms=campaign.ends_at_ms + 9 * DAY_MS)
         await house.campaigns.update(calling(), longer, etag(campaign))
@@ -80,7 +81,7 @@ async def test_many_at_once_never_share_a_serial(house):
 async def test_an_outdated_definition_is_read_again(house):
     """Another server changed the campaign; this one mints by its newest definition."""
     campaign = await house.campaign()
-    await house.campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))
+    await house.update(campaign, name="renamed")
     house.ledger._catalog.put(campaign, 0)
     assert len(await minted(house, campaign, 1)) == 1
 
@@ -89,11 +90,10 @@ async def test_the_same_request_gets_the_same_coupons_after_a_rotation(house):
     campaign = await house.campaign()
     first = await minted(house, campaign, 3)
     old = house.keyset.primary.id
-    rotated = house.keyset.with_new_key(now=int(time.time()), random=lambda length: bytes(range(length)))
-    rotated = rotated.with_state(rotated.keys[-1].id, KeyState.PRIMARY)
-    house.use(rotated)
+    newer = rotated(house.keyset)
+    house.use(newer)
     assert await minted(house, campaign, 3) == first
-    house.use(rotated.with_state(old, KeyState.DISABLED))
+    house.use(newer.with_state(old, KeyState.DISABLED))
     again = await minted(house, campaign, 3)
     assert [coupon.serial for coupon in again[0]] == [0, 1, 2]
     outcomes = [(await house.redeem(coupon.token)).outcome for coupon in (first[0][0], again[0][0])]
@@ -107,7 +107,7 @@ async def test_a_days_share_is_shared_with_claims_and_begins_anew(house):
     with pytest.raises(LimitReached, match=r"^count: campaign 1 can issue 5 more today, not 6$"):
         await minted(house, campaign, 6, request_id="more")
     tomorrow = local_day(campaign.time_zone, house.ledger.now_ms()).ends_at_ms
-    await house.redis.hset(house.key("ledger"), "clock_ms", tomorrow)
+    await house.set_clock(tomorrow)
     assert len((await minted(house, campaign, 10, request_id="tomorrow"))[0]) == 10
     assert (await house.stats(campaign)).issued == 15
 
@@ -136,15 +136,15 @@ async def test_tokens_are_valid_as_the_campaign_says(house):
     until = now + 5_000
     absolute = await house.campaign(validity=AbsoluteValidity((now + 60) * 1000, until * 1000))
     ((coupon,),) = await minted(house, absolute, 1)
-    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
+    token = (await house.inspect(coupon.token)).token
     assert (token.not_before, token.expires_at) == (now + 60, until)
     counted = await house.campaign(validity=ClaimValidity(days=3))
     ((coupon,),) = await minted(house, counted, 1, request_id="counted")
-    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
+    token = (await house.inspect(coupon.token)).token
     assert now <= token.not_before <= house.ledger.now_ms() // 1000
     assert token.expires_at - token.not_before in (3 * 86_400, 3 * 86_400 + 1)
     ((coupon,),) = await minted(house, counted, 1, request_id="ordered", expires_at_ms=until * 1000)
-    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
+    token = (await house.inspect(coupon.token)).token
     assert token.expires_at == until
 
 
@@ -154,7 +154,7 @@ async def test_the_day_and_the_validity_are_the_ledgers_and_not_the_servers(hous
     real, began = house.ledger.now_ms(), time.time()
     house.ledger._clock.set(house.ledger.now_ms() + wrong_ms)
     ((coupon,),) = await minted(house, campaign, 1)
-    token = (await house.issuer.inspect(calling(), house.program, coupon.token)).token
+    token = (await house.inspect(coupon.token)).token
     assert real // 1000 - 10 <= token.not_before <= (real / 1000 + time.time() - began) + 10
     day = await house.redis.hget(house.key("campaign:1"), "issue_day")
     assert int(day) == local_day(campaign.time_zone, real).number
@@ -164,7 +164,7 @@ async def test_a_repetition_gets_its_coupons_when_they_are_over(house):
     campaign = await house.campaign()
     until = house.ledger.now_ms() // 1000 + 600
     first = await minted(house, campaign, 2, expires_at_ms=until * 1000)
-    await house.redis.hset(house.key("ledger"), "clock_ms", (until + 60) * 1000)
+    await house.set_clock((until + 60) * 1000)
     assert await minted(house, campaign, 2, expires_at_ms=until * 1000) == first
 
 
@@ -200,7 +200,7 @@ async def test_nothing_is_minted_of_what_is_not_there_or_has_ended(house):
     campaign = await house.campaign()
     with pytest.raises(NotFound):
         await minted(house, replace(campaign, number=9), 1)
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
+    await house.set_state(campaign, CampaignState.ENDED)
     with pytest.raises(WrongState):
         await minted(house, campaign, 1)
 
@@ -209,22 +209,20 @@ async def test_inspecting_tells_what_became_of_a_token(house):
     campaign = await house.campaign()
     used, unused = await house.mint(campaign, 2)
     decision = await house.redeem(used)
-    inspection = await house.issuer.inspect(calling(), house.program, used)
+    inspection = await house.inspect(used)
     assert inspection.token.serial == 0
     assert inspection.redemption_id == decision.verdicts[0].redemption_id
     assert (inspection.use.discount_minor, inspection.use.redeemed_at) == (50_00, decision.decided_at)
-    assert (await house.issuer.inspect(calling(), house.program, unused)).use is None
-    assert (await house.issuer.inspect(calling(), house.program, "A" * 64)).token is None
+    assert (await house.inspect(unused)).use is None
+    assert (await house.inspect("A" * 64)).token is None
 
 
 async def test_a_token_of_a_campaign_that_is_not_there_is_invalid(house):
     """Correctly signed, but the ledger knows of no such campaign: one answer, and at once."""
     await house.campaign()
-    sign = house.issuer._signers.signer(program=house.program, campaign=77, key_id=house.keyset.primary.id).sign
-    now = int(time.time())
-    stray = sign(offer_index=0, serial=0, not_before=now - 9, expires_at=now + 99, now=now)
+    stray = house.sign(77)
     assert (await house.redeem(stray)).outcome is Outcome.TOKEN_INVALID
-    assert (await house.issuer.inspect(calling(), house.program, stray)).token is None
+    assert (await house.inspect(stray)).token is None
 
 
 async def test_a_mint_is_not_a_redemption(house):

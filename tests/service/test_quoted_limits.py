@@ -1,18 +1,14 @@
 """Quotes count as the ledger does: by customer, day, slot and money, now and at another moment."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
-from house import calling
 from service.clocks import Clocks
-from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
-from redemption.service.quoter import Question
-from redemption.service.revoker import CustomerGiven, RevokeRequest
+from redemption.service.revoker import CustomerGiven
 
 YES = Outcome.APPROVED
 BUDGET = Outcome.BUDGET_EXHAUSTED
@@ -61,11 +57,9 @@ CASES = [
 ]
 
 
-async def quote(house, *tokens, at_ms=None, choose_best=False, customer="ann", **order):
-    """Quote one order."""
-    deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    checkout = house.attempt(*tokens, customer=customer, **order).checkout
-    return await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best, at_ms))
+async def quote(house, *tokens, customer="ann", **order):
+    """Quote one order of a customer."""
+    return await house.quote(*tokens, customer=customer, **order)
 
 
 def outcomes(verdicts):
@@ -176,7 +170,7 @@ async def test_the_first_reason_by_precedence_is_told_whoever_knows_it(house):
     campaign = await house.campaign()
     (token,) = await house.mint(campaign)
     await house.redeem(token)
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     quoted = await quote(house, token)
     told = [*quoted.alone, *quoted.together.verdicts, *(await house.redeem(token)).verdicts]
     assert outcomes(told) == [Outcome.CAMPAIGN_PAUSED] * 3
@@ -185,7 +179,7 @@ async def test_the_first_reason_by_precedence_is_told_whoever_knows_it(house):
 async def test_a_bound_coupon_of_a_customer_whose_coupons_were_taken_back_is_revoked(house):
     campaign = await house.campaign()
     bound, (free,) = (await house.claim(campaign)).token, await house.mint(campaign)
-    await house.revoker.revoke(calling(), RevokeRequest(house.program, "r", CustomerGiven("ann"), campaign.number))
+    await house.revoke(CustomerGiven("ann"), campaign=campaign.number)
     assert outcomes((await quote(house, bound, free)).alone) == [Outcome.REVOKED, YES]
     assert (await house.redeem(bound, customer="ann")).outcome is Outcome.REVOKED
 

@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from builders.calls import calling
+from builders.orders import line_of, lines_of
 from domain.judging.checkouts import customers, orders, wallets
-from house import calling
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from interpreted import COUNTS_CALLS
@@ -20,7 +21,7 @@ from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
 from redemption.domain.judging.appraisal import Appraisal
-from redemption.domain.order import Checkout, Customer, Line, Order
+from redemption.domain.order import Checkout
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.scheduling.places import Places
 from redemption.service.quoter import Question
@@ -36,13 +37,9 @@ CALLS_MAX = 10_000
 machine changes."""
 
 
-async def quote(house, *tokens, choose_best=False, at_ms=None, with_allocations=True, seconds=SECONDS_MAX, **order):
-    """Quote one order."""
-    checkout = house.attempt(*tokens, **order).checkout
-    deadline = asyncio.get_running_loop().time() + seconds
-    return await house.quoter.quote(
-        calling(deadline=deadline), Question(checkout, choose_best, at_ms, with_allocations)
-    )
+async def quote_checkout(house, checkout, *, seconds=SECONDS_MAX, **asked):
+    """Quote a whole checkout."""
+    return await house.quoter.quote(calling(seconds=seconds), Question(checkout, **asked))
 
 
 async def minted(house, wallet, of_limits):
@@ -61,9 +58,7 @@ async def minted(house, wallet, of_limits):
                 limits=limits,
                 stacking=replace(stacking, max_tokens_per_order=several),
             )
-            made[coupon.campaign.number] = await house.campaigns.create(
-                calling("checkout"), secrets.token_hex(8), defined
-            )
+            made[coupon.campaign.number] = await house.campaigns.create(calling(), secrets.token_hex(8), defined)
     # A day from now: the campaigns of the strategies run for longer than any token may.
     expiry_ms = (house.ledger.now_ms() // 1000 + 86_400) * 1000
     tokens = []
@@ -109,8 +104,7 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
     for number, order in enumerate(of_orders):
         some = tokens[number::2] or tokens
         checkout = Checkout(house.program, tuple(some), replace(order, order_id=secrets.token_hex(8)), customer)
-        deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, with_allocations=True))
+        quoted = await quote_checkout(house, checkout, with_allocations=True)
         decision = await house.send(RedeemRequest(secrets.token_hex(8), checkout))
         promised = quoted.together
         assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
@@ -123,11 +117,10 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
 async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_limits, order, customer):
     tokens = await minted(house, wallet, of_limits)
     checkout = Checkout(house.program, tuple(tokens), replace(order, order_id=secrets.token_hex(8)), customer)
-    deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+    quoted = await quote_checkout(house, checkout, choose_best=True)
     assert quoted.exhaustive
     assert max(verdict.discount_minor for verdict in quoted.alone) <= quoted.together.discount_minor
-    everything = await house.quoter.quote(calling(deadline=deadline), Question(checkout))
+    everything = await quote_checkout(house, checkout)
     assert everything.together.discount_minor <= quoted.together.discount_minor
     if not quoted.chosen:
         assert quoted.together.outcome is not Outcome.APPROVED
@@ -164,7 +157,7 @@ async def test_limits_are_quoted_as_they_are_redeemed(house, of_limits, visits):
     for moment, customer, count in visits:
         await clocks.set(clocks.at(*moment.split()))
         some = [tokens.pop() for _ in range(min(count, *each))]
-        promised = (await quote(house, *some, customer=customer)).together
+        promised = (await house.quote(*some, customer=customer, with_allocations=True)).together
         decision = await house.redeem(*some, customer=customer)
         assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
         assert promised.verdicts == tuple(as_told(decision.verdicts))
@@ -175,7 +168,7 @@ async def test_asking_changes_nothing(house):
     (token,) = await house.mint(campaign)
     before = await house.redis.hgetall(house.key("ledger")), await house.redis.hgetall(house.key("campaign:1"))
     for _ in range(3):
-        quoted = await quote(house, token)
+        quoted = await house.quote(token)
         assert quoted.together.outcome is Outcome.APPROVED
     assert (
         await house.redis.hgetall(house.key("ledger")),
@@ -188,10 +181,10 @@ async def test_asking_changes_nothing(house):
 async def test_a_spent_coupon_is_told_with_when_and_by_this_order_with_its_receipt(house):
     (token,) = await house.mint(await house.campaign())
     approved = await house.redeem(token, order_id="mine")
-    mine = (await quote(house, token, order_id="mine")).together.verdicts[0]
+    mine = (await house.quote(token, order_id="mine")).together.verdicts[0]
     assert mine.detail.same_order
     assert mine.redemption_id == approved.verdicts[0].redemption_id
-    other = (await quote(house, token)).together.verdicts[0]
+    other = (await house.quote(token)).together.verdicts[0]
     assert other.outcome is Outcome.ALREADY_REDEEMED
     assert other.detail.redeemed_at == approved.decided_at
     assert other.redemption_id == ""
@@ -202,7 +195,7 @@ async def test_each_coupon_is_judged_alone_whatever_the_others_are(house):
     campaign = await house.campaign()
     good, spent = await house.mint(campaign, 2)
     await house.redeem(spent)
-    quoted = await quote(house, "A" * 64, good, spent)
+    quoted = await house.quote("A" * 64, good, spent)
     assert [verdict.outcome for verdict in quoted.together.verdicts] == [
         Outcome.TOKEN_INVALID,
         Outcome.NOT_EVALUATED,
@@ -213,22 +206,20 @@ async def test_each_coupon_is_judged_alone_whatever_the_others_are(house):
         Outcome.APPROVED,
         Outcome.ALREADY_REDEEMED,
     ]
-    best = await quote(house, "A" * 64, good, spent, choose_best=True)
+    best = await house.quote("A" * 64, good, spent, choose_best=True)
     assert (best.chosen, best.together.outcome, best.together.discount_minor) == ((1,), Outcome.APPROVED, 50_00)
     assert [verdict.outcome for verdict in best.together.verdicts] == [verdict.outcome for verdict in quoted.alone]
 
 
 async def test_forged_tokens_cost_the_ledger_nothing(house):
     await house.campaign()
-    before = await house.redis.info("commandstats")
-    quoted = await quote(house, "A" * 64, "B" * 64, choose_best=True)
-    after = await house.redis.info("commandstats")
+    before = await house.commands()
+    quoted = await house.quote("A" * 64, "B" * 64, choose_best=True)
+    after = await house.commands()
     assert quoted.together.outcome is Outcome.TOKEN_INVALID
     assert quoted.chosen == ()
-    calls = [
-        stats.get("cmdstat_fcall_ro", {}).get("calls", 0) + stats["cmdstat_fcall"]["calls"] for stats in (before, after)
-    ]
-    assert calls[0] == calls[1]
+    for name in ("cmdstat_fcall", "cmdstat_fcall_ro"):
+        assert after.get(name) == before.get(name)
 
 
 async def test_the_better_combination_is_chosen_with_the_reason_for_each_one_left_out(house):
@@ -244,7 +235,7 @@ async def test_the_better_combination_is_chosen_with_the_reason_for_each_one_lef
     )
     far = await house.campaign(offers=(Offer(amount_off(500_00, 100_00)),))
     tokens = [(await house.mint(campaign))[0] for campaign in (big, full, brand, far)]
-    quoted = await quote(house, *tokens, choose_best=True, spend=238_00)
+    quoted = await house.quote(*tokens, choose_best=True, spend=238_00)
     # 20.00 off first; then 25 % of 218.00 is 54.50, more than 50.00.
     assert quoted.chosen == (0, 2)
     assert quoted.exhaustive
@@ -265,11 +256,11 @@ async def test_a_coupon_that_would_spoil_a_better_one_names_it(house):
     full = await house.campaign()
     item = await house.campaign(offers=(Offer(amount_off(0, 40_00)),), stacking=Stacking(Stage.ITEM))
     tokens = [(await house.mint(campaign))[0] for campaign in (full, item)]
-    quoted = await quote(house, *tokens, choose_best=True, spend=210_00)
+    quoted = await house.quote(*tokens, choose_best=True, spend=210_00)
     assert quoted.chosen == (0,)
     verdict = quoted.together.verdicts[1]
     assert (verdict.outcome, verdict.detail.conflicts) == (Outcome.EXCLUSIVE_CONFLICT, (0,))
-    both = await quote(house, *tokens, spend=210_00)
+    both = await house.quote(*tokens, spend=210_00)
     assert [verdict.outcome for verdict in both.together.verdicts] == [
         Outcome.MIN_SPEND_NOT_MET,
         Outcome.STACK_REJECTED,
@@ -282,19 +273,19 @@ async def test_a_hundred_coupons_are_chosen_from_deterministically_and_it_says_s
     for off in range(12):
         campaign = await house.campaign(offers=(Offer(amount_off(0, 100 + off)),))
         tokens += await house.mint(campaign, 8)
-    quoted = await quote(house, *tokens, choose_best=True, spend=238_00)
+    quoted = await house.quote(*tokens, choose_best=True, spend=238_00)
     assert not quoted.exhaustive
     assert quoted.together.discount_minor == sum(100 + off for off in range(12))
     assert len(quoted.chosen) == 12
     assert quoted.chosen == tuple(range(0, 96, 8)), "of equal ones the smaller serial"
-    backwards = await quote(house, *reversed(tokens), choose_best=True, spend=238_00)
+    backwards = await house.quote(*reversed(tokens), choose_best=True, spend=238_00)
     assert sorted(95 - index for index in backwards.chosen) == list(quoted.chosen)
 
 
 async def test_many_coupons_of_one_offer_are_still_tried_exhaustively(house):
     campaign = await house.campaign(offers=(Offer(amount_off(0, 5_00)),), stacking=Stacking(max_tokens_per_order=3))
     tokens = await house.mint(campaign, 50)
-    quoted = await quote(house, *tokens, choose_best=True)
+    quoted = await house.quote(*tokens, choose_best=True)
     assert (quoted.chosen, quoted.exhaustive) == ((0, 1, 2), True)
     assert quoted.together.discount_minor == 15_00
 
@@ -303,8 +294,8 @@ async def test_another_moment_is_simulated(house):
     now = house.ledger.now_ms()
     campaign = await house.campaign(starts_at_ms=now + 3_600_000, redemptions_per_day=1)
     (token,) = await house.mint(campaign)
-    assert (await quote(house, token)).together.verdicts[0].outcome is Outcome.TOKEN_NOT_YET_VALID
-    later = await quote(house, token, at_ms=now + 7_200_000)
+    assert (await house.quote(token)).together.verdicts[0].outcome is Outcome.TOKEN_NOT_YET_VALID
+    later = await house.quote(token, at_ms=now + 7_200_000)
     assert later.together.outcome is Outcome.APPROVED
     assert later.together.decided_at == (now + 7_200_000) // 1000
 
@@ -313,9 +304,9 @@ async def test_todays_counters_are_over_tomorrow(house):
     campaign = await house.campaign(redemptions_per_day=1, budget_per_day_minor=50_00)
     one, two = await house.mint(campaign, 2)
     await house.redeem(one)
-    full = (await quote(house, two)).together
+    full = (await house.quote(two)).together
     assert full.outcome is Outcome.DAY_LIMIT
-    tomorrow = await quote(house, two, at_ms=full.verdicts[0].detail.try_after_ms)
+    tomorrow = await house.quote(two, at_ms=full.verdicts[0].detail.try_after_ms)
     assert tomorrow.together.outcome is Outcome.APPROVED
 
 
@@ -328,29 +319,26 @@ async def test_a_budget_used_up_for_today_may_be_tried_later_and_one_used_up_may
         campaign = await house.campaign(**changes)
         one, two = await house.mint(campaign, 2)
         await house.redeem(one)
-        for decision in ((await quote(house, two)).together, await house.redeem(two)):
+        for decision in ((await house.quote(two)).together, await house.redeem(two)):
             assert (decision.outcome, decision.disposition) == (Outcome.BUDGET_EXHAUSTED, disposition)
             assert decision.verdicts[0].disposition is disposition
 
 
-async def test_a_changed_campaign_is_quoted_as_it_is_now(house, tmp_path):
+async def test_a_changed_campaign_is_quoted_as_it_is_now(house, other):
     """Another server changed it; this one's copy is old."""
     campaign = await house.campaign()
     (token,) = await house.mint(campaign)
-    await quote(house, token)
-    elsewhere = type(house)(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
-    await elsewhere.start()
-    await elsewhere.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
-    await elsewhere.stop()
-    assert (await quote(house, token)).together.outcome is Outcome.CAMPAIGN_PAUSED
+    await house.quote(token)
+    await other.set_state(campaign, CampaignState.PAUSED)
+    assert (await house.quote(token)).together.outcome is Outcome.CAMPAIGN_PAUSED
 
 
 async def test_allocations_are_told_when_they_are_asked_for(house):
     (token,) = await house.mint(await house.campaign(offers=(Offer(amount_off(0, 50_00), merchant_basis_points=3333),)))
-    lines = (Line("a", 1, 100_00, 100_00), Line("b", 1, 50_00, 50_00))
-    without = await quote(house, token, lines=lines, with_allocations=False)
+    lines = (line_of(100_00, line_id="a"), line_of(50_00, line_id="b"))
+    without = await house.quote(token, lines=lines)
     assert without.together.verdicts[0].allocations == without.alone[0].allocations == ()
-    told = await quote(house, token, lines=lines)
+    told = await house.quote(token, lines=lines, with_allocations=True)
     assert [(part.line_id, part.amount_minor, part.merchant_minor) for part in told.alone[0].allocations] == [
         ("a", 33_33, 11_10),
         ("b", 16_67, 5_55),
@@ -361,9 +349,9 @@ async def test_allocations_are_told_when_they_are_asked_for(house):
 
 async def test_up_to_a_hundred_tokens_are_quoted_and_no_more(house):
     tokens = await house.mint(await house.campaign(), 101)
-    assert len((await quote(house, *tokens[:100])).alone) == 100
+    assert len((await house.quote(*tokens[:100])).alone) == 100
     with pytest.raises(InvalidRequest, match="1 to 100 tokens; there are 101"):
-        await quote(house, *tokens)
+        await house.quote(*tokens)
     with pytest.raises(InvalidRequest, match="1 to 32 tokens"):
         await house.redeem(*tokens[:33])
 
@@ -371,16 +359,16 @@ async def test_up_to_a_hundred_tokens_are_quoted_and_no_more(house):
 async def test_a_quote_that_cannot_be_ready_in_time_says_so_and_makes_room(house):
     (token,) = await house.mint(await house.campaign())
     with pytest.raises(DeadlinePassed, match="quotes change nothing"):
-        await quote(house, token, seconds=0.0)
-    assert (await quote(house, token)).together.outcome is Outcome.APPROVED
+        await house.quote(token, seconds=0.0)
+    assert (await house.quote(token)).together.outcome is Outcome.APPROVED
 
 
 async def test_too_many_quotes_at_once_are_refused_at_once(house, monkeypatch):
     monkeypatch.setattr(house.quoter, "_places", Places(3))
     (token,) = await house.mint(await house.campaign())
-    results = await asyncio.gather(*(quote(house, token) for _ in range(8)), return_exceptions=True)
+    results = await asyncio.gather(*(house.quote(token) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, Overloaded) for result in results) == 5
-    assert (await quote(house, token)).together.outcome is Outcome.APPROVED
+    assert (await house.quote(token)).together.outcome is Outcome.APPROVED
 
 
 @COUNTS_CALLS
@@ -389,8 +377,8 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
     wallet = []
     for off in range(1, 21):
         wallet += await house.mint(await house.campaign(offers=(Offer(PercentOff(100 + off, 10**6)),)), 5)
-    lines = tuple(Line(str(index), 1, 1000 + index, 1000 + index) for index in range(100))
-    checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
+    lines = lines_of(*range(1000, 1100))
+    checkout = house.attempt(*wallet, customer="ann", lines=lines).checkout
     calls, longest, ended = 0, 0, asyncio.Event()
 
     def count(_frame, event, _argument):
@@ -405,10 +393,10 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
             longest = max(longest, calls - before)
 
     watching = asyncio.create_task(watch())
-    deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX  # counting makes it slow
     sys.setprofile(count)
     try:
-        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+        # Counting makes it slow.
+        quoted = await quote_checkout(house, checkout, choose_best=True, seconds=10 * SECONDS_MAX)
     finally:
         sys.setprofile(None)
     ended.set()
@@ -424,7 +412,7 @@ async def test_redeeming_goes_on_while_a_quote_is_searching(house, monkeypatch):
     for off in range(10):
         wallet += await house.mint(await house.campaign(offers=(Offer(PercentOff(100 + off, 10**6)),)))
     coupons = await house.mint(await house.campaign(), 20)
-    lines = tuple(Line(str(index), 1, 1000 + index, 1000 + index) for index in range(500))
+    lines = lines_of(*range(1000, 1500))
     finished, best = [], Appraisal.best
 
     def endless(*asked):
@@ -438,9 +426,8 @@ async def test_redeeming_goes_on_while_a_quote_is_searching(house, monkeypatch):
     monkeypatch.setattr(Appraisal, "best", endless)
 
     async def search():
-        checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
-        deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX
-        await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+        checkout = house.attempt(*wallet, customer="ann", lines=lines).checkout
+        await quote_checkout(house, checkout, choose_best=True, seconds=10 * SECONDS_MAX)
         finished.append("quote")
 
     async def buy():

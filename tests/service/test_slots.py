@@ -1,14 +1,12 @@
 """Shares by time of day on the real ledger: exact, also when slots are redefined in the middle of one."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from house import calling
+from builders.calls import calling
 
 from redemption.domain.campaign.campaign import Limits, Slot, SlotLimits
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.service.campaigns import etag
 
 
 def minute_now(house):
@@ -20,7 +18,7 @@ def minute_now(house):
 async def change(house, campaign, slots):
     """Give a campaign other slots."""
     current = await house.campaigns.get(calling(), house.program, campaign.number)
-    return await house.campaigns.update(calling(), replace(current, limits=Limits(slots=slots)), etag(current))
+    return await house.update(current, limits=Limits(slots=slots))
 
 
 async def approvals(house, tokens, tries):

@@ -4,7 +4,7 @@ import asyncio
 import struct
 
 import pytest
-from house import calling
+from builders.calls import calling
 from ledger.commit.orders import submitted
 from redis.exceptions import ResponseError
 from waiting import SECONDS_MAX, comes, settled
@@ -99,7 +99,7 @@ async def line(tmp_path):
 
 def waits(seconds=PATIENCE_SECONDS):
     """A caller who waits for so long."""
-    return calling(deadline=asyncio.get_running_loop().time() + seconds)
+    return calling(seconds=seconds)
 
 
 def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, again=False):

@@ -1,9 +1,7 @@
 """One call of many operations: each item by itself, whatever the others are."""
 
-import asyncio
-
 import pytest
-from house import calling
+from builders.calls import calling
 from ledger.commit.orders import submitted
 
 from redemption.domain.outcome import Outcome
@@ -15,7 +13,7 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     campaign = await desk.campaign()
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
-    caller = calling(deadline=asyncio.get_running_loop().time() + 10)
+    caller = calling(seconds=10)
     together = submitted(desk.ledger.batcher, desk.program, [(payload, 1, caller) for payload in payloads])
     await together.done
     assert [reply[:1] for reply in together.answers] == [b"A", b"E", b"A"]

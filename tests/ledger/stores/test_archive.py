@@ -5,9 +5,8 @@ import struct
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
+from builders.calls import PRINCIPAL, calling
 from builders.times import DAY_MS
-from house import PRINCIPAL, House, calling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing
@@ -15,7 +14,7 @@ from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, Wron
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import TooEarly
 from redemption.service.campaigns import etag
-from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
+from redemption.service.revoker import CustomerGiven, SerialsGiven, TokenGiven
 
 KEYS_AT_ONCE = 256
 """What one step removes at most, as ``lua/archive.lua`` says."""
@@ -24,20 +23,10 @@ SPREAD = Sizing(expected_redemptions=1_000)
 CODE = ">BIHQIIII"
 
 
-@pytest_asyncio.fixture
-async def other(house, tmp_path):
-    """Another server of the same program."""
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    other.ids = house.ids
-    await other.start()
-    yield other
-    await other.stop()
-
-
 async def records(house):
     """Every key of the program with what is in it, but for what no campaign owns: header, names, outbox, requests."""
     found = {}
-    async for key in house.redis.scan_iter(house.key("*")):
+    for key in await house.keys():
         name = key.decode().removeprefix(house.key(""))
         if name.split(":")[0] not in ("ledger", "names", "events", "r"):
             in_order = await house.redis.type(key) == b"zset"
@@ -61,23 +50,17 @@ async def used(house):
         claimed = await house.claim(campaign, f"claimer-{index}", person_id=f"person-{index}")
         assert (await house.redeem(claimed.token, customer=f"claimer-{index}")).outcome is Outcome.APPROVED
         assert (await house.claim(codes[index], f"typist-{index}", person_id=f"person-{index}")).outcome == 400
-    await revoke(house, campaign, SerialsGiven(120, 3))
-    await revoke(house, campaign, CustomerGiven("claimer-3"))
+    await house.revoke(SerialsGiven(120, 3), campaign=campaign.number)
+    await house.revoke(CustomerGiven("claimer-3"), campaign=campaign.number)
     return campaign, tokens[150:298], codes[20:], attempts[0]
 
 
-async def revoke(house, campaign, target):
-    order = RevokeRequest(house.program, f"revoke-{next(house.ids)}", target, campaign.number)
-    return await house.revoker.revoke(calling(), order)
-
-
 async def end(house, campaign):
-    return await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.ENDED)
+    return await house.set_state(campaign, CampaignState.ENDED)
 
 
 async def archive(house, campaign, seconds=SECONDS_MAX):
-    deadline = asyncio.get_running_loop().time() + seconds
-    return await house.campaigns.archive(calling(deadline=deadline), house.program, campaign.number)
+    return await house.campaigns.archive(calling(seconds=seconds), house.program, campaign.number)
 
 
 async def archived(desk, *, issued):
@@ -127,7 +110,7 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
     assert (await other.claim(codes[0], "zoe", person_id="zoe")).outcome == Outcome.CODE_INVALID
     for target in (TokenGiven(tokens[0]), SerialsGiven(0, 1), CustomerGiven("zoe")):
         with pytest.raises(WrongState, match="is archived"):
-            await revoke(other, campaign, target)
+            await other.revoke(target, campaign=campaign.number)
     with pytest.raises(WrongState, match="has ended"):
         await other.mint(campaign)
     with pytest.raises(WrongState):
@@ -136,7 +119,7 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
         )
     for state in (CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED):
         with pytest.raises(WrongState):
-            await house.campaigns.set_state(calling(), house.program, campaign.number, state)
+            await house.set_state(campaign, state)
     assert await records(house) == gone
 
 
@@ -167,7 +150,7 @@ async def test_nobody_is_told_that_a_used_coupon_is_unused(house):
     await archive(house, campaign)
     for token in (attempt.checkout.tokens[0], tokens[0]):
         with pytest.raises(WrongState, match="is archived and the records of its coupons were removed"):
-            await house.issuer.inspect(calling(), house.program, token)
+            await house.inspect(token)
     with pytest.raises(NotFound):
         await house.finder.by_receipt(calling(), house.program, receipt)
 
@@ -191,12 +174,12 @@ async def test_records_are_kept_for_the_return_window_of_the_last_possible_redem
     campaign = await desk.campaign()
     until_ms = campaign.ends_at_ms + campaign.return_window_seconds * 1000
     assert await desk.ledger.campaigns.archive(campaign, principal="shop", now_ms=0) == TooEarly(until_ms)
-    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", until_ms - 60_000)
+    await desk.house.set_clock(until_ms - 60_000)
     with pytest.raises(WrongState, match=TOO_EARLY) as refused:
         await archive(desk.house, campaign)
     assert "may still see returns: its return_window is 30 days;" in str(refused.value)
     assert str(refused.value).endswith(" on; shorten return_window if that is to be earlier")
-    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", until_ms)
+    await desk.house.set_clock(until_ms)
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 
@@ -206,14 +189,14 @@ async def test_an_ended_campaign_names_its_return_window_which_cannot_change_any
         await archive(desk.house, campaign)
     assert "its return_window is 90000 seconds, and cannot change once it has ended;" in str(refused.value)
     with pytest.raises(WrongState, match="cannot change any more"):
-        await desk.house.campaigns.update(calling(), replace(campaign, return_window_seconds=0), etag(campaign))
+        await desk.house.update(campaign, return_window_seconds=0)
 
 
 async def test_a_return_window_that_is_shortened_when_all_is_over_lets_it_be_archived(desk):
     """As the refusal says."""
     campaign = await desk.campaign()
-    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", campaign.ends_at_ms + 60_000)
-    await desk.house.campaigns.update(calling(), replace(campaign, return_window_seconds=0), etag(campaign))
+    await desk.house.set_clock(campaign.ends_at_ms + 60_000)
+    await desk.house.update(campaign, return_window_seconds=0)
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
 
 
@@ -241,7 +224,7 @@ async def test_an_early_end_counts_from_the_moment_it_was_declared(desk):
 
 async def test_an_end_that_is_declared_when_all_is_over_does_not_count(desk):
     campaign = await desk.campaign(return_window_seconds=86_400)
-    await desk.redis.hset(desk.house.key("ledger"), "clock_ms", campaign.ends_at_ms + 3_600_000)
+    await desk.house.set_clock(campaign.ends_at_ms + 3_600_000)
     ended = await end(desk.house, await redefine(desk, campaign, name="over"))
     assert await until_ms(desk, ended) == campaign.ends_at_ms
 
@@ -343,19 +326,19 @@ async def test_a_step_after_the_last_changes_nothing(desk):
         await desk.ledger.campaigns.remove_archived(desk.program, campaign.number, principal="shop") for _ in range(2)
     ]
     assert removals[0] == removals[1]
-    assert (await desk.events()).count([b"archived", b"shop", campaign.number]) == 1
+    assert (await desk.house.events()).count([b"archived", b"shop", campaign.number]) == 1
 
 
 async def test_the_outbox_tells_when_archiving_begins_and_when_it_is_done(desk):
     campaign = await archived(desk, issued=64 * 1_000)
     name = campaign.name.encode()
-    assert (await desk.events())[-3:] == [
+    assert (await desk.house.events())[-3:] == [
         [b"state_changed", PRINCIPAL.encode(), 1, 2, name, b"ENDED"],
         [b"state_changed", b"shop", 1, 3, name, b"ARCHIVED"],
         [b"archiving", b"shop", 1, 3],
     ]
     await archive(desk.house, campaign)
-    assert (await desk.events())[-2:] == [[b"archiving", b"shop", 1, 3], [b"archived", PRINCIPAL.encode(), 1]]
+    assert (await desk.house.events())[-2:] == [[b"archiving", b"shop", 1, 3], [b"archived", PRINCIPAL.encode(), 1]]
 
 
 async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(house, other, monkeypatch):

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from builders.calls import calling
 from builders.campaigns import offer_of
-from house import calling
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer
@@ -14,7 +14,6 @@ from redemption.domain.errors import InvalidRequest, LedgerRefused
 from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
 from redemption.ledger.stores import catalog
-from redemption.service.campaigns import etag
 
 OTHER = ("fedcba9876543210", 7)
 """Epoch and sequence number of another ledger."""
@@ -85,7 +84,7 @@ async def test_a_change_elsewhere_is_read_at_once(house, other_desk):
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 5:
         early = asyncio.create_task(house.ledger.campaigns.load(house.program, 1))
         await asyncio.sleep(0)
-        await other.campaigns.set_state(calling(), house.program, campaign.number, state)
+        await other.set_state(campaign, state)
         assert (await house.ledger.campaigns.load(house.program, 1)).state is state
         await early
 
@@ -173,24 +172,24 @@ async def test_nothing_that_a_caller_sends_makes_the_server_read_again_what_has_
         await house.campaigns.get(calling(), house.program, campaign.number)
         await house.campaigns.list(calling(), house.program, first=1, page_size=50)
         await house.stats(campaign)
-        await house.issuer.inspect(calling(), house.program, minted[0])
+        await house.inspect(minted[0])
         await house.mint(campaign)
         await house.redeem(minted[0], customer="ann")
         await house.claim(campaign)
         assert (await house.claim(codes[0], "ann")).outcome in (Outcome.APPROVED, Outcome.CODE_INVALID)
         for state in (CampaignState.PAUSED, CampaignState.ACTIVE):
-            await house.campaigns.set_state(calling(), house.program, campaign.number, state)
+            await house.set_state(campaign, state)
         with pytest.raises(Exception, match="etag"):
             await house.campaigns.update(calling(), campaign, "v0")
         with pytest.raises(Exception, match="has not ended"):
-            await house.campaigns.archive(calling(deadline=0), house.program, campaign.number)
+            await house.campaigns.archive(calling(seconds=0), house.program, campaign.number)
     assert read == []
 
 
 async def test_an_offer_that_was_added_elsewhere_is_found(house, other_desk):
     campaign = await house.campaign()
     other = other_desk.house
-    await other.campaigns.update(calling(), replace(campaign, offers=campaign.offers * 2), etag(campaign))
+    await other.update(campaign, offers=campaign.offers * 2)
     assert len(house.ledger.campaigns.cached(house.program, 1).offers) == 1
     assert (await house.claim(OfferWanted(1, 1))).outcome is Outcome.APPROVED
 

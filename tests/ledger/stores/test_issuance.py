@@ -5,7 +5,7 @@ import struct
 from dataclasses import replace
 
 import pytest
-from house import PRINCIPAL, calling
+from builders.calls import PRINCIPAL, calling
 from ledger.commit.orders import submitted
 from ledger.desk import digest
 from waiting import SECONDS_MAX
@@ -55,7 +55,7 @@ def stored(campaign, *names, first=0, **changes):
 
 
 async def send(house, *items):
-    caller = calling(deadline=asyncio.get_running_loop().time() + SECONDS_MAX)
+    caller = calling(seconds=SECONDS_MAX)
     claim = house.ledger.issuing.claim
     return await asyncio.gather(*[claim(caller, house.program, item, again=False) for item in items])
 
@@ -109,8 +109,7 @@ async def test_a_code_is_found_then_claimed_and_then_nobody_elses(house):
     first, again, stolen = await send(house, wanted, wanted, thief)
     assert first == again == ClaimedCoupon(first.claimed_at, 1, 3, 1, NOW, THEN - 1, 7)
     assert stolen == ClaimRefused(Outcome.CODE_INVALID, only_today=False)
-    async for key in house.redis.scan_iter(house.key("r:*")):
-        await house.redis.delete(key)
+    await house.delete("r:*")
     replies = await send(house, wanted, thief, with_content(wanted, "x"))
     assert replies[:2] == [first, stolen]
     assert isinstance(replies[2], Mismatch)
@@ -126,7 +125,7 @@ async def test_codes_of_serials_that_were_never_issued_are_not_stored(house):
     ):
         with pytest.raises(LedgerRefused):
             await house.ledger.issuing.store_codes(house.program, codes)
-    assert [key async for key in house.redis.scan_iter(house.key("code:*"))] == []
+    assert await house.keys("code:*") == []
 
 
 async def test_a_call_holds_the_ledger_up_for_a_hundred_codes_at_most(house):
@@ -135,8 +134,7 @@ async def test_a_call_holds_the_ledger_up_for_a_hundred_codes_at_most(house):
     await house.redis.config_resetstat()
     await house.ledger.issuing.store_codes(house.program, stored(campaign, *map(str, range(450))))
     assert CODES_AT_ONCE == 100
-    stats = await house.redis.info("commandstats")
-    assert stats["cmdstat_fcall"]["calls"] == 5
+    assert (await house.commands())["cmdstat_fcall"] == 5
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     await house.ledger.issuing.store_codes(house.program, stored(campaign, *map(str, range(450))))
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq, "storing again writes nothing"
@@ -148,7 +146,7 @@ async def test_of_a_chunk_with_a_taken_code_nothing_from_there_on_is_stored(hous
     issuance = house.ledger.issuing
     assert await issuance.store_codes(house.program, stored(campaign, "a")) is None
     assert await issuance.store_codes(house.program, stored(campaign, "b", "c", "a", "d", first=1)) == 3
-    assert len([key async for key in house.redis.scan_iter(house.key("code:*"))]) == 1
+    assert len(await house.keys("code:*")) == 1
     twins = stored(campaign, "e", "e", first=5)
     assert await issuance.store_codes(house.program, twins) == 6, "also within one call"
 
@@ -162,7 +160,7 @@ async def test_a_number_that_does_not_fit_fails_alone(house):
 
 async def test_an_item_that_is_too_short_fails_alone(house):
     campaign = await house.campaign()
-    caller = calling(deadline=asyncio.get_running_loop().time() + 10)
+    caller = calling(seconds=10)
     together = submitted(house.ledger.batcher, house.program, [(b"C" + bytes(20), 1, caller)])
     await together.done
     assert together.answers[0][:1] == b"E"

@@ -7,10 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import msgpack
 import pytest
+from builders.calls import calling
 from builders.times import DAY_MS
-from house import House, calling
 from waiting import comes
 
 from redemption.domain.campaign.benefit import amount_off
@@ -38,18 +37,6 @@ async def redeem_all_at_once(house, attempts):
     return counted
 
 
-async def events_of(house):
-    """Everything in the outbox."""
-    entries = await house.redis.xrange(house.key("events"))
-    return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]
-
-
-def redeemed_in(events):
-    """Campaign, serial and generation of every redemption that events tell."""
-    numbers = [number for event in events if event[0] == b"redeemed" for number in event[2]]
-    return list(zip(*[iter(numbers)] * 3, strict=True))
-
-
 async def test_one_coupon_a_thousand_times_at_once(house):
     (token,) = await house.mint(await house.campaign())
     counted = await redeem_all_at_once(house, [house.attempt(token) for _ in range(1000)])
@@ -60,14 +47,10 @@ async def test_a_server_that_knows_no_campaign_yet_stands_a_rush(house, tmp_path
     """Every order reads the definition: more at once than the client may have connections."""
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 300)
-    cold = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
-    await cold.start()
-    try:
+    async with house.another(tmp_path / "fence") as cold:
         counted = await redeem_all_at_once(cold, [cold.attempt(token) for token in tokens])
         assert counted == {Outcome.APPROVED: 300}
         assert cold.ledger.health.failure is None
-    finally:
-        await cold.stop()
 
 
 async def test_a_limit_admits_exactly_as_many(house):
@@ -100,20 +83,14 @@ async def test_an_approval_leaves_one_consistent_set_of_records(house):
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 20)
     await redeem_all_at_once(house, [house.attempt(token, customer="ann") for token in tokens])
-    redeemed = redeemed_in(await events_of(house))
+    redeemed = await house.redeemed()
     assert sorted(redeemed) == [(1, serial, 0) for serial in range(20)]
     assert await house.redis.hlen(house.key("u:1:0")) == 20
-    buckets = [key async for key in house.redis.scan_iter(house.key("c:1:*"))]
+    buckets = await house.keys("c:1:*")
     assert len(buckets) == 1
     assert await house.redis.hvals(buckets[0]) == [
         bytes((1, 0, 20)) + local_day(campaign.time_zone, house.ledger.now_ms()).number.to_bytes(2) + bytes((0, 20))
     ]
-
-
-async def commands(house):
-    """How many commands of each kind the ledger has seen, but for this question."""
-    stats = await house.redis.info("commandstats")
-    return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
 
 
 async def test_forged_tokens_cost_no_command(house):
@@ -124,14 +101,14 @@ async def test_forged_tokens_cost_no_command(house):
     forged = [base64.urlsafe_b64encode(flip).decode() for flip in flipped]
     forged += ["", "nonsense", token + "\n", token[:-1], token + "A", "!" * 64, "A" * 64]
     house.ledger._watching.cancel()  # it looks once a second
-    before = await commands(house)
+    before = await house.commands()
     for text in forged:
         decision = await house.redeem(text)
         assert [verdict.outcome for verdict in decision.verdicts] == [Outcome.TOKEN_INVALID], text
     elsewhere = house.attempt(token)
     elsewhere = replace(elsewhere, checkout=replace(elsewhere.checkout, program="another"))
     assert (await house.send(elsewhere)).outcome is Outcome.TOKEN_INVALID
-    assert await commands(house) == before
+    assert await house.commands() == before
     assert (await house.redeem(token)).outcome is Outcome.APPROVED
 
 
@@ -139,7 +116,7 @@ async def test_every_hostile_vector_costs_no_command(house):
     vectors = json.loads((VECTORS / "token.json").read_text())["hostile"]
     keysets = json.loads((VECTORS / "keysets.json").read_text())
     house.ledger._watching.cancel()
-    before = await commands(house)
+    before = await house.commands()
     for vector in vectors:
         house.use(Keyset.from_json(json.dumps(keysets[vector.get("keyset", "main")]).encode()))
         house.program = vector.get("program", "shop").lower()
@@ -147,7 +124,7 @@ async def test_every_hostile_vector_costs_no_command(house):
             continue  # a program's name in capitals is refused even earlier
         decision = await house.redeem(vector["text"] * vector.get("repeat", 1))
         assert decision.outcome is Outcome.TOKEN_INVALID, vector["name"]
-    assert await commands(house) == before
+    assert await house.commands() == before
 
 
 async def test_an_unreadable_record_fails_alone(house):
@@ -161,7 +138,7 @@ async def test_an_unreadable_record_fails_alone(house):
     assert {result.outcome for index, result in enumerate(results) if index != 40} == {Outcome.APPROVED}
     stats = await house.stats(campaign)
     assert (stats.redeemed, stats.discount_minor) == (60, 60 * 50_00)
-    assert len(redeemed_in(await events_of(house))) == 60
+    assert len(await house.redeemed()) == 60
     assert await house.redis.get(house.key("u:1:1")) == b"poison"
 
 
@@ -196,19 +173,16 @@ async def test_a_call_whose_frame_cannot_be_read_changes_nothing(house, key):
     assert not await house.redis.exists(house.key("u:1:0"))
 
 
-async def test_a_change_takes_effect_for_every_server_at_once(house, tmp_path):
+async def test_a_change_takes_effect_for_every_server_at_once(house, other):
     """Another server's cached definition is outdated: the ledger says so, and it judges again."""
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 2)
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    await other.start()
     assert (await other.redeem(tokens[0])).discount_minor == 50_00
     dearer = replace(campaign, offers=campaign.offers, limits=replace(campaign.limits, redemptions=1))
     await house.campaigns.update(calling(), dearer, "v1")
     assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions is None
     assert (await other.redeem(tokens[1])).outcome is Outcome.CAMPAIGN_LIMIT
     assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions == 1
-    await other.stop()
 
 
 async def test_the_ledgers_clock_decides(house):
@@ -222,7 +196,7 @@ async def test_the_ledgers_clock_decides(house):
 async def test_the_clock_never_runs_backwards(house):
     (token,) = await house.mint(await house.campaign())
     ahead = int(time.time() * 1000) + 60_000
-    await house.redis.hset(house.key("ledger"), "clock_ms", ahead)
+    await house.set_clock(ahead)
     assert (await house.redeem(token)).decided_at == ahead // 1000
 
 
@@ -233,7 +207,7 @@ async def test_a_request_is_remembered_into_the_next_day(house):
     first = await house.send(attempt)
     await house.redis.delete(house.key("u:1:0"))  # so that only the request can be what is remembered
     for days in (0, 1):
-        await house.redis.hset(house.key("ledger"), "clock_ms", house.ledger.now_ms() + days * DAY_MS)
+        await house.set_clock(house.ledger.now_ms() + days * DAY_MS)
         assert await house.send(attempt) == first
 
 
@@ -243,7 +217,7 @@ async def test_limits_of_a_day_begin_anew_the_next_day(house):
     assert (await house.redeem(tokens[0], customer="ann")).outcome is Outcome.APPROVED
     assert (await house.redeem(tokens[1], customer="ann")).outcome is Outcome.CUSTOMER_DAY_LIMIT
     tomorrow = local_day(campaign.time_zone, house.ledger.now_ms()).ends_at_ms
-    await house.redis.hset(house.key("ledger"), "clock_ms", tomorrow)
+    await house.set_clock(tomorrow)
     assert (await house.redeem(tokens[1], customer="ann")).outcome is Outcome.APPROVED
     stats = await house.stats(campaign)
     assert (stats.redeemed, stats.redeemed_today) == (2, 1)
@@ -277,7 +251,7 @@ async def test_generations_are_part_of_receipts_and_answers(house):
     assert again.outcome is Outcome.APPROVED
     assert again.verdicts[0].redemption_id != first.verdicts[0].redemption_id
     assert await house.send(attempt) == again
-    (found,) = await house.finder.by_request(calling("checkout"), house.program, attempt.request_id)
+    (found,) = await house.finder.by_request(calling(), house.program, attempt.request_id)
     assert found.receipt.generation == 2
 
 
@@ -324,8 +298,7 @@ async def test_an_emptied_ledger_is_not_served(house):
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 2)
     await house.redeem(tokens[0])
-    async for key in house.redis.scan_iter(house.key("*")):
-        await house.redis.delete(key)
+    await house.delete("*")
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program"):
         await house.redeem(tokens[0])
     with pytest.raises(LedgerNotTrusted):
@@ -344,10 +317,9 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
     assert "rolled back" in house.ledger.health.failure.message
     with pytest.raises(LedgerNotTrusted):
         await house.redeem(other)
-    operator = House(house.url, tmp_path / "fence", program=house.program, keyset=house.keyset)
+    operator = house.another(tmp_path / "fence")
     await operator.ledger.operations.adopt(house.program)
-    await operator.ledger.stop()
-    await operator.redis.aclose()
+    await operator.stop()
     await house.ledger.check()  # learns of the adoption
     await house.ledger.check()
     assert house.ledger.health.failure is None
@@ -372,8 +344,8 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         house.campaign,
         lambda: house.campaigns.get(calling(), house.program, 1),
         lambda: house.stats(campaign),
-        lambda: house.issuer.inspect(calling(), house.program, spent),
-        lambda: house.finder.by_request(calling("checkout"), house.program, attempt.request_id),
+        lambda: house.inspect(spent),
+        lambda: house.finder.by_request(calling(), house.program, attempt.request_id),
         lambda: house.ledger.orders.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None),
         lambda: house.ledger.revocation.revoke_serials(house.program, 1, 0, 1, identity=identity),
         lambda: house.ledger.revocation.revoke_customer(house.program, 1, bytes(8), identity=identity),
@@ -420,7 +392,7 @@ async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, 
 async def test_two_machines_adopt_one_ledger(house, tmp_path):
     """What one operator adopted, the other machine's accepts, instead of taking it away from the first."""
     await house.campaign()
-    machines = [House(house.url, tmp_path / name, program=house.program, keyset=house.keyset) for name in "ab"]
+    machines = [house.another(tmp_path / name) for name in "ab"]
     for machine in machines:
         await machine.campaigns.list(calling(), house.program, first=1, page_size=1)
     await house.redis.hset(house.key("ledger"), "seq", 1)
@@ -429,8 +401,7 @@ async def test_two_machines_adopt_one_ledger(house, tmp_path):
     for machine in machines:
         await machine.ledger.check()
         assert machine.ledger.health.failure is None
-        await machine.ledger.stop()
-        await machine.redis.aclose()
+        await machine.stop()
 
 
 async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
@@ -464,7 +435,7 @@ async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
     await house.send(attempts[0])
-    async for key in house.redis.scan_iter(house.key("r:*")):
+    for key in await house.keys("r:*"):
         for field, value in (await house.redis.hgetall(key)).items():
             if value[0] == 4:  # its format: approved
                 for cut in (14, 15, 19, 22, 23):
@@ -496,23 +467,20 @@ async def test_what_cannot_be_read_is_not_adopted(house, field, value):
 
 async def test_a_foreign_keyset_is_not_served(house, tmp_path):
     await house.campaign()
-    stranger = House(house.url, tmp_path / "stranger", program=house.program)
+    stranger = house.another(tmp_path / "stranger", keyset=None)
     with pytest.raises(LedgerNotTrusted, match="belongs to keyset"):
         await stranger.campaigns.list(calling(), house.program, first=1, page_size=1)
-    await stranger.ledger.stop()
-    await stranger.redis.aclose()
+    await stranger.stop()
 
 
 async def test_a_program_begins_only_where_it_may(house, tmp_path):
     """In production an operator adopts the empty ledger of a new program first."""
-    careful = House(house.url, tmp_path / "careful", program=f"{house.program}-new", births_allowed=False)
-    await careful.start()
-    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
+    async with house.another(tmp_path / "careful", program=f"{house.program}-new", births_allowed=False) as careful:
+        with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
+            await careful.campaign()
+        assert not await careful.redis.exists(careful.key("ledger"))
+        await careful.ledger.operations.adopt(careful.program)
         await careful.campaign()
-    assert not await careful.redis.exists(careful.key("ledger"))
-    await careful.ledger.operations.adopt(careful.program)
-    await careful.campaign()
-    await careful.stop()
 
 
 async def test_a_ledger_of_another_format_is_not_served(house):

@@ -2,18 +2,11 @@
 
 import asyncio
 
-import msgpack
-from house import House, calling
 from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.outcome import Outcome
 from redemption.ledger.stores.refusals import KINDS_MAX, TELL_SECONDS, Refusals
-
-
-async def state(house):
-    """All keys of the program, as they are stored."""
-    return {key: await house.redis.dump(key) async for key in house.redis.scan_iter(house.key("*"))}
 
 
 async def refused(house, campaign):
@@ -32,13 +25,13 @@ async def used_up(house):
 async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(house):
     """So it waits for no file sync, and costs nobody one."""
     campaign, tokens = await used_up(house)
-    before = await state(house)
+    before = await house.dump()
     replays = [house.attempt(tokens[0], customer="ben") for _ in range(100)]
     limited = [house.attempt(tokens[1], customer="ann") for _ in range(100)]
     poor = [house.attempt(token, spend=1_00, customer="cat") for token in tokens[1:]]
     for decision in await house.send_all([*replays, *limited, *poor]):
         assert decision.outcome is not Outcome.APPROVED
-    assert await state(house) == before
+    assert await house.dump() == before
     for _ in range(2):  # what was told is not told again
         await house.ledger._refusals.tell()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 100, "CUSTOMER_LIMIT": 100, "MIN_SPEND_NOT_MET": 3}
@@ -53,24 +46,22 @@ async def test_they_are_told_within_a_second_in_one_call_and_one_event(house, cl
     clock.forward(TELL_SECONDS)
     await comes_true(lambda: refused(house, campaign), {"ALREADY_REDEEMED": 3, "MIN_SPEND_NOT_MET": 1})
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq + 1
-    (event,) = [event for event in await events(house) if event[0] == b"refused"]
+    (event,) = [event for event in await house.events() if event[0] == b"refused"]
     assert sorted(zip(*[iter(event[2])] * 3, strict=True)) == [(1, 150, 3), (1, 260, 1)]
 
 
 async def test_a_second_without_a_refusal_costs_no_call(house):
     await used_up(house)
-    before = await state(house)
+    before = await house.dump()
     await house.ledger._refusals.tell()
-    assert await state(house) == before
+    assert await house.dump() == before
 
 
 async def test_several_servers_add_up(house, tmp_path):
     campaign, tokens = await used_up(house)
-    other = House(house.url, tmp_path / "other", program=house.program, keyset=house.keyset)
-    await other.start()
-    for number, server in enumerate((house, other, other)):
-        await server.redeem(tokens[0], customer="ben", request_id=f"of its own {number}")
-    await other.stop()  # which tells what is left
+    async with house.another(tmp_path / "other") as other:  # when it stops, it tells what is left
+        for number, server in enumerate((house, other, other)):
+            await server.redeem(tokens[0], customer="ben", request_id=f"of its own {number}")
     await house.ledger._refusals.tell()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 3}
 
@@ -79,7 +70,7 @@ async def test_claims_that_are_refused_count_too(house):
     campaign = await house.campaign(claims_per_customer=1)
     await house.claim(campaign, "ann")
     assert (await house.claim(campaign, "ann")).outcome is Outcome.CLAIM_LIMIT
-    await house.campaigns.set_state(calling(), house.program, campaign.number, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     assert (await house.claim(campaign, "ben")).outcome is Outcome.CAMPAIGN_PAUSED
     await house.ledger._refusals.tell()
     assert await refused(house, campaign) == {"CLAIM_LIMIT": 1, "CAMPAIGN_PAUSED": 1}
@@ -116,10 +107,10 @@ async def test_a_count_that_cannot_be_read_stops_no_redemption(house):
 
 async def test_a_campaign_that_does_not_exist_has_no_counts(house):
     campaign, _ = await used_up(house)
-    before = await state(house)
+    before = await house.dump()
     house.ledger.orders.count_refusal(house.program, 99, Outcome.TOKEN_EXPIRED)
     await house.ledger._refusals.tell()
-    assert await state(house) == before
+    assert await house.dump() == before
     assert await refused(house, campaign) == {}
 
 
@@ -182,9 +173,3 @@ async def comes_true(asked, expected):
     async with asyncio.timeout(SECONDS_MAX):
         while await asked() != expected:
             await asyncio.sleep(0)
-
-
-async def events(house):
-    """Everything in the outbox."""
-    entries = await house.redis.xrange(house.key("events"))
-    return [event for _, entry in entries for event in msgpack.unpackb(entry[b"e"], raw=True)[2]]

@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from house import PRINCIPAL
+from builders.calls import PRINCIPAL
 from ledger.desk import customer_digest, digest
 
 from redemption.domain.errors import LedgerRefused, LimitReached, NotFound, RequestIdReused
@@ -23,7 +23,7 @@ async def ranges(desk):
 
 async def events(desk):
     """The outbox's words on revocations."""
-    return [event for event in await desk.events() if b"revoked" in event[0]]
+    return [event for event in await desk.house.events() if b"revoked" in event[0]]
 
 
 async def test_revoked_serials_are_refused_and_their_neighbours_are_not(desk):

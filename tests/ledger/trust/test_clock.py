@@ -4,16 +4,15 @@ import time
 
 import pytest
 import pytest_asyncio
+from builders.calls import calling
 from builders.times import DAY_MS
-from house import House, calling
 from ledger.desk import Desk
 from structlog.testing import capture_logs
 from waiting import comes
 
 from redemption.domain.errors import ServiceError
 from redemption.domain.request_identity import RequestIdentity
-from redemption.ledger.endpoint import Endpoint
-from redemption.ledger.ledger import CHECK_SECONDS, RedisLedger
+from redemption.ledger.ledger import CHECK_SECONDS
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
 from redemption.ledger.trust.reply_errors import LedgerClockAhead, LedgerClockApart
 
@@ -21,12 +20,8 @@ from redemption.ledger.trust.reply_errors import LedgerClockAhead, LedgerClockAp
 @pytest_asyncio.fixture
 async def strict(house, tmp_path):
     """A server of the same program with the bound that is the default."""
-    server = House(house.url, tmp_path / "strict", program=house.program, keyset=house.keyset)
-    server.ledger = RedisLedger(Endpoint(house.url, "strict"), fence=server.fence, births_allowed=True)
-    server.use(server.keyset)
-    await server.start()
-    yield Desk(server)
-    await server.stop()
+    async with house.another(tmp_path / "strict", clock_apart_seconds_max=CLOCK_APART_SECONDS_MAX) as server:
+        yield Desk(server)
 
 
 @pytest.fixture
@@ -38,11 +33,6 @@ def shifted(monkeypatch):
         monkeypatch.setattr(time, "time", lambda: right() + seconds)
 
     return shift
-
-
-async def everything(desk):
-    """All keys of the program, as they are stored."""
-    return {key: await desk.redis.dump(key) async for key in desk.redis.scan_iter(desk.house.key("*"))}
 
 
 def every_call(desk, campaign, order):
@@ -79,7 +69,7 @@ async def failure_of(call):
 async def test_while_the_clocks_are_apart_nothing_is_decided_and_nothing_written(strict, shifted, seconds):
     campaign = await strict.campaign()
     order = strict.order(strict.token(campaign, 0))
-    before = await everything(strict)
+    before = await strict.house.dump()
     shifted(seconds)
     for call in every_call(strict, campaign, order):
         strict.ledger.health.on_check(None)  # as if the watch had seen nothing
@@ -87,7 +77,7 @@ async def test_while_the_clocks_are_apart_nothing_is_decided_and_nothing_written
         assert isinstance(failure, LedgerClockApart), failure
         told = f"{'behind' if seconds > 0 else 'ahead of'} this server's; nothing was done"
         assert told in failure.message
-    assert await everything(strict) == before
+    assert await strict.house.dump() == before
     shifted(0)
     strict.ledger.health.on_check(None)
     assert await strict.ranks(order) == [[400]]
@@ -118,13 +108,12 @@ async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
     campaign = await strict.campaign()
     order = strict.order(strict.token(campaign, 0))
     ahead = int(time.time() * 1000) + 3 * 365 * DAY_MS
-    header = strict.house.key("ledger")
-    await strict.redis.hset(header, "clock_ms", ahead)
-    before = await everything(strict)
+    await strict.house.set_clock(ahead)
+    before = await strict.house.dump()
     (refused,) = await strict.send(order)
     assert isinstance(refused, LedgerClockAhead)
     assert "redemption ledger reset-clock --program" in refused.message
-    assert await everything(strict) == before
+    assert await strict.house.dump() == before
     with capture_logs() as log:
         for _ in range(3):
             await strict.ledger.check()
@@ -158,9 +147,9 @@ async def test_generations_that_began_in_the_future_began_now(strict):
 
 async def test_a_clock_that_is_right_is_not_touched(strict):
     await strict.campaign()
-    before = await everything(strict)
+    before = await strict.house.dump()
     await strict.ledger.operations.reset_clock(strict.program)
-    assert await everything(strict) == before
+    assert await strict.house.dump() == before
 
 
 async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(strict, monkeypatch):

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
+from builders.calls import calling
 from builders.full_campaign import CAMPAIGN
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from house import calling
 from rpc.examples import APPROVAL, PAGE, QUOTED, REDEEMED, REQUESTS, STATS
 from rpc.stage import OneCall, stand_ins, telling
 

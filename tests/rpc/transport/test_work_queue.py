@@ -1,7 +1,7 @@
 """What is begun in a turn of the event loop, what waits, and what is refused because it would wait too long."""
 
 import pytest
-from house import calling
+from builders.calls import calling
 
 from redemption.rpc.transport.methods import GatheredMethod, UnaryMethod
 from redemption.rpc.transport.work_queue import (
