@@ -89,18 +89,6 @@ async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_c
     assert [entry["cause"] for entry in logs] == [repr(failure)], "once, however many find out"
 
 
-async def test_the_log_says_why_the_ledger_does_not_serve():
-    health = LedgerHealth()
-    health.on_check(None)
-    failure = LedgerUnavailable("the connection to the ledger was lost")
-    failure.__cause__ = ConnectionError("lost")
-    failure.__cause__.__cause__ = OSError("the very cause")
-    with capture_logs() as logs:
-        health.on_reply(failure)
-    (entry,) = logs
-    assert (entry["message"], entry["cause"]) == (failure.message, "OSError('the very cause')")
-
-
 async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(functions, straw):
     straw.gate.set()
     assert await asyncio.gather(*(functions.begun("nobody's") for _ in range(100))) == [False] * 100

@@ -178,3 +178,8 @@ def test_the_table_of_outcomes_has_every_one_that_is_used():
 
 def test_the_library_is_what_its_files_are():
     assert assembled(texts()) == library()
+
+
+async def test_the_librarys_name_is_its_content():
+    assert library().text.startswith(f"#!lua name=redemption_{library().suffix}\n")
+    assert library().name("redeem") == f"redeem_{library().suffix}".encode()

@@ -1,31 +1,20 @@
-"""The ledger's promises on the real Valkey: exact under concurrency, whole or nothing, never behind."""
+"""Orders at the real ledger: exact under concurrency, whole or nothing, and what cannot be read fails alone."""
 
 import asyncio
 import base64
-import json
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from builders.calls import calling
 from builders.times import DAY_MS
-from waiting import comes
+from builders.vectors import KEYSETS, vectors_of
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.calendar import local_day
 from redemption.domain.campaign.campaign import Offer, Sizing, Stacking
-from redemption.domain.errors import ItemFailed, LedgerRefused, ServiceError
+from redemption.domain.errors import ItemFailed, LedgerRefused
 from redemption.domain.outcome import Outcome
-from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signed.digest import DigestKind
-from redemption.domain.signed.keyset import Keyset
 from redemption.ledger import keys
-from redemption.ledger.ledger import CHECK_SECONDS
-from redemption.ledger.stores.campaigns import coupon_block_width, customer_buckets
-from redemption.ledger.trust.reply_errors import LedgerNotTrusted
-
-VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 async def redeem_all_at_once(house, attempts):
@@ -113,12 +102,10 @@ async def test_forged_tokens_cost_no_command(house):
 
 
 async def test_every_hostile_vector_costs_no_command(house):
-    vectors = json.loads((VECTORS / "token.json").read_text())["hostile"]
-    keysets = json.loads((VECTORS / "keysets.json").read_text())
     house.ledger._watching.cancel()
     before = await house.commands()
-    for vector in vectors:
-        house.use(Keyset.from_json(json.dumps(keysets[vector.get("keyset", "main")]).encode()))
+    for vector in vectors_of("token")["hostile"]:
+        house.use(KEYSETS[vector.get("keyset", "main")])
         house.program = vector.get("program", "shop").lower()
         if house.program != vector.get("program", "shop"):
             continue  # a program's name in capitals is refused even earlier
@@ -171,33 +158,6 @@ async def test_a_call_whose_frame_cannot_be_read_changes_nothing(house, key):
     with pytest.raises(LedgerRefused):
         await house.redeem(token)
     assert not await house.redis.exists(house.key("u:1:0"))
-
-
-async def test_a_change_takes_effect_for_every_server_at_once(house, other):
-    """Another server's cached definition is outdated: the ledger says so, and it judges again."""
-    campaign = await house.campaign()
-    tokens = await house.mint(campaign, 2)
-    assert (await other.redeem(tokens[0])).discount_minor == 50_00
-    dearer = replace(campaign, offers=campaign.offers, limits=replace(campaign.limits, redemptions=1))
-    await house.campaigns.update(calling(), dearer, "v1")
-    assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions is None
-    assert (await other.redeem(tokens[1])).outcome is Outcome.CAMPAIGN_LIMIT
-    assert other.ledger.campaigns.cached(house.program, 1).limits.redemptions == 1
-
-
-async def test_the_ledgers_clock_decides(house):
-    """A server whose estimate of it is two days ahead judges wrongly, is told so, and judges again."""
-    campaign = await house.campaign(starts_at_ms=house.ledger.now_ms() + DAY_MS)
-    (token,) = await house.mint(campaign, not_before_ms=0)
-    house.ledger._clock.set(house.ledger.now_ms() + 2 * DAY_MS)
-    assert (await house.redeem(token)).outcome is Outcome.CAMPAIGN_NOT_STARTED
-
-
-async def test_the_clock_never_runs_backwards(house):
-    (token,) = await house.mint(await house.campaign())
-    ahead = int(time.time() * 1000) + 60_000
-    await house.set_clock(ahead)
-    assert (await house.redeem(token)).decided_at == ahead // 1000
 
 
 async def test_a_request_is_remembered_into_the_next_day(house):
@@ -255,153 +215,12 @@ async def test_generations_are_part_of_receipts_and_answers(house):
     assert found.receipt.generation == 2
 
 
-async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
-    """Redeem with every kind of record, then look for the keys that Python spells."""
-    campaign = await house.campaign(
-        redemptions_per_customer=5, sizing=Sizing(expected_redemptions=10**6, expected_redemption_rate_basis_points=500)
-    )
-    (*_, token) = await house.mint(campaign, 5000)
-    attempt = house.attempt(token, customer="ann")
-    await house.send(attempt)
-    width, buckets = coupon_block_width(campaign.sizing), customer_buckets(campaign.sizing)
-    assert (width, buckets) == (2048, 16384)
-    digest = house.redeemer._digests.for_program(house.program).digest
-    request = digest(DigestKind.REQUEST, b"checkout", attempt.request_id.encode())
-    customer = digest(DigestKind.CUSTOMER, b"ann")
-    program = house.program
-    one, other = (RequestIdentity("checkout", request_id, bytes(8)) for request_id in (bytes(10), b"another id"))
-    await house.ledger.revocation.revoke_serials(program, 1, 7, 3, identity=one)
-    await house.ledger.revocation.revoke_customer(program, 1, customer, identity=other)
-    for key, field in (
-        keys.used(program, 1, width, 4999),
-        keys.customer(program, 1, buckets, customer),
-        keys.request(program, 1, 4096, request),
-        (keys.names(program), campaign.name.encode()),
-        (keys.campaign(program, 1), "version"),
-        (keys.ledger(program), "epoch"),
-        (keys.revoked_customers(program, 1), customer),
-    ):
-        assert await house.redis.hexists(key, field), key
-    assert await house.redis.zscore(keys.revoked(program, 1), "9") == 7
-    assert await house.redis.xlen(keys.events(program)) > 0
-
-
 async def test_several_coupons_of_one_block_in_one_order(house):
     campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=5), offers=(Offer(amount_off(0, 1_00)),))
     tokens = await house.mint(campaign, 5)
     assert (await house.redeem(*tokens)).discount_minor == 5_00
     assert (await house.stats(campaign)).redeemed == 5
     assert await house.redis.hlen(house.key("u:1:0")) == 5
-
-
-async def test_an_emptied_ledger_is_not_served(house):
-    campaign = await house.campaign()
-    tokens = await house.mint(campaign, 2)
-    await house.redeem(tokens[0])
-    await house.delete("*")
-    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program"):
-        await house.redeem(tokens[0])
-    with pytest.raises(LedgerNotTrusted):
-        await house.campaign()
-    await house.ledger.check()
-    assert isinstance(house.ledger.health.failure, LedgerNotTrusted)
-
-
-async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path):
-    (token, other) = await house.mint(await house.campaign(), 2)
-    await house.redeem(token)
-    seq = int(await house.redis.hget(house.key("ledger"), "seq"))
-    await house.redis.hset(house.key("ledger"), "seq", seq - 2)
-    await house.ledger.check()
-    assert isinstance(house.ledger.health.failure, LedgerNotTrusted)
-    assert "rolled back" in house.ledger.health.failure.message
-    with pytest.raises(LedgerNotTrusted):
-        await house.redeem(other)
-    operator = house.another(tmp_path / "fence")
-    await operator.ledger.operations.adopt(house.program)
-    await operator.stop()
-    await house.ledger.check()  # learns of the adoption
-    await house.ledger.check()
-    assert house.ledger.health.failure is None
-    assert (await house.redeem(other)).outcome is Outcome.APPROVED
-
-
-async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
-    """Neither redeeming nor minting nor asking: the ledger itself compares, before it decides anything."""
-    campaign = await house.campaign()
-    spent, other = await house.mint(campaign, 2)
-    attempt = house.attempt(spent)
-    await house.send(attempt)
-    seq = int(await house.redis.hget(house.key("ledger"), "seq"))
-    await house.redis.hset(house.key("ledger"), "seq", seq - 1)
-    await house.redis.delete(house.key("u:1:0"))
-    house.ledger._watching.cancel()  # the calls themselves have to find out
-    identity = RequestIdentity("x", bytes(10), bytes(8))
-    for ask in (
-        lambda: house.redeem(spent),
-        lambda: house.redeem(other),
-        lambda: house.mint(campaign),
-        house.campaign,
-        lambda: house.campaigns.get(calling(), house.program, 1),
-        lambda: house.stats(campaign),
-        lambda: house.inspect(spent),
-        lambda: house.finder.by_request(calling(), house.program, attempt.request_id),
-        lambda: house.ledger.orders.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None),
-        lambda: house.ledger.revocation.revoke_serials(house.program, 1, 0, 1, identity=identity),
-        lambda: house.ledger.revocation.revoke_customer(house.program, 1, bytes(8), identity=identity),
-    ):
-        house.ledger.health.on_check(None)  # as if the watch had seen nothing
-        with pytest.raises(LedgerNotTrusted):
-            await ask()
-    assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq - 1
-    assert not await house.redis.exists(house.key("u:1:0"))
-
-
-async def test_broken_durability_is_not_served_until_it_is_mended(house):
-    """That calls go through says nothing about fsync: only the watch clears it."""
-    tokens = await house.mint(await house.campaign(), 2)
-    await house.redeem(tokens[0])
-    await house.redis.config_set("appendfsync", "everysec")
-    try:
-        await house.ledger.check()
-        for ask in (
-            lambda: house.redeem(tokens[1]),
-            lambda: house.mint(house.ledger.campaigns.cached(house.program, 1)),
-        ):
-            with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
-                await ask()
-        assert house.ledger.health.failure is not None
-    finally:
-        await house.redis.config_set("appendfsync", "always")
-    await house.ledger.check()
-    assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
-
-
-async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, clock):
-    with monkeypatch.context() as patch:
-        patch.setattr(house.fence, "save", lambda: 1 / 0)
-        patch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
-        patch.setattr("redemption.ledger.endpoint.check", lambda *_: 1 / 0)
-        clock.forward(CHECK_SECONDS)
-        await comes(lambda: house.ledger.health.failure)
-    clock.forward(CHECK_SECONDS)
-    await comes(lambda: house.ledger.health.failure is None)
-    assert not house.ledger._watching.done()
-
-
-async def test_two_machines_adopt_one_ledger(house, tmp_path):
-    """What one operator adopted, the other machine's accepts, instead of taking it away from the first."""
-    await house.campaign()
-    machines = [house.another(tmp_path / name) for name in "ab"]
-    for machine in machines:
-        await machine.campaigns.list(calling(), house.program, first=1, page_size=1)
-    await house.redis.hset(house.key("ledger"), "seq", 1)
-    for machine in (*machines, *machines):
-        await machine.ledger.operations.adopt(house.program)
-    for machine in machines:
-        await machine.ledger.check()
-        assert machine.ledger.health.failure is None
-        await machine.stop()
 
 
 async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
@@ -411,24 +230,6 @@ async def test_unknown_states_of_a_coupon_are_not_taken_for_unused(house):
     await house.redis.hset(house.key("u:1:0"), "0", b"\x12" + record[1:])
     with pytest.raises(ItemFailed):
         await house.redeem(token)
-
-
-@pytest.mark.parametrize(
-    "spoiled",
-    [{"version": 9, "definition": b'2{"from": "the future"}'}, {"version": "abc"}, {"version": 2**40}],
-)
-async def test_a_campaign_that_cannot_be_read_fails_alone(house, spoiled):
-    """And when it is mended, it works again by itself."""
-    first, second = await house.campaign(), await house.campaign()
-    tokens = [*await house.mint(first), *await house.mint(second, 2)]
-    right = await house.redis.hgetall(house.key("campaign:1"))
-    await house.redis.hset(house.key("campaign:1"), mapping=spoiled)
-    results = await house.send_all([house.attempt(token) for token in tokens[:2]])
-    assert isinstance(results[0], ServiceError)
-    assert results[1].outcome is Outcome.APPROVED
-    await house.redis.hset(house.key("campaign:1"), mapping=right)
-    results = await house.send_all([house.attempt(token) for token in (tokens[0], tokens[2])])
-    assert [result.outcome for result in results] == [Outcome.APPROVED] * 2
 
 
 async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
@@ -446,51 +247,3 @@ async def test_a_remembered_answer_that_cannot_be_read_fails_alone(house):
     results = await house.send_all(attempts)
     assert isinstance(results[0], ItemFailed)
     assert [result.outcome for result in results[1:]] == [Outcome.APPROVED] * 2
-
-
-async def test_adopting_what_is_trusted_changes_nothing(house):
-    await house.campaign()
-    before = await house.redis.hget(house.key("ledger"), "epoch")
-    await house.ledger.operations.adopt(house.program)
-    assert await house.redis.hget(house.key("ledger"), "epoch") == before
-
-
-@pytest.mark.parametrize(("field", "value"), [("format", "1"), ("format", "4"), ("seq", "abc"), ("clock_ms", "abc")])
-async def test_what_cannot_be_read_is_not_adopted(house, field, value):
-    await house.campaign()
-    await house.redis.hset(house.key("ledger"), field, value)
-    header = await house.redis.hgetall(house.key("ledger"))
-    with pytest.raises(LedgerRefused):
-        await house.ledger.operations.adopt(house.program)
-    assert await house.redis.hgetall(house.key("ledger")) == header
-
-
-async def test_a_foreign_keyset_is_not_served(house, tmp_path):
-    await house.campaign()
-    stranger = house.another(tmp_path / "stranger", keyset=None)
-    with pytest.raises(LedgerNotTrusted, match="belongs to keyset"):
-        await stranger.campaigns.list(calling(), house.program, first=1, page_size=1)
-    await stranger.stop()
-
-
-async def test_a_program_begins_only_where_it_may(house, tmp_path):
-    """In production an operator adopts the empty ledger of a new program first."""
-    async with house.another(tmp_path / "careful", program=f"{house.program}-new", births_allowed=False) as careful:
-        with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
-            await careful.campaign()
-        assert not await careful.redis.exists(careful.key("ledger"))
-        await careful.ledger.operations.adopt(careful.program)
-        await careful.campaign()
-
-
-async def test_a_ledger_of_another_format_is_not_served(house):
-    """What is used would not be found there, and could be used again."""
-    campaign = await house.campaign()
-    (token,) = await house.mint(campaign)
-    await house.redis.hset(house.key("ledger"), "format", "1")
-    await house.ledger.check()
-    with pytest.raises(LedgerRefused, match="has format '1', this version has format '3'"):
-        await house.redeem(token)
-    await house.redis.hset(house.key("ledger"), "format", "3")
-    await house.ledger.check()
-    assert (await house.redeem(token)).outcome is Outcome.APPROVED

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from waiting import comes
 
 from redemption.domain.errors import ServiceError
+from redemption.domain.outcome import Outcome
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.ledger import CHECK_SECONDS
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
@@ -163,3 +164,18 @@ async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(stri
     assert (await strict.ledger.orders.coupon(strict.program, campaign.number, 0)).use
     assert late == []
     assert strict.ledger.health.failure is None
+
+
+async def test_the_ledgers_clock_decides(house):
+    """A server whose estimate of it is two days ahead judges wrongly, is told so, and judges again."""
+    campaign = await house.campaign(starts_at_ms=house.ledger.now_ms() + DAY_MS)
+    (token,) = await house.mint(campaign, not_before_ms=0)
+    house.ledger._clock.set(house.ledger.now_ms() + 2 * DAY_MS)
+    assert (await house.redeem(token)).outcome is Outcome.CAMPAIGN_NOT_STARTED
+
+
+async def test_the_clock_never_runs_backwards(house):
+    (token,) = await house.mint(await house.campaign())
+    ahead = int(time.time() * 1000) + 60_000
+    await house.set_clock(ahead)
+    assert (await house.redeem(token)).decided_at == ahead // 1000

@@ -76,8 +76,3 @@ async def test_functions_are_loaded_once_beside_those_of_other_versions(client, 
         await prepare(client, "strict", fence, 5.0)
     names = {entry[entry.index(b"library_name") + 1] for entry in await client.function_list()}
     assert names == {b"redemption_other", f"redemption_{library().suffix}".encode()}
-
-
-async def test_the_librarys_name_is_its_content():
-    assert library().text.startswith(f"#!lua name=redemption_{library().suffix}\n")
-    assert library().name("redeem") == f"redeem_{library().suffix}".encode()

@@ -1,0 +1,54 @@
+"""Whether the ledger may be served: what is found stays until the watch has seen that it is mended."""
+
+import pytest
+from structlog.testing import capture_logs
+from waiting import comes
+
+from redemption.domain.errors import LedgerRefused, LedgerUnavailable
+from redemption.domain.outcome import Outcome
+from redemption.ledger.ledger import CHECK_SECONDS
+from redemption.ledger.trust.health import LedgerHealth
+
+
+async def test_broken_durability_is_not_served_until_it_is_mended(house):
+    """That calls go through says nothing about fsync: only the watch clears it."""
+    tokens = await house.mint(await house.campaign(), 2)
+    await house.redeem(tokens[0])
+    await house.redis.config_set("appendfsync", "everysec")
+    try:
+        await house.ledger.check()
+        for ask in (
+            lambda: house.redeem(tokens[1]),
+            lambda: house.mint(house.ledger.campaigns.cached(house.program, 1)),
+        ):
+            with pytest.raises(LedgerRefused, match="CONFIG SET appendfsync always"):
+                await ask()
+        assert house.ledger.health.failure is not None
+    finally:
+        await house.redis.config_set("appendfsync", "always")
+    await house.ledger.check()
+    assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
+
+
+async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, clock):
+    with monkeypatch.context() as patch:
+        patch.setattr(house.fence, "save", lambda: 1 / 0)
+        patch.setattr(house.fence, "learn_adoptions", lambda: open("/"))  # noqa: SIM115, PTH123 - it raises
+        patch.setattr("redemption.ledger.endpoint.check", lambda *_: 1 / 0)
+        clock.forward(CHECK_SECONDS)
+        await comes(lambda: house.ledger.health.failure)
+    clock.forward(CHECK_SECONDS)
+    await comes(lambda: house.ledger.health.failure is None)
+    assert not house.ledger._watching.done()
+
+
+async def test_the_log_says_why_the_ledger_does_not_serve():
+    health = LedgerHealth()
+    health.on_check(None)
+    failure = LedgerUnavailable("the connection to the ledger was lost")
+    failure.__cause__ = ConnectionError("lost")
+    failure.__cause__.__cause__ = OSError("the very cause")
+    with capture_logs() as logs:
+        health.on_reply(failure)
+    (entry,) = logs
+    assert (entry["message"], entry["cause"]) == (failure.message, "OSError('the very cause')")
