@@ -1,30 +1,21 @@
 """A campaign that is edited while it sells at two servers: every decision goes by the definition in force."""
 
 import asyncio
-import importlib
-import sys
 from collections import Counter
 
 import pytest
-import pytest_asyncio
-from tool_loader import ROOT
-from waiting import SECONDS_MAX, comes, settled
+from tool_loader import load_bench
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.campaign import CampaignState
-from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import Outdated
-from redemption.service import redeemer
-from redemption.service.redeemer import REJUDGED_AT_ONCE
-from redemption.service.rounds import ROUNDS_MAX
 
 
 @pytest.fixture
 def editing(monkeypatch):
     """The benchmark, whose sale and whose audit are used here in small."""
-    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "bench")])
-    monkeypatch.setattr(importlib.import_module("private"), "REDEEM_SECONDS_MAX", SECONDS_MAX)
-    return importlib.import_module("editing")
+    monkeypatch.setattr(load_bench("private"), "REDEEM_SECONDS_MAX", SECONDS_MAX)
+    return load_bench("editing")
 
 
 @pytest.mark.parametrize(("orders_between", "rounds"), [(50, 3), (0, 12)], ids=["often", "all the time"])
@@ -91,78 +82,3 @@ async def test_after_a_pause_was_answered_nobody_redeems_anywhere(house, other):
     assert outcomes == [Outcome.CAMPAIGN_PAUSED] * 2
     await other.set_state(campaign, CampaignState.ACTIVE)
     assert [(await server.redeem(tokens.pop())).outcome for server in (house, other)] == [Outcome.APPROVED] * 2
-
-
-# When it changes faster than it can be judged
-
-
-@pytest_asyncio.fixture
-async def gate():
-    """Holds what asks the ledger again while it is shut."""
-    gate = asyncio.Event()
-    gate.set()
-    return gate
-
-
-@pytest.fixture
-def ever_changing(house, monkeypatch, gate):
-    """A ledger that knows another version each time; returns how many were asked again at once, each time."""
-    asked = []
-    going = 0
-
-    async def outdated(items, again):
-        nonlocal going
-        going += again
-        if again:
-            asked.append(going)
-        await settled()  # others may come in
-        if again:
-            await gate.wait()
-        going -= again
-        for item in items:
-            item.on_reply(item, Outdated(house.ledger.now_ms()))
-
-    def redeem(_, items, *, again):
-        working.append(asyncio.ensure_future(outdated(items, again)))
-
-    working = []
-    monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 1)
-    return asked
-
-
-async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changing):
-    tokens = await house.mint(await house.campaign(), 50)
-    answers = await asyncio.gather(*(house.redeem(token) for token in tokens), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {LedgerUnavailable}
-    assert (max(ever_changing), len(ever_changing)) == (REJUDGED_AT_ONCE, 50 * (ROUNDS_MAX - 1))
-
-
-async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 20)
-    sizes, ask = [], house.ledger.orders.redeem
-
-    def noted(program, items, *, again):
-        sizes.append((again, len(items)))
-        ask(program, items, again=again)
-
-    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
-    answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])
-    assert {type(answer) for answer in answers} == {LedgerUnavailable}
-    assert sizes[:4] == [(False, 50), (True, 20), (True, 20), (True, 10)]
-
-
-async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing, gate, clock):
-    """It is told so while others still have all the turns that there are."""
-    gate.clear()
-    orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
-    patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
-    hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGED_AT_ONCE)
-    clock.forward(5 * SECONDS_MAX)
-    with pytest.raises(DeadlinePassed, match="nothing was done"):
-        await hurried
-    assert len(ever_changing) == REJUDGED_AT_ONCE
-    assert not any(task.done() for task in patient)
-    gate.set()
-    await asyncio.gather(*patient, return_exceptions=True)

@@ -52,12 +52,12 @@ async def test_a_serial_that_was_never_issued_raises_an_alarm(house, campaign, a
 
 
 @pytest.mark.parametrize("ask", ASKING)
-async def test_so_does_a_campaign_that_does_not_exist(house, campaign, ask):
+async def test_a_campaign_that_does_not_exist_raises_an_alarm(house, campaign, ask):
     assert await ask(house, house.sign(77)) is Outcome.TOKEN_INVALID
     assert house.use_cases.invalid_tokens.counts == {"campaign_unknown": 1}
 
 
 @pytest.mark.parametrize("ask", [redeemed, quoted])
-async def test_so_does_an_offer_that_does_not_exist(house, campaign, ask):
+async def test_an_offer_that_does_not_exist_raises_an_alarm(house, campaign, ask):
     assert await ask(house, house.sign(campaign.number, offer_index=5)) is Outcome.TOKEN_INVALID
     assert house.use_cases.invalid_tokens.counts == {"offer_unknown": 1}

@@ -13,7 +13,7 @@ from waiting import SECONDS_MAX, settled
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
-from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, LedgerUnavailable, NotFound
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, LedgerUnavailable
 from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
@@ -460,22 +460,6 @@ async def test_how_many_tokens_an_order_may_bring(house):
     decision = await house.redeem(*tokens[:32])
     assert decision.outcome is Outcome.APPROVED
     assert decision.discount_minor == 32
-
-
-async def test_the_truth_after_a_lost_answer(house):
-    tokens = [*await house.mint(await house.campaign()), *await house.mint(await house.campaign())]
-    attempt = house.attempt(*tokens, spend=500_00)
-    with pytest.raises(NotFound):
-        await house.finder.by_request(calling(), house.program, attempt.request_id)
-    decision = await house.send(attempt)
-    found = await house.finder.by_request(calling(), house.program, attempt.request_id)
-    assert [redeemed.redemption_id for redeemed in found] == [verdict.redemption_id for verdict in decision.verdicts]
-    with pytest.raises(NotFound):
-        await house.finder.by_request(calling("somebody else"), house.program, attempt.request_id)
-    by_receipt = await house.finder.by_receipt(calling(), house.program, found[1].redemption_id)
-    assert by_receipt == found[1]
-    with pytest.raises(NotFound):
-        await house.finder.by_receipt(calling(), house.program, "A" * 64)
 
 
 async def test_a_batch_answers_each_by_itself(house):

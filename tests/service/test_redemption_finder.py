@@ -1,0 +1,34 @@
+"""Finding redemptions again: by request and by receipt, for whoever asked first."""
+
+import pytest
+from builders.calls import calling
+
+from redemption.domain.errors import NotFound
+
+
+async def test_a_redemption_is_found_by_its_request_and_by_its_receipt(house):
+    tokens = [*await house.mint(await house.campaign()), *await house.mint(await house.campaign())]
+    attempt = house.attempt(*tokens, spend=500_00)
+    with pytest.raises(NotFound):
+        await house.finder.by_request(calling(), house.program, attempt.request_id)
+    decision = await house.send(attempt)
+    found = await house.finder.by_request(calling(), house.program, attempt.request_id)
+    assert [redeemed.redemption_id for redeemed in found] == [verdict.redemption_id for verdict in decision.verdicts]
+    with pytest.raises(NotFound):
+        await house.finder.by_request(calling("somebody else"), house.program, attempt.request_id)
+    by_receipt = await house.finder.by_receipt(calling(), house.program, found[1].redemption_id)
+    assert by_receipt == found[1]
+    with pytest.raises(NotFound):
+        await house.finder.by_receipt(calling(), house.program, "A" * 64)
+
+
+async def test_the_receipt_of_an_earlier_use_is_not_found(house):
+    """The coupon was given back and used again: the ledger knows of its last use alone."""
+    (token,) = await house.mint(await house.campaign())
+    first = (await house.redeem(token)).verdicts[0].redemption_id
+    record = await house.redis.hget(house.key("u:1:0"), "0")
+    await house.redis.hset(house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
+    second = (await house.redeem(token)).verdicts[0].redemption_id
+    assert (await house.finder.by_receipt(calling(), house.program, second)).redemption_id == second
+    with pytest.raises(NotFound, match="not the receipt of a redemption"):
+        await house.finder.by_receipt(calling(), house.program, first)
