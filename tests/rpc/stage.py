@@ -12,6 +12,7 @@ import grpc
 import pytest
 from builders.calls import calling
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from waiting import SECONDS_MAX
 
@@ -26,6 +27,17 @@ from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
 from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+NAMES = [
+    "",
+    "redemption.v1.RedemptionService",
+    "redemption.v1.IssuanceService",
+    "redemption.v1.CampaignService",
+]
+"""Of all services that health knows; the first stands for the whole server."""
 
 
 @dataclass
@@ -196,3 +208,14 @@ def told(error: grpc.aio.AioRpcError) -> Failure:
         metadata=dict(info.metadata),
         everything=f"{error.details()} {error.trailing_metadata()} {error.initial_metadata()} {status}",
     )
+
+
+async def health(stage: Running, name: str = "") -> int:
+    """Return what health says of a service now."""
+    stub = health_pb2_grpc.HealthStub(stage.channel)
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS_MAX)).status
+
+
+def watch(stage: Running, name: str = "") -> Any:
+    """Open a stream of what health says."""
+    return health_pb2_grpc.HealthStub(stage.channel).Watch(health_pb2.HealthCheckRequest(service=name))

@@ -1,132 +1,23 @@
-"""Listening, health, encryption, reflection, what a use case is told of a call, and a stop that loses nothing."""
+"""Listening, encryption, what a use case is told of a call, and a stop that loses nothing."""
 
 import asyncio
-import datetime as dt
 import re
 from contextlib import AsyncExitStack
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from certificates import write_certificate
 from rpc.examples import APPROVAL, redeem_request
-from rpc.stage import channel_to, failure_of, telling, told
+from rpc.stage import NOT_SERVING, SERVING, channel_to, failure_of, health, telling, told, watch
 from waiting import SECONDS_MAX, comes, settled
 
-from redemption.rpc.health import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig, call_info
 from redemption.rpc.transport import grpcio
 from redemption.rpc.transport.tls import Tls
 from redemption.v1 import redemption_service_pb2_grpc
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-NAMES = [
-    "",
-    "redemption.v1.RedemptionService",
-    "redemption.v1.IssuanceService",
-    "redemption.v1.CampaignService",
-]
-
-
-async def health(stage, name=""):
-    stub = health_pb2_grpc.HealthStub(stage.channel)
-    return (await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS_MAX)).status
-
-
-def watch(stage, name=""):
-    return health_pb2_grpc.HealthStub(stage.channel).Watch(health_pb2.HealthCheckRequest(service=name))
-
-
-# Health
-
-
-async def test_health_is_not_serving_until_told(run):
-    stage = await run()
-    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
-    stage.server.set_serving(True)
-    assert [await health(stage, name) for name in NAMES] == [SERVING] * 4
-    stage.server.set_serving(False)
-    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
-
-
-async def test_health_of_an_unknown_service_is_not_found(run):
-    stage = await run()
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await health(stage, "redemption.v1.Nothing")
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_watcher_sees_every_change(run, name):
-    stage = await run()
-    stream = watch(stage, name)
-    async with asyncio.timeout(SECONDS_MAX):
-        for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
-            assert (await stream.read()).status == (NOT_SERVING if status == SERVING else SERVING)
-            stage.server.set_serving(serving)
-        assert (await stream.read()).status == SERVING
-    stream.cancel()
-
-
-async def test_watcher_of_an_unknown_service_is_told_so(run):
-    """As the health protocol has it: the service might still come."""
-    stage = await run()
-    stream = watch(stage, "redemption.v1.Nothing")
-    async with asyncio.timeout(SECONDS_MAX):
-        assert (await stream.read()).status == SERVICE_UNKNOWN
-    stream.cancel()
-
-
-async def test_health_is_told_while_calls_are_turned_away(run):
-    stage = await run(calls_max=1)
-    began, go = asyncio.Event(), asyncio.Event()
-
-    async def redeem(told):
-        began.set()
-        await go.wait()
-        told(APPROVAL)
-
-    redeeming = []
-    stage.redeemer.redeem.side_effect = lambda orders: redeeming.append(asyncio.ensure_future(redeem(orders[0][2])))
-    call = asyncio.ensure_future(stage.redemption.Redeem(redeem_request()))
-    async with asyncio.timeout(SECONDS_MAX):
-        await began.wait()
-    assert (await failure_of(stage.redemption.Redeem(redeem_request()))).reason == "OVERLOADED"
-    assert await health(stage) == NOT_SERVING
-    go.set()
-    await call
-
-
-async def test_watchers_are_not_without_number(run):
-    stage = await run()
-    stage.server._health._watchers.taken = WATCHERS_MAX
-    failure = await failure_of(watch(stage))
-    assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-async def test_one_connection_cannot_have_all_places_of_watchers(run):
-    stage = await run()
-    watches = [watch(stage) for _ in range(WATCHERS_PER_PEER_MAX)]
-    for each in watches:
-        await each.read()
-    assert (await failure_of(watch(stage))).code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        other = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        assert (await other.read()).status == NOT_SERVING
-    for each in watches:
-        each.cancel()
-    await comes(lambda: not stage.server._health._watchers.taken)
-
 
 # Stopping
 
@@ -345,58 +236,15 @@ def test_address_is_written_as_grpc_wants_it(host, address):
     assert RpcConfig(host=host).address == address
 
 
-async def test_reflection_tells_the_contract_when_asked_to(run):
-    async def requests():
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-    stage = await run(reflection=True)
-    stub = reflection_pb2_grpc.ServerReflectionStub(stage.channel)
-    async with asyncio.timeout(SECONDS_MAX):
-        async for response in stub.ServerReflectionInfo(requests()):
-            told = {service.name for service in response.list_services_response.service}
-    assert told >= {*NAMES[1:], "grpc.health.v1.Health"}
-
-
-async def test_reflection_is_off_unless_asked_for(run):
-    async def requests():
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-    stage = await run()
-    failure = await failure_of(reflection_pb2_grpc.ServerReflectionStub(stage.channel).ServerReflectionInfo(requests()))
-    assert failure.code is grpc.StatusCode.UNIMPLEMENTED
-
-
 # Encryption
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
-    """A certificate of our own making for localhost, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    """A certificate of our own making, and its key."""
     directory = tmp_path_factory.mktemp("certificate")
-    chain, key_file = directory / "chain.pem", directory / "key.pem"
-    chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(private)
-    return chain, key_file
+    write_certificate(directory, "server")
+    return directory / "server.pem", directory / "server-key.pem"
 
 
 async def redeem_with(stage, credentials):

@@ -6,7 +6,7 @@ import sys
 
 import grpc
 import pytest
-from certificates import write_certificate
+from certificates import write_certificates
 from served import Served
 from waiting import SECONDS_MAX
 
@@ -15,10 +15,7 @@ from waiting import SECONDS_MAX
 def shop(tmp_path_factory):
     """A server that speaks TLS and asks for certificates, its directory, and a token."""
     directory = tmp_path_factory.mktemp("tls")
-    authority = write_certificate(directory, "authority")
-    for name in ("server", "checkout"):
-        write_certificate(directory, name, authority)
-    write_certificate(directory, "stranger")
+    write_certificates(directory, "server", "checkout")
     arguments = ("--tls-certificate", "server.pem", "--tls-key", "server-key.pem", "--tls-client-ca", "authority.pem")
     server = Served(directory, *arguments).start()
     yield server

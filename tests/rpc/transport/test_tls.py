@@ -7,7 +7,7 @@ import ssl
 
 import grpc
 import pytest
-from certificates import write_certificate
+from certificates import write_certificates
 from rpc.transport.frames import (
     ENHANCE_YOUR_CALM,
     SECONDS_MAX,
@@ -31,10 +31,7 @@ ECHO, HELD, LARGE = (SERVICE + name for name in ("Echo", "Held", "Large"))
 def files(tmp_path_factory):
     """An authority, a server, a caller, and a stranger."""
     directory = tmp_path_factory.mktemp("tls")
-    authority = write_certificate(directory, "authority")
-    for name in ("server", "caller"):
-        write_certificate(directory, name, authority)
-    write_certificate(directory, "stranger")
+    write_certificates(directory, "server", "caller")
     return directory
 
 
