@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import structlog
 import thoroughness  # noqa: F401 - sets how much is tried, before the tests are read
+from fake_server import FakeServer
 from house import House
 from waiting import SECONDS_MAX, LoopClock
 
@@ -70,3 +71,11 @@ async def other(house, tmp_path):
     """Another server of the same program."""
     async with house.another(tmp_path / "other") as built:
         yield built
+
+
+@pytest.fixture
+def fake():
+    """A server for clients to talk to, which answers as the test says."""
+    server = FakeServer()
+    yield server
+    server.stop()

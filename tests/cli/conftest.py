@@ -1,18 +1,17 @@
 """The command line, run in this process against a server that answers as told."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from fake_server import FakeServer
+from cli.campaign_file.contract_fields import echo
 
+from redemption.cli.campaign_file.file import read_campaign
 from redemption.cli.root import run
-
-
-@pytest.fixture
-def fake():
-    server = FakeServer()
-    yield server
-    server.stop()
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1.campaign_service_pb2 import (
+    GetCampaignResponse,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +48,27 @@ def command(capfd):
 def ask(command, fake):
     """Type a command that asks the server."""
     return lambda *arguments: command(*arguments, "--server", fake.address)
+
+
+@pytest.fixture
+def campaign_3(fake):
+    """A campaign that the server knows, whatever number is asked for."""
+    campaign = v1.Campaign(number=3, name="满200减50", currency_code="CNY", time_zone="Asia/Shanghai")
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A campaign's file."""
+    path = tmp_path / "campaign.yaml"
+    path.write_text((Path(__file__).parent / "campaign_file" / "campaign.yaml").read_text())
+    return path
+
+
+@pytest.fixture
+def existing(file):
+    """The campaign of the file as a server returns it, with what it fills in."""
+    campaign = read_campaign(file).campaign
+    campaign.program, campaign.number, campaign.etag, campaign.state = "demo", 3, "v7", v1.CAMPAIGN_STATE_ACTIVE
+    echo(campaign)
+    return campaign

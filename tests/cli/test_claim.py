@@ -6,8 +6,6 @@ from fake_server import failing
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.v1 import outcome_pb2 as v1
-from redemption.v1.campaign_pb2 import Campaign
-from redemption.v1.campaign_service_pb2 import GetCampaignResponse
 from redemption.v1.decision_pb2 import Detail
 from redemption.v1.issuance_service_pb2 import ClaimRequest, ClaimResponse, InspectTokenResponse
 
@@ -22,9 +20,7 @@ VALID = "valid      2026-12-30 08:00 +08:00 until 2027-01-04 02:13:20 +08:00\n"
 
 
 @pytest.fixture(autouse=True)
-def _campaign(fake):
-    campaign = Campaign(number=3, name="满200减50", time_zone="Asia/Shanghai")
-    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
+def _answers(fake, campaign_3):
     fake.answers["InspectToken"] = InspectTokenResponse(campaign=3)
     fake.answers["Claim"] = CLAIMED
 

@@ -12,16 +12,12 @@ from fake_server import failing
 from waiting import SECONDS_MAX
 
 from redemption.cli import exits
-from redemption.v1.campaign_pb2 import Campaign
-from redemption.v1.campaign_service_pb2 import GetCampaignResponse
 from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MintedToken, MintResponse
 
 
 @pytest.fixture(autouse=True)
-def _campaign(fake, monkeypatch):
+def _no_pause(campaign_3, monkeypatch):
     monkeypatch.setattr("redemption.cli.mint._PAUSE_SECONDS", 0.0)
-    campaign = Campaign(number=3, name="满200减50", time_zone="Asia/Shanghai")
-    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
 
 
 def coupons(request, _context):

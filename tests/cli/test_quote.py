@@ -6,6 +6,7 @@ import json
 
 import grpc
 import pytest
+from cli.answers import NOW, TYPED, TYPED_CHECKOUT, approved, decision, no, off
 from fake_server import failing
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,10 +14,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import GetCampaignResponse
-from redemption.v1.decision_pb2 import Allocation, Decision, Detail, TokenVerdict
+from redemption.v1.decision_pb2 import Allocation
 from redemption.v1.redemption_service_pb2 import QuoteResponse
 
-NOW = 1_794_400_200  # 2026-11-11 20:30 in Shanghai
 NAMES = {3: "满200减50", 7: "每满300减40", 12: "云裳店铺券"}
 ORDER = """\
 order:
@@ -51,37 +51,6 @@ def zones(fake):
 
     fake.answers["GetCampaign"] = campaign
     return told
-
-
-def off(index, campaign, minor, *allocations):
-    return TokenVerdict(
-        token_index=index,
-        outcome=v1.OUTCOME_APPROVED,
-        disposition=v1.DISPOSITION_APPROVED,
-        campaign=campaign,
-        discount_minor=minor,
-        allocations=allocations,
-    )
-
-
-def no(index, campaign, outcome, disposition=v1.DISPOSITION_CHANGE_ORDER, **detail):
-    return TokenVerdict(
-        token_index=index, outcome=outcome, disposition=disposition, campaign=campaign, detail=Detail(**detail)
-    )
-
-
-def decision(outcome, disposition, *verdicts):
-    return Decision(
-        outcome=outcome,
-        disposition=disposition,
-        discount_minor=sum(verdict.discount_minor for verdict in verdicts),
-        verdicts=verdicts,
-        decide_time=Timestamp(seconds=NOW),
-    )
-
-
-def approved(*verdicts):
-    return decision(v1.OUTCOME_APPROVED, v1.DISPOSITION_APPROVED, *verdicts)
 
 
 ALONE = (off(0, 3, 50_00), off(1, 7, 80_00, TEA), off(2, 12, 30_00, *SHOP), no(3, 0, v1.OUTCOME_TOKEN_INVALID, v1.DISPOSITION_FINAL))  # fmt: skip
@@ -195,22 +164,10 @@ def test_a_risk_signal_that_is_missing_is_named(ask, fake, cart, verdicts, lang,
 
 def test_what_was_typed_is_what_is_asked(ask, fake):
     fake.answers["Quote"] = BEST
-    ask(
-        "quote", "A", "B", "--order", "ord-1", "--spend", "1200", "--currency", "JPY", "--customer", "alice",
-        "--best", "--program", "shop", "--at", "2026-11-11T20:30+08:00", "--json",
-    )  # fmt: skip
+    ask("quote", *TYPED, "--best", "--at", "2026-11-11T20:30+08:00", "--json")
     (request,) = fake.asked["Quote"]
     assert json_format.MessageToDict(request, preserving_proto_field_name=True) == {
-        "checkout": {
-            "program": "shop",
-            "tokens": ["A", "B"],
-            "order": {
-                "order_id": "ord-1",
-                "currency_code": "JPY",
-                "lines": [{"line_id": "1", "quantity": "1", "amount_minor": "1200"}],
-            },
-            "customer": {"customer_id": "alice"},
-        },
+        "checkout": TYPED_CHECKOUT,
         "choose_best": True,
         "at": "2026-11-11T12:30:00Z",
         "with_allocations": True,

@@ -6,47 +6,24 @@ import re
 
 import grpc
 import pytest
-from builders.times import NOW
+from cli.answers import NOW, TYPED, TYPED_CHECKOUT, approved, decision, no, off
 from fake_server import failing
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.v1 import outcome_pb2 as v1
-from redemption.v1.decision_pb2 import Allocation, Decision, Detail, TokenVerdict
+from redemption.v1.decision_pb2 import Allocation
 from redemption.v1.redemption_service_pb2 import RedeemResponse
 
 
 def approval(*discounts, allocations=()):
-    verdicts = [
-        TokenVerdict(
-            token_index=index,
-            outcome=v1.OUTCOME_APPROVED,
-            disposition=v1.DISPOSITION_APPROVED,
-            campaign=3,
-            discount_minor=discount,
-            allocations=allocations,
-        )
-        for index, discount in enumerate(discounts)
-    ]
-    decision = Decision(
-        outcome=v1.OUTCOME_APPROVED,
-        disposition=v1.DISPOSITION_APPROVED,
-        discount_minor=sum(discounts),
-        verdicts=verdicts,
-        decide_time=Timestamp(seconds=NOW),
-    )
-    return RedeemResponse(decision=decision)
+    verdicts = [off(index, 3, discount, *allocations) for index, discount in enumerate(discounts)]
+    return RedeemResponse(decision=approved(*verdicts))
 
 
 def refusal(outcome, disposition, *, verdicts=None, **detail):
-    only = TokenVerdict(outcome=outcome, disposition=disposition, campaign=3, detail=Detail(**detail))
-    decision = Decision(
-        outcome=outcome,
-        disposition=disposition,
-        verdicts=[only] if verdicts is None else verdicts,
-        decide_time=Timestamp(seconds=NOW),
-    )
-    return RedeemResponse(decision=decision)
+    verdicts = [no(0, 3, outcome, disposition, **detail)] if verdicts is None else verdicts
+    return RedeemResponse(decision=decision(outcome, disposition, *verdicts))
 
 
 def test_an_approval_is_one_line(ask, fake):
@@ -58,23 +35,11 @@ def test_an_approval_is_one_line(ask, fake):
 
 def test_what_was_typed_is_what_is_asked(ask, fake):
     fake.answers["Redeem"] = approval(5)
-    ask(
-        "redeem", "A", "B", "--order", "ord-1", "--spend", "1200", "--currency", "JPY", "--customer", "alice",
-        "--request-id", "try-1", "--program", "shop",
-    )  # fmt: skip
+    ask("redeem", *TYPED, "--request-id", "try-1")
     (request,) = fake.asked["Redeem"]
     assert json_format.MessageToDict(request, preserving_proto_field_name=True) == {
         "request_id": "try-1",
-        "checkout": {
-            "program": "shop",
-            "tokens": ["A", "B"],
-            "order": {
-                "order_id": "ord-1",
-                "currency_code": "JPY",
-                "lines": [{"line_id": "1", "quantity": "1", "amount_minor": "1200"}],
-            },
-            "customer": {"customer_id": "alice"},
-        },
+        "checkout": TYPED_CHECKOUT,
     }
 
 
@@ -115,10 +80,7 @@ def test_a_refusal_is_one_line_that_says_what_would_help(ask, fake, answer, lang
 
 
 def test_several_coupons_have_a_table(ask, fake):
-    verdicts = [
-        TokenVerdict(outcome=v1.OUTCOME_STACK_REJECTED, disposition=v1.DISPOSITION_CHANGE_ORDER, campaign=3),
-        TokenVerdict(token_index=1, outcome=v1.OUTCOME_REVOKED, disposition=v1.DISPOSITION_FINAL, campaign=12),
-    ]
+    verdicts = [no(0, 3, v1.OUTCOME_STACK_REJECTED), no(1, 12, v1.OUTCOME_REVOKED, v1.DISPOSITION_FINAL)]
     fake.answers["Redeem"] = refusal(v1.OUTCOME_REVOKED, v1.DISPOSITION_FINAL, verdicts=verdicts)
     ended = ask("redeem", "A", "B", "--order", "ord-1", "--spend", "188")
     assert ended.out == (

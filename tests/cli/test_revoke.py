@@ -8,17 +8,13 @@ import pytest
 from fake_server import failing
 
 from redemption.v1 import outcome_pb2 as v1
-from redemption.v1.campaign_pb2 import Campaign
-from redemption.v1.campaign_service_pb2 import GetCampaignResponse
 from redemption.v1.issuance_service_pb2 import RevokeRequest, RevokeResponse
 
 REVOKED = RevokeResponse(outcome=v1.OUTCOME_APPROVED, disposition=v1.DISPOSITION_APPROVED)
 
 
 @pytest.fixture(autouse=True)
-def _campaign(fake):
-    campaign = Campaign(number=3, name="满200减50", time_zone="Asia/Shanghai")
-    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
+def _answers(fake, campaign_3):
     fake.answers["Revoke"] = REVOKED
 
 

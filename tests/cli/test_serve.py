@@ -1,12 +1,9 @@
 """``serve``: flags become settings, and its exit code is the server's."""
 
-from dataclasses import fields
-
 import pytest
 
 from redemption import app
-from redemption.rpc.transport.bounds import Bounds
-from redemption.settings import BoundSettings, Settings, unknown_variables
+from redemption.settings import BoundSettings, Settings
 
 
 @pytest.fixture
@@ -43,13 +40,6 @@ def test_every_setting_of_the_server_has_a_flag(command):
     of_the_client = {"server", "tls_ca", "tls_client_certificate", "tls_client_key", "lang"}
     missing = [name for name in Settings.model_fields if f"--{name.replace('_', '-')}" not in text]
     assert set(missing) - of_the_client == {"bounds"}
-
-
-def test_the_bounds_that_can_be_set_are_those_of_the_transport():
-    """With the same defaults; the calls at once have a name of their own, from before there were others."""
-    defaults = {field.name: field.default for field in fields(Bounds)}
-    assert BoundSettings().model_dump() == {name: value for name, value in defaults.items() if name != "calls_max"}
-    assert Settings().concurrent_calls_max == defaults["calls_max"]
 
 
 def test_a_bound_is_set_in_the_environment(command, served, monkeypatch):
@@ -96,12 +86,3 @@ def test_a_ledger_address_of_another_kind_is_named_and_not_repeated(command, ser
 def test_a_wrong_value_is_named_with_its_flag(command, served, flags, error):
     ended = command("serve", *flags)
     assert (ended.code, ended.err, served) == (2, f"redemption: {error}\n", [])
-
-
-def test_variables_that_look_like_settings_and_are_none_are_found(monkeypatch):
-    for name in (
-        *("REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER", "REDEMPTION_BOUNDS__WAIT_SECONDS_MAX"),
-        *("REDEMPTION_LISTEN", "REDEMPTION_PORT", "REDEMPTION_PORT_50051_TCP", "REDEMPTION_SERVICE_HOST"),
-    ):
-        monkeypatch.setenv(name, "1")
-    assert unknown_variables() == ["REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER"]

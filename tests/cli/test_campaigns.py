@@ -1,0 +1,105 @@
+"""``campaigns``: what a person sees of them, and what can be done with one."""
+
+import pytest
+
+from redemption.v1 import campaign_pb2 as v1
+from redemption.v1 import outcome_pb2
+from redemption.v1.campaign_service_pb2 import (
+    GetCampaignResponse,
+    GetCampaignStatsResponse,
+    ListCampaignsResponse,
+    PauseCampaignResponse,
+)
+
+
+def test_a_row_stays_on_one_line_where_no_terminal_is(ask, fake, existing):
+    """So that ``grep`` and ``awk`` see it whole."""
+    existing.name = "a name as long as the contract allows " * 3
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing])
+    heading, row = ask("campaigns", "list").out.splitlines()
+    assert heading.startswith("number")
+    assert row.endswith("2026-06-20 23:00")
+
+
+def test_a_list_fits_into_80_columns_and_its_pages_are_turned(ask, fake, existing):
+    other = v1.Campaign()
+    other.CopyFrom(existing)
+    other.number, other.name, other.state = 12, "sale\x1b[2J", v1.CAMPAIGN_STATE_PAUSED
+    pages = {
+        "": ListCampaignsResponse(campaigns=[existing], next_page_token="next"),
+        "next": ListCampaignsResponse(campaigns=[other]),
+    }
+    fake.answers["ListCampaigns"] = lambda request, _context: pages[request.page_token]
+    ended = ask("campaigns", "list")
+    assert ended.out == (
+        "number   name            state    local start        local end\n"
+        "     3   618 满200减50   over     2026-06-01 00:00   2026-06-20 23:00\n"
+        "    12   sale�[2J        paused   2026-06-01 00:00   2026-06-20 23:00\n"
+    )
+
+
+def test_a_program_without_campaigns_says_how_to_make_one(ask, fake):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    ended = ask("campaigns", "list")
+    assert ended.out == "program demo has no campaigns; make one: redemption campaigns apply FILE.yaml\n"
+
+
+def test_a_campaign_is_shown_in_the_words_of_a_file(ask, fake, existing):
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)
+    ended = ask("campaigns", "show", "3")
+    lines = ended.out.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["number", "state", "name", "currency_code", "time_zone"]
+    assert "offers[0].tiers[0].spend          ¥200.00" in lines
+    assert "offers[1].percent_off.percent     12.5%" in lines
+    assert "end_time                          2026-06-20 23:00 +08:00 and 500 ms" in lines
+
+
+def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
+    stats = GetCampaignStatsResponse()
+    stats.stats.issued, stats.stats.redeemed, stats.stats.discount_minor = 2000, 999, 4_995_000
+    stats.stats.claimed, stats.stats.merchant_minor = 1500, 1_000_050
+    stats.stats.budget_left_minor, stats.stats.order_value_minor = 45_005_000, 23_776_200
+    stats.stats.offers.add(offer_index=0, issued=1500, redeemed=990, discount_minor=4_950_000)
+    stats.stats.offers.add(offer_index=1, issued=500, redeemed=9, discount_minor=45_000)
+    stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_TOKEN_EXPIRED, count=7)
+    stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_ALREADY_REDEEMED, count=1234)
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "GetCampaignStats": stats,
+    }
+    ended = ask("campaigns", "stats", "618 满200减50")
+    assert ended.out == (
+        "campaign 3 618 满200减50, over\n"
+        "issued               2,000\n"
+        "claimed              1,500\n"
+        "redeemed               999   of 1,000\n"
+        "today                    0\n"
+        "discount        ¥49,950.00\n"
+        "by merchants    ¥10,000.50\n"
+        "order value    ¥237,762.00\n"
+        "budget left    ¥450,050.00   of ¥500,000.00\n"
+        "\n"
+        "offer         issued   redeemed     discount\n"
+        "0 满200减50    1,500        990   ¥49,500.00\n"
+        "1                500          9      ¥450.00\n"
+        "\n"
+        "refused because    times\n"
+        "ALREADY_REDEEMED   1,234\n"
+        "TOKEN_EXPIRED          7\n"
+    )
+
+
+def test_pausing_says_what_is_now(ask, fake, existing):
+    existing.state = v1.CAMPAIGN_STATE_PAUSED
+    fake.answers |= {
+        "GetCampaign": GetCampaignResponse(campaign=existing),
+        "PauseCampaign": PauseCampaignResponse(campaign=existing),
+    }
+    assert ask("campaigns", "pause", "3").out == "campaign 3 618 满200减50 is paused\n"
+
+
+@pytest.mark.parametrize("name", ["nope", "٣"])
+def test_a_name_that_is_not_there_is_said(ask, fake, name):
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    ended = ask("campaigns", "show", name)
+    assert (ended.code, ended.err) == (2, f"redemption: there is no campaign called '{name}' in program 'demo'\n")
