@@ -94,6 +94,11 @@ class Served:
         """The log's lines, read."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
+    @property
+    def sample_token(self):
+        """The token that the server shows at its start, for a person to try."""
+        return self.output.splitlines()[-1].split()[3]
+
     @contextlib.contextmanager
     def held(self):
         """Stop the supervisor for the length of a block: what ends meanwhile is started again only afterwards."""

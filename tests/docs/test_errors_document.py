@@ -3,29 +3,12 @@
 import re
 from pathlib import Path
 
-import grpc
+from builders.failed_call import FailedCall
 
-from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
-from redemption.rpc.status import VIOLATIONS_MAX, status_of
+from redemption.domain.errors import OtherField, Violation, ViolationReason, ViolationValues
+from redemption.rpc.status import VIOLATIONS_MAX
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "errors.md").read_text()
-
-
-class Refused(grpc.RpcError):
-    """A failed call, as a client gets it."""
-
-    def __init__(self, *violations):
-        super().__init__()
-        self._status = status_of(InvalidRequest(violations))
-
-    def code(self):
-        return grpc.StatusCode.INVALID_ARGUMENT
-
-    def details(self):
-        return self._status.message
-
-    def trailing_metadata(self):
-        return (("grpc-status-details-bin", self._status.details),)
 
 
 def test_every_reason_is_told():
@@ -42,7 +25,7 @@ def test_the_example_reads_what_the_server_says(capsys):
     exec(example, names)
     range_values = ViolationValues(least=1, most=9, given=10)
     other_values = ViolationValues(given=20, others=(OtherField("d", 10),))
-    error = Refused(
+    error = FailedCall(
         Violation("a", "is wrong"),
         Violation("b", "is wrong", ViolationReason.OUT_OF_RANGE, range_values),
         Violation("c", "is wrong", ViolationReason.MORE_THAN_OTHER, other_values),

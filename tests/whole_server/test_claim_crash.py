@@ -3,26 +3,16 @@
 import os
 import secrets
 import signal
-import threading
-import time
 
 import grpc
 import pytest
-from served import Client, Served
 from waiting import SECONDS_MAX, until
+from whole_server.callers import Load
 
 from redemption.v1 import issuance_service_pb2, outcome_pb2
 
 APPROVED, CLAIM_LIMIT = outcome_pb2.OUTCOME_APPROVED, outcome_pb2.OUTCOME_CLAIM_LIMIT
 CODE_INVALID = outcome_pb2.OUTCOME_CODE_INVALID
-
-
-@pytest.fixture
-def served(tmp_path):
-    """A running server in an empty directory."""
-    server = Served(tmp_path).start()
-    yield server
-    server.stop()
 
 
 def claim(client, customer, request_id, *, timeout=SECONDS_MAX, **source):
@@ -32,70 +22,39 @@ def claim(client, customer, request_id, *, timeout=SECONDS_MAX, **source):
     return client.issuance.Claim(request, timeout=timeout)
 
 
-class Crowd(threading.Thread):
-    """Customers who claim one coupon each, one after the other, and try again with the same id until answered."""
-
-    def __init__(self, channel, sources, name):
-        super().__init__(daemon=True)
-        self.client = Client(channel)
-        self.sources = sources
-        self.prefix = name
-        self.answers = {}
-        self.failures = []
-        self.enough = threading.Event()
-
-    def run(self):
-        for index, source in enumerate(self.sources):
-            name = f"{self.prefix}-{index}"
-            while not self.enough.is_set():
-                try:
-                    # Not the patience to wait until the ledger is back, so that its end is felt.
-                    self.answers[name] = claim(self.client, name, f"r-{name}", timeout=0.3, **source)
-                except grpc.RpcError as error:
-                    self.failures.append(error.code())
-                    time.sleep(0.02)
-                    continue
-                break
-
-
 @pytest.mark.parametrize("by_code", [False, True], ids=["offers", "codes"])
 def test_a_ledger_killed_in_a_rush_gives_every_retry_its_own_coupon(served, by_code):
-    client = served.client()
+    client, callers = served.client(), 6
     campaign = client.create("rush", claims_per_customer=1)
     codes = minted_codes(client, campaign.number, 3_000) if by_code else []
     sources = [{"code": code} for code in codes] or [{"offer": {"campaign": campaign.number}}] * 3_000
-    crowds = [Crowd(served.channel(), sources[part::6], f"c{part}") for part in range(6)]
-    for crowd in crowds:
-        crowd.start()
+
+    def ask(client, customer, source):
+        # Not the patience to wait until the ledger is back, so that its end is felt.
+        return claim(client, customer, f"r-{customer}", timeout=0.3, **source)
+
+    load = Load(served, callers, {f"c-{index}": source for index, source in enumerate(sources)}, ask)
     for _ in range(2):
-        before = sum(len(crowd.answers) for crowd in crowds)
-        until(lambda before=before: sum(len(crowd.answers) for crowd in crowds) > before + 150)
-        killed, felt = served.valkey, sum(len(crowd.failures) for crowd in crowds)
+        load.until_answered(150)
+        killed, felt = served.valkey, len(load.failures)
         with served.held():
             os.kill(killed, signal.SIGKILL)
-            until(lambda felt=felt: sum(len(crowd.failures) for crowd in crowds) > felt)
+            until(lambda felt=felt: len(load.failures) > felt)
         until(lambda killed=killed: served.valkey not in (None, killed))
         until(lambda: client.serving() == "SERVING")
-    count = sum(len(crowd.answers) for crowd in crowds)
-    until(lambda: sum(len(crowd.answers) for crowd in crowds) > count + 100)
-    for crowd in crowds:
-        crowd.enough.set()
-    for crowd in crowds:
-        crowd.join(SECONDS_MAX)
-    answers = {name: answer for crowd in crowds for name, answer in crowd.answers.items()}
-    failures = {failure for crowd in crowds for failure in crowd.failures}
-    assert failures <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    load.until_answered(100)
+    load.stop()
+    answers = load.answers
+    assert set(load.failures) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
     assert {answer.outcome for answer in answers.values()} == {APPROVED}
     assert len({answer.token for answer in answers.values()}) == len(answers)
-    sample = list(answers)[:: max(len(answers) // 100, 1)]
-    sources_of = {f"{crowd.prefix}-{index}": source for crowd in crowds for index, source in enumerate(crowd.sources)}
-    for name in sample:
-        assert claim(client, name, f"r-{name}", **sources_of[name]) == answers[name]
-        again = claim(client, name, f"again-{name}", **sources_of[name])
+    for name in list(answers)[:: max(len(answers) // 100, 1)]:
+        assert claim(client, name, f"r-{name}", **load.asked[name]) == answers[name]
+        again = claim(client, name, f"again-{name}", **load.asked[name])
         assert again.outcome == (CODE_INVALID if by_code else CLAIM_LIMIT)
     if not by_code:
         # An answer may have been lost for good at the end of the test; none that was given is.
-        assert 0 <= client.stats(campaign.number).issued - len(answers) <= len(crowds)
+        assert 0 <= client.stats(campaign.number).issued - len(answers) <= callers
 
 
 def minted_codes(client, campaign, count):
@@ -109,19 +68,15 @@ def minted_codes(client, campaign, count):
     return [token.code for part in client.issuance.Mint(request, timeout=SECONDS_MAX) for token in part.tokens]
 
 
-def test_codes_and_claims_outlive_a_killed_server(tmp_path):
+def test_codes_and_claims_outlive_a_killed_server(started, tmp_path):
     """Everything is killed at once, and started again."""
-    server = Served(tmp_path).start()
-    try:
-        client = server.client()
-        codes = minted_codes(client, 1, 3)
-        first = claim(client, "ann", "r", code=codes[0])
-        server.stop(signal.SIGKILL)
-        server.port = 0
-        client = server.start().client()
-        until(lambda: client.serving() == "SERVING")
-        assert claim(client, "ann", "r", code=codes[0]) == first
-        assert claim(client, "bob", "s", code=codes[0]).outcome == CODE_INVALID
-        assert claim(client, "bob", "t", code=codes[1]).outcome == APPROVED
-    finally:
-        server.stop()
+    server = started(tmp_path)
+    client = server.client()
+    codes = minted_codes(client, 1, 3)
+    first = claim(client, "ann", "r", code=codes[0])
+    server.stop(signal.SIGKILL)
+    client = started(tmp_path).client()
+    until(lambda: client.serving() == "SERVING")
+    assert claim(client, "ann", "r", code=codes[0]) == first
+    assert claim(client, "bob", "s", code=codes[0]).outcome == CODE_INVALID
+    assert claim(client, "bob", "t", code=codes[1]).outcome == APPROVED

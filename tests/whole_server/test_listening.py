@@ -23,25 +23,23 @@ def test_a_worker_leaves_the_queue_of_its_socket_as_long_as_the_supervisor_made_
     assert listener.BACKLOG == app.BACKLOG
 
 
-def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its_place(tmp_path):
+def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its_place(started, tmp_path):
     """A worker that is gone resets none of them: the supervisor keeps the socket in whose queue they wait."""
-    server = Served(tmp_path, *OURS).start()
-    try:
-        (killed,) = server.workers
-        os.kill(killed, signal.SIGKILL)
+    server = started(tmp_path, *OURS)
+    (killed,) = server.workers
+    os.kill(killed, signal.SIGKILL)
 
-        def ask(_):
-            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-            with grpc.insecure_channel(f"127.0.0.1:{server.port}", options) as channel:
-                health = health_pb2_grpc.HealthStub(channel)
-                return health.Check(health_pb2.HealthCheckRequest(), timeout=30).status
+    def ask(_):
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}", options) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            return health.Check(health_pb2.HealthCheckRequest(), timeout=30).status
 
-        with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(ask, range(20)))
-        assert set(answers) <= {health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING}
-        until(lambda: server.workers and server.workers != [killed])
-    finally:
-        assert server.stop() == 0
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+    assert set(answers) <= {health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING}
+    until(lambda: server.workers and server.workers != [killed])
+    assert server.stop() == 0
 
 
 def is_refused(port):
@@ -53,27 +51,25 @@ def is_refused(port):
     return False
 
 
-def test_new_connections_are_refused_while_the_last_calls_are_finished(tmp_path):
+def test_new_connections_are_refused_while_the_last_calls_are_finished(started, tmp_path):
     """Nobody would read what waits for workers that accept no more; who is refused goes elsewhere."""
-    server = Served(tmp_path, *OURS).start()
-    token = server.output.splitlines()[-1].split()[3]
+    server = started(tmp_path, *OURS)
+    token = server.sample_token
+    shop = server.client()
+    shop.serving()
+    (worker,), valkey = server.workers, server.valkey
+    os.kill(valkey, signal.SIGSTOP)
     try:
-        shop = server.client()
-        shop.serving()
-        (worker,), valkey = server.workers, server.valkey
-        os.kill(valkey, signal.SIGSTOP)
-        try:
-            call = shop.redemption.Redeem.future(redeem_request(token, request_id="last"), timeout=SECONDS_MAX)
-            shop.serving()  # on the same connection: the order came before
-            server.process.terminate()
-            until(lambda: is_refused(server.port) or call.done())
-            assert not call.done()
-            assert server.workers == [worker]
-        finally:
-            os.kill(valkey, signal.SIGCONT)
-        assert call.result(SECONDS_MAX).decision
+        call = shop.redemption.Redeem.future(redeem_request(token, request_id="last"), timeout=SECONDS_MAX)
+        shop.serving()  # on the same connection: the order came before
+        server.process.terminate()
+        until(lambda: is_refused(server.port) or call.done())
+        assert not call.done()
+        assert server.workers == [worker]
     finally:
-        assert server.stop() == 0
+        os.kill(valkey, signal.SIGCONT)
+    assert call.result(SECONDS_MAX).decision
+    assert server.stop() == 0
 
 
 def certificate_of(port):

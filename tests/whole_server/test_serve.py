@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,34 +13,15 @@ import grpc
 import pytest
 from processes import is_alive
 from redis import Redis
-from served import Client, Served, redeem_request, redeemed
+from served import Served, redeem_request, redeemed
 from waiting import SECONDS_MAX, until
+from whole_server.callers import Load
 
 from redemption.v1 import outcome_pb2, redemption_service_pb2, redemption_service_pb2_grpc
 
 APPROVED = outcome_pb2.OUTCOME_APPROVED
 ALREADY_REDEEMED = outcome_pb2.OUTCOME_ALREADY_REDEEMED
 ADOPT = "redemption ledger adopt"
-
-
-@pytest.fixture
-def started():
-    """Start servers; however the test ends, none of them outlives it."""
-    servers = []
-
-    def start(*arguments, **named):
-        servers.append(Served(*arguments, **named))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture
-def served(started, tmp_path):
-    """A running server in an empty directory."""
-    return started(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -130,64 +109,31 @@ def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
     second.stop()
 
 
-class Load(threading.Thread):
-    """Buyers who redeem one coupon each, one after the other, and try again with the same id until answered."""
-
-    def __init__(self, channel, tokens, name):
-        super().__init__(daemon=True)
-        self.client = Client(channel)
-        self.tokens = tokens
-        self.prefix = name
-        self.approved = {}
-        self.failures = set()
-        self.enough = threading.Event()
-
-    def run(self):
-        for index, token in enumerate(self.tokens):
-            while not self.enough.is_set():
-                try:
-                    decision = self.client.redeem(token, request_id=f"{self.prefix}-{index}")
-                except grpc.RpcError as error:
-                    self.failures.add(error.code())
-                    time.sleep(0.02)
-                    continue
-                assert decision.outcome == APPROVED, decision
-                self.approved[token] = decision
-                break
+def redeem(client, request_id, token):
+    return client.redeem(token, request_id=request_id)
 
 
 def test_a_ledger_killed_under_load_loses_no_approval(served):
     """Valkey is killed (-9) in mid-load, twice: every approved coupon stays spent, all by itself, and health tells."""
-    client = served.client()
-    tokens = client.mint(1, 6000)
-    loads = [Load(served.channel(), tokens[part::6], f"buyer-{part}") for part in range(6)]
-    for load in loads:
-        load.start()
+    client, callers = served.client(), 6
+    asked = {f"buyer-{index}": token for index, token in enumerate(client.mint(1, 6000))}
+    load = Load(served, callers, asked, redeem)
     for _ in range(2):
-        before = sum(len(load.approved) for load in loads)
-        until(lambda before=before: sum(len(load.approved) for load in loads) > before + 200)
+        load.until_answered(200)
         killed = served.valkey
         with served.held():
             os.kill(killed, signal.SIGKILL)
             until(lambda: client.serving() == "NOT_SERVING")
         until(lambda killed=killed: served.valkey not in (None, killed))
         until(lambda: client.serving() == "SERVING")
-    count = sum(len(load.approved) for load in loads)
-    until(lambda: sum(len(load.approved) for load in loads) > count + 100)
-    for load in loads:
-        load.enough.set()
-    for load in loads:
-        load.join(SECONDS_MAX)
-    approved = {token: decision for load in loads for token, decision in load.approved.items()}
-    assert {failure for load in loads for failure in load.failures} <= {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    }
-    for number, token in enumerate(approved):
-        decision = client.redeem(token, request_id=f"thief-{number}")
-        assert decision.outcome == ALREADY_REDEEMED
+    load.until_answered(100)
+    load.stop()
+    assert {decision.outcome for decision in load.answers.values()} == {APPROVED}
+    assert set(load.failures) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    for request_id in load.answers:
+        assert client.redeem(asked[request_id], request_id=f"thief of {request_id}").outcome == ALREADY_REDEEMED
     # An answer may have been lost for good at the end of the test; none that was given is.
-    assert 0 <= client.stats(1).redeemed - len(approved) <= len(loads)
+    assert 0 <= client.stats(1).redeemed - len(load.answers) <= callers
 
 
 def test_two_workers_share_one_port_and_one_ledger(started, tmp_path):
@@ -195,12 +141,10 @@ def test_two_workers_share_one_port_and_one_ledger(started, tmp_path):
     assert len(server.workers) == 2
     clients = [server.client() for _ in range(12)]
     tokens = clients[0].mint(1, 240)
-    threads = [Load(server.channel(), tokens[part::12], f"buyer-{part}") for part in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS_MAX)
-    assert sum(len(thread.approved) for thread in threads) == 240
+    load = Load(server, 12, {f"buyer-{index}": token for index, token in enumerate(tokens)}, redeem)
+    until(lambda: len(load.answers) == 240)
+    load.stop()
+    assert {decision.outcome for decision in load.answers.values()} == {APPROVED}
     decisions = [client.redeem(tokens[0], request_id=f"again-{index}") for index, client in enumerate(clients)]
     assert {decision.outcome for decision in decisions} == {ALREADY_REDEEMED}
     assert server.stop() == 0
@@ -277,24 +221,18 @@ def test_a_start_that_cannot_be_says_why_in_one_line(tmp_path, arguments, enviro
 def test_a_drain_loses_no_answer(started, tmp_path):
     """What was answered stands; what was refused while stopping was told so, and nothing else."""
     server = started(tmp_path)
-    tokens = server.client().mint(1, 400)
-    loads = [Load(server.channel(), tokens[part::4], f"buyer-{part}") for part in range(4)]
-    for load in loads:
-        load.start()
-    until(lambda: sum(len(load.approved) for load in loads) > 50)
+    asked = {f"buyer-{index}": token for index, token in enumerate(server.client().mint(1, 400))}
+    load = Load(server, 4, asked, redeem)
+    load.until_answered(50)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(SECONDS_MAX) == 0
-    for load in loads:
-        load.enough.set()
-        load.join(SECONDS_MAX)
+    load.stop()
     # A call that reaches gRPC in the very moment in which it closes is CANCELLED by gRPC itself.
-    told = {failure for load in loads for failure in load.failures}
-    assert told <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert set(load.failures) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert {decision.outcome for decision in load.answers.values()} == {APPROVED}
     again = started(tmp_path).client()
-    for load in loads:
-        for index, token in enumerate(load.tokens):
-            if token in load.approved:
-                assert again.redeem(token, request_id=f"{load.prefix}-{index}") == load.approved[token]
+    for request_id, decision in load.answers.items():
+        assert redeem(again, request_id, asked[request_id]) == decision
 
 
 async def test_a_thousand_redeems_of_one_coupon_over_one_connection(shared):

@@ -24,7 +24,7 @@ def shop(tmp_path_factory):
 
 def redeem(shop, **settings):
     """Redeem the server's own sample token on the command line with settings."""
-    token = shop.output.splitlines()[-1].split()[3]
+    token = shop.sample_token
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REDEMPTION_")}
     environment |= {f"REDEMPTION_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "redemption", "redeem", token, "--order", "o", "--spend", "238.00"]

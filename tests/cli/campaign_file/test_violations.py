@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
-import grpc
 import pytest
 from builders.campaign_strategies import CAMPAIGNS
+from builders.failed_call import FailedCall
 from cli.campaign_file.contract_fields import all_leaves
 from domain.campaign.test_campaign_checks import BEFORE, FESTIVAL, WRONG
 from hypothesis import given
@@ -20,32 +20,14 @@ from redemption.domain.campaign.campaign import Sizing
 from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
 from redemption.domain.errors import InvalidRequest, ViolationReason
 from redemption.rpc.convert.campaigns import campaign_from, campaign_of
-from redemption.rpc.status import status_of
 from redemption.v1 import campaign_pb2 as v1
 
 ENUMS = (v1.Measure, v1.Weekday, v1.Stage, v1.DiscountBase, v1.ExclusivityReach, v1.RiskSignal)
 
 
-class Refused(grpc.RpcError):
-    """A failed call, as the client gets it."""
-
-    def __init__(self, violation):
-        super().__init__()
-        self._status = status_of(InvalidRequest([violation]))
-
-    def code(self):
-        return grpc.StatusCode.INVALID_ARGUMENT
-
-    def details(self):
-        return self._status.message
-
-    def trailing_metadata(self):
-        return (("grpc-status-details-bin", self._status.details),)
-
-
 def received(violation):
     """What the client makes of a violation that the server finds."""
-    (told,) = failure_of(Refused(violation)).violations
+    (told,) = failure_of(FailedCall(violation)).violations
     return told
 
 
