@@ -14,7 +14,7 @@ from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 
 
-class Straw:
+class FakeClient:
     """A client whose functions wait for the gate, and then fail as a test wants."""
 
     def __init__(self):
@@ -31,56 +31,58 @@ class Straw:
 
 
 @pytest.fixture
-def straw():
-    return Straw()
+def client():
+    return FakeClient()
 
 
 @pytest.fixture
-def functions(straw, tmp_path):
+def functions(client, tmp_path):
     health = LedgerHealth()
     health.on_check(None)
-    return FunctionClient(straw, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock(), outbox_max=10)
+    return FunctionClient(
+        client, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock(), outbox_max=10
+    )
 
 
-async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(functions, straw, monkeypatch):
+async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(functions, client, monkeypatch):
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 0.02)
     lucky = [asyncio.create_task(functions.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
-    await comes(lambda: straw.called == CALLS_AT_ONCE)
+    await comes(lambda: client.called == CALLS_AT_ONCE)
     with pytest.raises(Overloaded, match="nothing was done") as raised:
         await functions.call("counters", "p", 1)
     assert raised.value.retry_after_seconds
-    straw.gate.set()
+    client.gate.set()
     monkeypatch.undo()
     assert await asyncio.gather(*lucky) == [[]] * CALLS_AT_ONCE
     assert await functions.call("counters", "p", 1) == []
-    assert straw.called == CALLS_AT_ONCE + 1
+    assert client.called == CALLS_AT_ONCE + 1
 
 
-async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(functions, straw, monkeypatch, clock):
+async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(functions, client, monkeypatch, clock):
     """The second waits for nearly all the time of a call, and then has all of it."""
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 7200.0)
     functions._places = asyncio.Semaphore(1)
     first = asyncio.create_task(functions.call("counters", "p", 1))
-    await comes(lambda: straw.called == 1)
+    await comes(lambda: client.called == 1)
     second = asyncio.create_task(functions.call("counters", "p", 1))
     await settled()
     clock.forward(3600.0)
     with pytest.raises(LedgerUnavailable, match="does not answer in time"):
         await first
-    await comes(lambda: straw.called == 2)
+    await comes(lambda: client.called == 2)
     assert not second.done()
-    straw.gate.set()
+    client.gate.set()
     assert await second == []
 
 
 @pytest.mark.parametrize(
     "failure", [RedisConnectionError("10.1.2.3 secret"), OSError("secret"), TimeoutError()], ids=repr
 )
-async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_caller(functions, straw, failure):
-    straw.failure = failure
-    straw.gate.set()
+async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_caller(functions, client, failure):
+    client.failure = failure
+    client.gate.set()
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(LedgerUnavailable) as raised:
@@ -89,7 +91,7 @@ async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_c
     assert [entry["cause"] for entry in logs] == [repr(failure)], "once, however many find out"
 
 
-async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(functions, straw):
-    straw.gate.set()
+async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(functions, client):
+    client.gate.set()
     assert await asyncio.gather(*(functions.begun("nobody's") for _ in range(100))) == [False] * 100
-    assert straw.called == 1
+    assert client.called == 1

@@ -1,4 +1,4 @@
-"""Group commit by itself, on a ledger of straw: who travels when, and what every kind of answer means."""
+"""Group commit by itself, on lanes that answer as a test wants: who travels when, and what each answer means."""
 
 import asyncio
 import struct
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 10 * SECONDS_MAX
 """No deadline comes while a test waits: a test that is about deadlines puts the clock forward."""
 
 
-class Straw:
+class FakeLane:
     """A connection that answers as a test wants: by default at once, each order with its own payload."""
 
     def __init__(self):
@@ -72,28 +72,28 @@ def payloads(call):
     return arguments[8:]
 
 
-class Line:
+class Running:
     """A batcher at work, and what stands around it."""
 
-    def __init__(self, batcher, straw, health):
-        self.batcher, self.straw, self.health = batcher, straw, health
+    def __init__(self, batcher, lane, health):
+        self.batcher, self.lane, self.health = batcher, lane, health
 
     def __getattr__(self, name):
         return getattr(self.batcher, name)
 
 
 @pytest.fixture
-async def line(tmp_path):
+async def running(tmp_path):
     """A batcher with one lane."""
-    straw = Straw()
+    lane = FakeLane()
     health = LedgerHealth()
     health.on_check(None)
     told = []
     health.on_change(told.append)
     fence = Fence(tmp_path / "fence", "keyset")
-    built = Batcher(lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, health=health)
+    built = Batcher(lanes=[lane], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, health=health)
     built.start()
-    yield Line(built, straw, told)
+    yield Running(built, lane, told)
     await built.stop()
 
 
@@ -113,9 +113,9 @@ async def done(*deliveries):
         await asyncio.gather(*(delivery.done for delivery in deliveries))
 
 
-async def sent(line, count=1):
+async def sent(running, count=1):
     """Wait until so many flushes have left; while the gate is closed, what is submitted then waits."""
-    await comes(lambda: len(line.straw.sent) >= count)
+    await comes(lambda: len(running.lane.sent) >= count)
 
 
 async def answered(*deliveries):
@@ -128,84 +128,84 @@ async def answered(*deliveries):
     return [answer.decode() for answer in answers]
 
 
-async def test_an_order_alone_leaves_at_once(line):
-    assert await answered(submit(line, "a")) == ["a"]
-    assert line.straw.calls() == [[b"a"]]
+async def test_an_order_alone_leaves_at_once(running):
+    assert await answered(submit(running, "a")) == ["a"]
+    assert running.lane.calls() == [[b"a"]]
 
 
-async def test_what_arrives_meanwhile_travels_together(line):
-    line.straw.gate.clear()
-    first = submit(line, "a")
-    await sent(line)
-    rest = [submit(line, name) for name in "bcd"]
-    line.straw.gate.set()
+async def test_what_arrives_meanwhile_travels_together(running):
+    running.lane.gate.clear()
+    first = submit(running, "a")
+    await sent(running)
+    rest = [submit(running, name) for name in "bcd"]
+    running.lane.gate.set()
     assert await answered(first, *rest) == ["a", "b", "c", "d"]
-    assert line.straw.calls() == [[b"a"], [b"b", b"c", b"d"]]
+    assert running.lane.calls() == [[b"a"], [b"b", b"c", b"d"]]
 
 
-async def test_a_call_is_bounded_in_tokens(line):
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
-    futures = [submit(line, f"{index}", tokens=30) for index in range(10)]
-    line.straw.gate.set()
+async def test_a_call_is_bounded_in_tokens(running):
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
+    futures = [submit(running, f"{index}", tokens=30) for index in range(10)]
+    running.lane.gate.set()
     await answered(first, *futures)
-    assert [len(call) for call in line.straw.calls()] == [1, 4, 4, 2]
+    assert [len(call) for call in running.lane.calls()] == [1, 4, 4, 2]
 
 
-async def test_a_call_is_bounded_in_bytes(line):
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
-    futures = [submit(line, "y" * 100_000) for _ in range(5)]
-    line.straw.gate.set()
+async def test_a_call_is_bounded_in_bytes(running):
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
+    futures = [submit(running, "y" * 100_000) for _ in range(5)]
+    running.lane.gate.set()
     await answered(first, *futures)
-    assert [len(call) for call in line.straw.calls()] == [1, 2, 2, 1]
+    assert [len(call) for call in running.lane.calls()] == [1, 2, 2, 1]
 
 
-async def test_programs_take_turns(line):
+async def test_programs_take_turns(running):
     """A program with much to do does not keep another one waiting for more than one flush."""
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
-    loud = [submit(line, f"loud{index}", program="loud") for index in range(900)]
-    quiet = submit(line, "quiet", program="quiet")
-    line.straw.gate.set()
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
+    loud = [submit(running, f"loud{index}", program="loud") for index in range(900)]
+    quiet = submit(running, "quiet", program="quiet")
+    running.lane.gate.set()
     await answered(quiet)
-    assert [len(payloads(call)) for call in line.straw.sent[1]] == [128, 1]
+    assert [len(payloads(call)) for call in running.lane.sent[1]] == [128, 1]
     await answered(first, *loud)
 
 
-async def test_single_orders_go_before_the_remainder_of_a_big_batch(line):
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
-    batch = submit(line, *(f"batch{index}" for index in range(256)))
-    single = [submit(line, f"single{index}") for index in range(80)]
-    line.straw.gate.set()
+async def test_single_orders_go_before_the_remainder_of_a_big_batch(running):
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
+    batch = submit(running, *(f"batch{index}" for index in range(256)))
+    single = [submit(running, f"single{index}") for index in range(80)]
+    running.lane.gate.set()
     await answered(first, batch, *single)
-    second, third = line.straw.calls()[1:3]
+    second, third = running.lane.calls()[1:3]
     assert sum(order.startswith(b"single") for order in second) == 96 - 64, "the batch's first part came first"
     assert sum(order.startswith(b"batch") for order in second) == 64 + 32, "and its remainder keeps a share"
     assert sum(order.startswith(b"single") for order in third) == 80 - 32
 
 
-async def test_orders_judged_again_go_first(line):
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
-    futures = [submit(line, "new"), submit(line, "again", again=True)]
-    line.straw.gate.set()
+async def test_orders_judged_again_go_first(running):
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
+    futures = [submit(running, "new"), submit(running, "again", again=True)]
+    running.lane.gate.set()
     await answered(first, *futures)
-    assert line.straw.calls()[1] == [b"again", b"new"]
+    assert running.lane.calls()[1] == [b"again", b"new"]
 
 
 async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
-    straws = [Straw(), Straw()]
-    for straw in straws:
-        straw.gate.clear()
+    lanes = [FakeLane(), FakeLane()]
+    for lane in lanes:
+        lane.gate.clear()
     both = Batcher(
-        lanes=straws,
+        lanes=lanes,
         fence=Fence(tmp_path / "f", "k"),
         clock=Clock(),
         outbox_max=1,
@@ -214,25 +214,25 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
     )
     both.start()
     futures = [submit(both, "a")]
-    await comes(lambda: any(straw.sent for straw in straws))
+    await comes(lambda: any(lane.sent for lane in lanes))
     futures += [submit(both, f"{index}") for index in range(63)]
     await settled()
-    assert sum(len(straw.sent) for straw in straws) == 1
+    assert sum(len(lane.sent) for lane in lanes) == 1
     futures.append(submit(both, "the sixty-fourth"))
-    await comes(lambda: all(straw.sent for straw in straws))
-    assert [len(straw.sent) for straw in straws] == [1, 1]
-    for straw in straws:
-        straw.gate.set()
+    await comes(lambda: all(lane.sent for lane in lanes))
+    assert [len(lane.sent) for lane in lanes] == [1, 1]
+    for lane in lanes:
+        lane.gate.set()
     await answered(*futures)
     await both.stop()
 
 
-async def test_a_lost_connection_sends_the_identical_orders_again(line):
-    line.straw.script = [ConnectionError("lost"), ConnectionError("lost")]
-    assert await answered(submit(line, "a")) == ["a"]
-    assert line.straw.calls() == [[b"a"]] * 3
-    assert line.straw.opened == 3
-    assert line.health == [False, True]
+async def test_a_lost_connection_sends_the_identical_orders_again(running):
+    running.lane.script = [ConnectionError("lost"), ConnectionError("lost")]
+    assert await answered(submit(running, "a")) == ["a"]
+    assert running.lane.calls() == [[b"a"]] * 3
+    assert running.lane.opened == 3
+    assert running.health == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -248,16 +248,16 @@ async def test_a_lost_connection_sends_the_identical_orders_again(line):
         "MASTERDOWN link is down",
     ],
 )
-async def test_what_was_not_executed_is_sent_again(line, reply):
-    line.straw.script = [ResponseError(reply)] * 2
-    assert await answered(submit(line, "a")) == ["a"]
-    assert len(line.straw.sent) == 3
+async def test_what_was_not_executed_is_sent_again(running, reply):
+    running.lane.script = [ResponseError(reply)] * 2
+    assert await answered(submit(running, "a")) == ["a"]
+    assert len(running.lane.sent) == 3
 
 
-async def test_a_missing_library_is_loaded_by_opening_again(line):
-    line.straw.script = [ResponseError("ERR Function not found")]
-    assert await answered(submit(line, "a")) == ["a"]
-    assert line.straw.opened == 2
+async def test_a_missing_library_is_loaded_by_opening_again(running):
+    running.lane.script = [ResponseError("ERR Function not found")]
+    assert await answered(submit(running, "a")) == ["a"]
+    assert running.lane.opened == 2
 
 
 @pytest.mark.parametrize(
@@ -272,334 +272,337 @@ async def test_a_missing_library_is_loaded_by_opening_again(line):
     ],
     ids=str,
 )
-async def test_a_refusing_ledger_fails_at_once(line, reply):
-    await answered(submit(line, "before"))
-    line.straw.script = [reply]
+async def test_a_refusing_ledger_fails_at_once(running, reply):
+    await answered(submit(running, "before"))
+    running.lane.script = [reply]
     with pytest.raises(LedgerRefused) as raised:
-        await answered(submit(line, "a"))
+        await answered(submit(running, "a"))
     assert "secret" not in raised.value.message
-    assert line.health == ([False] if isinstance(raised.value, LedgerFull) else [])
-    assert len(line.straw.sent) == 2
+    assert running.health == ([False] if isinstance(raised.value, LedgerFull) else [])
+    assert len(running.lane.sent) == 2
 
 
-async def test_a_program_without_a_ledger_is_not_trusted(line):
-    line.straw.script = [ResponseError("NOLEDGER no ledger")]
+async def test_a_program_without_a_ledger_is_not_trusted(running):
+    running.lane.script = [ResponseError("NOLEDGER no ledger")]
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program NAME"):
-        await answered(submit(line, "a"))
+        await answered(submit(running, "a"))
 
 
-async def test_a_ledger_that_forgot_is_not_asked_any_more(line):
-    await answered(submit(line, "a"))
-    line.straw.script = [ResponseError("NOTTRUSTED this is not the ledger")]
+async def test_a_ledger_that_forgot_is_not_asked_any_more(running):
+    await answered(submit(running, "a"))
+    running.lane.script = [ResponseError("NOTTRUSTED this is not the ledger")]
     with pytest.raises(LedgerNotTrusted):
-        await answered(submit(line, "b"))
-    assert line.health == [False]
+        await answered(submit(running, "b"))
+    assert running.health == [False]
 
 
-async def test_what_is_remembered_of_the_ledger_goes_along(line):
-    await answered(submit(line, "a"))
-    await answered(submit(line, "b"))
-    assert [call.split(b"\r\n")[10] for packed in line.straw.sent for call in packed] == [b"", EPOCH.encode() + b"101"]
+async def test_what_is_remembered_of_the_ledger_goes_along(running):
+    await answered(submit(running, "a"))
+    await answered(submit(running, "b"))
+    assert [call.split(b"\r\n")[10] for packed in running.lane.sent for call in packed] == [
+        b"",
+        EPOCH.encode() + b"101",
+    ]
 
 
-async def test_one_programs_trouble_is_not_the_servers(line):
-    line.straw.script = [ResponseError("NOLEDGER no ledger"), ResponseError("WRONGTYPE a planted key")]
+async def test_one_programs_trouble_is_not_the_servers(running):
+    running.lane.script = [ResponseError("NOLEDGER no ledger"), ResponseError("WRONGTYPE a planted key")]
     for _ in range(2):
         with pytest.raises(LedgerRefused):
-            await answered(submit(line, "a"))
-    assert line.health == []
+            await answered(submit(running, "a"))
+    assert running.health == []
 
 
-async def test_callers_are_told_when_their_deadline_comes(line, clock):
+async def test_callers_are_told_when_their_deadline_comes(running, clock):
     """One whose order was sent may have been approved; one whose order never left was certainly not."""
-    line.straw.gate.clear()
-    in_doubt = submit(line, "a")
-    await sent(line)
-    unsent = submit(line, "b")
-    patient = submit(line, "c", seconds=2 * PATIENCE_SECONDS)
+    running.lane.gate.clear()
+    in_doubt = submit(running, "a")
+    await sent(running)
+    unsent = submit(running, "b")
+    patient = submit(running, "c", seconds=2 * PATIENCE_SECONDS)
     clock.forward(PATIENCE_SECONDS)
     with pytest.raises(LedgerUnavailable, match="same request id"):
         await answered(in_doubt)
     with pytest.raises(DeadlinePassed):
         await answered(unsent)
     assert not patient.done.done()
-    line.straw.gate.set()
+    running.lane.gate.set()
     assert await answered(patient) == ["c"]
-    assert line.straw.calls()[1] == [b"c"], "nobody waits for b any more"
+    assert running.lane.calls()[1] == [b"c"], "nobody waits for b any more"
 
 
-async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answered(line):
-    line.straw.gate.clear()
-    first = submit(line, "a")
-    await sent(line)
+async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answered(running):
+    running.lane.gate.clear()
+    first = submit(running, "a")
+    await sent(running)
     callers = [waits() for _ in range(3)]
     together = submitted(
-        line, "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)]
+        running, "p", [(name, 1, caller) for name, caller in zip([b"b", b"c", b"d"], callers, strict=True)]
     )
     callers[1].gone = True
-    line.straw.gate.set()
+    running.lane.gate.set()
     await done(first, together)
-    assert line.straw.calls() == [[b"a"], [b"b", b"d"]]
+    assert running.lane.calls() == [[b"a"], [b"b", b"d"]]
     left = together.answers[1]
     assert isinstance(left, LedgerUnavailable)
     assert [together.answers[0], together.answers[2]] == [b"b", b"d"]
 
 
-async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(line):
+async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(running):
     """The connection is lost, and the only one in that call leaves before the sweep notices."""
-    line._tasks[-1].cancel()  # the sweep: it notices nothing
-    line.straw.script = [ConnectionError("lost")]
-    line.straw.gate.clear()
+    running._tasks[-1].cancel()  # the sweep: it notices nothing
+    running.lane.script = [ConnectionError("lost")]
+    running.lane.gate.clear()
     callers = [waits() for _ in range(2)]
-    together = submitted(line, "p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])])
-    await sent(line)
+    together = submitted(running, "p", [(b"b", module.PROGRAM_WEIGHT_MAX, callers[0]), (b"c", 1, callers[1])])
+    await sent(running)
     callers[0].gone = True
-    line.straw.gate.set()
+    running.lane.gate.set()
     await done(together)
     assert together.answers[1] == b"c"
-    assert line.straw.calls() == [[b"b"], [b"c"]]
+    assert running.lane.calls() == [[b"b"], [b"c"]]
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
-async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(line, clock, leaves):
+async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(running, clock, leaves):
     """They were taken for a call, but could not be sent: nothing leads to the ledger."""
-    line.straw.opening = LedgerUnavailable("not now")
+    running.lane.opening = LedgerUnavailable("not now")
     late, patient = waits(), waits(2 * PATIENCE_SECONDS)
-    told = [submitted(line, "p", [(name, 1, caller)]) for name, caller in ((b"b", late), (b"c", patient))]
-    await comes(lambda: line._in_flight and not line._waiting)
+    told = [submitted(running, "p", [(name, 1, caller)]) for name, caller in ((b"b", late), (b"c", patient))]
+    await comes(lambda: running._in_flight and not running._waiting)
     late.gone = leaves
     if not leaves:
         clock.forward(PATIENCE_SECONDS)
     await done(told[0])
-    line.straw.opening = None
+    running.lane.opening = None
     await done(told[1])
-    assert line.straw.calls() == [[b"c"]]
+    assert running.lane.calls() == [[b"c"]]
     assert told[1].answers[0] == b"c"
     if not leaves:
         assert isinstance(told[0].answers[0], DeadlinePassed)
 
 
-async def test_who_leaves_while_the_connection_is_made_is_left_at_home(line, monkeypatch):
-    asked, connected, opening = asyncio.Event(), asyncio.Event(), line.straw.open
+async def test_who_leaves_while_the_connection_is_made_is_left_at_home(running, monkeypatch):
+    asked, connected, opening = asyncio.Event(), asyncio.Event(), running.lane.open
 
     async def slowly():
         asked.set()
         await connected.wait()
         await opening()
 
-    monkeypatch.setattr(line.straw, "open", slowly)
+    monkeypatch.setattr(running.lane, "open", slowly)
     callers = [waits() for _ in range(2)]
-    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
+    together = submitted(running, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
     await asked.wait()
     callers[0].gone = True
     connected.set()
     await done(together)
-    assert line.straw.calls() == [[b"c"]]
+    assert running.lane.calls() == [[b"c"]]
 
 
-async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(line):
+async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(running):
     """It is not known whether it was done: another call might be done beside it."""
-    line.straw.gate.clear()
+    running.lane.gate.clear()
     callers = [waits() for _ in range(2)]
-    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
-    await sent(line)
+    together = submitted(running, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
+    await sent(running)
     callers[0].gone = True
-    line.straw.script = [ConnectionError("lost")]
-    line.straw.gate.set()
+    running.lane.script = [ConnectionError("lost")]
+    running.lane.gate.set()
     await done(together)
-    assert line.straw.calls() == [[b"b", b"c"], [b"b", b"c"]]
+    assert running.lane.calls() == [[b"b", b"c"], [b"b", b"c"]]
 
 
 REFUSALS = ["OOM command not allowed", "READONLY You can't write against a read only replica.", "MISCONF no disk"]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_nothing_was(line, refusal):
+async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_nothing_was(running, refusal):
     """The first time the connection was lost; what is refused is only the second time."""
-    line.straw.script = [ConnectionError("lost"), ResponseError(refusal)]
+    running.lane.script = [ConnectionError("lost"), ResponseError(refusal)]
     with pytest.raises(LedgerUnavailable, match="may have approved"):
-        await answered(submit(line, "a"))
-    line.straw.script = [ResponseError(refusal)]
+        await answered(submit(running, "a"))
+    running.lane.script = [ResponseError(refusal)]
     with pytest.raises(LedgerRefused):
-        await answered(submit(line, "b"))
+        await answered(submit(running, "b"))
 
 
-async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_before(line):
-    line.straw.script = [ConnectionError("lost")]
-    line.straw.gate.clear()
-    delivery = submit(line, "a")
-    await sent(line)
-    line.straw.gate.set()
-    line.straw.opening = LedgerNotTrusted("another one")
+async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_before(running):
+    running.lane.script = [ConnectionError("lost")]
+    running.lane.gate.clear()
+    delivery = submit(running, "a")
+    await sent(running)
+    running.lane.gate.set()
+    running.lane.opening = LedgerNotTrusted("another one")
     with pytest.raises(LedgerUnavailable, match="may have approved"):
         await answered(delivery)
 
 
-async def test_what_the_ledger_did_not_execute_is_not_in_doubt(line, clock):
+async def test_what_the_ledger_did_not_execute_is_not_in_doubt(running, clock):
     """It goes again without those who left, and who waits too long is told that nothing was done."""
-    line.straw.script = [ResponseError("LOADING the dataset in memory")] * 100_000
+    running.lane.script = [ResponseError("LOADING the dataset in memory")] * 100_000
     callers = [waits(2 * PATIENCE_SECONDS) for _ in range(2)]
-    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
-    late = submit(line, "d")
-    await sent(line)
+    together = submitted(running, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
+    late = submit(running, "d")
+    await sent(running)
     callers[0].gone = True
     clock.forward(PATIENCE_SECONDS)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await answered(late)
-    line.straw.script = []
+    running.lane.script = []
     await done(together)
-    assert line.straw.calls()[-1] == [b"c"]
+    assert running.lane.calls()[-1] == [b"c"]
 
 
-async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(line, monkeypatch):
+async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(running, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "pack_call", lambda *_: 1 / 0)
         with pytest.raises(LedgerUnavailable, match="the answer was lost"):
-            await answered(submit(line, "a"))
-    assert await answered(submit(line, "b")) == ["b"]
+            await answered(submit(running, "a"))
+    assert await answered(submit(running, "b")) == ["b"]
 
 
-async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
+async def test_those_who_left_take_no_place_in_the_queue(running, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 4)
-    line.straw.gate.clear()
-    first = submit(line, "a")
-    await sent(line)
+    running.lane.gate.clear()
+    first = submit(running, "a")
+    await sent(running)
     callers = [waits() for _ in range(4)]
-    together = submitted(line, "p", [(b"b", 1, caller) for caller in callers])
+    together = submitted(running, "p", [(b"b", 1, caller) for caller in callers])
     with pytest.raises(Overloaded):
-        submit(line, "c")
+        submit(running, "c")
     for caller in callers[:3]:
         caller.gone = True
-    await comes(lambda: line._waiting == 1)
-    later = submit(line, *"def")
-    line.straw.gate.set()
+    await comes(lambda: running._waiting == 1)
+    later = submit(running, *"def")
+    running.lane.gate.set()
     assert await answered(first, later) == ["a", "d", "e", "f"]
     assert together.answers[3] == b"b"
-    assert line._waiting == 0
+    assert running._waiting == 0
 
 
-async def test_each_of_those_who_came_together_has_its_own_deadline(line, clock):
+async def test_each_of_those_who_came_together_has_its_own_deadline(running, clock):
     """Who is in a hurry is told at its own deadline, and the other is answered when the ledger answers."""
-    line.straw.gate.clear()
-    together = submitted(line, "p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())])
-    await sent(line)
+    running.lane.gate.clear()
+    together = submitted(running, "p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())])
+    await sent(running)
     clock.forward(PATIENCE_SECONDS)
     await comes(lambda: together.answers[1])
     assert isinstance(together.answers[1], LedgerUnavailable)
     assert together.answers[0] is None
-    line.straw.gate.set()
+    running.lane.gate.set()
     await done(together)
     assert together.answers[0] == b"b"
 
 
 @pytest.mark.parametrize("in_doubt", [True, False], ids=["sent", "unsent"])
-async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(line, clock, in_doubt):
-    line.straw.gate.clear()
+async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(running, clock, in_doubt):
+    running.lane.gate.clear()
     if not in_doubt:
-        submit(line, "a")
-        await sent(line)
+        submit(running, "a")
+        await sent(running)
     callers = [waits() for _ in range(2)]
-    together = submitted(line, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
-    await sent(line)
+    together = submitted(running, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
+    await sent(running)
     callers[0].gone = True
     clock.forward(PATIENCE_SECONDS)
     await done(together)
     assert isinstance(together.answers[1], LedgerUnavailable if in_doubt else DeadlinePassed)
 
 
-async def test_a_flush_nobody_waits_for_is_given_up(line, clock):
-    line.straw.script = [ConnectionError("lost")] * 100_000
-    given_up = submit(line, "a")
-    await sent(line, 3)
+async def test_a_flush_nobody_waits_for_is_given_up(running, clock):
+    running.lane.script = [ConnectionError("lost")] * 100_000
+    given_up = submit(running, "a")
+    await sent(running, 3)
     clock.forward(PATIENCE_SECONDS)
     with pytest.raises(LedgerUnavailable):
         await answered(given_up)
-    await comes(lambda: not line._in_flight)
-    before = len(line.straw.sent)
-    line.straw.script = []
-    assert await answered(submit(line, "b")) == ["b"]
-    assert line.straw.calls()[before:] == [[b"b"]]
+    await comes(lambda: not running._in_flight)
+    before = len(running.lane.sent)
+    running.lane.script = []
+    assert await answered(submit(running, "b")) == ["b"]
+    assert running.lane.calls()[before:] == [[b"b"]]
 
 
-async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(line):
-    line.straw.opening = LedgerNotTrusted("not this one")
+async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(running):
+    running.lane.opening = LedgerNotTrusted("not this one")
     with pytest.raises(LedgerNotTrusted):
-        await answered(submit(line, "a"))
+        await answered(submit(running, "a"))
 
 
-async def test_a_full_queue_refuses(line, monkeypatch):
+async def test_a_full_queue_refuses(running, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 10)
-    line.straw.gate.clear()
-    full = submit(line, *"0123456789")
+    running.lane.gate.clear()
+    full = submit(running, *"0123456789")
     with pytest.raises(Overloaded):
-        submit(line, "one too many")
-    line.straw.gate.set()
+        submit(running, "one too many")
+    running.lane.gate.set()
     assert len(await answered(full)) == 10
 
 
-async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkeypatch):
+async def test_orders_judged_again_keep_their_place_in_a_full_queue(running, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 1)
-    line.straw.gate.clear()
-    futures = [submit(line, "a"), submit(line, "b", "c", again=True)]
-    line.straw.gate.set()
+    running.lane.gate.clear()
+    futures = [submit(running, "a"), submit(running, "b", "c", again=True)]
+    running.lane.gate.set()
     assert len(await answered(*futures)) == 3
 
 
-async def test_a_flush_is_bounded_over_all_programs(line):
-    line.straw.gate.clear()
-    first = submit(line, "x")
-    await sent(line)
+async def test_a_flush_is_bounded_over_all_programs(running):
+    running.lane.gate.clear()
+    first = submit(running, "x")
+    await sent(running)
     futures = [
-        submit(line, *(f"{program}{index}" for index in range(4)), program=program, tokens=31)
+        submit(running, *(f"{program}{index}" for index in range(4)), program=program, tokens=31)
         for program in ("a", "b", "c")
     ]
-    line.straw.gate.set()
+    running.lane.gate.set()
     await answered(first, *futures)
-    assert [[len(payloads(call)) for call in packed] for packed in line.straw.sent] == [[1], [4, 4], [4]]
+    assert [[len(payloads(call)) for call in packed] for packed in running.lane.sent] == [[1], [4, 4], [4]]
 
 
-async def test_after_a_stop_nothing_is_taken(line):
-    await line.stop()
+async def test_after_a_stop_nothing_is_taken(running):
+    await running.stop()
     with pytest.raises(LedgerUnavailable):
-        submit(line, "a")
+        submit(running, "a")
 
 
-async def test_a_campaign_that_cannot_be_read_costs_nobody_an_answer(line, monkeypatch):
+async def test_a_campaign_that_cannot_be_read_costs_nobody_an_answer(running, monkeypatch):
     def unreadable(*_):
         raise LedgerRefused("cannot be read")
 
-    monkeypatch.setattr(line.batcher, "_redefined", unreadable)
+    monkeypatch.setattr(running.batcher, "_redefined", unreadable)
     head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
-    line.straw.script = [[head, [1, 1, b""], b"x"]]
-    assert await answered(submit(line, "a")) == ["x"]
+    running.lane.script = [[head, [1, 1, b""], b"x"]]
+    assert await answered(submit(running, "a")) == ["x"]
 
 
-async def test_a_stop_tells_everybody(line):
-    line.straw.gate.clear()
-    on_its_way = submit(line, "a")
-    await sent(line)
-    waiting = submit(line, "b")
-    await line.stop()
+async def test_a_stop_tells_everybody(running):
+    running.lane.gate.clear()
+    on_its_way = submit(running, "a")
+    await sent(running)
+    waiting = submit(running, "b")
+    await running.stop()
     for delivery in (on_its_way, waiting):
         with pytest.raises(LedgerUnavailable):
             await answered(delivery)
 
 
-async def test_a_reply_of_the_wrong_shape_does_not_stop_the_line(line):
+async def test_a_reply_of_the_wrong_shape_does_not_stop_the_line(running):
     head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
-    line.straw.script = [[head, []]]
+    running.lane.script = [[head, []]]
     with pytest.raises(LedgerUnavailable):
-        await answered(submit(line, "a"))
-    line.straw.seq = 2000
-    assert await answered(submit(line, "b")) == ["b"]
+        await answered(submit(running, "a"))
+    running.lane.seq = 2000
+    assert await answered(submit(running, "b")) == ["b"]
 
 
-async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(line):
-    line.straw.gate.clear()
-    futures = [submit(line, "a", "b", program=f"p{index}") for index in range(500)]
-    await sent(line)
-    assert line._queues
-    line.straw.gate.set()
+async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(running):
+    running.lane.gate.clear()
+    futures = [submit(running, "a", "b", program=f"p{index}") for index in range(500)]
+    await sent(running)
+    assert running._queues
+    running.lane.gate.set()
     await answered(*futures)
-    assert await answered(submit(line, "c", program="p7")) == ["c"]
-    assert (line._queues, len(line._turns)) == ({}, 0)
+    assert await answered(submit(running, "c", program="p7")) == ["c"]
+    assert (running._queues, len(running._turns)) == ({}, 0)

@@ -114,8 +114,8 @@ async def test_a_campaign_that_does_not_exist_has_no_counts(house):
     assert await refused(house, campaign) == {}
 
 
-class Deaf:
-    """A ledger that takes nothing, or writes down what it is told."""
+class Recorder:
+    """Writes down what the ledger is told."""
 
     def __init__(self):
         self.told = []
@@ -125,21 +125,21 @@ class Deaf:
 
 
 async def test_counts_are_bounded_and_told_in_parts():
-    deaf = Deaf()
-    refusals = Refusals(deaf)
+    ledger = Recorder()
+    refusals = Refusals(ledger)
     for campaign in range(KINDS_MAX + 5):
         refusals.count("p", campaign + 1, Outcome.REVOKED)
     await refusals.tell()
-    told = [args[place : place + 3] for _, args in deaf.told for place in range(0, len(args), 3)]
+    told = [args[place : place + 3] for _, args in ledger.told for place in range(0, len(args), 3)]
     assert told == [(campaign + 1, 100, 1) for campaign in range(KINDS_MAX)]
-    assert max(len(args) for _, args in deaf.told) <= 1_500
+    assert max(len(args) for _, args in ledger.told) <= 1_500
     refusals.count("p", 7, Outcome.REVOKED)
     await refusals.tell()
-    assert deaf.told[-1] == ("p", (7, 100, 1))
+    assert ledger.told[-1] == ("p", (7, 100, 1))
 
 
-class Slow(Deaf):
-    """A ledger that takes what it is told, but answers when it is allowed to."""
+class SlowRecorder(Recorder):
+    """Answers only when it is allowed to."""
 
     def __init__(self):
         super().__init__()
@@ -152,7 +152,7 @@ class Slow(Deaf):
 
 
 async def test_a_stop_loses_neither_what_is_being_told_nor_what_came_meanwhile(clock):
-    slow = Slow()
+    slow = SlowRecorder()
     refusals = Refusals(slow)
     refusals.count("p", 1, Outcome.REVOKED)
     refusals.start()
