@@ -5,43 +5,19 @@ import struct
 from dataclasses import replace
 
 import pytest
-from builders.calls import PRINCIPAL, calling
+from builders.calls import calling
+from ledger.claims import VALID_FROM, VALID_UNTIL, claim_item
 from ledger.commit.orders import submitted
 from ledger.desk import digest
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
+from redemption.domain.ports.issuing import ClaimedCoupon, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger import keys
 from redemption.ledger.stores.campaigns import customer_buckets
 from redemption.ledger.stores.issuance import CODES_AT_ONCE
-
-NOW, THEN = 1_900_000_000, 1_900_086_400
-
-
-def item(campaign, **changes):
-    """A claim as the server might judge it: approved."""
-    base = ClaimItem(
-        identity=RequestIdentity(PRINCIPAL, digest("request", 10), digest("content", 8)),
-        campaign=campaign.number,
-        version=campaign.version,
-        offer_index=0,
-        offer_quota=None,
-        outcome=Outcome.APPROVED,
-        not_before=NOW,
-        expires_at=THEN,
-        key_id=7,
-        day=20_000,
-        since_ms=0,
-        until_ms=2**53,
-        customer=digest("ann", 8),
-        person=digest("ann herself", 8),
-        code=None,
-    )
-    return replace(base, **changes)
 
 
 def with_content(wanted, content):
@@ -50,7 +26,8 @@ def with_content(wanted, content):
 
 
 def stored(campaign, *names, first=0, **changes):
-    codes = StoredCodes(campaign.number, 3, 7, NOW, THEN, first, tuple(digest(name, 10) for name in names))
+    digests = tuple(digest(name, 10) for name in names)
+    codes = StoredCodes(campaign.number, 3, 7, VALID_FROM, VALID_UNTIL, first, digests)
     return replace(codes, **changes)
 
 
@@ -62,9 +39,9 @@ async def send(house, *items):
 
 async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):
     campaign = await house.campaign()
-    wanted, before_ms = item(campaign), house.ledger.now_ms()
+    wanted, before_ms = claim_item(campaign), house.ledger.now_ms()
     first, again, other = await send(house, wanted, wanted, with_content(wanted, "x"))
-    assert first == ClaimedCoupon(first.claimed_at, 1, 0, 0, NOW, THEN, 7)
+    assert first == ClaimedCoupon(first.claimed_at, 1, 0, 0, VALID_FROM, VALID_UNTIL, 7)
     assert before_ms // 1000 <= first.claimed_at <= house.ledger.now_ms() // 1000
     assert again == first
     assert isinstance(other, Mismatch)
@@ -72,7 +49,7 @@ async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):
 
 async def test_claims_lie_where_the_speller_says(house):
     campaign = await house.campaign()
-    await send(house, item(campaign))
+    await send(house, claim_item(campaign))
     buckets = customer_buckets(campaign.sizing)
     for kind, name in ((b"c", "ann"), (b"p", "ann herself")):
         key, field = keys.claims(house.program, 1, buckets, kind, digest(name, 8))
@@ -84,9 +61,9 @@ async def test_what_was_judged_by_another_version_or_for_another_moment_is_turne
     now_ms = house.ledger.now_ms()
     replies = await send(
         house,
-        item(campaign, version=9),
-        item(campaign, since_ms=now_ms + 60_000),
-        item(campaign, until_ms=now_ms - 60_000),
+        claim_item(campaign, version=9),
+        claim_item(campaign, since_ms=now_ms + 60_000),
+        claim_item(campaign, until_ms=now_ms - 60_000),
     )
     assert [type(reply) for reply in replies] == [Outdated] * 3
     assert await house.redis.hget(house.key("campaign:1"), "issued") == b"0"
@@ -94,7 +71,7 @@ async def test_what_was_judged_by_another_version_or_for_another_moment_is_turne
 
 async def test_the_servers_refusal_stands(house):
     campaign = await house.campaign()
-    (reply,) = await send(house, item(campaign, outcome=Outcome.TIER_REQUIRED))
+    (reply,) = await send(house, claim_item(campaign, outcome=Outcome.TIER_REQUIRED))
     assert reply == ClaimRefused(Outcome.TIER_REQUIRED, only_today=False)
 
 
@@ -102,12 +79,12 @@ async def test_a_code_is_found_then_claimed_and_then_nobody_elses(house):
     campaign = await house.campaign(issued=5)
     await house.mint(campaign, 5)
     assert await house.ledger.issuing.store_codes(house.program, stored(campaign, "a", "b")) is None
-    asked = replace(item(campaign), campaign=0, version=0, code=digest("b", 10), outcome=Outcome.CODE_INVALID)
-    assert await send(house, asked) == [CodeFound(1, 3, 1, NOW, THEN, 7)]
-    wanted = item(campaign, code=digest("b", 10), offer_index=3, expires_at=THEN - 1)
+    asked = replace(claim_item(campaign), campaign=0, version=0, code=digest("b", 10), outcome=Outcome.CODE_INVALID)
+    assert await send(house, asked) == [CodeFound(1, 3, 1, VALID_FROM, VALID_UNTIL, 7)]
+    wanted = claim_item(campaign, code=digest("b", 10), offer_index=3, expires_at=VALID_UNTIL - 1)
     thief = replace(wanted, identity=replace(wanted.identity, request=digest("thief", 10)))
     first, again, stolen = await send(house, wanted, wanted, thief)
-    assert first == again == ClaimedCoupon(first.claimed_at, 1, 3, 1, NOW, THEN - 1, 7)
+    assert first == again == ClaimedCoupon(first.claimed_at, 1, 3, 1, VALID_FROM, VALID_UNTIL - 1, 7)
     assert stolen == ClaimRefused(Outcome.CODE_INVALID, only_today=False)
     await house.delete("r:*")
     replies = await send(house, wanted, thief, with_content(wanted, "x"))
@@ -153,7 +130,7 @@ async def test_of_a_chunk_with_a_taken_code_nothing_from_there_on_is_stored(hous
 
 async def test_a_number_that_does_not_fit_fails_alone(house):
     campaign = await house.campaign()
-    replies = await send(house, item(campaign, expires_at=2**32), item(campaign))
+    replies = await send(house, claim_item(campaign, expires_at=2**32), claim_item(campaign))
     assert isinstance(replies[0], Failed)
     assert isinstance(replies[1], ClaimedCoupon)
 
@@ -164,5 +141,5 @@ async def test_an_item_that_is_too_short_fails_alone(house):
     together = submitted(house.ledger.batcher, house.program, [(b"C" + bytes(20), 1, caller)])
     await together.done
     assert together.answers[0][:1] == b"E"
-    (reply,) = await send(house, item(campaign))
+    (reply,) = await send(house, claim_item(campaign))
     assert isinstance(reply, ClaimedCoupon)

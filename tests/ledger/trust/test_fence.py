@@ -5,7 +5,94 @@ from builders.calls import calling
 
 from redemption.domain.outcome import Outcome
 from redemption.domain.request_identity import RequestIdentity
+from redemption.ledger.trust.fence import Fence, Mark
+from redemption.ledger.trust.header import Header
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+
+EPOCH, OTHER_EPOCH = "a" * 16, "b" * 16
+
+
+def fence(tmp_path, name="fence"):
+    """A fence as another process would read it."""
+    return Fence(tmp_path / name, "keyset")
+
+
+def test_a_missing_file_remembers_nothing(tmp_path):
+    assert (fence(tmp_path).programs(), fence(tmp_path).mark("shop"), fence(tmp_path).known("shop")) == ([], None, b"")
+
+
+def test_the_highest_call_is_remembered_and_written_down(tmp_path):
+    mine = fence(tmp_path)
+    for seq in (5, 9, 7):
+        mine.observe("shop", EPOCH, seq)
+    assert mine.known("shop") == EPOCH.encode() + b"9"
+    assert fence(tmp_path).programs() == [], "nothing is written before it is saved"
+    mine.save()
+    assert fence(tmp_path).mark("shop") == Mark(EPOCH, 9)
+
+
+@pytest.mark.parametrize(("theirs", "mine", "kept"), [(9, 5, 9), (5, 9, 9)])
+def test_of_two_processes_the_one_that_saw_more_is_written(tmp_path, theirs, mine, kept):
+    other, own = fence(tmp_path), fence(tmp_path)
+    other.observe("shop", EPOCH, theirs)
+    own.observe("shop", EPOCH, mine)
+    other.save()
+    own.save()
+    assert fence(tmp_path).mark("shop") == Mark(EPOCH, kept)
+
+
+def test_what_an_operator_adopted_is_learned_and_never_written_over(tmp_path):
+    """An adoption gives the ledger another epoch, so it counts although its number is smaller."""
+    server = fence(tmp_path)
+    server.observe("shop", EPOCH, 1000)
+    server.save()
+    fence(tmp_path).adopt("shop", OTHER_EPOCH, 3)
+    server.observe("shop", EPOCH, 1001)
+    server.save()
+    assert fence(tmp_path).mark("shop") == Mark(OTHER_EPOCH, 3)
+    server.learn_adoptions()
+    assert server.mark("shop") == Mark(OTHER_EPOCH, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"programs": {"shop": {"epoch": 1, "seq": 2}}}', '{"programs": {"shop": {"epoch": "a"}}}', "{}"],
+)
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, content):
+    (tmp_path / "fence").write_text(content)
+    with pytest.raises(LedgerNotTrusted, match="cannot be read as a fence"):
+        fence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (Header(EPOCH, 5, "keyset", 0), None),
+        (Header(EPOCH, 6, "keyset", 0), None),
+        (Header(EPOCH, 4, "keyset", 0), "stands at call 4, but this server remembers call 5: it was rolled back"),
+        (Header(OTHER_EPOCH, 6, "keyset", 0), "is another one than this server remembers"),
+        (Header(EPOCH, 6, "other", 0), "belongs to keyset other, not to keyset"),
+        (None, "is empty, but this server remembers it at call 5"),
+    ],
+)
+def test_a_ledger_is_compared_with_what_is_remembered_of_it(tmp_path, header, problem):
+    mine = fence(tmp_path)
+    mark = Mark(EPOCH, 5)
+    assert mine.problem(mark, header) == problem
+    if problem is None:
+        mine.check("shop", mark, header)
+        assert mine.mark("shop") == Mark(EPOCH, header.seq)
+    else:
+        with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program shop"):
+            mine.check("shop", mark, header)
+        assert mine.mark("shop") is None
+
+
+def test_of_a_ledger_that_nobody_remembers_the_keyset_alone_is_compared(tmp_path):
+    mine = fence(tmp_path)
+    assert mine.problem(None, None) is None
+    assert mine.problem(None, Header(EPOCH, 5, "keyset", 0)) is None
+    assert mine.problem(None, Header(EPOCH, 5, "other", 0)) == "belongs to keyset other, not to keyset"
 
 
 async def test_an_emptied_ledger_is_not_served(house):

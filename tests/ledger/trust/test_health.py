@@ -8,6 +8,59 @@ from redemption.domain.errors import LedgerRefused, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.ledger.ledger import CHECK_SECONDS
 from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+
+LOST = LedgerUnavailable("the connection to the ledger was lost")
+REFUSED = LedgerRefused("appendfsync is everysec")
+FORGOT = LedgerNotTrusted("it was rolled back")
+
+
+@pytest.fixture
+def health():
+    """A health that was checked once, and all was well."""
+    checked = LedgerHealth()
+    checked.on_check(None)
+    return checked
+
+
+def test_before_the_first_check_it_does_not_serve():
+    assert isinstance(LedgerHealth().failure, LedgerUnavailable)
+
+
+def test_a_call_that_is_answered_clears_a_lost_connection(health):
+    health.on_reply(LOST)
+    assert health.failure is LOST
+    health.require()  # asking is how it is found out that it is back
+    health.on_reply(None)
+    assert health.failure is None
+
+
+@pytest.mark.parametrize("tell", [LedgerHealth.on_check, LedgerHealth.on_reply], ids=["a check", "a call"])
+def test_a_ledger_that_is_not_trusted_is_not_asked_until_a_check_finds_that_it_is(health, tell):
+    tell(health, FORGOT)
+    health.on_reply(None)
+    assert health.failure is FORGOT
+    with pytest.raises(LedgerNotTrusted):
+        health.require()
+    health.on_check(None)
+    assert health.failure is None
+
+
+def test_a_broken_promise_is_cleared_by_a_check_alone(health):
+    health.on_check(REFUSED)
+    health.on_reply(LOST)
+    health.on_reply(None)
+    assert health.failure is REFUSED
+    with pytest.raises(LedgerRefused):
+        health.require()
+
+
+def test_only_changes_are_told(health):
+    told = []
+    health.on_change(told.append)
+    for failure in (LOST, REFUSED, None, None, FORGOT):
+        health.on_check(failure)
+    assert told == [False, True, False]
 
 
 async def test_broken_durability_is_not_served_until_it_is_mended(house):

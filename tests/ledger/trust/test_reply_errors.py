@@ -1,0 +1,39 @@
+"""What an error reply of the ledger means: the caller is told what to do, and never what the ledger said."""
+
+import pytest
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from structlog.testing import capture_logs
+
+from redemption.domain.errors import LedgerRefused
+from redemption.ledger.trust.reply_errors import (
+    LedgerClockAhead,
+    LedgerClockApart,
+    LedgerFull,
+    LedgerNotTrusted,
+    error_of,
+)
+
+MEANINGS = [
+    (ResponseError("NOLEDGER secret"), LedgerNotTrusted, "redemption ledger adopt"),
+    (ResponseError("NOTTRUSTED secret"), LedgerNotTrusted, "redemption ledger status"),
+    (ResponseError("CLOCKAPART 7000 1000 secret"), LedgerClockApart, "6.0 s ahead of this server's"),
+    (ResponseError("CLOCKAPART 1000 7500"), LedgerClockApart, "6.5 s behind this server's"),
+    (ResponseError("CLOCKAHEAD secret"), LedgerClockAhead, "redemption ledger reset-clock"),
+    (ReadOnlyError("secret"), LedgerFull, "takes no writes now"),
+    (OutOfMemoryError("secret"), LedgerFull, "takes no writes now"),
+    (ResponseError("READONLY secret"), LedgerFull, "takes no writes now"),
+    (ResponseError("OOM secret"), LedgerFull, "takes no writes now"),
+    (ResponseError("MISCONF secret"), LedgerFull, "takes no writes now"),
+    (ResponseError("WRONGTYPE secret"), LedgerRefused, "its operator finds the cause in the log"),
+    (ResponseError(""), LedgerRefused, "its operator finds the cause in the log"),
+]
+
+
+@pytest.mark.parametrize(("reply", "failure", "told"), MEANINGS, ids=[repr(reply) for reply, *_ in MEANINGS])
+def test_each_error_reply_has_its_meaning(reply, failure, told):
+    with capture_logs() as logs:
+        error = error_of(reply)
+    assert type(error) is failure
+    assert told in error.message
+    assert "secret" not in error.message
+    assert [entry["error"] for entry in logs] == ([str(reply)] if failure is LedgerRefused else [])
