@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgpack
 from builders.calls import PRINCIPAL, calling
-from builders.campaigns import campaign_of, with_limits
+from builders.campaigns import campaign_of
 from builders.keysets import keyset_of
 from builders.orders import line_of, order_of
 from builders.times import DAY_MS
@@ -102,7 +102,7 @@ class House:
 
     async def update(self, campaign, **changes):
         """Change a campaign that was read just now."""
-        return await self.campaigns.update(calling(), replace(campaign, **with_limits(changes)), etag(campaign))
+        return await self.campaigns.update(calling(), replace(campaign, **changes), etag(campaign))
 
     async def set_state(self, campaign, state):
         """Pause, resume or end a campaign."""

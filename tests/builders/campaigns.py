@@ -13,13 +13,6 @@ _LIMITS = {field.name for field in fields(Limits)}
 _CONDITIONS = {field.name for field in fields(Conditions)}
 
 
-def with_limits(changes):
-    """The same changes of a campaign, those that are limits put together in its ``limits``."""
-    limits = {name: value for name, value in changes.items() if name in _LIMITS}
-    others = {name: value for name, value in changes.items() if name not in _LIMITS}
-    return others | {"limits": Limits(**limits)} if limits else others
-
-
 def campaign_of(number=1, **changes):
     """A campaign that runs always and takes 1.00 off anything; a limit may be given by its own name."""
     plain = {
@@ -33,7 +26,8 @@ def campaign_of(number=1, **changes):
         "ends_at_ms": ENDS_AT_MS,
         "offers": (offer_of(amount_off(0, 1_00)),),
     }
-    return Campaign(**plain | with_limits(changes))
+    limits = {name: changes.pop(name) for name in tuple(changes) if name in _LIMITS}
+    return Campaign(**plain | {"limits": Limits(**limits)} | changes)
 
 
 def offer_of(benefit, **changes):

@@ -214,9 +214,9 @@ async def test_a_code_is_judged_like_a_claim(house):
     who = {"person_id": "p"}
     assert (await house.claim(codes[0], "")).outcome is Outcome.CUSTOMER_REQUIRED
     assert (await house.claim(codes[0])).outcome is Outcome.RISK_CONTEXT_REQUIRED
-    await house.campaigns.set_state(calling(), house.program, 1, CampaignState.PAUSED)
+    await house.set_state(campaign, CampaignState.PAUSED)
     assert (await house.claim(codes[0], **who)).outcome is Outcome.CAMPAIGN_PAUSED
-    await house.campaigns.set_state(calling(), house.program, 1, CampaignState.ACTIVE)
+    await house.set_state(campaign, CampaignState.ACTIVE)
     assert (await house.claim(codes[0], **who)).outcome is Outcome.APPROVED
     assert (await house.claim(codes[1], **who)).outcome is Outcome.CLAIM_LIMIT
     assert (await house.claim(campaign, **who)).outcome is Outcome.CLAIM_LIMIT

@@ -14,7 +14,6 @@ from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Stacking
 from redemption.domain.decision import Allocation
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, ItemFailed, LedgerUnavailable
-from redemption.domain.order import Line
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger.stores import orders as order_store
@@ -320,10 +319,10 @@ async def test_a_serial_that_was_never_issued_is_invalid(house):
     ("change", "field"),
     [
         ({"lines": ()}, "checkout.order.lines"),
-        ({"lines": (Line("1", 1, -1, 1),)}, "checkout.order.lines[0].amount_minor"),
-        ({"lines": (Line("1", 1, 2**52, 1), Line("2", 1, 2**52, 1))}, "checkout.order.lines"),
-        ({"lines": (Line("1", 0, 1, 1),)}, "checkout.order.lines[0].quantity"),
-        ({"lines": (Line("1", 1, 1, 1), Line("1", 1, 1, 1))}, "checkout.order.lines[1].line_id"),
+        ({"lines": (line_of(-1, list_amount_minor=1),)}, "checkout.order.lines[0].amount_minor"),
+        ({"lines": lines_of(2**52, 2**52)}, "checkout.order.lines"),
+        ({"lines": (line_of(1, 0),)}, "checkout.order.lines[0].quantity"),
+        ({"lines": (line_of(1), line_of(1))}, "checkout.order.lines[1].line_id"),
         ({"currency": "yuan"}, "checkout.order.currency_code"),
         ({"order_id": "x" * 129}, "checkout.order.order_id"),
         ({"order_id": "汉" * 43}, "checkout.order.order_id"),
@@ -444,7 +443,7 @@ async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch)
 async def test_a_malformed_order_is_not_read_to_its_end(house):
     """Else a kilobyte of empty lines costs milliseconds."""
     with pytest.raises(InvalidRequest) as raised:
-        await house.send(house.attempt("A" * 64, lines=(Line("", 0, -1, -1),) * 500))
+        await house.send(house.attempt("A" * 64, lines=(line_of(-1, 0, line_id=""),) * 500))
     fields = [violation.field for violation in raised.value.violations]
     assert fields[-1] == "checkout.order.lines[10].line_id"
     assert len(fields) == 50
@@ -465,7 +464,7 @@ async def test_how_many_tokens_an_order_may_bring(house):
 async def test_a_batch_answers_each_by_itself(house):
     tokens = await house.mint(await house.campaign(redemptions=2), 3)
     attempts = [house.attempt(tokens[0]), house.attempt("nonsense"), house.attempt(tokens[0]), house.attempt(tokens[1])]
-    attempts += [house.attempt(tokens[2], lines=(Line("1", 1, -1, 1),)), house.attempt(tokens[2])]
+    attempts += [house.attempt(tokens[2], lines=(line_of(-1, list_amount_minor=1),)), house.attempt(tokens[2])]
     results = await house.send_all(attempts)
     assert isinstance(results[4], InvalidRequest)
     assert [result.outcome for index, result in enumerate(results) if index != 4] == [

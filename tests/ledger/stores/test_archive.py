@@ -13,7 +13,6 @@ from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing
 from redemption.domain.errors import ArchiveUnfinished, Conflict, NotFound, WrongState
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import TooEarly
-from redemption.service.campaigns import etag
 from redemption.service.revoker import CustomerGiven, SerialsGiven, TokenGiven
 
 KEYS_AT_ONCE = 256
@@ -114,9 +113,7 @@ async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other)
     with pytest.raises(WrongState, match="has ended"):
         await other.mint(campaign)
     with pytest.raises(WrongState):
-        await house.campaigns.update(
-            calling(), replace(campaign, name="new"), etag(await house.ledger.campaigns.load(house.program, 1))
-        )
+        await house.update(await house.ledger.campaigns.load(house.program, 1), name="new")
     for state in (CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.ENDED):
         with pytest.raises(WrongState):
             await house.set_state(campaign, state)

@@ -8,16 +8,16 @@ import pytest
 from builders.campaign_strategies import BENEFITS, CAMPAIGNS
 from builders.campaigns import offer_of
 from builders.full_campaign import CAMPAIGN
+from builders.orders import line_of
 from hypothesis import given
 
 from redemption.domain.campaign.benefit import Benefit, PercentOff, Tier
 from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import LedgerRefused
-from redemption.domain.order import Line
 from redemption.ledger.stores.catalog import ENTRY_BYTES, Catalog, pack_campaign, unpack_campaign
 
-LINE = Line("1", 1, 100, 100, sku="sku-1", categories=("category-1",))
+LINE = line_of(100, sku="sku-1", categories=("category-1",))
 
 
 def read_again(campaign):
