@@ -44,7 +44,7 @@ def functions(client, tmp_path):
     )
 
 
-async def test_who_gets_no_place_in_time_is_told_that_there_is_too_much_to_do(functions, client, monkeypatch):
+async def test_a_call_that_gets_no_place_in_time_is_overloaded(functions, client, monkeypatch):
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 0.02)
     lucky = [asyncio.create_task(functions.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
@@ -91,7 +91,7 @@ async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_c
     assert [entry["cause"] for entry in logs] == [repr(failure)], "once, however many find out"
 
 
-async def test_whether_a_program_has_begun_is_asked_once_by_all_who_want_to_know(functions, client):
+async def test_concurrent_callers_ask_once_whether_a_program_has_begun(functions, client):
     client.gate.set()
     assert await asyncio.gather(*(functions.begun("nobody's") for _ in range(100))) == [False] * 100
     assert client.called == 1

@@ -122,7 +122,7 @@ async def test_every_file_has_room_for_sixty_more_names(house, part):
     await house.redis.function_delete(f"redemption_{grown.suffix}")
 
 
-async def test_too_many_names_would_show(house):
+async def test_the_check_of_local_names_can_fail(house):
     """The test above can fail."""
     more = "".join(f"local name_{index} = {index}\n" for index in range(201))
     grown = assembled(texts() | {"keys": more + texts()["keys"]})
@@ -143,7 +143,7 @@ def test_arguments_have_names_before_anything_is_done_with_them(name, text):
     assert [line for line in in_loops if re.match(r" +local [\w, ]+ = ", line)] == in_loops, name
 
 
-def test_that_test_finds_places_that_have_no_name():
+def test_the_check_of_argument_names_can_fail():
     """A check that finds nothing may look at nothing."""
     named = {name for name, text in (param.values for param in FUNCTIONS) if re.search(r"\bargs\[\d", text)}
     assert {"frame.begin", "frame.begin_writing", "define.call", "reads.campaigns", "open.upgrade"} <= named

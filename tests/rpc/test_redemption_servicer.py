@@ -185,7 +185,7 @@ async def test_small_orders_go_before_the_large_ones_that_came_with_them(run):
     assert [call.answers for call in calls] == [[950]] * 5
 
 
-async def test_who_left_before_the_work_began_is_not_redeemed_for(run):
+async def test_an_order_whose_caller_left_before_it_began_is_not_redeemed(run):
     stage = await run()
     told = Told(stage)
     calls = [OneCall(redeem_request(name)) for name in "abc"]

@@ -81,7 +81,7 @@ async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
     assert len(clock.rests) == 3
 
 
-async def test_who_comes_first_is_served_first():
+async def test_work_is_served_in_the_order_in_which_it_came():
     shared, served = FairSlots(at_once=1, rest=1), []
 
     async def piece(name, steps):

@@ -42,13 +42,13 @@ def start(flights, key, asked, count=1):
     return [asyncio.create_task(flights.share(key, asked)) for _ in range(count)]
 
 
-async def test_who_asks_at_the_same_time_shares_one_question(asked):
+async def test_concurrent_callers_share_one_question(asked):
     waiting = start(SingleFlight(), "a", asked, 100)
     asked.gate.set()
     assert await asyncio.gather(*waiting) == [1] * 100
 
 
-async def test_who_asks_later_shares_the_next_question_which_waits_for_the_first(asked):
+async def test_later_callers_share_the_next_question_which_waits_for_the_first(asked):
     """What is under way may have been answered before somebody's change, of which the later one must know."""
     flights = SingleFlight()
     first = start(flights, "a", asked)
@@ -71,7 +71,7 @@ async def test_different_questions_do_not_wait_for_each_other(asked):
     assert await asyncio.gather(*waiting) == [1, 2]
 
 
-async def test_who_gives_up_takes_the_answer_from_nobody(asked):
+async def test_a_cancelled_caller_does_not_affect_the_others(asked):
     flights = SingleFlight()
     first, second = start(flights, "a", asked, 2)
     await settle()
@@ -87,7 +87,7 @@ async def test_who_gives_up_takes_the_answer_from_nobody(asked):
     assert third.cancelled()
 
 
-async def test_a_failure_is_everybodys_and_the_next_one_asks_anew(asked):
+async def test_a_failure_is_raised_to_all_callers_and_the_next_one_asks_again(asked):
     flights = SingleFlight()
     asked.gate = Broken()
     waiting = start(flights, "a", asked, 3)
@@ -99,7 +99,7 @@ async def test_a_failure_is_everybodys_and_the_next_one_asks_anew(asked):
     assert await flights.share("a", asked) == 2
 
 
-async def test_nothing_is_kept_of_a_question(asked):
+async def test_nothing_is_kept_after_a_question_was_answered(asked):
     flights = SingleFlight()
     waiting = [*start(flights, "a", asked, 2), *start(flights, "b", asked)]
     await settle()

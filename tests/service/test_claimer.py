@@ -224,7 +224,7 @@ async def test_the_first_reason_by_precedence_is_told(house, changes, state, who
     assert await numbers(house, campaign) == [1, 1, 1, 1]
 
 
-async def test_one_person_behind_many_accounts(house):
+async def test_a_limit_per_person_counts_over_all_accounts(house):
     campaign = await house.campaign(claims_per_person=2)
     claims = [house.claim(campaign, f"account-{number}", person_id="ann") for number in range(50)]
     counted = Counter(answer.outcome for answer in await asyncio.gather(*claims))
@@ -322,7 +322,7 @@ async def test_the_longest_promise_is_kept_whole(house, promised, zone, key_days
         assert promised.days - 1 / 24 <= days <= promised.days + 1 / 24 + 2 / 86_400
 
 
-async def test_what_is_promised_from_the_claim_is_kept_or_nothing_is_handed_out(house):
+async def test_a_validity_that_outlives_the_key_is_refused_and_nothing_is_issued(house):
     """With a key that ends before; a newer one mends it."""
     campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=far(house))
     (code,) = await house.mint_codes(campaign)
@@ -338,13 +338,13 @@ async def test_what_is_promised_from_the_claim_is_kept_or_nothing_is_handed_out(
         assert claimed.expires_at - claimed.not_before in (60 * 86_400, 60 * 86_400 + 1)
 
 
-async def test_what_stands_against_a_claim_is_told_before_the_keys_end(house):
+async def test_a_refusal_is_told_before_the_end_of_the_key(house):
     campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=far(house))
     house.use(aged(house.keyset, 380))
     assert (await house.claim(campaign, "")).outcome is Outcome.CUSTOMER_REQUIRED
 
 
-async def test_a_promise_that_the_campaigns_end_cuts_is_no_matter_of_the_key(house):
+async def test_a_validity_that_the_campaigns_end_cuts_needs_no_newer_key(house):
     ends_at_ms = house.ledger.now_ms() // 1000 * 1000 + 30 * DAY_MS
     campaign = await house.campaign(validity=ClaimValidity(days=60), ends_at_ms=ends_at_ms)
     house.use(aged(house.keyset, 380))

@@ -176,7 +176,7 @@ async def test_a_coupon_that_is_valid_today_is_so_on_the_day_on_which_it_is_clai
     assert len(asked) == finding + judgements
 
 
-async def test_what_finds_out_what_a_code_stands_for_finds_out_the_moment_too(house, monkeypatch):
+async def test_looking_up_a_code_corrects_the_servers_clock_too(house, monkeypatch):
     """A server whose clock is wrong is right by the time it judges."""
     (code,) = await house.mint_codes(await house.campaign())
     house.ledger._clock.set(house.ledger.now_ms() + 60_000)

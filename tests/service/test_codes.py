@@ -149,7 +149,7 @@ MALFORMED = [
 ]
 
 
-async def test_what_is_no_code_costs_the_ledger_nothing(house):
+async def test_a_malformed_code_is_refused_without_asking_the_ledger(house):
     (code,) = await house.mint_codes(await house.campaign())
     house.ledger._watching.cancel()  # it looks once a second
     before = await house.commands()
@@ -175,7 +175,7 @@ async def test_every_code_that_is_not_good_has_one_answer(house, tmp_path):
     assert (await house.claim(codes[1])).outcome is Outcome.APPROVED
 
 
-async def test_another_place_makes_other_codes(house, tmp_path):
+async def test_another_campaign_or_program_makes_other_codes(house, tmp_path):
     """The same serials of another campaign or program."""
     first, second = await house.campaign(), await house.campaign()
     made = [*await house.mint_codes(first, 50), *await house.mint_codes(second, 50)]

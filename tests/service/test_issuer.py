@@ -54,7 +54,7 @@ async def test_the_same_request_gets_the_same_coupons(house):
 
 
 @pytest.mark.parametrize("change", ["end", "prolong"])
-async def test_the_same_request_gets_the_same_coupons_after(house, change):
+async def test_the_same_request_gets_the_same_coupons_after_the_campaign_changed(house, change):
     campaign = await house.campaign()
     first = await minted(house, campaign, 3)
     if change == "end":

@@ -97,7 +97,7 @@ async def test_limits_are_counted_as_redeem_counts_them_before_and_at_that_momen
     [{"redemptions_per_customer_per_day": 1}, {"redemptions_per_day": 1}, {"budget_per_day_minor": 50_00}, FULL_DAY],
     ids=repr,
 )
-async def test_what_was_used_since_does_not_count_at_a_moment_before(house, limits):
+async def test_a_quote_at_an_earlier_moment_does_not_count_later_redemptions(house, limits):
     """Of a day or slot that is over only the ledger's totals are known."""
     clocks, (token, _, _) = await after(house, limits, (MORNING,))
     assert (await quote(house, token, at_ms=clocks.at(1, "11:59"))).together.outcome is YES

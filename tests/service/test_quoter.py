@@ -98,7 +98,7 @@ limits = any_limits.filter(
 
 @given(wallets(8), st.lists(limits, min_size=4, max_size=4), st.lists(orders(), min_size=1, max_size=3), customers)
 @settings(ON_A_REAL_LEDGER, max_examples=tries(60))
-async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of_orders, customer):
+async def test_redeem_does_what_quote_said(house, wallet, of_limits, of_orders, customer):
     """Every verdict, detail, discount, allocation and share, for several orders one after the other."""
     tokens = await minted(house, wallet, of_limits)
     for number, order in enumerate(of_orders):

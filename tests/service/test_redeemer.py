@@ -61,7 +61,7 @@ async def test_a_new_request_for_the_same_order_gets_the_receipt(house):
     assert again.verdicts[0].redemption_id == first.verdicts[0].redemption_id
 
 
-async def test_the_same_request_gets_the_same_answer(house):
+async def test_a_repeated_request_gets_the_same_answer(house):
     (token,) = await house.mint(await house.campaign())
     attempt = house.attempt(token)
     assert await house.send(attempt) == await house.send(attempt)
@@ -77,7 +77,7 @@ async def test_the_same_request_of_another_principal_is_another_request(house):
 
 
 @pytest.mark.parametrize("change", ["end", "pause", "disable", "redefine"])
-async def test_the_same_answer_after(house, change):
+async def test_a_repeated_request_gets_its_first_answer_whatever_changed(house, change):
     """Whatever changes, an approval that was given stays the answer to its request, field for field."""
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 2)
@@ -130,7 +130,7 @@ async def test_the_value_of_an_order_counts_once_for_each_of_its_campaigns(house
         assert (stats.redeemed, stats.order_value_minor) == (2, 900_00)
 
 
-async def test_nobody_waits_any_more_when_the_work_on_a_batch_is_cancelled(house, monkeypatch):
+async def test_a_cancelled_batch_marks_its_caller_as_gone(house, monkeypatch):
     """So what was not sent stays at home."""
     monkeypatch.setattr(house.ledger.orders, "redeem", lambda *_, **__: None)
     caller = calling(seconds=SECONDS_MAX)
@@ -143,7 +143,7 @@ async def test_nobody_waits_any_more_when_the_work_on_a_batch_is_cancelled(house
     assert caller.gone
 
 
-async def test_the_same_answer_after_the_token_expired(house):
+async def test_a_repeated_request_gets_its_first_answer_after_the_token_expired(house):
     campaign = await house.campaign()
     expiry = (house.ledger.now_ms() // 1000 + 3_600) * 1000
     spent, unspent = await house.mint(campaign, 2, expires_at_ms=expiry)
@@ -215,7 +215,7 @@ async def test_two_coupons_take_their_discounts_one_after_the_other(house):
     assert [verdict.discount_minor for verdict in backwards.verdicts] == [50_00, 40_00]
 
 
-async def test_the_limits(house):
+async def test_each_limit_refuses_with_its_own_outcome_when_it_is_reached(house):
     """Each limit refuses with its own outcome, exactly when it is reached."""
     table = [
         ({"redemptions": 2}, ("ann", "ben", "cat"), Outcome.CAMPAIGN_LIMIT),
@@ -247,7 +247,7 @@ async def test_tokens_of_one_order_count_one_after_the_other(house):
     assert (await house.stats(campaign)).redeemed == 1
 
 
-async def test_what_the_order_lacks(house):
+async def test_an_order_that_does_not_meet_the_conditions_is_refused(house):
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 2)
     short = await house.redeem(tokens[0], spend=188_00)
@@ -269,7 +269,7 @@ async def test_a_coupon_that_would_take_nothing_off_is_not_used_up(house):
     assert outcomes(await house.redeem(token)) == [Outcome.APPROVED]
 
 
-async def test_when_a_coupon_can_be_used(house):
+async def test_a_coupon_is_refused_before_and_after_its_time(house):
     now = house.ledger.now_ms()
     later = await house.campaign(starts_at_ms=now + DAY_MS)
     over = await house.campaign(starts_at_ms=now - 9 * DAY_MS, ends_at_ms=now - DAY_MS)
@@ -360,7 +360,7 @@ async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_ar
     assert (await house.redeem(tokens[1])).outcome is Outcome.APPROVED
 
 
-async def test_a_caller_who_leaves_while_the_ledger_is_asked_is_told_apart_from_its_company(house, monkeypatch):
+async def test_the_order_of_a_caller_who_left_is_not_sent_to_the_ledger(house, monkeypatch):
     """Whoever waits is at the ledger with the order it brought."""
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
@@ -395,7 +395,7 @@ async def test_orders_of_several_programs_are_asked_each_of_its_own(house, monke
     assert asked == [(program, [program] * 2) for program in programs]
 
 
-async def test_one_who_cannot_be_told_keeps_nobody_else_from_being_told(house):
+async def test_a_callback_that_fails_does_not_affect_the_other_orders(house):
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 3)]
     told = asyncio.get_running_loop().create_future()
 
@@ -432,7 +432,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
     assert {type(result) for result in results} == {ItemFailed}
 
 
-async def test_nothing_is_asked_for_callers_who_are_all_gone(house, monkeypatch):
+async def test_the_ledger_is_not_asked_when_all_callers_are_gone(house, monkeypatch):
     (token,) = await house.mint(await house.campaign(), 1)
     monkeypatch.setattr(house.ledger.orders, "redeem", None)
     caller = calling(seconds=10, gone=True)
@@ -449,7 +449,7 @@ async def test_a_malformed_order_is_not_read_to_its_end(house):
     assert len(fields) == 50
 
 
-async def test_how_many_tokens_an_order_may_bring(house):
+async def test_an_order_may_bring_1_to_32_tokens(house):
     campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=32), offers=(Offer(amount_off(0, 1)),))
     tokens = await house.mint(campaign, 33)
     with pytest.raises(InvalidRequest, match="must be 1 to 32 tokens; there are 33"):
@@ -514,7 +514,7 @@ async def test_the_same_request_twice_in_one_batch_is_answered_twice_and_counted
     assert (await house.stats(campaign)).redeemed == 1
 
 
-async def test_a_campaign_that_does_not_come_in_time_costs_only_its_own_order(house, monkeypatch):
+async def test_a_campaign_that_is_not_read_in_time_fails_its_own_order_alone(house, monkeypatch):
     """The deadline bounds the reading of definitions too, and nothing was done for that order."""
     first, second = await house.campaign(), await house.campaign()
     tokens = [*await house.mint(second), *await house.mint(first)]
@@ -527,7 +527,7 @@ async def test_a_campaign_that_does_not_come_in_time_costs_only_its_own_order(ho
     assert (await house.stats(first)).redeemed == 0
 
 
-async def test_defect_that_one_order_meets_is_its_own(house):
+async def test_a_defect_in_one_order_does_not_affect_the_others(house):
     campaign = await house.campaign()
     attempts = [house.attempt(token) for token in await house.mint(campaign, 3)]
     attempts[1] = house.attempt(None)  # what no conversion lets through

@@ -51,7 +51,7 @@ def test_a_known_checkout_is_let_in(shop):
     ],
     ids=["plain text", "no certificate", "another authority", "a certificate of another authority"],
 )
-def test_nobody_else_is(shop, settings):
+def test_a_caller_without_a_known_certificate_is_refused(shop, settings):
     ended = redeem(shop, **settings)
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 1

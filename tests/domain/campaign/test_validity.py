@@ -143,7 +143,7 @@ ZONES = ["Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_H
     wait=st.integers(0, 400) | st.integers(0, 400 * DAY_SECONDS),
     end_of_day=st.booleans(),
 )
-def test_what_was_promised_is_given(zone, now_ms, days, wait, end_of_day):
+def test_a_claim_lasts_as_long_as_promised_in_every_zone(zone, now_ms, days, wait, end_of_day):
     not_before, expires_at = valid_time(campaign(zone, ClaimValidity(days, wait, end_of_day)), now_ms)
     begins_ms, here = now_ms + wait * 1000, ZoneInfo(zone)
     if wait:

@@ -59,7 +59,7 @@ def test_the_interval_ends_at_the_campaigns_midnight():
         (Outcome.SCOPE_MISMATCH, {"lines": (0,)}),
     ],
 )
-def test_first_refusals(outcome, changes):
+def test_a_coupon_is_refused_by_its_time_its_currency_or_its_goods(outcome, changes):
     assert judged(coupon_of(campaign()), **changes).coupons[0].outcome is outcome
 
 
@@ -80,7 +80,7 @@ def test_first_refusals(outcome, changes):
         (Outcome.TOKEN_INVALID, {"offers": ()}),
     ],
 )
-def test_first_refusals_of_campaigns(outcome, changes):
+def test_a_coupon_is_refused_by_its_campaign(outcome, changes):
     assert judged(coupon_of(campaign(**changes)), guest=True).coupons[0].outcome is outcome
 
 

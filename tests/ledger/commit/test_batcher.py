@@ -133,7 +133,7 @@ async def test_an_order_alone_leaves_at_once(running):
     assert running.lane.calls() == [[b"a"]]
 
 
-async def test_what_arrives_meanwhile_travels_together(running):
+async def test_orders_that_arrive_during_a_call_go_together_in_the_next(running):
     running.lane.gate.clear()
     first = submit(running, "a")
     await sent(running)
@@ -248,7 +248,7 @@ async def test_a_lost_connection_sends_the_identical_orders_again(running):
         "MASTERDOWN link is down",
     ],
 )
-async def test_what_was_not_executed_is_sent_again(running, reply):
+async def test_a_call_that_was_not_executed_is_sent_again(running, reply):
     running.lane.script = [ResponseError(reply)] * 2
     assert await answered(submit(running, "a")) == ["a"]
     assert len(running.lane.sent) == 3
@@ -296,7 +296,7 @@ async def test_a_ledger_that_forgot_is_not_asked_any_more(running):
     assert running.health == [False]
 
 
-async def test_what_is_remembered_of_the_ledger_goes_along(running):
+async def test_every_call_carries_what_is_remembered_of_the_ledger(running):
     await answered(submit(running, "a"))
     await answered(submit(running, "b"))
     assert [call.split(b"\r\n")[10] for packed in running.lane.sent for call in packed] == [
@@ -305,7 +305,7 @@ async def test_what_is_remembered_of_the_ledger_goes_along(running):
     ]
 
 
-async def test_one_programs_trouble_is_not_the_servers(running):
+async def test_a_failure_of_one_program_does_not_change_the_health(running):
     running.lane.script = [ResponseError("NOLEDGER no ledger"), ResponseError("WRONGTYPE a planted key")]
     for _ in range(2):
         with pytest.raises(LedgerRefused):
@@ -331,7 +331,7 @@ async def test_callers_are_told_when_their_deadline_comes(running, clock):
     assert running.lane.calls()[1] == [b"c"], "nobody waits for b any more"
 
 
-async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answered(running):
+async def test_an_order_whose_caller_left_is_dropped_and_the_others_are_answered(running):
     running.lane.gate.clear()
     first = submit(running, "a")
     await sent(running)
@@ -348,7 +348,7 @@ async def test_an_order_whose_caller_left_stays_at_home_and_its_company_is_answe
     assert [together.answers[0], together.answers[2]] == [b"b", b"d"]
 
 
-async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_it(running):
+async def test_a_call_without_callers_does_not_delay_the_next(running):
     """The connection is lost, and the only one in that call leaves before the sweep notices."""
     running._tasks[-1].cancel()  # the sweep: it notices nothing
     running.lane.script = [ConnectionError("lost")]
@@ -364,7 +364,7 @@ async def test_a_call_that_nobody_waits_for_keeps_nobody_waiting_who_came_with_i
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
-async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_is_back(running, clock, leaves):
+async def test_an_order_that_was_answered_with_nothing_done_is_not_sent_later(running, clock, leaves):
     """They were taken for a call, but could not be sent: nothing leads to the ledger."""
     running.lane.opening = LedgerUnavailable("not now")
     late, patient = waits(), waits(2 * PATIENCE_SECONDS)
@@ -382,7 +382,7 @@ async def test_what_was_told_that_nothing_was_done_is_not_done_when_the_ledger_i
         assert isinstance(told[0].answers[0], DeadlinePassed)
 
 
-async def test_who_leaves_while_the_connection_is_made_is_left_at_home(running, monkeypatch):
+async def test_an_order_whose_caller_leaves_while_connecting_is_not_sent(running, monkeypatch):
     asked, connected, opening = asyncio.Event(), asyncio.Event(), running.lane.open
 
     async def slowly():
@@ -400,7 +400,7 @@ async def test_who_leaves_while_the_connection_is_made_is_left_at_home(running, 
     assert running.lane.calls() == [[b"c"]]
 
 
-async def test_what_was_sent_goes_again_as_it_was_though_some_have_left(running):
+async def test_a_call_is_sent_again_unchanged_although_some_callers_left(running):
     """It is not known whether it was done: another call might be done beside it."""
     running.lane.gate.clear()
     callers = [waits() for _ in range(2)]
@@ -417,7 +417,7 @@ REFUSALS = ["OOM command not allowed", "READONLY You can't write against a read 
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_nothing_was(running, refusal):
+async def test_a_refused_call_that_was_sent_before_is_in_doubt(running, refusal):
     """The first time the connection was lost; what is refused is only the second time."""
     running.lane.script = [ConnectionError("lost"), ResponseError(refusal)]
     with pytest.raises(LedgerUnavailable, match="may have approved"):
@@ -427,7 +427,7 @@ async def test_a_refusal_of_what_may_have_been_done_before_does_not_say_that_not
         await answered(submit(running, "b"))
 
 
-async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_before(running):
+async def test_a_call_sent_before_the_ledger_lost_its_trust_is_in_doubt(running):
     running.lane.script = [ConnectionError("lost")]
     running.lane.gate.clear()
     delivery = submit(running, "a")
@@ -438,7 +438,7 @@ async def test_a_ledger_that_comes_back_untrusted_says_nothing_of_what_was_sent_
         await answered(delivery)
 
 
-async def test_what_the_ledger_did_not_execute_is_not_in_doubt(running, clock):
+async def test_an_order_that_the_ledger_did_not_execute_is_not_in_doubt(running, clock):
     """It goes again without those who left, and who waits too long is told that nothing was done."""
     running.lane.script = [ResponseError("LOADING the dataset in memory")] * 100_000
     callers = [waits(2 * PATIENCE_SECONDS) for _ in range(2)]
@@ -462,7 +462,7 @@ async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(running, monke
     assert await answered(submit(running, "b")) == ["b"]
 
 
-async def test_those_who_left_take_no_place_in_the_queue(running, monkeypatch):
+async def test_orders_of_callers_who_left_take_no_place_in_the_queue(running, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 4)
     running.lane.gate.clear()
     first = submit(running, "a")
@@ -496,7 +496,7 @@ async def test_each_of_those_who_came_together_has_its_own_deadline(running, clo
 
 
 @pytest.mark.parametrize("in_doubt", [True, False], ids=["sent", "unsent"])
-async def test_who_left_does_not_keep_its_company_from_being_told_that_the_ledger_is_silent(running, clock, in_doubt):
+async def test_a_caller_who_left_does_not_delay_the_failure_of_the_others(running, clock, in_doubt):
     running.lane.gate.clear()
     if not in_doubt:
         submit(running, "a")
@@ -597,7 +597,7 @@ async def test_a_reply_of_the_wrong_shape_does_not_stop_the_line(running):
     assert await answered(submit(running, "b")) == ["b"]
 
 
-async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(running):
+async def test_nothing_is_kept_of_an_idle_program(running):
     running.lane.gate.clear()
     futures = [submit(running, "a", "b", program=f"p{index}") for index in range(500)]
     await sent(running)

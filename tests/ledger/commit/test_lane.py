@@ -87,7 +87,7 @@ async def test_a_silent_ledger_is_given_up_and_its_late_reply_meets_nobody(lane,
     assert await lane.exchange([command("ECHO", "mine")], SECONDS_MAX) == [b"mine"]
 
 
-async def test_who_is_cancelled_leaves_no_reply_to_the_next(lane):
+async def test_a_cancelled_exchange_leaves_no_reply_to_the_next(lane):
     silent = [command("BLPOP", header_key("nobody").decode(), "0")]
     waiting = asyncio.create_task(lane.exchange(silent, SECONDS_MAX))
     await settled()

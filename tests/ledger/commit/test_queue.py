@@ -38,7 +38,7 @@ def take(queue, weight_max, *, at_least_one=True):
         ({"single": "abcdefgh", "bulk": "u"}, 8, "abcdefug"),
     ],
 )
-def test_what_is_judged_again_goes_first_and_big_batches_keep_a_share(waiting, weight_max, taken):
+def test_rejudged_orders_go_first_and_big_batches_keep_a_share(waiting, weight_max, taken):
     queue = queue_of(**waiting)
     assert take(queue, weight_max) == (taken, "")
     assert len(queue) == sum(map(len, waiting.values())) - len(taken)
@@ -60,7 +60,7 @@ def test_a_call_is_bounded_in_bytes():
     assert take(queue, 100) == ("c", "")
 
 
-def test_who_left_does_not_go_and_is_told_apart():
+def test_orders_whose_caller_left_are_returned_apart():
     queue = queue_of(single="ab")
     queue.single.extendleft(items("x", gone=True))
     queue.bulk.extend(items("y", gone=True))
@@ -68,13 +68,13 @@ def test_who_left_does_not_go_and_is_told_apart():
     assert len(queue) == 0
 
 
-def test_who_was_answered_meanwhile_does_not_go():
+def test_orders_that_were_answered_meanwhile_are_returned_apart():
     queue = queue_of(single="ab")
     queue.single[0].outcome = LedgerUnavailable("its deadline passed")
     assert take(queue, 100) == ("b", "a")
 
 
-def test_those_for_whom_nobody_waits_are_cleared_away_from_every_line():
+def test_orders_for_whom_nobody_waits_are_removed_from_every_line():
     queue = queue_of(again="a", single="b", bulk="c")
     for line, name in ((queue.again, "x"), (queue.single, "y"), (queue.bulk, "z")):
         line.extendleft(items(name, gone=True))

@@ -26,7 +26,7 @@ async def test_the_next_slot_begins_anew(desk):
     assert (snapshot.slot, snapshot.redeemed_slot, snapshot.redeemed) == (10, 1, 2)
 
 
-async def test_what_a_slot_leaves_over_is_there_in_the_next_one(desk):
+async def test_with_carry_over_the_next_slot_gets_what_is_left(desk):
     """With carry-over the limit is for all of the day so far: what this slot and those before it allow together."""
     campaign = await desk.campaign()
     assert await desk.rank(campaign, 0, slot=9, slot_limit=2, slot_carries=True) == APPROVED
@@ -118,7 +118,7 @@ async def test_a_refused_order_counts_nowhere(desk):
     assert (await desk.ledger.campaigns.counters(desk.program, 1, offers=1)).merchant_minor == 0
 
 
-async def test_what_is_not_needed_is_not_written(desk):
+async def test_a_plain_redemption_writes_four_numbers_of_its_campaign(desk):
     """Without merchants, slots and the beginning of a day a redemption writes four numbers of its campaign."""
     campaign = await desk.campaign()
     assert await desk.rank(campaign, 0) == APPROVED

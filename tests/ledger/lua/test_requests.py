@@ -71,7 +71,7 @@ async def test_a_days_requests_lie_in_a_generation_of_their_own(desk):
     assert await kept(desk) == {1, 2}
 
 
-async def test_what_is_only_asked_begins_no_generation(desk):
+async def test_a_read_begins_no_generation(desk):
     """The number of buckets is fixed by the first call that remembers something."""
     campaign = await desk.campaign()
     await redeem(desk, campaign, [0])
@@ -133,7 +133,7 @@ async def test_the_newest_generations_bucket_is_the_speller_in_pythons(desk):
     assert await desk.redis.hexists(key.decode(), field)
 
 
-async def test_what_is_no_longer_looked_at_goes_a_few_buckets_with_each_call(desk):
+async def test_an_old_generation_is_removed_a_few_buckets_with_each_call(desk):
     campaign = await desk.campaign(issued=10_000)
     await redeem(desk, campaign, range(200))
     left = []

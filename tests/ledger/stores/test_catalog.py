@@ -83,7 +83,7 @@ def test_definition_that_says_more_than_is_known_is_refused(place, more):
         unpack_campaign(text.replace(place, more).encode(), number=7, version=5)
 
 
-def test_what_a_scope_has_looked_up_is_neither_written_nor_compared():
+def test_the_sets_that_a_scope_keeps_are_neither_written_nor_compared():
     asked, fresh = Scope(skus=("sku-1",)), Scope(skus=("sku-1",))
     assert asked.all_match(LINE)
     assert len(vars(asked)) > len(vars(fresh))  # it keeps its sets
@@ -142,7 +142,7 @@ def test_definition_that_cannot_be_read_is_not_kept_from_before():
     assert catalog.get("shop", 7) is None
 
 
-def test_what_another_answer_brought_meanwhile_is_kept():
+def test_a_definition_of_the_same_version_is_not_replaced():
     """By its identity, under which others remember what they found out about it."""
     catalog = Catalog()
     catalog.put(CAMPAIGN, 0)
@@ -176,7 +176,7 @@ def test_replacing_and_dropping_give_their_room_back():
     assert (len(catalog), catalog._bytes) == (0, 0)
 
 
-def test_what_may_be_damaged_is_read_again_but_not_each_time_that_somebody_stumbles_over_it():
+def test_a_definition_that_may_be_damaged_is_read_again_once_in_a_while():
     seconds = [100.0]
     catalog = Catalog(now=lambda: seconds[0])
     found = []

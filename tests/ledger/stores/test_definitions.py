@@ -151,7 +151,7 @@ async def test_a_rush_for_a_definition_that_is_not_at_hand_reads_it_once(house, 
     assert (read, len(replies)) == ([1], 1)
 
 
-async def test_who_gives_up_waiting_leaves_the_definition_to_the_others(house):
+async def test_a_cancelled_read_of_a_definition_does_not_affect_the_others(house):
     campaign = await house.campaign()
     house.ledger._catalog.clear()
     hurried, patient = (asyncio.create_task(house.ledger.campaigns.load(house.program, 1)) for _ in range(2))
@@ -161,7 +161,7 @@ async def test_who_gives_up_waiting_leaves_the_definition_to_the_others(house):
     assert hurried.cancelled()
 
 
-async def test_nothing_that_a_caller_sends_makes_the_server_read_again_what_has_not_changed(house, read):
+async def test_no_request_makes_the_server_read_an_unchanged_definition_again(house, read):
     campaign = await house.campaign(offers=LARGE)
     minted = await house.mint(campaign)
     codes = await house.mint_codes(campaign)

@@ -56,7 +56,7 @@ async def test_claims_lie_where_the_speller_says(house):
         assert await house.redis.hget(key, field) == struct.pack(">BI", 1, 1)
 
 
-async def test_what_was_judged_by_another_version_or_for_another_moment_is_turned_back(house):
+async def test_a_claim_judged_by_another_version_or_at_another_time_is_outdated(house):
     campaign = await house.campaign()
     now_ms = house.ledger.now_ms()
     replies = await send(

@@ -37,7 +37,7 @@ async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 100, "CUSTOMER_LIMIT": 100, "MIN_SPEND_NOT_MET": 3}
 
 
-async def test_they_are_told_within_a_second_in_one_call_and_one_event(house, clock):
+async def test_refusals_are_written_within_a_second_in_one_call_and_one_event(house, clock):
     campaign, tokens = await used_up(house)
     seq = int(await house.redis.hget(house.key("ledger"), "seq"))
     for _ in range(3):
@@ -86,7 +86,7 @@ async def test_the_other_coupons_of_a_refused_order_count_as_what_they_are_told(
     assert [*(await refused(house, first)), *(await refused(house, second))] == told
 
 
-async def test_what_the_ledger_does_not_take_is_told_later(house):
+async def test_refusals_that_the_ledger_does_not_take_are_written_later(house):
     campaign, tokens = await used_up(house)
     await house.redeem(tokens[0], customer="ben")
     await house.redis.hset(house.key("ledger"), "seq", 0)  # a ledger that forgot: not trusted

@@ -180,7 +180,7 @@ async def test_a_revocation_stops_an_order_with_all_its_coupons(desk):
     assert await desk.ranks(desk.order(tokens[0], tokens[2])) == [[APPROVED] * 2]
 
 
-async def test_what_one_server_revokes_no_other_one_redeems_from_then_on(desk, other_desk):
+async def test_a_revocation_by_one_server_holds_for_every_other_at_once(desk, other_desk):
     """Two servers under load: nothing is approved that began after the revocation was answered."""
     campaign = await desk.campaign(issued=6_000)
     await other_desk.ledger.campaigns.load(desk.program, campaign.number)

@@ -148,7 +148,7 @@ async def test_a_connection_is_asked_to_go_once(listen):
     assert [last for last, _, _ in client.goaways] == [LAST_STREAM_ID, 0]
 
 
-async def test_one_who_does_not_acknowledge_the_notice_is_told_the_last_stream_all_the_same(listen):
+async def test_a_client_that_does_not_acknowledge_the_notice_is_told_the_last_stream_all_the_same(listen):
     stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     await client.send(call(1, b"x", HELD))
@@ -473,7 +473,7 @@ async def test_unread_answers_of_a_dialog_are_bounded(stage):
 
 
 @pytest.mark.parametrize("told", [None, {INITIAL_WINDOW_SIZE: 0}], ids=["reads nothing", "window of 0"])
-async def test_one_who_does_not_read_at_all_is_ended(listen, told):
+async def test_a_client_that_does_not_read_at_all_is_ended(listen, told):
     stage = await listen(unread_seconds_max=30)
     client, neighbour = await stage.client(told, receive_bytes=4_096), await stage.client()
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
@@ -488,7 +488,7 @@ async def test_one_who_does_not_read_at_all_is_ended(listen, told):
     assert (await neighbour.ask(1)).status == OK
 
 
-async def test_one_who_reads_slowly_is_not_ended(listen):
+async def test_a_client_that_reads_slowly_is_not_ended(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({INITIAL_WINDOW_SIZE: 0})
     await client.send(call(1, b"1000000", LARGE))
@@ -714,7 +714,7 @@ async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
     assert (await client.answer(1)).status == OK
 
 
-async def test_nothing_is_written_for_one_who_does_not_read(stage):
+async def test_nothing_is_written_for_a_client_that_does_not_read(stage):
     """What the system does not take stays small, however much is asked."""
     client = await stage.client(receive_bytes=4_096)
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
@@ -938,7 +938,7 @@ async def test_a_header_block_without_end_ends_its_connection(stage):
     ],
     ids=["idle stream", "even stream", "broken hpack", "cut frame", "oversized frame", "zero window"],
 )
-async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, broken):
+async def test_a_client_that_breaks_the_protocol_is_told_and_harms_no_other(stage, broken):
     client, neighbour = await stage.client(), await stage.client()
     await client.round_trip()
     await client.send(broken, bytes(100))
@@ -948,7 +948,7 @@ async def test_one_who_breaks_the_protocol_is_told_and_harms_no_other(stage, bro
     assert (await neighbour.ask(1)).status == OK
 
 
-async def test_one_who_breaks_the_protocol_before_its_last_word_is_written_is_closed_too(stage, monkeypatch):
+async def test_a_client_that_breaks_the_protocol_before_its_last_word_is_written_is_closed_too(stage, monkeypatch):
     """The engine then has nothing to write, the last word included."""
 
     def break_(*_):
@@ -987,7 +987,7 @@ async def test_the_reason_is_read_though_the_caller_goes_on_sending(stage):
     assert client.goaways[-1][1:] == (ENHANCE_YOUR_CALM, b"too_many_pings")
 
 
-async def test_one_who_does_not_close_after_the_last_word_is_cut_off(stage):
+async def test_a_client_that_does_not_close_after_the_last_word_is_cut_off(stage):
     client = await stage.client()
     await flood(client, *[ping()] * 1_000)
     assert stage.connections == 1

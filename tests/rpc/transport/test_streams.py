@@ -453,7 +453,7 @@ async def test_a_reset_does_not_overtake_an_answer_that_cannot_be_written_yet(st
     assert (answer.status, answer.shape[:1]) == (RESOURCE_EXHAUSTED, ["HEADERS+END"])
 
 
-async def test_one_who_goes_on_does_not_cost_others_their_time(stage):
+async def test_a_client_that_goes_on_does_not_cost_others_their_time(stage):
     client = await stage.client()
     for number in (1, 3):
         await client.send(headers(number, head(path("Small"))), data(number, prefix(1_001)))

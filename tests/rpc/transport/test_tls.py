@@ -85,7 +85,7 @@ async def test_an_older_version_is_not(listen, files, tls):
 
 
 @pytest.mark.parametrize("protocols", [("http/1.1",), ()])
-async def test_one_who_does_not_agree_on_http2_is_closed(listen, files, tls, protocols):
+async def test_a_client_that_does_not_agree_on_http2_is_closed(listen, files, tls, protocols):
     """Python's handshake goes through without a protocol that both sides have."""
     stage = await listen(tls=tls)
     try:
@@ -99,7 +99,7 @@ async def test_one_who_does_not_agree_on_http2_is_closed(listen, files, tls, pro
     assert stage.seen.ran == {}
 
 
-async def test_one_who_speaks_plain_text_is_closed(listen, files, tls):
+async def test_a_client_that_speaks_plain_text_is_closed(listen, files, tls):
     stage = await listen(tls=tls)
     client = await stage.client()
     await client.until_end()
@@ -213,7 +213,7 @@ def silent_socket(port, context=None):
     return context.wrap_socket(sock, server_hostname="127.0.0.1")
 
 
-async def test_one_who_does_not_answer_at_the_close_is_gone_all_the_same(listen, files, tls):
+async def test_a_client_that_does_not_answer_at_the_close_is_gone_all_the_same(listen, files, tls):
     """Neither one who shook hands and says nothing, nor one who does not read."""
     stage = await listen(tls=tls)
     context = context_of_client(files)
@@ -228,7 +228,7 @@ async def test_one_who_does_not_answer_at_the_close_is_gone_all_the_same(listen,
     deaf.close()
 
 
-async def test_one_who_does_not_shake_hands_is_gone_when_the_listener_stops(listen, files, tls):
+async def test_a_client_that_does_not_shake_hands_is_gone_when_the_listener_stops(listen, files, tls):
     stage = await listen(tls=tls, preface_seconds_max=300)
     silent = silent_socket(stage.port)
     silent.settimeout(5)
@@ -238,7 +238,7 @@ async def test_one_who_does_not_shake_hands_is_gone_when_the_listener_stops(list
         assert await asyncio.to_thread(silent.recv, 1) == b""
 
 
-async def test_one_who_does_not_shake_hands_is_gone_in_time(listen, tls):
+async def test_a_client_that_does_not_shake_hands_is_gone_in_time(listen, tls):
     stage = await listen(tls=tls, preface_seconds_max=0.05)
     client = await stage.client(greet=False)
     await client.until_end()
