@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from builders.calls import calling
 from thoroughness import tries
+from waiting import SECONDS_MAX
 
 from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
@@ -54,7 +55,7 @@ async def ask(house, program, token):
     for source in (CodeGiven(CODE), OfferWanted(1, 0)):
         claim = Claim(program, "request", source, Customer("eve"), NO_RISK_CONTEXT)
         with pytest.raises(ServiceError):
-            await house.claimer.claim(calling(seconds=10), claim)
+            await house.claimer.claim(calling(seconds=SECONDS_MAX), claim)
     await house.send(attempt)
     await house.issuer.inspect(calling(), program, token)
     await house.campaigns.list(calling(), program, first=1, page_size=1)
@@ -89,4 +90,4 @@ async def test_a_program_without_a_ledger_never_reaches_the_batcher(house):
     house.ledger.batcher._stopping = LedgerUnavailable("it reached the batcher")
     claim = Claim("invented", "request", CodeGiven(CODE), Customer("eve"), NO_RISK_CONTEXT)
     with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
-        await house.claimer.claim(calling(seconds=10), claim)
+        await house.claimer.claim(calling(seconds=SECONDS_MAX), claim)

@@ -352,7 +352,7 @@ async def told_each(house, attempts, callers):
 async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_are(house):
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
-    callers = [calling(seconds=10) for _ in attempts]
+    callers = [calling(seconds=SECONDS_MAX) for _ in attempts]
     callers[1].gone = True
     first, left, third = await told_each(house, attempts, callers)
     assert (first.outcome, third.outcome) == (Outcome.APPROVED, Outcome.APPROVED)
@@ -364,7 +364,7 @@ async def test_the_order_of_a_caller_who_left_is_not_sent_to_the_ledger(house, m
     """Whoever waits is at the ledger with the order it brought."""
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
-    callers = [calling(seconds=10 + index) for index in range(3)]
+    callers = [calling(seconds=SECONDS_MAX + index) for index in range(3)]
     callers[0].gone = True
     asked = []
     redeem = house.ledger.orders.redeem
@@ -435,7 +435,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
 async def test_the_ledger_is_not_asked_when_all_callers_are_gone(house, monkeypatch):
     (token,) = await house.mint(await house.campaign(), 1)
     monkeypatch.setattr(house.ledger.orders, "redeem", None)
-    caller = calling(seconds=10, gone=True)
+    caller = calling(gone=True)
     (left,) = await told_each(house, [house.attempt(token)], [caller])
     assert isinstance(left, LedgerUnavailable)
 

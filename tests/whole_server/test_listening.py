@@ -33,7 +33,7 @@ def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
         with grpc.insecure_channel(f"127.0.0.1:{server.port}", options) as channel:
             health = health_pb2_grpc.HealthStub(channel)
-            return health.Check(health_pb2.HealthCheckRequest(), timeout=30).status
+            return health.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS_MAX).status
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(ask, range(20)))
@@ -45,7 +45,7 @@ def test_connections_that_wait_for_a_worker_are_served_by_the_one_that_takes_its
 def is_refused(port):
     """Whether nobody takes a connection."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -79,7 +79,7 @@ def certificate_of(port):
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
     ):
         return tls.getpeercert(binary_form=True)

@@ -3,6 +3,7 @@
 import pytest
 from builders.calls import calling
 from ledger.commit.orders import submitted
+from waiting import SECONDS_MAX
 
 from redemption.domain.outcome import Outcome
 from redemption.ledger.wire.orders import pack_item
@@ -13,7 +14,7 @@ async def test_an_item_that_is_not_understood_fails_alone(desk, item):
     campaign = await desk.campaign()
     payloads = [pack_item(desk.order(desk.token(campaign, serial))) for serial in range(2)]
     payloads.insert(1, item)
-    caller = calling(seconds=10)
+    caller = calling(seconds=SECONDS_MAX)
     together = submitted(desk.ledger.batcher, desk.program, [(payload, 1, caller) for payload in payloads])
     await together.done
     assert [reply[:1] for reply in together.answers] == [b"A", b"E", b"A"]

@@ -137,7 +137,7 @@ async def test_a_number_that_does_not_fit_fails_alone(house):
 
 async def test_an_item_that_is_too_short_fails_alone(house):
     campaign = await house.campaign()
-    caller = calling(seconds=10)
+    caller = calling(seconds=SECONDS_MAX)
     together = submitted(house.ledger.batcher, house.program, [(b"C" + bytes(20), 1, caller)])
     await together.done
     assert together.answers[0][:1] == b"E"

@@ -19,7 +19,7 @@ from redemption.ledger import keys
 
 async def redeem_all_at_once(house, attempts):
     """Send attempts concurrently, each by itself, and count their outcomes."""
-    decisions = await asyncio.gather(*(house.send(attempt, seconds=30) for attempt in attempts))
+    decisions = await asyncio.gather(*(house.send(attempt) for attempt in attempts))
     counted = {}
     for decision in decisions:
         counted[decision.outcome] = counted.get(decision.outcome, 0) + 1

@@ -1,4 +1,4 @@
-"""HTTP/2 frames made by hand, and a client that sends exactly what it is told and keeps all that it gets."""
+"""gRPC calls made of single frames, and a client that sends exactly what it is told and keeps all that it gets."""
 
 import asyncio
 import socket
@@ -9,43 +9,37 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import hpack
+from rpc.transport.wire import (
+    ACK,
+    ALL,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    RESET,
+    SETTINGS,
+    STREAM_WINDOW,
+    WINDOW_UPDATE,
+    field_block,
+    frame,
+    header_frames,
+    ping,
+    settings,
+    window_update,
+)
+from rpc.transport.wire import data as data_frame
+from waiting import SECONDS_MAX
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-END_STREAM = ACK = 0x1
-END_HEADERS = 0x4
-PADDED = 0x8
-INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE = 4, 3, 6
 NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-WINDOW_BYTES = 2**30
-SECONDS_MAX = 30
-"""Nothing here takes a second on a machine that is not busy."""
-
 ECHO = "/test.Service/Echo"
-
-
-def frame(kind: int, flags: int = 0, stream_id: int = 0, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, stream_id) + payload
 
 
 def block(fields: Iterable[tuple[str, str]]) -> bytes:
     """Return a header block of literals that change no table, so that it can be sent any number of times."""
-    parts = []
-    for name, value in fields:
-        parts.append(b"\0")
-        parts.extend(_integer(len(text)) + text for text in (name.encode(), value.encode("latin-1")))
-    return b"".join(parts)
-
-
-def _integer(number: int) -> bytes:
-    if number < 127:
-        return bytes([number])
-    number -= 127
-    encoded = b"\x7f"
-    while number >= 128:
-        encoded += bytes([number % 128 + 128])
-        number //= 128
-    return encoded + bytes([number])
+    return field_block((name.encode(), value.encode("latin-1")) for name, value in fields)
 
 
 def head(path: str = ECHO, *more: tuple[str, str], drop: str = "", **changed: str) -> list[tuple[str, str]]:
@@ -65,24 +59,13 @@ def head(path: str = ECHO, *more: tuple[str, str], drop: str = "", **changed: st
 
 
 def headers(stream_id: int, fields: Iterable[tuple[str, str]], *, end: bool = False) -> bytes:
-    encoded = block(fields)
-    flags = END_STREAM if end else 0
-    if len(encoded) <= 16_384:
-        return frame(HEADERS, flags | END_HEADERS, stream_id, encoded)
-    parts = [encoded[at : at + 16_384] for at in range(0, len(encoded), 16_384)]
-    return (
-        frame(HEADERS, flags, stream_id, parts[0])
-        + b"".join(frame(CONTINUATION, 0, stream_id, part) for part in parts[1:-1])
-        + frame(CONTINUATION, END_HEADERS, stream_id, parts[-1])
-    )
+    return header_frames(stream_id, block(fields), end=end)
 
 
 def data(stream_id: int, payload: bytes, *, end: bool = False) -> bytes:
     """Return a body in frames of 16 KiB at most."""
     parts = [payload[at : at + 16_384] for at in range(0, len(payload), 16_384)] or [b""]
-    return b"".join(
-        frame(DATA, END_STREAM if end and at == len(parts) - 1 else 0, stream_id, part) for at, part in enumerate(parts)
-    )
+    return b"".join(data_frame(stream_id, part, end=end and at == len(parts) - 1) for at, part in enumerate(parts))
 
 
 def prefix(size: int, flag: int = 0) -> bytes:
@@ -97,22 +80,6 @@ def message(payload: bytes, flag: int = 0) -> bytes:
 def call(stream_id: int, payload: bytes = b"", path: str = ECHO, **changed: str) -> bytes:
     """Return a whole unary call."""
     return headers(stream_id, head(path, **changed)) + data(stream_id, message(payload), end=True)
-
-
-def rst(stream_id: int, code: int = CANCEL) -> bytes:
-    return frame(RST_STREAM, 0, stream_id, struct.pack(">I", code))
-
-
-def ping(payload: bytes = b"12345678", *, ack: bool = False) -> bytes:
-    return frame(PING, ACK if ack else 0, 0, payload)
-
-
-def settings(values: dict[int, int]) -> bytes:
-    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", name, value) for name, value in values.items()))
-
-
-def window(stream_id: int, increment: int) -> bytes:
-    return frame(WINDOW_UPDATE, 0, stream_id, struct.pack(">I", increment))
 
 
 @dataclass
@@ -257,13 +224,13 @@ class RawClient:
             self.goaways.append((last, code, payload[8:]))
         elif kind == WINDOW_UPDATE:
             self.widened[stream_id] = self.widened.get(stream_id, 0) + struct.unpack(">I", payload)[0]
-        elif kind in {HEADERS, DATA, RST_STREAM}:
+        elif kind in {HEADERS, DATA, RESET}:
             self._take_answer(self.answers.setdefault(stream_id, Answer()), kind, flags, payload)
         return b""
 
     def _take_answer(self, answer: Answer, kind: int, flags: int, payload: bytes) -> None:
         answer.shape.append(("DATA", "HEADERS", "", "RST")[kind] + ("+END" if flags & END_STREAM else ""))
-        if kind == RST_STREAM:
+        if kind == RESET:
             answer.reset = struct.unpack(">I", payload)[0]
             return
         if kind == HEADERS:
@@ -341,7 +308,7 @@ async def connect(
     receive_bytes: int | None = None,
     host: str = "127.0.0.1",
     source: str = "127.0.0.1",
-    connection_window: int = WINDOW_BYTES,
+    connection_window: int = ALL,
 ) -> RawClient:
     """Connect, and say who one is.
 
@@ -372,10 +339,10 @@ async def connect(
     return client
 
 
-def greeting(told: dict[int, int] | None = None, connection_window: int = WINDOW_BYTES) -> bytes:
+def greeting(told: dict[int, int] | None = None, connection_window: int = ALL) -> bytes:
     """Return what a client says first."""
-    said = PREFACE + settings({INITIAL_WINDOW_SIZE: WINDOW_BYTES} if told is None else told)
-    return said + window(0, connection_window) if connection_window else said
+    said = PREFACE + settings({STREAM_WINDOW: ALL} if told is None else told)
+    return said + window_update(0, connection_window) if connection_window else said
 
 
 def code_of(error: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 from google.rpc import code_pb2
-from rpc.transport.frames import SECONDS_MAX, RawClient, connect
+from rpc.transport.frames import RawClient, connect
+from waiting import SECONDS_MAX
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import call_info

@@ -5,8 +5,8 @@ from collections import Counter
 
 import grpc
 import pytest
-from rpc.transport.frames import SECONDS_MAX
 from rpc.transport.listening import FAILURE, MIB, SERVICE, failure_of, until
+from waiting import SECONDS_MAX
 
 ECHO, FAILING, HELD, LARGE, SLOW, STREAM = (
     SERVICE + name for name in ("Echo", "Failing", "Held", "Large", "Slow", "Stream")

@@ -11,30 +11,32 @@ import pytest
 from hpack import Encoder
 from rpc.transport.frames import (
     CANCEL,
-    CONTINUATION,
-    DATA,
-    END_HEADERS,
     ENHANCE_YOUR_CALM,
-    HEADERS,
-    INITIAL_WINDOW_SIZE,
     NO_ERROR,
-    PREFACE,
     SECONDS_MAX,
     block,
     call,
     data,
-    frame,
     greeting,
     head,
     headers,
     message,
-    ping,
     prefix,
-    rst,
-    settings,
-    window,
 )
 from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
+from rpc.transport.wire import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    HEADERS,
+    PREFACE,
+    STREAM_WINDOW,
+    frame,
+    ping,
+    reset,
+    settings,
+    window_update,
+)
 
 from redemption.rpc.transport import turn
 from redemption.rpc.transport.connection import (
@@ -386,7 +388,7 @@ async def test_a_half_sent_message_does_not_stall_its_connection(stage):
 
 async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
     """500 answers of 3 MB behind a closed window: those for which there is no room are told so instead."""
-    client, neighbour = await stage.client({INITIAL_WINDOW_SIZE: 0}), await stage.client()
+    client, neighbour = await stage.client({STREAM_WINDOW: 0}), await stage.client()
     before = resident_bytes()
     streams = range(1, 1_001, 2)
     await client.send(*(call(number, b"3000000", LARGE) for number in streams))
@@ -400,7 +402,7 @@ async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
     assert len((await neighbour.ask(1, b"3000000", LARGE)).message) == 3_000_000
     assert (await client.ask(1_001, b"", SERVICE + "Nothing")).status == 12
     for number in streams:
-        await client.send(window(number, 2**22))
+        await client.send(window_update(number, 2**22))
     for number in streams:
         answer = await client.answer(number)
         assert (answer.status == OK) == (len(answer.body) == 3_000_005)
@@ -409,13 +411,13 @@ async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
 
 async def test_small_answers_are_sent_though_much_is_unread(stage):
     """64 KiB of its own has every connection."""
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
     await until(lambda: stage.load.answer_bytes > 10 * MIB)
-    other = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    other = await stage.client({STREAM_WINDOW: 0})
     await other.send(call(1, b"1000", LARGE))
     await until(lambda: stage.seen.ran["Large"] == 21)
-    await other.send(window(1, 2_000))
+    await other.send(window_update(1, 2_000))
     assert (await other.answer(1)).status == OK
 
 
@@ -424,7 +426,7 @@ async def test_unread_answers_of_all_connections_are_bounded_together(listen):
     stage = await listen(answer_bytes_max=10 * MIB)
     clients = []
     for _ in range(20):
-        client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+        client = await stage.client({STREAM_WINDOW: 0})
         clients.append(client)
         await client.send(call(1, b"3000000", LARGE))
         while 1 not in client.answers:
@@ -440,7 +442,7 @@ async def test_unread_answers_of_all_connections_are_bounded_together(listen):
 async def test_unread_answers_of_one_turn_are_bounded_together(listen):
     """Though nothing of them was written when the next was made."""
     stage = await listen(answer_bytes_max=10 * MIB)
-    clients = [await stage.client({INITIAL_WINDOW_SIZE: 0}) for _ in range(20)]
+    clients = [await stage.client({STREAM_WINDOW: 0}) for _ in range(20)]
     for client in clients:
         await client.send(call(1, b"x", HELD))
     await until(lambda: len(stage.seen.held) == 20)
@@ -455,7 +457,7 @@ async def test_unread_answers_of_one_turn_are_bounded_together(listen):
 
 async def test_unread_answers_of_a_dialog_are_bounded(stage):
     """A question of a few bytes may have an answer of many."""
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     streams = range(1, 41, 2)
     for number in streams:
         await client.send(
@@ -464,7 +466,7 @@ async def test_unread_answers_of_a_dialog_are_bounded(stage):
     await client.round_trip()
     assert MIB < stage.load.answer_bytes <= 16 * MIB
     for number in streams:
-        await client.send(window(number, 2**30))
+        await client.send(window_update(number, 2**30))
     statuses = set()
     for number in streams[3:]:
         statuses.add((await client.answer(number)).status)
@@ -472,7 +474,7 @@ async def test_unread_answers_of_a_dialog_are_bounded(stage):
     assert stage.seen.ran["Dialog"] < 60
 
 
-@pytest.mark.parametrize("told", [None, {INITIAL_WINDOW_SIZE: 0}], ids=["reads nothing", "window of 0"])
+@pytest.mark.parametrize("told", [None, {STREAM_WINDOW: 0}], ids=["reads nothing", "window of 0"])
 async def test_a_client_that_does_not_read_at_all_is_ended(listen, told):
     stage = await listen(unread_seconds_max=30)
     client, neighbour = await stage.client(told, receive_bytes=4_096), await stage.client()
@@ -490,25 +492,25 @@ async def test_a_client_that_does_not_read_at_all_is_ended(listen, told):
 
 async def test_a_client_that_reads_slowly_is_not_ended(listen):
     stage = await listen(unread_seconds_max=30)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (20, 40, 60):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(1, READ_BYTES_MIN))
+        await client.send(window_update(1, READ_BYTES_MIN))
         await client.round_trip()
         connection.tick(began + seconds + 15)
         assert stage.connections == 1
-    await client.send(window(1, 2**20))
+    await client.send(window_update(1, 2**20))
     assert (await client.answer(1)).status == OK
 
 
 async def with_an_unread_answer(listen):
     """A caller who reads nothing of a megabyte yet, its connection, and since when."""
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
@@ -520,10 +522,10 @@ async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
     stage, client, connection, began = await with_an_unread_answer(listen)
     for seconds in (10, 20):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(1, 40))
+        await client.send(window_update(1, 40))
         await client.round_trip()
         connection.tick(began + seconds)
-    await client.send(window(1, 40))
+    await client.send(window_update(1, 40))
     await client.round_trip()
     assert not client.answers[1].ended
     connection.tick(began + 45)
@@ -536,7 +538,7 @@ async def test_an_unread_answer_does_not_end_a_connection_whose_other_answers_ar
     _, client, connection, began = await with_an_unread_answer(listen)
     for number, seconds in ((3, 10), (5, 20), (7, 29), (9, 40)):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(call(number, b"x"), window(number, 100))
+        await client.send(call(number, b"x"), window_update(number, 100))
         assert (await client.answer(number)).status == OK
         connection.tick(began + seconds)
     assert (await client.answer(1)).reset == CANCEL
@@ -546,7 +548,7 @@ async def test_an_unread_answer_does_not_end_a_connection_whose_other_answers_ar
 async def test_a_caller_whose_system_takes_nothing_has_all_its_time_though_much_is_unread(listen):
     """What it reads there is not seen from here."""
     stage = await listen(unread_seconds_max=30, answer_bytes_max=1_000_000, keepalive_seconds=1_000)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"900000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
@@ -596,7 +598,7 @@ async def test_slices_grow_one_by_one_while_a_body_comes_and_are_short_after_it(
 async def test_unread_answers_are_borne_for_less_time_when_there_are_many(listen):
     """Else a few callers could keep the large answers of all others away."""
     stage = await listen(unread_seconds_max=30, answer_bytes_max=2_500_000, keepalive_seconds=1_000)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
@@ -610,7 +612,7 @@ async def test_unread_answers_are_borne_for_less_time_when_there_are_many(listen
 
 async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
     await until(lambda: stage.load.answer_bytes)
     await client.send(call(3, b"3000000", LARGE))
@@ -619,12 +621,12 @@ async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(1, READ_BYTES_MIN))
+        await client.send(window_update(1, READ_BYTES_MIN))
         await client.round_trip()
         connection.tick(began + seconds)
     assert (await client.answer(3)).reset == CANCEL
     assert stage.load.answer_bytes < 1_000_000
-    await client.send(window(1, 2**20))
+    await client.send(window_update(1, 2**20))
     assert (await client.answer(1)).status == OK
     assert (await client.ask(5, b"", SERVICE + "Nothing")).status == 12
 
@@ -639,16 +641,16 @@ async def test_an_answer_that_waits_for_its_turn_is_not_reset(listen):
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40, 60, 80):
         connection._now = lambda seconds=seconds: began + seconds
-        await client.send(window(0, 50_000))
+        await client.send(window_update(0, 50_000))
         await client.round_trip()
         connection.tick(began + seconds)
-    await client.send(window(0, 2**21))
+    await client.send(window_update(0, 2**21))
     assert [(await client.answer(number)).status for number in (1, 3)] == [OK, OK]
 
 
 async def test_a_stream_that_ends_unread_leaves_nothing(listen):
     stage = await listen(unread_seconds_max=0.05)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000*16384", SERVICE + "Stream"), call(3, b"1000", LARGE))
     await until(lambda: stage.seen.closed and stage.seen.ran.get("Large"))
     (connection,) = stage.listener._connections
@@ -701,7 +703,7 @@ async def test_a_farewell_waits_no_longer_than_answers_may_be_unread(listen):
 
 async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
     stage = await listen(unread_seconds_max=30)
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"x", HELD))
     await until(lambda: stage.seen.held)
     (connection,) = stage.listener._connections
@@ -710,7 +712,7 @@ async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
     stage.seen.held.pop().answer(bytes(3_000_000))
     await client.round_trip()
     connection.tick(began + 1_029)
-    await client.send(window(1, 2**22))
+    await client.send(window_update(1, 2**22))
     assert (await client.answer(1)).status == OK
 
 
@@ -744,7 +746,7 @@ async def test_rapid_resets_end_their_connection_and_harm_no_other(listen):
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
     before = resident_bytes()
-    frames = [call(number, b"%d" % number, HELD) + rst(number) for number in range(1, 40_001, 2)]
+    frames = [call(number, b"%d" % number, HELD) + reset(number) for number in range(1, 40_001, 2)]
     flooding = asyncio.ensure_future(flood(client, *frames))
     for number in range(1, 101, 2):
         assert (await neighbour.ask(number)).status == OK
@@ -763,7 +765,7 @@ async def test_nothing_is_handed_on_after_a_connection_was_ended(listen):
     """Its GOAWAY names the last call that may have been: what came behind it is sent again elsewhere."""
     stage = await listen(resets_per_second_max=1)
     client = await stage.client()
-    resets = [call(number, b"", HELD) + rst(number) for number in range(1, 21, 2)]
+    resets = [call(number, b"", HELD) + reset(number) for number in range(1, 21, 2)]
     calls = [call(number, b"%d" % number + bytes(1_000), HELD) for number in range(21, 401, 2)]
     await flood(client, *resets, *calls)
     last = client.goaways[-1][0]
@@ -807,7 +809,7 @@ async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_
     await client.send(*(headers(number, head(HELD, grpc_timeout=told)) for number in streams))
     await until(lambda: len(connection._streams) == 100)
     connection._streams._now = lambda: began + seconds
-    await client.send(*(rst(number) for number in streams))
+    await client.send(*(reset(number) for number in streams))
     if counted:
         await client.until_end()
         assert client.goaways[0][1:] == (ENHANCE_YOUR_CALM, b"too_many_resets")
@@ -822,7 +824,7 @@ async def test_resets_of_refused_calls_are_not_held_against_anybody(listen):
     streams = range(1, 401, 2)
     await client.send(*(headers(number, head(SERVICE + "Nothing")) + data(number, b"x") for number in streams))
     await client.round_trip()
-    await client.send(*(rst(number) for number in streams))
+    await client.send(*(reset(number) for number in streams))
     await client.round_trip()
     assert (client.goaways, (await client.ask(401)).status) == ([], OK)
 
@@ -830,7 +832,7 @@ async def test_resets_of_refused_calls_are_not_held_against_anybody(listen):
 async def test_calls_that_are_taken_back_before_they_were_refused_count_as_any(listen):
     stage = await listen(resets_per_second_max=1)
     client = await stage.client()
-    await flood(client, *(headers(number, head(SERVICE + "Nothing")) + rst(number) for number in range(1, 401, 2)))
+    await flood(client, *(headers(number, head(SERVICE + "Nothing")) + reset(number) for number in range(1, 401, 2)))
     assert [code for _, code, _ in client.goaways] == [ENHANCE_YOUR_CALM]
 
 
@@ -882,12 +884,12 @@ async def test_pings_after_answers_are_forgiven(stage):
 
 async def test_pings_while_a_large_answer_is_read_are_forgiven(stage):
     """As grpc-go sends them: one for each DATA frame, to measure the bandwidth."""
-    client = await stage.client({INITIAL_WINDOW_SIZE: 0})
+    client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"300000", LARGE))
     for _ in range(60):
-        await client.send(window(1, 5_000))
+        await client.send(window_update(1, 5_000))
         await client.round_trip()
-    await client.send(window(1, 100_000))
+    await client.send(window_update(1, 100_000))
     assert (await client.answer(1)).status == OK
     assert client.goaways == []
 
@@ -895,11 +897,11 @@ async def test_pings_while_a_large_answer_is_read_are_forgiven(stage):
 @pytest.mark.parametrize(
     "frames",
     [
-        [settings({INITIAL_WINDOW_SIZE: 65_535})] * 5_000,
-        [window(0, 1)] * 5_000,
+        [settings({STREAM_WINDOW: 65_535})] * 5_000,
+        [window_update(0, 1)] * 5_000,
         [frame(2, 0, 1, bytes(5))] * 5_000,
         [headers(1, head()), *[data(1, b"")] * 5_000],
-        [headers(1, head()), *[window(1, 1)] * 5_000],
+        [headers(1, head()), *[window_update(1, 1)] * 5_000],
         [headers(1, head(SERVICE + "Dialog")), *[data(1, b"")] * 5_000],
         [frame(0xAA, 0, 0, b"unknown")] * 5_000,
     ],
@@ -934,7 +936,7 @@ async def test_a_header_block_without_end_ends_its_connection(stage):
         frame(HEADERS, 4, 1, b"\xff\xff\xff\xff\xff\xff"),
         ping()[:-1] + frame(9, 0, 0, bytes(30_000)),
         b"\xff\xff\xff\0\0\0\0\0\1",
-        window(0, 0),
+        window_update(0, 0),
     ],
     ids=["idle stream", "even stream", "broken hpack", "cut frame", "oversized frame", "zero window"],
 )

@@ -6,26 +6,9 @@ import random
 import zlib
 
 import pytest
-from rpc.transport.frames import (
-    CANCEL,
-    DATA,
-    END_STREAM,
-    HEADERS,
-    MAX_HEADER_LIST_SIZE,
-    NO_ERROR,
-    PADDED,
-    call,
-    data,
-    frame,
-    head,
-    headers,
-    message,
-    ping,
-    prefix,
-    rst,
-    window,
-)
+from rpc.transport.frames import CANCEL, NO_ERROR, call, data, head, headers, message, prefix
 from rpc.transport.listening import MIB, SERVICE, until
+from rpc.transport.wire import DATA, END_STREAM, HEADER_BYTES_MAX, HEADERS, PADDED, frame, ping, reset, window_update
 
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.connection import HEADER_BYTES_TOLD
@@ -172,7 +155,7 @@ async def test_headers_above_the_bound_are_below_what_clients_are_told(listen):
     stage = await listen(header_bytes_max=5_000, streams_per_connection_max=77)
     client = await stage.client()
     await client.round_trip()
-    assert client.settings[MAX_HEADER_LIST_SIZE] == HEADER_BYTES_TOLD >= 4 * Bounds().header_bytes_max
+    assert client.settings[HEADER_BYTES_MAX] == HEADER_BYTES_TOLD >= 4 * Bounds().header_bytes_max
     assert client.settings[3] == 77
     await client.send(headers(1, head("/test.Service/Echo", ("x-large", "h" * 60_000))), data(1, message(b"x")))
     assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
@@ -196,7 +179,7 @@ async def test_a_refusal_for_headers_waits_until_its_caller_could_say_something(
 
 async def test_details_that_a_client_does_not_take_are_left_out_and_the_status_is_kept(stage):
     """A client that takes headers of 200 bytes would lose the whole answer."""
-    client = await stage.client({MAX_HEADER_LIST_SIZE: 220})
+    client = await stage.client({HEADER_BYTES_MAX: 220})
     await client.round_trip()
     answer = await client.ask(1, b"", path("Failing"))
     assert answer.status == FAILED_PRECONDITION
@@ -205,7 +188,7 @@ async def test_details_that_a_client_does_not_take_are_left_out_and_the_status_i
 
 
 async def test_details_that_a_client_does_not_take_are_left_out_of_trailers_too(stage):
-    client = await stage.client({MAX_HEADER_LIST_SIZE: 120})
+    client = await stage.client({HEADER_BYTES_MAX: 120})
     await client.round_trip()
     answer = await client.ask(1, b"", path("StreamFailing"))
     assert (answer.messages, answer.status) == ([b"one"], FAILED_PRECONDITION)
@@ -214,7 +197,7 @@ async def test_details_that_a_client_does_not_take_are_left_out_of_trailers_too(
 
 
 async def test_details_that_a_client_takes_are_sent(stage):
-    client = await stage.client({MAX_HEADER_LIST_SIZE: 1_024})
+    client = await stage.client({HEADER_BYTES_MAX: 1_024})
     await client.round_trip()
     assert "grpc-status-details-bin" in (await client.ask(1, b"", path("Failing"))).blocks[0]
 
@@ -644,7 +627,7 @@ async def test_a_handler_is_told_that_its_caller_left(stage, name, leaves):
     await until(lambda: stage.seen.infos)
     assert not stage.seen.infos[0].gone
     if leaves == "reset":
-        await client.send(rst(1))
+        await client.send(reset(1))
     elif leaves == "closed":
         client.close()
     else:
@@ -665,7 +648,7 @@ async def test_a_call_that_is_taken_back_in_the_same_read_gives_back_its_place(s
     """Its task was made and cancelled before it ran for the first time, or was not made any more."""
     client = await stage.client()
     payload = b"3*1000" if name == "Stream" else bytes(500)
-    await client.send(*(call(stream_id, payload, path(name)) + rst(stream_id) for stream_id in range(1, 200, 2)))
+    await client.send(*(call(stream_id, payload, path(name)) + reset(stream_id) for stream_id in range(1, 200, 2)))
     await client.round_trip()
     await stage.idle()
     assert stage.seen.held == []
@@ -679,8 +662,8 @@ async def test_a_call_that_is_taken_back_counts_until_its_handler_ends(listen):
     client = await stage.client()
     await client.send(*(call(stream_id, b"x", path("Held")) for stream_id in range(1, 21, 2)))
     await until(lambda: len(stage.seen.held) == 10)
-    await client.send(*(rst(stream_id) for stream_id in range(1, 21, 2)))
-    await client.send(*(call(stream_id, b"x", path("Held")) + rst(stream_id) for stream_id in range(21, 41, 2)))
+    await client.send(*(reset(stream_id) for stream_id in range(1, 21, 2)))
+    await client.send(*(call(stream_id, b"x", path("Held")) + reset(stream_id) for stream_id in range(21, 41, 2)))
     await client.round_trip()
     assert (stage.load.calls, stage.seen.ran) == (10, {"Held": 10})
     assert (await client.ask(41)).status == RESOURCE_EXHAUSTED
@@ -774,7 +757,7 @@ async def test_a_stream_whose_reader_stops_costs_a_bounded_buffer(listen):
     await until(lambda: stage.seen.closed)
     assert stage.seen.made == 4
     assert stage.load.calls == 0
-    await client.send(window(1, 2**20))
+    await client.send(window_update(1, 2**20))
     answer = await client.answer(1)
     assert (len(answer.messages), answer.status) == (4, DEADLINE_EXCEEDED)
 
@@ -785,11 +768,11 @@ async def test_a_stream_goes_on_as_its_reader_reads(stage):
     await until(lambda: stage.seen.made == 4)
     await client.round_trip()
     assert stage.seen.made == 4
-    await client.send(window(1, 10_000))
+    await client.send(window_update(1, 10_000))
     await until(lambda: stage.seen.made == 5)
     await client.round_trip()
     assert stage.seen.made == 5
-    await client.send(window(1, 2**21))
+    await client.send(window_update(1, 2**21))
     answer = await client.answer(1)
     assert (len(answer.messages), answer.status) == (100, OK)
 
@@ -800,7 +783,7 @@ async def test_a_generator_is_closed_when_its_caller_leaves(stage, leaves):
     await client.send(call(1, b"1000*16384", path("Stream")))
     await until(lambda: stage.seen.made == 4)
     if leaves == "reset":
-        await client.send(rst(1, CANCEL))
+        await client.send(reset(1, CANCEL))
     else:
         client.close()
     await until(lambda: stage.seen.closed)
@@ -873,7 +856,7 @@ async def test_a_dialog_that_fails_while_its_reader_waits_still_ends_with_its_st
     await client.send(headers(1, head(path("Dialog"))), data(1, message(b"one")), data(1, message(b"flag", 1)))
     await client.round_trip()
     assert client.answers[1].shape == ["HEADERS"]
-    await client.send(window(1, 1_000))
+    await client.send(window_update(1, 1_000))
     answer = await client.answer(1)
     assert (answer.messages, answer.status) == ([b"ONE"], INTERNAL)
     stage.tick(2)

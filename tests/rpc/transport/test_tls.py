@@ -8,18 +8,10 @@ import ssl
 import grpc
 import pytest
 from certificates import write_certificates
-from rpc.transport.frames import (
-    ENHANCE_YOUR_CALM,
-    SECONDS_MAX,
-    TlsClient,
-    call,
-    data,
-    greeting,
-    head,
-    headers,
-    ping,
-)
+from rpc.transport.frames import ENHANCE_YOUR_CALM, TlsClient, call, data, greeting, head, headers
 from rpc.transport.listening import MIB, SERVICE, failure_of, until
+from rpc.transport.wire import ping
+from waiting import SECONDS_MAX
 
 from redemption.rpc.transport.tls import Tls
 
@@ -221,7 +213,7 @@ async def test_a_client_that_does_not_answer_at_the_close_is_gone_all_the_same(l
     deaf = await asyncio.to_thread(silent_socket, stage.port, context)
     deaf.sendall(greeting() + b"".join(call(number, b"3000000", LARGE) for number in range(1, 21, 2)))
     await until(lambda: stage.connections == 2 and stage.seen.ran.get("Large") == 10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         await stage.listener.stop(0)
         await until(lambda: not stage.connections)
     silent.close()
@@ -231,7 +223,7 @@ async def test_a_client_that_does_not_answer_at_the_close_is_gone_all_the_same(l
 async def test_a_client_that_does_not_shake_hands_is_gone_when_the_listener_stops(listen, files, tls):
     stage = await listen(tls=tls, preface_seconds_max=300)
     silent = silent_socket(stage.port)
-    silent.settimeout(5)
+    silent.settimeout(SECONDS_MAX)
     await (await connect(stage, context_of_client(files))).round_trip()
     await stage.listener.stop(0)
     with silent, contextlib.suppress(ConnectionError):

@@ -22,7 +22,7 @@ CALL = (
 )
 
 
-def frame(kind, flags, stream, payload=b""):
+def frame(kind, flags=0, stream=0, payload=b""):
     return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
 
 
@@ -43,14 +43,18 @@ def _text(text):
     return b"\x7f" + size + bytes((length,)) + text
 
 
-def request(stream, *more, fields=CALL, end=False):
-    """A call's headers, in as many frames as they need."""
-    block = field_block((*fields, *more))
-    parts = [block[start : start + 16_384] for start in range(0, len(block), 16_384)]
+def header_frames(stream, block, *, end=False):
+    """A block of headers, in as many frames as it needs."""
+    parts = [block[start : start + 16_384] for start in range(0, len(block), 16_384)] or [b""]
     kinds = [HEADERS] + [CONTINUATION] * (len(parts) - 1)
     flags = [END_STREAM * end] + [0] * (len(parts) - 1)
     flags[-1] |= END_HEADERS
     return b"".join([frame(kind, flag, stream, part) for kind, flag, part in zip(kinds, flags, parts, strict=True)])
+
+
+def request(stream, *more, fields=CALL, end=False):
+    """A call's headers."""
+    return header_frames(stream, field_block((*fields, *more)), end=end)
 
 
 def data(stream, payload=b"", *, end=False, padding=None):
@@ -72,7 +76,7 @@ def reset(stream, code=8):
     return frame(RESET, 0, stream, code.to_bytes(4))
 
 
-def ping(payload, *, ack=False):
+def ping(payload=b"12345678", *, ack=False):
     return frame(PING, ACK * ack, 0, payload)
 
 
