@@ -4,6 +4,9 @@ import contextlib
 import os
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 
 def is_alive(pid):
     """Whether the process runs; one that is dead and not yet reaped does not."""
@@ -14,4 +17,11 @@ def is_alive(pid):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
         return True
+    return False
+
+
+def answers(url):
+    """Whether a ledger answers there."""
+    with contextlib.suppress(RedisError), Redis.from_url(url) as client:
+        return client.ping()
     return False

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from waiting import settled
 
 from redemption.scheduling.single_flight import SingleFlight
 
@@ -32,12 +33,6 @@ def asked():
     return Asked()
 
 
-async def settle():
-    """Let everything run that can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
 def start(flights, key, asked, count=1):
     return [asyncio.create_task(flights.share(key, asked)) for _ in range(count)]
 
@@ -52,11 +47,11 @@ async def test_later_callers_share_the_next_question_which_waits_for_the_first(a
     """What is under way may have been answered before somebody's change, of which the later one must know."""
     flights = SingleFlight()
     first = start(flights, "a", asked)
-    await settle()
+    await settled()
     later = start(flights, "a", asked, 2)
-    await settle()
+    await settled()
     later += start(flights, "a", asked)
-    await settle()
+    await settled()
     assert asked.times == 1
     asked.gate.set()
     assert await asyncio.gather(*first, *later) == [1, 2, 2, 2]
@@ -65,7 +60,7 @@ async def test_later_callers_share_the_next_question_which_waits_for_the_first(a
 async def test_different_questions_do_not_wait_for_each_other(asked):
     flights = SingleFlight()
     waiting = [*start(flights, "a", asked), *start(flights, "b", asked)]
-    await settle()
+    await settled()
     assert asked.times == 2
     asked.gate.set()
     assert await asyncio.gather(*waiting) == [1, 2]
@@ -74,13 +69,13 @@ async def test_different_questions_do_not_wait_for_each_other(asked):
 async def test_a_cancelled_caller_does_not_affect_the_others(asked):
     flights = SingleFlight()
     first, second = start(flights, "a", asked, 2)
-    await settle()
+    await settled()
     (third,) = start(flights, "a", asked)
-    await settle()
+    await settled()
     first.cancel()
     third.cancel()
     (fourth,) = start(flights, "a", asked)
-    await settle()
+    await settled()
     asked.gate.set()
     assert (await second, await fourth, asked.times) == (1, 2, 2)
     assert first.cancelled()
@@ -102,7 +97,7 @@ async def test_a_failure_is_raised_to_all_callers_and_the_next_one_asks_again(as
 async def test_nothing_is_kept_after_a_question_was_answered(asked):
     flights = SingleFlight()
     waiting = [*start(flights, "a", asked, 2), *start(flights, "b", asked)]
-    await settle()
+    await settled()
     waiting += start(flights, "a", asked)
     asked.gate.set()
     await asyncio.gather(*waiting)
@@ -112,9 +107,9 @@ async def test_nothing_is_kept_after_a_question_was_answered(asked):
 async def test_a_stop_leaves_nobody_waiting(asked):
     flights = SingleFlight()
     waiting = start(flights, "a", asked)
-    await settle()
+    await settled()
     waiting += start(flights, "a", asked)
-    await settle()
+    await settled()
     await flights.stop()
     await asyncio.wait(waiting)
     assert [task.cancelled() for task in waiting] == [True, True]

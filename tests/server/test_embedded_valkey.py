@@ -13,10 +13,8 @@ import tempfile
 
 import pytest
 import structlog
-from processes import is_alive
-from redis import Redis as SynchronousRedis
+from processes import answers, is_alive
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from waiting import until
 
 from redemption.server import embedded_valkey as module
@@ -61,13 +59,6 @@ async def running(directory, **options):
         yield ledger
     finally:
         await ledger.stop()
-
-
-def answers(url):
-    """Whether a server answers there."""
-    with contextlib.suppress(RedisError), SynchronousRedis.from_url(url) as client:
-        return client.ping()
-    return False
 
 
 async def ask(ledger, *command):

@@ -1,7 +1,6 @@
 """The supervisor: one owner of port, ledger and workers, who leaves nothing behind. Real processes, kills."""
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import is_alive
+from processes import answers, is_alive
 from redis import Redis
 from waiting import SECONDS_MAX, until
 
@@ -166,12 +165,6 @@ def serve(tmp_path):
             server.process.wait()
         for pid in filter(is_alive, server.pids()):
             os.kill(pid, signal.SIGKILL)
-
-
-def answers(url):
-    with contextlib.suppress(Exception), Redis.from_url(url) as client:
-        return client.ping()
-    return False
 
 
 @pytest.mark.parametrize("module", ["redemption.server.supervisor", "redemption.app"])

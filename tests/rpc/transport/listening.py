@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.rpc import code_pb2
 from rpc.transport.frames import RawClient, connect
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, comes
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import call_info
@@ -209,7 +209,7 @@ class Stage:
 
     async def idle(self) -> None:
         """Return when no call is at work and nothing is held."""
-        await until(lambda: not (self.load.calls or self.load.request_bytes or self.load.answer_bytes))
+        await comes(lambda: not (self.load.calls or self.load.request_bytes or self.load.answer_bytes))
 
 
 WAIT_SECONDS_MAX = 3600.0
@@ -235,16 +235,9 @@ async def listening(
             await listener.stop(0)
         for call in seen.held:
             call.answer(b"")
-        await until(lambda: not (stage.connections or stage.load.calls))
+        await comes(lambda: not (stage.connections or stage.load.calls))
     assert (stage.load.calls, stage.load.request_bytes, stage.load.answer_bytes) == (0, 0, 0)
     assert stage.load.connections == {}
-
-
-async def until(condition: Any) -> None:
-    """Return when something has come true."""
-    async with asyncio.timeout(SECONDS_MAX):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def failure_of(awaited: Any) -> grpc.aio.AioRpcError:

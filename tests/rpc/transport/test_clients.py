@@ -5,8 +5,8 @@ from collections import Counter
 
 import grpc
 import pytest
-from rpc.transport.listening import FAILURE, MIB, SERVICE, failure_of, until
-from waiting import SECONDS_MAX
+from rpc.transport.listening import FAILURE, MIB, SERVICE, failure_of
+from waiting import SECONDS_MAX, comes
 
 ECHO, FAILING, HELD, LARGE, SLOW, STREAM = (
     SERVICE + name for name in ("Echo", "Failing", "Held", "Large", "Slow", "Stream")
@@ -89,7 +89,7 @@ async def test_short_deadlines_are_exceeded_and_never_cancelled(stage, channel):
 
 async def test_a_handler_is_told_of_the_deadline(stage, channel):
     call = channel.unary_unary(SLOW)(b"x", timeout=3)
-    await until(lambda: stage.seen.infos)
+    await comes(lambda: stage.seen.infos)
     left = stage.seen.infos[0].deadline - asyncio.get_running_loop().time()
     assert 0 < left < 3
     stage.seen.go.set()
@@ -99,9 +99,9 @@ async def test_a_handler_is_told_of_the_deadline(stage, channel):
 @pytest.mark.parametrize("path", [SLOW, HELD])
 async def test_a_cancelled_call_is_cancelled_here_too(stage, channel, path):
     call = channel.unary_unary(path)(b"x", timeout=SECONDS_MAX)
-    await until(lambda: stage.seen.infos)
+    await comes(lambda: stage.seen.infos)
     call.cancel()
-    await until(lambda: stage.seen.infos[0].gone)
+    await comes(lambda: stage.seen.infos[0].gone)
     for held in stage.seen.held:
         held.answer(b"late")
     await stage.idle()
@@ -123,7 +123,7 @@ async def test_a_stream_that_is_not_read_makes_no_more_than_windows_allow(stage)
             await channel.unary_unary(ECHO)(b"x", timeout=SECONDS_MAX)
         assert made == stage.seen.made < 200
         stream.cancel()
-        await until(lambda: stage.seen.closed)
+        await comes(lambda: stage.seen.closed)
 
 
 async def test_a_dialog_is_held(channel):
@@ -212,7 +212,7 @@ async def test_a_client_goes_elsewhere_without_losing_a_call(listen):
         echo = channel.unary_unary(ECHO)
         for _ in range(5):
             calls = [asyncio.ensure_future(echo(b"x", timeout=SECONDS_MAX)) for _ in range(50)]
-            await until(lambda calls=calls: any(call.done() for call in calls))
+            await comes(lambda calls=calls: any(call.done() for call in calls))
             stage.tick(1_101)
             assert await asyncio.gather(*calls) == [b"x"] * 50
     assert stage.seen.ran["Echo"] == 250

@@ -23,7 +23,7 @@ from rpc.transport.frames import (
     message,
     prefix,
 )
-from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes, until
+from rpc.transport.listening import MIB, SERVICE, failure_of, resident_bytes
 from rpc.transport.wire import (
     CONTINUATION,
     DATA,
@@ -37,6 +37,7 @@ from rpc.transport.wire import (
     settings,
     window_update,
 )
+from waiting import comes
 
 from redemption.rpc.transport import turn
 from redemption.rpc.transport.connection import (
@@ -70,10 +71,10 @@ async def test_a_connection_that_does_not_say_who_it_is_is_ended(listen, said):
     silent, neighbour = await stage.client(greet=False), await stage.client()
     await silent.send(said)
     await neighbour.round_trip()
-    await until(lambda: stage.connections == 2 or said.startswith(b"GET"))
+    await comes(lambda: stage.connections == 2 or said.startswith(b"GET"))
     stage.tick(9)
     stage.tick(11)
-    await until(lambda: stage.connections == 1)
+    await comes(lambda: stage.connections == 1)
     await silent.until_end()
     assert (await neighbour.ask(1)).status == OK
 
@@ -99,7 +100,7 @@ async def test_a_connection_that_says_nothing_is_asked_for_a_sign_of_life(listen
         await client.read()
     await client.round_trip()
     stage.tick(82)
-    await until(lambda: stage.connections == 1)
+    await comes(lambda: stage.connections == 1)
     await dead.until_end()
     assert len(dead.pings) == 1
     assert (await client.ask(1)).status == OK
@@ -128,7 +129,7 @@ async def test_an_old_or_idle_connection_is_asked_to_go_in_two_steps(listen, rea
     assert client.goaways == [(LAST_STREAM_ID, NO_ERROR, b"")]
     assert (await client.ask(3)).status == OK
     await client.send(call(5, b"last", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     await client.send(ping(client.pings[0], ack=True))
     while len(client.goaways) < 2:
         await client.read()
@@ -154,7 +155,7 @@ async def test_a_client_that_does_not_acknowledge_the_notice_is_told_the_last_st
     stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     client.polite = False
     stage.tick(111)
     stage.tick(112.1)
@@ -170,7 +171,7 @@ async def test_a_call_above_the_last_stream_is_never_handed_on(listen):
     stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     stage.tick(111)
     while len(client.goaways) < 2:
         await client.read()
@@ -210,7 +211,7 @@ async def test_a_connection_with_calls_is_not_idle(listen):
     stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     await client.send(call(1, b"x", WATCH))
-    await until(lambda: stage.seen.infos)
+    await comes(lambda: stage.seen.infos)
     stage.tick(101)
     await client.round_trip()
     assert client.goaways == []
@@ -297,7 +298,7 @@ async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(
         assert (await client.answer(2_003)).status == OK
     for client in clients:
         client.close()
-    await until(lambda: stage.connections == 1)
+    await comes(lambda: stage.connections == 1)
     assert stage.load.request_bytes == 0
 
 
@@ -339,7 +340,7 @@ async def test_unfinished_messages_of_dialogs_are_bounded_as_others_are(listen):
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
     assert REQUEST_BYTES_SMALL < stage.load.request_bytes <= 40_000
     client.close()
-    await until(lambda: stage.load.request_bytes == 0)
+    await comes(lambda: stage.load.request_bytes == 0)
 
 
 async def test_messages_of_a_dialog_count_until_they_are_answered(stage):
@@ -357,7 +358,7 @@ async def test_requests_count_until_they_are_answered(listen):
     client = await stage.client()
     await client.send(*(call(number, bytes(10_000), HELD) for number in range(1, 41, 2)))
     await client.round_trip()
-    await until(lambda: len(stage.seen.held) == 10)
+    await comes(lambda: len(stage.seen.held) == 10)
     assert stage.load.request_bytes == 100_000
     refused = [number for number in range(1, 41, 2) if number in client.answers]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
@@ -413,10 +414,10 @@ async def test_small_answers_are_sent_though_much_is_unread(stage):
     """64 KiB of its own has every connection."""
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
-    await until(lambda: stage.load.answer_bytes > 10 * MIB)
+    await comes(lambda: stage.load.answer_bytes > 10 * MIB)
     other = await stage.client({STREAM_WINDOW: 0})
     await other.send(call(1, b"1000", LARGE))
-    await until(lambda: stage.seen.ran["Large"] == 21)
+    await comes(lambda: stage.seen.ran["Large"] == 21)
     await other.send(window_update(1, 2_000))
     assert (await other.answer(1)).status == OK
 
@@ -434,7 +435,7 @@ async def test_unread_answers_of_all_connections_are_bounded_together(listen):
     assert stage.load.answer_bytes <= 10 * MIB
     assert [client.answers[1].status for client in clients] == [None] * 3 + [RESOURCE_EXHAUSTED] * 17
     clients[0].close()
-    await until(lambda: stage.load.answer_bytes < 7 * MIB)
+    await comes(lambda: stage.load.answer_bytes < 7 * MIB)
     client = await stage.client()
     assert (await client.ask(1, b"3000000", LARGE)).status == OK
 
@@ -445,7 +446,7 @@ async def test_unread_answers_of_one_turn_are_bounded_together(listen):
     clients = [await stage.client({STREAM_WINDOW: 0}) for _ in range(20)]
     for client in clients:
         await client.send(call(1, b"x", HELD))
-    await until(lambda: len(stage.seen.held) == 20)
+    await comes(lambda: len(stage.seen.held) == 20)
     for held in stage.seen.held:
         held.answer(bytes(3_000_000))
     for client in clients:
@@ -479,13 +480,13 @@ async def test_a_client_that_does_not_read_at_all_is_ended(listen, told):
     stage = await listen(unread_seconds_max=30)
     client, neighbour = await stage.client(told, receive_bytes=4_096), await stage.client()
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
-    await until(lambda: stage.seen.ran.get("Large") == 20)
+    await comes(lambda: stage.seen.ran.get("Large") == 20)
     await neighbour.round_trip()
     assert stage.load.answer_bytes <= 16 * MIB
     stage.tick(29)
     assert stage.connections == 2
     stage.tick(31)
-    await until(lambda: stage.connections == 1)
+    await comes(lambda: stage.connections == 1)
     assert (stage.load.answer_bytes, stage.load.calls) == (0, 0)
     assert (await neighbour.ask(1)).status == OK
 
@@ -494,7 +495,7 @@ async def test_a_client_that_reads_slowly_is_not_ended(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (20, 40, 60):
@@ -512,7 +513,7 @@ async def with_an_unread_answer(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
     return stage, client, connection, asyncio.get_running_loop().time()
 
@@ -530,7 +531,7 @@ async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
     assert not client.answers[1].ended
     connection.tick(began + 45)
     assert (await client.answer(1)).reset == CANCEL
-    await until(lambda: not stage.load.answer_bytes)
+    await comes(lambda: not stage.load.answer_bytes)
 
 
 async def test_an_unread_answer_does_not_end_a_connection_whose_other_answers_are_read(listen):
@@ -550,14 +551,14 @@ async def test_a_caller_whose_system_takes_nothing_has_all_its_time_though_much_
     stage = await listen(unread_seconds_max=30, answer_bytes_max=1_000_000, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"900000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.load.answer_bytes)
     (connection,) = stage.listener._connections
     connection.pause_writing()
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
     await client.send(ping())
     assert stage.connections == 1
     stage.tick(31)
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
 
 
 async def test_a_connection_that_cannot_be_read_is_ended(stage, monkeypatch):
@@ -600,13 +601,13 @@ async def test_unread_answers_are_borne_for_less_time_when_there_are_many(listen
     stage = await listen(unread_seconds_max=30, answer_bytes_max=2_500_000, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.load.answer_bytes)
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
     assert stage.connections == 1
     await client.send(call(3, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes > 1_500_000)
+    await comes(lambda: stage.load.answer_bytes > 1_500_000)
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
     assert stage.load.answer_bytes == 0
 
 
@@ -614,9 +615,9 @@ async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await until(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.load.answer_bytes)
     await client.send(call(3, b"3000000", LARGE))
-    await until(lambda: stage.load.answer_bytes > 3_500_000)
+    await comes(lambda: stage.load.answer_bytes > 3_500_000)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40):
@@ -636,7 +637,7 @@ async def test_an_answer_that_waits_for_its_turn_is_not_reset(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client(connection_window=0)
     await client.send(*(call(number, b"1000000", LARGE) for number in (1, 3)))
-    await until(lambda: stage.load.answer_bytes > 1_500_000)
+    await comes(lambda: stage.load.answer_bytes > 1_500_000)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40, 60, 80):
@@ -652,7 +653,7 @@ async def test_a_stream_that_ends_unread_leaves_nothing(listen):
     stage = await listen(unread_seconds_max=0.05)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000*16384", SERVICE + "Stream"), call(3, b"1000", LARGE))
-    await until(lambda: stage.seen.closed and stage.seen.ran.get("Large"))
+    await comes(lambda: stage.seen.closed and stage.seen.ran.get("Large"))
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (0, 0.04, 0.08):
@@ -670,11 +671,11 @@ async def farewell_to_a_slow_reader(stage):
     (connection,) = stage.listener._connections
     connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
     await client.send(call(1, b"200000", LARGE))
-    await until(lambda: not connection._streams and connection._transport.get_write_buffer_size())
+    await comes(lambda: not connection._streams and connection._transport.get_write_buffer_size())
     connection.retire()
-    await until(lambda: not connection._queued)
+    await comes(lambda: not connection._queued)
     stage.tick(1.1)
-    await until(lambda: connection._ending)
+    await comes(lambda: connection._ending)
     return client, connection
 
 
@@ -689,7 +690,7 @@ async def test_a_farewell_waits_until_what_was_written_has_left(listen):
     assert [code for _, code, _ in client.goaways] == [NO_ERROR] * 2
     assert connection._closing is not None
     stage.tick(1.1)
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
 
 
 async def test_a_farewell_waits_no_longer_than_answers_may_be_unread(listen):
@@ -698,14 +699,14 @@ async def test_a_farewell_waits_no_longer_than_answers_may_be_unread(listen):
     stage.tick(29)
     assert not connection._transport.is_closing()
     stage.tick(31)
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
 
 
 async def test_an_answer_after_a_long_silence_has_all_of_its_time(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     connection._now = lambda: began + 1_000
@@ -720,9 +721,9 @@ async def test_nothing_is_written_for_a_client_that_does_not_read(stage):
     """What the system does not take stays small, however much is asked."""
     client = await stage.client(receive_bytes=4_096)
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
-    await until(lambda: stage.seen.ran.get("Large") == 5)
+    await comes(lambda: stage.seen.ran.get("Large") == 5)
     (connection,) = stage.listener._connections
-    await until(lambda: connection._full)
+    await comes(lambda: connection._full)
     assert connection._transport.get_write_buffer_size() <= WRITE_BUFFER_BYTES + WRITE_BYTES_AT_ONCE + 20_000
     for number in range(1, 11, 2):
         assert (await client.answer(number)).status == OK
@@ -807,7 +808,7 @@ async def test_calls_that_are_taken_back_at_their_deadline_are_not_held_against_
     connection._streams._now = lambda: began
     streams = range(1, 201, 2)
     await client.send(*(headers(number, head(HELD, grpc_timeout=told)) for number in streams))
-    await until(lambda: len(connection._streams) == 100)
+    await comes(lambda: len(connection._streams) == 100)
     connection._streams._now = lambda: began + seconds
     await client.send(*(reset(number) for number in streams))
     if counted:
@@ -970,11 +971,11 @@ async def test_an_end_that_comes_without_anything_to_write_is_noticed(stage, mon
     """The engine tells of streams and of the connection when it is asked what to write, also when that is nothing."""
     client = await stage.client()
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     (connection,) = stage.listener._connections
     monkeypatch.setattr(Http2Connection, "bytes_to_send", lambda *_: (b"", [StreamClosed(1, NO_ERROR, None)]))
     connection.write_soon()
-    await until(lambda: not connection._queued)
+    await comes(lambda: not connection._queued)
     assert (len(connection._streams), stage.seen.infos[0].gone) == (0, True)
 
 
@@ -994,7 +995,7 @@ async def test_a_client_that_does_not_close_after_the_last_word_is_cut_off(stage
     await flood(client, *[ping()] * 1_000)
     assert stage.connections == 1
     stage.tick(1.1)
-    await until(lambda: stage.connections == 0)
+    await comes(lambda: stage.connections == 0)
 
 
 # Fairness
@@ -1027,7 +1028,7 @@ async def test_a_large_message_does_not_hold_up_the_calls_of_others(stage, reads
     body = message(bytes(4 * MIB))[: MIB if size > 1 else 256 * 1024]
     frames = b"".join(frame(DATA, 0, 1, body[at : at + size]) for at in range(0, len(body), size))
     sent = asyncio.ensure_future(sending(client, headers(1, head(HELD)), frames))
-    await until(lambda: any(read is connection._http2 for read, _ in reads))
+    await comes(lambda: any(read is connection._http2 for read, _ in reads))
     most = 0
     for number in range(1, 41, 2):
         reads.clear()
@@ -1056,7 +1057,7 @@ async def test_a_large_answer_does_not_hold_up_the_answers_of_others(stage):
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
     await client.send(call(1, b"16000000", LARGE))
-    await until(lambda: stage.seen.ran.get("Large"))
+    await comes(lambda: stage.seen.ran.get("Large"))
     answer = asyncio.ensure_future(client.answer(1))
     assert (await neighbour.ask(1)).status == OK
     assert not answer.done()
@@ -1082,7 +1083,7 @@ async def test_one_stream_too_many_is_refused_on_its_own(listen):
     stage = await listen(streams_per_connection_max=10)
     client = await stage.client()
     await client.send(*(call(number, b"x", HELD) for number in range(1, 25, 2)))  # before SETTINGS were acknowledged
-    await until(lambda: len(stage.seen.held) == 10)
+    await comes(lambda: len(stage.seen.held) == 10)
     assert [(await client.answer(number)).reset for number in (21, 23)] == [7, 7]
     for held in stage.seen.held:
         held.answer(b"x")
@@ -1128,9 +1129,9 @@ async def test_a_connection_ends_though_calls_above_its_last_stream_were_sent(li
     (connection,) = stage.listener._connections
     connection.pause_writing()
     await client.send(ping(client.pings[0], ack=True))
-    await until(lambda: connection.parting)
+    await comes(lambda: connection.parting)
     await client.send(call(3), call(5))
-    await until(lambda: connection._http2.last_stream_id == 5)
+    await comes(lambda: connection._http2.last_stream_id == 5)
     connection.resume_writing()
     await client.until_end()
     assert client.goaways[-1][0] == 1
@@ -1167,7 +1168,7 @@ async def test_what_was_not_read_of_a_connection_that_is_lost_is_not_counted_any
     (connection,) = stage.listener._connections
     monkeypatch.setattr(type(connection), "read_slice", lambda self: bool(self._unread))  # it does not come to it
     await sending(client, headers(1, head(HELD)), data(1, message(bytes(200_000))[:-1]))
-    await until(lambda: shared.unread_bytes)
+    await comes(lambda: shared.unread_bytes)
     connection.abort()
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
     assert shared.unread_bytes == 0

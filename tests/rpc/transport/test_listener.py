@@ -24,8 +24,9 @@ from rpc.transport.frames import (
     message,
     prefix,
 )
-from rpc.transport.listening import MIB, SERVICE, failure_of, methods, until
+from rpc.transport.listening import MIB, SERVICE, failure_of, methods
 from rpc.transport.wire import ping
+from waiting import comes
 
 from redemption.rpc.health import Health
 from redemption.rpc.server import call_info
@@ -59,7 +60,7 @@ async def test_a_connection_too_many_is_closed_and_the_operator_is_told(listen, 
     for client in clients:
         assert (await client.ask(1)).status == OK
     clients[0].close()
-    await until(lambda: stage.connections == 2)
+    await comes(lambda: stage.connections == 2)
     assert (await (await stage.client()).ask(1)).status == OK
 
 
@@ -79,7 +80,7 @@ async def test_a_refused_connection_is_not_waited_for(listen):
     client, refused = await stage.client(), await stage.client()
     await client.round_trip()
     await refused.until_end()
-    await until(lambda: stage.connections == 1)
+    await comes(lambda: stage.connections == 1)
 
 
 async def test_a_client_whose_connection_is_refused_is_told_at_once(listen):
@@ -182,7 +183,7 @@ async def test_one_connection_is_kept_however_few_files_there_are_and_it_is_told
 async def test_stop_answers_what_was_handed_on_and_tells_the_rest(stage):
     client = await stage.client()
     await client.send(call(1, b"x", HELD), call(3, b"y", HELD))
-    await until(lambda: len(stage.seen.held) == 2)
+    await comes(lambda: len(stage.seen.held) == 2)
     stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
     while not client.goaways:
         await client.read()
@@ -210,7 +211,7 @@ async def test_stop_answers_what_comes_until_the_notice_is_acknowledged(stage):
         await client.read()
     assert (await client.ask(1)).status == OK
     await client.send(call(3, b"x", HELD), ping(client.pings[0], ack=True))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     while len(client.goaways) < 2:
         await client.read()
     assert client.goaways[1] == (3, NO_ERROR, b"")
@@ -228,10 +229,10 @@ async def test_stop_answers_what_comes_until_the_notice_is_acknowledged(stage):
 async def test_stop_cuts_off_what_takes_too_long_and_says_so(stage, name):
     client = await stage.client({4: 0} if name == "Stream" else None)
     await client.send(call(1, b"1000*16384" if name == "Stream" else b"x", SERVICE + name))
-    await until(lambda: stage.seen.infos)
+    await comes(lambda: stage.seen.infos)
     stopping = asyncio.ensure_future(stage.listener.stop(0))
     if name == "Stream":
-        await until(lambda: stage.seen.infos[0].gone)
+        await comes(lambda: stage.seen.infos[0].gone)
     else:
         assert (await client.answer(1)).status == UNAVAILABLE
         assert await client.until_end() == "eof"
@@ -261,17 +262,17 @@ async def test_stop_is_not_held_up_by_who_says_nothing(stage):
     await deaf.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
     watching = await stage.client()
     await watching.send(*(call(number, b"x", WATCH) for number in range(1, 21, 2)))
-    await until(lambda: len(stage.seen.infos) == 10 and stage.seen.ran.get("Large") == 5 and stage.connections == 3)
+    await comes(lambda: len(stage.seen.infos) == 10 and stage.seen.ran.get("Large") == 5 and stage.connections == 3)
     async with asyncio.timeout(SECONDS_MAX / 2):
         await stage.listener.stop(SECONDS_MAX)
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
     await silent.until_end()
 
 
 async def test_stop_takes_no_new_connections(stage):
     client = await stage.client()
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
     while not client.goaways:
         await client.read()
@@ -330,19 +331,19 @@ async def test_the_clock_goes_on_after_a_call_that_cannot_be_ended(stage):
     """All others still learn that their deadlines have passed."""
     broken, client = await stage.client(), await stage.client()
     await broken.send(call(1, b"x", HELD, grpc_timeout="30m"))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     break_sending(stage.seen.held[0])
-    await until(lambda: stage.seen.infos[0].gone)
+    await comes(lambda: stage.seen.infos[0].gone)
     assert (await client.ask(1, b"x", HELD, grpc_timeout="30m")).status == 4
 
 
 async def test_a_stop_goes_on_after_a_call_that_cannot_be_ended(stage):
     broken, client = await stage.client(), await stage.client()
     await broken.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     break_sending(stage.seen.held[0])
     await client.send(call(1, b"x", HELD))
-    await until(lambda: len(stage.seen.held) == 2)
+    await comes(lambda: len(stage.seen.held) == 2)
     stopping = asyncio.ensure_future(stage.listener.stop(0))
     assert (await client.answer(1)).status == UNAVAILABLE
     client.close()
@@ -381,7 +382,7 @@ async def test_stop_under_load_loses_nothing(listen):
     stages = [first]
     for _ in range(5):
         before = answers["OK"]
-        await until(lambda before=before: answers["OK"] > before + 100 or len(answers) > 1)
+        await comes(lambda before=before: answers["OK"] > before + 100 or len(answers) > 1)
         stages.append(await listen(reuse_port=True, port=first.port))
         await stages[-2].listener.stop(SECONDS_MAX)
     stopped.set()
@@ -409,14 +410,14 @@ async def test_ten_health_watches_do_not_hold_up_a_stop():
         for watch in watches:
             error = await failure_of(watch.read())
             assert error.code() is grpc.StatusCode.UNAVAILABLE
-    await until(lambda: not serving._connections)
+    await comes(lambda: not serving._connections)
 
 
 async def test_unread_input_does_not_cost_the_last_answers(stage):
     """A TCP reset would: the caller is still sending when the connection closes."""
     client = await stage.client()
     await client.send(call(1, b"x", HELD), headers(3, head()), data(3, prefix(3 * MIB)))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
 
     async def upload():
@@ -456,7 +457,7 @@ async def test_every_address_of_a_host_is_served(stage):
     async with grpc.aio.insecure_channel(f"localhost:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
         assert await channel.unary_unary(ECHO)(message(b"x"), timeout=SECONDS_MAX) == message(b"x")
     await both.stop(0)
-    await until(lambda: not both._connections)
+    await comes(lambda: not both._connections)
 
 
 async def test_memory_goes_back_to_the_system_when_much_less_is_held_than_before(listen, monkeypatch):
@@ -468,10 +469,10 @@ async def test_memory_goes_back_to_the_system_when_much_less_is_held_than_before
     stage = await listen()
     client = await stage.client({4: 0})
     await client.send(call(1, b"2000000", LARGE))
-    await until(lambda: stage.listener._held_bytes_most >= 2_000_000)
+    await comes(lambda: stage.listener._held_bytes_most >= 2_000_000)
     assert trimmed == []
     client.close()
-    await until(lambda: trimmed)
+    await comes(lambda: trimmed)
     await stage.idle()
     await asyncio.sleep(3 * listener.DEADLINE_STEP_SECONDS)
     assert trimmed == [0]

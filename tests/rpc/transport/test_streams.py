@@ -7,8 +7,9 @@ import zlib
 
 import pytest
 from rpc.transport.frames import CANCEL, NO_ERROR, call, data, head, headers, message, prefix
-from rpc.transport.listening import MIB, SERVICE, until
+from rpc.transport.listening import MIB, SERVICE
 from rpc.transport.wire import DATA, END_STREAM, HEADER_BYTES_MAX, HEADERS, PADDED, frame, ping, reset, window_update
+from waiting import comes
 
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.connection import HEADER_BYTES_TOLD
@@ -138,7 +139,7 @@ async def test_a_call_is_taken_without_what_some_proxies_leave_out(stage, fields
 async def test_headers_that_are_too_many_or_too_long_are_refused_on_their_stream(stage, fields_more, size):
     client, neighbour = await stage.client(), await stage.client()
     await client.send(headers(1, head(path("Held"))), data(1, message(b"before"), end=True))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     many = [(f"x-{number}", "v" * size) for number in range(fields_more)]
     await client.send(headers(3, head("/test.Service/Echo", *many)), data(3, message(b"x"), end=True))
     answer = await client.answer(3)
@@ -381,7 +382,7 @@ async def test_what_is_in_flight_after_a_refusal_is_swallowed(stage):
     """4 MiB more of a refused upload: neighbours on the connection finish, and its window comes back."""
     client = await stage.client()
     await client.send(call(1, b"before", path("Held")))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     await client.send(headers(3, head(path("Small"))))
     await client.send(data(3, prefix(1_001)))
     for _ in range(3):
@@ -429,7 +430,7 @@ async def test_a_reset_does_not_overtake_an_answer_that_cannot_be_written_yet(st
     (connection,) = stage.listener._connections
     connection.pause_writing()
     await client.send(headers(1, head(path("Small"))), data(1, prefix(1_001)))
-    await until(lambda: connection._streams._half_read)
+    await comes(lambda: connection._streams._half_read)
     stage.tick(2)
     connection.resume_writing()
     answer = await client.answer(1)
@@ -539,7 +540,7 @@ async def test_a_gzipped_message_counts_as_long_as_it_is_unpacked(stage):
     plain = b"".join(random.randbytes(100) + bytes(900) for _ in range(1_049))
     packed = message(gzip.compress(plain), 1)
     await client.send(headers(1, head(path("Held"), grpc_encoding="gzip")), data(1, packed, end=True))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     assert stage.load.request_bytes >= MIB
     stage.seen.held.pop().answer(b"")
     assert stage.load.request_bytes == 0
@@ -602,7 +603,7 @@ async def test_a_deadline_that_passes_at_work_ends_the_call_with_its_status(stag
     answer = await client.ask(1, b"x", path(name), grpc_timeout="50m")
     assert answer.status == DEADLINE_EXCEEDED
     assert answer.reset is None
-    await until(lambda: stage.seen.infos[0].gone)
+    await comes(lambda: stage.seen.infos[0].gone)
     assert (await client.ask(3)).status == OK
     assert stage.seen.cancelled == (name == "Slow")
 
@@ -624,7 +625,7 @@ async def test_a_request_that_does_not_arrive_by_its_deadline_is_refused(stage):
 async def test_a_handler_is_told_that_its_caller_left(stage, name, leaves):
     client = await stage.client()
     await client.send(call(1, b"x", path(name)))
-    await until(lambda: stage.seen.infos)
+    await comes(lambda: stage.seen.infos)
     assert not stage.seen.infos[0].gone
     if leaves == "reset":
         await client.send(reset(1))
@@ -632,7 +633,7 @@ async def test_a_handler_is_told_that_its_caller_left(stage, name, leaves):
         client.close()
     else:
         client.cut()
-    await until(lambda: stage.seen.infos[0].gone)
+    await comes(lambda: stage.seen.infos[0].gone)
     if name == "Held":
         assert stage.load.calls == 1
         stage.seen.held.pop().answer(b"late")
@@ -661,7 +662,7 @@ async def test_a_call_that_is_taken_back_counts_until_its_handler_ends(listen):
     stage = await listen(calls_max=10)
     client = await stage.client()
     await client.send(*(call(stream_id, b"x", path("Held")) for stream_id in range(1, 21, 2)))
-    await until(lambda: len(stage.seen.held) == 10)
+    await comes(lambda: len(stage.seen.held) == 10)
     await client.send(*(reset(stream_id) for stream_id in range(1, 21, 2)))
     await client.send(*(call(stream_id, b"x", path("Held")) + reset(stream_id) for stream_id in range(21, 41, 2)))
     await client.round_trip()
@@ -676,7 +677,7 @@ async def test_a_call_that_is_taken_back_counts_until_its_handler_ends(listen):
 async def test_an_answer_comes_once_though_a_handler_answers_twice(stage):
     client = await stage.client()
     await client.send(call(1, b"x", path("Held")))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     held = stage.seen.held.pop()
     held.answer(b"first")
     held.answer(b"second")
@@ -694,7 +695,7 @@ async def test_an_answer_comes_once_though_a_handler_answers_twice(stage):
 async def test_a_handler_that_raises_ends_its_call_and_no_other(stage, name, payload):
     client = await stage.client()
     await client.send(call(1, b"before", path("Held")))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     await client.send(
         call(3, b"first" if name == "GatheredRaising" else payload, path(name)), call(5, payload, path(name))
     )
@@ -709,7 +710,7 @@ async def test_a_handler_that_raises_ends_its_call_and_no_other(stage, name, pay
 async def test_a_defect_in_an_event_ends_its_call_and_no_other(stage, monkeypatch):
     client = await stage.client()
     await client.send(call(1, b"before", path("Held")))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     (connection,) = stage.listener._connections
     streams = connection._streams
 
@@ -754,7 +755,7 @@ async def test_a_stream_whose_reader_stops_costs_a_bounded_buffer(listen):
     stage = await listen(unread_seconds_max=0.05)
     client = await stage.client({4: 0})
     await client.send(call(1, b"1000*16384", path("Stream")))
-    await until(lambda: stage.seen.closed)
+    await comes(lambda: stage.seen.closed)
     assert stage.seen.made == 4
     assert stage.load.calls == 0
     await client.send(window_update(1, 2**20))
@@ -765,11 +766,11 @@ async def test_a_stream_whose_reader_stops_costs_a_bounded_buffer(listen):
 async def test_a_stream_goes_on_as_its_reader_reads(stage):
     client = await stage.client({4: 0})
     await client.send(call(1, b"100*16384", path("Stream")))
-    await until(lambda: stage.seen.made == 4)
+    await comes(lambda: stage.seen.made == 4)
     await client.round_trip()
     assert stage.seen.made == 4
     await client.send(window_update(1, 10_000))
-    await until(lambda: stage.seen.made == 5)
+    await comes(lambda: stage.seen.made == 5)
     await client.round_trip()
     assert stage.seen.made == 5
     await client.send(window_update(1, 2**21))
@@ -781,12 +782,12 @@ async def test_a_stream_goes_on_as_its_reader_reads(stage):
 async def test_a_generator_is_closed_when_its_caller_leaves(stage, leaves):
     client = await stage.client({4: 0})
     await client.send(call(1, b"1000*16384", path("Stream")))
-    await until(lambda: stage.seen.made == 4)
+    await comes(lambda: stage.seen.made == 4)
     if leaves == "reset":
         await client.send(reset(1, CANCEL))
     else:
         client.close()
-    await until(lambda: stage.seen.closed)
+    await comes(lambda: stage.seen.closed)
     await stage.idle()
     assert stage.seen.infos[0].gone
 
@@ -796,7 +797,7 @@ async def test_a_stream_does_not_hold_up_other_calls(stage):
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
     await client.send(call(1, b"5000*4", path("Stream")))
-    await until(lambda: stage.seen.made)
+    await comes(lambda: stage.seen.made)
     assert (await neighbour.ask(1)).status == OK
     assert stage.seen.made < 2_000
     assert len((await client.answer(1)).messages) == 5_000
@@ -806,7 +807,7 @@ async def test_a_watch_is_no_call_that_is_counted(listen):
     stage = await listen(calls_max=1)
     client = await stage.client()
     await client.send(*(call(stream_id, b"x", path("Watch")) for stream_id in range(1, 21, 2)))
-    await until(lambda: len(stage.seen.infos) == 10)
+    await comes(lambda: len(stage.seen.infos) == 10)
     assert stage.load.calls == 0
     assert (await client.ask(21)).status == OK
 

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from certificates import write_certificates
 from rpc.transport.frames import ENHANCE_YOUR_CALM, TlsClient, call, data, greeting, head, headers
-from rpc.transport.listening import MIB, SERVICE, failure_of, until
+from rpc.transport.listening import MIB, SERVICE, failure_of
 from rpc.transport.wire import ping
-from waiting import SECONDS_MAX
+from waiting import SECONDS_MAX, comes
 
 from redemption.rpc.transport.tls import Tls
 
@@ -87,7 +87,7 @@ async def test_a_client_that_does_not_agree_on_http2_is_closed(listen, files, tl
         assert client.answers == {}
     except OSError:
         pass
-    await until(lambda: not stage.connections)
+    await comes(lambda: not stage.connections)
     assert stage.seen.ran == {}
 
 
@@ -187,7 +187,7 @@ async def test_a_stop_answers_what_runs_over_tls(listen, files, tls):
     stage = await listen(tls=tls)
     client = await connect(stage, context_of_client(files))
     await client.send(call(1, b"x", HELD))
-    await until(lambda: stage.seen.held)
+    await comes(lambda: stage.seen.held)
     stopping = asyncio.ensure_future(stage.listener.stop(SECONDS_MAX))
     while len(client.goaways) < 2:
         await client.read()
@@ -212,10 +212,10 @@ async def test_a_client_that_does_not_answer_at_the_close_is_gone_all_the_same(l
     silent = await asyncio.to_thread(silent_socket, stage.port, context)
     deaf = await asyncio.to_thread(silent_socket, stage.port, context)
     deaf.sendall(greeting() + b"".join(call(number, b"3000000", LARGE) for number in range(1, 21, 2)))
-    await until(lambda: stage.connections == 2 and stage.seen.ran.get("Large") == 10)
+    await comes(lambda: stage.connections == 2 and stage.seen.ran.get("Large") == 10)
     async with asyncio.timeout(SECONDS_MAX):
         await stage.listener.stop(0)
-        await until(lambda: not stage.connections)
+        await comes(lambda: not stage.connections)
     silent.close()
     deaf.close()
 
@@ -241,12 +241,12 @@ async def test_connections_that_do_not_shake_hands_are_bounded(listen, files, tl
     stage = await listen(tls=tls, connections_max=10, preface_seconds_max=300)
     silent = [await stage.client(greet=False) for _ in range(20)]
     ends = [asyncio.ensure_future(client.until_end()) for client in silent]
-    await until(lambda: sum(end.done() for end in ends) == 10)
+    await comes(lambda: sum(end.done() for end in ends) == 10)
     assert not any(end.done() for end in ends[:10])
     for end in ends[:10]:
         end.cancel()
     await asyncio.gather(*ends, return_exceptions=True)
     for client in silent[:10]:
         client.cut()
-    await until(lambda: not stage.listener._doors[0].shaking)
+    await comes(lambda: not stage.listener._doors[0].shaking)
     assert (await (await connect(stage, context_of_client(files))).ask(1)).status == OK
