@@ -11,6 +11,7 @@ from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 _PARTS = (
     "keys",
     "records",
+    "signals",
     "requests",
     "campaigns",
     "frame",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
-from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, RiskSignal
 from redemption.domain.campaign.validity import valid_time
 from redemption.domain.decision import Detail, disposition_of
 from redemption.domain.errors import (
@@ -31,7 +31,8 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefus
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
+from redemption.domain.signals import Signals, signals_of
+from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
@@ -41,6 +42,8 @@ from redemption.service.rounds import until_decided
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
+_SIGNALS = (RiskSignal.PERSON,)
+"""What the ledger counts of a claim, beside its customer."""
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
 
 
@@ -73,7 +76,7 @@ class _PendingClaim:
     claim: Claim
     identity: RequestIdentity
     customer: bytes | None
-    person: bytes | None
+    signals: Signals
     code: bytes | None
 
 
@@ -137,8 +140,10 @@ class Claimer:
         return _PendingClaim(
             claim,
             identity=identity_of(digests, caller, claim.request_id, canonical("claim", what, whom)),
-            customer=_person(digests, DigestKind.CUSTOMER, customer.customer_id),
-            person=_person(digests, DigestKind.PERSON, customer.person_id),
+            customer=(
+                digests.digest(DigestKind.CUSTOMER, customer.customer_id.encode()) if customer.customer_id else None
+            ),
+            signals=signals_of(digests, customer, claim.risk, wanted=_SIGNALS),
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
@@ -222,7 +227,7 @@ class Claimer:
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
             customer=pending.customer,
-            person=pending.person,
+            signals=pending.signals,
             code=pending.code,
         )
         return _Judged(item, judgement, failure)
@@ -266,10 +271,6 @@ class Claimer:
         return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
 
 
-def _person(digests: ProgramDigests, kind: DigestKind, name: str) -> bytes | None:
-    return digests.digest(kind, name.encode()) if name else None
-
-
 def _unjudged(pending: _PendingClaim) -> ClaimItem:
     """Return the question what a code stands for: the ledger judges nothing by it, and decides nothing."""
     return ClaimItem(
@@ -286,7 +287,7 @@ def _unjudged(pending: _PendingClaim) -> ClaimItem:
         since_ms=0,
         until_ms=0,
         customer=pending.customer,
-        person=pending.person,
+        signals=pending.signals,
         code=pending.code,
     )
 

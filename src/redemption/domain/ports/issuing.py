@@ -6,6 +6,7 @@ from typing import Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
+from redemption.domain.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class ClaimItem:
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until before this one.
         customer: Digest of the customer id; None when nobody is named.
-        person: Digest of the person id; None when it is not known.
+        signals: Who is behind it.
         code: Digest of the exchange code; None for a claim of an offer.
     """
 
@@ -106,7 +107,7 @@ class ClaimItem:
     since_ms: int
     until_ms: int
     customer: bytes | None
-    person: bytes | None
+    signals: Signals
     code: bytes | None
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
+from redemption.domain.signals import NO_SIGNALS
 
 
 @record(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class RedeemItem:
         content: Digest of what was asked.
         order: Digest of the order id.
         customer: Digest of the customer id; None for a guest.
+        signals: Who is behind it, as far as a rule of the ledger asks; none does.
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until before this one.
         tokens: As they were judged, in the order in which the ledger counts them.
@@ -152,6 +154,7 @@ class RedeemItem:
         "order",
         "program",
         "request",
+        "signals",
         "since_ms",
         "tokens",
         "until_ms",
@@ -169,6 +172,7 @@ class RedeemItem:
         self.caller = caller
         self.on_reply = on_reply
         self.request, self.content, self.order, self.customer = digests
+        self.signals = NO_SIGNALS
         self.since_ms = self.until_ms = 0
         self.tokens: tuple[JudgedToken, ...] = ()
 

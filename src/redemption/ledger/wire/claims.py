@@ -6,9 +6,9 @@ import structlog
 
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, ClaimReply, CodeFound
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.ledger.wire.orders import Head, pack_principal
+from redemption.ledger.wire.orders import Head, pack_principal, pack_signals
 
-_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
+_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB10s")
 _COUPON = struct.Struct(">IHQIII")
 _CLAIMED = struct.Struct(">IIHQIII")
 _REFUSED = struct.Struct(">H?")
@@ -39,15 +39,13 @@ def pack_claim(item: ClaimItem) -> bytes | None:
             item.until_ms,
             item.customer is not None,
             item.customer or _NOBODY,
-            item.person is not None,
-            item.person or _NOBODY,
             item.code is not None,
             item.code or _NO_CODE,
         )
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return packed + pack_principal(item.identity.principal)
+    return packed + pack_principal(item.identity.principal) + pack_signals(item.signals)
 
 
 def unpack_claim(reply: bytes, head: Head) -> ClaimReply:

@@ -21,6 +21,7 @@ from redemption.domain.ports.orders import (
     RememberedByCoupons,
 )
 from redemption.domain.record import record
+from redemption.domain.signals import NO_SIGNALS, Signals
 
 _ITEM = struct.Struct(">cBBBQQ")
 _TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
@@ -41,6 +42,7 @@ _APPROVED_BYTES = 5
 _MERCHANT_SHARES = 0x80
 """Marks, in the number of an answer's tokens, that each of them tells the merchants' part; no order has so many."""
 _NO_CUSTOMER = bytes(8)
+_NO_SIGNALS = bytes(1)
 _PRINCIPAL_BYTES_MAX = 255
 _REDEEM = b"R"
 """The operation of an item, see ``lua/batch.lua``."""
@@ -103,7 +105,7 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.holder_bound | token.slot_carries << 1,
             )
         )
-    parts += (principal, item.content, pack_answer(item.tokens))
+    parts += (principal, pack_signals(item.signals), item.content, pack_answer(item.tokens))
     return b"".join(parts)
 
 
@@ -111,6 +113,15 @@ def pack_principal(principal: str) -> bytes:
     """Write who asks, as events tell it: at most 255 bytes."""
     text = principal.encode()[:_PRINCIPAL_BYTES_MAX]
     return bytes((len(text),)) + text
+
+
+def pack_signals(signals: Signals) -> bytes:
+    """Write the signals of an item, as ``lua/signals.lua`` describes them."""
+    if signals is NO_SIGNALS:
+        return _NO_SIGNALS
+    given = (signals.person, signals.device, signals.network, signals.payment)
+    flags = sum(1 << bit for bit, digest in enumerate(given) if digest is not None)
+    return b"".join((bytes((flags,)), *(digest for digest in given if digest is not None)))
 
 
 def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
