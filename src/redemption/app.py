@@ -22,6 +22,7 @@ from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
 from redemption.server.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
 from redemption.server.seed import Seeded, seed
@@ -53,7 +54,13 @@ def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
         fence=Fence(fence_path(settings), keyset.id),
         births_allowed=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
+        bounds=work_bounds(settings),
     )
+
+
+def work_bounds(settings: Settings) -> WorkBounds:
+    """Return how much work a process takes on at a time."""
+    return WorkBounds(**settings.work.model_dump())
 
 
 def serve(settings: Settings) -> int:

@@ -53,6 +53,20 @@ class BoundSettings(BaseModel):
     keepalive_seconds_max: PositiveFloat = 20.0
 
 
+class WorkSettings(BaseModel):
+    """How much work of each kind a process takes on at a time, each by REDEMPTION_WORK__<NAME>.
+
+    They are explained in ``docs/transport.md``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    orders_waiting_max: PositiveInt = 8_192
+    quotes_max: PositiveInt = 64
+    streams_max: PositiveInt = 64
+    large_waiting_max: PositiveInt = 256
+
+
 class Settings(BaseSettings):
     """What can be set, each by REDEMPTION_<NAME> in the environment or by a flag of the command line."""
 
@@ -96,6 +110,8 @@ class Settings(BaseSettings):
     """Calls at once in one process; more are refused at once with RESOURCE_EXHAUSTED."""
     bounds: BoundSettings = BoundSettings()
     """What one caller, and all of them together, may take of a process."""
+    work: WorkSettings = WorkSettings()
+    """How much work of each kind a process takes on at a time."""
     clock_apart_seconds_max: float = Field(5.0, ge=1, le=3600)
     """How far the clocks of a server and of its ledger may be apart; beyond it nothing is decided."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)

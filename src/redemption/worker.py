@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from redemption.app import ledger_at
+from redemption.app import ledger_at, work_bounds
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
@@ -42,7 +42,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
         _warn_of_bounds(settings)
     keyset = read_keyset(settings)
     ledger = ledger_at(orders["ledger_url"], settings, keyset)
-    server = RpcServer(UseCases(keyset, ledger), _rpc_config(settings, orders))
+    server = RpcServer(UseCases(keyset, ledger, work_bounds(settings)), _rpc_config(settings, orders))
     ledger.health.on_change(server.set_serving)
     await ledger.start()
     await server.start()
@@ -78,6 +78,7 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
         transport=settings.transport,
         reflection=settings.development if settings.reflection is None else settings.reflection,
         bounds=Bounds(calls_max=settings.concurrent_calls_max, **settings.bounds.model_dump()),
+        work=work_bounds(settings),
         drain_notice_seconds=settings.drain_notice_seconds,
     )
 

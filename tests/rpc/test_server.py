@@ -21,10 +21,10 @@ from rpc.examples import APPROVAL, redeem_request
 from rpc.stage import channel_to, failure_of, telling, told
 from waiting import SECONDS_MAX, comes, settled
 
-from redemption.rpc.health import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 from redemption.rpc.server import PortNotBound, RpcConfig, call_info
 from redemption.rpc.transport import grpcio
 from redemption.rpc.transport.tls import Tls
+from redemption.scheduling.work_bounds import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 from redemption.v1 import redemption_service_pb2_grpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

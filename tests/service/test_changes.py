@@ -15,8 +15,8 @@ from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Outdated
+from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service import redeemer
-from redemption.service.redeemer import REJUDGED_AT_ONCE
 from redemption.service.rounds import ROUNDS_MAX
 
 
@@ -146,7 +146,7 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
     tokens = await house.mint(await house.campaign(), 50)
     answers = await asyncio.gather(*(house.redeem(token) for token in tokens), return_exceptions=True)
     assert {type(answer) for answer in answers} == {LedgerUnavailable}
-    assert (max(ever_changing), len(ever_changing)) == (REJUDGED_AT_ONCE, 50 * (ROUNDS_MAX - 1))
+    assert (max(ever_changing), len(ever_changing)) == (REJUDGING.at_once, 50 * (ROUNDS_MAX - 1))
 
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
@@ -169,11 +169,11 @@ async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(hou
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
     hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGED_AT_ONCE)
+    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGING.at_once)
     clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await hurried
-    assert len(ever_changing) == REJUDGED_AT_ONCE
+    assert len(ever_changing) == REJUDGING.at_once
     assert not any(task.done() for task in patient)
     gate.set()
     await asyncio.gather(*patient, return_exceptions=True)

@@ -23,11 +23,8 @@ from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted, error_of
 from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
+from redemption.scheduling.work_bounds import LEDGER_CALL_WAIT_SECONDS_MAX, LEDGER_CALLS_AT_ONCE
 
-CALLS_AT_ONCE = 32
-"""Fewer than the client may have connections: the health check has its own place beside them."""
-PLACE_SECONDS_MAX = 2.0
-"""How long a question waits for one of these places; a healthy ledger gives thousands in that time."""
 TRIES = 3
 """Of a call that was not executed for a reason that is over by then."""
 TOLD_SECONDS = 60.0
@@ -54,7 +51,7 @@ class FunctionClient:
         self._health = health
         self._clock = clock
         self._outbox_max = outbox_max
-        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._places = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
         self._tell_again_at = 0.0
 
@@ -112,7 +109,7 @@ class FunctionClient:
             Overloaded: There was none in time.
         """
         try:
-            async with asyncio.timeout(PLACE_SECONDS_MAX):
+            async with asyncio.timeout(LEDGER_CALL_WAIT_SECONDS_MAX):
                 await self._places.acquire()
         except TimeoutError as error:
             raise Overloaded("too many questions wait for the ledger; nothing was done, ask again later") from error

@@ -21,6 +21,7 @@ from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
+from redemption.scheduling.work_bounds import WorkBounds
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0
@@ -40,6 +41,7 @@ class RedisLedger:
         fence: Fence,
         births_allowed: bool,
         outbox_max: int = OUTBOX_MAX,
+        bounds: WorkBounds | None = None,
     ) -> None:
         """Build it; ``start`` connects.
 
@@ -49,6 +51,7 @@ class RedisLedger:
             births_allowed: A program that nobody remembers may begin with its first campaign (development); else an
                 operator adopts its empty ledger first.
             outbox_max: About how many entries the event stream of a program keeps.
+            bounds: How much work is taken on at a time; None: as by default.
         """
         self._endpoint = endpoint
         self._fence = fence
@@ -62,6 +65,7 @@ class RedisLedger:
             fence=fence,
             clock=self._clock,
             outbox_max=outbox_max,
+            waiting_max=(bounds or WorkBounds()).orders_waiting_max,
             redefined=self._catalog.redefined,
             health=self.health,
         )

@@ -12,6 +12,7 @@ from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campa
 from redemption.rpc.guard import Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.work_bounds import DEFINITIONS, DEFINITIONS_WAITING_MAX
 from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2 as messages
 
@@ -19,10 +20,6 @@ DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
 """A request with a definition."""
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 """Of the definitions on one page, unless the first alone is larger: gRPC takes 4 MiB by default."""
-LARGE_WAITING_MAX = 64
-"""Requests to read or to write definitions that may wait for their slot."""
-REST = 1
-"""While others are busy, so many times the time of this work is left to them."""
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
 
 
@@ -39,8 +36,7 @@ class CampaignServicer:
     def __init__(self, use_cases: UseCases) -> None:
         self._campaigns = use_cases.campaigns
         self._messages = CampaignMessages()
-        # A large definition takes milliseconds to read or to write, and a page of them hundreds: few at a time.
-        self._large = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._large = FairSlots(DEFINITIONS, waiting_max=DEFINITIONS_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary]:
         """Return what this version answers, by the names of the contract."""

@@ -28,11 +28,8 @@ from redemption.rpc.transport.methods import (
     UnaryMethod,
 )
 from redemption.scheduling.places import Places
+from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 
-STREAMS_MAX = 64
-"""Streams at once, apart from all other calls."""
-STREAMS_PER_PEER_MAX = 16
-"""Of one connection: none can have all the places."""
 STREAM_SECONDS_MAX = 600.0
 
 _STOPPED = Stopping("the server stopped before it could answer; ask again with the same request id")
@@ -129,8 +126,8 @@ class Asked:
 class Guard:
     """Makes methods of raw bytes."""
 
-    def __init__(self) -> None:
-        self._streams = Places(STREAMS_MAX, STREAMS_PER_PEER_MAX)
+    def __init__(self, bounds: WorkBounds) -> None:
+        self._streams = Places(bounds.streams_max, STREAMS_PER_PEER_MAX)
         # Written down once: when there is too much to do, saying so must cost next to nothing.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
         self._too_many_streams_here = status_of(

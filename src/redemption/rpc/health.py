@@ -14,11 +14,9 @@ from grpc_health.v1 import health_pb2
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
 from redemption.scheduling.places import Places
+from redemption.scheduling.work_bounds import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 
 SERVICE = "grpc.health.v1.Health"
-WATCHERS_MAX = 1_000
-WATCHERS_PER_PEER_MAX = 16
-"""Of one connection: none can have all the places."""
 REQUEST_BYTES_MAX = 1_024
 
 _Response = health_pb2.HealthCheckResponse

@@ -24,32 +24,31 @@ from redemption.rpc.request_limits import (
 )
 from redemption.rpc.status import code_of, duration
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
+from redemption.scheduling.work_bounds import (
+    BATCH_PARSING,
+    LARGE_BATCH_POSITIONS,
+    LARGE_BATCHES,
+    LARGE_ORDER_POSITIONS,
+    LARGE_ORDERS,
+    WorkBounds,
+)
 from redemption.service.redeemer import RedeemRequest
 from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 
-LARGE_ORDER = 200
-"""Positions (lines and fees, for each token) from which on an order waits for its slot: 0.6 ms of work."""
-LARGE_BATCH = 1_000
-"""Positions from which on a batch does."""
-LARGE_WAITING_MAX = 256
-"""Large orders, and large batches, that may wait for their slot: they hold places among all calls meanwhile."""
-REST = 4
-"""While others are busy, so many times the time of working on large orders is left to them."""
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, use_cases: UseCases) -> None:
+    def __init__(self, use_cases: UseCases, bounds: WorkBounds) -> None:
         self._redeemer = use_cases.redeemer
         self._finder = use_cases.finder
         self._quoter = use_cases.quoter
-        # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
-        self._orders = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._batches = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._reading = FairSlots(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._orders = FairSlots(LARGE_ORDERS, waiting_max=bounds.large_waiting_max)
+        self._batches = FairSlots(LARGE_BATCHES, waiting_max=bounds.large_waiting_max)
+        self._parsing = FairSlots(BATCH_PARSING, waiting_max=bounds.large_waiting_max)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
@@ -74,7 +73,7 @@ class RedemptionServicer:
             try:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
-                elif positions_in(call.request) < LARGE_ORDER:
+                elif positions_in(call.request) < LARGE_ORDER_POSITIONS:
                     orders.append((redeem_request_from(call.request), call.info, partial(_answer, call)))
                 else:
                     self._begin_large(call)
@@ -104,13 +103,13 @@ class RedemptionServicer:
 
     async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
         """Parse a large batch."""
-        async with self._reading.slot(info.deadline) as slot:
+        async with self._parsing.slot(info.deadline) as slot:
             return await read_batch(raw, slot)
 
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
         """Redeem many orders, each by itself."""
         positions = require_batch(request)
-        slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH else nullcontext(NO_SLOT)
+        slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH_POSITIONS else nullcontext(NO_SLOT)
         async with slots as slot:
             opened = []
             for item in request.requests:

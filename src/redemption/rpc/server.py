@@ -21,6 +21,7 @@ from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Method
 from redemption.rpc.transport.tls import CertificateUnusable, Tls
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
 
@@ -50,6 +51,7 @@ class RpcConfig:
         reflection: Tell anybody the contract, for tools; for development.
         reuse_port: Share the port with other processes of this server.
         bounds: What one caller, and all of them together, may take.
+        work: How much work is taken on at a time.
         drain_notice_seconds: How long to go on working after health said no, for load balancers to notice.
     """
 
@@ -61,6 +63,7 @@ class RpcConfig:
     reflection: bool = False
     reuse_port: bool = False
     bounds: Bounds = field(default_factory=Bounds)
+    work: WorkBounds = field(default_factory=WorkBounds)
     drain_notice_seconds: float = 0.0
 
     @property
@@ -76,13 +79,13 @@ class RpcServer:
     def __init__(self, use_cases: UseCases, config: RpcConfig) -> None:
         self._config = config
         services: dict[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]] = {
-            REDEMPTION: RedemptionServicer(use_cases).methods(),
+            REDEMPTION: RedemptionServicer(use_cases, config.work).methods(),
             ISSUANCE: IssuanceServicer(use_cases).methods(),
             CAMPAIGN: CampaignServicer(use_cases).methods(),
         }
         names = [service.full_name for service in services]
         self._health = Health(names)
-        methods = {**_methods(services), **self._health.methods()}
+        methods = {**_methods(services, Guard(config.work)), **self._health.methods()}
         if config.reflection:
             methods |= Reflection([*names, HEALTH]).methods()
         transport = Listener if config.transport == "nghttp2" else GrpcioServer
@@ -150,9 +153,10 @@ def call_info(path: str, peer: str, seconds: float | None, now: float) -> CallIn
     return CallInfo("anonymous", path, peer, now + left)
 
 
-def _methods(services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]]) -> dict[str, Method]:
+def _methods(
+    services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]], guard: Guard
+) -> dict[str, Method]:
     """Return what a transport serves: everything that the contract has, built or not."""
-    guard = Guard()
     table: dict[str, Method] = {}
     for service, methods in services.items():
         for name in service.methods_by_name:

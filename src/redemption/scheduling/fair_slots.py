@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from redemption.domain.errors import DeadlinePassed, Overloaded
+from redemption.scheduling.work_bounds import SlotRule
 
 T = TypeVar("T")
 OTHERS_SHARE_MIN = 0.2
@@ -26,16 +27,15 @@ POSITIONS_AT_ONCE = 500
 class FairSlots:
     """The slots for one kind of long work in a process."""
 
-    def __init__(self, *, at_once: int, rest: int, waiting_max: int | None = None) -> None:
+    def __init__(self, rule: SlotRule, *, waiting_max: int | None = None) -> None:
         """Begin with all slots free.
 
         Args:
-            at_once: How many slots there are.
-            rest: While others are busy, so many times the time of all steps is left to them.
+            rule: How many slots there are, and how the work in them rests.
             waiting_max: How many may wait for a slot; None: any number.
         """
-        self._free = asyncio.Semaphore(at_once)
-        self._rest = rest
+        self._free = asyncio.Semaphore(rule.at_once)
+        self._rest = rule.rest
         self._waiting_max = waiting_max
         self._waiting = 0
         self._taken = 0

@@ -22,6 +22,7 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.work_bounds import MINTING
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter
 from redemption.service.request_identity import canonical, identity_of
@@ -33,10 +34,6 @@ CHUNK = 500
 """Coupons that are shown at once."""
 STEP = 100
 """Coupons that are made at once, in about 0.2 ms."""
-MAKING_AT_ONCE = 1
-"""Requests in one process whose coupons are made at a time; the others wait for their slot, a chunk each."""
-REST = 8
-"""While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
 _CHANGES_TOO_FAST = Conflict(
     "the campaign changes faster than coupons can be minted; ask again with the same request id"
 )
@@ -115,7 +112,7 @@ class Issuer:
         self._issuing = ledger.issuing
         self._ledger = ledger
         self._days = Days()
-        self._slots = FairSlots(at_once=MAKING_AT_ONCE, rest=REST)
+        self._slots = FairSlots(MINTING)
 
     async def mint(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
         """Take serials, durably, and return the tokens in chunks, signed as they are asked for.

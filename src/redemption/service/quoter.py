@@ -21,16 +21,11 @@ from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.scheduling.places import Places
+from redemption.scheduling.work_bounds import QUOTES, WorkBounds
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
 from redemption.service.rounds import until_decided
 
-AT_ONCE = 4
-"""Quotes that are worked on at a time, a step each: a small one need not wait until a large one is done."""
-ADMITTED_MAX = 64
-"""Quotes in one process; more are refused at once."""
-REST = 4
-"""While others are busy, so many times the time of all quotes' steps is left to them."""
 _NO_USE = EarlierUse(0, 0, 0)
 _CHANGES_TOO_FAST = LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
 
@@ -71,15 +66,17 @@ class Quoted:
 class Quoter:
     """Quotes orders of all programs, few at a time and in small steps, so that redeeming is never kept waiting."""
 
-    def __init__(self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
+    def __init__(
+        self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger, bounds: WorkBounds
+    ) -> None:
         self._reader = reader
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
         self._ledger = ledger
         self._days = Days()
-        self._places = Places(ADMITTED_MAX)
-        self._slots = FairSlots(at_once=AT_ONCE, rest=REST)
+        self._places = Places(bounds.quotes_max)
+        self._slots = FairSlots(QUOTES)
 
     async def quote(self, caller: CallInfo, question: Question) -> Quoted:
         """Answer what Redeem would, without using anything.

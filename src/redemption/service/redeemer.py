@@ -38,6 +38,7 @@ from redemption.domain.record import record
 from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
+from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, invalid_tokens
 from redemption.service.request_identity import order_digests
@@ -50,9 +51,7 @@ OnResult: TypeAlias = Callable[[Decision | ServiceError], None]
 """Takes the result of a request: its decision, or why there is none."""
 
 REJUDGED_TOGETHER = 32
-REJUDGED_AT_ONCE = 8
-"""So many orders are judged again together, and so many of these groups at a time. If all were judged together, that
-would take so long that a campaign which is edited all the time has changed again before the last order is judged."""
+"""So many orders are judged again in one group."""
 _SINGLE = (0,)
 """The ledger's order of one token."""
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
@@ -133,7 +132,7 @@ class Redeemer:
         self._campaigns = ledger.campaigns
         self._ledger = ledger
         self._days = Days()
-        self._rejudging = FairSlots(at_once=REJUDGED_AT_ONCE, rest=0)
+        self._rejudging = FairSlots(REJUDGING)
         self._outdated: list[PendingOrder] = []
         self._replied: list[Replied] = []
         self._tasks: set[asyncio.Task[None]] = set()

@@ -91,7 +91,15 @@ async def line(tmp_path):
     told = []
     health.on_change(told.append)
     fence = Fence(tmp_path / "fence", "keyset")
-    built = Batcher(lanes=[straw], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, health=health)
+    built = Batcher(
+        lanes=[straw],
+        fence=fence,
+        clock=Clock(),
+        outbox_max=10,
+        waiting_max=8_192,
+        redefined=lambda *_: None,
+        health=health,
+    )
     built.start()
     yield Line(built, straw, told)
     await built.stop()
@@ -209,6 +217,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         fence=Fence(tmp_path / "f", "k"),
         clock=Clock(),
         outbox_max=1,
+        waiting_max=8_192,
         redefined=lambda *_: None,
         health=LedgerHealth(),
     )
@@ -460,7 +469,7 @@ async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(line, monkeypa
 
 
 async def test_those_who_left_take_no_place_in_the_queue(line, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 4)
+    monkeypatch.setattr(line.batcher, "_waiting_max", 4)
     line.straw.gate.clear()
     first = submit(line, "a")
     await sent(line)
@@ -528,7 +537,7 @@ async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(line):
 
 
 async def test_a_full_queue_refuses(line, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 10)
+    monkeypatch.setattr(line.batcher, "_waiting_max", 10)
     line.straw.gate.clear()
     full = submit(line, *"0123456789")
     with pytest.raises(Overloaded):
@@ -538,7 +547,7 @@ async def test_a_full_queue_refuses(line, monkeypatch):
 
 
 async def test_orders_judged_again_keep_their_place_in_a_full_queue(line, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    monkeypatch.setattr(line.batcher, "_waiting_max", 1)
     line.straw.gate.clear()
     futures = [submit(line, "a"), submit(line, "b", "c", again=True)]
     line.straw.gate.set()

@@ -34,7 +34,6 @@ FLUSH_WEIGHT_MAX = 256
 SECOND_FLUSH_WAITING_MIN = 64
 """With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
 LANES = 2
-WAITING_MAX = 8_192
 SWEEP_SECONDS = 0.01
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
@@ -82,6 +81,7 @@ class Batcher:
         fence: Fence,
         clock: Clock,
         outbox_max: int,
+        waiting_max: int,
         redefined: Callable[[str, int, int, bytes], None],
         health: LedgerHealth,
     ) -> None:
@@ -92,6 +92,7 @@ class Batcher:
             fence: What is remembered of the ledger.
             clock: Goes along with every call.
             outbox_max: About how many entries the event stream keeps.
+            waiting_max: How many orders may wait.
             redefined: Called with program, campaign, version and definition (empty: gone) when the ledger's
                 version differs.
             health: Told of every answer, and of every failure.
@@ -100,6 +101,7 @@ class Batcher:
         self._fence = fence
         self._clock = clock
         self._outbox_max = outbox_max
+        self._waiting_max = waiting_max
         self._redefined = redefined
         self._health = health
         self._stopping: ServiceError | None = None
@@ -150,7 +152,7 @@ class Batcher:
         """
         if self._stopping is not None:
             raise self._stopping
-        if self._waiting + len(orders) > WAITING_MAX and not again:
+        if self._waiting + len(orders) > self._waiting_max and not again:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
         if queue is None:
