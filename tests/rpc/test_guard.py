@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
-from redemption.rpc.guard import Asked, Gathered, Guard, ServerStream
+from redemption.rpc.guard import Gathered, Guard, PendingCall, ServerStream
 from redemption.rpc.request_limits import ORDER_BYTES_MAX
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
 from redemption.rpc.transport.methods import Call, Status
@@ -365,7 +365,7 @@ def test_a_failure_that_cannot_be_told_leaves_its_call_to_be_answered():
             raise failure
         return failure
 
-    asked = Asked(None, call, told)
+    asked = PendingCall(None, call, told)
     with pytest.raises(KeyError):
         asked.fail(ValueError())
     asked.fail(ValueError())

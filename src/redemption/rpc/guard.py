@@ -66,7 +66,7 @@ class Gathered:
     """
 
     request: type[Message]
-    begin: Callable[[Sequence["Asked"]], None]
+    begin: Callable[[Sequence["PendingCall"]], None]
     request_bytes_max: int
 
 
@@ -86,7 +86,7 @@ class ServerStream:
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class PendingCall:
     """One call of a gathered method.
 
     Attributes:
@@ -164,10 +164,10 @@ class Guard:
             return _failed(name, method.request, error)
 
         def handle(calls: Sequence[Call]) -> None:
-            asked: list[Asked] = []
+            asked: list[PendingCall] = []
             for call in calls:
                 try:
-                    asked.append(Asked(parse(call.request), call, failed))
+                    asked.append(PendingCall(parse(call.request), call, failed))
                 except DecodeError as error:
                     call.answer(failed(error))
             try:

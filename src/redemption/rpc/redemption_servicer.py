@@ -10,7 +10,7 @@ from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.rpc.convert.orders import question_from, redeem_request_from, redemption_of, write_decision, write_quote
-from redemption.rpc.guard import Asked, Gathered, Unary
+from redemption.rpc.guard import Gathered, PendingCall, Unary
 from redemption.rpc.request_limits import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -66,7 +66,7 @@ class RedemptionServicer:
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
-    def redeem(self, calls: Sequence[Asked]) -> None:
+    def redeem(self, calls: Sequence[PendingCall]) -> None:
         """Use all tokens of an order, or none; for each of these orders by itself."""
         orders = []
         for call in calls:
@@ -82,13 +82,13 @@ class RedemptionServicer:
         if orders:
             self._redeemer.redeem(orders)
 
-    def _begin_large(self, call: Asked) -> None:
+    def _begin_large(self, call: PendingCall) -> None:
         call.leave_short_line()  # in bytes it may be as short as any other
         task = asyncio.get_running_loop().create_task(self._redeem_large(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _redeem_large(self, call: Asked) -> None:
+    async def _redeem_large(self, call: PendingCall) -> None:
         """Redeem an order that waits for its slot."""
         try:
             async with self._orders.slot(call.info.deadline) as slot:
@@ -159,7 +159,7 @@ class RedemptionServicer:
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _answer(call: Asked, result: Decision | ServiceError) -> None:
+def _answer(call: PendingCall, result: Decision | ServiceError) -> None:
     """Answer a call with the result of its order."""
     try:
         if isinstance(result, ServiceError):

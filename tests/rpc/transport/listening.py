@@ -12,7 +12,7 @@ from rpc.transport.frames import SECONDS_MAX, RawClient, connect
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import call_info
-from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.bounds import Bounds, Usage
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import (
     Call,
@@ -184,8 +184,8 @@ class Stage:
     _clients: list[RawClient] = field(default_factory=list)
 
     @property
-    def load(self) -> Load:
-        return self.listener.load
+    def usage(self) -> Usage:
+        return self.listener.usage
 
     @property
     def connections(self) -> int:
@@ -208,7 +208,7 @@ class Stage:
 
     async def idle(self) -> None:
         """Return when no call is at work and nothing is held."""
-        await until(lambda: not (self.load.calls or self.load.request_bytes or self.load.answer_bytes))
+        await until(lambda: not (self.usage.calls or self.usage.request_bytes or self.usage.answer_bytes))
 
 
 WAIT_SECONDS_MAX = 3600.0
@@ -234,9 +234,9 @@ async def listening(
             await listener.stop(0)
         for call in seen.held:
             call.answer(b"")
-        await until(lambda: not (stage.connections or stage.load.calls))
-    assert (stage.load.calls, stage.load.request_bytes, stage.load.answer_bytes) == (0, 0, 0)
-    assert stage.load.connections == {}
+        await until(lambda: not (stage.connections or stage.usage.calls))
+    assert (stage.usage.calls, stage.usage.request_bytes, stage.usage.answer_bytes) == (0, 0, 0)
+    assert stage.usage.connections == {}
 
 
 async def until(condition: Any) -> None:

@@ -77,7 +77,7 @@ KEPT_BY_GRPCIO = frozenset(
 
 
 @dataclass(slots=True)
-class Load:
+class Usage:
     """What is taken of a process at the moment.
 
     Attributes:

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.bounds import Bounds, Usage
 from redemption.rpc.transport.methods import Method, Outcome, Status
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import WorkQueue
@@ -32,7 +32,7 @@ class Shared:
     methods: dict[bytes, tuple[str, Method]]
     inform: Callable[[str, str, float | None, float], CallInfo]
     bounds: Bounds
-    load: Load
+    usage: Usage
     loop: asyncio.AbstractEventLoop
     turn: Turn
     work: WorkQueue

@@ -12,13 +12,13 @@ import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import refusals
-from redemption.rpc.transport.bounds import MIB, Bounds, Load
+from redemption.rpc.transport.bounds import MIB, Bounds, Usage
 from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
 from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
-from redemption.rpc.transport.work_queue import Waiting, WorkQueue
+from redemption.rpc.transport.work_queue import QueuedCall, WorkQueue
 
 BACKLOG = 1_024
 """Connections that may wait to be accepted; the system may allow fewer. Of a socket that is given, this replaces it."""
@@ -53,7 +53,7 @@ class Listener:
         self._methods = {path.encode(): (path, method) for path, method in methods.items()}
         self._inform = inform
         self._bounds = bounds
-        self.load = Load()
+        self.usage = Usage()
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
         self._doors: list[TlsDoor] = []
@@ -67,7 +67,7 @@ class Listener:
     @property
     def calls(self) -> int:
         """How many calls are at work."""
-        return self.load.calls
+        return self.usage.calls
 
     @property
     def started(self) -> bool:
@@ -105,7 +105,7 @@ class Listener:
             methods=self._methods,
             inform=self._inform,
             bounds=self._bounds,
-            load=self.load,
+            usage=self.usage,
             loop=loop,
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
@@ -196,9 +196,9 @@ class Listener:
         for connection in staying:
             connection.retire()
             _tick(connection, asyncio.get_running_loop().time())
-        return bool(staying) or self.load.calls > 0
+        return bool(staying) or self.usage.calls > 0
 
-    def _begin(self, method: Method, calls: Sequence[Waiting]) -> None:
+    def _begin(self, method: Method, calls: Sequence[QueuedCall]) -> None:
         """Begin the work on calls of one method; those that have ended give back their places."""
         waiting = []
         for call in calls:
@@ -218,7 +218,7 @@ class Listener:
 
     def _trim(self) -> None:
         """Give memory back to the system when much less is held than before: the C library keeps it for itself."""
-        held_bytes = self.load.request_bytes + self.load.answer_bytes
+        held_bytes = self.usage.request_bytes + self.usage.answer_bytes
         self._held_bytes_most = max(self._held_bytes_most, held_bytes)
         if self._held_bytes_most >= TRIM_BYTES and held_bytes < self._held_bytes_most / 4:
             self._held_bytes_most = held_bytes
@@ -227,8 +227,8 @@ class Listener:
 
     def _opened(self, connection: GrpcConnection) -> bool:
         self._connections.add(connection)
-        here = self.load.connections.get(connection.address, 0) + 1
-        self.load.connections[connection.address] = here
+        here = self.usage.connections.get(connection.address, 0) + 1
+        self.usage.connections[connection.address] = here
         if len(self._connections) > self._connections_max():
             return self._refuse("connections_max")
         if here > self._bounds.connections_per_address_max:
@@ -266,9 +266,9 @@ class Listener:
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)
-        here = self.load.connections.pop(connection.address, 0) - 1
+        here = self.usage.connections.pop(connection.address, 0) - 1
         if here > 0:
-            self.load.connections[connection.address] = here
+            self.usage.connections[connection.address] = here
 
     async def _keep_time(self, shared: Shared) -> None:
         ticked = 0.0

@@ -94,7 +94,7 @@ class Streams:
         self._http2 = http2
         self._shared = shared
         self._bounds = shared.bounds
-        self._load = shared.load
+        self._usage = shared.usage
         self._now = shared.loop.time
         self._write_soon = write_soon
         self._calls: dict[int, GrpcCall] = {}
@@ -259,7 +259,7 @@ class Streams:
         """Forget all streams: the connection is gone."""
         for stream_id in list(self._calls):
             self.on_closed(stream_id)
-        self._load.answer_bytes -= self.unsent_bytes
+        self._usage.answer_bytes -= self.unsent_bytes
         self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
@@ -303,7 +303,7 @@ class Streams:
         if call not in under_way:
             return
         under_way.remove(call)
-        self._load.calls -= call.counts
+        self._usage.calls -= call.counts
         self._shared.work.done(call)
         self._release(call)
         if not call.ended:
@@ -386,7 +386,7 @@ class Streams:
     def patience_seconds(self) -> float:
         """How long a caller may read next to nothing; less when many do."""
         bounds = self._bounds
-        if self._load.answer_bytes > bounds.answer_bytes_max / 2:
+        if self._usage.answer_bytes > bounds.answer_bytes_max / 2:
             return min(bounds.unread_seconds_max, UNREAD_SECONDS_CROWDED)
         return bounds.unread_seconds_max
 
@@ -434,11 +434,11 @@ class Streams:
             shared.under_way.add(call)
             self.begin(call)
             return
-        if self._load.calls >= self._bounds.calls_max:
+        if self._usage.calls >= self._bounds.calls_max:
             raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
         if not shared.work.add(call, call.info.deadline - now):
             raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))
-        self._load.calls += 1
+        self._usage.calls += 1
         call.counts = 1
         shared.under_way.add(call)
 
@@ -539,7 +539,7 @@ class Streams:
         bounds = self._bounds
         if unsent and unsent + size > bounds.answer_bytes_per_connection_max:
             return False
-        return self._load.answer_bytes + size <= bounds.answer_bytes_max
+        return self._usage.answer_bytes + size <= bounds.answer_bytes_max
 
     def count_unsent(self) -> int:
         """Count the bytes of answers that wait for the caller, and return how many they are.
@@ -547,7 +547,7 @@ class Streams:
         At the end of each turn, and after each answer that is not small: those of a turn are bounded together.
         """
         unsent = self._http2.unsent_bytes
-        self._load.answer_bytes += unsent - self.unsent_bytes
+        self._usage.answer_bytes += unsent - self.unsent_bytes
         self.unsent_bytes = unsent
         return unsent
 
@@ -566,7 +566,7 @@ class Streams:
     def _hold(self, call: GrpcCall, size: int) -> None:
         """Count bytes of a request that are here."""
         self._require_room(size, large=call.held_bytes + size >= STREAM_WINDOW_BYTES)
-        self._load.request_bytes += size
+        self._usage.request_bytes += size
         self._held_bytes += size
         call.held_bytes += size
 
@@ -578,7 +578,7 @@ class Streams:
         share = REQUESTS_LARGE_SHARE if large else 1
         bounds = self._bounds
         if (
-            self._load.request_bytes + size > bounds.request_bytes_max * share
+            self._usage.request_bytes + size > bounds.request_bytes_max * share
             or here > bounds.request_bytes_per_connection_max * share
         ):
             raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
@@ -591,6 +591,6 @@ class Streams:
 
     def _give_back(self, call: GrpcCall) -> None:
         """Count the bytes of a request no longer."""
-        self._load.request_bytes -= call.held_bytes
+        self._usage.request_bytes -= call.held_bytes
         self._held_bytes -= call.held_bytes
         call.held_bytes = 0

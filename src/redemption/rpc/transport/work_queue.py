@@ -33,7 +33,7 @@ GROWTH_MAX = 2.0
 """One measure is taken for at most so many times what was known: a single pause says little about the calls to come."""
 
 
-class Waiting(Call, Protocol):
+class QueuedCall(Call, Protocol):
     """A call that waits."""
 
     method: Method
@@ -49,7 +49,7 @@ class Line:
     __slots__ = ("_begun_units", "_calls", "_seconds_each", "_since", "_units")
 
     def __init__(self) -> None:
-        self._calls: deque[tuple[Waiting, int]] = deque()
+        self._calls: deque[tuple[QueuedCall, int]] = deque()
         self._units = 0
         self._seconds_each = SECONDS_EACH_FIRST
         self._since = 0.0
@@ -64,13 +64,13 @@ class Line:
         """How long a call that comes now will wait."""
         return self._units * self._seconds_each
 
-    def add(self, call: Waiting) -> None:
+    def add(self, call: QueuedCall) -> None:
         """Take a call."""
         units = units_of(call.request)
         self._units += units
         self._calls.append((call, units))
 
-    def take(self, calls_max: int, now: float) -> list[Waiting]:
+    def take(self, calls_max: int, now: float) -> list[QueuedCall]:
         """Give the next calls: a turn's work, or one that is larger.
 
         What a unit takes is learnt from the time since the last ones were given. To be called in the turn after those,
@@ -80,7 +80,7 @@ class Line:
             measured = min((now - self._since) / self._begun_units, GROWTH_MAX * self._seconds_each)
             self._seconds_each += SMOOTHING * (measured - self._seconds_each)
         calls = self._calls
-        taken: list[Waiting] = []
+        taken: list[QueuedCall] = []
         units = 0
         while calls and len(taken) < calls_max:
             call, each = calls[0]
@@ -104,7 +104,7 @@ class WorkQueue:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        begin: Callable[[Method, Sequence[Waiting]], None],
+        begin: Callable[[Method, Sequence[QueuedCall]], None],
         *,
         wait_seconds_max: float,
         clock: Callable[[], float] = time.perf_counter,
@@ -123,14 +123,14 @@ class WorkQueue:
         self._clock = clock
         self._short = Line()
         self._others = Line()
-        self._short_under_way: set[Waiting] = set()
+        self._short_under_way: set[QueuedCall] = set()
         self._armed = False
 
     def is_full(self, method: Method) -> bool:
         """Whether every short call of a gathered method would wait too long; others may be larger, and more patient."""
         return type(method) is GatheredMethod and self._short.wait_seconds > self._wait_seconds_max
 
-    def add(self, call: Waiting, seconds: float) -> bool:
+    def add(self, call: QueuedCall, seconds: float) -> bool:
         """Take a call whose request is complete, or tell that it would wait too long.
 
         Args:
@@ -149,7 +149,7 @@ class WorkQueue:
             self._arm()
         return True
 
-    def done(self, call: Waiting) -> None:
+    def done(self, call: QueuedCall) -> None:
         """Take note that the work on a call has ended, or waits for something else than the ledger."""
         self._short_under_way.discard(call)
         if self._short and not self._armed:
@@ -171,7 +171,7 @@ class WorkQueue:
             taken += short
         if not taken:
             return
-        methods: dict[Method, list[Waiting]] = {}
+        methods: dict[Method, list[QueuedCall]] = {}
         for call in taken:
             methods.setdefault(call.method, []).append(call)
         for method, calls in methods.items():
@@ -187,5 +187,5 @@ def units_of(request: bytes) -> int:
     return 1 + len(request) // UNIT_BYTES
 
 
-def _is_short(call: Waiting) -> bool:
+def _is_short(call: QueuedCall) -> bool:
     return type(call.method) is GatheredMethod and len(call.request) <= SHORT_BYTES_MAX
