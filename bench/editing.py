@@ -32,8 +32,8 @@ from redemption.domain.errors import Conflict, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
+from redemption.service.judging_rounds import ROUNDS_MAX
 from redemption.service.redeemer import RedeemRequest
-from redemption.service.rounds import ROUNDS_MAX
 
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90

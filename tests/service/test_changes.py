@@ -17,7 +17,7 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Outdated
 from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service import redeemer
-from redemption.service.rounds import ROUNDS_MAX
+from redemption.service.judging_rounds import ROUNDS_MAX
 
 
 @pytest.fixture

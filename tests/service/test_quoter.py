@@ -22,7 +22,7 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.scheduling.places import Places
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.service.quoter import Question
 from redemption.service.redeemer import RedeemRequest
 
@@ -376,7 +376,7 @@ async def test_a_quote_that_cannot_be_ready_in_time_says_so_and_makes_room(house
 
 
 async def test_too_many_quotes_at_once_are_refused_at_once(house, monkeypatch):
-    monkeypatch.setattr(house.quoter, "_places", Places(3))
+    monkeypatch.setattr(house.quoter, "_limit", ConcurrencyLimit(3))
     (token,) = await house.mint(await house.campaign())
     results = await asyncio.gather(*(quote(house, token) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, Overloaded) for result in results) == 5

@@ -11,8 +11,8 @@ from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 _PARTS = (
     "keys",
     "records",
-    "signals",
-    "requests",
+    "risk_signals",
+    "idempotency",
     "campaigns",
     "frame",
     "limits",
@@ -22,13 +22,13 @@ _PARTS = (
     "codes",
     "claim",
     "batch",
-    "refusals",
+    "refusal_counts",
     "quote_snapshot",
     "define",
     "archive",
     "reads",
-    "open",
-    "register",
+    "open_ledger",
+    "register_functions",
 )
 """In this order, because each may use those before it by their names. Each is a function of its own, because Lua allows
 200 local names in one."""

@@ -27,7 +27,7 @@ from redemption.rpc.transport.methods import (
     StreamMethod,
     UnaryMethod,
 )
-from redemption.scheduling.places import Places
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 
 STREAM_SECONDS_MAX = 600.0
@@ -127,7 +127,7 @@ class Guard:
     """Makes methods of raw bytes."""
 
     def __init__(self, bounds: WorkBounds) -> None:
-        self._streams = Places(bounds.streams_max, STREAMS_PER_PEER_MAX)
+        self._streams = ConcurrencyLimit(bounds.streams_max, STREAMS_PER_PEER_MAX)
         # Written down once: when there is too much to do, saying so must cost next to nothing.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
         self._too_many_streams_here = status_of(

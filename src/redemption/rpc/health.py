@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
-from redemption.scheduling.places import Places
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.work_bounds import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 
 SERVICE = "grpc.health.v1.Health"
@@ -39,7 +39,7 @@ class Health:
         self._serving = False
         self._leaving = False
         self._ended = False
-        self._watchers = Places(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
+        self._watchers = ConcurrencyLimit(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
         self._changed = asyncio.Event()
 
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set

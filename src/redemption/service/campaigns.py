@@ -22,8 +22,8 @@ from redemption.domain.ports.campaigns import OfferCounters, TooEarly
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.digest import Digests
-from redemption.service.request_identity import canonical, identity_of, set_fields
-from redemption.service.rounds import until_decided
+from redemption.service.idempotency import canonical, identity_of, set_fields
+from redemption.service.judging_rounds import until_decided
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 100

@@ -31,14 +31,14 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefus
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signals import Signals, signals_of
+from redemption.domain.risk_signals import Signals, signals_of
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import campaign_at_hand, campaign_in_force
-from redemption.service.request_identity import canonical, identity_of
-from redemption.service.rounds import until_decided
+from redemption.service.idempotency import canonical, identity_of
+from redemption.service.judging_rounds import until_decided
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)

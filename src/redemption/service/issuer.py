@@ -25,8 +25,8 @@ from redemption.scheduling.fair_slots import FairSlots
 from redemption.scheduling.work_bounds import MINTING
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter
-from redemption.service.request_identity import canonical, identity_of
-from redemption.service.rounds import until_decided
+from redemption.service.idempotency import canonical, identity_of
+from redemption.service.judging_rounds import until_decided
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000

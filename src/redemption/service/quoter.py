@@ -19,12 +19,12 @@ from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
-from redemption.scheduling.places import Places
 from redemption.scheduling.work_bounds import QUOTES, WorkBounds
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
-from redemption.service.rounds import until_decided
+from redemption.service.judging_rounds import until_decided
 
 _NO_USE = EarlierUse(0, 0, 0)
 _CHANGES_TOO_FAST = LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
@@ -75,7 +75,7 @@ class Quoter:
         self._orders = ledger.orders
         self._ledger = ledger
         self._days = Days()
-        self._places = Places(bounds.quotes_max)
+        self._limit = ConcurrencyLimit(bounds.quotes_max)
         self._slots = FairSlots(QUOTES)
 
     async def quote(self, caller: CallInfo, question: Question) -> Quoted:
@@ -91,11 +91,11 @@ class Quoter:
         violations = checkout_violations(question.checkout, tokens_max=QUOTED_TOKENS_MAX)
         if violations:
             raise InvalidRequest(violations)
-        if self._places.is_full:
-            raise Overloaded(f"{self._places.taken} quotes are being worked on already; ask again a little later")
+        if self._limit.is_full:
+            raise Overloaded(f"{self._limit.taken} quotes are being worked on already; ask again a little later")
         try:
             async with asyncio.timeout_at(caller.deadline):
-                with self._places.take():
+                with self._limit.take():
                     return await self._quote(question, caller.deadline)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error

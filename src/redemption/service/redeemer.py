@@ -1,7 +1,7 @@
 """Redeeming: verify the tokens, judge the order on cached campaigns, let the ledger decide, return the decision.
 
 One way, one round trip. When the ledger answers that a judgement is outdated, the order is judged again, a few times at
-most (``rounds.py``).
+most (``judging_rounds.py``).
 """
 
 import asyncio
@@ -41,8 +41,8 @@ from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlo
 from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, invalid_tokens
-from redemption.service.request_identity import order_digests
-from redemption.service.rounds import CHANGES_TOO_FAST, ROUNDS_MAX
+from redemption.service.idempotency import order_digests
+from redemption.service.judging_rounds import CHANGES_TOO_FAST, ROUNDS_MAX
 
 if TYPE_CHECKING:
     from redemption.domain.campaign.campaign import Campaign

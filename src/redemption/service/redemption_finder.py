@@ -5,7 +5,7 @@ from redemption.domain.errors import NotFound
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
 from redemption.service.decisions import DecisionWriter, Redeemed
-from redemption.service.request_identity import request_digest
+from redemption.service.idempotency import request_digest
 
 
 class RedemptionFinder:

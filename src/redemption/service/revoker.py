@@ -11,7 +11,7 @@ from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.request_identity import canonical, identity_of
+from redemption.service.idempotency import canonical, identity_of
 
 REASON_BYTES_MAX = 256
 

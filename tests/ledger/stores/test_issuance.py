@@ -15,7 +15,7 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound, StoredCodes
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signals import Signals
+from redemption.domain.risk_signals import Signals
 from redemption.ledger import keys
 from redemption.ledger.stores.campaigns import customer_buckets
 from redemption.ledger.stores.issuance import CODES_AT_ONCE

@@ -6,7 +6,7 @@ from typing import Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signals import Signals
+from redemption.domain.risk_signals import Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
-from redemption.domain.signals import NO_SIGNALS
+from redemption.domain.risk_signals import NO_SIGNALS
 
 
 @record(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 --          its token 4 · day 2 (days since 1970, campaign's zone) ·
 --          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
 --          has customer 1 · customer digest 8 · has code 1 · code digest 10 · bytes of the principal 1 · the principal ·
---          signals (signals.lua)
+--          signals (risk_signals.lua)
 -- Replies  beside those of batch.lua; codes.lua describes coupon and claim:
 --   A approved: claim
 --   P approved before: claim
@@ -31,7 +31,7 @@ local function unpack_claim(packed)
   item.request, item.content, item.campaign, item.version, item.offer, item.quota, item.outcome, item.not_before,
     item.expires_at, item.key_id, item.day, item.since, item.until_, item.has_customer, item.customer, item.has_code,
     item.code, item.principal, signals_at = struct.unpack(ITEM, packed, 2)
-  item.person = signals.person(packed, signals_at)
+  item.person = risk_signals.person(packed, signals_at)
   return item
 end
 
@@ -58,7 +58,7 @@ local function decide_approval(call, item, campaign, code, request_key)
   local given = struct.pack('>I4', call.seconds)
     .. codes.pack_coupon(campaign.number, item.offer, serial, item.not_before, item.expires_at, item.key_id)
   if code then frame.plan(code.key, code.field, codes.pack_claimed(item.request, item.content, given)) end
-  local key, field = requests.place_digest(call, item.request, request_key)
+  local key, field = idempotency.place_digest(call, item.request, request_key)
   frame.plan(key, field, records.pack_request_text(item.content, given))
   decided.campaign, decided.offer, decided.day, decided.taken = campaign, item.offer, item.day, not code
   decided.event = cmsgpack.pack({ 'claimed', item.principal, campaign.number, serial, item.offer, item.request,
@@ -70,7 +70,7 @@ end
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
   frame.plan_nothing()
-  local remembered, request_key = requests.find_digest(call, item.request)
+  local remembered, request_key = idempotency.find_digest(call, item.request)
   if remembered then
     if records.request_content(remembered) ~= item.content then return 'M' end
     return 'P' .. records.request_text(remembered)

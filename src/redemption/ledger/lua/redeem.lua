@@ -9,7 +9,7 @@
 --          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · day 2 (days since
 --          1970, campaign's zone) · slot 4 (names a slot of a day; 0: none) · the slot's limit 8 · flags 1 (1: bound to
 --          the customer; 2: the slot's limit is for all of the day so far) ·
---          after all tokens: the principal · signals (signals.lua) · content digest 8 · the answer to remember, opaque
+--          after all tokens: the principal · signals (risk_signals.lua) · content digest 8 · the answer to remember, opaque
 -- Replies  beside those of batch.lua:
 --   A approved: decided at 4 · of each token: generation 2 (missing when all are 0)
 --   P approved before, as the request says: its record, see records.lua
@@ -132,9 +132,9 @@ function redeem.decide(call, packed, stale)
   count, has_customer, principal_bytes, since, until_, first, second, third = struct.unpack('>BBBI8I8BBB', packed, HEAD)
   local principal_at = TOKENS + count * TOKEN_BYTES
   local signals_at = principal_at + principal_bytes
-  local content_at = signals_at + signals.bytes(packed, signals_at)
+  local content_at = signals_at + risk_signals.bytes(packed, signals_at)
   local field = sub(packed, REQUEST + 1, ORDER - 1)
-  local remembered, key = requests.find(call, first, second, third, field)
+  local remembered, key = idempotency.find(call, first, second, third, field)
   if remembered then
     local is_same = records.request_content(remembered) == sub(packed, content_at, content_at + CONTENT_LAST)
     return is_same and 'P' .. remembered or 'M'
@@ -153,7 +153,7 @@ function redeem.decide(call, packed, stale)
   if not approved then return refusal() end
   principal = sub(packed, principal_at, signals_at - 1)
   local generations = decide_records(call, packed)
-  if call.rolls then key = requests.place(call, first, second, third, field, key) end
+  if call.rolls then key = idempotency.place(call, first, second, third, field, key) end
   request_key, request_field = key, field
   request_record = records.pack_request(call.seconds, generations, sub(packed, content_at))
   return generations and call.approved .. generations or call.approved, true

@@ -9,7 +9,7 @@ from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
 """What ``read_header`` reads, in its order."""
 _FORMAT, _OLD_FORMAT = "3", "2"
-"""How keys and records are spelled; ``lua/open.lua`` writes it down, and makes the new one of the old one."""
+"""How keys and records are spelled; ``lua/open_ledger.lua`` writes it down, and makes the new one of the old one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from redemption.domain.ports.orders import (
     RememberedByCoupons,
 )
 from redemption.domain.record import record
-from redemption.domain.signals import NO_SIGNALS, Signals
+from redemption.domain.risk_signals import NO_SIGNALS, Signals
 
 _ITEM = struct.Struct(">cBBBQQ")
 _TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
@@ -116,7 +116,7 @@ def pack_principal(principal: str) -> bytes:
 
 
 def pack_signals(signals: Signals) -> bytes:
-    """Write the signals of an item, as ``lua/signals.lua`` describes them."""
+    """Write the signals of an item, as ``lua/risk_signals.lua`` describes them."""
     if signals is NO_SIGNALS:
         return _NO_SIGNALS
     given = (signals.person, signals.device, signals.network, signals.payment)

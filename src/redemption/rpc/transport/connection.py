@@ -8,7 +8,7 @@ from typing import cast
 
 import structlog
 
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import TokenBucket
 from redemption.rpc.transport.call import Shared
 from redemption.rpc.transport.grpc_call import TRAILER_BYTES_MAX, Rejected, trailers_only
@@ -311,7 +311,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
                 self._refuse(event, rejected.headers)
             except Exception:  # noqa: BLE001 - the loop closes a connection that raises, and with it everybody's calls
                 _log.exception("a frame could not be handled", peer=streams.peer)
-                self._refuse(event, trailers_only(refusals.INTERNAL))
+                self._refuse(event, trailers_only(statuses.INTERNAL))
         if streams.heads_too_large:
             # They are as cheap to send as calls that are taken back, and cost more: HPACK names a field by one byte.
             self._on_misuse(b"too_many_large_headers", streams.heads_too_large)

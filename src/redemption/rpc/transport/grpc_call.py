@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.http2 import Headers, list_bytes
 from redemption.rpc.transport.methods import Status
 
@@ -61,12 +61,12 @@ def read_head(fields: Mapping[bytes, bytes]) -> tuple[float | None, bool]:
     """
     content_type = fields.get(b"content-type", b"")
     if fields[b":method"] != b"POST":
-        raise Rejected(_http_error(b"405", refusals.NO_POST))
+        raise Rejected(_http_error(b"405", statuses.NO_POST))
     if content_type != CONTENT_TYPE and not _is_grpc(content_type):
-        raise Rejected(_http_error(b"415", refusals.NO_GRPC))
+        raise Rejected(_http_error(b"415", statuses.NO_GRPC))
     encoding = fields.get(b"grpc-encoding", b"identity")
     if encoding not in _ENCODINGS:
-        raise Rejected((*trailers_only(refusals.ENCODING_UNKNOWN), *_ACCEPTED_ENCODINGS))
+        raise Rejected((*trailers_only(statuses.ENCODING_UNKNOWN), *_ACCEPTED_ENCODINGS))
     timeout = fields.get(b"grpc-timeout")
     return None if timeout is None else timeout_seconds(timeout), encoding != b"identity"
 
@@ -79,7 +79,7 @@ def timeout_seconds(value: bytes) -> float:
     """
     found = _TIMEOUT.fullmatch(value)
     if found is None:
-        raise Rejected(trailers_only(refusals.TIMEOUT_MALFORMED))
+        raise Rejected(trailers_only(statuses.TIMEOUT_MALFORMED))
     return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
@@ -108,7 +108,7 @@ class MessageReader:
         self._held_bytes += len(data)
         self._frames += 1
         if self._frames > FRAMES_FREE + self._held_bytes // FRAME_BYTES_MEAN:
-            raise Rejected(trailers_only(refusals.SCATTERED_MESSAGE))
+            raise Rejected(trailers_only(statuses.SCATTERED_MESSAGE))
         announced = None
         if self._length is None:
             if self._held_bytes < PREFIX_BYTES:
@@ -116,11 +116,11 @@ class MessageReader:
             begin = b"".join(self._parts)
             announced = self._length = _message_length(begin, compressed=self._compressed)
             if announced > self._bytes_max:
-                raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+                raise Rejected(trailers_only(statuses.message_too_large(self._bytes_max)))
             self._is_packed = bool(begin[0])
             self._parts = [begin[PREFIX_BYTES:]]
         if self._held_bytes > PREFIX_BYTES + self._length:
-            raise Rejected(trailers_only(refusals.SEVERAL_MESSAGES))
+            raise Rejected(trailers_only(statuses.SEVERAL_MESSAGES))
         return announced
 
     def message(self) -> bytes:
@@ -130,14 +130,14 @@ class MessageReader:
             Rejected: It is not there, not whole, or longer than it may be when it is unpacked.
         """
         if self._length is None or self._held_bytes < PREFIX_BYTES + self._length:
-            raise Rejected(trailers_only(refusals.CUT_MESSAGE if self._held_bytes else refusals.NO_MESSAGE))
+            raise Rejected(trailers_only(statuses.CUT_MESSAGE if self._held_bytes else statuses.NO_MESSAGE))
         message = b"".join(self._parts)
         if not self._is_packed:
             return message
         most = min(self._bytes_max, max(INFLATED_BYTES_FREE, INFLATED_TIMES_MAX * self._length))
         unpacked = inflate(message, most)
         if unpacked is None:
-            refusal = refusals.INFLATES if most < self._bytes_max else refusals.message_too_large(self._bytes_max)
+            refusal = statuses.INFLATES if most < self._bytes_max else statuses.message_too_large(self._bytes_max)
             raise Rejected(trailers_only(refusal))
         return unpacked
 
@@ -163,7 +163,7 @@ class DialogReader:
         held += data
         self._taken += len(data)
         if self._taken > self._bytes_max:
-            raise Rejected(trailers_only(refusals.message_too_large(self._bytes_max)))
+            raise Rejected(trailers_only(statuses.message_too_large(self._bytes_max)))
         messages = []
         while len(held) >= PREFIX_BYTES:
             end = PREFIX_BYTES + _message_length(held, compressed=False)
@@ -185,7 +185,7 @@ class DialogReader:
             Rejected: It came in the middle of a message.
         """
         if self._data:
-            raise Rejected(trailers_only(refusals.CUT_MESSAGE))
+            raise Rejected(trailers_only(statuses.CUT_MESSAGE))
 
 
 def whole_message(data: bytes, bytes_max: int) -> bytes | None:
@@ -211,14 +211,14 @@ def inflate(data: bytes, bytes_max: int) -> bytes | None:
         if len(message) > bytes_max:
             return None
     if not unpacker.eof or unpacker.unused_data or unpacker.unconsumed_tail:
-        raise Rejected(trailers_only(refusals.NOT_COMPRESSED))
+        raise Rejected(trailers_only(statuses.NOT_COMPRESSED))
     return message
 
 
 def _message_length(prefix: bytes | bytearray, *, compressed: bool) -> int:
     """Return how many bytes follow a message's prefix."""
     if prefix[0] and (prefix[0] != _COMPRESSED or not compressed):
-        raise Rejected(trailers_only(refusals.COMPRESSED_UNNAMED))
+        raise Rejected(trailers_only(statuses.COMPRESSED_UNNAMED))
     return int.from_bytes(prefix[1:PREFIX_BYTES], "big")
 
 

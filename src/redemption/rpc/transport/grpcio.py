@@ -16,7 +16,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped] # no marker
 from grpc_status import rpc_status
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.methods import (
     DialogMethod,
@@ -169,7 +169,7 @@ class GrpcioServer:
                     info.gone = True
                     if not self._cut:
                         raise  # the caller is gone: nobody reads an answer
-                    outcome = refusals.STOPPING_AT_WORK
+                    outcome = statuses.STOPPING_AT_WORK
                 finally:
                     self._leave(task, raw)
             del raw  # grpcio keeps an aborted call's frames until the collector comes by
@@ -192,7 +192,7 @@ class GrpcioServer:
                     info.gone = True
                     if not self._cut:
                         raise
-                    outcome = refusals.STOPPING_AT_WORK
+                    outcome = statuses.STOPPING_AT_WORK
                 finally:
                     # Before anything is said: the word may wait behind what the caller does not read.
                     self._leave(task, raw)
@@ -208,15 +208,15 @@ class GrpcioServer:
         """Return why a call is not handed on, or None when it is."""
         if self._stopping:
             self._turned_away += 1
-            return refusals.STOPPING_BEFORE
+            return statuses.STOPPING_BEFORE
         if len(raw) > method.request_bytes_max:
-            return refusals.message_too_large(method.request_bytes_max)
+            return statuses.message_too_large(method.request_bytes_max)
         if len(self._calls) >= self._bounds.calls_max:
-            return refusals.TOO_MANY_CALLS
+            return statuses.TOO_MANY_CALLS
         if self._bytes + len(raw) > self._bounds.request_bytes_max:
-            return refusals.REQUESTS_TOO_LARGE_TOGETHER
+            return statuses.REQUESTS_TOO_LARGE_TOGETHER
         if info.deadline <= asyncio.get_running_loop().time():
-            return refusals.DEADLINE_PASSED
+            return statuses.DEADLINE_PASSED
         return None
 
     def _enter(self, raw: bytes) -> asyncio.Task[Any]:
@@ -287,7 +287,7 @@ async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Co
                 async with asyncio.timeout(WRITE_SECONDS_MAX):
                     await context.write(outcome)
             except TimeoutError:
-                return refusals.ANSWER_UNREAD
+                return statuses.ANSWER_UNREAD
     return b""
 
 

@@ -11,7 +11,7 @@ from math import inf
 import structlog
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import MIB, Bounds, Usage
 from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
@@ -158,7 +158,7 @@ class Listener:
         while self._connections and shared.loop.time() < last:
             self._part()
             for call in list(shared.under_way):
-                _give_up(call, refusals.STOPPING_AT_WORK)
+                _give_up(call, statuses.STOPPING_AT_WORK)
             for connection in list(self._connections):
                 connection.turn_away()
                 _tick(connection, shared.loop.time())
@@ -203,7 +203,7 @@ class Listener:
         waiting = []
         for call in calls:
             if call.ended:
-                call.answer(refusals.DEADLINE_PASSED)
+                call.answer(statuses.DEADLINE_PASSED)
             elif type(method) is GatheredMethod:
                 waiting.append(call)
             else:
@@ -214,7 +214,7 @@ class Listener:
             except Exception:  # noqa: BLE001 - each of them would keep its place for good
                 _log.exception("calls could not be begun")
                 for call in waiting:
-                    call.answer(refusals.INTERNAL)
+                    call.answer(statuses.INTERNAL)
 
     def _trim(self) -> None:
         """Give memory back to the system when much less is held than before: the C library keeps it for itself."""
@@ -276,7 +276,7 @@ class Listener:
             await asyncio.sleep(DEADLINE_STEP_SECONDS)
             now = shared.loop.time()
             for call in [call for call in shared.under_way if call.expires <= now and not call.ended]:
-                _give_up(call, refusals.DEADLINE_PASSED_AT_WORK)
+                _give_up(call, statuses.DEADLINE_PASSED_AT_WORK)
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 self._trim()

@@ -8,7 +8,7 @@ from typing import cast
 
 import structlog
 
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.grpc_call import (
     OK_TRAILERS,
@@ -66,7 +66,7 @@ DEADLINE_EARLY_SECONDS = 0.01
 """A caller's clock runs ahead: its call was on the way when ours began."""
 FIELDS_USUAL = 16
 """Calls with more header fields are looked at more closely."""
-TOO_MUCH_WORK = trailers_only(refusals.TOO_MUCH_WORK)
+TOO_MUCH_WORK = trailers_only(statuses.TOO_MUCH_WORK)
 _log = structlog.get_logger(__name__)
 
 
@@ -150,7 +150,7 @@ class Streams:
             return
         if event.end_stream:
             if type(call.method) is not DialogMethod:
-                raise Rejected(trailers_only(refusals.NO_MESSAGE))
+                raise Rejected(trailers_only(statuses.NO_MESSAGE))
             self._on_dialog(call, call.method, b"")
 
     def _read_head(
@@ -160,11 +160,11 @@ class Streams:
         bounds = self._bounds
         if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
             self.heads_too_large += 1
-            refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
+            refusal = statuses.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
         seconds, call.compressed = read_head(fields)
         if found is None:
-            raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
+            raise Rejected(trailers_only(statuses.METHOD_UNKNOWN))
         call.path, call.method = found
         if seconds is not None:
             call.expires = call.began + seconds
@@ -230,7 +230,7 @@ class Streams:
         for message in messages:
             part = method.answer(message)
             if not self._may_send(len(part)):
-                raise Rejected(trailers_only(refusals.ANSWERS_UNREAD))
+                raise Rejected(trailers_only(statuses.ANSWERS_UNREAD))
             self._queue_part(call, part)
         if call.received:
             call.dialog.end()
@@ -325,7 +325,7 @@ class Streams:
                 call.began + self._bounds.request_seconds_max, call.expires
             ):
                 if call.refusal is None:
-                    self.give_up(call, refusals.REQUEST_LATE)
+                    self.give_up(call, statuses.REQUEST_LATE)
                 else:
                     self._refuse(call, call.refusal)
 
@@ -394,7 +394,7 @@ class Streams:
         """End calls whose request is not complete: nothing of them was done."""
         for call in list(self._calls.values()):
             if not (call.received or call.ended):
-                self.give_up(call, refusals.STOPPING_BEFORE)
+                self.give_up(call, statuses.STOPPING_BEFORE)
 
     def on_written(self) -> None:
         """Go on with what waited until something was written."""
@@ -423,7 +423,7 @@ class Streams:
         method = call.method
         call.info = shared.inform(call.path, self.peer, None if call.expires == inf else call.expires - now, now)
         if call.info.deadline <= now:
-            raise Rejected(trailers_only(refusals.DEADLINE_PASSED))
+            raise Rejected(trailers_only(statuses.DEADLINE_PASSED))
         if type(method) is ImmediateMethod:
             outcome = method.answer(call.request, call.info)
             self._release(call)
@@ -435,9 +435,9 @@ class Streams:
             self.begin(call)
             return
         if self._usage.calls >= self._bounds.calls_max:
-            raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
+            raise Rejected(trailers_only(statuses.TOO_MANY_CALLS))
         if not shared.work.add(call, call.info.deadline - now):
-            raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))
+            raise Rejected(trailers_only(statuses.TOO_MUCH_WORK))
         self._usage.calls += 1
         call.counts = 1
         shared.under_way.add(call)
@@ -451,14 +451,14 @@ class Streams:
             call.task = self._shared.loop.create_task(self._run_stream(call, method))
 
     async def _run(self, call: GrpcCall, method: UnaryMethod) -> None:
-        outcome: Outcome = refusals.INTERNAL
+        outcome: Outcome = statuses.INTERNAL
         try:
             outcome = await method.answer(call.request, call.info)
         finally:
             self.finish(call, outcome)
 
     async def _run_stream(self, call: GrpcCall, method: StreamMethod) -> None:
-        outcome: Outcome = refusals.INTERNAL
+        outcome: Outcome = statuses.INTERNAL
         try:
             async with aclosing(method.answer(call.request, call.info)) as outcomes:
                 async for part in outcomes:
@@ -466,7 +466,7 @@ class Streams:
                         outcome = part
                         return
                     if not await self._send_part(call, cast("bytes", part)):
-                        outcome = refusals.ANSWER_UNREAD
+                        outcome = statuses.ANSWER_UNREAD
                         return
             self._begin_answer(call)
             outcome = b""
@@ -521,7 +521,7 @@ class Streams:
             if len(outcome) > ANSWER_BYTES_SMALL:
                 self.count_unsent()
         else:
-            status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
+            status = outcome if type(outcome) is Status else statuses.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
         self._write_soon()
 
@@ -561,7 +561,7 @@ class Streams:
         if call.task is not None:
             call.task.cancel()
             # A task that is cancelled before it ran for the first time runs never, and gives nothing back by itself.
-            call.task.add_done_callback(lambda _: self.finish(call, refusals.INTERNAL))
+            call.task.add_done_callback(lambda _: self.finish(call, statuses.INTERNAL))
 
     def _hold(self, call: GrpcCall, size: int) -> None:
         """Count bytes of a request that are here."""
@@ -581,7 +581,7 @@ class Streams:
             self._usage.request_bytes + size > bounds.request_bytes_max * share
             or here > bounds.request_bytes_per_connection_max * share
         ):
-            raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
+            raise Rejected(trailers_only(statuses.REQUESTS_TOO_LARGE_TOGETHER))
 
     def _release(self, call: GrpcCall) -> None:
         """Let go of a request."""

@@ -2,7 +2,7 @@
 --
 -- Signals  flags 1 (the sum of 1 person, 2 device, 4 network, 8 payment: which follow) · of each that follows: digest 8
 
-local signals = {}
+local risk_signals = {}
 
 local DIGEST = 8
 local FORMS = 2 ^ 4
@@ -20,9 +20,9 @@ for flags = 0, FORMS - 1 do
 end
 
 -- Returns how many bytes the signals have that begin at a position of an item.
-function signals.bytes(packed, at) return BYTES[packed:byte(at)] or error('signals of another version') end
+function risk_signals.bytes(packed, at) return BYTES[packed:byte(at)] or error('signals of another version') end
 
 -- Returns the digest of the person, or false.
-function signals.person(packed, at) return packed:byte(at) % 2 == 1 and packed:sub(at + 1, at + DIGEST) end
+function risk_signals.person(packed, at) return packed:byte(at) % 2 == 1 and packed:sub(at + 1, at + DIGEST) end
 
-return signals
+return risk_signals

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Places:
+class ConcurrencyLimit:
     """So many places, of which one caller may have so many."""
 
     def __init__(self, most: int, most_of_one: int | None = None) -> None:

@@ -9,7 +9,7 @@ from redemption.domain.campaign.campaign import RiskSignal
 from redemption.domain.order import Customer, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Approved, Mismatch, Remembered
-from redemption.domain.signals import NO_SIGNALS, Signals, signals_of
+from redemption.domain.risk_signals import NO_SIGNALS, Signals, signals_of
 from redemption.domain.signed.digest import DigestKind
 from redemption.ledger.wire.orders import pack_signals
 
