@@ -52,7 +52,7 @@ class RedemptionServicer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
-        """Return what this version answers, by the names of the contract."""
+        """Return the methods that this version answers, by their names in the contract."""
         return {
             "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX),
             "BatchRedeem": Unary(
@@ -67,7 +67,7 @@ class RedemptionServicer:
         }
 
     def redeem(self, calls: Sequence[PendingCall]) -> None:
-        """Use all tokens of an order, or none; for each of these orders by itself."""
+        """Redeem each of these orders by itself: use all of its tokens, or none."""
         orders = []
         for call in calls:
             try:
@@ -77,28 +77,28 @@ class RedemptionServicer:
                     orders.append((redeem_request_from(call.request), call.info, partial(_answer, call)))
                 else:
                     self._begin_large(call)
-            except Exception as error:  # noqa: BLE001 - one call's defect is its own
+            except Exception as error:  # noqa: BLE001 - a failure of one call must not affect the others
                 call.fail(error)
         if orders:
             self._redeemer.redeem(orders)
 
     def _begin_large(self, call: PendingCall) -> None:
-        call.leave_short_line()  # in bytes it may be as short as any other
+        call.leave_short_line()  # it may be short in bytes, but it is long work
         task = asyncio.get_running_loop().create_task(self._redeem_large(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _redeem_large(self, call: PendingCall) -> None:
-        """Redeem an order that waits for its slot."""
+        """Redeem a large order once it has a slot."""
         try:
             async with self._orders.slot(call.info.deadline) as slot:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
                     return
-                asked = [redeem_request_from(call.request)]
-                (result,) = await self._redeemer.redeem_all(call.info, asked, slot)
+                orders = [redeem_request_from(call.request)]
+                (result,) = await self._redeemer.redeem_all(call.info, orders, slot)
                 _answer(call, result)
-        except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
+        except Exception as error:  # noqa: BLE001 - the task ends here; nobody else could answer the call
             call.fail(error)
 
     async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
@@ -107,7 +107,7 @@ class RedemptionServicer:
             return await read_batch(raw, slot)
 
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
-        """Redeem many orders, each by itself."""
+        """Redeem many orders, each independently of the others."""
         positions = require_batch(request)
         slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH_POSITIONS else nullcontext(NO_SLOT)
         async with slots as slot:
@@ -116,9 +116,9 @@ class RedemptionServicer:
                 opened.append(_opened(item, request.program))
                 if slot.is_step_done(len(item.checkout.order.lines)):
                     await slot.pause()
-            asked = [each for each in opened if isinstance(each, RedeemRequest)]
-            require_answer_fits([each.checkout for each in asked])
-            results = iter(await self._redeemer.redeem_all(info, asked, slot))
+            valid = [each for each in opened if isinstance(each, RedeemRequest)]
+            require_answer_fits([each.checkout for each in valid])
+            results = iter(await self._redeemer.redeem_all(info, valid, slot))
             response = messages.BatchRedeemResponse()
             for index, each in enumerate(opened):
                 if isinstance(each, RedeemRequest):
@@ -130,7 +130,7 @@ class RedemptionServicer:
             return response
 
     async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:
-        """Say what Redeem would answer, without using anything."""
+        """Return what Redeem would answer, without using anything."""
         question = question_from(request)
         require_quote_fits(question)
         quoted = await self._quoter.quote(info, question)
@@ -141,7 +141,7 @@ class RedemptionServicer:
     async def get_redemption(
         self, request: messages.GetRedemptionRequest, info: CallInfo
     ) -> messages.GetRedemptionResponse:
-        """Tell what became of an attempt or of a redemption."""
+        """Return what was approved in an attempt, or one redemption by its receipt."""
         violations = list(program_violations(request.program))
         lookup = request.WhichOneof("lookup")
         if lookup is None:
@@ -168,7 +168,7 @@ def _answer(call: PendingCall, result: Decision | ServiceError) -> None:
         response = messages.RedeemResponse()
         write_decision(result, response.decision)
         call.answer(response)
-    except Exception as error:  # noqa: BLE001 - one answer's defect is its own
+    except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
         call.fail(error)
 
 
@@ -185,7 +185,7 @@ def _opened(item: messages.RedeemRequest, program: str) -> RedeemRequest | Inval
         positions_in(item)
         return redeem_request_from(item, program)
     except InvalidRequest as error:
-        return error.with_traceback(None)  # its frames hold the whole request
+        return error.with_traceback(None)  # the frames in it keep the whole request in memory
 
 
 def _item_error(error: ServiceError, index: int) -> messages.BatchRedeemError:
