@@ -720,7 +720,7 @@ async def test_nothing_is_written_for_one_who_does_not_read(stage):
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
     await until(lambda: stage.seen.ran.get("Large") == 5)
     (connection,) = stage.listener._connections
-    await until(lambda: connection._full)
+    await until(lambda: connection._is_buffer_full)
     assert connection._transport.get_write_buffer_size() <= WRITE_BUFFER_BYTES + WRITE_BYTES_AT_ONCE + 20_000
     for number in range(1, 11, 2):
         assert (await client.answer(number)).status == OK
