@@ -233,7 +233,7 @@ def _failed(name: str, request: type[Message], error: BaseException) -> Status:
     elif _is_of_the_process(error):
         raise error
     else:
-        # Also a CancelledError of something else than this task: raised again, it would end the call without a status.
+        # Also a CancelledError when this task is not cancelled: raised again, it would end the call without a status.
         correlation_id = secrets.token_hex(8)
         _log.error("a call failed", method=name, correlation_id=correlation_id, exc_info=error)
         status = internal_status(correlation_id)

@@ -42,7 +42,7 @@ class Health:
         self._watchers = ConcurrencyLimit(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
         self._changed = asyncio.Event()
 
-    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
+    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - the value to set
         """Set whether the server accepts work; after ``leave`` it stays NOT_SERVING."""
         self._serving = serving and not self._leaving
         self._notify()

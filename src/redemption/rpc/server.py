@@ -113,7 +113,7 @@ class RpcServer:
             hint = "is it taken, or not an address of this machine?"
             raise PortNotBound(f"cannot listen on {config.address}: {hint} ({error})") from error
 
-    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
+    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - the value to set
         """Set the health that load balancers read. Calls that come in spite of NOT_SERVING are still answered."""
         self._health.set_serving(serving)
 

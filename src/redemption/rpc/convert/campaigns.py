@@ -51,7 +51,7 @@ _COUNTED_LIMITS = (
 )
 _SIZINGS = ("expected_redemptions", "expected_redemption_rate_basis_points")
 
-# By name: a name that the contract does not have fails at import.
+# Looked up by name: a name that the contract does not have fails at import.
 _STATES = {
     state: cast("campaign_pb2.CampaignState", campaign_pb2.CampaignState.Value(f"CAMPAIGN_STATE_{state.name}"))
     for state in CampaignState

@@ -24,7 +24,7 @@ from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Sco
 from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.v1 import campaign_pb2
 
-# By name: a name that the contract does not have fails at import.
+# Looked up by name: a name that the contract does not have fails at import.
 _MEASURES = {
     measure: cast("campaign_pb2.Measure", campaign_pb2.Measure.Value(f"MEASURE_{measure.name}")) for measure in Measure
 }

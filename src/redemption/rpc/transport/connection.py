@@ -112,7 +112,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._closing: float | None = None
         self._sent_seen = self._answers_ticked = 0
         self._settings_received = self._queued = self._is_buffer_full = self._paused = False
-        self._goaway_sent = self._ending = self._ends_cleanly = False
+        self._last_goaway_sent = self._ending = self._ends_cleanly = False
 
     # What the event loop calls
 
@@ -274,7 +274,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
     @property
     def parting(self) -> bool:
         """Whether new calls are ignored."""
-        return self._goaway_sent or self._ending
+        return self._last_goaway_sent or self._ending
 
     def turn_away(self) -> None:
         """End the calls whose requests are not complete."""
@@ -384,7 +384,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         else:
             self._streams.on_written()
         self._count_unsent()
-        if self._ending or (self._goaway_sent and not self._streams and not self._http2.wants_to_send):
+        if self._ending or (self._last_goaway_sent and not self._streams and not self._http2.wants_to_send):
             self._close()
 
     def _count_unsent(self) -> None:
@@ -398,8 +398,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def _send_last_goaway(self) -> None:
         """Send the GOAWAY that names the last stream to be served; close when all streams have ended."""
-        if not self._goaway_sent:
-            self._goaway_sent = True
+        if not self._last_goaway_sent:
+            self._last_goaway_sent = True
             self._http2.send_goaway()
             self._streams.refuse_above(self._http2.last_stream_id)
             self._streams.send_refusals()

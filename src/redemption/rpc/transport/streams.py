@@ -368,7 +368,7 @@ class Streams:
                 call.taken = None
                 continue
             if call.taken == inf:
-                continue  # its reset was sent already
+                continue  # its reset is queued already
             taken = call.body_bytes - unsent
             if call.taken is not None and taken - call.taken_bytes < READ_BYTES_MIN:
                 if now - call.taken < patience:
