@@ -17,7 +17,7 @@ the generated stubs instead of ``RedemptionClient``: ``RedemptionServiceStub(con
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id
 from redemption.client.failure import Failure, FieldViolation, OtherField, failure_of
 from redemption.client.money import format_money, minor_units, money_decimal
-from redemption.client.sentences import Lang, coupons_words, disposition_words, sentence
+from redemption.client.sentences_en_zh import Lang, coupons_words, disposition_words, sentence
 from redemption.client.stub import RedemptionClient
 
 __all__ = [
