@@ -1,4 +1,4 @@
-"""Who is behind a request, beside its customer: signals by which abuse is judged, as digests."""
+"""Signals of who is behind a request, besides its customer: for judging abuse, as digests."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from redemption.domain.signed.digest import DigestKind, ProgramDigests
 
 @record(frozen=True, slots=True)
 class Signals:
-    """Digests, 8 bytes each; None for a signal that the request does not give, or that nobody asks for."""
+    """Digests, 8 bytes each; None for a signal that the request does not carry, or that is not wanted."""
 
     person: bytes | None = None
     device: bytes | None = None
@@ -24,13 +24,13 @@ NO_SIGNALS = Signals()
 def signals_of(
     digests: ProgramDigests, customer: Customer, risk: RiskContext, *, wanted: Iterable[RiskSignal]
 ) -> Signals:
-    """Return the signals of a request that somebody asks for.
+    """Return the wanted signals of a request.
 
     Args:
-        digests: The program's.
+        digests: The program's digests.
         customer: Who buys or claims.
-        risk: What else the request tells.
-        wanted: The signals that are asked for: making a digest costs half a microsecond.
+        risk: The other signals of the request.
+        wanted: The signals to digest. Only these, because one digest costs half a microsecond.
     """
     given = {
         RiskSignal.PERSON: (DigestKind.PERSON, customer.person_id),
