@@ -32,7 +32,7 @@ from redemption.domain.campaign.campaign import Campaign, Offer, Stacking, Stage
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.service.redeemer import RedeemRequest
 
 LINES = 20
@@ -95,8 +95,8 @@ async def wallet(private: Private) -> tuple[str, ...]:
 
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
     """Quote the order; every coupon must be worth something, and every combination tried."""
-    question = Question(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
-    quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), question)
+    request = QuoteRequest(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
+    quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), request)
     if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
         sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
     if choose_best and not quoted.exhaustive:

@@ -23,7 +23,7 @@ from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, 
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
@@ -328,9 +328,9 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
     assert response.together.discount_minor == 950
     assert (list(response.chosen), response.exhaustive) == ([0, 5], True)
     assert bool(response.together.verdicts[0].allocations) == with_allocations
-    (caller, question), _ = stage.quoter.quote.call_args
+    (caller, quote_request), _ = stage.quoter.quote.call_args
     assert caller == ANYBODY
-    assert question == Question(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
+    assert quote_request == QuoteRequest(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
     assert stage.redeemer.mock_calls == []
 
 
@@ -345,7 +345,7 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
         (lambda request: fill(request.checkout, 100, 51), "with_allocations"),
     ],
 )
-async def test_malformed_question_is_refused_before_it_is_asked(run, change, field):
+async def test_malformed_quote_request_is_refused_before_it_is_quoted(run, change, field):
     request = messages.QuoteRequest(checkout=checkout_message(), with_allocations=True)
     change(request)
     stage = await run()

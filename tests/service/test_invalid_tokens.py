@@ -8,13 +8,13 @@ from house import calling
 from structlog.testing import capture_logs
 
 from redemption.domain.outcome import Outcome
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.service.revoker import RevokeRequest, TokenGiven
 
 
 async def quoted(house, token):
     checkout = house.attempt(token).checkout
-    return (await house.quoter.quote(calling(), Question(checkout))).together.outcome
+    return (await house.quoter.quote(calling(), QuoteRequest(checkout))).together.outcome
 
 
 async def inspected(house, token):

@@ -11,7 +11,7 @@ from waiting import SECONDS_MAX
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.service.revoker import CustomerGiven, RevokeRequest
 
 YES = Outcome.APPROVED
@@ -65,7 +65,7 @@ async def quote(house, *tokens, at_ms=None, choose_best=False, customer="ann", *
     """Quote one order."""
     deadline = asyncio.get_running_loop().time() + SECONDS_MAX
     checkout = house.attempt(*tokens, customer=customer, **order).checkout
-    return await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best, at_ms))
+    return await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout, choose_best, at_ms))
 
 
 def outcomes(verdicts):

@@ -23,7 +23,7 @@ from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.scheduling.concurrency_limit import ConcurrencyLimit
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.service.redeemer import RedeemRequest
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
@@ -41,7 +41,7 @@ async def quote(house, *tokens, choose_best=False, at_ms=None, with_allocations=
     checkout = house.attempt(*tokens, **order).checkout
     deadline = asyncio.get_running_loop().time() + seconds
     return await house.quoter.quote(
-        calling(deadline=deadline), Question(checkout, choose_best, at_ms, with_allocations)
+        calling(deadline=deadline), QuoteRequest(checkout, choose_best, at_ms, with_allocations)
     )
 
 
@@ -110,7 +110,7 @@ async def test_what_quote_promises_redeem_then_does(house, wallet, of_limits, of
         some = tokens[number::2] or tokens
         checkout = Checkout(house.program, tuple(some), replace(order, order_id=secrets.token_hex(8)), customer)
         deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, with_allocations=True))
+        quoted = await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout, with_allocations=True))
         decision = await house.send(RedeemRequest(secrets.token_hex(8), checkout))
         promised = quoted.together
         assert (promised.outcome, promised.disposition) == (decision.outcome, decision.disposition)
@@ -124,10 +124,10 @@ async def test_the_chosen_coupons_redeem_for_what_was_quoted(house, wallet, of_l
     tokens = await minted(house, wallet, of_limits)
     checkout = Checkout(house.program, tuple(tokens), replace(order, order_id=secrets.token_hex(8)), customer)
     deadline = asyncio.get_running_loop().time() + SECONDS_MAX
-    quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+    quoted = await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout, choose_best=True))
     assert quoted.exhaustive
     assert max(verdict.discount_minor for verdict in quoted.alone) <= quoted.together.discount_minor
-    everything = await house.quoter.quote(calling(deadline=deadline), Question(checkout))
+    everything = await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout))
     assert everything.together.discount_minor <= quoted.together.discount_minor
     if not quoted.chosen:
         assert quoted.together.outcome is not Outcome.APPROVED
@@ -408,7 +408,7 @@ async def test_the_largest_search_lets_others_work_all_the_time(house):
     deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX  # counting makes it slow
     sys.setprofile(count)
     try:
-        quoted = await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+        quoted = await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout, choose_best=True))
     finally:
         sys.setprofile(None)
     ended.set()
@@ -440,7 +440,7 @@ async def test_redeeming_goes_on_while_a_quote_is_searching(house, monkeypatch):
     async def search():
         checkout = Checkout(house.program, tuple(wallet), Order("wallet", "CNY", lines), Customer("ann"))
         deadline = asyncio.get_running_loop().time() + 10 * SECONDS_MAX
-        await house.quoter.quote(calling(deadline=deadline), Question(checkout, choose_best=True))
+        await house.quoter.quote(calling(deadline=deadline), QuoteRequest(checkout, choose_best=True))
         finished.append("quote")
 
     async def buy():

@@ -9,7 +9,13 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
-from redemption.rpc.convert.orders import question_from, redeem_request_from, redemption_of, write_decision, write_quote
+from redemption.rpc.convert.orders import (
+    quote_request_from,
+    redeem_request_from,
+    redemption_of,
+    write_decision,
+    write_quote,
+)
 from redemption.rpc.guard import Gathered, PendingCall, Unary
 from redemption.rpc.request_limits import (
     MESSAGE_BYTES_MAX,
@@ -131,11 +137,11 @@ class RedemptionServicer:
 
     async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:
         """Return what Redeem would answer, without using anything."""
-        question = question_from(request)
-        require_quote_fits(question)
-        quoted = await self._quoter.quote(info, question)
+        quote_request = quote_request_from(request)
+        require_quote_fits(quote_request)
+        quote = await self._quoter.quote(info, quote_request)
         response = messages.QuoteResponse()
-        write_quote(quoted, response, with_allocations=question.with_allocations)
+        write_quote(quote, response, with_allocations=quote_request.with_allocations)
         return response
 
     async def get_redemption(

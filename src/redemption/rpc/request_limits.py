@@ -20,7 +20,7 @@ from redemption.domain.order import (
 )
 from redemption.rpc.message_fields import fields_of
 from redemption.scheduling.fair_slots import WorkSlot
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.v1 import order_pb2, redemption_service_pb2
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -188,14 +188,14 @@ def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
         raise InvalidRequest([Violation("requests", problem)])
 
 
-def require_quote_fits(question: Question) -> None:
+def require_quote_fits(request: QuoteRequest) -> None:
     """Refuse a quote whose answer would be too large for its caller, or would keep all other calls waiting.
 
     Raises:
         InvalidRequest: Nothing was done.
     """
-    parts = _parts(question.checkout)
-    if question.with_allocations and parts > QUOTED_PARTS_MAX:
+    parts = _parts(request.checkout)
+    if request.with_allocations and parts > QUOTED_PARTS_MAX:
         problem = (
             f"goes with at most {QUOTED_PARTS_MAX} pairs of token and line; there are {parts}: "
             "ask about fewer tokens at once, or leave it out"

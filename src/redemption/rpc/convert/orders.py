@@ -26,7 +26,7 @@ from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
 from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
-from redemption.service.quoter import Question, Quoted
+from redemption.service.quoter import Quote, QuoteRequest
 from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
@@ -53,15 +53,15 @@ def redeem_request_from(request: redemption_service_pb2.RedeemRequest, program: 
     return RedeemRequest(request.request_id, checkout_from(request.checkout, program))
 
 
-def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
-    """Return the question of a quote request.
+def quote_request_from(request: redemption_service_pb2.QuoteRequest) -> QuoteRequest:
+    """Return the domain's request for a quote.
 
     Raises:
         InvalidRequest: The checkout is missing, a list is too long, or ``at`` is not a moment at which a coupon can be
             judged.
     """
     positions_in(request, tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX)
-    return Question(
+    return QuoteRequest(
         checkout_from(request.checkout),
         choose_best=request.choose_best,
         at_ms=_moment_from(request) if request.HasField("at") else None,
@@ -102,12 +102,12 @@ def write_decision(decision: Decision, message: decision_pb2.Decision, *, with_a
     _add_verdicts(decision.verdicts, message.verdicts, with_allocations=with_allocations)
 
 
-def write_quote(quoted: Quoted, message: redemption_service_pb2.QuoteResponse, *, with_allocations: bool) -> None:
-    """Write the answer to a quote request into an empty message."""
-    write_decision(quoted.together, message.together, with_allocations=with_allocations)
-    _add_verdicts(quoted.alone, message.alone, with_allocations=with_allocations)
-    message.chosen.extend(quoted.chosen)
-    message.exhaustive = quoted.exhaustive
+def write_quote(quote: Quote, message: redemption_service_pb2.QuoteResponse, *, with_allocations: bool) -> None:
+    """Write a quote into an empty message."""
+    write_decision(quote.together, message.together, with_allocations=with_allocations)
+    _add_verdicts(quote.alone, message.alone, with_allocations=with_allocations)
+    message.chosen.extend(quote.chosen)
+    message.exhaustive = quote.exhaustive
 
 
 def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
