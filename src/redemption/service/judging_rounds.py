@@ -1,8 +1,8 @@
-"""Judge, ask the ledger, and judge again while the ledger says that the judgement is outdated.
+"""Judges a request, sends it to the ledger, and judges it again while the ledger replies that it is outdated.
 
-A judgement is made on campaigns that are at hand and at an estimate of the ledger's clock. The ledger answers
-``Outdated`` when a campaign has changed since, or when its clock lies outside the interval for which the judgement
-holds. Then it is made again, ``ROUNDS_MAX`` times at most.
+A judgement uses cached campaigns and an estimate of the ledger's clock. The ledger replies ``Outdated`` when a campaign
+has changed since, or when its clock is outside the interval in which the judgement holds. Then the request is judged
+again, ``ROUNDS_MAX`` times in total at most.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from redemption.domain.ports.orders import Outdated
 
 T = TypeVar("T")
 ROUNDS_MAX = 16
-"""So many changes of a campaign in a row a judgement may meet: an editor without a pause changes as fast as we read."""
+"""The most times that a request is judged: an editor that never pauses changes a campaign as fast as we read it."""
 CHANGES_TOO_FAST = LedgerUnavailable(
     "the campaign changes faster than it can be judged; ask again with the same request id"
 )
@@ -22,20 +22,20 @@ CHANGES_TOO_FAST = LedgerUnavailable(
 async def until_decided(
     judge_and_ask: Callable[[int | None], Awaitable[T | Outdated]], *, failure: ServiceError = CHANGES_TOO_FAST
 ) -> T:
-    """Return the first answer that is not ``Outdated``.
+    """Return the first result that is not ``Outdated``.
 
     Args:
-        judge_and_ask: Judges and asks once. It is given the moment at which to judge, Unix milliseconds: None at first,
-            for the present; then what the ledger's clock read.
-        failure: What is raised when every round was outdated.
+        judge_and_ask: Judges once and sends once. Its argument is the moment at which to judge, Unix milliseconds: at
+            first None, which means now; then the ledger's clock in its last reply.
+        failure: Raised when the result of every round is ``Outdated``.
 
     Raises:
-        ServiceError: ``failure``, or whatever asking raises.
+        ServiceError: ``failure``, or whatever ``judge_and_ask`` raises.
     """
     now_ms: int | None = None
     for _ in range(ROUNDS_MAX):
-        answer = await judge_and_ask(now_ms)
-        if not isinstance(answer, Outdated):
-            return answer
-        now_ms = answer.now_ms
+        result = await judge_and_ask(now_ms)
+        if not isinstance(result, Outdated):
+            return result
+        now_ms = result.now_ms
     raise failure

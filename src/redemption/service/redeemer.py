@@ -1,7 +1,7 @@
 """Redeeming: verify the tokens, judge the order on cached campaigns, let the ledger decide, return the decision.
 
-One way, one round trip. When the ledger answers that a judgement is outdated, the order is judged again, a few times at
-most (``judging_rounds.py``).
+Every order takes this way, with one round trip to the ledger. When the ledger replies that a judgement is outdated, the
+order is judged again, ``ROUNDS_MAX`` times in total at most (``judging_rounds.py``).
 """
 
 import asyncio
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from redemption.domain.campaign.campaign import Campaign
 
 OnResult: TypeAlias = Callable[[Decision | ServiceError], None]
-"""Takes the result of a request: its decision, or why there is none."""
+"""The callback for the result of a request: its decision, or the error."""
 
 REJUDGED_TOGETHER = 32
-"""So many orders are judged again in one group."""
+"""The most orders that are judged again in one group."""
 _SINGLE = (0,)
-"""The ledger's order of one token."""
+"""The ledger's order of a single token."""
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 _UNREADABLE = "a record of this coupon or its campaign cannot be read; nothing was done, its operator has to look"
 _DEFECT = "this order met a defect of the server; nothing was done, its operator has to look"
@@ -76,7 +76,7 @@ class RedeemRequest:
 
 
 Submission: TypeAlias = tuple[RedeemRequest, CallInfo, OnResult]
-"""A request, who waits for it, and what takes its result."""
+"""A request, its caller, and the callback for its result."""
 
 
 class PendingOrder(RedeemItem):
@@ -84,13 +84,13 @@ class PendingOrder(RedeemItem):
 
     Attributes:
         asked: The request.
-        on_result: Takes the result.
+        on_result: The callback for the result.
         verified: Its tokens, all genuine.
-        ledger_order: The order in which the ledger counts the tokens, as indexes: the caller's own must not matter.
-        campaigns: The tokens' campaigns, as they were last read; None for a campaign that does not exist.
+        ledger_order: The order in which the ledger counts the tokens, as indexes; the caller's order must not matter.
+        campaigns: The tokens' campaigns, as last read; None for a campaign that does not exist.
         coupons: The last judgement on each token.
         rounds: How often the order was judged.
-        judge_at_ms: What the ledger's clock read when it answered that the last judgement is outdated, Unix ms.
+        judge_at_ms: The ledger's clock when it replied that the last judgement is outdated, Unix milliseconds.
     """
 
     __slots__ = ("asked", "campaigns", "coupons", "judge_at_ms", "ledger_order", "on_result", "rounds", "verified")
@@ -138,10 +138,10 @@ class Redeemer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def redeem(self, submissions: Iterable[Submission]) -> None:
-        """Redeem orders, each by itself; each result is handed over once, now or later.
+        """Redeem orders, each independent of the others; each ``on_result`` is called once, now or later.
 
-        Nothing here waits. Orders whose campaign has to be read first, and those that have to be judged again, go on
-        in tasks of their own, so that they do not hold up the others.
+        This method does not wait. Orders whose campaign must be read first, and orders that must be judged again,
+        continue in tasks of their own, so that they do not delay the others.
         """
         opened = [self._open(asked, caller, on_result) for asked, caller, on_result in submissions]
         ready: dict[str, list[PendingOrder]] = {}
@@ -161,8 +161,8 @@ class Redeemer:
         """Redeem orders for one caller; return a result for each, in their order.
 
         Args:
-            caller: Who waits.
-            requests: What is asked.
+            caller: Who waits for the results.
+            requests: The orders.
             slot: The slot of long work; short work needs none.
         """
         results = _Results(len(requests))
@@ -178,7 +178,7 @@ class Redeemer:
             raise
 
     async def _redeem_in_slot(self, submissions: Iterable[Submission], slot: WorkSlot) -> None:
-        """Redeem orders of one program in steps, while others work in between."""
+        """Redeem orders of one program in steps, so that other work can run in between."""
         orders = []
         for asked, caller, on_result in submissions:
             order = self._open(asked, caller, on_result)
@@ -192,7 +192,7 @@ class Redeemer:
     async def _decide_in_slot(
         self, program: str, orders: Iterable[PendingOrder], slot: WorkSlot, *, again: bool
     ) -> None:
-        """Judge orders, have the ledger decide them, and hand over the results, while others work in between."""
+        """Judge orders, have the ledger decide them, and hand over the results, in the steps of a slot."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
 
         def put(order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
@@ -218,12 +218,12 @@ class Redeemer:
                 await slot.pause()
 
     async def _redeem_unread(self, order: PendingOrder) -> None:
-        """Redeem an order whose campaigns are not all at hand."""
+        """Redeem an order whose campaigns are not all cached."""
         if await self._load(order) and self._judge(order):
             self._orders.redeem(order.program, [order], again=False)
 
     def _judge_again(self, order: PendingOrder) -> None:
-        """Have an order judged again, together with those that came back outdated with it."""
+        """Have an order judged again, in a group with others that are outdated at the same time."""
         if not self._outdated:
             asyncio.get_running_loop().call_soon(self._begin_again)
         self._outdated.append(order)
@@ -239,7 +239,7 @@ class Redeemer:
                 self._spawn(self._decide_again(program, together), together)
 
     async def _decide_again(self, program: str, orders: list[PendingOrder]) -> None:
-        """Judge orders again when a slot is free; those whose deadline passes before get that as their result."""
+        """Judge orders again when a slot is free; an order whose deadline passes first gets DeadlinePassed."""
         while orders:
             for order in orders:
                 if order.caller.gone:
@@ -259,18 +259,18 @@ class Redeemer:
                 orders = [order for order in waiting if order.caller.deadline > now]
 
     def _spawn(self, work: Coroutine[Any, Any, None], orders: Sequence[PendingOrder]) -> None:
-        """Go on with some orders in a task of its own; a defect there becomes their result."""
+        """Continue with some orders in a task of its own; an unexpected error there becomes their result."""
         task = asyncio.get_running_loop().create_task(_guarded(work, orders))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _open(self, asked: RedeemRequest, caller: CallInfo, on_result: OnResult) -> PendingOrder | None:
-        """Check everything that needs neither campaign nor ledger; an order that ends here gets its result."""
+        """Do the checks that need neither campaign nor ledger; an order that ends here gets its result."""
         try:
             opened = self._opened(asked, caller, on_result)
         except ServiceError as error:
             opened = error
-        except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             _log.exception("an order cannot be read", program=asked.checkout.program)
             opened = ItemFailed(_DEFECT)
         if isinstance(opened, PendingOrder):
@@ -307,13 +307,13 @@ class Redeemer:
         )
 
     def _has_campaigns(self, order: PendingOrder) -> bool:
-        """Take the campaigns that are at hand, and tell whether these are all."""
+        """Take the cached campaigns, and return whether all are cached."""
         cached = self._campaigns.cached
         order.campaigns = campaigns = [cached(token.program, token.campaign) for token in order.verified]
         return None not in campaigns
 
     async def _load(self, order: PendingOrder) -> bool:
-        """Read the campaigns that are not at hand; False when that fails: then the order has its result."""
+        """Read the campaigns that are not cached; False if that fails: then the order has its result."""
         read, deadline = self._reader.current_campaign, order.caller.deadline
         try:
             order.campaigns = [
@@ -323,13 +323,13 @@ class Redeemer:
         except ServiceError as error:
             _hand_over(order.on_result, error)
             return False
-        except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
         return True
 
     def _judge(self, order: PendingOrder) -> bool:
-        """Judge an order, and write down what the ledger needs to decide it; False when that fails."""
+        """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
         checkout = order.asked.checkout
         customer_id = checkout.customer.customer_id
         order.rounds += 1
@@ -346,20 +346,20 @@ class Redeemer:
             order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
             order.coupons = judgement.coupons
             order.tokens = _judged_tokens(order, checkout.order.value_minor)
-        except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
         return True
 
     def _give_up(self, order: PendingOrder) -> None:
-        """End an order that cannot be judged. Its campaigns are read anew for the next order: they may be mended."""
+        """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
         _log.exception("an order cannot be judged", program=order.program)
         for token in order.verified:
             self._campaigns.forget(token.program, token.campaign)
         _hand_over(order.on_result, ItemFailed(_UNREADABLE))
 
     def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
-        """Take the reply to one order; replies that come together are worked on together."""
+        """Take the reply to one order; replies in the same turn of the event loop are processed together."""
         if not self._replied:
             asyncio.get_running_loop().call_soon(self._settle_replied)
         self._replied.append((order, reply))
@@ -371,9 +371,9 @@ class Redeemer:
     def _settle(self, replied: Sequence[Replied]) -> None:
         """Hand over the results of orders, or have them judged again.
 
-        All decisions are made first and all are handed over then, as all orders of one turn are opened before they are
-        judged: what is done with one order right after the other finds its code in the caches, which saves a tenth of
-        the whole.
+        First all decisions are made, then all are handed over; likewise, all orders of one turn of the event loop are
+        opened before any is judged. Doing the same step for many orders in a row keeps its code in the processor's
+        caches, which saves a tenth of the whole time.
         """
         results = []
         for order, reply in replied:
@@ -394,8 +394,8 @@ class Redeemer:
             return ItemFailed(_UNREADABLE)
         try:
             return self._decision(order, reply)
-        except Exception:  # noqa: BLE001 - logged with its traceback; one item's defect is its own
-            _log.exception("what was decided cannot be told", program=order.program)
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
+            _log.exception("a decision cannot be written", program=order.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
@@ -422,18 +422,18 @@ class Redeemer:
         """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""
         for index, verdict in enumerate(decision.verdicts):
             if verdict.outcome is Outcome.TOKEN_INVALID:
-                issued = order.coupons[index].outcome is Outcome.TOKEN_INVALID  # then it was not the ledger that knew
+                issued = order.coupons[index].outcome is Outcome.TOKEN_INVALID  # the server refused it, not the ledger
                 self._reader.report_refused(order.verified[index], order.campaigns[index], issued=issued)
 
 
 def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:
-    """Return the tokens as the ledger reads them; the order's value goes with the first token of each campaign."""
+    """Return the tokens as the ledger reads them; the first token of each campaign carries the order's value."""
     tokens, before = [], None
     for index in order.ledger_order:
         token, campaign, judged = order.verified[index], order.campaigns[index], order.coupons[index]
         clock = judged.clock
         tokens.append(
-            # By position, in the order of its definition: by keyword it costs half as much again.
+            # Positional arguments, in the order of the fields: keyword arguments cost half as much again.
             JudgedToken(
                 token.campaign,
                 token.key_id,
@@ -458,15 +458,15 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
 
 
 def _hand_over(on_result: OnResult, result: Decision | ServiceError) -> None:
-    """Hand over a result; when that fails, it does not affect the others."""
+    """Call a callback with its result; if the callback fails, other orders are not affected."""
     try:
         on_result(result)
     except Exception:  # noqa: BLE001 - logged with its traceback
-        _log.exception("what became of an order could not be told")
+        _log.exception("the result of an order could not be handed over")
 
 
 async def _guarded(work: Coroutine[Any, Any, None], orders: Sequence[PendingOrder]) -> None:
-    """Do something for orders; whatever happens, each gets a result (one that has a result gets no other)."""
+    """Await some work for orders; if it fails, each order gets a result (a second result for one order is ignored)."""
     try:
         await work
     except BaseException as error:
@@ -479,7 +479,7 @@ async def _guarded(work: Coroutine[Any, Any, None], orders: Sequence[PendingOrde
 
 
 class _Results:
-    """The results of the orders of one call, each in its place."""
+    """The results of the orders of one RPC, each at its position."""
 
     def __init__(self, count: int) -> None:
         self._results: list[Decision | ServiceError | None] = [None] * count
@@ -489,7 +489,7 @@ class _Results:
             self._done.set_result(None)
 
     def place(self, position: int) -> OnResult:
-        """Return what takes the result of one of them."""
+        """Return the callback for the result at one position."""
         return partial(self._put, position)
 
     def _put(self, position: int, result: Decision | ServiceError) -> None:
@@ -501,7 +501,7 @@ class _Results:
             self._done.set_result(None)
 
     async def all(self) -> list[Decision | ServiceError]:
-        """Wait until all are there, and return them."""
+        """Wait until all results are there, and return them."""
         await self._done
         return cast("list[Decision | ServiceError]", self._results)
 

@@ -1,4 +1,4 @@
-"""All use cases, wired. A further one is a file of its own and a line here."""
+"""Builds all use cases. A new use case is a file of its own and a line here."""
 
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
@@ -25,8 +25,8 @@ class UseCases:
 
         Args:
             keyset: The signing keys.
-            ledger: What decides and remembers.
-            bounds: How much work is taken on at a time; None: as by default.
+            ledger: The ledger.
+            bounds: How much work is taken on at a time; None means the defaults.
         """
         self.invalid_tokens = InvalidTokens()
         reader = CouponReader(verifier=TokenVerifier(keyset), ledger=ledger, invalid_tokens=self.invalid_tokens)
