@@ -1,9 +1,9 @@
 """How much work of each kind a process takes on at a time: all these numbers, and the reasons for them.
 
-The rule for all of them: whatever would wait longer than its answer is of use is refused at once, before anything was
-done, with RESOURCE_EXHAUSTED (reason OVERLOADED) and the time after which another try is worthwhile. How long a call
-may wait for its work to begin is a bound of the transport (``rpc/transport/work_queue.py``); these are the bounds of
-what comes after it.
+One rule is behind all of them: a request that would wait too long for a useful answer is refused at once, before
+anything is done, with RESOURCE_EXHAUSTED (reason OVERLOADED) and the time after which to retry. How long an RPC may
+wait before its work begins is a bound of the transport (``rpc/transport/work_queue.py``); the bounds here are for the
+work after that.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class WorkBounds:
     """The bounds that can be set, each by REDEMPTION_WORK__<NAME>; more than that is refused with OVERLOADED.
 
     Attributes:
-        orders_waiting_max: Orders and claims that wait for the ledger; so many come while it stands still for a second.
-        quotes_max: Quotes that are worked on, those included that wait for a slot or for the ledger.
+        orders_waiting_max: Orders and claims that wait for the ledger; this many arrive while it stops for a second.
+        quotes_max: Quotes in progress, including those that wait for a slot or for the ledger.
         streams_max: Streams of Mint at once. One connection may have 16 of them.
-        large_waiting_max: Large orders, large batches, and batches to be parsed, that wait for a slot: so many of each.
-            They hold places among all calls meanwhile.
+        large_waiting_max: Large orders, large batches, and batches to be parsed, that wait for a slot: this many of
+            each. While they wait, they count as concurrent calls.
     """
 
     orders_waiting_max: int = 8_192
@@ -32,8 +32,8 @@ class SlotRule(NamedTuple):
     """How one kind of long work is done, see ``FairSlots``.
 
     Attributes:
-        at_once: So many pieces of it at a time.
-        rest: While others are busy, so many times the time of its steps is left to them.
+        at_once: The number of pieces of this work at a time.
+        rest: While other work is busy, this many times a step's own time is left to it.
     """
 
     at_once: int
@@ -41,33 +41,33 @@ class SlotRule(NamedTuple):
 
 
 QUOTES: Final = SlotRule(at_once=4, rest=4)
-"""A step each: a small quote need not wait until a large one is done."""
+"""Quotes take turns, one step each: a small quote does not wait until a large one is done."""
 LARGE_ORDERS: Final = SlotRule(at_once=2, rest=4)
-"""One is worked on while the other waits for the ledger. Apart from batches: a checkout must not wait behind them."""
+"""One is processed while the other waits for the ledger. Their own slots: a checkout must not wait for batches."""
 LARGE_BATCHES: Final = SlotRule(at_once=2, rest=4)
 BATCH_PARSING: Final = SlotRule(at_once=1, rest=4)
 DEFINITIONS: Final = SlotRule(at_once=2, rest=1)
 """A large definition takes milliseconds to read or to write, and a page of them hundreds."""
 MINTING: Final = SlotRule(at_once=1, rest=8)
-"""The rest is also for sending the coupons that were made; other requests get their slot after each chunk."""
+"""The rest also leaves time to send the coupons. The slot is given to other requests after each chunk."""
 REJUDGING: Final = SlotRule(at_once=8, rest=0)
-"""Groups of orders that are judged again. If all were judged at once, that would take so long that a campaign which is
-edited all the time has changed again before the last order is judged."""
+"""Groups of orders that are judged again. Judging all of them at once would take so long that a campaign which is
+edited all the time would change again before the last order is judged."""
 
 LARGE_ORDER_POSITIONS: Final = 200
-"""An order with so many positions (lines and fees, for each token) waits for a slot: it is 0.6 ms of work."""
+"""An order with this many positions (lines and fees, for each token) needs a slot: it is 0.6 ms of work."""
 LARGE_BATCH_POSITIONS: Final = 1_000
-"""A batch with so many does."""
+"""A batch with this many positions needs a slot."""
 DEFINITIONS_WAITING_MAX: Final = 64
-"""Requests to read or to write definitions that may wait for a slot."""
+"""The most requests to read or to write definitions that wait for a slot."""
 LEDGER_CALLS_AT_ONCE: Final = 32
-"""Questions to the ledger off the commit path. Fewer than the client may have connections: the health check has its own
-connection beside them."""
+"""Function calls of the ledger at once, besides the commit path. The client may have more connections than this, so
+that the health check has one of its own."""
 LEDGER_CALL_WAIT_SECONDS_MAX: Final = 2.0
-"""How long such a question waits for its place; a healthy ledger answers thousands in that time."""
+"""How long such a function call waits for its place; a healthy ledger replies to thousands in that time."""
 STREAMS_PER_PEER_MAX: Final = 16
-"""Streams of one connection: none can have all the places."""
+"""Streams of one connection, so that no connection has all the places."""
 WATCHERS_MAX: Final = 1_000
-"""Watches of health at once."""
+"""Health watches at once."""
 WATCHERS_PER_PEER_MAX: Final = 16
-"""Of one connection."""
+"""Health watches of one connection."""
