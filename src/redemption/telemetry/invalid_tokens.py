@@ -1,6 +1,6 @@
-"""Why tokens are refused as TOKEN_INVALID: a caller gets one answer whatever the cause, the operator gets the cause.
+"""Why tokens are refused as TOKEN_INVALID: callers get the same answer for every cause, operators get the cause.
 
-Causes are counted, and each is logged at most once in ten seconds: whoever sends junk must not fill the log.
+Causes are counted, and each cause is logged at most once in ten seconds: invalid tokens must not fill the log.
 """
 
 import time
@@ -17,27 +17,27 @@ class InvalidTokens:
     """Counts and logs the causes.
 
     Attributes:
-        counts: How often each cause was met since the process started.
+        counts: How often each cause occurred since the process started.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Build it; ``now`` is a clock that only runs forward, in seconds."""
+        """Build it; ``now`` is a monotonic clock, in seconds."""
         self.counts: Counter[str] = Counter()
         self._now = now
         self._log_again_at: dict[str, float] = {}
         self._logged: Counter[str] = Counter()
 
     def not_genuine(self, cause: str, *, program: str) -> None:
-        """Take a text that is no genuine token of a program; ``cause`` is the check that it failed."""
+        """Report a text that is not a genuine token of a program; ``cause`` is the check that it failed."""
         self.counts[cause] += 1
         if self._may_log(cause):
             _log.info("tokens that are not genuine", cause=cause, count=self._since_last(cause), program=program)
 
     def not_believed(self, cause: str, *, program: str, key_id: int, campaign: int, serial: int) -> None:
-        """Take a correctly signed token that cannot be ours, or no longer is: somebody else may have our key.
+        """Report a correctly signed token that this ledger never issued: somebody else may have a signing key.
 
         Args:
-            cause: Why it is not believed.
+            cause: Why it is refused.
             program: Its program.
             key_id: The key that signed it.
             campaign: Its campaign.
@@ -63,7 +63,7 @@ class InvalidTokens:
         return True
 
     def _since_last(self, cause: str) -> int:
-        """Return how often a cause was met since it was logged last."""
+        """Return how often a cause occurred since it was last logged."""
         count = self.counts[cause] - self._logged[cause]
         self._logged[cause] = self.counts[cause]
         return count
