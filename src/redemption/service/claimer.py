@@ -234,11 +234,11 @@ class Claimer:
         return _Judged(item, judgement, failure)
 
     def _signable(self, campaign: Campaign, promised: tuple[int, int], now: int, *, ordered: bool) -> tuple[int, int]:
-        """Return from when until when a coupon is valid, its expiry capped to the key's life, Unix seconds.
+        """Return the interval in which a coupon is valid, its expiry capped to the key's life, Unix seconds.
 
         Args:
             campaign: The campaign.
-            promised: From when until when it should be valid.
+            promised: The interval that was promised.
             now: When it is signed, Unix seconds.
             ordered: These times were ordered with the code; they are not the campaign's.
 

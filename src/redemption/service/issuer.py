@@ -48,8 +48,8 @@ class MintRequest:
     Attributes:
         customer_id: The customer to bind the tokens to; empty leaves them unbound.
         not_before_ms: From when they are valid, Unix milliseconds; None means as the campaign says.
-        expires_at_ms: Until when they are valid, exclusive, Unix milliseconds; None means as the campaign says, where
-            the campaign's own end is capped to the key's life.
+        expires_at_ms: Their expiry, exclusive, Unix milliseconds; None means as the campaign says, where the campaign's
+            own end is capped to the key's life.
         skip: How many coupons to leave out at the beginning.
     """
 
@@ -291,7 +291,7 @@ class Issuer:
         return campaign
 
     def _validity(self, order: MintRequest, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
-        """Return from when until when the coupons are valid, Unix seconds: as ordered, else as the campaign says.
+        """Return the interval in which the coupons are valid, Unix seconds: as ordered, else as the campaign says.
 
         Raises:
             InvalidRequest: They would never be valid.

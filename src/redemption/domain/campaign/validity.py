@@ -29,7 +29,7 @@ def valid_time(campaign: Campaign, now_ms: int) -> tuple[int, int]:
 
 
 def _from_claim(promised: ClaimValidity, zone: str, now_ms: int) -> tuple[int, int]:
-    """Return from when until when a coupon is valid that is claimed now, Unix seconds."""
+    """Return the half-open interval in which a coupon is valid that is claimed now, Unix seconds."""
     ready = _rounded_up(now_ms) + promised.wait_seconds
     # Without a wait the coupon is valid at once; rounding up would delay that to the next second.
     not_before = ready if promised.wait_seconds else now_ms // MILLISECONDS

@@ -77,7 +77,7 @@ def judge_claim(
         claim: The claim.
         campaign: The campaign.
         offer_index: The index of the offer in the campaign.
-        valid: From when until when, exclusive, the coupon would be valid, Unix seconds.
+        valid: The half-open interval in which the coupon would be valid, Unix seconds.
         now_ms: The instant, Unix milliseconds.
         days: The local days of the campaigns' zones.
     """
