@@ -33,7 +33,7 @@ from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
 from redemption.service.judging_rounds import ROUNDS_MAX
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90

@@ -15,7 +15,7 @@ from private import PROGRAM, Private, calling
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
 SPEND_MINOR = 238_00

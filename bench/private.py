@@ -26,7 +26,7 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.service.issuer import Minted, MintRequest
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
 PROGRAM = "bench"

@@ -32,8 +32,8 @@ from redemption.domain.campaign.campaign import Campaign, Offer, Stacking, Stage
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
-from redemption.service.redeemer import RedeemRequest
 
 LINES = 20
 ROUNDS = 300

@@ -20,7 +20,7 @@ from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.service.issuer import MintRequest
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
 DAY_MS = 86_400_000

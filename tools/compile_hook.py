@@ -22,7 +22,7 @@ COMPILED = {
     "domain/judging": ("eligibility", "offer_match", "pricing", "stacking"),
     "domain/ports": ("orders",),
     "domain/signed": ("base64url", "digest", "pae", "receipt", "settlement", "signing", "token"),
-    "service": ("coupon_reader", "decisions", "idempotency", "redeemer"),
+    "service": ("coupon_reader", "decisions", "idempotency", "order_rounds", "pending_order", "redeemer"),
     "ledger/commit": ("batcher", "queue"),
     "ledger/wire": ("orders",),
     "rpc": ("request_limits",),

@@ -61,7 +61,7 @@ class WorkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    orders_waiting_max: PositiveInt = 8_192
+    orders_waiting_max: int = Field(default=8_192, ge=256, le=1_000_000)
     quotes_max: PositiveInt = 64
     streams_max: PositiveInt = 64
     large_waiting_max: PositiveInt = 256

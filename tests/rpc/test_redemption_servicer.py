@@ -23,8 +23,8 @@ from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, 
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
-from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
 

@@ -16,7 +16,7 @@ from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Outdated
 from redemption.scheduling.work_bounds import REJUDGING
-from redemption.service import redeemer
+from redemption.service import order_rounds
 from redemption.service.judging_rounds import ROUNDS_MAX
 
 
@@ -138,7 +138,7 @@ def ever_changing(house, monkeypatch, gate):
 
     working = []
     monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 1)
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 1)
     return asked
 
 
@@ -150,7 +150,7 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
 
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 20)
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 20)
     sizes, ask = [], house.ledger.orders.redeem
 
     def noted(program, items, *, again):
@@ -169,7 +169,7 @@ async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(hou
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
     hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGING.at_once)
+    await comes(lambda: house.redeemer._rounds._rejudging._waiting == 100 - REJUDGING.at_once)
     clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await hurried

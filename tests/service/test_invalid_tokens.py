@@ -8,6 +8,7 @@ from house import calling
 from structlog.testing import capture_logs
 
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.keyset import KeyState
 from redemption.service.quoter import QuoteRequest
 from redemption.service.revoker import RevokeRequest, TokenGiven
 
@@ -65,11 +66,24 @@ async def test_a_serial_that_was_never_issued_raises_an_alarm(house, signed, ask
 
 @pytest.mark.parametrize("ask", ASKING)
 async def test_so_does_a_campaign_that_does_not_exist(house, signed, ask):
+    """Looking at a token asks for its coupon alone, which was never issued either."""
     assert await ask(house, signed(number=77)) is Outcome.TOKEN_INVALID
-    assert house.use_cases.invalid_tokens.counts == {"campaign_unknown": 1}
+    cause = "never_issued" if ask is inspected else "campaign_unknown"
+    assert house.use_cases.invalid_tokens.counts == {cause: 1}
 
 
 @pytest.mark.parametrize("ask", [redeemed, quoted])
 async def test_so_does_an_offer_that_does_not_exist(house, signed, ask):
     assert await ask(house, signed(offer_index=5)) is Outcome.TOKEN_INVALID
     assert house.use_cases.invalid_tokens.counts == {"offer_unknown": 1}
+
+
+@pytest.mark.parametrize("ask", [redeemed, quoted])
+async def test_a_coupon_of_a_disabled_key_is_counted_and_is_no_alarm(house, ask):
+    (token,) = await house.mint(await house.campaign())
+    keys = house.keyset.with_new_key(now=int(time.time()), random=lambda size: b"\x07" * size)
+    house.use(keys.with_state(keys.keys[-1].id, KeyState.PRIMARY).with_state(keys.keys[0].id, KeyState.DISABLED))
+    with capture_logs() as logs:
+        assert await ask(house, token) is Outcome.TOKEN_INVALID
+    assert house.use_cases.invalid_tokens.counts == {"key_disabled": 1}
+    assert "critical" not in [entry["log_level"] for entry in logs]

@@ -23,8 +23,8 @@ from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout, Customer, Line, Order
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.scheduling.concurrency_limit import ConcurrencyLimit
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
-from redemption.service.redeemer import RedeemRequest
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
 ON_A_REAL_LEDGER = settings(

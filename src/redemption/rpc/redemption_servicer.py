@@ -38,7 +38,7 @@ from redemption.scheduling.work_bounds import (
     LARGE_ORDERS,
     WorkBounds,
 )
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 

@@ -32,6 +32,8 @@ class ConcurrencyLimit:
     @contextmanager
     def take(self, caller: str = "") -> Iterator[None]:
         """Take a place during a block. The caller has checked that one is free."""
+        assert not self.is_full, "the caller of this asked before"
+        assert not self.is_full_for(caller), "the caller of this asked before"
         self._taken[caller] += 1
         self.taken += 1
         try:

@@ -33,7 +33,6 @@ ARCHIVE_MARGIN_SECONDS = 0.1
 """Archiving stops this long before the caller's deadline, so that the caller still gets the progress."""
 ARCHIVE_REST = 1
 """After each step of archiving, this many times the step's time is left to other work."""
-_CHANGED_ALL_THE_TIME = Conflict("the campaign is being changed by others all the time; try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +216,7 @@ class Campaigns:
             except Conflict:
                 return Outdated(self._ledger.now_ms())
 
-        return await until_decided(change, failure=_CHANGED_ALL_THE_TIME)
+        return await until_decided(change, failure=_changed_all_the_time)
 
     async def archive(self, caller: CallInfo, program: str, number: int) -> Campaign:
         """Remove a campaign's records when nobody needs them any more; its definition and its totals stay.
@@ -264,7 +263,7 @@ class Campaigns:
                 raise WrongState(_too_early(campaign, begun.until_ms, self._ledger.now_ms()))
             return begun
 
-        return await until_decided(begin, failure=_CHANGED_ALL_THE_TIME)
+        return await until_decided(begin, failure=_changed_all_the_time)
 
     async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
@@ -287,6 +286,10 @@ class Campaigns:
             refusals=counters.refusals,
             budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
         )
+
+
+def _changed_all_the_time() -> Conflict:
+    return Conflict("the campaign is being changed by others all the time; try again")
 
 
 def _require_creatable(request_id: str, campaign: Campaign) -> None:

@@ -76,15 +76,20 @@ class CouponReader:
             campaign: Its campaign; None when there is none.
             issued: False if the ledger says that its serial was never issued.
         """
-        if campaign is None:
-            cause = CAMPAIGN_UNKNOWN
-        elif not issued:
-            cause = NEVER_ISSUED
-        elif token.offer_index >= len(campaign.offers):
-            cause = OFFER_UNKNOWN
-        else:
+        if not token.key_usable:
             self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
-            return
+        elif campaign is None:
+            self._alarm(CAMPAIGN_UNKNOWN, token)
+        elif not issued:
+            self._alarm(NEVER_ISSUED, token)
+        else:
+            self._alarm(OFFER_UNKNOWN, token)
+
+    def report_never_issued(self, token: VerifiedToken) -> None:
+        """Report a correctly signed token whose serial was never issued."""
+        self._alarm(NEVER_ISSUED, token)
+
+    def _alarm(self, cause: str, token: VerifiedToken) -> None:
         self._invalid_tokens.not_believed(
             cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
         )

@@ -34,9 +34,9 @@ CHUNK = 500
 """Coupons in one chunk of an answer."""
 STEP = 100
 """Coupons that are made in one step, in about 0.2 ms."""
-_CHANGES_TOO_FAST = Conflict(
-    "the campaign changes faster than coupons can be minted; ask again with the same request id"
-)
+ROUNDS_MAX = 16
+"""A block of serials is rarely asked for and costs little to judge; an editor that never pauses changes a campaign as
+fast as we read it."""
 _FROM_CLAIM = (0, 0)
 """In place of a time of validity, which counts from the claim."""
 
@@ -150,11 +150,11 @@ class Issuer:
         if token is None:
             return Inspection(None)
         seen = await self._orders.coupon(program, token.campaign, token.serial)
+        if not seen.issued:
+            self._reader.report_never_issued(token)
+            return Inspection(None)
         # Read after the coupon: if it is not archived now, the coupon's record was still complete then.
         campaign = await self._campaigns.load(program, token.campaign)
-        if not seen.issued:
-            self._reader.report_refused(token, campaign, issued=False)
-            return Inspection(None)
         if campaign is not None and campaign.state is CampaignState.ARCHIVED:
             raise WrongState(
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
@@ -177,7 +177,7 @@ class Issuer:
             campaign = await self._campaign(order)
             return await self._issuing.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
 
-        return await until_decided(judge_and_ask, failure=_CHANGES_TOO_FAST)
+        return await until_decided(judge_and_ask, failure=_changes_too_fast, rounds_max=ROUNDS_MAX)
 
     def _wanted(
         self,
@@ -312,6 +312,10 @@ class Issuer:
         if codes and not ordered and isinstance(campaign.validity, ClaimValidity):
             return _FROM_CLAIM
         return not_before, expires_at
+
+
+def _changes_too_fast() -> Conflict:
+    return Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
 
 
 def _chunks(order: MintRequest, block: Block) -> Iterator[range]:

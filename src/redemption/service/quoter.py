@@ -27,7 +27,6 @@ from redemption.service.decisions import DecisionWriter, allocations_of, invalid
 from redemption.service.judging_rounds import until_decided
 
 _NO_USE = EarlierUse(0, 0, 0)
-_CHANGES_TOO_FAST = LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class Quoter:
                 wanted.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
             return await self._orders.quote_snapshot(checkout.program, wanted, customer=customer)
 
-        return await until_decided(read, failure=_CHANGES_TOO_FAST), coupons
+        return await until_decided(read, failure=_changes_too_fast), coupons
 
     def _report_invalid(
         self,
@@ -192,6 +191,10 @@ class Quoter:
         by_token = [None if token is None else next(snapshots) for token in found]
         uses = [_NO_USE if coupon is None or coupon.use is None else coupon.use for coupon in by_token]
         return uses, [None if coupon is None else coupon_rank(coupon, order) for coupon in by_token]
+
+
+def _changes_too_fast() -> LedgerUnavailable:
+    return LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
 
 
 class VerdictWriter:

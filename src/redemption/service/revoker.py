@@ -100,8 +100,7 @@ class Revoker:
         if request.campaign not in (0, token.campaign):
             problem = f"is {request.campaign}, but the token is of campaign {token.campaign}; leave it out"
             raise InvalidRequest([Violation("campaign", problem)])
-        campaign = await self._campaigns.load(request.program, token.campaign)
-        if campaign is None:
+        if await self._campaigns.load(request.program, token.campaign) is None:
             self._reader.report_refused(token, None, issued=False)
             return Outcome.TOKEN_INVALID
         issued = await self._revocation.revoke_serials(
@@ -109,7 +108,7 @@ class Revoker:
         )
         if issued is None:
             return Outcome.APPROVED
-        self._reader.report_refused(token, campaign, issued=False)
+        self._reader.report_never_issued(token)
         return Outcome.TOKEN_INVALID
 
 

@@ -20,8 +20,8 @@ from redemption.rpc.convert.orders import (
     write_quote,
 )
 from redemption.rpc.request_limits import positions_in
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
-from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 

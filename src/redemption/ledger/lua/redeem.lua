@@ -170,8 +170,7 @@ function redeem.apply(call)
   for index = 1, count do
     local token = tokens[index]
     command('HSET', token.key, token.field, token.record)
-    if token.customer_key then command('HSET', token.customer_key, customer, token.customer_record) end
-    limits.apply_redemption(token.campaign, token)
+    limits.apply_redemption(token.campaign, token, customer)
     redeemed[size + 1], redeemed[size + 2], redeemed[size + 3] = token.number, token.serial, token.generation
     size = size + 3
     if token.merchant_event then call.events[#call.events + 1] = token.merchant_event end

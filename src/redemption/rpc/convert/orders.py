@@ -26,8 +26,8 @@ from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
 from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import Quote, QuoteRequest
-from redemption.service.redeemer import RedeemRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 # Looked up by name: a name that the contract does not have fails at import, not when the outcome is first used.
