@@ -13,9 +13,9 @@ from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
 from redemption.ledger.stores.campaigns import CampaignStore
 from redemption.ledger.stores.catalog import Catalog
-from redemption.ledger.stores.issuance import IssuingStore
+from redemption.ledger.stores.issuing import IssuingStore
 from redemption.ledger.stores.orders import OrderStore
-from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
@@ -72,12 +72,12 @@ class RedisLedger:
         self._functions = FunctionClient(
             self._client, fence=fence, health=self.health, clock=self._clock, outbox_max=outbox_max
         )
-        self._refusals = Refusals(self._functions)
+        self._refusal_counts = RefusalCounts(self._functions)
         self.orders = OrderStore(
             self._functions,
             batcher=self.batcher,
             catalog=self._catalog,
-            refusals=self._refusals,
+            refusal_counts=self._refusal_counts,
             fence=fence,
             health=self.health,
         )
@@ -91,7 +91,7 @@ class RedisLedger:
     async def start(self) -> None:
         """Start the lanes and the watch, and check the ledger for the first time."""
         self.batcher.start()
-        self._refusals.start()
+        self._refusal_counts.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
@@ -101,7 +101,7 @@ class RedisLedger:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
-        await self._refusals.stop()
+        await self._refusal_counts.stop()
         await self.campaigns.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)

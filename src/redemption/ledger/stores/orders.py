@@ -19,7 +19,7 @@ from redemption.ledger.commit.batcher import Batcher
 from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import Catalog
-from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
@@ -50,7 +50,7 @@ class OrderStore:
         *,
         batcher: Batcher,
         catalog: Catalog,
-        refusals: Refusals,
+        refusal_counts: RefusalCounts,
         fence: Fence,
         health: LedgerHealth,
     ) -> None:
@@ -60,14 +60,14 @@ class OrderStore:
             functions: The ledger.
             batcher: Carries orders to it.
             catalog: The definitions at hand.
-            refusals: Counts what was refused.
+            refusal_counts: Counts what was refused.
             fence: What is remembered of the ledger.
             health: Whether it may be served.
         """
         self._functions = functions
         self._batcher = batcher
         self._catalog = catalog
-        self._refusals = refusals
+        self._refusal_counts = refusal_counts
         self._fence = fence
         self._health = health
 
@@ -98,7 +98,7 @@ class OrderStore:
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
-        self._refusals.count(program, number, outcome)
+        self._refusal_counts.count(program, number, outcome)
 
     async def quote_snapshot(
         self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None

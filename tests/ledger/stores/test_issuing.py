@@ -18,7 +18,7 @@ from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.risk_signals import Signals
 from redemption.ledger import keys
 from redemption.ledger.stores.campaigns import customer_buckets
-from redemption.ledger.stores.issuance import CODES_AT_ONCE
+from redemption.ledger.stores.issuing import CODES_AT_ONCE
 
 NOW, THEN = 1_900_000_000, 1_900_086_400
 
