@@ -62,7 +62,7 @@ async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(funct
     """The second waits for nearly all the time of a call, and then has all of it."""
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "LEDGER_CALL_WAIT_SECONDS_MAX", 7200.0)
-    functions._places = asyncio.Semaphore(1)
+    functions._slots = asyncio.Semaphore(1)
     first = asyncio.create_task(functions.call("counters", "p", 1))
     await comes(lambda: straw.called == 1)
     second = asyncio.create_task(functions.call("counters", "p", 1))

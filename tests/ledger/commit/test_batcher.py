@@ -611,4 +611,4 @@ async def test_nothing_is_kept_of_a_program_that_has_nothing_to_do(line):
     line.straw.gate.set()
     await answered(*futures)
     assert await answered(submit(line, "c", program="p7")) == ["c"]
-    assert (line._queues, len(line._turns)) == ({}, 0)
+    assert (line._queues, len(line._rotation)) == ({}, 0)

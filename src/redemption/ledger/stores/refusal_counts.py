@@ -13,7 +13,7 @@ from redemption.ledger.functions import FunctionClient
 
 SEND_SECONDS = 1.0
 COUNTS_PER_CALL_MAX = 500
-"""One call with so many counts blocks the ledger for about half a millisecond."""
+"""One call with 500 counts blocks the ledger for about half a millisecond."""
 KINDS_MAX = 100_000
 """How many counts are kept while the ledger does not answer; refusals of more kinds are not counted."""
 

@@ -1,4 +1,4 @@
-"""Claims as bytes between the server and the ledger, as ``lua/{claim,codes}.lua`` describe them."""
+"""The bytes of claims and of their replies, as ``lua/{claim,codes}.lua`` describe them."""
 
 import struct
 
@@ -13,14 +13,14 @@ _COUPON = struct.Struct(">IHQIII")
 _CLAIMED = struct.Struct(">IIHQIII")
 _REFUSED = struct.Struct(">H?")
 _OPERATION = b"C"
-"""The operation of an item, see ``lua/batch.lua``."""
+"""The byte that marks an item as a claim, see ``lua/batch.lua``."""
 _NOBODY = bytes(8)
 _NO_CODE = bytes(10)
 _log = structlog.get_logger(__name__)
 
 
 def pack_claim(item: ClaimItem) -> bytes | None:
-    """Return a claim as ``lua/claim.lua`` reads it; None when a number does not fit the format."""
+    """Pack a claim as ``lua/claim.lua`` reads it; returns None when a number does not fit the format."""
     try:
         packed = _CLAIM.pack(
             _OPERATION,
@@ -49,7 +49,7 @@ def pack_claim(item: ClaimItem) -> bytes | None:
 
 
 def unpack_claim(reply: bytes, head: Head) -> ClaimReply:
-    """Read the ledger's answer to one claim, as ``lua/claim.lua`` writes it."""
+    """Unpack the ledger's reply to one claim, as ``lua/claim.lua`` writes it."""
     kind, rest = reply[:1], reply[1:]
     if kind in (b"A", b"P"):
         return ClaimedCoupon(*_CLAIMED.unpack(rest))
