@@ -9,7 +9,8 @@ from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
 """The fields that ``read_header`` takes, in the order of its arguments."""
 _FORMAT, _OLD_FORMAT = "3", "2"
-"""The formats of keys and records; ``lua/open_ledger.lua`` writes the format into the header, and upgrades the old one."""
+"""The formats of keys and records; ``lua/open_ledger.lua`` writes the format into the header, and upgrades the old
+one."""
 
 
 @dataclass(frozen=True, slots=True)
