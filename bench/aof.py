@@ -1,4 +1,4 @@
-"""What a ledger wrote into its append-only file: bytes by command and kind of key."""
+"""Reads an append-only file: bytes by command and kind of key."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from redemption.ledger import keys
 
 
 class DamagedError(ValueError):
-    """The bytes are no commands."""
+    """The bytes are not commands."""
 
 
 @dataclass(slots=True)
 class Written:
-    """Commands of one kind, and what their bytes are.
+    """Commands of one kind, and their bytes.
 
     Attributes:
-        keys: Of the keys' names.
-        values: Of fields and values.
-        framing: Of the commands' names and of the protocol: counts, lengths and ends of line.
+        keys: Bytes of the key names.
+        values: Bytes of fields and values.
+        framing: Bytes of the command names and of the protocol: counts, lengths and line ends.
     """
 
     commands: int = 0
@@ -33,16 +33,16 @@ class Written:
 
 
 def commands(data: bytes) -> Iterator[tuple[list[bytes], int]]:
-    """Read commands, each with the bytes that it takes.
+    """Yield the commands, each with its length in bytes.
 
     Raises:
-        DamagedError: Something is no command, or incomplete.
+        DamagedError: Something is not a command, or not complete.
     """
     position = 0
     while position < len(data):
         began = position
         line, position = _line(data, position)
-        if line.startswith(b"#"):  # a timestamp
+        if line.startswith(b"#"):  # a timestamp annotation
             continue
         if not (line.startswith(b"*") and line[1:].isdigit()):
             raise DamagedError(f"no command at byte {began}: {line[:20]!r}")
@@ -67,7 +67,7 @@ def _line(data: bytes, position: int) -> tuple[bytes, int]:
 
 
 def by_kind(data: bytes) -> dict[tuple[str, str], Written]:
-    """Sum up commands by name and kind of key: what has no key has an empty one."""
+    """Sum up commands by name and kind of key; the kind is empty for commands without a key."""
     found: dict[tuple[str, str], Written] = {}
     for parts, size in commands(data):
         key = parts[1] if len(parts) > 1 and parts[1].startswith(b"{") else b""
@@ -82,12 +82,12 @@ def by_kind(data: bytes) -> dict[tuple[str, str], Written]:
 
 
 def incremental_files(directory: Path) -> dict[Path, int]:
-    """Return the incremental files of a ledger's directory, and how long each is."""
+    """Return the incremental files in a ledger's directory, each with its length."""
     return {path: path.stat().st_size for path in sorted(directory.rglob("*.incr.aof"))}
 
 
 def since(directory: Path, before: Mapping[Path, int]) -> bytes:
-    """Return what was written after ``incremental_files`` was asked; a rewrite meanwhile would have moved it."""
+    """Return what was written since ``incremental_files`` was called; there must be no rewrite in between."""
     written = []
     for path in incremental_files(directory):
         with path.open("rb") as file:

@@ -1,8 +1,8 @@
-"""Callers who mean harm, one kind after the other: what they take of memory, and what an ordinary caller feels.
+"""Attacks, one kind after the other: how much memory they cost, and what an ordinary caller notices.
 
-Unread answers, unfinished messages, messages that are long to parse, idle connections beyond the number of files that a
-process may open, and calls that are taken back at once. An ordinary caller redeems meanwhile, from another process.
-Run it with ``make bench-attacks``. It measures; what each caller is told is tested in ``tests/rpc/transport``.
+The kinds: unread answers, unfinished messages, messages that take long to parse, more idle connections than a process
+may open files, and calls that are cancelled at once. Meanwhile an ordinary caller redeems from another process. Run it
+with ``make bench-attacks``. It only measures; ``tests/rpc/transport`` tests what each caller is answered.
 """
 
 import argparse
@@ -59,17 +59,17 @@ SOCKET_BYTES = 2**18
 STATUSES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 
 
-class Told(NamedTuple):
-    """What one attack did.
+class Damage(NamedTuple):
+    """The effect of one attack.
 
     Attributes:
-        before: Memory of the worker before, in MB.
-        most: The same at its most.
-        after: The same 3 s after the attacker has left.
-        p50: Of the ordinary caller's redeems meanwhile, in ms.
-        p99: The same.
-        failed: How many of these failed.
-        ends: What the attacker was told, and how often.
+        before: Memory of the worker before it, in MB.
+        most: The largest memory of the worker during it, in MB.
+        after: Memory of the worker 3 s after the attacker left, in MB.
+        p50: Median latency of the ordinary caller's redeems during it, in ms.
+        p99: Their 99th percentile, in ms.
+        failed: How many of them failed.
+        ends: How the attacker's calls and connections ended, and how often.
     """
 
     before: float
@@ -82,10 +82,10 @@ class Told(NamedTuple):
 
 
 class Attacker:
-    """One connection that keeps to the protocol and to nothing else, and says what it was told."""
+    """One connection that is correct HTTP/2 but otherwise hostile; counts how its calls ended."""
 
     def __init__(self, address: tuple[str, int], *, reads: bool = True) -> None:
-        self.told: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
         self.open = True
         self._reads = reads
         self._socket = socket.create_connection(address)
@@ -101,7 +101,7 @@ class Attacker:
         self._out = b""
 
     def call(self, method: str, messages: Sequence[bytes], *, finished: bool = True) -> None:
-        """Begin calls; those that are not finished keep their last ten bytes."""
+        """Begin calls; of unfinished calls the last ten bytes are not sent."""
         for message in messages:
             stream = self._http2.get_next_available_stream_id()
             self._http2.send_headers(stream, _head(method))
@@ -110,10 +110,12 @@ class Attacker:
             self._finished = finished
 
     def reset(self, method: str, message: bytes, seconds: float) -> None:
-        """Make calls and take each back at once, as fast as it goes."""
+        """Begin calls and cancel each at once, as fast as possible."""
         until, stream = time.monotonic() + seconds, 1
         self.stay(0.01)
-        head = Encoder().encode([(*field, True) for field in _head(method)])  # sensitive: never indexed
+        head = Encoder().encode(
+            [(*field, True) for field in _head(method)]
+        )  # marked as sensitive, so that they are never indexed
         framed = b"\0" + len(message).to_bytes(4) + message
         while self.open and time.monotonic() < until:
             for _ in range(RESETS_IN_ONE_WRITE):
@@ -126,7 +128,7 @@ class Attacker:
                 self._exchange(until)
 
     def stay(self, seconds: float) -> None:
-        """Send what there is to send as far as the server's windows allow, and take what comes."""
+        """Send as much as the server's windows allow, and read what comes."""
         until = time.monotonic() + seconds
         while self.open:
             self._fill()
@@ -135,7 +137,7 @@ class Attacker:
                 return
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._socket.close()
 
     def _fill(self) -> None:
@@ -151,7 +153,7 @@ class Attacker:
                 del self._unsent[stream]
 
     def _exchange(self, until: float) -> bool:
-        """Write and read what can be written and read now; returns whether the time is not over."""
+        """Write and read as much as possible now; return whether there is time left."""
         if (left := until - time.monotonic()) < 0:
             return False
         self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
@@ -168,29 +170,29 @@ class Attacker:
     def _take(self, data: bytes) -> None:
         if not data:
             self.open = False
-            self.told["connection closed"] += 1
+            self.ends["connection closed"] += 1
             return
         try:
             events = self._http2.receive_data(data)
         except ProtocolError:
-            return  # of a stream that this end forgot
+            return  # an event of a stream that this side dropped already
         for event in events:
             if isinstance(event, DataReceived) and self._reads:
                 self._http2.increment_flow_control_window(event.flow_controlled_length or 1)
             elif isinstance(event, TrailersReceived | ResponseReceived):
                 status = dict(event.headers or ()).get("grpc-status")
                 if status is not None:
-                    self.told[STATUSES[str(status)]] += 1
+                    self.ends[STATUSES[str(status)]] += 1
             elif isinstance(event, StreamReset):
-                self.told["reset"] += 1
+                self.ends["reset"] += 1
                 self._unsent.pop(event.stream_id, None)
             elif isinstance(event, ConnectionTerminated):
-                self.told[(event.additional_data or b"GOAWAY").decode()] += 1
+                self.ends[(event.additional_data or b"GOAWAY").decode()] += 1
                 self.open = False
 
 
 def unread_answers(address: tuple[str, int], seconds: float) -> str:
-    """Ask for 500 answers of 3 MB, and read none."""
+    """Request 500 answers of 3 MB, and read none."""
     with attacking(address, seconds, reads=False) as attacker:
         asked = ListCampaignsRequest(program=PROGRAM, page_size=LARGE_CAMPAIGNS).SerializeToString()
         attacker.call(LIST, [asked] * 500)
@@ -198,21 +200,21 @@ def unread_answers(address: tuple[str, int], seconds: float) -> str:
 
 
 def unfinished_messages(address: tuple[str, int], seconds: float) -> str:
-    """Send 128 messages of 4 MiB, each but for its last ten bytes."""
+    """Send 128 messages of 4 MiB, each without its last ten bytes."""
     with attacking(address, seconds) as attacker:
         attacker.call(BATCH_REDEEM, [b"\x12" * LARGE_BYTES] * 128, finished=False)
     return ends(attacker)
 
 
 def long_to_parse(method: str, messages: Sequence[bytes], address: tuple[str, int], seconds: float) -> str:
-    """Send at once what takes long to read."""
+    """Send many messages at once that take long to parse."""
     with attacking(address, seconds) as attacker:
         attacker.call(method, messages)
     return ends(attacker)
 
 
 def idle_connections(address: tuple[str, int], seconds: float) -> str:
-    """Open 1,300 connections where a process may have 1,024 files."""
+    """Open 1,300 connections to a process that may open 1,024 files."""
     opened = [Attacker(address) for _ in range(1_300)]
     for attacker in opened:
         attacker.stay(0.01)
@@ -224,7 +226,7 @@ def idle_connections(address: tuple[str, int], seconds: float) -> str:
 
 
 def taken_back(address: tuple[str, int], seconds: float) -> str:
-    """Make calls and take each back at once, as fast as it goes; come again when the connection is ended."""
+    """Begin calls and cancel each at once, as fast as possible; connect again if the server closes the connection."""
     until, attackers = time.monotonic() + seconds, []
     while (left := until - time.monotonic()) > 0:
         attacker = Attacker(address)
@@ -236,7 +238,7 @@ def taken_back(address: tuple[str, int], seconds: float) -> str:
 
 @contextmanager
 def attacking(address: tuple[str, int], seconds: float, *, reads: bool = True) -> Iterator[Attacker]:
-    """One attacker who stays for a while."""
+    """Yield one attacker, who then stays for some seconds."""
     attacker = Attacker(address, reads=reads)
     yield attacker
     attacker.stay(seconds)
@@ -244,9 +246,9 @@ def attacking(address: tuple[str, int], seconds: float, *, reads: bool = True) -
 
 
 def ends(*attackers: Attacker) -> str:
-    """Return what they were told, and how often."""
-    told = sum((attacker.told for attacker in attackers), Counter[str]())
-    return ", ".join(f"{what} {count:,}" for what, count in told.most_common()) or "nothing"
+    """Return how the attackers' calls ended, and how often, as text."""
+    counts = sum((attacker.ends for attacker in attackers), Counter[str]())
+    return ", ".join(f"{what} {count:,}" for what, count in counts.most_common()) or "nothing"
 
 
 def _head(method: str) -> list[tuple[str, str]]:
@@ -286,7 +288,7 @@ def large_campaign(number: int) -> v1.Campaign:
 
 @contextmanager
 def ordinary(authority: str, requests: Sequence[bytes]) -> Iterator[list[tuple[float, str]]]:
-    """Redeem all the time from another process; at the end the list has each call's milliseconds and status."""
+    """Redeem all the time from another process; at the end the list has the milliseconds and status of each call."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     ended = context.Event()
@@ -294,7 +296,7 @@ def ordinary(authority: str, requests: Sequence[bytes]) -> Iterator[list[tuple[f
     process.start()
     found: list[tuple[float, str]] = []
     try:
-        here.recv()  # it is connected
+        here.recv()  # wait until it is connected
         yield found
     finally:
         ended.set()
@@ -302,13 +304,13 @@ def ordinary(authority: str, requests: Sequence[bytes]) -> Iterator[list[tuple[f
         process.join()
 
 
-def _redeem(authority: str, requests: Sequence[bytes], told: Pipe, ended: Event) -> None:
+def _redeem(authority: str, requests: Sequence[bytes], results: Pipe, ended: Event) -> None:
     found = []
     with grpc.insecure_channel(authority) as channel:
         redeem = channel.unary_unary(REDEEM)
         each = iter(requests)
         redeem(next(each), timeout=REDEEM_SECONDS_MAX)
-        told.send(True)
+        results.send(True)
         for request in each:
             if ended.wait(REDEEM_EVERY_SECONDS):
                 break
@@ -318,11 +320,11 @@ def _redeem(authority: str, requests: Sequence[bytes], told: Pipe, ended: Event)
             except grpc.RpcError as error:
                 status = error.code().name
             found.append((1000 * (time.perf_counter() - began), status))
-        told.send(found)
+        results.send(found)
 
 
-def measure(server: UnderTest, attack: Callable[[tuple[str, int], float], str], seconds: float) -> Told:
-    """Let one attack run for a while."""
+def measure(server: UnderTest, attack: Callable[[tuple[str, int], float], str], seconds: float) -> Damage:
+    """Run one attack for some seconds; return its effect."""
     shop = Shop(server.authority, campaigns=1)
     requests = [request.SerializeToString() for request in shop.requests(ORDINARY_CALLS_MAX)]
     shop.close()
@@ -336,19 +338,19 @@ def measure(server: UnderTest, attack: Callable[[tuple[str, int], float], str], 
     looking = threading.Thread(target=look)
     looking.start()
     with ordinary(server.authority, requests) as found:
-        told = attack(server.address, seconds)
+        attack_ends = attack(server.address, seconds)
     time.sleep(AFTER_SECONDS)
     ended.set()
     looking.join()
     times = sorted(milliseconds for milliseconds, _ in found) or [0.0]
-    return Told(
+    return Damage(
         before,
         max(memory),
         _megabytes(server),
         statistics.median(times),
         times[len(times) * 99 // 100],
         sum(status != "OK" for _, status in found),
-        told,
+        attack_ends,
     )
 
 
@@ -357,7 +359,7 @@ def _megabytes(server: UnderTest) -> float:
 
 
 def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
-    """Measure; each attack meets a server of its own."""
+    """Measure each attack on a new server."""
     definition = [
         CreateCampaignRequest(request_id=secrets.token_hex(8), campaign=large_campaign(number), validate_only=True)
         for number in range(100)
@@ -367,7 +369,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
             long_to_parse, CREATE, [request.SerializeToString() for request in definition]
         )
     }
-    found: dict[tuple[str, str], list[Told]] = {}
+    found: dict[tuple[str, str], list[Damage]] = {}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for _ in range(rounds):
         for name, attack in attacks.items():
@@ -386,7 +388,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
                     found.setdefault((name, transport), []).append(measure(server, attack, seconds))
     report = Report("attacks", {"rounds": str(rounds), "seconds": f"{seconds:g}"})
     for transport in transports:
-        rows, told = [], []
+        rows, notes = [], []
         for (name, carried_by), each in found.items():
             if carried_by == transport:
                 figures = [
@@ -394,8 +396,8 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
                     for place, digits in enumerate((0, 0, 0, 1, 1, 0))
                 ]
                 rows.append((name, *figures))
-                told.append(f"{name}: {each[0].ends}")
-        report.add(f"{transport}: worker's MB, the ordinary caller's ms; medians", _HEADER, rows, *told[1:])
+                notes.append(f"{name}: {each[0].ends}")
+        report.add(f"{transport}: worker's MB, the ordinary caller's ms; medians", _HEADER, rows, *notes[1:])
     report.data = {"cases": {f"{name}, {transport}": each for (name, transport), each in found.items()}}
     return report
 
@@ -404,7 +406,7 @@ _HEADER = ("attack", "before", "most", "after", "p50", "p99", "failed")
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
 
     def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         return run_all(arguments.rounds, arguments.seconds, arguments.transports), 0

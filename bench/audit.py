@@ -1,8 +1,8 @@
-"""Whether every approval went by the definition in force: read from the outbox, where the ledger's own order stands.
+"""Checks from the outbox whether each approval was judged by the definition in force.
 
-The outbox has one entry for each call. A definition of at most 4 KiB stands there where it came into force, and so does
-each change of state, so each approval can be judged again by what stood last before it. What a coupon gave, and to
-which request, its own record says.
+The outbox has one entry for each call, in the ledger's order. It has each definition of at most 4 KiB, and each change
+of state, at the place where it came into force. So each approval can be checked against the last definition before it.
+The coupon's own record has its discount and its request.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from redemption.ledger.stores.catalog import pack_campaign, unpack_campaign
 
 READ_AT_ONCE = 1_000
 Expect = Callable[[Campaign, int, int], int]
-"""What a coupon must have taken off: the definition in force, its serial, how many coupons its order had."""
+"""Returns the discount that a coupon must have, from the definition in force, its serial, and its order's coupons."""
 
 
 @dataclass(slots=True)
 class Audit:
-    """Reads the outbox of a program and judges the approvals of one campaign; goes on where it left off.
+    """Reads the outbox of a program and checks the approvals of one campaign; each read goes on after the last one.
 
     Attributes:
-        expected: What an approved coupon must have taken off.
-        large: Definitions that are too large for the outbox, by the digest (``digest_of``) that stands there instead.
+        expected: Returns the discount that an approved coupon must have.
+        large: Definitions that are too large for the outbox, by the digest (``digest_of``) that is there instead.
         definitions: How many definitions came into force.
-        approvals: How many approvals were judged.
-        wrong: What is wrong, in words.
+        approvals: How many approvals were checked.
+        wrong: The errors that were found, as text.
     """
 
     redis: Redis
@@ -51,24 +51,24 @@ class Audit:
     _widths: dict[int, int] = field(default_factory=dict)
 
     async def read(self) -> None:
-        """Judge what was decided since the last time."""
+        """Check the decisions since the last call."""
         async for seq, events in self._entries():
             if seq <= self._seq:
                 self.wrong.append(f"call {seq} stands behind call {self._seq}")
             self._seq = seq
-            for kind, _, *told in events:
+            for kind, _, *rest in events:
                 if kind == b"redeemed":
-                    await self._judge_all(seq, told[0])
-                elif told[0] != self.campaign:
+                    await self._judge_all(seq, rest[0])
+                elif rest[0] != self.campaign:
                     continue
                 elif kind == b"defined":
-                    self._define(told[1], self._read(*told[1:]))
+                    self._define(rest[1], self._read(*rest[1:]))
                 elif kind == b"state_changed":
                     assert self._in_force is not None, "a campaign begins with its definition"
-                    self._define(told[1], replace(self._in_force, state=CampaignState[told[3].decode()]))
+                    self._define(rest[1], replace(self._in_force, state=CampaignState[rest[3].decode()]))
 
     async def _judge_all(self, seq: int, numbers: Sequence[int]) -> None:
-        """Judge the redemptions of one call: of each coupon its campaign, its serial and its generation."""
+        """Check the redemptions of one call; each has campaign, serial and generation."""
         coupons = list(zip(*[iter(numbers)] * 3, strict=True))
         asking = self.redis.pipeline(transaction=False)
         for campaign, serial, _ in coupons:
@@ -134,11 +134,11 @@ class Audit:
 
 
 def _use(record: bytes) -> tuple[bytes, int]:
-    """Return request digest and discount of a coupon that is used, see ``lua/records.lua``."""
+    """Return request digest and discount in the record of a used coupon, see ``lua/records.lua``."""
     is_wide = ((record[0] >> 4) - 1) & 1
     return record[5:15], int.from_bytes(record[29 : 37 if is_wide else 32])
 
 
 def digest_of(campaign: Campaign) -> str:
-    """Return what stands in the outbox for a definition that is too large for it: it was written before its version."""
+    """Return the digest that the outbox has for a large definition: that of its bytes without number and version."""
     return hashlib.sha256(pack_campaign(replace(campaign, version=campaign.version - 1))).hexdigest()

@@ -1,4 +1,4 @@
-"""A gRPC server with the service's own settings and nothing else of it, for what it is compared with."""
+"""A gRPC server with the service's settings and none of its code, for the servers that it is compared with."""
 
 import asyncio
 import gc
@@ -21,25 +21,25 @@ from redemption.worker import GARBAGE_THRESHOLDS
 
 REQUEST_BYTES_MAX = 4 * 2**20
 WAIT_SECONDS_MAX = 60.0
-"""Nothing is refused because of too much work: grpc.aio does not, either."""
+"""Long, so that no call is refused because of too much work: grpc.aio refuses none, either."""
 
 Handlers = Mapping[str, tuple[type[Message], Callable[[Any], Awaitable[Message]]]]
-"""By name: what a method takes, and what answers it."""
+"""Method name → the class of its request, and its handler."""
 
 
 async def serve(handlers: Handlers, port: int, transport: str = "grpcio", *certificate: str) -> None:
-    """Serve methods of RedemptionService until told to stop; the port is the first line of the output.
+    """Serve methods of RedemptionService until stopped; the port is the first line of the output.
 
     Args:
         handlers: The methods.
-        port: Where; 0 lets the system choose.
-        transport: ``grpcio`` is grpc.aio with nothing of the service in front; ``nghttp2`` is the service's own.
-        *certificate: The files of a certificate and of its key, to speak TLS.
+        port: The port; 0 lets the system choose.
+        transport: ``grpcio`` is grpc.aio without the service's transport; ``nghttp2`` is the service's transport.
+        *certificate: The files of a certificate and of its key, for TLS.
     """
     tls = Tls(certificate=Path(certificate[0]), key=Path(certificate[1])) if certificate else None
     bound, stop = await (_on_grpcio if transport == "grpcio" else _on_nghttp2)(handlers, port, tls)
     gc.collect()
-    gc.freeze()  # as a worker does
+    gc.freeze()  # as a worker of the service does
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

@@ -1,12 +1,12 @@
-"""How close the service comes to what binds it: grpcio without a handler, and the ledger without a server.
+"""How close the service comes to its upper limits: grpcio with an empty handler, and the ledger without a server.
 
-One run on one machine, the cases in turn, so that a noisy neighbour meets all of them; each figure is the median of the
-rounds, each ratio the median of the rounds' own ratios. Every approval of the service is held against the order that it
-answers, and all of them against what the ledger counted, as those of the plain version are: a difference fails the run.
-Run it with ``make bench-ceiling``.
+All cases run on one machine and take turns, so that a noisy neighbour disturbs all of them. Each figure is the median
+of the rounds, each ratio the median of the ratios of the rounds. Each approval of the service is compared with its
+order, and their number with the ledger's count, also for the plain version: a difference fails the run. Run it with
+``make bench-ceiling``.
 
-It exits with 1 when a server did something wrong or nothing could be measured, and with 3 when all is well but an aim
-was missed or a case is INVALID.
+It exits with 1 if a server was wrong or nothing could be measured, and with 3 if an aim was missed or a case is
+INVALID.
 """
 
 import argparse
@@ -45,26 +45,26 @@ from under_test import Cost, Neighbours, UnderTest, redemption_server, script_se
 from redemption.server.embedded_valkey import EmbeddedValkey
 
 COMPILED = Path(__file__).resolve().parent.parent / ".venv-compiled" / "bin" / "python"
-"""Where ``make compiled`` puts the compiled build; it is measured when it is there."""
+"""The folder of the compiled build from ``make compiled``; it is measured if it exists."""
 ROUNDS = 5
 SECONDS = 1.5
 BATCH_SIZES = (1, 8, 64, 256)
 SHAPES = (Shape(1, 20), Shape(3, 1), Shape(3, 20))
 PARTS_OF_PEAK = (0.25, 0.5)
-"""At three quarters the load, which sends each call at its own moment, and the service need more than two cores."""
+"""At 0.75 of the peak, the generator (which sends each call by itself) and the service need more than two cores."""
 CONNECTIONS = 4
 CONNECTIONS_TWO_WORKERS = 32
-"""The system spreads connections over workers by chance, so there are many."""
+"""Many, because the system distributes connections over workers by chance."""
 UNARY_UNDER_WAY = 64
 BATCHES_UNDER_WAY = 8
 CALIBRATIONS = 3
 REDEEMS_PER_SECOND_MAX = 40_000
-"""Requests are made for at most so many in a second of a run."""
+"""Requests are prepared for at most this many in a second of a run."""
 CALLS_PER_SECOND_MAX = 20_000
 EMPTY_TIMES = 5
-"""Our own transport answers so many times as many calls that ask for nothing."""
+"""Our own transport answers this many times as many empty calls, so this many times as many are prepared."""
 OTHERS_PART_MAX = 0.1
-"""Of the machine's CPU: when others take more, a run says less than it seems to."""
+"""Share of the machine's CPU; if other processes use more, the run is not reliable."""
 AIMS = (
     Aim("unary against the empty handler of grpc.aio", "unary", "empty", at_least=1.9),
     Aim("CPU of a unary redeem against that handler's", "unary", "empty", at_most=0.38, figure="server_us"),
@@ -90,7 +90,7 @@ COMPILED_AIMS = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server with the shop that was opened in it; the empty one has none."""
+    """A server with its shop; the empty server has none."""
 
     server: UnderTest
     shop: Shop | None = None
@@ -98,7 +98,7 @@ class Place:
 
 
 class Bench:
-    """One measurement after the other; a server is started when it is needed first."""
+    """Runs the measurements; starts each server when it is needed first."""
 
     def __init__(self, stack: ExitStack, seconds: float) -> None:
         self._stack = stack
@@ -109,12 +109,12 @@ class Bench:
 
     @cached_property
     def strict(self) -> Place:
-        """The service as it is by default."""
+        """The service with its defaults."""
         return self._open(redemption_server())
 
     @cached_property
     def fast(self) -> Place:
-        """The service, not waiting for fsync."""
+        """The service with fast durability: it does not wait for fsync."""
         return self._open(redemption_server("fast"))
 
     @cached_property
@@ -124,7 +124,7 @@ class Bench:
 
     @cached_property
     def empty(self) -> Place:
-        """The empty handler."""
+        """The empty handler on grpcio's server."""
         return Place(self._stack.enter_context(script_server("empty_server.py")))
 
     @cached_property
@@ -134,7 +134,7 @@ class Bench:
 
     @cached_property
     def compiled(self) -> Place:
-        """The service as ``make compiled`` makes it."""
+        """The service in its compiled build."""
         return self._open(redemption_server(python=str(COMPILED)))
 
     @cached_property
@@ -144,13 +144,13 @@ class Bench:
 
     @cached_property
     def empty_two(self) -> Place:
-        """The empty handler in two processes."""
+        """The empty handler on grpcio's server, in two processes."""
         server = self._stack.enter_context(script_server("empty_server.py", workers=2))
         return Place(server, connections=CONNECTIONS_TWO_WORKERS)
 
     @cached_property
     def plain(self) -> Place:
-        """The plain version, on the service's ledger and with its keys."""
+        """The plain version, with the service's ledger and keys."""
         arguments = (self._ledger_url, str(self._directory / "demo.keyset"))
         starting = script_server("plain_server.py", arguments=arguments, ledger=self.strict.server)
         return Place(self._stack.enter_context(starting))
@@ -176,7 +176,7 @@ class Bench:
         return Place(server, shop, connections)
 
     def cases(self) -> Sequence[Mapping[str, Callable[[], Sample]]]:
-        """Return what is measured, in groups, in the order of a round; what is compared stands side by side."""
+        """Return the cases in groups, in the order of a round; cases that are compared are next to each other."""
         one_by_one = {
             "empty": lambda: self.unary(self.empty),
             "empty nghttp2": self.own_empty_unary,
@@ -189,7 +189,7 @@ class Bench:
         if COMPILED.exists():
             one_by_one["unary compiled"] = lambda: self.unary(self.compiled)
             batched["batch 64 compiled"] = lambda: self.batch(self.compiled, 64)
-        for size in sorted(BATCH_SIZES, key=lambda size: size != 64):  # noqa: PLR2004 - what is compared with fast
+        for size in sorted(BATCH_SIZES, key=lambda size: size != 64):  # noqa: PLR2004 - 64 first: it is compared with fast
             batched[f"batch {size}"] = partial(self.batch, self.strict, size)
             batched[f"ledger {size}"] = partial(self.ledger, size)
         paced: dict[str, Callable[[], Sample]] = {}
@@ -207,10 +207,10 @@ class Bench:
         return [one_by_one, batched, paced, two_workers, shapes]
 
     def calibrate(self) -> float:
-        """Find the peak of unary calls, whose parts are the rates at which latency is measured; it warms up, too.
+        """Find the peak of unary calls; latency is measured at shares of it. This also warms up the server.
 
         Raises:
-            GateError: There is no peak of calls that are answered as they should be.
+            GateError: Calls were not answered correctly, so there is no peak.
         """
         samples = [self.unary(self.strict) for _ in range(CALIBRATIONS)]
         for place in (self.empty, self.fast, self.two, self.empty_two):
@@ -222,24 +222,24 @@ class Bench:
         return self._peak
 
     def unary(self, place: Place, shape: Shape = SIMPLE) -> Sample:
-        """Orders one by one, as many as go."""
+        """Redeem single orders, as many as possible."""
         messages = self._unary_messages(place, round(self._seconds * CALLS_PER_SECOND_MAX), shape)
         return measure(place, messages, REDEEM, under_way=UNARY_UNDER_WAY, seconds=self._seconds, tokens=shape.tokens)
 
     def own_empty_unary(self) -> Sample:
-        """Orders one by one, to a handler that looks at none: the same ones again and again."""
+        """Send single orders to the empty handler, which reads none: the same orders again and again."""
         messages = self._unary_messages(self.own_empty, round(self._seconds * CALLS_PER_SECOND_MAX), SIMPLE)
         return measure(self.own_empty, messages * EMPTY_TIMES, REDEEM, under_way=UNARY_UNDER_WAY, seconds=self._seconds)
 
     def batch(self, place: Place, size: int) -> Sample:
-        """Orders in batches, as many as go."""
+        """Redeem batches of orders, as many as possible."""
         assert place.shop is not None, "the service has one"
         messages = list(batches(place.shop.requests(self._redeems_max(size)), size))
         under_way = UNARY_UNDER_WAY if size == 1 else BATCHES_UNDER_WAY
         return measure(place, messages, BATCH_REDEEM, under_way=under_way, seconds=self._seconds, redeems_per_call=size)
 
     def paced(self, place: Place, part: float) -> Sample:
-        """Orders one by one, at a part of the peak, at random moments."""
+        """Redeem single orders at random times, at a share of the peak."""
         rate = part * self._peak
         messages = self._unary_messages(place, round(1.2 * rate * self._seconds) + 100, SIMPLE)
         self._seed += 1
@@ -251,7 +251,7 @@ class Bench:
         return _sample(place, messages, run, cost, REDEEM)
 
     def plain_unary(self) -> Sample:
-        """Orders one by one, to the plain server."""
+        """Redeem single orders at the plain server."""
         assert self.strict.shop is not None
         sample = self.unary(self.plain)
         name = f"plain:{PROGRAM}:campaign:{self.strict.shop.campaigns[0]}"
@@ -260,7 +260,7 @@ class Bench:
         return sample
 
     def ledger(self, size: int) -> Sample:
-        """Calls to the ledger without a server, of as many orders."""
+        """Call the ledger without a server, with ``size`` orders in a call."""
         server, shop, directory = self.strict.server, self.strict.shop, self._directory
         assert shop is not None
         calls = ledger_alone.pack(directory, shop.requests(self._redeems_max(size)), size)
@@ -273,11 +273,11 @@ class Bench:
         return Sample.of(run, cost, redeems_per_call=size, approved=approved)
 
     def _redeems_max(self, size: int) -> int:
-        """Return how many orders are written down for a case of calls with so many."""
+        """Return how many orders to prepare for a case, by the number of orders in a call."""
         return round(self._seconds * min(REDEEMS_PER_SECOND_MAX, size * CALLS_PER_SECOND_MAX))
 
     def _unary_messages(self, place: Place, count: int, shape: Shape) -> list[bytes]:
-        shop = place.shop or self.strict.shop  # the empty server looks at nobody's token
+        shop = place.shop or self.strict.shop  # the empty server does not check tokens
         assert shop is not None
         return [request.SerializeToString() for request in shop.requests(count, shape)]
 
@@ -292,10 +292,10 @@ def measure(
     redeems_per_call: int = 1,
     tokens: int = 1,
 ) -> Sample:
-    """Send what goes in some seconds, with so many calls under way.
+    """Send as many calls as possible in some seconds, with a fixed number in flight.
 
     Raises:
-        GateError: The ledger counted something else than was approved.
+        GateError: The ledger's count differs from the approvals.
     """
     each = max(under_way // place.connections, 1)
     settle()
@@ -325,7 +325,7 @@ def _sample(
 
 
 def _calls(place: Place, messages: Sequence[bytes], method: str) -> list[list[Call]]:
-    """Write calls down for each connection in turn."""
+    """Encode calls, distributed over the connections in turn."""
     return [
         write_calls(place.server.authority, method, messages[index :: place.connections])
         for index in range(place.connections)
@@ -333,7 +333,7 @@ def _calls(place: Place, messages: Sequence[bytes], method: str) -> list[list[Ca
 
 
 def run_all(rounds: int, seconds: float) -> Results:
-    """Run all cases so many times in turn."""
+    """Run all cases in turn, ``rounds`` times."""
     with ExitStack() as stack:
         bench = Bench(stack, seconds)
         groups = bench.cases()
@@ -343,7 +343,7 @@ def run_all(rounds: int, seconds: float) -> Results:
         results.facts["unary peak, calibrated"] = f"{bench.calibrate():,.0f}/s"
         cases = {name: case for group in groups for name, case in group.items()}
         neighbours = Neighbours()
-        # It draws when it is told to, not from a thread of its own that would make calls late.
+        # It is drawn only on request, not from a thread of its own that would delay calls.
         with Progress(transient=True, auto_refresh=False, console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=rounds * len(cases))
             for _ in range(rounds):
@@ -359,13 +359,13 @@ def run_all(rounds: int, seconds: float) -> Results:
 
 
 def _again_if_late(case: Callable[[], Sample]) -> Sample:
-    """Measure a case, and once more if the generator was to blame; what the server did wrong stays."""
+    """Measure a case; repeat it once if only the generator was too slow, never if the server was wrong."""
     sample = case()
     return case() if sample.invalid and not sample.wrong else sample
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
 
     def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         results = run_all(arguments.rounds, arguments.seconds)

@@ -1,8 +1,9 @@
-"""A claim rush (秒杀抢券): many customers claim one coupon each of a campaign that has too few.
+"""A claim rush (秒杀抢券): many customers claim one coupon each from a campaign that has too few.
 
-The claims go through the use cases and the ledger's own batcher in one process, without gRPC, which costs every call
-the same. Exactly as many are approved as there are coupons, nobody has two, and the ledger's records say the same.
-Run it with ``make bench-claims``; it needs no running server and leaves nothing behind.
+The claims go through the use cases and the ledger's batcher in one process; gRPC is left out, because it costs the same
+for each call. The benchmark checks that exactly as many claims are approved as there are coupons, that no customer has
+two, and that the ledger's records agree. Run it with ``make bench-claims``; it needs no running server and leaves
+nothing behind.
 """
 
 import argparse
@@ -33,7 +34,7 @@ ROUND_TRIPS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Rush:
-    """How many claim, how much there is, and how many wait for an answer at once."""
+    """How many customers claim, how many coupons there are, and how many claims are in flight."""
 
     claims: int
     customers: int
@@ -43,7 +44,7 @@ class Rush:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it; ``latencies`` in seconds."""
+    """The result; ``latencies`` in seconds."""
 
     seconds: float
     answers: list[tuple[str, Claimed]]
@@ -52,7 +53,7 @@ class Result:
 
 
 async def run(rush: Rush) -> int:
-    """Play the rush, print what came of it, and return the exit code."""
+    """Run the rush, print the result, and return the exit code."""
     async with private_services() as private:
         limits = Limits(issued=rush.coupons, claims_per_customer=1)
         sizing = Sizing(expected_redemptions=rush.coupons)
@@ -66,7 +67,7 @@ async def run(rush: Rush) -> int:
 
 
 async def _play(rush: Rush, private: Private, campaign: Campaign) -> Result:
-    """Have every customer claim again and again, in a random order, so many at once."""
+    """Send all customers' claims, repeated and in random order, with a fixed number in flight."""
     claims = [f"customer-{number % rush.customers}" for number in range(rush.claims)]
     random.Random(7).shuffle(claims)  # noqa: S311 - the same order in every run
     coming = iter(enumerate(claims))
@@ -92,7 +93,7 @@ async def _play(rush: Rush, private: Private, campaign: Campaign) -> Result:
 
 
 async def _calls_per_second(redis: Redis) -> float:
-    """Return how often a second this ledger writes durably when it is asked once at a time, in this very run."""
+    """Return how many durable writes a second this ledger does with one call at a time, measured in the same run."""
     began = time.perf_counter()
     for number in range(ROUND_TRIPS):
         await redis.set("{ceiling}", number)
@@ -100,7 +101,7 @@ async def _calls_per_second(redis: Redis) -> float:
 
 
 def _wrong_answers(rush: Rush, result: Result, verifier: TokenVerifier) -> list[str]:
-    """Say what is wrong with the answers, each line one finding."""
+    """Return the errors in the answers, one line for each."""
     findings = []
     approved = [(customer, claimed) for customer, claimed in result.answers if claimed.outcome is Outcome.APPROVED]
     expected = min(rush.coupons, rush.customers)
@@ -124,7 +125,7 @@ def _wrong_answers(rush: Rush, result: Result, verifier: TokenVerifier) -> list[
 
 
 async def _wrong_records(rush: Rush, redis: Redis, campaign: Campaign) -> list[str]:
-    """Say where the ledger's records are not what was answered."""
+    """Return the differences between the ledger's records and the answers, one line for each."""
     expected = min(rush.coupons, rush.customers)
     fields = ("issued", "claimed", "issued:0", "issued_day")
     counted = await redis.hmget(f"{{{PROGRAM}}}:campaign:{campaign.number}", fields)

@@ -1,4 +1,4 @@
-"""The command line of a benchmark: how many rounds, for how long, where the result goes, and how it exits."""
+"""The command line of a benchmark: rounds, seconds, folder for the results, and exit code."""
 
 import argparse
 import sys
@@ -23,14 +23,14 @@ def run(
     transports: bool = False,
     given: Sequence[str] | None = None,
 ) -> int:
-    """Measure, print, and write down; returns the exit code.
+    """Measure, print, and write the results; return the exit code.
 
     Args:
-        description: What ``--help`` says.
-        measure: Takes the arguments; returns what was found, and how to exit.
-        seconds: Of a case in a round, unless told otherwise.
-        rounds: How many, unless told otherwise; 0: there are no rounds.
-        transports: Whether the transports may be chosen.
+        description: The text of ``--help``.
+        measure: Takes the arguments; returns the report and the exit code.
+        seconds: The default for the seconds of a case in a round.
+        rounds: The default for the number of rounds; 0: there are no rounds.
+        transports: Whether there is an option to choose the transports.
         given: The arguments; None: those of the process.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,7 +52,7 @@ def run(
     try:
         arguments.results.mkdir(parents=True, exist_ok=True)
         report, code = measure(arguments)
-        path = report.write(arguments.results)  # first: the terminal may be gone
+        path = report.write(arguments.results)  # before printing: the terminal may be closed
         report.print()
         print(f"written to {path}")
     except (GateError, Stop, OSError) as error:

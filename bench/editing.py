@@ -1,10 +1,10 @@
-"""Editing a campaign ten times a second while it sells at two servers: is every decision right, and what does it cost?
+"""A campaign is edited ten times a second while two servers redeem it: are all decisions right, and what is the cost?
 
-Two servers' use cases share one ledger. Every order has a coupon of the hot campaign, 10 % off, and one of another,
-50.00 off. What the first takes off depends on which of them goes first, so it tells by which definition it was judged;
-the outbox tells which one was in force (see ``audit.py``). Refusals are compared with the definitions that can have
-been in force between question and answer. Run it with ``make bench-editing``; it needs no running server and leaves
-nothing behind.
+The use cases of two servers share one ledger. Each order has a coupon of the edited ("hot") campaign, 10 % off, and a
+coupon of another one, 50.00 off. The discount of the first depends on which of the two is applied first, so it shows by
+which definition the order was judged. The outbox shows which definition was in force (see ``audit.py``). Refusals are
+compared with the definitions that may have been in force between call and answer. Run it with ``make bench-editing``;
+it needs no running server and leaves nothing behind.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from redemption.domain.errors import Conflict, InvalidRequest, LedgerUnavailable
 from redemption.domain.order import Checkout, Line, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.campaigns import etag
-from redemption.service.redeemer import RedeemRequest
-from redemption.service.rounds import ROUNDS_MAX
+from redemption.service.judging_rounds import ROUNDS_MAX
+from redemption.service.pending_order import RedeemRequest
 
 SPEND, STEADY_OFF = 238_00, 50_00
 OFFERS_MAX = 90
@@ -44,16 +44,16 @@ EDITS_PER_SECOND = 10
 ORDERS_PER_SECOND_MAX = 20_000
 SOLD_OUT_AFTER = 20
 RATIO_MIN = 0.6
-"""Every order that is on its way when the campaign changes is judged twice, so it cannot be 1."""
+"""Orders that are in flight when the campaign changes are judged twice, so the ratio cannot be 1."""
 RACES = 20
 
 Over = Callable[[], bool]
-"""Tells whether a sale is over."""
+"""Returns whether a sale is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A definition, and between which moments of the event loop's time it came into force."""
+    """A definition, and the interval (event loop time) in which it came into force."""
 
     began: float
     answered: float
@@ -61,8 +61,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What an order was told of its hot coupon, and between which moments it was decided."""
+class Answered:
+    """The outcome of an order's hot coupon, and the interval in which the order was decided."""
 
     sent: float
     answered: float
@@ -71,7 +71,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """Why an order was not decided, and between which moments that was found out."""
+    """Why an order was not decided, and the interval in which that was found."""
 
     sent: float
     answered: float
@@ -83,16 +83,16 @@ class Sale:
     """A campaign that sells while it is edited.
 
     Attributes:
-        servers: Where orders and edits go.
+        servers: The servers that get orders and edits.
         hot: The campaign that is edited, as it is now.
-        steady: The other one.
-        offers: Which offer a hot coupon is of, by its serial; the first if it is not here.
-        supply: Pairs of a hot and a steady coupon that are not used.
-        changes: The definitions of the hot campaign, one after the other.
-        written: Those that were written whole, by their digests.
-        seen: What buyers were told.
+        steady: The other campaign, which is not edited.
+        offers: Serial → offer of hot coupons; a coupon that is not here has the first offer.
+        supply: Pairs of a hot and a steady coupon that are not used yet.
+        changes: The definitions of the hot campaign, in their order.
+        written: The definitions that were written as a whole, by digest.
+        answered: The outcomes that buyers got.
         unanswered: The orders that were not decided.
-        wrong: What is wrong, in words.
+        wrong: The errors that were found, as text.
     """
 
     program: str
@@ -103,12 +103,12 @@ class Sale:
     supply: list[tuple[str, str]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     written: dict[str, Campaign] = field(default_factory=dict)
-    seen: list[Seen] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
     unanswered: list[TurnedAway] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def expected(self, in_force: Campaign, serial: int, coupons: int) -> int:
-        """Return what a hot coupon takes off by a definition: of all, or of what the steady one left."""
+        """Return the discount of a hot coupon by a definition: of the whole amount, or of what the steady one left."""
         index = self.offers.get(serial, 0)
         if index >= len(in_force.offers):
             return -1
@@ -118,7 +118,7 @@ class Sale:
         return min((base * benefit.basis_points + BASIS_POINTS // 2) // BASIS_POINTS, benefit.cap_minor)
 
     async def stock(self, count: int) -> None:
-        """Mint what buyers need."""
+        """Mint enough pairs of coupons."""
         missing = count - len(self.supply)
         if missing > 0:
             hot, steady = [await self.mint(self.servers[0], of, missing) for of in (self.hot, self.steady)]
@@ -132,14 +132,14 @@ class Sale:
         return [each.token for each in minted]
 
     async def redeem(self, server: Server, *tokens: str) -> tuple[Outcome, int]:
-        """Redeem an order; returns the outcome of its first coupon, and what that took off."""
+        """Redeem an order; return the outcome and the discount of its first coupon."""
         order = Order(secrets.token_hex(8), "CNY", (Line("1", 1, SPEND, SPEND),))
         attempt = RedeemRequest(secrets.token_hex(8), Checkout(self.program, tokens, order))
         first = (await redeem(server, attempt)).verdicts[0]
         return first.outcome, first.discount_minor
 
     async def buy(self, server: Server, over: Over) -> None:
-        """Order after order until it is over; a coupon that was refused is tried again by somebody."""
+        """Send one order after the other until the sale is over; coupons that were refused are tried again later."""
         loop = asyncio.get_running_loop()
         while not over():
             sent, pair = loop.time(), self.supply.pop()
@@ -148,7 +148,7 @@ class Sale:
             except ServiceError as error:
                 self.unanswered.append(TurnedAway(sent, loop.time(), error.reason))
                 continue
-            self.seen.append(Seen(sent, loop.time(), outcome))
+            self.answered.append(Answered(sent, loop.time(), outcome))
             if outcome is not Outcome.APPROVED:
                 self.supply.append(pair)
 
@@ -166,17 +166,17 @@ class Sale:
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
     def judge(self) -> None:
-        """Compare what buyers were told with the definitions that can have been in force."""
+        """Compare the outcomes with the definitions that may have been in force."""
         began = [change.began for change in self.changes]
         answered = [change.answered for change in self.changes]
-        for seen in self.seen:
-            first = bisect_left(answered, seen.sent, lo=1) - 1
-            last = bisect_right(began, seen.answered)
-            if not any(_may_say(change.campaign, seen.outcome) for change in self.changes[first:last]):
+        for order in self.answered:
+            first = bisect_left(answered, order.sent, lo=1) - 1
+            last = bisect_right(began, order.answered)
+            if not any(_may_say(change.campaign, order.outcome) for change in self.changes[first:last]):
                 versions = [change.campaign.version for change in self.changes[first:last]]
-                self.wrong.append(f"told {seen.outcome.name}, which none of the versions {versions} says")
+                self.wrong.append(f"told {order.outcome.name}, which none of the versions {versions} says")
         for away in self.unanswered:
-            # The first time it may be judged by a definition that was replaced before it was sent.
+            # In the first round the order may be judged by a definition that was replaced before it was sent.
             overtaken = bisect_right(began, away.answered) - bisect_left(answered, away.sent, lo=1)
             if away.reason != LedgerUnavailable.reason or overtaken < ROUNDS_MAX - 1:
                 self.wrong.append(f"turned away, {away.reason}, though {overtaken} changes came meanwhile")
@@ -194,11 +194,11 @@ def _may_say(campaign: Campaign, outcome: Outcome) -> bool:
 # Edits
 
 Edit = Callable[[Sale, Server, Server], Awaitable[None]]
-"""Edits the hot campaign of a sale at the first server; the second is another."""
+"""Edits the hot campaign of a sale at the first server; the second is another server."""
 
 
 async def reorder(sale: Sale, server: Server, _: Server) -> None:
-    """Have the other coupon go first."""
+    """Change which of the two coupons is applied first."""
     await sale.change(server, stacking=Stacking(priority=-sale.hot.stacking.priority))
 
 
@@ -208,7 +208,7 @@ async def limit(sale: Sale, server: Server, _: Server) -> None:
 
 
 async def add_offer(sale: Sale, server: Server, other: Server) -> None:
-    """Add an offer; a coupon of it is good at every server at once."""
+    """Add an offer; its coupons must be valid at every server at once."""
     index = len(sale.hot.offers)
     if index >= OFFERS_MAX:
         return await limit(sale, server, other)
@@ -222,18 +222,18 @@ async def add_offer(sale: Sale, server: Server, other: Server) -> None:
 
 
 async def sell_out(sale: Sale, server: Server, _: Server) -> None:
-    """Leave room for a few more orders."""
+    """Set a limit that only a few more orders reach."""
     stats = await server.use_cases.campaigns.stats(calling(), sale.program, sale.hot.number)
     await sale.change(server, limits=Limits(redemptions=stats.redeemed + SOLD_OUT_AFTER))
 
 
 async def restock(sale: Sale, server: Server, _: Server) -> None:
-    """Lift the limit."""
+    """Remove the limit."""
     await sale.change(server, limits=Limits())
 
 
 async def pause(sale: Sale, server: Server, other: Server) -> None:
-    """Pause; from the answer on nobody redeems, wherever."""
+    """Pause; after the answer no server may approve a redeem."""
     await sale.set_state(server, CampaignState.PAUSED)
     pair = sale.supply.pop()
     for each in (other, server):
@@ -243,23 +243,23 @@ async def pause(sale: Sale, server: Server, other: Server) -> None:
 
 
 async def resume(sale: Sale, server: Server, _: Server) -> None:
-    """Go on."""
+    """Resume."""
     await sale.set_state(server, CampaignState.ACTIVE)
 
 
 GENTLE: tuple[Edit, ...] = (reorder, limit, reorder, add_offer)
-"""All orders are approved all the time."""
+"""Edits during which all orders must be approved."""
 HARSH: tuple[Edit, ...] = (reorder, sell_out, reorder, restock, add_offer, pause, reorder, resume)
 
 
 async def edit(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[None]], over: Over) -> None:
-    """Edit the hot campaign until it is over, at one server after the other, and leave it selling.
+    """Edit the hot campaign until the sale is over, at each server in turn; at the end it is active again.
 
     Args:
         sale: The sale.
-        edits: Done one after the other, over and over.
-        rest: Waited for before each edit.
-        over: Whether the sale is.
+        edits: The edits, which are done in turn, again and again.
+        rest: Awaited before each edit.
+        over: Returns whether the sale is over.
     """
     turns: Iterator[tuple[Server, Server]] = itertools.cycle(itertools.permutations(sale.servers, 2))
     for step in itertools.cycle(edits):
@@ -273,8 +273,8 @@ async def edit(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[N
 
 
 async def sell(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[None]], over: Over, buyers: int) -> None:
-    """Sell while it is edited, until it is over, and judge what buyers were told."""
-    sale.changes, sale.seen, sale.unanswered = [Change(0.0, 0.0, sale.hot)], [], []
+    """Sell while the campaign is edited, until the sale is over; then check the outcomes."""
+    sale.changes, sale.answered, sale.unanswered = [Change(0.0, 0.0, sale.hot)], [], []
     servers = itertools.islice(itertools.cycle(sale.servers), buyers)
     editing = [edit(sale, edits, rest, over)] if edits else []
     await asyncio.gather(*editing, *(sale.buy(server, over) for server in servers))
@@ -282,7 +282,7 @@ async def sell(sale: Sale, edits: Sequence[Edit], rest: Callable[[], Awaitable[N
 
 
 async def play(sale: Sale, edits: Sequence[Edit], pause_seconds: float, seconds: float) -> float:
-    """Sell for some seconds while it is edited; returns the orders decided a second."""
+    """Sell for some seconds while the campaign is edited; return the orders decided in a second."""
     await sale.stock(int(seconds * ORDERS_PER_SECOND_MAX))
     loop = asyncio.get_running_loop()
     due = loop.time()
@@ -294,11 +294,11 @@ async def play(sale: Sale, edits: Sequence[Edit], pause_seconds: float, seconds:
         await asyncio.sleep(max(min(due, until) - loop.time(), 0))
 
     await sell(sale, edits, rest, lambda: loop.time() >= until, BUYERS)
-    return len(sale.seen) / seconds
+    return len(sale.answered) / seconds
 
 
 async def open_sale(servers: Sequence[Server], redis: Redis, program: str) -> tuple[Sale, Audit]:
-    """Create the campaigns and what watches them."""
+    """Create the campaigns, and the audit of the hot one."""
     hot_offer, steady_offer = Offer(PercentOff(1_000, 100_00)), Offer(amount_off(200_00, STEADY_OFF))
     hot = await open_campaign(servers[0], hot_offer, program=program, stacking=Stacking(priority=1))
     steady = await open_campaign(servers[0], steady_offer, program=program)
@@ -307,7 +307,7 @@ async def open_sale(servers: Sequence[Server], redis: Redis, program: str) -> tu
 
 
 async def race(sale: Sale) -> None:
-    """Change what a campaign gives while its first coupon is minted elsewhere: one of them must come first."""
+    """Change a campaign's benefit while another server mints its first coupon: one must be before the other."""
     here, there = sale.servers[:2]
     campaign = await open_campaign(here, Offer(amount_off(200_00, 1_00)), program=sale.program)
     await there.use_cases.campaigns.get(calling(), sale.program, campaign.number)
@@ -320,7 +320,7 @@ async def race(sale: Sale) -> None:
                 changed = await here.use_cases.campaigns.update(
                     calling(), replace(changed, offers=(offer,)), etag(changed)
                 )
-            except (Conflict, InvalidRequest):  # minted by now
+            except (Conflict, InvalidRequest):  # the coupon was minted before
                 return
 
     async def first_token() -> str:
@@ -344,31 +344,31 @@ KINDS: dict[str, tuple[Sequence[Edit], float]] = {
 
 
 async def measure(rounds: int, seconds: float) -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print; return the exit code."""
     console = Console()
     console.print(f"{machine_line()}; embedded valkey, strict")
     console.print(f"2 servers in one process, {BUYERS} buyers, {rounds} rounds of {seconds:g} s")
     rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    told: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     async with private_services() as first, another_server(first) as second:
         sale, audit = await open_sale((first, second), first.redis, PROGRAM)
-        for _ in range(rounds):  # alternating, so that a noisy neighbour meets all of them
+        for _ in range(rounds):  # alternating, so that a noisy neighbour disturbs all of them
             for kind, (edits, pause_seconds) in KINDS.items():
                 rates[kind].append(await play(sale, edits, pause_seconds, seconds))
-                told[kind]["edits"] += len(sale.changes) - 1
-                told[kind]["approved"] += sum(seen.outcome is Outcome.APPROVED for seen in sale.seen)
-                told[kind]["refused"] += sum(seen.outcome is not Outcome.APPROVED for seen in sale.seen)
-                told[kind]["unanswered"] += len(sale.unanswered)
+                counts[kind]["edits"] += len(sale.changes) - 1
+                counts[kind]["approved"] += sum(each.outcome is Outcome.APPROVED for each in sale.answered)
+                counts[kind]["refused"] += sum(each.outcome is not Outcome.APPROVED for each in sale.answered)
+                counts[kind]["unanswered"] += len(sale.unanswered)
                 await audit.read()
         for _ in range(RACES):
             await race(sale)
-    # Of each round by itself, so that a noisy neighbour spoils one of them and not all.
+    # One ratio for each round, so that a noisy neighbour makes only one of them wrong.
     ratios = {
         kind: median(rate / base for rate, base in zip(rates[kind], rates["undisturbed"], strict=True))
         for kind in KINDS
     }
     table = Table("hot campaign", "orders/s", "ratio", "edits", "approved", "refused", "unanswered")
-    for kind, counted in told.items():
+    for kind, counted in counts.items():
         figures = [f"{counted[name]:,}" for name in ("edits", "approved", "refused", "unanswered")]
         table.add_row(kind, f"{median(rates[kind]):,.0f}", f"{ratios[kind]:.2f}", *figures)
     console.print(table)
@@ -381,7 +381,7 @@ async def measure(rounds: int, seconds: float) -> int:
         console.print(f"  {problem}")
     kinds = list(KINDS)
     ratio = ratios[kinds[1]]
-    unanswered = sum(told[kind]["unanswered"] for kind in kinds[:3])
+    unanswered = sum(counts[kind]["unanswered"] for kind in kinds[:3])
     passed = not wrong and not unanswered and ratio >= RATIO_MIN
     console.print(
         f"{'PASS' if passed else 'FAIL'}: {len(wrong)} decisions wrong and {unanswered} orders unanswered at "

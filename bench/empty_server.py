@@ -1,6 +1,6 @@
-"""The ceiling: a server with the same contract and the same gRPC settings, whose handlers do nothing at all.
+"""A server with the same contract and the same gRPC settings, whose handlers do nothing: the upper limit of throughput.
 
-It parses each request and writes an answer of the usual size: what is measured is what the transport and protobuf cost.
+It parses each request and writes an answer of the usual size, so it measures the cost of the transport and protobuf.
 """
 
 import sys
@@ -13,7 +13,7 @@ from redemption.v1.outcome_pb2 import DISPOSITION_APPROVED, OUTCOME_APPROVED
 
 
 def answer(items: int) -> messages.RedeemResponse | messages.BatchRedeemResponse:
-    """An approval of one coupon and one line, or a batch of them, of the size that a real one has."""
+    """An approval of one coupon and one line, or a batch of them, with the size of a real one."""
     one = messages.RedeemResponse()
     one.decision.outcome = OUTCOME_APPROVED
     one.decision.disposition = DISPOSITION_APPROVED
@@ -37,7 +37,7 @@ def answer(items: int) -> messages.RedeemResponse | messages.BatchRedeemResponse
 
 
 async def main() -> None:
-    """Serve until told to stop."""
+    """Serve until it is stopped."""
     single = answer(0)
     batches: dict[int, messages.BatchRedeemResponse] = {}
 

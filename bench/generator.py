@@ -1,9 +1,9 @@
-"""A load generator: open or closed loop, one thread, little CPU, latency from the moment at which a call was due.
+"""A load generator: open or closed loop, one thread, little CPU; latency counts from the time when a call was due.
 
-Calls are written down before the run (``http2.py``) and every one is another. In an open loop they leave on a schedule
-that knows nothing of the answers, so a server that stalls is seen by everybody who would have come meanwhile; in a
-closed loop a fixed number is under way, which finds the peak. The generator tells what it cost and how late it was
-itself; a run in which it was the slow one is INVALID.
+Calls are encoded before the run (``http2.py``), and all are different. In an open loop calls are sent on a schedule
+that does not depend on the answers, so a server that stalls delays all calls that are due meanwhile. In a closed loop a
+fixed number of calls is in flight, which finds the peak. The generator reports its own CPU and lateness; a run in which
+the generator was too slow is INVALID.
 """
 
 import contextlib
@@ -23,40 +23,40 @@ from hdrh.histogram import HdrHistogram
 from http2 import Answer, Call, Connection, ProtocolError
 
 SECONDS_MAX = 15.0
-"""For calls that are under way when the run ends to be answered."""
+"""Time for the answers to calls that are in flight when the run ends."""
 LATE_PART_MAX = 0.5
-"""In an open loop a run is INVALID when the generator itself was late for more than this part of the latency found,
+"""In an open loop a run is INVALID if the generator's own lateness was more than this share of the measured latency,
 both at their 99th percentile."""
 LATE_SECONDS_MIN, LATE_SECONDS_MAX = 0.001, 0.01
-"""Less than the one is told, not judged; more than the other is another load than was asked for."""
+"""Lateness below the first limit is only reported; above the second a run is always INVALID: the load was different."""
 BUSY_PART_MAX = 0.9
-"""In a closed loop it is INVALID when the generator worked for more than this part of the time."""
+"""In a closed loop a run is INVALID if the generator used more than this share of the time as CPU."""
 COUNTED_PART_MIN = 0.5
-"""It is INVALID when answers were counted for less than this part of the time: calls were used up, or took too long."""
+"""A run is INVALID if answers were counted for less than this share of it: calls were used up, or took too long."""
 ANSWERS_MIN = 10
-"""And when fewer than this were counted."""
+"""A run is also INVALID if fewer answers than this were counted."""
 PRECISE_LINES_MAX = 512
-"""With more connections a schedule is kept to the millisecond only."""
+"""With more connections the schedule is precise to the millisecond only."""
 RECEIVE_BYTES = 1 << 18
 HIGHEST_US = 60_000_000
 
 
 @dataclass(slots=True)
 class Run:
-    """What a run found.
+    """The result of a run.
 
     Attributes:
-        warm: Answers that the rate leaves out: those of the calls that a closed loop begins with, all at once.
-        seconds: From the last of these to the last answer that came while calls were still being sent.
+        warm: Answers that are not counted in the rate: those to the first calls, which a closed loop sends at once.
+        seconds: From the last of these answers to the last answer that came while calls were still being sent.
         in_time: Answers in that time.
-        answers: Every message that came with status OK.
-        asked: For each of these the call that it answers, as it was handed out over the connections in turn.
-        failures: How often each other end of a call came.
-        failed_after: For each of these, the seconds from when each call was due to its end.
-        latencies: Seconds from when a call was due to its answer, of calls that were answered OK.
-        lags: Seconds from when a call was due until the system was handed it.
-        cpu_seconds: What the generator itself took.
-        invalid: Why the generator, not the server, is to blame for what was found; or empty.
+        answers: All messages that came with status OK.
+        asked: For each of them the index of its call, as calls were distributed over the connections in turn.
+        failures: How often each other status or error came.
+        failed_after: For each of these, the seconds from the due time of each call to its end.
+        latencies: Seconds from the due time of a call to its answer, of calls with status OK.
+        lags: Seconds from the due time of a call until it was passed to the system.
+        cpu_seconds: CPU of the generator itself.
+        invalid: Why the run does not count because of the generator; or empty.
     """
 
     warm: int = 1
@@ -74,7 +74,7 @@ class Run:
     _from: tuple[float, int] | None = None
 
     def note(self, now: float) -> None:
-        """Count the answers that have come until now, while calls are still being sent."""
+        """Count the answers until now; called while calls are still being sent."""
         count = len(self.latencies)
         if self._from is None:
             if count >= self.warm:
@@ -84,16 +84,16 @@ class Run:
 
     @property
     def calls_per_second(self) -> float:
-        """How many calls were answered in a second, while others were under way."""
+        """How many calls were answered in a second, while others were in flight."""
         return self.in_time / self.seconds if self.seconds else 0.0
 
     @property
     def late_seconds(self) -> float:
-        """By how much the generator was late itself: the 99th percentile, 0 without a schedule."""
+        """How late the generator itself sent calls: the 99th percentile; 0 without a schedule."""
         return _p99(self.lags)
 
     def histogram(self) -> HdrHistogram:
-        """Return the latencies in microseconds, exact to three digits."""
+        """Return a histogram of the latencies in microseconds, exact to three digits."""
         histogram = HdrHistogram(1, HIGHEST_US, 3)
         for latency in self.latencies:
             histogram.record_value(max(1, round(latency * 1e6)))
@@ -105,7 +105,7 @@ def _p99(seconds: Sequence[float]) -> float:
 
 
 class Line:
-    """One connection, and the calls that are to go over it."""
+    """One connection, and the calls to send on it."""
 
     def __init__(
         self, address: tuple[str, int], calls: Sequence[Call], number: int = 0, tls: ssl.SSLContext | None = None
@@ -116,14 +116,14 @@ class Line:
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.calls = calls
-        self.next = 0  # of the calls: which is sent next
+        self.next = 0  # the index of the next call to send
         self.due = array("d", bytes(8 * len(calls)))
         self.under_way = 0
         self._protocol = Connection()
         self._unsent = b""
 
     def open(self) -> None:
-        """Exchange settings, after which calls may begin."""
+        """Connect and exchange settings; then calls may begin."""
         while not self._protocol.ready:
             self.flush()
             self.receive()
@@ -131,14 +131,14 @@ class Line:
         self.socket.setblocking(False)
 
     def begin(self, due: float) -> None:
-        """Send the next call, which was due at a moment."""
+        """Begin the next call, which was due at ``due``."""
         self.due[self.next] = due
         self._protocol.send(self.calls[self.next])
         self.next += 1
         self.under_way += 1
 
     def flush(self) -> bool:
-        """Hand the system what there is to send; returns whether it took all."""
+        """Pass bytes to the system; return whether it took all of them."""
         data = self._unsent + self._protocol.take() if self._unsent else self._protocol.take()
         if data:
             sent = 0
@@ -148,7 +148,7 @@ class Line:
         return not self._unsent
 
     def receive(self) -> list[Answer]:
-        """Read what the server sent; the calls that have ended with it are no longer under way."""
+        """Read what the server sent; return the calls that ended with it."""
         try:
             data = self.socket.recv(RECEIVE_BYTES)
             while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
@@ -166,7 +166,7 @@ class Line:
 def lines(
     address: tuple[str, int], calls: Sequence[Sequence[Call]], tls: ssl.SSLContext | None = None
 ) -> Iterator[list[Line]]:
-    """Open a connection for each list of calls, and close them at the end."""
+    """Open a connection for each list of calls; close them at the end."""
     opened: list[Line] = []
     try:
         for number, each in enumerate(calls):
@@ -180,12 +180,12 @@ def lines(
 
 
 def closed_loop(opened: Sequence[Line], *, under_way: int, seconds: float) -> Run:
-    """Keep so many calls under way on each connection, for some seconds or until one has no more to send."""
+    """Keep a number of calls in flight on each connection, for some seconds or until one has no more calls."""
     return _Driver(opened, under_way=under_way, seconds=seconds).run()
 
 
 def open_loop(opened: Sequence[Line], *, calls_per_second: float, seconds: float, seed: int) -> Run:
-    """Send calls at random moments of a mean rate, as independent buyers do, whatever is under way."""
+    """Send calls at random times with a mean rate, as independent buyers do, however many are in flight."""
     draw = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     schedule = array("d")
     moment = draw.expovariate(calls_per_second)
@@ -197,7 +197,7 @@ def open_loop(opened: Sequence[Line], *, calls_per_second: float, seconds: float
 
 
 class _Driver:
-    """One run, from its first call to its last answer."""
+    """Drives one run, from its first call to its last answer."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class _Driver:
         self._schedule = schedule
         self._under_way = under_way
         self._seconds = seconds
-        # select() waits to the microsecond, but takes no file above 1,023; other selectors wait to the millisecond.
+        # select() waits with a precision of microseconds but takes no file above 1,023; other selectors: milliseconds.
         self._selector = selectors.SelectSelector() if len(opened) <= PRECISE_LINES_MAX else selectors.DefaultSelector()
         for line in opened:
             self._selector.register(line.socket, selectors.EVENT_READ, line)
@@ -220,10 +220,10 @@ class _Driver:
         self._run = Run(warm=max(under_way * len(opened), 1))
 
     def run(self) -> Run:
-        """Send and receive until all that was sent is answered."""
+        """Send and receive until all calls are answered."""
         run = self._run
         gc.collect()
-        gc.disable()  # a collection would make calls late, and there are no cycles here
+        gc.disable()  # a collection would delay calls, and there are no cycles here
         cpu, began = time.process_time(), time.perf_counter()
         try:
             self._exchange(began)
@@ -263,14 +263,14 @@ class _Driver:
                 return
 
     def _watch(self, blocked: set[Line]) -> None:
-        """Wait also for connections that can take more, as long as they could not."""
+        """Watch blocked connections for writing, until they can be written again."""
         for line in blocked ^ self._blocked:
             more = selectors.EVENT_WRITE if line in blocked else 0
             self._selector.modify(line.socket, selectors.EVENT_READ | more, line)
         self._blocked = blocked
 
     def _send_due(self, began: float, _: float) -> bool:
-        """Send what the schedule says; returns whether there is more to come."""
+        """Send the calls that are due by the schedule; return whether there are more to come."""
         schedule, position, now = self._schedule or (), self._position, time.perf_counter()
         while position < len(schedule) and began + schedule[position] <= now:
             self._lines[position % len(self._lines)].begin(began + schedule[position])
@@ -279,31 +279,31 @@ class _Driver:
         return position < len(schedule)
 
     def _have_left(self, now: float, began: float) -> None:
-        """Note how late those calls of the schedule were which the system has been handed now."""
+        """Note the lateness of the scheduled calls that were passed to the system now."""
         lags, schedule = self._run.lags, self._schedule or ()
         lags.extend(now - began - schedule[position] for position in range(len(lags), self._position))
 
     def _send_next(self, _: float, ends: float) -> bool:
-        """Send a call for each that has ended; returns whether there is more to come."""
+        """Send a call for each one that ended; return whether there are more to come."""
         now = time.perf_counter()
         if now >= ends:
             return False
         for line in self._lines:
             while line.under_way < self._under_way:
                 if line.next == len(line.calls):
-                    return False  # with fewer calls under way it would be another measurement
+                    return False  # with fewer calls in flight it would be another measurement
                 line.begin(now)
         return True
 
     def _pause(self, began: float, ends: float, *, more: bool) -> float:
-        """Return for how long there is nothing to do but to wait for answers."""
+        """Return how long to wait for answers until the next call is due."""
         if not more:
             return SECONDS_MAX
         until = ends if self._schedule is None else began + self._schedule[self._position]
         return max(until - time.perf_counter(), 0.0)
 
     def _read(self, line: Line) -> float:
-        """Read what came on a connection, and return when it was there."""
+        """Read the answers on a connection, and return the time of the read."""
         run, now = self._run, time.perf_counter()
         for answer in line.receive():
             if answer.status == "OK":
@@ -316,7 +316,7 @@ class _Driver:
         return now
 
     def _verdict(self, seconds: float) -> str:
-        """Say why this run does not count, if the generator was the slow one."""
+        """Return why this run does not count because of the generator; or an empty text."""
         run = self._run
         late, found = _p99(run.lags), _p99(run.latencies)
         if late > min(max(LATE_PART_MAX * found, LATE_SECONDS_MIN), LATE_SECONDS_MAX):
@@ -325,6 +325,6 @@ class _Driver:
             return f"the generator worked for {run.cpu_seconds / seconds:.0%} of the time"
         if run.in_time < ANSWERS_MIN or run.seconds < COUNTED_PART_MIN * self._seconds:
             used_up = any(line.next == len(line.calls) for line in self._lines)
-            told = ": the calls were used up" if used_up else "; measure for longer"
-            return f"only {run.in_time} answers in {run.seconds:.2f} of {self._seconds:g} s were counted{told}"
+            why = ": the calls were used up" if used_up else "; measure for longer"
+            return f"only {run.in_time} answers in {run.seconds:.2f} of {self._seconds:g} s were counted{why}"
         return ""

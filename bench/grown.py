@@ -1,4 +1,4 @@
-"""One ledger that is filled to a size, asked what a redeem costs now, and weighed."""
+"""Fills a ledger to a size, then measures the cost of a redeem and the bytes that are kept."""
 
 import asyncio
 import random
@@ -16,28 +16,28 @@ from redemption.domain.campaign.campaign import Campaign, Sizing
 from redemption.ledger import keys
 
 CALL = 64
-"""Orders in a call."""
+"""Orders in one call."""
 PROBE = 512
-"""Orders of one probe: few beside the smallest size, and 10 ms of work at least."""
+"""Orders in one probe: few compared with the smallest size, and at least 10 ms of work."""
 MINT_AT_ONCE = 100_000
 PACK_AT_ONCE = 64 * CALL
 MEMORY_AT_ONCE = 1_000
 SETTLE_SECONDS = 0.3
-"""For the ledger's own figures of its memory, which it takes every tenth of a second."""
+"""A wait for the ledger's own memory figures, which it updates every tenth of a second."""
 KINDS = ("used", "customer", "request")
-"""Kinds of keys that grow with every coupon, and are not trimmed."""
+"""Kinds of keys that grow with each used coupon and are not trimmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Bytes for each used coupon: of keys by kind, and of all that the process took since it was empty."""
+    """Bytes for each used coupon: of the keys by kind, and of the process since it was empty."""
 
     by_kind: Mapping[str, float] = field(default_factory=dict)
     resident: float = 0.0
 
     @property
     def together(self) -> float:
-        """Of those kinds that grow with every coupon."""
+        """The sum for the kinds in ``KINDS``."""
         return sum(self.by_kind.get(kind, 0) for kind in KINDS)
 
 
@@ -46,10 +46,10 @@ class Probe:
     """What one redeem cost.
 
     Attributes:
-        script_us: Inside the ledger's function; when others have the processor, that counts too.
-        commands_us: Of these, inside the commands that the function called.
+        script_us: Time inside the ledger's function; it includes time in which other processes had the processor.
+        commands_us: The part of it inside the commands that the function called.
         cpu_us: CPU of the whole process.
-        aof_bytes: Of the append-only file.
+        aof_bytes: Bytes in the append-only file.
     """
 
     script_us: float
@@ -65,9 +65,9 @@ class Place:
     Attributes:
         empty_bytes: Memory of the process before it was filled.
         approved: How many redemptions its replies approved.
-        scattered: Coupons for probes, from everywhere.
+        scattered: Coupons for probes, in random order.
         in_order: Coupons for probes, in the order in which they were minted.
-        probes: What was found, by the kind of call.
+        probes: The probes, by the kind of call.
     """
 
     size: int
@@ -83,15 +83,15 @@ class Place:
 
     @classmethod
     async def open(cls, stack: AsyncExitStack, size: int, campaigns: int) -> "Place":
-        """Start a ledger with campaigns that expect, together, so many redemptions."""
+        """Start a ledger with campaigns that together expect a number of redemptions."""
         private = await stack.enter_async_context(private_services())
-        await private.redis.config_set("auto-aof-rewrite-percentage", 0)  # the file tells what was written
+        await private.redis.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would change the file's size
         sizing = Sizing(expected_redemptions=size // campaigns)
         opened = [await open_campaign(private, OFFER, limits=LIMITS, sizing=sizing) for _ in range(campaigns)]
         return cls(size, private, opened, Packer(private))
 
     async def fill(self, *, scattered: int, in_order: int) -> None:
-        """Use all coupons but so many; one block of orders is packed while another is sent."""
+        """Use all coupons except some for probes; one block of orders is packed while another is sent."""
         self.empty_bytes = await self._resident()
         self.in_order = await self.mint(in_order) if in_order else []
         left = self.size - in_order
@@ -113,18 +113,18 @@ class Place:
         random.shuffle(self.scattered)
 
     async def weigh(self) -> None:
-        """Find out what is kept for each coupon that was used."""
+        """Measure how many bytes are kept for each used coupon."""
         by_kind = await self._bytes_by_kind()
         resident = await self._resident() - self.empty_bytes
         self.weight = Weight({kind: size / self.approved for kind, size in by_kind.items()}, resident / self.approved)
 
     async def mint(self, count: int) -> list[str]:
-        """Mint coupons, as many of each campaign; so many at least."""
+        """Mint at least a number of coupons, the same number of each campaign."""
         each = -(-count // len(self.campaigns))
         return [one.token for campaign in self.campaigns for one in await mint(self.private, campaign, each)]
 
     async def probe(self, kind: str, size: int, *, in_order: bool = False) -> None:
-        """Use some more coupons in calls of a size, and note what that cost."""
+        """Use some more coupons in calls of a size, and note the cost."""
         supply = self.in_order if in_order else self.scattered
         tokens = supply[:PROBE]
         del supply[:PROBE]
@@ -136,7 +136,7 @@ class Place:
         self.probes.setdefault(kind, []).append(Probe(*(figure / PROBE for figure in found)))
 
     async def require_counted(self) -> None:
-        """Hold what was approved against what the campaigns' counters say.
+        """Compare the approvals with the campaigns' counters.
 
         Raises:
             GateError: They differ.
@@ -150,7 +150,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """Its name in tables."""
         count = len(self.campaigns)
         return f"{self.size:,} coupons, {count} campaign{'s' if count > 1 else ''}"
 
@@ -170,7 +170,7 @@ class Place:
         return int((await self.private.redis.info("memory"))["used_memory_rss"])
 
     async def _bytes_by_kind(self) -> dict[str, int]:
-        """Sum what MEMORY USAGE says of every key, by its kind."""
+        """Return the sum of MEMORY USAGE over all keys, by kind."""
         names = [name async for name in self.private.redis.scan_iter(count=MEMORY_AT_ONCE)]
         total: dict[str, int] = {}
         for start in range(0, len(names), MEMORY_AT_ONCE):

@@ -1,9 +1,9 @@
-"""Does a redeem cost more when a million coupons are used, or a hundred campaigns sell? And what does the ledger keep?
+"""Does a redeem cost more when a million coupons are used, or a hundred campaigns sell? How much does the ledger keep?
 
-For each size there is a ledger of its own, made for that many: it is filled but for a small part, which is used in
-rounds, one ledger after the other, so that a noisy neighbour meets all of them and a ratio is of one moment. Then what
-it keeps is weighed. Coupons are used in no order, as customers use them; calls in the order of minting stand beside
-that. Run it with ``make bench-growth``; it needs no running server and leaves only its results.
+Each size has its own ledger, which is filled except for a small part. That part is used in rounds, one ledger after the
+other, so that a noisy neighbour disturbs all of them, and a ratio compares figures of the same time. Then the memory of
+each ledger is measured. Coupons are used in random order, as customers use them, and for comparison also in the order
+of minting. Run it with ``make bench-growth``; it needs no running server and leaves only its results.
 """
 
 import argparse
@@ -27,9 +27,9 @@ SIZES = (10_000, 100_000, 1_000_000)
 CAMPAIGNS = (1, 100)
 ROUNDS = 9
 UPTO_MIN = 40_000
-"""So that the largest ledger is mostly filled when all kinds of calls are asked of it."""
+"""The smallest value for the largest size: so this ledger is mostly filled when all kinds of calls are measured."""
 SWITCH_SECONDS = 0.0005
-"""While one thread packs and another sends, the sender is let in this soon; it has a call ready, and little to do."""
+"""Python's switch interval while one thread packs and another sends: the sender has little to do and must not wait."""
 RATIO_MAX, BYTES_MAX, SCRIPT_US_MAX, AOF_BYTES_MAX = 1.2, 100, 20, 250
 
 
@@ -43,7 +43,7 @@ USUAL, IN_ORDER = list(KINDS_OF_CALL)[:2]
 
 
 async def measure(sizes: Sequence[int], rounds: int) -> list[Place]:
-    """Fill a ledger of each size and number of campaigns, then ask them in turn."""
+    """Fill a ledger for each size and number of campaigns, then probe them in turn."""
     sys.setswitchinterval(SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         with Progress(transient=True, console=Console(stderr=True)) as progress:
@@ -74,7 +74,7 @@ async def measure(sizes: Sequence[int], rounds: int) -> list[Place]:
 
 
 def report(places: Sequence[Place], arguments: Mapping[str, int]) -> tuple[Report, bool]:
-    """Write down what was found; returns also whether all aims were reached."""
+    """Return the report, and whether all aims were reached."""
     found = Report("growth", {"medians of": f"{arguments['rounds']} rounds", "redeems a probe": f"{PROBE:,}"})
     rows = [_cost_row(place.name, place, USUAL) for place in places]
     header = ("", "script µs", "(least to greatest)", "in commands", "valkey CPU", "file bytes")
@@ -123,7 +123,7 @@ def _cost_row(name: str, place: Place, kind: str) -> tuple[str, ...]:
 
 
 def _aims(places: Sequence[Place]) -> list[tuple[str, float, float]]:
-    """Return name, what was found and what is aimed at; a ratio is the median of the rounds' own ratios."""
+    """Return for each aim its name, result and limit; a ratio is the median of the ratios of the rounds."""
     aims = []
     for campaigns in CAMPAIGNS:
         of_these = [place for place in places if len(place.campaigns) == campaigns]
@@ -143,7 +143,7 @@ def _verdict(value: float, most: float) -> str:
 
 
 def main() -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--upto", type=int, default=SIZES[-1], help=f"the largest size (default: {SIZES[-1]:,})")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of all probes (default: {ROUNDS})")
@@ -160,7 +160,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     found, reached = report(places, {"upto": given.upto, "rounds": given.rounds})
-    path = found.write(given.results)  # first: the terminal may be gone
+    path = found.write(given.results)  # before printing: the terminal may be closed
     found.print()
     print(f"written to {path}")
     return 0 if reached else MISSED

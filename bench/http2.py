@@ -1,8 +1,8 @@
-"""gRPC calls as HTTP/2 frames that are written down before a run, and the little that is read of what comes back.
+"""A minimal HTTP/2 client: gRPC calls are encoded as frames before a run, and answers are parsed as little as possible.
 
-A general client spends more on a call than the server that it measures. This one knows its calls beforehand: no header
-is compressed with state (RFC 7541, section 6.2.2), stream ids ascend (RFC 9113, section 5.1.1), and of an answer only
-the frame headers, the message's bytes and the status are looked at. No sockets here: bytes in, bytes out.
+A general client needs more CPU for a call than the server that it measures. This one knows its calls before the run:
+headers are compressed without state (RFC 7541, section 6.2.2), stream ids ascend (RFC 9113, section 5.1.1), and of an
+answer only the frame headers, the bytes of the message and the status are read. It has no sockets: bytes in, bytes out.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ FRAME_BYTES_MAX = 16_384
 WINDOW_DEFAULT = 65_535
 WINDOW_MAX = 2**31 - 1
 TOP_UP_BYTES = 2**30
-"""After so many received bytes the window for more is opened again."""
+"""After this many received bytes the connection's window is opened again."""
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _PUSH_PROMISE, _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, *range(3, 10)
 _END_STREAM, _ACK, _END_HEADERS, _PADDED = 1, 1, 4, 8
@@ -36,7 +36,7 @@ _TOLD_CHARS_MAX = 120
 
 
 class Call(NamedTuple):
-    """One call as it is sent: its stream, all its frames, and the bytes of it that the server's windows count."""
+    """One call as it is sent: its stream, all its frames, and how many of its bytes count for the server's windows."""
 
     stream: int
     frames: bytes
@@ -44,11 +44,11 @@ class Call(NamedTuple):
 
 
 class ProtocolError(Exception):
-    """The server ended the connection, or sent what this client does not speak."""
+    """The server ended the connection, or sent something that this client does not support."""
 
 
 class Answer(NamedTuple):
-    """How one call ended: the index that it was written with, "OK" or what went wrong, and the message, if one came."""
+    """How one call ended: its index, "OK" or the error, and the message if there was one."""
 
     call: int
     status: str
@@ -56,15 +56,15 @@ class Answer(NamedTuple):
 
 
 def write_calls(authority: str, method: str, messages: Iterable[bytes], *, timeout: str = "10S") -> list[Call]:
-    """Write calls down as the bytes that one connection sends, in this order.
+    """Encode calls as the bytes that one connection sends, in this order.
 
     Args:
         authority: The server's host and port.
         method: The full path of the method.
         messages: The serialised requests.
-        timeout: The deadline, as ``grpc-timeout`` says it.
+        timeout: The timeout, in the format of ``grpc-timeout``.
     """
-    # :method POST and :scheme http stand in the static table; everything else is a literal without indexing.
+    # :method POST and :scheme http are in the static table; everything else is a literal without indexing.
     block = b"\x83\x86" + b"".join(
         [
             b"\x04" + _text(method),
@@ -77,18 +77,18 @@ def write_calls(authority: str, method: str, messages: Iterable[bytes], *, timeo
 
 
 class Connection:
-    """One connection's side of the protocol: what to send now, and which calls have ended.
+    """The client's side of one connection: what to send now, and which calls have ended.
 
-    Calls are named by their position among those that ``write_calls`` wrote. How many the server would have at once is
-    not heeded: it refuses what is too much, and a refused call spoils the run.
+    Calls are identified by their position in the result of ``write_calls``. The server's limit of concurrent streams is
+    ignored: the server refuses calls above it, and a refused call makes the run invalid.
     """
 
     def __init__(self) -> None:
         self.ready = False
-        """The server's settings have come: calls may begin."""
+        """Whether the server's settings were received: then calls may begin."""
         settings = _settings(
             {
-                _HEADER_TABLE_SIZE: 0,  # so that a header block is the same bytes every time
+                _HEADER_TABLE_SIZE: 0,  # so that the same headers are always the same bytes
                 _ENABLE_PUSH: 0,
                 _INITIAL_WINDOW_SIZE: WINDOW_MAX,
                 _MAX_FRAME_SIZE: 2**24 - 1,
@@ -96,7 +96,7 @@ class Connection:
         )
         self._out = [PREFACE, settings, _window_update(0, WINDOW_MAX - WINDOW_DEFAULT)]
         self._in = bytearray()
-        self._messages: dict[int, bytes] = {}  # of the calls under way: what has come of their answers
+        self._messages: dict[int, bytes] = {}  # calls in flight → received bytes of their answers
         self._statuses: dict[bytes, str] = {}
         self._received = 0
         self._window = WINDOW_DEFAULT
@@ -104,7 +104,7 @@ class Connection:
         self._held: dict[int, _Held] = {}
 
     def send(self, call: Call) -> None:
-        """Begin a call, at once as far as the server's windows allow, and the rest when they do."""
+        """Begin a call: queue what the server's windows allow now, and the rest when they allow it."""
         stream, frames, counted = call
         self._messages[stream] = b""
         if counted <= self._stream_window and counted <= self._window:
@@ -117,15 +117,15 @@ class Connection:
         self._release()
 
     def take(self) -> bytes:
-        """Return what there is to send."""
+        """Return the bytes to send."""
         out, self._out = self._out, []
         return out[0] if len(out) == 1 else b"".join(out)
 
     def receive(self, data: bytes) -> list[Answer]:
-        """Read bytes of the server, and return the calls that ended with them.
+        """Parse bytes from the server; return the calls that ended with them.
 
         Raises:
-            ProtocolError: The connection is of no more use.
+            ProtocolError: The connection cannot be used any more.
         """
         buffer = self._in
         buffer += data
@@ -148,7 +148,7 @@ class Connection:
         return answers
 
     def _read(self, kind: int, flags: int, stream: int, payload: bytes) -> Answer | None:
-        """Read a frame, and return the answer that ends with it."""
+        """Parse a frame; return the answer that ends with it, or None."""
         if kind == _DATA:
             if flags & _PADDED:
                 raise ProtocolError("the server pads its frames")
@@ -166,7 +166,7 @@ class Connection:
         return None
 
     def _ended(self, stream: int, status: str) -> Answer | None:
-        """Return how a call ended; None when that is told again, as by a server that answers before it has read all."""
+        """Return how a call ended; None if it had ended already: a server that answers early also resets the stream."""
         framed = self._messages.pop(stream, None)
         if framed is None:
             return None
@@ -177,14 +177,14 @@ class Connection:
         return Answer(stream >> 1, status, framed[_MESSAGE_HEAD_BYTES:])
 
     def _status(self, block: bytes) -> str:
-        """Return the status that a block of trailers tells; most of them are the same bytes."""
+        """Return the status in a block of trailers; cached, because most blocks are the same bytes."""
         status = self._statuses.get(block)
         if status is None:
             try:
                 headers = dict(Decoder().decode(block))
             except HPACKError as error:
                 raise ProtocolError(f"the server's headers cannot be read: {error}") from error
-            status = self._statuses[block] = _told(headers)
+            status = self._statuses[block] = _status_of(headers)
         return status
 
     def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
@@ -216,7 +216,7 @@ class Connection:
         self._release()
 
     def _release(self) -> None:
-        """Send what was held back, as far as the windows allow now."""
+        """Queue bytes that were held back, as far as the windows allow now."""
         for stream, held in list(self._held.items()):
             while (size := min(len(held.data), held.window, self._window, FRAME_BYTES_MAX)) > 0:
                 part, held.data = held.data[:size].tobytes(), held.data[size:]
@@ -229,7 +229,7 @@ class Connection:
 
 @dataclass(slots=True)
 class _Held:
-    """What of a call the server does not want yet, and how many more bytes of it the stream's window has room for."""
+    """The rest of a call that the windows do not allow yet, and the room in the stream's window, in bytes."""
 
     data: memoryview
     window: int
@@ -245,7 +245,7 @@ def _call(block: bytes, stream: int, message: bytes) -> Call:
 
 
 def _taken_apart(frames: bytes) -> tuple[bytes, bytes]:
-    """Return the HEADERS frame of a call, and what its DATA frames carry."""
+    """Return the HEADERS frame of a call, and the content of its DATA frames."""
     parts = []
     position = 0
     while position < len(frames):
@@ -256,7 +256,7 @@ def _taken_apart(frames: bytes) -> tuple[bytes, bytes]:
 
 
 def _whole(framed: bytes) -> bool:
-    """Whether this is one message, not compressed, from its beginning to its end."""
+    """Whether these bytes are exactly one complete message that is not compressed."""
     return framed[:1] == b"\x00" and int.from_bytes(framed[1:_MESSAGE_HEAD_BYTES]) == len(framed) - _MESSAGE_HEAD_BYTES
 
 
@@ -279,8 +279,8 @@ def _text(text: str) -> bytes:
     return bytes((len(raw),)) + raw
 
 
-def _told(headers: dict[str, str]) -> str:
-    """Return what an answer's last headers say."""
+def _status_of(headers: dict[str, str]) -> str:
+    """Return the status in the last headers of an answer."""
     status = headers.get("grpc-status")
     if status is None:
         return f"HTTP {headers.get(':status', 'status missing')} without a gRPC status"

@@ -1,7 +1,7 @@
-"""The ledger without a server in front: calls that were packed before the run, on the batcher's two connections.
+"""The ledger without a server in front: calls that were packed before the run, on two connections like the batcher's.
 
-What is packed is what the server would send: the orders go through the real use case, up to the point where it asks
-the ledger.
+The calls are those that the server would send: the orders go through the real use case, to the point where it calls the
+ledger.
 """
 
 import asyncio
@@ -38,27 +38,27 @@ from redemption.v1.redemption_service_pb2 import RedeemRequest
 
 OUTBOX_MAX = 65_536
 CLOCK_APART_MS_MAX = 3_600_000
-"""Calls are sent long after they were packed."""
+"""Large, because calls are sent long after they were packed, and carry the clock of that time."""
 DEADLINE_SECONDS = 60.0
 
 
 class Recorder:
-    """A ledger that answers everything but orders: those it writes down as they would be sent."""
+    """A ledger that answers all calls except orders: it records these as they would be sent."""
 
     def __init__(self, ledger: RedisLedger) -> None:
         self._ledger = ledger
         self.packed: list[bytes] = []
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the ledger
         return getattr(self._ledger, name)
 
     @property
     def orders(self) -> "Recorder":
-        """Orders are written down."""
+        """This object itself: it records orders."""
         return self
 
     def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> None:
-        """Write orders down."""
+        """Record orders."""
         for item in items:
             self.packed.append(pack_item(item))
             item.on_reply(item, LedgerUnavailable("written down, not sent"))
@@ -66,7 +66,7 @@ class Recorder:
 
 @asynccontextmanager
 async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, bytes]]:
-    """Open the ledger of a running server, only to read from it; with what a server says that it knows of it."""
+    """Open the ledger of a running server, only to read; yield it with the mark that a server sends with its calls."""
     keyset = read_keyset(Settings(keyset=directory / "demo.keyset", data_dir=directory / "ledger"))
     fence = Fence(directory / "bench.fence", keyset.id)
     ledger = RedisLedger(
@@ -81,12 +81,12 @@ async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, by
 
 
 def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[bytes]:
-    """Return the calls in which these orders would travel, exactly so many in each.
+    """Return the calls for these orders, with exactly ``size`` orders in each.
 
     Args:
-        directory: Where the server under test has its ledger and keyset.
-        requests: What would be asked.
-        size: Orders in a call.
+        directory: The directory with the ledger and the keyset of the server under test.
+        requests: The requests.
+        size: Orders in one call.
     """
 
     async def packed() -> list[bytes]:
@@ -103,16 +103,16 @@ def pack(directory: Path, requests: Sequence[RedeemRequest], size: int) -> list[
 
 
 def pack_batch(known: bytes, items: Sequence[bytes]) -> bytes:
-    """Return the call in which these packed orders travel, with what a server says that it knows of the ledger."""
+    """Return the call for some packed orders, with the mark that a server sends."""
     frame = (known, int(time.time() * 1000), CLOCK_APART_MS_MAX, OUTBOX_MAX)
     return pack_call(library().name("batch"), PROGRAM, [*frame, *items])
 
 
 def ledger_loop(directory: Path, calls: Sequence[bytes], *, seconds: float) -> Run:
-    """Keep one call under way on each connection, for some seconds or until all calls were sent.
+    """Keep one call in flight on each connection, for some seconds or until all calls were sent.
 
     Raises:
-        ConnectionError: The ledger went away.
+        ConnectionError: The ledger closed the connection.
     """
     path = str(EmbeddedValkey(directory / "ledger").socket_path)
     run, clock = Run(warm=LANES), time.perf_counter
@@ -147,7 +147,7 @@ def ledger_loop(directory: Path, calls: Sequence[bytes], *, seconds: float) -> R
 
 
 class _Lane:
-    """One connection to the ledger, with at most one call under way."""
+    """One connection to the ledger, with at most one call in flight."""
 
     def __init__(self, connection: socket.socket, path: str) -> None:
         self._connection = connection
@@ -156,7 +156,7 @@ class _Lane:
         self._sent_at = 0.0
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """The file descriptor, for the selector."""
         return self._connection.fileno()
 
     def send(self, call: bytes) -> None:
@@ -165,7 +165,7 @@ class _Lane:
         self._connection.sendall(call)
 
     def receive(self, run: Run) -> bool:
-        """Read what came; returns whether that was all of the reply."""
+        """Read what came; return whether the reply is complete."""
         data = self._connection.recv(RECEIVE_BYTES)
         if not data:
             raise ConnectionError("the ledger closed the connection")
@@ -182,5 +182,5 @@ class _Lane:
 
 
 def approvals(answers: Sequence[bytes]) -> int:
-    """Count the redemptions that the ledger's replies approve, of orders with one token."""
+    """Count the approvals in the ledger's replies, for orders with one token."""
     return sum(answer[:1] == b"A" for answer in answers)

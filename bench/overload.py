@@ -1,8 +1,8 @@
-"""More calls than the service can answer: what becomes of them, and of health checks meanwhile.
+"""More calls than the service can answer: how many are answered or refused, and what happens to health checks.
 
-Calls with deadlines of 2 s leave on a schedule that knows nothing of the answers, at several times the service's peak,
-and 10,000 of them at one moment. What is answered in time, and how late; how soon the rest is told to come again.
-Run it with ``make bench-overload``. It exits as ``make bench-ceiling`` does.
+Calls with deadlines of 2 s are sent at several times the service's peak, on a schedule that does not depend on the
+answers; and 10,000 calls are sent at one moment. It measures how many are answered in time and how late, and how soon
+the others are refused. Run it with ``make bench-overload``. It exits as ``make bench-ceiling`` does.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TIMES_PEAK = (1.0, 1.5, 3.0, 5.0)
 BURST = 10_000
 BURST_CONNECTIONS = 32
 AT_ONCE = 1e9
-"""Calls a second: all of a burst are due in its first 10 microseconds."""
+"""Calls a second; so all calls of a burst are due in its first 10 microseconds."""
 TIMEOUT = "2S"
 REFUSED = "RESOURCE_EXHAUSTED"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -48,15 +48,15 @@ HEALTH_MS_MAX = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CaseFigures:
     """One case in one round; times in milliseconds.
 
     Attributes:
-        goodput: Calls answered in time, of the peak; of a burst, while it was answered.
-        p99_times: The p99 of what was answered, of that at the peak.
-        refused: How many were told to come again.
-        others: What else became of calls, and how often.
-        worker: Processors that the worker took.
+        goodput: Rate of calls answered in time, as a share of the peak; of a burst, during its answers.
+        p99_times: The p99 of answered calls, divided by the p99 at the peak.
+        refused: How many calls were refused with the advice to retry.
+        others: Other ends of calls, and how often each came.
+        worker: How many processors the worker used.
     """
 
     offered: int
@@ -75,7 +75,7 @@ class Seen:
 
 @contextmanager
 def watched_health(authority: str) -> Iterator[list[float]]:
-    """Check health all the time from another process; the list has the milliseconds of each check at the end."""
+    """Check health all the time from another process; at the end the list has the milliseconds of each check."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     ended = context.Event()
@@ -83,7 +83,7 @@ def watched_health(authority: str) -> Iterator[list[float]]:
     process.start()
     found: list[float] = []
     try:
-        here.recv()  # it is connected
+        here.recv()  # wait until it is connected
         yield found
     finally:
         ended.set()
@@ -91,12 +91,12 @@ def watched_health(authority: str) -> Iterator[list[float]]:
         process.join()
 
 
-def _watch_health(authority: str, told: Pipe, ended: Event) -> None:
+def _watch_health(authority: str, results: Pipe, ended: Event) -> None:
     request = health_pb2.HealthCheckRequest().SerializeToString()
     with grpc.insecure_channel(authority) as channel:
         check = channel.unary_unary(HEALTH)
         check(request, timeout=HEALTH_SECONDS_MAX)
-        told.send(True)
+        results.send(True)
         found = []
         while not ended.wait(HEALTH_EVERY_SECONDS):
             began = time.perf_counter()
@@ -105,16 +105,16 @@ def _watch_health(authority: str, told: Pipe, ended: Event) -> None:
             except grpc.RpcError:
                 began -= HEALTH_SECONDS_MAX
             found.append(1000 * (time.perf_counter() - began))
-        told.send(found or [0.0])
+        results.send(found or [0.0])
 
 
 def measure(
     place: Place, rate: float, seconds: float, *, connections: int, count: int, seed: int
 ) -> tuple[Run, float, float]:
-    """Send calls at a rate; returns what was found, the slowest health check in ms, and the worker's CPU seconds.
+    """Send calls at a rate; return the run, the slowest health check in ms, and the worker's CPU seconds.
 
     Raises:
-        GateError: An answer was another order's.
+        GateError: An answer belongs to another order.
     """
     shop = place.shop
     assert shop is not None, "the service has one"
@@ -135,15 +135,17 @@ def measure(
     return run, max(health), cost.server
 
 
-def seen(run: Run, health: float, worker: float, *, peak: float, seconds: float, peak_p99: float | None) -> Seen:
-    """Return what is told of a run."""
+def figures_of(
+    run: Run, health: float, worker: float, *, peak: float, seconds: float, peak_p99: float | None
+) -> CaseFigures:
+    """Return the figures of a run."""
     latencies = sorted(1000 * latency for latency in run.latencies)
     p50, p99 = (latencies[len(latencies) * percent // 100] if latencies else 0.0 for percent in (50, 99))
     refused = sorted(
         1000 * after for status, each in run.failed_after.items() if status.startswith(REFUSED) for after in each
     )
     others = {status: count for status, count in run.failures.items() if not status.startswith(REFUSED)}
-    return Seen(
+    return CaseFigures(
         offered=run.sent,
         answered=len(latencies),
         goodput=len(latencies) / seconds / peak,
@@ -160,7 +162,7 @@ def seen(run: Run, health: float, worker: float, *, peak: float, seconds: float,
 
 
 def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> tuple[Report, bool]:
-    """Measure, transports in turn; returns the tables, and whether all aims were reached on the first of them."""
+    """Measure the transports in turn; return the tables, and whether the first one reached all aims."""
     with ExitStack() as stack:
         bench = Bench(stack, SECONDS)
         places = {name: bench.strict if name == "nghttp2" else bench.grpcio for name in transports}
@@ -168,7 +170,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> tuple[Rep
             name: statistics.median(bench.unary(place).redeems_per_second for _ in range(CALIBRATIONS))
             for name, place in places.items()
         }
-        found: dict[tuple[str, str], list[Seen]] = {}
+        found: dict[tuple[str, str], list[CaseFigures]] = {}
         for number in range(rounds):
             for name, place in places.items():
                 at_peak: float | None = None
@@ -176,12 +178,12 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> tuple[Rep
                     rate = times * peaks[name]
                     count = round(1.1 * rate * seconds) + 100
                     run = measure(place, rate, seconds, connections=CONNECTIONS, count=count, seed=number)
-                    one = seen(*run, peak=peaks[name], seconds=seconds, peak_p99=at_peak)
+                    one = figures_of(*run, peak=peaks[name], seconds=seconds, peak_p99=at_peak)
                     at_peak = at_peak or one.p99
                     found.setdefault((name, f"{times:g} x the peak"), []).append(one)
                 run = measure(place, AT_ONCE, 1.0, connections=BURST_CONNECTIONS, count=BURST, seed=number)
                 lasted = max(run[0].latencies, default=1.0)
-                one = seen(*run, peak=peaks[name], seconds=lasted, peak_p99=at_peak)
+                one = figures_of(*run, peak=peaks[name], seconds=lasted, peak_p99=at_peak)
                 found.setdefault((name, f"{BURST:,} at once"), []).append(one)
     facts = {f"unary peak, {name}": f"{peak:,.0f}/s" for name, peak in peaks.items()}
     report = Report("overload", {"rounds": str(rounds), "seconds": f"{seconds:g}", **facts})
@@ -200,7 +202,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> tuple[Rep
 _HEADER = ("offered", "calls", "goodput", "p50", "p99", "x", "refused", "within", "health", "worker", "aims")
 
 
-def _figures(each: Sequence[Seen]) -> Sequence[str]:
+def _figures(each: Sequence[CaseFigures]) -> Sequence[str]:
     def median(name: str, digits: int) -> str:
         return f"{statistics.median(getattr(one, name) for one in each):,.{digits}f}"
 
@@ -218,8 +220,8 @@ def _figures(each: Sequence[Seen]) -> Sequence[str]:
     )
 
 
-def _reached(each: Sequence[Seen]) -> bool:
-    """Whether the aims are reached, by the medians of the rounds; what became of no call is not one of them."""
+def _reached(each: Sequence[CaseFigures]) -> bool:
+    """Whether the medians of the rounds reach the aims."""
 
     def median(name: str) -> float:
         return statistics.median(getattr(one, name) for one in each)
@@ -233,7 +235,7 @@ def _reached(each: Sequence[Seen]) -> bool:
     )
 
 
-def _notes(found: dict[tuple[str, str], list[Seen]], name: str) -> Iterator[str]:
+def _notes(found: dict[tuple[str, str], list[CaseFigures]], name: str) -> Iterator[str]:
     yield f"Aims: goodput {GOODPUT_MIN} of the peak, p99 (x) {P99_TIMES_MAX:g} times that at the peak, the rest refused"
     yield f"within {REFUSED_MS_MAX:g} ms (its p99), health within {HEALTH_MS_MAX:g} ms (its slowest), nothing else."
     for (transport, case), each in found.items():
@@ -243,7 +245,7 @@ def _notes(found: dict[tuple[str, str], list[Seen]], name: str) -> Iterator[str]
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
 
     def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         report, reached = run_all(arguments.rounds, arguments.seconds, arguments.transports)

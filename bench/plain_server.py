@@ -1,9 +1,9 @@
-"""What a team writes first: the same contract and the same token check, and one script call for every request.
+"""A simple server for comparison, as a team may write it first: one script call for each request.
 
-It is no straw man: the ledger is the same Valkey with the same fsync before the answer, the script is one round trip
-and atomic, limits, budget and idempotency are kept, tokens are checked before the ledger is asked, and its answers
-carry signed receipts. It has one coupon an order, one campaign that never changes, no events, and no batching: each
-request is one awaited ``EVALSHA`` of redis-py's asyncio client.
+The comparison is fair. It has the same contract, the same token check, and the same Valkey with fsync before the
+answer. Its script is atomic and one round trip; it keeps limits, budget and idempotency. Tokens are checked before the
+ledger is called, and answers have signed receipts. It supports one coupon in an order and one campaign that never
+changes, and has no events and no batching: each request awaits one ``EVALSHA`` of redis-py's asyncio client.
 """
 
 import sys
@@ -53,7 +53,7 @@ OUTCOMES = {b"used": OUTCOME_ALREADY_REDEEMED, b"limit": OUTCOME_CAMPAIGN_LIMIT}
 
 
 class Plain:
-    """Answers Redeem."""
+    """Implements Redeem."""
 
     def __init__(self, keyset: Keyset, redis: Redis, sha: str) -> None:
         self._verifier = TokenVerifier(keyset)
@@ -62,7 +62,7 @@ class Plain:
         self._sha = sha
 
     async def redeem(self, request: messages.RedeemRequest) -> messages.RedeemResponse:
-        """Use the token of an order."""
+        """Redeem the token of an order."""
         attempt = redeem_request_from(request)
         checkout = attempt.checkout
         if checkout_violations(checkout) or len(checkout.tokens) != 1:
@@ -112,7 +112,7 @@ def _refused(outcome: int) -> messages.RedeemResponse:
 
 
 async def main() -> None:
-    """Serve until told to stop."""
+    """Serve until it is stopped."""
     port, url, keyset_path = sys.argv[1:]
     keyset = read_keyset(Settings(keyset=keyset_path))
     redis = Redis.from_url(url, protocol=2)

@@ -1,6 +1,6 @@
-"""Orders on a private ledger, as they are sent: packed by the real use case beforehand, so that only the ledger works.
+"""Orders for a private ledger, packed before by the real use case, so that only the ledger is measured.
 
-Every order brings one token and one line and is another customer's, with a request of its own: the dearest case.
+Each order has one token, one line, another customer and another request: the most expensive case.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from private import PROGRAM, Private, calling
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Limits, Offer
 from redemption.domain.order import Checkout, Customer, Line, Order
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
 SPEND_MINOR = 238_00
@@ -27,16 +27,16 @@ LIMITS = Limits(
     redemptions_per_day=10**9,
     budget_minor=10**15,
 )
-"""One of every kind, none of which is reached."""
+"""A limit of every kind; none is reached."""
 SECONDS_MAX = 600.0
 _NOT_CALLED = ("fcall", "info")
-"""Commands that come from outside while a ledger is measured."""
+"""Commands that clients send during a measurement; the others are called by functions."""
 APPROVED = b"A"
-"""How the ledger's reply to an approved order begins, see ``lua/redeem.lua``."""
+"""The first byte of the ledger's reply to an approved order, see ``lua/redeem.lua``."""
 
 
 class Packer:
-    """Packs orders up to the point where the server would ask the ledger."""
+    """Packs orders, to the point where the server would call the ledger."""
 
     def __init__(self, private: Private) -> None:
         self._private = private
@@ -44,7 +44,7 @@ class Packer:
         self._redeemer = UseCases(private.keyset, self._recorder).redeemer  # type: ignore[arg-type]
 
     async def items(self, tokens: Sequence[str]) -> list[bytes]:
-        """Return one packed order for each token; the same token again is another order."""
+        """Return one packed order for each token; if a token is given again, it is for another order."""
         name = secrets.token_hex(8)
         attempts = [_attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
@@ -53,7 +53,7 @@ class Packer:
         return packed
 
     def calls(self, items: Sequence[bytes], size: int) -> list[bytes]:
-        """Return the calls in which these packed orders travel, so many in each."""
+        """Return the calls for these packed orders, with ``size`` in each."""
         known = self._private.fence.known(PROGRAM)
         return [pack_batch(known, items[start : start + size]) for start in range(0, len(items), size)]
 
@@ -64,7 +64,7 @@ def _attempt(token: str, name: str) -> RedeemRequest:
 
 
 def send(private: Private, calls: Sequence[bytes]) -> Run:
-    """Send calls, one under way on each of two connections, until all are answered.
+    """Send calls, one in flight on each of two connections, until all are answered.
 
     Raises:
         RuntimeError: The ledger refused a call as a whole.
@@ -80,10 +80,10 @@ class Spent:
     """What a ledger has spent so far.
 
     Attributes:
-        script_us: Inside its functions.
+        script_us: Time inside its functions.
         cpu_us: CPU of the whole process.
-        aof_bytes: Of its append-only file.
-        commands: Calls and microseconds of each command, those that functions call among them.
+        aof_bytes: Bytes of its append-only file.
+        commands: Calls and microseconds of each command, including commands called by functions.
     """
 
     script_us: float
@@ -93,22 +93,22 @@ class Spent:
 
     @property
     def called_us(self) -> float:
-        """Microseconds in commands that functions called."""
+        """Microseconds in commands that were called by functions."""
         return sum(usec for name, (_, usec) in self.commands.items() if name not in _NOT_CALLED)
 
     @classmethod
     async def by(cls, private: Private) -> "Spent":
-        """Ask the ledger."""
-        told = await private.redis.info("everything")
+        """Read the figures from the ledger."""
+        info = await private.redis.info("everything")
         commands = {
             name.removeprefix("cmdstat_"): (int(stat["calls"]), float(stat["usec"]))
-            for name, stat in told.items()
+            for name, stat in info.items()
             if name.startswith("cmdstat_")
         }
         return cls(
             script_us=commands.get("fcall", (0, 0.0))[1],
-            cpu_us=1e6 * (told["used_cpu_sys"] + told["used_cpu_user"]),
-            aof_bytes=told["aof_current_size"],
+            cpu_us=1e6 * (info["used_cpu_sys"] + info["used_cpu_user"]),
+            aof_bytes=info["aof_current_size"],
             commands=commands,
         )
 

@@ -1,6 +1,6 @@
-"""The use cases on a ledger of their own, strict, on a directory of their own: for benchmarks without gRPC.
+"""The use cases on a private ledger in a temporary directory, with strict durability: for benchmarks without gRPC.
 
-And what each of these benchmarks needs first: campaigns, and coupons of them.
+Also creates what these benchmarks need: campaigns, and coupons.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.service.issuer import Minted, MintRequest
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
 PROGRAM = "bench"
@@ -34,7 +34,7 @@ PRINCIPAL = "bench"
 
 
 def calling(principal: str = PRINCIPAL, *, deadline: float = inf) -> CallInfo:
-    """Return what a use case is told about its call."""
+    """Return the call info for a use case."""
     return CallInfo(principal, "bench", "", deadline)
 
 
@@ -53,11 +53,11 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """What a measurement needs.
+    """A private server for a measurement.
 
     Attributes:
         redis: An ordinary client of the same ledger.
-        directory: Where the ledger is, in ``ledger``, as ``redemption serve`` lays it out for others of this folder.
+        directory: The directory, with the ledger in ``ledger``, as ``redemption serve`` lays it out.
     """
 
     use_cases: UseCases
@@ -71,7 +71,7 @@ class Private:
 
 @asynccontextmanager
 async def private_services() -> AsyncIterator[Private]:
-    """Start the use cases; what they wrote is gone afterwards."""
+    """Start the use cases; their files are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
         valkey = EmbeddedValkey(Path(directory) / "ledger")
         await valkey.start()
@@ -92,7 +92,7 @@ async def private_services() -> AsyncIterator[Private]:
 
 @asynccontextmanager
 async def another_server(first: Private) -> AsyncIterator[Private]:
-    """Start the use cases of another server on the same ledger, with definitions at hand of its own."""
+    """Start the use cases of another server on the same ledger, with its own cache of definitions."""
     with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
         fence = Fence(Path(directory) / "fence", first.keyset.id)
         ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, births_allowed=False)
@@ -104,7 +104,7 @@ async def another_server(first: Private) -> AsyncIterator[Private]:
 
 
 async def open_campaign(server: Server, offer: Offer, *, program: str = PROGRAM, **fields: Any) -> Campaign:  # noqa: ANN401 - fields of a campaign
-    """Create a campaign of one offer that is redeemable now; its other fields can be given."""
+    """Create a campaign with one offer that can be redeemed now; ``fields`` are more of its fields."""
     now_ms = server.ledger.now_ms()
     definition = Campaign(
         program=program,
@@ -129,7 +129,7 @@ async def redeem(server: Server, attempt: RedeemRequest) -> Decision:
     """Redeem one order.
 
     Raises:
-        ServiceError: It was not answered.
+        ServiceError: It failed.
     """
     deadline = asyncio.get_running_loop().time() + REDEEM_SECONDS_MAX
     (result,) = await server.use_cases.redeemer.redeem_all(calling(deadline=deadline), [attempt])

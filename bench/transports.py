@@ -1,8 +1,8 @@
-"""The service's own transport against grpcio's server: what a call costs before any work is done.
+"""Compares the service's own transport with grpcio's server: the cost of a call whose handler does nothing.
 
-The same empty handler on both, in processes of their own, the cases in turn: many calls on few connections, one call on
-each of 1,000, plain and over TLS, a lone caller, calls at a rate, and messages of 4 MiB. Run it with
-``make bench-transports``. It exits as ``make bench-ceiling`` does.
+Both run the same empty handler, in processes of their own, and the cases take turns: many calls on few connections, one
+call on each of 1,000 connections, in plain text and over TLS, a single caller, calls at a rate, and messages of 4 MiB.
+Run it with ``make bench-transports``. It exits as ``make bench-ceiling`` does.
 """
 
 import argparse
@@ -40,11 +40,11 @@ CALLS_PER_SECOND_MAX = 100_000
 LARGE_PER_SECOND_MAX = 400
 TRANSPORTS = ("nghttp2", "grpcio")
 TOKEN = "c" * 64
-"""As long as a real one; the empty handler looks at nothing."""
+"""As long as a real token; the empty handler does not read it."""
 
 
 def messages() -> Iterator[bytes]:
-    """Write requests, every one another, all of one length."""
+    """Return serialised requests that are all different and have the same length."""
     number = 0
     while True:
         number += 1
@@ -52,7 +52,7 @@ def messages() -> Iterator[bytes]:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 and its key."""
+    """Write the files of a certificate for 127.0.0.1 and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")])
     now = dt.datetime.now(dt.UTC)
@@ -77,7 +77,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 class Bench:
-    """Empty handlers on both transports, plain and over TLS."""
+    """Empty handlers on both transports, in plain text and over TLS."""
 
     def __init__(self, stack: ExitStack, seconds: float) -> None:
         self._seconds = seconds
@@ -93,7 +93,7 @@ class Bench:
         }
 
     def cases(self) -> Mapping[str, Callable[[], Sample]]:
-        """Return what is measured; what is compared stands side by side."""
+        """Return the cases; cases that are compared are next to each other."""
         found: dict[str, Callable[[], Sample]] = {}
         for name in TRANSPORTS:
             found[f"{UNDER_WAY} under way, {name}"] = partial(self.closed, name, CONNECTIONS, UNDER_WAY // CONNECTIONS)
@@ -111,7 +111,7 @@ class Bench:
         return found
 
     def closed(self, name: str, connections: int, under_way: int, *, tls: bool = False) -> Sample:
-        """Keep so many calls under way on each connection."""
+        """Keep a number of calls in flight on each connection."""
         server = (self._tls_servers if tls else self._plain_servers)[name]
         count = round(self._seconds * CALLS_PER_SECOND_MAX / connections)
         return self._measure(server, connections, count, under_way, tls=self._tls if tls else None)
@@ -132,7 +132,7 @@ class Bench:
         return Sample.of(run, cost, redeems_per_call=1, approved=len(run.latencies))
 
     def large(self, name: str) -> Sample:
-        """One large message after the other."""
+        """Send one large message after the other."""
         server = self._plain_servers[name]
         message = BatchRedeemRequest(program="p" * LARGE_BYTES).SerializeToString()
         count = round(self._seconds * LARGE_PER_SECOND_MAX)
@@ -173,7 +173,7 @@ AIMS = (
 
 
 def run_all(rounds: int, seconds: float) -> Results:
-    """Run all cases so many times in turn."""
+    """Run all cases in turn, ``rounds`` times."""
     with ExitStack() as stack:
         bench = Bench(stack, seconds)
         cases = bench.cases()
@@ -188,7 +188,7 @@ def run_all(rounds: int, seconds: float) -> Results:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, print, and write down; returns the exit code."""
+    """Measure, print, and write the results; return the exit code."""
 
     def measure_all(arguments: argparse.Namespace) -> tuple[Report, int]:
         results = run_all(arguments.rounds, arguments.seconds)

@@ -1,4 +1,4 @@
-"""Servers to measure, in processes of their own, and what these processes cost. Whoever starts one ends it."""
+"""Servers to measure, in processes of their own, and the CPU of these processes. Each server is stopped at the end."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ BENCH = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of the processes that answer, and of the ledger."""
+    """CPU seconds of the workers and of the ledger."""
 
     server: float
     ledger: float
@@ -33,10 +33,10 @@ class UnderTest:
     """One server.
 
     Attributes:
-        address: Where it listens.
-        workers: The processes that answer.
+        address: Host and port.
+        workers: The processes that answer calls.
         ledger: The process of its ledger, if it has one.
-        directory: Where ledger and keyset are, if it has them.
+        directory: The directory of its ledger and keyset, if it has them.
     """
 
     address: tuple[str, int]
@@ -50,7 +50,7 @@ class UnderTest:
         return f"{self.address[0]}:{self.address[1]}"
 
     def cost(self) -> Cost:
-        """Return what its processes have cost until now."""
+        """Return the CPU time of its processes until now."""
         return Cost(sum(_cpu(worker) for worker in self.workers), _cpu(self.ledger) if self.ledger else 0.0)
 
 
@@ -58,7 +58,7 @@ class UnderTest:
 def redemption_server(
     durability: str = "strict", workers: int = 1, transport: str = "nghttp2", *, python: str = sys.executable
 ) -> Iterator[UnderTest]:
-    """Run the service itself, as ``redemption serve`` does, on a ledger of its own."""
+    """Run the service itself, as ``redemption serve`` does, with a private ledger."""
     flags = ("--durability", durability, "--workers", str(workers), "--transport", transport)
     with private_server(*flags, python=python) as server:
         host, _, port = server.address.rpartition(":")
@@ -74,13 +74,13 @@ def redemption_server(
 def script_server(
     name: str, *, workers: int = 1, arguments: Sequence[str] = (), ledger: UnderTest | None = None
 ) -> Iterator[UnderTest]:
-    """Run a server of this folder, in some processes on one port.
+    """Run a server script of this folder, in one or more processes on one port.
 
     Args:
-        name: The script; it takes a port (0: any), and writes the one it got as its first line.
+        name: The script. Its argument is a port (0: any free one), and its first line of output is the port.
         workers: How many processes.
-        arguments: What else it is told.
-        ledger: Whose ledger it uses, if any.
+        arguments: More arguments.
+        ledger: The server whose ledger it uses, if any.
     """
     with told_to_stop(), ExitStack() as stack:
         port = "0"
@@ -91,7 +91,7 @@ def script_server(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**WORKER_ENVIRONMENT, **os.environ},  # as a worker of the service has it
+                env={**WORKER_ENVIRONMENT, **os.environ},  # the environment of a worker of the service
                 start_new_session=True,
             )
             stack.callback(stop, process)
@@ -105,14 +105,14 @@ def script_server(
 
 
 class Neighbours:
-    """What everybody else on the machine takes of its CPU, from now on."""
+    """Measures the CPU that all other processes of the machine use, from now on."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._busy, self._own = _busy(), _own()
 
     def part(self) -> float:
-        """Return their part of all cores, of 1; the children of this process are no neighbours, while they live."""
+        """Return their share of all cores, 0 to 1; living children of this process are not counted as neighbours."""
         all_seconds = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
         return max(0.0, (_busy() - self._busy) - (_own() - self._own)) / all_seconds
 
@@ -128,13 +128,13 @@ def _own() -> float:
 
 
 def settle() -> None:
-    """Let what the last run left behind come to rest."""
+    """Wait until the effects of the last run are over."""
     time.sleep(0.05)
 
 
 def _cpu(process: psutil.Process) -> float:
     if sys.platform == "linux":
-        # To the nanosecond, see clock_getcpuclockid(3): what psutil reads counts in hundredths of a second.
+        # Exact to the nanosecond, see clock_getcpuclockid(3); the figures of psutil are in hundredths of a second.
         return time.clock_gettime(~process.pid << 3 | 2)
     times = process.cpu_times()
     return float(times.user + times.system)

@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _numbers = itertools.count(1)
 # A ledger that answers late, on a busy machine, must not look like one that does not answer.
 for module, name in (
-    (calls, "PLACE_SECONDS_MAX"),
+    (calls, "LEDGER_CALL_WAIT_SECONDS_MAX"),
     (connection, "CONNECT_SECONDS_MAX"),
     (embedded, "_ASK_SECONDS_MAX"),
     (ledger, "CHECK_SECONDS_MAX"),

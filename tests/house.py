@@ -25,8 +25,8 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.service.campaigns import etag
 from redemption.service.issuer import MintRequest
-from redemption.service.quoter import Question
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import QuoteRequest
 from redemption.service.revoker import RevokeRequest
 from redemption.service.use_cases import UseCases
 
@@ -174,8 +174,8 @@ class House:
 
     async def quote(self, *tokens, choose_best=False, at_ms=None, with_allocations=False, seconds=SECONDS_MAX, **order):
         """Quote one order."""
-        question = Question(self.attempt(*tokens, **order).checkout, choose_best, at_ms, with_allocations)
-        return await self.quoter.quote(calling(seconds=seconds), question)
+        request = QuoteRequest(self.attempt(*tokens, **order).checkout, choose_best, at_ms, with_allocations)
+        return await self.quoter.quote(calling(seconds=seconds), request)
 
     # What the ledger holds
 
@@ -211,7 +211,7 @@ class House:
         return list(zip(*[iter(numbers)] * 3, strict=True))
 
     async def commands(self):
-        """How many commands of each kind the ledger has seen, but for this question."""
+        """How many commands of each kind the ledger has seen, but for this request."""
         stats = await self.redis.info("commandstats")
         return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
 

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "cli": {"cli", "app", "client", "server", "settings", "v1"},
     "settings": set(),
     "server": {"server", "domain", "service", "ledger", "settings"},
-    "app": {"domain", "service", "ledger", "server", "settings"},
+    "app": {"domain", "service", "scheduling", "ledger", "server", "settings"},
     "worker": {"app", "rpc", "server", "service", "settings"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -1,6 +1,6 @@
-"""What every client is asked to do, and what is right.
+"""The cases that every client runs, and the checks of their results.
 
-A case that breaks the service's promise is a failure, whichever of the two sides is to blame.
+A case whose result is not what the service promises is a failure, also if the client is to blame.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ TOO_MUCH_WORK: Final = "the server has more work than it can do in time; nothing
 
 Seen = Mapping[str, Observation]
 Judge = Callable[[Observation, Seen], str]
-"""Returns what is wrong, or nothing; it may look at all that was seen."""
+"""Checks an observation; returns the problem, or an empty text. It can also read all earlier observations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Case:
     """One thing that is tried.
 
     Attributes:
-        step: What to do; its name says what is tried.
-        judge: What is right.
-        note: What to tell of it when it went well.
+        step: The step for the client; its name says what is tried.
+        judge: Checks the result.
+        note: Returns a remark for a case that passed.
     """
 
     step: Step
@@ -60,7 +60,7 @@ class Case:
 
 
 def plain_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
-    """Return what is tried in plain text, one after the other on one channel."""
+    """Return the cases in plain text, which run one after the other on one channel."""
     redeem, again = coupons.redeems(2), "Redeem: the same request gets the same answer"
     approved = "Redeem: approved"
     same = files.one(redeem[0])
@@ -94,7 +94,7 @@ def plain_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
 
 
 def tls_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
-    """Return what is tried over TLS."""
+    """Return the cases over TLS."""
     request = files.one(coupons.mint(MINTED_OVER_TLS))
     return [
         Case(_unary("Redeem: approved", files.one(coupons.redeems(1)[0])), _approved),
@@ -107,13 +107,13 @@ def tls_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
 
 
 def stranger_cases(files: RequestFiles) -> list[Case]:
-    """Return what is tried without the certificate that a server asks for."""
+    """Return the cases without the client certificate that a server demands."""
     name = "no client certificate: refused"
     return [Case(_unary(name, files.one(invalid_redeem())), lambda seen, _: _code(seen, code_pb2.UNAVAILABLE))]
 
 
 def restart_cases(coupons: Coupons, files: RequestFiles) -> list[Case]:
-    """Return what is tried while the server is stopped and another one takes its place."""
+    """Return the cases during which the server is stopped and another one is started in its place."""
     calls = {"concurrency": 20, "pause_ms": 5, "timeout_ms": RESTART_MS_MAX}
     redeems = _step("redeems", "restart", path=REDEEM, request=files.several(coupons.redeems(MANY)), **calls)
     watch = _step("health Watch", "health_watch", timeout_ms=RESTART_MS_MAX)
@@ -170,7 +170,7 @@ def _streams(coupons: Coupons, files: RequestFiles) -> list[Case]:
 
 
 def _busy(files: RequestFiles, requests: Sequence[bytes]) -> list[Case]:
-    """Try many calls at a time: of those that are work, a busy server refuses what it cannot do in time."""
+    """Return cases with many calls at a time: a busy server refuses the calls that it cannot do in time."""
     health = {"request": files.several([b""]), "count": MANY, "concurrency": AT_A_TIME}
     redeems = {"request": files.several(requests), "count": MANY}
     first = f"{MANY:,} redeems, {AT_A_TIME} at a time: approved, or refused as too much work"
@@ -214,7 +214,7 @@ def _too_large(files: RequestFiles, redeem: Sequence[bytes]) -> list[Case]:
         Case(_unary("GetRedemption above its size: TOO_LARGE", large(REQUEST_BYTES_MAX), GET_REDEMPTION), refused),
         Case(_unary("Redeem above its size: TOO_LARGE", large(ORDER_BYTES_MAX)), refused),
         Case(_unary("Redeem far above its size: TOO_LARGE", large(LARGE_BYTES)), refused),
-        # First as the newest stream of its connection: a client that never opened it must not reset it.
+        # First it is the newest stream of its connection: a client that never opened the stream must not reset it.
         Case(with_headers, refused),
         Case(_unary("Redeem after these headers", files.one(redeem[0])), _approved),
         Case(_together("headers of 20 KB beside other calls, which go on", with_headers, neighbours), both),
@@ -250,7 +250,7 @@ def _metadata() -> dict[str, Any]:
     return {"metadata": {"x-caller": "checkout"}, "metadata_bin": {"x-trace-bin": in_base64(bytes(range(256)))}}
 
 
-# Judges: each returns what is wrong, or nothing
+# Judges: each returns the problem, or an empty text
 
 
 def _code(seen: Observation, code: int) -> str:

@@ -1,4 +1,4 @@
-"""A campaign with coupons to redeem, and requests as the bytes that clients send."""
+"""A campaign with coupons, and the requests, as bytes, that clients of other languages send."""
 
 import base64
 import time
@@ -18,7 +18,7 @@ from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
 
 PROGRAM: Final = "clients"
 NAME: Final = "满200减50 ünd 100%25 · \N{ADMISSION TICKETS}"
-"""Comes back in a status message: more than ASCII, and a percent sign before two digits."""
+"""It comes back in a status message, so it has characters beyond ASCII, and a percent sign before two digits."""
 MINT_SECONDS_MAX: Final = 30.0
 _DAY: Final = 86_400
 
@@ -50,16 +50,16 @@ class Coupons:
         return CreateCampaignRequest(request_id=new_request_id(), campaign=campaign)
 
     def same_name(self) -> bytes:
-        """Ask to create a campaign of the same name, which is refused in words that have the name."""
+        """Return a request to create a campaign with the same name; it is refused with a message that has the name."""
         return self._create().SerializeToString()
 
     @property
     def name_taken(self) -> str:
-        """The words of that refusal."""
+        """The message of that refusal."""
         return f"campaign {self.campaign} has the name {NAME!r} already"
 
     def mint(self, count: int) -> bytes:
-        """Ask for coupons."""
+        """Return a request to mint coupons."""
         return self._mint(count).SerializeToString()
 
     def tokens(self, count: int) -> list[str]:
@@ -69,7 +69,7 @@ class Coupons:
             return [token.token for part in parts for token in part.tokens]
 
     def redeems(self, count: int) -> list[bytes]:
-        """Ask to redeem so many fresh coupons, each by an order of its own."""
+        """Return ``count`` requests to redeem, each with a new coupon and an order of its own."""
         return [redeem(token) for token in self.tokens(count)]
 
     def _mint(self, count: int) -> MintRequest:
@@ -77,7 +77,7 @@ class Coupons:
 
 
 def redeem(token: str) -> bytes:
-    """Ask to redeem a coupon."""
+    """Return a request to redeem a coupon."""
     line = Line(line_id="1", sku="shoe-42", quantity=1, amount_minor=238_00)
     order = Order(order_id=new_request_id(), currency_code="CNY", lines=[line])
     checkout = Checkout(program=PROGRAM, tokens=[token], order=order)
@@ -85,34 +85,34 @@ def redeem(token: str) -> bytes:
 
 
 def invalid_redeem() -> bytes:
-    """Ask to redeem, with an order that has no lines."""
+    """Return a request to redeem with an order without lines, which is not valid."""
     order = Order(order_id="empty", currency_code="CNY")
     checkout = Checkout(program=PROGRAM, tokens=["any"], order=order)
     return RedeemRequest(request_id=new_request_id(), checkout=checkout).SerializeToString()
 
 
 def inspect(token: str) -> dict[str, str]:
-    """Ask what a token is, as JSON fields."""
+    """Return a request to inspect a token, as JSON fields."""
     request = InspectTokenRequest(program=PROGRAM, token=token)
     return {"program": request.program, "token": request.token}
 
 
 def approval_of(answer: bytes) -> str:
-    """Return the redemption of an approval; empty when it is none."""
+    """Return the redemption of an approval; an empty text if it is not an approval."""
     decision = RedeemResponse.FromString(answer).decision
     return decision.verdicts[0].redemption_id if decision.outcome == OUTCOME_APPROVED else ""
 
 
 def minted(parts: Iterable[bytes]) -> set[str]:
-    """Return the tokens of a stream's messages."""
+    """Return the tokens in the messages of a stream."""
     return {token.token for part in parts for token in MintResponse.FromString(part).tokens}
 
 
 class RequestFiles:
-    """Writes requests where clients read them."""
+    """Writes requests into files, which the clients read."""
 
     def __init__(self, directory: Path) -> None:
-        """Begin in a directory that is there."""
+        """Use a directory that exists."""
         self._directory = directory
         self._names = iter(range(10**6))
 
@@ -137,5 +137,5 @@ def _framed(requests: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def in_base64(data: bytes) -> str:
-    """Return bytes as JSON carries them."""
+    """Return bytes as base64, which is how JSON carries them."""
     return base64.b64encode(data).decode()

@@ -1,4 +1,4 @@
-"""h2spec, a conformance test of HTTP/2, against the transport's own Http2Connection."""
+"""Runs h2spec, a conformance test of HTTP/2, against the transport's own Http2Connection."""
 
 import subprocess
 import sys
@@ -42,11 +42,11 @@ EXCEPTIONS: Final = {
         'RFC 9113, 5.4.1: "an endpoint MAY choose to treat a stream error as a connection error"'
     ),
 }
-"""What h2spec, which is of RFC 7540, calls wrong, and why it stays so."""
+"""Cases that fail in h2spec, which tests the older RFC 7540, each with the reason why we do not change it."""
 
 
 def try_h2spec(report: Report, directory: Path) -> None:
-    """Run h2spec; what it finds beyond the known exceptions fails, and so does an exception that is none any more."""
+    """Run h2spec. A failed case that is no known exception is a failure; so is an exception that passes by now."""
     program = find("h2spec")
     if program is None:
         report.missing("h2spec", INSTALL)
@@ -71,7 +71,7 @@ def try_h2spec(report: Report, directory: Path) -> None:
 
 
 def _results(path: Path, ran: Ran) -> tuple[int, list[str]]:
-    """Return how many cases went well, and the names of the others."""
+    """Return how many cases passed, and the names of the others."""
     if not path.exists():
         raise Failed(ran.last_words)
     cases = list(ET.parse(path).iter("testcase"))  # noqa: S314 - h2spec wrote it just now
@@ -87,7 +87,7 @@ def _results(path: Path, ran: Ran) -> tuple[int, list[str]]:
 
 @contextmanager
 def _answers() -> Iterator[int]:
-    """Run the tiny server, and give its port."""
+    """Run ``http2_answers.py``; yield its port."""
     with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

@@ -1,4 +1,4 @@
-"""Clients of other languages: built from tools/clients, and run with a plan."""
+"""Builds clients of other languages from tools/clients, and runs them with a plan."""
 
 import json
 import shutil
@@ -25,12 +25,12 @@ class Language:
     """A language's client.
 
     Attributes:
-        name: Of its folder in tools/clients, too.
-        tools: What must be on PATH.
-        install: Where these come from.
-        build: Commands that are run in a copy of its folder.
-        command: What runs it there; a plan's path follows.
-        connections: That all cases take, unless one is lost.
+        name: Its name, which is also its folder in tools/clients.
+        tools: The programs that must be on PATH.
+        install: How to get these programs.
+        build: The commands that build it, run in a copy of its folder.
+        command: The command that runs it there; the path of a plan is appended.
+        connections: How many connections all cases take, unless one is lost.
     """
 
     name: str
@@ -79,12 +79,12 @@ class Client:
     """A client that was built.
 
     Attributes:
-        language: Which.
-        version: What it says it is, once it was run.
+        language: Its language.
+        version: The version that it reports; the language's name until it was run.
     """
 
     def __init__(self, language: Language) -> None:
-        """Build it, in a copy, so that its folder stays as it is.
+        """Build it in a copy of its folder, so that the folder itself does not change.
 
         Raises:
             Failed: It could not be built.
@@ -105,18 +105,18 @@ class Client:
         plan: Mapping[str, Any],
         *,
         prefix: str = "",
-        asked: Callable[[str], None] = lambda _: None,
+        on_ask: Callable[[str], None] = lambda _: None,
         connections: int | None = None,
     ) -> None:
-        """Run cases, and tell how each went.
+        """Run cases, and report each result.
 
         Args:
-            report: Where to tell it.
-            cases: What to try.
-            plan: How to reach the server.
-            prefix: What to say before the name of each case.
-            asked: Does what the client asks for.
-            connections: How many connections all of it must take; None: any number.
+            report: Gets the results.
+            cases: The cases.
+            plan: The fields of the plan that say how to reach the server.
+            prefix: Text before the name of each case.
+            on_ask: Called with what the client asks for in the middle of a case, such as "restart".
+            connections: How many connections all cases together must take; None: any number.
         """
         path = self._folder / "plan.json"
         path.write_text(json.dumps({**plan, "steps": [case.step for case in cases]}), encoding="utf-8")
@@ -124,15 +124,15 @@ class Client:
         left = deque(cases)
         seen: dict[str, Observation] = {}
 
-        def take(told: Mapping[str, Any]) -> str:
-            if "version" in told:
-                self.version = str(told["version"])
-            elif "ask" in told:
-                asked(str(told["ask"]))
+        def take(line: Mapping[str, Any]) -> str:
+            if "version" in line:
+                self.version = str(line["version"])
+            elif "ask" in line:
+                on_ask(str(line["ask"]))
                 return "done"
             else:
                 case = left.popleft()
-                observation = seen[case.name] = observation_of(told)
+                observation = seen[case.name] = observation_of(line)
                 report.tried(self.version, prefix + case.name, case.judge(observation, seen), case.note(observation))
             return ""
 
@@ -148,7 +148,7 @@ class Client:
 
 
 def built_clients(report: Report, wanted: Sequence[str]) -> list[Client]:
-    """Build the clients that are wanted, and tell which cannot be."""
+    """Build the wanted clients; report those whose tools are missing or that cannot be built."""
     clients = []
     for language in LANGUAGES:
         if language.name not in wanted:

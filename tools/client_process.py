@@ -1,4 +1,4 @@
-"""Programs that are run for a while: bounded in time, and ended with all that they started."""
+"""Runs other programs with a time limit, and ends them with all processes that they started."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SAMPLE_SECONDS: Final = 0.02
 
 
 class Failed(Exception):
-    """A program did not do what it was to do; the message has its last words."""
+    """A program failed; the message has the last line that it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Ran:
 
 
 def find(name: str, places: Sequence[Path] = ()) -> str | None:
-    """Return where a program is: in one of these places, or on PATH."""
+    """Return the path of a program: in one of these folders, or on PATH; None if it is in none."""
     return shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))
 
 
@@ -61,17 +61,17 @@ def run(command: Sequence[str], *, seconds_max: float, directory: Path | None = 
 def talk(
     command: Sequence[str], take: Callable[[Mapping[str, Any]], str], *, port: int, seconds_max: float, directory: Path
 ) -> int:
-    """Run a program that writes JSON lines, and return how many connections to a port it was seen to have.
+    """Run a program that writes JSON lines; return from how many local ports it connected to a server's port.
 
     Args:
         command: The program.
-        take: Takes what a line tells; what it returns is written to the program, unless it is empty.
-        port: Of the server.
+        take: Called with each line, parsed. The text that it returns is written to the program, unless it is empty.
+        port: The server's port.
         seconds_max: How long it may take.
-        directory: Where it runs.
+        directory: The directory in which it runs.
 
     Raises:
-        Failed: It took too long, or ended otherwise than well.
+        Failed: It took too long, or its exit code was not 0.
     """
     ends = time.monotonic() + seconds_max
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -108,7 +108,7 @@ def _tail(errors: Sequence[str]) -> str:
 
 
 def _read(stream: Iterator[str], take: Callable[[str | None], None]) -> None:
-    with suppress(ValueError):  # closed under our hands, when the program was ended
+    with suppress(ValueError):  # raised when the stream was closed because the program was ended
         for line in stream:
             take(line)
     take(None)
@@ -116,7 +116,7 @@ def _read(stream: Iterator[str], take: Callable[[str | None], None]) -> None:
 
 @contextmanager
 def _started(command: Sequence[str], directory: Path | None) -> "Iterator[subprocess.Popen[str]]":
-    """Start a program as the head of a group of its own, and end the group when it is no longer needed."""
+    """Start a program in a process group of its own; at the end, kill the group if the program still runs."""
     process = subprocess.Popen(  # noqa: S603 - the tools that this script is for
         command,
         cwd=directory,
@@ -142,7 +142,7 @@ def _started(command: Sequence[str], directory: Path | None) -> "Iterator[subpro
 
 @contextmanager
 def _watched(pid: int, port: int) -> Iterator[set[int]]:
-    """Note which local ports a process connects from to a port, while it runs."""
+    """Collect the local ports from which a process connects to a port, every 20 ms."""
     seen: set[int] = set()
     over = threading.Event()
 

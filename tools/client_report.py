@@ -1,4 +1,4 @@
-"""What is written of each trial: who tried what, and how it went."""
+"""Writes a line for each trial: the client, what was tried, and the result."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +10,7 @@ _PROBLEM_CHARS_MAX: Final = 600
 
 
 class Result(StrEnum):
-    """How a trial went."""
+    """The result of a trial."""
 
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
@@ -19,22 +19,22 @@ class Result(StrEnum):
 
 @dataclass(slots=True)
 class Report:
-    """Writes a line for each trial as it ends, and counts.
+    """Writes a line for each trial when it ends, and counts the results.
 
     Attributes:
-        counts: How many trials went which way.
+        counts: How many trials had each result.
     """
 
     counts: dict[Result, int] = field(default_factory=lambda: dict.fromkeys(Result, 0))
 
     def tried(self, client: str, what: str, problem: str = "", note: str = "") -> None:
-        """Tell how a trial went: well unless there is a problem.
+        """Write the result of a trial: PASS, or FAIL if there is a problem.
 
         Args:
-            client: Who, with the version.
+            client: The client with its version.
             what: What was tried.
-            problem: What went wrong.
-            note: What else is worth knowing when it went well.
+            problem: What went wrong; empty if nothing did.
+            note: A remark for a trial that passed.
         """
         if problem:
             short = problem if len(problem) <= _PROBLEM_CHARS_MAX else problem[:_PROBLEM_CHARS_MAX] + "…"
@@ -43,7 +43,7 @@ class Report:
             self._write(client, what, Result.PASS, note)
 
     def missing(self, client: str, install: str) -> None:
-        """Tell that a client is not here, and how to get it."""
+        """Write that a client is not installed, and how to install it."""
         self._write(client, "not tried", Result.MISSING, f"to install: {install}")
 
     def _write(self, client: str, what: str, result: Result, more: str) -> None:

@@ -1,4 +1,4 @@
-"""The servers that are tried: the real service on directories of its own, in plain text and with TLS."""
+"""Runs the servers under test: the real service in private directories, in plain text and with TLS."""
 
 import datetime as dt
 import ipaddress
@@ -20,14 +20,14 @@ _HOUR = dt.timedelta(hours=1)
 
 
 class Server:
-    """One server, which another one can replace on its port and its ledger.
+    """One server; ``restart`` replaces it by another one with the same port and ledger.
 
     Attributes:
-        port: Where it listens, on 127.0.0.1.
+        port: Its port on 127.0.0.1.
     """
 
     def __init__(self, stack: ExitStack, directory: Path, *flags: str) -> None:
-        """Start it; it is stopped with the stack.
+        """Start it; the stack stops it.
 
         Raises:
             Stop: It did not start.
@@ -45,11 +45,11 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     def complaints(self) -> list[str]:
-        """Return what it wrote to its log that is no mere information, once it has stopped."""
+        """Return the lines of its log above level info; call it after the server has stopped."""
         return [line for log in self._logs for line in log if line.strip() and not _is_information(line)]
 
     def restart(self) -> None:
-        """Stop it in order, and start another one in its place."""
+        """Stop it with SIGTERM, and start another one in its place."""
         self._running.close()
         self._start()
 
@@ -74,14 +74,14 @@ def _is_information(line: str) -> bool:
 
 @contextmanager
 def server_on(directory: Path, *flags: str) -> Iterator[Server]:
-    """Run a server on the ledger and the keyset of a directory, and stop it at the end."""
+    """Run a server with the ledger and the keyset in a directory; stop it when the block ends."""
     with ExitStack() as stack:
         yield Server(stack, directory, *flags)
 
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """PEM files: an authority, and what it signed for a server and for a client, both at 127.0.0.1."""
+    """PEM files: an authority, and the certificates that it signed for a server and a client at 127.0.0.1."""
 
     ca: Path
     server: Path
@@ -90,12 +90,12 @@ class Certificates:
     client_key: Path
 
     def of_client(self) -> Tls:
-        """Return what our own client needs to show the client's certificate."""
+        """Return the TLS settings with which our own client sends the client certificate."""
         return Tls(self.ca.read_bytes(), self.client.read_bytes(), self.client_key.read_bytes())
 
 
 def write_certificates(directory: Path) -> Certificates:
-    """Write certificates that are good for an hour."""
+    """Write certificates that are valid for an hour."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _name("authority")
     _write(directory, "authority", authority_key, _built(authority, authority, authority_key, authority_key))

@@ -1,4 +1,4 @@
-"""Tools that speak gRPC or HTTP/2: grpcurl, buf curl, ghz, h2load."""
+"""Tries tools for gRPC or HTTP/2: grpcurl, buf curl, ghz, h2load."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SERVICES: Final = (
     "redemption.v1.RedemptionService",
 )
 HEALTH_REQUEST: Final = bytes(5)
-"""An empty message, as gRPC frames it."""
+"""An empty message in gRPC's framing."""
 HEALTH_ANSWER_BYTES: Final = 7
 FRAMED_CALLS: Final = 20_000
 CONNECTIONS: Final = 1_000
@@ -37,10 +37,10 @@ Judge = Callable[[Ran], str]
 
 
 class Tool:
-    """A tool that is here."""
+    """A tool that is installed."""
 
     def __init__(self, report: Report, name: str, program: str, version: Sequence[str]) -> None:
-        """Ask for its version."""
+        """Read its version."""
         self._report = report
         self.program = program
         ran = run([program, *version], seconds_max=SECONDS_MAX)
@@ -48,7 +48,7 @@ class Tool:
         self.client = f"{name} {version_of_module(program) or (found[0].removeprefix('v') if found else '?')}"
 
     def tries(self, what: str, arguments: Sequence[str], judge: Judge) -> None:
-        """Run it, and tell how it went; what is right is judged only if it ended well."""
+        """Run it and report the result; its output is checked only if its exit code is 0."""
         try:
             ran = run([self.program, *arguments], seconds_max=SECONDS_MAX)
             problem = ran.last_words if ran.code else judge(ran)
@@ -57,7 +57,7 @@ class Tool:
         self._report.tried(self.client, what, problem)
 
     def is_refused(self, what: str, arguments: Sequence[str], wanted: Sequence[str]) -> None:
-        """Run it with what has to be refused, in words that have all that is wanted."""
+        """Run it with a request that must be refused; the error must contain all wanted texts."""
         try:
             ran = run([self.program, *arguments], seconds_max=SECONDS_MAX)
             problem = _has(*wanted)(ran) if ran.code else "it was not refused"
@@ -67,7 +67,7 @@ class Tool:
 
 
 def try_grpcurl(report: Report, address: str, coupons: Coupons) -> None:
-    """Try grpcurl, which asks the server for its contract."""
+    """Try grpcurl, which reads the contract by reflection."""
     tool = _tool(report, "grpcurl", ["--version"], GRPCURL_INSTALL)
     if tool is None:
         return
@@ -146,7 +146,7 @@ def try_h2load(report: Report, address: str, directory: Path) -> None:
 
 
 def _tool(report: Report, name: str, version: Sequence[str], install: str) -> Tool | None:
-    """Return a tool, or tell that it is missing; what came with our own environment is found there."""
+    """Return a tool, also from our own environment; report it if it is missing."""
     program = find(name, [Path(sys.executable).parent])
     if program is None:
         report.missing(name, install)
@@ -159,7 +159,7 @@ def _tool(report: Report, name: str, version: Sequence[str], install: str) -> To
 
 
 def version_of_module(program: str) -> str:
-    """Return which version of its Go module a program was built from; empty when nobody can tell."""
+    """Return the version of the Go module that a program was built from; empty if it is not known."""
     go = find("go")
     built = run([go, "version", "-m", program], seconds_max=SECONDS_MAX).output if go else ""
     found = re.search(r"^\tmod\t\S+\tv([\w.]+)", built, re.MULTILINE)
@@ -183,7 +183,7 @@ def _all_answered(calls: int) -> Judge:
             return ran.last_words
         if [int(each) for each in done.groups()] != [calls, 0, 0, 0]:
             return done[0]
-        # Every gRPC answer is a 200: that these were good ones shows in their bytes.
+        # Each gRPC answer has HTTP status 200, so the number of bytes shows whether it was OK.
         return _count(int(data[1]), calls * HEALTH_ANSWER_BYTES, "bytes")
 
     return judge

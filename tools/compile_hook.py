@@ -1,8 +1,8 @@
-"""Compiles most of the modules that an order runs through, into a wheel that is built with ``REDEMPTION_COMPILE=1``.
+"""Compiles most of the modules that an order runs through, when a wheel is built with ``REDEMPTION_COMPILE=1``.
 
-``make compiled`` does it. mypyc makes C of the same source, by its type annotations, so a C compiler is needed; without
-the variable the wheel holds Python alone and is good for every machine. The Python source is in both: a compiled module
-goes before it, and tracebacks still show its lines.
+``make compiled`` does this. mypyc translates the same source to C, by its type annotations, so a C compiler is needed.
+Without the variable the wheel has only Python and runs on every machine. Both wheels have the Python source: Python
+imports the compiled module first, and tracebacks show the lines of the source.
 """
 
 import os
@@ -22,14 +22,14 @@ COMPILED = {
     "domain/judging": ("eligibility", "offer_match", "pricing", "stacking"),
     "domain/ports": ("orders",),
     "domain/signed": ("base64url", "digest", "pae", "receipt", "settlement", "signing", "token"),
-    "service": ("coupon_reader", "decisions", "redeemer", "request_identity"),
+    "service": ("coupon_reader", "decisions", "idempotency", "order_rounds", "pending_order", "redeemer"),
     "ledger/commit": ("batcher", "queue"),
     "ledger/wire": ("orders",),
     "rpc": ("request_limits",),
     "rpc/convert": ("orders",),
     "rpc/transport": ("call", "grpc_call", "http2", "turn", "work_queue"),
 }
-"""Modules by room: what a Redeem runs through, but for what is left interpreted on purpose, see
+"""Modules by package: those that a Redeem runs through, except those that stay interpreted on purpose, see
 ``docs/decisions/0012-most-of-what-an-order-runs-through-can-be-compiled.md``."""
 
 
@@ -39,14 +39,14 @@ def wanted() -> bool:
 
 
 class CompileHook(BuildHookInterface[Any]):
-    """What hatchling calls before it packs a wheel."""
+    """The hook that hatchling calls before it packs a wheel."""
 
     def dependencies(self) -> list[str]:
-        """Return what building needs beside hatchling itself."""
+        """Return the packages that the build needs beside hatchling."""
         return ["mypy>=2.0", "setuptools>=77"] if wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and add what came of it to the wheel; not to one that only points at the source."""
+        """Compile, and add the libraries to the wheel; an editable wheel gets none, it only points to the source."""
         if version == "editable" or not wanted():
             return
         self._built = tempfile.TemporaryDirectory(prefix="redemption-compiled-")
@@ -56,24 +56,24 @@ class CompileHook(BuildHookInterface[Any]):
         build_data["pure_python"] = False
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - its interface
-        """Clear away what is in the wheel by now."""
+        """Remove the temporary files, which are in the wheel now."""
         if version != "editable" and wanted():
             self._built.cleanup()
 
 
 def compiled(root: Path, target: Path) -> list[Path]:
-    """Compile the modules of a source tree; returns the libraries, which lie in the target as they will be imported."""
-    from mypyc.build import mypycify  # noqa: PLC0415 - not there unless it is needed
+    """Compile the modules of a source tree; returns the libraries, which are in the target under their import paths."""
+    from mypyc.build import mypycify  # noqa: PLC0415 - only installed when it is needed
     from setuptools import Distribution  # type: ignore[import-untyped] # noqa: PLC0415
     from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped] # noqa: PLC0415
     from setuptools.errors import CompileError  # type: ignore[import-untyped] # noqa: PLC0415
 
     modules = [f"{SOURCE}/{PACKAGE}/{room}/{name}.py" for room, names in COMPILED.items() for name in names]
-    # Types of other packages are not needed, and not there: what is theirs stays an object like any other.
+    # Other packages are not installed here, so their types are unknown: their values are plain objects.
     options = ["--config-file=", "--ignore-missing-imports", "--explicit-package-bases"]
     before = Path.cwd()
     os.chdir(root)
-    os.environ["MYPYPATH"] = SOURCE  # modules are named by where they lie below it
+    os.environ["MYPYPATH"] = SOURCE  # a module's name follows from its path below this
     try:
         extensions = mypycify(
             [*options, *modules],
@@ -87,7 +87,7 @@ def compiled(root: Path, target: Path) -> list[Path]:
         command.ensure_finalized()
         command.run()
     except CompileError as error:
-        # Without the traceback, which hides the cause between what pip says before and after it.
+        # Without the traceback: between the other lines of pip it would hide the cause.
         sys.exit(f"\n{VARIABLE} needs a C compiler that works, and the headers of Python: {error}\n")
     finally:
         os.chdir(before)

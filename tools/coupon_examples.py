@@ -1,6 +1,6 @@
-"""What docs/coupons.md shows: one example for each kind of coupon, and orders on which coupons are refused.
+"""The examples of docs/coupons.md: one for each kind of coupon, and orders on which coupons are refused.
 
-Only words and names of files stand here. Every number of the page is computed.
+This file has only words and file names. Every number on the page is computed.
 """
 
 import datetime as dt
@@ -20,12 +20,12 @@ class Example:
     """One kind of coupon.
 
     Attributes:
-        title: The trade's term, and what it is.
-        about: What a promotions manager should know of it.
-        file: The campaign.
+        title: The usual term in the trade, and its meaning.
+        about: What a promotions manager should know about it.
+        file: The campaign's file.
         order: The order on which it is used.
-        offers: Whose offers the coupons are, one coupon each.
-        excerpt: Which parts of the file are shown.
+        offers: The positions of the offers, one coupon of each.
+        excerpt: The fields of the file that are shown.
     """
 
     title: str
@@ -132,7 +132,7 @@ EXAMPLES = (
 
 
 class Condition(NamedTuple):
-    """An order on which a coupon is used, and why it may be."""
+    """An order on which a coupon is judged, the change to it, and a sentence about the rule."""
 
     file: str
     order: str
@@ -142,22 +142,22 @@ class Condition(NamedTuple):
 
 
 def unchanged(checkout: Checkout) -> Checkout:
-    """Return an order as its file has it."""
+    """Return the checkout without a change."""
     return checkout
 
 
 def of_customer(**facts: object) -> Callable[[Checkout], Checkout]:
-    """Return a change of what is known of the customer."""
+    """Return a function that changes fields of the customer."""
     return lambda checkout: replace(checkout, customer=replace(checkout.customer, **facts))  # type: ignore[arg-type]
 
 
 def of_order(**facts: object) -> Callable[[Checkout], Checkout]:
-    """Return a change of the order."""
+    """Return a function that changes fields of the order."""
     return lambda checkout: replace(checkout, order=replace(checkout.order, **facts))  # type: ignore[arg-type]
 
 
 def only(*line_ids: str) -> Callable[[Checkout], Checkout]:
-    """Return the change to an order of some of its lines and fees."""
+    """Return a function that keeps only some lines and fees of the order."""
 
     def change(checkout: Checkout) -> Checkout:
         order = checkout.order
@@ -169,17 +169,17 @@ def only(*line_ids: str) -> Callable[[Checkout], Checkout]:
 
 
 def from_device(checkout: Checkout) -> Checkout:
-    """Return an order whose device the checkout tells."""
+    """Return the checkout with a device."""
     return replace(checkout, risk=replace(checkout.risk, device_id="device-1"))
 
 
 def new_on_device(checkout: Checkout) -> Checkout:
-    """Return a new customer's order."""
+    """Return the checkout of a new customer, with a device."""
     return from_device(of_customer(is_new=True)(checkout))
 
 
 def paid_by(payment_method: str) -> Callable[[Checkout], Checkout]:
-    """Return the change to an order that is paid in some way."""
+    """Return a function that sets the payment method of the order."""
 
     def change(checkout: Checkout) -> Checkout:
         paid = of_order(payment_method=payment_method)(checkout)
@@ -231,7 +231,7 @@ SEVERAL = (
 """Coupons that go together on the order ``several``."""
 
 EXCLUDED = "full-200-less-50.yaml"
-"""One that does not go with them."""
+"""A coupon that excludes them."""
 
 WALLET = (
     "full-200-less-50.yaml",
@@ -244,4 +244,4 @@ WALLET = (
     "free-shipping.yaml",
     "group-purchase.yaml",
 )
-"""Coupons of which the best combination for the order ``several`` is chosen."""
+"""Coupons from which the best combination for the order ``several`` is chosen."""

@@ -1,6 +1,6 @@
-"""A shop for docs/coupons.md: campaigns and orders from their files, and what the domain makes of coupons on an order.
+"""A shop for docs/coupons.md: reads campaigns and orders from files, and judges coupons with the domain's own code.
 
-Everything goes the way of a real request: the file becomes the contract's message, the message the domain's value.
+The conversion is that of a real request: from the file to the contract's message, and from that to the domain's value.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ PROGRAMS = ROOT / "examples" / "programs" / "double11"
 ORDERS = ROOT / "examples" / "orders" / "coupons"
 ZONE = dt.timezone(dt.timedelta(hours=8))
 EVENING = dt.datetime(2026, 11, 11, 20, 30, tzinfo=ZONE)
-"""The moment of all examples that do not say another."""
+"""The time of all examples that do not set another."""
 
 _PROGRAM = "double11"
 _NOTHING_COUNTED = CampaignSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -44,12 +44,12 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What became of one coupon when it was applied.
+class Applied:
+    """One coupon as it was applied.
 
     Attributes:
-        left: What each position of the order had left then, minor units.
-        stage_left: What each had left when the stage began: what thresholds look at.
+        left: The amount that was left of each position of the order before it, minor units.
+        stage_left: The amount that was left of each when the stage began; thresholds are compared with this.
     """
 
     eligible: EligibleCoupon
@@ -59,12 +59,12 @@ class Turn:
 
 
 class Shop:
-    """Hands out coupons of the festival's campaigns."""
+    """Makes coupons of the example campaigns."""
 
     def __init__(self) -> None:
         self.files = sorted(path.name for path in PROGRAMS.glob("*.yaml"))
         now = int(EVENING.timestamp())
-        # Never shown: only a token that was signed and verified can be judged.
+        # The keys are never printed; they are needed because only a verified token can be judged.
         keyset = Keyset.generate(environment="page", development=True, now=now, random=secrets.token_bytes)
         self._signers, self._verifier, self._now = Signers(keyset), TokenVerifier(keyset), now
         self._campaigns = {file: self._read(number, file) for number, file in enumerate(self.files, start=1)}
@@ -91,7 +91,7 @@ class Shop:
     def checkout(self, name: str) -> Checkout:
         """Return the checkout of an order's file."""
         message = read_checkout(ORDERS / f"{name}.yaml")
-        message.tokens.append("any")  # coupons are judged as they are, but no checkout comes without a token
+        message.tokens.append("any")  # not used: the coupons are given to ``judge``, but a checkout must have a token
         return checkout_from(message, _PROGRAM)
 
     def _read(self, number: int, file: str) -> Campaign:
@@ -104,8 +104,8 @@ class Shop:
         return replace(created, number=number, version=1)
 
 
-def turns(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> list[Turn]:
-    """Return what becomes of coupons on an order, in the order of their turns, leaving out those that have none."""
+def applied(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> list[Applied]:
+    """Return the eligible coupons on an order, in the order in which they are applied."""
     judgement = judge(coupons, checkout, now_ms=_milliseconds(at), days=Days())
     screening = _screened(coupons, checkout, at)
     left = stage_left = tuple(screening.basket.amounts)
@@ -115,19 +115,19 @@ def turns(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENI
         if eligible.coupon.campaign.stacking.stage is not stage:
             stage, stage_left = eligible.coupon.campaign.stacking.stage, left
         judged = judgement.coupons[eligible.index]
-        done.append(Turn(eligible, judged, left, stage_left))
+        done.append(Applied(eligible, judged, left, stage_left))
         taken = dict(judged.parts)
         left = tuple(amount - taken.get(position, 0) for position, amount in enumerate(left))
     return done
 
 
 def judgements(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> tuple[CouponJudgement, ...]:
-    """Return what becomes of coupons, in the order in which they are given."""
+    """Return the judgement of each coupon, in the order in which they are given."""
     return judge(coupons, checkout, now_ms=_milliseconds(at), days=Days()).coupons
 
 
 def best(coupons: Sequence[Coupon], checkout: Checkout) -> tuple[tuple[Finding, ...], Choice]:
-    """Return what becomes of each coupon alone, and the best combination, as long as no limit is reached."""
+    """Return the finding for each coupon alone, and the best combination; no limit is reached."""
     counted = {coupon.campaign.number: _NOTHING_COUNTED for coupon in coupons}
     screening = _screened(coupons, checkout, EVENING)
     appraisal = Appraisal(screening, [None] * len(coupons), counted, guest=False)
@@ -135,8 +135,8 @@ def best(coupons: Sequence[Coupon], checkout: Checkout) -> tuple[tuple[Finding, 
     return alone, _finished(appraisal.best(alone))
 
 
-def told(judged: CouponJudgement, currency_code: str, at: dt.datetime = EVENING) -> tuple[str, str]:
-    """Return what a shopper is told of a refusal, in English and in Chinese."""
+def shopper_texts(judged: CouponJudgement, currency_code: str, at: dt.datetime = EVENING) -> tuple[str, str]:
+    """Return the sentences for a shopper on a refusal, in English and in Chinese."""
     message = DecisionMessage()
     verdict = Verdict(judged.outcome, detail=judged.detail)
     write_decision(Decision(judged.outcome, (verdict,), int(at.timestamp())), message)
@@ -157,7 +157,7 @@ def _milliseconds(at: dt.datetime) -> int:
 
 
 def _finished(steps: Generator[None, None, _T]) -> _T:
-    """Return what comes of something that is done in steps."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(steps)

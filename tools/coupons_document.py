@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import fill
 
 from coupon_examples import CONDITIONS, EXAMPLES, EXCLUDED, REFUSALS, SEVERAL, WALLET, Condition, Example
-from coupon_shop import ORDERS, PROGRAMS, ROOT, Shop, Turn, best, judgements, told, turns
+from coupon_shop import ORDERS, PROGRAMS, ROOT, Applied, Shop, applied, best, judgements, shopper_texts
 
 from redemption.cli.campaign_file.file import read_campaign
 from redemption.cli.output.campaign_summary import summary
@@ -74,7 +74,7 @@ reason for each one left out, and `redemption quote --best` prints it as a table
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page into the file given, or into docs/."""
+    """Write the page to the given file, or to docs/coupons.md."""
     file = ROOT / arguments[0] if arguments else DOCUMENT
     file.write_text(document(), encoding="utf-8")
     return 0
@@ -96,7 +96,7 @@ def document() -> str:
 def _example(shop: Shop, example: Example) -> str:
     checkout = shop.checkout(example.order)
     coupons = [shop.coupon(example.file, offer) for offer in example.offers]
-    done = turns(coupons, checkout)
+    done = applied(coupons, checkout)
     source = (PROGRAMS / example.file).read_text(encoding="utf-8")
     paragraphs = [
         f"## {example.title}",
@@ -105,7 +105,7 @@ def _example(shop: Shop, example: Example) -> str:
         f"```yaml\n{_excerpt(source, example.excerpt)}```",
         f"On [this order]({_order_link(example.order)}):",
         _lines_table(done, checkout.order),
-        *(_wrapped(_sum_sentence(turn, checkout.order, example.file)) for turn in done),
+        *(_wrapped(_sum_sentence(one, checkout.order, example.file)) for one in done),
     ]
     return _section(paragraphs)
 
@@ -128,7 +128,7 @@ def _refusals(shop: Shop) -> str:
         checkout, judged = _judged(shop, condition)
         if judged.outcome is Outcome.APPROVED:
             raise ValueError(f"{condition}: {judged}")
-        english, chinese = told(judged, checkout.order.currency_code, condition.at)
+        english, chinese = shopper_texts(judged, checkout.order.currency_code, condition.at)
         campaign = f"[{shop.coupon(condition.file).campaign.name}]({_file_link(condition.file)})"
         rows.append((campaign, _order_words(condition), f"`{judged.outcome.name}`", f"{english}<br>{chinese}"))
     return _section([REFUSALS_HEAD.rstrip(), _table(("campaign", "the order", "outcome", "sentence"), rows)])
@@ -138,15 +138,15 @@ def _several(shop: Shop) -> str:
     checkout = shop.checkout("several")
     code = checkout.order.currency_code
     coupons = [shop.coupon(file) for file in SEVERAL]
-    done = turns(coupons, checkout)
+    done = applied(coupons, checkout)
     rows = []
-    for number, turn in enumerate(done, start=1):
-        file = _file_of(turn.eligible.coupon, shop)
-        stacking = turn.eligible.coupon.campaign.stacking
+    for number, one in enumerate(done, start=1):
+        file = _file_of(one.eligible.coupon, shop)
+        stacking = one.eligible.coupon.campaign.stacking
         position = f"{_STAGES[stacking.stage]} {stacking.stage.name.lower()}, {stacking.priority}"
-        gives = _gives(file, turn).partition(": ")[2]
-        off = format_money(-turn.judged.discount_minor, code)
-        counted = _counted(turn, checkout.order)
+        gives = _gives(file, one).partition(": ")[2]
+        off = format_money(-one.judged.discount_minor, code)
+        counted = _counted(one, checkout.order)
         rows.append((str(number), _campaign_link(shop, file), position, gives, counted, off))
     excluded = judgements([*coupons, shop.coupon(EXCLUDED)], checkout)
     others = [*SEVERAL, EXCLUDED]
@@ -171,7 +171,7 @@ def _exclusivity(
     detail = judged[refused].detail
     if detail is None:
         raise ValueError("a conflict names what it does not go with")
-    english, _ = told(judged[refused], checkout.order.currency_code)
+    english, _ = shopper_texts(judged[refused], checkout.order.currency_code)
     names = " and ".join(_quoted(shop, files[index]) for index in detail.conflicts)
     yield _wrapped(
         f"**Exclusivity (互斥).** {_quoted(shop, EXCLUDED)} shares a group with {_quoted(shop, SEVERAL[4])}. If the"
@@ -186,7 +186,7 @@ def _stop_after(shop: Shop) -> Iterator[str]:
     checkout = shop.checkout("group")
     files = ("group-purchase.yaml", "cash-vouchers.yaml")
     first, second = judgements([shop.coupon(file) for file in files], checkout)
-    english, _ = told(second, checkout.order.currency_code)
+    english, _ = shopper_texts(second, checkout.order.currency_code)
     off = format_money(first.discount_minor, checkout.order.currency_code)
     yield _wrapped(
         f"**Stop-after (不再叠加).** After {_quoted(shop, files[0])}, which takes {off} off, nothing is applied, so"
@@ -202,7 +202,9 @@ def _best(shop: Shop) -> str:
     rows = []
     for index, (coupon, by_itself, together) in enumerate(zip(coupons, alone, choice.findings, strict=True)):
         cells = [
-            format_money(-each.judgement.discount_minor, code) if each.approved else told(each.judgement, code)[0]
+            format_money(-each.judgement.discount_minor, code)
+            if each.approved
+            else shopper_texts(each.judgement, code)[0]
             for each in (by_itself, together)
         ]
         if not by_itself.approved and cells[0] == cells[1]:
@@ -228,13 +230,13 @@ def _best(shop: Shop) -> str:
 # Parts of sections
 
 
-def _lines_table(done: Sequence[Turn], order: Order) -> str:
-    """Return an order's lines with what coupons take off them, and who pays."""
+def _lines_table(done: Sequence[Applied], order: Order) -> str:
+    """Return a table of an order's lines, with the discount of each and who pays for it."""
     code = order.currency_code
     names = position_names(order)
     off, merchant = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for turn in done:
-        for part in allocations_of(turn.judged.parts, turn.judged.merchant_basis_points, names):
+    for one in done:
+        for part in allocations_of(one.judged.parts, one.judged.merchant_basis_points, names):
             off[part.line_id] += part.amount_minor
             merchant[part.line_id] += part.merchant_minor
     lines = [(line.line_id, str(line.quantity), line.amount_minor) for line in order.lines]
@@ -255,20 +257,20 @@ def _shares(off_minor: int, merchant_minor: int, code: str) -> tuple[str, str, s
     return format_money(-off_minor, code), format_money(merchant_minor, code), format_money(sponsor_minor, code)
 
 
-def _sum_sentence(turn: Turn, order: Order, file: str) -> str:
-    off = format_money(turn.judged.discount_minor, order.currency_code)
-    return f"**{off} off**, by {_gives(file, turn)}. It counts {_counted(turn, order)}."
+def _sum_sentence(one: Applied, order: Order, file: str) -> str:
+    off = format_money(one.judged.discount_minor, order.currency_code)
+    return f"**{off} off**, by {_gives(file, one)}. It counts {_counted(one, order)}."
 
 
-def _gives(file: str, turn: Turn) -> str:
+def _gives(file: str, one: Applied) -> str:
     """Return the name of a coupon's offer and what it gives, in the words of the command line."""
     offers = [text for about, text in summary(read_campaign(PROGRAMS / file).campaign) if about == "gives"]
-    return offers[turn.eligible.coupon.token.offer_index]
+    return offers[one.eligible.coupon.token.offer_index]
 
 
-def _counted(turn: Turn, order: Order) -> str:
-    """Return which lines or fees are in scope, and what they had left when the coupon's turn came."""
-    matched = turn.eligible.matched
+def _counted(one: Applied, order: Order) -> str:
+    """Return which lines or fees are in scope, and what was left of them before the coupon was applied."""
+    matched = one.eligible.matched
     is_shipping = isinstance(matched.offer.benefit, FreeShipping)
     positions = matched.fees if is_shipping else matched.goods
     names = position_names(order)
@@ -280,9 +282,9 @@ def _counted(turn: Turn, order: Order) -> str:
     if matched.base is DiscountBase.LIST:
         amount = f"{total(matched.list_amounts)} at list price"
     else:
-        amount = total(turn.left)
-        if amount != total(turn.stage_left):
-            amount += f" left ({total(turn.stage_left)} when the stage began)"
+        amount = total(one.left)
+        if amount != total(one.stage_left):
+            amount += f" left ({total(one.stage_left)} when the stage began)"
         elif amount != total(matched.basket.amounts):
             amount += " left"
     return f"{_listed([names[position] for position in positions])}: {units}{amount}"
@@ -297,8 +299,8 @@ def _judged(shop: Shop, condition: Condition) -> tuple[Checkout, CouponJudgement
 def _summary(file: str) -> list[str]:
     """Return what an offer gives and for whom, in the words of the command line."""
     lines = summary(read_campaign(PROGRAMS / file).campaign)
-    told_until = [about for about, _ in lines].index("when")
-    return [text.strip().partition(": ")[2] or text.strip() for _, text in lines[:told_until]]
+    first_lines = [about for about, _ in lines].index("when")
+    return [text.strip().partition(": ")[2] or text.strip() for _, text in lines[:first_lines]]
 
 
 def _order_words(condition: Condition) -> str:
@@ -326,7 +328,7 @@ def _order_link(name: str) -> str:
 
 
 def _excerpt(source: str, names: Iterable[str]) -> str:
-    """Return some fields of a file, each from its name to the next field at the margin."""
+    """Return some top-level fields of a file as they are written."""
     found = []
     for name in names:
         match = re.search(rf"^{name}:.*\n(?:[ #].*\n|\n(?= ))*", source, re.MULTILINE)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Say which libnghttp2 is inside the installed ngh2, and fail when it is too old or not known.
 
-ngh2 builds libnghttp2 in and does not tell its version. Who moves the pin in pyproject.toml reads it in ngh2's
-changelog (``vendor/nghttp2`` of its source) and adds a line here.
+ngh2 contains libnghttp2 and does not report its version. If you change the pin in pyproject.toml, read the version in
+ngh2's changelog (``vendor/nghttp2`` of its source) and add a line here.
 
     tools/engine_version.py
 
@@ -13,20 +13,20 @@ import sys
 from importlib.metadata import version
 
 LIBNGHTTP2_VERSIONS = {"0.3.0": (1, 70, 0)}
-"""By the version of ngh2."""
+"""The version of libnghttp2 in each version of ngh2."""
 LIBNGHTTP2_VERSION_MIN = (1, 68, 1)
-"""Before it, a malformed frame stops the process: CVE-2026-27135."""
+"""In older versions a malformed frame stops the process: CVE-2026-27135."""
 
 
 class EngineUnfit(Exception):
-    """The engine must not carry calls; the message says why, and what to do."""
+    """The engine must not be used; the message says why, and what to do."""
 
 
 def libnghttp2_version(ngh2_version: str) -> tuple[int, int, int]:
     """Return the version of libnghttp2 in a version of ngh2.
 
     Raises:
-        EngineUnfit: It is not known, or too old.
+        EngineUnfit: The version is not known, or too old.
     """
     found = LIBNGHTTP2_VERSIONS.get(ngh2_version)
     if found is None:
@@ -40,7 +40,7 @@ def libnghttp2_version(ngh2_version: str) -> tuple[int, int, int]:
 
 
 def dotted(parts: tuple[int, ...]) -> str:
-    """Return a version as it is written."""
+    """Return a version as text, with dots."""
     return ".".join(map(str, parts))
 
 

@@ -3,9 +3,9 @@
 
 tools/http2_answers.py
 
-h2spec expects DATA in answer to ordinary requests, which a gRPC server refuses by headers alone. This shows what the
-connection itself does with frames, right and wrong ones. It writes its port on a line, and ends when its standard
-input does.
+h2spec sends ordinary requests and expects DATA in the answer, but a gRPC server refuses them with headers only. With
+this server h2spec can test how the connection handles right and wrong frames. It writes its port in one line, and ends
+when its standard input is closed.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ TRAILERS = ((b"x-end", b"1"),)
 BODY = b"an answer"
 WRITE_BYTES_AT_ONCE = 2**18
 ANSWER_SECONDS = 0.02
-"""A stream whose answer went out is closed, and frames on it are ignored; until then they are judged."""
+"""Delay of an answer: after the answer the stream is closed, and frames on it are ignored instead of checked."""
 GOODBYE_SECONDS = 0.5
 
 
 class Answers(asyncio.Protocol):
-    """The server's end of one connection."""
+    """The server's side of one connection."""
 
     def __init__(self) -> None:
-        """Begin one, before it is made."""
+        """Build it; asyncio connects it later."""
         self._http2 = Http2Connection(BOUNDS)
         self._transport: asyncio.Transport | None = None
         self._ends = False
@@ -53,11 +53,11 @@ class Answers(asyncio.Protocol):
         self._write()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget it."""
+        """Drop the transport."""
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Answer what came, and close when the protocol was broken."""
+        """Handle received bytes and answer requests; close after a protocol error."""
         try:
             for event in self._http2.receive(data):
                 self._on(event)
@@ -93,7 +93,7 @@ class Answers(asyncio.Protocol):
             self._close(b"")
 
     def _close(self, last_words: bytes) -> None:
-        """Write what is left, and give the peer a moment to read it: closing with unread input destroys it."""
+        """Write what is left, and close later: a close with unread input would discard what the peer has not read."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.write(last_words)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write tests/vectors: what every implementation of docs/token.md must accept, what it must refuse, and why.
 
-They are made with the independent verifier's arithmetic, never with the service's own code, so that the
-service is tested against something other than itself. All keys are fixed: running it again changes nothing.
+The vectors are made with the code of the independent verifier, never with the service's own code, so that the service
+is not tested against itself. All keys are fixed: running it again changes nothing.
 
     tools/make_vectors.py [DIRECTORY]
 """
@@ -19,7 +19,7 @@ from vector_tokens import golden, holders, hostile, times, worked_example
 
 
 def documents() -> dict[str, Any]:
-    """Every file's content, by its name."""
+    """File name → content, for all files."""
     return {
         "keysets.json": {
             "main": keyset(),
@@ -55,7 +55,7 @@ def documents() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write all files into the directory given, or into tests/vectors."""
+    """Write all files to the given directory, or to tests/vectors."""
     directory = Path(arguments[0]) if arguments else Path(__file__).parent.parent / "tests" / "vectors"
     directory.mkdir(parents=True, exist_ok=True)
     for name, document in documents().items():

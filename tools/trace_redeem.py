@@ -1,8 +1,8 @@
-"""What Python does for one Redeem: how many calls of functions, in which files, and which objects are made on the way.
+"""What Python does for one Redeem: how many function calls, in which files, and which objects it creates.
 
-A whole server runs in this process, with a real ledger; a client in another thread redeems coupons one after the
-other, and every function that the server's thread enters meanwhile is counted. What a function did in half of the
-redemptions or more is told, so that what runs beside them does not count. ``python tools/trace_redeem.py``
+A whole server runs in this process, with a real ledger. A client in another thread redeems coupons one after the other,
+and each function that the server's thread enters meanwhile is counted. The result is the median over the redemptions,
+so that work beside them does not count. ``python tools/trace_redeem.py``
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 PROGRAM = "trace"
 PACKAGE = str(Path(redemption.__file__).parent)
 GENERATED = "<string>"
-"""The file of what dataclasses write for themselves."""
+"""The file name of functions that dataclasses generate."""
 WARM, TRACED = 50, 31
 DAY_MS = 86_400_000
 SECONDS_MAX = 10.0
@@ -56,8 +56,8 @@ class Trace:
     """What one redemption does.
 
     Attributes:
-        calls: By function (file and name), how often it is entered.
-        made: By class, how many objects are made by an ``__init__`` of Python.
+        calls: How often each function (file and name) is entered.
+        made: How many objects of each class are created by an ``__init__`` written in Python.
     """
 
     calls: Mapping[tuple[str, str], int]
@@ -65,12 +65,12 @@ class Trace:
 
     @property
     def total(self) -> int:
-        """Calls of all functions."""
+        """Function calls in total."""
         return sum(self.calls.values())
 
     @property
     def files(self) -> Mapping[str, int]:
-        """Calls by file."""
+        """Function calls by file."""
         found: Counter[str] = Counter()
         for (file, _), count in self.calls.items():
             found[file] += count
@@ -79,13 +79,13 @@ class Trace:
 
 @dataclass(slots=True)
 class Recorder:
-    """Counts what the thread that it watches enters."""
+    """A profile function that counts which functions its thread enters."""
 
     functions: Counter[CodeType] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        """Note that a function is entered."""
+        """Count a function that is entered."""
         if event != "call":
             return
         code = frame.f_code
@@ -98,7 +98,7 @@ class Recorder:
 
 
 def trace() -> Trace:
-    """Redeem coupons of a server in this process, and tell what one of them does."""
+    """Redeem coupons at a server in this process; return what one redemption does."""
     return uvloop.run(_trace())
 
 
@@ -167,7 +167,7 @@ async def _traced(address: str, tokens: list[str]) -> Trace:
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    """Give a function that redeems one coupon, for another thread."""
+    """Yield a function that redeems one coupon, to be called in another thread."""
     with grpc.insecure_channel(address) as channel:
         stub = RedemptionServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -198,7 +198,7 @@ def _place(code: CodeType) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Trace, and print what was found."""
+    """Trace, and print the result."""
     found = trace()
     console = Console()
     console.print(

@@ -4,11 +4,11 @@
 tools/try_clients.py [NAME ...]
 
 It starts `redemption serve --transport nghttp2` on directories of its own and a free port of 127.0.0.1, builds small
-clients from tools/clients into build/clients, and writes a line for each thing that it tries: who (with the version),
-what, and PASS or FAIL. Who is not installed is told as MISSING, which is no failure. It takes about three minutes, and
-some more to fetch packages for the first time. It sends only to 127.0.0.1, is bounded in time, and ends what it starts.
+clients from tools/clients into build/clients, and writes a line for each trial: the client (with its version),
+what, and PASS or FAIL. A client that is not installed is MISSING, which is no failure. It takes about three minutes,
+and longer the first time, when it fetches packages. It calls only 127.0.0.1, has time limits, and ends what it starts.
 
-Exit code 0: nothing failed. 1: something did. 2: it could not begin.
+Exit code 0: nothing failed. 1: something failed. 2: it could not begin.
 """
 
 import argparse
@@ -50,13 +50,13 @@ TOOLS: Final = {
     H2SPEC: H2SPEC_INSTALL,
 }
 WITHOUT_RETRIES: Final[dict[str, Any]] = {"methodConfig": [{"name": [{}]}]}
-"""Calls that were never looked at are named by the protocol, and clients send them again whatever the config says."""
+"""A service config without retries. Clients still resend calls that the protocol reports as never processed."""
 WITH_CERTIFICATE: Final = "go"
-"""The client that is also tried with a certificate of its own."""
+"""The client that is also tried with a client certificate."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try what is wanted, and return the exit code."""
+    """Run the wanted trials, and return the exit code."""
     wanted = _wanted(arguments)
     report = Report()
     try:
@@ -120,12 +120,12 @@ def _in_plain_text(report: Report, clients: Sequence[Client], wanted: Sequence[s
             ):
                 plan = _plan(server) | {"service_config": _patient(config)}
                 cases = restart_cases(coupons, files)
-                client.try_cases(report, cases, plan, prefix=prefix, asked=lambda _: server.restart())
+                client.try_cases(report, cases, plan, prefix=prefix, on_ask=lambda _: server.restart())
     _look_at_log(report, server, "in plain text")
 
 
 def _over_tls(report: Report, clients: Sequence[Client], directory: Path) -> None:
-    """Try each client over TLS, and one of them where the server asks for a certificate: with it, and without."""
+    """Try each client over TLS. Try one also at a server that demands client certificates: with one, and without."""
     certificates = write_certificates(_new(directory, "certificates"))
     flags = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
     anonymous = {"ca": str(certificates.ca), "certificate": None, "key": None}
@@ -157,7 +157,7 @@ def _plan(server: Server) -> dict[str, Any]:
 
 
 def _patient(config: dict[str, Any]) -> str:
-    """Return a service config with which calls wait while nobody listens."""
+    """Return the service config as JSON, with ``waitForReady``: calls wait while no server listens."""
     config["methodConfig"][0]["waitForReady"] = True
     return json.dumps(config)
 

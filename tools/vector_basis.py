@@ -1,4 +1,4 @@
-"""What the vectors are made of: fixed keys, a keyset in every state, and the spelling of tokens."""
+"""The parts that vectors are made of: fixed secrets, a keyset with keys in every state, and the text of tokens."""
 
 import struct
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ def material(label: str) -> bytes:
 
 
 def keyset(environment: str = ENVIRONMENT, *, salt: str = "") -> Vector:
-    """A keyset document with a key in every state; another ``salt`` gives the same ids other material."""
+    """A keyset document with a key in every state. Another ``salt`` gives other key material for the same ids."""
     keys = [
         {
             "id": key_id,
@@ -54,20 +54,20 @@ def keyset(environment: str = ENVIRONMENT, *, salt: str = "") -> Vector:
 
 
 def encode(raw: bytes) -> str:
-    """Base64url of a multiple of three bytes."""
+    """Base64url of bytes whose count is a multiple of three."""
     number = int.from_bytes(raw, "big")
     count = len(raw) * 8 // 6
     return "".join(ALPHABET[number >> 6 * (count - 1 - i) & 63] for i in range(count))
 
 
 def refused(name: str, defect: str, text: str, **more: str | int) -> Vector:
-    """A vector to be refused for one reason."""
+    """A vector that must be refused for one reason."""
     return {"name": name, "text": text, "defect": defect, **more}
 
 
 @dataclass(frozen=True)
 class Draft:
-    """All that goes into a token, with no check whatever, so that impossible ones can be signed as well."""
+    """The inputs of a token without any check, so that invalid tokens can be signed, too."""
 
     version: int = 1
     flags: int = 0
@@ -104,7 +104,7 @@ class Draft:
         return encode(body + (tag or token_tag(self.campaign_key(), self.environment, self.program, body)))
 
     def fields(self, *, key_usable: bool = True) -> Vector:
-        """What a verifier reads from it."""
+        """The fields that a verifier must read from it."""
         return {
             "key_id": self.key_id,
             "key_usable": key_usable,

@@ -1,4 +1,4 @@
-"""Vectors of exchange codes: what a key makes of a serial, and what is read from what people type."""
+"""Vectors of exchange codes: codes made from a key and a serial, and codes as people type them."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def code_text(code: bytes) -> str:
 def made(
     name: str, *, state: str = "PRIMARY", program: str = PROGRAM, campaign: int = 7, serial: int = 123_456_789
 ) -> Vector:
-    """The code of one serial, and all that it is made of."""
+    """The code of one serial, with all its inputs."""
     key_id = KEY_IDS[state]
     place = (utf8(ENVIRONMENT), utf8(program), key_id.to_bytes(4, "big"), campaign.to_bytes(4, "big"))
     key = hkdf(material(state), pae(b"redemption/v1/code", *place))
@@ -31,7 +31,7 @@ def made(
 
 
 def codes() -> Iterator[Vector]:
-    """Codes as they are made, in every place that must make a difference."""
+    """Codes that differ in one input each: every input must change the code."""
     yield made("worked example")
     yield made("the next serial", serial=123_456_790)
     yield made("the first serial", serial=0)
@@ -45,7 +45,7 @@ def codes() -> Iterator[Vector]:
 
 
 def typed() -> Iterator[Vector]:
-    """What people type, and what is read from it: the code's bytes, or nothing."""
+    """Texts as people type them, each with the code's bytes, or with nothing if it is not a code."""
 
     def read(name: str, text: str, code: str) -> Vector:
         return {"name": name, "typed": text, "code": code}

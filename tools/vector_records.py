@@ -44,13 +44,13 @@ def receipt_body(
 
 
 def signed_receipt(body: bytes, state: str = "PRIMARY", label: bytes = b"redemption/v1/receipt-tag") -> str:
-    """A receipt, its tag made with the material of the key in that state."""
+    """A receipt whose tag is made with the key that has a given state."""
     key = receipt_key(int.from_bytes(body[2:6], "big"), state)
     return encode(body + mac(key, pae(label, utf8(ENVIRONMENT), utf8(PROGRAM), body))[:16])
 
 
 def receipts() -> Iterator[Vector]:
-    """Receipts to be read back, and receipts to be refused."""
+    """Receipts that must be read, and receipts that must be refused."""
     use = bytes(range(1, 9))
 
     def read(name: str, text: str, **changed: str | int | bool) -> Vector:
@@ -113,7 +113,7 @@ def redemption(*allocations: tuple[str, int, int], serial: int = 123_456_789, di
 
 
 def settlements() -> Iterator[Vector]:
-    """Settlements to be read back, and settlements to be refused; the bytes in hexadecimal."""
+    """Settlements that must be read, and settlements that must be refused; bytes are in hexadecimal."""
 
     def signed(body: bytes, label: bytes = b"redemption/v1/settlement") -> str:
         key = receipt_key(int.from_bytes(body[2:6], "big"), "PRIMARY")
@@ -170,7 +170,7 @@ def settlements() -> Iterator[Vector]:
 
 
 def digests() -> Iterator[Vector]:
-    """Digests of every kind, and of parts that must be kept apart."""
+    """Digests of every kind, and of inputs that must give different digests."""
     root = material("privacy root")
     lengths = {"customer": 8, "person": 8, "device": 8, "network": 8, "payment": 8}
     lengths |= {"order": 6, "request": 10, "content": 8, "code": 10}

@@ -1,4 +1,4 @@
-"""Token vectors: golden and hostile ones, holders, times, and the worked example of docs/token.md."""
+"""Token vectors: tokens to accept and to refuse, holders, times, and the worked example of docs/token.md."""
 
 import struct
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ INTRUDERS = {
 
 
 def accepted(name: str, draft: Draft, *, key_usable: bool = True) -> Vector:
-    """A vector to be verified."""
+    """A vector that must be accepted."""
     return {"name": name, "text": draft.text(), "token": draft.fields(key_usable=key_usable)}
 
 
@@ -48,7 +48,7 @@ def bound(customer_id: str = CUSTOMER, **more: Any) -> Draft:  # noqa: ANN401 - 
 
 
 def golden() -> Iterator[Vector]:
-    """Tokens to be accepted: every kind, every key state, every edge."""
+    """Tokens that must be accepted: every kind, every state of a key, every limit of a field."""
     yield accepted("unbound", Draft())
     yield accepted("holder-bound", bound())
     yield accepted("shared", Draft(flags=2))
@@ -72,8 +72,8 @@ def golden() -> Iterator[Vector]:
 
 
 def hostile_texts() -> Iterator[Vector]:
-    """Texts that a lenient decoder takes for the golden token."""
-    # A token with both characters in its spelling that base64 and base64url write differently.
+    """Texts that a decoder which is not strict reads as a valid token."""
+    # A token whose text has both characters in which base64 and base64url differ.
     candidates = (Draft(serial=number).text() for number in range(1_000))
     text = next(text for text in candidates if "-" in text and "_" in text)
     for right, wrong in BROKEN_ALPHABET.items():
@@ -98,7 +98,7 @@ def hostile_texts() -> Iterator[Vector]:
 
 
 def hostile_bindings() -> Iterator[Vector]:
-    """Whole tokens, signed for something else or not at all."""
+    """Complete tokens that are signed for something else, or not signed."""
     good = Draft()
     for version in (0, 2, 255):
         yield refused(f"version {version}", "version", Draft(version=version).text())
@@ -133,7 +133,7 @@ def tag_of(draft: Draft) -> bytes:
 
 
 def forged_tags(draft: Draft) -> Iterator[Vector]:
-    """Tags made with the right material, but not in the right way."""
+    """Tags made from the right key material in a wrong way."""
     body, key, master = draft.body(), draft.campaign_key(), draft.key
     place = (utf8(draft.environment), utf8(draft.program))
     label = b"redemption/v1/token"
@@ -186,14 +186,14 @@ def forged_tags(draft: Draft) -> Iterator[Vector]:
 
 
 def hostile() -> Iterator[Vector]:
-    """Tokens to be refused, all of them."""
+    """All tokens that must be refused."""
     yield from hostile_texts()
     yield from hostile_bindings()
     yield from signed_nonsense()
 
 
 def signed_nonsense() -> Iterator[Vector]:
-    """Correctly signed, and yet invalid."""
+    """Tokens that are correctly signed, but whose fields are invalid."""
     yield refused("expires when it begins", "validity", Draft(expires_at=NOT_BEFORE).text())
     yield refused("expires before it begins", "validity", Draft(expires_at=NOT_BEFORE - 1).text())
     yield refused("all times zero", "validity", Draft(not_before=0, expires_at=0).text())
@@ -205,7 +205,7 @@ def signed_nonsense() -> Iterator[Vector]:
 
 
 def holders() -> Iterator[Vector]:
-    """Who matches a bound token: exact bytes and nothing else."""
+    """Customer ids that match a bound token or do not: only exactly the same bytes match."""
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     longest = "x" * 128
     rows = [
@@ -236,7 +236,7 @@ def holders() -> Iterator[Vector]:
 
 
 def times() -> Iterator[Vector]:
-    """Valid in [not before, expires at): the caller's rule, at the caller's clock."""
+    """Times in and out of [not before, expires at); the caller applies this rule with its own clock."""
     text = Draft().text()
     rows = {NOT_BEFORE - 1: "not_yet_valid", NOT_BEFORE: "valid", EXPIRES_AT - 1: "valid"}
     rows |= {EXPIRES_AT: "expired", EXPIRES_AT + 1: "expired"}
@@ -245,7 +245,7 @@ def times() -> Iterator[Vector]:
 
 
 def worked_example() -> dict[str, str]:
-    """Every intermediate value of one bound token, in hexadecimal, as docs/token.md shows it."""
+    """All intermediate values of one bound token in hexadecimal, as in docs/token.md."""
     draft = bound()
     names = (
         utf8(ENVIRONMENT),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Check one token against a keyset: an independent reading of docs/token.md with the standard library alone.
+"""Check one token against a keyset: an independent implementation of docs/token.md, with the standard library only.
 
-It shares no line with the service, so that the two can be held against each other, and it is short enough to
-be read in full by whoever must trust it. Whether the token is valid *now*, and not spent, it does not say.
+It shares no code with the service, so the two can be compared. It is short enough that a person who must trust it can
+read all of it. It does not check whether the token is valid *now*, nor whether it was used.
 
     tools/verify_token.py --keyset FILE --program PROGRAM [--customer ID] TOKEN
 
@@ -30,12 +30,12 @@ KEYSET_FORMAT = 1
 
 
 class KeysetUnreadableError(Exception):
-    """The keyset file cannot be used; the message says why, without showing any of it."""
+    """The keyset file cannot be used; the message says why, and has no content of the file."""
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """The part of a key that checking needs."""
+    """The fields of a key that are needed for a check."""
 
     state: str
     material: bytes
@@ -43,7 +43,7 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Keyset:
-    """The part of a keyset that checking needs: keys by id, without the destroyed ones."""
+    """The fields of a keyset that are needed for a check: keys by id, without destroyed keys."""
 
     environment: str
     keys: dict[int, SigningKey]
@@ -81,7 +81,7 @@ def hkdf(material: bytes, info: bytes) -> bytes:
 
 
 def utf8(text: str) -> bytes:
-    """Exact bytes; what came in as no valid text stays invalid, and so matches nothing."""
+    """The exact bytes of a text. Bytes that were not valid UTF-8 stay invalid, so they match nothing."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -116,7 +116,7 @@ def decode(text: str) -> bytes:
 
 
 def verify(keyset: Keyset, program: str, text: str) -> Token | str:
-    """The token's fields, or the reason why it is none. Every text has an answer."""
+    """The token's fields, or the reason why it is refused. It never raises, whatever the text."""
     body, reason = _readable(text)
     if reason:
         return reason
@@ -171,10 +171,10 @@ def holder_matches(keyset: Keyset, program: str, token: Token, customer_id: str)
 
 
 def read_keyset(document: bytes) -> Keyset:
-    """Take from a keyset what checking needs.
+    """Read a keyset file's content.
 
     Raises:
-        KeysetUnreadableError: It is not a keyset of the format known here.
+        KeysetUnreadableError: It is not a keyset of the known format.
     """
     try:
         fields: dict[str, Any] = json.loads(document)
@@ -192,7 +192,7 @@ def read_keyset(document: bytes) -> Keyset:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the result is its exit code."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description="Check one token against a keyset, independently of the service.")
     parser.add_argument("--keyset", type=Path, required=True, help="the keyset file (secret: keep it where it is)")
     parser.add_argument("--program", required=True, help="the program the token is to be good for")

@@ -1,7 +1,7 @@
-"""The only builder: it wires the objects of a server and owns its start and stop.
+"""Builds the objects of a server, and starts and stops it.
 
-A server is one supervisor process (``serve``), which keeps the port, the embedded ledger and the workers, and worker
-processes (``worker.py``), which serve.
+A server has one supervisor process (``serve``), which owns the port, the embedded ledger and the workers, and worker
+processes (``worker.py``), which answer RPCs.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
 from redemption.server.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
 from redemption.server.seed import Seeded, seed
@@ -31,33 +32,39 @@ from redemption.service.use_cases import UseCases
 from redemption.settings import Settings, unknown_variables
 
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
-"""What workers find in their environment unless it is set: gRPC reads it when it is imported.
+"""Variables of the workers' environment, unless they are set already: gRPC reads them when it is imported.
 
-It matters to the transport ``grpcio`` only: without gRPC's event engine in front, a call costs it a sixth less CPU
-(``docs/performance.md``).
+This matters only for the transport ``grpcio``: without the listener of gRPC's event engine, an RPC costs a sixth less
+CPU (``docs/performance.md``).
 """
 
 BACKLOG = 1_024
 """Connections that may wait for a worker to accept them; the system may allow fewer.
 
-A worker that begins to accept says the same of the socket that it is given (``BACKLOG`` of the listener).
+A worker sets the same number on its socket when it begins to accept (``BACKLOG`` of the listener).
 """
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
 def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
-    """Build the ledger that is at an address."""
+    """Build the client of the ledger at an address."""
     return RedisLedger(
         Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
         fence=Fence(fence_path(settings), keyset.id),
         births_allowed=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
+        bounds=work_bounds(settings),
     )
 
 
+def work_bounds(settings: Settings) -> WorkBounds:
+    """Return how much work a process takes on at a time."""
+    return WorkBounds(**settings.work.model_dump())
+
+
 def serve(settings: Settings) -> int:
-    """Run a server until it is told to stop, and return the exit code."""
+    """Run a server until it is stopped, and return the exit code."""
     configure_logging()
     try:
         with refusals():
@@ -70,7 +77,7 @@ def serve(settings: Settings) -> int:
 
 
 def ledger_status(settings: Settings) -> list[dict[str, str]]:
-    """Return what the ledger says of itself, one row for each program that this machine remembers.
+    """Return the ledger's status, one row for each program that this machine remembers.
 
     Raises:
         StartRefused: It cannot be asked.
@@ -79,7 +86,7 @@ def ledger_status(settings: Settings) -> list[dict[str, str]]:
 
 
 def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
-    """Accept a program's ledger as it is, empty or not, and return what it says of itself.
+    """Accept a program's ledger as it is, empty or not, and return its status.
 
     Raises:
         StartRefused: It cannot be asked.
@@ -88,7 +95,7 @@ def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
 
 
 def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, str]]:
-    """Bring the ledger of a program to this version's format, or those of all programs that this machine remembers.
+    """Upgrade the ledger of a program to this version's format, or of all programs that this machine remembers.
 
     Raises:
         StartRefused: It cannot be done.
@@ -97,7 +104,7 @@ def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, st
 
 
 def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
-    """Set the clock that a program's ledger remembers to the present, and return what it says of itself.
+    """Set the clock that a program's ledger remembers to the current time, and return its status.
 
     Raises:
         StartRefused: It cannot be done.
@@ -105,12 +112,12 @@ def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
     return _operate(settings, lambda ledger: ledger.reset_clock(program))
 
 
-def _operate(settings: Settings, asked: Callable[[Operations], Awaitable[T]]) -> T:
-    """Ask or do something as an operator, and return what the ledger answers."""
+def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]]) -> T:
+    """Run an operation of an operator, and return its result."""
 
     async def operate() -> T:
         async with _operators_ledger(settings) as ledger:
-            return await asked(ledger.operations)
+            return await operation(ledger.operations)
 
     with refusals():
         return asyncio.run(operate())
@@ -121,7 +128,7 @@ async def _supervise(settings: Settings) -> int:
     seeded: list[Seeded | None] = []
 
     async def prepare(ledger_url: str) -> None:
-        """Make sure, once for all workers, that keyset and ledger belong together, and begin a fresh program."""
+        """Check, once for all workers, that keyset and ledger belong together, and fill a new development ledger."""
         keyset = await _keyset(settings, ledger_url)
         ledger = ledger_at(ledger_url, settings, keyset)
         await ledger.start()
@@ -149,14 +156,14 @@ async def _supervise(settings: Settings) -> int:
         ready=ready,
         backlog=BACKLOG if settings.transport == "nghttp2" else None,
         hangup_reloads=settings.transport == "nghttp2" and settings.tls_certificate is not None,
-        # Workers end their drain by themselves; the supervisor's patience is only for one that hangs.
+        # Workers end their drain by themselves; the supervisor waits this long only for a worker that hangs.
         drain_seconds=settings.drain_notice_seconds + settings.drain_seconds + 3.0,
     )
     return await supervisor.run()
 
 
 async def _keyset(settings: Settings, ledger_url: str) -> Keyset:
-    """Read the keyset; the very first start of a development server, on an empty embedded ledger, makes one."""
+    """Read the keyset; the first start of a development server, on an empty embedded ledger, makes one."""
     if may_make_keyset(settings):
         if await Endpoint(ledger_url, settings.durability).is_empty():
             return make_keyset(settings)
@@ -175,7 +182,7 @@ def _embedded(settings: Settings) -> EmbeddedValkey:
 
 
 def _as_config(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON for a worker; only its own pipe carries the secret."""
+    """Return the settings as JSON for a worker; the secret goes only through the worker's own pipe."""
     config = settings.model_dump(mode="json", exclude_none=True)
     if settings.redis_url:
         config["redis_url"] = settings.redis_url.get_secret_value()
@@ -184,7 +191,7 @@ def _as_config(settings: Settings) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _operators_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
-    """Open the ledger for an operator: the running server's, or for the moment an embedded one of our own."""
+    """Open the ledger for an operator: that of the running server, or else start the embedded one for this command."""
     configure_logging(logging.WARNING)
     keyset = read_keyset(settings)
     async with contextlib.AsyncExitStack() as stack:
@@ -197,7 +204,7 @@ async def _operators_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
                 await embedded.start()
                 stack.push_async_callback(embedded.stop)
             except EmbeddedValkeyError:
-                # A running server keeps it: ask that one.
+                # A running server has started it already: use that one.
                 if not embedded.socket_path.exists():
                     raise
         ledger = ledger_at(url, settings, keyset)
@@ -209,7 +216,7 @@ def _banner(settings: Settings, address: str, workers: int, seeded: Seeded | Non
     """Print what a person who starts a server wants to know."""
     kind = "external" if settings.redis_url else "embedded valkey"
     promise = {"strict": "strict (fsync before answer)", "fast": "fast (on disk within a second)"}[settings.durability]
-    place = "" if settings.redis_url else f", {_told_path(settings.data_dir)}"
+    place = "" if settings.redis_url else f", {_shown_path(settings.data_dir)}"
     listen = f"listen   {address}"
     if workers > 1:
         listen += f"   {workers} workers"
@@ -221,16 +228,16 @@ def _banner(settings: Settings, address: str, workers: int, seeded: Seeded | Non
     if seeded:
         at = "" if settings.server == address else f" --server {address}"
         tls = " --tls-ca AUTHORITY.pem" if settings.tls_certificate else ""
-        lines.append(f"try      {_told_command()} redeem {seeded.token} --order ord-1 --spend 238.00{at}{tls}")
+        lines.append(f"try      {_shown_command()} redeem {seeded.token} --order ord-1 --spend 238.00{at}{tls}")
     print("\n".join(lines), flush=True)  # noqa: T201 - this is the program's own output
 
 
-def _told_path(path: Path) -> str:
+def _shown_path(path: Path) -> str:
     return str(path) if path.is_absolute() else f"./{path}"
 
 
-def _told_command() -> str:
-    """Return how to call the command line from where the person stands, on the PATH or not."""
+def _shown_command() -> str:
+    """Return the command to type for the command line in the current directory, on the PATH or not."""
     here = Path(sys.executable).parent
     if str(here) in os.environ.get("PATH", "").split(os.pathsep):
         return "redemption"
@@ -241,7 +248,7 @@ def _told_command() -> str:
 
 
 def _require_encryption(settings: Settings) -> None:
-    """Refuse plain text beyond loopback: tokens are money."""
+    """Refuse plain text on addresses other than loopback: tokens are money."""
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise StartRefused("tls_certificate and tls_key go together: give both, or none")
     if settings.tls_client_ca and not settings.tls_certificate:

@@ -1,8 +1,12 @@
 """``serve``: flags become settings, and its exit code is the server's."""
 
+import re
+
 import pytest
 
 from redemption import app
+from redemption.app import work_bounds
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.settings import BoundSettings, Settings
 
 
@@ -38,14 +42,20 @@ def test_every_setting_of_the_server_has_a_flag(command):
     """But for the bounds: they are many, and hardly anybody needs one."""
     text = command("serve", "--help").out
     of_the_client = {"server", "tls_ca", "tls_client_certificate", "tls_client_key", "lang"}
-    missing = [name for name in Settings.model_fields if f"--{name.replace('_', '-')}" not in text]
-    assert set(missing) - of_the_client == {"bounds"}
+    missing = [name for name in Settings.model_fields if not re.search(rf"--{name.replace('_', '-')}\b", text)]
+    assert set(missing) - of_the_client == {"bounds", "work"}
 
 
 def test_a_bound_is_set_in_the_environment(command, served, monkeypatch):
     monkeypatch.setenv("REDEMPTION_BOUNDS__HEADER_FIELDS_MAX", "40")
     command("serve")
     assert served[0].bounds == BoundSettings(header_fields_max=40)
+
+
+def test_a_bound_of_work_reaches_what_keeps_it(command, served, monkeypatch):
+    monkeypatch.setenv("REDEMPTION_WORK__QUOTES_MAX", "3")
+    command("serve")
+    assert work_bounds(served[0]) == WorkBounds(quotes_max=3)
 
 
 @pytest.mark.parametrize(

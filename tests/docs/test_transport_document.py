@@ -5,7 +5,7 @@ from pathlib import Path
 
 from redemption.rpc import campaign_servicer
 from redemption.rpc import request_limits as batch
-from redemption.settings import BoundSettings
+from redemption.settings import BoundSettings, WorkSettings
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "transport.md").read_text()
@@ -14,6 +14,11 @@ PAGE = (ROOT / "docs" / "transport.md").read_text()
 def test_every_bound_is_told_with_its_default():
     told = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGE, re.MULTILINE))
     assert {name: float(value) for name, value in told.items()} == BoundSettings().model_dump()
+
+
+def test_every_bound_of_work_is_told_with_its_default():
+    told = dict(re.findall(r"^\| `work\.(\w+)` \| (\d+) \|", PAGE, re.MULTILINE))
+    assert {name: int(value) for name, value in told.items()} == WorkSettings().model_dump()
 
 
 def test_every_file_is_told():

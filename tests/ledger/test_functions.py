@@ -9,9 +9,10 @@ from waiting import comes, settled
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import functions as module
-from redemption.ledger.functions import CALLS_AT_ONCE, Clock, FunctionClient
+from redemption.ledger.functions import Clock, FunctionClient
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
+from redemption.scheduling.work_bounds import LEDGER_CALLS_AT_ONCE
 
 
 class FakeClient:
@@ -46,24 +47,24 @@ def functions(client, tmp_path):
 
 async def test_a_call_that_gets_no_place_in_time_is_overloaded(functions, client, monkeypatch):
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
-    monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 0.02)
-    lucky = [asyncio.create_task(functions.call("counters", "p", 1)) for _ in range(CALLS_AT_ONCE)]
-    await comes(lambda: client.called == CALLS_AT_ONCE)
+    monkeypatch.setattr(module, "LEDGER_CALL_WAIT_SECONDS_MAX", 0.02)
+    lucky = [asyncio.create_task(functions.call("counters", "p", 1)) for _ in range(LEDGER_CALLS_AT_ONCE)]
+    await comes(lambda: client.called == LEDGER_CALLS_AT_ONCE)
     with pytest.raises(Overloaded, match="nothing was done") as raised:
         await functions.call("counters", "p", 1)
     assert raised.value.retry_after_seconds
     client.gate.set()
     monkeypatch.undo()
-    assert await asyncio.gather(*lucky) == [[]] * CALLS_AT_ONCE
+    assert await asyncio.gather(*lucky) == [[]] * LEDGER_CALLS_AT_ONCE
     assert await functions.call("counters", "p", 1) == []
-    assert client.called == CALLS_AT_ONCE + 1
+    assert client.called == LEDGER_CALLS_AT_ONCE + 1
 
 
 async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(functions, client, monkeypatch, clock):
     """The second waits for nearly all the time of a call, and then has all of it."""
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
-    monkeypatch.setattr(module, "PLACE_SECONDS_MAX", 7200.0)
-    functions._places = asyncio.Semaphore(1)
+    monkeypatch.setattr(module, "LEDGER_CALL_WAIT_SECONDS_MAX", 7200.0)
+    functions._slots = asyncio.Semaphore(1)
     first = asyncio.create_task(functions.call("counters", "p", 1))
     await comes(lambda: client.called == 1)
     second = asyncio.create_task(functions.call("counters", "p", 1))

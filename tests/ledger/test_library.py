@@ -146,7 +146,7 @@ def test_arguments_have_names_before_anything_is_done_with_them(name, text):
 def test_the_check_of_argument_names_can_fail():
     """A check that finds nothing may look at nothing."""
     named = {name for name, text in (param.values for param in FUNCTIONS) if re.search(r"\bargs\[\d", text)}
-    assert {"frame.begin", "frame.begin_writing", "define.call", "reads.campaigns", "open.upgrade"} <= named
+    assert {"frame.begin", "frame.begin_writing", "define.call", "reads.campaigns", "open_ledger.upgrade"} <= named
     for rest in ("args[6]", "args[index]", "key_names[1]"):
         text = f"function f(key_names, args)\n  local first = args[5]\n  local call = begin()\n  return {rest}"
         with pytest.raises(AssertionError):

@@ -15,7 +15,7 @@ from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
 from redemption.service.campaigns import Page, Stats
 from redemption.service.decisions import Redeemed
-from redemption.service.quoter import Quoted
+from redemption.service.quoter import Quote
 from redemption.v1 import (
     campaign_pb2,
     campaign_service_pb2,
@@ -74,7 +74,7 @@ LEFT_OUT = Verdict(Outcome.EXCLUSIVE_CONFLICT, 8, detail=Detail(conflicts=(0,)))
 
 REDEEMED = Redeemed("receipt-1", Receipt(key_id=1, campaign=7, serial=9, generation=0, redeemed_at=NOW), 900)
 
-QUOTED = Quoted(
+QUOTED = Quote(
     together=replace(APPROVAL, settlement=b""),
     alone=(Verdict(Outcome.APPROVED, 7, discount_minor=900, allocations=(Allocation("line-1", 900, 270),)), LEFT_OUT),
     chosen=(0, 5),

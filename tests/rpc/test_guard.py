@@ -14,10 +14,11 @@ from structlog.testing import capture_logs
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
-from redemption.rpc.guard import STREAMS_PER_PEER_MAX, Asked, Gathered, Guard, ServerStream
+from redemption.rpc.guard import Gathered, Guard, PendingCall, ServerStream
 from redemption.rpc.request_limits import ORDER_BYTES_MAX
 from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
 from redemption.rpc.transport.methods import Call, Status
+from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 from redemption.service.issuer import Minted
 from redemption.v1.issuance_service_pb2 import MintRequest, MintResponse
 from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
@@ -279,7 +280,7 @@ async def test_connections_do_not_get_in_each_other_s_way(run):
 
 async def test_stream_is_closed_before_its_call_is_over():
     """What a handler holds is given back at once, not when the garbage collector comes by."""
-    guard, held = Guard(), []
+    guard, held = Guard(WorkBounds()), []
 
     async def answer(_, __):
         try:
@@ -299,7 +300,7 @@ async def test_one_connection_cannot_have_all_places_of_streams():
     async def answer(_, __):
         yield MintResponse()
 
-    method = Guard().server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer, 100))
+    method = Guard(WorkBounds()).server_stream("IssuanceService.Mint", ServerStream(MintRequest, answer, 100))
     here, there = (replace(calling(), peer=peer) for peer in ("here", "there"))
     held = [method.answer(b"", here) for _ in range(STREAMS_PER_PEER_MAX)]
     for stream in held:
@@ -317,7 +318,7 @@ async def test_gathered_calls_are_answered_whatever_happens_to_the_others():
         calls[0].answer(RedeemResponse())
         raise KeyError(SECRET)
 
-    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
+    method = Guard(WorkBounds()).gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
     calls = [create_autospec(Call, instance=True, request=request) for request in (b"", b"\xff", b"")]
     with capture_logs() as logs:
         method.begin(calls)
@@ -336,7 +337,7 @@ async def test_gathered_call_whose_answer_cannot_be_written_is_told():
     def begin(calls):
         calls[0].answer(unwritable)
 
-    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
+    method = Guard(WorkBounds()).gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
     call = create_autospec(Call, instance=True, request=b"")
     with capture_logs() as logs:
         method.begin([call])
@@ -348,7 +349,7 @@ async def test_gathered_calls_are_told_when_the_process_is_going_down():
     def begin(_):
         raise SystemExit
 
-    method = Guard().gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
+    method = Guard(WorkBounds()).gathered("RedemptionService.Redeem", Gathered(RedeemRequest, begin, 100))
     calls = [create_autospec(Call, instance=True, request=b"") for _ in range(3)]
     with pytest.raises(SystemExit):
         method.begin(calls)
@@ -364,7 +365,7 @@ def test_a_failure_that_cannot_be_told_leaves_its_call_to_be_answered():
             raise failure
         return failure
 
-    asked = Asked(None, call, told)
+    asked = PendingCall(None, call, told)
     with pytest.raises(KeyError):
         asked.fail(ValueError())
     asked.fail(ValueError())

@@ -11,13 +11,15 @@ from rpc.stage import ANYBODY, OneCall, failure_of, telling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
-from redemption.rpc import redemption_servicer as module
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.scheduling.fair_slots import WorkSlot
-from redemption.service.quoter import Question
-from redemption.service.redeemer import RedeemRequest
+from redemption.scheduling.work_bounds import WorkBounds
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import QuoteRequest
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
+
+BOUNDS = WorkBounds()
 
 
 def fill(checkout, tokens, lines):
@@ -180,7 +182,7 @@ async def test_small_orders_go_before_the_large_ones_that_came_with_them(run):
     for order in orders[:2]:
         fill(order.checkout, 2, 100)
     calls = [OneCall(order) for order in orders]
-    await redeemed(RedemptionServicer(stage.use_cases), *calls)
+    await redeemed(RedemptionServicer(stage.use_cases, BOUNDS), *calls)
     assert told.worked_on == [*"cdeab"]
     assert [call.answers for call in calls] == [[950]] * 5
 
@@ -190,7 +192,7 @@ async def test_an_order_whose_caller_left_before_it_began_is_not_redeemed(run):
     told = Told(stage)
     calls = [OneCall(redeem_request(name)) for name in "abc"]
     calls[1].info.gone = True
-    await redeemed(RedemptionServicer(stage.use_cases), *calls)
+    await redeemed(RedemptionServicer(stage.use_cases, BOUNDS), *calls)
     assert told.worked_on == [*"ac"]
     assert all(call.answered for call in calls), "its place is given back"
 
@@ -202,7 +204,7 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
     order = redeem_request()
     fill(order.checkout, tokens, lines)
     call = OneCall(order)
-    await redeemed(RedemptionServicer(stage.use_cases), call)
+    await redeemed(RedemptionServicer(stage.use_cases, BOUNDS), call)
     assert isinstance(told.slots[0], WorkSlot) is in_turn
     assert call.aside is in_turn, "it may be short in bytes, and keeps no place of short calls while it waits"
 
@@ -211,14 +213,14 @@ async def test_order_of_200_positions_is_large(run, tokens, lines, in_turn):
 async def test_batch_of_1000_positions_is_large(run, lines, in_turn):
     stage = await run()
     told = Told(stage)
-    await RedemptionServicer(stage.use_cases).batch_redeem(large_batch(3, 1, lines), calling())
+    await RedemptionServicer(stage.use_cases, BOUNDS).batch_redeem(large_batch(3, 1, lines), calling())
     assert isinstance(told.slots[0], WorkSlot) is in_turn
 
 
-async def held_at_large(stage, count):
+async def held_at_large(stage, count, bounds=BOUNDS):
     """Have two large orders worked on while others wait for their turn; returns how to ask for more, and to let go."""
     counter = Counter(stage)
-    servicer = RedemptionServicer(stage.use_cases)
+    servicer = RedemptionServicer(stage.use_cases, bounds)
 
     async def ask(tokens=2, lines=100):
         order = redeem_request()
@@ -245,11 +247,10 @@ async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
         await let_go()
 
 
-async def test_large_orders_beyond_a_bound_are_turned_away(run, monkeypatch):
+async def test_large_orders_beyond_a_bound_are_turned_away(run):
     """They would hold the places among all calls while they wait."""
-    monkeypatch.setattr(module, "LARGE_WAITING_MAX", 3)
     async with asyncio.timeout(SECONDS_MAX):
-        ask, let_go = await held_at_large(await run(), 5)
+        ask, let_go = await held_at_large(await run(), 5, WorkBounds(large_waiting_max=3))
         refused = await ask()
         assert isinstance(refused, Overloaded)
         assert "nothing was done" in refused.message
@@ -276,7 +277,7 @@ async def test_large_batch_lets_others_work_between_its_orders(run):
     stage = await run()
     turned = []
     stage.redeemer.redeem_all.side_effect = lambda *_, **__: turned.append(ticks) or [APPROVAL] * 15
-    servicer = RedemptionServicer(stage.use_cases)
+    servicer = RedemptionServicer(stage.use_cases, BOUNDS)
     ticks = 0
 
     async def tick():
@@ -318,9 +319,9 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
     assert response.together.discount_minor == 950
     assert (list(response.chosen), response.exhaustive) == ([0, 5], True)
     assert bool(response.together.verdicts[0].allocations) == with_allocations
-    (caller, question), _ = stage.quoter.quote.call_args
+    (caller, quote_request), _ = stage.quoter.quote.call_args
     assert caller == ANYBODY
-    assert question == Question(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
+    assert quote_request == QuoteRequest(CHECKOUT, choose_best=True, at_ms=60_000, with_allocations=with_allocations)
     assert stage.redeemer.mock_calls == []
 
 
@@ -335,7 +336,7 @@ async def test_quote_answers_with_what_was_quoted(run, with_allocations):
         (lambda request: fill(request.checkout, 100, 51), "with_allocations"),
     ],
 )
-async def test_malformed_question_is_refused_before_it_is_asked(run, change, field):
+async def test_malformed_quote_request_is_refused_before_it_is_quoted(run, change, field):
     request = messages.QuoteRequest(checkout=checkout_message(), with_allocations=True)
     change(request)
     stage = await run()

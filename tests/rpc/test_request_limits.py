@@ -30,7 +30,7 @@ from redemption.rpc.request_limits import (
     require_size,
     size_of,
 )
-from redemption.service.quoter import Question, Quoted
+from redemption.service.quoter import Quote, QuoteRequest
 from redemption.v1 import order_pb2, redemption_service_pb2
 
 
@@ -213,17 +213,17 @@ def test_fees_with_long_names_count_like_lines():
         require_answer_fits([replace(lines, order=replace(lines.order, shipping=fees))] * 3)
 
 
-def question_of(tokens, lines, *, with_allocations=True):
-    return Question(order_of(tokens, lines, TEXT_BYTES_MAX), with_allocations=with_allocations)
+def request_of(tokens, lines, *, with_allocations=True):
+    return QuoteRequest(order_of(tokens, lines, TEXT_BYTES_MAX), with_allocations=with_allocations)
 
 
 @pytest.mark.parametrize(("tokens", "lines"), [(QUOTED_TOKENS_MAX, 50), (10, LINES_MAX), (1, LINES_MAX)])
 def test_quote_that_is_let_through_can_be_received(tokens, lines):
     """Every token approved, alone and together, and each as long as a verdict gets."""
-    question = question_of(tokens, lines)
-    require_quote_fits(question)
-    verdicts = (longest_verdict(question.checkout.order.lines),) * tokens
-    quoted = Quoted(Decision(Outcome.APPROVED, verdicts, 2**40, 2**53 - 1), verdicts, tuple(range(tokens)))
+    request = request_of(tokens, lines)
+    require_quote_fits(request)
+    verdicts = (longest_verdict(request.checkout.order.lines),) * tokens
+    quoted = Quote(Decision(Outcome.APPROVED, verdicts, 2**40, 2**53 - 1), verdicts, tuple(range(tokens)))
     message = redemption_service_pb2.QuoteResponse()
     write_quote(quoted, message, with_allocations=True)
     assert message.ByteSize() < MESSAGE_BYTES_MAX
@@ -234,10 +234,10 @@ def test_quote_that_is_let_through_can_be_received(tokens, lines):
 )
 def test_quote_with_too_many_allocations_is_refused(tokens, lines):
     with pytest.raises(InvalidRequest) as refused:
-        require_quote_fits(question_of(tokens, lines))
+        require_quote_fits(request_of(tokens, lines))
     assert fields(refused) == ["with_allocations"]
     assert f"at most {QUOTED_PARTS_MAX} pairs of token and line; there are {tokens * lines}" in refused.value.message
 
 
 def test_quote_without_allocations_may_be_as_large_as_it_gets():
-    require_quote_fits(question_of(QUOTED_TOKENS_MAX, LINES_MAX, with_allocations=False))
+    require_quote_fits(request_of(QUOTED_TOKENS_MAX, LINES_MAX, with_allocations=False))

@@ -8,6 +8,7 @@ from waiting import SECONDS_MAX, settled
 from redemption.domain.errors import DeadlinePassed
 from redemption.scheduling import fair_slots
 from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, FairSlots
+from redemption.scheduling.work_bounds import SlotRule
 
 STEP = 0.001
 
@@ -55,14 +56,14 @@ class Clock:
 async def test_work_rests_in_proportion_while_others_are_busy(monkeypatch, others, step, rests):
     """Rests that are too short for the event loop are saved up; a step that the machine interrupted is none."""
     clock = Clock(monkeypatch, others=others)
-    async with FairSlots(at_once=1, rest=4).slot() as slot:
+    async with FairSlots(SlotRule(1, 4)).slot() as slot:
         assert await clock.slot(slot).drive(clock.steps(6, step)) == "done"
     assert clock.rests == rests
 
 
 async def test_two_at_work_leave_as_much_to_others_as_one(monkeypatch):
     clock = Clock(monkeypatch, others=STEP)
-    shared = FairSlots(at_once=2, rest=4)
+    shared = FairSlots(SlotRule(2, 4))
     async with shared.slot(), shared.slot() as slot:
         await clock.slot(slot).drive(clock.steps(1))
     async with shared.slot() as slot:
@@ -72,7 +73,7 @@ async def test_two_at_work_leave_as_much_to_others_as_one(monkeypatch):
 
 async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
     clock = Clock(monkeypatch, others=STEP)
-    async with FairSlots(at_once=1, rest=4).slot() as slot:
+    async with FairSlots(SlotRule(1, 4)).slot() as slot:
         clock.slot(slot)
         for _ in range(9):
             clock.now += STEP
@@ -82,7 +83,7 @@ async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
 
 
 async def test_work_is_served_in_the_order_in_which_it_came():
-    shared, served = FairSlots(at_once=1, rest=1), []
+    shared, served = FairSlots(SlotRule(1, 1)), []
 
     async def piece(name, steps):
         for _ in range(steps):
@@ -95,7 +96,7 @@ async def test_work_is_served_in_the_order_in_which_it_came():
 
 
 async def test_places_are_given_back_whatever_happens():
-    shared = FairSlots(at_once=1, rest=1)
+    shared = FairSlots(SlotRule(1, 1))
 
     async def failing():
         async with shared.slot():

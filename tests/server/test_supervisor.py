@@ -16,7 +16,7 @@ from redis import Redis
 from waiting import SECONDS_MAX, until
 
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
-from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, hold_port, told_address
+from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, address_text, hold_port
 
 # `redemption serve` in small: tells what happens as lines of JSON; its choices come from the command line.
 SERVE = """
@@ -429,7 +429,7 @@ def test_an_address_that_cannot_be_served_is_explained(host, port, message):
     ("host", "expected"), [("127.0.0.1", "127.0.0.1:5"), ("::1", "[::1]:5"), ("localhost", "localhost:5")]
 )
 def test_an_address_is_told_as_people_write_it(host, expected):
-    assert told_address(host, 5) == expected
+    assert address_text(host, 5) == expected
 
 
 def test_waits_double_to_a_limit_and_start_over_after_a_healthy_while():

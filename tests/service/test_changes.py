@@ -29,20 +29,20 @@ async def test_every_decision_goes_by_the_definition_in_force(house, other, edit
     def over():
         if len(sale.changes) <= rounds * len(editing.HARSH):
             return False
-        told = Counter(seen.outcome for seen in sale.seen)
+        told = Counter(each.outcome for each in sale.answered)
         return told[Outcome.APPROVED] > 200 and told.keys() >= all_outcomes
 
     async def rest():
         nonlocal due
         due += orders_between
-        await comes(lambda: len(sale.seen) >= due or over())
+        await comes(lambda: len(sale.answered) >= due or over())
 
     await editing.sell(sale, editing.HARSH, rest, over, 16)
     await audit.read()
     assert sale.wrong + audit.wrong == []
     assert not (orders_between and sale.unanswered)
     assert audit.approvals > 200
-    assert {seen.outcome for seen in sale.seen} == all_outcomes
+    assert {each.outcome for each in sale.answered} == all_outcomes
 
 
 async def test_an_amount_that_changes_while_the_first_coupon_is_minted_is_the_one_that_coupon_gives(
@@ -65,7 +65,7 @@ async def test_the_audit_sees_what_is_wrong(house, other, editing):
     sent = loop.time()
     assert (await sale.redeem(house, *sale.supply.pop()))[0] is Outcome.APPROVED
     for outcome in (Outcome.APPROVED, Outcome.CAMPAIGN_PAUSED, Outcome.TOKEN_INVALID):
-        sale.seen.append(editing.Seen(sent, loop.time(), outcome))
+        sale.answered.append(editing.Answered(sent, loop.time(), outcome))
     sale.judge()
     await audit.read()
     assert audit.wrong == ["call 6, version 1: serial 19 was approved with 2380 off instead of 2381"]

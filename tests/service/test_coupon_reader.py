@@ -1,9 +1,11 @@
 """Whoever meets a token that is refused as TOKEN_INVALID reports why; the caller gets one answer."""
 
 import pytest
+from builders.keysets import rotated
 from structlog.testing import capture_logs
 
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.keyset import KeyState
 from redemption.service.revoker import TokenGiven
 
 
@@ -53,11 +55,23 @@ async def test_a_serial_that_was_never_issued_raises_an_alarm(house, campaign, a
 
 @pytest.mark.parametrize("ask", ASKING)
 async def test_a_campaign_that_does_not_exist_raises_an_alarm(house, campaign, ask):
+    """Looking at a token asks for its coupon alone, which was never issued either."""
     assert await ask(house, house.sign(77)) is Outcome.TOKEN_INVALID
-    assert house.use_cases.invalid_tokens.counts == {"campaign_unknown": 1}
+    cause = "never_issued" if ask is inspected else "campaign_unknown"
+    assert house.use_cases.invalid_tokens.counts == {cause: 1}
 
 
 @pytest.mark.parametrize("ask", [redeemed, quoted])
 async def test_an_offer_that_does_not_exist_raises_an_alarm(house, campaign, ask):
     assert await ask(house, house.sign(campaign.number, offer_index=5)) is Outcome.TOKEN_INVALID
     assert house.use_cases.invalid_tokens.counts == {"offer_unknown": 1}
+
+
+@pytest.mark.parametrize("ask", [redeemed, quoted])
+async def test_a_coupon_of_a_disabled_key_is_counted_and_is_no_alarm(house, ask):
+    (token,) = await house.mint(await house.campaign())
+    house.use(rotated(house.keyset, KeyState.DISABLED))
+    with capture_logs() as logs:
+        assert await ask(house, token) is Outcome.TOKEN_INVALID
+    assert house.use_cases.invalid_tokens.counts == {"key_disabled": 1}
+    assert "critical" not in [entry["log_level"] for entry in logs]

@@ -16,6 +16,7 @@ from redemption.domain.campaign.campaign import AbsoluteValidity, CampaignState,
 from redemption.domain.errors import InvalidRequest, LimitReached, NotFound, RequestIdReused, WrongState
 from redemption.domain.outcome import Outcome
 from redemption.domain.signed.keyset import KeyState
+from redemption.scheduling.work_bounds import MINTING
 from redemption.service import issuer
 from redemption.service.issuer import MintRequest
 
@@ -356,4 +357,4 @@ async def test_redeeming_goes_on_while_many_mint(house, monkeypatch):
     for task in (*readers, ticking):
         task.cancel()
     await asyncio.wait([*readers, ticking])
-    assert max(held) <= issuer.STEP * issuer.MAKING_AT_ONCE
+    assert max(held) <= issuer.STEP * MINTING.at_once

@@ -23,9 +23,9 @@ from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.scheduling.places import Places
-from redemption.service.quoter import Question
-from redemption.service.redeemer import RedeemRequest
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import QuoteRequest
 
 # Without shrinking: each example costs some tens of milliseconds, and shrinking tries thousands.
 ON_A_REAL_LEDGER = settings(
@@ -39,7 +39,7 @@ machine changes."""
 
 async def quote_checkout(house, checkout, *, seconds=SECONDS_MAX, **asked):
     """Quote a whole checkout."""
-    return await house.quoter.quote(calling(seconds=seconds), Question(checkout, **asked))
+    return await house.quoter.quote(calling(seconds=seconds), QuoteRequest(checkout, **asked))
 
 
 async def minted(house, wallet, of_limits):
@@ -364,7 +364,7 @@ async def test_a_quote_that_cannot_be_ready_in_time_says_so_and_makes_room(house
 
 
 async def test_too_many_quotes_at_once_are_refused_at_once(house, monkeypatch):
-    monkeypatch.setattr(house.quoter, "_places", Places(3))
+    monkeypatch.setattr(house.quoter, "_limit", ConcurrencyLimit(3))
     (token,) = await house.mint(await house.campaign())
     results = await asyncio.gather(*(house.quote(token) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, Overloaded) for result in results) == 5

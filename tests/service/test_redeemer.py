@@ -18,6 +18,7 @@ from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger.stores import orders as order_store
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, WorkSlot
+from redemption.scheduling.work_bounds import SlotRule
 
 
 def outcomes(decision):
@@ -427,7 +428,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
     monkeypatch.setattr(order_store, "unpack_reply", lambda *_: 1 / 0)
     caller = calling(seconds=SECONDS_MAX)
-    async with asyncio.timeout(SECONDS_MAX), FairSlots(at_once=1, rest=0).slot() as place:
+    async with asyncio.timeout(SECONDS_MAX), FairSlots(SlotRule(1, 0)).slot() as place:
         results = await house.redeemer.redeem_all(caller, attempts, place if turn else NO_SLOT)
     assert {type(result) for result in results} == {ItemFailed}
 

@@ -35,3 +35,15 @@ def test_a_token_that_is_signed_and_was_never_issued_is_an_alarm_without_the_tok
     assert alarm["log_level"] == "critical"
     assert (alarm["key_id"], alarm["campaign"], alarm["serial"]) == ("000000ab", 3, 7)
     assert observer.counts["never_issued"] == 2
+
+
+def test_an_alarm_of_one_program_or_key_does_not_silence_another():
+    observer = InvalidTokens(Clock())
+    with capture_logs() as logs:
+        for program, key_id in (("a", 1), ("a", 1), ("b", 1), ("b", 2)):
+            observer.not_believed("never_issued", program=program, key_id=key_id, campaign=3, serial=7)
+    assert [(entry["program"], entry["key_id"]) for entry in logs] == [
+        ("a", "00000001"),
+        ("b", "00000001"),
+        ("b", "00000002"),
+    ]

@@ -1,4 +1,4 @@
-"""The command line: what people type. One file for each group of commands; ``exits`` has the exit codes."""
+"""The command line. Each group of commands has a file; ``exits`` has the exit codes."""
 
 from redemption.cli.root import main
 

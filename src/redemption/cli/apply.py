@@ -1,4 +1,4 @@
-"""Makes a program's campaigns what files say they are, naming each change, and does nothing twice."""
+"""Creates and updates a program's campaigns from files, and lists each change; applying again changes nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ _NAME: FieldPath = ("name",)
 
 
 class Action(StrEnum):
-    """What became of a campaign."""
+    """What was done with a campaign."""
 
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
 
     def words(self, *, dry_run: bool) -> str:
-        """Return it as it is told of what was done, or with a dry run of what would be."""
+        """Return the words for the screen: what was done, or with a dry run what would be done."""
         return f"would be {self.value}" if dry_run and self is not Action.UNCHANGED else self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done with one file; with a dry run, what would be."""
+    """What was done with one file; with a dry run, what would be done."""
 
     file: str
     wanted: Campaign
@@ -65,10 +65,10 @@ class Applied:
 
 
 def require_different_names(read: Sequence[CampaignFile]) -> None:
-    """Refuse files of which two say what one campaign is: the second would undo the first.
+    """Refuse two files with the same campaign name: the second file would overwrite the first.
 
     Raises:
-        BadFile: There are such files; both are named with their lines.
+        BadFile: There are such files; the message names both with their lines.
     """
     first: dict[str, str] = {}
     problems = []
@@ -78,20 +78,20 @@ def require_different_names(read: Sequence[CampaignFile]) -> None:
         if before is None:
             first[campaign.name] = place
         else:
-            told = f"name: is that of {before} as well; a campaign is known by its name: give one file"
-            problems.append(f"{place}: {told}")
+            problem = f"name: is that of {before} as well; a campaign is known by its name: give one file"
+            problems.append(f"{place}: {problem}")
     if problems:
         raise BadFile(*problems)
 
 
 def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dry_run: bool) -> str:
-    """Sum up in one line what became of several files.
+    """Return one line with the totals for several files.
 
     Args:
         done: What was done.
-        tried: How many files were tried; if one more than was done, that one stopped it.
-        files: How many there are.
-        answered: Whether the server said why it stopped; else nobody knows whether the last one was done.
+        tried: How many files were tried. If it is one more than were done, that file failed and the rest was skipped.
+        files: How many files there are.
+        answered: Whether the server answered the failed one; else it is in doubt whether it was done.
         dry_run: Nothing was changed.
     """
     actions = Counter(applied.action for applied in done)
@@ -101,7 +101,7 @@ def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dr
 
 
 class Applier:
-    """Applies files to one program; a dry run asks the server all the same, which only checks then."""
+    """Applies files to one program. A dry run calls the server too, which then only checks."""
 
     def __init__(self, client: RedemptionClient, program: str, *, dry_run: bool) -> None:
         self._client = client
@@ -110,10 +110,10 @@ class Applier:
         self._existing = {campaign.name: campaign for campaign in all_campaigns(client, program)}
 
     def apply(self, read: CampaignFile) -> Applied:
-        """Create or update the campaign of that name.
+        """Create or update the campaign with the file's name.
 
         Raises:
-            Stop: The server does not accept what the file says; the fields at fault are named with their lines.
+            Stop: The server refuses the campaign; the message names the wrong fields with their lines.
         """
         file, wanted = str(read.source.file), read.campaign
         existing = self._existing.get(wanted.name)
@@ -149,7 +149,7 @@ class Applier:
             self._require_done(wanted, error)
 
     def _require_done(self, wanted: Campaign, error: grpc.RpcError) -> None:
-        """Look again: either our own first try was done and its answer lost, or somebody else was quicker."""
+        """Read again after ABORTED: either our first try was done and its answer lost, or another person changed it."""
         for campaign in all_campaigns(self._client, self._program):
             if campaign.name == wanted.name and not changes(campaign, wanted):
                 return

@@ -1,4 +1,4 @@
-"""Asking a server: a channel for one command, and one clear line for everything that can go wrong with it."""
+"""Calls a server: a channel for one command, and one clear line for each failure."""
 # ruff: noqa: PLC0415 - gRPC costs a tenth of a second, which help does not need.
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redemption.v1.campaign_pb2 import Campaign
 
 _PAGE = 100
-# A person would rather wait than be told that nobody knows; a checkout would not.
+# Longer than a checkout's deadline: a person prefers to wait, rather than not to know what was done.
 _DEADLINE_SECONDS = 10.0
 _LAST_ERROR = re.compile(r"last error: (?:[A-Z_]+: )?(?:ipv[46]:\S+?: )?(?P<cause>.+?)(?: \(\d+\))?$")
 
@@ -28,61 +28,61 @@ class Unanswered(Stop):
 
     Attributes:
         status: The name of its gRPC status.
-        asked: Whether the server may have got the question; only then can it have been done.
-        violations: With INVALID_ARGUMENT, the fields at fault.
+        sent: Whether the call may have reached the server; only then can it have been done.
+        violations: With INVALID_ARGUMENT, the wrong fields.
     """
 
     def __init__(
-        self, code: int, line: str, status: str, violations: "tuple[FieldViolation, ...]", *, asked: bool
+        self, code: int, line: str, status: str, violations: "tuple[FieldViolation, ...]", *, sent: bool
     ) -> None:
         super().__init__(code, line)
-        self.asked = asked
+        self.sent = sent
         self.status = status
         self.violations = violations
 
     def with_hint(self, hint: str) -> Stop:
-        """Return it with a hint for the case that nobody knows whether it was done."""
-        unsure = self.asked and self.code == UNREACHABLE
+        """Return it with a hint added if it is in doubt whether the call was done."""
+        unsure = self.sent and self.code == UNREACHABLE
         return Stop(self.code, f"{self}; {hint}") if unsure else self
 
 
 @contextmanager
 def asking(settings: "Settings", *, retries: bool = True) -> Iterator["RedemptionClient"]:
-    """Give a client of the server that the settings name.
+    """Connect to the server in the settings; yield a client.
 
     Args:
-        settings: Which server, and how to speak to it.
-        retries: Whether the channel asks again by itself when that may help.
+        settings: The server's address, and TLS.
+        retries: Whether the channel retries calls by itself.
 
     Raises:
         Unanswered: A call failed; the message is for people.
     """
-    # gRPC's own log is for its developers; what a person needs to know is in the error. Read when it is imported.
+    # gRPC's own log is for its developers; the error has what a person needs. gRPC reads this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
     from redemption.client import RedemptionClient, connect, failure_of
 
-    asked = False
+    sent = False
     try:
         options = () if retries else (("grpc.enable_retries", 0),)
         with connect(
             settings.server, tls=_tls(settings), deadline_seconds=_DEADLINE_SECONDS, options=options
         ) as channel:
             _warm_up(channel)
-            asked = True
+            sent = True
             yield RedemptionClient(channel)
     except grpc.RpcError as error:
-        raise _unanswered(failure_of(error), settings.server, asked=asked) from error
+        raise _unanswered(failure_of(error), settings.server, sent=sent) from error
 
 
 def _warm_up(channel: "grpc.Channel") -> None:
-    """Connect by asking the server's health, so that the time of the next call is the time of that call alone."""
+    """Connect with a health check, so that the time of the next call does not include connecting."""
     import grpc
 
     from redemption.client import failure_of
 
-    # Connectivity could be watched instead, but then closing the channel takes a fifth of a second.
+    # Watching the channel's connectivity instead makes closing the channel take 0.2 s.
     try:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         check(b"")
@@ -108,7 +108,7 @@ def campaign_called(client: "RedemptionClient", program: str, name_or_number: st
 
 
 def all_campaigns(client: "RedemptionClient", program: str) -> Iterator["Campaign"]:
-    """Yield the campaigns of a program by their numbers."""
+    """Yield the campaigns of a program, in the order of their numbers."""
     from redemption.v1.campaign_service_pb2 import ListCampaignsRequest
 
     page_token = ""
@@ -154,27 +154,27 @@ def _hint(cause: str) -> str:
     return "is it running? (redemption serve)"
 
 
-def _unanswered(failure: "Failure", server: str, *, asked: bool) -> Unanswered:
+def _unanswered(failure: "Failure", server: str, *, sent: bool) -> Unanswered:
     status = failure.code.name
     if failure.reason:
-        line = f"{status}: {_told(failure)}"
+        line = f"{status}: {_message(failure)}"
     elif status == "UNAVAILABLE":
         line = f"cannot reach the server at {server}: {_cause(failure.message)}; {_hint(failure.message)}"
     elif status == "DEADLINE_EXCEEDED":
         line = f"the server at {server} did not answer in time; it is not known whether anything was done"
     else:
         line = f"{status}: {failure.message}"
-    return Unanswered(code_of_status(status), line, status, failure.violations, asked=asked)
+    return Unanswered(code_of_status(status), line, status, failure.violations, sent=sent)
 
 
-def _told(failure: "Failure") -> str:
+def _message(failure: "Failure") -> str:
     if not failure.violations:
         return failure.message
     return "; ".join(f"{violation.field}: {violation.problem}" for violation in failure.violations)
 
 
 def _cause(message: str) -> str:
-    """Return the last part of gRPC's own words, which is the one that tells."""
+    """Return the last part of gRPC's error text: it has the cause."""
     found = _LAST_ERROR.search(message)
     cause = found["cause"] if found else message
     return cause.removeprefix("Failed to connect to remote host: ").removeprefix("connect: ")

@@ -1,4 +1,4 @@
-"""``redemption campaigns``: write campaigns down, apply them, pause them, count them."""
+"""``redemption campaigns``: applies, lists, shows, counts, pauses, ends and archives campaigns."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import time
@@ -22,7 +22,7 @@ Which: TypeAlias = Annotated[
 ]
 
 _ARCHIVE_CALL_SECONDS = 2.0
-"""So often a person is told how far it is."""
+"""The timeout of one call; after each call the progress is printed."""
 _STATE_STYLES = {"active": "green", "paused": "yellow"}
 
 campaigns = typer.Typer()
@@ -92,8 +92,8 @@ def stats(
 
     with asking(settings) as client:
         found = campaign_called(client, settings.program, campaign)
-        asked = GetCampaignStatsRequest(program=settings.program, number=found.number)
-        answer = client.get_campaign_stats(asked)
+        request = GetCampaignStatsRequest(program=settings.program, number=found.number)
+        answer = client.get_campaign_stats(request)
     if as_json:
         print_message(answer)
         return DONE
@@ -167,7 +167,7 @@ def apply(
     from redemption.cli.apply import Applier, require_different_names, total
     from redemption.cli.campaign_file.file import read_campaign
 
-    # All files are read before the first one is applied.
+    # Read all files first: a file that cannot be read must not stop the command halfway.
     read = [read_campaign(file) for file in files]
     require_different_names(read)
     done: list[Applied] = []
@@ -186,10 +186,10 @@ def apply(
         if as_json or not tried:
             raise
         code = stop.code
-        for line in stop.told:  # before the last line, which sums up
+        for line in stop.told:  # before the line with the totals
             complain(line)
     finally:
-        # What was done before a file was refused stays done.
+        # Also after a failure: files that were applied before it stay applied.
         if as_json:
             print_json([applied.as_dict() for applied in done])
     if len(read) > 1 and not as_json:
@@ -299,7 +299,7 @@ def archive(
 
 
 def _archived(client: "RedemptionClient", program: str, number: int) -> "Campaign":
-    """Archive a campaign, which may take many calls, and tell how far it is."""
+    """Archive a campaign, with as many calls as it takes; print the progress after each call."""
     import grpc
 
     from redemption.client import failure_of
@@ -328,7 +328,7 @@ def _print_list(found: "list[Campaign]") -> None:
     for campaign in found:
         state = _state(campaign)
         zone = ZoneInfo(campaign.time_zone)
-        # Without seconds and offset, which ``show`` has: two instants and a name fit into 80 columns then.
+        # Without seconds and offset, two instants and a name fit into 80 columns; ``show`` prints them in full.
         times = (local_text(campaign.start_time, zone)[:16], local_text(campaign.end_time, zone)[:16])
         rows.add_row(
             str(campaign.number), printable(campaign.name), Text(state, _STATE_STYLES.get(state, "dim")), *times
@@ -350,7 +350,7 @@ def _state(campaign: "Campaign") -> str:
     from redemption.v1.campaign_pb2 import CampaignState
 
     name = str(CampaignState.Name(campaign.state)).removeprefix("CAMPAIGN_STATE_").lower()
-    # For people, an active campaign outside its time is not active.
+    # An active campaign before its start or after its end is shown as scheduled or over.
     now = time.time()
     if name == "active" and now < campaign.start_time.seconds:
         return "scheduled"

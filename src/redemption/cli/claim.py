@@ -1,4 +1,4 @@
-"""``redemption claim``: get one coupon for a customer, of a campaign or for an exchange code."""
+"""``redemption claim``: gets one coupon for a customer, from a campaign or for an exchange code."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 from typing import TYPE_CHECKING, Annotated
@@ -83,11 +83,11 @@ def claim(
 def _aim(
     client: "RedemptionClient", request: "ClaimRequest", campaign: str | None, offer: int, code: str | None
 ) -> "dt.tzinfo | None":
-    """Say in the request what to claim; returns the campaign's zone if it is known already."""
+    """Set in the request what to claim; returns the campaign's zone, or None when it is not known yet."""
     from zoneinfo import ZoneInfo
 
     if campaign is None:
-        request.code = (code or "").strip()  # a pasted line brings its end along
+        request.code = (code or "").strip()  # a pasted line may end with a line break
         return None
     definition = campaign_called(client, request.program, campaign)
     request.offer.campaign = definition.number
@@ -102,8 +102,8 @@ def _zone_of_token(client: "RedemptionClient", settings: "Settings", token: str)
     from redemption.v1.issuance_service_pb2 import InspectTokenRequest
 
     number = client.inspect_token(InspectTokenRequest(program=settings.program, token=token)).campaign
-    asked = GetCampaignRequest(program=settings.program, number=number)
-    return ZoneInfo(client.get_campaign(asked).campaign.time_zone)
+    campaign_request = GetCampaignRequest(program=settings.program, number=number)
+    return ZoneInfo(client.get_campaign(campaign_request).campaign.time_zone)
 
 
 def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *, approved: bool) -> None:
@@ -118,5 +118,5 @@ def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *,
         say(_VALID[lang].format_map(times))
         return
     verdict = TokenVerdict(outcome=response.outcome, disposition=response.disposition, detail=response.detail)
-    told = sentence(verdict, currency_code="", lang=lang, zone=zone)
-    say(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {told}", "red")
+    text = sentence(verdict, currency_code="", lang=lang, zone=zone)
+    say(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {text}", "red")

@@ -1,11 +1,11 @@
-"""How the command line ends: every exit code, in one place, and the exception that carries one with its message."""
+"""Every exit code of the command line, and the exception that has an exit code and a message."""
 
 DONE = 0
 """It was done; for a coupon: approved."""
 REFUSED = 1
-"""The answer is no: a coupon was refused, there is no such thing, a person said no, or a demo failed."""
+"""A coupon was refused, something does not exist, a person did not consent, or a demo failed."""
 BAD_INPUT = 2
-"""What was typed, or the file that was given, is wrong; nothing was done."""
+"""The arguments or the file are wrong; nothing was done."""
 UNREACHABLE = 3
 """The server cannot be reached, is too busy, or did not answer in time."""
 FAILED = 4
@@ -15,7 +15,7 @@ NOT_TRUSTED = 5
 INTERRUPTED = 130
 """Stopped by Ctrl-C."""
 PIPE_CLOSED = 141
-"""Whoever read the output, such as ``head``, stopped reading; the usual code for that."""
+"""The reader of the output, such as ``head``, closed the pipe; 141 is the usual code for this (SIGPIPE)."""
 
 SUMMARY = """Exit codes: 0 done or approved, 1 refused, 2 bad usage or input, 3 the server
 cannot be reached or did not answer in time, 4 the server failed or refuses to
@@ -41,7 +41,7 @@ _BY_STATUS = {
 
 
 class Stop(Exception):
-    """Ends the command with an exit code, and says why: usually in one line, one for each problem of a file."""
+    """Ends the command with an exit code and a message: one line, or one line for each problem of a file."""
 
     def __init__(self, code: int, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -55,7 +55,7 @@ class Stop(Exception):
 
 
 class BadFile(Stop):
-    """Something is wrong with a file; the lines are FILE:LINE: FIELD: PROBLEM, as editors and people expect them."""
+    """Something is wrong with a file; the lines are FILE:LINE: FIELD: PROBLEM, which editors can read."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__(BAD_INPUT, *lines)

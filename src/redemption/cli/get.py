@@ -1,4 +1,4 @@
-"""``redemption get``: the truth after a lost answer."""
+"""``redemption get``: what was approved, for example after a lost answer."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 from typing import TYPE_CHECKING, Annotated
@@ -40,8 +40,8 @@ def get(
         campaigns = {}
         if not as_json:
             for number in {found.campaign for found in answer.redemptions}:
-                asked = GetCampaignRequest(program=settings.program, number=number)
-                campaigns[number] = client.get_campaign(asked).campaign
+                campaign_request = GetCampaignRequest(program=settings.program, number=number)
+                campaigns[number] = client.get_campaign(campaign_request).campaign
     if as_json:
         print_message(answer)
         return DONE

@@ -1,4 +1,4 @@
-"""``redemption inspect``: what a token is, and what became of it."""
+"""``redemption inspect``: what a token says, and whether it was used."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 from typing import TYPE_CHECKING, Annotated
@@ -32,8 +32,8 @@ def inspect_token(
         answer = client.inspect_token(InspectTokenRequest(program=settings.program, token=token))
         invalid = answer.state == TOKEN_STATE_INVALID
         if not as_json and not invalid:
-            asked = GetCampaignRequest(program=settings.program, number=answer.campaign)
-            _print(answer, client.get_campaign(asked).campaign)
+            campaign_request = GetCampaignRequest(program=settings.program, number=answer.campaign)
+            _print(answer, client.get_campaign(campaign_request).campaign)
     if as_json:
         print_message(answer)
     elif invalid:

@@ -1,5 +1,5 @@
-"""``redemption ledger``: whether this machine trusts its ledger, and accepting one as it is."""
-# ruff: noqa: PLC0415 - the ledger's parts are imported when it is asked, so that help is quick.
+"""``redemption ledger``: shows whether this machine trusts its ledger; adopts, upgrades, and resets a clock."""
+# ruff: noqa: PLC0415 - the ledger's modules are imported when it is called, so that help is quick.
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``redemption mint``: make coupons or codes, to the screen or into a file that is complete or does not exist."""
+"""``redemption mint``: makes coupons or codes, for the screen or for a file, which is complete or does not exist."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import contextlib
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from redemption.v1.campaign_pb2 import Campaign
     from redemption.v1.issuance_service_pb2 import MintedToken, MintRequest
 
-# Each round has the channel's own retries within it.
+# Each round includes the channel's own retries.
 _ROUNDS_WITHOUT_PROGRESS_MAX = 2
 _PAUSE_SECONDS = 0.5
 
 
 class Format(StrEnum):
-    """How coupons are written: a table with a heading, one JSON object in a line, or the bare tokens."""
+    """The format of the output: a table with a heading, one JSON object in each line, or only the tokens."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -100,65 +100,68 @@ def mint(
         skip=skip,
         form=MINT_FORM_CODE if codes else MINT_FORM_TOKEN,
     )
-    got = _Got()
+    received = _Received()
     try:
         with asking(settings) as client:
             definition = campaign_called(client, settings.program, campaign)
             request.campaign = definition.number
             _set_validity(request, definition, not_before, expires)
             if out is None:
-                _write(_minted(client, request, got), sys.stdout, output_format, codes=codes)
+                _write(_minted(client, request, received), sys.stdout, output_format, codes=codes)
             else:
                 with _complete_file(out, replace=force) as file:
-                    minted = _with_progress(_minted(client, request, got), count - skip)
+                    minted = _with_progress(_minted(client, request, received), count - skip)
                     _write(minted, file, output_format, codes=codes)
     except Unanswered as error:
-        raise error.with_hint(_how_to_resume(request, got, out)) from error
+        raise error.with_hint(_how_to_resume(request, received, out)) from error
     except KeyboardInterrupt as interrupt:
         if not request.campaign:
             raise
-        # Their serials are taken by now: without the id they would be lost.
-        raise Stop(INTERRUPTED, f"interrupted; {_how_to_resume(request, got, out)}") from interrupt
+        # The serials are issued already: without the request id these coupons would be lost.
+        raise Stop(INTERRUPTED, f"interrupted; {_how_to_resume(request, received, out)}") from interrupt
     except OSError as error:
-        # How many of them arrived where they were printed to is not known.
+        # It is not known how many coupons were written before the error.
         error.add_note(f"for the same coupons again: --request-id {request.request_id}")
         raise
     if out is not None:
-        what = f"{'code' if codes else 'coupon'}{'' if got.count == 1 else 's'}"
-        say(f"minted {got.count:,} {what} of campaign {definition.number} {definition.name} into {out}")
+        what = f"{'code' if codes else 'coupon'}{'' if received.count == 1 else 's'}"
+        say(f"minted {received.count:,} {what} of campaign {definition.number} {definition.name} into {out}")
     return DONE
 
 
-class _Got:
-    """How many coupons have arrived."""
+class _Received:
+    """How many coupons were received."""
 
     count = 0
 
 
-def _minted(client: "RedemptionClient", request: "MintRequest", got: _Got) -> Iterator["MintedToken"]:
-    """Yield the coupons; a stream that breaks is asked for what is missing, as long as something comes."""
+def _minted(client: "RedemptionClient", request: "MintRequest", received: _Received) -> Iterator["MintedToken"]:
+    """Yield the coupons; when the stream breaks, call again for the rest, as long as each call brings some."""
     import grpc
 
     from redemption.client import failure_of
 
     first = request.skip
-    barren = 0
+    empty_rounds = 0
     while True:
-        request.skip = first + got.count
-        before = got.count
+        request.skip = first + received.count
+        before = received.count
         try:
             for part in client.mint(request):
                 for token in part.tokens:
-                    got.count += 1
+                    received.count += 1
                     yield token
         except grpc.RpcError as error:
-            barren = 0 if got.count > before else barren + 1
-            if barren == _ROUNDS_WITHOUT_PROGRESS_MAX or failure_of(error).code is not grpc.StatusCode.UNAVAILABLE:
+            empty_rounds = 0 if received.count > before else empty_rounds + 1
+            if (
+                empty_rounds == _ROUNDS_WITHOUT_PROGRESS_MAX
+                or failure_of(error).code is not grpc.StatusCode.UNAVAILABLE
+            ):
                 raise
             time.sleep(_PAUSE_SECONDS)
             continue
-        if got.count < request.count - first:
-            raise Stop(FAILED, f"the server sent {got.count} coupons and said that these are all {request.count}")
+        if received.count < request.count - first:
+            raise Stop(FAILED, f"the server sent {received.count} coupons and said that these are all {request.count}")
         return
 
 
@@ -211,8 +214,8 @@ def _require_replaceable(out: Path, *, force: bool) -> None:
 
 @contextmanager
 def _complete_file(path: Path, *, replace: bool) -> Iterator[TextIO]:
-    """Give a file that gets its name only when it is complete and on disk; coupons are money, so it is private."""
-    path = path.resolve()  # of a link, what it points to is replaced
+    """Yield a file that gets its name only when it is complete and on disk. It is private: coupons are money."""
+    path = path.resolve()  # for a symbolic link, its target is replaced
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
@@ -225,7 +228,7 @@ def _complete_file(path: Path, *, replace: bool) -> Iterator[TextIO]:
         if replace:
             Path(temporary).replace(path)
         else:
-            # Unlike a rename, a link never replaces what somebody else put there meanwhile.
+            # Unlike a rename, a link fails if another file was made there meanwhile.
             os.link(temporary, path)
     except OSError as error:
         raise Stop(BAD_INPUT, f"{path}: cannot be written: {error.strerror}") from error
@@ -234,8 +237,8 @@ def _complete_file(path: Path, *, replace: bool) -> Iterator[TextIO]:
             Path(temporary).unlink()
 
 
-def _how_to_resume(request: "MintRequest", got: _Got, out: Path | None) -> str:
+def _how_to_resume(request: "MintRequest", received: _Received, out: Path | None) -> str:
     again = f"--request-id {request.request_id}"
     if out is not None:
         return f"{out} was not written; for the same coupons again: {again}"
-    return f"{got.count} coupons were printed; for the rest: {again} --skip {got.count + request.skip}"
+    return f"{received.count} coupons were printed; for the rest: {again} --skip {received.count + request.skip}"

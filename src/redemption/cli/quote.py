@@ -1,4 +1,4 @@
-"""``redemption quote``: what would become of coupons on an order, and which of them to use."""
+"""``redemption quote``: what coupons would take off an order, and which of them to use."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import datetime as dt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redemption.v1.redemption_service_pb2 import QuoteResponse
 
 _TOKENS_BYTES_MAX = 64 * 1024
-_HEADING = "token"  # of the table that ``redemption mint`` writes
+_HEADING = "token"  # heading of the first column in a file of ``redemption mint``
 
 
 def quote(
@@ -56,12 +56,12 @@ def quote(
 ) -> int:
     """Say what coupons would take off an order, without using them."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca, lang=lang)
-    moment = None if at is None else _moment(at, dt.UTC)  # what is no time is refused before anything is asked
-    held = [*(tokens or ()), *(() if tokens_file is None else _tokens(tokens_file))]
-    if not held:
+    moment = None if at is None else _moment(at, dt.UTC)  # so that a wrong time is refused before the first call
+    coupons = [*(tokens or ()), *(() if tokens_file is None else _tokens(tokens_file))]
+    if not coupons:
         raise Stop(BAD_INPUT, "there are no coupons: give TOKENs, or --tokens-file FILE")
     typed = Typed(order, spend, customer, currency, order_file)
-    checkout = checkout_of(typed, held, program=program, program_default=settings.program)
+    checkout = checkout_of(typed, coupons, program=program, program_default=settings.program)
 
     from redemption.cli.output.quote import print_quote
     from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
@@ -131,10 +131,10 @@ def _campaigns(client: "RedemptionClient", program: str, response: "QuoteRespons
 
 
 def _zone(campaigns: "Mapping[int, Campaign]", at: str) -> dt.tzinfo:
-    """Return the zone in which a time without an offset is meant.
+    """Return the zone of a time without an offset: that of the campaigns.
 
     Raises:
-        Stop: The campaigns do not agree.
+        Stop: The campaigns have different zones.
     """
     from zoneinfo import ZoneInfo
 
@@ -143,5 +143,5 @@ def _zone(campaigns: "Mapping[int, Campaign]", at: str) -> dt.tzinfo:
         raise Stop(
             BAD_INPUT, f"--at: the coupons' campaigns are in {' and '.join(zones)}; add an offset, such as {at}+08:00"
         )
-    # Without any campaign no coupon is valid, at whatever time.
+    # Without a campaign no coupon is valid at any time, so the zone does not matter.
     return ZoneInfo(zones[0]) if zones else dt.UTC

@@ -1,4 +1,4 @@
-"""``redemption redeem``: use coupons on an order, and say what became of them."""
+"""``redemption redeem``: uses coupons on an order, and prints the decision."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""``redemption revoke``: take coupons back, at once and for good."""
+"""``redemption revoke``: revokes coupons, at once and for good."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import re
@@ -53,7 +53,7 @@ def revoke(
         program=settings.program, request_id=request_id or new_request_id(), reason=reason, customer_id=customer
     )
     if token is not None:
-        request.token = token.strip()  # a pasted line brings its end along
+        request.token = token.strip()  # a pasted line may end with a line break
     elif serials is not None:
         _set_serials(request, serials)
     try:
@@ -67,7 +67,7 @@ def revoke(
     if as_json:
         print_message(response)
     elif approved:
-        # The answer does not tell which of them were used.
+        # The answer does not say which coupons were used already.
         say(f"revoked {what}; what was used already stays used")
     else:
         say(f"TOKEN_INVALID   not a token of program {settings.program}; nothing was revoked", "red")
@@ -87,7 +87,7 @@ def _set_serials(request: "RevokeRequest", text: str) -> None:
 
 
 def _what(client: "RedemptionClient", request: "RevokeRequest", campaign: str | None) -> str:
-    """Return in words what is revoked, and put the campaign's number into the request."""
+    """Set the campaign's number in the request, and return in words what is revoked."""
     of = ""
     if campaign is not None:
         definition = campaign_called(client, request.program, campaign)

@@ -1,4 +1,4 @@
-"""The command ``redemption``: its groups, and the one place where an ending becomes an exit code."""
+"""The command ``redemption``: its groups, and the one place where an exception becomes an exit code."""
 
 import errno
 import os
@@ -27,10 +27,10 @@ from redemption.cli.revoke import revoke
 from redemption.cli.samples import samples
 from redemption.cli.serve import serve
 
-# What writing to a device or a disk that is full, or beyond one's share of it, ends with.
+# Errors of a write when the disk is full, or the user's quota or the largest file size is reached.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# Plain help: it is quick, it pipes, and its lines can be copied.
+# Plain help: it is quick, works in a pipe, and its lines can be copied.
 app = typer.Typer(
     name="redemption",
     rich_markup_mode=None,
@@ -55,7 +55,7 @@ def _root(
 
 
 def _build() -> str:
-    """Tell whether this is the compiled build."""
+    """Return " compiled" for the compiled build, else an empty text."""
     found = find_spec("redemption.domain.judging.stacking")
     return "" if found is None or str(found.origin).endswith(".py") else " compiled"
 
@@ -126,13 +126,13 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; whatever went wrong has been said."""
+    """Run one command, print its error if there is one, and return its exit code."""
     if not all(argument.isprintable() or _is_text(argument) for argument in arguments):
         complain("redemption: an argument is no text: its bytes are not UTF-8")
         return exits.BAD_INPUT
     try:
         code = app(list(arguments), prog_name="redemption", standalone_mode=False)
-        sys.stdout.flush()  # while a reader who left can still be noticed
+        sys.stdout.flush()  # here, so that a closed pipe still becomes an exit code
     except exits.Stop as stop:
         for line in stop.told:
             complain(line)
@@ -143,16 +143,16 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
-        # Typer makes of a closed pipe an exit with 1, which here means that a coupon was refused.
+        # For a closed pipe Typer exits with 1, but 1 means here that a coupon was refused.
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
         _leave_quietly()
         return exits.PIPE_CLOSED
-    except Exception as error:  # noqa: BLE001 - a defect of this program must not look like a refusal, which is 1
+    except Exception as error:  # noqa: BLE001 - a bug of this program must not exit with 1, which is a refusal
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             _leave_quietly()
-            told = (f"the output cannot be written: {error.strerror}", *getattr(error, "__notes__", ()))
-            complain(f"redemption: {'; '.join(told)}")
+            texts = (f"the output cannot be written: {error.strerror}", *getattr(error, "__notes__", ()))
+            complain(f"redemption: {'; '.join(texts)}")
         else:
             traceback.print_exc()
         return exits.FAILED
@@ -160,14 +160,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _leave_quietly() -> None:
-    """Let what is still to be printed go nowhere: the reader, such as ``head``, has seen enough, or has no room."""
+    """Send the rest of the output to /dev/null: the reader, such as ``head``, has left, or the disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def _is_text(argument: str) -> bool:
-    """Whether it can be sent: bytes of the shell that are not UTF-8 arrive as lone surrogates."""
+    """Whether an argument is valid UTF-8; other bytes arrive from the shell as lone surrogates."""
     try:
         argument.encode()
     except UnicodeEncodeError:

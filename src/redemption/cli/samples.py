@@ -1,4 +1,4 @@
-"""``redemption samples``: one command to copy for every outcome that can be reached."""
+"""``redemption samples``: prints a command for every outcome that can be reached."""
 # ruff: noqa: PLC0415 - gRPC is imported when a call is made, so that help is quick.
 
 import shlex
@@ -47,7 +47,7 @@ def _print(sample: "Sample", given: list[str]) -> None:
 
 
 def _command() -> str:
-    """Return how this program was called, or its name where the shell finds it."""
+    """Return how to call this program: its name if it is in PATH, else as it was called now."""
     if shutil.which("redemption"):
         return "redemption"
     if sys.argv[0].endswith("__main__.py"):

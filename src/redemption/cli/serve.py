@@ -1,4 +1,4 @@
-"""``redemption serve``: run a server."""
+"""``redemption serve``: runs a server."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,6 +1,6 @@
-"""What a checkout imports: channels with the right retries, typed calls, and words for shoppers.
+"""What a checkout imports: channels that retry, typed RPCs, and sentences for shoppers.
 
-A whole checkout, with nothing left out but the order::
+A complete checkout, except for building the order::
 
     from redemption.client import RedemptionClient, connect, new_request_id, sentence
 
@@ -10,14 +10,14 @@ A whole checkout, with nothing left out but the order::
         for verdict in answer.decision.verdicts:
             print(sentence(verdict, currency_code="CNY", lang="zh"))
 
-Keep the request id until there is an answer: asking again with the same one can never redeem twice. With asyncio the
-generated stubs do the same: ``RedemptionServiceStub(connect_aio(address)).Redeem(request)``.
+Keep the request id until there is an answer: a retry with the same request id never redeems twice. With asyncio, use
+the generated stubs instead of ``RedemptionClient``: ``RedemptionServiceStub(connect_aio(address)).Redeem(request)``.
 """
 
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id
 from redemption.client.failure import Failure, FieldViolation, OtherField, failure_of
 from redemption.client.money import format_money, minor_units, money_decimal
-from redemption.client.sentences import Lang, coupons_words, disposition_words, sentence
+from redemption.client.sentences_en_zh import Lang, coupons_words, disposition_words, sentence
 from redemption.client.stub import RedemptionClient
 
 __all__ = [

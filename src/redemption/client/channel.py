@@ -12,21 +12,21 @@ import grpc.aio
 from redemption.client.deadline import AioDeadline, AioStreamDeadline, Deadline
 
 DEADLINE_SECONDS = 2.0
-"""How long a call may take, all its retries included, unless it or its channel was given another deadline."""
+"""The deadline of a call, all its retries included, unless the call or its channel sets another one."""
 
 _ANSWER_BYTES_MAX = 32 * 2**20
 _RECONNECT_MS_MAX = 2000
 
 _RETRIES = {
-    # Safe for every call of the contract: a changing request is known by its request id or its etag, so the second
-    # delivery of one that was answered already changes nothing.
+    # A retry is safe for every call of the contract: the server recognizes a changing request by its request id or its
+    # etag, so a request that is delivered a second time changes nothing.
     "maxAttempts": 5,
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
 }
-# When half of this budget is spent on failures, retries pause, so that they cannot multiply an outage.
+# gRPC stops retrying while half of this budget is spent on failures, so that retries do not make an outage worse.
 _RETRY_BUDGET = {"maxTokens": 100, "tokenRatio": 0.5}
 
 
@@ -36,7 +36,7 @@ class Tls:
 
     Attributes:
         ca: Authorities to trust; None means those of the machine.
-        certificate: The client's own chain, where the server asks for one.
+        certificate: The client's own certificate chain, if the server asks for one.
         key: Its private key.
     """
 
@@ -46,7 +46,7 @@ class Tls:
 
 
 def new_request_id() -> str:
-    """Return a fresh name for one attempt. Keep it until there is an answer, and ask again with the same one."""
+    """Return a new random id for one attempt. Keep it until there is an answer: a retry must send the same id."""
     return secrets.token_hex(16)
 
 
@@ -57,12 +57,12 @@ def connect(
     deadline_seconds: float = DEADLINE_SECONDS,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.Channel:
-    """Return a channel for blocking calls; nothing is sent before the first one.
+    """Return a channel for blocking calls; nothing is sent before the first call.
 
     Args:
         address: HOST:PORT, or another name that gRPC resolves.
-        tls: Set, the channel speaks TLS; plain text otherwise.
-        deadline_seconds: How long a call may take with its retries, unless it has a ``timeout`` of its own.
+        tls: What the channel needs to speak TLS; None means plain text.
+        deadline_seconds: The deadline of a call, with its retries, unless the call has a ``timeout`` of its own.
         options: More channel options of gRPC; they win over the ones set here.
     """
     arguments = _options(options)
@@ -80,7 +80,7 @@ def connect_aio(
     deadline_seconds: float = DEADLINE_SECONDS,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
-    """Return a channel for asyncio, to be used with the generated stubs; else the same as ``connect``."""
+    """Return a channel for asyncio, for use with the generated stubs; the rest is the same as in ``connect``."""
     arguments = _options(options)
     interceptors = [AioDeadline(deadline_seconds), AioStreamDeadline(deadline_seconds)]
     if tls is None:
@@ -89,12 +89,12 @@ def connect_aio(
 
 
 def service_config() -> str:
-    """Return what gRPC calls the service config: which failures are worth a retry, and how replicas share the load."""
+    """Return gRPC's service config: which failures are retried, and how calls are spread over replicas."""
     config = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {"name": [{}], "retryPolicy": _RETRIES},
-            # Whoever asks for health wants to know how it is now, and asks again by himself.
+            # A health check is not retried: its caller wants the state of this moment, and repeats the check by itself.
             {"name": [{"service": "grpc.health.v1.Health"}]},
         ],
         "retryThrottling": _RETRY_BUDGET,
@@ -106,10 +106,10 @@ def _options(more: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     chosen = {
         "grpc.service_config": service_config(),
         "grpc.max_receive_message_length": _ANSWER_BYTES_MAX,
-        # By default a channel waits up to two minutes before it looks for a restarted server again.
+        # By default a channel waits up to two minutes before it tries to connect to a restarted server again.
         "grpc.initial_reconnect_backoff_ms": 100,
         "grpc.max_reconnect_backoff_ms": _RECONNECT_MS_MAX,
-        # Tokens are money: they do not go through whatever proxy the environment names for the web.
+        # Tokens are worth money, so they must not pass through an HTTP proxy that the environment names.
         "grpc.enable_http_proxy": 0,
     }
     return list((chosen | dict(more)).items())

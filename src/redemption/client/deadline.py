@@ -1,7 +1,8 @@
-"""A deadline for every call that was not given one.
+"""A deadline for every call that has none.
 
-gRPC's service config could say it, but there a timeout of 2 s ends after anything from 0.5 to 1.5 s (grpc/grpc#34547
-and #40633; measured with 1.85.1). One given with the call itself is exact, so it is given here.
+gRPC's service config can hold a timeout, but a timeout of 2 s there ends after anything from 0.5 to 1.5 s
+(grpc/grpc#34547 and #40633; measured with 1.85.1). A timeout that is passed with the call is exact, so these
+interceptors pass one.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,7 +59,7 @@ class AioDeadline(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class AioStreamDeadline(grpc.aio.UnaryStreamClientInterceptor):
-    """For streams of asyncio channels, which take interceptors of one kind each."""
+    """For streams of asyncio channels, which need one interceptor for each kind of call."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = max(seconds, MINT_DEADLINE_SECONDS)
@@ -74,5 +75,5 @@ class AioStreamDeadline(grpc.aio.UnaryStreamClientInterceptor):
 
 
 def _limited(details: _Details, seconds: float) -> _Details:
-    # A named tuple, in both worlds, behind an interface that does not say so.
+    # Blocking and asyncio details are both named tuples, although their declared types do not say so.
     return details if details.timeout is not None else cast("Any", details)._replace(timeout=seconds)

@@ -1,4 +1,4 @@
-"""Why a question was not answered: the rich error of a failed call."""
+"""Why a call failed: the reason and the details that its error carries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,12 +48,12 @@ class FieldViolation:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a question was not answered.
+    """Why a call failed.
 
     Attributes:
         code: The status of the call.
         message: What is wrong, where, and what to do next.
-        reason: The server's stable reason, for programs; empty when the failure is not the server's own word.
+        reason: The server's stable reason, for programs; empty when the failure does not come from the server.
         violations: With INVALID_ARGUMENT, the fields at fault.
         retry_after_seconds: How long to wait before the same request is worth sending again, or None.
         correlation_id: With INTERNAL, what to look for in the server's log; else empty.
@@ -68,7 +68,7 @@ class Failure:
 
 
 def failure_of(error: grpc.RpcError) -> Failure:
-    """Return what a failed call says of itself; details that cannot be read are left out."""
+    """Return why a call failed; details that cannot be parsed are left out."""
     call = cast("grpc.Call", error)
     reason, correlation_id = "", ""
     retry_after_seconds: float | None = None
@@ -98,12 +98,12 @@ def failure_of(error: grpc.RpcError) -> Failure:
 
 def _violations(bad: error_details_pb2.BadRequest, values: BadRequestValues) -> Iterator[FieldViolation]:
     """Yield the violations, each with the values that belong to it; there can be fewer values than violations."""
-    for index, told in enumerate(bad.field_violations):
+    for index, violation in enumerate(bad.field_violations):
         found = values.field_violations[index] if index < len(values.field_violations) else FieldViolationValues()
         yield FieldViolation(
-            told.field,
-            told.description,
-            reason=told.reason,
+            violation.field,
+            violation.description,
+            reason=violation.reason,
             least=_number(found, "least"),
             most=_number(found, "most"),
             given=_number(found, "given"),

@@ -13,8 +13,8 @@ def _codes(text: str) -> list[str]:
     return text.split()
 
 
-# ISO 4217, the currencies whose minor unit is not a hundredth. CLDR, and a library that carries its data such as babel,
-# says what is usual in shops instead: no decimals for HUF, IDR, COP or IQD. A sum would be wrong a hundred times over.
+# From ISO 4217: the currencies whose minor unit is not a hundredth. CLDR, and a library with its data such as babel,
+# would give what shops usually show: no decimals for HUF, IDR, COP or IQD. A sum would be wrong by a factor of 100.
 _EXPONENTS = (
     dict.fromkeys(_codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"), 0)
     | dict.fromkeys(_codes("BHD IQD JOD KWD LYD OMR TND"), 3)
@@ -45,10 +45,11 @@ def money_decimal(minor: int, currency_code: str, *, grouped: bool = False) -> s
 
 
 def minor_units(text: str, currency_code: str) -> int:
-    """Return a sum written as a plain decimal in minor units, exactly.
+    """Convert a sum, written as a plain decimal, to minor units exactly.
 
     Raises:
-        ValueError: It is not such a number, or has more decimals than the currency; the message says what would be.
+        ValueError: The text is not a plain decimal, has more decimals than the currency, or is too large; the message
+            says what is expected.
     """
     found = _DECIMAL.fullmatch(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""Every call of the contract with its types, over one channel."""
+"""Every RPC of the contract with its types, over one channel."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class RedemptionClient:
-    """The calls of all three services, typed; each attribute is gRPC's own callable and adds nothing to it.
+    """The RPCs of all three services, with types. Each attribute is gRPC's own callable, unchanged.
 
     So ``client.redeem(request)`` blocks and returns the answer, ``client.redeem.future(request)`` does not wait,
-    and ``timeout=`` is a deadline other than the channel's.
+    and ``timeout=`` sets a deadline other than the channel's.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
-        # The generated stubs carry no types; the annotations below are theirs, from the contract.
+        # The generated stubs have no type hints; the annotations below are the types of the contract.
         redeeming: Any = RedemptionServiceStub(channel)  # type: ignore[no-untyped-call]
         issuing: Any = IssuanceServiceStub(channel)  # type: ignore[no-untyped-call]
         running: Any = CampaignServiceStub(channel)  # type: ignore[no-untyped-call]

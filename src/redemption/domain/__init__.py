@@ -1,1 +1,1 @@
-"""The pure heart: values and rules, with no I/O, no clock, no Redis, no gRPC, no protobuf and no asyncio."""
+"""Values and rules only: no I/O, no clock, no Redis, no gRPC, no protobuf and no asyncio."""

@@ -1,18 +1,18 @@
-"""What a use case is told about the call that it answers."""
+"""What a use case knows about the RPC that it answers."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
 class CallInfo:
-    """Who calls, and until when an answer is of use.
+    """The caller of an RPC, and its deadline.
 
     Attributes:
-        principal: Who calls; request ids of different principals are different requests.
-        method: What is called, for example ``/redemption.v1.RedemptionService/Redeem``.
-        peer: Where the call comes from, as the transport names it; for logs, never a reason to trust.
-        deadline: Until when to work on an answer, in the event loop's time.
-        gone: Nobody waits any more: what was not begun need not be done.
+        principal: Who calls. The same request id of two principals means two different requests.
+        method: The RPC's method, for example ``/redemption.v1.RedemptionService/Redeem``.
+        peer: The caller's address, as the transport names it; for logs only, never a reason to trust the caller.
+        deadline: The RPC's deadline, in the event loop's time.
+        gone: The caller no longer waits, so work that has not begun can be dropped.
     """
 
     principal: str

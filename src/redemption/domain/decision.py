@@ -1,4 +1,4 @@
-"""The answer to a checkout: a verdict for every token, and the discount to the cent."""
+"""The answer to a checkout: a verdict for every token, and the exact discount."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ from redemption.domain.record import record
 
 @record(frozen=True, slots=True)
 class Detail:
-    """What a caller can be told beyond the outcome; only what applies is set.
+    """What a caller learns beyond the outcome; only the fields that apply are set.
 
     Attributes:
         missing_minor: How much more of eligible goods is needed.
         missing_quantity: How many more units, or members of the group, are needed.
-        try_after_ms: Not before this instant is another try worthwhile, Unix milliseconds.
-        conflicts: Indexes of the order's tokens that this one does not go with.
-        same_order: This very order used the coupon, under another request id.
+        try_after_ms: A retry before this instant is useless, Unix milliseconds.
+        conflicts: Indexes of the order's tokens that this one cannot be combined with.
+        same_order: This same order used the coupon, under another request id.
         redeemed_at: When the coupon was used, Unix seconds.
     """
 
@@ -28,7 +28,7 @@ class Detail:
 
 
 def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
-    """Return what the caller should do about an outcome: what is used up may come again at a time that is known."""
+    """Return what the caller should do about an outcome: a final one becomes TRY_LATER if a time to retry is known."""
     disposition = DISPOSITIONS[outcome]
     if disposition is Disposition.FINAL and detail is not None and detail.try_after_ms is not None:
         return Disposition.TRY_LATER
@@ -36,9 +36,9 @@ def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
 
 
 class Allocation(NamedTuple):
-    """The part of a discount that one line or shipping fee bears, and which part of that the merchant pays.
+    """The part of a discount that one line or shipping fee bears, and the part of that which the merchant pays.
 
-    Minor units. A tuple, because an approval makes dozens.
+    In minor units. It is a tuple, because an approval makes dozens of them.
     """
 
     line_id: str
@@ -65,10 +65,10 @@ class Verdict:
 
 @record(frozen=True, slots=True)
 class Decision:
-    """The verdict on an order with all its tokens: all are used, or none is.
+    """The verdict on an order with all its tokens: either all tokens are used, or none is.
 
     Attributes:
-        decided_at: When, by the ledger's clock, Unix seconds.
+        decided_at: When it was decided, by the ledger's clock, Unix seconds.
         settlement: The signed allocation of an approval.
     """
 
@@ -80,7 +80,7 @@ class Decision:
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do about it: that of the tokens that stopped the order, the least hopeful one."""
+        """What the caller should do: the least hopeful disposition of the tokens that stopped the order."""
         if self.outcome is Outcome.APPROVED:
             return Disposition.APPROVED
         decisive = [verdict.disposition for verdict in self.verdicts if verdict.outcome is self.outcome]
@@ -88,10 +88,10 @@ class Decision:
 
 
 def refusal(verdicts: tuple[Verdict, ...], decided_at: int) -> Decision:
-    """Return the decision that some verdicts other than APPROVED make together.
+    """Return the decision for verdicts of which none is APPROVED.
 
-    The decision's outcome is that of the token that stopped the order: the first by precedence, leaving aside the
-    tokens that were only stopped by another one.
+    The decision's outcome is that of the token that stopped the order: the first by precedence, not counting tokens
+    that were stopped only by another token.
     """
     beside = (Outcome.STACK_REJECTED, Outcome.NOT_EVALUATED)
     first = min((verdict for verdict in verdicts if verdict.outcome not in beside), key=_rank)

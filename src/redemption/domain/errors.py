@@ -1,6 +1,6 @@
-"""Failures: why a question could not be answered. A refusal is an answer, not a failure: see ``outcome``.
+"""Failures: why a request got no answer. A refusal is an answer, not a failure: see ``outcome.py``.
 
-Each class carries the stable reason that callers may rely on; ``rpc/status.py`` gives each its gRPC status.
+Each class carries the stable reason that callers may rely on; ``rpc/status.py`` maps each class to its gRPC status.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 VIOLATIONS_MAX = 50
-"""More than anybody reads at once; a request may hold hundreds of thousands of mistakes."""
+"""The most violations that are reported; nobody reads more, and there may be hundreds of thousands."""
 
 
 class ViolationReason(StrEnum):
-    """Which rule a field breaks, for programs. Other fields are those of ``ViolationValues.others``, in their order."""
+    """Which rule a field breaks, for programs. "Other fields" are in ``ViolationValues.others``, in that order."""
 
     REQUIRED = "REQUIRED"
     """It must be set."""
@@ -22,7 +22,7 @@ class ViolationReason(StrEnum):
     OUT_OF_RANGE = "OUT_OF_RANGE"
     """It must be ``least`` to ``most``."""
     ZERO_LIMIT = "ZERO_LIMIT"
-    """A limit must not be 0; a campaign of which nothing may be used is paused."""
+    """A limit must not be 0; to allow nothing, pause the campaign."""
     WRONG_COUNT = "WRONG_COUNT"
     """The list must have ``least`` to ``most`` entries; it has ``given``."""
     DUPLICATE = "DUPLICATE"
@@ -36,10 +36,10 @@ class ViolationReason(StrEnum):
     NOT_RISING = "NOT_RISING"
     """It must be more than the other field, which is of an earlier tier."""
     NO_GAIN = "NO_GAIN"
-    """The tier gives no more than an earlier one: of the other fields, the first two are that one's percentage and cap,
-    the third is this one's cap."""
+    """The tier gives no more than an earlier tier. The other fields are the earlier tier's percentage, the earlier
+    tier's cap, and this tier's cap."""
     OVERLAP = "OVERLAP"
-    """The slot must not begin before the other field, which is the end of the slot before."""
+    """The slot must not begin before the other field, which is the end of the previous slot."""
     OVER_MIDNIGHT = "OVER_MIDNIGHT"
     """The slot must end later than the other field, which is its start."""
     NEVER_OPEN = "NEVER_OPEN"
@@ -53,7 +53,7 @@ class ViolationReason(StrEnum):
     NO_LIST_PRICE = "NO_LIST_PRICE"
     """It must not be LIST, because the other field is an offer that is not computed on list prices."""
     IMMUTABLE = "IMMUTABLE"
-    """It cannot change; the other fields are its parts with the values that are in force."""
+    """It cannot change; the other fields are its parts, with their current values."""
 
 
 class OtherField(NamedTuple):
@@ -88,7 +88,7 @@ class Violation:
         field: Path of the field in the request, for example ``checkout.order.lines[2].amount_minor``.
         problem: What is wrong with it and what would be right.
         reason: The rule that it breaks, or None where only the text says it.
-        values: What belongs to the reason. Numbers are in the unit of their field, a duration in seconds.
+        values: The reason's numbers and fields. Numbers are in the unit of their field, a duration in seconds.
     """
 
     field: str
@@ -98,12 +98,12 @@ class Violation:
 
 
 class ServiceError(Exception):
-    """The question was not answered; nothing was done, unless the class says that this is not known.
+    """The request got no answer. Nothing was done, unless the class says that this is not known.
 
     Attributes:
         reason: The stable reason, in UPPER_SNAKE_CASE.
         message: What is wrong, where, and what to do next; safe to show to the caller.
-        retry_after_seconds: How long to wait before the same request is worth sending again, or None.
+        retry_after_seconds: How long to wait before a retry of the same request, or None.
     """
 
     reason = "INTERNAL"
@@ -127,13 +127,13 @@ class InvalidRequest(ServiceError):
 
 
 class NotFound(ServiceError):
-    """There is no such thing."""
+    """What the request names does not exist."""
 
     reason = "NOT_FOUND"
 
 
 class AlreadyExists(ServiceError):
-    """There is one already, and it is not the same."""
+    """One with this name exists already, and it is not the same."""
 
     reason = "ALREADY_EXISTS"
 
@@ -145,7 +145,7 @@ class Conflict(ServiceError):
 
 
 class RequestIdReused(ServiceError):
-    """The request id stands for another request already (for requests whose answer has no outcome)."""
+    """The request id was used for a different request (for requests whose answer has no outcome)."""
 
     reason = "IDEMPOTENCY_MISMATCH"
 
@@ -157,33 +157,33 @@ class WrongState(ServiceError):
 
 
 class ArchiveUnfinished(ServiceError):
-    """The caller's deadline came before all records of a campaign were removed; ask again, and it goes on there."""
+    """The caller's deadline came before all records of a campaign were removed; a retry continues from there."""
 
     reason = "ARCHIVE_UNFINISHED"
     retry_after_seconds = 0.1
 
 
 class LimitReached(ServiceError):
-    """A limit of the campaign leaves no room for what was asked."""
+    """A limit of the campaign does not allow what was requested."""
 
     reason = "LIMIT_REACHED"
 
 
 class NotBuilt(ServiceError):
-    """The contract has it, this version does not."""
+    """The contract defines it, but this version does not implement it."""
 
     reason = "NOT_IMPLEMENTED"
 
 
 class Overloaded(ServiceError):
-    """Too much is waiting already; nothing was done."""
+    """Too many requests wait already; nothing was done."""
 
     reason = "OVERLOADED"
     retry_after_seconds = 0.1
 
 
 class LedgerUnavailable(ServiceError):
-    """The ledger did not answer in time. It is not known whether it was done: ask again with the same request id."""
+    """The ledger sent no reply in time. The request is in doubt: send it again with the same request id."""
 
     reason = "LEDGER_UNAVAILABLE"
     retry_after_seconds = 0.2
@@ -203,6 +203,6 @@ class DeadlinePassed(ServiceError):
 
 
 class ItemFailed(ServiceError):
-    """This one item met a record that it could not read; nothing of it was done, its neighbours are unharmed."""
+    """A record that this item needs cannot be read. Nothing of it was done; other items are not affected."""
 
     reason = "LEDGER_RECORD_UNREADABLE"

@@ -1,4 +1,4 @@
-"""What a checkout knows of an order, and what a well-formed one looks like."""
+"""The data of a checkout, and the checks whether it is well formed."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from redemption.domain.errors import VIOLATIONS_MAX, Violation
 from redemption.domain.record import record
 
 MINOR_MAX = 2**53 - 1
-"""The largest sum of money, in minor units: what a double (Lua's only number) still counts exactly."""
+"""The largest sum of money, in minor units: a double (Lua's only number type) counts exactly up to this."""
 
 LINES_MAX = 500
 SHIPPING_MAX = 100
@@ -14,7 +14,7 @@ CATEGORIES_MAX = 32
 SEGMENTS_MAX = 64
 TEXT_BYTES_MAX = 128
 _SURELY_FITS = TEXT_BYTES_MAX // 4
-"""So many characters have no more bytes, whatever they are."""
+"""A text of this many characters fits, whatever they are: a character has at most four bytes."""
 PROGRAM_BYTES_MAX = 64
 TOKENS_MAX = 32
 QUOTED_TOKENS_MAX = 100
@@ -49,7 +49,7 @@ class Shipping:
 
 @record(frozen=True, slots=True)
 class Order:
-    """An order as it stands at checkout."""
+    """An order at checkout."""
 
     order_id: str
     currency_code: str
@@ -73,7 +73,7 @@ class Order:
 
 @record(frozen=True, slots=True)
 class Customer:
-    """Who buys; an empty ``customer_id`` is a guest, ``is_new`` None is unknown."""
+    """The buyer; an empty ``customer_id`` means a guest, ``is_new`` None means unknown."""
 
     customer_id: str = ""
     tier: str = ""
@@ -84,7 +84,7 @@ class Customer:
 
 @record(frozen=True, slots=True)
 class RiskContext:
-    """Signals by which abuse is judged; never part of a request's identity."""
+    """Signals for judging abuse; never part of a request's identity."""
 
     device_id: str = ""
     network_address: str = ""
@@ -107,12 +107,12 @@ class Checkout:
 
 
 def positions_of(tokens: int, lines: int, fees: int) -> int:
-    """Return how much work an order is: its lines and shipping fees, for each token."""
+    """Return the size of an order as work: its lines and shipping fees, counted once for each token."""
     return tokens * (lines + fees)
 
 
 def program_violations(program: str, field: str = "program") -> Iterator[Violation]:
-    """Say what is wrong with a program's name: it becomes part of every ledger key."""
+    """Yield what is wrong with a program's name; the name becomes part of every ledger key."""
     if not program:
         yield Violation(field, "is required")
     elif len(program) > PROGRAM_BYTES_MAX or not _PROGRAM_ALPHABET.issuperset(program):
@@ -120,7 +120,7 @@ def program_violations(program: str, field: str = "program") -> Iterator[Violati
 
 
 def id_violations(value: str, field: str) -> Iterator[Violation]:
-    """Say what is wrong with a required id of 1 to 128 bytes."""
+    """Yield what is wrong with a required id of 1 to 128 bytes."""
     if not value:
         yield Violation(field, f"is required, 1 to {TEXT_BYTES_MAX} bytes")
     else:
@@ -133,21 +133,21 @@ def id_fits(value: str) -> bool:
 
 
 def text_violations(value: str, field: str) -> Iterator[Violation]:
-    """Say what is wrong with an optional text of at most 128 bytes."""
+    """Yield what is wrong with an optional text of at most 128 bytes."""
     if not _fits(value):
         yield Violation(field, f"is longer than {TEXT_BYTES_MAX} bytes")
 
 
 def _fits(text: str) -> bool:
-    # Counting characters first keeps a megabyte from being encoded only to be refused.
+    # Characters are counted first, so that a text of a megabyte is refused without encoding it.
     return len(text) <= TEXT_BYTES_MAX and (text.isascii() or len(text.encode()) <= TEXT_BYTES_MAX)
 
 
-# What follows runs for every order, so it adds to one list: a generator for each part costs several times the checks.
+# The checks below run for every order, so they add to one list: a generator for each part costs several times as much.
 
 
 def checkout_violations(checkout: Checkout, *, tokens_max: int = TOKENS_MAX) -> list[Violation]:
-    """Say what is wrong with a checkout, as far as anybody would read; an empty list means that it is well formed."""
+    """Return the first ``VIOLATIONS_MAX`` things that are wrong with a checkout; an empty list: it is well formed."""
     found: list[Violation] = []
     program, risk = checkout.program, checkout.risk
     if not program or len(program) > PROGRAM_BYTES_MAX or not _PROGRAM_ALPHABET.issuperset(program):

@@ -12,14 +12,14 @@ class Disposition(IntEnum):
     FINAL = 4
     FIX_CALLER = 5
 
-    __hash__ = int.__hash__  # an enum's own hashes its name, in Python
+    __hash__ = int.__hash__  # an enum's own __hash__ is Python code that hashes the name
 
 
 class Outcome(IntEnum):
     """The verdict on a token or on a whole decision; the numbers are those of the contract.
 
-    They stand in order of precedence: where several apply, the smallest is answered. The one exception is
-    ``ALREADY_REDEEMED`` by the very order that asks, which ranks as ``SAME_ORDER_RANK``.
+    They are in order of precedence: when several apply, the smallest is the answer. There is one exception: when the
+    present order itself used the coupon, ``ALREADY_REDEEMED`` ranks as ``SAME_ORDER_RANK``.
     """
 
     TOKEN_INVALID = 10
@@ -69,18 +69,18 @@ class Outcome(IntEnum):
     REVERSAL_EXCEEDS = 630
     RETURN_WINDOW_CLOSED = 640
 
-    __hash__ = int.__hash__  # an enum's own hashes its name, in Python
+    __hash__ = int.__hash__  # an enum's own __hash__ is Python code that hashes the name
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do, where the outcome alone decides it."""
+        """What the caller should do, when the outcome alone decides it."""
         return DISPOSITIONS[self]
 
 
 SAME_ORDER_RANK = 15
-"""Where ``ALREADY_REDEEMED`` ranks when this very order used the coupon: right after ``TOKEN_INVALID``."""
+"""The rank of ``ALREADY_REDEEMED`` when the present order itself used the coupon: right after ``TOKEN_INVALID``."""
 BUDGET_DAY_RANK = 361
-"""Where ``BUDGET_EXHAUSTED`` ranks when only the day's part of the money is used up: it may be tried again tomorrow."""
+"""The rank of ``BUDGET_EXHAUSTED`` when only the day's budget is used up: a retry tomorrow may succeed."""
 
 _GROUPS = {
     Disposition.APPROVED: (Outcome.APPROVED,),

@@ -5,12 +5,12 @@ from redemption.domain.record import record
 
 @record(frozen=True, slots=True)
 class RequestIdentity:
-    """Who asks, under which request id, and what: as digests, because the ledger keeps no names.
+    """The principal, request id and content of a request: as digests, because the ledger keeps no names.
 
     Attributes:
-        principal: Who asks; for the record.
+        principal: Who calls; for the record.
         request: Digest of principal and request id. Request ids of different principals are different requests.
-        content: Digest of what was asked; another content under the same request id is refused.
+        content: Digest of the request's content; other content under the same request id is refused.
     """
 
     principal: str

@@ -1,1 +1,1 @@
-"""The only room that knows Redis: one atomic call decides, and what it decided is durable once answered."""
+"""The only package that knows Redis: one atomic call decides; the decision is durable before the caller is answered."""

@@ -1,6 +1,6 @@
-"""Where the ledger is, what is expected of it, and how connections to it are made.
+"""The ledger's address, what it must be set to, and how connections to it are made.
 
-The Redis client's own retries are off: it would deliver a call again whose reply was lost, and only the batcher knows
+The Redis client's own retries are off: it would send a call again when its reply was lost, and only the batcher knows
 when that is safe.
 """
 
@@ -19,7 +19,7 @@ CONNECT_SECONDS_MAX = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the ledger is and what is expected of it."""
+    """The ledger's address, the durability it must have, and how far its clock may be from ours."""
 
     url: str
     durability: Durability
@@ -28,9 +28,9 @@ class Endpoint:
     def pool(self) -> ConnectionPool:
         """Return a pool that makes connections without retries.
 
-        They have no timeout of their own: with one, redis-py 8 waits in a way (``asyncio.wait_for``) that on Python
-        3.11 can swallow a cancellation, and with it our own timeouts and an orderly stop. Every wait on them is
-        bounded here instead, by ``asyncio.timeout``.
+        The connections have no timeout of their own. With one, redis-py 8 waits with ``asyncio.wait_for``, which on
+        Python 3.11 can lose a cancellation: then our own timeouts and an orderly stop do not work. Instead the code
+        that waits on a connection bounds the wait, with ``asyncio.timeout`` or ``call_later``.
         """
         return ConnectionPool.from_url(
             self.url,
@@ -42,18 +42,18 @@ class Endpoint:
         )
 
     def client(self) -> Redis:
-        """Return an ordinary client for everything off the commit path, without retries either."""
+        """Return an ordinary client, also without retries, for all calls that are not commits."""
         return Redis.from_pool(self.pool())
 
     async def prepare(self, client: Redis, fence: Fence) -> None:
-        """Check everything at a new connection, and part our functions, see ``promises.prepare``."""
+        """Check everything on a new connection, and load our functions, see ``durability.prepare``."""
         await prepare(client, self.durability, fence, self.clock_apart_seconds_max)
 
     async def check(self, client: Redis, fence: Fence) -> set[str]:
-        """Check what may change while a connection stands, see ``promises.check``."""
+        """Check what may change while a connection is open, see ``durability.check``."""
         return await check(client, self.durability, fence, self.clock_apart_seconds_max)
 
     async def is_empty(self) -> bool:
-        """Whether there is nothing at all in the ledger."""
+        """Whether the ledger holds no key at all."""
         async with self.client() as client:
             return int(await client.dbsize()) == 0

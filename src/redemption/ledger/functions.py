@@ -1,4 +1,4 @@
-"""Questions to the ledger off the commit path: one function call each, on the ordinary client, bounded in time."""
+"""Function calls to the ledger that are not commits: one at a time each, on the ordinary client, with a timeout."""
 
 import asyncio
 import secrets
@@ -23,30 +23,27 @@ from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted, error_of
 from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
+from redemption.scheduling.work_bounds import LEDGER_CALL_WAIT_SECONDS_MAX, LEDGER_CALLS_AT_ONCE
 
-CALLS_AT_ONCE = 32
-"""Fewer than the client may have connections: the health check has its own place beside them."""
-PLACE_SECONDS_MAX = 2.0
-"""How long a question waits for one of these places; a healthy ledger gives thousands in that time."""
 TRIES = 3
-"""Of a call that was not executed for a reason that is over by then."""
-TOLD_SECONDS = 60.0
-"""Why the ledger cannot be reached is logged so often at most: every caller finds out."""
+"""How often a call is sent at most, when it was not executed and the reason may be gone by then."""
+LOG_INTERVAL_SECONDS = 60.0
+"""The reason why the ledger cannot be reached is logged once in this time at most: every call meets it."""
 
 _log = structlog.get_logger(__name__)
 
 
 class FunctionClient:
-    """FunctionClient functions of the ledger."""
+    """Calls functions of the ledger."""
 
     def __init__(self, client: Redis, *, fence: Fence, health: LedgerHealth, clock: Clock, outbox_max: int) -> None:
         """Build it.
 
         Args:
             client: The ordinary client, without retries.
-            fence: What is remembered of the ledger.
-            health: Told of a ledger that is not trusted; while it refuses, nothing is called.
-            clock: Goes along with every call, and is set by every answer that is observed.
+            fence: The last known state of each program's ledger.
+            health: Is informed when the ledger is not trusted; while the ledger is refused, nothing is called.
+            clock: Its reading is sent with every call; every head of a reply sets it.
             outbox_max: About how many entries the event stream of a program keeps.
         """
         self._client = client
@@ -54,43 +51,44 @@ class FunctionClient:
         self._health = health
         self._clock = clock
         self._outbox_max = outbox_max
-        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._slots = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
-        self._tell_again_at = 0.0
+        self._next_log_at = 0.0
 
     async def stop(self) -> None:
-        """Give up what several callers wait for together."""
+        """Cancel the calls that several callers share."""
         await self._openings.stop()
 
     async def call(self, function: str, program: str, *args: bytes | int | str) -> Any:  # noqa: ANN401
-        """Call a function with what the frame of every call reads (``lua/frame.lua``) and arguments; return its reply.
+        """Call a function with the frame's arguments (``lua/frame.lua``) and its own; return its reply.
 
         Raises:
-            LedgerUnavailable: There was no answer; it is not known whether it was executed.
-            LedgerRefused: It was not executed.
-            Overloaded: Nor was it now: too many others wait.
+            LedgerUnavailable: There was no reply; it is not known whether the call was executed.
+            LedgerRefused: The call was not executed.
+            Overloaded: The call was not sent, because too many others wait.
         """
         self._health.require()
-        async with self._place(), self.asked(CALL_SECONDS_MAX):
+        async with self._slot(), self.bounded(CALL_SECONDS_MAX):
             for _ in range(TRIES - 1):
                 try:
                     return await self._framed(function, program, args)
                 except ResponseError as error:
                     if "unction not found" in str(error):
                         await load_functions(self._client)
-                    elif not str(error).startswith(CLOCK_APART):  # else it may have been on its way for too long
+                    # CLOCKAPART is retried too: perhaps the call was only on its way for too long.
+                    elif not str(error).startswith(CLOCK_APART):
                         raise
             return await self._framed(function, program, args)
 
     async def write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
-        """Call a function that writes, see ``call``; return the head of its reply, and the rest."""
+        """Call a function that writes, see ``call``; return the head of its reply and the rest of the reply."""
         packed_head, *rest = await self.call(function, program, self._outbox_max, *args)
         return self.observe(program, packed_head), rest
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
         """Call a function that reads no frame; return its reply."""
         self._health.require()
-        async with self._place(), self.asked(CALL_SECONDS_MAX):
+        async with self._slot(), self.bounded(CALL_SECONDS_MAX):
             try:
                 return await self._fcall(function, program, ())
             except ResponseError as error:
@@ -105,28 +103,28 @@ class FunctionClient:
         return await self._fcall(function, program, (*frame, *args))
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Have one of the places.
+    async def _slot(self) -> AsyncIterator[None]:
+        """Hold one of the slots for calls at the same time.
 
         Raises:
-            Overloaded: There was none in time.
+            Overloaded: No slot was free in time.
         """
         try:
-            async with asyncio.timeout(PLACE_SECONDS_MAX):
-                await self._places.acquire()
+            async with asyncio.timeout(LEDGER_CALL_WAIT_SECONDS_MAX):
+                await self._slots.acquire()
         except TimeoutError as error:
             raise Overloaded("too many questions wait for the ledger; nothing was done, ask again later") from error
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         tag = keys.tag(program)
         return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
 
     def observe(self, program: str, packed_head: bytes) -> Head:
-        """Learn from the head of a reply (the clock, and how far the ledger is), and return it."""
+        """Read the head of a reply, note the clock and the sequence number in it, and return it."""
         head = unpack_head(packed_head)
         self._clock.set(head.clock_ms)
         self._fence.observe(program, head.epoch, head.seq)
@@ -139,7 +137,7 @@ class FunctionClient:
         return await self._openings.share(program, lambda: self.open(program, birth=False))
 
     async def open(self, program: str, *, birth: bool) -> bool:
-        """Make sure that a program's ledger is ours, or let it be born; returns whether there is one."""
+        """Check that a program's ledger is the known one, or create it if ``birth``; returns whether there is one."""
         mark = self._fence.mark(program)
         epoch = secrets.token_hex(8) if birth and mark is None else b""
         found = pairs(await self.call("open", program, self._fence.keyset_id, epoch))
@@ -148,8 +146,8 @@ class FunctionClient:
         return header is not None
 
     @asynccontextmanager
-    async def asked(self, seconds_max: float) -> AsyncIterator[None]:
-        """Bound a question, and turn what the Redis client raises into what it means."""
+    async def bounded(self, seconds_max: float) -> AsyncIterator[None]:
+        """Give a call a timeout, and replace the errors of the Redis client by ours."""
         try:
             async with asyncio.timeout(seconds_max):
                 yield
@@ -159,14 +157,14 @@ class FunctionClient:
                 self._health.on_reply(meaning)
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
-            self._tell(error)
+            self._log_unreachable(error)
             raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
 
-    def _tell(self, error: Exception) -> None:
-        """Log why the ledger cannot be reached."""
+    def _log_unreachable(self, error: Exception) -> None:
+        """Log why the ledger cannot be reached, unless this was logged less than 60 s ago."""
         now = time.monotonic()
-        if now >= self._tell_again_at:
-            self._tell_again_at = now + TOLD_SECONDS
+        if now >= self._next_log_at:
+            self._next_log_at = now + LOG_INTERVAL_SECONDS
             _log.warning("the ledger cannot be reached", cause=repr(error))
 
 

@@ -1,17 +1,17 @@
-"""The speller of every ledger key, mirrored by ``lua/keys.lua``; used by tools and tests, never on the hot path."""
+"""Builds the name of every ledger key, as ``lua/keys.lua`` does; a commit uses ``tag`` only."""
 
 CUSTOMER_BUCKETS_MAX = 65_536
 _SHORT = {b"u": "used", b"c": "customer", b"r": "request"}
-"""Every redemption writes these names, so they are one letter (docs/decisions/0009)."""
+"""Key names that every redemption writes: one letter each, to save bytes (docs/decisions/0009)."""
 
 
 def tag(program: str) -> bytes:
-    """Return the hash tag of a program: all its keys lie in one slot."""
+    """Return the hash tag of a program; it puts all keys of the program into one slot."""
     return b"{%b}" % program.encode()
 
 
 def kind(key: bytes) -> str:
-    """Return what a key of a program holds: its name behind the tag, in a word."""
+    """Return what a key of a program holds, in a word: the name after the tag, one letter spelled out."""
     name = key.split(b":", 2)[1]
     return _SHORT.get(name) or name.decode()
 
@@ -37,7 +37,7 @@ def campaign(program: str, number: int) -> bytes:
 
 
 def refused(program: str, number: int) -> bytes:
-    """Return the key of the hash from outcomes that refused a campaign's coupons to how often they did."""
+    """Return the key of the hash that counts, for each outcome, how often it refused a coupon of a campaign."""
     return b"%b:refused:%d" % (tag(program), number)
 
 
@@ -53,18 +53,18 @@ def customer(program: str, number: int, buckets: int, digest: bytes) -> tuple[by
 
 
 def request(program: str, generation: int, buckets: int, digest: bytes) -> tuple[bytes, bytes]:
-    """Return the key and the field of a remembered request in a generation of so many buckets, a power of two."""
+    """Return the key and the field of a remembered request; ``buckets`` of its generation are a power of two."""
     bucket = int.from_bytes(digest[:3]) * buckets >> 24
     return b"%b:r:%d:%d" % (tag(program), generation, bucket), digest[1:]
 
 
 def revoked(program: str, number: int) -> bytes:
-    """Return the key of the revoked ranges of serials: a sorted set of their last serials by their first ones."""
+    """Return the key of the revoked ranges of serials: a sorted set of last serials, scored by the first ones."""
     return b"%b:revoked:%d" % (tag(program), number)
 
 
 def revoked_customers(program: str, number: int) -> bytes:
-    """Return the key of the hash from revoked customers to how many serials were issued at that moment."""
+    """Return the key of the hash from revoked customers to how many serials were issued when each was revoked."""
     return b"%b:revoked_customers:%d" % (tag(program), number)
 
 

@@ -1,4 +1,4 @@
-"""The ledger of all programs: builds its parts, starts and stops them, and checks whether it may be believed."""
+"""The ledger of all programs: builds its parts, starts and stops them, and checks whether it can be trusted."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,19 @@ from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
 from redemption.ledger.stores.campaigns import CampaignStore
 from redemption.ledger.stores.catalog import Catalog
-from redemption.ledger.stores.issuance import IssuingStore
+from redemption.ledger.stores.issuing import IssuingStore
 from redemption.ledger.stores.orders import OrderStore
-from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
+from redemption.scheduling.work_bounds import WorkBounds
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 2.0
-"""A ledger that takes longer to be checked is not healthy."""
+"""A ledger that does not answer a check within this time is not healthy."""
 OUTBOX_MAX = 65_536
 """About how many calls the event stream keeps by default; older entries are trimmed."""
 _log = structlog.get_logger(__name__)
@@ -40,15 +41,17 @@ class RedisLedger:
         fence: Fence,
         births_allowed: bool,
         outbox_max: int = OUTBOX_MAX,
+        bounds: WorkBounds | None = None,
     ) -> None:
         """Build it; ``start`` connects.
 
         Args:
-            endpoint: Where it is.
-            fence: What is remembered of it.
-            births_allowed: A program that nobody remembers may begin with its first campaign (development); else an
-                operator adopts its empty ledger first.
+            endpoint: Its address and what it must be set to.
+            fence: The last known state of each program's ledger.
+            births_allowed: The first campaign of an unknown program creates its ledger (development); else an
+                operator must adopt the empty ledger first.
             outbox_max: About how many entries the event stream of a program keeps.
+            bounds: How much work may wait or run at a time; None for the defaults.
         """
         self._endpoint = endpoint
         self._fence = fence
@@ -62,18 +65,19 @@ class RedisLedger:
             fence=fence,
             clock=self._clock,
             outbox_max=outbox_max,
+            waiting_max=(bounds or WorkBounds()).orders_waiting_max,
             redefined=self._catalog.redefined,
             health=self.health,
         )
         self._functions = FunctionClient(
             self._client, fence=fence, health=self.health, clock=self._clock, outbox_max=outbox_max
         )
-        self._refusals = Refusals(self._functions)
+        self._refusal_counts = RefusalCounts(self._functions)
         self.orders = OrderStore(
             self._functions,
             batcher=self.batcher,
             catalog=self._catalog,
-            refusals=self._refusals,
+            refusal_counts=self._refusal_counts,
             fence=fence,
             health=self.health,
         )
@@ -82,22 +86,22 @@ class RedisLedger:
         self.revocation = RevocationStore(self._functions)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
-        self._ahead: set[str] = set()
+        self._clock_ahead: set[str] = set()
 
     async def start(self) -> None:
-        """Start the lanes and the watch, and check the ledger for the first time."""
+        """Start the lanes, check the ledger once, and start the check that runs every second."""
         self.batcher.start()
-        self._refusals.start()
+        self._refusal_counts.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
     async def stop(self) -> None:
-        """Stop, and write down what was seen."""
+        """Stop all parts, and save the fence."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
-        await self._refusals.stop()
+        await self._refusal_counts.stop()
         await self.campaigns.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
@@ -110,20 +114,21 @@ class RedisLedger:
             await asyncio.to_thread(self._save)
 
     async def check(self) -> None:
-        """Check whether the ledger keeps its promises and is the one we know."""
+        """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""
         try:
-            async with self._functions.asked(CHECK_SECONDS_MAX):
-                self._tell_ahead(await self._endpoint.check(self._client, self._fence))
+            async with self._functions.bounded(CHECK_SECONDS_MAX):
+                self._log_clock_ahead(await self._endpoint.check(self._client, self._fence))
         except LedgerNotTrusted as error:
-            # An operator may have adopted it meanwhile: then the file knows, and the next check finds all well. What is
-            # at hand is of the ledger before: the same numbers and versions may be other definitions now.
+            # An operator may have adopted this ledger meanwhile: then the file has its mark, and the next check passes.
+            # The catalog still holds definitions of the ledger before: in this one, the same numbers and versions may
+            # be other definitions.
             self.health.on_check(error)
             self._catalog.clear()
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
             self.health.on_check(error)
-        except Exception as error:  # noqa: BLE001 - a check that fails is a finding, whatever it stumbled over
+        except Exception as error:  # noqa: BLE001 - logged; whatever the error is, the check failed
             _log.error("the ledger could not be checked", error=repr(error))
             self.health.on_check(
                 LedgerRefused("the ledger could not be checked; its operator finds the cause in the log")
@@ -134,18 +139,18 @@ class RedisLedger:
         if isinstance(failure, LedgerRefused):
             self.batcher.refuse_waiting(failure)
 
-    def _tell_ahead(self, ahead: set[str]) -> None:
-        """Log of which programs the ledger remembers a time that has not come, when that changes."""
-        for program in ahead - self._ahead:
+    def _log_clock_ahead(self, ahead: set[str]) -> None:
+        """Log, when it changes, for which programs the clock that the ledger stored is in the future."""
+        for program in ahead - self._clock_ahead:
             _log.error("the program is refused", program=program, cause=CLOCK_AHEAD, cure=CLOCK_AHEAD_CURE)
-        for program in self._ahead - ahead:
+        for program in self._clock_ahead - ahead:
             _log.info("the program is served again", program=program)
-        self._ahead = ahead
+        self._clock_ahead = ahead
 
     def _save(self) -> None:
         try:
             self._fence.save()
-        except Exception as error:  # noqa: BLE001 - the watch goes on, whatever happened to the file
+        except Exception as error:  # noqa: BLE001 - logged; the checks go on without the file
             _log.error(
                 "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
             )

@@ -11,7 +11,8 @@ from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 _PARTS = (
     "keys",
     "records",
-    "requests",
+    "risk_signals",
+    "idempotency",
     "campaigns",
     "frame",
     "limits",
@@ -21,16 +22,16 @@ _PARTS = (
     "codes",
     "claim",
     "batch",
-    "refusals",
+    "refusal_counts",
     "quote_snapshot",
     "define",
     "archive",
     "reads",
-    "open",
-    "register",
+    "open_ledger",
+    "register_functions",
 )
-"""In this order, because each may use those before it by their names. Each is a function of its own, because Lua allows
-200 local names in one."""
+"""In this order, because each file may use the files before it by their names. Each file becomes a function of its own,
+because Lua allows 200 local names in one function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Library:
     """The library as ``FUNCTION LOAD`` takes it.
 
     Attributes:
-        suffix: Digest of the text, part of every name, so that old and new servers of one format work side by side.
+        suffix: Digest of the text. It ends every function name, so old and new servers of one ledger format can use one
+            ledger at the same time.
+        text: The Lua source.
     """
 
     suffix: str
@@ -57,10 +60,11 @@ def library() -> Library:
 
 
 def assembled(texts: Mapping[str, str]) -> Library:
-    """Return the library that files make, each by its name, in their order.
+    """Return the library made of the given files, in their order.
 
-    All of them know two more names: ``OUTCOME``, the numbers of outcomes, and ``command``, which is ``redis.call`` from
-    the first call on.
+    Args:
+        texts: File name without ``.lua`` → source. Every file can also use two more names: ``OUTCOME``, the numbers of
+            the outcomes, and ``command``, which is ``redis.call`` from the first function call on.
     """
     body = _outcomes() + "\n".join(f"local {part} = (function()\n{text}\nend)()" for part, text in texts.items())
     suffix = hashlib.sha256(body.encode()).hexdigest()[:12]

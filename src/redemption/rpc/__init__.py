@@ -1,1 +1,1 @@
-"""gRPC: the contract in ``redemption.v1`` on one side, the use cases on the other. Protobuf stops here."""
+"""gRPC: connects the contract in ``redemption.v1`` with the use cases. No protobuf type goes beyond this package."""

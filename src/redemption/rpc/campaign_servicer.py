@@ -12,17 +12,14 @@ from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campa
 from redemption.rpc.guard import Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.work_bounds import DEFINITIONS, DEFINITIONS_WAITING_MAX
 from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2 as messages
 
 DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
-"""A request with a definition."""
+"""The largest request that has a definition in it."""
 PAGE_BYTES_MAX = 3 * 1024 * 1024
-"""Of the definitions on one page, unless the first alone is larger: gRPC takes 4 MiB by default."""
-LARGE_WAITING_MAX = 64
-"""Requests to read or to write definitions that may wait for their slot."""
-REST = 1
-"""While others are busy, so many times the time of this work is left to them."""
+"""The most bytes of definitions on one page, unless the first alone is larger: clients accept 4 MiB by default."""
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
 
 
@@ -39,11 +36,10 @@ class CampaignServicer:
     def __init__(self, use_cases: UseCases) -> None:
         self._campaigns = use_cases.campaigns
         self._messages = CampaignMessages()
-        # A large definition takes milliseconds to read or to write, and a page of them hundreds: few at a time.
-        self._large = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._large = FairSlots(DEFINITIONS, waiting_max=DEFINITIONS_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary]:
-        """Return what this version answers, by the names of the contract."""
+        """Return the methods that this version answers, by their names in the contract."""
         return {
             "CreateCampaign": Unary(messages.CreateCampaignRequest, self.create, DEFINITION_BYTES_MAX),
             "GetCampaign": Unary(messages.GetCampaignRequest, self.get, REQUEST_BYTES_MAX),
@@ -57,7 +53,7 @@ class CampaignServicer:
         }
 
     async def create(self, request: messages.CreateCampaignRequest, info: CallInfo) -> messages.CreateCampaignResponse:
-        """Create a campaign, or only check whether it would be created."""
+        """Create a campaign; with ``validate_only``, only check whether it would be created."""
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
         create = self._campaigns.check_create if request.validate_only else self._campaigns.create
@@ -91,7 +87,7 @@ class CampaignServicer:
         return response
 
     async def update(self, request: messages.UpdateCampaignRequest, info: CallInfo) -> messages.UpdateCampaignResponse:
-        """Replace a definition, or only check whether it would be replaced."""
+        """Replace a definition; with ``validate_only``, only check whether it would be replaced."""
         if not request.HasField("campaign"):
             raise InvalidRequest([Violation("campaign", "is required")])
         if not request.campaign.number:
@@ -108,7 +104,7 @@ class CampaignServicer:
         )
 
     async def resume(self, request: messages.ResumeCampaignRequest, info: CallInfo) -> messages.ResumeCampaignResponse:
-        """Go on after a pause."""
+        """Resume redeeming after a pause."""
         return messages.ResumeCampaignResponse(
             campaign=self._messages.of(await self._set(info, request, CampaignState.ACTIVE))
         )
@@ -138,10 +134,10 @@ class CampaignServicer:
 
 
 def first_number_from(page_token: str) -> int:
-    """Return the number that a page begins with: the token is that number, as text.
+    """Return the number of the first campaign on a page. The page token is this number, as text.
 
     Raises:
-        InvalidRequest: It was not made by this service.
+        InvalidRequest: The token was not made by this service.
     """
     if not page_token:
         return 1

@@ -1,6 +1,7 @@
-"""The one wall around all handlers: it parses and writes messages, bounds streams, and lets no exception's text out.
+"""The wrapper of all handlers: it parses and writes messages, limits streams, and turns exceptions into statuses.
 
-What goes in is a method of the contract; what comes out is a method of raw bytes, for any transport.
+The text of an unexpected exception is only logged; no caller sees it. The guard takes a method of the contract and
+returns a method of raw bytes, which any transport can serve.
 """
 
 import asyncio
@@ -27,12 +28,9 @@ from redemption.rpc.transport.methods import (
     StreamMethod,
     UnaryMethod,
 )
-from redemption.scheduling.places import Places
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
+from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 
-STREAMS_MAX = 64
-"""Streams at once, apart from all other calls."""
-STREAMS_PER_PEER_MAX = 16
-"""Of one connection: none can have all the places."""
 STREAM_SECONDS_MAX = 600.0
 
 _STOPPED = Stopping("the server stopped before it could answer; ask again with the same request id")
@@ -41,14 +39,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """A method that answers a message with a message.
+    """A method that answers one message with one message.
 
     Attributes:
-        request: What is received.
-        answer: What answers it.
-        request_bytes_max: A longer request is refused before it is read.
-        read: Parses a request that is longer than ``parsed_bytes_max``, while others work in between.
-        parsed_bytes_max: What is parsed in one go.
+        request: The type of the request.
+        answer: The handler.
+        request_bytes_max: A longer request is refused before it is parsed.
+        read: Parses a request that is longer than ``parsed_bytes_max``, in steps, so that others work in between.
+        parsed_bytes_max: The longest request that is parsed in one step.
     """
 
     request: type[Message]
@@ -60,27 +58,27 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A method that answers a message with a message, for all calls of a turn of the event loop in one go.
+    """A method that answers one message with one message, and gets all calls of a turn of the event loop together.
 
     Attributes:
-        request: What is received.
-        begin: Sees to it that each of the calls is answered, now or later; not a coroutine.
-        request_bytes_max: A longer request is refused before it is read.
+        request: The type of the request.
+        begin: The handler. It must answer each of the calls, now or later; not a coroutine.
+        request_bytes_max: A longer request is refused before it is parsed.
     """
 
     request: type[Message]
-    begin: Callable[[Sequence["Asked"]], None]
+    begin: Callable[[Sequence["PendingCall"]], None]
     request_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStream:
-    """A method that answers a message with many.
+    """A method that answers one message with many.
 
     Attributes:
-        request: What is received.
-        answer: What answers it.
-        request_bytes_max: A longer request is refused before it is read.
+        request: The type of the request.
+        answer: The handler.
+        request_bytes_max: A longer request is refused before it is parsed.
     """
 
     request: type[Message]
@@ -89,12 +87,12 @@ class ServerStream:
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class PendingCall:
     """One call of a gathered method.
 
     Attributes:
-        request: What is asked.
-        answered: Nothing is left to be said.
+        request: The parsed request.
+        answered: The call has its answer or its status.
     """
 
     request: Any
@@ -104,17 +102,17 @@ class Asked:
 
     @property
     def info(self) -> CallInfo:
-        """Who calls, and until when an answer is of use."""
+        """Who calls, and the deadline of the answer."""
         return self._call.info
 
     def leave_short_line(self) -> None:
-        """Do not count among the short calls any longer: it waits for others of its kind."""
+        """Stop counting this call as a short one: it waits for a slot."""
         self._call.leave_short_line()
 
     def answer(self, response: Message) -> None:
         """Answer the call."""
         if not self.answered:
-            raw = response.SerializeToString()  # first: a defect here is still to be told
+            raw = response.SerializeToString()  # before ``answered`` is set: if it raises, ``fail`` can still answer
             self.answered = True
             self._call.answer(raw)
 
@@ -127,22 +125,22 @@ class Asked:
 
 
 class Guard:
-    """Makes methods of raw bytes."""
+    """Turns methods of the contract into methods of raw bytes."""
 
-    def __init__(self) -> None:
-        self._streams = Places(STREAMS_MAX, STREAMS_PER_PEER_MAX)
-        # Written down once: when there is too much to do, saying so must cost next to nothing.
+    def __init__(self, bounds: WorkBounds) -> None:
+        self._streams = ConcurrencyLimit(bounds.streams_max, STREAMS_PER_PEER_MAX)
+        # Made once: an overloaded server must refuse a call at almost no cost.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
         self._too_many_streams_here = status_of(
             Overloaded("this connection has too many streams at once; end one, or open another connection")
         )
 
     def unary(self, name: str, method: Unary) -> Method:
-        """Return what a transport serves.
+        """Return the method for a transport.
 
         Args:
-            name: The method, for the log.
-            method: What answers it.
+            name: The name of the method, for the log.
+            method: The method of the contract.
         """
         parse, answer, read = method.request.FromString, method.answer, method.read
 
@@ -154,38 +152,38 @@ class Guard:
                     request = await read(raw, info)
                 response = await answer(request, info)
                 return response.SerializeToString()
-            except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
+            except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
                 return _failed(name, method.request, error)
 
         return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle)
 
     def gathered(self, name: str, method: Gathered) -> Method:
-        """Return what a transport serves, for calls that are answered together."""
+        """Return the method for a transport, for calls that are answered together."""
         parse, begin = method.request.FromString, method.begin
 
         def failed(error: BaseException) -> Status:
             return _failed(name, method.request, error)
 
         def handle(calls: Sequence[Call]) -> None:
-            asked: list[Asked] = []
+            pending: list[PendingCall] = []
             for call in calls:
                 try:
-                    asked.append(Asked(parse(call.request), call, failed))
+                    pending.append(PendingCall(parse(call.request), call, failed))
                 except DecodeError as error:
                     call.answer(failed(error))
             try:
-                begin(asked)
+                begin(pending)
             except BaseException as error:
                 stops = _is_of_the_process(error)
-                for left in asked:
-                    left.fail(_STOPPED if stops else error)
+                for unanswered in pending:
+                    unanswered.fail(_STOPPED if stops else error)
                 if stops:
                     raise
 
         return GatheredMethod(request_bytes_max=method.request_bytes_max, begin=handle)
 
     def server_stream(self, name: str, method: ServerStream) -> Method:
-        """Return what a transport serves, for a method that answers with many messages."""
+        """Return the method for a transport, for a method that answers with many messages."""
         parse, answer = method.request.FromString, method.answer
 
         async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
@@ -208,7 +206,7 @@ class Guard:
                                 break
                 except GeneratorExit:
                     raise
-                except BaseException as error:  # noqa: BLE001 - the wall itself; what is not ours is raised again
+                except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
                     failure = error
             if failure is not None:
                 yield _failed(name, method.request, failure)
@@ -216,7 +214,7 @@ class Guard:
         return StreamMethod(request_bytes_max=method.request_bytes_max, answer=handle)
 
     def not_built(self, name: str) -> Method:
-        """Return what a transport serves for a method that the contract has and this version does not."""
+        """Return the method for a transport, for a method of the contract that this version does not have."""
         status = status_of(NotBuilt(f"{name} is part of the contract, but not of this version of the server"))
 
         def handle(_: bytes, __: CallInfo) -> Outcome:
@@ -226,7 +224,7 @@ class Guard:
 
 
 def _failed(name: str, request: type[Message], error: BaseException) -> Status:
-    """Return what a caller is told about a failure; what is no failure of the call is raised again."""
+    """Return the status of a failed call. An exception that ends the task or the process is raised again."""
     if isinstance(error, ServiceError):
         status = status_of(error)
     elif isinstance(error, DecodeError):
@@ -235,18 +233,18 @@ def _failed(name: str, request: type[Message], error: BaseException) -> Status:
     elif _is_of_the_process(error):
         raise error
     else:
-        # A CancelledError that nobody asked for is one of these: passed on, it would end the call without a status.
+        # Also a CancelledError when this task is not cancelled: raised again, it would end the call without a status.
         correlation_id = secrets.token_hex(8)
         _log.error("a call failed", method=name, correlation_id=correlation_id, exc_info=error)
         status = internal_status(correlation_id)
-    # The frames of the error hold the whole request.
+    # The frames in the traceback keep the whole request in memory.
     error.__traceback__ = None
     return status
 
 
 def _is_of_the_process(error: BaseException) -> bool:
-    """Whether an exception means that nobody waits for an answer, or that the process is going down."""
+    """Whether an exception means that this task is cancelled or that the process stops."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0  # this very task, rather than what it waited for
+        return task is not None and task.cancelling() > 0  # this task is cancelled, and not only what it awaited
     return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))

@@ -1,7 +1,7 @@
 """The standard health service, for load balancers and orchestrators.
 
-grpcio's own servicer keeps a lock while it writes to a watcher and never ends a watch: one watcher that does not read
-would keep ``set`` waiting, and any watcher at all would keep a server from stopping in time.
+grpcio's own servicer holds a lock while it writes to a watcher, and never ends a watch. So one watcher that does not
+read would block ``set``, and any watcher would keep a server from stopping in time.
 """
 
 import asyncio
@@ -13,12 +13,10 @@ from grpc_health.v1 import health_pb2
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
-from redemption.scheduling.places import Places
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
+from redemption.scheduling.work_bounds import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 
 SERVICE = "grpc.health.v1.Health"
-WATCHERS_MAX = 1_000
-WATCHERS_PER_PEER_MAX = 16
-"""Of one connection: none can have all the places."""
 REQUEST_BYTES_MAX = 1_024
 
 _Response = health_pb2.HealthCheckResponse
@@ -34,33 +32,33 @@ _STOPPING = Status(code_pb2.UNAVAILABLE, "the server is stopping")
 
 
 class Health:
-    """Tells whether the server takes work: all of its services, or none. It begins as NOT_SERVING."""
+    """Answers whether the server accepts work. All services have the same state, which begins as NOT_SERVING."""
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = frozenset(("", *services))
         self._serving = False
         self._leaving = False
         self._ended = False
-        self._watchers = Places(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
+        self._watchers = ConcurrencyLimit(WATCHERS_MAX, WATCHERS_PER_PEER_MAX)
         self._changed = asyncio.Event()
 
-    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
-        """Say whether work shall be sent here; after ``leave`` the answer stays no."""
+    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - the value to set
+        """Set whether the server accepts work; after ``leave`` it stays NOT_SERVING."""
         self._serving = serving and not self._leaving
         self._notify()
 
     def leave(self) -> None:
-        """Say for good that no work shall be sent here."""
+        """Set NOT_SERVING for good."""
         self._leaving = True
         self.set_serving(False)
 
     def end_watches(self) -> None:
-        """End all watches, once they were told the last."""
+        """End all watches, after each was sent the last state."""
         self._ended = True
         self._notify()
 
     def methods(self) -> Methods:
-        """Return what a transport serves."""
+        """Return the methods for a transport."""
         return {
             f"/{SERVICE}/Check": ImmediateMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._check),
             f"/{SERVICE}/Watch": StreamMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._watch, watch=True),
@@ -108,7 +106,7 @@ class Health:
 
 
 def _service(raw: bytes) -> str | None:
-    """Return which service is asked about, or None when the request cannot be read."""
+    """Return the service that the request names, or None when the request cannot be parsed."""
     try:
         return str(health_pb2.HealthCheckRequest.FromString(raw).service)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""IssuanceService: bringing coupons into the world, taking them back, and telling what a token is."""
+"""IssuanceService: issuing coupons, revoking them, and inspecting tokens."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -28,7 +28,7 @@ class IssuanceServicer:
         self._revoker = use_cases.revoker
 
     def methods(self) -> Mapping[str, Unary | ServerStream]:
-        """Return what this version answers, by the names of the contract."""
+        """Return the methods that this version answers, by their names in the contract."""
         return {
             "Mint": ServerStream(messages.MintRequest, self.mint, REQUEST_BYTES_MAX),
             "Claim": Unary(messages.ClaimRequest, self.claim, REQUEST_BYTES_MAX),
@@ -37,7 +37,7 @@ class IssuanceServicer:
         }
 
     async def mint(self, request: messages.MintRequest, info: CallInfo) -> AsyncGenerator[messages.MintResponse, None]:
-        """Mint coupons. Each part is made when the one before was taken: nobody signs for a caller who left."""
+        """Mint coupons. A part is made when the one before was taken: nothing is signed after the caller left."""
         order = mint_request_from(request)
         mint = self._issuer.mint_codes if request.form == messages.MINT_FORM_CODE else self._issuer.mint
         async with aclosing(await mint(info, order)) as parts:
@@ -45,16 +45,16 @@ class IssuanceServicer:
                 yield minted_of(part)
 
     async def claim(self, request: messages.ClaimRequest, info: CallInfo) -> messages.ClaimResponse:
-        """Hand one coupon to a customer."""
+        """Issue one coupon to a customer."""
         claim = claim_from(request)
         return claimed_of(await self._claimer.claim(info, claim))
 
     async def revoke(self, request: messages.RevokeRequest, info: CallInfo) -> messages.RevokeResponse:
-        """Take coupons back."""
+        """Revoke coupons."""
         return revoked_of(await self._revoker.revoke(info, revoke_request_from(request)))
 
     async def inspect_token(
         self, request: messages.InspectTokenRequest, info: CallInfo
     ) -> messages.InspectTokenResponse:
-        """Tell what a token is and what became of it."""
+        """Return what a token is and whether it was used or revoked."""
         return inspection_of(await self._issuer.inspect(info, request.program, request.token))

@@ -1,7 +1,7 @@
-"""What must hold of a message before it is converted: nothing in it is unknown, and no list is longer than can be.
+"""The checks of a message before it is converted: it has no unknown fields, and no list is too long.
 
-It goes by the contract's own descriptors, so that it also covers fields that are added there. Lists are counted before
-anything in them is looked at: a message of the largest size can hold two million entries.
+The checks follow the descriptors of the contract, so they also cover fields that are added later. Lists are counted
+before their entries are read: a message of the largest size can hold two million entries.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from redemption.domain.campaign.value_checks import LIST_VALUES_MAX
 from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
 
 MESSAGES_MAX = OFFERS_MAX
-"""Messages in one list; there may be no more of anything than of offers."""
+"""The most messages in one list: as many as a campaign may have offers, the longest list of the contract."""
 VALUES_MAX = LIST_VALUES_MAX
-"""Texts or enum values in one list."""
+"""The most texts or enum values in one list."""
 
 
 def require_shape(message: Message, field: str) -> None:
     """Refuse a message that cannot be converted whole.
 
     Args:
-        message: What was received.
-        field: The path at which it stands in the request.
+        message: The received message.
+        field: The path of the message in the request.
 
     Raises:
-        InvalidRequest: A list is too long, or an enum has a value that says nothing to this version.
-        NotBuilt: It says something in a field that this version's contract does not have.
+        InvalidRequest: A list is too long, or an enum has a value that this version does not know or accept.
+        NotBuilt: A field is set that this version's contract does not have.
     """
     violations = list(_violations(message, field))
     if violations:
@@ -38,12 +38,12 @@ def require_shape(message: Message, field: str) -> None:
 
 
 def not_built(field: str, what: str) -> NotBuilt:
-    """Return the failure of a promise that this version does not build."""
+    """Return the failure for a part of the contract that this version does not support."""
     return NotBuilt(f"{field}: {what} is part of the contract, but not of this version of the server")
 
 
 def _violations(message: Message, path: str) -> Iterator[Violation]:
-    # Protobuf carries unknown fields along unseen; a promise that is not understood must not be made.
+    # Protobuf keeps unknown fields silently; a campaign must not promise what this version does not know.
     unknown = UnknownFieldSet(message)
     if len(unknown):
         raise not_built(path, f"field number {unknown[0].field_number}")

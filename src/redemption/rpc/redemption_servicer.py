@@ -9,8 +9,14 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
-from redemption.rpc.convert.orders import question_from, redeem_request_from, redemption_of, write_decision, write_quote
-from redemption.rpc.guard import Asked, Gathered, Unary
+from redemption.rpc.convert.orders import (
+    quote_request_from,
+    redeem_request_from,
+    redemption_of,
+    write_decision,
+    write_quote,
+)
+from redemption.rpc.guard import Gathered, PendingCall, Unary
 from redemption.rpc.request_limits import (
     MESSAGE_BYTES_MAX,
     ORDER_BYTES_MAX,
@@ -24,36 +30,35 @@ from redemption.rpc.request_limits import (
 )
 from redemption.rpc.status import code_of, duration
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
-from redemption.service.redeemer import RedeemRequest
+from redemption.scheduling.work_bounds import (
+    BATCH_PARSING,
+    LARGE_BATCH_POSITIONS,
+    LARGE_BATCHES,
+    LARGE_ORDER_POSITIONS,
+    LARGE_ORDERS,
+    WorkBounds,
+)
+from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 
-LARGE_ORDER = 200
-"""Positions (lines and fees, for each token) from which on an order waits for its slot: 0.6 ms of work."""
-LARGE_BATCH = 1_000
-"""Positions from which on a batch does."""
-LARGE_WAITING_MAX = 256
-"""Large orders, and large batches, that may wait for their slot: they hold places among all calls meanwhile."""
-REST = 4
-"""While others are busy, so many times the time of working on large orders is left to them."""
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
 class RedemptionServicer:
     """Answers RedemptionService."""
 
-    def __init__(self, use_cases: UseCases) -> None:
+    def __init__(self, use_cases: UseCases, bounds: WorkBounds) -> None:
         self._redeemer = use_cases.redeemer
         self._finder = use_cases.finder
         self._quoter = use_cases.quoter
-        # One is at work while the other waits for the ledger. Apart: a checkout must not wait behind batches.
-        self._orders = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._batches = FairSlots(at_once=2, rest=REST, waiting_max=LARGE_WAITING_MAX)
-        self._reading = FairSlots(at_once=1, rest=REST, waiting_max=LARGE_WAITING_MAX)
+        self._orders = FairSlots(LARGE_ORDERS, waiting_max=bounds.large_waiting_max)
+        self._batches = FairSlots(LARGE_BATCHES, waiting_max=bounds.large_waiting_max)
+        self._parsing = FairSlots(BATCH_PARSING, waiting_max=bounds.large_waiting_max)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Mapping[str, Unary | Gathered]:
-        """Return what this version answers, by the names of the contract."""
+        """Return the methods that this version answers, by their names in the contract."""
         return {
             "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX),
             "BatchRedeem": Unary(
@@ -67,59 +72,59 @@ class RedemptionServicer:
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
-    def redeem(self, calls: Sequence[Asked]) -> None:
-        """Use all tokens of an order, or none; for each of these orders by itself."""
+    def redeem(self, calls: Sequence[PendingCall]) -> None:
+        """Redeem each of these orders by itself: use all of its tokens, or none."""
         orders = []
         for call in calls:
             try:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
-                elif positions_in(call.request) < LARGE_ORDER:
+                elif positions_in(call.request) < LARGE_ORDER_POSITIONS:
                     orders.append((redeem_request_from(call.request), call.info, partial(_answer, call)))
                 else:
                     self._begin_large(call)
-            except Exception as error:  # noqa: BLE001 - one call's defect is its own
+            except Exception as error:  # noqa: BLE001 - a failure of one call must not affect the others
                 call.fail(error)
         if orders:
             self._redeemer.redeem(orders)
 
-    def _begin_large(self, call: Asked) -> None:
-        call.leave_short_line()  # in bytes it may be as short as any other
+    def _begin_large(self, call: PendingCall) -> None:
+        call.leave_short_line()  # it may be short in bytes, but it is long work
         task = asyncio.get_running_loop().create_task(self._redeem_large(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _redeem_large(self, call: Asked) -> None:
-        """Redeem an order that waits for its slot."""
+    async def _redeem_large(self, call: PendingCall) -> None:
+        """Redeem a large order once it has a slot."""
         try:
             async with self._orders.slot(call.info.deadline) as slot:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
                     return
-                asked = [redeem_request_from(call.request)]
-                (result,) = await self._redeemer.redeem_all(call.info, asked, slot)
+                orders = [redeem_request_from(call.request)]
+                (result,) = await self._redeemer.redeem_all(call.info, orders, slot)
                 _answer(call, result)
-        except Exception as error:  # noqa: BLE001 - it ends here, where the call is known that it hurts
+        except Exception as error:  # noqa: BLE001 - the task ends here; nobody else could answer the call
             call.fail(error)
 
     async def _read_batch(self, raw: bytes, info: CallInfo) -> messages.BatchRedeemRequest:
         """Parse a large batch."""
-        async with self._reading.slot(info.deadline) as slot:
+        async with self._parsing.slot(info.deadline) as slot:
             return await read_batch(raw, slot)
 
     async def batch_redeem(self, request: messages.BatchRedeemRequest, info: CallInfo) -> messages.BatchRedeemResponse:
-        """Redeem many orders, each by itself."""
+        """Redeem many orders, each independently of the others."""
         positions = require_batch(request)
-        slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH else nullcontext(NO_SLOT)
+        slots = self._batches.slot(info.deadline) if positions >= LARGE_BATCH_POSITIONS else nullcontext(NO_SLOT)
         async with slots as slot:
             opened = []
             for item in request.requests:
                 opened.append(_opened(item, request.program))
                 if slot.is_step_done(len(item.checkout.order.lines)):
                     await slot.pause()
-            asked = [each for each in opened if isinstance(each, RedeemRequest)]
-            require_answer_fits([each.checkout for each in asked])
-            results = iter(await self._redeemer.redeem_all(info, asked, slot))
+            valid = [each for each in opened if isinstance(each, RedeemRequest)]
+            require_answer_fits([each.checkout for each in valid])
+            results = iter(await self._redeemer.redeem_all(info, valid, slot))
             response = messages.BatchRedeemResponse()
             for index, each in enumerate(opened):
                 if isinstance(each, RedeemRequest):
@@ -131,18 +136,18 @@ class RedemptionServicer:
             return response
 
     async def quote(self, request: messages.QuoteRequest, info: CallInfo) -> messages.QuoteResponse:
-        """Say what Redeem would answer, without using anything."""
-        question = question_from(request)
-        require_quote_fits(question)
-        quoted = await self._quoter.quote(info, question)
+        """Return what Redeem would answer, without using anything."""
+        quote_request = quote_request_from(request)
+        require_quote_fits(quote_request)
+        quote = await self._quoter.quote(info, quote_request)
         response = messages.QuoteResponse()
-        write_quote(quoted, response, with_allocations=question.with_allocations)
+        write_quote(quote, response, with_allocations=quote_request.with_allocations)
         return response
 
     async def get_redemption(
         self, request: messages.GetRedemptionRequest, info: CallInfo
     ) -> messages.GetRedemptionResponse:
-        """Tell what became of an attempt or of a redemption."""
+        """Return what was approved in an attempt, or one redemption by its receipt."""
         violations = list(program_violations(request.program))
         lookup = request.WhichOneof("lookup")
         if lookup is None:
@@ -160,7 +165,7 @@ class RedemptionServicer:
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _answer(call: Asked, result: Decision | ServiceError) -> None:
+def _answer(call: PendingCall, result: Decision | ServiceError) -> None:
     """Answer a call with the result of its order."""
     try:
         if isinstance(result, ServiceError):
@@ -169,7 +174,7 @@ def _answer(call: Asked, result: Decision | ServiceError) -> None:
         response = messages.RedeemResponse()
         write_decision(result, response.decision)
         call.answer(response)
-    except Exception as error:  # noqa: BLE001 - one answer's defect is its own
+    except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
         call.fail(error)
 
 
@@ -186,7 +191,7 @@ def _opened(item: messages.RedeemRequest, program: str) -> RedeemRequest | Inval
         positions_in(item)
         return redeem_request_from(item, program)
     except InvalidRequest as error:
-        return error.with_traceback(None)  # its frames hold the whole request
+        return error.with_traceback(None)  # the frames in it keep the whole request in memory
 
 
 def _item_error(error: ServiceError, index: int) -> messages.BatchRedeemError:

@@ -1,7 +1,7 @@
-"""The standard reflection service: tools learn the contract from the server. For development.
+"""The standard reflection service, for development: tools read the contract from the server.
 
-Versions v1 and v1alpha have the same messages. grpcio's own servicer knows v1alpha only, and finds no file for the name
-of a method, which some tools ask for (grpc/grpc#34743).
+Versions v1 and v1alpha have the same messages. grpcio's own servicer has v1alpha only, and does not find a file by the
+name of a method, which some tools request (grpc/grpc#34743).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,15 +23,15 @@ _Response = messages.ServerReflectionResponse
 
 
 class Reflection:
-    """Tells the contract."""
+    """Answers requests about the contract."""
 
     def __init__(self, services: Sequence[str]) -> None:
-        """Build it; ``services`` are the full names of all that is served."""
+        """Build it; ``services`` are the full names of all services."""
         self._services = sorted([*services, *SERVICES])
         self._pool = descriptor_pool.Default()
 
     def methods(self) -> Methods:
-        """Return what a transport serves."""
+        """Return the methods for a transport."""
         method = DialogMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._answer)
         return {f"/{service}/ServerReflectionInfo": method for service in SERVICES}
 
@@ -45,13 +45,13 @@ class Reflection:
         except KeyError:
             return _failed(request, code_pb2.NOT_FOUND, "there is no such thing in the contract")
         echo = _Response(original_request=request, valid_host=request.host)
-        return _written(response) + _written(echo)  # bytes of messages, joined, are the message with the fields of both
+        return _written(response) + _written(echo)  # joined, the bytes are one message with the fields of both
 
     def _response(self, request: messages.ServerReflectionRequest) -> messages.ServerReflectionResponse:
-        """Answer a question.
+        """Answer a request.
 
         Raises:
-            KeyError: There is no such thing.
+            KeyError: The contract does not have what the request names.
         """
         match request.WhichOneof("message_request"):
             case "list_services":
@@ -81,12 +81,13 @@ class Reflection:
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
-            return self._pool.FindFileContainingSymbol(symbol.rpartition(".")[0])  # a method: its service's file
+            # The name of a method: find the file of its service.
+            return self._pool.FindFileContainingSymbol(symbol.rpartition(".")[0])
 
 
 @lru_cache(maxsize=64)
 def _files(found: FileDescriptor) -> messages.ServerReflectionResponse:
-    """Return a file and all that it needs, each once."""
+    """Return a file and all files that it imports, each once."""
     files: dict[str, bytes] = {}
 
     def collect(wanted: Iterable[FileDescriptor]) -> None:

@@ -1,6 +1,6 @@
-"""How much one call may ask: it is counted before it is converted, and the answer has to fit as well.
+"""How large one request may be. It is counted before it is converted, and its answer has to fit as well.
 
-A message of the largest size can hold two million of anything, and whatever is done in one go keeps everybody waiting.
+A message of the largest size can hold two million entries, and all other calls wait while one step is done.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,48 +20,48 @@ from redemption.domain.order import (
 )
 from redemption.rpc.message_fields import fields_of
 from redemption.scheduling.fair_slots import WorkSlot
-from redemption.service.quoter import Question
+from redemption.service.quoter import QuoteRequest
 from redemption.v1 import order_pb2, redemption_service_pb2
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""What gRPC takes by default, on either side: a batch of orders, or an answer."""
+"""The limit of gRPC by default, on both sides: for a batch of orders, and for an answer."""
 ORDER_BYTES_MAX = 128 * 1024
-"""One order, also in a batch: it is parsed in 3 ms, whatever is in it."""
+"""One order, also in a batch: parsing it takes at most 3 ms, whatever is in it."""
 PARSED_BYTES_MAX = 64 * 1024
-"""Of a batch, in one go: it is parsed in 2 ms, whatever is in it."""
+"""How much of a batch is parsed in one step, which takes at most 2 ms, whatever is in it."""
 OTHER_FIELDS_MAX = 64
-"""Of a batch, beside its orders: the program, and what a newer caller may send."""
+"""The most fields of a batch that are not orders: the program, and fields that a newer caller may send."""
 REQUEST_BYTES_MAX = 64 * 1024
 """A request that is neither an order nor a campaign."""
 
 PARTS_MAX = 5_000
-"""So many pairs of token and line may one order have: all of them are judged, and told, in one go of about 10 ms."""
+"""The most pairs of token and line of one order: it is judged and answered in one step, of about 10 ms."""
 QUOTED_PARTS_MAX = 5_000
-"""So many fit into a quote; each is told twice, alone and together."""
+"""The most pairs in a quote with allocations; each pair is in the answer twice, in ``alone`` and in ``together``."""
 
 BATCH_MAX = 256
 BATCH_TOKENS_MAX = 1_000
 BATCH_LINES_MAX = 8_000
-"""Lines and shipping fees of all orders of a batch."""
+"""The most lines and shipping fees of all orders of a batch together."""
 BATCH_PARTS_MAX = 16_000
-"""Pairs of token and line of all orders of a batch."""
+"""The most pairs of token and line of all orders of a batch together."""
 
 Size: TypeAlias = tuple[int, int, int]
-"""How many tokens, lines and shipping fees a checkout has."""
+"""The numbers of tokens, lines and shipping fees of a checkout."""
 
 _PARTS_SAFE = 8_000
-"""So many pairs of token and line fit into an answer, however long their names are."""
+"""This many pairs of token and line always fit into an answer, however long the line ids are."""
 _PART_BYTES = 41
-"""What a pair takes beside the line's name, as an allocation (24) and again in the settlement (17)."""
+"""The bytes of a pair without the line id: 24 as an allocation and 17 in the settlement."""
 _TOKEN_BYTES = 400
 _REQUESTS = redemption_service_pb2.BatchRedeemRequest.REQUESTS_FIELD_NUMBER
 
 
 def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
-    """Refuse a batch that is wrong as a whole, and return how many positions one that is not has to be worked on.
+    """Refuse a batch that is wrong as a whole; else return how many positions have to be judged.
 
     Raises:
-        InvalidRequest: None of its items was looked at.
+        InvalidRequest: The batch is refused, and none of its orders was handled.
     """
     items = request.requests
     if not 1 <= len(items) <= BATCH_MAX:
@@ -72,7 +72,7 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
         size = size_of(item.checkout)
         brought, bought, shipped = size
         tokens += brought
-        if not _too_much(size, TOKENS_MAX, PARTS_MAX):  # else it is refused by itself, for nothing
+        if not _too_much(size, TOKENS_MAX, PARTS_MAX):  # else the order is refused by itself, at no cost
             lines += bought + shipped
             parts += brought * max(bought, shipped)
             positions += positions_of(brought, bought, shipped)
@@ -91,12 +91,12 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
 
 
 async def read_batch(raw: bytes, slot: WorkSlot) -> redemption_service_pb2.BatchRedeemRequest:
-    """Parse a large batch order by order, while others work in between.
+    """Parse a large batch order by order, with pauses in which others work.
 
     Raises:
-        DecodeError: It is no batch.
+        DecodeError: The bytes are not a batch.
         InvalidRequest: It has too many orders, lines or other fields, or an order that is too large; the rest was not
-            looked at.
+            parsed.
     """
     request = redemption_service_pb2.BatchRedeemRequest()
     lines = parsed = others = 0
@@ -119,7 +119,7 @@ async def read_batch(raw: bytes, slot: WorkSlot) -> redemption_service_pb2.Batch
         item.MergeFromString(raw[field.value : field.end])
         _, bought, shipped = size_of(item.checkout)
         lines += bought + shipped
-        if lines > 2 * BATCH_LINES_MAX:  # up to here, ``require_batch`` tells exactly what is too much
+        if lines > 2 * BATCH_LINES_MAX:  # below this, the message of ``require_batch`` has the exact number
             problem = (
                 f"bring more than {BATCH_LINES_MAX} lines and shipping fees together; send them in several batches"
             )
@@ -137,10 +137,10 @@ def positions_in(
     tokens_max: int = TOKENS_MAX,
     parts_max: int = PARTS_MAX,
 ) -> int:
-    """Return how much work the order of a request is, before anything of it is read.
+    """Return how many positions the order of a request has; nothing but its lists is counted.
 
     Raises:
-        InvalidRequest: There is no order, or it has too much of something.
+        InvalidRequest: There is no order, or it has too many tokens, lines, fees, or pairs of token and line.
     """
     if not request.HasField("checkout"):
         raise InvalidRequest([Violation("checkout", "is required")])
@@ -155,7 +155,7 @@ def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = P
     """Refuse a checkout with no token, too many tokens, lines or fees, or too many pairs of token and line.
 
     Raises:
-        InvalidRequest: None of them was looked at.
+        InvalidRequest: The size is wrong; no token or line was read.
     """
     if not _too_much(size, tokens_max, parts_max):
         return
@@ -176,7 +176,7 @@ def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = P
 
 
 def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
-    """Refuse a batch whose decisions would be too large to be received: they would be redeemed and never heard of.
+    """Refuse a batch whose answer would be too large for its caller: the orders would be redeemed, the answer lost.
 
     Raises:
         InvalidRequest: Nothing was done.
@@ -188,14 +188,14 @@ def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
         raise InvalidRequest([Violation("requests", problem)])
 
 
-def require_quote_fits(question: Question) -> None:
-    """Refuse a question whose answer would be too large to be received, or would keep everybody else waiting.
+def require_quote_fits(request: QuoteRequest) -> None:
+    """Refuse a quote whose answer would be too large for its caller, or would keep all other calls waiting.
 
     Raises:
         InvalidRequest: Nothing was done.
     """
-    parts = _parts(question.checkout)
-    if question.with_allocations and parts > QUOTED_PARTS_MAX:
+    parts = _parts(request.checkout)
+    if request.with_allocations and parts > QUOTED_PARTS_MAX:
         problem = (
             f"goes with at most {QUOTED_PARTS_MAX} pairs of token and line; there are {parts}: "
             "ask about fewer tokens at once, or leave it out"
@@ -208,7 +208,7 @@ def _item_violations(program: str, items: Iterable[redemption_service_pb2.Redeem
     for index, item in enumerate(items):
         if item.checkout.program not in ("", program):
             yield Violation(f"requests[{index}].checkout.program", "must be the batch's program, or empty")
-        # Without an id an item is malformed by itself, and gets its own error.
+        # An item without an id is not compared: it gets an error of its own.
         first = seen.setdefault(item.request_id, index) if item.request_id else index
         if first != index:
             yield Violation(f"requests[{index}].request_id", f"is the same as requests[{first}].request_id")
@@ -221,7 +221,7 @@ def size_of(checkout: order_pb2.Checkout) -> Size:
 
 
 def _too_much(size: Size, tokens_max: int, parts_max: int) -> bool:
-    """Tell whether a checkout of this size is refused without a look at what is in it."""
+    """Return whether a checkout is refused because of these numbers alone."""
     tokens, lines, shipping = size
     if not 1 <= tokens <= tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
         return True
@@ -234,12 +234,12 @@ def _parts(checkout: Checkout) -> int:
 
 
 def _answer_bytes(checkout: Checkout) -> int:
-    """Return what the decision on a checkout takes at most."""
+    """Return the most bytes that the decision on a checkout can have."""
     discount = max(_discount_bytes(checkout.order.lines), _discount_bytes(checkout.order.shipping))
     return len(checkout.tokens) * (discount + _TOKEN_BYTES)
 
 
 def _discount_bytes(bearers: Sequence[Line | Shipping]) -> int:
-    """Return what a discount takes at most that falls on all of these."""
+    """Return the most bytes of one discount that falls on all of these lines or fees."""
     names = sum(min(len(bearer.line_id.encode()), TEXT_BYTES_MAX) for bearer in bearers)
     return 2 * names + _PART_BYTES * len(bearers)

@@ -1,4 +1,4 @@
-"""The gRPC server: a port, three services, health, and a stop that loses nothing."""
+"""The gRPC server: a port, three services, health, and a stop that answers every call."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Method
 from redemption.rpc.transport.tls import CertificateUnusable, Tls
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
 
@@ -30,27 +31,28 @@ CAMPAIGN = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 ANSWER_SECONDS_MAX = 10.0
 ANSWER_SECONDS_UNSET = 5.0
 MARGIN_SECONDS = 0.02
-"""Left over for the answer to travel: the caller shall read why, rather than see its own deadline pass."""
+"""Time left for the answer to travel: the caller should get a status with a reason before its own deadline passes."""
 
 
 class PortNotBound(OSError):
-    """The server cannot listen there; the message says where and what to look at."""
+    """The server cannot listen on its address; the message names the address and what to check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcConfig:
-    """How the server listens, and what it bears.
+    """How the server listens, and its limits.
 
     Attributes:
-        transport: What carries the calls: ``nghttp2`` is ours, ``grpcio`` the library's own server.
-        host: An address of this machine; loopback unless told otherwise.
+        transport: ``nghttp2`` is this project's own transport, ``grpcio`` the server of that library.
+        host: An address of this machine; loopback by default.
         port: 0 lets the system choose.
-        sockets: File descriptors that listen already, in place of host and port; ``nghttp2`` only.
+        sockets: File descriptors of sockets to listen on, in place of host and port; ``nghttp2`` only.
         tls: The files of a server that speaks TLS; None serves in plain text.
-        reflection: Tell anybody the contract, for tools; for development.
+        reflection: Serve the contract to tools, for development.
         reuse_port: Share the port with other processes of this server.
-        bounds: What one caller, and all of them together, may take.
-        drain_notice_seconds: How long to go on working after health said no, for load balancers to notice.
+        bounds: How much of the process one caller, and all callers together, may use.
+        work: How much work of each kind is done at a time.
+        drain_notice_seconds: How long to accept calls after health turns NOT_SERVING, for load balancers to notice.
     """
 
     transport: Literal["nghttp2", "grpcio"] = "nghttp2"
@@ -61,11 +63,12 @@ class RpcConfig:
     reflection: bool = False
     reuse_port: bool = False
     bounds: Bounds = field(default_factory=Bounds)
+    work: WorkBounds = field(default_factory=WorkBounds)
     drain_notice_seconds: float = 0.0
 
     @property
     def address(self) -> str:
-        """Host and port as people write them; an IPv6 address stands in brackets."""
+        """Host and port as people write them, an IPv6 address in brackets."""
         host = self.host if ":" not in self.host or self.host.startswith("[") else f"[{self.host}]"
         return f"{host}:{self.port}"
 
@@ -76,13 +79,13 @@ class RpcServer:
     def __init__(self, use_cases: UseCases, config: RpcConfig) -> None:
         self._config = config
         services: dict[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]] = {
-            REDEMPTION: RedemptionServicer(use_cases).methods(),
+            REDEMPTION: RedemptionServicer(use_cases, config.work).methods(),
             ISSUANCE: IssuanceServicer(use_cases).methods(),
             CAMPAIGN: CampaignServicer(use_cases).methods(),
         }
         names = [service.full_name for service in services]
         self._health = Health(names)
-        methods = {**_methods(services), **self._health.methods()}
+        methods = {**_methods(services, Guard(config.work)), **self._health.methods()}
         if config.reflection:
             methods |= Reflection([*names, HEALTH]).methods()
         transport = Listener if config.transport == "nghttp2" else GrpcioServer
@@ -94,7 +97,7 @@ class RpcServer:
         return self._transport.calls
 
     async def start(self) -> int:
-        """Listen, and return the port. Health says NOT_SERVING until ``set_serving``.
+        """Listen, and return the port. Health is NOT_SERVING until ``set_serving``.
 
         Raises:
             PortNotBound: The port is taken, or a certificate cannot be used.
@@ -110,20 +113,20 @@ class RpcServer:
             hint = "is it taken, or not an address of this machine?"
             raise PortNotBound(f"cannot listen on {config.address}: {hint} ({error})") from error
 
-    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - it is what is set
-        """Tell load balancers whether to send work here. Calls that come all the same are still answered."""
+    def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - the value to set
+        """Set the health that load balancers read. Calls that come in spite of NOT_SERVING are still answered."""
         self._health.set_serving(serving)
 
     def reload_certificates(self) -> None:
-        """Read the certificates again, for connections that are made from now on; what cannot be used is logged."""
+        """Read the certificates again, for new connections. If they cannot be used, log it and keep the old ones."""
         self._transport.reload_certificates()
 
     async def drain(self, seconds: float) -> None:
-        """Stop: tell load balancers, take no new calls, finish those that run, cut off what takes too long.
+        """Stop: set health to NOT_SERVING, take no new calls, finish running ones, and end those that take too long.
 
         Args:
-            seconds: For running calls to finish, after ``drain_notice_seconds`` went by. A call that does not finish is
-                answered UNAVAILABLE.
+            seconds: How long running calls may take to finish, counted after ``drain_notice_seconds``. A call that does
+                not finish is answered UNAVAILABLE.
         """
         self._health.leave()
         if self._transport.started:
@@ -133,26 +136,27 @@ class RpcServer:
 
 
 def call_info(path: str, peer: str, seconds: float | None, now: float) -> CallInfo:
-    """Return what a use case is told of the call that it answers: who calls, and until when an answer is of use.
+    """Return the ``CallInfo`` that a use case gets: who calls, and the deadline of the answer.
 
-    There are no credentials yet, so everybody is the same principal.
+    There are no credentials yet, so all callers are the same principal.
 
     Args:
-        path: What is called.
-        peer: Where the call comes from.
-        seconds: Until the caller's deadline; None when it set none.
+        path: The path of the method.
+        peer: The address of the caller.
+        seconds: The time left until the caller's deadline; None when it set none.
         now: The event loop's time.
 
     Returns:
-        Its deadline is not after ``now`` when an answer would come too late.
+        The call's info. If its deadline is not after ``now``, an answer would come too late.
     """
     left = ANSWER_SECONDS_UNSET if seconds is None else min(seconds - MARGIN_SECONDS, ANSWER_SECONDS_MAX)
     return CallInfo("anonymous", path, peer, now + left)
 
 
-def _methods(services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]]) -> dict[str, Method]:
-    """Return what a transport serves: everything that the contract has, built or not."""
-    guard = Guard()
+def _methods(
+    services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]], guard: Guard
+) -> dict[str, Method]:
+    """Return the methods for a transport: all of the contract, including those that this version does not have."""
     table: dict[str, Method] = {}
     for service, methods in services.items():
         for name in service.methods_by_name:

@@ -1,7 +1,7 @@
-"""The one table from failures to gRPC statuses, and the details that travel with them.
+"""The one table from failures to gRPC statuses, and the details that are sent with them.
 
-What a caller is told about a failure is its code, a stable reason and the message of a ``ServiceError``; anything else
-that went wrong is told as INTERNAL with a number to ask the operator about, and never in its own words.
+For a ``ServiceError`` the caller gets its code, its stable reason and its message. For any other exception the caller
+gets INTERNAL with an id that the operator can find in the log, and never the text of the exception.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,41 +37,41 @@ ERROR_DOMAIN = "redemption"
 MESSAGE_BYTES_MAX = 500
 VIOLATIONS_MAX = 16
 VIOLATIONS_BYTES_MAX = 3_500
-"""Statuses travel in trailers, and clients refuse more than 8 KiB of those: then the caller would see no reason."""
+"""Statuses are sent in trailers. Clients refuse more than 8 KiB of those: then the caller would see no reason."""
 BAD_REQUEST_BYTES_MAX = 4_000
-"""The violations with their reasons and values. These take only what the texts leave: no text is dropped for them."""
+"""The most bytes of violations with reasons and values. The texts come first; reasons and values get what is left."""
 
 _OVERHEAD_BYTES_MAX = 8
 """What protobuf adds to a reason and its values: tags and lengths."""
 
 
 class Stopping(ServiceError):
-    """The server is stopping; the message says whether it is known that nothing was done."""
+    """The server is stopping; the message says that nothing was done, if this is certain."""
 
     reason = "SERVER_STOPPING"
     retry_after_seconds = 1.0
 
 
 class TooLarge(ServiceError):
-    """The call is larger than is taken; the same call will never be."""
+    """The call is too large, and will be so at every retry."""
 
     reason = "TOO_LARGE"
 
 
 class MethodUnknown(ServiceError):
-    """There is no such method, or not with so many messages."""
+    """There is no such method, or it does not take this number of messages."""
 
     reason = "METHOD_UNKNOWN"
 
 
 class EncodingUnknown(ServiceError):
-    """Messages are compressed in a way that is not known here."""
+    """The messages are compressed in a way that the server does not know."""
 
     reason = "ENCODING_UNKNOWN"
 
 
 class RequestMalformed(ServiceError):
-    """The call is not made as gRPC makes calls."""
+    """The call breaks a rule of the gRPC protocol."""
 
     reason = "REQUEST_MALFORMED"
 
@@ -80,10 +80,10 @@ CODES: dict[type[ServiceError], int] = {
     InvalidRequest: code_pb2.INVALID_ARGUMENT,
     NotFound: code_pb2.NOT_FOUND,
     AlreadyExists: code_pb2.ALREADY_EXISTS,
-    # ABORTED: begin again one level higher, by reading the campaign.
+    # ABORTED: the caller has to read the campaign again before it retries.
     Conflict: code_pb2.ABORTED,
-    # Neither ALREADY_EXISTS, which callers read as "done before, all is well", nor FAILED_PRECONDITION, which they
-    # wait out: the calling program gave one id to two requests, and only its authors can mend that.
+    # Not ALREADY_EXISTS, which callers take for success, nor FAILED_PRECONDITION, after which they wait and retry: the
+    # calling program gave one id to two requests, and only its authors can correct that.
     RequestIdReused: code_pb2.INVALID_ARGUMENT,
     WrongState: code_pb2.FAILED_PRECONDITION,
     LimitReached: code_pb2.FAILED_PRECONDITION,
@@ -91,11 +91,11 @@ CODES: dict[type[ServiceError], int] = {
     NotBuilt: code_pb2.UNIMPLEMENTED,
     Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     TooLarge: code_pb2.RESOURCE_EXHAUSTED,
-    # The status that gRPC documents for a wrong number of messages as well.
+    # gRPC documents this status also for a wrong number of messages.
     MethodUnknown: code_pb2.UNIMPLEMENTED,
     EncodingUnknown: code_pb2.UNIMPLEMENTED,
     RequestMalformed: code_pb2.INTERNAL,
-    # And every kind of it, such as LedgerRefused: a class that is not in the table has its parent's code.
+    # Also for its subclasses, such as LedgerRefused: a class that is not in the table has the code of its parent.
     LedgerUnavailable: code_pb2.UNAVAILABLE,
     Stopping: code_pb2.UNAVAILABLE,
     DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
@@ -104,7 +104,7 @@ CODES: dict[type[ServiceError], int] = {
 
 
 def code_of(error: ServiceError) -> int:
-    """Return the ``google.rpc.Code`` of a failure; INTERNAL for one that nobody gave a code."""
+    """Return the ``google.rpc.Code`` of a failure; INTERNAL for one that is not in the table."""
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 
@@ -116,24 +116,24 @@ def status_of(error: ServiceError) -> Status:
         details += _violation_details(violations)
     if error.retry_after_seconds is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after_seconds)))
-    # RESOURCE_EXHAUSTED is worth a retry to most clients; what is too large will be so the next time.
+    # Most clients retry RESOURCE_EXHAUSTED, but a call that is too large will be refused every time.
     return _status(code_of(error), error.message, details, final=isinstance(error, TooLarge))
 
 
 def internal_status(correlation_id: str) -> Status:
-    """Return the status of a failure that nobody foresaw; the log has the rest under the same id."""
+    """Return the status of an unexpected failure; the log has its details under the same id."""
     message = f"an internal error; give the operator this id: {correlation_id}"
     return _status(code_pb2.INTERNAL, message, [_error_info("INTERNAL", correlation_id=correlation_id)])
 
 
 def duration(seconds: float) -> Duration:
-    """Return a length of time."""
+    """Return the seconds as a ``Duration``."""
     whole, nanoseconds = divmod(round(seconds * NANOSECONDS), NANOSECONDS)
     return Duration(seconds=whole, nanos=nanoseconds)
 
 
 def short(message: str) -> str:
-    """Return a message that fits into a trailer."""
+    """Return a message, cut to ``MESSAGE_BYTES_MAX`` so that it fits into a trailer."""
     if len(message) * 4 <= MESSAGE_BYTES_MAX or len(message.encode()) <= MESSAGE_BYTES_MAX:
         return message
     return message.encode()[: MESSAGE_BYTES_MAX - 3].decode(errors="ignore") + "..."
@@ -157,22 +157,22 @@ def _violation_details(violations: Sequence[Violation]) -> Iterator[Message]:
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     """Return as many of the violations as fit; the message says how many were found."""
-    told: list[error_details_pb2.BadRequest.FieldViolation] = []
+    entries: list[error_details_pb2.BadRequest.FieldViolation] = []
     room = VIOLATIONS_BYTES_MAX
     for violation in violations:
         entry = error_details_pb2.BadRequest.FieldViolation(
             field=short(violation.field), description=short(violation.problem)
         )
         room -= entry.ByteSize()
-        if room < 0 or len(told) == VIOLATIONS_MAX:
+        if room < 0 or len(entries) == VIOLATIONS_MAX:
             break
-        told.append(entry)
-    return error_details_pb2.BadRequest(field_violations=told)
+        entries.append(entry)
+    return error_details_pb2.BadRequest(field_violations=entries)
 
 
 def _add_reasons(bad_request: error_details_pb2.BadRequest, violations: Sequence[Violation]) -> BadRequestValues:
     """Add as many of the reasons as fit, and return the values that belong to them."""
-    told = BadRequestValues()
+    added = BadRequestValues()
     room = BAD_REQUEST_BYTES_MAX - bad_request.ByteSize()
     for entry, violation in zip(bad_request.field_violations, violations, strict=False):
         reason, values = violation.reason or "", _values_of(violation)
@@ -180,8 +180,8 @@ def _add_reasons(bad_request: error_details_pb2.BadRequest, violations: Sequence
         if room < 0:
             break
         entry.reason = reason
-        told.field_violations.append(values)
-    return told
+        added.field_violations.append(values)
+    return added
 
 
 def _values_of(violation: Violation) -> FieldViolationValues:

@@ -1,8 +1,8 @@
-"""Long work in small steps: few pieces of it at a time, and others work in between.
+"""Runs long work in small steps: little of it at a time, with other work in between.
 
-A worker is one event loop: whatever it does in one go keeps everybody waiting. So long work needs a slot. There are few
-slots of each kind, given out first come, first served; without them many pieces of work would take their steps one
-right after the other. In its slot, work pauses after each step; while others are busy, it rests as well.
+A worker is one event loop: while it does one thing, everybody waits. So long work needs a slot. There are few slots of
+each kind, given first come, first served; without slots, the steps of much long work would follow each other without a
+gap. In its slot, work pauses after each step; while other work is busy, it also sleeps.
 """
 
 import asyncio
@@ -11,41 +11,41 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from redemption.domain.errors import DeadlinePassed, Overloaded
+from redemption.scheduling.work_bounds import SlotRule
 
 T = TypeVar("T")
 OTHERS_SHARE_MIN = 0.2
-"""Others are busy when they worked for so long, compared with a step, before the next step could begin."""
+"""Other work is busy if it ran for at least this part of a step's time before the next step could begin."""
 REST_SECONDS_MIN = 0.001
-"""Shorter rests are added up first: the event loop counts whole milliseconds, and would not rest at all."""
+"""Shorter rests are added up until they reach this: the event loop counts whole milliseconds, and would not sleep."""
 STEP_SECONDS_MAX = 0.002
-"""A step counts as at most so long: whatever took longer was the machine, doing other things."""
+"""A step counts as at most this long: if it took longer, the machine was doing something else."""
 POSITIONS_AT_ONCE = 500
-"""Positions of orders (lines and fees, for each token) that are worked on in one step, in about 2 ms."""
+"""Positions of orders (lines and fees, for each token) in one step, which takes about 2 ms."""
 
 
 class FairSlots:
     """The slots for one kind of long work in a process."""
 
-    def __init__(self, *, at_once: int, rest: int, waiting_max: int | None = None) -> None:
+    def __init__(self, rule: SlotRule, *, waiting_max: int | None = None) -> None:
         """Begin with all slots free.
 
         Args:
-            at_once: How many slots there are.
-            rest: While others are busy, so many times the time of all steps is left to them.
-            waiting_max: How many may wait for a slot; None: any number.
+            rule: How many slots there are, and how the work in them rests.
+            waiting_max: How many may wait for a slot; None means any number.
         """
-        self._free = asyncio.Semaphore(at_once)
-        self._rest = rest
+        self._free = asyncio.Semaphore(rule.at_once)
+        self._rest = rule.rest
         self._waiting_max = waiting_max
         self._waiting = 0
         self._taken = 0
 
     @asynccontextmanager
     async def slot(self, deadline: float | None = None) -> AsyncIterator["WorkSlot"]:
-        """Wait for a slot, and hold it for the length of a block: never while waiting for a caller.
+        """Wait for a slot, and hold it during a block. Never hold it while waiting for a caller.
 
         Args:
-            deadline: Until when to wait for it, in the event loop's time.
+            deadline: The deadline of the wait, in the event loop's time.
 
         Raises:
             DeadlinePassed: No slot was free in time.
@@ -70,12 +70,12 @@ class FairSlots:
 
     @property
     def rest(self) -> int:
-        """How many times its own time a step leaves to others when they are busy."""
+        """How many times a step's own time it leaves to other work that is busy."""
         return self._rest * self._taken
 
 
 class WorkSlot:
-    """One piece of work while it has a slot."""
+    """A piece of long work while it has a slot."""
 
     def __init__(self, slots: FairSlots) -> None:
         self._slots = slots
@@ -85,11 +85,11 @@ class WorkSlot:
         self._positions = 0
 
     def resume(self) -> None:
-        """Count from here: the time since the last step was waiting, not work."""
+        """Start the step's time now: the time since the last step was waiting, not work."""
         self._began = self._now()
 
     def is_step_done(self, positions: int) -> bool:
-        """Count positions of orders that were worked on, and tell whether that is enough for a step."""
+        """Count positions of orders that are done, and return whether they are enough for a step."""
         self._positions += positions
         if self._positions < POSITIONS_AT_ONCE:
             return False
@@ -97,7 +97,7 @@ class WorkSlot:
         return True
 
     async def pause(self) -> None:
-        """End a step: let others work, and rest while they are busy."""
+        """End a step: let other work run, and sleep while it is busy."""
         stopped = self._now()
         worked = min(stopped - self._began, STEP_SECONDS_MAX)
         await asyncio.sleep(0)
@@ -110,7 +110,7 @@ class WorkSlot:
                 self._began = self._now()
 
     async def drive(self, steps: Generator[None, None, T]) -> T:
-        """Run a generator, pausing wherever it yields, and return what it returns."""
+        """Run a generator, pause at each yield, and return its result."""
         while True:
             try:
                 next(steps)
@@ -121,14 +121,14 @@ class WorkSlot:
 
 
 class NoSlot:
-    """What short work has in place of a slot: it is done in one go."""
+    """Takes the place of a slot for short work, which runs without a pause."""
 
     def is_step_done(self, _positions: int) -> bool:
-        """Tell that no step ends here."""
+        """Return False: short work has only one step."""
         return False
 
     async def pause(self) -> None:
-        """Never happens: no step ends."""
+        """Do nothing; this is never called, because no step ends."""
 
 
 NO_SLOT = NoSlot()

@@ -1,4 +1,4 @@
-"""One read for many who ask the same at the same time."""
+"""One read for many callers that want the same at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -11,8 +11,8 @@ V = TypeVar("V")
 class SingleFlight(Generic[K, V]):
     """At most one read with the same key is under way, and at most one more waits for it to end.
 
-    A caller never joins a read that was already sent: it may be older than the question. So every answer is true of a
-    moment after it was asked for.
+    A caller never joins a read that was already sent: it may be older than the caller's request. So every value is
+    from a moment after its caller requested it.
     """
 
     def __init__(self) -> None:
@@ -20,11 +20,11 @@ class SingleFlight(Generic[K, V]):
         self._under_way: dict[K, asyncio.Task[V]] = {}
 
     async def share(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
-        """Return what a read returns, or raise what it raises; a caller who gives up does not affect the others.
+        """Return what a read returns, or raise what it raises; a cancelled caller does not affect the others.
 
         Args:
             key: Two reads with the same key are the same.
-            read: Reads.
+            read: Starts the read.
         """
         waiting = self._waiting.get(key)
         if waiting is None:
@@ -45,7 +45,7 @@ class SingleFlight(Generic[K, V]):
             del self._under_way[key]
 
     async def stop(self) -> None:
-        """Cancel every read, and whoever waits for one."""
+        """Cancel every read, and every caller that waits for one."""
         tasks = [*self._waiting.values(), *self._under_way.values()]
         for task in tasks:
             task.cancel()

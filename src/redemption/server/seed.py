@@ -1,4 +1,4 @@
-"""What a fresh development server begins with: one campaign that everybody knows, and a token to try."""
+"""Gives a new development server an example campaign, and mints a token to try."""
 
 import secrets
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Seeded:
 
 
 async def seed(services: Seedable, program: str, now_ms: int) -> Seeded | None:
-    """Create the example campaign if the program has none yet, and mint one token of a campaign that runs, if any."""
+    """Create the example campaign if the program has no campaign; mint one token of a campaign that runs now."""
     caller = CallInfo(_PRINCIPAL, "seed", "", deadline=inf)
     page = await services.campaigns.list(caller, program, first=1, page_size=PAGE_SIZE)
     running = [

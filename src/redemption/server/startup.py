@@ -1,4 +1,4 @@
-"""What a start may stumble over, and how its processes log."""
+"""The failures of a start, and the logging of all processes."""
 
 import logging
 import sys
@@ -19,10 +19,10 @@ EXIT_NOT_TRUSTED = 5
 
 
 class StartRefused(Exception):
-    """It does not start like this; the message is one line that says what to change.
+    """The server cannot start; the message is one line that says what to change.
 
     Attributes:
-        exit_code: What the process should exit with.
+        exit_code: The exit code of the process.
     """
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
@@ -32,7 +32,7 @@ class StartRefused(Exception):
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn everything that a start may stumble over into ``StartRefused``."""
+    """Replace every error that a start may meet by ``StartRefused``."""
     try:
         yield
     except LedgerNotTrusted as error:
@@ -44,15 +44,15 @@ def refusals() -> Iterator[None]:
 
 
 def refuse(refused: StartRefused) -> int:
-    """Say it in one clear line, for a person, and return the exit code."""
+    """Print the reason in one line for a person, and return the exit code."""
     print(f"redemption: {refused}", file=sys.stderr)  # noqa: T201 - this is the program's own output
     return refused.exit_code
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Log to stderr: lines for people on a terminal, JSON for programs elsewhere."""
+    """Log to stderr: lines for people if it is a terminal, else JSON for programs."""
     people = sys.stderr.isatty()
-    # Plain tracebacks: the pretty ones show local variables, and those hold tokens and keys.
+    # Plain tracebacks: rich ones print local variables, which may be tokens and keys.
     renderer: Any = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if people
@@ -72,7 +72,7 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 
 class _Stderr:
-    """Whatever stderr is at the moment. Nobody may read it any more: that must not stop a service."""
+    """Writes to the present ``sys.stderr``. An error is ignored: a closed pipe must not stop the server."""
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):

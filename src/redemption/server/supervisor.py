@@ -1,19 +1,19 @@
-"""The parent process of a server: it owns the port, the embedded ledger and the workers, and stops in order.
+"""The parent process of a server: it owns the port, the embedded ledger and the workers, and stops them in order.
 
-It serves no request itself and never imports gRPC, so it stays small and starts workers by a clean spawn.
+It serves no request itself and never imports gRPC, so it stays small and can start workers as new processes.
 
 What a worker must do:
 
 1. Read one line of JSON from stdin: ``{"index", "host", "port", "sockets", "ledger_url", "config"}``. Keep stdin
-   open: its end means that the supervisor is gone, and the worker ends too.
-2. Serve on the sockets, which are file descriptors that it inherits and that listen already; if there are none, bind
-   host and port with SO_REUSEPORT. Once it serves, write the line ``{"ready": true}`` to stdout. Other lines on stdout
-   are passed through; stderr is the supervisor's own.
-3. On SIGTERM finish what it has begun, within the drain time, and exit. If it cannot start, say why in one
-   line on stderr and exit with a code of its own: before the first start-up is complete, that ends the
-   supervisor with the same code.
-4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that one which comes
-   early neither ends it nor is lost: it lets the signal through when it can handle it.
+   open: if it is closed, the supervisor is gone, and the worker ends too.
+2. Serve on the sockets: they are inherited file descriptors that listen already. If there are none, bind host and port
+   with SO_REUSEPORT. When it serves, write the line ``{"ready": true}`` to stdout. The supervisor copies other lines to
+   its own stdout; stderr is shared.
+3. On SIGTERM finish the calls that it has begun, within the drain time, and exit. If it cannot start, write the reason
+   in one line to stderr and exit with an exit code. Before the first start-up is complete, that ends the supervisor
+   with the same code.
+4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that an early signal is
+   neither lost nor ends the worker. It unblocks the signal when it can handle it.
 """
 
 import asyncio
@@ -44,20 +44,20 @@ _FREE_PORT_TRIES_MAX: Final = 10
 _LAST_WORDS_SECONDS: Final = 1.0
 _CANCEL_AGAIN_SECONDS: Final = 1.0
 
-# What getaddrinfo says and bind takes; the tuple's shape depends on the family.
+# An address as getaddrinfo returns it and bind takes it; the shape of the tuple depends on the family.
 _Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
 class ListenError(Exception):
-    """The address cannot be served; the message is one line: what, where, and what to do next."""
+    """The address cannot be served; the message is one line: the problem, the place, and what to do."""
 
 
 class PortInUseError(ListenError):
-    """Somebody else listens there, or is about to."""
+    """Another process listens on the port, or holds its lock."""
 
 
 class WorkerError(Exception):
-    """A worker did not come up. ``exit_code`` is what the whole server should exit with."""
+    """A worker did not become ready. ``exit_code`` is the exit code for the whole server."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class WorkerError(Exception):
 
 
 class Backoff:
-    """How long to wait before starting a process again: doubling, and short again after a healthy while."""
+    """How long to wait before a process is started again: it doubles; after a run of 30 s it is short again."""
 
     def __init__(self, first_seconds: float, longest_seconds: float) -> None:
         self._first = first_seconds
@@ -73,14 +73,14 @@ class Backoff:
         self._next = first_seconds
 
     def after(self, *, lived_seconds: float) -> float:
-        """Return the seconds to wait after a process that lived for so long."""
+        """Return the seconds to wait after a process that ran for ``lived_seconds``."""
         delay = self._first if lived_seconds >= _HEALTHY_SECONDS else self._next
         self._next = min(2 * delay, self._longest)
         return delay
 
 
 class _Worker:
-    """One worker process, from its orders to its end."""
+    """One worker process, from its start to its end."""
 
     def __init__(self, index: int, process: asyncio.subprocess.Process) -> None:
         self.index: Final = index
@@ -92,10 +92,10 @@ class _Worker:
         return f"worker {self.index} (process {self.process.pid})"
 
     async def came_up(self, seconds_max: float) -> None:
-        """Return once it has reported ready.
+        """Return when it has reported ready.
 
         Raises:
-            WorkerError: it ended first, or stayed silent for ``seconds_max``.
+            WorkerError: it ended first, or did not report within ``seconds_max``.
         """
         ready = asyncio.create_task(self._ready.wait())
         either: set[asyncio.Task[Any]] = {ready, self._end}
@@ -106,18 +106,19 @@ class _Worker:
         if not self._end.done():
             raise WorkerError(f"{self} did not report ready within {seconds_max:g} s", 1)
         code = self._end.result()
-        # An end before the work began is a failure, whatever the worker thinks of it.
-        raise WorkerError(f"{self} ended before it was ready ({_told(code)})", 128 - code if code < 0 else code or 1)
+        # A worker that ends before it was ready has failed, also if its exit code is 0.
+        exit_code = 128 - code if code < 0 else code or 1
+        raise WorkerError(f"{self} ended before it was ready ({_end_text(code)})", exit_code)
 
     async def ended(self) -> int:
         """Wait for its end; return the exit code, negative for a signal."""
-        # Several wait, and one that gives up must not end the others' waiting.
+        # Several tasks wait for this; if one is cancelled, the others must go on waiting.
         return await asyncio.shield(self._end)
 
     async def _until_end(self) -> int:
         listening = asyncio.create_task(self._listen())
         code = await self.process.wait()
-        # Its last words are read to the end, unless a child of its own keeps the pipe open.
+        # Read its last lines to the end; not longer than 1 s, because a child of its own may keep the pipe open.
         await asyncio.wait({listening}, timeout=_LAST_WORDS_SECONDS)
         listening.cancel()
         return code
@@ -133,13 +134,13 @@ class _Worker:
             try:
                 line = await self.process.stdout.readline()
             except ValueError:
-                continue  # a line beyond the reader's limit (64 KiB), already thrown away: it is no report
+                continue  # a line longer than the reader's limit (64 KiB) was dropped: it is no report
             if not line:
                 return
             if _reports_ready(line):
                 self._ready.set()
                 continue
-            with contextlib.suppress(OSError):  # a reader of our stdout who left must not end the service
+            with contextlib.suppress(OSError):  # if our stdout is closed, the server must go on
                 sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
 
@@ -147,19 +148,18 @@ class _Worker:
 class Supervisor:
     """Runs ``worker_count`` processes of ``worker_command`` on one port, and the embedded ledger if any.
 
-    Exactly one of ``embedded`` and ``ledger_url`` is given. ``prepare(ledger_url)`` is awaited when the
-    ledger answers and before the first worker starts; ``ready(address, worker_pids)`` when all workers have
-    reported. Port 0 chooses a free one. Workers that take longer than ``drain_seconds`` to stop are killed.
-    ``worker_environment`` is all that workers have of an environment; None gives them our own.
+    Exactly one of ``embedded`` and ``ledger_url`` is given. ``prepare(ledger_url)`` is awaited when the ledger answers,
+    before the first worker starts. ``ready(address, worker_pids)`` is awaited when all workers have reported. Port 0
+    chooses a free port. Workers that take longer than ``drain_seconds`` to stop are killed. ``worker_environment`` is
+    the whole environment of the workers; None gives them our own.
 
-    With a ``backlog``, each worker is given a socket that listens, with so long a queue of connections, and whoever
-    takes a worker's place is given the same one: connections that wait in it are not reset when a worker ends. When the
-    server stops, nobody takes a place any more, and workers that accept no more leave nobody waiting.
+    With a ``backlog``, each worker gets a listening socket, whose queue of connections has that length. If a worker
+    ends, its successor gets the same socket, so connections that wait in its queue are not reset. When the server
+    stops, its own copies of the sockets are closed first; so a connection never waits where no worker accepts.
 
-    SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT
-    skips what is left of the drain. SIGHUP is a stop because it says that the terminal is gone; where it was
-    ignored at start, as ``nohup`` does, it stays ignored. With ``hangup_reloads`` it is passed on to the workers
-    instead.
+    SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT ends the
+    drain at once. SIGHUP is a stop because it means that the terminal was closed; if it was ignored at the start, as
+    with ``nohup``, it stays ignored. With ``hangup_reloads`` SIGHUP is passed on to the workers instead.
     """
 
     def __init__(
@@ -202,20 +202,21 @@ class Supervisor:
         self._ready_seconds_max: Final = ready_seconds_max
         self._log: Final[FilteringBoundLogger] = log or structlog.get_logger()
         self._stopping: Final = asyncio.Event()
-        self._hurrying: Final = asyncio.Event()
+        self._drain_skipped: Final = asyncio.Event()
         self._keepers: Final[list[asyncio.Task[None]]] = []
         self._workers: Final[dict[int, _Worker]] = {}
 
     async def run(self) -> int:
-        """Serve until a signal or ``stop``; return the exit code. To be run once, in the main thread.
+        """Serve until a signal or ``stop``. Call it once, in the main thread.
 
-        Returns 0 after an orderly stop, at whatever moment it was asked for; the exit code of a worker that
-        ended before start-up was complete (128 + n for signal n, 1 for a silent one or one that left with 0).
+        Returns:
+            The exit code. 0 after an orderly stop, also during start-up. If a worker ended before start-up was
+            complete: its exit code, or 128 + n for signal n, or 1 if it ended with 0 or did not report in time.
 
         Raises:
             ListenError: the address cannot be served, or another server has it.
             EmbeddedValkeyError: the embedded ledger did not start.
-            Exception: whatever ``prepare`` or ``ready`` raised. In all these cases nothing is left running.
+            Exception: any exception of ``prepare`` or ``ready``. In all these cases nothing is left running.
         """
         with hold_port(self._host, self._port) as port, self._signals_handled():
             try:
@@ -229,7 +230,7 @@ class Supervisor:
         return 0
 
     def stop(self) -> None:
-        """Ask for an orderly stop; ``run`` returns when it is done."""
+        """Begin an orderly stop; ``run`` returns when it is done."""
         self._stopping.set()
 
     async def _start(self, port: int) -> None:
@@ -249,12 +250,12 @@ class Supervisor:
             again = functools.partial(self._start_worker_again, index, port)
             keeper = self._keep(f"worker {index}", end, again, Backoff(0.1, 5.0))
             self._keepers.append(asyncio.create_task(keeper))
-        await self._ready(told_address(self._host, port), [worker.process.pid for worker in workers])
+        await self._ready(address_text(self._host, port), [worker.process.pid for worker in workers])
 
     async def _start_worker(self, index: int, port: int) -> _Worker:
         sockets = [listening.fileno() for listening in self._sockets.get(index, ())]
-        # The process takes over what is blocked here. Several may be started at once, each at the first step of its
-        # await: whoever unblocks first takes nothing from the others.
+        # The process inherits the blocked signal when it is forked, in the first step of the await. So it does not
+        # matter that another start, which runs at the same time, may unblock the signal before this one does.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             process = await asyncio.create_subprocess_exec(
@@ -263,12 +264,12 @@ class Supervisor:
                 stdout=asyncio.subprocess.PIPE,
                 env=self._worker_environment,
                 pass_fds=sockets,
-                start_new_session=True,  # Ctrl-C in a terminal reaches us alone, and we pass it on in order
+                start_new_session=True,  # Ctrl-C then reaches only this process, which stops the workers
             )
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         worker = self._workers[index] = _Worker(index, process)
-        orders = {
+        task = {
             "index": index,
             "host": self._host,
             "port": port,
@@ -277,7 +278,7 @@ class Supervisor:
             "config": dict(self._worker_config),
         }
         assert process.stdin is not None
-        process.stdin.write(json.dumps(orders).encode() + b"\n")
+        process.stdin.write(json.dumps(task).encode() + b"\n")
         return worker
 
     async def _start_worker_again(self, index: int, port: int) -> None:
@@ -285,17 +286,17 @@ class Supervisor:
         try:
             await worker.came_up(self._ready_seconds_max)
         except WorkerError:
-            worker.signal(signal.SIGKILL)  # it is silent, or has ended already
+            worker.signal(signal.SIGKILL)  # it did not report in time, or it has ended already
             await worker.ended()
             raise
 
     async def _worker_end(self, index: int) -> str:
         worker = self._workers[index]
-        return f"{worker} ended ({_told(await worker.ended())})"
+        return f"{worker} ended ({_end_text(await worker.ended())})"
 
     async def _ledger_end(self) -> str:
         assert self._embedded is not None
-        return f"{_told(await self._embedded.wait())}, {self._embedded.last_words()}"
+        return f"{_end_text(await self._embedded.wait())}, {self._embedded.last_words()}"
 
     async def _keep(
         self,
@@ -304,7 +305,7 @@ class Supervisor:
         start_again: Callable[[], Awaitable[None]],
         backoff: Backoff,
     ) -> None:
-        """Start a process again whenever it ends. The others stay: the address and the socket do not move."""
+        """Start a process again each time it ends. The others need no restart: address and sockets stay the same."""
         clock = asyncio.get_running_loop().time
         started = clock()
         while True:
@@ -321,11 +322,11 @@ class Supervisor:
                     reason = str(error)
 
     async def _keep_all(self) -> None:
-        # Endless, unless a keeper has a defect: then its error ends the server, in order.
+        # It never ends, unless a keeper raises because of a bug: then its error stops the server in order.
         await asyncio.gather(*self._keepers)
 
     async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work, or as much of it as is done when a stop is asked for."""
+        """Do the work; cancel it when a stop begins."""
         task = asyncio.create_task(work)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -337,8 +338,8 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         await _cancelled(*self._keepers)
-        # Each worker's own is then the last: when it accepts no more, callers are refused and go elsewhere at once,
-        # and do not wait in a queue that nobody reads.
+        # After that only the workers hold the sockets. When a worker stops to accept, new connections are refused at
+        # once and go to another server; they do not wait in a queue that nobody reads.
         for sockets in self._sockets.values():
             for listening in sockets:
                 listening.close()
@@ -353,15 +354,17 @@ class Supervisor:
         for worker in workers:
             worker.signal(signal.SIGTERM)
         ends = asyncio.gather(*(worker.ended() for worker in workers))
-        hurrying = asyncio.create_task(self._hurrying.wait())
-        either: set[asyncio.Future[Any]] = {ends, hurrying}
+        skipped = asyncio.create_task(self._drain_skipped.wait())
+        either: set[asyncio.Future[Any]] = {ends, skipped}
         await asyncio.wait(either, timeout=self._drain_seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurrying.cancel()
+        skipped.cancel()
         for worker in workers:
             if worker.process.returncode is None:
                 self._log.error("worker did not drain in time and is killed", pid=worker.process.pid)
                 worker.signal(signal.SIGKILL)
-        await asyncio.wait({ends}, timeout=_LAST_WORDS_SECONDS)  # they are gone; a pipe of theirs may not be
+        await asyncio.wait(
+            {ends}, timeout=_LAST_WORDS_SECONDS
+        )  # the processes have ended; a pipe of theirs may still be open
 
     @contextlib.contextmanager
     def _signals_handled(self) -> Iterator[None]:
@@ -383,21 +386,20 @@ class Supervisor:
                 worker.signal(number)
             return
         if number is signal.SIGINT and self._stopping.is_set():
-            self._hurrying.set()
+            self._drain_skipped.set()
         self.stop()
 
 
 @contextlib.contextmanager
 def hold_port(host: str, port: int) -> Iterator[int]:
-    """Keep an address for this server and its workers while the block runs; yield the port number.
+    """Hold an address for this server and its workers while the block runs; yield the port number.
 
-    Workers share a port with SO_REUSEPORT, and so could two servers by mistake, each with half the calls.
-    Three things keep that out: a lock file against another supervisor, a bind without SO_REUSEPORT against
-    anybody who listens, and a bound socket that never listens, which keeps the number while workers come and
-    go.
+    Workers share a port with SO_REUSEPORT. By mistake two servers could share it too, and each would get half of the
+    calls. Three things prevent that: a lock file against another supervisor; a bind without SO_REUSEPORT, which fails
+    if another process listens; and a bound socket that never listens, which holds the port while workers are replaced.
 
     Raises:
-        PortInUseError: somebody has the port.
+        PortInUseError: another process has the port.
         ListenError: the host or port cannot be used at all.
     """
     if not 0 <= port <= _PORT_MAX:
@@ -412,7 +414,7 @@ def hold_port(host: str, port: int) -> Iterator[int]:
             except OSError as error:
                 refusal = _explained(host, port, error)
                 if tries_left and isinstance(refusal, PortInUseError):
-                    continue  # a free number of one address may be taken on the next
+                    continue  # a port that is free on one address may be in use on the next one
                 raise refusal from error
             yield number
             return
@@ -423,7 +425,7 @@ def _listening(host: str, port: int, backlog: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, address in _resolved(host, port):
-            # Connections linger after a server closed them: overlook them.
+            # SO_REUSEADDR ignores connections that linger after a server closed them.
             sockets.append(_bound(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT))
             sockets[-1].listen(backlog)
     except OSError as error:
@@ -433,13 +435,13 @@ def _listening(host: str, port: int, backlog: int) -> list[socket.socket]:
     return sockets
 
 
-def told_address(host: str, port: int) -> str:
-    """Return host and port as people write them: IPv6 in brackets."""
+def address_text(host: str, port: int) -> str:
+    """Return ``host:port``, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _resolved(host: str, port: int) -> list[_Address]:
-    """Return every address that the host stands for (localhost may be two) and that this machine has."""
+    """Return the addresses of a host (localhost may have two) that belong to this machine."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -470,12 +472,12 @@ def _hold(held: contextlib.ExitStack, family: socket.AddressFamily, address: tup
     except LockHeldError as error:
         raise OSError(errno.EADDRINUSE, str(error)) from error
     held.callback(lock.release)
-    # SO_REUSEADDR overlooks connections that linger after a server closed them, but no listener.
+    # SO_REUSEADDR ignores connections that linger after a server closed them, but not a socket that listens.
     _bound(family, address, socket.SO_REUSEADDR).close()
     try:
-        keeper = _bound(family, address, socket.SO_REUSEPORT)  # shares with our workers and nobody else
+        keeper = _bound(family, address, socket.SO_REUSEPORT)  # shares the port with our workers only
     except OSError:
-        # Connections linger: overlook them, and with them others who do the same but do not listen.
+        # Connections linger: ignore them, which also ignores other bound sockets with these options that do not listen.
         keeper = _bound(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
     held.enter_context(keeper)
 
@@ -486,7 +488,7 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *options: int
         for option in options:
             bound.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6 and address[0] == "::":
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # as gRPC does: both families
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # both IPv4 and IPv6, as gRPC does
         bound.bind(address)
     except OSError:
         bound.close()
@@ -497,11 +499,11 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *options: int
 def _explained(host: str, port: int, error: OSError) -> ListenError:
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(f"port {port} on {host} is in use; stop the other server or choose another with --listen")
-    return ListenError(f"cannot listen on {told_address(host, port)} ({error}); choose another with --listen")
+    return ListenError(f"cannot listen on {address_text(host, port)} ({error}); choose another with --listen")
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel until it is heard: before Python 3.12, code under ``asyncio.wait_for`` may lose a cancellation."""
+    """Cancel again until all have ended: before Python 3.12, ``asyncio.wait_for`` may lose a cancellation."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
@@ -516,5 +518,5 @@ def _reports_ready(line: bytes) -> bool:
         return False
 
 
-def _told(code: int) -> str:
+def _end_text(code: int) -> str:
     return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"

@@ -1,1 +1,1 @@
-"""The use cases: each takes a well-formed request of the domain and answers it with the domain's own values."""
+"""The use cases: each takes a request in values of the domain, and returns a result in values of the domain."""

@@ -1,4 +1,4 @@
-"""Running campaigns: create, read, change, pause, resume, end, count."""
+"""Manages campaigns: create, read, change, pause, resume, end, archive, count."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -22,18 +22,17 @@ from redemption.domain.ports.campaigns import OfferCounters, TooEarly
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.digest import Digests
-from redemption.service.request_identity import canonical, identity_of, set_fields
-from redemption.service.rounds import until_decided
+from redemption.service.idempotency import canonical, identity_of, set_fields
+from redemption.service.judging_rounds import until_decided
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 100
 LOADED_AT_ONCE = 10
-"""Definitions in one call: they may be large, and orders wait behind it."""
+"""Definitions that one ledger call reads: they may be large, and orders wait behind that call."""
 ARCHIVE_MARGIN_SECONDS = 0.1
-"""Archiving stops so long before the caller's deadline, so that the caller is told how far it is."""
+"""Archiving stops this long before the caller's deadline, so that the caller still gets the progress."""
 ARCHIVE_REST = 1
-"""After each step of archiving, so many times a step's time is left to others."""
-_CHANGED_ALL_THE_TIME = Conflict("the campaign is being changed by others all the time; try again")
+"""After each step of archiving, this many times the step's time is left to other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What happened to a campaign's coupons, by the ledger's counters; see ``ports.Counters``."""
+    """What happened to a campaign's coupons, by the ledger's counters; see ``Counters`` in ``domain/ports``."""
 
     as_of_ms: int
     issued: int
@@ -62,7 +61,7 @@ class Stats:
 
 
 def etag(campaign: Campaign) -> str:
-    """Return what changes with every change of a campaign; empty for one that does not exist yet."""
+    """Return a text that changes with every change of a campaign; empty for a campaign that does not exist yet."""
     return f"v{campaign.version}" if campaign.version else ""
 
 
@@ -92,7 +91,7 @@ class Campaigns:
     async def check_create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
         """Return a campaign as it would be created, without a number; nothing is changed.
 
-        Whether the request was answered before plays no part.
+        It does not matter whether the same request was answered before.
 
         Raises:
             AlreadyExists: Another one has its name.
@@ -107,7 +106,7 @@ class Campaigns:
         """Return a campaign.
 
         Raises:
-            InvalidRequest: This cannot be a campaign.
+            InvalidRequest: The program or the number is malformed.
             NotFound: There is no such campaign.
         """
         return await self._get(program, number)
@@ -132,7 +131,7 @@ class Campaigns:
             raise InvalidRequest(violations)
         size = page_size or PAGE_SIZE
         found: list[Campaign] = []
-        # Numbers are given without gaps, so one more tells whether there is another page.
+        # Campaign numbers have no gaps, so reading one more shows whether there is another page.
         for start in range(first, first + size + 1, LOADED_AT_ONCE):
             wanted = min(LOADED_AT_ONCE, first + size + 1 - start)
             part = await self._campaigns.load_range(program, start, start + wanted - 1)
@@ -152,7 +151,7 @@ class Campaigns:
         return await self._campaigns.update(after, principal=caller.principal, offers_kept=offers_kept)
 
     async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
-        """Return a campaign as it would be with a new definition, of the version that it has; nothing is changed.
+        """Return a campaign as it would be with a new definition, under its current version; nothing is changed.
 
         Raises:
             AlreadyExists: Another one has its new name.
@@ -164,7 +163,7 @@ class Campaigns:
         return after
 
     async def _changed(self, campaign: Campaign, presented_etag: str) -> tuple[Campaign, bool]:
-        """Return a campaign with its new definition, and whether the offers it had are unchanged.
+        """Return a campaign with its new definition, and whether its existing offers are unchanged.
 
         Raises:
             Conflict: The etag is not the current one.
@@ -199,7 +198,7 @@ class Campaigns:
             raise AlreadyExists(f"campaign {number} has the name {campaign.name!r} already")
 
     async def set_state(self, caller: CallInfo, program: str, number: int, state: CampaignState) -> Campaign:
-        """Pause, resume or end a campaign; doing it twice does nothing more.
+        """Pause, resume or end a campaign; repeating it changes nothing.
 
         Raises:
             WrongState: It has ended.
@@ -217,22 +216,22 @@ class Campaigns:
             except Conflict:
                 return Outdated(self._ledger.now_ms())
 
-        return await until_decided(change, failure=_CHANGED_ALL_THE_TIME)
+        return await until_decided(change, failure=_changed_all_the_time)
 
     async def archive(self, caller: CallInfo, program: str, number: int) -> Campaign:
         """Remove a campaign's records when nobody needs them any more; its definition and its totals stay.
 
-        Its records are needed until the return window of its last possible redemption has passed. Archiving goes on
-        where it was left off, and doing it again when it is done does nothing more.
+        Its records are needed until the return window of its last possible redemption has passed. A repeated call
+        continues where the last one stopped; when all records are removed, it changes nothing.
 
         Args:
-            caller: Who calls, and until when to work on it; at least one step is done.
+            caller: The caller, and its deadline; at least one step is done in any case.
             program: The program.
             number: The campaign.
 
         Raises:
             WrongState: Its records are still needed.
-            ArchiveUnfinished: There was no time for all of it.
+            ArchiveUnfinished: There was not enough time to remove all records.
         """
         campaign = await self._archived(caller.principal, program, number)
         loop = asyncio.get_running_loop()
@@ -250,7 +249,7 @@ class Campaigns:
             await asyncio.sleep(rest)
 
     async def _archived(self, principal: str, program: str, number: int) -> Campaign:
-        """Return an archived campaign, which it may become by this."""
+        """Return a campaign as an archived one; archive it if it is not archived yet."""
 
         async def begin(_now_ms: int | None) -> Campaign | Outdated:
             campaign = await self._get(program, number)
@@ -264,7 +263,7 @@ class Campaigns:
                 raise WrongState(_too_early(campaign, begun.until_ms, self._ledger.now_ms()))
             return begun
 
-        return await until_decided(begin, failure=_CHANGED_ALL_THE_TIME)
+        return await until_decided(begin, failure=_changed_all_the_time)
 
     async def stats(self, caller: CallInfo, program: str, number: int) -> Stats:
         """Count what happened to a campaign's coupons."""
@@ -287,6 +286,10 @@ class Campaigns:
             refusals=counters.refusals,
             budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
         )
+
+
+def _changed_all_the_time() -> Conflict:
+    return Conflict("the campaign is being changed by others all the time; try again")
 
 
 def _require_creatable(request_id: str, campaign: Campaign) -> None:

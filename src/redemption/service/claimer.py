@@ -1,14 +1,15 @@
 """Claiming: a customer gets one coupon of an offer, or the one that an exchange code stands for.
 
-Like redeeming: judged on a cached definition, decided by the ledger in one call that many claims share, told from what
-the ledger remembers. So the same request gets the same token, field for field.
+This works like redeeming: the server judges the claim with a cached definition, the ledger decides it in one function
+call that many claims share, and the answer is made from what the ledger remembers. So a repeated request gets the same
+token, field for field.
 """
 
 from dataclasses import dataclass
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
-from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, RiskSignal
 from redemption.domain.campaign.validity import valid_time
 from redemption.domain.decision import Detail, disposition_of
 from redemption.domain.errors import (
@@ -31,16 +32,19 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefus
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
+from redemption.domain.risk_signals import Signals, signals_of
+from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
-from redemption.service.coupon_reader import campaign_at_hand, campaign_in_force
-from redemption.service.request_identity import canonical, identity_of
-from redemption.service.rounds import until_decided
+from redemption.service.coupon_reader import current_campaign, find_campaign
+from redemption.service.idempotency import canonical, identity_of
+from redemption.service.judging_rounds import until_decided
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
+_SIGNALS = (RiskSignal.PERSON,)
+"""The signals that the ledger counts for a claim, besides its customer."""
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
 
 
@@ -50,8 +54,8 @@ class Claimed:
 
     Attributes:
         token: With APPROVED, the coupon's token, bound to the customer.
-        not_before: It is valid from here on, Unix seconds.
-        expires_at: Until before this, Unix seconds.
+        not_before: It is valid from this instant, Unix seconds.
+        expires_at: It is valid until this instant, exclusive, Unix seconds.
     """
 
     outcome: Outcome
@@ -62,7 +66,7 @@ class Claimed:
 
     @property
     def disposition(self) -> Disposition:
-        """What the caller should do about it: what is handed out for today comes again tomorrow."""
+        """What the caller should do: if only today's limit is used up, try again tomorrow."""
         return disposition_of(self.outcome, self.detail)
 
 
@@ -73,18 +77,18 @@ class _PendingClaim:
     claim: Claim
     identity: RequestIdentity
     customer: bytes | None
-    person: bytes | None
+    signals: Signals
     code: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the ledger is asked, and the judgement behind it.
+    """What is sent to the ledger, and the judgement behind it.
 
     Attributes:
-        judgement: None while it is not known what a code stands for.
-        failure: Why nothing can be handed out now, although nothing is against it. The ledger is asked all the same:
-            what the request was given before is told again.
+        judgement: None while the coupon of a code is not known.
+        failure: Why no token can be signed now, although the claim is not refused. The claim is sent to the ledger even
+            so: a repeated request gets its token again.
     """
 
     item: ClaimItem
@@ -105,20 +109,20 @@ class Claimer:
         self._days = Days()
 
     async def claim(self, caller: CallInfo, claim: Claim) -> Claimed:
-        """Hand one coupon to a customer, or say why not.
+        """Give one coupon to a customer, or return the reason why not.
 
         Args:
-            caller: Who calls, and until when an answer is of use.
-            claim: What is asked.
+            caller: The caller, and its deadline.
+            claim: The claim.
 
         Raises:
-            ServiceError: The question was not answered.
+            ServiceError: The request got no answer.
         """
         violations = claim_violations(claim)
         if violations:
             raise InvalidRequest(violations)
         pending = self._open(caller, claim)
-        if pending is None:  # what is no code costs the ledger nothing
+        if pending is None:  # a text that is not a code costs the ledger nothing
             return Claimed(Outcome.CODE_INVALID)
         return await self._decide(pending, caller)
 
@@ -137,8 +141,10 @@ class Claimer:
         return _PendingClaim(
             claim,
             identity=identity_of(digests, caller, claim.request_id, canonical("claim", what, whom)),
-            customer=_person(digests, DigestKind.CUSTOMER, customer.customer_id),
-            person=_person(digests, DigestKind.PERSON, customer.person_id),
+            customer=(
+                digests.digest(DigestKind.CUSTOMER, customer.customer_id.encode()) if customer.customer_id else None
+            ),
+            signals=signals_of(digests, customer, claim.risk, wanted=_SIGNALS),
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
@@ -154,7 +160,7 @@ class Claimer:
                 return Claimed(Outcome.CODE_INVALID)
             again = now_ms is not None
             reply = await self._issuing.claim(caller, pending.claim.program, judged.item, again=again)
-            if isinstance(reply, CodeFound):  # the first round of a code only finds out what it stands for
+            if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
                 found = reply
                 return Outdated(self._ledger.now_ms())
             return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply)
@@ -176,13 +182,13 @@ class Claimer:
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
-                self._campaigns.forget(claim.program, judged.item.campaign)  # perhaps it is mended meanwhile
+                self._campaigns.forget(claim.program, judged.item.campaign)  # the next read may find it repaired
                 raise ItemFailed(_UNREADABLE)
 
     async def _judged(
         self, pending: _PendingClaim, found: CodeFound | None, now_ms: int, deadline: float
     ) -> _Judged | None:
-        """Judge a claim at this moment, and write down what the ledger needs to decide; None: its code is no good."""
+        """Judge a claim at this moment, and return what the ledger needs to decide; None if its code is invalid."""
         source = pending.claim.source
         if isinstance(source, CodeGiven) and found is None:
             return _Judged(_unjudged(pending), None)
@@ -191,9 +197,9 @@ class Claimer:
         else:
             assert isinstance(source, OfferWanted), "the other kind of source"
             number, offer_index = source.campaign, source.offer_index
-        campaign = await campaign_at_hand(self._campaigns, pending.claim.program, number, deadline)
-        if campaign is not None and offer_index >= len(campaign.offers):  # perhaps it was added since it was read
-            campaign = await campaign_in_force(self._campaigns, pending.claim.program, number, deadline)
+        campaign = await find_campaign(self._campaigns, pending.claim.program, number, deadline)
+        if campaign is not None and offer_index >= len(campaign.offers):  # the offer may be newer than the cache
+            campaign = await current_campaign(self._campaigns, pending.claim.program, number, deadline)
         if found is None:
             campaign = _require_offer(campaign, pending.claim.program, number, offer_index)
         elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):
@@ -222,35 +228,35 @@ class Claimer:
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
             customer=pending.customer,
-            person=pending.person,
+            signals=pending.signals,
             code=pending.code,
         )
         return _Judged(item, judgement, failure)
 
     def _signable(self, campaign: Campaign, promised: tuple[int, int], now: int, *, ordered: bool) -> tuple[int, int]:
-        """Return from when to when a coupon is valid of what was promised, Unix seconds.
+        """Return the interval in which a coupon is valid, its expiry capped to the key's life, Unix seconds.
 
         Args:
             campaign: The campaign.
-            promised: From when to when it should be valid.
+            promised: The interval that was promised.
             now: When it is signed, Unix seconds.
-            ordered: These times were ordered with the code, and are not the campaign's.
+            ordered: These times were ordered with the code; they are not the campaign's.
 
         Raises:
-            WrongState: The key's life ends before.
+            WrongState: The key's life ends too early.
         """
         not_before, expires_at = promised
         latest = self._signers.latest_expiry(now)
-        kept = min(expires_at, latest) if ordered else self._signers.kept(campaign, expires_at, now)
-        if kept <= max(not_before, now):
+        capped = min(expires_at, latest) if ordered else self._signers.capped_expiry(campaign, expires_at, now)
+        if capped <= max(not_before, now):
             raise WrongState(
                 f"campaign {campaign.number}: its coupons become valid later than a signing key may reach now; its "
                 "operator has to create and promote a newer key, or they are claimed nearer to that time"
             )
-        return not_before, kept
+        return not_before, capped
 
     def _approved(self, claim: Claim, coupon: ClaimedCoupon) -> Claimed:
-        """Sign the token of a coupon by what the ledger remembers of it."""
+        """Sign the token of a coupon, from what the ledger remembers of it."""
         signer = self._signers.signer(program=claim.program, campaign=coupon.campaign, key_id=coupon.key_id)
         try:
             token = signer.sign(
@@ -266,12 +272,8 @@ class Claimer:
         return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
 
 
-def _person(digests: ProgramDigests, kind: DigestKind, name: str) -> bytes | None:
-    return digests.digest(kind, name.encode()) if name else None
-
-
 def _unjudged(pending: _PendingClaim) -> ClaimItem:
-    """Return the question what a code stands for: the ledger judges nothing by it, and decides nothing."""
+    """Return an item that only asks the ledger for the coupon of a code: the ledger decides nothing with it."""
     return ClaimItem(
         identity=pending.identity,
         campaign=0,
@@ -286,7 +288,7 @@ def _unjudged(pending: _PendingClaim) -> ClaimItem:
         since_ms=0,
         until_ms=0,
         customer=pending.customer,
-        person=pending.person,
+        signals=pending.signals,
         code=pending.code,
     )
 

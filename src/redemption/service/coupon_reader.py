@@ -1,4 +1,4 @@
-"""From the tokens of a request to coupons: which are genuine, and the campaigns they belong to."""
+"""Reads the coupons of a request: checks which tokens are genuine, and finds their campaigns."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ KEY_DISABLED = "key_disabled"
 
 
 class CouponReader:
-    """Reads tokens, and reports those that are answered with TOKEN_INVALID."""
+    """Reads tokens, and reports those whose answer is TOKEN_INVALID."""
 
     def __init__(self, *, verifier: TokenVerifier, ledger: Ledger, invalid_tokens: InvalidTokens) -> None:
         self._verifier = verifier
@@ -39,7 +39,7 @@ class CouponReader:
 
         Raises:
             InvalidRequest: Two of them are the same coupon.
-            NotBuilt: One is for many uses.
+            NotBuilt: One of them allows many uses.
         """
         tokens: list[VerifiedToken | None] = []
         for text in checkout.tokens:
@@ -56,12 +56,12 @@ class CouponReader:
         return tokens
 
     async def campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
-        """Return a token's campaign, see ``campaign_at_hand``."""
-        return await campaign_at_hand(self._campaigns, token.program, token.campaign, deadline)
+        """Return a token's campaign, see ``find_campaign``."""
+        return await find_campaign(self._campaigns, token.program, token.campaign, deadline)
 
     async def current_campaign(self, token: VerifiedToken, deadline: float) -> Campaign | None:
-        """Return a token's campaign as it is now, see ``campaign_in_force``."""
-        return await campaign_in_force(self._campaigns, token.program, token.campaign, deadline)
+        """Return a token's campaign as it is now, see ``current_campaign``."""
+        return await current_campaign(self._campaigns, token.program, token.campaign, deadline)
 
     def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
         """Return a token with its campaign, and whether a customer may use it."""
@@ -69,45 +69,50 @@ class CouponReader:
         return Coupon(token, campaign, held)
 
     def report_refused(self, token: VerifiedToken, campaign: Campaign | None, *, issued: bool) -> None:
-        """Report a correctly signed token that is answered with TOKEN_INVALID all the same.
+        """Report a correctly signed token whose answer is TOKEN_INVALID even so.
 
         Args:
             token: The token.
             campaign: Its campaign; None when there is none.
-            issued: Whether its serial was ever issued, as far as the ledger was asked.
+            issued: False if the ledger says that its serial was never issued.
         """
-        if campaign is None:
-            cause = CAMPAIGN_UNKNOWN
-        elif not issued:
-            cause = NEVER_ISSUED
-        elif token.offer_index >= len(campaign.offers):
-            cause = OFFER_UNKNOWN
-        else:
+        if not token.key_usable:
             self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
-            return
+        elif campaign is None:
+            self._alarm(CAMPAIGN_UNKNOWN, token)
+        elif not issued:
+            self._alarm(NEVER_ISSUED, token)
+        else:
+            self._alarm(OFFER_UNKNOWN, token)
+
+    def report_never_issued(self, token: VerifiedToken) -> None:
+        """Report a correctly signed token whose serial was never issued."""
+        self._alarm(NEVER_ISSUED, token)
+
+    def _alarm(self, cause: str, token: VerifiedToken) -> None:
         self._invalid_tokens.not_believed(
             cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
         )
 
 
-async def campaign_at_hand(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
-    """Return a campaign, at hand or from the ledger, or None when there is none.
+async def find_campaign(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
+    """Return a campaign, from the cache or else from the ledger; None if it does not exist.
 
     Args:
-        campaigns: What keeps them.
+        campaigns: The ledger's campaigns.
         program: The program.
         number: The campaign.
-        deadline: Until when to wait for the ledger, in the event loop's time.
+        deadline: The deadline for the ledger's reply, in the event loop's time.
 
     Raises:
-        DeadlinePassed: The ledger did not answer in time.
+        DeadlinePassed: The ledger sent no reply in time.
     """
     campaign = campaigns.cached(program, number)
-    return campaign if campaign is not None else await campaign_in_force(campaigns, program, number, deadline)
+    return campaign if campaign is not None else await current_campaign(campaigns, program, number, deadline)
 
 
-async def campaign_in_force(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
-    """Return a campaign as it is now, or None when there is none; see ``campaign_at_hand``."""
+async def current_campaign(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:
+    """Return a campaign as it is now; None if it does not exist. See ``find_campaign``."""
     try:
         async with asyncio.timeout_at(deadline):
             return await campaigns.load(program, number)

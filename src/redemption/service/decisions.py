@@ -1,7 +1,7 @@
-"""From what the ledger decided to the decision that the caller gets.
+"""Turns the ledger's reply into the decision that the caller gets.
 
-An approval is made of what the ledger remembers of it and of the request itself, and of nothing else. So a repeated
-request gets the same answer, field for field, whatever has changed since.
+An approval is made only from what the ledger remembers of it and from the request itself. So a repeated request gets
+the same answer, field for field, whatever has changed since.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from redemption.domain.signed.token import VerifiedToken
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """One approved use of a coupon, as it is looked up afterwards."""
+    """One approved use of a coupon, as a later lookup finds it."""
 
     redemption_id: str
     receipt: Receipt
@@ -50,23 +50,23 @@ class DecisionWriter:
         checkout: Checkout,
         tokens: Sequence[VerifiedToken],
         judged: Sequence[CouponJudgement],
-        asked: Sequence[AnsweredToken],
+        sent: Sequence[AnsweredToken],
         reply: RedeemReply,
     ) -> Decision:
         """Return the decision that a reply of the ledger means.
 
         Args:
-            checkout: What was asked.
+            checkout: The checkout of the request.
             tokens: Its tokens, in the ledger's order.
-            judged: How the server judged them, in the same order.
-            asked: What the ledger was asked to remember of them, in the same order.
-            reply: What it decided.
+            judged: The server's judgements on them, in the same order.
+            sent: What was sent to the ledger about them, in the same order.
+            reply: The ledger's reply.
 
         Returns:
             The decision, its verdicts in the same order.
         """
         if isinstance(reply, Approved):
-            return self._approval(checkout, reply.decided_at, reply.generations, asked)
+            return self._approval(checkout, reply.decided_at, reply.generations, sent)
         match reply:
             case Remembered(decided_at, generations, answer):
                 return self._approval(checkout, decided_at, generations, answer)
@@ -101,7 +101,7 @@ class DecisionWriter:
     def _approval(
         self, checkout: Checkout, decided_at: int, generations: Sequence[int], tokens: Sequence[AnsweredToken]
     ) -> Decision:
-        """Return the decision that approves tokens; the settlement is signed under the key of the first one."""
+        """Return the decision that approves tokens; the settlement is signed with the key of the first token."""
         program = checkout.program
         names = position_names(checkout.order)
         verdicts, settled = [], []
@@ -119,9 +119,10 @@ class DecisionWriter:
         return Decision(Outcome.APPROVED, tuple(verdicts), decided_at, discount_minor, settlement)
 
     def _approval_by_coupons(self, tokens: Sequence[VerifiedToken], uses: Sequence[EarlierUse]) -> Decision:
-        """Answer a request that is older than the memory of requests: outcome, receipts and discounts are kept.
+        """Return the approval of a request that the ledger has forgotten, from its coupons' records.
 
-        How the discounts fell on the lines is not, so nothing is signed about it.
+        The records keep the outcome, the receipts and the discounts. They do not keep how the discounts were divided
+        among the lines, so there is no settlement.
         """
         verdicts = tuple(
             Verdict(
@@ -145,48 +146,48 @@ class DecisionWriter:
         if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
             return invalid_tokens([token.rank != Outcome.TOKEN_INVALID for token in refused.tokens], refused.decided_at)
         verdicts = tuple(
-            self.refused_verdict(token, coupon, answer)
-            for token, coupon, answer in zip(tokens, judged, refused.tokens, strict=True)
+            self.refused_verdict(token, coupon, found)
+            for token, coupon, found in zip(tokens, judged, refused.tokens, strict=True)
         )
         return refusal(verdicts, refused.decided_at)
 
-    def refused_verdict(self, token: VerifiedToken, judged: CouponJudgement, answer: RefusedToken) -> Verdict:
+    def refused_verdict(self, token: VerifiedToken, judged: CouponJudgement, refused: RefusedToken) -> Verdict:
         """Return the verdict on one token of an order that is not approved as a whole.
 
         Args:
             token: The token.
-            judged: How the server judged it.
-            answer: What the ledger said to that.
+            judged: The server's judgement on it.
+            refused: The ledger's verdict on it.
         """
         verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
         clock = judged.clock
-        match answer.rank:
+        match refused.rank:
             case Outcome.APPROVED:
                 return verdict
             case rank if rank == SAME_ORDER_RANK:
                 return replace(
                     verdict,
                     outcome=Outcome.ALREADY_REDEEMED,
-                    redemption_id=self.receipt_of(token, answer.use),
-                    detail=Detail(same_order=True, redeemed_at=answer.use.redeemed_at),
+                    redemption_id=self.receipt_of(token, refused.use),
+                    detail=Detail(same_order=True, redeemed_at=refused.use.redeemed_at),
                 )
             case rank if rank == BUDGET_DAY_RANK:
                 detail = Detail(try_after_ms=clock.day_ends_at_ms)
                 return replace(verdict, outcome=Outcome.BUDGET_EXHAUSTED, detail=detail)
             case Outcome.ALREADY_REDEEMED:
-                detail = Detail(redeemed_at=answer.use.redeemed_at)
+                detail = Detail(redeemed_at=refused.use.redeemed_at)
             case Outcome.CUSTOMER_DAY_LIMIT | Outcome.DAY_LIMIT:
                 detail = Detail(try_after_ms=clock.day_ends_at_ms)
             case Outcome.SLOT_LIMIT:
                 detail = Detail(try_after_ms=clock.slot_opens_at_ms)
             case rank:
-                # What the server did not find itself (REVOKED) has no detail.
+                # An outcome that only the ledger found (REVOKED) has no detail.
                 return replace(verdict, outcome=Outcome(rank), detail=judged.detail if rank == judged.outcome else None)
-        return replace(verdict, outcome=Outcome(answer.rank), detail=detail)
+        return replace(verdict, outcome=Outcome(refused.rank), detail=detail)
 
 
 def position_names(order: Order) -> list[str]:
-    """Return what the caller calls each position of an order: its lines, then its shipping fees."""
+    """Return the caller's id of each position of an order: its lines, then its shipping fees."""
     names = [line.line_id for line in order.lines]
     return names + [fee.line_id for fee in order.shipping] if order.shipping else names
 
@@ -194,7 +195,7 @@ def position_names(order: Order) -> list[str]:
 def allocations_of(
     parts: Sequence[tuple[int, int]], merchant_basis_points: int, names: Sequence[str]
 ) -> tuple[Allocation, ...]:
-    """Return how a discount falls on the lines, and which part of each the merchant pays, rounded down."""
+    """Return how a discount is divided among the lines, with the merchant's share of each part, rounded down."""
     return tuple(
         [
             Allocation(names[position], amount, amount * merchant_basis_points // BASIS_POINTS)
@@ -204,7 +205,7 @@ def allocations_of(
 
 
 def invalid_tokens(genuine: Sequence[bool], decided_at: int) -> Decision:
-    """Return the decision on an order of which some token is not genuine: one public answer, whatever the defect."""
+    """Return the decision on an order with a token that is not genuine: the same answer for every defect."""
     verdicts = tuple(Verdict(Outcome.NOT_EVALUATED if good else Outcome.TOKEN_INVALID) for good in genuine)
     return refusal(verdicts, decided_at)
 

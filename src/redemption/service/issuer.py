@@ -1,4 +1,4 @@
-"""Bringing coupons into the world: minting tokens and exchange codes, and telling what a token is."""
+"""Issues coupons: mints tokens and exchange codes, and inspects tokens."""
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -22,26 +22,23 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.work_bounds import MINTING
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter
-from redemption.service.request_identity import canonical, identity_of
-from redemption.service.rounds import until_decided
+from redemption.service.idempotency import canonical, identity_of
+from redemption.service.judging_rounds import until_decided
 from redemption.service.signers import Signers
 
 MINT_MAX = 1_000_000
 CHUNK = 500
-"""Coupons that are shown at once."""
+"""Coupons in one chunk of an answer."""
 STEP = 100
-"""Coupons that are made at once, in about 0.2 ms."""
-MAKING_AT_ONCE = 1
-"""Requests in one process whose coupons are made at a time; the others wait for their slot, a chunk each."""
-REST = 8
-"""While others are busy, so many times the time of making coupons is left to them, and for sending those coupons."""
-_CHANGES_TOO_FAST = Conflict(
-    "the campaign changes faster than coupons can be minted; ask again with the same request id"
-)
+"""Coupons that are made in one step, in about 0.2 ms."""
+ROUNDS_MAX = 16
+"""A block of serials is rarely asked for and costs little to judge; an editor that never pauses changes a campaign as
+fast as we read it."""
 _FROM_CLAIM = (0, 0)
-"""Instead of a time of validity: it is counted from the claim."""
+"""In place of a time of validity, which counts from the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +46,11 @@ class MintRequest:
     """What to mint.
 
     Attributes:
-        customer_id: Whom to bind the tokens to; empty leaves them unbound.
+        customer_id: The customer to bind the tokens to; empty leaves them unbound.
         not_before_ms: From when they are valid, Unix milliseconds; None means as the campaign says.
-        expires_at_ms: Until when, exclusive; None means as the campaign says, a campaign's own time as far as a key may
-            reach.
-        skip: Leave out so many from the front.
+        expires_at_ms: Their expiry, exclusive, Unix milliseconds; None means as the campaign says, where the campaign's
+            own end is capped to the key's life.
+        skip: How many coupons to leave out at the beginning.
     """
 
     program: str
@@ -78,13 +75,13 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a token is and what became of it.
+    """What a token is, and how it was used or revoked.
 
     Attributes:
         token: None when it is not a genuine token of the program, or its serial was never issued.
         use: The record of its use, or None.
         redemption_id: The receipt of that use.
-        revoked: It was taken back; whether all of its holder's were is not known here.
+        revoked: It was revoked; this does not show whether all coupons of its holder were revoked.
     """
 
     token: VerifiedToken | None
@@ -115,22 +112,22 @@ class Issuer:
         self._issuing = ledger.issuing
         self._ledger = ledger
         self._days = Days()
-        self._slots = FairSlots(at_once=MAKING_AT_ONCE, rest=REST)
+        self._slots = FairSlots(MINTING)
 
     async def mint(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
-        """Take serials, durably, and return the tokens in chunks, signed as they are asked for.
+        """Reserve serials, durably, and return the tokens in chunks, each signed when it is read.
 
         Raises:
             ServiceError: Nothing was minted.
         """
         _require(_violations(order))
         block = await self._block(caller, order, _content("mint", order), codes=False)
-        # A repetition gets what it got, also when that is over by now.
+        # A repeated request gets the same tokens, even if they are expired by now.
         sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
         return self._tokens(order, block, sign)
 
     async def mint_codes(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
-        """Take serials, durably, and return their exchange codes in chunks, each stored before it is shown.
+        """Reserve serials, durably, and return their exchange codes in chunks, each stored before it is returned.
 
         Raises:
             ServiceError: Nothing was minted.
@@ -142,7 +139,7 @@ class Issuer:
         return self._stored(order, await self._block(caller, order, _content("mint-codes", order), codes=True))
 
     async def inspect(self, caller: CallInfo, program: str, text: str) -> Inspection:
-        """Tell what a token is and what became of it; a forged one costs the ledger nothing.
+        """Return what a token is, and how it was used or revoked; a forged token costs the ledger nothing.
 
         Raises:
             InvalidRequest: The program's name is malformed.
@@ -153,11 +150,11 @@ class Issuer:
         if token is None:
             return Inspection(None)
         seen = await self._orders.coupon(program, token.campaign, token.serial)
-        # Read afterwards: what the coupon's record said before archiving began is true.
-        campaign = await self._campaigns.load(program, token.campaign)
         if not seen.issued:
-            self._reader.report_refused(token, campaign, issued=False)
+            self._reader.report_never_issued(token)
             return Inspection(None)
+        # Read after the coupon: if it is not archived now, the coupon's record was still complete then.
+        campaign = await self._campaigns.load(program, token.campaign)
         if campaign is not None and campaign.state is CampaignState.ARCHIVED:
             raise WrongState(
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
@@ -168,9 +165,9 @@ class Issuer:
         return Inspection(token, seen.use, self._decisions.receipt_of(token, seen.use), revoked=seen.revoked)
 
     async def _block(self, caller: CallInfo, order: MintRequest, content: bytes, *, codes: bool) -> Block:
-        """Take a block of serials, or return the one that this request got before."""
+        """Reserve a block of serials, or return the one that an earlier try of this request got."""
         identity = identity_of(self._digests.for_program(order.program), caller, order.request_id, content)
-        # Asked for first: a repetition gets its coupons even when the campaign has ended since.
+        # Looked up first: a repeated request gets its coupons even if the campaign has ended since.
         before = await self._issuing.issued_before(order.program, identity)
         if before is not None:
             return before
@@ -180,7 +177,7 @@ class Issuer:
             campaign = await self._campaign(order)
             return await self._issuing.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
 
-        return await until_decided(judge_and_ask, failure=_CHANGES_TOO_FAST)
+        return await until_decided(judge_and_ask, failure=_changes_too_fast, rounds_max=ROUNDS_MAX)
 
     def _wanted(
         self,
@@ -191,7 +188,7 @@ class Issuer:
         *,
         codes: bool,
     ) -> BlockWanted:
-        """Write down the block that the ledger is to give; whatever cannot be signed is found out before."""
+        """Return the block to reserve in the ledger; first check that its tokens can be signed."""
         not_before, expires_at = self._validity(order, campaign, now_ms, codes=codes)
         if not codes:
             self._signing(order, Block(0, not_before, expires_at, self._signers.primary.id), now_ms // MILLISECONDS)
@@ -217,14 +214,14 @@ class Issuer:
     async def _tokens(
         self, order: MintRequest, block: Block, sign: Callable[..., str]
     ) -> AsyncGenerator[list[Minted], None]:
-        """Yield the tokens of a block in chunks, signed as they are asked for."""
+        """Yield the tokens of a block in chunks, each signed when it is read."""
         for serials in _chunks(order, block):
             async with self._slots.slot() as slot:
                 part = await slot.drive(_signed(sign, serials))
-            yield part  # outside the slot: whoever does not read must not hold the others up
+            yield part  # outside the slot: a slow reader must not block the others
 
     async def _stored(self, order: MintRequest, block: Block) -> AsyncGenerator[list[Minted], None]:
-        """Yield the exchange codes of a block in chunks, each stored before it is shown."""
+        """Yield the exchange codes of a block in chunks, each stored before it is returned."""
         try:
             codes = self._codes.campaign(program=order.program, campaign=order.campaign, key_id=block.key_id)
         except SigningError as error:
@@ -233,20 +230,20 @@ class Issuer:
         for serials in _chunks(order, block):
             async with self._slots.slot() as slot:
                 part, digests = await slot.drive(_coded(codes, digest, serials))
-            taken = await self._store(order, block, serials.start, digests)
-            if taken is None:
+            conflict = await self._store(order, block, serials.start, digests)
+            if conflict is None:
                 yield part
                 continue
-            ours = taken - serials.start
+            ours = conflict - serials.start
             await self._store(order, block, serials.start, digests[:ours])
             yield part[:ours]
             raise WrongState(
-                f"the code of serial {taken} stands for another coupon already, which keeps it; this serial has "
-                f"none: ask again for the rest, with skip {taken - block.first + 1}"
+                f"the code of serial {conflict} stands for another coupon already, which keeps it; this serial has "
+                f"none: ask again for the rest, with skip {conflict - block.first + 1}"
             )
 
     async def _store(self, order: MintRequest, block: Block, first: int, digests: list[bytes]) -> int | None:
-        """Store the codes of some serials; returns the one whose code stands for another coupon, or None."""
+        """Store the codes of some serials; return the first serial whose code belongs to another coupon, or None."""
         return await self._issuing.store_codes(
             order.program,
             StoredCodes(
@@ -261,7 +258,7 @@ class Issuer:
         )
 
     def _signing(self, order: MintRequest, block: Block, now: int) -> "partial[str]":
-        """Return what signs the tokens of a block, given the serial, once it has proved that it does.
+        """Return the function that signs the token of a serial of a block, after one trial signature.
 
         Raises:
             InvalidRequest: No key may sign them.
@@ -282,7 +279,7 @@ class Issuer:
         return sign
 
     async def _campaign(self, order: MintRequest) -> Campaign:
-        # Read each time: what is refused here is refused by the definition in force, not by one that is at hand.
+        # Read each time, so that a refusal here comes from the current definition, not from a cached one.
         campaign = await self._campaigns.load(order.program, order.campaign)
         if campaign is None:
             raise NotFound(f"campaign: there is no campaign {order.campaign} in program {order.program!r}")
@@ -294,10 +291,10 @@ class Issuer:
         return campaign
 
     def _validity(self, order: MintRequest, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
-        """Return from when to when the coupons are valid, Unix seconds: as ordered, else as the campaign says.
+        """Return the interval in which the coupons are valid, Unix seconds: as ordered, else as the campaign says.
 
         Raises:
-            InvalidRequest: They never are.
+            InvalidRequest: They would never be valid.
             WrongState: No key may sign what the campaign promises.
         """
         now = now_ms // MILLISECONDS
@@ -307,14 +304,18 @@ class Issuer:
             not_before = order.not_before_ms // MILLISECONDS
         if order.expires_at_ms is not None:
             expires_at = order.expires_at_ms // MILLISECONDS
-        elif not codes:  # what a key may reach is a claim's own concern: nothing is signed before
-            expires_at = self._signers.kept(campaign, expires_at, now)
+        elif not codes:  # for codes, the claim caps the expiry: nothing is signed before it
+            expires_at = self._signers.capped_expiry(campaign, expires_at, now)
         if expires_at <= max(not_before, now):
             problem = f"the coupons would be valid from {not_before} until {expires_at}, and it is {now}: never"
             raise InvalidRequest([Violation("expire_time", problem)])
         if codes and not ordered and isinstance(campaign.validity, ClaimValidity):
             return _FROM_CLAIM
         return not_before, expires_at
+
+
+def _changes_too_fast() -> Conflict:
+    return Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
 
 
 def _chunks(order: MintRequest, block: Block) -> Iterator[range]:

@@ -19,30 +19,24 @@ from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
+from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
-from redemption.scheduling.places import Places
+from redemption.scheduling.work_bounds import QUOTES, WorkBounds
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
-from redemption.service.rounds import until_decided
+from redemption.service.judging_rounds import until_decided
 
-AT_ONCE = 4
-"""Quotes that are worked on at a time, a step each: a small one need not wait until a large one is done."""
-ADMITTED_MAX = 64
-"""Quotes in one process; more are refused at once."""
-REST = 4
-"""While others are busy, so many times the time of all quotes' steps is left to them."""
 _NO_USE = EarlierUse(0, 0, 0)
-_CHANGES_TOO_FAST = LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QuoteRequest:
     """What to quote.
 
     Attributes:
         choose_best: Choose the combination that takes most off, instead of taking all coupons together.
         at_ms: Judge at this moment, Unix milliseconds; None means now.
-        with_allocations: Tell how discounts fall on the lines.
+        with_allocations: Return how the discounts are divided among the lines.
     """
 
     checkout: Checkout
@@ -52,8 +46,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Quoted:
-    """The answer.
+class Quote:
+    """The result of quoting.
 
     Attributes:
         together: All coupons together, or with ``choose_best`` the chosen ones, and why each other one was left out.
@@ -69,64 +63,64 @@ class Quoted:
 
 
 class Quoter:
-    """Quotes orders of all programs, few at a time and in small steps, so that redeeming is never kept waiting."""
+    """Quotes orders of all programs, few at a time and in small steps, so that redeeming never has to wait."""
 
-    def __init__(self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
+    def __init__(
+        self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger, bounds: WorkBounds
+    ) -> None:
         self._reader = reader
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
         self._ledger = ledger
         self._days = Days()
-        self._places = Places(ADMITTED_MAX)
-        self._slots = FairSlots(at_once=AT_ONCE, rest=REST)
+        self._limit = ConcurrencyLimit(bounds.quotes_max)
+        self._slots = FairSlots(QUOTES)
 
-    async def quote(self, caller: CallInfo, question: Question) -> Quoted:
-        """Answer what Redeem would, without using anything.
+    async def quote(self, caller: CallInfo, request: QuoteRequest) -> Quote:
+        """Return what Redeem would answer, without using any coupon.
 
         Args:
-            caller: Who calls, and until when an answer is of use.
-            question: What is asked.
+            caller: The caller, and its deadline.
+            request: What to quote.
 
         Raises:
-            ServiceError: The question was not answered.
+            ServiceError: The request got no answer.
         """
-        violations = checkout_violations(question.checkout, tokens_max=QUOTED_TOKENS_MAX)
+        violations = checkout_violations(request.checkout, tokens_max=QUOTED_TOKENS_MAX)
         if violations:
             raise InvalidRequest(violations)
-        if self._places.is_full:
-            raise Overloaded(f"{self._places.taken} quotes are being worked on already; ask again a little later")
+        if self._limit.is_full:
+            raise Overloaded(f"{self._limit.taken} quotes are being worked on already; ask again a little later")
         try:
             async with asyncio.timeout_at(caller.deadline):
-                with self._places.take():
-                    return await self._quote(question, caller.deadline)
+                with self._limit.take():
+                    return await self._quote(request, caller.deadline)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
 
-    async def _quote(self, question: Question, deadline: float) -> Quoted:
-        checkout = question.checkout
+    async def _quote(self, request: QuoteRequest, deadline: float) -> Quote:
+        checkout = request.checkout
         found = self._reader.tokens(checkout)
         if not any(found):  # forged tokens cost the ledger nothing
-            at_ms = self._ledger.now_ms() if question.at_ms is None else question.at_ms
+            at_ms = self._ledger.now_ms() if request.at_ms is None else request.at_ms
             nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
-            return Quoted(nothing, nothing.verdicts, exhaustive=question.choose_best)
-        seen, coupons = await self._look(checkout, found, deadline)
+            return Quote(nothing, nothing.verdicts, exhaustive=request.choose_best)
+        seen, coupons = await self._read(checkout, found, deadline)
         async with self._slots.slot() as slot:
-            return await self._appraise(question, found, seen, coupons, slot)
+            return await self._appraise(request, found, seen, coupons, slot)
 
     async def _appraise(
         self,
-        question: Question,
+        request: QuoteRequest,
         found: Sequence[VerifiedToken | None],
         seen: QuoteSnapshot,
         coupons: Sequence[Coupon | None],
         slot: WorkSlot,
-    ) -> Quoted:
-        """Find out what becomes of the coupons, from what the ledger was seen to hold."""
-        checkout = question.checkout
-        screening = Screening(
-            checkout, now_ms=seen.now_ms if question.at_ms is None else question.at_ms, days=self._days
-        )
+    ) -> Quote:
+        """Judge the coupons with the snapshot of the ledger."""
+        checkout = request.checkout
+        screening = Screening(checkout, now_ms=seen.now_ms if request.at_ms is None else request.at_ms, days=self._days)
         for coupon in coupons:
             screening.screen(coupon)
             if slot.is_step_done(len(screening.basket.amounts)):
@@ -134,42 +128,42 @@ class Quoter:
         self._report_invalid(found, seen, coupons, screening)
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(screening, known, seen.campaigns, guest=not checkout.customer.customer_id)
-        writer = VerdictWriter(question, found, uses, screening.moment.now_ms // MILLISECONDS, self._decisions)
+        writer = VerdictWriter(request, found, uses, screening.moment.now_ms // MILLISECONDS, self._decisions)
         alone = await slot.drive(appraisal.alone())
-        if not question.choose_best:
+        if not request.choose_best:
             together = writer.decision(await slot.drive(appraisal.together()))
-            return Quoted(together, writer.verdicts(alone))
+            return Quote(together, writer.verdicts(alone))
         choice = await slot.drive(appraisal.best(alone))
         chosen = choice.combination.chosen
-        return Quoted(
+        return Quote(
             writer.chosen(choice.findings) if chosen else writer.refused(choice.findings),
             writer.verdicts(alone),
             chosen=tuple(sorted(candidate.eligible.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
         )
 
-    async def _look(
+    async def _read(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float
     ) -> tuple[QuoteSnapshot, list[Coupon | None]]:
-        """Ask the ledger once for all it knows of the coupons; again when a campaign changed meanwhile."""
+        """Read all that the ledger knows of the coupons in one function call; again if a campaign changed meanwhile."""
         customer_id = checkout.customer.customer_id
         digest = self._digests.for_program(checkout.program).digest
         customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
         coupons: list[Coupon | None] = []
 
-        async def look(_now_ms: int | None) -> QuoteSnapshot | Outdated:
+        async def read(_now_ms: int | None) -> QuoteSnapshot | Outdated:
             coupons.clear()
-            asked = []
+            wanted = []
             for token in found:
                 campaign = None if token is None else await self._reader.campaign(token, deadline)
                 if token is None:
                     coupons.append(None)
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
-                asked.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            return await self._orders.quote_snapshot(checkout.program, asked, customer=customer)
+                wanted.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
+            return await self._orders.quote_snapshot(checkout.program, wanted, customer=customer)
 
-        return await until_decided(look, failure=_CHANGES_TOO_FAST), coupons
+        return await until_decided(read, failure=_changes_too_fast), coupons
 
     def _report_invalid(
         self,
@@ -179,32 +173,36 @@ class Quoter:
         screening: Screening,
     ) -> None:
         """Report the tokens that are refused as TOKEN_INVALID although they are correctly signed."""
-        looked = iter(seen.coupons)
+        snapshots = iter(seen.coupons)
         for token, coupon, refused in zip(found, coupons, screening.refused, strict=True):
             if token is None:
                 continue
-            issued = next(looked).issued
+            issued = next(snapshots).issued
             if not issued or (refused is not None and refused.outcome is Outcome.TOKEN_INVALID):
                 self._reader.report_refused(token, coupon.campaign if coupon else None, issued=issued)
 
     def _known(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], seen: QuoteSnapshot
     ) -> tuple[list[EarlierUse], list[int | None]]:
-        """Return the use of each coupon, and why the ledger refuses it by itself."""
+        """Return for each coupon its use, and the reason why the ledger refuses it by itself."""
         order_id = checkout.order.order_id.encode()
         order = self._digests.for_program(checkout.program).digest(DigestKind.ORDER, order_id)
-        looked = iter(seen.coupons)
-        by_token = [None if token is None else next(looked) for token in found]
+        snapshots = iter(seen.coupons)
+        by_token = [None if token is None else next(snapshots) for token in found]
         uses = [_NO_USE if coupon is None or coupon.use is None else coupon.use for coupon in by_token]
         return uses, [None if coupon is None else coupon_rank(coupon, order) for coupon in by_token]
 
 
+def _changes_too_fast() -> LedgerUnavailable:
+    return LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
+
+
 class VerdictWriter:
-    """Turns what was found into verdicts."""
+    """Turns findings into verdicts and decisions."""
 
     def __init__(
         self,
-        question: Question,
+        request: QuoteRequest,
         tokens: Sequence[VerifiedToken | None],
         uses: Sequence[EarlierUse],
         decided_at: int,
@@ -214,7 +212,7 @@ class VerdictWriter:
         self._uses = uses
         self._decided_at = decided_at
         self._decisions = decisions
-        self._names = position_names(question.checkout.order) if question.with_allocations else None
+        self._names = position_names(request.checkout.order) if request.with_allocations else None
 
     def verdicts(self, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
         """Return one verdict for each coupon by itself."""
@@ -237,11 +235,11 @@ class VerdictWriter:
         return refusal(tuple(rejected), self._decided_at)
 
     def refused(self, findings: Sequence[Finding]) -> Decision:
-        """Return the decision on coupons of which none can be used."""
+        """Return the decision when none of the coupons can be used."""
         return refusal(self.verdicts(findings), self._decided_at)
 
     def chosen(self, findings: Sequence[Finding]) -> Decision:
-        """Return the decision on the coupons that are approved, the others being left out."""
+        """Return the decision that approves some coupons; the others keep their refusals."""
         verdicts = self.verdicts(findings)
         return Decision(
             Outcome.APPROVED,

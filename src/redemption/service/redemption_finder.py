@@ -1,11 +1,11 @@
-"""Looking redemptions up afterwards, by request id or by receipt: the truth after a lost answer."""
+"""Looks up redemptions by request id or by receipt, for example after a lost answer."""
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import NotFound
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
 from redemption.service.decisions import DecisionWriter, Redeemed
-from redemption.service.request_identity import request_digest
+from redemption.service.idempotency import request_digest
 
 
 class RedemptionFinder:
@@ -20,7 +20,7 @@ class RedemptionFinder:
         """Return what was approved under a request id.
 
         Raises:
-            NotFound: Nothing was, or it is no longer remembered.
+            NotFound: Nothing was approved, or it is no longer remembered.
         """
         request = request_digest(self._digests.for_program(program), caller, request_id)
         remembered = await self._orders.remembered(program, request)
@@ -32,7 +32,7 @@ class RedemptionFinder:
         """Return the redemption of a receipt.
 
         Raises:
-            NotFound: It is no receipt of this program, or the coupon was given back and used again since.
+            NotFound: It is not a receipt of this program, or the coupon was given back and used again since.
         """
         receipt = self._decisions.read_receipt(redemption_id, program=program)
         if receipt is not None:

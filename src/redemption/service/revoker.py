@@ -1,4 +1,4 @@
-"""Taking coupons back: a token, a range of serials, or all of a customer's; in force at once, for good."""
+"""Revokes coupons: one token, a range of serials, or all coupons of a customer; at once and for good."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.request_identity import canonical, identity_of
+from redemption.service.idempotency import canonical, identity_of
 
 REASON_BYTES_MAX = 256
 
@@ -25,7 +25,7 @@ class TokenGiven:
 
 @dataclass(frozen=True, slots=True)
 class SerialsGiven:
-    """Coupons of a campaign by their numbers."""
+    """Coupons of a campaign, by their serials."""
 
     first: int
     count: int
@@ -40,10 +40,10 @@ class CustomerGiven:
 
 @dataclass(frozen=True, slots=True)
 class RevokeRequest:
-    """What to take back.
+    """What to revoke.
 
     Attributes:
-        campaign: Its number; for a token 0 leaves it open.
+        campaign: The campaign's number; for a token, 0 means the token's campaign.
         reason: Why, for the record.
     """
 
@@ -55,7 +55,7 @@ class RevokeRequest:
 
 
 class Revoker:
-    """Takes back coupons of all programs."""
+    """Revokes coupons of all programs."""
 
     def __init__(self, *, reader: CouponReader, digests: Digests, ledger: Ledger) -> None:
         self._reader = reader
@@ -63,62 +63,61 @@ class Revoker:
         self._campaigns = ledger.campaigns
         self._revocation = ledger.revocation
 
-    async def revoke(self, caller: CallInfo, asked: RevokeRequest) -> Outcome:
-        """Take coupons back; a token that is not genuine costs the ledger nothing.
+    async def revoke(self, caller: CallInfo, request: RevokeRequest) -> Outcome:
+        """Revoke coupons; a token that is not genuine costs the ledger nothing.
 
         Returns:
             APPROVED, or TOKEN_INVALID.
 
         Raises:
-            ServiceError: Nothing was taken back.
+            ServiceError: Nothing was revoked.
         """
-        violations = _violations(asked)
+        violations = _violations(request)
         if violations:
             raise InvalidRequest(violations)
-        digests = self._digests.for_program(asked.program)
-        identity = identity_of(digests, caller, asked.request_id, _content(asked))
-        match asked.target:
+        digests = self._digests.for_program(request.program)
+        identity = identity_of(digests, caller, request.request_id, _content(request))
+        match request.target:
             case TokenGiven(text):
-                return await self._revoke_token(asked, text, identity)
+                return await self._revoke_token(request, text, identity)
             case SerialsGiven(first, count):
                 issued = await self._revocation.revoke_serials(
-                    asked.program, asked.campaign, first, count, identity=identity, reason=asked.reason
+                    request.program, request.campaign, first, count, identity=identity, reason=request.reason
                 )
                 if issued is not None:
-                    raise InvalidRequest([Violation("serials", _beyond(asked.campaign, issued))])
+                    raise InvalidRequest([Violation("serials", _beyond(request.campaign, issued))])
             case CustomerGiven(customer_id):
                 customer = digests.digest(DigestKind.CUSTOMER, customer_id.encode())
                 await self._revocation.revoke_customer(
-                    asked.program, asked.campaign, customer, identity=identity, reason=asked.reason
+                    request.program, request.campaign, customer, identity=identity, reason=request.reason
                 )
         return Outcome.APPROVED
 
-    async def _revoke_token(self, asked: RevokeRequest, text: str, identity: RequestIdentity) -> Outcome:
-        token = self._reader.token(text, asked.program)
+    async def _revoke_token(self, request: RevokeRequest, text: str, identity: RequestIdentity) -> Outcome:
+        token = self._reader.token(text, request.program)
         if token is None:
             return Outcome.TOKEN_INVALID
-        if asked.campaign not in (0, token.campaign):
-            problem = f"is {asked.campaign}, but the token is of campaign {token.campaign}; leave it out"
+        if request.campaign not in (0, token.campaign):
+            problem = f"is {request.campaign}, but the token is of campaign {token.campaign}; leave it out"
             raise InvalidRequest([Violation("campaign", problem)])
-        campaign = await self._campaigns.load(asked.program, token.campaign)
-        if campaign is None:
+        if await self._campaigns.load(request.program, token.campaign) is None:
             self._reader.report_refused(token, None, issued=False)
             return Outcome.TOKEN_INVALID
         issued = await self._revocation.revoke_serials(
-            asked.program, token.campaign, token.serial, 1, identity=identity, reason=asked.reason
+            request.program, token.campaign, token.serial, 1, identity=identity, reason=request.reason
         )
         if issued is None:
             return Outcome.APPROVED
-        self._reader.report_refused(token, campaign, issued=False)
+        self._reader.report_never_issued(token)
         return Outcome.TOKEN_INVALID
 
 
-def _violations(asked: RevokeRequest) -> list[Violation]:
-    found = list(program_violations(asked.program))
-    found += id_violations(asked.request_id, "request_id")
-    if not isinstance(asked.target, TokenGiven) and not asked.campaign:
+def _violations(request: RevokeRequest) -> list[Violation]:
+    found = list(program_violations(request.program))
+    found += id_violations(request.request_id, "request_id")
+    if not isinstance(request.target, TokenGiven) and not request.campaign:
         found.append(Violation("campaign", "is required: the campaign's number"))
-    match asked.target:
+    match request.target:
         case SerialsGiven(first, count):
             if count < 1:
                 found.append(Violation("serials.count", "must be 1 or more"))
@@ -126,20 +125,20 @@ def _violations(asked: RevokeRequest) -> list[Violation]:
                 found.append(Violation("serials", f"reach beyond {SERIAL_MAX}, the last serial that there can be"))
         case CustomerGiven(customer_id):
             found += id_violations(customer_id, "customer_id")
-    if len(asked.reason.encode()) > REASON_BYTES_MAX:
+    if len(request.reason.encode()) > REASON_BYTES_MAX:
         found.append(Violation("reason", f"is longer than {REASON_BYTES_MAX} bytes"))
     return found
 
 
-def _content(asked: RevokeRequest) -> bytes:
-    match asked.target:
+def _content(request: RevokeRequest) -> bytes:
+    match request.target:
         case TokenGiven(text):
             what: tuple[object, ...] = ("token", text)
         case SerialsGiven(first, count):
             what = ("serials", first, count)
         case CustomerGiven(customer_id):
             what = ("customer", customer_id)
-    return canonical("revoke", asked.campaign, what, asked.reason)
+    return canonical("revoke", request.campaign, what, request.reason)
 
 
 def _beyond(campaign: int, issued: int) -> str:

@@ -12,11 +12,11 @@ from redemption.domain.signed.token import TOKEN_LIFE_SECONDS_MAX, CampaignSigne
 
 CACHE_SIZE: Final = 1_024
 CLOCK_MARGIN_SECONDS: Final = 60
-"""The ledger's clock may read a little less than our estimate of it, and a token is signed by what it reads."""
+"""The ledger's clock may be a little behind our estimate of it, and a token is signed at the ledger's time."""
 
 
 class Signers:
-    """The signers of all campaigns; those used last stay derived."""
+    """The signers of all campaigns; recently used ones are cached."""
 
     def __init__(self, keyset: Keyset) -> None:
         self._environment = exact_bytes(keyset.environment)
@@ -30,8 +30,8 @@ class Signers:
         Args:
             program: The program.
             campaign: The campaign's number.
-            key_id: The key that signed before, when a token is told again; one whose tokens are no longer good gives
-                way to the primary key.
+            key_id: The key that signed the token before, when it is returned again. If this key is not usable any more,
+                the primary key signs.
 
         Raises:
             SigningError: The program is not 1 to 128 bytes, or the campaign number not 32 bits.
@@ -40,22 +40,21 @@ class Signers:
         return self._derived(program, campaign, signs)
 
     def usable(self, key_id: int) -> bool:
-        """Whether what a key made is good for a new request."""
+        """Whether a new request may use tokens and codes of this key."""
         key = self._keys.get(key_id)
         return key is not None and key.state.usable
 
     def latest_expiry(self, now: int) -> int:
-        """Return how far a token may reach that the primary key signs now, Unix seconds."""
+        """Return the latest expiry of a token that the primary key signs now, Unix seconds."""
         return min(now + TOKEN_LIFE_SECONDS_MAX - CLOCK_MARGIN_SECONDS, self.primary.max_expires_at)
 
-    def kept(self, campaign: Campaign, expires_at: int, now: int) -> int:
-        """Return until when a coupon is valid of which its campaign says until when, Unix seconds.
+    def capped_expiry(self, campaign: Campaign, expires_at: int, now: int) -> int:
+        """Return the expiry of a coupon, capped to the primary key's life, Unix seconds.
 
-        A campaign's own time is cut to what the primary key may sign now; days that are promised from the claim on are
-        not.
+        Only a campaign's own end is capped. Days that are promised from the claim on are never shortened.
 
         Raises:
-            WrongState: The key does not live as long as what is promised.
+            WrongState: The key's life ends before days that are promised from the claim on.
         """
         latest = self.latest_expiry(now)
         if expires_at > latest and isinstance(campaign.validity, ClaimValidity):

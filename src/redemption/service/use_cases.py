@@ -1,9 +1,10 @@
-"""All use cases, wired. A further one is a file of its own and a line here."""
+"""Builds all use cases. A new use case is a file of its own and a line here."""
 
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenVerifier
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
 from redemption.service.coupon_reader import CouponReader
@@ -19,12 +20,13 @@ from redemption.telemetry.invalid_tokens import InvalidTokens
 class UseCases:
     """What the servicers of ``rpc`` and the first start of a development server call."""
 
-    def __init__(self, keyset: Keyset, ledger: Ledger) -> None:
+    def __init__(self, keyset: Keyset, ledger: Ledger, bounds: WorkBounds | None = None) -> None:
         """Build them.
 
         Args:
             keyset: The signing keys.
-            ledger: What decides and remembers.
+            ledger: The ledger.
+            bounds: How much work is taken on at a time; None means the defaults.
         """
         self.invalid_tokens = InvalidTokens()
         reader = CouponReader(verifier=TokenVerifier(keyset), ledger=ledger, invalid_tokens=self.invalid_tokens)
@@ -32,7 +34,9 @@ class UseCases:
         decisions = DecisionWriter(keyset)
         self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
-        self.quoter = Quoter(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
+        self.quoter = Quoter(
+            reader=reader, digests=digests, decisions=decisions, ledger=ledger, bounds=bounds or WorkBounds()
+        )
         self.issuer = Issuer(keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger)
         self.claimer = Claimer(keyset=keyset, digests=digests, ledger=ledger)
         self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)

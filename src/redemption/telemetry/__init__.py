@@ -1,1 +1,1 @@
-"""What others hand facts to: it counts and logs them. It imports no other room."""
+"""Counts and logs what other rooms report. It imports no other room."""

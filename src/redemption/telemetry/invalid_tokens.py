@@ -1,69 +1,81 @@
-"""Why tokens are refused as TOKEN_INVALID: a caller gets one answer whatever the cause, the operator gets the cause.
+"""Why tokens are refused as TOKEN_INVALID: callers get the same answer for every cause, operators get the cause.
 
-Causes are counted, and each is logged at most once in ten seconds: whoever sends junk must not fill the log.
+Every cause is counted. What is logged is limited, because invalid tokens must not fill the log: junk once in ten
+seconds for each cause, and the alarm of a stolen key once in ten seconds for each program, key and cause.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 LOG_SECONDS = 10.0
+SUBJECTS_MAX = 1_000
+"""Programs and keys whose last log entry is remembered; with more, some are logged more often."""
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Logged:
+    """When something was logged last, and how often it occurred since."""
+
+    again_at: float
+    since: int = 0
 
 
 class InvalidTokens:
     """Counts and logs the causes.
 
     Attributes:
-        counts: How often each cause was met since the process started.
+        counts: How often each cause occurred since the process started.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Build it; ``now`` is a clock that only runs forward, in seconds."""
+        """Build it; ``now`` is a monotonic clock, in seconds."""
         self.counts: Counter[str] = Counter()
         self._now = now
-        self._log_again_at: dict[str, float] = {}
-        self._logged: Counter[str] = Counter()
+        self._logged: dict[tuple[str, str, int], _Logged] = {}
 
     def not_genuine(self, cause: str, *, program: str) -> None:
-        """Take a text that is no genuine token of a program; ``cause`` is the check that it failed."""
+        """Report a text that is not a genuine token of a program; ``cause`` is the check that it failed."""
         self.counts[cause] += 1
-        if self._may_log(cause):
-            _log.info("tokens that are not genuine", cause=cause, count=self._since_last(cause), program=program)
+        count = self._count_to_log((cause, "", 0))
+        if count:
+            _log.info("tokens that are not genuine", cause=cause, count=count, program=program)
 
     def not_believed(self, cause: str, *, program: str, key_id: int, campaign: int, serial: int) -> None:
-        """Take a correctly signed token that cannot be ours, or no longer is: somebody else may have our key.
+        """Report a correctly signed token that this ledger never issued: somebody else may have a signing key.
 
         Args:
-            cause: Why it is not believed.
+            cause: Why it is refused.
             program: Its program.
             key_id: The key that signed it.
             campaign: Its campaign.
             serial: Its serial.
         """
         self.counts[cause] += 1
-        if self._may_log(cause):
+        count = self._count_to_log((cause, program, key_id))
+        if count:
             _log.critical(
                 "a correctly signed token was never issued: a signing key may be stolen",
                 cause=cause,
-                count=self._since_last(cause),
+                count=count,
                 program=program,
                 key_id=f"{key_id:08x}",
                 campaign=campaign,
                 serial=serial,
             )
 
-    def _may_log(self, cause: str) -> bool:
+    def _count_to_log(self, subject: tuple[str, str, int]) -> int:
+        """Count one more occurrence; return how many there were since the last log entry, or 0 if it is too early."""
         now = self._now()
-        if now < self._log_again_at.get(cause, 0.0):
-            return False
-        self._log_again_at[cause] = now + LOG_SECONDS
-        return True
-
-    def _since_last(self, cause: str) -> int:
-        """Return how often a cause was met since it was logged last."""
-        count = self.counts[cause] - self._logged[cause]
-        self._logged[cause] = self.counts[cause]
-        return count
+        logged = self._logged.get(subject)
+        if logged is not None and now < logged.again_at:
+            logged.since += 1
+            return 0
+        if logged is None and len(self._logged) >= SUBJECTS_MAX:
+            self._logged.clear()
+        self._logged[subject] = _Logged(now + LOG_SECONDS)
+        return 1 if logged is None else logged.since + 1

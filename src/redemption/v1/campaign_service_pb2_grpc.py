@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CampaignServiceStub:
-    """Running campaigns. A change takes effect for every server process at once, never half-seen. Pause, Resume, End and
+    """Running campaigns. A change takes effect for every server process at once and as a whole. Pause, Resume, End and
     Archive do nothing more the second time, and Update carries an etag, so they need no request_id.
     """
 
@@ -84,7 +84,7 @@ class CampaignServiceStub:
 
 
 class CampaignServiceServicer:
-    """Running campaigns. A change takes effect for every server process at once, never half-seen. Pause, Resume, End and
+    """Running campaigns. A change takes effect for every server process at once and as a whole. Pause, Resume, End and
     Archive do nothing more the second time, and Update carries an etag, so they need no request_id.
     """
 
@@ -124,7 +124,7 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeCampaign(self, request, context):
-        """Goes on after a pause.
+        """Resumes redeeming after a pause.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,7 +208,7 @@ def add_CampaignServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CampaignService:
-    """Running campaigns. A change takes effect for every server process at once, never half-seen. Pause, Resume, End and
+    """Running campaigns. A change takes effect for every server process at once and as a whole. Pause, Resume, End and
     Archive do nothing more the second time, and Update carries an etag, so they need no request_id.
     """
 

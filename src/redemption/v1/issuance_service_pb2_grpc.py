@@ -69,7 +69,7 @@ class IssuanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Claim(self, request, context):
-        """Hands one coupon to a customer: of a campaign (a rush), or for an exchange code.
+        """Issues one coupon to a customer: of a campaign (a rush), or for an exchange code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +83,7 @@ class IssuanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def InspectToken(self, request, context):
-        """Tells what a token is and what became of it.
+        """Returns what a token is and whether it was used or revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,9 +27,9 @@ if _version_not_supported:
 
 class RedemptionServiceStub:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
-    question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
-    space of ids: the id of a Mint is not free for a Redeem.
+    request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
+    with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
+    space of ids: the id of a Mint cannot be used for a Redeem.
     """
 
     def __init__(self, channel):
@@ -82,9 +82,9 @@ class RedemptionServiceStub:
 
 class RedemptionServiceServicer:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
-    question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
-    space of ids: the id of a Mint is not free for a Redeem.
+    request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
+    with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
+    space of ids: the id of a Mint cannot be used for a Redeem.
     """
 
     def Redeem(self, request, context):
@@ -102,7 +102,7 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Quote(self, request, context):
-        """Says what Redeem would answer, without using anything.
+        """Returns what Redeem would answer, without using anything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Gives a reservation up.
+        """Gives up a reservation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,7 +137,7 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRedemption(self, request, context):
-        """Tells the truth after a lost answer. NOT_FOUND when nothing was approved under that id.
+        """Returns what was approved, for example after an answer was lost. NOT_FOUND when nothing was approved under that id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,9 +196,9 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RedemptionService:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
-    question was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
-    with the same content gets the same answer for at least 24 hours, so a retry can never hurt. All operations share one
-    space of ids: the id of a Mint is not free for a Redeem.
+    request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
+    with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
+    space of ids: the id of a Mint cannot be used for a Redeem.
     """
 
     @staticmethod

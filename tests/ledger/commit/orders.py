@@ -18,8 +18,8 @@ class Together:
         self.done = asyncio.get_running_loop().create_future()
 
     def put(self, order):
-        assert self.answers[order.about] is None, "told once"
-        self.answers[order.about] = order.outcome
+        assert self.answers[order.context] is None, "told once"
+        self.answers[order.context] = order.outcome
         if None not in self.answers:
             self.done.set_result(None)
 

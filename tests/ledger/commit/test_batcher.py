@@ -91,7 +91,15 @@ async def running(tmp_path):
     told = []
     health.on_change(told.append)
     fence = Fence(tmp_path / "fence", "keyset")
-    built = Batcher(lanes=[lane], fence=fence, clock=Clock(), outbox_max=10, redefined=lambda *_: None, health=health)
+    built = Batcher(
+        lanes=[lane],
+        fence=fence,
+        clock=Clock(),
+        outbox_max=10,
+        waiting_max=8_192,
+        redefined=lambda *_: None,
+        health=health,
+    )
     built.start()
     yield Running(built, lane, told)
     await built.stop()
@@ -209,6 +217,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         fence=Fence(tmp_path / "f", "k"),
         clock=Clock(),
         outbox_max=1,
+        waiting_max=8_192,
         redefined=lambda *_: None,
         health=LedgerHealth(),
     )
@@ -463,7 +472,7 @@ async def test_a_call_that_cannot_be_packed_leaves_nobody_waiting(running, monke
 
 
 async def test_orders_of_callers_who_left_take_no_place_in_the_queue(running, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 4)
+    monkeypatch.setattr(running.batcher, "_waiting_max", 4)
     running.lane.gate.clear()
     first = submit(running, "a")
     await sent(running)
@@ -531,7 +540,7 @@ async def test_a_ledger_that_is_not_trusted_fails_everybody_at_once(running):
 
 
 async def test_a_full_queue_refuses(running, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 10)
+    monkeypatch.setattr(running.batcher, "_waiting_max", 10)
     running.lane.gate.clear()
     full = submit(running, *"0123456789")
     with pytest.raises(Overloaded):
@@ -541,7 +550,7 @@ async def test_a_full_queue_refuses(running, monkeypatch):
 
 
 async def test_orders_judged_again_keep_their_place_in_a_full_queue(running, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    monkeypatch.setattr(running.batcher, "_waiting_max", 1)
     running.lane.gate.clear()
     futures = [submit(running, "a"), submit(running, "b", "c", again=True)]
     running.lane.gate.set()
@@ -605,4 +614,4 @@ async def test_nothing_is_kept_of_an_idle_program(running):
     running.lane.gate.set()
     await answered(*futures)
     assert await answered(submit(running, "c", program="p7")) == ["c"]
-    assert (running._queues, len(running._turns)) == ({}, 0)
+    assert (running._queues, len(running._rotation)) == ({}, 0)

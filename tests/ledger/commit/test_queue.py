@@ -21,8 +21,8 @@ def queue_of(*, again="", single="", bulk="", weight=1):
 
 def take(queue, weight_max, *, at_least_one=True):
     """The names of those who go, and of those for whom nobody waits."""
-    taken, given_up = queue.take(weight_max, at_least_one=at_least_one)
-    return "".join(item.about for item in taken), "".join(item.about for item in given_up)
+    taken, abandoned = queue.take(weight_max, at_least_one=at_least_one)
+    return "".join(item.context for item in taken), "".join(item.context for item in abandoned)
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_orders_for_whom_nobody_waits_are_removed_from_every_line():
     queue = queue_of(again="a", single="b", bulk="c")
     for line, name in ((queue.again, "x"), (queue.single, "y"), (queue.bulk, "z")):
         line.extendleft(items(name, gone=True))
-    assert queue.clear_away() == 3
-    assert "".join(item.about for item in queue.all()) == "abc"
+    assert queue.drop_abandoned() == 3
+    assert "".join(item.context for item in queue.all()) == "abc"

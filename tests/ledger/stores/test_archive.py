@@ -360,8 +360,8 @@ async def test_orders_that_arrive_meanwhile_are_told_that_the_campaign_ended(hou
     assert await archiving
     assert set(outcomes) == {Outcome.CAMPAIGN_ENDED}
     assert len(outcomes) > 5
-    await house.ledger._refusals.tell()  # else it depends on the second whether these are there
-    await other.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()  # else it depends on the second whether these are there
+    await other.ledger._refusal_counts.send()
     assert set(await records(house)) == {f"campaign:{campaign.number}", f"refused:{campaign.number}"}
 
 

@@ -1,12 +1,23 @@
 """Campaigns at the ledger itself: a change reaches every server, and what cannot be read fails alone."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 from builders.calls import calling
 
+from redemption.domain.campaign.campaign import Limits
 from redemption.domain.errors import ServiceError
 from redemption.domain.outcome import Outcome
+from redemption.ledger.library import library
+from redemption.ledger.stores.campaigns import _LIMIT_FIELDS
+
+
+def test_the_ledger_is_told_every_limit_and_reads_each():
+    """Slots are judged by the server; it hands the limit of the present one on with each coupon."""
+    assert sorted(_LIMIT_FIELDS.values()) == sorted({field.name for field in fields(Limits)} - {"slots"})
+    text = library().text
+    assert [field for field in _LIMIT_FIELDS if not re.search(rf"\.{field}\b", text)] == []
 
 
 async def test_a_change_takes_effect_for_every_server_at_once(house, other):

@@ -17,6 +17,7 @@ from redemption.rpc.campaign_servicer import CampaignServicer
 from redemption.rpc.guard import Gathered, Unary
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection
 
@@ -74,7 +75,7 @@ STAND_INS = tuple(vars(USE_CASES).values())
 METHODS = {
     f"{service}.{name}": method
     for service, servicer in {
-        "RedemptionService": RedemptionServicer(USE_CASES),
+        "RedemptionService": RedemptionServicer(USE_CASES, WorkBounds()),
         "IssuanceService": IssuanceServicer(USE_CASES),
         "CampaignService": CampaignServicer(USE_CASES),
     }.items()

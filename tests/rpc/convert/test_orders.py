@@ -14,15 +14,15 @@ from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.orders import (
     customer_from,
-    question_from,
+    quote_request_from,
     redeem_request_from,
     redemption_of,
     write_decision,
     write_quote,
 )
 from redemption.rpc.request_limits import positions_in
-from redemption.service.quoter import Question
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import QuoteRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 
@@ -133,10 +133,10 @@ def test_quote_may_bring_more_tokens_and_pairs_than_a_redemption():
     request = quote_request()
     request.checkout.tokens[:] = ["token"] * 100
     request.checkout.order.lines.extend([order_pb2.Line()] * 400)
-    assert len(question_from(request).checkout.tokens) == 100
+    assert len(quote_request_from(request).checkout.tokens) == 100
     request.checkout.tokens.append("token")
     with pytest.raises(InvalidRequest, match="must be 1 to 100 tokens; there are 101"):
-        question_from(request)
+        quote_request_from(request)
 
 
 def test_program_of_the_batch_stands_in_for_an_empty_one():
@@ -215,19 +215,23 @@ def test_domain_knows_every_outcome_and_disposition_of_the_contract():
     }
 
 
-def test_question_arrives_whole():
+def test_quote_request_arrives_whole():
     request = quote_request(choose_best=True, at=Timestamp(seconds=NOW, nanos=5_000_000), with_allocations=True)
-    assert question_from(request) == Question(CHECKOUT, choose_best=True, at_ms=NOW * 1000 + 5, with_allocations=True)
+    assert quote_request_from(request) == QuoteRequest(
+        CHECKOUT, choose_best=True, at_ms=NOW * 1000 + 5, with_allocations=True
+    )
 
 
-def test_question_says_nothing_more_than_it_was_asked():
-    assert question_from(quote_request()) == Question(CHECKOUT, choose_best=False, at_ms=None, with_allocations=False)
+def test_quote_request_has_nothing_more_than_its_message():
+    assert quote_request_from(quote_request()) == QuoteRequest(
+        CHECKOUT, choose_best=False, at_ms=None, with_allocations=False
+    )
 
 
 @pytest.mark.parametrize("milliseconds", [0, LATEST_MS])
 def test_moment_within_the_time_of_tokens_is_taken(milliseconds):
     request = quote_request(at=Timestamp(seconds=milliseconds // 1000))
-    assert question_from(request).at_ms == milliseconds
+    assert quote_request_from(request).at_ms == milliseconds
 
 
 @pytest.mark.parametrize(
@@ -243,16 +247,16 @@ def test_moment_within_the_time_of_tokens_is_taken(milliseconds):
 )
 def test_moment_at_which_no_coupon_can_be_judged_is_refused(moment):
     with pytest.raises(InvalidRequest) as refused:
-        question_from(quote_request(at=moment))
+        quote_request_from(quote_request(at=moment))
     assert [violation.field for violation in refused.value.violations] == ["at"]
 
 
 @pytest.mark.parametrize("missing", ["checkout", "checkout.order"])
-def test_message_that_a_question_misses_is_named(missing):
+def test_message_that_a_quote_request_lacks_is_named(missing):
     request = quote_request()
     clear(request, missing)
     with pytest.raises(InvalidRequest) as refused:
-        question_from(request)
+        quote_request_from(request)
     assert refused.value.violations[0].field == missing
 
 

@@ -13,7 +13,7 @@ from waiting import SECONDS_MAX, comes
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.server import call_info
-from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.bounds import Bounds, Usage
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import (
     Call,
@@ -185,8 +185,8 @@ class Stage:
     _clients: list[RawClient] = field(default_factory=list)
 
     @property
-    def load(self) -> Load:
-        return self.listener.load
+    def usage(self) -> Usage:
+        return self.listener.usage
 
     @property
     def connections(self) -> int:
@@ -209,7 +209,7 @@ class Stage:
 
     async def idle(self) -> None:
         """Return when no call is at work and nothing is held."""
-        await comes(lambda: not (self.load.calls or self.load.request_bytes or self.load.answer_bytes))
+        await comes(lambda: not (self.usage.calls or self.usage.request_bytes or self.usage.answer_bytes))
 
 
 WAIT_SECONDS_MAX = 3600.0
@@ -235,9 +235,9 @@ async def listening(
             await listener.stop(0)
         for call in seen.held:
             call.answer(b"")
-        await comes(lambda: not (stage.connections or stage.load.calls))
-    assert (stage.load.calls, stage.load.request_bytes, stage.load.answer_bytes) == (0, 0, 0)
-    assert stage.load.connections == {}
+        await comes(lambda: not (stage.connections or stage.usage.calls))
+    assert (stage.usage.calls, stage.usage.request_bytes, stage.usage.answer_bytes) == (0, 0, 0)
+    assert stage.usage.connections == {}
 
 
 async def failure_of(awaited: Any) -> grpc.aio.AioRpcError:

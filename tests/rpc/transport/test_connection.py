@@ -245,11 +245,11 @@ async def test_a_request_that_does_not_arrive_in_time_is_ended(listen):
     await client.round_trip()
     stage.tick(29)
     assert (await client.ask(5)).status == OK
-    assert stage.load.request_bytes == 5
+    assert stage.usage.request_bytes == 5
     stage.tick(31)
     answers = [await client.answer(1), await client.answer(3)]
     assert [answer.status for answer in answers] == [DEADLINE_EXCEEDED] * 2
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
     stage.tick(32)
     stage.tick(33)
     await client.round_trip()
@@ -268,7 +268,7 @@ async def test_unfinished_messages_are_bounded_and_given_back(listen):
     for number in streams:
         await client.send(headers(number, head()), data(number, prefix(100_000)), *[data(number, bytes(16_000))] * 4)
     await client.round_trip()
-    assert MIB < stage.load.request_bytes <= 2 * MIB
+    assert MIB < stage.usage.request_bytes <= 2 * MIB
     refused = [number for number in streams if number in client.answers]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
     assert 64 < len(refused) < 128
@@ -277,7 +277,7 @@ async def test_unfinished_messages_are_bounded_and_given_back(listen):
     assert (await neighbour.ask(1, bytes(1_000))).status == OK
     stage.tick(31)
     assert (await client.answer(accepted)).status == DEADLINE_EXCEEDED
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
     assert resident_bytes() - before < 64 * MIB
 
 
@@ -290,7 +290,7 @@ async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(
         for number in range(1, 2_000, 2):
             await client.send(headers(number, head()) + data(number, prefix(size)))
         await client.round_trip()
-    assert stage.load.request_bytes <= 128 * MIB
+    assert stage.usage.request_bytes <= 128 * MIB
     for client in (neighbour, *clients):
         assert (await client.ask(2_001, bytes(16_000))).status == OK
         await client.send(headers(2_003, head()))
@@ -299,7 +299,7 @@ async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(
     for client in clients:
         client.close()
     await comes(lambda: stage.connections == 1)
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
 
 
 async def test_unfinished_messages_of_all_connections_are_bounded_together(listen):
@@ -308,7 +308,7 @@ async def test_unfinished_messages_of_all_connections_are_bounded_together(liste
     for client in clients:
         await client.send(headers(1, head()), *[data(1, part) for part in (prefix(100_000), *[bytes(16_000)] * 3)])
         await client.round_trip()
-    assert 90_000 < stage.load.request_bytes <= 200_000
+    assert 90_000 < stage.usage.request_bytes <= 200_000
     assert [1 in client.answers for client in clients] == sorted(1 in client.answers for client in clients)
     assert clients[-1].answers[1].status == RESOURCE_EXHAUSTED
     assert (await clients[-1].ask(3, bytes(1_000))).status == OK
@@ -324,7 +324,7 @@ async def test_nobody_can_keep_the_small_requests_of_others_out(listen):
         )
         await client.round_trip()
     neighbour = await stage.client()
-    assert stage.load.request_bytes > 90_000
+    assert stage.usage.request_bytes > 90_000
     assert (await neighbour.ask(1, bytes(REQUEST_BYTES_SMALL // 2))).status == OK
     assert (await neighbour.ask(3, bytes(2 * REQUEST_BYTES_SMALL))).status == RESOURCE_EXHAUSTED
 
@@ -338,19 +338,19 @@ async def test_unfinished_messages_of_dialogs_are_bounded_as_others_are(listen):
     await client.round_trip()
     refused = [number for number in streams if number in client.answers]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
-    assert REQUEST_BYTES_SMALL < stage.load.request_bytes <= 40_000
+    assert REQUEST_BYTES_SMALL < stage.usage.request_bytes <= 40_000
     client.close()
-    await comes(lambda: stage.load.request_bytes == 0)
+    await comes(lambda: stage.usage.request_bytes == 0)
 
 
 async def test_messages_of_a_dialog_count_until_they_are_answered(stage):
     client = await stage.client()
     await client.send(headers(1, head(SERVICE + "Dialog")), data(1, message(bytes(400)) + message(bytes(400))[:-1]))
     await client.round_trip()
-    assert stage.load.request_bytes == 404
+    assert stage.usage.request_bytes == 404
     await client.send(data(1, bytes(1)))
     await client.round_trip()
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
 
 
 async def test_requests_count_until_they_are_answered(listen):
@@ -359,12 +359,12 @@ async def test_requests_count_until_they_are_answered(listen):
     await client.send(*(call(number, bytes(10_000), HELD) for number in range(1, 41, 2)))
     await client.round_trip()
     await comes(lambda: len(stage.seen.held) == 10)
-    assert stage.load.request_bytes == 100_000
+    assert stage.usage.request_bytes == 100_000
     refused = [number for number in range(1, 41, 2) if number in client.answers]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
     for held in stage.seen.held:
         held.answer(b"")
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
     assert (await client.ask(41, bytes(10_000))).status == OK
 
 
@@ -398,7 +398,7 @@ async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
     refused = [number for number in streams if client.answers[number].ended]
     assert {client.answers[number].status for number in refused} == {RESOURCE_EXHAUSTED}
     assert len(refused) == 495
-    assert stage.load.answer_bytes <= 16 * MIB
+    assert stage.usage.answer_bytes <= 16 * MIB
     assert resident_bytes() - before < 100 * MIB
     assert len((await neighbour.ask(1, b"3000000", LARGE)).message) == 3_000_000
     assert (await client.ask(1_001, b"", SERVICE + "Nothing")).status == 12
@@ -414,7 +414,7 @@ async def test_small_answers_are_sent_though_much_is_unread(stage):
     """64 KiB of its own has every connection."""
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
-    await comes(lambda: stage.load.answer_bytes > 10 * MIB)
+    await comes(lambda: stage.usage.answer_bytes > 10 * MIB)
     other = await stage.client({STREAM_WINDOW: 0})
     await other.send(call(1, b"1000", LARGE))
     await comes(lambda: stage.seen.ran["Large"] == 21)
@@ -432,10 +432,10 @@ async def test_unread_answers_of_all_connections_are_bounded_together(listen):
         await client.send(call(1, b"3000000", LARGE))
         while 1 not in client.answers:
             await client.read()
-    assert stage.load.answer_bytes <= 10 * MIB
+    assert stage.usage.answer_bytes <= 10 * MIB
     assert [client.answers[1].status for client in clients] == [None] * 3 + [RESOURCE_EXHAUSTED] * 17
     clients[0].close()
-    await comes(lambda: stage.load.answer_bytes < 7 * MIB)
+    await comes(lambda: stage.usage.answer_bytes < 7 * MIB)
     client = await stage.client()
     assert (await client.ask(1, b"3000000", LARGE)).status == OK
 
@@ -453,7 +453,7 @@ async def test_unread_answers_of_one_turn_are_bounded_together(listen):
         while 1 not in client.answers:
             await client.read()
     assert [client.answers[1].status for client in clients].count(None) == 3
-    assert stage.load.answer_bytes <= 10 * MIB
+    assert stage.usage.answer_bytes <= 10 * MIB
 
 
 async def test_unread_answers_of_a_dialog_are_bounded(stage):
@@ -465,7 +465,7 @@ async def test_unread_answers_of_a_dialog_are_bounded(stage):
             headers(number, head(SERVICE + "Dialog")), *(data(number, message(b"999999")) for _ in range(9))
         )
     await client.round_trip()
-    assert MIB < stage.load.answer_bytes <= 16 * MIB
+    assert MIB < stage.usage.answer_bytes <= 16 * MIB
     for number in streams:
         await client.send(window_update(number, 2**30))
     statuses = set()
@@ -482,12 +482,12 @@ async def test_a_client_that_does_not_read_at_all_is_ended(listen, told):
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
     await comes(lambda: stage.seen.ran.get("Large") == 20)
     await neighbour.round_trip()
-    assert stage.load.answer_bytes <= 16 * MIB
+    assert stage.usage.answer_bytes <= 16 * MIB
     stage.tick(29)
     assert stage.connections == 2
     stage.tick(31)
     await comes(lambda: stage.connections == 1)
-    assert (stage.load.answer_bytes, stage.load.calls) == (0, 0)
+    assert (stage.usage.answer_bytes, stage.usage.calls) == (0, 0)
     assert (await neighbour.ask(1)).status == OK
 
 
@@ -495,7 +495,7 @@ async def test_a_client_that_reads_slowly_is_not_ended(listen):
     stage = await listen(unread_seconds_max=30)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.usage.answer_bytes)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (20, 40, 60):
@@ -513,7 +513,7 @@ async def with_an_unread_answer(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.usage.answer_bytes)
     (connection,) = stage.listener._connections
     return stage, client, connection, asyncio.get_running_loop().time()
 
@@ -531,7 +531,7 @@ async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
     assert not client.answers[1].ended
     connection.tick(began + 45)
     assert (await client.answer(1)).reset == CANCEL
-    await comes(lambda: not stage.load.answer_bytes)
+    await comes(lambda: not stage.usage.answer_bytes)
 
 
 async def test_an_unread_answer_does_not_end_a_connection_whose_other_answers_are_read(listen):
@@ -551,7 +551,7 @@ async def test_a_caller_whose_system_takes_nothing_has_all_its_time_though_much_
     stage = await listen(unread_seconds_max=30, answer_bytes_max=1_000_000, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"900000", LARGE))
-    await comes(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.usage.answer_bytes)
     (connection,) = stage.listener._connections
     connection.pause_writing()
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
@@ -601,23 +601,23 @@ async def test_unread_answers_are_borne_for_less_time_when_there_are_many(listen
     stage = await listen(unread_seconds_max=30, answer_bytes_max=2_500_000, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.usage.answer_bytes)
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
     assert stage.connections == 1
     await client.send(call(3, b"1000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes > 1_500_000)
+    await comes(lambda: stage.usage.answer_bytes > 1_500_000)
     stage.tick(UNREAD_SECONDS_CROWDED + 1)
     await comes(lambda: not stage.connections)
-    assert stage.load.answer_bytes == 0
+    assert stage.usage.answer_bytes == 0
 
 
 async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(call(1, b"1000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes)
+    await comes(lambda: stage.usage.answer_bytes)
     await client.send(call(3, b"3000000", LARGE))
-    await comes(lambda: stage.load.answer_bytes > 3_500_000)
+    await comes(lambda: stage.usage.answer_bytes > 3_500_000)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40):
@@ -626,7 +626,7 @@ async def test_an_answer_that_is_not_read_is_reset_though_another_is_read_slowly
         await client.round_trip()
         connection.tick(began + seconds)
     assert (await client.answer(3)).reset == CANCEL
-    assert stage.load.answer_bytes < 1_000_000
+    assert stage.usage.answer_bytes < 1_000_000
     await client.send(window_update(1, 2**20))
     assert (await client.answer(1)).status == OK
     assert (await client.ask(5, b"", SERVICE + "Nothing")).status == 12
@@ -637,7 +637,7 @@ async def test_an_answer_that_waits_for_its_turn_is_not_reset(listen):
     stage = await listen(unread_seconds_max=30, keepalive_seconds=1_000)
     client = await stage.client(connection_window=0)
     await client.send(*(call(number, b"1000000", LARGE) for number in (1, 3)))
-    await comes(lambda: stage.load.answer_bytes > 1_500_000)
+    await comes(lambda: stage.usage.answer_bytes > 1_500_000)
     (connection,) = stage.listener._connections
     began = asyncio.get_running_loop().time()
     for seconds in (0, 20, 40, 60, 80):
@@ -723,7 +723,7 @@ async def test_nothing_is_written_for_a_client_that_does_not_read(stage):
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
     await comes(lambda: stage.seen.ran.get("Large") == 5)
     (connection,) = stage.listener._connections
-    await comes(lambda: connection._full)
+    await comes(lambda: connection._is_buffer_full)
     assert connection._transport.get_write_buffer_size() <= WRITE_BUFFER_BYTES + WRITE_BYTES_AT_ONCE + 20_000
     for number in range(1, 11, 2):
         assert (await client.answer(number)).status == OK
@@ -917,7 +917,7 @@ async def test_frames_that_say_nothing_cost_no_memory_and_harm_no_neighbour(stag
         assert (await neighbour.ask(number)).status == OK
     await flooding
     assert resident_bytes() - before < 20 * MIB
-    assert stage.load.request_bytes < 1_000
+    assert stage.usage.request_bytes < 1_000
 
 
 async def test_a_header_block_without_end_ends_its_connection(stage):
@@ -1107,7 +1107,7 @@ async def test_a_call_that_was_refused_while_it_uploads_reaches_its_caller(stage
             assert error.code().name == "RESOURCE_EXHAUSTED"
             assert "at most 1000 bytes" in error.details()
         assert await channel.unary_unary(ECHO)(b"x", timeout=SECONDS_MAX) == b"x"
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
 
 
 async def test_a_greeting_may_come_byte_by_byte(stage):

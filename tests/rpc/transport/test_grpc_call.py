@@ -10,7 +10,7 @@ import pytest
 from google.rpc import code_pb2
 from rpc.transport.wire import CALL
 
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.grpc_call import (
     FRAME_BYTES_MEAN,
     FRAMES_FREE,
@@ -185,7 +185,7 @@ def test_a_message_that_is_too_long_is_refused_by_the_five_bytes_that_say_so():
     prefix = b"\0" + (BYTES_MAX + 1).to_bytes(4)
     assert reader.feed(prefix[:4]) is None
     headers = rejection(reader.feed, prefix[4:])
-    assert headers == trailers_only(refusals.message_too_large(BYTES_MAX))
+    assert headers == trailers_only(statuses.message_too_large(BYTES_MAX))
     assert status_of(headers) == RESOURCE_EXHAUSTED
 
 
@@ -228,7 +228,7 @@ def test_a_gzipped_message_that_becomes_far_longer_is_refused_unless_it_stays_sm
     reader = MessageReader(compressed=True, bytes_max=1_000_000)
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
     if refused:
-        assert rejection(reader.message) == trailers_only(refusals.INFLATES)
+        assert rejection(reader.message) == trailers_only(statuses.INFLATES)
     else:
         assert reader.message() == bytes(zeros)
 
@@ -246,7 +246,7 @@ def test_a_message_that_is_too_long_once_unpacked_is_refused_as_one_that_came_so
     reader = MessageReader(compressed=True, bytes_max=BYTES_MAX)
     packed = gzip.compress(bytes(BYTES_MAX + 1))
     reader.feed(b"\1" + len(packed).to_bytes(4) + packed)
-    assert rejection(reader.message) == trailers_only(refusals.message_too_large(BYTES_MAX))
+    assert rejection(reader.message) == trailers_only(statuses.message_too_large(BYTES_MAX))
 
 
 @pytest.mark.parametrize(
@@ -262,18 +262,18 @@ def test_a_message_that_is_too_long_once_unpacked_is_refused_as_one_that_came_so
 def test_a_second_message_is_refused_as_soon_as_it_begins(parts):
     reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     fed(reader, *parts[:-1])
-    assert rejection(reader.feed, parts[-1]) == trailers_only(refusals.SEVERAL_MESSAGES)
-    assert status_of(trailers_only(refusals.SEVERAL_MESSAGES)) == UNIMPLEMENTED
+    assert rejection(reader.feed, parts[-1]) == trailers_only(statuses.SEVERAL_MESSAGES)
+    assert status_of(trailers_only(statuses.SEVERAL_MESSAGES)) == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize(
     ("sent", "refusal", "code"),
     [
-        (b"", refusals.NO_MESSAGE, UNIMPLEMENTED),
-        (b"\0", refusals.CUT_MESSAGE, INTERNAL),
-        (b"\0\0\0\0", refusals.CUT_MESSAGE, INTERNAL),
-        (b"\0\0\0\0\1", refusals.CUT_MESSAGE, INTERNAL),
-        (framed(b"hello")[:-1], refusals.CUT_MESSAGE, INTERNAL),
+        (b"", statuses.NO_MESSAGE, UNIMPLEMENTED),
+        (b"\0", statuses.CUT_MESSAGE, INTERNAL),
+        (b"\0\0\0\0", statuses.CUT_MESSAGE, INTERNAL),
+        (b"\0\0\0\0\1", statuses.CUT_MESSAGE, INTERNAL),
+        (framed(b"hello")[:-1], statuses.CUT_MESSAGE, INTERNAL),
     ],
 )
 def test_a_call_that_ends_before_its_message_does_is_refused(sent, refusal, code):
@@ -297,13 +297,13 @@ def test_a_byte_a_frame_is_borne_a_little_longer_than_the_free_frames_last():
     reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     borne = FRAMES_FREE + FRAMES_FREE // FRAME_BYTES_MEAN
     fed(reader, *[sent[at : at + 1] for at in range(borne)])
-    assert rejection(reader.feed, b"x") == trailers_only(refusals.SCATTERED_MESSAGE)
+    assert rejection(reader.feed, b"x") == trailers_only(statuses.SCATTERED_MESSAGE)
 
 
 def test_empty_frames_count_as_well():
     reader = MessageReader(compressed=False, bytes_max=BYTES_MAX)
     fed(reader, *[b""] * FRAMES_FREE)
-    assert rejection(reader.feed, b"") == trailers_only(refusals.SCATTERED_MESSAGE)
+    assert rejection(reader.feed, b"") == trailers_only(statuses.SCATTERED_MESSAGE)
 
 
 def test_a_message_is_held_once_however_it_comes():
@@ -358,7 +358,7 @@ def test_a_dialog_is_bounded_in_all_and_each_message_by_that():
     reader = DialogReader(bytes_max=100)
     for _ in range(10):
         assert reader.feed(framed(b"hello")) == [b"hello"]
-    assert rejection(reader.feed, b"\0") == trailers_only(refusals.message_too_large(100))
+    assert rejection(reader.feed, b"\0") == trailers_only(statuses.message_too_large(100))
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_dialog_has_no_compressed_messages(sent, refusal):
 def test_a_dialog_that_ends_within_a_message_is_refused(sent):
     reader = DialogReader(bytes_max=100)
     reader.feed(sent)
-    assert rejection(reader.end) == trailers_only(refusals.CUT_MESSAGE)
+    assert rejection(reader.end) == trailers_only(statuses.CUT_MESSAGE)
 
 
 # Compression
@@ -508,9 +508,9 @@ def test_the_status_is_kept_whatever_the_caller_takes(bytes_max):
 
 
 def test_every_refusal_of_the_transport_fits_what_common_clients_take():
-    statuses = [value for value in vars(refusals).values() if type(value) is Status]
-    statuses += [refusals.headers_too_large(10**9, 10**9), refusals.message_too_large(10**9)]
-    assert len(statuses) > 10
-    for status in statuses:
+    every = [value for value in vars(statuses).values() if type(value) is Status]
+    every += [statuses.headers_too_large(10**9, 10**9), statuses.message_too_large(10**9)]
+    assert len(every) > 10
+    for status in every:
         assert status.code != code_pb2.OK
         assert list_bytes(trailers_only(status)) <= 8_192

@@ -71,7 +71,7 @@ async def test_connections_are_bounded_for_each_address_by_itself(listen):
         refused = await stage.client(source=source)
         await refused.until_end()
         assert refused.settings == {}
-    assert set(stage.load.connections) == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+    assert set(stage.usage.connections) == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
 
 
 async def test_a_refused_connection_is_not_waited_for(listen):

@@ -340,7 +340,7 @@ async def test_a_message_that_is_too_long_is_refused_by_its_prefix(stage):
     stage.tick(2)
     await client.round_trip()
     assert (answer.reset, answer.shape) == (NO_ERROR, ["HEADERS+END", "RST"])
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
 
 
 async def test_the_answer_and_the_reset_of_a_refused_upload_are_written_separately(stage, monkeypatch):
@@ -541,9 +541,9 @@ async def test_a_gzipped_message_counts_as_long_as_it_is_unpacked(stage):
     packed = message(gzip.compress(plain), 1)
     await client.send(headers(1, head(path("Held"), grpc_encoding="gzip")), data(1, packed, end=True))
     await comes(lambda: stage.seen.held)
-    assert stage.load.request_bytes >= MIB
+    assert stage.usage.request_bytes >= MIB
     stage.seen.held.pop().answer(b"")
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
 
 
 async def test_a_bomb_is_unpacked_up_to_the_bound_only(stage):
@@ -553,7 +553,7 @@ async def test_a_bomb_is_unpacked_up_to_the_bound_only(stage):
     await client.send(headers(1, head(grpc_encoding="gzip")), data(1, message(bomb, 1), end=True))
     assert (await client.answer(1)).status == INTERNAL
     assert stage.seen.ran == {}
-    assert stage.load.request_bytes == 0
+    assert stage.usage.request_bytes == 0
     assert (await client.ask(3)).status == OK
 
 
@@ -614,7 +614,7 @@ async def test_a_request_that_does_not_arrive_by_its_deadline_is_refused(stage):
     await client.round_trip()
     stage.tick(0.1)
     answer = await client.answer(1)
-    assert (answer.status, stage.load.request_bytes) == (DEADLINE_EXCEEDED, 0)
+    assert (answer.status, stage.usage.request_bytes) == (DEADLINE_EXCEEDED, 0)
 
 
 # Callers that leave
@@ -635,7 +635,7 @@ async def test_a_handler_is_told_that_its_caller_left(stage, name, leaves):
         client.cut()
     await comes(lambda: stage.seen.infos[0].gone)
     if name == "Held":
-        assert stage.load.calls == 1
+        assert stage.usage.calls == 1
         stage.seen.held.pop().answer(b"late")
     await stage.idle()
     assert stage.seen.cancelled == (name == "Slow")
@@ -666,7 +666,7 @@ async def test_a_call_that_is_taken_back_counts_until_its_handler_ends(listen):
     await client.send(*(reset(stream_id) for stream_id in range(1, 21, 2)))
     await client.send(*(call(stream_id, b"x", path("Held")) + reset(stream_id) for stream_id in range(21, 41, 2)))
     await client.round_trip()
-    assert (stage.load.calls, stage.seen.ran) == (10, {"Held": 10})
+    assert (stage.usage.calls, stage.seen.ran) == (10, {"Held": 10})
     assert (await client.ask(41)).status == RESOURCE_EXHAUSTED
     assert (await client.ask(43, b"", path("Immediate"))).status == OK
     for held in stage.seen.held:
@@ -757,7 +757,7 @@ async def test_a_stream_whose_reader_stops_costs_a_bounded_buffer(listen):
     await client.send(call(1, b"1000*16384", path("Stream")))
     await comes(lambda: stage.seen.closed)
     assert stage.seen.made == 4
-    assert stage.load.calls == 0
+    assert stage.usage.calls == 0
     await client.send(window_update(1, 2**20))
     answer = await client.answer(1)
     assert (len(answer.messages), answer.status) == (4, DEADLINE_EXCEEDED)
@@ -808,7 +808,7 @@ async def test_a_watch_is_no_call_that_is_counted(listen):
     client = await stage.client()
     await client.send(*(call(stream_id, b"x", path("Watch")) for stream_id in range(1, 21, 2)))
     await comes(lambda: len(stage.seen.infos) == 10)
-    assert stage.load.calls == 0
+    assert stage.usage.calls == 0
     assert (await client.ask(21)).status == OK
 
 

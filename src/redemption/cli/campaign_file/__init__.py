@@ -1,1 +1,1 @@
-"""A campaign as a YAML or JSON file: read, complained about line by line, and turned into the contract; and back."""
+"""Campaigns as YAML or JSON files: reads and checks them, and converts them to the contract and back."""

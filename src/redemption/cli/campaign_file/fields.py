@@ -1,4 +1,4 @@
-"""The contract's names of a campaign's fields, as a campaign file spells them."""
+"""Converts the contract's names of a campaign's fields to the names in a campaign file."""
 
 import re
 from typing import Any, get_args
@@ -21,12 +21,12 @@ NOT_IN_A_FILE = {
     "etag": _TOLD_BY_THE_SERVER,
     "create_time": _TOLD_BY_THE_SERVER,
     "update_time": _TOLD_BY_THE_SERVER,
-    # Giving coupons back is not built, so that nothing can be promised about it.
+    # Giving coupons back is not built, so a file cannot configure it.
     "return_policy": "belongs to the contract, but this version of the command line does not support it",
 }
-"""The contract's fields of a campaign that a file cannot say, and what to tell who tries."""
+"""Fields of the contract that a file cannot have, each with its error message."""
 
-# The contract wraps two lists into messages, which a file does not.
+# Two lists are messages in the contract, and plain lists in a file.
 _UNWRAPPED: dict[tuple[str | int, str], str] = {
     ("tiers", "tiers"): "tiers",
     ("tiers", "measure"): "tiers",
@@ -46,11 +46,11 @@ _DURATIONS = frozenset({"return_window", "wait"})
 
 
 def file_path(contract_path: str, campaign: v1.Campaign) -> FieldPath:
-    """Return the path in a file of a field of the contract: ``limits.budget`` of ``campaign.limits.budget_minor``.
+    """Return the path in a file for a path in the contract: ``limits.budget`` for ``campaign.limits.budget_minor``.
 
     Args:
-        contract_path: With or without ``campaign.`` before it.
-        campaign: The one whose field it is: its tiers say what a threshold counts.
+        contract_path: With or without ``campaign.`` at the beginning.
+        campaign: The campaign: its tiers say whether a threshold is money or units.
     """
     contract = _steps(contract_path)
     path: list[str | int] = []
@@ -67,7 +67,7 @@ def file_path(contract_path: str, campaign: v1.Campaign) -> FieldPath:
 
 
 def number_text(number: int, contract_path: str, campaign: v1.Campaign) -> str:
-    """Return a number of the contract as people write it; its field's name says in which unit it is."""
+    """Return a number of the contract as people write it; the unit follows from the field's name."""
     contract = _steps(contract_path)
     name = str(contract[-1])
     if name.endswith("_minor") or (name == "threshold" and not _counts_units(contract, campaign)):
@@ -82,7 +82,7 @@ def number_text(number: int, contract_path: str, campaign: v1.Campaign) -> str:
 
 
 def unknown(path: FieldPath) -> str:
-    """Say what to make of a name at a path that is none of the file's."""
+    """Return the error message for an unknown field name at a path."""
     part, name = _part_at(path[:-1]), str(path[-1])
     if part is CampaignPart and name in NOT_IN_A_FILE:
         return NOT_IN_A_FILE[name]
@@ -98,7 +98,7 @@ def _file_name(contract_name: str) -> str:
 
 
 def _counts_units(path: FieldPath, campaign: v1.Campaign) -> bool:
-    """Whether the thresholds of the offer in which a field lies count units of goods; else they count money."""
+    """Whether the thresholds of the field's offer are units of goods; else they are money."""
     match path:
         case ("offers", int(index), *_) if index < len(campaign.offers):
             return campaign.offers[index].tiers.measure == v1.MEASURE_UNITS
@@ -119,8 +119,8 @@ def _part_at(path: FieldPath) -> type[Part]:
     return part
 
 
-def _part_in(annotation: Any) -> type[Part] | None:  # noqa: ANN401 - what typing makes of an annotation
-    """Return the part that a field holds, alone or in a list."""
+def _part_in(annotation: Any) -> type[Part] | None:  # noqa: ANN401 - an annotation has no common type
+    """Return the part class in a field's annotation, alone or in a list; None if there is none."""
     if isinstance(annotation, type) and issubclass(annotation, Part):
         return annotation
     return next(filter(None, map(_part_in, get_args(annotation))), None)

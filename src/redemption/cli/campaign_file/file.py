@@ -1,7 +1,7 @@
-"""A campaign as a file: read, complained about line by line, and turned into the contract's Campaign.
+"""Reads a campaign file, reports each problem with its line, and converts it to the contract's Campaign.
 
-What may stand in it is in ``model``. Here its shape is checked; the rules that a campaign follows are the server's,
-and ``violations`` says in the words of the file which one is broken.
+``model`` has the fields of a file. Only names and values are checked here. The rules of a campaign are checked by the
+server; ``violations`` converts what it reports into the words of the file.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from redemption.v1.campaign_pb2 import Campaign
 
 
 class CampaignFile(NamedTuple):
-    """A file that was read, and the campaign that it means."""
+    """A file that was read, and its campaign."""
 
     source: Source
     campaign: Campaign
@@ -28,7 +28,7 @@ def read_campaign(file: Path) -> CampaignFile:
     """Read a campaign.
 
     Raises:
-        Stop: The file does not hold one; every problem is named with its line.
+        Stop: The file has no valid campaign; the message names each problem with its line.
     """
     source = read_source(file)
     try:

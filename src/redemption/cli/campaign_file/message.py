@@ -1,4 +1,4 @@
-"""The contract's Campaign that a file means; what a file leaves out stays unset."""
+"""Builds the contract's Campaign from a campaign file; what the file leaves out stays unset."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -29,7 +29,7 @@ def campaign_message(part: model.CampaignPart) -> v1.Campaign:
 
 
 def _made(make: Callable[[_Part], _Message], part: _Part | None) -> _Message | None:
-    """Return what is made of a part, where the file has it."""
+    """Return the message for a part, or None if the file does not have the part."""
     return None if part is None else make(part)
 
 

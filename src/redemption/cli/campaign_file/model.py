@@ -1,8 +1,8 @@
-"""What may stand in a campaign file: its fields, in the words of those who plan a promotion.
+"""The fields of a campaign file, in the words of people who plan a promotion.
 
-The names are the contract's, without what a person would have to compute. Each part names its message of the contract;
-``message`` makes it, ``fields`` turns the contract's names back into these, and ``schema`` tells all of it to editors:
-the docstrings here are what people read there.
+The names are those of the contract, but without units that a person would have to convert to. Each part has its message
+of the contract: ``message`` builds it, and ``fields`` converts names of the contract back into the names here.
+``schema`` makes a JSON Schema of this model: editors show the docstrings of the parts and fields.
 """
 
 from typing import ClassVar

@@ -1,6 +1,6 @@
-"""What an offer in a campaign file can say: what it gives, when it applies, and who pays.
+"""The fields of an offer in a campaign file: what it gives, when it applies, and who pays.
 
-The docstrings here are what people read in their editors.
+Editors show the docstrings of the parts and fields.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What the parts of a campaign file have in common: strict names, fields that exclude each other, and a message."""
+"""The base class for the parts of a campaign file: strict names, and fields that exclude each other."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,10 +13,10 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     contract: ClassVar[Any]
-    """The descriptor of the message that it means."""
+    """The descriptor of its message in the contract."""
 
     one_of: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Fields of which exactly one is given, by what they are."""
+    """Groups of fields of which exactly one is given; the key is the group's name in error messages."""
 
     @model_validator(mode="after")
     def _has_one_of_each(self) -> "Part":
@@ -29,7 +29,7 @@ class Part(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the schema with the fields of which one is given."""
+        """Return the schema; it includes the rule that exactly one field of each group is given."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         if cls.one_of:
             schema["allOf"] = [{"oneOf": [{"required": [name]} for name in names]} for names in cls.one_of.values()]
@@ -37,5 +37,5 @@ class Part(BaseModel):
 
     @classmethod
     def names(cls) -> dict[str, str]:
-        """Return the names of its fields in a file, each with that of the attribute."""
+        """Return the field names in a file, each with the name of its attribute."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}

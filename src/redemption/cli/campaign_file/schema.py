@@ -1,4 +1,4 @@
-"""A JSON Schema of campaign files for editors, made from the model by which they are read."""
+"""Makes a JSON Schema of campaign files for editors, from the model that reads the files."""
 
 from typing import Any
 
@@ -8,34 +8,34 @@ from pydantic_core.core_schema import NullableSchema, TupleSchema, WithDefaultSc
 from redemption.cli.campaign_file.model import CampaignPart
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
-"""The newest that the language servers of editors know in full."""
+"""The newest version that the language servers of editors support in full."""
 
 
 def campaign_schema() -> dict[str, Any]:
-    """Return the schema; it knows shapes and names, while the rules of a campaign are the server's."""
+    """Return the schema; it has the names and types, not the rules of a campaign, which the server checks."""
     made = CampaignPart.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
     definitions = {name: _untitled(each) for name, each in made.pop("$defs").items()}
     return {"$schema": _DIALECT, **_untitled(made), "title": "Campaign", "definitions": definitions}
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out what Python needs and a file has not: None, and defaults that stand for a field left out."""
+    """Leaves out what the model has and a file does not: None, and the defaults of fields that are left out."""
 
     def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        """Return the schema of what may be there; ``null`` in a file would be read as a text."""
+        """Return the schema without ``null``, which in a file would be read as text."""
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        """Return the schema of the value alone."""
+        """Return the schema without the default."""
         return self.generate_inner(schema["schema"])
 
     def tuple_schema(self, schema: TupleSchema) -> JsonSchemaValue:
-        """Return the schema of a list, which is never empty in a file."""
+        """Return the schema of a list of at least one entry."""
         return super().tuple_schema(schema) | {"minItems": 1}
 
 
 def _untitled(schema: JsonSchemaValue) -> JsonSchemaValue:
-    """Return it without titles, which would only repeat the names."""
+    """Return a schema without titles: they only repeat the names."""
     fields = {
         name: {key: each for key, each in field.items() if key != "title"}
         for name, field in schema["properties"].items()

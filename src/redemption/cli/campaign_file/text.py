@@ -1,4 +1,4 @@
-"""A campaign's definition as lines of text, in the words of a campaign file: to be shown, and to be compared."""
+"""A campaign's definition as lines of text in the words of a campaign file, to show and to compare."""
 
 import json
 import re
@@ -24,7 +24,7 @@ ALL_GOODS = "all goods"
 
 _OUTPUT_ONLY = frozenset({"program", "number", "state", "etag", "create_time", "update_time"})
 _EXPECTED_REDEMPTIONS = 100_000
-# What the contract says that an unset field means; below an offer, by the rest of its path. It goes without saying.
+# Defaults of the contract, which are not shown. For fields of an offer the path begins after the offer.
 _UNSPOKEN = {
     "buy_get.max_repeats": "1",
     "conditions.new_customer_only": "false",
@@ -42,7 +42,7 @@ _UNSPOKEN = {
 
 
 class Change(NamedTuple):
-    """One field that differs, before and after, as text."""
+    """One field that differs, with its text before and after."""
 
     field: str
     before: str
@@ -50,12 +50,12 @@ class Change(NamedTuple):
 
 
 def definition(campaign: v1.Campaign) -> dict[str, str]:
-    """Return what a campaign says, by the paths in a file, without what goes without saying."""
+    """Return the fields of a campaign as text, by their paths in a file, without fields that have their default."""
     return {field: text for field, text in _every_field(campaign).items() if text != _unspoken(field)}
 
 
 def changes(before: v1.Campaign, after: v1.Campaign) -> list[Change]:
-    """Return the fields in which two definitions differ; leaving a field out and saying its default are the same."""
+    """Return the fields that differ; a field that is left out is the same as one with its default."""
     old, new = _every_field(before), _every_field(after)
     fields = (*new, *(field for field in old if field not in new))
     found = [Change(each, old.get(each, _unspoken(each)), new.get(each, _unspoken(each))) for each in fields]
@@ -71,12 +71,12 @@ def _every_field(campaign: v1.Campaign) -> dict[str, str]:
     return {
         dotted(file_path(path, full)): text
         for path, text in _texts(full, "", full)
-        if path not in _OUTPUT_ONLY and not path.endswith("tiers.measure")  # told by the names of the thresholds
+        if path not in _OUTPUT_ONLY and not path.endswith("tiers.measure")  # the names of the thresholds show it
     }
 
 
 def _filled(campaign: v1.Campaign) -> v1.Campaign:
-    """Return it with the defaults written out that people want to see, so that it does not matter who wrote them."""
+    """Return a copy with the defaults set that are always shown, whether the file has them or not."""
     full = v1.Campaign()
     full.CopyFrom(campaign)
     stacking, sizing = full.stacking, full.sizing
@@ -91,14 +91,14 @@ def _filled(campaign: v1.Campaign) -> v1.Campaign:
 
 
 def _texts(message: Message, path: str, campaign: v1.Campaign) -> Iterator[tuple[str, str]]:
-    """Yield every field that is there, a number of 0 included, with its path in the contract."""
+    """Yield every field that is set, numbers of 0 too, as path in the contract and text."""
     for field in cast("Sequence[FieldDescriptor]", message.DESCRIPTOR.fields):
         here = f"{path}.{field.name}" if path else field.name
         value = getattr(message, field.name)
         if field.is_repeated:
             yield from _of_several(field, value, here, campaign)
         elif field.has_presence and not message.HasField(field.name):
-            if here.endswith("free_shipping.cap_minor"):  # the benefit would not be told at all
+            if here.endswith("free_shipping.cap_minor"):  # else the benefit would not be shown at all
                 yield here, ALL_OF_THE_FEE
         elif isinstance(value, Timestamp):
             yield here, _instant_text(value, campaign.time_zone)
@@ -124,13 +124,13 @@ def _of_several(
 
 
 def _quoted(text: str) -> str:
-    """Return one value of several; a comma of its own must not make it look like two."""
+    """Return one value of a list; in quotes if it has a comma, which would make it look like two values."""
     return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text else text
 
 
 def _text(field: FieldDescriptor, value: Any, path: str, campaign: v1.Campaign) -> str:  # noqa: ANN401 - of any field
     if field.enum_type is not None:
-        # One of a later contract has no word here.
+        # A value of a later contract has no word: use its number.
         return next((word for word, number in words(field.enum_type).items() if number == value), str(value))
     if isinstance(value, bool):
         return str(value).lower()
@@ -140,7 +140,7 @@ def _text(field: FieldDescriptor, value: Any, path: str, campaign: v1.Campaign) 
 
 
 def _instant_text(when: Timestamp, time_zone: str) -> str:
-    """Return an instant with its milliseconds, if it has any: a difference must not go unseen."""
+    """Return an instant, with its milliseconds if it has any: else two different instants may look the same."""
     text = local_text(when, ZoneInfo(time_zone))
     milliseconds = when.nanos // 1_000_000
     return f"{text} and {milliseconds} ms" if milliseconds else text

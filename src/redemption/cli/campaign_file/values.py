@@ -1,7 +1,7 @@
-"""The kinds of values in a campaign file: how each is read from its text, and how an editor recognises it.
+"""The types of values in a campaign file: how each is read from text, and its JSON Schema for editors.
 
-A file's values are all read as text. An editor parses YAML itself, so its schema accepts a number where one may stand
-without quotes.
+All values of a file are read as text. An editor parses YAML itself, so the schema accepts a number where a number
+without quotes is allowed.
 """
 
 import re
@@ -31,19 +31,19 @@ _INT32_MAX = 2**31 - 1
 
 
 class Units(NamedTuple):
-    """What sums and local times mean, from fields of the file that stand beside them; empty where those are wrong."""
+    """The currency of the sums and the zone of the local times in a file; empty if the file's fields are wrong."""
 
     currency_code: str
     zone: ZoneInfo | None
 
 
 def units_of(currency_code: str, zone: str) -> Units:
-    """Return what sums and times mean beside these two texts of the file."""
+    """Return the currency and the zone from the texts of these two fields."""
     return Units(currency_code if _CURRENCY.fullmatch(currency_code) else "", _zone_called(zone) if zone else None)
 
 
 def words(enum: EnumDescriptor) -> dict[str, int]:
-    """Return the values of an enum of the contract by their words in a file: STAGE_ITEM is ``item``."""
+    """Return the words for the values of an enum of the contract: STAGE_ITEM is ``item`` in a file."""
     prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper() + "_"
     return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number}
 
@@ -91,7 +91,7 @@ def _money(value: object, info: ValidationInfo[Units]) -> int:
 def _instant(value: object, info: ValidationInfo[Units]) -> Timestamp:
     text = _single(value)
     if info.context.zone is None:
-        return Timestamp()  # the zone is wrong, and is complained about itself
+        return Timestamp()  # the zone is wrong, which is reported for its own field
     return instant(text, info.context.zone)
 
 
@@ -111,7 +111,7 @@ def _whole(value: object) -> int:
 
 def _small_whole(value: object) -> int:
     number = _whole(value)
-    if abs(number) > _INT32_MAX:  # more would not fit into the contract's field
+    if abs(number) > _INT32_MAX:  # the field of the contract has 32 bits
         raise ValueError(f"must be a whole number of at most {_INT32_MAX}; it is {number}")
     return number
 
@@ -140,8 +140,8 @@ def _not_empty(value: object) -> object:
 
 
 def _shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSchema:
-    """Return the schema of a text of this pattern, or of what editors make of some such texts without quotes."""
-    # Groups have no names in the regular expressions of JSON Schema.
+    """Return the schema of a text with this pattern; ``types`` are what editors may parse it to without quotes."""
+    # Regular expressions of JSON Schema have no named groups.
     portable = "^(" + re.sub(r"\?P<\w+>", "", pattern.pattern) + ")$"
     kind = {"type": [*types, "string"] if types else "string"}
     return WithJsonSchema(kind | {"pattern": portable} | more)
@@ -175,5 +175,5 @@ RiskSignalName: TypeAlias = Annotated[int, BeforeValidator(_word_of(RISK_SIGNALS
 
 _Each = TypeVar("_Each")
 Several: TypeAlias = Annotated[tuple[_Each, ...], BeforeValidator(_not_empty)]
-"""A list; an empty one would not say what it seems to, since to the contract it is the same as none."""
+"""A list that is not empty: in the contract an empty list is the same as none, which may not be what is meant."""
 Names: TypeAlias = Several[Text]

@@ -1,12 +1,12 @@
-"""What the server finds wrong with a campaign, in the words of the file that says it."""
+"""Converts the server's violations of a campaign into problems in the words of its file."""
 
 from redemption.cli.campaign_file.fields import file_path, number_text
 from redemption.cli.input.source_file import FieldPath, Problem, dotted
 from redemption.client import FieldViolation
 from redemption.v1 import campaign_pb2 as v1
 
-# By the server's reasons; ``others`` are the fields that the server names, ``values`` their values. A reason that is
-# not here needs no words of a file: then the server's own sentence is told.
+# The sentence for each reason of the server. ``others`` are the other fields that the server names, ``values`` their
+# values. For a reason that is not here the server's own sentence is used.
 _SENTENCES = {
     "ONE_OF": "must have one of {options}",
     "OUT_OF_RANGE": "must be {least} to {most}; it is {given}",
@@ -37,17 +37,17 @@ _SENTENCES = {
 
 
 def file_problem(violation: FieldViolation, campaign: v1.Campaign) -> Problem:
-    """Return where in its file a campaign breaks a rule, and what is wrong there."""
+    """Return a violation as a problem: its path in the file, and a sentence."""
     path = file_path(violation.field, campaign)
     try:
         sentence = _SENTENCES[violation.reason].format_map(_words(violation, path, campaign))
-    except (KeyError, IndexError):  # it has no sentence here, or not what belongs into it
+    except (KeyError, IndexError):  # there is no sentence for it, or the server did not send its values
         sentence = violation.problem
     return Problem(path, sentence)
 
 
 def _words(violation: FieldViolation, path: FieldPath, campaign: v1.Campaign) -> dict[str, str | list[str]]:
-    """Return what a sentence may name, as people write it; a number that the server does not tell is left out."""
+    """Return the values for a sentence, as people write them; a number that the server did not send is left out."""
     numbers = {"least": violation.least, "most": violation.most, "given": violation.given}
     words: dict[str, str | list[str]] = {
         name: number_text(number, violation.field, campaign) for name, number in numbers.items() if number is not None
@@ -63,10 +63,10 @@ def _words(violation: FieldViolation, path: FieldPath, campaign: v1.Campaign) ->
 
 
 def _seen_from(path: FieldPath, other: FieldPath) -> str:
-    """Return the path of another field, without what both have in common: ``budget`` beside ``budget_per_day``."""
+    """Return the path of another field without the common beginning: ``budget``, seen from ``budget_per_day``."""
     shared = 0
     while shared < min(len(path), len(other) - 1) and path[shared] == other[shared]:
         shared += 1
-    while shared and isinstance(other[shared], int):  # an entry is told with the name of its list
+    while shared and isinstance(other[shared], int):  # the path of an entry keeps the name of its list
         shared -= 1
     return dotted(other[shared:])

@@ -1,1 +1,1 @@
-"""The demo, a flash sale in the terminal; and a shop in which every outcome can be had."""
+"""The demo, which is a flash sale in the terminal; and a sample shop that can show every outcome."""

@@ -1,4 +1,4 @@
-"""``redemption demo``: a flash sale in the terminal, against a private server, with a verdict."""
+"""``redemption demo``: a flash sale in the terminal against a private server; it passes or fails."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when the sale begins, so that help is quick.
 
 import contextlib
@@ -30,7 +30,7 @@ def demo(
 
     With double clicks, lost answers, greedy buyers, replayed and forged coupons; in the end all has to add up.
     """
-    # Set before gRPC is imported: its own log would tear the progress bar.
+    # Set before gRPC is imported: its own log would break the progress bar.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from redemption.cli.demo.report import as_dict, print_report
     from redemption.cli.demo.sale import Sale
@@ -40,7 +40,7 @@ def demo(
         with stderr().status("starting a private server") if stderr().is_terminal else contextlib.nullcontext():
             server = stack.enter_context(private_server())
         result = Sale(server.address, buyers=buyers, coupons=coupons, seed=seed).play()
-    # What the server counted itself, it tells when it has stopped.
+    # The server writes its own counts into its log when it stops.
     result.redeems_per_ledger_call = server.redeems_per_ledger_call()
     if as_json:
         print_json(as_dict(result))

@@ -1,4 +1,4 @@
-"""What the demo found, as people read it and for programs."""
+"""The report of the demo, as text for people and as JSON for programs."""
 
 import os
 from typing import Any
@@ -35,7 +35,7 @@ def as_dict(result: Result) -> dict[str, Any]:
 
 
 def print_report(result: Result) -> None:
-    """Print the report, the verdict last."""
+    """Print the report; the last lines say whether it passed."""
     _row("approved", f"{result.approved:,}", f"of {result.coupons:,} coupons, {result.buyers:,} buyers")
     for outcome, count in result.refused.items():
         _row(f"refused {outcome}", f"{count:,}")

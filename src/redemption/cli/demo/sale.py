@@ -1,4 +1,4 @@
-"""The flash sale of the demo: who comes, what goes wrong on the way, and what must be true in the end."""
+"""The flash sale of the demo: the buyers, the failures on purpose, and the checks at the end."""
 
 import asyncio
 import random
@@ -27,13 +27,13 @@ from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 PROGRAM = "demo"
 AT_ONCE = 64
-"""Buyers who are served at the same time; the others wait for their turn."""
+"""Buyers who are served at the same time; the others wait."""
 TRIES_MAX = 5
 LOST_AFTER_SECONDS_MAX = 0.02
 _DAY = 86_400
 _SECONDS_MAX_BASE, _BUYERS_A_SECOND_MIN = 60, 100
 
-# Of a hundred buyers, so many ...
+# How many of a hundred buyers do this.
 DOUBLE_CLICKS = 10
 LOST_ANSWERS = 5
 GREEDY = 3
@@ -46,11 +46,11 @@ class Result:
     """What happened.
 
     Attributes:
-        answers: For each request id its answers, in no order.
-        users: For each coupon the request ids under which it was approved.
-        lost: Calls that were given up before their answer.
+        answers: For each request id its answers, in no particular order.
+        users: For each coupon the request ids that were approved for it.
+        lost: Calls that the buyer cancelled before the answer.
         unanswered: Requests that never got an answer.
-        redeemed: What the ledger counted in the end.
+        redeemed: How many redemptions the ledger counted.
     """
 
     buyers: int
@@ -85,7 +85,7 @@ class Result:
 
     @property
     def alike(self) -> int:
-        """Of those, the ones whose answers are the same: field for field when approved, else in their outcome."""
+        """Repeated requests with equal answers: approvals in every field, refusals in the outcome."""
         return sum(1 for found in self.answers.values() if len(found) > 1 and _alike(found))
 
     @property
@@ -95,7 +95,7 @@ class Result:
 
     @property
     def over_redeemed(self) -> int:
-        """Approvals beyond the limit, by the answers or by the ledger, whichever is worse."""
+        """How many approvals exceed the limit: by the answers or by the ledger, the larger number."""
         return max(self.approved - self.coupons, self.redeemed - self.coupons, 0)
 
     @property
@@ -113,15 +113,15 @@ class Sale:
 
     def __init__(self, address: str, *, buyers: int, coupons: int, seed: int) -> None:
         self._address = address
-        self._dice = random.Random(seed)  # noqa: S311 - a game that can be played again
+        self._dice = random.Random(seed)  # noqa: S311 - the same seed must give the same sale
         self._result = Result(buyers, coupons, seed)
         self._done = 0
 
     def play(self) -> Result:
-        """Play it to the end.
+        """Run the sale.
 
         Raises:
-            Stop: It could not be prepared, or took far too long.
+            Stop: It could not be prepared, or took too long.
         """
         return asyncio.run(self._play())
 
@@ -136,8 +136,8 @@ class Sale:
                 begun = time.perf_counter()
                 await self._serve(tokens)
                 self._result.seconds = time.perf_counter() - begun
-                asked = GetCampaignStatsRequest(program=PROGRAM, number=number)
-                self._result.redeemed = (await running.GetCampaignStats(asked)).stats.redeemed
+                request = GetCampaignStatsRequest(program=PROGRAM, number=number)
+                self._result.redeemed = (await running.GetCampaignStats(request)).stats.redeemed
         except TimeoutError as error:
             raise Stop(FAILED, f"the sale was not over after {seconds_max:.0f} s; is this machine busy?") from error
         except grpc.RpcError as error:
@@ -163,7 +163,7 @@ class Sale:
         return number
 
     async def _tokens(self, issuing: IssuanceServiceStub, number: int) -> list[str]:
-        # A second coupon for each, though few are greedy.
+        # Two coupons for each buyer, because some buyers try a second one.
         request = MintRequest(
             program=PROGRAM, request_id=new_request_id(), campaign=number, count=2 * self._result.buyers
         )
@@ -184,7 +184,7 @@ class Sale:
             watch.cancel()
 
     async def _visit(self, buyer: int, tokens: list[str]) -> None:
-        """Let one buyer do what buyers do."""
+        """Let one buyer redeem a coupon: once, twice, with a lost answer, or with another one, by chance."""
         token, customer = tokens[2 * buyer], f"buyer-{buyer}"
         request = _request(f"click-{buyer}", token, f"order-{buyer}", customer)
         chance = self._dice.randrange(100)
@@ -205,7 +205,7 @@ class Sale:
             await self._ask(forged, _request(f"forged-{buyer}", forged, f"forged-{buyer}", customer))
 
     async def _ask(self, token: str, request: RedeemRequest) -> None:
-        """Ask until there is an answer, always with the same request id, and write the answer down."""
+        """Call until there is an answer, always with the same request id, and store the answer."""
         for _ in range(TRIES_MAX):
             begun = time.perf_counter()
             try:
@@ -221,7 +221,7 @@ class Sale:
         self._result.unanswered += 1
 
     async def _ask_and_give_up(self, request: RedeemRequest) -> None:
-        """Ask, and hang up after a moment: perhaps before it was done, perhaps after."""
+        """Call, and cancel within 20 ms: before or after it was done."""
         call = self._redemption.Redeem(request)
         await asyncio.wait(
             [asyncio.ensure_future(_settled(call))], timeout=self._dice.random() * LOST_AFTER_SECONDS_MAX
@@ -229,7 +229,7 @@ class Sale:
         self._result.lost += call.cancel()
 
     async def _watch(self) -> None:
-        """Show how it goes, where somebody looks."""
+        """Show the progress, if stderr is a terminal."""
         if not stderr().is_terminal:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415

@@ -1,7 +1,8 @@
-"""Brings a program into a state in which every outcome has a command that yields it.
+"""Prepares a program so that there is a command for every outcome.
 
-Doing it again changes nothing more: campaigns are known by their names, and coupons, orders and request ids by the day
-(of UTC, as the campaigns' own), so that limits which count by the day are used up again each morning.
+Doing it again on the same day changes nothing: campaigns are found by their names, and the ids of coupons, orders and
+requests contain the day (UTC, which is the zone of these campaigns). On the next day there are new coupons and orders,
+so that limits per day are used up again.
 """
 
 import datetime as dt
@@ -33,8 +34,8 @@ class Sample:
     """One command.
 
     Attributes:
-        outcome: What it yields, for the order or for one of its coupons.
-        why: How that comes, for people.
+        outcome: The outcome that it shows, of the order or of one of its coupons.
+        why: The reason, for people.
         arguments: What to type after ``redemption``.
     """
 
@@ -61,7 +62,7 @@ class SampleShop:
         for rules in (self._token_rules, self._campaign_rules, self._conditions, self._order_rules, self._limits):
             made += rules()
         while time.time() < self._now + _SHORT_LIFE_SECONDS:
-            time.sleep(0.1)  # the server's clock decides; it has gone as far by then
+            time.sleep(0.1)  # wait until the coupon has expired
         return sorted(made, key=_precedence)
 
     def _token_rules(self) -> list[Sample]:
@@ -105,7 +106,7 @@ class SampleShop:
         ]
 
     def _conditions(self) -> list[Sample]:
-        """Make a campaign for each condition, none of which an order meets that says no more than its sum."""
+        """Make a campaign for each condition. An order of which only the sum is given meets none of them."""
         device = [v1.RISK_SIGNAL_DEVICE]
         risky = self._campaign("sample risk context required", _amount_off(200_00, 50_00), signals=device)
         token = self._coupon(risky, "device")
@@ -126,7 +127,7 @@ class SampleShop:
         return made
 
     def _closed_today(self) -> Sample:
-        # A campaign of its own for each weekday: that of another day may be open today.
+        # Each weekday needs its own campaign: the one made on another day may be open today.
         weekday = (dt.date.fromisoformat(self._day) + dt.timedelta(days=2)).isoweekday()
         window = v1.Window(weekdays=[weekday], start_minute=0, end_minute=_MINUTES_PER_DAY)  # type: ignore[list-item]
         why = "it is good on the weekday after tomorrow"
@@ -169,7 +170,7 @@ class SampleShop:
         return made
 
     def _short_lived(self) -> Sample:
-        """Mint a coupon that expires at once: the one thing that cannot be had a second time."""
+        """Mint a coupon that expires after two seconds; each run of the command mints a new one."""
         plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
         expires = self._now + _SHORT_LIFE_SECONDS
         token = self._coupon(plain, f"expired-{new_request_id()}", expires=expires)
@@ -197,7 +198,7 @@ class SampleShop:
                 offers=[offer],
                 limits=limits,
                 required_risk_signals=signals,
-                # So that the lesson costs the ledger no memory to speak of.
+                # A small number, so that the samples need little memory in the ledger.
                 sizing=v1.Sizing(expected_redemptions=1000),
             )
             request = CreateCampaignRequest(request_id=new_request_id(), campaign=campaign)
@@ -216,7 +217,7 @@ class SampleShop:
         """Return today's coupon for a purpose."""
         request = MintRequest(
             program=self._program,
-            # Request ids are one space for all operations, so a mint must not take the name of a redeem.
+            # Request ids are shared by all operations, so a mint must not use the id of a redeem.
             request_id=self._id(f"mint-{what}"),
             campaign=campaign.number,
             count=1,
@@ -227,7 +228,7 @@ class SampleShop:
         return next(token.token for part in self._client.mint(request) for token in part.tokens)
 
     def _redeem(self, token: str, what: str, *, customer: str = "") -> None:
-        """Use a coupon; that it cannot be used a second time, or that a limit is used up already, is what we want."""
+        """Use a coupon, so that it is used or a limit is reached. If it was refused, that was done before."""
         order = Order(
             order_id=self._id(what),
             currency_code="CNY",
@@ -274,5 +275,5 @@ def _words(outcome: str) -> str:
 
 
 def _precedence(sample: Sample) -> tuple[bool, int]:
-    """Return where a sample stands: what works first, then refusals in the contract's order."""
+    """Return the sort key: approvals first, then refusals in the order of the contract."""
     return sample.outcome != "APPROVED", Outcome.Value(f"OUTCOME_{sample.outcome}")

@@ -1,4 +1,4 @@
-"""A server of one's own for a while: a process on a temporary directory and a free port, gone afterwards."""
+"""Runs a private server: a process with a temporary directory and a free port, stopped and removed afterwards."""
 
 import contextlib
 import json
@@ -25,13 +25,13 @@ _LISTEN = re.compile(r"listen +(?P<address>\S+)")
 
 @dataclass(frozen=True, slots=True)
 class PrivateServer:
-    """A server that serves.
+    """A server that is ready.
 
     Attributes:
         address: Host and port.
-        pid: Its supervisor, the parent of all its processes.
-        directory: Where its ledger and its keyset are.
-        log: What it wrote, once it has stopped.
+        pid: The process id of its supervisor, which is the parent of all its processes.
+        directory: The directory of its ledger and keyset.
+        log: The lines of its log; empty until it has stopped.
     """
 
     address: str
@@ -40,7 +40,7 @@ class PrivateServer:
     log: list[str]
 
     def redeems_per_ledger_call(self) -> float | None:
-        """Return how many redeems went to the ledger together on average, if the stopped server told."""
+        """Return how many redeems one ledger call carried on average; None if the log does not say."""
         orders = calls = 0
         for line in self.log:
             with contextlib.suppress(ValueError):
@@ -53,7 +53,7 @@ class PrivateServer:
 
 @contextmanager
 def told_to_stop() -> Iterator[None]:
-    """Take what else ends a program, such as the end of its terminal, for a Ctrl-C, so that a server is stopped."""
+    """Handle SIGTERM, SIGHUP and SIGQUIT like Ctrl-C in the block, so that a private server is always stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -68,19 +68,19 @@ def told_to_stop() -> Iterator[None]:
 
 @contextmanager
 def private_server(*flags: str, python: str = sys.executable) -> Iterator[PrivateServer]:
-    """Run a server; it is stopped at the end, whatever happened.
+    """Run a server; it is stopped when the block ends, also after an exception.
 
     Args:
         *flags: More flags of ``redemption serve``.
-        python: What runs it.
+        python: The Python interpreter that runs it.
 
     Raises:
-        Stop: It did not start; the message has its own words.
+        Stop: It did not start; the message has the last line of its log.
     """
     with told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
         command = [python, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
         command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset", *flags]
-        # In a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
+        # In a session of its own, so that Ctrl-C reaches only this process, which then stops the server.
         with (Path(directory) / "log").open("wb") as log_file:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
@@ -102,12 +102,12 @@ def private_server(*flags: str, python: str = sys.executable) -> Iterator[Privat
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without the settings of another server."""
+    """Return our environment without variables that are settings of a server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("REDEMPTION_")}
 
 
 def _address(process: "subprocess.Popen[str]", log: Path) -> str:
-    """Return where it listens, which it says when it serves."""
+    """Return the address that the server prints when it is ready."""
     assert process.stdout is not None, "it is a pipe"
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
@@ -127,14 +127,14 @@ def _address(process: "subprocess.Popen[str]", log: Path) -> str:
 
 
 def _read(stream: Iterator[str], lines: "queue.SimpleQueue[str | None]") -> None:
-    """Read until the end, so that the server never waits for us."""
+    """Read the pipe to the end, so that the server never blocks on a full pipe."""
     for line in stream:
         lines.put(line)
     lines.put(None)
 
 
 def stop(process: "subprocess.Popen[str]") -> None:
-    """Stop a process in order, or kill it when that takes too long."""
+    """Stop a process with SIGTERM; kill it if that takes more than 15 s."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS_MAX)

@@ -1,1 +1,1 @@
-"""What people type: options, orders, files, times."""
+"""Reads what people type: options, orders, files, times."""

@@ -1,5 +1,5 @@
-"""What is asked about coupons and an order: tokens, and an order of one line from flags or a whole one from a file."""
-# ruff: noqa: PLC0415 - protobuf is imported when there is something to ask, so that help is quick.
+"""Builds a Checkout: tokens, and an order of one line from flags or a whole order from a file."""
+# ruff: noqa: PLC0415 - protobuf is imported when a call is made, so that help is quick.
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,20 +35,20 @@ class Typed(NamedTuple):
 
 
 def checkout_of(typed: Typed, tokens: Iterable[str], *, program: str | None, program_default: str) -> "Checkout":
-    """Return what is asked.
+    """Return the checkout for a quote or a redeem.
 
     Args:
         typed: The order.
         tokens: The coupons.
-        program: The program that was typed; it goes before that of the file.
-        program_default: The program when neither names one.
+        program: The program that was typed; it overrides the program in the file.
+        program_default: The program if neither names one.
 
     Raises:
         Stop: Something is missing or wrong.
     """
     checkout = _from_flags(typed) if typed.order_file is None else _from_file(typed.order_file, typed)
     checkout.program = program or checkout.program or program_default
-    checkout.tokens.extend(token.strip() for token in tokens)  # a pasted line brings its end along
+    checkout.tokens.extend(token.strip() for token in tokens)  # a pasted line may end with a line break
     return checkout
 
 

@@ -1,4 +1,4 @@
-"""Instants as people write them: ISO 8601 with an offset, or local in a zone that is known from elsewhere."""
+"""Reads and writes instants: ISO 8601 with an offset, or local time in a given zone."""
 
 import datetime as dt
 import re
@@ -13,14 +13,14 @@ _HINT = "such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00"
 
 
 def instant(text: str, zone: dt.tzinfo | None) -> Timestamp:
-    """Return the instant that a text names.
+    """Return the instant that a text means.
 
     Args:
-        text: Date and time; with an offset it stands for itself.
-        zone: Where it is local otherwise; None means that an offset is needed.
+        text: Date and time, with or without an offset.
+        zone: The zone of a text without an offset; None means that an offset is needed.
 
     Raises:
-        ValueError: It names no instant, or two; the message says what would be right.
+        ValueError: It means no instant, or it may mean two; the message says what would be right.
     """
     found = INSTANT.fullmatch(text)
     if found is None:
@@ -48,14 +48,14 @@ _YEAR_MIN, _YEAR_MAX = 1970, 2105
 
 
 def local_text(when: Timestamp, zone: dt.tzinfo | None) -> str:
-    """Return an instant as date and time in a zone (None: the machine's), with its offset."""
+    """Return an instant as date, time and offset in a zone (None: this machine's zone)."""
     local = dt.datetime.fromtimestamp(when.seconds, tz=dt.UTC).astimezone(zone)
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + f" {offset[:3]}:{offset[3:]}"
 
 
 def _placed(local: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
-    """Return a local time in its zone, where that is one instant: clocks are turned forward and back."""
+    """Return a local time in its zone. Refuse a time that a change of the clocks skips or repeats."""
     early, late = local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1)
     if early.utcoffset() != late.utcoffset():
         happens = early.astimezone(dt.UTC).astimezone(zone).replace(tzinfo=None) == local

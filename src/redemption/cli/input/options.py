@@ -1,4 +1,4 @@
-"""The options that many commands share, how they become settings, and what stands for them when they are left out."""
+"""The options that many commands share, and how options, environment and defaults become settings."""
 # ruff: noqa: PLC0415 - pydantic is imported when settings are read, so that help is quick.
 
 import os
@@ -32,7 +32,7 @@ Language: TypeAlias = Annotated[
 
 
 def _named(request_id: str | None) -> str | None:
-    # An empty shell variable must not become a new name: the attempt would be made twice.
+    # An empty shell variable must not mean a new request id: a retry would then be a second request.
     if request_id == "":
         raise typer.BadParameter("is empty; leave the option out for a new name")
     return request_id
@@ -50,19 +50,19 @@ RequestId: TypeAlias = Annotated[
 
 
 def examples(*lines: str) -> str:
-    """Return the examples at the end of a command's help; typer leaves such a paragraph as it is."""
+    """Return the examples for the end of a command's help; typer does not wrap such a paragraph."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def language(chosen: str | None) -> "Lang":
-    """Return the language that was chosen, else the locale's; anything that is not Chinese is told in English."""
-    # The variables themselves, since ``locale`` knows only the locales that are installed.
+    """Return the language that was chosen, else that of the locale: Chinese, or English for all others."""
+    # Read the variables directly: the module ``locale`` knows only installed locales.
     locale = chosen or next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def require_consent(question: str, *, yes: bool) -> None:
-    """Ask a person, where there is one; elsewhere, and with ``--yes``, typing the command was consent enough.
+    """Ask for consent if a person is at a terminal and ``--yes`` was not given; else the command itself is consent.
 
     Raises:
         Stop: The answer is no.
@@ -72,7 +72,7 @@ def require_consent(question: str, *, yes: bool) -> None:
 
 
 def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has its own type
-    """Return the settings: flags where they are given, else the environment, else defaults.
+    """Return the settings: from flags, else from the environment, else the defaults.
 
     Raises:
         Stop: A value is not allowed.
@@ -96,5 +96,5 @@ def _problem(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydan
         return f"{place}: there is no such setting"
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else detail["msg"].replace("String should match pattern", "must look like")
-    told = "" if name == "redis_url" else f"; it is {str(detail['input'])[:80]!r}"  # it may hold a password
-    return f"{place}: {problem[:1].lower()}{problem[1:]}{told}"
+    shown = "" if name == "redis_url" else f"; it is {str(detail['input'])[:80]!r}"  # it may hold a password
+    return f"{place}: {problem[:1].lower()}{problem[1:]}{shown}"

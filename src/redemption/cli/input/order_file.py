@@ -1,4 +1,4 @@
-"""The order of a checkout from a file: the contract's Checkout in YAML or JSON, without the tokens."""
+"""Reads the order of a checkout from a file: the contract's Checkout in YAML or JSON, without the tokens."""
 
 import re
 from pathlib import Path
@@ -17,10 +17,10 @@ _LIMITS = {
 
 
 def read_checkout(file: Path) -> Checkout:
-    """Read a checkout; its tokens are given on the command line.
+    """Read a checkout without tokens, which are given on the command line.
 
     Raises:
-        Stop: The file is not one; every problem is named with its line.
+        Stop: The file is not a checkout; the message names each problem with its line.
     """
     source = read_source(file)
     reader = _CheckoutReader()
@@ -33,7 +33,7 @@ def read_checkout(file: Path) -> Checkout:
 
 
 class _CheckoutReader:
-    """Reads nodes as the contract's descriptors say, and collects what is wrong with them."""
+    """Reads nodes by the contract's descriptors, and collects the problems."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []

@@ -1,7 +1,7 @@
-"""A YAML or JSON file as plain text values, each with the line it stands on, so that every complaint can name it.
+"""Reads a YAML or JSON file as text values, each with its line, so that each error message can name the line.
 
-Nothing is guessed: all values are read as text, so ``20:00`` stays what it is and ``no`` is not a boolean. What can
-surprise or explode (aliases, tags, duplicate names, bottomless nesting) is refused.
+No type is guessed: all values are read as text, so ``20:00`` stays text and ``no`` is not a boolean. Aliases, tags,
+duplicate names and deep nesting are refused: they have surprising meanings, or make a small file very large in memory.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from redemption.cli.exits import BadFile
 
 try:
     from yaml import CSafeLoader as _Loader
-except ImportError:  # PyYAML without libyaml: slower, else the same
+except ImportError:  # PyYAML without libyaml: slower, with the same result
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 BYTES_MAX = 2**20
@@ -27,8 +27,8 @@ NODES_MAX = 20_000
 PROBLEMS_MAX = 20
 
 _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# JSON may write a character beyond U+FFFF as two halves, which YAML would leave apart. An even number of backslashes
-# before them stands for itself.
+# JSON may write a character above U+FFFF as two escapes (a surrogate pair), which YAML would not join. Before the pair
+# there may be an even number of backslashes: each two of them mean one backslash.
 _TWO_HALVES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 
 FieldPath: TypeAlias = tuple[str | int, ...]
@@ -52,7 +52,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Named fields; ``lines`` says where each name stands."""
+    """Named fields; ``lines`` has the line of each name."""
 
     fields: dict[str, "Node"]
     lines: dict[str, int]
@@ -77,7 +77,7 @@ class Source:
     root: Group
 
     def line_of(self, path: FieldPath) -> int:
-        """Return the line of a field, or of the nearest thing around it that stands in the file."""
+        """Return the line of a field; if the file does not have it, the line of the nearest group or list around it."""
         node: Node = self.root
         line = node.line
         for step in path:
@@ -91,13 +91,13 @@ class Source:
         return line
 
     def stop(self, problems: list[Problem]) -> BadFile:
-        """Return what ends the command: one line for each problem, in the order of the file."""
+        """Return the exception for some problems: one line for each, sorted by line, 20 at most."""
         lines = [(self.line_of(path), f"{dotted(path)}: {text}" if path else text) for path, text in problems]
         lines.sort(key=lambda each: each[0])
-        told = [f"{self.file}:{line}: {text}" for line, text in lines[:PROBLEMS_MAX]]
+        messages = [f"{self.file}:{line}: {text}" for line, text in lines[:PROBLEMS_MAX]]
         if len(lines) > PROBLEMS_MAX:
-            told.append(f"{self.file}: and {len(lines) - PROBLEMS_MAX} more problems")
-        return BadFile(*told)
+            messages.append(f"{self.file}: and {len(lines) - PROBLEMS_MAX} more problems")
+        return BadFile(*messages)
 
 
 def dotted(path: FieldPath) -> str:
@@ -109,7 +109,7 @@ def dotted(path: FieldPath) -> str:
 
 
 def plain(node: Node) -> object:
-    """Return texts in lists and dicts."""
+    """Return a node as texts, lists and dicts."""
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Items):
@@ -118,7 +118,7 @@ def plain(node: Node) -> object:
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
-    """Return what to say of a name that is not known: the nearest one that is, or all of them."""
+    """Return the message for an unknown field name: it names the most similar known field, or else all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:
@@ -130,7 +130,7 @@ def read_source(file: Path) -> Source:
     """Read a file.
 
     Raises:
-        BadFile: It cannot be read, or not be understood; the message names the line.
+        BadFile: It cannot be read or parsed; the message names the line.
     """
     content = read_bytes(file, bytes_max=BYTES_MAX)
     try:
@@ -143,7 +143,7 @@ def read_source(file: Path) -> Source:
         line = text.count("\n", 0, found.start()) + 1
         raise BadFile(f"{file}:{line}: has a character that is not text: U+{ord(found[0]):04X}")
     if file.suffix == ".json":
-        # JSON may be indented with tabs, which YAML refuses; inside its strings a bare tab is not allowed anyway.
+        # JSON may be indented with tabs, which YAML refuses. Inside a JSON string a raw tab is not allowed anyway.
         text = _TWO_HALVES.sub(_whole_character, text.replace("\t", " "))
     try:
         root = _Reader(file, yaml.parse(text, Loader=_Loader)).document()
@@ -156,7 +156,7 @@ def read_source(file: Path) -> Source:
 
 
 class _Reader:
-    """Builds the nodes from the parser's events, so that nothing large exists before it was checked."""
+    """Builds the nodes from the parser's events, and stops at the first limit, before a large tree is in memory."""
 
     def __init__(self, file: Path, events: Iterator[yaml.Event]) -> None:
         self._file = file
@@ -219,7 +219,7 @@ class _Reader:
         return Group(fields, lines, line)
 
     def _text(self, value: str, line: int) -> str:
-        # libyaml refuses half a character itself, PyYAML's own parser does not.
+        # libyaml refuses a lone surrogate itself; the parser of PyYAML in Python does not.
         if any("\ud800" <= char <= "\udfff" for char in value):
             raise self._stop(line, "has half a character (a lone surrogate)")
         return value
@@ -233,5 +233,5 @@ def _whole_character(found: re.Match[str]) -> str:
 
 
 def _line(event: yaml.Event) -> int:
-    assert event.start_mark is not None, "a parser of text knows where it is"
+    assert event.start_mark is not None, "events of a text have marks"
     return int(event.start_mark.line) + 1

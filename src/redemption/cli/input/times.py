@@ -1,4 +1,4 @@
-"""Times of day and durations as people write them, and back: ``20:00``, ``30 days``, ``24h``."""
+"""Reads and writes times of day and durations: ``20:00``, ``30 days``, ``24h``."""
 
 import re
 from decimal import Decimal
@@ -18,7 +18,7 @@ def start_minute(text: str) -> int:
     """Return the minute of the day, 0 to 1439, at which something begins.
 
     Raises:
-        ValueError: It is no time of day; the message says what would be right.
+        ValueError: It is not a time of day; the message says what would be right.
     """
     minute = _minute(text)
     if minute == MINUTES_PER_DAY:
@@ -30,7 +30,7 @@ def end_minute(text: str) -> int:
     """Return the minute of the day, 1 to 1440, before which something ends.
 
     Raises:
-        ValueError: It is no time of day; the message says what would be right.
+        ValueError: It is not a time of day; the message says what would be right.
     """
     minute = _minute(text)
     if minute == 0:
@@ -47,7 +47,7 @@ def duration(text: str) -> Duration:
     """Return a duration.
 
     Raises:
-        ValueError: It is none; the message says what would be right.
+        ValueError: It is no duration; the message says what would be right.
     """
     found = DURATION.fullmatch(text)
     if found is None:
@@ -57,7 +57,7 @@ def duration(text: str) -> Duration:
 
 
 def duration_text(length: Duration) -> str:
-    """Return a duration in the largest unit in which it is whole: 86,400 seconds are ``1 day``."""
+    """Return a duration in the largest unit that gives a whole number: 86,400 seconds are ``1 day``."""
     if length.nanos:
         exact = length.seconds + Decimal(length.nanos).scaleb(-_NANOS)
         return f"{exact.normalize():f} seconds"

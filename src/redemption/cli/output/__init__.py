@@ -1,1 +1,1 @@
-"""What people see: the terminal, decisions, quotes, campaigns in a few lines."""
+"""Prints what people see: decisions, quotes, and campaigns in a few lines."""

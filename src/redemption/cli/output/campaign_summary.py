@@ -1,4 +1,4 @@
-"""A campaign in a few lines for whoever planned it: what it gives, to whom, when, and how much of it there is."""
+"""A campaign in a few lines, for the person who planned it: what it gives, to whom, when, and its limits."""
 
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ _KINDS = {"skus": "article", "categories": "category", "brands": "brand", "merch
 
 
 def summary(campaign: v1.Campaign) -> list[tuple[str, str]]:
-    """Return lines, each with what it is about."""
+    """Return the lines, each as a pair of heading and text."""
     words = _Words(campaign.currency_code)
     lines = []
     for offer in campaign.offers:
@@ -49,7 +49,7 @@ def summary(campaign: v1.Campaign) -> list[tuple[str, str]]:
 
 
 class _Words:
-    """Sentences with sums of one currency."""
+    """Writes the sentences; sums are in one currency."""
 
     def __init__(self, currency_code: str) -> None:
         self._currency_code = currency_code

@@ -1,4 +1,4 @@
-"""A decision as people read it: one line that says it all, and a table where there is more to say."""
+"""Prints a decision: one line with the result, and tables if there are more coupons or lines than one."""
 
 import datetime as dt
 
@@ -45,13 +45,13 @@ def print_decision(decision: Decision, checkout: Checkout, lang: Lang, elapsed_s
 
 
 def outcome_name(outcome: int) -> str:
-    """Return the contract's name of an outcome, or its number when it is a newer one."""
+    """Return the contract's name of an outcome; its number when this version does not know it."""
     name = v1.Outcome.DESCRIPTOR.values_by_number.get(outcome)
     return name.name.removeprefix("OUTCOME_") if name else f"OUTCOME {outcome}"
 
 
 def say_approval(heading: str, decision: Decision, order: Order, lang: Lang, *more: str) -> None:
-    """Print an approval in one line: a heading, what is taken off, what is left to pay, and anything more."""
+    """Print an approval in one line: a heading, the discount, what is left to pay, and the texts in ``more``."""
     code = order.currency_code
     off, pay = -decision.discount_minor, _total_minor(order) - decision.discount_minor
     parts = (heading, format_money(off, code), f"{_WORDS['pay'][lang]} {format_money(pay, code)}", *more)
@@ -59,25 +59,25 @@ def say_approval(heading: str, decision: Decision, order: Order, lang: Lang, *mo
 
 
 def say_refusal(decision: Decision, order: Order, lang: Lang, *more: str, zone: dt.tzinfo | None = None) -> None:
-    """Print a refusal in one line: the outcome, what to do about it, what a shopper is told, and anything more."""
+    """Print a refusal in one line: outcome, what to do about it, sentence for the shopper, the texts in ``more``."""
     outcome = f"{outcome_name(decision.outcome)} ({disposition_words(decision.disposition, lang)})"
     decisive = [verdict for verdict in decision.verdicts if verdict.outcome == decision.outcome]
-    # An outcome of the order as a whole, such as IDEMPOTENCY_MISMATCH, may stand beside no verdict at all.
+    # For an outcome of the whole order, such as IDEMPOTENCY_MISMATCH, there may be no verdict.
     verdict = decisive[0] if decisive else TokenVerdict(outcome=decision.outcome, disposition=decision.disposition)
-    told = told_of(verdict, decision.decide_time, order, lang, zone=zone)
-    say(_GAP.join((outcome, told, *more)), _STYLES.get(decision.disposition, "red"))
+    text = shopper_text(verdict, decision.decide_time, order, lang, zone=zone)
+    say(_GAP.join((outcome, text, *more)), _STYLES.get(decision.disposition, "red"))
 
 
-def told_of(
+def shopper_text(
     verdict: TokenVerdict, decide_time: Timestamp, order: Order, lang: Lang, *, zone: dt.tzinfo | None = None
 ) -> str:
-    """Return what a shopper is told of a coupon; instants far away are told in a zone (None: the machine's)."""
+    """Return the sentence for a shopper on a coupon; its instants are in ``zone`` (None: this machine's zone)."""
     now = decide_time if decide_time.seconds else None
     return sentence(verdict, currency_code=order.currency_code, lang=lang, now=now, zone=zone)
 
 
 def print_lines(decision: Decision, order: Order, lang: Lang) -> None:
-    """Print what an approval takes off each line, and who bears it, where the order has more than one line."""
+    """Print what an approval takes off each line and who pays for it, if the order has more than one line."""
     amounts = [(line.line_id, line.amount_minor) for line in order.lines]
     amounts += [(fee.line_id, fee.amount_minor) for fee in order.shipping]
     if decision.outcome != v1.OUTCOME_APPROVED or len(amounts) == 1:
@@ -88,7 +88,7 @@ def print_lines(decision: Decision, order: Order, lang: Lang) -> None:
         for part in verdict.allocations:
             off[part.line_id] += part.amount_minor
             merchant[part.line_id] += part.merchant_minor
-    # How a discount fell on the lines is forgotten before the discount itself is.
+    # The parts of a discount are forgotten earlier than the discount: then there is nothing to print.
     if sum(off.values()) != decision.discount_minor:
         return
     shared = any(merchant.values())
@@ -104,13 +104,13 @@ def print_lines(decision: Decision, order: Order, lang: Lang) -> None:
 
 
 def _print_verdicts(decision: Decision, order: Order, lang: Lang) -> None:
-    # All coupons are used or none is, so either each takes something off, or each has a reason why not.
+    # All coupons are used or none is: so the last column has all the discounts, or all the reasons.
     approved = decision.outcome == v1.OUTCOME_APPROVED
     headings = [_WORDS[word][lang] for word in ("coupon", "campaign", "outcome", "off" if approved else "why")]
     rows = table(*headings, right=(*headings[:2], *headings[3:]) if approved else tuple(headings[:2]))
     for verdict in decision.verdicts:
         off = format_money(-verdict.discount_minor, order.currency_code)
-        last = off if approved else told_of(verdict, decision.decide_time, order, lang)
+        last = off if approved else shopper_text(verdict, decision.decide_time, order, lang)
         campaign = str(verdict.campaign) if verdict.campaign else ""
         rows.add_row(str(verdict.token_index + 1), campaign, outcome_name(verdict.outcome), last)
     show(rows)

@@ -1,4 +1,4 @@
-"""A quote as people read it: what would come of it, what each coupon does alone and together, and who pays what."""
+"""Prints a quote: the result, what each coupon does alone and with the others, and who pays what."""
 # ruff: noqa: RUF001 - Chinese sentences have Chinese commas.
 
 import datetime as dt
@@ -7,7 +7,7 @@ from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 from redemption.cli.input.instants import local_text
-from redemption.cli.output.decision import print_lines, say_approval, say_refusal, told_of
+from redemption.cli.output.decision import print_lines, say_approval, say_refusal, shopper_text
 from redemption.cli.output.screen import printable, say, show, table
 from redemption.client import Lang, coupons_words, format_money
 from redemption.v1 import outcome_pb2 as v1
@@ -43,7 +43,7 @@ _WORDS = {
     },
 }
 
-# Where in a checkout the signals stand that a campaign can require.
+# The fields of a checkout for the signals that a campaign can require.
 _SIGNALS = {
     RISK_SIGNAL_DEVICE: "risk.device_id",
     RISK_SIGNAL_NETWORK: "risk.network_address",
@@ -65,7 +65,7 @@ def print_quote(request: QuoteRequest, response: QuoteResponse, campaigns: Mappi
 
 
 class _QuoteReport:
-    """One answer, with what is needed to tell it."""
+    """One answer, with the data that is needed to print it."""
 
     def __init__(
         self, request: QuoteRequest, response: QuoteResponse, campaigns: Mapping[int, Campaign], lang: Lang
@@ -110,24 +110,24 @@ class _QuoteReport:
         headings = [_WORDS[word][self._lang] for word in ("coupon", "campaign", "alone", "together")]
         rows = table(*headings, right=tuple(headings[:1]))
         for alone, together in zip(self._response.alone, self._response.together.verdicts, strict=True):
-            by_itself, with_others = self._told(alone), self._told(together)
+            by_itself, with_others = self._verdict_text(alone), self._verdict_text(together)
             if with_others == by_itself and alone.outcome != v1.OUTCOME_APPROVED:
                 with_others = _WORDS["same"][self._lang]
-            # Beside a token that is not valid the others have no campaign, but alone they do.
+            # If another token is not valid, the verdict of the whole order has no campaign; the one alone has it.
             rows.add_row(str(alone.token_index + 1), self._named(alone.campaign), by_itself, with_others)
         show(rows)
 
-    def _told(self, verdict: TokenVerdict) -> str:
+    def _verdict_text(self, verdict: TokenVerdict) -> str:
         if verdict.outcome == v1.OUTCOME_APPROVED:
             return format_money(-verdict.discount_minor, self._order.currency_code)
         campaign = self._campaigns.get(verdict.campaign)
         zone = ZoneInfo(campaign.time_zone) if campaign else None
-        told = told_of(verdict, self._response.together.decide_time, self._order, self._lang, zone=zone)
+        text = shopper_text(verdict, self._response.together.decide_time, self._order, self._lang, zone=zone)
         lacking = self._lacking(verdict)
-        return f"{told} ({lacking})" if lacking else told
+        return f"{text} ({lacking})" if lacking else text
 
     def _lacking(self, verdict: TokenVerdict) -> str:
-        """Return which risk signals are missing, by their fields in an order file; only the campaign tells them."""
+        """Return which risk signals are missing, as fields of an order file; the campaign has them, the verdict not."""
         campaign = self._campaigns.get(verdict.campaign)
         if verdict.outcome != v1.OUTCOME_RISK_CONTEXT_REQUIRED or campaign is None:
             return ""

@@ -1,4 +1,4 @@
-"""What goes to the terminal: text for people, JSON for programs, colours only where somebody sees them."""
+"""Writes to the terminal: text for people, JSON for programs, colours only on a terminal."""
 # ruff: noqa: PLC0415 - rich and protobuf are imported when something is printed, so that help is quick.
 
 import sys
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH_UNSEEN = 1000
-"""Where no terminal is: so wide that every row of a table stays on one line, for ``grep`` and ``awk``."""
+"""Columns if the output is not a terminal: so many that each row of a table is one line, for ``grep`` and ``awk``."""
 
 
 @cache
@@ -27,7 +27,7 @@ def stderr() -> "Console":
 
 
 def say(line: str, style: str = "") -> None:
-    """Print one line for people, unwrapped, so that it can be copied; ``style`` colours all of it."""
+    """Print one line for people, in the colour ``style``; it is not wrapped, so that it can be copied."""
     from rich.text import Text
 
     stdout().print(Text(printable(line), style=style), soft_wrap=True)
@@ -35,11 +35,11 @@ def say(line: str, style: str = "") -> None:
 
 def complain(line: str) -> None:
     """Print one line about what went wrong."""
-    print(printable(line), file=sys.stderr)  # noqa: T201 - needs no colours, and must work when little else does
+    print(printable(line), file=sys.stderr)  # noqa: T201 - needs no colours, and must work when rich cannot be imported
 
 
 def print_message(message: "Message") -> None:
-    """Print an answer of the contract as its JSON, with the field names of the contract."""
+    """Print a message of the contract as JSON, with the field names of the contract."""
     from google.protobuf.json_format import MessageToJson
 
     print(MessageToJson(message, preserving_proto_field_name=True, ensure_ascii=False))  # noqa: T201 - for programs
@@ -64,7 +64,7 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
 
 
 def show(rows: "Table") -> None:
-    """Print a table, without the blanks that would fill its last column."""
+    """Print a table, without blanks at the end of its lines."""
     with stdout().capture() as captured:
         stdout().print(rows)
     for line in captured.get().splitlines():
@@ -72,7 +72,7 @@ def show(rows: "Table") -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text without control characters, so that a name cannot rewrite what stands on the screen."""
+    """Return a text without control characters, so that a name cannot change what is on the screen."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -1,7 +1,7 @@
-"""What an offer gives: the few general models behind every coupon of the trade.
+"""What an offer gives: a few general models that cover all usual kinds of coupon.
 
-How each is computed is told in ``docs/rules.md`` and done in ``pricing``; what a well-formed one looks like is in
-``definition``. All money is in minor units, all parts are in basis points.
+``docs/rules.md`` explains how each one is computed, ``judging/pricing.py`` computes it, and ``benefit_checks.py``
+checks that it is well formed. All money is in minor units, all percentages are in basis points.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ BASIS_POINTS = 10_000
 
 
 class Measure(IntEnum):
-    """What thresholds are measured in; the numbers are those of the contract."""
+    """The unit of thresholds; the numbers are those of the contract."""
 
     SPEND = 1
     UNITS = 2
@@ -22,14 +22,14 @@ class Measure(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """From a threshold on, one of: an amount off, a capped part off, or a price for as many units as the threshold.
+    """What applies from a threshold on: an amount off, a capped percentage off, or one price for ``threshold`` units.
 
     Attributes:
         threshold: Minor units or units of goods.
-        amount_off_minor: So much off.
-        percent_off_basis_points: This part off, at most ``cap_minor``.
-        price_minor: The dearest ``threshold`` units together for so much (任选N件X元); thresholds in units only.
-        cap_minor: With a part: at most so much off.
+        amount_off_minor: This amount off.
+        percent_off_basis_points: This percentage off, at most ``cap_minor``.
+        price_minor: The total price of the dearest ``threshold`` units (任选N件X元); only for thresholds in units.
+        cap_minor: The most that the percentage takes off.
     """
 
     threshold: int
@@ -41,7 +41,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Thresholds in rising order; of those reached, the one that takes most off gives.
+    """Thresholds in rising order. Of the tiers that are reached, the one that takes most off applies.
 
     One model for 满减 (one tier), 阶梯满减, 满N件M折 and 任选N件X元.
     """
@@ -52,7 +52,7 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True)
 class EveryFull:
-    """An amount off for every full threshold, altogether at most the cap (每满减)."""
+    """An amount off for every full threshold, in total at most the cap (每满减)."""
 
     threshold_minor: int
     amount_off_minor: int
@@ -61,7 +61,7 @@ class EveryFull:
 
 @dataclass(frozen=True, slots=True)
 class PercentOff:
-    """A part off, with a compulsory cap (折扣券; 8折 is 2000 basis points)."""
+    """A percentage off, with a required cap (折扣券; 8折 is 2000 basis points)."""
 
     basis_points: int
     cap_minor: int
@@ -69,7 +69,7 @@ class PercentOff:
 
 @dataclass(frozen=True, slots=True)
 class FreeShipping:
-    """No or less shipping fee (包邮); no regions means all of them."""
+    """No shipping fee, or a lower one (包邮); empty ``regions`` means all regions."""
 
     cap_minor: int | None = None
     regions: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class FreeShipping:
 
 @dataclass(frozen=True, slots=True)
 class FixedPrice:
-    """Units at a fixed price each (秒杀价), the dearest first; ``max_units`` None means all in scope."""
+    """A fixed price for each unit (秒杀价), dearest units first; ``max_units`` None means all units in scope."""
 
     price_minor: int
     max_units: int | None = None
@@ -85,12 +85,12 @@ class FixedPrice:
 
 @dataclass(frozen=True, slots=True)
 class BuyGet:
-    """Of every ``buy_units`` and ``get_units``, the cheapest ``get_units`` get cheaper (买一赠一, 第二件半价).
+    """In each set of ``buy_units`` plus ``get_units``, the cheapest ``get_units`` get cheaper (买一赠一, 第二件半价).
 
     Attributes:
-        percent_off_basis_points: By how much; 10000 is free.
-        max_repeats: How often within an order.
-        discounted: Which lines get cheaper; None means those that qualify.
+        percent_off_basis_points: How much is taken off these units; 10000 makes them free.
+        max_repeats: The most sets within one order.
+        discounted: The lines that get cheaper; None means the lines that qualify.
     """
 
     buy_units: int
@@ -102,7 +102,7 @@ class BuyGet:
 
 @dataclass(frozen=True, slots=True)
 class CashVoucher:
-    """An amount off, up to what the goods cost; the unused rest is forfeited (抵值券)."""
+    """An amount off, at most what the goods cost; the unused rest is forfeited (抵值券)."""
 
     face_minor: int
 
@@ -111,5 +111,5 @@ Benefit: TypeAlias = Tiers | EveryFull | PercentOff | FreeShipping | FixedPrice 
 
 
 def amount_off(threshold_minor: int, amount_off_minor: int) -> Tiers:
-    """Return one tier: from a spend on, so much off (满200减50)."""
+    """Return one tier: an amount off from a spend on (满200减50)."""
     return Tiers(Measure.SPEND, (Tier(threshold=threshold_minor, amount_off_minor=amount_off_minor),))

@@ -1,4 +1,4 @@
-"""What a well-formed benefit is: bounds, compulsory caps, tiers that rise."""
+"""Checks whether a benefit is well formed: bounds, required caps, rising tiers."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ _NO_BOUND = "is compulsory: a percentage without a cap has no bound"
 
 
 def benefit_lists(benefit: Benefit, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Return every list of values of a benefit with its field."""
+    """Yield each list of values of a benefit, after the path of its field."""
     match benefit:
         case FreeShipping(regions=regions):
             yield f"{field}.free_shipping.regions", regions
@@ -41,7 +41,7 @@ def benefit_lists(benefit: Benefit, field: str) -> Iterator[tuple[str, tuple[str
 
 
 def benefit_violations(benefit: Benefit, excluded: Scope, field: str) -> Iterator[Violation]:
-    """Say what is wrong with a benefit, apart from each list by itself.
+    """Yield what is wrong with a benefit, except within its lists of values.
 
     Args:
         benefit: The benefit.
@@ -68,7 +68,7 @@ def benefit_violations(benefit: Benefit, excluded: Scope, field: str) -> Iterato
 
 
 def _cap_violations(cap_minor: int | None, field: str) -> Iterator[Violation]:
-    """Say what is wrong with the cap of a percentage."""
+    """Yield what is wrong with the cap of a percentage."""
     if not cap_minor:
         yield Violation(field, _NO_BOUND, ViolationReason.REQUIRED)
     else:
@@ -129,7 +129,7 @@ def _tiers_violations(benefit: Tiers, field: str) -> Iterator[Violation]:
 
 
 def _gift_violations(tier: Tier, field: str, measure: Measure, measure_field: str) -> Iterator[Violation]:
-    """Say what is wrong with what one tier gives."""
+    """Yield what is wrong with what one tier gives."""
     amount, percent, price = tier.amount_off_minor, tier.percent_off_basis_points, tier.price_minor
     given = sum(gift is not None for gift in (amount, percent, price))
     if given != 1:
@@ -159,10 +159,10 @@ def _gift_violations(tier: Tier, field: str, measure: Measure, measure_field: st
 
 
 def _rise_violations(tiers: tuple[Tier, ...], index: int, field: str) -> Iterator[Violation]:
-    """Say where a tier gives no more than a lower one of its kind, so that nobody would want to reach it.
+    """Yield where a tier gives no more than a lower tier of the same kind, so that reaching it has no advantage.
 
-    Prices are left alone: they are for different numbers of units. So is a larger part with a smaller cap, which gives
-    more for little goods.
+    Prices are not compared: they are for different numbers of units. A larger percentage with a smaller cap is allowed,
+    because it gives more on a small spend.
     """
     tier, here, below = tiers[index], f"{field}[{index}]", tuple(enumerate(tiers[:index]))
     amounts = [(lower.amount_off_minor, place) for place, lower in below if lower.amount_off_minor is not None]

@@ -1,4 +1,4 @@
-"""Days and hours as people count them: by the clocks of a zone, where a day may have 23 or 25 hours."""
+"""Local days and hours of a time zone, where a day may have 23 or 25 hours."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from redemption.domain.campaign.conditions import Window
 
 DAY_SECONDS = 86_400
 SPANS_MAX = 4096
-"""Of so many lists of windows or slots the present span is remembered."""
+"""The number of lists of windows or slots whose current span is cached."""
 
 _MINUTE_SECONDS = 60
 _DAY_MINUTES = 1440
@@ -25,15 +25,15 @@ _EPOCH_WEEKDAY = 3
 
 
 class CampaignClock(NamedTuple):
-    """What the clock in a campaign's zone says of one of its coupons.
+    """The local day and time slot of a campaign at one instant.
 
     Attributes:
-        day: The present day, days since 1970.
-        day_ends_at_ms: When it ends, Unix milliseconds.
-        slot: Names the present time slot, unique over days; 0 when the campaign has none.
-        slot_limit: How many redemptions it allows; 0 outside of all slots.
-        slot_carries: The limit is for all of the day so far.
-        slot_opens_at_ms: When the next slot begins, Unix milliseconds, if one does soon.
+        day: The current day, days since 1970.
+        day_ends_at_ms: When that day ends, Unix milliseconds.
+        slot: The number of the current time slot, unique over days; 0 when the campaign has none.
+        slot_limit: How many redemptions the slot allows; 0 outside of all slots.
+        slot_carries: The limit covers the whole day so far.
+        slot_opens_at_ms: When the next slot begins, Unix milliseconds; None when none begins within eight days.
     """
 
     day: int = 0
@@ -52,10 +52,10 @@ class LocalDay:
     """One day of a zone.
 
     Attributes:
-        number: Days since 1 January 1970, by the zone's own calendar.
+        number: Days since 1 January 1970, by the zone's calendar.
         starts_at_ms: Its first instant, Unix milliseconds.
         ends_at_ms: The first instant of the next day, Unix milliseconds.
-        clock: What all day long is said of a coupon whose campaign has no slots.
+        clock: The clock of a campaign without slots, the same for the whole day.
     """
 
     number: int
@@ -69,14 +69,14 @@ class LocalDay:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which of several windows or slots is open at an instant, and how long that stays so.
+    """Which of several windows or slots is open at an instant, and how long this does not change.
 
     Attributes:
         index: The first one that is open; None when none is.
-        since_ms: It has been so at least from this instant on, Unix milliseconds.
-        until_ms: It stays so at least until before this one, Unix milliseconds.
-        opens_at_ms: The first later instant, Unix milliseconds, at which one is open that is not open now; one that
-            comes again another day counts as another one. None when there is no such instant within eight days.
+        since_ms: This holds at least since this instant, Unix milliseconds.
+        until_ms: This holds at least until this instant, exclusive, Unix milliseconds.
+        opens_at_ms: The first later instant, Unix milliseconds, at which one opens that is not open now. The same
+            window on another day counts as another one. None when there is none within eight days.
     """
 
     index: int | None
@@ -86,7 +86,7 @@ class Span:
 
 
 class Days:
-    """Remembers the present day and hours of each zone, because almost every question is about the same ones."""
+    """Caches the current day of each zone and the current span of each list: most requests need the same ones."""
 
     def __init__(self) -> None:
         self._present: dict[str, LocalDay] = {}
@@ -101,8 +101,8 @@ class Days:
 
     def span(self, zone: str, openings: tuple[Window | Slot, ...], now_ms: int) -> Span:
         """Return which window or slot is open at an instant, Unix milliseconds; see ``opening_span``."""
-        # By identity, because hashing fifty windows costs more than the answer. The list is kept beside its answer, so
-        # no other one can come to have its identity meanwhile.
+        # The key has the list's id(), because hashing fifty windows costs more than computing the span. The cache also
+        # holds the list itself, so no other list can get the same id() meanwhile.
         key = (zone, id(openings))
         known = self._spans.get(key)
         if known is not None and known[1].since_ms <= now_ms < known[1].until_ms:
@@ -127,7 +127,7 @@ def local_day(zone: str, now_ms: int) -> LocalDay:
 
 
 def local_date(zone: str, instant: int) -> date:
-    """Return the date that the zone's calendars show at an instant, Unix seconds."""
+    """Return the local date at an instant, Unix seconds."""
     return datetime.fromtimestamp(instant, ZoneInfo(zone)).date()
 
 
@@ -135,16 +135,16 @@ def local_date(zone: str, instant: int) -> date:
 def day_starts_at(zone: str, day: date) -> int:
     """Return a day's first instant, Unix seconds.
 
-    Where a change of clocks leaves out midnight, that is the first instant after the gap.
+    When a clock change skips midnight, this is the first instant after the gap.
     """
     return _reads(datetime.combine(day, time(), ZoneInfo(zone)))
 
 
 def same_time_later(zone: str, instant: int, days: int) -> int:
-    """Return the instant, Unix seconds, at which clocks read the same as at another one so many days before.
+    """Return the instant, Unix seconds, at which local clocks show the same time of day, some days later.
 
-    A time that a change of clocks leaves out becomes the first instant after the gap. Of a time that comes twice it is
-    the second: a clock that still reads an earlier time has not reached it.
+    When a clock change skips that time, this is the first instant after the gap. When that time occurs twice, this is
+    the second one: after the first one, clocks go back and show an earlier time.
     """
     here = datetime.fromtimestamp(instant, ZoneInfo(zone))
     return _reads((here + timedelta(days=days)).replace(fold=1))
@@ -153,8 +153,8 @@ def same_time_later(zone: str, instant: int, days: int) -> int:
 def opening_span(zone: str, openings: tuple[Window | Slot, ...], now_ms: int) -> Span:
     """Compute which window or slot is open at an instant, Unix milliseconds.
 
-    One is open while a clock on the wall of the zone reads a time within it: see "Hours" in ``docs/rules.md``. A span
-    ends with the UTC day at the latest, so that it says the same about every instant within it.
+    One is open while local clocks show a time within it: see "Hours" in ``docs/rules.md``. A span ends at the latest
+    with the UTC day, so that it is the same for every instant within it.
     """
     now = now_ms // MILLISECONDS
     today = now // DAY_SECONDS
@@ -188,10 +188,10 @@ def opening_span(zone: str, openings: tuple[Window | Slot, ...], now_ms: int) ->
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """An unbroken stretch, Unix seconds, in which a window or slot is open.
+    """A continuous interval, Unix seconds, in which a window or slot is open.
 
     Attributes:
-        name: Its index and the day on which it began by the clock, days since 1970.
+        name: The index of the window or slot, and the local day on which it began, days since 1970.
     """
 
     name: tuple[int, int]
@@ -200,9 +200,9 @@ class _Opening:
 
 
 def _openings(zone: str, openings: tuple[Window | Slot, ...], utc_day: int) -> Iterator[_Opening]:
-    """Return when windows or slots are open within one UTC day."""
+    """Yield when windows or slots are open within one UTC day."""
     for since, until, offset in _even_stretches(zone, utc_day):
-        # Yesterday's may still be open, over midnight.
+        # One that began yesterday may still be open after midnight.
         first, last = (since + offset) // DAY_SECONDS - 1, (until - 1 + offset) // DAY_SECONDS
         for day in range(first, last + 1):
             weekday = (day + _EPOCH_WEEKDAY) % 7 + 1
@@ -219,9 +219,12 @@ def _openings(zone: str, openings: tuple[Window | Slot, ...], utc_day: int) -> I
 
 @lru_cache(maxsize=4096)
 def _even_stretches(zone: str, utc_day: int) -> tuple[tuple[int, int, int], ...]:
-    """Divide a UTC day where clocks are changed: since and until, Unix seconds, and the offset from UTC, seconds.
+    """Divide a UTC day at its clock change, if it has one.
 
-    Looking at both ends of the day is enough: no zone has ever changed its clocks twice within six days since 1970.
+    Looking at both ends of the day is enough: since 1970, no zone has changed its clocks twice within six days.
+
+    Returns:
+        For each part its start and end, Unix seconds, and its offset from UTC, seconds.
     """
     here = ZoneInfo(zone)
     start, end = utc_day * DAY_SECONDS, (utc_day + 1) * DAY_SECONDS
@@ -233,16 +236,16 @@ def _even_stretches(zone: str, utc_day: int) -> tuple[tuple[int, int, int], ...]
 
 
 def _reads(wall: datetime) -> int:
-    """Return the instant, Unix seconds, at which clocks read a time; its ``fold`` chooses where they do so twice.
+    """Return the instant, Unix seconds, at which local clocks show a time; ``fold`` chooses when they show it twice.
 
-    Where they never do, that is the first instant after the gap.
+    When they never show it, this is the first instant after the gap.
     """
     here = wall.tzinfo
     assert isinstance(here, ZoneInfo)
     instant = _seconds(wall)
     if datetime.fromtimestamp(instant, here).replace(tzinfo=None) == wall.replace(tzinfo=None):
         return instant
-    # In a gap, fold=1 counts with the clocks' later offset and gives an instant before the gap, fold=0 one after it.
+    # In a gap, fold=1 uses the later offset and gives an instant before the gap; fold=0 gives one after it.
     return _change(here, _seconds(wall.replace(fold=1)), _seconds(wall.replace(fold=0)))
 
 
@@ -251,7 +254,7 @@ def _seconds(moment: datetime) -> int:
 
 
 def _change(here: ZoneInfo, before: int, after: int) -> int:
-    """Return the first second of a new offset from UTC, of two instants that lie on both sides of one change."""
+    """Return the first second of the new offset from UTC, given an instant before and one after a single change."""
     old = _offset(here, before)
     while after - before > 1:
         middle = (before + after) // 2

@@ -1,4 +1,4 @@
-"""A campaign's promise: what it gives, to which orders, when, and how much of it there is."""
+"""The definition of a campaign: what it gives, to which orders, when, and how much of it there is."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,11 +9,11 @@ from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions
 
 MILLISECONDS = 1000
 RETURN_WINDOW_SECONDS = 30 * 86_400
-"""What an unset return window means."""
+"""The return window of a campaign that sets none."""
 
 
 class CampaignState(IntEnum):
-    """Where a campaign is in its life; the numbers are those of the contract."""
+    """The state of a campaign; the numbers are those of the contract."""
 
     ACTIVE = 1
     PAUSED = 2
@@ -22,7 +22,7 @@ class CampaignState(IntEnum):
 
 
 class Stage(IntEnum):
-    """In which order discounts are taken; the numbers are those of the contract."""
+    """The stage at which a discount is applied, in this order; the numbers are those of the contract."""
 
     ITEM = 1
     MERCHANT = 2
@@ -31,7 +31,7 @@ class Stage(IntEnum):
 
 
 class DiscountBase(IntEnum):
-    """On what a discount is computed; the numbers are those of the contract."""
+    """The prices on which a discount is computed; the numbers are those of the contract."""
 
     REMAINING = 1
     LIST = 2
@@ -45,7 +45,7 @@ class ExclusivityReach(IntEnum):
 
 
 class RiskSignal(IntEnum):
-    """A signal by which risk is judged; the numbers are those of the contract."""
+    """A signal for judging risk; the numbers are those of the contract."""
 
     DEVICE = 1
     NETWORK = 2
@@ -59,10 +59,10 @@ class Offer:
 
     Attributes:
         benefit: What it gives.
-        name: For people.
+        name: Shown to people.
         conditions: When it applies.
-        merchant_basis_points: The merchant's part of every discount; the sponsor pays the rest (分摊).
-        issue_quota: At most so many coupons of it are issued; None means the campaign's own limit.
+        merchant_basis_points: The merchant's share of every discount; the sponsor pays the rest (分摊).
+        issue_quota: The most coupons of this offer that are issued; None means the campaign's own limit.
     """
 
     benefit: Benefit
@@ -74,7 +74,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Some hours of the day with a share of redemptions, in the campaign's zone; minutes as in ``Window``."""
+    """Part of the day in the campaign's zone, with its own number of redemptions; minutes as in ``Window``."""
 
     start_minute: int
     end_minute: int
@@ -83,11 +83,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotLimits:
-    """Shares by time of day (时段库存); outside of all slots nothing is redeemed.
+    """Limits by time of day (时段库存); outside of all slots nothing is redeemed.
 
     Attributes:
         slots: In rising order, not overlapping.
-        carry_over: What one slot leaves over goes to the next one of the same day.
+        carry_over: Redemptions that a slot did not use are added to the next slot of the same day.
     """
 
     slots: tuple[Slot, ...]
@@ -96,7 +96,7 @@ class SlotLimits:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a campaign there is; None means no limit."""
+    """The limits of a campaign; None means no limit."""
 
     issued: int | None = None
     issued_per_day: int | None = None
@@ -112,13 +112,13 @@ class Limits:
 
     @property
     def per_customer(self) -> bool:
-        """Whether somebody must be counted, so that a guest cannot redeem."""
+        """Whether redemptions are counted for each customer, so that a guest cannot redeem."""
         return self.redemptions_per_customer is not None or self.redemptions_per_customer_per_day is not None
 
 
 @dataclass(frozen=True, slots=True)
 class AbsoluteValidity:
-    """Coupons are valid from one instant until before another, Unix milliseconds, whole seconds."""
+    """Coupons are valid from one instant until another, exclusive; Unix milliseconds, whole seconds."""
 
     not_before_ms: int
     expires_at_ms: int
@@ -126,13 +126,13 @@ class AbsoluteValidity:
 
 @dataclass(frozen=True, slots=True)
 class ClaimValidity:
-    """Coupons are valid from their claim on.
+    """The validity of a coupon counts from its claim.
 
     Attributes:
-        wait_seconds: They become valid so long after the claim.
-        days: For so many days.
-        end_of_day: Until the end of the last of these days, of which the one on which they become valid is the first;
-            else until the same time of day so many days later.
+        wait_seconds: The time from the claim until the coupon becomes valid.
+        days: How many days the coupon is valid.
+        end_of_day: The coupon is valid until the end of the last of these days; the day on which it becomes valid is
+            the first. If False, it is valid until the same time of day, ``days`` days later.
     """
 
     days: int
@@ -145,16 +145,16 @@ Validity: TypeAlias = AbsoluteValidity | ClaimValidity
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """How a campaign's coupons go together with others.
+    """How a campaign's coupons combine with other coupons.
 
     Attributes:
-        stage: In which order discounts are taken.
-        priority: Within the stage the higher goes first; ties by campaign number.
-        max_tokens_per_order: Coupons of this campaign in one order.
-        base: On what thresholds and parts are computed.
-        exclusivity_groups: Of each group one coupon goes (互斥).
-        exclusivity_reach: In an order, or for each merchant of an order.
-        stop_after: Nothing is applied after it.
+        stage: The stage at which its discounts are applied.
+        priority: Within a stage, the higher priority is applied first; equal priorities by campaign number.
+        max_tokens_per_order: The most coupons of this campaign in one order.
+        base: The prices on which thresholds and percentages are computed.
+        exclusivity_groups: At most one coupon of each group is applied (互斥).
+        exclusivity_reach: Whether that is one for the whole order, or one for each merchant of the order.
+        stop_after: No other coupon is applied after one of this campaign.
     """
 
     stage: Stage = Stage.PLATFORM
@@ -168,7 +168,7 @@ class Stacking:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Hints for the layout of the ledger's records; they cost memory when wrong, never correctness."""
+    """Hints for the layout of the ledger's records; wrong hints cost memory, but never correctness."""
 
     expected_redemptions: int = 100_000
     expected_redemption_rate_basis_points: int = BASIS_POINTS
@@ -176,15 +176,15 @@ class Sizing:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One marketing promise, numbered within its program.
+    """One campaign; its number is unique within its program.
 
     Attributes:
-        version: Raised by every change; every decision names the exact version it was judged by.
-        starts_at_ms: Claiming and redeeming start at this instant, Unix milliseconds.
-        ends_at_ms: They end before this instant, Unix milliseconds.
-        validity: When a coupon is valid; None means from start to end.
+        version: Every change raises it; every decision names the exact version that it was judged by.
+        starts_at_ms: Coupons can be claimed and redeemed from this instant on, Unix milliseconds.
+        ends_at_ms: They can be claimed and redeemed until this instant, exclusive, Unix milliseconds.
+        validity: When a coupon is valid; None means from the campaign's start to its end.
         return_window_seconds: How long after its end the campaign's records are needed.
-        required_risk_signals: What a request must carry.
+        required_risk_signals: The signals that a request must carry.
     """
 
     program: str

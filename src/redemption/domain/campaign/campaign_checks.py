@@ -1,4 +1,4 @@
-"""What a well-formed campaign is, and which changes of one are allowed."""
+"""Checks whether a campaign is well formed, and which changes of a campaign are allowed."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -38,22 +38,22 @@ from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, t
 
 OFFERS_MAX = 100
 OFFER_VALUES_MAX = 2000
-"""Values in all lists of one offer together."""
+"""The most values in all lists of one offer together."""
 CUSTOMER_COUNT_MAX = 65_535
 """Per-customer counters are two bytes wide."""
 SLOTS_MAX = 96
-"""Quarters of an hour in a day; a slot's number within its day must stay below it."""
+"""The number of quarters of an hour in a day."""
 PRIORITY_MAX = 1_000_000
 EXCLUSIVITY_GROUPS_MAX = 16
 NUMBER_MAX = 2**32 - 1
 LATEST_MS = (2**32 - 1) * MILLISECONDS
 """Tokens carry their expiry in 32 bits of Unix seconds."""
 VALID_DAYS_MAX = 400
-"""The longest promise; keys and tokens live a little longer, so that it can be kept whole."""
+"""The longest validity that a campaign may promise. Keys and tokens live a little longer, so that it can be kept."""
 RETURN_WINDOW_SECONDS_MAX = 3650 * DAY_SECONDS
 
-# A definition is read whole by every server after every change of it, so all of it together is bounded as well: with
-# these, 100 offers are a few hundred kilobytes at most.
+# After every change of a definition, every server reads all of it, so its total size is bounded as well: with these
+# bounds, 100 offers are a few hundred kilobytes at most.
 VALUES_MAX = 10_000
 VALUE_BYTES_MAX = 150_000
 ALL_WINDOWS_MAX = 500
@@ -63,7 +63,7 @@ _SHOWN_MAX = 64
 
 
 def campaign_violations(campaign: Campaign) -> list[Violation]:
-    """Say what is wrong with a definition, as far as anybody would read; an empty list means that it is well formed."""
+    """Return the first ``VIOLATIONS_MAX`` things that are wrong with a definition; an empty list: it is well formed."""
     return list(islice(_violations(campaign), VIOLATIONS_MAX))
 
 
@@ -98,12 +98,12 @@ def _violations(campaign: Campaign) -> Iterator[Violation]:
 
 
 def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> list[Violation]:
-    """Say which changes from one definition to the next are not allowed.
+    """Return the changes from one definition to the next that are not allowed.
 
     Args:
         before: The definition in force.
-        after: The one that shall replace it.
-        minted: Whether anything was issued; from then on offers are append-only.
+        after: The definition that replaces it.
+        minted: Whether any coupon was issued; from then on, offers can only be added at the end.
     """
     found = [
         Violation(f"campaign.{name}", f"cannot change; it is {getattr(before, name)}", ViolationReason.IMMUTABLE)
@@ -135,8 +135,8 @@ def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> lis
 def _time_violations(campaign: Campaign) -> Iterator[Violation]:
     zone = campaign.time_zone
     if zone not in _zones():
-        told = f"; it is {zone!r}" if len(zone) <= _SHOWN_MAX else ""
-        yield Violation("campaign.time_zone", f"must be an IANA zone such as Asia/Shanghai{told}")
+        value = f"; it is {zone!r}" if len(zone) <= _SHOWN_MAX else ""
+        yield Violation("campaign.time_zone", f"must be an IANA zone such as Asia/Shanghai{value}")
     yield from _instant_violations(campaign.starts_at_ms, "campaign.start_time")
     yield from _instant_violations(campaign.ends_at_ms, "campaign.end_time")
     if campaign.ends_at_ms <= campaign.starts_at_ms:
@@ -147,7 +147,7 @@ def _time_violations(campaign: Campaign) -> Iterator[Violation]:
 
 @cache
 def _zones() -> frozenset[str]:
-    """Every IANA zone, without the names that mean something else on each machine or nothing at all."""
+    """Return every IANA zone, except names that mean another zone on each machine, or no zone."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
@@ -224,7 +224,7 @@ def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
 
 
 def _lists(offer: Offer, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Return every list of values of an offer with its field."""
+    """Yield each list of values of an offer, after the path of its field."""
     yield from benefit_lists(offer.benefit, field)
     yield from condition_lists(offer.conditions, f"{field}.conditions")
 
@@ -294,7 +294,7 @@ def _limit_range_violations(value: int | None, field: str, most: int) -> Iterato
 
 
 def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
-    """Say which offers are only for hours that no slot has a share for, so that they could never be redeemed."""
+    """Yield the offers whose windows share no minute with any slot, so that they could never be redeemed."""
     slots = campaign.limits.slots
     if slots is None:
         return
@@ -367,7 +367,7 @@ def _stacking_violations(campaign: Campaign) -> Iterator[Violation]:
 
 
 def _several_tokens_violations(campaign: Campaign, field: str) -> Iterator[Violation]:
-    """Say why so many coupons of a campaign can never go in an order, if that is so."""
+    """Yield why an order can never use ``max_tokens_per_order`` coupons of this campaign, if that is so."""
     stacking, limits, offers = campaign.stacking, campaign.limits, campaign.offers
     most = stacking.max_tokens_per_order
 
@@ -385,8 +385,8 @@ def _several_tokens_violations(campaign: Campaign, field: str) -> Iterator[Viola
     obstacle = _obstacle_to_a_second(stacking, offers)
     units = next((index for index, offer in enumerate(offers) if _chooses_units(offer.benefit)), None)
     if obstacle:
-        name, told = obstacle
-        why = f"must be 1, because a second coupon could never be applied: {told}"
+        name, reason = obstacle
+        why = f"must be 1, because a second coupon could never be applied: {reason}"
         yield violation(why, OtherField(f"campaign.stacking.{name}"))
     elif units is not None:
         why = (
@@ -397,17 +397,17 @@ def _several_tokens_violations(campaign: Campaign, field: str) -> Iterator[Viola
 
 
 def _obstacle_to_a_second(stacking: Stacking, offers: tuple[Offer, ...]) -> tuple[str, str] | None:
-    """Return the field because of which no second coupon of a campaign can go in an order, and why, if that is so."""
+    """Return the field that prevents a second coupon of a campaign in one order, and the reason; None if none does."""
     if stacking.stop_after:
         return "stop_after", "with stop_after nothing is applied after the first"
     if not stacking.exclusivity_groups:
         return None
     if stacking.exclusivity_reach is ExclusivityReach.ORDER:
         return "exclusivity_groups", "of an exclusivity group only one goes in an order"
-    # Offers of the same scope have goods of the same merchants in scope, so they always meet.
+    # Offers with the same scope have the same merchants, so two of their coupons always conflict.
     if len({(offer.conditions.include, offer.conditions.exclude) for offer in offers}) == 1:
-        told = "of an exclusivity group only one goes for each merchant, and all offers are for the same goods"
-        return "exclusivity_groups", told
+        reason = "of an exclusivity group only one goes for each merchant, and all offers are for the same goods"
+        return "exclusivity_groups", reason
     return None
 
 

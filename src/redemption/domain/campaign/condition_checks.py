@@ -1,4 +1,4 @@
-"""What well-formed conditions and scopes of an offer are."""
+"""Checks whether the conditions and scopes of an offer are well formed."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from redemption.domain.order import MINOR_MAX
 
 WINDOWS_MAX = 50
 GROUP_SIZE_MIN = 2
-"""A group of one is no group."""
+"""A group has at least two members."""
 
 _SCOPE_KINDS = ("skus", "categories", "brands", "merchant_ids")
 _ORDER_KINDS = ("channels", "store_ids", "regions", "payment_methods", "tiers", "segments")
@@ -23,7 +23,7 @@ _SUNDAY = 7
 
 
 def condition_lists(conditions: Conditions, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Return every list of values of some conditions with its field."""
+    """Yield each list of values of some conditions, after the path of its field."""
     yield from scope_lists(conditions.include, f"{field}.include")
     yield from scope_lists(conditions.exclude, f"{field}.exclude")
     for kind in _ORDER_KINDS:
@@ -31,13 +31,13 @@ def condition_lists(conditions: Conditions, field: str) -> Iterator[tuple[str, t
 
 
 def scope_lists(scope: Scope, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Return every list of values of a scope with its field."""
+    """Yield each list of values of a scope, after the path of its field."""
     for kind in _SCOPE_KINDS:
         yield f"{field}.{kind}", getattr(scope, kind)
 
 
 def condition_violations(conditions: Conditions, field: str) -> Iterator[Violation]:
-    """Say what is wrong with some conditions, apart from each list by itself."""
+    """Yield what is wrong with some conditions, except within their lists of values."""
     yield from range_violations(conditions.min_spend_minor, f"{field}.min_spend_minor", 1, MINOR_MAX)
     yield from range_violations(conditions.min_quantity, f"{field}.min_quantity", 1, UNITS_MAX)
     yield from range_violations(conditions.min_group_size, f"{field}.min_group_size", GROUP_SIZE_MIN, UNITS_MAX)
@@ -52,7 +52,7 @@ def condition_violations(conditions: Conditions, field: str) -> Iterator[Violati
 
 
 def contradictions(wanted: Scope, field: str, excluded: Scope, excluded_field: str) -> Iterator[Violation]:
-    """Say where a scope can match no line, because all that it names is excluded."""
+    """Yield where a scope can match no line, because everything that it names is excluded."""
     for kind in _SCOPE_KINDS:
         values = getattr(wanted, kind)
         if values and set(values) <= set(getattr(excluded, kind)):

@@ -1,4 +1,4 @@
-"""Which goods an offer speaks of, and which orders, customers and hours it is for."""
+"""Which goods, orders, customers and hours an offer is for."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,9 +6,9 @@ from functools import cached_property
 from redemption.domain.order import Line
 
 
-@dataclass(frozen=True)  # without slots: the sets are made once, when first asked for
+@dataclass(frozen=True)  # without slots, because a cached property needs a __dict__
 class Scope:
-    """Some lines of an order, told by kinds of values; a kind that is empty says nothing."""
+    """Selects lines of an order by several kinds of values; a kind that is empty has no effect."""
 
     skus: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -21,11 +21,11 @@ class Scope:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing at all."""
+        """Whether every kind is empty."""
         return not (self.skus or self.categories or self.brands or self.merchant_ids)
 
     def all_match(self, line: Line) -> bool:
-        """Whether a line has one of the values of every kind given; that is how lines are included."""
+        """Whether a line has one of the values of every kind that is not empty; used to include lines."""
         skus, categories, brands, merchant_ids = self._sets
         return (
             (not skus or line.sku in skus)
@@ -35,7 +35,7 @@ class Scope:
         )
 
     def any_matches(self, line: Line) -> bool:
-        """Whether a line has one of the values of any kind; that is how lines are excluded."""
+        """Whether a line has one of the values of any kind; used to exclude lines."""
         skus, categories, brands, merchant_ids = self._sets
         return (
             line.sku in skus
@@ -53,9 +53,10 @@ class Window:
     """Hours of the day in the campaign's zone (限时).
 
     Attributes:
-        start_minute: From this minute of the day on, 0 to 1439.
-        end_minute: Until before this one, 1 to 1440; smaller than ``start_minute`` runs over midnight.
-        weekdays: On which days it begins, 1 (Monday) to 7; empty means every day.
+        start_minute: It starts at this minute of the day, 0 to 1439.
+        end_minute: It ends before this minute of the day, 1 to 1440. If this is smaller than ``start_minute``, the
+            window runs over midnight.
+        weekdays: The days on which it begins, 1 (Monday) to 7; empty means every day.
     """
 
     start_minute: int
@@ -65,15 +66,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """When an offer applies; all that is given must hold.
+    """When an offer applies; every condition that is set must hold.
 
     Attributes:
-        min_spend_minor: The lines in scope cost at least so much.
-        min_quantity: There are at least so many units in scope.
+        min_spend_minor: The lines in scope cost at least this much.
+        min_quantity: At least this many units are in scope.
         include: Only these lines count and are discounted.
-        exclude: Any line that matches is out, always.
-        new_customer_only: Unknown counts as not new.
-        min_group_size: For groups of at least so many (拼团).
+        exclude: A line that matches is always out of scope.
+        new_customer_only: Only for new customers; unknown counts as not new.
+        min_group_size: Only for groups of at least this many members (拼团).
         windows: Only within one of these (限时).
     """
 

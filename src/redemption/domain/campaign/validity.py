@@ -1,4 +1,4 @@
-"""From when to when a coupon is valid, as its campaign promises."""
+"""When a coupon is valid, as its campaign promises."""
 
 from datetime import timedelta
 
@@ -10,12 +10,12 @@ def valid_time(campaign: Campaign, now_ms: int) -> tuple[int, int]:
     """Return the half-open interval [not_before, expires_at) in which a coupon is valid, Unix seconds.
 
     Tokens count in whole seconds. The interval is rounded so that a coupon is never valid before its wait is over, and
-    never for a shorter time than was promised; a campaign's own start and end are checked exactly besides. It is not
-    cut to what a signing key may reach. It is empty when the wait ends after the campaign.
+    never for a shorter time than was promised; besides, a campaign's own start and end are always checked exactly. The
+    interval is not capped to a signing key's life. It is empty when the wait ends after the campaign.
 
     Args:
         campaign: The campaign.
-        now_ms: When the coupon is handed out, Unix milliseconds.
+        now_ms: When the coupon is issued, Unix milliseconds.
     """
     ends_at = _rounded_up(campaign.ends_at_ms)
     match campaign.validity:
@@ -29,9 +29,9 @@ def valid_time(campaign: Campaign, now_ms: int) -> tuple[int, int]:
 
 
 def _from_claim(promised: ClaimValidity, zone: str, now_ms: int) -> tuple[int, int]:
-    """Return from when to when a coupon is valid that was claimed just now, Unix seconds."""
+    """Return the half-open interval in which a coupon is valid that is claimed now, Unix seconds."""
     ready = _rounded_up(now_ms) + promised.wait_seconds
-    # Without a wait it is valid at once, which rounding up would deny for the rest of the second.
+    # Without a wait the coupon is valid at once; rounding up would delay that to the next second.
     not_before = ready if promised.wait_seconds else now_ms // MILLISECONDS
     if promised.end_of_day:
         day_after = local_date(zone, not_before) + timedelta(days=promised.days)

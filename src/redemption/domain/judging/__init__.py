@@ -1,1 +1,1 @@
-"""Judging an order: which coupons apply, what each takes off, and how several go together."""
+"""Judging an order: which coupons apply, what each takes off, and how several combine."""

@@ -1,6 +1,6 @@
-"""What would become of an order's coupons, each alone and all together, told from what the ledger was seen to hold.
+"""Predicts what happens to an order's coupons, each alone and all together, from a snapshot of the ledger.
 
-Everything is done in small steps (generators that yield between them), so that others can work in between.
+The work is done in small steps: the generators yield between steps, so that other work can run.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -17,14 +17,14 @@ _MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The best combination, and what becomes of every coupon: those left out have the reason."""
+    """The best combination, and the finding for every coupon; if a coupon is left out, its finding is the reason."""
 
     combination: Combination
     findings: tuple[Finding, ...]
 
 
 class Appraisal:
-    """The coupons of one order, at one moment of the ledger."""
+    """The coupons of one order, judged with one snapshot of the ledger."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Appraisal:
             screening: The coupons.
             known: For each, why the ledger refuses it by itself (a rank, see ``coupon_rank``), or None.
             campaigns: What the ledger has counted, by campaign number.
-            guest: Nobody is logged in.
+            guest: The order has no customer.
         """
-        self._field = screening
+        self._screening = screening
         self._known = known
         self._guest = guest
         self._eligible = screening.eligible()
@@ -53,8 +53,8 @@ class Appraisal:
         self._work = Work(len(screening.basket.amounts))
 
     def alone(self) -> Generator[None, None, tuple[Finding, ...]]:
-        """Return what would become of each coupon if it were the only one."""
-        start = StackState(self._field.basket)
+        """Return the finding for each coupon, as if it were the only one."""
+        start = StackState(self._screening.basket)
         judged = {}
         for eligible in self._eligible:
             judged[eligible.index] = start.judge(eligible)
@@ -63,8 +63,8 @@ class Appraisal:
         return self._findings(judged, one_by_one=True)
 
     def together(self) -> Generator[None, None, tuple[Finding, ...]]:
-        """Return what would become of each coupon if the order used all of them: what Redeem would say."""
-        stack = StackState(self._field.basket)
+        """Return the finding for each coupon, as if the order used all: what Redeem would answer."""
+        stack = StackState(self._screening.basket)
         judged = {}
         for eligible in self._eligible:
             stack, judged[eligible.index] = stack.apply(eligible)
@@ -76,15 +76,15 @@ class Appraisal:
         """Choose the combination that takes most off.
 
         Args:
-            alone: What would become of each coupon alone. Candidates are those approved, and those whose discount does
-                not fit into the money that is left: after others it may be smaller.
+            alone: The finding for each coupon alone. Candidates are those approved, and those whose discount is more
+                than the budget that is left: applied after other coupons, the discount may be smaller.
         """
         candidates = [
             Candidate(eligible, alone[eligible.index].judgement.discount_minor)
             for eligible in self._eligible
             if alone[eligible.index].rank in _MAY_JOIN and self._known[eligible.index] is None
         ]
-        search = Search(self._field.basket, self._counts, guest=self._guest, work=self._work)
+        search = Search(self._screening.basket, self._counts, guest=self._guest, work=self._work)
         combination = yield from search.steps(candidates)
         findings = list(alone)
         together = yield from search.together(combination.chosen)
@@ -97,7 +97,7 @@ class Appraisal:
         return Choice(combination, tuple(findings))
 
     def _findings(self, judged: Mapping[int, CouponJudgement], *, one_by_one: bool) -> tuple[Finding, ...]:
-        """Put the ledger's word to the server's, counting coupons as the ledger would: by campaign and serial."""
+        """Combine judgements and the ledger's refusals; count coupons in the ledger's order: campaign, serial."""
         found: dict[int, Finding] = {}
         counts: Mapping[int, Count] = self._counts
         for eligible in sorted(self._eligible, key=_ledger_order):
@@ -109,7 +109,7 @@ class Appraisal:
                 if rank == Outcome.APPROVED and not one_by_one:
                     counts = {**counts, campaign.number: counts[campaign.number].with_coupon(off)}
             found[eligible.index] = Finding(rank, judgement)
-        for index, refused in enumerate(self._field.refused):
+        for index, refused in enumerate(self._screening.refused):
             if refused is not None:
                 found[index] = Finding(self._rank(index, refused), refused)
         return tuple(found[index] for index in range(len(found)))

@@ -1,7 +1,7 @@
 """The combination of coupons that takes most off an order, and why each of the others was left out.
 
-Coupons of one offer are interchangeable, so combinations are counted by how many of each offer they take. A coupon that
-is refused after those before it stays refused whatever comes later, so combinations share their beginnings.
+Coupons of one offer are interchangeable, so a combination is a number of coupons of each offer. Coupons that are
+applied later never change an earlier refusal, so combinations that begin with the same coupons share that work.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ from redemption.domain.outcome import Outcome
 
 COMBINATIONS_MAX = 1_024
 CANDIDATES_TRIED = 10
-"""Beyond ``COMBINATIONS_MAX``, so many of the best candidates are tried exhaustively."""
+"""With more than ``COMBINATIONS_MAX`` combinations, only this many of the best candidates are tried exhaustively."""
 POSITIONS_PER_STEP = 500
-"""How many positions of an order are priced in one step: less than a millisecond of work for most benefits."""
+"""The number of order positions that are priced in one step: less than a millisecond of work for most benefits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class Combination:
 
     Attributes:
         chosen: In the order in which they are applied.
-        exhaustive: No other combination is better.
+        exhaustive: It is certain that no other combination is better.
     """
 
     chosen: tuple[Candidate, ...] = ()
@@ -53,7 +53,7 @@ class Combination:
     exhaustive: bool = True
 
     def beats(self, other: "Combination") -> bool:
-        """Whether it is better: takes more off, or as much with fewer coupons, or with those that come first."""
+        """Whether it is better: a larger discount, else fewer coupons, else coupons with lower numbers."""
         if self.discount_minor != other.discount_minor:
             return self.discount_minor > other.discount_minor
         if len(self.chosen) != len(other.chosen):
@@ -61,11 +61,11 @@ class Combination:
         return self.identities() < other.identities()
 
     def identities(self) -> list[tuple[int, int]]:
-        """Return its coupons by campaign number and serial."""
+        """Return campaign number and serial of its coupons, sorted."""
         return sorted(candidate.identity for candidate in self.chosen)
 
     def extended(self, candidate: Candidate, discount_minor: int) -> "Combination":
-        """Return it with one more coupon."""
+        """Return this combination with one more coupon."""
         return Combination((*self.chosen, candidate), self.discount_minor + discount_minor)
 
 
@@ -73,19 +73,19 @@ Steps: TypeAlias = Generator[None, None, Combination]
 
 
 class Work:
-    """Counts what was done since others last had a chance to work."""
+    """Counts the work that was done since the last pause."""
 
     def __init__(self, positions: int) -> None:
-        """Begin.
+        """Begin with nothing counted.
 
         Args:
-            positions: How many positions the order has: what pricing one coupon costs.
+            positions: The number of positions of the order, which is the cost of pricing one coupon.
         """
         self._positions = positions
         self._done = 0
 
     def due(self) -> bool:
-        """Count one more coupon priced, and say whether it is time for others."""
+        """Count one more priced coupon, and return whether it is time to pause."""
         self._done += self._positions
         if self._done < POSITIONS_PER_STEP:
             return False
@@ -94,16 +94,16 @@ class Work:
 
 
 class Search:
-    """Looks for the best combination of an order's coupons, in small steps, so that others can work in between."""
+    """Searches for the best combination of an order's coupons, in small steps, so that other work can run."""
 
     def __init__(self, basket: Basket, counts: Mapping[int, Count], *, guest: bool, work: Work) -> None:
         """Prepare it.
 
         Args:
             basket: The order.
-            counts: What is counted of each campaign, by number.
-            guest: Nobody is logged in.
-            work: What counts the work.
+            counts: The counters of each campaign, by number.
+            guest: The order has no customer.
+            work: Counts the work.
         """
         self._basket = basket
         self._counts = counts
@@ -131,7 +131,7 @@ class Search:
         return replace(self._best, exhaustive=False)
 
     def reason(self, candidate: Candidate, best: Combination) -> Generator[None, None, Finding]:
-        """Say why a candidate is not part of the best combination: what would happen if it were added."""
+        """Return why a candidate is not part of the best combination: what would happen if it were added."""
         together = yield from self.together((*best.chosen, candidate))
         mine = together[candidate.eligible.index]
         if not mine.approved:
@@ -143,7 +143,7 @@ class Search:
         return Finding(outcome, judgement)
 
     def together(self, candidates: Iterable[Candidate]) -> Generator[None, None, dict[int, Finding]]:
-        """Return what becomes of candidates when they are applied together, by their indexes."""
+        """Return the finding for each candidate, by its index, when all are applied together."""
         stack, counts = StackState(self._basket), self._counts
         together = {}
         for eligible in sorted((candidate.eligible for candidate in candidates), key=lambda each: each.stack_order):
@@ -161,7 +161,7 @@ class Search:
     def _explore(
         self, groups: Sequence[Sequence[Candidate]], stack: StackState, so_far: Combination, counts: Mapping[int, Count]
     ) -> Generator[None, None, None]:
-        """Try how many of the first group to take, none first, each time followed by all ways to go on."""
+        """Take none, one, two and so on of the first group, and each time try all combinations of the other groups."""
         first, rest = groups[0], groups[1:]
         if rest:
             yield from self._explore(rest, stack, so_far, counts)
@@ -188,7 +188,7 @@ class Search:
             self._best = combination
 
     def _extend(self, candidate: Candidate) -> Generator[None, None, None]:
-        """Add a candidate to the best combination, if all of it is approved then and takes more off."""
+        """Add a candidate to the best combination, if all its coupons are then approved and together take more off."""
         if len(self._best.chosen) >= TOKENS_MAX:
             return
         chosen = sorted((*self._best.chosen, candidate), key=lambda each: each.eligible.stack_order)
@@ -203,14 +203,14 @@ class Search:
 
 
 def _groups(sorted_candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Return candidates of one offer together; in stacking order they stand side by side."""
+    """Group candidates by offer; in stacking order, those of one offer are next to each other."""
     return [
         list(group) for _, group in groupby(sorted_candidates, key=lambda candidate: candidate.eligible.stack_order[:4])
     ]
 
 
 def _combinations(groups: Iterable[Sequence[Candidate]]) -> int:
-    """Return in how many ways candidates can be taken, by how many of each offer."""
+    """Return the number of combinations: the product of the choices for each offer, taking none included."""
     return prod(
         min(len(group), group[0].eligible.coupon.campaign.stacking.max_tokens_per_order) + 1 for group in groups
     )

@@ -1,4 +1,4 @@
-"""Whether a customer may claim a coupon, leaving aside what the ledger counts; and when the coupon would be valid."""
+"""Judges whether a customer may claim a coupon, without the limits that the ledger counts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from redemption.domain.order import (
 from redemption.domain.outcome import Outcome
 
 CLOCK_TOLERANCE_MS = 10_000
-"""A coupon counts as issued at the moment of the judgement, if the ledger's clock agrees to within this."""
+"""A coupon counts as issued at the moment of its judgement, if the ledger's clock differs by less than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfferWanted:
-    """A coupon of an offer, in a rush (秒杀抢券)."""
+    """A claim of any coupon of an offer (秒杀抢券)."""
 
     campaign: int
     offer_index: int
@@ -34,14 +34,14 @@ class OfferWanted:
 
 @dataclass(frozen=True, slots=True)
 class CodeGiven:
-    """The coupon that an exchange code stands for (兑换码), as it was typed."""
+    """A claim of the coupon that an exchange code stands for (兑换码); ``text`` is the code as it was typed."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One try to get one coupon."""
+    """A request for one coupon."""
 
     program: str
     request_id: str
@@ -56,7 +56,7 @@ class ClaimJudgement:
 
     Attributes:
         outcome: APPROVED, or the first refusal by precedence.
-        day: The present day in the campaign's zone, days since 1970.
+        day: The current day in the campaign's zone, days since 1970.
         day_ends_at_ms: When that day ends, Unix milliseconds.
     """
 
@@ -74,12 +74,12 @@ def judge_claim(
     """Judge a claim at one instant.
 
     Args:
-        claim: What is asked.
+        claim: The claim.
         campaign: The campaign.
-        offer_index: Of which of its offers.
-        valid: From when to when the coupon would be valid, Unix seconds, half-open.
+        offer_index: The index of the offer in the campaign.
+        valid: The half-open interval in which the coupon would be valid, Unix seconds.
         now_ms: The instant, Unix milliseconds.
-        days: Days of the campaigns' zones.
+        days: The local days of the campaigns' zones.
     """
     moment = issuing_moment(now_ms)
     day = days.at(campaign.time_zone, now_ms)
@@ -96,14 +96,14 @@ def judge_claim(
 
 
 def issuing_moment(now_ms: int) -> Moment:
-    """Return an instant at which something is issued: it holds only as long as the ledger's clock agrees."""
+    """Return the moment of issuing something; a judgement holds only while the ledger's clock is near that moment."""
     moment = Moment(now_ms)
     moment.within(max(now_ms - CLOCK_TOLERANCE_MS, 0), now_ms + CLOCK_TOLERANCE_MS)
     return moment
 
 
 def claim_violations(claim: Claim) -> list[Violation]:
-    """Say everything that is wrong with a claim; an empty list means that it is well formed."""
+    """Return everything that is wrong with a claim; an empty list means that it is well formed."""
     found = list(program_violations(claim.program))
     found += id_violations(claim.request_id, "request_id")
     if isinstance(claim.source, OfferWanted) and not claim.source.campaign:
@@ -122,7 +122,7 @@ def _refusal(
         (None if claim.customer.customer_id else Refusal(Outcome.CUSTOMER_REQUIRED))
         or (Refusal(Outcome.RISK_CONTEXT_REQUIRED) if _lacks_signal(claim, campaign) else None)
         or campaign_refusal(campaign, moment)
-        # While the campaign runs: no coupon is handed out that nobody could use.
+        # Checked while the campaign runs: a coupon that nobody could use is not issued.
         or (Refusal(Outcome.TOKEN_EXPIRED) if _is_over(not_before, expires_at, moment) else None)
         or customer_refusal(campaign.offers[offer_index].conditions, claim.customer)
     )

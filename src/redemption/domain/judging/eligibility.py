@@ -1,4 +1,4 @@
-"""Whether one coupon may be used on an order, leaving aside what the ledger counts and what other coupons do."""
+"""Judges whether one coupon may be used on an order, without the ledger's counters and without other coupons."""
 
 from redemption.domain.campaign.benefit import BuyGet, FreeShipping
 from redemption.domain.campaign.calendar import Days
@@ -14,7 +14,7 @@ from redemption.domain.signed.token import VerifiedToken
 
 @record(frozen=True, slots=True)
 class Coupon:
-    """A token that proved genuine, with the campaign it belongs to.
+    """A genuine token, with its campaign.
 
     Attributes:
         held_by_customer: The token is unbound, or bound to the order's customer.
@@ -26,10 +26,10 @@ class Coupon:
 
 
 class Moment:
-    """The instant of a judgement, and how long before and after it the judgement would be the same.
+    """The instant of a judgement, and the interval around it in which the judgement is the same.
 
     Every comparison with an instant goes through ``reached``, which narrows the half-open interval
-    [``since_ms``, ``until_ms``) in which the comparison comes out the same way.
+    [``since_ms``, ``until_ms``) in which the comparison has the same result.
     """
 
     __slots__ = ("now_ms", "since_ms", "until_ms")
@@ -48,7 +48,7 @@ class Moment:
         return False
 
     def within(self, since_ms: int, until_ms: int) -> None:
-        """Narrow the interval to [since, until), which holds this moment."""
+        """Narrow the interval to [since, until), which contains this moment."""
         self.since_ms = max(self.since_ms, since_ms)
         self.until_ms = min(self.until_ms, until_ms)
 
@@ -64,7 +64,7 @@ class Refusal:
 def judge_alone(
     coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days
 ) -> Refusal | OfferMatch:
-    """Return the first refusal by precedence that needs neither the ledger nor amounts, or how the offer fits."""
+    """Return the first refusal by precedence that needs neither the ledger nor amounts, or the offer's match."""
     campaign = coupon.campaign
     refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, moment)
     if refused is not None:
@@ -85,7 +85,7 @@ def judge_alone(
 
 def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:
     token, campaign = coupon.token, coupon.campaign
-    # A key that was disabled, or an offer that was never there: signed once, yet not to be believed.
+    # The key is disabled, or the offer does not exist: the tag is correct, but the token must not be accepted.
     if not token.key_usable or token.offer_index >= len(campaign.offers):
         return Refusal(Outcome.TOKEN_INVALID)
     not_before_ms = token.not_before * MILLISECONDS

@@ -1,6 +1,6 @@
-"""What the ledger would say to a judged coupon, told from what it was seen to hold: for quotes, which change nothing.
+"""Predicts what the ledger would decide on a judged coupon, from a snapshot of it: for quotes, which change nothing.
 
-Redeeming asks the ledger itself (``ledger/lua/redeem.lua``); a test holds the two together.
+To redeem, the ledger itself decides (``ledger/lua/redeem.lua``); a test checks that both decide the same.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from redemption.domain.ports.orders import CampaignSnapshot, CouponSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What would become of one coupon.
+    """What would happen to one coupon.
 
     Attributes:
         rank: An outcome's number, SAME_ORDER_RANK or BUDGET_DAY_RANK.
-        judgement: What the server says without the ledger.
+        judgement: The server's judgement, made without the ledger.
     """
 
     rank: int
@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What is counted of one campaign as if coupons had been used already; days and slots are the present ones."""
+    """The counters of one campaign, as if some coupons had been used already; for the current day and slot."""
 
     redeemed: int
     discount_minor: int
@@ -44,7 +44,7 @@ class Count:
     customer_today: int
 
     def with_coupon(self, discount_minor: int) -> "Count":
-        """Return it with one more coupon used."""
+        """Return the counters with one more coupon used."""
         return Count(
             redeemed=self.redeemed + 1,
             discount_minor=self.discount_minor + discount_minor,
@@ -57,7 +57,7 @@ class Count:
 
 
 def count_of(seen: CampaignSnapshot, clock: CampaignClock) -> Count:
-    """Return what is counted at a moment; counts of another day or another slot are over."""
+    """Return the counters at a moment; those of another day or another slot count as 0."""
     same_day = seen.day == clock.day
     return Count(
         redeemed=seen.redeemed,
@@ -74,8 +74,8 @@ def coupon_rank(seen: CouponSnapshot, order: bytes) -> int | None:
     """Return why the coupon itself cannot be used, as an outcome's number or SAME_ORDER_RANK, or None.
 
     Args:
-        seen: What the ledger knows of it.
-        order: Digest of the order that asks.
+        seen: The ledger's snapshot of the coupon.
+        order: Digest of the present order's id.
     """
     if not seen.issued:
         return Outcome.TOKEN_INVALID
@@ -87,7 +87,7 @@ def coupon_rank(seen: CouponSnapshot, order: bytes) -> int | None:
 
 
 def limit_rank(count: Count, limits: Limits, clock: CampaignClock, discount_minor: int, *, guest: bool) -> int:
-    """Return the first limit by precedence that leaves no room for a discount, as an outcome's number, or APPROVED."""
+    """Return the first limit by precedence that a discount would exceed, as an outcome's number, or APPROVED."""
     if not guest:
         if _full(count.customer_redeemed, limits.redemptions_per_customer):
             return Outcome.CUSTOMER_LIMIT

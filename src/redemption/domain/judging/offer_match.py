@@ -1,4 +1,4 @@
-"""One offer on one order: which lines and fees it speaks of, and what it needs of them."""
+"""How one offer matches one order: which lines and fees are in its scope, and what they lack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Basket:
 
     @property
     def list_amounts(self) -> Sequence[int]:
-        """What each position costs at list price; a fee has no other price than its own."""
+        """What each position costs at list price; for a fee, that is the fee itself."""
         if self._list_amounts is None:
             lines, fees = self.order.lines, self.order.shipping
             self._list_amounts = [line.list_amount_minor for line in lines] + [fee.amount_minor for fee in fees]
@@ -43,13 +43,13 @@ class Basket:
         return self._quantities
 
 
-@dataclass(eq=False)  # without slots: some of it is found when it is first asked for; nobody changes it
+@dataclass(eq=False)  # without slots, because cached properties need a __dict__; nobody changes it
 class OfferMatch:
-    """One offer on one order.
+    """How one offer matches one order.
 
     Attributes:
         goods: Positions of the lines in scope.
-        base: On what thresholds and parts are computed.
+        base: The prices on which thresholds and percentages are computed.
     """
 
     offer: Offer
@@ -75,7 +75,7 @@ class OfferMatch:
 
     @cached_property
     def fees(self) -> tuple[int, ...]:
-        """Positions of the shipping fees that free shipping takes from."""
+        """Positions of the shipping fees that free shipping reduces."""
         benefit, order = self.offer.benefit, self.basket.order
         if not isinstance(benefit, FreeShipping):
             return ()
@@ -88,7 +88,7 @@ class OfferMatch:
 
     @cached_property
     def discounted(self) -> tuple[int, ...]:
-        """Positions of the lines that buy X get Y takes from."""
+        """Positions of the lines that buy X get Y makes cheaper."""
         benefit, conditions = self.offer.benefit, self.offer.conditions
         if not isinstance(benefit, BuyGet) or benefit.discounted is None:
             return self.goods
@@ -124,7 +124,7 @@ class OfferMatch:
 
 
 def match_offer(offer: Offer, base: DiscountBase, basket: Basket) -> OfferMatch:
-    """Find what an offer speaks of in an order."""
+    """Find the lines of an order that are in an offer's scope."""
     conditions, amounts = offer.conditions, basket.amounts
     if conditions is NO_CONDITIONS:
         goods = tuple([position for position in range(len(basket.order.lines)) if amounts[position]])
@@ -156,7 +156,7 @@ def spend_needed(benefit: Benefit, conditions: Conditions) -> int:
 
 
 def missing_quantity(matched: OfferMatch) -> int:
-    """Return how many units an order lacks for an offer to give anything."""
+    """Return how many more units an order needs before an offer gives anything."""
     benefit, needed = matched.offer.benefit, matched.offer.conditions.min_quantity or 0
     if isinstance(benefit, Tiers) and benefit.measure is Measure.UNITS:
         needed = max(needed, benefit.tiers[0].threshold)

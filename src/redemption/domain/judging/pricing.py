@@ -1,8 +1,8 @@
-"""How much a benefit takes off, and how that falls on the lines: the rules of money (``docs/rules.md``).
+"""How much a benefit takes off, and how that is divided among the lines: the rules of money (``docs/rules.md``).
 
-All amounts are whole minor units of one currency. A part is rounded half up, once, on the whole discount. A discount is
-divided over what it is taken from by the largest remainder method, ties by the order's own sequence; the parts sum
-exactly and nothing goes below zero.
+All amounts are whole minor units of one currency. A percentage is rounded half up, once, on the whole discount. A
+discount is divided among its positions by the largest remainder method, equal remainders in the order's own sequence.
+The parts sum exactly to the discount, and nothing goes below zero.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class Price(NamedTuple):
     """What a benefit would take off.
 
     Attributes:
-        discount_minor: Altogether; 0 when it has no effect.
-        positions: What it is taken from.
-        weights: For each of these, in what proportion, and at most how much.
+        discount_minor: The whole discount; 0 when the benefit has no effect.
+        positions: The positions that it is taken from.
+        weights: For each of these, its proportion of the discount, which is also the most that it can bear.
     """
 
     discount_minor: int
@@ -46,11 +46,11 @@ class Price(NamedTuple):
 
 
 def price(matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
-    """Return what an offer takes off an order, its thresholds being reached.
+    """Return what an offer takes off an order whose spend and units reach its thresholds.
 
     Args:
         matched: The offer on this order.
-        spend_minor: The spend that its thresholds look at.
+        spend_minor: The spend that is compared with its thresholds.
         left: What each position of the order has left, minor units.
     """
     benefit = matched.offer.benefit
@@ -74,7 +74,7 @@ def price(matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
 
 
 def half_up(amount_minor: int, basis_points: int) -> int:
-    """Return a part of an amount, rounded half up."""
+    """Return a percentage of an amount, rounded half up."""
     return _half_up(amount_minor * basis_points)
 
 
@@ -87,10 +87,10 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
 
     Args:
         discount_minor: What to divide; at most the sum of the weights.
-        weights: How much each can bear, in the order's own sequence.
+        weights: The most that each position can bear, in the order's own sequence.
 
     Returns:
-        One part for each weight, never more than it, summing exactly to the discount.
+        One part for each weight, never more than the weight; the parts sum exactly to the discount.
     """
     if len(weights) == 1:
         return [discount_minor]
@@ -110,9 +110,9 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
 
 
 def _best_tier(benefit: Tiers, matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
-    """Return what the tiers reached give: the one that takes most off, of equal ones the highest."""
+    """Return the price of the reached tier that takes most off; of equal ones, the highest tier."""
     measured = matched.quantity if benefit.measure is Measure.UNITS else spend_minor
-    if len(benefit.tiers) == 1:  # reached, or nobody would ask
+    if len(benefit.tiers) == 1:  # the caller has checked that it is reached
         return _tier(benefit.tiers[0], matched, left)
     reached = [_tier(tier, matched, left) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
     return reached[0] if len(reached) == 1 else max(reached, key=lambda found: found.discount_minor)
@@ -141,11 +141,11 @@ def _part(basis_points: int, cap_minor: int | None, matched: OfferMatch, left: S
 def _part_of(
     costs: dict[int, int], basis_points: int, cap_minor: int | None, matched: OfferMatch, left: Sequence[int]
 ) -> Price:
-    """Return a part of what some positions, or some of their units, cost."""
+    """Return a percentage of what some positions, or some of their units, cost."""
     weights = list(costs.values())
     if matched.base is not DiscountBase.LIST:
         return Price(_capped(half_up(sum(weights), basis_points), cap_minor), tuple(costs), weights)
-    # A list amount may be more than what is left, so each position's part is cut before they are summed and rounded.
+    # A list amount may be more than what is left, so each part is capped to that before all are summed and rounded.
     exact = [min(cost * basis_points, left[position] * BASIS_POINTS) for position, cost in costs.items()]
     weights = [-(-part // BASIS_POINTS) for part in exact]
     return Price(_capped(_half_up(sum(exact)), cap_minor), tuple(costs), weights)
@@ -175,8 +175,8 @@ def _buy_get(benefit: BuyGet, matched: OfferMatch, left: Sequence[int]) -> Price
     return _part_of(_value_by_position(got), benefit.percent_off_basis_points, None, matched, left)
 
 
-# The units of a line share its amount as evenly as whole minor units allow. A run is some units of one line that cost
-# the same: price, count, position.
+# The units of a line share its amount as evenly as whole minor units allow. A run is a number of units of one line
+# that cost the same: price, count, position.
 
 
 def _runs(positions: Sequence[int], quantities: Sequence[int], amounts: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -1,7 +1,7 @@
-"""What several coupons do to one order together: who goes first, what each takes off, what stops them.
+"""How several coupons apply to one order: which one is first, what each one takes off, and what stops it.
 
-Coupons are taken in stages (item, merchant, platform, payment); inside a stage by priority, then by campaign number,
-offer, expiry and serial, so the result never depends on the order in which a caller names them. The rules are in
+Coupons are applied in stages (item, merchant, platform, payment); within a stage by priority, then by campaign number,
+offer, expiry and serial, so the result never depends on the order in which a caller lists them. The rules are in
 ``docs/rules.md``.
 """
 
@@ -20,22 +20,22 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
 
 SLOTS_A_DAY = 2048
-"""How a slot is named: a day's number times this, plus the minute at which the slot starts, from 1.
+"""A slot's number is its day's number times this, plus the minute at which the slot starts, counted from 1.
 
-By its start, so that its share stays used up when other slots are added or taken out before it.
+It comes from the start, so that a slot keeps its counter when earlier slots are added or removed.
 """
 _NO_SLOT_OPEN = SLOTS_A_DAY - 1
 
 
 @record(frozen=True, slots=True)
 class CouponJudgement:
-    """What one coupon would do, as far as the ledger is not asked.
+    """The judgement on one coupon, made without the ledger.
 
     Attributes:
         outcome: APPROVED, or the first refusal by precedence.
         clock: The day and slot in the campaign's zone.
-        merchant_basis_points: The merchant's part of every amount.
-        parts: With APPROVED, pairs of position and amount, only those that are not 0. Positions count the order's lines
+        merchant_basis_points: The merchant's share of every amount.
+        parts: With APPROVED, pairs of position and amount, without amounts of 0. Positions count the order's lines
             and then its shipping fees.
     """
 
@@ -62,14 +62,14 @@ class Judgement:
     until_ms: int
 
 
-@dataclass(slots=True, eq=False)  # nobody changes it; frozen, making one takes three times as long
+@dataclass(slots=True, eq=False)  # nobody changes it; a frozen one takes three times as long to make
 class EligibleCoupon:
-    """A coupon that may be used as far as amounts and other coupons are not looked at.
+    """A coupon that may be used, before amounts and other coupons are considered.
 
     Attributes:
-        index: Where its token stands in the request.
-        spend_needed: From this spend on it gives anything, minor units.
-        shortfall: What the order lacks whatever it costs.
+        index: The index of its token in the request.
+        spend_needed: The spend from which it gives anything, minor units.
+        shortfall: The refusal because the order lacks units or group members, or None.
     """
 
     index: int
@@ -81,7 +81,7 @@ class EligibleCoupon:
 
     @property
     def stack_order(self) -> tuple[int, int, int, int, int, int]:
-        """Sorts coupons into the order in which they are applied; coupons of one offer stand side by side."""
+        """The sort key for the order in which coupons are applied; coupons of one offer are next to each other."""
         stacking, token = self.coupon.campaign.stacking, self.coupon.token
         return (
             stacking.stage,
@@ -97,10 +97,10 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
     """Judge an order's coupons together at one instant.
 
     Args:
-        coupons: The coupons in the caller's order; None for one of no campaign.
-        checkout: A well-formed checkout; its tokens are not looked at.
+        coupons: The coupons in the caller's order; None for a token whose campaign does not exist.
+        checkout: A well-formed checkout; its tokens are not used here.
         now_ms: The instant, Unix milliseconds.
-        days: Days of the campaigns' zones.
+        days: The local days of the campaigns' zones.
     """
     screening = Screening(checkout, now_ms=now_ms, days=days)
     for coupon in coupons:
@@ -120,11 +120,11 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
 
 
 class Screening:
-    """Screens the coupons of one order: each by itself, before amounts and other coupons are looked at.
+    """Screens the coupons of one order: each by itself, before amounts and other coupons are considered.
 
     Attributes:
-        refused: One for each coupon that was screened; None for an eligible one.
-        moment: The instant, and the interval in which all of it holds.
+        refused: One entry for each coupon that was screened; None for an eligible one.
+        moment: The instant, and the interval in which all of the screening holds.
     """
 
     def __init__(self, checkout: Checkout, *, now_ms: int, days: Days) -> None:
@@ -136,7 +136,7 @@ class Screening:
         self._eligible: list[EligibleCoupon] = []
 
     def screen(self, coupon: Coupon | None) -> None:
-        """Judge one more coupon, as far as it can be judged by itself and without amounts; None is of no campaign."""
+        """Judge one more coupon by itself and without amounts; None is a token whose campaign does not exist."""
         if coupon is None:
             self.refused.append(CouponJudgement(Outcome.TOKEN_INVALID))
             return
@@ -167,9 +167,9 @@ def _clock(coupon: Coupon, moment: Moment, days: Days) -> CampaignClock:
         return day.clock
     span = days.span(campaign.time_zone, limits.slots, moment.now_ms)
     moment.within(span.since_ms, span.until_ms)
-    name, limit = _slot(limits, span.index)
+    number, limit = _slot(limits, span.index)
     return CampaignClock(
-        day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + name, limit, limits.carry_over, span.opens_at_ms
+        day.number, day.ends_at_ms, day.number * SLOTS_A_DAY + number, limit, limits.carry_over, span.opens_at_ms
     )
 
 
@@ -182,7 +182,7 @@ def _shortfall(matched: OfferMatch) -> Refusal | None:
 
 
 def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
-    """Return a slot's name within its day, and how much it allows: with carry-over, it and all before it."""
+    """Return a slot's number within its day, and its limit; with carry-over, together with all earlier slots."""
     if index is None:
         return _NO_SLOT_OPEN, 0
     slots = limits.slots
@@ -191,9 +191,9 @@ def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
 
 
 class StackState:
-    """How far an order's coupons have been applied: what is left of each position, and which coupons came before.
+    """An order after some coupons were applied: what is left to pay at each position, and which coupons these were.
 
-    It does not change: ``apply`` returns the next state, so that combinations can share their beginnings.
+    It does not change: ``apply`` returns the next state, so that combinations can share the states they begin with.
     """
 
     __slots__ = ("_applied", "_left", "_stage", "_stage_left", "basket")
@@ -206,7 +206,7 @@ class StackState:
         self._applied: tuple[EligibleCoupon, ...] = ()
 
     def judge(self, eligible: EligibleCoupon) -> CouponJudgement:
-        """Judge the next coupon, on what those before it left."""
+        """Judge the next coupon, on what the coupons before it left."""
         found = self.price(eligible)
         if isinstance(found, Refusal):
             return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
@@ -214,7 +214,7 @@ class StackState:
         return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, found.parts())
 
     def price(self, eligible: EligibleCoupon) -> Price | Refusal:
-        """Return what the next coupon takes off, or why nothing."""
+        """Return what the next coupon takes off, or why it takes nothing off."""
         spend = self._spend(eligible)
         if spend < eligible.spend_needed:
             return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=eligible.spend_needed - spend))
@@ -227,14 +227,14 @@ class StackState:
         return found if found.discount_minor else Refusal(Outcome.NO_EFFECT)
 
     def apply(self, eligible: EligibleCoupon) -> tuple["StackState", CouponJudgement]:
-        """Judge the next coupon, and return the state after it: a refused one changes nothing."""
+        """Judge the next coupon, and return the state after it; a refused coupon changes nothing."""
         judgement = self.judge(eligible)
         if judgement.outcome is not Outcome.APPROVED:
             return self, judgement
         return self._after(eligible, judgement.parts), judgement
 
     def after(self, eligible: EligibleCoupon, found: Price) -> "StackState":
-        """Return the state after a coupon took off what it was found to."""
+        """Return the state after a coupon with this price."""
         return self._after(eligible, found.parts())
 
     def _after(self, eligible: EligibleCoupon, parts: Iterable[tuple[int, int]]) -> "StackState":
@@ -261,7 +261,7 @@ class StackState:
 
 
 def _in_the_way(eligible: EligibleCoupon, applied: Sequence[EligibleCoupon]) -> tuple[int, ...]:
-    """Return the indexes of the applied coupons that a coupon does not go with."""
+    """Return the indexes of the applied coupons that a coupon cannot be combined with."""
     campaign = eligible.coupon.campaign
     same, found = [], []
     for other in applied:

@@ -1,1 +1,1 @@
-"""What the use cases need from outside: protocols that the ledger implements, and the values that cross."""
+"""What the use cases need from outside: protocols that the ledger implements, and the values that pass between them."""

@@ -1,4 +1,4 @@
-"""What the use cases need to know and to change of campaigns: implemented by ``ledger``, used by ``service``."""
+"""How the use cases read and change campaigns: implemented by ``ledger``, used by ``service``."""
 
 from typing import Protocol
 
@@ -21,12 +21,12 @@ class Counters:
     """A campaign's exact counters.
 
     Attributes:
-        claimed: Of the issued ones, those that were claimed.
-        merchant_minor: The part of ``discount_minor`` that merchants pay.
-        order_value_minor: What the orders were worth before discounts; an order counts once.
-        day: Which day ``redeemed_today`` counts, days since 1970 in the campaign's zone.
+        claimed: How many of the issued coupons were claimed.
+        merchant_minor: The share of ``discount_minor`` that merchants pay.
+        order_value_minor: The value of the orders before discounts; each order counts once.
+        day: The day of ``redeemed_today``, days since 1970 in the campaign's zone.
         offers: By the offer's index.
-        refusals: Pairs of an outcome's number and how often it was answered; less exact, see ``count_refusal``.
+        refusals: Pairs of an outcome's number and how often it was the answer; less exact, see ``count_refusal``.
     """
 
     now_ms: int
@@ -51,7 +51,7 @@ class TooEarly:
 
 @record(frozen=True, slots=True)
 class Removal:
-    """How far the removal of an archived campaign's records is: so many places of all were looked at."""
+    """The progress of removing an archived campaign's records: ``done`` of ``total`` places are finished."""
 
     done: int
     total: int
@@ -61,13 +61,13 @@ class CampaignLedger(Protocol):
     """Keeps campaigns. Every method may raise ``ServiceError``."""
 
     def cached(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign if its definition is at hand; it may be outdated, which a decision finds out."""
+        """Return a campaign if its definition is cached; if it is outdated, the ledger detects that later."""
 
     def forget(self, program: str, number: int) -> None:
-        """Drop a definition that is at hand, so that it is read again."""
+        """Drop a cached definition, so that it is read again."""
 
     async def load(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign as it is now, or None."""
+        """Read a campaign as it is now; None if it does not exist."""
 
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
@@ -76,7 +76,7 @@ class CampaignLedger(Protocol):
         """Return the number of the campaign that has a name, or None when the name is free.
 
         Raises:
-            LedgerRefused: The program has no ledger, and may not begin one.
+            LedgerRefused: The program has no ledger, and creating one is not allowed.
         """
 
     async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
@@ -88,7 +88,7 @@ class CampaignLedger(Protocol):
         Args:
             campaign: The new definition.
             principal: Who changes it.
-            offers_kept: The offers it had are unchanged; if not, it is a conflict once anything was minted.
+            offers_kept: The existing offers are unchanged. If not, this is a conflict once any coupon was minted.
 
         Raises:
             Conflict: Another version is in force, or coupons were minted meanwhile.
@@ -98,12 +98,12 @@ class CampaignLedger(Protocol):
         """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
 
     async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
-        """Make version ``campaign.version`` of a campaign an archived one; from here on none of its records changes.
+        """Archive version ``campaign.version`` of a campaign; from then on none of its records changes.
 
         Args:
             campaign: The definition in force.
             principal: Who archives it.
-            now_ms: When it was changed into an archived one, Unix milliseconds.
+            now_ms: When it is archived, Unix milliseconds.
 
         Raises:
             NotFound: There is no such campaign.
@@ -111,9 +111,9 @@ class CampaignLedger(Protocol):
         """
 
     async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
-        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
+        """Remove some records of an archived campaign: few enough that orders hardly wait.
 
-        Its definition and its totals stay. When all is removed, this changes nothing more.
+        Its definition and its totals stay. When all records are removed, this changes nothing.
 
         Raises:
             NotFound: Archiving it has not begun.

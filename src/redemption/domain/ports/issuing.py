@@ -1,4 +1,4 @@
-"""What issuing needs from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
+"""How the use cases issue and revoke coupons, with the values: implemented by ``ledger``, used by ``service``."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,17 +6,18 @@ from typing import Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
+from redemption.domain.risk_signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of serials that was taken for minting.
+    """A block of serials that was reserved for minting.
 
     Attributes:
-        not_before: The coupons are valid from here on, Unix seconds; 0 together with ``expires_at`` when that counts
-            from their claim.
-        expires_at: Until before this, Unix seconds.
-        key_id: The key that was primary then.
+        not_before: The coupons are valid from this instant, Unix seconds; 0, like ``expires_at``, when their validity
+            counts from the claim.
+        expires_at: They are valid until this instant, exclusive, Unix seconds.
+        key_id: The key that was primary when the block was reserved.
     """
 
     first: int
@@ -27,15 +28,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class BlockWanted:
-    """A block of serials to take; ``Block`` says what its fields mean.
+    """A block of serials to reserve; ``Block`` says what its fields mean.
 
     Attributes:
-        version: The version of the campaign that all this was judged by.
-        offer_quota: At most so many coupons of the offer are issued; None means the campaign's own limit.
-        day: The present day in the campaign's zone, days since 1970.
-        since_ms: All this holds from this instant of the ledger's clock, Unix milliseconds.
-        until_ms: It holds until before this one.
-        identity: What makes it the same request as another.
+        version: The version of the campaign that this was judged by.
+        offer_quota: The most coupons of the offer that are issued; None means the campaign's own limit.
+        day: The current day in the campaign's zone, days since 1970.
+        since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
+        until_ms: It holds until this instant, exclusive.
+        identity: What makes a repeated request the same request.
     """
 
     program: str
@@ -55,12 +56,12 @@ class BlockWanted:
 
 @dataclass(frozen=True, slots=True)
 class StoredCodes:
-    """Exchange codes to store: of serials that follow each other, told by the digests of their codes.
+    """Exchange codes to store, as digests: one for each serial from ``first`` on.
 
     Attributes:
         key_id: The key that the codes were derived from.
-        not_before: When the coupons will be valid, Unix seconds; 0 together with ``expires_at``: counted from the
-            claim.
+        not_before: From when the coupons are valid, Unix seconds; 0, like ``expires_at``, when their validity counts
+            from the claim.
     """
 
     campaign: int
@@ -77,19 +78,19 @@ class ClaimItem:
     """One claim to decide.
 
     Attributes:
-        identity: What makes it the same request as another.
-        campaign: 0 for a code of which it is not known yet what it stands for.
-        version: The version of the campaign that it was judged by.
-        offer_quota: At most so many coupons of the offer are issued; None means the campaign's own limit.
+        identity: What makes a repeated request the same request.
+        campaign: The campaign's number; 0 for a code whose coupon is not known yet.
+        version: The version of the campaign that the claim was judged by.
+        offer_quota: The most coupons of the offer that are issued; None means the campaign's own limit.
         outcome: APPROVED or the first refusal, as a number of the contract.
-        not_before: The coupon will be valid from here on, Unix seconds.
-        expires_at: Until before this, Unix seconds.
+        not_before: The coupon will be valid from this instant, Unix seconds.
+        expires_at: It will be valid until this instant, exclusive, Unix seconds.
         key_id: The key that signs its token.
-        day: The present day in the campaign's zone, days since 1970.
+        day: The current day in the campaign's zone, days since 1970.
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
-        until_ms: It holds until before this one.
-        customer: Digest of the customer id; None when nobody is named.
-        person: Digest of the person id; None when it is not known.
+        until_ms: It holds until this instant, exclusive.
+        customer: Digest of the customer id; None when the claim names no customer.
+        signals: Signals of who is behind the claim.
         code: Digest of the exchange code; None for a claim of an offer.
     """
 
@@ -106,16 +107,16 @@ class ClaimItem:
     since_ms: int
     until_ms: int
     customer: bytes | None
-    person: bytes | None
+    signals: Signals
     code: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCoupon:
-    """The coupon that a request got, now or when it was first asked: all that its token says.
+    """The coupon that a request got, now or at its first try: everything that its token contains.
 
     Attributes:
-        claimed_at: When, by the ledger's clock, Unix seconds.
+        claimed_at: When it was claimed, by the ledger's clock, Unix seconds.
         key_id: The key that signs its token.
     """
 
@@ -130,10 +131,10 @@ class ClaimedCoupon:
 
 @dataclass(frozen=True, slots=True)
 class CodeFound:
-    """What a code stands for that nobody has claimed yet: judge the claim for this coupon.
+    """The coupon of a code that nobody has claimed yet: the claim must be judged for this coupon.
 
     Attributes:
-        not_before: When it will be valid, Unix seconds; 0 together with ``expires_at``: counted from the claim.
+        not_before: From when it is valid, Unix seconds; 0, like ``expires_at``, when validity counts from the claim.
         key_id: The key that the code was derived from.
     """
 
@@ -151,7 +152,7 @@ class ClaimRefused:
 
     Attributes:
         outcome: An outcome's number.
-        only_today: With ISSUE_LIMIT, only the present day's share is used up.
+        only_today: With ISSUE_LIMIT, only the current day's limit is used up.
     """
 
     outcome: int
@@ -165,26 +166,26 @@ class IssuingLedger(Protocol):
     """Issues coupons. Every method may raise ``ServiceError``."""
 
     async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
-        """Return the block that a request got before, if it did.
+        """Return the block that an earlier try of this request got, or None.
 
         Raises:
-            RequestIdReused: The request id stands for something else.
+            RequestIdReused: The request id was used for a different request.
         """
 
     async def issue(self, wanted: BlockWanted) -> Block | Outdated:
-        """Take a block of serials, durably.
+        """Reserve a block of serials, durably.
 
         Raises:
-            LimitReached: A limit leaves no room for so many.
-            RequestIdReused: The request id stands for something else.
+            LimitReached: A limit does not allow ``count`` more coupons.
+            RequestIdReused: The request id was used for a different request.
         """
 
     async def store_codes(self, program: str, codes: StoredCodes) -> int | None:
         """Store exchange codes, durably; storing them again changes nothing.
 
         Returns:
-            None; or the first serial whose code stands for another coupon already, which keeps it. Then nothing from
-            there on was stored, and perhaps not all before.
+            None when all are stored. Otherwise the first serial whose code belongs to another coupon already, which
+            keeps it: then nothing was stored from this serial on, and perhaps not everything before it.
         """
 
     async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
@@ -194,12 +195,12 @@ class IssuingLedger(Protocol):
             caller: Who waits for it.
             program: The program.
             item: The claim.
-            again: It was judged again and goes before others.
+            again: The claim was judged again and goes before others.
         """
 
 
 class RevocationLedger(Protocol):
-    """Takes coupons back. Every method may raise ``ServiceError``."""
+    """Revokes coupons. Every method may raise ``ServiceError``."""
 
     async def revoke_serials(
         self,
@@ -211,14 +212,14 @@ class RevocationLedger(Protocol):
         identity: RequestIdentity,
         reason: str = "",
     ) -> int | None:
-        """Take a range of serials back, at once and for good; the reason goes on record.
+        """Revoke a range of serials, at once and for good; the reason is recorded.
 
         Returns:
-            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+            None when it is done. Otherwise the number of serials issued so far, because the range is not within them.
 
         Raises:
             NotFound: There is no such campaign.
-            RequestIdReused: The request id stands for something else.
+            RequestIdReused: The request id was used for a different request.
         """
 
     async def revoke_customer(
@@ -230,4 +231,4 @@ class RevocationLedger(Protocol):
         identity: RequestIdentity,
         reason: str = "",
     ) -> None:
-        """Take back every coupon issued so far that is bound to a customer, told by the digest of the customer id."""
+        """Revoke every coupon issued so far that is bound to a customer, given the customer id's digest."""

@@ -1,4 +1,4 @@
-"""The one place that decides and remembers, as the use cases see it."""
+"""The ledger, which decides and remembers, as the use cases see it."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from redemption.domain.ports.orders import OrderLedger
 
 
 class Ledger(Protocol):
-    """All that is asked of the ledger, by what it is about."""
+    """Everything that the use cases need of the ledger, by subject."""
 
     @property
     def orders(self) -> OrderLedger:
@@ -24,7 +24,7 @@ class Ledger(Protocol):
 
     @property
     def revocation(self) -> RevocationLedger:
-        """Taking coupons back."""
+        """Revoking coupons."""
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

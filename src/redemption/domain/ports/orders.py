@@ -1,4 +1,4 @@
-"""What the use cases need from outside, and the values that cross: implemented by ``ledger``, used by ``service``."""
+"""How the use cases decide orders and read coupons, with the values: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -6,15 +6,16 @@ from typing import Any, Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
+from redemption.domain.risk_signals import NO_SIGNALS
 
 
 @record(frozen=True, slots=True)
 class AnsweredToken:
-    """What an approval says of one token, as it is remembered.
+    """What an approval says about one token, as the ledger remembers it.
 
     Attributes:
         key_id: The key that signed the token; it signs the receipt too.
-        merchant_basis_points: The merchant's part of every amount.
+        merchant_basis_points: The merchant's share of every amount.
         parts: Pairs of position and amount, minor units, summing to ``discount_minor``; positions count the order's
             lines and then its shipping fees.
     """
@@ -34,13 +35,13 @@ class JudgedToken(AnsweredToken):
     Attributes:
         version: The version of the campaign that it was judged by.
         outcome: APPROVED or the first refusal, as a number of the contract.
-        merchant_minor: The part of ``discount_minor`` that merchants pay.
-        order_value_minor: What the order is worth before discounts; 0 when another token of the campaign has it.
-        day: The present day in the campaign's zone, days since 1970.
-        slot: Names the time slot whose redemptions are counted, unique over days; 0 when the campaign has no slots.
+        merchant_minor: The share of ``discount_minor`` that merchants pay.
+        order_value_minor: The order's value before discounts; 0 when another token of the campaign carries it.
+        day: The current day in the campaign's zone, days since 1970.
+        slot: The number of the time slot that it counts for, unique over days; 0 when the campaign has no slots.
         slot_limit: How many redemptions that slot allows.
         holder_bound: The token is bound to the order's customer.
-        slot_carries: The limit is for all of the day so far: what earlier slots left over is still there.
+        slot_carries: The limit covers the whole day so far: what earlier slots did not use is available.
     """
 
     version: int
@@ -57,7 +58,7 @@ class JudgedToken(AnsweredToken):
 
 @record(frozen=True, slots=True)
 class Approved:
-    """Every coupon of the order is used now; generations count how often each was given back before."""
+    """Every coupon of the order is used now; ``generations`` count how often each was given back before."""
 
     decided_at: int
     generations: tuple[int, ...]
@@ -106,21 +107,21 @@ class Refused:
 
 @record(frozen=True, slots=True)
 class Mismatch:
-    """The request id stands for other content."""
+    """The request id was used for other content."""
 
     decided_at: int
 
 
 @record(frozen=True, slots=True)
 class Outdated:
-    """Judge again: a campaign changed (the catalog knows it by now), or the ledger's clock reads ``now_ms``."""
+    """Judge again: a campaign changed (the catalog has the new version), or the ledger's clock reads ``now_ms``."""
 
     now_ms: int
 
 
 @record(frozen=True, slots=True)
 class Failed:
-    """This item met a record that could not be read; nothing of it was done."""
+    """A record that this item needs cannot be read; nothing of it was done."""
 
     cause: str
 
@@ -129,18 +130,19 @@ RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch |
 
 
 class RedeemItem:
-    """One order to decide, and what takes the reply.
+    """One order to decide, and the callback for its reply.
 
     Attributes:
         program: Its program.
-        caller: Who asks, and until when.
-        on_reply: Called once, with the item and with the ledger's reply, or why there is none.
+        caller: The caller, and its deadline.
+        on_reply: The callback: called once, with the item and either the ledger's reply or the error.
         request: Digest of principal and request id.
-        content: Digest of what was asked.
+        content: Digest of the request's content.
         order: Digest of the order id.
         customer: Digest of the customer id; None for a guest.
+        signals: Signals of who is behind the order, as far as a rule of the ledger needs them; none does.
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
-        until_ms: It holds until before this one.
+        until_ms: It holds until this instant, exclusive.
         tokens: As they were judged, in the order in which the ledger counts them.
     """
 
@@ -152,6 +154,7 @@ class RedeemItem:
         "order",
         "program",
         "request",
+        "signals",
         "since_ms",
         "tokens",
         "until_ms",
@@ -164,11 +167,12 @@ class RedeemItem:
         on_reply: Callable[[Any, RedeemReply | ServiceError], None],
         digests: tuple[bytes, bytes, bytes, bytes | None],
     ) -> None:
-        """Begin with what does not depend on how it is judged; the digests in the order of the attributes."""
+        """Set what does not depend on the judgement; the digests are in the order of the attributes."""
         self.program = program
         self.caller = caller
         self.on_reply = on_reply
         self.request, self.content, self.order, self.customer = digests
+        self.signals = NO_SIGNALS
         self.since_ms = self.until_ms = 0
         self.tokens: tuple[JudgedToken, ...] = ()
 
@@ -178,9 +182,9 @@ class CouponSnapshot:
     """What the ledger knows of one coupon.
 
     Attributes:
-        issued: Its serial was handed out.
-        revoked: It was taken back.
-        use: Its present use, or None.
+        issued: Its serial was issued.
+        revoked: It was revoked.
+        use: Its current use, or None.
         used_by: Digest of the order that used it; empty when ``use`` is None.
     """
 
@@ -215,7 +219,7 @@ class QuoteSnapshot:
     """What the ledger knows at one moment; nothing was changed.
 
     Attributes:
-        coupons: One for each coupon that was asked about, in that order.
+        coupons: One for each requested coupon, in that order.
         campaigns: By number; one that does not exist is missing.
     """
 
@@ -230,18 +234,18 @@ class OrderLedger(Protocol):
     def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
         """Decide orders of one program; each gets one reply, at once or in a later turn of the event loop.
 
-        An order whose caller left need not be sent; its reply says so.
+        An order whose caller has left may be dropped without being sent; its reply says so.
 
         Args:
             program: The program.
             items: The orders.
-            again: They were judged again and go before others.
+            again: The orders were judged again and go before others.
         """
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused, by an outcome's number.
 
-        It is added to the campaign's counters within about a second; a crash loses what was refused in its last one.
+        It is added to the campaign's counters within about a second; a crash loses the refusals of the last second.
         """
 
     async def quote_snapshot(
@@ -256,11 +260,11 @@ class OrderLedger(Protocol):
             customer: Digest of the customer id; None for a guest.
 
         Returns:
-            ``Outdated`` when a version is not the one in force; the catalog knows it by now.
+            ``Outdated`` when a version is not the current one; by then the catalog has the current one.
         """
 
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
-        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
+        """Return what the ledger knows of one coupon, except whether all coupons of its holder were revoked."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
-        """Return what was approved under a request digest, for as long as it is remembered."""
+        """Return the approval of a request, by its digest, for as long as it is remembered."""

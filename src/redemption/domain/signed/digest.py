@@ -1,7 +1,7 @@
-"""Keyed digests: how people, devices, orders and requests appear where they must not appear themselves.
+"""Keyed digests of people, devices, orders and requests, for places that must not hold their ids.
 
 The keys come from the keyset's privacy root, which signs nothing and never leaves the server, so a stolen
-ledger does not tell whose coupons it holds, not even to someone who tries all customer ids there are.
+ledger does not show whose coupons it holds, not even to someone who tries all customer ids.
 """
 
 from enum import StrEnum
@@ -32,15 +32,15 @@ class DigestKind(StrEnum):
 
     @property
     def length(self) -> int:
-        """How many bytes its digests have."""
+        """The length of its digests, in bytes."""
         return _LENGTHS.get(self, 8)
 
 
 _LENGTHS: Final = {DigestKind.ORDER: 6, DigestKind.REQUEST: 10, DigestKind.CODE: 10}
-"""Other than eight. A request has 80 bits, because two alike would give one request the answer of another. A code has
-as many as it has itself."""
+"""Lengths other than eight. A request's digest has 80 bits, because two equal ones would give one request the answer of
+another. A code's digest is as long as the code."""
 _ALONE: Final = pae_opening()
-"""What stands before the only part."""
+"""The encoding of what comes before the only part."""
 _REQUEST_LENGTH: Final = DigestKind.REQUEST.length
 _CONTENT_LENGTH: Final = DigestKind.CONTENT.length
 _ORDER_LENGTH: Final = DigestKind.ORDER.length
@@ -59,15 +59,15 @@ class ProgramDigests:
         self._of_order = tuple([self._macs[kind] for kind in kinds])
 
     def digest(self, kind: DigestKind, *parts: bytes) -> bytes:
-        """The digest of ``parts``, ``kind.length`` bytes; ("ab", "c") is not ("a", "bc")."""
+        """Return the digest of ``parts``, ``kind.length`` bytes; ("ab", "c") and ("a", "bc") give different ones."""
         return self._macs[kind].digest(pae(*parts))[: kind.length]
 
     def of_order(
         self, principal: str, request_id: str, content: bytes, order_id: str, customer_id: str
     ) -> tuple[bytes, bytes, bytes, bytes | None]:
-        """The digests of a request, its content, its order and its customer (None for a guest).
+        """Return the digests of a request, its content, its order and its customer (None for a guest).
 
-        What ``digest`` gives for each, in one go, because every order needs all of them.
+        They are those that ``digest`` gives, made together because every order needs all of them.
         """
         parts = (content, order_id.encode(), customer_id.encode())
         messages = [pae(principal.encode(), request_id.encode()), *[_ALONE + pae_part(part) for part in parts]]
@@ -76,23 +76,23 @@ class ProgramDigests:
             running = mac.begin()
             running.update(message)
             found.append(running.finalize())
-        request, asked, order, customer = found
+        request, content_digest, order, customer = found
         return (
             request[:_REQUEST_LENGTH],
-            asked[:_CONTENT_LENGTH],
+            content_digest[:_CONTENT_LENGTH],
             order[:_ORDER_LENGTH],
             customer[:_CUSTOMER_LENGTH] if customer_id else None,
         )
 
 
 class Digests:
-    """Digests under a privacy root; keys of the programs used last stay derived."""
+    """Digests with the keys of a privacy root; the derived keys of recently used programs are cached."""
 
     def __init__(self, root: Secret, *, environment: str, programs_cached: int = PROGRAMS_CACHED) -> None:
         self._root = root
         self._environment = environment
         self.for_program: Callable[[str], ProgramDigests] = lru_cache(maxsize=programs_cached)(self._derive)
-        """Gives the digests of one program: the cache itself, without a call of ours in between."""
+        """Returns the digests of one program. It is the cache itself, which saves a function call."""
 
     def _derive(self, program: str) -> ProgramDigests:
         return ProgramDigests(self._root, environment=self._environment, program=program)

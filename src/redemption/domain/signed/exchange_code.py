@@ -1,8 +1,8 @@
 """Exchange codes (兑换码): 16 characters that people type, good for one coupon.
 
 ``docs/token.md`` is the specification. A code is 80 bits in Crockford's base 32. The codes of a campaign are derived
-from a signing key, one for each serial, so they can be told again without ever being stored; the ledger keeps their
-keyed digests only.
+from a signing key, one for each serial, so the server can return them again without storing them; the ledger keeps only
+their keyed digests.
 """
 
 import struct
@@ -17,14 +17,14 @@ CODE_LENGTH: Final = 10
 CODE_CHARACTERS: Final = 16
 GROUP: Final = 4
 TYPED_LENGTH_MAX: Final = 64
-"""Long enough for any way of setting it in groups, short enough that nobody makes us read a novel."""
+"""Enough for any way of grouping the characters, and few enough that a very long text is refused at once."""
 CACHE_SIZE: Final = 256
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BITS: Final = 5
 _SERIAL_LENGTH: Final = 6
 _U32: Final = struct.Struct(">I")
-# Written out, because upper() knows letters of the world that look like these and are not.
+# Written out, because upper() maps some other letters of Unicode to these.
 _READ_AS: Final = {ord(character): value for value, character in enumerate(_ALPHABET)}
 _READ_AS.update({ord(character.lower()): value for value, character in enumerate(_ALPHABET)})
 _READ_AS.update({ord(character): 1 for character in "IiLl"} | {ord(character): 0 for character in "Oo"})
@@ -32,9 +32,9 @@ _SKIPPED: Final = frozenset(b" -")
 
 
 def read_code(text: str) -> bytes | None:
-    """Return the 10 bytes that a typed code stands for, or None when it is none.
+    """Return the 10 bytes that a typed code stands for, or None when the text is not a code.
 
-    Case, spaces and hyphens do not matter, I and L are read as 1, and O as 0. U is no letter of a code.
+    Case, spaces and hyphens do not matter, I and L are read as 1, and O as 0. U is not used.
     """
     if len(text) > TYPED_LENGTH_MAX or not text.isascii():
         return None
@@ -51,7 +51,7 @@ def read_code(text: str) -> bytes | None:
 
 
 def write_code(code: bytes) -> str:
-    """Return a code as people read it: XXXX-XXXX-XXXX-XXXX."""
+    """Return a code as text for people: XXXX-XXXX-XXXX-XXXX."""
     number = int.from_bytes(code)
     characters = [_ALPHABET[number >> _BITS * (CODE_CHARACTERS - 1 - place) & 31] for place in range(CODE_CHARACTERS)]
     return "-".join("".join(characters[start : start + GROUP]) for start in range(0, CODE_CHARACTERS, GROUP))
@@ -76,7 +76,7 @@ class CampaignCodes:
 
 
 class Codes:
-    """Derives the codes of a keyset's environment; keys of the campaigns used last stay derived."""
+    """Derives the codes of a keyset's environment; the derived keys of recently used campaigns are cached."""
 
     def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
         self._environment = exact_bytes(keyset.environment)
@@ -84,7 +84,7 @@ class Codes:
         self._derived = lru_cache(maxsize=cache_size)(self._derive)
 
     def campaign(self, *, program: str, campaign: int, key_id: int) -> CampaignCodes:
-        """Return the codes of one campaign under a key, in whatever state but destroyed.
+        """Return the codes of one campaign under a key of any state except destroyed.
 
         Raises:
             SigningError: There is no such key any more, or a field is out of range.

@@ -1,4 +1,4 @@
-"""The signing keys, their states, and the keyset that holds them: from JSON, to JSON, from state to state."""
+"""The signing keys, their states, and the keyset that holds them: reading, writing, and changing states."""
 
 import json
 import re
@@ -13,7 +13,7 @@ FORMAT: Final = 1
 DAY_SECONDS: Final = 24 * 60 * 60
 KEY_LIFE_DAYS_MAX: Final = 430
 KEY_LIFE_SECONDS_MAX: Final = KEY_LIFE_DAYS_MAX * DAY_SECONDS
-"""A key signs the longest token in the first weeks of its life: there is time to distribute, promote and replace it."""
+"""A key can sign the longest token only in the first weeks of its life: time to distribute, promote and replace it."""
 KEYS_MAX: Final = 1_000
 JSON_LENGTH_MAX: Final = 1 << 20
 
@@ -24,24 +24,24 @@ _SECRET_HEX: Final = re.compile(rf"[0-9a-f]{{{2 * SECRET_LENGTH}}}")
 
 
 class KeysetError(ValueError):
-    """A keyset is not what it must be; the message names the field and the fix, and never shows a secret."""
+    """A keyset is not valid; the message names the field and the fix, and never shows a secret."""
 
 
 class KeyState(StrEnum):
-    """The life of a key, in order."""
+    """The states of a key, in the order of its life."""
 
     CREATED = "CREATED"
-    """Verifies, does not sign yet: so that every server knows a key before the first token bears it."""
+    """Verifies, but does not sign yet: every server must know the key before the first token uses it."""
     PRIMARY = "PRIMARY"
     """Signs new tokens and verifies. There is exactly one."""
     VERIFY_ONLY = "VERIFY_ONLY"
     """Verifies what it signed, signs no new tokens."""
     DISABLED = "DISABLED"
-    """Its tags can still be checked, but new requests with its tokens are refused; old approvals stand."""
+    """Its tags can still be checked, but new requests with its tokens are refused; old approvals stay valid."""
     DESTROY_SCHEDULED = "DESTROY_SCHEDULED"
-    """As disabled; the material is about to go."""
+    """As disabled; the key material will be deleted soon."""
     DESTROYED = "DESTROYED"
-    """A tombstone that keeps the id from being used again: the material is gone, the key is as unknown."""
+    """The key material is deleted and the key counts as unknown; the id is kept so that it is not used again."""
 
     @property
     def usable(self) -> bool:
@@ -84,9 +84,9 @@ class Key:
 class Keyset:
     """All keys of one environment, and the privacy root under which people are digested.
 
-    ``id`` is what the ledger remembers this keyset by. A ``development`` keyset was made by a first start
-    and is refused in any other environment. The privacy root signs nothing and is never rotated silently:
-    that would reset every limit.
+    The ledger remembers the keyset by its ``id``. A ``development`` keyset was made by a first start and is
+    refused in any other environment. The privacy root signs nothing. It is never rotated silently: that would
+    reset every limit.
     """
 
     id: str
@@ -121,7 +121,7 @@ class Keyset:
 
     @classmethod
     def generate(cls, *, environment: str, development: bool, now: int, random: RandomBytes) -> "Keyset":
-        """A keyset with one primary key. ``random`` is like ``secrets.token_bytes``, ``now`` Unix seconds."""
+        """Return a keyset with one primary key. ``random`` is like ``secrets.token_bytes``, ``now`` Unix seconds."""
         return cls(
             id=random(8).hex(),
             environment=environment,
@@ -131,15 +131,15 @@ class Keyset:
         )
 
     def with_new_key(self, *, now: int, random: RandomBytes) -> "Keyset":
-        """This keyset and one more key, CREATED: distribute it everywhere before promoting it."""
+        """Return this keyset with one more key, CREATED: distribute it everywhere before promoting it."""
         taken = [key.id for key in self.keys]
         fresh = _new_key(taken, state=KeyState.CREATED, now=now, random=random)
         return replace(self, keys=(*self.keys, fresh))
 
     def with_state(self, key_id: int, state: KeyState) -> "Keyset":
-        """This keyset with a key moved to another state.
+        """Return this keyset with a key moved to another state.
 
-        Becoming PRIMARY makes the former primary key VERIFY_ONLY; becoming DESTROYED takes the material away.
+        When a key becomes PRIMARY, the former primary key becomes VERIFY_ONLY; DESTROYED deletes the key material.
 
         Raises:
             KeysetError: The key is unknown, or the move is not part of a key's life.
@@ -153,7 +153,7 @@ class Keyset:
         return replace(self, keys=tuple(_moved(key, key_id, state) for key in self.keys))
 
     def to_json(self) -> bytes:
-        """The keyset as it is kept in its file. The bytes are secret."""
+        """Return the keyset as its file holds it. The bytes are secret."""
         document = {
             "format": FORMAT,
             "id": self.id,
@@ -218,7 +218,7 @@ def _parse(document: bytes) -> object:
     except KeysetError:
         raise
     except (ValueError, RecursionError):
-        # The decoder's error carries the document with all its secrets: it must not travel along.
+        # The decoder's error contains the document with all its secrets, so it must not be chained.
         raise KeysetError("the keyset is not JSON in UTF-8; restore it from its backup") from None
 
 
@@ -235,13 +235,13 @@ def _fields(value: object, where: str, names: set[str]) -> dict[str, Any]:
     if missing := sorted(names - fields.keys()):
         raise KeysetError(f"{place}: the field {missing[0]} is missing; add it")
     if len(fields) > len(names):
-        # A misplaced secret might be the name of a field, so unknown names are counted and not shown.
+        # A misplaced secret might be the name of a field, so unknown names are counted, but not shown.
         raise KeysetError(f"{place}: {len(fields) - len(names)} unknown fields; keep only {sorted(names)}")
     return fields
 
 
 def _typed(value: object, kind: type, where: str, wanted: str) -> Any:  # noqa: ANN401 - what JSON holds
-    if type(value) is not kind:  # exactly: True is no number here
+    if type(value) is not kind:  # the exact type: True is not a number here
         raise KeysetError(f"{where}: must be {wanted}")
     return value
 

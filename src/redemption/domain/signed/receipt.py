@@ -1,6 +1,6 @@
-"""The signed id of a redemption: it finds its record without an index; a forged one costs the ledger nothing.
+"""The receipt, a redemption's signed id: its record is found without an index; forged ones cost the ledger nothing.
 
-It is signed under the key id of the token it stands for, so that a replay gives the same bytes after a
+It is signed under the key of its token, so that a repeated request gives the same bytes after a key
 rotation, and also when that key was disabled. It authorises nothing by itself. ``docs/token.md`` is the
 specification.
 """
@@ -41,7 +41,7 @@ _SERIAL_LENGTH: Final = 6
 
 
 class ReceiptDefect(StrEnum):
-    """Why a text is no receipt, in the order of the checks: for metrics only."""
+    """Why a text is not a receipt, in the order of the checks: for metrics only."""
 
     MALFORMED = "malformed"
     """Not 64 base64url characters."""
@@ -52,7 +52,7 @@ class ReceiptDefect(StrEnum):
     KEY_UNKNOWN = "key_unknown"
     """No such key, or it was destroyed."""
     TAG = "tag"
-    """Not signed by its key for this environment and program, or altered since."""
+    """Not signed by its key for this environment and program, or changed since."""
     FIELDS = "fields"
     """Correctly signed, but a field is not what version 1 allows."""
 
@@ -61,7 +61,7 @@ class ReceiptDefect(StrEnum):
 class Receipt:
     """One approved use of a coupon.
 
-    ``use`` is the request's digest for a shared token and zero otherwise; ``generation`` counts the times the
+    ``use`` is the request's digest for a shared token and zero otherwise; ``generation`` counts how often the
     coupon was given back before; ``redeemed_at`` is in Unix seconds.
 
     Raises:
@@ -77,7 +77,7 @@ class Receipt:
     use: bytes = NO_USE
 
     def __post_init__(self) -> None:
-        # Whatever is told to a caller is made of these: so what is right is found out at once.
+        # Every approval makes these, so the usual correct values pass with one expression.
         if (
             0 <= self.key_id <= U32_MAX
             and 0 <= self.campaign <= U32_MAX
@@ -105,11 +105,11 @@ def require_use(use: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptKey:
-    """The keys of one program under one signing key; ``known`` is False for the decoy's.
+    """The keys of one program under one signing key; ``known`` is False for keys of the decoy.
 
     Attributes:
-        mac: Has taken in all that comes before a receipt's body.
-        settlement_mac: Has taken in all that comes before a settlement and its length.
+        mac: The MAC after everything that comes before a receipt's body.
+        settlement_mac: The MAC after everything that comes before a settlement and its length.
     """
 
     place: tuple[str, int]
@@ -119,7 +119,7 @@ class ReceiptKey:
 
 
 class ReceiptKeys:
-    """Derives receipt keys, and caches those that were asked for by someone to be believed."""
+    """Derives receipt keys. It caches a key only after a correct tag or for a verified token, never for a forgery."""
 
     def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
         self.environment = exact_bytes(keyset.environment)
@@ -130,18 +130,18 @@ class ReceiptKeys:
         self._signing = lru_cache(maxsize=cache_size)(self._derive_signing)
 
     def select(self, program: str, key_id: int) -> ReceiptKey:
-        """The key to check a tag with: a decoy when the id is unknown. Not cached before :meth:`remember`."""
+        """Return the key to check a tag with: a decoy when the id is unknown. Not cached before :meth:`remember`."""
         return self._checked.get((program, key_id)) or self._derive(program, key_id)
 
     def remember(self, key: ReceiptKey) -> None:
-        """Cache a key under which a tag was good."""
+        """Cache a key after a correct tag."""
         self._checked[key.place] = key
         self._checked.move_to_end(key.place)
         if len(self._checked) > self._cache_size:
             self._checked.popitem(last=False)
 
     def signing(self, program: str, key_id: int) -> ReceiptKey:
-        """The key to sign with. Cached at once, since key ids to sign under come from verified tokens.
+        """Return the key to sign with. Cached at once, because key ids to sign with come from verified tokens.
 
         Raises:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
@@ -180,10 +180,10 @@ def receipt_text(
 ) -> str:
     """Write a receipt under a key.
 
-    The fields are those of a verified token and of the ledger, or of a ``Receipt``, which has checked them.
+    The fields come from a verified token and the ledger, or from a ``Receipt``, which has checked them.
 
     Raises:
-        SigningError: The key is not known, or the serial is out of range; every other field fills its bytes.
+        SigningError: The key is not known, or the serial is out of range; other fields may have any value that fits.
     """
     if not key.known or not 0 <= serial <= SERIAL_MAX:
         raise SigningError(f"nothing is signed under a key that is not known, nor for serial {serial}")
@@ -194,13 +194,13 @@ def receipt_text(
 
 
 class Receipts:
-    """Signs receipts and checks them. Keys of every state but destroyed do both."""
+    """Signs and checks receipts. Keys of every state except destroyed can do both."""
 
     def __init__(self, keys: ReceiptKeys) -> None:
         self._keys = keys
 
     def sign(self, receipt: Receipt, *, program: str) -> str:
-        """The receipt as 64 characters, always the same for the same receipt.
+        """Return the receipt as 64 characters, always the same for the same receipt.
 
         Raises:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
@@ -212,7 +212,7 @@ class Receipts:
         )
 
     def verify(self, text: str, *, program: str) -> Receipt | ReceiptDefect:
-        """Read a receipt back. Never raises, whatever the text."""
+        """Read a receipt. It never raises, whatever the text."""
         raw = unarmor(text)
         if raw is None:
             return ReceiptDefect.MALFORMED
@@ -231,7 +231,7 @@ class Receipts:
 
 
 def _parse(raw: bytes) -> Receipt | ReceiptDefect:
-    """Read the fields. The tag was good, so a defect here is a signer's fault and no forgery."""
+    """Read the fields. The tag was correct, so a defect here is the signer's mistake, not a forgery."""
     _, flags, key_id, campaign, serial, use, generation, redeemed_at, reserved = _BODY.unpack_from(raw)
     if reserved:
         return ReceiptDefect.FIELDS

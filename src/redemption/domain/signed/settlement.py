@@ -1,6 +1,7 @@
-"""The signed allocation of an approval: the caller keeps it, and presents it to give part of an order back.
+"""The signed allocation of an approval: the caller keeps it, and presents it to give back part of an order.
 
-So the ledger need not keep who paid what for each line of each order. ``docs/token.md`` is the specification.
+So the ledger does not have to store who paid how much for each line of each order. ``docs/token.md`` is the
+specification.
 """
 
 import hmac
@@ -40,7 +41,7 @@ LENGTH_MAX: Final = _LENGTH_MIN + 1 + TEXT_LENGTH_MAX + 1 + REDEMPTIONS_MAX * _R
 
 
 class SettlementDefect(StrEnum):
-    """Why bytes are no settlement, in the order of the checks: for metrics only."""
+    """Why bytes are not a settlement, in the order of the checks: for metrics only."""
 
     LENGTH = "length"
     """Too short to hold a tag, or longer than the longest settlement."""
@@ -51,14 +52,14 @@ class SettlementDefect(StrEnum):
     KEY_UNKNOWN = "key_unknown"
     """No such key, or it was destroyed."""
     TAG = "tag"
-    """Not signed by its key for this environment and program, or altered since."""
+    """Not signed by its key for this environment and program, or changed since."""
     BODY = "body"
-    """Correctly signed, but not the one encoding of a possible settlement."""
+    """Correctly signed, but not the only valid encoding of a possible settlement."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
 class SettledRedemption:
-    """One redemption and its discount, whose allocations name each line once and sum to it exactly."""
+    """One redemption and its discount; the allocations name each line once and sum exactly to the discount."""
 
     campaign: int
     serial: int
@@ -94,7 +95,7 @@ class SettledRedemption:
             raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
 
     def _refuse(self) -> None:
-        """Say which number is out of range, if one is."""
+        """Raise an error that says which number is out of range, if one is."""
         require_range("campaign", self.campaign, U32_MAX)
         require_range("serial", self.serial, SERIAL_MAX)
         require_range("generation", self.generation, U16_MAX)
@@ -123,13 +124,13 @@ class Settlement:
 
 
 class Settlements:
-    """Signs settlements and checks them, under the keys of receipts."""
+    """Signs and checks settlements, under the keys of receipts."""
 
     def __init__(self, keys: ReceiptKeys) -> None:
         self._keys = keys
 
     def sign(self, settlement: Settlement, *, program: str) -> bytes:
-        """The settlement as bytes, always the same for the same settlement.
+        """Return the settlement as bytes, always the same for the same settlement.
 
         Raises:
             SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
@@ -144,7 +145,7 @@ class Settlements:
         return settlement_bytes(key, settlement.order_id, redemptions)
 
     def verify(self, presented: bytes, *, program: str) -> Settlement | SettlementDefect:
-        """Read a settlement back. Never raises, whatever the bytes."""
+        """Read a settlement. It never raises, whatever the bytes."""
         if not _LENGTH_MIN <= len(presented) <= LENGTH_MAX:
             return SettlementDefect.LENGTH
         version, flags, key_id = _HEAD.unpack_from(presented)
@@ -182,8 +183,8 @@ def settled_bytes(
     """Write one redemption of a settlement.
 
     Raises:
-        SigningError: A number is out of range, or the allocations name a line twice, give its merchant more than all
-            of it, or do not sum to the discount.
+        SigningError: A number is out of range, or the allocations name a line twice, give a merchant more than the
+            line's amount, or do not sum to the discount.
     """
     if not (0 <= serial <= SERIAL_MAX and 0 <= discount_minor <= MINOR_MAX and len(allocations) <= ALLOCATIONS_MAX):
         raise SigningError(
@@ -206,7 +207,7 @@ def settled_bytes(
 
 
 def settlement_bytes(key: ReceiptKey, order_id: str, redemptions: Sequence[bytes]) -> bytes:
-    """Write a settlement under a key, of redemptions that are written already.
+    """Write a settlement under a key, from redemptions that are already written.
 
     Raises:
         SigningError: The key is not known, the order's id is not 1 to 128 bytes, or there are none or too many.
@@ -253,7 +254,7 @@ def _allocation(reader: "_Reader") -> Allocation:
 
 
 class _Reader:
-    """Takes bytes from the front; raises ValueError where there are too few, or they are no text."""
+    """Reads bytes from the front; raises ValueError when there are too few, or when they are not text."""
 
     __slots__ = ("_data", "_position")
 

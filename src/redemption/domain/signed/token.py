@@ -1,7 +1,7 @@
-"""The signed coupon a shopper holds: made by :class:`CampaignSigner`, believed only by :class:`TokenVerifier`.
+"""The token, a shopper's signed coupon: :class:`CampaignSigner` makes it, only :class:`TokenVerifier` accepts it.
 
-``docs/token.md`` is the specification. A token is 48 bytes in 64 characters; it is checked in one order:
-text, version, length, flags, key, tag, and only then the fields. Outsiders get one answer for every defect.
+``docs/token.md`` is the specification. A token is 48 bytes, written as 64 characters. It is checked in this order:
+text, version, length, flags, key, tag, and only then the fields. Outsiders get the same answer for every defect.
 """
 
 import hmac
@@ -38,7 +38,7 @@ HOLDER_TAG_LENGTH: Final = 6
 CACHE_SIZE: Final = 4_096
 TOKEN_LIFE_DAYS_MAX: Final = 401
 TOKEN_LIFE_SECONDS_MAX: Final = TOKEN_LIFE_DAYS_MAX * DAY_SECONDS
-"""A day more than the longest promise: where clocks are set back, 400 days last an hour longer."""
+"""One day more than a campaign may promise: when clocks are set back, 400 days last one hour longer."""
 
 _FLAGS: Final = FLAG_HOLDER_BOUND | FLAG_SHARED
 _UNBOUND: Final = bytes(HOLDER_TAG_LENGTH)
@@ -46,12 +46,12 @@ _SERIAL_HIGH_SHIFT: Final = 32
 # version, flags, key id, campaign, offer, not before, expires at, cell, serial (8 + 32 bits), holder tag
 _BODY: Final = struct.Struct(">BBIIHIIBBI6s")
 _U32: Final = struct.Struct(">I")
-# Long enough for any version to come, short enough that nobody makes us read a novel.
+# Long enough for any later version, short enough that a very long text is refused at once.
 _ANY_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{2,512}")
 
 
 class TokenDefect(StrEnum):
-    """Why a text is no token, in the order of the checks: for metrics only, outsiders get one answer."""
+    """Why a text is not a token, in the order of the checks: for metrics only, outsiders get the same answer."""
 
     MALFORMED = "malformed"
     """Not 2 to 512 base64url characters."""
@@ -64,7 +64,7 @@ class TokenDefect(StrEnum):
     KEY_UNKNOWN = "key_unknown"
     """No such key, or it was destroyed."""
     TAG = "tag"
-    """Not signed by its key for this environment, program and campaign, or altered since."""
+    """Not signed by its key for this environment, program and campaign, or changed since."""
     VALIDITY = "validity"
     """Correctly signed, but expires before it begins."""
     HOLDER_TAG = "holder_tag"
@@ -74,17 +74,17 @@ class TokenDefect(StrEnum):
 
 
 _PROOF: Final = object()
-"""What only this file has."""
+"""Only this file has this object."""
 
 
 @final
 @record(frozen=True, slots=True)
 class VerifiedToken:
-    """A token whose tag was checked. Only :meth:`TokenVerifier.verify` makes one: having it is the proof.
+    """A token with a correct tag. Only :meth:`TokenVerifier.verify` makes one, so an instance is the proof.
 
-    Nobody changes one: as with every record, the type checker sees to that, and not the running program.
-    Whether it is valid *now* (``not_before <= now < expires_at``, Unix seconds) is the caller's to judge.
-    ``key_usable`` is False for a disabled key: the token can then only be answered from memory.
+    It must not be changed: as with every record, the type checker ensures that, not the running program.
+    The caller has to check whether it is valid *now* (``not_before <= now < expires_at``, Unix seconds).
+    ``key_usable`` is False for a disabled key: the token then serves only repetitions of approved requests.
     """
 
     proof: InitVar[object]
@@ -107,7 +107,7 @@ class VerifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class _TokenKey:
-    """The tag of one campaign under one signing key; ``known`` is False for the decoy's."""
+    """The token MAC of one campaign under one signing key; ``known`` is False for the decoy."""
 
     mac: Mac
     known: bool
@@ -115,10 +115,10 @@ class _TokenKey:
 
 
 class TokenVerifier:
-    """Checks tokens against a keyset. Never raises, whatever the text.
+    """Checks tokens against a keyset. It never raises, whatever the text.
 
-    Derived keys are cached once a tag was good under them, so that nobody fills the cache with forgeries. An
-    unknown key id costs what a known one does: its tag is checked too, under a decoy.
+    A derived key is cached only after a correct tag, so that forgeries cannot fill the cache. An unknown key id
+    costs the same as a known one: its tag is checked too, under a decoy.
     """
 
     def __init__(self, keyset: Keyset, *, cache_size: int = CACHE_SIZE) -> None:
@@ -130,7 +130,7 @@ class TokenVerifier:
         self._holder_mac = lru_cache(maxsize=cache_size)(self._derive_holder_mac)
 
     def verify(self, text: str, *, program: str) -> VerifiedToken | TokenDefect:
-        """Check all of a token but its validity in time."""
+        """Check everything of a token except its validity in time."""
         raw = unarmor(text)
         if raw is None:
             return _why_unreadable(text)
@@ -155,7 +155,7 @@ class TokenVerifier:
         return _parse(raw, program=program, key_usable=key.usable)
 
     def holder_matches(self, token: VerifiedToken, customer_id: str) -> bool:
-        """Whether a bound token is this customer's, in constant time; an unbound one has no holder: False."""
+        """Whether a bound token belongs to this customer, in constant time; False for an unbound token."""
         customer = exact_bytes(customer_id)
         if not token.holder_bound or not 1 <= len(customer) <= TEXT_LENGTH_MAX:
             return False
@@ -208,13 +208,13 @@ class CampaignSigner:
         customer_id: str | None = None,
         shared: bool = False,
     ) -> str:
-        """One token, 64 characters, valid in [``not_before``, ``expires_at``), Unix seconds.
+        """Return one token, 64 characters, valid in [``not_before``, ``expires_at``), Unix seconds.
 
-        With a ``customer_id`` it is bound to that holder; ``shared`` makes it good for many uses.
+        With a ``customer_id`` it is bound to that holder; ``shared`` allows many uses.
 
         Raises:
-            SigningError: A field is out of range, the validity is empty or over, or it reaches beyond 401
-                days from ``now`` or beyond the key's own life.
+            SigningError: A field is out of range, the validity is empty or over, or it ends more than 401
+                days after ``now`` or after the key's own life.
         """
         require_range("offer_index", offer_index, U16_MAX)
         require_range("serial", serial, SERIAL_MAX)
@@ -269,13 +269,13 @@ def _holder_tag(mac: Mac, customer_id: bytes) -> bytes:
 def _why_unreadable(text: str) -> TokenDefect:
     if _ANY_VERSION.fullmatch(text) is None:
         return TokenDefect.MALFORMED
-    # The version is the first byte, so two characters tell it whatever the length; the rest fills them up.
+    # The version is the first byte, so two characters are enough to read it; the rest is padding.
     version = unarmor(text[:2] + "A" * (ARMORED_LENGTH - 2))
     return TokenDefect.LENGTH if version and version[0] == VERSION else TokenDefect.VERSION
 
 
 def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | TokenDefect:
-    """Read the fields. The tag was good, so a defect here is a signer's fault and no forgery."""
+    """Read the fields. The tag was correct, so a defect here is the signer's mistake, not a forgery."""
     (_, flags, key_id, campaign, offer_index, not_before, expires_at, cell, high, low, holder_tag) = _BODY.unpack_from(
         raw
     )

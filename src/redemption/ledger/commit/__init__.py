@@ -1,1 +1,1 @@
-"""Group commit: what waits, what travels together, and the connections that carry it."""
+"""Group commit: the queues, the batcher, and the connections that carry its calls to the ledger."""

@@ -1,7 +1,9 @@
-"""Group commit: requests that arrive while a call is in flight travel together in the next one.
+"""Group commit: orders and claims that arrive while a call is in flight are sent together in the next call.
 
-One call carries many orders and costs one round trip and one fsync. Nobody waits for company: on an idle server an
-order leaves at once. Under part batches form by themselves, because a call takes a while and meanwhile others arrive.
+One call carries many orders and costs one round trip and one fsync. No order waits until a batch is full: on an idle
+server it is sent at once. Under load batches form by themselves, because other orders arrive while a call is in flight.
+
+An *order* here is any queued item: an order or a claim.
 """
 
 import asyncio
@@ -29,12 +31,12 @@ from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, 
 from redemption.ledger.wire.orders import unpack_head
 
 PROGRAM_WEIGHT_MAX = 128
-"""Tokens of one program in one call: a thousand would hold the ledger up for 41 ms, 64 take 2 ms."""
+"""Tokens of one program in one call: a thousand would block the ledger for 41 ms, 64 for 2 ms."""
 FLUSH_WEIGHT_MAX = 256
+"""Tokens of all programs in one flush."""
 SECOND_FLUSH_WAITING_MIN = 64
-"""With fewer waiting, a second call in flight gains nothing (measured), it only splits the batches."""
+"""With fewer orders waiting, a second flush in flight gains nothing (measured); it only makes the batches smaller."""
 LANES = 2
-WAITING_MAX = 8_192
 SWEEP_SECONDS = 0.01
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
@@ -43,12 +45,12 @@ _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
 _WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart)
-"""What one call met that all others will meet as well."""
+"""Failures that every other call to the ledger will meet, too."""
 _log = structlog.get_logger(__name__)
 
 
 class Transport(Protocol):
-    """A connection on which calls travel, see ``connection.Lane``."""
+    """A connection that carries calls, see ``lane.Lane``."""
 
     @property
     def is_open(self) -> bool: ...  # noqa: D102
@@ -59,11 +61,14 @@ class Transport(Protocol):
 
 @dataclass(slots=True)
 class FlushPart:
-    """One program's part of a flush.
+    """One program's part of a flush: it is one call.
 
     Attributes:
-        in_doubt: It was sent and not answered: a refusal, when it is sent again, says nothing of the first time.
-        late: The ledger found our clock apart from its own once, which is also so when a call waited too long for it.
+        waiting: The orders in the call.
+        in_doubt: The call was sent and got no reply, so it may have been executed. If it is sent again and refused,
+            that says nothing about the first time.
+        late: The ledger refused the call once because the clocks were apart. This also happens when the call was on its
+            way for too long, so it is sent once more.
     """
 
     program: str
@@ -73,7 +78,7 @@ class FlushPart:
 
 
 class Batcher:
-    """Carries orders to the ledger, many in one call, and their answers back."""
+    """Sends orders to the ledger, many in one call, and hands each its reply."""
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class Batcher:
         fence: Fence,
         clock: Clock,
         outbox_max: int,
+        waiting_max: int,
         redefined: Callable[[str, int, int, bytes], None],
         health: LedgerHealth,
     ) -> None:
@@ -89,22 +95,24 @@ class Batcher:
 
         Args:
             lanes: Connections; each carries one call at a time.
-            fence: What is remembered of the ledger.
-            clock: Goes along with every call.
+            fence: The last known state of each program's ledger.
+            clock: Its reading is sent with every call.
             outbox_max: About how many entries the event stream keeps.
-            redefined: Called with program, campaign, version and definition (empty: gone) when the ledger's
-                version differs.
-            health: Told of every answer, and of every failure.
+            waiting_max: How many orders may wait.
+            redefined: Called with program, campaign, version and definition when the ledger has another version of a
+                campaign than an order was judged by; the definition is empty when the campaign does not exist.
+            health: Gets the result of every call.
         """
         self._lanes = lanes
         self._fence = fence
         self._clock = clock
         self._outbox_max = outbox_max
+        self._waiting_max = waiting_max
         self._redefined = redefined
         self._health = health
         self._stopping: ServiceError | None = None
         self._queues: dict[str, Queue] = {}
-        self._turns: deque[str] = deque()
+        self._rotation: deque[str] = deque()
         self._waiting = 0
         self._in_flight: dict[int, list[FlushPart]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -119,7 +127,7 @@ class Batcher:
         self._tasks.append(asyncio.create_task(self._sweep(), name="sweep"))
 
     async def stop(self) -> None:
-        """Stop the lanes. Callers that still wait are told that the ledger is not available."""
+        """Stop the lanes. Callers that still wait are answered that the ledger is not available."""
         self._stopping = LedgerUnavailable("the server is stopping; ask again with the same request id")
         for parts in self._in_flight.values():
             self._fail_parts(parts, self._stopping)
@@ -132,36 +140,36 @@ class Batcher:
         self._report_settled()
 
     def refuse_waiting(self, failure: ServiceError) -> None:
-        """Tell everybody who still waits for a place that there is none."""
+        """Answer all orders that are queued and not in flight with a failure."""
         for queue in self._queues.values():
             self._fail(queue.all(), failure)
 
     def submit(self, program: str, orders: Sequence[QueuedItem], *, again: bool) -> None:
-        """Queue orders of one program, at least one; each is told what became of it in a later turn of the event loop.
+        """Queue orders of one program, at least one; each gets its outcome in a later turn of the event loop.
 
         Args:
             program: The program.
             orders: The orders.
-            again: They were judged again and go first; they had their place before and keep it.
+            again: They were judged again. They go first, and are accepted above ``waiting_max``: they waited before.
 
         Raises:
-            Overloaded: Too much is waiting already; nothing was queued.
+            Overloaded: Too many orders wait already; nothing was queued.
             LedgerUnavailable: The server is stopping.
         """
         if self._stopping is not None:
             raise self._stopping
-        if self._waiting + len(orders) > WAITING_MAX and not again:
+        if self._waiting + len(orders) > self._waiting_max and not again:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
         if queue is None:
             queue = self._queues[program] = Queue()
-            self._turns.append(program)
+            self._rotation.append(program)
         if again:
             queue.again += orders
         else:
             weight = 0
             for order in orders:
-                # The first call's worth of a big batch is as good as single orders; only what follows stands back.
+                # The first 64 tokens of a big batch are queued like single orders; only the rest has lower priority.
                 (queue.single if weight < SECOND_FLUSH_WAITING_MIN else queue.bulk).append(order)
                 weight += order.weight
         self._waiting += len(orders)
@@ -184,34 +192,34 @@ class Batcher:
             parts: list[FlushPart] = []
             try:
                 self._in_flight[index] = parts
-                self._take(parts)
+                self._take_next(parts)
                 await self._deliver(self._lanes[index], parts)
             except Exception:  # noqa: BLE001 - logged with its traceback
-                # A defect of ours: nobody may be left waiting, and the lane goes on.
+                # A bug of ours: answer every caller, and let the lane go on.
                 _log.exception("flush failed")
                 self._fail_parts(parts, LedgerUnavailable("the answer was lost; ask again with the same request id"))
                 await self._lanes[index].close()
             finally:
                 self._in_flight.pop(index, None)
-                parts.clear()  # while it is idle, the lane keeps nobody's orders
+                parts.clear()  # an idle lane must not keep orders in memory
                 self._wake()
 
-    def _take(self, parts: list[FlushPart]) -> None:
-        """Take the next flush: programs in turn, each within its bound, all within the flush's."""
+    def _take_next(self, parts: list[FlushPart]) -> None:
+        """Take the next flush from the queues, program by program (round robin), within both weight limits."""
         room = FLUSH_WEIGHT_MAX
-        for _ in range(len(self._turns)):
-            program = self._turns.popleft()
+        for _ in range(len(self._rotation)):
+            program = self._rotation.popleft()
             queue = self._queues[program]
-            waiting, given_up = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not parts)
-            self._waiting -= len(waiting) + len(given_up)
-            if given_up:
-                self._fail(given_up, GONE)  # those who came with them do not wait for them
+            waiting, abandoned = queue.take(min(PROGRAM_WEIGHT_MAX, room), at_least_one=not parts)
+            self._waiting -= len(waiting) + len(abandoned)
+            if abandoned:
+                self._fail(abandoned, GONE)  # now: orders that were submitted with them must not wait for them
             if queue:
-                self._turns.append(program)
+                self._rotation.append(program)
             else:
                 del self._queues[program]
             if waiting:
-                parts.append(FlushPart(program, waiting))  # at once: whatever happens now, they are told
+                parts.append(FlushPart(program, waiting))  # before anything can fail: ``_run`` answers what is in parts
                 room -= sum([order.weight for order in waiting])
             if room <= 0:
                 break
@@ -223,10 +231,10 @@ class Batcher:
         return pack_call(library().name("batch"), program, args)
 
     async def _deliver(self, lane: Transport, parts: list[FlushPart]) -> None:
-        """Deliver a flush until each part is answered or nobody waits for it any more.
+        """Send a flush until the ledger replied to each part, or nobody waits for it any more.
 
-        After a lost connection it is not known whether the calls were executed: the identical orders go again, which
-        the request ids make safe.
+        After a lost connection it is not known whether the calls were executed. The same orders are sent again; the
+        request ids make that idempotent.
         """
         backoff = BACKOFF_SECONDS
         failure: ServiceError | None
@@ -234,7 +242,7 @@ class Batcher:
             try:
                 if not lane.is_open:
                     await lane.open()
-                    parts = self._wanted(parts)  # opening may have taken a while
+                    parts = self._still_wanted(parts)  # opening may have taken a while
                 replies = await self._send(lane, parts)
             except LedgerRefused as error:
                 self._health.on_reply(error)
@@ -253,19 +261,22 @@ class Batcher:
                     return
             self._health.on_reply(failure)
             await asyncio.sleep(backoff)
-            parts = self._wanted(parts)
+            parts = self._still_wanted(parts)
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
 
-    def _wanted(self, parts: list[FlushPart]) -> list[FlushPart]:
-        """Return what is worth sending: what nobody waits for stays at home, unless its call may have been done."""
+    def _still_wanted(self, parts: list[FlushPart]) -> list[FlushPart]:
+        """Return the parts to send, without the orders that nobody waits for.
+
+        A part in doubt keeps them as long as anybody waits for one of its orders: they may have been executed.
+        """
         wanted = []
         for part in parts:
-            gone = [order for order in part.waiting if order.given_up]
+            gone = [order for order in part.waiting if order.abandoned]
             if not gone or (part.in_doubt and len(gone) < len(part.waiting)):
                 wanted.append(part)
                 continue
-            self._fail(gone, GONE)  # those who came with them do not wait for them
-            left = [order for order in part.waiting if not order.given_up]
+            self._fail(gone, GONE)  # now: orders that were submitted with them must not wait for them
+            left = [order for order in part.waiting if not order.abandoned]
             if left:
                 wanted.append(FlushPart(part.program, left))
         return wanted
@@ -273,7 +284,8 @@ class Batcher:
     async def _send(self, lane: Transport, parts: list[FlushPart]) -> list[Any]:
         if not parts:
             return []
-        packed = [self._pack(part.program, part.waiting) for part in parts]  # now, because our clock goes along
+        # Packed just before sending: a call carries the reading of our clock.
+        packed = [self._pack(part.program, part.waiting) for part in parts]
         for part in parts:
             for order in part.waiting:
                 order.sent = True
@@ -282,15 +294,15 @@ class Batcher:
     async def _settle(
         self, lane: Transport, parts: list[FlushPart], replies: list[Any]
     ) -> tuple[list[FlushPart], ServiceError | None]:
-        """Hand out the replies; returns the parts that were not executed and are worth sending again, and why."""
+        """Handle the replies; returns the parts that were not executed and are to be sent again, and the failure."""
         again: list[FlushPart] = []
         failure: ServiceError | None = None
         for part, reply in zip(parts, replies, strict=True):
             if not isinstance(reply, Exception):
-                self._answer(part, reply)
+                self._handle_reply(part, reply)
                 continue
             if "unction not found" in str(reply):
-                await lane.close()  # opening it parts the library
+                await lane.close()  # opening it again loads the library
                 again.append(part)
             elif str(reply).startswith(CLOCK_APART) and not part.late:
                 part.late = True
@@ -302,7 +314,7 @@ class Batcher:
             else:
                 error = error_of(reply)
                 if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(part.program):
-                    self._health.on_reply(error)  # anything else is one program's own trouble
+                    self._health.on_reply(error)  # any other failure is of this program only
                 self._refuse(part, error)
         if not again:
             return again, None
@@ -311,27 +323,27 @@ class Batcher:
                 order.sent = part.in_doubt
         return again, failure or LedgerUnavailable("the ledger is busy")
 
-    def _answer(self, part: FlushPart, reply: list[Any]) -> None:
+    def _handle_reply(self, part: FlushPart, reply: list[Any]) -> None:
         head = unpack_head(reply[0])
         self._fence.observe(part.program, head.epoch, head.seq)
         self._clock.set(head.clock_ms)
         self.calls += 1
         self.orders += len(part.waiting)
-        # Before the answers: who judges again shall find what changed.
+        # Before the outcomes: an order that is judged again must find the new definitions.
         changed = reply[1]
         for position in range(0, len(changed), 3):
             try:
                 self._redefined(part.program, *changed[position : position + 3])
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others have their answers
+            except Exception as error:  # noqa: BLE001 - logged; the orders still get their replies
                 _log.error("a campaign cannot be read", program=part.program, error=str(error))
-        for order, answer in zip(part.waiting, reply[2:], strict=True):
+        for order, packed in zip(part.waiting, reply[2:], strict=True):
             if order.outcome is None:
                 order.head = head
-                self._settle_one(order, answer)
+                self._settle_one(order, packed)
         self._health.on_reply(None)
 
     def _refuse(self, part: FlushPart, error: ServiceError) -> None:
-        """Tell those who wait for a part that the ledger refused it."""
+        """Fail a part that the ledger refused; if it was sent before, the failure is that it is in doubt."""
         self._fail(part.waiting, _in_doubt() if part.in_doubt else error)
 
     def _fail_parts(self, parts: list[FlushPart], error: ServiceError) -> None:
@@ -344,7 +356,7 @@ class Batcher:
                 self._settle_one(order, error)
 
     def _settle_one(self, order: QueuedItem, outcome: bytes | ServiceError) -> None:
-        """Note what became of an order that waits. It is told in the next turn: the lane sends what waits first."""
+        """Set the outcome of an order. Its callback runs in the next turn of the event loop: the lane sends first."""
         order.outcome = outcome
         if not self._settled:
             asyncio.get_running_loop().call_soon(self._report_settled)
@@ -355,25 +367,25 @@ class Batcher:
         for order in settled:
             try:
                 order.on_outcome(order)
-            except Exception:  # noqa: BLE001 - logged with its traceback; the others are told all the same
-                _log.exception("an answer of the ledger could not be told")
+            except Exception:  # noqa: BLE001 - logged with its traceback; the other callbacks still run
+                _log.exception("an order's callback failed")
 
     async def _sweep(self) -> None:
-        """Tell callers whose deadline has come, as long as the ledger does not answer, and forget those who left."""
+        """Every 10 ms, answer callers whose deadline passed, and drop orders of callers who left."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             if not self._waiting and not self._in_flight:
                 continue
-            self._look_through(loop.time())
+            self._expire_all(loop.time())
 
-    def _look_through(self, now: float) -> None:
+    def _expire_all(self, now: float) -> None:
         for parts in self._in_flight.values():
             for part in parts:
                 self._expire(part.waiting, now)
         for queue in self._queues.values():
             self._expire(queue.all(), now)
-            self._waiting -= queue.clear_away()
+            self._waiting -= queue.drop_abandoned()
 
     def _expire(self, waiting: Iterable[QueuedItem], now: float) -> None:
         for order in waiting:

@@ -1,4 +1,4 @@
-"""A connection to the ledger on which commits travel: raw calls out, replies in."""
+"""A connection to the ledger for commits: packed calls out, replies in."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,51 +16,51 @@ from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.reply_errors import error_of
 
 CALL_SECONDS_MAX = 10.0
-"""Longer than any healthy call by far; a stalled disk is waited for, a dead connection is not."""
+"""Far longer than any healthy call: long enough for a stalled disk, and a dead connection is noticed."""
 _NOT_REACHED = "the ledger cannot be reached, or does not answer in time"
 
 
 class Replies(asyncio.Protocol):
-    """Reads the replies to one exchange at a time."""
+    """The protocol of a connection; reads the replies to one exchange at a time."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader(replyError=ResponseError)
         self._replies: list[Any] = []
         self._expected = 0
-        self._answered: asyncio.Future[list[Any]] | None = None
+        self._pending: asyncio.Future[list[Any]] | None = None
 
     def expect(self, count: int, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[list[Any]]":
-        """Return what will have so many replies in order, or the error that ended the connection."""
+        """Return a future for ``count`` replies in order; it fails with the error that ended the connection."""
         self._replies, self._expected = [], count
-        self._answered = answered = loop.create_future()
-        return answered
+        self._pending = pending = loop.create_future()
+        return pending
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Read the replies in the received bytes; complete the future when all are there."""
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
                 self._replies.append(reply)
         except hiredis.ProtocolError as error:
             self.fail(ConnectionError(str(error)))
-        if len(self._replies) >= self._expected and self._answered is not None and not self._answered.done():
-            self._answered.set_result(self._replies)
+        if len(self._replies) >= self._expected and self._pending is not None and not self._pending.done():
+            self._pending.set_result(self._replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Fail the future that is pending."""
         self.fail(exc or ConnectionError("the ledger closed the connection"))
 
     def fail(self, error: Exception) -> None:
-        """End the wait of whoever waits."""
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(error)
+        """Fail the future that is pending, if there is one."""
+        if self._pending is not None and not self._pending.done():
+            self._pending.set_exception(error)
 
 
 class Lane:
-    """One connection on which commits travel.
+    """One connection that carries commits.
 
-    The Redis client connects: it knows TLS, users and Unix sockets. Then the lane reads and writes for itself, because
-    each exchange through the client's streams costs several times what is left of it here.
+    The Redis client opens the connection: it knows TLS, users and Unix sockets. Then the lane takes over the transport,
+    because an exchange through the client's own streams costs several times as much.
     """
 
     def __init__(self, pool: ConnectionPool, endpoint: Endpoint, fence: Fence) -> None:
@@ -73,22 +73,22 @@ class Lane:
 
     @property
     def is_open(self) -> bool:
-        """Whether a connection stands."""
+        """Whether the connection is open."""
         return self._transport is not None and not self._transport.is_closing()
 
     async def open(self) -> None:
-        """Connect, and check the promises: a ledger that came back is not believed to be the one that left.
+        """Connect, and check the ledger again: after a lost connection it may be another one.
 
         Raises:
-            LedgerUnavailable: It cannot be reached now.
-            LedgerRefused: It does not keep the promise of its durability, or is not trusted.
+            LedgerUnavailable: The ledger cannot be reached now.
+            LedgerRefused: The ledger does not have the required durability, or is not trusted.
         """
         await self.close()
         self._connection = connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
                 await connection.connect()
-            self._take_over(connection)  # at once: what ends the connection from now on is ours to notice
+            self._take_over(connection)  # before the checks, so that the lane notices if the connection ends meanwhile
             client: Redis = self._endpoint.client()
             try:
                 async with asyncio.timeout(CALL_SECONDS_MAX):
@@ -104,38 +104,38 @@ class Lane:
         except BaseException:
             await self.close()
             raise
-        if not self.is_open:  # it ended meanwhile
+        if not self.is_open:  # it ended during the checks
             await self.close()
             raise LedgerUnavailable(_NOT_REACHED)
 
     def _take_over(self, connection: AbstractConnection) -> None:
-        writer = connection._writer  # noqa: SLF001 - nothing public gives it
+        writer = connection._writer  # noqa: SLF001 - there is no public way to the transport
         assert writer is not None, "connected"
         self._transport = writer.transport
         self._replies = Replies()
         writer.transport.set_protocol(self._replies)
 
     async def exchange(self, packed: Sequence[bytes], seconds_max: float) -> list[Any]:
-        """Send packed calls in one write and return their replies in order; errors of a call stand in its place.
+        """Send packed calls in one write; return the replies in order, error replies as exceptions in the list.
 
         Raises:
-            ConnectionError: The connection was lost or silent too long: it is not known what was done.
+            ConnectionError: The connection was lost, or no reply came in time: the calls are in doubt.
         """
         assert self._transport is not None, "opened before"
         loop, replies = asyncio.get_running_loop(), self._replies
-        answered = replies.expect(len(packed), loop)
-        silent = loop.call_later(seconds_max, replies.fail, TimeoutError())
+        pending = replies.expect(len(packed), loop)
+        timeout = loop.call_later(seconds_max, replies.fail, TimeoutError())
         try:
             self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
-            return await answered
+            return await pending
         except (OSError, TimeoutError) as error:
             await self.close()
             raise ConnectionError("lost, or silent too long") from error
         except BaseException:
-            await self.close()  # a reply that comes later is not the next one's
+            await self.close()  # a late reply must not be read as the reply to the next call
             raise
         finally:
-            silent.cancel()
+            timeout.cancel()
 
     async def close(self) -> None:
         """Drop the connection."""

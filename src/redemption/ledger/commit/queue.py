@@ -1,4 +1,4 @@
-"""Orders that wait for the ledger: in what order they go, who waits for each, and what became of it."""
+"""Queued orders: the order in which they are sent, who waits for each, and its outcome."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,55 +10,55 @@ from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.ledger.wire.orders import NO_HEAD
 
 PROGRAM_BYTES_MAX = 256 * 1024
-"""Of one program in one call."""
+"""Bytes of one program's payloads in one call."""
 BULK_SHARE = 4
-"""Under part the remainders of big batches get at least a quarter of a call."""
+"""Under load the remainders of big batches get at least a quarter of each call."""
 GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
 
 
 class QueuedItem:
-    """One order or claim that waits for its answer.
+    """One order or claim that waits for its outcome.
 
     Attributes:
-        payload: What the ledger reads of it.
-        weight: How many tokens it brings.
-        caller: Who waits for it, and until when.
-        about: What it belongs to.
-        on_outcome: Called once with it, when ``outcome`` is known.
-        sent: It may have been executed.
-        outcome: The ledger's reply, or why there is none; None while it waits.
-        head: The head of the call that carried the reply.
+        payload: The packed order or claim, as the ledger reads it.
+        weight: How many tokens it has.
+        caller: Who waits for it, and the deadline.
+        context: A value of its maker, who reads it again in ``on_outcome``.
+        on_outcome: The callback; called once with this item, when ``outcome`` is known.
+        sent: It was sent, so it may have been executed.
+        outcome: The ledger's reply, or the failure; None while it waits.
+        head: The head of the reply to the call that carried this item.
     """
 
-    __slots__ = ("about", "caller", "head", "on_outcome", "outcome", "payload", "sent", "weight")
+    __slots__ = ("caller", "context", "head", "on_outcome", "outcome", "payload", "sent", "weight")
 
     def __init__(
         self,
         payload: bytes,
         weight: int,
         caller: CallInfo,
-        about: Any,  # noqa: ANN401 - whoever made it knows what it is
+        context: Any,  # noqa: ANN401 - only its maker reads it
         on_outcome: "Callable[[QueuedItem], None]",
     ) -> None:
-        """Begin to wait."""
+        """Make an item that was not sent yet."""
         self.payload = payload
         self.weight = weight
         self.caller = caller
-        self.about = about
+        self.context = context
         self.on_outcome = on_outcome
         self.sent = False
         self.outcome: bytes | ServiceError | None = None
         self.head = NO_HEAD
 
     @property
-    def given_up(self) -> bool:
-        """Whether nobody waits for it any more."""
+    def abandoned(self) -> bool:
+        """Whether nobody waits for it any more: its caller left, or it has its outcome."""
         return self.caller.gone or self.outcome is not None
 
 
 @dataclass(slots=True)
 class Queue:
-    """The orders of one program that wait: judged again, single, and the remainders of big batches."""
+    """The waiting orders of one program in three lines: judged again, single, and remainders of big batches."""
 
     again: deque[QueuedItem] = field(default_factory=deque)
     single: deque[QueuedItem] = field(default_factory=deque)
@@ -72,25 +72,31 @@ class Queue:
         for line in (self.again, self.single, self.bulk):
             yield from line
 
-    def clear_away(self) -> int:
-        """Drop what nobody waits for any more; returns how many that were."""
+    def drop_abandoned(self) -> int:
+        """Drop the orders that nobody waits for any more; returns how many there were."""
         before = len(self)
         for line in (self.again, self.single, self.bulk):
-            wanted = [order for order in line if not order.given_up]
+            wanted = [order for order in line if not order.abandoned]
             if len(wanted) < len(line):
                 line.clear()
                 line.extend(wanted)
         return before - len(self)
 
     def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[QueuedItem], list[QueuedItem]]:
-        """Take the next orders, at most so many tokens and bytes; returns also those for which nobody waits.
+        """Take the next orders, of ``weight_max`` tokens and 256 KiB at most.
 
-        A single order may be larger than what is allowed together, so ``at_least_one`` takes it all the same.
+        Single orders go before the remainders of big batches, but a quarter of the tokens is reserved for these, so
+        that they never starve.
 
-        Single orders go before the remainders of big batches, which keep a share so that they are never starved.
+        Args:
+            weight_max: How many tokens to take at most.
+            at_least_one: Take the first order even when it alone is larger than that.
+
+        Returns:
+            The orders to send, and the orders that nobody waits for; neither are in the queue any more.
         """
         taken: list[QueuedItem] = []
-        given_up: list[QueuedItem] = []
+        abandoned: list[QueuedItem] = []
         weight = size = 0
         reserved = weight_max // BULK_SHARE if self.bulk else 0
         for line, line_max in (
@@ -105,10 +111,10 @@ class Queue:
                 if full and (taken or not at_least_one):
                     break
                 line.popleft()
-                if first.given_up:
-                    given_up.append(first)
+                if first.abandoned:
+                    abandoned.append(first)
                     continue
                 taken.append(first)
                 weight += first.weight
                 size += len(first.payload)
-        return taken, given_up
+        return taken, abandoned

@@ -5,8 +5,8 @@
 --          judgement) · not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · id of the key that signs
 --          its token 4 · day 2 (days since 1970, campaign's zone) ·
 --          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
---          has customer 1 · customer digest 8 · has person 1 · person digest 8 · has code 1 · code digest 10 · bytes of
---          the principal 1 · the principal
+--          has customer 1 · customer digest 8 · has code 1 · code digest 10 · bytes of the principal 1 · the principal ·
+--          signals (risk_signals.lua)
 -- Replies  beside those of batch.lua; codes.lua describes coupon and claim:
 --   A approved: claim
 --   P approved before: claim
@@ -19,7 +19,7 @@
 
 local claim = {}
 
-local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc8Bc10Bc0'
+local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc10Bc0'
 local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
 local CODE_INVALID, ISSUE_LIMIT = OUTCOME.CODE_INVALID, OUTCOME.ISSUE_LIMIT
 
@@ -27,10 +27,11 @@ local CODE_INVALID, ISSUE_LIMIT = OUTCOME.CODE_INVALID, OUTCOME.ISSUE_LIMIT
 local decided = { campaign = false, offer = 0, day = 0, taken = false, event = '' }
 
 local function unpack_claim(packed)
-  local item = {}
+  local item, signals_at = {}, nil
   item.request, item.content, item.campaign, item.version, item.offer, item.quota, item.outcome, item.not_before,
-    item.expires_at, item.key_id, item.day, item.since, item.until_, item.has_customer, item.customer, item.has_person,
-    item.person, item.has_code, item.code, item.principal = struct.unpack(ITEM, packed, 2)
+    item.expires_at, item.key_id, item.day, item.since, item.until_, item.has_customer, item.customer, item.has_code,
+    item.code, item.principal, signals_at = struct.unpack(ITEM, packed, 2)
+  item.person = risk_signals.person(packed, signals_at)
   return item
 end
 
@@ -57,11 +58,11 @@ local function decide_approval(call, item, campaign, code, request_key)
   local given = struct.pack('>I4', call.seconds)
     .. codes.pack_coupon(campaign.number, item.offer, serial, item.not_before, item.expires_at, item.key_id)
   if code then frame.plan(code.key, code.field, codes.pack_claimed(item.request, item.content, given)) end
-  local key, field = requests.place_digest(call, item.request, request_key)
+  local key, field = idempotency.place_digest(call, item.request, request_key)
   frame.plan(key, field, records.pack_request_text(item.content, given))
   decided.campaign, decided.offer, decided.day, decided.taken = campaign, item.offer, item.day, not code
   decided.event = cmsgpack.pack({ 'claimed', item.principal, campaign.number, serial, item.offer, item.request,
-    item.customer, item.has_person == 1 and item.person or '', code and 1 or 0, item.not_before, item.expires_at })
+    item.customer, item.person or '', code and 1 or 0, item.not_before, item.expires_at })
   return given
 end
 
@@ -69,7 +70,7 @@ end
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
   frame.plan_nothing()
-  local remembered, request_key = requests.find_digest(call, item.request)
+  local remembered, request_key = idempotency.find_digest(call, item.request)
   if remembered then
     if records.request_content(remembered) ~= item.content then return 'M' end
     return 'P' .. records.request_text(remembered)
@@ -86,7 +87,7 @@ function claim.decide(call, packed, stale)
     outcome = math.min(outcome, REVOKED)
   end
   if outcome ~= APPROVED then return refused(outcome) end
-  local full = limits.decide_claim(call, campaign, item.customer, item.has_person == 1 and item.person)
+  local full = limits.decide_claim(call, campaign, item.customer, item.person)
   if full then return refused(full) end
   if not code then
     local left, limit = limits.decide_issue(campaign, item.offer, item.quota, item.day)

@@ -36,7 +36,7 @@ end
 
 -- Returns the reply when nothing is created; else nil, and the number and version of the new campaign.
 local function decide_creation(call, name, request, content)
-  local remembered, request_key = requests.find_digest(call, request)
+  local remembered, request_key = idempotency.find_digest(call, request)
   if remembered then
     if records.request_content(remembered) ~= content then return { frame.head(call), 'mismatch' } end
     return { frame.head(call), records.request_text(remembered), '1' }
@@ -46,7 +46,7 @@ local function decide_creation(call, name, request, content)
   local last = tonumber(redis.call('HGET', keys.ledger(call.tag), 'campaigns') or 0)
   local number = last + 1
   while redis.call('EXISTS', keys.campaign(call.tag, number)) == 1 do number = number + 1 end
-  local key, field = requests.place_digest(call, request, request_key)
+  local key, field = idempotency.place_digest(call, request, request_key)
   frame.plan(keys.ledger(call.tag), 'campaigns', keys.number_text(number))
   frame.plan(keys.names(call.tag), name, keys.number_text(number))
   for _, counter in ipairs({ 'issued', 'redeemed', 'discount', 'day', 'redeemed_day' }) do

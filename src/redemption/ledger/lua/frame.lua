@@ -65,7 +65,7 @@ function frame.begin(key_names, args)
     approved = struct.pack('>c1I4', 'A', seconds), campaigns = {}, redeemed = {}, events = {}, changed = false,
     generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applied = 0,
   }
-  requests.begin(call, header[4], remembered, reaped)
+  idempotency.begin(call, header[4], remembered, reaped)
   return call
 end
 
@@ -134,7 +134,7 @@ end
 function frame.close(call)
   if not call.changed then return end
   call.seq = call.seq + 1
-  local entry, header = event_entry(call), requests.close(call)
+  local entry, header = event_entry(call), idempotency.close(call)
   campaigns.close(call)
   redis.call('HSET', keys.ledger(call.tag), 'seq', keys.number_text(call.seq), 'clock_ms', keys.number_text(call.now),
     unpack(header))

@@ -24,7 +24,7 @@ function issue.call(key_names, args)
   local offer, quota, day = tonumber(args[14]), tonumber(args[15]), tonumber(args[16])
   local since, until_ = tonumber(args[17]), tonumber(args[18])
   local call = frame.begin_writing(key_names, args)
-  local remembered, request_key = requests.find_digest(call, request)
+  local remembered, request_key = idempotency.find_digest(call, request)
   if remembered then
     if records.request_content(remembered) ~= content then return { frame.head(call), 'mismatch' } end
     return { frame.head(call), string.match(records.request_text(remembered), '^(%d+) (%d+) (%d+) (%d+)$') }
@@ -37,7 +37,7 @@ function issue.call(key_names, args)
   if count > left then return { frame.head(call), 'limit', limit, keys.number_text(left) } end
   local first = campaign.issued
   local block = { keys.number_text(first), not_before, expires_at, key_id }
-  local key, field = requests.place_digest(call, request, request_key)
+  local key, field = idempotency.place_digest(call, request, request_key)
   frame.plan_nothing()
   frame.plan(key, field, records.pack_request_text(content, table.concat(block, ' ')))
   local event = cmsgpack.pack({ 'issued', principal, number, first, count, request, offer })

@@ -93,8 +93,9 @@ function limits.decide_redemption(campaign, token, customer, tokens, index)
   return decide_campaign(campaign, token, ahead, ahead_discount)
 end
 
--- Counts the redemption of a token.
-function limits.apply_redemption(campaign, token)
+-- Counts the redemption of a token that was approved for a customer (the digest, or false).
+function limits.apply_redemption(campaign, token, customer)
+  if token.customer_key then command('HSET', token.customer_key, customer, token.customer_record) end
   local redeemed, discount = campaign.redeemed, campaign.discount
   if is_over(campaign.day, token.day) then
     campaign.day, campaign.redeemed_day, campaign.budget_start = token.day, 0, discount

@@ -78,7 +78,7 @@ end
 function reads.request(key_names, args)
   local digest = args[4]
   local call = frame.begin(key_names, args)
-  local value = requests.find_digest(call, digest)
+  local value = idempotency.find_digest(call, digest)
   return value and records.is_approval(value) and value or false
 end
 

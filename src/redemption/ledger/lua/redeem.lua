@@ -9,7 +9,7 @@
 --          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · day 2 (days since
 --          1970, campaign's zone) · slot 4 (names a slot of a day; 0: none) · the slot's limit 8 · flags 1 (1: bound to
 --          the customer; 2: the slot's limit is for all of the day so far) ·
---          after all tokens: the principal · content digest 8 · the answer to remember, opaque
+--          after all tokens: the principal · signals (risk_signals.lua) · content digest 8 · the answer to remember, opaque
 -- Replies  beside those of batch.lua:
 --   A approved: decided at 4 · of each token: generation 2 (missing when all are 0)
 --   P approved before, as the request says: its record, see records.lua
@@ -131,9 +131,10 @@ function redeem.decide(call, packed, stale)
   local has_customer, principal_bytes, since, until_, first, second, third
   count, has_customer, principal_bytes, since, until_, first, second, third = struct.unpack('>BBBI8I8BBB', packed, HEAD)
   local principal_at = TOKENS + count * TOKEN_BYTES
-  local content_at = principal_at + principal_bytes
+  local signals_at = principal_at + principal_bytes
+  local content_at = signals_at + risk_signals.bytes(packed, signals_at)
   local field = sub(packed, REQUEST + 1, ORDER - 1)
-  local remembered, key = requests.find(call, first, second, third, field)
+  local remembered, key = idempotency.find(call, first, second, third, field)
   if remembered then
     local is_same = records.request_content(remembered) == sub(packed, content_at, content_at + CONTENT_LAST)
     return is_same and 'P' .. remembered or 'M'
@@ -150,9 +151,9 @@ function redeem.decide(call, packed, stale)
     if token.rank ~= APPROVED then approved = false end
   end
   if not approved then return refusal() end
-  principal = sub(packed, principal_at, content_at - 1)
+  principal = sub(packed, principal_at, signals_at - 1)
   local generations = decide_records(call, packed)
-  if call.rolls then key = requests.place(call, first, second, third, field, key) end
+  if call.rolls then key = idempotency.place(call, first, second, third, field, key) end
   request_key, request_field = key, field
   request_record = records.pack_request(call.seconds, generations, sub(packed, content_at))
   return generations and call.approved .. generations or call.approved, true
@@ -169,8 +170,7 @@ function redeem.apply(call)
   for index = 1, count do
     local token = tokens[index]
     command('HSET', token.key, token.field, token.record)
-    if token.customer_key then command('HSET', token.customer_key, customer, token.customer_record) end
-    limits.apply_redemption(token.campaign, token)
+    limits.apply_redemption(token.campaign, token, customer)
     redeemed[size + 1], redeemed[size + 2], redeemed[size + 3] = token.number, token.serial, token.generation
     size = size + 3
     if token.merchant_event then call.events[#call.events + 1] = token.merchant_event end

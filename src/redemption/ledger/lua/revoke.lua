@@ -55,14 +55,14 @@ end
 local function begin(key_names, args)
   local number, request, content = tonumber(args[6]), args[7], args[8]
   local call = frame.begin_writing(key_names, args)
-  local remembered, request_key = requests.find_digest(call, request)
+  local remembered, request_key = idempotency.find_digest(call, request)
   if remembered then
     return nil, { frame.head(call), records.request_content(remembered) == content and 'done' or 'mismatch' }
   end
   local campaign = campaigns.of(call, number)
   if not campaign then return nil, { frame.head(call), 'gone' } end
   if campaigns.is_archived(campaign) then return nil, { frame.head(call), 'archived' } end
-  local key, field = requests.place_digest(call, request, request_key)
+  local key, field = idempotency.place_digest(call, request, request_key)
   frame.plan_nothing()
   frame.plan(key, field, records.pack_request_text(content, ''))
   call.remembered = call.remembered + 1

@@ -1,1 +1,1 @@
-"""What the ledger keeps, one file for each kind of record."""
+"""Reads and writes what the ledger keeps: one file for each kind of record."""

@@ -1,4 +1,4 @@
-"""Archiving: removing the records of a campaign that is long over, a step at a time."""
+"""Archiving: removes the records of a campaign that ended long ago, in small steps."""
 
 from dataclasses import replace
 
@@ -16,16 +16,16 @@ class Archive:
         self._functions = functions
 
     async def begin(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
-        """Make version ``campaign.version`` an archived one; from here on none of its records changes any more.
+        """Archive version ``campaign.version``; after that no record of the campaign changes any more.
 
         Args:
-            campaign: The definition in force.
+            campaign: The current definition.
             principal: Who archives it.
-            now_ms: When it was changed into this, Unix milliseconds.
+            now_ms: The time of the change, Unix milliseconds.
 
         Raises:
             NotFound: There is no such campaign.
-            Conflict: Another version is in force.
+            Conflict: Another version is the current one.
         """
         archived = replace(campaign, state=CampaignState.ARCHIVED, updated_at_ms=now_ms)
         _, reply = await self._functions.write(
@@ -48,10 +48,10 @@ class Archive:
                 return replace(archived, version=int(version))
 
     async def remove(self, program: str, number: int, *, principal: str) -> Removal:
-        """Remove some records of a campaign that is archived: so few that orders hardly wait for it.
+        """Remove some records of an archived campaign; so few that orders hardly wait for the call.
 
         Raises:
-            NotFound: Archiving it has not begun.
+            NotFound: The campaign is not being archived.
         """
         _, reply = await self._functions.write("archive_step", program, principal, number)
         if reply[0] == b"gone":

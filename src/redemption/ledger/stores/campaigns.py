@@ -1,4 +1,4 @@
-"""Campaigns in the ledger: their definitions, counters, and their removal when they are long over."""
+"""Campaigns in the ledger: their definitions, their counters, and the removal of those that ended long ago."""
 
 import hashlib
 from dataclasses import replace
@@ -41,8 +41,8 @@ class CampaignStore:
 
         Args:
             functions: The ledger.
-            catalog: The definitions at hand.
-            births_allowed: A program that nobody remembers may begin with its first campaign.
+            catalog: The cached definitions.
+            births_allowed: The first campaign of an unknown program creates its ledger.
         """
         self._functions = functions
         self._catalog = catalog
@@ -51,11 +51,11 @@ class CampaignStore:
         self._archive = Archive(functions)
 
     async def stop(self) -> None:
-        """Give up what several callers wait for together."""
+        """Cancel the reads that several callers share."""
         await self._definitions.stop()
 
     def cached(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign if its definition is at hand."""
+        """Return a campaign if its definition is cached."""
         return self._catalog.get(program, number)
 
     def forget(self, program: str, number: int) -> None:
@@ -63,7 +63,7 @@ class CampaignStore:
         self._catalog.forget(program, number)
 
     async def load(self, program: str, number: int) -> Campaign | None:
-        """Return a campaign as it is now, or None."""
+        """Return a campaign as it is now, or None when there is none."""
         return await self._definitions.load(program, number)
 
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
@@ -96,11 +96,11 @@ class CampaignStore:
             request=identity.request,
             content=identity.content,
         )
-        # The request may be an old one, and the campaign another by now: so what was sent is not what is at hand.
+        # If this is a retry, the campaign may have been changed since: so read it, and do not cache what was sent.
         return await self.load(campaign.program, created.number) or created
 
     async def update(self, campaign: Campaign, *, principal: str, offers_kept: bool) -> Campaign:
-        """Replace version ``campaign.version`` of a definition and return the new one."""
+        """Replace version ``campaign.version`` of a definition; returns the new version."""
         before = self.cached(campaign.program, campaign.number)
         defined, definition_bytes = await self._define(
             campaign,
@@ -123,7 +123,7 @@ class CampaignStore:
         request: bytes = b"",
         content: bytes = b"",
     ) -> tuple[Campaign, int]:
-        """Return what was defined, with its number and version, and how many bytes it takes as it is written."""
+        """Write a definition; returns it with its number and version, and its length in bytes as packed."""
         definition = pack_campaign(campaign)
         _, reply = await self._functions.write(
             "define",
@@ -152,7 +152,7 @@ class CampaignStore:
         return replace(campaign, number=int(word), version=int(reply[1])), len(definition)
 
     async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
-        """Return a campaign's counters, and those of its first offers; None when there is no such campaign."""
+        """Return a campaign's counters and those of its first ``offers`` offers; None when there is no campaign."""
         reply = [int(value) for value in await self._functions.call("counters", program, number, offers)]
         if not reply:
             return None
@@ -173,38 +173,38 @@ class CampaignStore:
         )
 
     async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
-        """Make version ``campaign.version`` of a campaign an archived one, see ``CampaignLedger``."""
+        """Archive version ``campaign.version`` of a campaign, see ``CampaignLedger``."""
         return await self._archive.begin(campaign, principal=principal, now_ms=now_ms)
 
     async def remove_archived(self, program: str, number: int, *, principal: str) -> Removal:
-        """Remove some records of a campaign that is archived, see ``CampaignLedger``."""
+        """Remove some records of an archived campaign, see ``CampaignLedger``."""
         return await self._archive.remove(program, number, principal=principal)
 
 
 def _fields(campaign: Campaign) -> dict[str, int | str]:
-    """Return what of a definition the ledger's functions read; an empty value removes a limit."""
+    """Return the fields of a definition that the ledger's functions read; an empty value means no limit."""
     limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
     fields = {field: "" if value is None else value for field, value in limits.items()}
     return {**fields, "ends_at": _closes_at_ms(campaign)}
 
 
 def _closes_at_ms(campaign: Campaign) -> int:
-    """Return when a definition stops being redeemed by without another change, Unix milliseconds; 0: it is not."""
+    """Return when redeeming ends if the definition is not changed, Unix milliseconds; 0 when it ended already."""
     return 0 if campaign.state is CampaignState.ENDED else campaign.ends_at_ms
 
 
 def _differ_in_state_only(before: Campaign, after: Campaign) -> bool:
-    """Whether a change of a definition is one of its state, and of nothing else that it says."""
+    """Whether a change of a definition changes its state only."""
     return replace(before, state=after.state, updated_at_ms=after.updated_at_ms) == after
 
 
 def coupon_block_width(sizing: Sizing) -> int:
-    """Return how many serials share one key, so that about 64 of them will be redeemed: a power of two."""
+    """Return how many serials share one key, a power of two: about 64 of them will be redeemed."""
     wanted = WIDTH_MIN * BASIS_POINTS // sizing.expected_redemption_rate_basis_points
     return min(1 << (wanted - 1).bit_length(), WIDTH_MAX)
 
 
 def customer_buckets(sizing: Sizing) -> int:
-    """Return over how many keys the customers are spread, so that each holds about 64: a power of two."""
+    """Return how many keys hold the customers, a power of two: about 64 customers in each."""
     wanted = max(sizing.expected_redemptions // CUSTOMERS_PER_BUCKET, 1)
     return min(1 << (wanted - 1).bit_length(), keys.CUSTOMER_BUCKETS_MAX)

@@ -1,4 +1,4 @@
-"""Campaign definitions at hand, as the ledger keeps them: JSON of the domain's own dataclasses."""
+"""The cache of campaign definitions, and their format in the ledger: JSON of the domain's dataclasses."""
 
 import time
 from collections import OrderedDict
@@ -33,35 +33,36 @@ from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Sco
 from redemption.domain.errors import LedgerRefused
 
 BYTES_MAX = 64 * 2**20
-"""Of the definitions at hand, as they are written; in memory they take several times that."""
+"""Total length of the cached definitions as packed; in memory they take several times that."""
 ENTRY_BYTES = 1024
-"""What the smallest definition is counted as, beside its own bytes."""
+"""Added to the length of each definition, so that small definitions are not counted too low."""
 FORGET_SECONDS = 1.0
+"""``forget`` drops a definition once in this time at most."""
 FORGOTTEN_MAX = 1024
 
 _FORMAT = b"2"
-"""Raised when a definition gets fields that an older version would not understand."""
+"""Increase it when a definition gets fields that an older version would not understand."""
 
 _BENEFITS = (Tiers, EveryFull, PercentOff, FreeShipping, FixedPrice, BuyGet, CashVoucher)
 _PARTS = (Offer, Tier, Scope, Window, Conditions, Limits, SlotLimits, Slot, Stacking, Sizing)
-# A field that is not known is a promise that is not understood. It also tells benefits and validities apart: each is
-# written with all its fields, and no two have the same ones.
+# An unknown field is an error: it may be a rule that this version does not apply. It is also how benefits and
+# validities are distinguished: each is written with all its fields, and no two kinds have the same fields.
 for _model in (Campaign, *_PARTS, *_BENEFITS, AbsoluteValidity, ClaimValidity):
     with_config(ConfigDict(extra="forbid"))(_model)
 _CODEC = TypeAdapter(Campaign)
 
 
 class Catalog:
-    """The definitions this process has seen. One may be outdated: every decision names the version it went by.
+    """A cache of definitions (least recently used go first).
 
-    It keeps those that were used last, as many as fit.
+    A cached definition may be outdated: each order names the version that it was judged by, and the ledger compares it.
     """
 
     def __init__(self, *, bytes_max: int = BYTES_MAX, now: Callable[[], float] = time.monotonic) -> None:
         """Build it.
 
         Args:
-            bytes_max: Bytes of the definitions, as they are written, that are kept.
+            bytes_max: How many bytes of definitions, as packed, are kept.
             now: A clock that only runs forward, seconds.
         """
         self._bytes_max = bytes_max
@@ -73,7 +74,7 @@ class Catalog:
         return len(self._entries)
 
     def get(self, program: str, number: int) -> Campaign | None:
-        """Return a definition if it is at hand."""
+        """Return a definition if it is cached."""
         key = (program, number)
         entry = self._entries.get(key)
         if entry is None:
@@ -82,7 +83,7 @@ class Catalog:
         return entry[0]
 
     def put(self, campaign: Campaign, definition_bytes: int) -> None:
-        """Remember a definition that takes so many bytes as it is written; what was used least recently may go."""
+        """Cache a definition that has ``definition_bytes`` bytes as packed; drop the least recently used if needed."""
         self.drop(campaign.program, campaign.number)
         campaign = _sharing(campaign)
         size = definition_bytes + ENTRY_BYTES
@@ -93,24 +94,24 @@ class Catalog:
             self._bytes -= size
 
     def read(self, program: str, number: int, version: int, definition: bytes) -> Campaign:
-        """Read a definition, remember it and return it.
+        """Unpack a definition, cache it and return it.
 
         Raises:
-            LedgerRefused: It cannot be read; then none is at hand.
+            LedgerRefused: It cannot be read; then no version of it is cached.
         """
         self.drop(program, number)
         self.put(unpack_campaign(definition, number=number, version=version), len(definition))
         return self._entries[program, number][0]
 
     def drop(self, program: str, number: int) -> None:
-        """Drop a definition that is not in force."""
+        """Drop a definition that is not the current one."""
         _, size = self._entries.pop((program, number), (None, 0))
         self._bytes -= size
 
     def forget(self, program: str, number: int) -> None:
-        """Drop a definition that may be damaged, so that it is read again: each at most once a second.
+        """Drop a definition that may be damaged, so that it is read again; each at most once a second.
 
-        A large one takes milliseconds to read, and whoever stumbles over it may come again and again.
+        Reading a large one takes milliseconds, and a caller whose order fails on it may retry again and again.
         """
         key = (program, number)
         if key in self._entries and key not in self._forgotten:
@@ -118,21 +119,21 @@ class Catalog:
             self.drop(program, number)
 
     def clear(self) -> None:
-        """Drop all: another ledger's versions may have the same numbers."""
+        """Drop all definitions: another ledger may have other definitions with the same numbers and versions."""
         self._entries.clear()
         self._bytes = 0
 
     def redefined(self, program: str, number: int, version: int, definition: bytes) -> None:
-        """Take over what the ledger says is in force; an empty definition means that there is none."""
+        """Cache the definition that the ledger sent as the current one; drop it when ``definition`` is empty."""
         campaign = self.get(program, number)
         if not definition:
             self.drop(program, number)
-        elif campaign is None or campaign.version != version:  # else another answer brought it meanwhile
+        elif campaign is None or campaign.version != version:  # else another reply brought it meanwhile
             self.read(program, number, version, definition)
 
 
 def _sharing(campaign: Campaign) -> Campaign:
-    """Return a definition whose offers without conditions share one object: then it is seen at once that it is so."""
+    """Return a definition whose offers without conditions all have ``NO_CONDITIONS``: ``is`` then finds them fast."""
     if all(offer.conditions is NO_CONDITIONS or offer.conditions != NO_CONDITIONS for offer in campaign.offers):
         return campaign
     offers = [
@@ -143,15 +144,15 @@ def _sharing(campaign: Campaign) -> Campaign:
 
 
 def pack_campaign(campaign: Campaign) -> bytes:
-    """Write a definition as the ledger keeps it; number and version stand beside it there."""
+    """Pack a definition as the ledger keeps it; the ledger has number and version in fields of their own."""
     return _FORMAT + _CODEC.dump_json(campaign)
 
 
 def unpack_campaign(definition: bytes, *, number: int, version: int) -> Campaign:
-    """Read a definition.
+    """Unpack a definition.
 
     Raises:
-        LedgerRefused: It is not one that this version can read.
+        LedgerRefused: This version of the service cannot read it.
     """
     try:
         campaign = _read(definition)

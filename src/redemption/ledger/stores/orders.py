@@ -1,4 +1,4 @@
-"""Orders and coupons in the ledger: decided by the batcher's calls, looked at by calls of their own."""
+"""Orders and coupons in the ledger: the batcher sends orders to be decided; reads are calls of their own."""
 
 import struct
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from redemption.ledger.commit.batcher import Batcher
 from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import Catalog
-from redemption.ledger.stores.refusals import Refusals
+from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
@@ -34,9 +34,9 @@ from redemption.ledger.wire.orders import (
 )
 
 SNAPSHOT_COUPONS_MAX = 100
-"""Coupons in one quote snapshot, which holds the ledger up like a commit of as many."""
+"""Coupons in one quote snapshot; it blocks the ledger as long as a commit of as many coupons."""
 _FAILED_PARTS = 3
-"""Parts of the reply when a quote snapshot met a record that cannot be read."""
+"""Length of the reply when a quote snapshot met a record that cannot be read."""
 _UNREADABLE = "a record of one of these coupons or their campaigns cannot be read; its operator has to look"
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class OrderStore:
         *,
         batcher: Batcher,
         catalog: Catalog,
-        refusals: Refusals,
+        refusal_counts: RefusalCounts,
         fence: Fence,
         health: LedgerHealth,
     ) -> None:
@@ -58,16 +58,16 @@ class OrderStore:
 
         Args:
             functions: The ledger.
-            batcher: Carries orders to it.
-            catalog: The definitions at hand.
-            refusals: Counts what was refused.
-            fence: What is remembered of the ledger.
-            health: Whether it may be served.
+            batcher: Sends orders to the ledger.
+            catalog: The cached definitions.
+            refusal_counts: Counts refused coupons.
+            fence: The last known state of each program's ledger.
+            health: Whether the ledger may be used.
         """
         self._functions = functions
         self._batcher = batcher
         self._catalog = catalog
-        self._refusals = refusals
+        self._refusal_counts = refusal_counts
         self._fence = fence
         self._health = health
 
@@ -77,9 +77,9 @@ class OrderStore:
         for item in items:
             try:
                 payload = pack_item(item)
-            except Exception:  # noqa: BLE001 - logged with its traceback; one order's defect is its own
+            except Exception:  # noqa: BLE001 - logged with its traceback; the other orders go on
                 _log.exception("an order cannot be packed", program=program)
-                for token in item.tokens:  # perhaps its campaign is mended meanwhile: the next one reads it again
+                for token in item.tokens:  # so that the next order reads the campaign again: it may be repaired by then
                     self._catalog.forget(program, token.campaign)
                 item.on_reply(item, Failed("cannot be packed"))
             else:
@@ -88,7 +88,7 @@ class OrderStore:
             return
         try:
             self._health.require()
-            if self._fence.mark(program) is None:  # whoever knows one of its campaigns has opened its ledger
+            if self._fence.mark(program) is None:  # a judged order read a campaign, which opened the ledger
                 raise LedgerNotTrusted(NO_LEDGER)
             self._batcher.submit(program, orders, again=again)
         except ServiceError as error:
@@ -98,7 +98,7 @@ class OrderStore:
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
-        self._refusals.count(program, number, outcome)
+        self._refusal_counts.count(program, number, outcome)
 
     async def quote_snapshot(
         self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
@@ -111,13 +111,13 @@ class OrderStore:
         if len(coupons) > SNAPSHOT_COUPONS_MAX:
             raise ValueError(f"{len(coupons)} coupons in one quote snapshot; at most {SNAPSHOT_COUPONS_MAX}")
         try:
-            asked = pack_asked(coupons)
+            packed = pack_asked(coupons)
         except struct.error as error:
             _log.exception("a coupon cannot be asked about", program=program)
-            for number, *_ in coupons:  # perhaps its campaign is mended meanwhile: the next one reads it again
+            for number, *_ in coupons:  # so that the next quote reads the campaign again: it may be repaired by then
                 self._catalog.forget(program, number)
             raise ItemFailed(_UNREADABLE) from error
-        reply = await self._functions.call("quote_snapshot", program, customer or b"", asked)
+        reply = await self._functions.call("quote_snapshot", program, customer or b"", packed)
         now_ms, changed = self._functions.observe(program, reply[0]).clock_ms, reply[1]
         if changed:
             for position in range(0, len(changed), 3):
@@ -129,27 +129,27 @@ class OrderStore:
         return unpack_quote_snapshot(now_ms, *reply[2:])
 
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
-        """Return what is known of one coupon; whether all of its holder's were revoked is not looked at."""
+        """Return the ledger's snapshot of one coupon; it does not say whether its holder was revoked."""
         return unpack_coupon_snapshot(await self._functions.call("coupon", program, number, serial))
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
-        """Return what was approved under a request digest, for as long as it is remembered."""
+        """Return the approval of a request by its digest; None when there is none or it is not remembered any more."""
         record = await self._functions.call("request", program, request)
         return unpack_request(record) if record else None
 
 
 def _report(order: QueuedItem) -> None:
-    """Read the ledger's answer to an order, and hand it on."""
-    item: RedeemItem = order.about
+    """Unpack the ledger's reply to an order, and call the order's callback."""
+    item: RedeemItem = order.context
     outcome = order.outcome
-    assert outcome is not None, "it is known by now"
+    assert outcome is not None, "set before the callback"
     item.on_reply(item, outcome if isinstance(outcome, ServiceError) else _reply(item, outcome, order.head))
 
 
 def _reply(item: RedeemItem, packed: bytes, head: Head) -> RedeemReply:
     try:
         reply = unpack_reply(packed, item, head)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits
+    except Exception as error:  # noqa: BLE001 - whatever the error is, the caller must be answered
         reply = Failed(repr(error))
     if isinstance(reply, Failed):
         campaigns = [token.campaign for token in item.tokens]

@@ -1,4 +1,4 @@
-"""Taking coupons back: of a range of serials, or of a customer; every server's next decision knows of it."""
+"""Revokes coupons: a range of serials, or those of a customer; it holds for the next decision of every server."""
 
 from redemption.domain.errors import LimitReached, NotFound, RequestIdReused, WrongState
 from redemption.domain.request_identity import RequestIdentity
@@ -21,15 +21,15 @@ class RevocationStore:
         identity: RequestIdentity,
         reason: str = "",
     ) -> int | None:
-        """Take a range of serials back.
+        """Revoke a range of serials.
 
         Returns:
-            None when it is done; else how many serials were ever issued, because the range reaches beyond them.
+            None when it is done. If the range has serials that were not issued: how many were issued; nothing is done.
 
         Raises:
             NotFound: There is no such campaign.
-            WrongState: It is archived.
-            RequestIdReused: The request id stands for something else.
+            WrongState: The campaign is archived.
+            RequestIdReused: The request id stands for another request.
             LimitReached: The campaign has too many separate ranges.
         """
         last = first + count - 1
@@ -45,12 +45,12 @@ class RevocationStore:
         identity: RequestIdentity,
         reason: str = "",
     ) -> None:
-        """Take back every coupon issued so far that is bound to a customer.
+        """Revoke all coupons that are bound to a customer and were issued until now.
 
         Raises:
             NotFound: There is no such campaign.
-            WrongState: It is archived.
-            RequestIdReused: The request id stands for something else.
+            WrongState: The campaign is archived.
+            RequestIdReused: The request id stands for another request.
             LimitReached: The campaign has too many revoked customers.
         """
         about = (identity.principal, number, identity.request, identity.content, reason)

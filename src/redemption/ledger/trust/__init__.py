@@ -1,1 +1,1 @@
-"""Whether this ledger may be believed: the right one, durable as promised, its clock right, in good health."""
+"""Whether the ledger can be trusted: its identity, its durability, its clock, and its health."""

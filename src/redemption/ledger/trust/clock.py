@@ -1,19 +1,19 @@
-"""Two clocks: our own, and an estimate of the ledger's, by which all is judged."""
+"""Two clocks: our own, and an estimate of the ledger's clock, by which orders are judged."""
 
 import time
 
 CLOCK_APART_SECONDS_MAX = 5.0
-"""How far the clocks of a server and of its ledger may be apart by default."""
+"""The default for how far the clocks of a server and of its ledger may be apart."""
 
 
 class Clock:
-    """Our own clock, which goes along with every call, and an estimate of the ledger's, set by every answer."""
+    """Our own clock, which is sent with every call, and an estimate of the ledger's, which every reply sets."""
 
     def __init__(self, apart_seconds_max: float = CLOCK_APART_SECONDS_MAX) -> None:
         """Build it.
 
         Args:
-            apart_seconds_max: How far the two may be apart; beyond it the ledger refuses.
+            apart_seconds_max: How far the two may be apart; if they differ by more, the ledger refuses calls.
         """
         self.apart_ms_max = int(apart_seconds_max * 1000)
         self._offset_ms = 0.0
@@ -27,5 +27,5 @@ class Clock:
         return int(time.time() * 1000)
 
     def set(self, clock_ms: int) -> None:
-        """Take over what the ledger's clock read."""
+        """Set the estimate from a reading of the ledger's clock, Unix milliseconds."""
         self._offset_ms = clock_ms - time.time() * 1000

@@ -1,4 +1,4 @@
-"""The promises of a ledger: that it is durable as named, is the one we know, and knows our functions."""
+"""Checks that a ledger has the required durability and is the known one, and loads our functions into it."""
 
 import re
 import time
@@ -17,15 +17,15 @@ from redemption.ledger.trust.header import HEADER_FIELDS, Header, read_header
 from redemption.ledger.trust.reply_errors import LedgerClockApart, clocks_apart
 
 Durability = Literal["strict", "fast"]
-"""What "approved" promises about a crash of the ledger's machine: strict is on disk (fsync) before the answer is given,
-fast is on disk within about a second."""
+"""What "approved" promises if the ledger's machine crashes. strict: the approval is on disk (fsync) before the caller
+is answered. fast: it is on disk within about a second."""
 
 MEMORY_ALARM = 0.85
-"""The part of the memory from which on every look warns: when it is full, nothing is redeemed any more."""
+"""The share of the memory from which on every check warns: when the memory is full, nothing can be redeemed."""
 
 _OLDEST_VERSION = (7, 2)
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
-_PROMISES: dict[Durability, dict[str, str]] = {
+_SETTINGS_REQUIRED: dict[Durability, dict[str, str]] = {
     "strict": {
         "maxmemory-policy": "noeviction",
         "appendonly": "yes",
@@ -43,10 +43,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
-    """Check everything at a new connection, and load our functions.
+    """Check everything on a new connection, and load our functions.
 
     Raises:
-        LedgerRefused: The ledger does not keep a promise; the message says what to change.
+        LedgerRefused: A setting of the ledger is wrong, or it is not trusted; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
     await check(client, durability, fence, clock_apart_seconds_max)
@@ -56,7 +56,7 @@ async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apa
 
 
 async def load_functions(client: Redis) -> None:
-    """Load our functions, beside those of other versions."""
+    """Load our functions; those of other versions stay."""
     try:
         await client.function_load(library().text)
     except ResponseError as error:
@@ -65,19 +65,19 @@ async def load_functions(client: Redis) -> None:
 
 
 async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> set[str]:
-    """Check what may change while a connection stands.
+    """Check what may change while a connection is open.
 
     Returns:
-        The programs whose ledger remembers a time that has not come: each is refused by itself.
+        The programs whose stored clock is in the future: the ledger refuses these programs, and serves the others.
 
     Raises:
-        LedgerRefused: The ledger does not keep a promise; the message says what to change.
+        LedgerRefused: A setting of the ledger is wrong, or it is not trusted; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
     ledger_ms = await _check_state(client, durability, clock_apart_seconds_max)
     await _check_settings(client, durability)
     programs = fence.programs()
-    # What is remembered is noted first: other calls go on meanwhile.
+    # Read the marks first: other calls may move them on while the headers are read.
     marks = [fence.mark(program) for program in programs]
     headers = await _read_headers(client, programs)
     for program, mark, header in zip(programs, marks, headers, strict=True):
@@ -91,10 +91,10 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
 
 
 async def _check_state(client: Redis, durability: Durability, clock_apart_seconds_max: float) -> int:
-    """Check what the ledger tells of itself; returns what its clock reads, Unix milliseconds."""
-    asked = time.time()
+    """Check what ``INFO`` says of the ledger; returns the reading of its clock, Unix milliseconds."""
+    sent_at = time.time()
     info: dict[str, Any] = await client.info(*_INFO)
-    told = time.time()
+    received_at = time.time()
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
         raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
@@ -110,14 +110,14 @@ async def _check_state(client: Redis, durability: Durability, clock_apart_second
     if most and used > MEMORY_ALARM * most:
         _log.warning("the ledger's memory is almost full", used_bytes=used, most_bytes=most)
     clock = info["server_time_usec"] / 1e6
-    apart = max(clock - told, 0.0) or min(clock - asked, 0.0)
+    apart = max(clock - received_at, 0.0) or min(clock - sent_at, 0.0)
     if abs(apart) > clock_apart_seconds_max:
         raise LedgerClockApart(clocks_apart(apart))
     return int(clock * 1000)
 
 
 async def _check_settings(client: Redis, durability: Durability) -> None:
-    expected = _PROMISES[durability]
+    expected = _SETTINGS_REQUIRED[durability]
     found = {_text(name): _text(value) for name, value in (await client.config_get(*expected)).items()}
     for name, value in expected.items():
         if found.get(name) != value:
@@ -128,7 +128,7 @@ async def _check_settings(client: Redis, durability: Durability) -> None:
 
 
 async def _read_headers(client: Redis, programs: Sequence[str]) -> list[Header | None]:
-    """Return what the programs' ledgers say of themselves, in one round trip; None where there is none."""
+    """Return the header of each program's ledger, in one round trip; None where there is no ledger."""
     if not programs:
         return []
     pipeline = client.pipeline(transaction=False)

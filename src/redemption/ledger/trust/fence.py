@@ -1,8 +1,8 @@
 """What a server remembers of the ledger it trusts, in a file beside the keyset.
 
-An emptied ledger would make every spent coupon spendable again, and so would one that was restored from a backup. So a
-server remembers for each program the ledger's random epoch and the highest sequence number it saw, outside of the
-ledger; a ledger that knows less than that is not served until an operator adopts it.
+If a ledger was emptied, or restored from a backup, coupons that were spent could be spent again. So a server remembers,
+outside of the ledger, the random epoch of each program's ledger and the highest sequence number that it saw. A ledger
+with another epoch or a lower sequence number is not served until an operator adopts it.
 """
 
 import fcntl
@@ -23,27 +23,27 @@ _PAUSE_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The identity of a program's ledger, and the highest sequence number seen of it."""
+    """What is remembered of one program's ledger: its epoch, and the highest sequence number seen of it."""
 
     epoch: str
     seq: int
 
 
 class Fence:
-    """The marks of all programs, kept in memory and now and then written to the file.
+    """The marks of all programs, kept in memory and written to the file by ``save``.
 
-    Several server processes share the file: what is written is the highest mark of them all.
+    Several server processes share the file: it keeps the highest mark of all of them.
     """
 
     def __init__(self, path: Path, keyset_id: str) -> None:
         """Read the file.
 
         Args:
-            path: Where; a missing file remembers nothing.
-            keyset_id: The keyset that signs for the ledger: the two belong together.
+            path: The file; if it is missing, nothing is remembered.
+            keyset_id: The keyset that signs the coupons of this ledger. A ledger of another keyset is not served.
 
         Raises:
-            LedgerNotTrusted: The file is there and cannot be read.
+            LedgerNotTrusted: The file exists and cannot be read.
         """
         self.path = path
         self.keyset_id = keyset_id
@@ -59,20 +59,20 @@ class Fence:
         return self._marks.get(program)
 
     def known(self, program: str) -> bytes:
-        """Return what is remembered of a program's ledger as the ledger's functions compare it."""
+        """Return a program's mark as the ledger's functions read it, see ``lua/frame.lua``; empty without one."""
         mark = self._marks.get(program)
         return b"%b%d" % (mark.epoch.encode(), mark.seq) if mark else b""
 
     def check(self, program: str, mark: Mark | None, header: Header | None) -> None:
-        """Compare a program's ledger with what was remembered of it, and remember what it says.
+        """Compare the header of a program's ledger with the mark, and remember the header.
 
         Args:
             program: The program.
-            mark: What was remembered before its ledger was asked; other calls may have moved on meanwhile.
-            header: What its ledger says of itself, or None when there is no ledger of this program.
+            mark: The mark from before the header was read; other calls may have raised it since.
+            header: The header, or None when there is no ledger of this program.
 
         Raises:
-            LedgerNotTrusted: It belongs to another keyset, is empty, another one, or behind.
+            LedgerNotTrusted: The ledger has another keyset or another epoch, or is empty, or was rolled back.
         """
         problem = self.problem(mark, header)
         if problem:
@@ -84,7 +84,7 @@ class Fence:
             self.observe(program, header.epoch, header.seq)
 
     def problem(self, mark: Mark | None, header: Header | None) -> str | None:
-        """Say why a ledger is not to be trusted, or None."""
+        """Return why a ledger is not trusted, or None when it is."""
         if header is not None and header.keyset_id != self.keyset_id:
             return f"belongs to keyset {header.keyset_id}, not to {self.keyset_id}"
         if mark is None:
@@ -98,30 +98,30 @@ class Fence:
         return None
 
     def observe(self, program: str, epoch: str, seq: int) -> None:
-        """Remember a sequence number of a ledger that is trusted."""
+        """Remember the sequence number of a trusted ledger if it is higher, or if the epoch is new."""
         mark = self._marks.get(program)
         if mark is None or mark.epoch != epoch or mark.seq < seq:
             self._marks[program] = Mark(epoch, seq)
             self._dirty = True
 
     def adopt(self, program: str, epoch: str, seq: int) -> None:
-        """Forget what was remembered of a program's ledger and write this down instead, at once."""
+        """Replace the mark of a program, in memory and at once in the file."""
         with _locked(self.path):
             marks = _read(self.path)
             marks[program] = self._marks[program] = Mark(epoch, seq)
             _write(self.path, marks)
 
     def learn_adoptions(self) -> None:
-        """Take over from the file what an operator adopted: an adoption always gives the ledger a new epoch."""
+        """Take over from the file what an operator adopted: each adoption gives the ledger a new epoch."""
         for program, mark in _read(self.path).items():
             mine = self._marks.get(program)
             if mine is None or mine.epoch != mark.epoch:
                 self._marks[program] = mark
 
     def save(self) -> None:
-        """Write what was observed since the last time, unless another process has seen more; wait until it is on disk.
+        """Write new marks to the file, except where another process wrote a higher one; wait until it is on disk.
 
-        May run in another thread while observing goes on.
+        May run in another thread while ``observe`` is called.
         """
         if not self._dirty:
             return
@@ -141,10 +141,10 @@ class Fence:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes of ours from writing the file meanwhile; never wait long for anybody.
+    """Hold the lock of the file, so that no other server process writes it; wait for the lock about 1 s at most.
 
     Raises:
-        OSError: Somebody else has the lock.
+        OSError: Another process still has the lock.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     lock = os.open(path.with_name(path.name + ".lock"), flags, 0o600)

@@ -1,4 +1,4 @@
-"""What a program's ledger says of itself: which one it is, how far it is, and in which format it is written."""
+"""The header of a program's ledger: its identity, its sequence number, and the format that it is written in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from redemption.domain.errors import LedgerRefused
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
-"""What ``read_header`` reads, in its order."""
+"""The fields that ``read_header`` takes, in the order of its arguments."""
 _FORMAT, _OLD_FORMAT = "3", "2"
-"""How keys and records are spelled; ``lua/open.lua`` writes it down, and makes the new one of the old one."""
+"""The formats of keys and records; ``lua/open_ledger.lua`` writes the format into the header, and upgrades the old
+one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a program's ledger says of itself; its clock in Unix milliseconds."""
+    """The header of a program's ledger; its clock in Unix milliseconds."""
 
     epoch: str
     seq: int
@@ -23,10 +24,13 @@ class Header:
 
 
 def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) -> Header | None:
-    """Return what a program's ledger says of itself, from its ``HEADER_FIELDS``; a missing one is empty.
+    """Return the header of a program's ledger, from its ``HEADER_FIELDS``; a field that is missing is empty.
+
+    Returns:
+        The header, or None when there is no ledger.
 
     Raises:
-        LedgerRefused: It was written by another version of this service: what is used would not be found.
+        LedgerRefused: The ledger has the format of another version, which would not find the used coupons.
     """
     if not epoch:
         return None
@@ -47,15 +51,15 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) 
         ) from error
 
 
-def identity_of(said: Mapping[str, str]) -> Header | None:
-    """Return which ledger this is, from all that its header says, whatever its format; None where there is none.
+def identity_of(status: Mapping[str, str]) -> Header | None:
+    """Return the identity of a ledger of any format, from all fields of its header; None when there is no ledger.
 
     Raises:
-        LedgerNotTrusted: It cannot be read.
+        LedgerNotTrusted: The header cannot be read.
     """
-    if not said.get("epoch"):
+    if not status.get("epoch"):
         return None
     try:
-        return Header(said["epoch"], int(said.get("seq", "")), said.get("keyset", ""), 0)
+        return Header(status["epoch"], int(status.get("seq", "")), status.get("keyset", ""), 0)
     except ValueError as error:
-        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {said.get('seq')!r})") from error
+        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {status.get('seq')!r})") from error

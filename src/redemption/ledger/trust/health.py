@@ -1,4 +1,4 @@
-"""Whether the ledger may be served: one place knows, whoever finds out first."""
+"""Whether the ledger may be served: the one place for what checks and calls found out."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ _log = structlog.get_logger(__name__)
 
 
 class LedgerHealth:
-    """What the last check of the ledger found, and what calls met since.
+    """The result of the last check of the ledger, and of the calls since.
 
-    Only a check can clear a refusal (a broken promise, a ledger that is not trusted): that a call goes through says
-    nothing about fsync. While a refusal stands, the ledger is asked nothing.
+    A refusal is a wrong setting of the ledger, or a ledger that is not trusted. Only a check can end a refusal: that a
+    call succeeds says nothing about fsync. During a refusal no call is sent to the ledger.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class LedgerHealth:
         self._on_change: Callable[[bool], None] = _ignore
 
     def on_change(self, call: Callable[[bool], None]) -> None:
-        """Have a function called whenever it changes whether the ledger serves; it is given the answer."""
+        """Set the callback that is called when the ledger begins or stops to serve; it gets whether it serves."""
         self._on_change = call
 
     @property
@@ -34,10 +34,10 @@ class LedgerHealth:
         return self._checked or self._replied
 
     def require(self) -> None:
-        """Let a call pass, unless a refusal stands.
+        """Do nothing, or raise the present refusal.
 
         Raises:
-            LedgerRefused: It stands.
+            LedgerRefused: The last check, or a call since, found that the ledger must not be used.
         """
         if isinstance(self._checked, LedgerRefused):
             raise self._checked
@@ -48,7 +48,7 @@ class LedgerHealth:
         self._report()
 
     def on_reply(self, failure: ServiceError | None) -> None:
-        """Take the result of a call: None when it was answered."""
+        """Take the result of a call: None when the ledger replied."""
         if failure is None and self._replied is None:
             return
         if isinstance(failure, LedgerNotTrusted):
@@ -81,5 +81,5 @@ def _cause(failure: BaseException) -> str | None:
     return None if cause is failure else repr(cause)
 
 
-def _ignore(_serves: bool) -> None:  # noqa: FBT001 - it is what is reported
+def _ignore(_serves: bool) -> None:  # noqa: FBT001 - the callback has this one argument
     """Do nothing."""

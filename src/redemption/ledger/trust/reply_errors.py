@@ -1,4 +1,4 @@
-"""What an error reply of the ledger means: one table from its words to our failures."""
+"""Maps error replies of the ledger to our failures."""
 
 import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
@@ -13,20 +13,20 @@ NOT_TRUSTED = (
     "See: redemption ledger status"
 )
 CLOCK_APART = "CLOCKAPART"
-"""How the ledger's refusal begins when the clocks are apart, see ``lua/frame.lua``."""
+"""The first word of the ledger's error reply when the clocks are apart, see ``lua/frame.lua``."""
 CLOCK_AHEAD = "the program's ledger remembers a time that has not come: a clock was ahead once"
 CLOCK_AHEAD_CURE = "When the clocks are right, let an operator mend it: redemption ledger reset-clock --program NAME"
 _log = structlog.get_logger(__name__)
 
 
 class LedgerNotTrusted(LedgerRefused):
-    """The ledger is not the one that this server knows, or knows less than it did; nothing was done."""
+    """The ledger is not the one that this server knows, or it lost writes; nothing was done."""
 
     reason = "LEDGER_NOT_TRUSTED"
 
 
 class LedgerFull(LedgerRefused):
-    """The ledger takes no writes at all now."""
+    """The ledger accepts no writes now: it is full or read-only."""
 
 
 class LedgerClockApart(LedgerRefused):
@@ -36,13 +36,13 @@ class LedgerClockApart(LedgerRefused):
 
 
 class LedgerClockAhead(LedgerRefused):
-    """The ledger of one program remembers a time that has not come; nothing was done."""
+    """The clock that one program's ledger stored is in the future; nothing was done."""
 
     reason = "LEDGER_CLOCK_AHEAD"
 
 
 def error_of(reply: Exception) -> LedgerRefused:
-    """Return the failure that an error reply means; what the ledger itself says goes to the log only."""
+    """Return our failure for an error reply; an unknown text of the ledger goes to the log, not to the caller."""
     text = str(reply)
     if text.startswith("NOLEDGER"):
         return LedgerNotTrusted(NO_LEDGER)
@@ -53,7 +53,7 @@ def error_of(reply: Exception) -> LedgerRefused:
         return LedgerClockApart(clocks_apart((int(ledger_ms) - int(own_ms)) / 1000))
     if text.startswith("CLOCKAHEAD"):
         return LedgerClockAhead(f"{CLOCK_AHEAD}; nothing was done. {CLOCK_AHEAD_CURE}")
-    # The Redis client makes classes of some words; on a lane they are what was sent.
+    # The Redis client turns some first words into exception classes; a lane keeps them as text.
     if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
         return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
     _log.error("the ledger refused a call", error=text)
@@ -61,7 +61,7 @@ def error_of(reply: Exception) -> LedgerRefused:
 
 
 def clocks_apart(seconds: float) -> str:
-    """Say by how many seconds the ledger's clock is ahead of this server's, and what to do about it."""
+    """Return a message: by how many seconds the ledger's clock is ahead of this server's, and what to do."""
     return (
         f"the ledger's clock is {abs(seconds):,.1f} s {'ahead of' if seconds > 0 else 'behind'} this server's; nothing "
         "was done. Set the clock of the host that is wrong; then it serves again by itself"

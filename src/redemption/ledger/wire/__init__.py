@@ -1,1 +1,1 @@
-"""What travels between a server and its ledger, packed into bytes."""
+"""Packs what a server sends to its ledger into bytes, and unpacks the replies."""

@@ -1,4 +1,4 @@
-"""Claims as bytes between the server and the ledger, as ``lua/{claim,codes}.lua`` describe them."""
+"""The bytes of claims and of their replies, as ``lua/{claim,codes}.lua`` describe them."""
 
 import struct
 
@@ -6,21 +6,21 @@ import structlog
 
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, ClaimReply, CodeFound
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.ledger.wire.orders import Head, pack_principal
+from redemption.ledger.wire.orders import Head, pack_principal, pack_signals
 
-_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB8sB10s")
+_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB10s")
 _COUPON = struct.Struct(">IHQIII")
 _CLAIMED = struct.Struct(">IIHQIII")
 _REFUSED = struct.Struct(">H?")
 _OPERATION = b"C"
-"""The operation of an item, see ``lua/batch.lua``."""
+"""The byte that marks an item as a claim, see ``lua/batch.lua``."""
 _NOBODY = bytes(8)
 _NO_CODE = bytes(10)
 _log = structlog.get_logger(__name__)
 
 
 def pack_claim(item: ClaimItem) -> bytes | None:
-    """Return a claim as ``lua/claim.lua`` reads it; None when a number does not fit the format."""
+    """Pack a claim as ``lua/claim.lua`` reads it; returns None when a number does not fit the format."""
     try:
         packed = _CLAIM.pack(
             _OPERATION,
@@ -39,19 +39,17 @@ def pack_claim(item: ClaimItem) -> bytes | None:
             item.until_ms,
             item.customer is not None,
             item.customer or _NOBODY,
-            item.person is not None,
-            item.person or _NOBODY,
             item.code is not None,
             item.code or _NO_CODE,
         )
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return packed + pack_principal(item.identity.principal)
+    return packed + pack_principal(item.identity.principal) + pack_signals(item.signals)
 
 
 def unpack_claim(reply: bytes, head: Head) -> ClaimReply:
-    """Read the ledger's answer to one claim, as ``lua/claim.lua`` writes it."""
+    """Unpack the ledger's reply to one claim, as ``lua/claim.lua`` writes it."""
     kind, rest = reply[:1], reply[1:]
     if kind in (b"A", b"P"):
         return ClaimedCoupon(*_CLAIMED.unpack(rest))

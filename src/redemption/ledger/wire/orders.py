@@ -1,4 +1,4 @@
-"""The bytes between the server and the ledger, as ``lua/{redeem,quote_snapshot,records}.lua`` describe them."""
+"""The bytes of orders, quote snapshots and replies, as ``lua/{redeem,quote_snapshot,records}.lua`` describe them."""
 
 import struct
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from redemption.domain.ports.orders import (
     RememberedByCoupons,
 )
 from redemption.domain.record import record
+from redemption.domain.risk_signals import NO_SIGNALS, Signals
 
 _ITEM = struct.Struct(">cBBBQQ")
 _TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
@@ -35,17 +36,18 @@ _ISSUED, _REVOKED, _IN_USE = 1, 2, 4
 _CONTENT_BYTES = 8
 _APPROVED_FORM, _GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 1
 _FORMS = (1, 2, 4, 5)
-"""Formats of remembered approvals; 1 and 2 are those of a ledger that had format 2."""
+"""The forms of remembered approvals; 1 and 2 were written when the ledger had format 2."""
 _APPROVED_BYTES = 5
-"""Of an approval when no coupon was ever given back."""
+"""Length of an approval's reply when no coupon of the order was ever given back."""
 _MERCHANT_SHARES = 0x80
-"""Marks, in the number of an answer's tokens, that each of them tells the merchants' part; no order has so many."""
+"""A bit in the count of tokens: each token also has the merchants' part. No order has 128 tokens."""
 _NO_CUSTOMER = bytes(8)
+_NO_SIGNALS = bytes(1)
 _PRINCIPAL_BYTES_MAX = 255
 _REDEEM = b"R"
-"""The operation of an item, see ``lua/batch.lua``."""
+"""The byte that marks an item as an order, see ``lua/batch.lua``."""
 _NARROW_MAX = 2**24 - 1
-"""A larger discount takes more than three bytes of the coupon's record, see ``lua/records.lua``."""
+"""The largest discount that takes three bytes in the coupon's record, see ``lua/records.lua``."""
 
 
 @record(frozen=True, slots=True)
@@ -67,13 +69,13 @@ NO_HEAD = Head(0, 0, "")
 
 
 def unpack_head(packed: bytes) -> Head:
-    """Read the head of a reply."""
+    """Unpack the head of a reply."""
     seq, clock_ms, epoch = _HEAD.unpack(packed)
     return Head(seq, clock_ms, epoch.decode())
 
 
 def pack_item(item: RedeemItem) -> bytes:
-    """Write one order as ``batch`` reads it."""
+    """Pack one order as ``batch`` reads it."""
     request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
     principal = item.caller.principal.encode()[:_PRINCIPAL_BYTES_MAX]
     has_customer = item.customer is not None
@@ -103,18 +105,27 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.holder_bound | token.slot_carries << 1,
             )
         )
-    parts += (principal, item.content, pack_answer(item.tokens))
+    parts += (principal, pack_signals(item.signals), item.content, pack_answer(item.tokens))
     return b"".join(parts)
 
 
 def pack_principal(principal: str) -> bytes:
-    """Write who asks, as events tell it: at most 255 bytes."""
+    """Pack the caller's name, which events contain; cut to 255 bytes."""
     text = principal.encode()[:_PRINCIPAL_BYTES_MAX]
     return bytes((len(text),)) + text
 
 
+def pack_signals(signals: Signals) -> bytes:
+    """Pack the signals of an item, as ``lua/risk_signals.lua`` describes them."""
+    if signals is NO_SIGNALS:
+        return _NO_SIGNALS
+    given = (signals.person, signals.device, signals.network, signals.payment)
+    flags = sum(1 << bit for bit, digest in enumerate(given) if digest is not None)
+    return b"".join((bytes((flags,)), *(digest for digest in given if digest is not None)))
+
+
 def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
-    """Read the ledger's answer to one order."""
+    """Unpack the ledger's reply to one order."""
     kind, count = reply[:1], len(item.tokens)
     if kind == b"A":
         decided_at = int.from_bytes(reply[1:5])
@@ -136,7 +147,7 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
 
 
 def unpack_request(record: bytes) -> Remembered:
-    """Read the record of an approved request, as ``lua/records.lua`` describes it."""
+    """Unpack the record of an approved request, as ``lua/records.lua`` describes it."""
     form = record[0]
     if form not in _FORMS:
         raise ValueError(f"a remembered approval of unknown form {form}")
@@ -153,12 +164,12 @@ def unpack_request(record: bytes) -> Remembered:
 
 
 def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:
-    """Write the coupons that a quote snapshot is of: campaign, version, serial, bound to the customer."""
+    """Pack the coupons of a quote snapshot: for each campaign, version, serial, and whether a customer holds it."""
     return b"".join(_ASKED_COUPON.pack(*coupon) for coupon in coupons)
 
 
 def unpack_quote_snapshot(now_ms: int, coupons: bytes, campaigns: bytes) -> QuoteSnapshot:
-    """Read the reply of ``quote_snapshot``."""
+    """Unpack the reply of ``quote_snapshot``."""
     size = _COUPON_SNAPSHOT.size
     return QuoteSnapshot(
         now_ms=now_ms,
@@ -170,7 +181,7 @@ def unpack_quote_snapshot(now_ms: int, coupons: bytes, campaigns: bytes) -> Quot
 
 
 def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:
-    """Read the snapshot of one coupon."""
+    """Unpack the snapshot of one coupon."""
     kind, redeemed_at, generation, discount, order = _COUPON_SNAPSHOT.unpack(packed)
     in_use = bool(kind & _IN_USE)
     return CouponSnapshot(
@@ -182,11 +193,12 @@ def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:
 
 
 def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
-    """Write what an approval says, briefly: it is kept for every request.
+    """Pack the answer of an approval, in few bytes: it is stored for every request.
 
-    Layout, in base-128 numbers, least significant first: tokens (one byte, see ``_MERCHANT_SHARES``); for each:
-    campaign, key id (4 bytes), serial, discount, the merchants' basis points if any token has some, parts; for each
-    part: its position, and, but for the last one, which is what remains, its amount.
+    Layout: the count of tokens (one byte, see ``_MERCHANT_SHARES``). For each token: campaign, key id (4 bytes),
+    serial, discount, the merchants' basis points if any token has some, the count of parts. For each part: its position
+    and its amount; the last part has no amount, it is the rest of the discount. Numbers are in base 128, least
+    significant digit first, except the count of tokens and the key id.
     """
     shared = False
     for token in tokens:
@@ -202,7 +214,7 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
         parts = token.parts
         _append(out, len(parts))
         for index, (line, amount) in enumerate(parts, start=1):
-            if line < 0x80:  # noqa: PLR2004 - in one byte, as almost always
+            if line < 0x80:  # noqa: PLR2004 - one byte, as almost always
                 out.append(line)
             else:
                 _append(out, line)
@@ -212,7 +224,7 @@ def pack_answer(tokens: Sequence[AnsweredToken]) -> bytes:
 
 
 def unpack_answer(packed: bytes, position: int) -> tuple[AnsweredToken, ...]:
-    """Read what ``pack_answer`` wrote, from a position on."""
+    """Unpack what ``pack_answer`` packed; it begins at ``position``."""
     count, position = packed[position], position + 1
     shared, count = bool(count & _MERCHANT_SHARES), count & ~_MERCHANT_SHARES
     tokens = []
@@ -239,8 +251,8 @@ def unpack_answer(packed: bytes, position: int) -> tuple[AnsweredToken, ...]:
 
 
 def _append(out: bytearray, number: int) -> None:
-    """Write a number in base 128."""
-    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
+    """Append a number in base 128, least significant digit first."""
+    while number > 0x7F:  # noqa: PLR2004 - seven bits in a byte
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)

@@ -1,1 +1,1 @@
-"""From protobuf to the domain and back, one file for each part of the contract."""
+"""Conversion from protobuf to the domain and back, one file for each part of the contract."""

@@ -1,4 +1,4 @@
-"""Campaigns as messages of the contract: a large one is written once for each definition, not for each caller."""
+"""A cache of campaign messages: a large message is written once for each definition, not for each caller."""
 
 from typing import Final
 
@@ -9,15 +9,15 @@ from redemption.rpc.convert.campaigns import campaign_of
 from redemption.v1 import campaign_pb2
 
 LARGE_BYTES: Final = 16 * 1024
-"""From here on writing a message takes longer than a tenth of a millisecond; the largest takes about three."""
+"""Writing a message of this size or more takes longer than 0.1 ms; the largest takes about 3 ms."""
 LARGE_MAX: Final = 64
-"""Large messages that are kept."""
+"""The most large messages that are kept."""
 
 
 class CampaignMessages:
     """Writes campaigns as messages, and keeps the large ones that were used last.
 
-    A message that is kept is everybody's: it is copied into an answer, never changed.
+    All callers share a kept message: it is copied into an answer and never changed.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,8 @@ class CampaignMessages:
 
     def of(self, campaign: Campaign) -> campaign_pb2.Campaign:
         """Return a campaign's message."""
-        # By identity, because comparing costs as much as writing. The definition is kept beside its message, so no
-        # other one can come to have its identity meanwhile.
+        # The key is the object's id, because comparing definitions costs as much as writing one. The definition is kept
+        # together with its message, so no other definition can get the same id meanwhile.
         known = self._large.get(id(campaign))
         if known is not None:
             return known[1]

@@ -1,8 +1,8 @@
 """Campaigns, from protobuf to the domain and back.
 
-A promise is kept whole or refused: what a definition says that this version does not build is answered with NotBuilt,
-naming the field. Here it is only asked whether the domain can hold what it says; whether it may say so is for
-``domain.definition`` to judge. What was left unset is told back as what it means.
+A definition is accepted whole or refused: if it uses something that this version does not support, the failure is
+NotBuilt and names the field. Here it is only checked that the domain can hold the values; whether they are allowed is
+checked in ``domain.campaign.campaign_checks``. When a campaign is read back, unset fields have their default values.
 """
 
 from typing import Any, TypeAlias, cast
@@ -34,7 +34,7 @@ from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
 BYTES_MAX = 256 * 1024
-"""The largest definition. Every process of a server keeps it, and gets it again from the ledger after every change."""
+"""The largest definition. Every server process keeps it in memory, and reads it from the ledger after every change."""
 
 _OUTPUT_ONLY = ("number", "state", "etag", "create_time", "update_time")
 _COUNTED_LIMITS = (
@@ -51,7 +51,7 @@ _COUNTED_LIMITS = (
 )
 _SIZINGS = ("expected_redemptions", "expected_redemption_rate_basis_points")
 
-# By name: a name that the contract does not have fails at import.
+# Looked up by name: a name that the contract does not have fails at import.
 _STATES = {
     state: cast("campaign_pb2.CampaignState", campaign_pb2.CampaignState.Value(f"CAMPAIGN_STATE_{state.name}"))
     for state in CampaignState
@@ -71,15 +71,15 @@ _SIGNALS = {
 }
 
 SparseMessage: TypeAlias = campaign_pb2.Limits | campaign_pb2.Sizing
-"""A message of numbers that can each be unset."""
+"""A message whose numbers can be unset."""
 
 
 def new_campaign_from(message: campaign_pb2.Campaign) -> Campaign:
-    """Return the definition of a campaign that shall be created.
+    """Return the definition of a campaign to be created.
 
     Raises:
-        InvalidRequest: A field is not what it can be, or is output only.
-        NotBuilt: It promises what this version does not build.
+        InvalidRequest: A field has a wrong value, or is output only.
+        NotBuilt: It uses something that this version does not support.
     """
     violations = [
         Violation(f"campaign.{field.name}", "is output only; leave it unset when you create a campaign")
@@ -95,8 +95,8 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
     """Return a definition.
 
     Raises:
-        InvalidRequest: A field is not what it can be.
-        NotBuilt: It promises what this version does not build.
+        InvalidRequest: A field has a wrong value.
+        NotBuilt: It uses something that this version does not support.
     """
     _require_size(message)
     require_shape(message, "campaign")
@@ -124,7 +124,7 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
 
 
 def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
-    """Return the contract's campaign; what was left unset is told as what it means."""
+    """Return the contract's campaign; fields that were left unset have their default values."""
     return campaign_pb2.Campaign(
         program=campaign.program,
         number=campaign.number,
@@ -189,9 +189,9 @@ def _limits_from(message: campaign_pb2.Limits) -> Limits:
 
 
 def _limits_of(limits: Limits) -> campaign_pb2.Limits:
-    told: dict[str, Any] = {name: getattr(limits, name) for name in _COUNTED_LIMITS}
+    fields: dict[str, Any] = {name: getattr(limits, name) for name in _COUNTED_LIMITS}
     if limits.slots is not None:
-        told["slots"] = campaign_pb2.SlotLimits(
+        fields["slots"] = campaign_pb2.SlotLimits(
             slots=[
                 campaign_pb2.Slot(
                     start_minute=slot.start_minute, end_minute=slot.end_minute, redemptions=slot.redemptions
@@ -200,7 +200,7 @@ def _limits_of(limits: Limits) -> campaign_pb2.Limits:
             ],
             carry_over=limits.slots.carry_over,
         )
-    return campaign_pb2.Limits(**told)
+    return campaign_pb2.Limits(**fields)
 
 
 def _validity_from(message: campaign_pb2.Validity) -> Validity:
@@ -269,7 +269,7 @@ def _return_window_from(message: campaign_pb2.Campaign) -> int:
 
 
 def _numbers_from(message: SparseMessage, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the numbers that are set; what the others mean, the domain knows."""
+    """Return the numbers that are set; the domain has the defaults of the others."""
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 

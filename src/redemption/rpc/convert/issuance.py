@@ -1,4 +1,4 @@
-"""What is asked of issuing and what is answered, from protobuf to the domain and back."""
+"""Requests and answers of IssuanceService, from protobuf to the domain and back."""
 
 from redemption.domain.errors import InvalidRequest, NotBuilt, Violation
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
@@ -17,8 +17,8 @@ def mint_request_from(request: messages.MintRequest) -> MintRequest:
     """Return what to mint.
 
     Raises:
-        InvalidRequest: A field is not what it can be.
-        NotBuilt: It asks for a token with many uses.
+        InvalidRequest: A field has a wrong value.
+        NotBuilt: The request is for a token with many uses.
     """
     if request.form not in messages.MintForm.values():
         raise InvalidRequest([Violation("form", f"is {request.form}, which this version does not know")])
@@ -52,7 +52,7 @@ def claim_from(request: messages.ClaimRequest) -> Claim:
     """Return what is claimed.
 
     Raises:
-        InvalidRequest: It does not say of what.
+        InvalidRequest: It names neither an offer nor a code.
     """
     source: OfferWanted | CodeGiven
     match request.WhichOneof("source"):
@@ -85,10 +85,10 @@ def claimed_of(claimed: Claimed) -> messages.ClaimResponse:
 
 
 def revoke_request_from(request: messages.RevokeRequest) -> RevokeRequest:
-    """Return what to take back.
+    """Return what to revoke.
 
     Raises:
-        InvalidRequest: It does not say what.
+        InvalidRequest: It names no token, no serials and no customer.
     """
     target: TokenGiven | SerialsGiven | CustomerGiven
     match request.WhichOneof("target"):
@@ -109,7 +109,7 @@ def revoked_of(outcome: Outcome) -> messages.RevokeResponse:
 
 
 def inspection_of(inspection: Inspection) -> messages.InspectTokenResponse:
-    """Return what is told of a token; of one that is not genuine, nothing more than that."""
+    """Return the answer about a token; if the token is not genuine, the answer says only that."""
     token = inspection.token
     if token is None:
         return messages.InspectTokenResponse(state=messages.TOKEN_STATE_INVALID)
@@ -139,7 +139,7 @@ def inspection_of(inspection: Inspection) -> messages.InspectTokenResponse:
 
 
 def _state(inspection: Inspection) -> messages.TokenState:
-    # Revoking a coupon does not undo its use.
+    # A coupon that was used and then revoked counts as used.
     if inspection.use is not None:
         return messages.TOKEN_STATE_REDEEMED
     return messages.TOKEN_STATE_REVOKED if inspection.revoked else messages.TOKEN_STATE_UNUSED

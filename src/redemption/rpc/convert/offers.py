@@ -1,7 +1,7 @@
 """The offers of a campaign, from protobuf to the domain and back.
 
-Here it is only asked whether the domain can hold what an offer says; whether it may say so is for
-``domain.definition`` to judge.
+Here it is only checked that the domain can hold the values of an offer; whether they are allowed is checked in
+``domain.campaign.campaign_checks``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Sco
 from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.v1 import campaign_pb2
 
-# By name: a name that the contract does not have fails at import.
+# Looked up by name: a name that the contract does not have fails at import.
 _MEASURES = {
     measure: cast("campaign_pb2.Measure", campaign_pb2.Measure.Value(f"MEASURE_{measure.name}")) for measure in Measure
 }
@@ -34,11 +34,11 @@ def offer_from(message: campaign_pb2.Offer, field: str) -> Offer:
     """Return an offer.
 
     Args:
-        message: One that passed ``require_shape``.
-        field: The path at which it stands in the request.
+        message: A message that passed ``require_shape``.
+        field: The path of the message in the request.
 
     Raises:
-        InvalidRequest: It gives nothing.
+        InvalidRequest: It has no benefit.
     """
     kind = message.WhichOneof("benefit")
     if kind is None:
@@ -125,10 +125,10 @@ _BENEFITS: Mapping[str, Callable[[Any, str], Benefit]] = {
 
 
 def _benefit_of(benefit: Benefit) -> dict[str, Any]:
-    """Return the one field of an offer that tells its benefit."""
+    """Return the one field of an offer that holds its benefit."""
     match benefit:
         case Tiers(measure, tiers):
-            told = [
+            messages = [
                 campaign_pb2.Tier(
                     threshold=tier.threshold,
                     amount_off_minor=tier.amount_off_minor,
@@ -138,7 +138,7 @@ def _benefit_of(benefit: Benefit) -> dict[str, Any]:
                 )
                 for tier in tiers
             ]
-            return {"tiers": campaign_pb2.Tiers(measure=_MEASURES[measure], tiers=told)}
+            return {"tiers": campaign_pb2.Tiers(measure=_MEASURES[measure], tiers=messages)}
         case EveryFull(threshold_minor, amount_off_minor, cap_minor):
             every_full = campaign_pb2.EveryFull(
                 threshold_minor=threshold_minor, amount_off_minor=amount_off_minor, cap_minor=cap_minor
@@ -222,7 +222,7 @@ def _scope_of(scope: Scope) -> campaign_pb2.Scope:
 
 
 def _gives_nothing(field: str, problem: str, names: Iterable[str]) -> InvalidRequest:
-    """Return the failure of an offer or a tier of which one of these fields must be set."""
+    """Return the failure of an offer or a tier in which none of these fields is set, but one must be."""
     values = ViolationValues(others=tuple(OtherField(f"{field}.{name}") for name in names))
     return InvalidRequest([Violation(field, problem, ViolationReason.ONE_OF, values)])
 

@@ -1,4 +1,4 @@
-"""Checkouts and decisions, from protobuf to the domain and back: the hot path, so it does nothing twice."""
+"""Checkouts and decisions, from protobuf to the domain and back. This is the hot path, so nothing is done twice."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -26,11 +26,11 @@ from redemption.domain.outcome import Disposition, Outcome
 from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
 from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
-from redemption.service.quoter import Question, Quoted
-from redemption.service.redeemer import RedeemRequest
+from redemption.service.pending_order import RedeemRequest
+from redemption.service.quoter import Quote, QuoteRequest
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
-# By name: a name that the contract does not have fails at import, not at the first refusal of its kind.
+# Looked up by name: a name that the contract does not have fails at import, not when the outcome is first used.
 OUTCOMES = {
     outcome: cast("outcome_pb2.Outcome", outcome_pb2.Outcome.Value(f"OUTCOME_{outcome.name}")) for outcome in Outcome
 }
@@ -41,27 +41,27 @@ DISPOSITIONS = {
 
 
 def redeem_request_from(request: redemption_service_pb2.RedeemRequest, program: str = "") -> RedeemRequest:
-    """Return what a message asks for, whose size is right (see ``positions_in``).
+    """Return the request of a message whose size was checked (see ``positions_in``).
 
     Args:
-        request: What was received.
-        program: The program of one that names none.
+        request: The received message.
+        program: The program to use when the message names none.
 
     Raises:
-        InvalidRequest: There is too much of something.
+        InvalidRequest: A list is too long.
     """
     return RedeemRequest(request.request_id, checkout_from(request.checkout, program))
 
 
-def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
-    """Return the question that a request asks.
+def quote_request_from(request: redemption_service_pb2.QuoteRequest) -> QuoteRequest:
+    """Return the domain's request for a quote.
 
     Raises:
-        InvalidRequest: The checkout is missing, there is too much of something, or the moment is not one at which a
-            coupon can be judged.
+        InvalidRequest: The checkout is missing, a list is too long, or ``at`` is not a moment at which a coupon can be
+            judged.
     """
     positions_in(request, tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX)
-    return Question(
+    return QuoteRequest(
         checkout_from(request.checkout),
         choose_best=request.choose_best,
         at_ms=_moment_from(request) if request.HasField("at") else None,
@@ -70,14 +70,14 @@ def question_from(request: redemption_service_pb2.QuoteRequest) -> Question:
 
 
 def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
-    """Return the domain's checkout, of a message whose size is right.
+    """Return the domain's checkout, from a message whose size was checked.
 
     Args:
-        checkout: What was received.
-        program: The program of one that names none.
+        checkout: The received message.
+        program: The program to use when the message names none.
 
     Raises:
-        InvalidRequest: It has too much of something.
+        InvalidRequest: A list is too long.
     """
     return Checkout(
         checkout.program or program,
@@ -91,7 +91,8 @@ def checkout_from(checkout: order_pb2.Checkout, program: str = "") -> Checkout:
 def write_decision(decision: Decision, message: decision_pb2.Decision, *, with_allocations: bool = True) -> None:
     """Write a decision into an empty message.
 
-    Into it, because protobuf copies a message that is handed to another one: with many lines that is a third of it.
+    The caller makes the message, because protobuf copies a message that is put into another one: with many lines, the
+    copy takes a third of the time.
     """
     message.outcome = OUTCOMES[decision.outcome]
     message.disposition = DISPOSITIONS[decision.disposition]
@@ -101,16 +102,16 @@ def write_decision(decision: Decision, message: decision_pb2.Decision, *, with_a
     _add_verdicts(decision.verdicts, message.verdicts, with_allocations=with_allocations)
 
 
-def write_quote(quoted: Quoted, message: redemption_service_pb2.QuoteResponse, *, with_allocations: bool) -> None:
-    """Write the answer to a question into an empty message."""
-    write_decision(quoted.together, message.together, with_allocations=with_allocations)
-    _add_verdicts(quoted.alone, message.alone, with_allocations=with_allocations)
-    message.chosen.extend(quoted.chosen)
-    message.exhaustive = quoted.exhaustive
+def write_quote(quote: Quote, message: redemption_service_pb2.QuoteResponse, *, with_allocations: bool) -> None:
+    """Write a quote into an empty message."""
+    write_decision(quote.together, message.together, with_allocations=with_allocations)
+    _add_verdicts(quote.alone, message.alone, with_allocations=with_allocations)
+    message.chosen.extend(quote.chosen)
+    message.exhaustive = quote.exhaustive
 
 
 def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
-    """Return the contract's redemption; this version gives none back, so all of them are in force."""
+    """Return the contract's redemption; its state is always REDEEMED, because this version reverses none."""
     return redemption_service_pb2.Redemption(
         redemption_id=redeemed.redemption_id,
         campaign=redeemed.receipt.campaign,
@@ -121,9 +122,9 @@ def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
     )
 
 
-# Fields are given by position below, in the order of the domain's definitions: by keyword, a line costs half as much
-# again. Each test of the conversion gives every field a value of its own, so that none can be mistaken for another.
-# Repeated fields are read as slices, because protobuf ends a loop over the field itself by an exception.
+# Below, arguments are positional, in the order of the domain's fields: with keywords, a line costs 50 % more. The tests
+# of the conversion give every field a different value, so two swapped fields fail a test. Repeated fields are read as
+# slices, because protobuf ends a loop over the field itself with an exception.
 
 
 def _order_from(order: order_pb2.Order) -> Order:
@@ -170,8 +171,8 @@ def customer_from(customer: order_pb2.Customer, field: str = "customer") -> Cust
     """Return the domain's customer.
 
     Args:
-        customer: What was received.
-        field: The path at which it stands in the request.
+        customer: The received message.
+        field: The path of the message in the request.
 
     Raises:
         InvalidRequest: It is in too many segments.
@@ -200,7 +201,7 @@ def _add_verdicts(
     with_allocations: bool,
 ) -> None:
     for index, verdict in enumerate(verdicts):
-        # Field by field: by keyword it costs half as much again, and what is not set is nothing, as in proto3.
+        # Field by field: with keywords it costs 50 % more. A field that is not set stays empty, as in proto3.
         message = messages.add()
         message.token_index = index
         message.outcome = OUTCOMES[verdict.outcome]

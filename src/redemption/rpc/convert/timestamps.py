@@ -1,4 +1,4 @@
-"""Protobuf's points and lengths of time, and the whole numbers the domain counts them in."""
+"""Conversion between protobuf's timestamps and durations and the whole numbers of the domain."""
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,7 +20,7 @@ def ms_from(timestamp: Timestamp, field: str) -> int:
     """Return Unix milliseconds.
 
     Raises:
-        InvalidRequest: It is no point in time, or finer than a millisecond.
+        InvalidRequest: It is not a valid timestamp, or has fractions of a millisecond.
     """
     seconds, nanoseconds = timestamp.seconds, timestamp.nanos
     if not (_SECONDS_MIN <= seconds <= _SECONDS_MAX and 0 <= nanoseconds < NANOSECONDS):
@@ -31,10 +31,10 @@ def ms_from(timestamp: Timestamp, field: str) -> int:
 
 
 def whole_second_ms_from(timestamp: Timestamp, field: str) -> int:
-    """Return Unix milliseconds of a point in time that falls on a whole second.
+    """Return Unix milliseconds of a timestamp that must be a whole second.
 
     Raises:
-        InvalidRequest: It is no point in time, or finer than a second.
+        InvalidRequest: It is not a valid timestamp, or has fractions of a second.
     """
     milliseconds = ms_from(timestamp, field)
     if milliseconds % MILLISECONDS:
@@ -43,10 +43,10 @@ def whole_second_ms_from(timestamp: Timestamp, field: str) -> int:
 
 
 def seconds_from(duration: Duration, field: str) -> int:
-    """Return the seconds of a length of time.
+    """Return the seconds of a duration.
 
     Raises:
-        InvalidRequest: It is no length of time, negative, or finer than a second.
+        InvalidRequest: It is not a valid duration, is negative, or has fractions of a second.
     """
     seconds, nanoseconds = duration.seconds, duration.nanos
     if seconds < 0 or nanoseconds < 0:
@@ -59,16 +59,16 @@ def seconds_from(duration: Duration, field: str) -> int:
 
 
 def lasting(seconds: int) -> Duration:
-    """Return the length of time of so many seconds."""
+    """Return the duration of these seconds."""
     return Duration(seconds=seconds)
 
 
 def at_seconds(seconds: int) -> Timestamp:
-    """Return the point in time of Unix seconds."""
+    """Return the timestamp of these Unix seconds."""
     return Timestamp(seconds=seconds)
 
 
 def at_ms(milliseconds: int) -> Timestamp:
-    """Return the point in time of Unix milliseconds."""
+    """Return the timestamp of these Unix milliseconds."""
     seconds, rest = divmod(milliseconds, MILLISECONDS)
     return Timestamp(seconds=seconds, nanos=rest * NANOSECONDS_PER_MS)

@@ -1,1 +1,1 @@
-"""How calls reach their handlers: one table of methods, and the two transports that serve it."""
+"""How calls reach their handlers: a table of methods, and two transports, each of which can serve it."""

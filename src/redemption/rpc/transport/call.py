@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport.bounds import Bounds, Load
+from redemption.rpc.transport.bounds import Bounds, Usage
 from redemption.rpc.transport.methods import Method, Outcome, Status
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import WorkQueue
@@ -23,16 +23,16 @@ class Shared:
 
     Attributes:
         methods: The path and the method for each ``:path``.
-        inform: Makes what a handler is told, of path, peer, the seconds that the caller gives, and the time.
-        turn: Who has to read and to write in this turn of the event loop.
-        work: What begins the work on calls.
-        under_way: The calls that were handed on and whose handlers are at work.
+        inform: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline, and the time.
+        turn: The connections that have to read and to write in this turn of the event loop.
+        work: The queue of the calls whose work is to begin.
+        under_way: The calls that wait in the queue, or whose handlers are at work.
     """
 
     methods: dict[bytes, tuple[str, Method]]
     inform: Callable[[str, str, float | None, float], CallInfo]
     bounds: Bounds
-    load: Load
+    usage: Usage
     loop: asyncio.AbstractEventLoop
     turn: Turn
     work: WorkQueue
@@ -43,43 +43,43 @@ class Ends(Protocol):
     """The connection of a call, which begins its work and ends it."""
 
     def begin(self, call: "GrpcCall") -> None:
-        """Begin the work on it, in a task of its own."""
+        """Begin the work on the call, in a task of its own."""
 
     def finish(self, call: "GrpcCall", outcome: Outcome) -> None:
-        """End it for its handler, and for its caller unless that is done."""
+        """End the call for its handler, and for its caller if it has not ended for the caller yet."""
 
     def leave_short_line(self, call: "GrpcCall") -> None:
-        """Do not count it among the short calls any longer."""
+        """Stop counting the call as a short one."""
 
     def give_up(self, call: "GrpcCall", status: Status) -> None:
-        """End it for its caller before its handler does."""
+        """End the call for its caller before its handler has ended."""
 
 
 class GrpcCall:
     """One call.
 
-    It ends twice: for its caller, with a status or because the caller left; and for its handler, which may still be at
-    work then. Its place among the calls, and the bytes of its request, are given back by the later of the two.
+    A call ends twice: for its caller, when the caller gets a status or leaves; and for its handler, which may still be
+    at work then. The later of the two ends frees its place among the calls and the bytes of its request.
 
     Attributes:
         began: When its headers came, in the event loop's time.
-        expires: When its caller gives up; infinite when it named no time.
-        received: Its caller has said all.
-        ended: Its caller has a status, or is gone.
-        begun: The headers of its answer were sent: messages follow.
-        held_bytes: What is held of its request.
-        refusal: A refusal that is decided and not sent: it goes out when the first data come.
-        dropped_bytes: What its caller said since it was answered.
-        reset_at: When its caller, who was answered, may say no more.
-        request: Its message, once it is complete.
-        info: What its handler is told.
-        task: What works on it, if that is a task of its own.
-        counts: How many of the calls at once it is: a watch is none.
-        body_bytes: Bytes of its messages that were sent or wait.
-        window_bytes: By how much its caller has widened its window.
-        taken_bytes: What its caller had taken of its messages when that was last more than before.
-        taken_together: What its caller had taken of all calls of the connection at that time.
-        taken: That time; None when nothing waits, infinite when what waits was given up.
+        expires: The deadline that its caller set; infinite when it set none.
+        received: The whole request has come.
+        ended: The caller has its status, or is gone.
+        begun: The headers of the answer were sent, and messages follow.
+        held_bytes: Bytes of its request that are in memory.
+        refusal: A refusal that is decided but not sent yet: it is sent when the first data come.
+        dropped_bytes: Bytes of its request that came after it was answered.
+        reset_at: When to reset its stream, if it was answered before the whole request came.
+        request: The message of the request, once it is complete.
+        info: The ``CallInfo`` of its handler.
+        task: The task that works on it, if it has one of its own.
+        counts: By how much it raises the number of calls at work: 1, but 0 for a watch.
+        body_bytes: Bytes of its messages, sent or waiting to be sent.
+        window_bytes: By how many bytes its caller has enlarged the window of its stream.
+        taken_bytes: Bytes of its messages that its caller had taken when progress was last seen.
+        taken_together: Bytes that its caller had taken of all calls of the connection at that time.
+        taken: That time; None when nothing waits, infinite when the stream was reset.
     """
 
     __slots__ = (
@@ -110,14 +110,14 @@ class GrpcCall:
         "window_bytes",
     )
 
-    # Set once its headers were understood, and once it is handed on.
+    # ``path``, ``method`` and ``compressed`` are set when its headers were read, ``info`` when the request is complete.
     path: str
     method: Method
     compressed: bool
     info: CallInfo
 
     def __init__(self, streams: Ends, stream_id: int, began: float, *, received: bool) -> None:
-        """Begin a call whose headers came."""
+        """Begin a call whose headers have come."""
         self._streams = streams
         self.stream_id = stream_id
         self.began = began
@@ -135,11 +135,11 @@ class GrpcCall:
         self.task: asyncio.Task[None] | None = None
 
     def answer(self, outcome: Outcome) -> None:
-        """End the call for its handler, and for its caller unless that is done."""
+        """End the call for its handler, and for its caller if it has not ended for the caller yet."""
         self._streams.finish(self, outcome)
 
     def leave_short_line(self) -> None:
-        """Do not count among the short calls any longer."""
+        """Stop counting this call as a short one."""
         self._streams.leave_short_line(self)
 
     def begin(self) -> None:
@@ -147,5 +147,5 @@ class GrpcCall:
         self._streams.begin(self)
 
     def give_up(self, status: Status) -> None:
-        """End the call for its caller before its handler does, which is told that nobody waits."""
+        """End the call for its caller, and signal its handler that nobody waits for the answer."""
         self._streams.give_up(self, status)

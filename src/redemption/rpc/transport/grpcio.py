@@ -1,7 +1,7 @@
 """The second transport: the same methods on grpcio's own server.
 
-grpcio hands over one call in each turn of the event loop, and has bounds that nobody can set: it counts neither
-messages that are not complete nor answers that are not read, and it ends no connection for rapid resets.
+grpcio passes on one call in each turn of the event loop, and it lacks some limits: it counts neither incomplete
+messages nor unread answers, and it does not end a connection for rapid resets.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped] # no marker
 from grpc_status import rpc_status
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.methods import (
     DialogMethod,
@@ -32,7 +32,7 @@ from redemption.rpc.transport.methods import (
 from redemption.rpc.transport.tls import Certificates, Tls
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-# In quotes, because grpcio's class is generic for type checkers only.
+# In quotes, because grpcio's class is generic only for type checkers.
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 UnaryHandler: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
 StreamHandler: TypeAlias = Callable[[Any, Context], Any]
@@ -40,16 +40,16 @@ Inform: TypeAlias = Callable[[str, str, float | None, float], CallInfo]
 
 MESSAGE_BYTES_MAX = 4 * 2**20
 PENDING_CALLS_MAX = 16_384
-"""Calls that may wait to be handed over. grpcio cancels, without a word, what comes beyond; its own bounds, 1,000 and
-3,000 calls, are passed when a sale opens."""
+"""Calls that may wait inside grpcio. It cancels more than that without a status. Its default limits, 1,000 and 3,000
+calls, are exceeded when a sale opens."""
 CLOSING_SECONDS_MIN, CLOSING_SECONDS_MAX = 0.2, 1.0
 CLOSING_STEP_SECONDS = 0.02
 CLOSING_STEP_CALLS = 20
-"""When no more than this come in a step, hardly any wait to be handed over."""
+"""When no more calls than this come in a step, hardly any wait inside grpcio."""
 LAST_SECONDS = 1.0
-"""For calls that are over to send their last bytes, after the time to finish them."""
+"""How long ended calls may take to send their last bytes, after the time for calls to finish."""
 WRITE_SECONDS_MAX = 30.0
-"""How long one message of a stream may wait for a caller who does not read."""
+"""How long one message of a stream may wait for a caller that does not read."""
 _log = structlog.get_logger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -58,7 +58,7 @@ class GrpcioServer:
     """Serves methods, from ``start`` to ``stop``, once."""
 
     def __init__(self, methods: Methods, *, inform: Inform, bounds: Bounds) -> None:
-        """Build it; see ``listener.Listener``."""
+        """Build it; the arguments are those of ``listener.Listener``."""
         self._methods = methods
         self._inform = inform
         self._bounds = bounds
@@ -75,7 +75,7 @@ class GrpcioServer:
 
     @property
     def started(self) -> bool:
-        """Whether it serves, or did."""
+        """Whether it was started."""
         return self._server is not None
 
     async def start(self, address: str, tls: Tls | None, *, reuse_port: bool) -> int:
@@ -85,13 +85,13 @@ class GrpcioServer:
             OSError: The address is taken, or a certificate cannot be used.
         """
         if tls is not None:
-            Certificates(tls)  # grpcio does not say which file is wrong
+            Certificates(tls)  # raises an error that names the wrong file; grpcio does not
         server = grpc.aio.server(options=options_of(self._bounds, reuse_port=reuse_port))
         services: dict[str, dict[str, Handler]] = {}
         for path, method in self._methods.items():
             _, service, name = path.split("/")
             services.setdefault(service, {})[name] = self._handler(path, method)
-        # Not registered one by one: grpc.aio then waits for each method separately, which is no faster here.
+        # Not registered one by one: grpc.aio then accepts calls of each method separately, which is no faster here.
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in services.items()]
         )
@@ -109,11 +109,11 @@ class GrpcioServer:
         return port
 
     def reload_certificates(self) -> None:
-        """Do nothing: grpcio keeps what it has."""
+        """Do nothing: grpcio keeps the certificates that it has."""
         _log.warning("grpcio does not read certificates again: restart the server, or use the other transport")
 
     async def stop(self, seconds: float) -> None:
-        """Take no new calls, let those finish that run, and cut off what takes longer."""
+        """Take no new calls, let running ones finish, and end those that take too long."""
         if self._server is None:
             return
         ends = time.monotonic() + seconds
@@ -128,10 +128,10 @@ class GrpcioServer:
         await stopping
 
     async def _turn_away(self) -> None:
-        """Turn new calls away until hardly any come.
+        """Refuse new calls until hardly any come.
 
-        grpcio, when it stops, cancels the calls that it has not handed over yet, without a word; this tells their
-        callers that nothing was done. Nothing but a stop sends callers to another server, so it does not last long.
+        When grpcio stops, it cancels the calls that wait inside it without a status. Here their callers get a status
+        that nothing was done. Callers go to another server only when this one stops, so this takes 1 s at most.
         """
         self._stopping = True
         began = time.monotonic()
@@ -142,7 +142,7 @@ class GrpcioServer:
                 break
 
     def _handler(self, path: str, method: Method) -> Handler:
-        """Return what grpcio calls for a method. Without (de)serializers it gives and takes bytes."""
+        """Return grpcio's handler of a method. It has no (de)serializers, so it takes and returns bytes."""
         if isinstance(method, StreamMethod):
             return grpc.unary_stream_rpc_method_handler(self._stream(path, method))
         if isinstance(method, DialogMethod):
@@ -168,11 +168,11 @@ class GrpcioServer:
                 except asyncio.CancelledError:
                     info.gone = True
                     if not self._cut:
-                        raise  # the caller is gone: nobody reads an answer
-                    outcome = refusals.STOPPING_AT_WORK
+                        raise  # the caller is gone
+                    outcome = statuses.STOPPING_AT_WORK
                 finally:
                     self._leave(task, raw)
-            del raw  # grpcio keeps an aborted call's frames until the collector comes by
+            del raw  # grpcio keeps an aborted call's frames until the next garbage collection
             return await _ended(outcome, context)
 
         return handle
@@ -192,9 +192,9 @@ class GrpcioServer:
                     info.gone = True
                     if not self._cut:
                         raise
-                    outcome = refusals.STOPPING_AT_WORK
+                    outcome = statuses.STOPPING_AT_WORK
                 finally:
-                    # Before anything is said: the word may wait behind what the caller does not read.
+                    # Before the status is sent: it may wait behind messages that the caller does not read.
                     self._leave(task, raw)
             await _ended(outcome, context)
 
@@ -205,18 +205,18 @@ class GrpcioServer:
         return self._inform(path, context.peer(), context.time_remaining(), now)
 
     def _refuse(self, raw: bytes, method: UnaryMethod | GatheredMethod | StreamMethod, info: CallInfo) -> Status | None:
-        """Return why a call is not handed on, or None when it is."""
+        """Return why a call is refused, or None when it is not."""
         if self._stopping:
             self._turned_away += 1
-            return refusals.STOPPING_BEFORE
+            return statuses.STOPPING_BEFORE
         if len(raw) > method.request_bytes_max:
-            return refusals.message_too_large(method.request_bytes_max)
+            return statuses.message_too_large(method.request_bytes_max)
         if len(self._calls) >= self._bounds.calls_max:
-            return refusals.TOO_MANY_CALLS
+            return statuses.TOO_MANY_CALLS
         if self._bytes + len(raw) > self._bounds.request_bytes_max:
-            return refusals.REQUESTS_TOO_LARGE_TOGETHER
+            return statuses.REQUESTS_TOO_LARGE_TOGETHER
         if info.deadline <= asyncio.get_running_loop().time():
-            return refusals.DEADLINE_PASSED
+            return statuses.DEADLINE_PASSED
         return None
 
     def _enter(self, raw: bytes) -> asyncio.Task[Any]:
@@ -232,7 +232,7 @@ class GrpcioServer:
 
 
 class _GatheredCall:
-    """The one call that grpcio hands over at a time."""
+    """One call of a gathered method: grpcio passes on one at a time."""
 
     def __init__(self, request: bytes, info: CallInfo) -> None:
         self.request = request
@@ -240,7 +240,7 @@ class _GatheredCall:
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def leave_short_line(self) -> None:
-        """Do nothing: here calls wait in one line."""
+        """Do nothing: here all calls wait in one queue."""
 
     def answer(self, outcome: Outcome) -> None:
         """End the call."""
@@ -249,7 +249,7 @@ class _GatheredCall:
 
 
 def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
-    """Return what grpcio is told of the bounds, as far as it can keep them."""
+    """Return grpcio's options for the bounds that it can enforce."""
     return [
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -258,10 +258,10 @@ def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", bounds.streams_per_connection_max),
         ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
         ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
-        # A caller whose machine vanished is noticed, and its calls are given up.
+        # Detects a caller whose machine is gone, and ends its calls.
         ("grpc.keepalive_time_ms", round(bounds.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(bounds.keepalive_seconds_max * 1000)),
-        # Callers may ping every 10 seconds, with or without calls; the default would send them away for it.
+        # Callers may ping every 10 seconds, with or without calls; by default grpcio would end their connections.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.max_connection_idle_ms", round(bounds.idle_seconds_max * 1000)),
@@ -278,7 +278,7 @@ async def _outcome(raw: bytes, info: CallInfo, method: UnaryMethod | GatheredMet
 
 
 async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Context) -> Outcome:
-    """Write the messages of a stream, and return its status if that is not OK."""
+    """Write the messages of a stream. Return its status, or no bytes if the stream ended well."""
     async with aclosing(method.answer(raw, info)) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome, Status):
@@ -287,7 +287,7 @@ async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Co
                 async with asyncio.timeout(WRITE_SECONDS_MAX):
                     await context.write(outcome)
             except TimeoutError:
-                return refusals.ANSWER_UNREAD
+                return statuses.ANSWER_UNREAD
     return b""
 
 

@@ -1,8 +1,8 @@
-"""One HTTP/2 connection without a socket: bytes in, events out; frames in, bytes out. The only file that knows ngh2.
+"""One HTTP/2 connection without a socket: bytes in, events out; frames in, bytes out. Only this file uses ngh2.
 
-libnghttp2 does framing, HPACK, flow control and the checks of RFC 9113. What is added here is what it leaves to its
-user: acknowledging what was received, resets that do not overtake an answer, and an order to close. Another engine can
-take its place: the tests of this file run on the pure-Python h2 as well.
+libnghttp2 does framing, HPACK, flow control and the checks of RFC 9113. This file adds what libnghttp2 leaves to its
+user: it acknowledges received data, keeps a reset from overtaking an answer, and closes the connection in order.
+Another engine can replace it: the tests of this file also run on the pure-Python h2.
 """
 
 from collections.abc import Sequence
@@ -56,15 +56,15 @@ __all__ = [
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 FIELD_OVERHEAD_BYTES = 32
-"""What a header field counts beside its name and value (RFC 9113, section 6.5.2)."""
+"""The bytes that a header field counts in addition to its name and value (RFC 9113, section 6.5.2)."""
 HEADERS_UNBOUNDED = 2**32 - 1
-"""What a peer that says nothing takes as headers, in bytes."""
+"""The bytes of headers that a peer accepts when it names no limit."""
 _GOAWAY_TYPE = 7
 _FRAME_BYTES_MAX = 16_384
 _WINDOW_MAX = 2**31 - 1
 
-# The engine's own limits are a last wall: each ends the whole connection, so all are far above the bounds that answer
-# a single call.
+# The engine's own limits are the last resort: each ends the whole connection. So all are far above our own bounds,
+# which refuse a single call.
 _ENGINE_HEADER_BYTES_MAX = 128 * 1024
 _ENGINE_HEADER_FIELDS_MAX = 4_096
 _ENGINE_RESETS = (100_000, 20_000)
@@ -73,12 +73,12 @@ _ENGINE_UNSENT_ACKNOWLEDGEMENTS_MAX = 10_000
 
 
 class ConnectionBroken(Exception):
-    """The peer broke the protocol, and the connection is of no more use.
+    """The peer broke the protocol, and the connection cannot be used any more.
 
-    Afterwards nothing is received, and what is queued is dropped.
+    After this, nothing is received, and queued data is dropped.
 
     Attributes:
-        last_words: What to write before it is closed.
+        last_words: The last bytes to write before the connection is closed.
     """
 
     def __init__(self, message: str, last_words: bytes) -> None:
@@ -88,12 +88,12 @@ class ConnectionBroken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http2Bounds:
-    """What is told to the peer when a connection begins.
+    """The limits that are sent to the peer when a connection begins.
 
     Attributes:
-        streams_max: Streams at once.
-        header_bytes_max: A header list, counted as RFC 9113 counts it.
-        stream_window_bytes: What may be sent on a stream before any of it was acknowledged.
+        streams_max: Open streams.
+        header_bytes_max: The length of a header list, counted as in RFC 9113.
+        stream_window_bytes: Bytes that may be sent on a stream before any are acknowledged.
         connection_window_bytes: The same for all streams together.
     """
 
@@ -104,7 +104,7 @@ class Http2Bounds:
 
 
 class Http2Connection:
-    """The server's end of one connection."""
+    """The server's side of one connection."""
 
     __slots__ = (
         "_cut",
@@ -117,7 +117,7 @@ class Http2Connection:
     )
 
     def __init__(self, bounds: Http2Bounds) -> None:
-        """Begin a connection; what to write first is in ``bytes_to_send``."""
+        """Begin a connection; ``bytes_to_send`` has the first bytes to write."""
         self._engine = Connection(
             Role.SERVER,
             Configuration(
@@ -138,10 +138,10 @@ class Http2Connection:
             }
         )
         self._window_bytes = bounds.connection_window_bytes
-        # All bytes are acknowledged as they come, but for those of a frame that is half received; and the engine tells
-        # the caller when half of the window is acknowledged. So when all is written, the caller may send at least this;
-        # when it may not, then the engine lost count. It does of a frame that it does not hand on: one that is half
-        # received when its stream is reset, or one that ends a message of another length than was promised.
+        # All bytes are acknowledged as they come, except those of a frame that is half received. The engine sends a
+        # WINDOW_UPDATE when half of the window is acknowledged. So when all is written, the caller may send at least
+        # this many bytes. If it may not, then the engine lost count of some: it does not count a frame that it drops,
+        # which is one half received when its stream is reset, or one that ends a message with a wrong content-length.
         self._window_bytes_min = self._window_bytes - self._window_bytes // 2 - _FRAME_BYTES_MAX
         self._engine.set_local_window_size(self._window_bytes)
         self._lost_bytes = 0
@@ -156,7 +156,7 @@ class Http2Connection:
 
     @property
     def peer_header_bytes_max(self) -> int:
-        """The longest header list that the peer takes, counted as RFC 9113 counts it."""
+        """The longest header list that the peer accepts, counted as in RFC 9113."""
         try:
             return self._engine.remote_settings.get(Setting.MAX_HEADER_LIST_SIZE, HEADERS_UNBOUNDED)
         except NGH2Error:
@@ -164,7 +164,7 @@ class Http2Connection:
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes of bodies that wait for the peer's windows."""
+        """Bytes of all bodies that wait for the peer's windows."""
         return self._engine.queued_body_size()
 
     def unsent_bytes_of(self, stream_id: int) -> int:
@@ -173,17 +173,17 @@ class Http2Connection:
 
     @property
     def wants_to_send(self) -> bool:
-        """Whether ``bytes_to_send`` has something."""
+        """Whether ``bytes_to_send`` would return bytes."""
         try:
             return self._engine.want_write
         except NGH2Error:
             return False
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
-        """Take what the peer sent, and return what it means.
+        """Take bytes from the peer, and return their events.
 
-        Bytes of bodies are acknowledged at once: whether there is room for a message is decided by its announced
-        length, before it comes.
+        Bytes of bodies are acknowledged at once: whether there is room for a message is decided earlier, when its
+        length is announced.
 
         Raises:
             ConnectionBroken: The connection has to be closed.
@@ -193,7 +193,7 @@ class Http2Connection:
             engine.receive_data(data)
         except NGH2Error as error:
             code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
-            # Within a frame they would be taken for the rest of a message.
+            # If the last write ended within a frame, a GOAWAY would be read as the rest of that frame.
             last_words = b"" if self._cut else _goaway(self._last_stream_id, code)
             raise ConnectionBroken(str(error), last_words) from error
         events = engine.events()
@@ -204,16 +204,16 @@ class Http2Connection:
                         engine.acknowledge_received_data(len(event.data), event.stream_id)
                 elif type(event) is RequestReceived:
                     self._last_stream_id = event.stream_id
-        except NGH2Error:  # the connection ended with these very bytes: there is nobody to be told
+        except NGH2Error:  # these bytes ended the connection: nothing can be acknowledged
             return events
         return events
 
     def bytes_to_send(self, bytes_max: int) -> tuple[bytes, list[Event]]:
-        """Return what to write now, at most so much, and what ended with it.
+        """Return at most ``bytes_max`` bytes to write now, and the events of writing them.
 
         Raises:
-            ConnectionBroken: The connection has to be closed. The engine answers many breaches with a GOAWAY of its
-                own, and they show when that is written.
+            ConnectionBroken: The connection has to be closed. The engine answers many errors of the peer with a GOAWAY
+                of its own, and only reports them when that is written.
         """
         engine = self._engine
         try:
@@ -232,7 +232,7 @@ class Http2Connection:
         return data, events
 
     def _return_lost_bytes(self) -> bool:
-        """Let the caller send as much again as the engine lost count of; tell whether there was something."""
+        """Return to the caller the bytes of its window that the engine lost count of; return whether there were any."""
         engine = self._engine
         try:
             lost_bytes = self._window_bytes_min - engine.local_window_size
@@ -241,16 +241,16 @@ class Http2Connection:
         if lost_bytes <= 0:
             return False
         self._lost_bytes = min(self._lost_bytes + lost_bytes, _WINDOW_MAX - self._window_bytes)
-        # A window that is made smaller is told to nobody, and the engine remembers by how much: when it is enlarged
-        # again, the caller is told of what goes beyond that, which is what was lost since.
+        # The engine does not report a smaller window to the caller, but remembers the difference. When the window is
+        # enlarged again, the caller gets what exceeds that difference: the bytes that were lost since.
         engine.set_local_window_size(self._window_bytes + self._lost_bytes)
         engine.set_local_window_size(self._window_bytes)
         return True
 
     def answer(self, stream_id: int, headers: Headers, body: bytes = b"", trailers: Headers = ()) -> None:
-        """Queue a whole answer; without trailers the headers are all of it.
+        """Queue a whole answer; without trailers, the answer is the headers alone.
 
-        Here as everywhere, what is queued on a stream that has ended is dropped: nobody is there to read it.
+        Here and in all other methods, data for a stream that has ended is dropped: nobody would read it.
         """
         engine = self._engine
         try:
@@ -264,7 +264,7 @@ class Http2Connection:
             return
 
     def begin_answer(self, stream_id: int, headers: Headers) -> None:
-        """Queue the headers of an answer of many parts."""
+        """Queue the headers of an answer that is sent in parts."""
         with suppress(NGH2Error):
             self._engine.send_response(stream_id, headers)
 
@@ -279,38 +279,38 @@ class Http2Connection:
             self._engine.send_trailers(stream_id, trailers)
 
     def widen(self, stream_id: int, window_bytes: int) -> None:
-        """Let the peer send so much on a stream without waiting for acknowledgements."""
+        """Enlarge the window of a stream: the bytes that the peer may send without an acknowledgement."""
         with suppress(NGH2Error):
             self._engine.set_local_window_size(window_bytes, stream_id=stream_id)
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """End a stream in both directions. What was queued on it is lost: an answer has to be sent before."""
+        """End a stream in both directions. What is queued on it is lost, so an answer has to be written before."""
         with suppress(NGH2Error):
             self._engine.reset_stream(stream_id, code)
 
     def ping(self, data: bytes) -> None:
-        """Ask for a sign of life that carries eight bytes."""
+        """Send a PING with these eight bytes."""
         with suppress(NGH2Error):
             self._engine.ping(data)
 
     def send_shutdown_notice(self) -> None:
-        """Ask the peer to open no more streams; those that it opens meanwhile are still served."""
+        """Ask the peer to open no more streams; streams that it opens before it gets this are still served."""
         with suppress(NGH2Error):
             self._engine.send_shutdown_notice()
 
     def send_goaway(self, code: ErrorCode = ErrorCode.NO_ERROR, debug_data: bytes = b"") -> None:
-        """Say that no stream is served after the newest one."""
+        """Send a GOAWAY: no stream after the newest one is served."""
         self._ended = code != ErrorCode.NO_ERROR
         with suppress(NGH2Error):
             self._engine.send_goaway(code, last_stream_id=self._last_stream_id, debug_data=debug_data)
 
 
 def list_bytes(headers: Headers) -> int:
-    """Return how long a header list is, as RFC 9113, section 6.5.2 counts it."""
+    """Return the length of a header list, counted as in RFC 9113, section 6.5.2."""
     return sum([len(name) + len(value) for name, value in headers]) + FIELD_OVERHEAD_BYTES * len(headers)
 
 
 def _goaway(last_stream_id: int, code: ErrorCode) -> bytes:
-    """Return a GOAWAY frame; an engine that has failed writes none (RFC 9113, section 6.8)."""
+    """Return a GOAWAY frame (RFC 9113, section 6.8); an engine that has failed does not write one."""
     payload = pack(">II", last_stream_id, code)
     return len(payload).to_bytes(3, "big") + pack(">BBI", _GOAWAY_TYPE, 0, 0) + payload

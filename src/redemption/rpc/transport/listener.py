@@ -1,4 +1,4 @@
-"""Where connections come from, and how all of them end: sockets, TLS, time, drain."""
+"""The server of our own transport: it accepts connections, keeps their time limits, and drains them at a stop."""
 
 import asyncio
 import ctypes
@@ -11,33 +11,33 @@ from math import inf
 import structlog
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport import refusals
-from redemption.rpc.transport.bounds import MIB, Bounds, Load
+from redemption.rpc.transport import statuses
+from redemption.rpc.transport.bounds import MIB, Bounds, Usage
 from redemption.rpc.transport.call import GrpcCall, Shared
-from redemption.rpc.transport.connection import GOODBYE_SECONDS_MAX, GrpcConnection
+from redemption.rpc.transport.connection import CLOSE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
 from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
 from redemption.rpc.transport.turn import Turn
-from redemption.rpc.transport.work_queue import Waiting, WorkQueue
+from redemption.rpc.transport.work_queue import QueuedCall, WorkQueue
 
 BACKLOG = 1_024
-"""Connections that may wait to be accepted; the system may allow fewer. Of a socket that is given, this replaces it."""
+"""Connections that may wait to be accepted; the system may allow fewer. Also replaces the backlog of a given socket."""
 DEADLINE_STEP_SECONDS = 0.02
-"""How late a caller may learn that its deadline has passed; it knows by itself."""
+"""How late a call may be ended after its deadline; its caller keeps the deadline by itself."""
 TICK_SECONDS = 1.0
 TRIM_BYTES = 32 * MIB
-"""After so much was held of requests and answers, the memory that is free again is given back to the system."""
+"""When requests and answers held this many bytes, memory that is free again is given back to the system."""
 FILES_RESERVED = 128
-"""Of the files that a process may open, so many are for other things than connections."""
-REFUSED_TOLD_SECONDS = 10.0
-"""How often the operator is told that connections are refused."""
+"""How many of the files that a process may open are reserved for other things than connections."""
+REFUSAL_LOG_SECONDS = 10.0
+"""The time between two log messages that connections are refused."""
 DRAIN_STEP_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
 
 
 class Listener:
-    """Serves methods on sockets that listen, from ``start`` to ``stop``, once."""
+    """Serves methods on listening sockets, from ``start`` to ``stop``, once."""
 
     def __init__(
         self, methods: Methods, *, inform: Callable[[str, str, float | None, float], CallInfo], bounds: Bounds
@@ -45,15 +45,15 @@ class Listener:
         """Build it.
 
         Args:
-            methods: What is served.
-            inform: Makes what a handler is told, of path, peer, the seconds that the caller gives (None: it named no
-                deadline), and the event loop's time.
-            bounds: What it bears.
+            methods: The methods to serve.
+            inform: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline (None: it has
+                none), and the event loop's time.
+            bounds: The limits.
         """
         self._methods = {path.encode(): (path, method) for path, method in methods.items()}
         self._inform = inform
         self._bounds = bounds
-        self.load = Load()
+        self.usage = Usage()
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
         self._doors: list[TlsDoor] = []
@@ -61,21 +61,21 @@ class Listener:
         self._shared: Shared | None = None
         self._clock: asyncio.Task[None] | None = None
         self._certificates: Certificates | None = None
-        self._refusal_told = -inf
+        self._refusal_logged_at = -inf
         self._held_bytes_most = 0
 
     @property
     def calls(self) -> int:
         """How many calls are at work."""
-        return self.load.calls
+        return self.usage.calls
 
     @property
     def started(self) -> bool:
-        """Whether it serves, or did."""
+        """Whether it was started."""
         return self._shared is not None
 
     async def start(self, address: str, tls: Tls | None, *, reuse_port: bool) -> int:
-        """Listen on every address that a host has, and return the port.
+        """Listen on all addresses of a host, and return the port.
 
         Args:
             address: Host and port; 0 lets the system choose the port.
@@ -94,7 +94,7 @@ class Listener:
             raise
 
     async def start_on(self, sockets: Sequence[socket.socket], tls: Tls | None) -> int:
-        """Listen on sockets that are bound, and return the port.
+        """Listen on bound sockets, and return the port.
 
         Raises:
             OSError: A certificate cannot be used.
@@ -105,7 +105,7 @@ class Listener:
             methods=self._methods,
             inform=self._inform,
             bounds=self._bounds,
-            load=self.load,
+            usage=self.usage,
             loop=loop,
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
@@ -131,7 +131,7 @@ class Listener:
         self._doors.append(door)
 
     def reload_certificates(self) -> None:
-        """Read the certificates again, for connections that are made from now on; what cannot be used is logged."""
+        """Read the certificates again, for new connections. If they cannot be used, log it and keep the old ones."""
         if self._certificates is None:
             return
         try:
@@ -142,9 +142,9 @@ class Listener:
             _log.info("the certificates were read again")
 
     async def stop(self, seconds: float) -> None:
-        """Take no new connections and calls, let those finish that run, and cut off what takes longer.
+        """Take no new connections and calls, let running calls finish, and end those that take too long.
 
-        Every caller is told: with a status, or by the protocol that its call was never looked at.
+        Every call ends with a status, or its caller knows from the last GOAWAY that it was ignored.
         """
         shared = self._shared
         if shared is None:
@@ -152,13 +152,13 @@ class Listener:
         await self._accept_waiting()
         self._close()
         ends = shared.loop.time() + seconds
-        while self._part() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
+        while self._retire_all() and shared.loop.time() < ends:  # noqa: ASYNC110 - once in a server's life
             await asyncio.sleep(DRAIN_STEP_SECONDS)
-        last = shared.loop.time() + 2 * GOODBYE_SECONDS_MAX
+        last = shared.loop.time() + 2 * CLOSE_SECONDS_MAX
         while self._connections and shared.loop.time() < last:
-            self._part()
+            self._retire_all()
             for call in list(shared.under_way):
-                _give_up(call, refusals.STOPPING_AT_WORK)
+                _give_up(call, statuses.STOPPING_AT_WORK)
             for connection in list(self._connections):
                 connection.turn_away()
                 _tick(connection, shared.loop.time())
@@ -172,7 +172,7 @@ class Listener:
         await asyncio.sleep(0)
 
     async def _accept_waiting(self) -> None:
-        """Let the connections in that the system keeps for us: it resets them when their socket is closed."""
+        """Accept the connections that wait in the system: it would reset them when the listening socket is closed."""
         waiting = select.poll()
         for bound in self._sockets:
             waiting.register(bound, select.POLLIN)
@@ -190,20 +190,20 @@ class Listener:
         for door in self._doors:
             door.close()
 
-    def _part(self) -> bool:
-        """Send callers elsewhere, those too that were accepted meanwhile; tells whether calls run or may still come."""
+    def _retire_all(self) -> bool:
+        """Ask all callers to leave, also newly accepted ones; return whether calls are at work or may still come."""
         staying = [connection for connection in self._connections if not connection.parting]
         for connection in staying:
             connection.retire()
             _tick(connection, asyncio.get_running_loop().time())
-        return bool(staying) or self.load.calls > 0
+        return bool(staying) or self.usage.calls > 0
 
-    def _begin(self, method: Method, calls: Sequence[Waiting]) -> None:
-        """Begin the work on calls of one method; those that have ended give back their places."""
+    def _begin(self, method: Method, calls: Sequence[QueuedCall]) -> None:
+        """Begin the work on calls of one method; a call that has ended meanwhile only frees its place."""
         waiting = []
         for call in calls:
             if call.ended:
-                call.answer(refusals.DEADLINE_PASSED)
+                call.answer(statuses.DEADLINE_PASSED)
             elif type(method) is GatheredMethod:
                 waiting.append(call)
             else:
@@ -211,14 +211,14 @@ class Listener:
         if waiting and type(method) is GatheredMethod:
             try:
                 method.begin(waiting)
-            except Exception:  # noqa: BLE001 - each of them would keep its place for good
+            except Exception:  # noqa: BLE001 - else these calls would keep their places for ever
                 _log.exception("calls could not be begun")
                 for call in waiting:
-                    call.answer(refusals.INTERNAL)
+                    call.answer(statuses.INTERNAL)
 
     def _trim(self) -> None:
-        """Give memory back to the system when much less is held than before: the C library keeps it for itself."""
-        held_bytes = self.load.request_bytes + self.load.answer_bytes
+        """Give memory back to the system when much less is held than before: the C library would keep it."""
+        held_bytes = self.usage.request_bytes + self.usage.answer_bytes
         self._held_bytes_most = max(self._held_bytes_most, held_bytes)
         if self._held_bytes_most >= TRIM_BYTES and held_bytes < self._held_bytes_most / 4:
             self._held_bytes_most = held_bytes
@@ -227,8 +227,8 @@ class Listener:
 
     def _opened(self, connection: GrpcConnection) -> bool:
         self._connections.add(connection)
-        here = self.load.connections.get(connection.address, 0) + 1
-        self.load.connections[connection.address] = here
+        here = self.usage.connections.get(connection.address, 0) + 1
+        self.usage.connections[connection.address] = here
         if len(self._connections) > self._connections_max():
             return self._refuse("connections_max")
         if here > self._bounds.connections_per_address_max:
@@ -236,17 +236,17 @@ class Listener:
         return True
 
     def _refuse(self, bound: str, address: str | None = None) -> bool:
-        """Have no room for a connection, and tell the operator of it now and then."""
+        """Return False, for no room; log it, but not more often than every ``REFUSAL_LOG_SECONDS``."""
         now = asyncio.get_running_loop().time()
-        if now >= self._refusal_told + REFUSED_TOLD_SECONDS:
-            self._refusal_told = now
+        if now >= self._refusal_logged_at + REFUSAL_LOG_SECONDS:
+            self._refusal_logged_at = now
             here = len(self._connections)
             _log.warning("connections are refused: there are too many", bound=bound, address=address, connections=here)
         return False
 
     def _connections_max(self) -> int:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if files == resource.RLIM_INFINITY:  # which is a negative number
+        if files == resource.RLIM_INFINITY:  # RLIM_INFINITY is a negative number
             return self._bounds.connections_max
         return max(1, min(self._bounds.connections_max, files - FILES_RESERVED))
 
@@ -260,15 +260,15 @@ class Listener:
             )
 
     def _has_room(self) -> bool:
-        """Whether one more connection may shake hands. One address may take all of it, for a handshake's time."""
+        """Whether one more TLS handshake may begin. During handshakes, connections are not counted by address."""
         here = len(self._connections) + sum(door.shaking for door in self._doors)
         return here < self._connections_max() or self._refuse("connections_max")
 
     def _closed(self, connection: GrpcConnection) -> None:
         self._connections.discard(connection)
-        here = self.load.connections.pop(connection.address, 0) - 1
+        here = self.usage.connections.pop(connection.address, 0) - 1
         if here > 0:
-            self.load.connections[connection.address] = here
+            self.usage.connections[connection.address] = here
 
     async def _keep_time(self, shared: Shared) -> None:
         ticked = 0.0
@@ -276,7 +276,7 @@ class Listener:
             await asyncio.sleep(DEADLINE_STEP_SECONDS)
             now = shared.loop.time()
             for call in [call for call in shared.under_way if call.expires <= now and not call.ended]:
-                _give_up(call, refusals.DEADLINE_PASSED_AT_WORK)
+                _give_up(call, statuses.DEADLINE_PASSED_AT_WORK)
             if now - ticked >= TICK_SECONDS:
                 ticked = now
                 self._trim()
@@ -285,28 +285,28 @@ class Listener:
 
 
 def _tick(connection: GrpcConnection, now: float) -> None:
-    """Look after a connection; one that cannot be is ended, for without the clock nothing would ever expire again."""
+    """Call a connection's ``tick``. If it raises, end the connection: the clock must go on for all others."""
     try:
         connection.tick(now)
-    except Exception:  # noqa: BLE001 - whatever it is, the others are looked after
-        _log.exception("a connection could not be looked after", peer=connection.address)
+    except Exception:  # noqa: BLE001 - the other connections need their tick
+        _log.exception("a connection failed in its check of time limits and is closed", peer=connection.address)
         connection.abort()
 
 
 def _give_up(call: GrpcCall, status: Status) -> None:
-    """End a call for its caller; one that cannot be told knows its deadline by itself, and is not tried again."""
+    """End a call for its caller. If that raises, it is not tried again: the caller keeps its deadline by itself."""
     try:
         call.give_up(status)
-    except Exception:  # noqa: BLE001 - whatever it is, the others are told
+    except Exception:  # noqa: BLE001 - the other calls have to be ended too
         _log.exception("a call could not be ended", path=call.path)
         call.ended = True
 
 
 def bound_sockets(address: str, *, reuse_port: bool) -> list[socket.socket]:
-    """Return sockets that are bound to every address that a host has, all with the same port.
+    """Return sockets that are bound to all addresses of a host, all with the same port.
 
     Raises:
-        OSError: One of them is taken, or none is of this machine.
+        OSError: An address is taken, or is not an address of this machine.
     """
     host, _, port_text = address.rpartition(":")
     host, port = host.strip("[]"), int(port_text)

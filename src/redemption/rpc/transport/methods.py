@@ -1,4 +1,4 @@
-"""Which method is which handler: what every transport serves, as raw bytes in and raw bytes out."""
+"""The kinds of methods that every transport serves. They take and return raw bytes."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from redemption.domain.call_info import CallInfo
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a call ended when it did not end well.
+    """How a failed call ended.
 
     Attributes:
         code: A ``google.rpc.Code``.
         message: For people.
         details: A serialized ``google.rpc.Status``, for programs; may be empty.
-        final: The caller's library shall not send the call again by itself.
+        final: The caller's gRPC library must not retry the call.
     """
 
     code: int
@@ -25,7 +25,7 @@ class Status:
 
 
 Outcome: TypeAlias = bytes | Status
-"""What becomes of a call: the message that answers it, or how it failed."""
+"""The end of a call: the message that answers it, or how it failed."""
 
 
 class Call(Protocol):
@@ -37,22 +37,22 @@ class Call(Protocol):
 
     @property
     def info(self) -> CallInfo:
-        """Who calls, and until when an answer is of use."""
+        """Who calls, and the deadline of the answer."""
 
     def leave_short_line(self) -> None:
-        """Do not count among the short calls any longer: it waits for others of its kind."""
+        """Stop counting this call as a short one: it waits for a slot."""
 
     def answer(self, outcome: Outcome) -> None:
-        """End the call. To be done once, also when the caller is gone: it gives back the call's place."""
+        """End the call. Must be called once, even if the caller is gone: it frees the call's place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnaryMethod:
-    """Answers a message with a message, each call in a task of its own.
+    """Answers one message with one message, each call in a task of its own.
 
     Attributes:
         request_bytes_max: A longer request is refused before it is read.
-        answer: It is cancelled when nobody waits for the answer any more.
+        answer: The handler. It is cancelled when nobody waits for the answer any more.
     """
 
     request_bytes_max: int
@@ -61,11 +61,11 @@ class UnaryMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatheredMethod:
-    """Answers a message with a message, all calls of one turn of the event loop together.
+    """Answers one message with one message, all calls of one turn of the event loop together.
 
     Attributes:
         request_bytes_max: A longer request is refused before it is read.
-        begin: Begins the work on calls, and sees to it that each is answered once, now or later; not a coroutine.
+        begin: The handler. It must answer each call once, now or later; not a coroutine.
     """
 
     request_bytes_max: int
@@ -74,11 +74,11 @@ class GatheredMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImmediateMethod:
-    """Answers a message with a message at once, before all other work; it must not take long.
+    """Answers one message with one message at once, before all other work; it must not take long.
 
     Attributes:
         request_bytes_max: A longer request is refused before it is read.
-        answer: Not a coroutine.
+        answer: The handler; not a coroutine.
     """
 
     request_bytes_max: int
@@ -87,13 +87,14 @@ class ImmediateMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamMethod:
-    """Answers a message with many messages.
+    """Answers one message with many messages.
 
     Attributes:
         request_bytes_max: A longer request is refused before it is read.
-        answer: Is asked for the next message when the one before was taken; a ``Status`` is the last thing that it
-            gives. It is closed when nobody reads any more.
-        watch: It lasts as long as its caller likes, and is no call that a server counts or waits for.
+        answer: The handler. It makes a message when the one before was taken. A ``Status`` is the last thing it yields.
+            It is closed when nobody reads any more.
+        watch: The call lasts until its caller ends it. It is not counted as a call at work, and a stop does not wait
+            for it.
     """
 
     request_bytes_max: int
@@ -103,11 +104,11 @@ class StreamMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DialogMethod:
-    """Answers each of many messages with a message, at once; it must not take long.
+    """Answers each of many messages with one message, at once; it must not take long.
 
     Attributes:
-        request_bytes_max: All messages of a call together; a longer call is refused.
-        answer: Not a coroutine.
+        request_bytes_max: The limit of all messages of a call together; a longer call is refused.
+        answer: The handler; not a coroutine.
     """
 
     request_bytes_max: int
@@ -116,4 +117,4 @@ class DialogMethod:
 
 Method: TypeAlias = UnaryMethod | GatheredMethod | ImmediateMethod | StreamMethod | DialogMethod
 Methods: TypeAlias = Mapping[str, Method]
-"""By path, for example ``/redemption.v1.RedemptionService/Redeem``."""
+"""Methods by path, for example ``/redemption.v1.RedemptionService/Redeem``."""

@@ -1,4 +1,4 @@
-"""What the streams of one connection become: calls, and answers to them."""
+"""The streams of one connection: their calls, and the answers to them."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import cast
 
 import structlog
 
-from redemption.rpc.transport import refusals
+from redemption.rpc.transport import statuses
 from redemption.rpc.transport.call import GrpcCall, Shared
 from redemption.rpc.transport.grpc_call import (
     OK_TRAILERS,
@@ -44,29 +44,29 @@ from redemption.rpc.transport.methods import (
 )
 
 STREAM_WINDOW_BYTES = 65_535
-"""What a caller may send of a call before its message's length is known and there is room for it."""
+"""Bytes that a caller may send on a stream before the length of the message is known and there is room for it."""
 HALF_READ_SECONDS = 1.5
-"""A caller that was answered may go on with its request for so long before its stream is reset."""
+"""How long a caller may go on sending its request after it was answered; then its stream is reset."""
 HALF_READ_MAX = 64
-"""So many calls of a connection may do so; with more, the oldest are reset. They count as streams."""
+"""How many calls of a connection may do so; with more, the oldest are reset. They count as open streams."""
 STREAM_UNSENT_BYTES = 64 * 1024
-"""Of a stream of messages: the next one is made when less than this waits for the caller."""
+"""The next message of a stream is made when fewer bytes than this wait for the caller."""
 READ_BYTES_MIN = 64 * 1024
-"""A caller has to read this much of an answer, or all that waits, in ``patience_seconds``; else it counts as not
-reading: with a byte now and then it would hold megabytes."""
+"""A caller has to read this much of an answer, or all that waits, in ``patience_seconds``. Else it counts as not
+reading: by reading a byte now and then, it could keep megabytes in memory."""
 UNREAD_SECONDS_CROWDED = 5.0
-"""Who reads next to nothing is borne so long while half of the room for all answers is taken."""
+"""The most of ``patience_seconds`` while over half of the room for all answers is taken."""
 ANSWER_BYTES_SMALL = 64 * 1024
-"""So much of unread answers every connection may have, whatever the others have."""
+"""Bytes of unread answers that every connection may have, whatever the others have."""
 REQUEST_BYTES_SMALL = 32 * 1024
-"""So much of requests every connection may have, whatever the others have: nobody can keep small requests out."""
+"""Bytes of requests that every connection may have, whatever the others have: small requests always get in."""
 REQUESTS_LARGE_SHARE = 0.75
-"""Of the room for requests, those that are larger than a stream's window get so much."""
+"""The part of the room for requests that requests larger than a stream's window may take."""
 DEADLINE_EARLY_SECONDS = 0.01
-"""A caller's clock runs ahead: its call was on the way when ours began."""
+"""How much earlier than ours a caller's deadline may pass: its time began when it sent the call."""
 FIELDS_USUAL = 16
-"""Calls with more header fields are looked at more closely."""
-TOO_MUCH_WORK = trailers_only(refusals.TOO_MUCH_WORK)
+"""Calls with more header fields are not refused before their headers are checked."""
+TOO_MUCH_WORK = trailers_only(statuses.TOO_MUCH_WORK)
 _log = structlog.get_logger(__name__)
 
 
@@ -74,27 +74,27 @@ class Streams:
     """The streams of one connection.
 
     Attributes:
-        peer: Where they come from, for logs.
-        header_bytes_max: The longest header block that their caller takes.
-        window_bytes: What their caller takes on a stream before it widens the window.
+        peer: The address of the caller, for logs.
+        header_bytes_max: The longest header block that the caller accepts.
+        window_bytes: The initial window of a stream, as the caller set it.
         answers: How many messages and statuses were sent.
-        heads_too_large: How many calls were refused for the size of their headers, and not yet counted.
+        heads_too_large: How many calls were refused for the size of their headers, and not yet counted as misuse.
         body_bytes: Bytes of all messages that were sent.
-        unsent_bytes: Bytes of those that wait for the caller, as they were counted last.
+        unsent_bytes: Those of them that wait for the caller, at the last count.
     """
 
     def __init__(self, http2: Http2Connection, shared: Shared, write_soon: Callable[[], None]) -> None:
-        """Begin with none.
+        """Begin without streams.
 
         Args:
             http2: The connection.
-            shared: What it shares with others.
+            shared: What it shares with the other connections.
             write_soon: Called when there is something to write.
         """
         self._http2 = http2
         self._shared = shared
         self._bounds = shared.bounds
-        self._load = shared.load
+        self._usage = shared.usage
         self._now = shared.loop.time
         self._write_soon = write_soon
         self._calls: dict[int, GrpcCall] = {}
@@ -119,16 +119,16 @@ class Streams:
     def on_request(self, event: RequestReceived) -> None:
         """Begin a call.
 
-        What is refused for its headers is told when some of its message has come: grpcio's asyncio client takes a
-        status that comes before it could say anything for a defect.
+        A refusal because of the headers is sent when the first data have come: grpcio's asyncio client treats a status
+        that comes before it has sent anything as an error of its own.
 
         Raises:
-            Rejected: It is answered with this instead.
+            Rejected: The call is refused; the exception has the answer.
         """
         stream_id = event.stream_id
         call = self._calls[stream_id] = GrpcCall(self, stream_id, self._now(), received=event.end_stream)
         if stream_id > self._last_stream_id:
-            call.ended = True  # the protocol told its caller that it was never looked at
+            call.ended = True  # the GOAWAY said that it is ignored
             return
         fields = dict(event.headers)
         found = self._shared.methods.get(fields.get(b":path", b""))
@@ -138,7 +138,7 @@ class Streams:
             and len(event.headers) <= FIELDS_USUAL
             and not event.end_stream
         ):
-            # First of all and by the shortest way: what a refusal costs is lost to the calls that are answered.
+            # Refused first, with the fewest steps: a refusal takes time from the calls that are answered.
             call.refusal = TOO_MUCH_WORK
             return
         try:
@@ -150,21 +150,21 @@ class Streams:
             return
         if event.end_stream:
             if type(call.method) is not DialogMethod:
-                raise Rejected(trailers_only(refusals.NO_MESSAGE))
+                raise Rejected(trailers_only(statuses.NO_MESSAGE))
             self._on_dialog(call, call.method, b"")
 
     def _read_head(
         self, call: GrpcCall, headers: Headers, fields: Mapping[bytes, bytes], found: tuple[str, Method] | None
     ) -> None:
-        """Take what the headers of a call say."""
+        """Read the headers of a call."""
         bounds = self._bounds
         if len(headers) > bounds.header_fields_max or list_bytes(headers) > bounds.header_bytes_max:
             self.heads_too_large += 1
-            refusal = refusals.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
+            refusal = statuses.headers_too_large(bounds.header_bytes_max, bounds.header_fields_max)
             raise Rejected(trailers_only(refusal))
         seconds, call.compressed = read_head(fields)
         if found is None:
-            raise Rejected(trailers_only(refusals.METHOD_UNKNOWN))
+            raise Rejected(trailers_only(statuses.METHOD_UNKNOWN))
         call.path, call.method = found
         if seconds is not None:
             call.expires = call.began + seconds
@@ -173,7 +173,7 @@ class Streams:
         """Take a part of a call's message; the last one starts the call.
 
         Raises:
-            Rejected: It is answered with this instead.
+            Rejected: The call is refused; the exception has the answer.
         """
         call = self._calls.get(event.stream_id)
         if call is None:
@@ -201,7 +201,7 @@ class Streams:
         if announced is not None and announced >= STREAM_WINDOW_BYTES:
             self._require_room(announced, large=True)
             self._http2.widen(call.stream_id, PREFIX_BYTES + announced)
-        self._hold(call, len(data))  # counted as it comes: a few bytes can announce much
+        self._hold(call, len(data))  # counted as it comes: a few bytes can announce a long message
         if ended:
             call.request = message = reader.message()
             call.reader = None
@@ -210,7 +210,7 @@ class Streams:
             self._start(call)
 
     def _on_data_of_refused(self, call: GrpcCall, size: int) -> None:
-        """Send the refusal that was held back, or drop data that comes after the status."""
+        """Send the delayed refusal, or drop data that come after the status."""
         if not call.ended:
             self._refuse(call, cast("Headers", call.refusal))
         elif call.received:
@@ -221,7 +221,7 @@ class Streams:
                 call.reset_at = -inf
 
     def _on_dialog(self, call: GrpcCall, method: DialogMethod, data: bytes) -> None:
-        """Answer each message of a dialog as it comes, and its end with an end."""
+        """Answer each message of a dialog as it comes; end the dialog when the caller does."""
         if call.dialog is None:
             call.dialog = DialogReader(bytes_max=method.request_bytes_max)
         messages = call.dialog.feed(data)
@@ -230,7 +230,7 @@ class Streams:
         for message in messages:
             part = method.answer(message)
             if not self._may_send(len(part)):
-                raise Rejected(trailers_only(refusals.ANSWERS_UNREAD))
+                raise Rejected(trailers_only(statuses.ANSWERS_UNREAD))
             self._queue_part(call, part)
         if call.received:
             call.dialog.end()
@@ -239,11 +239,11 @@ class Streams:
             self._send(call, b"")
 
     def on_trailers(self, stream_id: int) -> None:
-        """Take the end of a call that has trailers of its own; they say nothing to us."""
+        """Take the end of a request that has trailers; gRPC does not use them."""
         self.on_data(DataReceived(stream_id, b"", True))
 
     def on_window(self, stream_id: int, increment: int) -> None:
-        """Note that the caller takes more on a stream."""
+        """Note that the caller enlarged the window of a stream."""
         call = self._calls.get(stream_id)
         if call is not None:
             call.window_bytes += increment
@@ -259,13 +259,14 @@ class Streams:
         """Forget all streams: the connection is gone."""
         for stream_id in list(self._calls):
             self.on_closed(stream_id)
-        self._load.answer_bytes -= self.unsent_bytes
+        self._usage.answer_bytes -= self.unsent_bytes
         self.unsent_bytes = 0
 
     def is_young(self, stream_id: int, seconds: float) -> bool:
-        """Whether a call that is taken back began so shortly ago, has time left, and was not answered.
+        """Whether a cancelled call is unanswered, younger than this, and was cancelled before its deadline.
 
-        The shortest deadlines are always near: a call that has not had half of its time has time left.
+        With a short deadline the end is always near. So a call with more than half of its time left also counts as
+        cancelled before its deadline.
         """
         call = self._calls.get(stream_id)
         if call is None or call.ended:
@@ -277,7 +278,7 @@ class Streams:
     # What goes to the caller
 
     def refuse(self, stream_id: int, headers: Headers) -> None:
-        """Answer a call that is not handed on, with one header block."""
+        """Answer a call that is refused, with one header block."""
         call = self._calls.get(stream_id)
         if call is not None and not call.ended:
             self._release(call)
@@ -294,16 +295,16 @@ class Streams:
         self._write_soon()
 
     def leave_short_line(self, call: GrpcCall) -> None:
-        """Do not count a call among the short ones any longer."""
+        """Stop counting a call as a short one."""
         self._shared.work.done(call)
 
     def finish(self, call: GrpcCall, outcome: Outcome) -> None:
-        """Take what a handler says of its call, and give back the call's place."""
+        """Take the outcome of a handler, send it, and free the call's place."""
         under_way = self._shared.under_way
         if call not in under_way:
             return
         under_way.remove(call)
-        self._load.calls -= call.counts
+        self._usage.calls -= call.counts
         self._shared.work.done(call)
         self._release(call)
         if not call.ended:
@@ -311,7 +312,7 @@ class Streams:
             self._send(call, outcome)
 
     def give_up(self, call: GrpcCall, status: Status) -> None:
-        """End a call for its caller, who has not left; its handler is told that nobody waits."""
+        """End a call for its caller with a status, and signal its handler that nobody waits for the answer."""
         if call.ended:
             return
         self._end(call)
@@ -325,24 +326,25 @@ class Streams:
                 call.began + self._bounds.request_seconds_max, call.expires
             ):
                 if call.refusal is None:
-                    self.give_up(call, refusals.REQUEST_LATE)
+                    self.give_up(call, statuses.REQUEST_LATE)
                 else:
                     self._refuse(call, call.refusal)
 
     def _end(self, call: GrpcCall) -> None:
-        """End a call for its caller, who may have said half."""
+        """End a call for its caller, which may have sent only a part of the request."""
         call.ended = True
         if not call.received:
             call.reset_at = self._now() + HALF_READ_SECONDS
             self._half_read[call.stream_id] = call
 
     def reset_half_read(self, now: float) -> None:
-        """Let callers say no more that were answered a while ago, and the oldest when there are too many.
+        """Reset streams that were answered a while ago and whose callers still send; if too many, the oldest too.
 
-        Not at once: most have said nearly all, and some clients tell their program of a reset instead of the answer.
+        Not at once: most callers have sent nearly all, and some clients report a reset to their program instead of the
+        answer.
         """
         if self._http2.wants_to_send:
-            return  # it may be an answer, which a reset would overtake
+            return  # it may be an answer, and a reset would overtake it
         surplus = len(self._half_read) - HALF_READ_MAX
         for number, call in enumerate(list(self._half_read.values())):
             if (now >= call.reset_at or number < surplus) and not self._http2.unsent_bytes_of(call.stream_id):
@@ -350,9 +352,10 @@ class Streams:
                 self._write_soon()
 
     def give_up_unread(self, now: float) -> None:
-        """Reset streams of which next to nothing was read for too long, though others of the connection are.
+        """Reset streams of which almost nothing was read for too long.
 
-        A stream is spared whose caller would take more of it, while the connection is busy: it has to wait for others.
+        A stream is not reset while its own window is open and the caller reads other streams of the connection: its
+        data may have to wait for theirs.
         """
         if not self.count_unsent():
             return
@@ -365,7 +368,7 @@ class Streams:
                 call.taken = None
                 continue
             if call.taken == inf:
-                continue  # its reset is on the way
+                continue  # its reset is queued already
             taken = call.body_bytes - unsent
             if call.taken is not None and taken - call.taken_bytes < READ_BYTES_MIN:
                 if now - call.taken < patience:
@@ -373,7 +376,7 @@ class Streams:
                 is_open = self.window_bytes + call.window_bytes > taken
                 if not is_open or together - call.taken_together < READ_BYTES_MIN:
                     cut_off += 1
-                    self.body_bytes -= unsent  # they are dropped, not taken
+                    self.body_bytes -= unsent  # the reset drops them
                     call.taken = inf
                     self._http2.reset(call.stream_id, ErrorCode.CANCEL)
                     self._write_soon()
@@ -384,9 +387,9 @@ class Streams:
 
     @property
     def patience_seconds(self) -> float:
-        """How long a caller may read next to nothing; less when many do."""
+        """How long a caller may read almost nothing; less time when unread answers take much room."""
         bounds = self._bounds
-        if self._load.answer_bytes > bounds.answer_bytes_max / 2:
+        if self._usage.answer_bytes > bounds.answer_bytes_max / 2:
             return min(bounds.unread_seconds_max, UNREAD_SECONDS_CROWDED)
         return bounds.unread_seconds_max
 
@@ -394,36 +397,36 @@ class Streams:
         """End calls whose request is not complete: nothing of them was done."""
         for call in list(self._calls.values()):
             if not (call.received or call.ended):
-                self.give_up(call, refusals.STOPPING_BEFORE)
+                self.give_up(call, statuses.STOPPING_BEFORE)
 
     def on_written(self) -> None:
-        """Go on with what waited until something was written."""
+        """Do what had to wait until something was written: resets, and the next messages of streams."""
         if self._half_read:
             self.reset_half_read(self._now())
         for call, room in list(self._readers.items()):
             if self._http2.unsent_bytes_of(call.stream_id) < STREAM_UNSENT_BYTES and not room.done():
                 room.set_result(None)
 
-    def tell_refusals(self) -> None:
-        """Send the refusals that were held back."""
+    def send_refusals(self) -> None:
+        """Send the delayed refusals."""
         for call in list(self._calls.values()):
             if call.refusal is not None and not call.ended:
                 self._refuse(call, call.refusal)
 
     def refuse_above(self, last_stream_id: int) -> None:
-        """Look at no call on a later stream: its caller was told so."""
+        """Ignore calls on later streams: the GOAWAY said so."""
         self._last_stream_id = last_stream_id
 
     # How a call is worked on
 
     def _start(self, call: GrpcCall) -> None:
-        """Hand a call on."""
+        """Pass a call to its handler, or to the queue."""
         shared = self._shared
         now = self._now()
         method = call.method
         call.info = shared.inform(call.path, self.peer, None if call.expires == inf else call.expires - now, now)
         if call.info.deadline <= now:
-            raise Rejected(trailers_only(refusals.DEADLINE_PASSED))
+            raise Rejected(trailers_only(statuses.DEADLINE_PASSED))
         if type(method) is ImmediateMethod:
             outcome = method.answer(call.request, call.info)
             self._release(call)
@@ -434,16 +437,16 @@ class Streams:
             shared.under_way.add(call)
             self.begin(call)
             return
-        if self._load.calls >= self._bounds.calls_max:
-            raise Rejected(trailers_only(refusals.TOO_MANY_CALLS))
+        if self._usage.calls >= self._bounds.calls_max:
+            raise Rejected(trailers_only(statuses.TOO_MANY_CALLS))
         if not shared.work.add(call, call.info.deadline - now):
-            raise Rejected(trailers_only(refusals.TOO_MUCH_WORK))
-        self._load.calls += 1
+            raise Rejected(trailers_only(statuses.TOO_MUCH_WORK))
+        self._usage.calls += 1
         call.counts = 1
         shared.under_way.add(call)
 
     def begin(self, call: GrpcCall) -> None:
-        """Begin the work on a call that has a task of its own."""
+        """Begin the work on a call, in a task of its own."""
         method = call.method
         if type(method) is UnaryMethod:
             call.task = self._shared.loop.create_task(self._run(call, method))
@@ -451,14 +454,14 @@ class Streams:
             call.task = self._shared.loop.create_task(self._run_stream(call, method))
 
     async def _run(self, call: GrpcCall, method: UnaryMethod) -> None:
-        outcome: Outcome = refusals.INTERNAL
+        outcome: Outcome = statuses.INTERNAL
         try:
             outcome = await method.answer(call.request, call.info)
         finally:
             self.finish(call, outcome)
 
     async def _run_stream(self, call: GrpcCall, method: StreamMethod) -> None:
-        outcome: Outcome = refusals.INTERNAL
+        outcome: Outcome = statuses.INTERNAL
         try:
             async with aclosing(method.answer(call.request, call.info)) as outcomes:
                 async for part in outcomes:
@@ -466,7 +469,7 @@ class Streams:
                         outcome = part
                         return
                     if not await self._send_part(call, cast("bytes", part)):
-                        outcome = refusals.ANSWER_UNREAD
+                        outcome = statuses.ANSWER_UNREAD
                         return
             self._begin_answer(call)
             outcome = b""
@@ -474,7 +477,7 @@ class Streams:
             self.finish(call, outcome)
 
     async def _send_part(self, call: GrpcCall, message: bytes) -> bool:
-        """Send one of many messages, wait until there is room for the next, and tell whether there is."""
+        """Send one of many messages, wait for room for the next, and return whether there is room."""
         http2 = self._http2
         if call.ended:
             return False
@@ -521,7 +524,7 @@ class Streams:
             if len(outcome) > ANSWER_BYTES_SMALL:
                 self.count_unsent()
         else:
-            status = outcome if type(outcome) is Status else refusals.ANSWERS_UNREAD
+            status = outcome if type(outcome) is Status else statuses.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
         self._write_soon()
 
@@ -532,27 +535,28 @@ class Streams:
         call.body_bytes += size
 
     def _may_send(self, size: int) -> bool:
-        """Tell whether there is room for an answer beside those that are not read."""
+        """Return whether there is room for an answer of this size beside the unread ones."""
         unsent = self._http2.unsent_bytes
         if unsent + size <= ANSWER_BYTES_SMALL:
             return True
         bounds = self._bounds
         if unsent and unsent + size > bounds.answer_bytes_per_connection_max:
             return False
-        return self._load.answer_bytes + size <= bounds.answer_bytes_max
+        return self._usage.answer_bytes + size <= bounds.answer_bytes_max
 
     def count_unsent(self) -> int:
-        """Count the bytes of answers that wait for the caller, and return how many they are.
+        """Count the bytes of answers that wait for the caller, and return the number.
 
-        At the end of each turn, and after each answer that is not small: those of a turn are bounded together.
+        Called at the end of each turn, and after each answer that is not small, so that the answers of one turn cannot
+        exceed the limit together.
         """
         unsent = self._http2.unsent_bytes
-        self._load.answer_bytes += unsent - self.unsent_bytes
+        self._usage.answer_bytes += unsent - self.unsent_bytes
         self.unsent_bytes = unsent
         return unsent
 
     def _leave(self, call: GrpcCall) -> None:
-        """Let a call's handler know that nobody waits."""
+        """Signal a call's handler that nobody waits for the answer."""
         call.ended = True
         if call not in self._shared.under_way:
             self._release(call)
@@ -560,37 +564,37 @@ class Streams:
         call.info.gone = True
         if call.task is not None:
             call.task.cancel()
-            # A task that is cancelled before it ran for the first time runs never, and gives nothing back by itself.
-            call.task.add_done_callback(lambda _: self.finish(call, refusals.INTERNAL))
+            # A task that is cancelled before its first step never runs, so it would not free the call's place.
+            call.task.add_done_callback(lambda _: self.finish(call, statuses.INTERNAL))
 
     def _hold(self, call: GrpcCall, size: int) -> None:
-        """Count bytes of a request that are here."""
+        """Count bytes of a request that are in memory."""
         self._require_room(size, large=call.held_bytes + size >= STREAM_WINDOW_BYTES)
-        self._load.request_bytes += size
+        self._usage.request_bytes += size
         self._held_bytes += size
         call.held_bytes += size
 
     def _require_room(self, size: int, *, large: bool) -> None:
-        """Require room for so many bytes more of a request."""
+        """Raise ``Rejected`` unless there is room for this many more bytes of a request."""
         here = self._held_bytes + size
         if here <= REQUEST_BYTES_SMALL:
             return
         share = REQUESTS_LARGE_SHARE if large else 1
         bounds = self._bounds
         if (
-            self._load.request_bytes + size > bounds.request_bytes_max * share
+            self._usage.request_bytes + size > bounds.request_bytes_max * share
             or here > bounds.request_bytes_per_connection_max * share
         ):
-            raise Rejected(trailers_only(refusals.REQUESTS_TOO_LARGE_TOGETHER))
+            raise Rejected(trailers_only(statuses.REQUESTS_TOO_LARGE_TOGETHER))
 
     def _release(self, call: GrpcCall) -> None:
-        """Let go of a request."""
+        """Free the memory of a request."""
         self._give_back(call)
         call.request = b""
         call.reader = call.dialog = None
 
     def _give_back(self, call: GrpcCall) -> None:
-        """Count the bytes of a request no longer."""
-        self._load.request_bytes -= call.held_bytes
+        """Stop counting the bytes of a request."""
+        self._usage.request_bytes -= call.held_bytes
         self._held_bytes -= call.held_bytes
         call.held_bytes = 0

@@ -1,4 +1,4 @@
-"""TLS: who the server is, and whom it lets in."""
+"""TLS: the certificates of the server, the check of its callers, and the handshakes."""
 
 import asyncio
 import socket
@@ -11,12 +11,12 @@ from pathlib import Path
 import structlog
 
 MINIMUM = ssl.TLSVersion.TLSv1_2
-GOODBYE_SECONDS_MAX = 1.0
-"""How long a caller may take to say that it has heard of the end."""
+CLOSE_SECONDS_MAX = 1.0
+"""How long a caller may take to acknowledge the end of the TLS session."""
 ACCEPTS_AT_ONCE = 32
-"""In a turn of the event loop; what is left waits for the next. A handshake costs a millisecond."""
+"""Connections accepted in one turn of the event loop; the others wait for the next one. A handshake takes 1 ms."""
 NO_FILES_SECONDS = 0.1
-"""How long to wait when the system has no file for a connection."""
+"""How long to wait when the system has no file descriptor left for a connection."""
 _log = structlog.get_logger(__name__)
 
 
@@ -27,7 +27,7 @@ class Tls:
     Attributes:
         certificate: Its certificate chain, PEM.
         key: Its private key, PEM.
-        client_ca: Whose certificates callers must show, PEM; None asks for none.
+        client_ca: The authority that must have signed the callers' certificates, PEM; None: callers need none.
     """
 
     certificate: Path
@@ -36,32 +36,32 @@ class Tls:
 
 
 class CertificateUnusable(OSError):
-    """A file of TLS cannot be read, or is not what it should be; the message names it."""
+    """A TLS file cannot be read or has wrong content; the message names it."""
 
 
 class Certificates:
-    """What is in these files, for sockets that speak TLS.
+    """The content of the TLS files.
 
     Attributes:
-        context: What handshakes go by that begin now; ``reload`` puts another in its place.
+        context: The context of new handshakes; ``reload`` replaces it.
     """
 
     def __init__(self, tls: Tls) -> None:
         """Read the files.
 
         Raises:
-            CertificateUnusable: One cannot be read, or is not what it should be.
+            CertificateUnusable: One cannot be read, or has wrong content.
         """
         self._tls = tls
         self.context = _context_of(tls)
 
     def reload(self) -> None:
-        """Read the files again, for handshakes from now on.
+        """Read the files again, for new handshakes.
 
         Raises:
-            CertificateUnusable: One cannot be read, or is not what it should be; what was read before stays.
+            CertificateUnusable: One cannot be read, or has wrong content; the files read before stay in use.
         """
-        self.context = _context_of(self._tls)  # one that is in use only adds authorities to those that it trusts
+        self.context = _context_of(self._tls)  # a new one: loading into the old one would keep the old authorities
 
 
 def _context_of(tls: Tls) -> ssl.SSLContext:
@@ -95,10 +95,10 @@ def _require_readable(name: str, path: Path) -> None:
 
 
 class TlsDoor:
-    """Accepts connections on a socket that listens, and shakes hands before they are served.
+    """Accepts connections on a listening socket, and does the TLS handshake before they are served.
 
-    An event loop's own server tells nobody of a connection before the handshake, and keeps it when it is closed: those
-    who connect and say nothing were neither counted nor ended.
+    The event loop's own server reports a connection only after its handshake, and keeps handshakes going when it is
+    closed. So connections that send nothing would be neither counted nor ended.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class TlsDoor:
         """Build it.
 
         Args:
-            certificates: Who the server is, and whom it lets in, at the moment of each handshake.
-            serve: Makes what serves a connection.
+            certificates: The certificates; each handshake uses the newest ones.
+            serve: Makes the protocol of a connection.
             seconds_max: How long a handshake may take.
             has_room: Whether one more connection may be accepted.
         """
@@ -127,14 +127,14 @@ class TlsDoor:
 
     @property
     def shaking(self) -> int:
-        """How many connections have not shaken hands."""
+        """How many connections have not finished their handshake."""
         return len(self._shaking)
 
     def listen(self, bound: socket.socket, backlog: int) -> None:
-        """Begin to accept.
+        """Begin to accept connections.
 
         Raises:
-            OSError: Somebody else listens there.
+            OSError: The address is in use.
         """
         bound.setblocking(False)
         bound.listen(backlog)
@@ -142,14 +142,14 @@ class TlsDoor:
         self._loop.add_reader(bound, self._accept)
 
     def close(self) -> None:
-        """Accept no more; those that shake hands may go on."""
+        """Accept no more connections; handshakes that have begun may finish."""
         if self._listening is not None:
             self._loop.remove_reader(self._listening)
             self._listening.close()
             self._listening = None
 
     def abort(self) -> None:
-        """End the handshakes."""
+        """End all handshakes."""
         for accepted in self._shaking.values():
             with suppress(OSError):
                 accepted.shutdown(socket.SHUT_RDWR)
@@ -180,12 +180,12 @@ class TlsDoor:
             self._loop.add_reader(self._listening, self._accept)
 
     async def _shake(self, accepted: socket.socket) -> None:
-        # Who fails to shake hands is told by TLS itself, and is no news to anybody else.
+        # A failed handshake is not logged: TLS itself reports it to the caller.
         with suppress(OSError):
             await self._loop.connect_accepted_socket(
                 self._serve,
                 accepted,
                 ssl=self._certificates.context,
                 ssl_handshake_timeout=self._seconds_max,
-                ssl_shutdown_timeout=GOODBYE_SECONDS_MAX,
+                ssl_shutdown_timeout=CLOSE_SECONDS_MAX,
             )

@@ -6,11 +6,11 @@
 -- Event    refused: empty (many principals asked) · [campaign, outcome, how often, …]
 -- Invariant: a campaign that does not exist is left out; every other count is added once.
 
-local refusals = {}
+local refusal_counts = {}
 
 local FIRST_COUNT = 5
 
-function refusals.call(key_names, args)
+function refusal_counts.call(key_names, args)
   local call = frame.begin_writing(key_names, args)
   local told = {}
   frame.plan_nothing()
@@ -32,4 +32,4 @@ function refusals.call(key_names, args)
   return { frame.head(call) }
 end
 
-return refusals
+return refusal_counts

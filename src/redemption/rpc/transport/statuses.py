@@ -1,4 +1,4 @@
-"""What a transport says by itself: why a call was not handed to its handler, or ended without the handler's answer."""
+"""The statuses of the transport itself: for calls that reach no handler, or end without the handler's answer."""
 
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded, ServiceError, Violation
 from redemption.rpc.status import EncodingUnknown, MethodUnknown, RequestMalformed, Stopping, TooLarge, status_of
@@ -40,12 +40,12 @@ INTERNAL = status_of(ServiceError("an internal error; the operator's log has mor
 
 
 def headers_too_large(bytes_max: int, fields_max: int) -> Status:
-    """Return the refusal of a call whose headers are too many or too long."""
+    """Return the status for a call whose headers are too many or too long."""
     return status_of(
         TooLarge(f"the call's headers must be at most {fields_max} fields and {bytes_max} bytes; send less metadata")
     )
 
 
 def message_too_large(bytes_max: int) -> Status:
-    """Return the refusal of a message that is longer than its method takes."""
+    """Return the status for a message that is longer than its method accepts."""
     return status_of(TooLarge(f"the request must be at most {bytes_max} bytes; send less in one call"))

@@ -8,9 +8,9 @@ from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, LedgerUnavailable
 from redemption.domain.ports.orders import Outdated
-from redemption.service import redeemer
-from redemption.service.redeemer import REJUDGED_AT_ONCE
-from redemption.service.rounds import CHANGES_TOO_FAST, ROUNDS_MAX, until_decided
+from redemption.scheduling.work_bounds import REJUDGING
+from redemption.service import order_rounds
+from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast, until_decided
 
 
 class Answers:
@@ -36,13 +36,18 @@ async def test_the_last_round_may_still_decide():
     assert await until_decided(Answers(ROUNDS_MAX - 1)) == "decided"
 
 
-@pytest.mark.parametrize("failure", [CHANGES_TOO_FAST, LedgerUnavailable("ask again")], ids=lambda each: each.message)
-async def test_after_the_last_round_it_fails_as_it_is_told_to(failure):
+async def test_after_the_last_round_it_fails():
     answers = Answers(ROUNDS_MAX)
-    with pytest.raises(LedgerUnavailable) as raised:
-        await until_decided(answers, failure=failure)
-    assert raised.value is failure
+    with pytest.raises(LedgerUnavailable, match=changes_too_fast().message):
+        await until_decided(answers)
     assert len(answers.asked) == ROUNDS_MAX
+
+
+async def test_after_a_number_of_rounds_of_its_own_it_fails_with_an_error_of_its_own():
+    answers = Answers(9)
+    with pytest.raises(LedgerUnavailable, match="ask again"):
+        await until_decided(answers, failure=lambda: LedgerUnavailable("ask again"), rounds_max=9)
+    assert len(answers.asked) == 9
 
 
 @pytest_asyncio.fixture
@@ -76,7 +81,7 @@ def ever_changing(house, monkeypatch, gate):
 
     working = []
     monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 1)
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 1)
     return asked
 
 
@@ -84,11 +89,11 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
     tokens = await house.mint(await house.campaign(), 50)
     answers = await asyncio.gather(*(house.redeem(token) for token in tokens), return_exceptions=True)
     assert {type(answer) for answer in answers} == {LedgerUnavailable}
-    assert (max(ever_changing), len(ever_changing)) == (REJUDGED_AT_ONCE, 50 * (ROUNDS_MAX - 1))
+    assert (max(ever_changing), len(ever_changing)) == (REJUDGING.at_once, 50 * (ROUNDS_MAX - 1))
 
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
-    monkeypatch.setattr(redeemer, "REJUDGED_TOGETHER", 20)
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 20)
     sizes, ask = [], house.ledger.orders.redeem
 
     def noted(program, items, *, again):
@@ -107,11 +112,11 @@ async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(hou
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
     hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
-    await comes(lambda: house.redeemer._rejudging._waiting == 100 - REJUDGED_AT_ONCE)
+    await comes(lambda: house.redeemer._rounds._rejudging._waiting == 100 - REJUDGING.at_once)
     clock.forward(5 * SECONDS_MAX)
     with pytest.raises(DeadlinePassed, match="nothing was done"):
         await hurried
-    assert len(ever_changing) == REJUDGED_AT_ONCE
+    assert len(ever_changing) == REJUDGING.at_once
     assert not any(task.done() for task in patient)
     gate.set()
     await asyncio.gather(*patient, return_exceptions=True)

@@ -8,7 +8,7 @@
 -- Fields of the header: `generations` has all of them, newest first, as id:buckets:begun (Unix ms) with blanks between
 -- them; `remembered` is how many requests the newest has; `reaped` is how many buckets of the oldest are removed.
 
-local requests = {}
+local idempotency = {}
 
 local DAY_MS = 86400000
 local BUCKETS_MIN, BUCKETS_MAX = 4096, 1048576
@@ -65,7 +65,7 @@ local function read(tag, text)
 end
 
 -- Adds to a call what the header says of remembered requests. rolls: a new generation has to begin.
-function requests.begin(call, text, remembered, reaped)
+function idempotency.begin(call, text, remembered, reaped)
   local list = read(call.tag, text)
   local live = #list
   while live > 0 and list[live].needed_until <= call.now do live = live - 1 end
@@ -77,7 +77,7 @@ end
 
 -- Returns the record of a request; or nil, and the key under which it would be remembered now. first, second and third
 -- are the first bytes of its digest; field is the digest without the first one.
-function requests.find(call, first, second, third, field)
+function idempotency.find(call, first, second, third, field)
   local newest_key = nil
   for index = 1, call.live do
     local generation = call.generations[index]
@@ -89,9 +89,9 @@ function requests.find(call, first, second, third, field)
   return nil, newest_key
 end
 
-function requests.find_digest(call, digest)
+function idempotency.find_digest(call, digest)
   local first, second, third = digest:byte(1, 3)
-  return requests.find(call, first, second, third, digest:sub(2))
+  return idempotency.find(call, first, second, third, digest:sub(2))
 end
 
 -- Estimates how many requests the next generation will take. Coupons that can still be used count too: the day before a
@@ -122,19 +122,19 @@ end
 
 -- Returns the key under which a request is to be remembered; begins a generation if it is time. key: as `find` returned
 -- it.
-function requests.place(call, first, second, third, field, key)
+function idempotency.place(call, first, second, third, field, key)
   if not call.rolls then return key end
   roll(call)
   local found
-  found, key = requests.find(call, first, second, third, field) -- this also makes sure of the new key's type
+  found, key = idempotency.find(call, first, second, third, field) -- this also makes sure of the new key's type
   if found then error('a request is remembered in a generation that only begins') end
   return key
 end
 
-function requests.place_digest(call, digest, key)
+function idempotency.place_digest(call, digest, key)
   local first, second, third = digest:byte(1, 3)
   local field = digest:sub(2)
-  return requests.place(call, first, second, third, field, key), field
+  return idempotency.place(call, first, second, third, field, key), field
 end
 
 -- Removes a few buckets of the oldest generation, unless it is live. A program with few calls still gets a new
@@ -161,7 +161,7 @@ local function reap(call)
 end
 
 -- Removes some old buckets, and returns the fields and values of the header that change.
-function requests.close(call)
+function idempotency.close(call)
   local before = call.reaped
   reap(call)
   local fields = { 'remembered', keys.number_text(call.remembered) }
@@ -178,7 +178,7 @@ end
 -- Returns `generations` and `reaped` for a ledger that had format 2. There each day was a generation of 4,096 buckets,
 -- and `reaped` counted buckets from day 0 on. day: the last day (since 1970) on which a request can have been
 -- remembered.
-function requests.of_format_2(day, reaped)
+function idempotency.of_format_2(day, reaped)
   local parts, first = {}, math.min(math.floor(reaped / BUCKETS_OF_FORMAT_2), day - 1)
   for generation = day, first, -1 do
     parts[#parts + 1] = keys.number_text(generation) .. ':' .. BUCKETS_OF_FORMAT_2 .. ':'
@@ -188,11 +188,11 @@ function requests.of_format_2(day, reaped)
 end
 
 -- Returns `generations` for a clock that was set back to `now`: no generation may begin in the future.
-function requests.begun_by(tag, text, now)
+function idempotency.begun_by(tag, text, now)
   local list = read(tag, text)
   for index = 1, #list do list[index].begun = math.min(list[index].begun, now) end
   read_tag = nil
   return spelled(list)
 end
 
-return requests
+return idempotency

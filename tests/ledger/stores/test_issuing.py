@@ -17,7 +17,7 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimRefused, CodeFou
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.ledger import keys
 from redemption.ledger.stores.campaigns import customer_buckets
-from redemption.ledger.stores.issuance import CODES_AT_ONCE
+from redemption.ledger.stores.issuing import CODES_AT_ONCE
 
 
 def with_content(wanted, content):

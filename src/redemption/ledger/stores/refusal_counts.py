@@ -1,7 +1,7 @@
-"""How often each outcome was answered: counted here, and added to the ledger once a second at most.
+"""Counts how often each outcome refused a coupon; sends the counts to the ledger once a second at most.
 
-A refusal changes nothing, so it writes nothing: a flood of old coupons must not become a flood of file syncs. What a
-crash loses is what was refused in its last second.
+A refusal changes no coupon, so it writes nothing by itself: a flood of old coupons must not become a flood of file
+syncs. A crash of the server loses the refusals of its last second.
 """
 
 import asyncio
@@ -11,53 +11,53 @@ from collections import Counter
 from redemption.domain.errors import ServiceError
 from redemption.ledger.functions import FunctionClient
 
-TELL_SECONDS = 1.0
-AT_ONCE = 500
-"""Counts in one call, which holds the ledger up for about half a millisecond."""
+SEND_SECONDS = 1.0
+COUNTS_PER_CALL_MAX = 500
+"""One call with 500 counts blocks the ledger for about half a millisecond."""
 KINDS_MAX = 100_000
-"""Counts that are kept while the ledger does not answer; what is refused beyond is not counted."""
+"""How many counts are kept while the ledger does not answer; refusals of more kinds are not counted."""
 
 
-class Refusals:
-    """Counts refusals, and tells the ledger."""
+class RefusalCounts:
+    """Counts refusals, and sends the counts to the ledger."""
 
     def __init__(self, functions: FunctionClient) -> None:
-        """Build it; ``start`` makes it tell."""
+        """Build it; after ``start`` it sends."""
         self._functions = functions
         self._counts: dict[str, Counter[tuple[int, int]]] = {}
         self._kinds = 0
         self._stopping = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Tell the ledger from now on; needs a running event loop."""
-        self._telling = asyncio.create_task(self._tell_again_and_again(), name="refusals")
+        """Send every second from now on; needs a running event loop."""
+        self._sending = asyncio.create_task(self._send_every_second(), name="refusals")
 
     async def stop(self) -> None:
-        """Tell it what is left, if it can be told, and no more."""
+        """Send what is left, if the ledger takes it, and stop."""
         self._stopping.set()
-        if self._telling is not None:
-            await self._telling  # a call under way ends first: given up, its counts were lost
-        await self.tell()
+        if self._sending is not None:
+            await self._sending  # wait for a call in flight: if it were cancelled, its counts would be lost
+        await self.send()
 
     def count(self, program: str, campaign: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused."""
         counts = self._counts.setdefault(program, Counter())
-        kind = (campaign, int(outcome))  # an enum's own number: the Redis client would write its name
+        kind = (campaign, int(outcome))  # a plain int: of an enum the Redis client would write the name
         if kind not in counts:
             if self._kinds >= KINDS_MAX:
                 return
             self._kinds += 1
         counts[kind] += 1
 
-    async def tell(self) -> None:
-        """Add to the ledger what was counted; what it does not take is kept."""
+    async def send(self) -> None:
+        """Add the counts to the ledger; keep those that it does not take."""
         for program in list(self._counts):
             counts = self._counts.pop(program)
             self._kinds -= len(counts)
             kinds = list(counts.items())
             while kinds:
-                part, kinds = kinds[:AT_ONCE], kinds[AT_ONCE:]
+                part, kinds = kinds[:COUNTS_PER_CALL_MAX], kinds[COUNTS_PER_CALL_MAX:]
                 args = [number for (campaign, outcome), count in part for number in (campaign, outcome, count)]
                 try:
                     await self._functions.write("count_refusals", program, *args)
@@ -71,10 +71,10 @@ class Refusals:
         kept.update(counts)
         self._kinds += len(kept) - before
 
-    async def _tell_again_and_again(self) -> None:
+    async def _send_every_second(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TELL_SECONDS):
+                async with asyncio.timeout(SEND_SECONDS):
                     await self._stopping.wait()
                     return
-            await self.tell()
+            await self.send()

@@ -1,6 +1,6 @@
-"""The one place that says what makes two requests the same: digests of who asks and of what is asked.
+"""Defines what makes two requests the same: digests of the principal, of the request id and of the content.
 
-What is asked is written in a canonical form: JSON of plain lists, in ASCII, because that is one to one and does not
+The content is written in a canonical form: JSON of plain lists, in ASCII. This form is one to one, and it does not
 change between versions of Python, of protobuf or of the client's library. The risk context is left out: a phone changes
 networks between two tries.
 """
@@ -20,13 +20,13 @@ _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def identity_of(digests: ProgramDigests, caller: CallInfo, request_id: str, content: bytes) -> RequestIdentity:
-    """Return what makes a request the same as another.
+    """Return the identity of a request: two requests with the same identity are the same request.
 
     Args:
-        digests: The program's.
-        caller: Who asks.
+        digests: The program's digests.
+        caller: Who calls.
         request_id: The id that the caller gave the request.
-        content: The canonical form of what is asked.
+        content: The canonical form of the request's content.
     """
     return RequestIdentity(
         caller.principal,
@@ -45,7 +45,7 @@ def order_digests(
 ) -> tuple[bytes, bytes, bytes, bytes | None]:
     """Return all digests of an order: request, content, order, and customer (None for a guest).
 
-    Request and content are what ``identity_of`` gives; all four are made in one go, because every order needs them.
+    The digests of request and content are those of ``identity_of``; all four are made together: every order needs them.
     """
     return digests.for_program(checkout.program).of_order(
         caller.principal,
@@ -56,33 +56,34 @@ def order_digests(
     )
 
 
-def canonical(operation: str, *asked: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
-    """Return the canonical form of an operation and of what it was asked, in a fixed order."""
-    return _encode((operation, *asked)).encode()
+def canonical(operation: str, *content: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
+    """Return the canonical form of an operation and its content, in a fixed order."""
+    return _encode((operation, *content)).encode()
 
 
 def set_fields(value: Any) -> Any:  # noqa: ANN401 - any value of a definition
-    """Return what a definition says, as lists: kind, then names and values of the fields that are not as by default.
+    """Return a definition as lists: its class, then names and values of the fields that do not have their default.
 
-    So a field that a later version adds changes nothing for those who do not use it, and a creation that is repeated
-    across a deployment is still the same.
+    So a field that a later version adds changes nothing for requests that do not use it, and a creation that is
+    repeated after a deployment is still the same request.
     """
     if isinstance(value, tuple):
         return [set_fields(item) for item in value]
     if not is_dataclass(value):
         return value
-    told = [
+    pairs = [
         (field.name, set_fields(getattr(value, field.name)))
         for field in fields(value)
         if field.default is MISSING or getattr(value, field.name) != field.default
     ]
-    return [type(value).__name__, *sorted(told)]
+    return [type(value).__name__, *sorted(pairs)]
 
 
 def checkout_content(operation: str, checkout: Checkout) -> bytes:
     """Return the canonical form of an operation on a checkout.
 
-    Its tokens, its order and its customer, put together by hand: the encoder takes twice as long, for every order.
+    It has the tokens, the order and the customer. It is written by hand, because every order needs it and
+    the JSON encoder takes twice as long.
     """
     tokens, order, customer = _texts(checkout.tokens), _order(checkout.order), _customer(checkout.customer)
     return f"[{_text(operation)},{tokens},{order},{customer}]".encode("ascii")

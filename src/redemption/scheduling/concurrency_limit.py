@@ -1,19 +1,19 @@
-"""A bound on what is under way at once: whoever comes beyond it is refused at once, and waits for nothing."""
+"""A bound on how much runs at once: more than that is refused at once and does not wait."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Places:
-    """So many places, of which one caller may have so many."""
+class ConcurrencyLimit:
+    """A fixed number of places, and the most of them that one caller may have."""
 
     def __init__(self, most: int, most_of_one: int | None = None) -> None:
         """Begin with all places free.
 
         Args:
-            most: How many there are.
-            most_of_one: How many one caller may have; None: all.
+            most: The number of places.
+            most_of_one: The most places that one caller may have; None means all.
         """
         self._most = most
         self._most_of_one = most if most_of_one is None else most_of_one
@@ -26,12 +26,14 @@ class Places:
         return self.taken >= self._most
 
     def is_full_for(self, caller: str) -> bool:
-        """Whether a caller has all the places that one may have."""
+        """Whether a caller has the most places that one caller may have."""
         return self._taken[caller] >= self._most_of_one
 
     @contextmanager
     def take(self, caller: str = "") -> Iterator[None]:
-        """Have a place for the length of a block; whether there is one was asked before."""
+        """Take a place during a block. The caller has checked that one is free."""
+        assert not self.is_full, "the caller of this asked before"
+        assert not self.is_full_for(caller), "the caller of this asked before"
         self._taken[caller] += 1
         self.taken += 1
         try:

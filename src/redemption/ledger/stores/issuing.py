@@ -1,4 +1,4 @@
-"""Issuing as the service sees it: blocks of serials, exchange codes, and claims, which travel with the redeems."""
+"""Issuing: blocks of serials, exchange codes, and claims. Claims are sent in the same calls as orders."""
 
 import asyncio
 import struct
@@ -27,8 +27,9 @@ from redemption.ledger.wire.claims import pack_claim, unpack_claim
 from redemption.ledger.wire.orders import Head
 
 CODES_AT_ONCE = 100
-"""In one call, which holds the ledger up for about 2 ms: orders wait behind it."""
+"""Codes in one call; such a call blocks the ledger for about 2 ms, and orders wait for it."""
 _WEIGHT = 1
+"""A claim counts like an order of one token."""
 _log = structlog.get_logger(__name__)
 
 
@@ -40,9 +41,9 @@ class IssuingStore:
 
         Args:
             functions: The ledger.
-            batcher: Carries claims to it, together with orders.
-            fence: What is remembered of the ledger.
-            health: Whether it may be served.
+            batcher: Sends claims to the ledger, together with orders.
+            fence: The last known state of each program's ledger.
+            health: Whether the ledger may be used.
         """
         self._functions = functions
         self._batcher = batcher
@@ -50,14 +51,14 @@ class IssuingStore:
         self._health = health
 
     async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
-        """Return the block that a request got before, if it did."""
+        """Return the block that the same request got before, or None."""
         if not await self._functions.begun(program):
             return None
         _, reply = await self._functions.write("issue", program, "", 0, 0, 0, identity.request, identity.content)
         return None if _word(reply) == b"none" else _block(reply)
 
     async def issue(self, wanted: BlockWanted) -> Block | Outdated:
-        """Take a block of serials, durably."""
+        """Take a block of serials; it is durable when this returns."""
         head, reply = await self._functions.write(
             "issue",
             wanted.program,
@@ -89,7 +90,11 @@ class IssuingStore:
         return _block(reply)
 
     async def store_codes(self, program: str, codes: StoredCodes) -> int | None:
-        """Store exchange codes, durably; returns the serial whose code stands for another coupon already, or None."""
+        """Store exchange codes; they are durable when this returns.
+
+        Returns:
+            None; or the serial whose code belongs to another coupon already.
+        """
         about = (codes.campaign, codes.offer_index, codes.key_id, codes.not_before, codes.expires_at)
         for start in range(0, len(codes.digests), CODES_AT_ONCE):
             digests = b"".join(codes.digests[start : start + CODES_AT_ONCE])
@@ -102,7 +107,7 @@ class IssuingStore:
         return None
 
     async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
-        """Decide a claim, see ``domain.issuing.Issuance``."""
+        """Decide a claim, see ``IssuingLedger``."""
         payload = pack_claim(item)
         if payload is None:
             reply: ClaimReply = Failed("cannot be packed")
@@ -120,10 +125,10 @@ class IssuingStore:
         return reply
 
     async def _require_begun(self, program: str, deadline: float) -> None:
-        """Keep the names that callers invent away from the batcher.
+        """Check that the program has a ledger, so that the batcher gets no program names that callers invent.
 
         Raises:
-            LedgerNotTrusted: The program has no ledger here.
+            LedgerNotTrusted: The program has no ledger.
             DeadlinePassed: The ledger did not answer in time.
         """
         try:
@@ -139,7 +144,7 @@ def _word(reply: list[Any]) -> bytes:
     """Return the first word of a reply.
 
     Raises:
-        RequestIdReused: It says so.
+        RequestIdReused: The request id stands for another request.
     """
     word: bytes = reply[0]
     if word == b"mismatch":
@@ -153,16 +158,16 @@ def _block(reply: list[Any]) -> Block:
 
 
 def _report(claim: QueuedItem) -> None:
-    decided: asyncio.Future[None] = claim.about
+    decided: asyncio.Future[None] = claim.context
     if not decided.done():
         decided.set_result(None)
 
 
 def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:
-    """Return what became of a claim, or raise why there is no answer."""
+    """Unpack the reply to a claim, or raise the failure."""
     if isinstance(outcome, ServiceError):
         raise outcome
-    assert outcome is not None, "it was told"
+    assert outcome is not None, "set before the callback"
     try:
         return unpack_claim(outcome, head)
     except (ValueError, IndexError, struct.error) as error:

@@ -12,7 +12,7 @@
 -- Replies  the header as field, value, …; an empty list when there is no ledger
 -- Invariant: an epoch is random and never used again; `seq` only rises.
 
-local open = {}
+local open_ledger = {}
 
 local FORMAT, OLD_FORMAT = '3', '2' -- of keys and records, see ledger/trust/durability.py
 local DAY_MS = 86400000
@@ -35,7 +35,7 @@ local function convert(tag, now)
   local header = keys.ledger(tag)
   local values = redis.call('HMGET', header, 'clock', 'reaped', 'campaigns')
   local clock = keys.whole(values[1])
-  local generations, reaped = requests.of_format_2(math.floor(clock / DAY_MS), keys.whole(values[2]) or 0)
+  local generations, reaped = idempotency.of_format_2(math.floor(clock / DAY_MS), keys.whole(values[2]) or 0)
   local starts = {}
   for number = 1, keys.whole(values[3]) or 0 do
     local counted = redis.pcall('HMGET', keys.campaign(tag, number), 'day', 'budget_day', 'discount')
@@ -58,7 +58,7 @@ local function moment_to_write(tag, server_clock, apart_max)
   return frame.moment(0, server_clock, apart_max)
 end
 
-function open.open(key_names, args)
+function open_ledger.open(key_names, args)
   local tag, server_clock, apart_max = key_names[1], tonumber(args[2]), tonumber(args[3])
   local keyset, epoch = args[4], args[5]
   local header = keys.ledger(tag)
@@ -68,7 +68,7 @@ function open.open(key_names, args)
   return redis.call('HGETALL', header)
 end
 
-function open.adopt(key_names, args)
+function open_ledger.adopt(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local keyset, epoch = args[4], args[5]
   local header = keys.ledger(tag)
@@ -90,7 +90,7 @@ function open.adopt(key_names, args)
   return redis.call('HGETALL', header)
 end
 
-function open.upgrade(key_names, args)
+function open_ledger.upgrade(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local keyset, epoch = args[4], args[5]
   local header = keys.ledger(tag)
@@ -110,7 +110,7 @@ function open.upgrade(key_names, args)
   return redis.call('HGETALL', header)
 end
 
-function open.reset_clock(key_names, args)
+function open_ledger.reset_clock(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   local header = keys.ledger(tag)
   local found = redis.call('HMGET', header, 'format', 'epoch', 'seq', 'clock_ms', 'generations')
@@ -119,10 +119,10 @@ function open.reset_clock(key_names, args)
   end
   local now = frame.moment(0, server_clock, apart_max)
   if not keys.whole(found[4]) or keys.whole(found[4]) > now then
-    redis.call('HSET', header, 'clock_ms', keys.number_text(now), 'generations', requests.begun_by(tag, found[5], now))
+    redis.call('HSET', header, 'clock_ms', keys.number_text(now), 'generations', idempotency.begun_by(tag, found[5], now))
     redis.call('HINCRBY', header, 'seq', 1)
   end
   return redis.call('HGETALL', header)
 end
 
-return open
+return open_ledger

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.signed.digest import DigestKind, ProgramDigests
 from redemption.domain.signed.signing import Secret
-from redemption.service.request_identity import canonical, checkout_content
+from redemption.service.idempotency import canonical, checkout_content
 
 DIGESTS = ProgramDigests(Secret(bytes(32)), environment="test", program="shop")
 TEXTS = st.text(st.characters(), max_size=8)

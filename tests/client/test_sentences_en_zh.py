@@ -7,7 +7,7 @@ import pytest
 from builders.times import NOW
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.client.sentences import CATALOGUE, coupons_words, disposition_words, sentence
+from redemption.client.sentences_en_zh import CATALOGUE, coupons_words, disposition_words, sentence
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Detail, TokenVerdict
 

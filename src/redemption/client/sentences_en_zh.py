@@ -1,7 +1,7 @@
-"""The one catalogue of sentences for people, English and Chinese: what became of a coupon, and what would help.
+"""The one catalogue of sentences for people, in English and Chinese: what happened to a coupon, and what would help.
 
-The server answers in types only. Whoever talks to a shopper takes the words from here, so that a checkout, a quote and
-the command line all say the same.
+The server's answers have types and no sentences. Programs that talk to shoppers take their sentences from here, so that
+a checkout, a quote and the command line all say the same.
 """
 # ruff: noqa: RUF001 - Chinese sentences have Chinese commas.
 
@@ -22,7 +22,7 @@ _SECOND, _MINUTE, _HOUR, _DAY = 1, 60, 3600, 86_400
 
 
 class Text(NamedTuple):
-    """One sentence in both languages. It can be said when all the facts that it names in braces are known."""
+    """One sentence in both languages. It can be used when all the facts that it names in braces are known."""
 
     en: str
     zh: str
@@ -32,10 +32,10 @@ class Text(NamedTuple):
         return self.zh if lang == "zh" else self.en
 
 
-# Deny lists and velocity limits are told in the same words, so that nobody learns which of them stopped a try.
+# Deny lists and velocity limits have the same sentence, so that nobody learns which of them refused the coupon.
 _NEUTRAL = (Text("cannot be used right now", "当前无法使用此券"),)
 
-# For every outcome its sentences, the most telling first; the last one needs no facts.
+# The sentences of each outcome: the one with the most facts first; the last one needs no facts.
 CATALOGUE: Mapping[int, tuple[Text, ...]] = {
     v1.OUTCOME_TOKEN_INVALID: (Text("not a valid coupon; check it for a typing error", "券码无效，请检查是否输错"),),
     v1.OUTCOME_NOT_EVALUATED: (
@@ -109,7 +109,7 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("does not go with another coupon of this order", "不能与本单其他券同用"),
     ),
     v1.OUTCOME_NO_EFFECT: (
-        # Said of an order with nothing left to take off, and of a coupon that would not make a combination better.
+        # For an order with nothing left to take off, and for a coupon that would not make a combination better.
         Text("would take nothing more off this order, so it is not used up", "用此券也不会更优惠，因此未使用"),
     ),
     v1.OUTCOME_CUSTOMER_LIMIT: (Text("you have used this offer as often as allowed", "您的使用次数已达上限"),),
@@ -122,7 +122,7 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("used up for today", "今日名额已用完"),
     ),
     v1.OUTCOME_SLOT_LIMIT: (
-        # Also said between two slots, when nothing was used up.
+        # Also used between two slots, when nothing was used up.
         Text("none left at this time of day; again {after}", "当前时段无名额，{after}可再用"),
         Text("none left at this time of day", "当前时段无名额"),
     ),
@@ -183,14 +183,14 @@ def sentence(
     now: Timestamp | None = None,
     zone: dt.tzinfo | None = None,
 ) -> str:
-    """Return what a person should be told about one coupon.
+    """Return the sentence about one coupon for a person.
 
     Args:
-        verdict: The server's verdict. An outcome that is not known here is told by its disposition.
+        verdict: The server's verdict. For an outcome that is not known here, the sentence follows the disposition.
         currency_code: The order's currency.
         lang: English or Chinese.
-        now: The decision's ``decide_time``; with it, near instants are told as "in 10 min" or "9 s ago".
-        zone: The shopper's zone for instants far away; None means the machine's.
+        now: The decision's ``decide_time``; with it, an instant less than a day away is "in 10 min" or "9 s ago".
+        zone: The shopper's zone, for instants that are written as a date; None means the machine's.
     """
     texts = CATALOGUE.get(verdict.outcome)
     if texts is None:
@@ -206,12 +206,12 @@ def sentence(
 
 
 def disposition_words(disposition: int, lang: Lang = "en") -> str:
-    """Return a disposition in a few words; one that is not known is final, as the contract says."""
+    """Return a disposition in a few words; an unknown one counts as final, as the contract says."""
     return _DISPOSITIONS.get(disposition, _DISPOSITIONS[v1.DISPOSITION_FINAL]).in_(lang)
 
 
 def coupons_words(indexes: Sequence[int], lang: Lang = "en") -> str:
-    """Return some tokens of a request, told by their indexes, as people count them: ``coupons 1, 2 and 5``."""
+    """Return the tokens at these indexes of a request as people count them, from 1: ``coupons 1, 2 and 5``."""
     numbers = [str(index + 1) for index in indexes]
     if lang == "zh":
         return f"第 {'、'.join(numbers)} 张券"
@@ -242,9 +242,9 @@ def _facts(
 
 
 def _instant(instant: Timestamp, now: Timestamp | None, zone: dt.tzinfo | None, lang: Lang) -> str:
-    """Return an instant as people say it: by its distance within a day, else by date and time."""
+    """Return an instant for people: the time until or since it when that is less than a day, else date and time."""
     if now is not None:
-        # Rounded up: "in 0 min" would send somebody back too early.
+        # Rounded up, so that nobody comes back too early.
         seconds = instant.seconds - now.seconds + (instant.nanos > now.nanos)
         if seconds == 0:
             return Text("just now", "刚刚").in_(lang)

@@ -6,7 +6,7 @@ from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.outcome import Outcome
-from redemption.ledger.stores.refusals import KINDS_MAX, TELL_SECONDS, Refusals
+from redemption.ledger.stores.refusal_counts import KINDS_MAX, SEND_SECONDS, RefusalCounts
 
 
 async def refused(house, campaign):
@@ -33,7 +33,7 @@ async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(
         assert decision.outcome is not Outcome.APPROVED
     assert await house.dump() == before
     for _ in range(2):  # what was told is not told again
-        await house.ledger._refusals.tell()
+        await house.ledger._refusal_counts.send()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 100, "CUSTOMER_LIMIT": 100, "MIN_SPEND_NOT_MET": 3}
 
 
@@ -43,7 +43,7 @@ async def test_refusals_are_written_within_a_second_in_one_call_and_one_event(ho
     for _ in range(3):
         await house.redeem(tokens[0], customer="ben")
     await house.redeem(tokens[1], spend=1_00, customer="ben")
-    clock.forward(TELL_SECONDS)
+    clock.forward(SEND_SECONDS)
     await comes_true(lambda: refused(house, campaign), {"ALREADY_REDEEMED": 3, "MIN_SPEND_NOT_MET": 1})
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq + 1
     (event,) = [event for event in await house.events() if event[0] == b"refused"]
@@ -53,7 +53,7 @@ async def test_refusals_are_written_within_a_second_in_one_call_and_one_event(ho
 async def test_a_second_without_a_refusal_costs_no_call(house):
     await used_up(house)
     before = await house.dump()
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert await house.dump() == before
 
 
@@ -62,7 +62,7 @@ async def test_several_servers_add_up(house, tmp_path):
     async with house.another(tmp_path / "other") as other:  # when it stops, it tells what is left
         for number, server in enumerate((house, other, other)):
             await server.redeem(tokens[0], customer="ben", request_id=f"of its own {number}")
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 3}
 
 
@@ -72,7 +72,7 @@ async def test_claims_that_are_refused_count_too(house):
     assert (await house.claim(campaign, "ann")).outcome is Outcome.CLAIM_LIMIT
     await house.set_state(campaign, CampaignState.PAUSED)
     assert (await house.claim(campaign, "ben")).outcome is Outcome.CAMPAIGN_PAUSED
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert await refused(house, campaign) == {"CLAIM_LIMIT": 1, "CAMPAIGN_PAUSED": 1}
 
 
@@ -82,7 +82,7 @@ async def test_the_other_coupons_of_a_refused_order_count_as_what_they_are_told(
     await house.redeem(bad)
     decision = await house.redeem(good, bad)
     told = [verdict.outcome.name for verdict in decision.verdicts]
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert [*(await refused(house, first)), *(await refused(house, second))] == told
 
 
@@ -90,10 +90,10 @@ async def test_refusals_that_the_ledger_does_not_take_are_written_later(house):
     campaign, tokens = await used_up(house)
     await house.redeem(tokens[0], customer="ben")
     await house.redis.hset(house.key("ledger"), "seq", 0)  # a ledger that forgot: not trusted
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     await house.redis.hset(house.key("ledger"), "seq", 10**6)
     house.ledger.health.on_check(None)
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 1}
 
 
@@ -101,7 +101,7 @@ async def test_a_count_that_cannot_be_read_stops_no_redemption(house):
     campaign, tokens = await used_up(house)
     await house.redis.set(house.key(f"refused:{campaign.number}"), "of the wrong type")
     await house.redeem(tokens[0], customer="ben")
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert (await house.redeem(tokens[1], customer="ben")).outcome is Outcome.APPROVED
 
 
@@ -109,7 +109,7 @@ async def test_a_campaign_that_does_not_exist_has_no_counts(house):
     campaign, _ = await used_up(house)
     before = await house.dump()
     house.ledger.orders.count_refusal(house.program, 99, Outcome.TOKEN_EXPIRED)
-    await house.ledger._refusals.tell()
+    await house.ledger._refusal_counts.send()
     assert await house.dump() == before
     assert await refused(house, campaign) == {}
 
@@ -126,15 +126,15 @@ class Recorder:
 
 async def test_counts_are_bounded_and_told_in_parts():
     ledger = Recorder()
-    refusals = Refusals(ledger)
+    refusals = RefusalCounts(ledger)
     for campaign in range(KINDS_MAX + 5):
         refusals.count("p", campaign + 1, Outcome.REVOKED)
-    await refusals.tell()
+    await refusals.send()
     told = [args[place : place + 3] for _, args in ledger.told for place in range(0, len(args), 3)]
     assert told == [(campaign + 1, 100, 1) for campaign in range(KINDS_MAX)]
     assert max(len(args) for _, args in ledger.told) <= 1_500
     refusals.count("p", 7, Outcome.REVOKED)
-    await refusals.tell()
+    await refusals.send()
     assert ledger.told[-1] == ("p", (7, 100, 1))
 
 
@@ -153,11 +153,11 @@ class SlowRecorder(Recorder):
 
 async def test_a_stop_loses_neither_what_is_being_told_nor_what_came_meanwhile(clock):
     slow = SlowRecorder()
-    refusals = Refusals(slow)
+    refusals = RefusalCounts(slow)
     refusals.count("p", 1, Outcome.REVOKED)
     refusals.start()
     await asyncio.sleep(0)  # it waits now
-    clock.forward(TELL_SECONDS)
+    clock.forward(SEND_SECONDS)
     async with asyncio.timeout(SECONDS_MAX):
         await slow.called.wait()
     refusals.count("p", 2, Outcome.REVOKED)
