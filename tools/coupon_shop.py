@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.input.order_file import read_checkout
 from redemption.client import sentence
 from redemption.domain.campaign.calendar import Days

@@ -12,7 +12,7 @@ from textwrap import fill
 from coupon_examples import CONDITIONS, EXAMPLES, EXCLUDED, REFUSALS, SEVERAL, WALLET, Condition, Example
 from coupon_shop import ORDERS, PROGRAMS, ROOT, Applied, Shop, applied, best, judgements, shopper_texts
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.output.campaign_summary import summary
 from redemption.client import format_money
 from redemption.domain.campaign.benefit import FreeShipping

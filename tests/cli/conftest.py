@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cli.campaign_file.contract_fields import echo
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.root import run
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import (

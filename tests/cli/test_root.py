@@ -67,7 +67,7 @@ def test_a_server_that_does_not_answer_in_time_is_one_line(ask, fake, monkeypatc
             time.sleep(0.01)
         return REFUSED
 
-    monkeypatch.setattr("redemption.cli.asking._DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr("redemption.cli.server_calls._DEADLINE_SECONDS", 0.3)
     fake.answers["Redeem"] = hang
     ended = ask(*REDEEM, "--request-id", "try-1")
     told = f"the server at {fake.address} did not answer in time; it is not known whether anything was done; to ask again safely: --request-id try-1"

@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 
-from redemption.cli.asking import all_campaigns
-from redemption.cli.campaign_file.file import CampaignFile
+from redemption.cli.campaign_file.reading import CampaignFile
 from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.campaign_file.violations import file_problem
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
 from redemption.cli.input.source_file import FieldPath
+from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest

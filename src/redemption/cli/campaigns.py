@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from redemption.cli.asking import all_campaigns, asking, campaign_called
 from redemption.cli.exits import DONE, UNREACHABLE, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
 from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, stderr, table
+from redemption.cli.server_calls import all_campaigns, campaign_called, connected
 
 if TYPE_CHECKING:
     from redemption.cli.apply import Applied
@@ -38,7 +38,7 @@ def list_(
 ) -> int:
     """List the campaigns of a program."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    with asking(settings) as client:
+    with connected(settings) as client:
         found = list(all_campaigns(client, settings.program))
     if as_json:
         from redemption.v1.campaign_service_pb2 import ListCampaignsResponse
@@ -62,7 +62,7 @@ def show_(
 ) -> int:
     """Show a campaign's definition, in the words of a campaign file."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    with asking(settings) as client:
+    with connected(settings) as client:
         found = campaign_called(client, settings.program, campaign)
     if as_json:
         print_message(found)
@@ -90,7 +90,7 @@ def stats(
     from redemption.v1.campaign_service_pb2 import GetCampaignStatsRequest
     from redemption.v1.outcome_pb2 import Outcome
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         found = campaign_called(client, settings.program, campaign)
         request = GetCampaignStatsRequest(program=settings.program, number=found.number)
         answer = client.get_campaign_stats(request)
@@ -165,7 +165,7 @@ def apply(
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.apply import Applier, require_different_names, total
-    from redemption.cli.campaign_file.file import read_campaign
+    from redemption.cli.campaign_file.reading import read_campaign
 
     # Read all files first: a file that cannot be read must not stop the command halfway.
     read = [read_campaign(file) for file in files]
@@ -174,7 +174,7 @@ def apply(
     tried = 0
     code = DONE
     try:
-        with asking(settings) as client:
+        with connected(settings) as client:
             applier = Applier(client, settings.program, dry_run=dry_run)
             for file in read:
                 tried += 1
@@ -225,7 +225,7 @@ def pause(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.v1.campaign_service_pb2 import PauseCampaignRequest
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         number = campaign_called(client, settings.program, campaign).number
         answer = client.pause_campaign(PauseCampaignRequest(program=settings.program, number=number))
     return _print_state(answer.campaign, as_json=as_json)
@@ -244,7 +244,7 @@ def resume(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.v1.campaign_service_pb2 import ResumeCampaignRequest
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         number = campaign_called(client, settings.program, campaign).number
         answer = client.resume_campaign(ResumeCampaignRequest(program=settings.program, number=number))
     return _print_state(answer.campaign, as_json=as_json)
@@ -264,7 +264,7 @@ def end(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.v1.campaign_service_pb2 import EndCampaignRequest
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         found = campaign_called(client, settings.program, campaign)
         require_consent(f"End campaign {found.number} {found.name} for good?", yes=yes)
         answer = client.end_campaign(EndCampaignRequest(program=settings.program, number=found.number))
@@ -287,7 +287,7 @@ def archive(
     interrupted.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    with asking(settings, retries=False) as client:
+    with connected(settings, retries=False) as client:
         found = campaign_called(client, settings.program, campaign)
         require_consent(
             f"Remove every coupon's record of campaign {found.number} {found.name}? Nobody can tell afterwards "

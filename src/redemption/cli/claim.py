@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message, say
+from redemption.cli.server_calls import Unanswered, campaign_called, connected
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -65,7 +65,7 @@ def claim(
         risk=RiskContext(device_id=device, network_address=network, payment_fingerprint=payment),
     )
     try:
-        with asking(settings) as client:
+        with connected(settings) as client:
             zone = _aim(client, request, campaign, offer, code)
             response = client.claim(request)
             approved = response.outcome == OUTCOME_APPROVED

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redemption.cli.asking import asking
 from redemption.cli.exits import BAD_INPUT, DONE, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, settings_of
 from redemption.cli.output.screen import print_message, say
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from redemption.v1.campaign_pb2 import Campaign
@@ -33,7 +33,7 @@ def get(
     from redemption.v1.campaign_service_pb2 import GetCampaignRequest
     from redemption.v1.redemption_service_pb2 import GetRedemptionRequest
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         answer = client.get_redemption(
             GetRedemptionRequest(program=settings.program, request_id=request_id, redemption_id=receipt)
         )

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redemption.cli.asking import asking
 from redemption.cli.exits import DONE, REFUSED
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, settings_of
 from redemption.cli.output.screen import print_message, say
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from redemption.v1.campaign_pb2 import Campaign
@@ -28,7 +28,7 @@ def inspect_token(
     from redemption.v1.campaign_service_pb2 import GetCampaignRequest
     from redemption.v1.issuance_service_pb2 import TOKEN_STATE_INVALID, InspectTokenRequest
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         answer = client.inspect_token(InspectTokenRequest(program=settings.program, token=token))
         invalid = answer.state == TOKEN_STATE_INVALID
         if not as_json and not invalid:

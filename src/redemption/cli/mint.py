@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, FAILED, INTERRUPTED, Stop
 from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, settings_of
 from redemption.cli.output.screen import say, stderr
+from redemption.cli.server_calls import Unanswered, campaign_called, connected
 
 if TYPE_CHECKING:
     from redemption.client import RedemptionClient
@@ -102,7 +102,7 @@ def mint(
     )
     received = _Received()
     try:
-        with asking(settings) as client:
+        with connected(settings) as client:
             definition = campaign_called(client, settings.program, campaign)
             request.campaign = definition.number
             _set_validity(request, definition, not_before, expires)

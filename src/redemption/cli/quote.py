@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redemption.cli.asking import asking, read_bytes
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
 from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
+from redemption.cli.server_calls import connected, read_bytes
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -71,7 +71,7 @@ def quote(
     local = at is not None and _is_local(at)
     if moment is not None and not local:
         request.at.CopyFrom(moment)
-    with asking(settings) as client:
+    with connected(settings) as client:
         response = client.quote(request)
         campaigns = {} if as_json and not local else _campaigns(client, checkout.program, response)
         if at is not None and local:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from redemption.cli.asking import Unanswered, asking
 from redemption.cli.exits import DONE, REFUSED
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
+from redemption.cli.server_calls import Unanswered, connected
 
 
 def redeem(
@@ -40,7 +40,7 @@ def redeem(
 
     request = RedeemRequest(request_id=request_id or new_request_id(), checkout=checkout)
     try:
-        with asking(settings) as client:
+        with connected(settings) as client:
             begun = perf_counter()
             response = client.redeem(request)
             elapsed_seconds = perf_counter() - begun

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redemption.cli.asking import Unanswered, asking, campaign_called
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, require_consent, settings_of
 from redemption.cli.output.screen import print_message, say
+from redemption.cli.server_calls import Unanswered, campaign_called, connected
 
 if TYPE_CHECKING:
     from redemption.client import RedemptionClient
@@ -57,7 +57,7 @@ def revoke(
     elif serials is not None:
         _set_serials(request, serials)
     try:
-        with asking(settings) as client:
+        with connected(settings) as client:
             what = _what(client, request, campaign)
             require_consent(f"Revoke {what} for good?", yes=yes)
             response = client.revoke(request)

@@ -6,10 +6,10 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from redemption.cli.asking import asking
 from redemption.cli.exits import DONE
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, settings_of
 from redemption.cli.output.screen import print_json, say
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from redemption.cli.demo.sample_shop import Sample
@@ -29,7 +29,7 @@ def samples(
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.demo.sample_shop import SampleShop
 
-    with asking(settings) as client:
+    with connected(settings) as client:
         made = SampleShop(client, settings.program).samples()
     flags = {"--server": server, "--program": program, "--tls-ca": tls_ca}
     given = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]

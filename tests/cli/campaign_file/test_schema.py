@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.campaign_file.schema import campaign_schema
 from redemption.cli.exits import BadFile
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cli.campaign_file.contract_fields import change, echo, set_leaves
 
-from redemption.cli.campaign_file.fields import file_path
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.field_names import file_path
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.campaign_file.text import Change, changes, definition
 from redemption.cli.input.source_file import dotted
 from redemption.v1 import campaign_pb2 as v1

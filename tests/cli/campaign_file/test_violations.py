@@ -10,8 +10,8 @@ from cli.campaign_file.contract_fields import all_leaves
 from domain.campaign.test_campaign_checks import BEFORE, FESTIVAL, WRONG
 from hypothesis import given
 
-from redemption.cli.campaign_file.fields import number_text
-from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.contents import CampaignPart
+from redemption.cli.campaign_file.field_names import number_text
 from redemption.cli.campaign_file.violations import _SENTENCES, file_problem
 from redemption.cli.input.source_file import dotted
 from redemption.client import FieldViolation, OtherField, failure_of

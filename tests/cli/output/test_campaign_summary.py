@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.output.campaign_summary import summary
 from redemption.v1 import campaign_pb2 as v1
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, TupleSchema, WithDefaultSchema
 
-from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.contents import CampaignPart
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest version that the language servers of editors support in full."""

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_file.fields import file_path, number_text
+from redemption.cli.campaign_file.field_names import file_path, number_text
 from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT, words
 from redemption.cli.input.instants import local_text
 from redemption.cli.input.source_file import dotted

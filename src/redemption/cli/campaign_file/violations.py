@@ -1,6 +1,6 @@
 """Converts the server's violations of a campaign into problems in the words of its file."""
 
-from redemption.cli.campaign_file.fields import file_path, number_text
+from redemption.cli.campaign_file.field_names import file_path, number_text
 from redemption.cli.input.source_file import FieldPath, Problem, dotted
 from redemption.client import FieldViolation
 from redemption.v1 import campaign_pb2 as v1

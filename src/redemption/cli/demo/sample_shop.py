@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.asking import all_campaigns
+from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient, new_request_id
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, PauseCampaignRequest

@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeAlias
 
 import yaml
 
-from redemption.cli.asking import read_bytes
 from redemption.cli.exits import BadFile
+from redemption.cli.server_calls import read_bytes
 
 try:
     from yaml import CSafeLoader as _Loader

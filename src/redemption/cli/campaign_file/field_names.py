@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from google.protobuf.duration_pb2 import Duration
 
-from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.contents import CampaignPart
 from redemption.cli.campaign_file.part import Part
 from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT
 from redemption.cli.input.source_file import FieldPath, unknown_field

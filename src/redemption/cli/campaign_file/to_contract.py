@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from redemption.cli.campaign_file import model, offer
+from redemption.cli.campaign_file import contents as model
+from redemption.cli.campaign_file import offer
 from redemption.v1 import campaign_pb2 as v1
 
 _Part = TypeVar("_Part")

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.exits import BadFile
 from redemption.v1 import campaign_pb2 as v1
 

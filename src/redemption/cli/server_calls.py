@@ -47,7 +47,7 @@ class Unanswered(Stop):
 
 
 @contextmanager
-def asking(settings: "Settings", *, retries: bool = True) -> Iterator["RedemptionClient"]:
+def connected(settings: "Settings", *, retries: bool = True) -> Iterator["RedemptionClient"]:
     """Connect to the server in the settings; yield a client.
 
     Args:

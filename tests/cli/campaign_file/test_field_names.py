@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cli.campaign_file.contract_fields import all_leaves, set_leaves
 
-from redemption.cli.campaign_file.fields import NOT_IN_A_FILE, file_path, number_text, unknown
-from redemption.cli.campaign_file.file import read_campaign
+from redemption.cli.campaign_file.field_names import NOT_IN_A_FILE, file_path, number_text, unknown
+from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.input.source_file import Group, Items, dotted
 from redemption.v1 import campaign_pb2 as v1
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from redemption.cli.campaign_file.fields import unknown
-from redemption.cli.campaign_file.message import campaign_message
-from redemption.cli.campaign_file.model import CampaignPart
+from redemption.cli.campaign_file.contents import CampaignPart
+from redemption.cli.campaign_file.field_names import unknown
+from redemption.cli.campaign_file.to_contract import campaign_message
 from redemption.cli.campaign_file.values import EMPTY, Units, units_of
 from redemption.cli.input.source_file import Problem, Scalar, Source, plain, read_source
 from redemption.v1.campaign_pb2 import Campaign
