@@ -15,7 +15,7 @@ from redemption.rpc.server import REDEMPTION, call_info
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.grpcio import options_of
 from redemption.rpc.transport.listener import Listener
-from redemption.rpc.transport.methods import Outcome, UnaryMethod
+from redemption.rpc.transport.methods import CallResult, UnaryMethod
 from redemption.rpc.transport.tls import Tls
 from redemption.worker import GARBAGE_THRESHOLDS
 
@@ -74,13 +74,13 @@ async def _on_grpcio(handlers: Handlers, port: int, tls: Tls | None) -> tuple[in
 
 async def _on_nghttp2(handlers: Handlers, port: int, tls: Tls | None) -> tuple[int, Stop]:
     def method(request: type[Message], answer: Callable[[Any], Awaitable[Message]]) -> UnaryMethod:
-        async def handle(raw: bytes, _: CallInfo) -> Outcome:
+        async def handle(raw: bytes, _: CallInfo) -> CallResult:
             written: bytes = (await answer(request.FromString(raw))).SerializeToString()
             return written
 
         return UnaryMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=handle)
 
     methods = {f"/{REDEMPTION.full_name}/{name}": method(*each) for name, each in handlers.items()}
-    server = Listener(methods, inform=call_info, bounds=Bounds(wait_seconds_max=WAIT_SECONDS_MAX))
+    server = Listener(methods, make_info=call_info, bounds=Bounds(wait_seconds_max=WAIT_SECONDS_MAX))
     bound = await server.start(f"127.0.0.1:{port}", tls, reuse_port=True)
     return bound, server.stop

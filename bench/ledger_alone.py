@@ -70,7 +70,7 @@ async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, by
     keyset = read_keyset(Settings(keyset=directory / "demo.keyset", data_dir=directory / "ledger"))
     fence = Fence(directory / "bench.fence", keyset.id)
     ledger = RedisLedger(
-        Endpoint(EmbeddedValkey(directory / "ledger").url, "strict"), fence=fence, births_allowed=False
+        Endpoint(EmbeddedValkey(directory / "ledger").url, "strict"), fence=fence, may_create_ledger=False
     )
     await ledger.start()
     try:

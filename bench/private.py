@@ -79,7 +79,7 @@ async def private_services() -> AsyncIterator[Private]:
             environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
         )
         fence = Fence(Path(directory) / "fence", keyset.id)
-        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
+        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, may_create_ledger=True)
         await ledger.start()
         redis = Redis.from_url(valkey.url, protocol=2)
         try:
@@ -95,7 +95,7 @@ async def another_server(first: Private) -> AsyncIterator[Private]:
     """Start the use cases of another server on the same ledger, with its own cache of definitions."""
     with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
         fence = Fence(Path(directory) / "fence", first.keyset.id)
-        ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, births_allowed=False)
+        ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, may_create_ledger=False)
         await ledger.start()
         try:
             yield replace(first, use_cases=UseCases(first.keyset, ledger), ledger=ledger, fence=fence)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from redemption.app import WORKER_ENVIRONMENT
-from redemption.cli.demo.server import private_server, stop, told_to_stop
+from redemption.cli.demo.server import private_server, signals_as_interrupt, stop
 
 BENCH = Path(__file__).parent
 
@@ -82,7 +82,7 @@ def script_server(
         arguments: More arguments.
         ledger: The server whose ledger it uses, if any.
     """
-    with told_to_stop(), ExitStack() as stack:
+    with signals_as_interrupt(), ExitStack() as stack:
         port = "0"
         processes = []
         for _ in range(workers):

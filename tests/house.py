@@ -37,7 +37,14 @@ class House:
     """One server's worth of use cases."""
 
     def __init__(
-        self, url, fence_path, *, program, keyset=None, births_allowed=True, clock_apart_seconds_max=TEN_YEARS_SECONDS
+        self,
+        url,
+        fence_path,
+        *,
+        program,
+        keyset=None,
+        may_create_ledger=True,
+        clock_apart_seconds_max=TEN_YEARS_SECONDS,
     ):
         """Build it; the clocks may be far apart, so that a test may set the one that a ledger remembers."""
         self.url = url
@@ -45,7 +52,7 @@ class House:
         self.keyset = keyset or keyset_of(environment="development", development=True, now=int(time.time()))
         self.fence = Fence(fence_path, self.keyset.id)
         endpoint = Endpoint(url, "strict", clock_apart_seconds_max=clock_apart_seconds_max)
-        self.ledger = RedisLedger(endpoint, fence=self.fence, births_allowed=births_allowed)
+        self.ledger = RedisLedger(endpoint, fence=self.fence, may_create_ledger=may_create_ledger)
         self.use(self.keyset)
         self.redis = Redis.from_url(url, protocol=2)
         self.ids = itertools.count()

@@ -62,7 +62,7 @@ class Answers(asyncio.Protocol):
             for event in self._http2.receive(data):
                 self._on(event)
         except ConnectionBroken as broken:
-            self._close(broken.last_words)
+            self._close(broken.last_bytes)
             return
         self._write()
 
@@ -88,15 +88,15 @@ class Answers(asyncio.Protocol):
                 if not data:
                     break
         except ConnectionBroken as broken:
-            self._close(broken.last_words)
+            self._close(broken.last_bytes)
         if self._ends:
             self._close(b"")
 
-    def _close(self, last_words: bytes) -> None:
+    def _close(self, last_bytes: bytes) -> None:
         """Write what is left, and close later: a close with unread input would discard what the peer has not read."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            transport.write(last_words)
+            transport.write(last_bytes)
             with suppress(OSError):
                 transport.write_eof()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)

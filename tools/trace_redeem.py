@@ -110,7 +110,7 @@ async def _trace() -> Trace:
             environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
         )
         fence = Fence(Path(directory) / "fence", keyset.id)
-        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, births_allowed=True)
+        ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, may_create_ledger=True)
         use_cases = UseCases(keyset, ledger)
         server = RpcServer(use_cases, RpcConfig())
         ledger.health.on_change(server.set_serving)

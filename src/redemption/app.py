@@ -52,7 +52,7 @@ def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
     return RedisLedger(
         Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
         fence=Fence(fence_path(settings), keyset.id),
-        births_allowed=settings.development and settings.redis_url is None,
+        may_create_ledger=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
         bounds=work_bounds(settings),
     )

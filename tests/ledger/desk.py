@@ -89,7 +89,7 @@ class Desk:
         replies = [loop.create_future() for _ in orders]
         take = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
         sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
-        self.ledger.orders.redeem(self.program, sent, again=False)
+        self.ledger.orders.redeem(self.program, sent, rejudged=False)
         async with asyncio.timeout(SECONDS_MAX):
             return await asyncio.gather(*replies)
 

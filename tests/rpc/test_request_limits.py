@@ -21,9 +21,9 @@ from redemption.domain.signed.settlement import SettledRedemption, Settlement, S
 from redemption.rpc.convert.orders import write_decision, write_quote
 from redemption.rpc.request_limits import (
     BATCH_LINES_MAX,
-    BATCH_PARTS_MAX,
+    BATCH_PAIRS_MAX,
     MESSAGE_BYTES_MAX,
-    QUOTED_PARTS_MAX,
+    QUOTED_PAIRS_MAX,
     require_answer_fits,
     require_batch,
     require_quote_fits,
@@ -84,7 +84,7 @@ def test_orders_of_a_batch_that_are_not_too_large_together_are_taken(size, count
     [
         ((1, 500), 17, f"bring more than {BATCH_LINES_MAX} lines and shipping fees together: 8500"),
         ((1, 401, 100), 16, f"bring more than {BATCH_LINES_MAX} lines and shipping fees together: 8016"),
-        ((32, 156), 4, f"bring more than {BATCH_PARTS_MAX} pairs of token and line together: 19968"),
+        ((32, 156), 4, f"bring more than {BATCH_PAIRS_MAX} pairs of token and line together: 19968"),
     ],
 )
 def test_orders_of_a_batch_that_are_too_large_together_are_refused(size, count, problem):
@@ -236,7 +236,7 @@ def test_quote_with_too_many_allocations_is_refused(tokens, lines):
     with pytest.raises(InvalidRequest) as refused:
         require_quote_fits(request_of(tokens, lines))
     assert fields(refused) == ["with_allocations"]
-    assert f"at most {QUOTED_PARTS_MAX} pairs of token and line; there are {tokens * lines}" in refused.value.message
+    assert f"at most {QUOTED_PAIRS_MAX} pairs of token and line; there are {tokens * lines}" in refused.value.message
 
 
 def test_quote_without_allocations_may_be_as_large_as_it_gets():

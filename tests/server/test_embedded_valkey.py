@@ -373,7 +373,7 @@ def test_last_words_say_why(tmp_path, logged, expected):
     ledger = EmbeddedValkey(tmp_path)
     ledger.directory.mkdir()
     ledger.log_path.write_text(logged)
-    assert expected in ledger.last_words()
+    assert expected in ledger.end_reason()
 
 
 def test_last_words_do_not_repeat_an_earlier_run(tmp_path):
@@ -381,4 +381,4 @@ def test_last_words_do_not_repeat_an_earlier_run(tmp_path):
     ledger.directory.mkdir()
     ledger.log_path.write_text("Error writing to the AOF file: No space left on device\n")
     ledger._log_start = ledger.log_path.stat().st_size
-    assert "left nothing" in ledger.last_words()
+    assert "left nothing" in ledger.end_reason()

@@ -16,7 +16,7 @@ from redis import Redis
 from waiting import SECONDS_MAX, until
 
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
-from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, address_text, hold_port
+from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, address_text, reserve_port
 
 # `redemption serve` in small: tells what happens as lines of JSON; its choices come from the command line.
 SERVE = """
@@ -387,9 +387,9 @@ def test_a_held_port_is_ours_and_shared_by_our_workers_only(host):
     if ":" in host and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
     family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with hold_port(host, 0) as port:
+    with reserve_port(host, 0) as port:
         where = (address[0], port)
-        with pytest.raises(PortInUseError, match=f"port {port} on {host} is in use"), hold_port(host, port):
+        with pytest.raises(PortInUseError, match=f"port {port} on {host} is in use"), reserve_port(host, port):
             pass
         with socket.socket(family) as stranger:
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -398,7 +398,7 @@ def test_a_held_port_is_ours_and_shared_by_our_workers_only(host):
         for _ in range(2):
             with socket.create_server(where, family=family, reuse_port=True):
                 pass
-    with hold_port(host, port) as again:
+    with reserve_port(host, port) as again:
         assert again == port
 
 
@@ -408,7 +408,7 @@ def test_connections_that_linger_after_a_server_do_not_keep_its_port():
         with socket.create_connection(other.getsockname()) as client:
             other.accept()[0].close()  # closed by the server first: its end waits for a minute
             client.recv(1)
-    with hold_port("127.0.0.1", port) as held:
+    with reserve_port("127.0.0.1", port) as held:
         assert held == port
 
 
@@ -421,7 +421,7 @@ def test_connections_that_linger_after_a_server_do_not_keep_its_port():
     ],
 )
 def test_an_address_that_cannot_be_served_is_explained(host, port, message):
-    with pytest.raises(ListenError, match=f"{message}.*--listen"), hold_port(host, port):
+    with pytest.raises(ListenError, match=f"{message}.*--listen"), reserve_port(host, port):
         pass
 
 

@@ -348,7 +348,7 @@ async def test_a_checked_creation_is_refused_like_a_real_one(house, request_id, 
 
 
 async def test_a_checked_creation_is_refused_where_no_ledger_may_begin(house, tmp_path):
-    async with house.another(tmp_path / "careful", program=f"{house.program}-b", births_allowed=False) as careful:
+    async with house.another(tmp_path / "careful", program=f"{house.program}-b", may_create_ledger=False) as careful:
         with pytest.raises(LedgerRefused) as checked:
             await careful.campaigns.check_create(calling(), "r1", careful.definition())
         with pytest.raises(LedgerRefused) as real:

@@ -38,7 +38,7 @@ def decided_at(clocks, monkeypatch):
         ask, asked = getattr(part, name), []
 
         async def moved(rest):
-            asked.append(rest.get("again", False))
+            asked.append(rest.get("rejudged", False))
             if len(asked) > passed:
                 await clocks.set_ledger(now_ms)
 

@@ -76,8 +76,8 @@ def ever_changing(house, monkeypatch, gate):
         for item in items:
             item.on_reply(item, Outdated(house.ledger.now_ms()))
 
-    def redeem(_, items, *, again):
-        working.append(asyncio.ensure_future(outdated(items, again)))
+    def redeem(_, items, *, rejudged):
+        working.append(asyncio.ensure_future(outdated(items, rejudged)))
 
     working = []
     monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
@@ -96,9 +96,9 @@ async def test_orders_that_come_back_together_are_judged_again_in_small_groups(h
     monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 20)
     sizes, ask = [], house.ledger.orders.redeem
 
-    def noted(program, items, *, again):
-        sizes.append((again, len(items)))
-        ask(program, items, again=again)
+    def noted(program, items, *, rejudged):
+        sizes.append((rejudged, len(items)))
+        ask(program, items, rejudged=rejudged)
 
     monkeypatch.setattr(house.ledger.orders, "redeem", noted)
     answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])

@@ -370,9 +370,9 @@ async def test_the_order_of_a_caller_who_left_is_not_sent_to_the_ledger(house, m
     asked = []
     redeem = house.ledger.orders.redeem
 
-    def listen(program, items, *, again):
+    def listen(program, items, *, rejudged):
         asked.append([(item.tokens[0].serial, item.caller) for item in items])
-        redeem(program, items, again=again)
+        redeem(program, items, rejudged=rejudged)
 
     monkeypatch.setattr(house.ledger.orders, "redeem", listen)
     await told_each(house, attempts, callers)
@@ -385,9 +385,9 @@ async def test_orders_of_several_programs_are_asked_each_of_its_own(house, monke
         attempts += [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
     asked, redeem = [], house.ledger.orders.redeem
 
-    def noted(program, items, *, again):
+    def noted(program, items, *, rejudged):
         asked.append((program, [item.program for item in items]))
-        redeem(program, items, again=again)
+        redeem(program, items, rejudged=rejudged)
 
     monkeypatch.setattr(house.ledger.orders, "redeem", noted)
     callers = [calling(seconds=SECONDS_MAX) for _ in attempts]

@@ -134,12 +134,12 @@ class FunctionClient:
         """Whether the program has a ledger."""
         if self._fence.mark(program) is not None:
             return True
-        return await self._openings.share(program, lambda: self.open(program, birth=False))
+        return await self._openings.share(program, lambda: self.open(program, create=False))
 
-    async def open(self, program: str, *, birth: bool) -> bool:
-        """Check that a program's ledger is the known one, or create it if ``birth``; returns whether there is one."""
+    async def open(self, program: str, *, create: bool) -> bool:
+        """Check that a program's ledger is the known one, or create it if ``create``; returns whether there is one."""
         mark = self._fence.mark(program)
-        epoch = secrets.token_hex(8) if birth and mark is None else b""
+        epoch = secrets.token_hex(8) if create and mark is None else b""
         found = pairs(await self.call("open", program, self._fence.keyset_id, epoch))
         header = read_header(*(found.get(name, "") for name in HEADER_FIELDS))
         self._fence.check(program, mark, header)

@@ -39,7 +39,7 @@ class RedisLedger:
         endpoint: Endpoint,
         *,
         fence: Fence,
-        births_allowed: bool,
+        may_create_ledger: bool,
         outbox_max: int = OUTBOX_MAX,
         bounds: WorkBounds | None = None,
     ) -> None:
@@ -48,7 +48,7 @@ class RedisLedger:
         Args:
             endpoint: Its address and what it must be set to.
             fence: The last known state of each program's ledger.
-            births_allowed: The first campaign of an unknown program creates its ledger (development); else an
+            may_create_ledger: The first campaign of an unknown program creates its ledger (development); else an
                 operator must adopt the empty ledger first.
             outbox_max: About how many entries the event stream of a program keeps.
             bounds: How much work may wait or run at a time; None for the defaults.
@@ -81,7 +81,7 @@ class RedisLedger:
             fence=fence,
             health=self.health,
         )
-        self.campaigns = CampaignStore(self._functions, catalog=self._catalog, births_allowed=births_allowed)
+        self.campaigns = CampaignStore(self._functions, catalog=self._catalog, may_create_ledger=may_create_ledger)
         self.issuing = IssuingStore(self._functions, batcher=self.batcher, fence=fence, health=self.health)
         self.revocation = RevocationStore(self._functions)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)

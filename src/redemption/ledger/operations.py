@@ -112,7 +112,7 @@ class Operations:
         if trusted != "yes" and not trusted.startswith(CLOCK_AHEAD):
             raise LedgerNotTrusted(f"program {program!r}: {trusted}")
         if self._fence.mark(program) is None:
-            await self._functions.open(program, birth=False)  # the fence remembers it from now on
+            await self._functions.open(program, create=False)  # the fence remembers it from now on
         status = pairs(await self._functions.call("reset_clock", program))
         self._fence.observe(program, status["epoch"], int(status["seq"]))
         return {"program": program, **status}

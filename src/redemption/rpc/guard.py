@@ -20,10 +20,10 @@ from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
 from redemption.rpc.status import Stopping, internal_status, status_of
 from redemption.rpc.transport.methods import (
     Call,
+    CallResult,
     GatheredMethod,
     ImmediateMethod,
     Method,
-    Outcome,
     Status,
     StreamMethod,
     UnaryMethod,
@@ -144,7 +144,7 @@ class Guard:
         """
         parse, answer, read = method.request.FromString, method.answer, method.read
 
-        async def handle(raw: bytes, info: CallInfo) -> Outcome:
+        async def handle(raw: bytes, info: CallInfo) -> CallResult:
             try:
                 if read is None or len(raw) <= method.parsed_bytes_max:
                     request = parse(raw)
@@ -186,7 +186,7 @@ class Guard:
         """Return the method for a transport, for a method that answers with many messages."""
         parse, answer = method.request.FromString, method.answer
 
-        async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
+        async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[CallResult, None]:
             if self._streams.is_full_for(info.peer):
                 yield self._too_many_streams_here
                 return
@@ -217,7 +217,7 @@ class Guard:
         """Return the method for a transport, for a method of the contract that this version does not have."""
         status = status_of(NotBuilt(f"{name} is part of the contract, but not of this version of the server"))
 
-        def handle(_: bytes, __: CallInfo) -> Outcome:
+        def handle(_: bytes, __: CallInfo) -> CallResult:
             return status
 
         return ImmediateMethod(request_bytes_max=MESSAGE_BYTES_MAX, answer=handle)

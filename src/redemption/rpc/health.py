@@ -12,7 +12,7 @@ from google.rpc import code_pb2  # type: ignore[import-untyped] # no marker
 from grpc_health.v1 import health_pb2
 
 from redemption.domain.call_info import CallInfo
-from redemption.rpc.transport.methods import ImmediateMethod, Methods, Outcome, Status, StreamMethod
+from redemption.rpc.transport.methods import CallResult, ImmediateMethod, Methods, Status, StreamMethod
 from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.work_bounds import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 
@@ -64,7 +64,7 @@ class Health:
             f"/{SERVICE}/Watch": StreamMethod(request_bytes_max=REQUEST_BYTES_MAX, answer=self._watch, watch=True),
         }
 
-    def _check(self, raw: bytes, _: CallInfo) -> Outcome:
+    def _check(self, raw: bytes, _: CallInfo) -> CallResult:
         service = _service(raw)
         if service is None:
             return _NO_REQUEST
@@ -72,7 +72,7 @@ class Health:
             return _NO_SERVICE
         return self._response(service)
 
-    async def _watch(self, raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def _watch(self, raw: bytes, info: CallInfo) -> AsyncGenerator[CallResult, None]:
         service = _service(raw)
         if service is None:
             yield _NO_REQUEST

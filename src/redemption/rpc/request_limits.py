@@ -34,22 +34,22 @@ OTHER_FIELDS_MAX = 64
 REQUEST_BYTES_MAX = 64 * 1024
 """A request that is neither an order nor a campaign."""
 
-PARTS_MAX = 5_000
+PAIRS_MAX = 5_000
 """The most pairs of token and line of one order: it is judged and answered in one step, of about 10 ms."""
-QUOTED_PARTS_MAX = 5_000
+QUOTED_PAIRS_MAX = 5_000
 """The most pairs in a quote with allocations; each pair is in the answer twice, in ``alone`` and in ``together``."""
 
 BATCH_MAX = 256
 BATCH_TOKENS_MAX = 1_000
 BATCH_LINES_MAX = 8_000
 """The most lines and shipping fees of all orders of a batch together."""
-BATCH_PARTS_MAX = 16_000
+BATCH_PAIRS_MAX = 16_000
 """The most pairs of token and line of all orders of a batch together."""
 
 Size: TypeAlias = tuple[int, int, int]
 """The numbers of tokens, lines and shipping fees of a checkout."""
 
-_PARTS_SAFE = 8_000
+_PAIRS_SAFE = 8_000
 """This many pairs of token and line always fit into an answer, however long the line ids are."""
 _PART_BYTES = 41
 """The bytes of a pair without the line id: 24 as an allocation and 17 in the settlement."""
@@ -67,19 +67,19 @@ def require_batch(request: redemption_service_pb2.BatchRedeemRequest) -> int:
     if not 1 <= len(items) <= BATCH_MAX:
         raise InvalidRequest([Violation("requests", f"must be 1 to {BATCH_MAX}; there are {len(items)}")])
     violations = list(program_violations(request.program))
-    tokens = lines = parts = positions = 0
+    tokens = lines = pairs = positions = 0
     for item in items:
         size = size_of(item.checkout)
         brought, bought, shipped = size
         tokens += brought
-        if not _too_much(size, TOKENS_MAX, PARTS_MAX):  # else the order is refused by itself, at no cost
+        if not _too_much(size, TOKENS_MAX, PAIRS_MAX):  # else the order is refused by itself, at no cost
             lines += bought + shipped
-            parts += brought * max(bought, shipped)
+            pairs += brought * max(bought, shipped)
             positions += positions_of(brought, bought, shipped)
     for what, most, there_are in (
         ("tokens", BATCH_TOKENS_MAX, tokens),
         ("lines and shipping fees", BATCH_LINES_MAX, lines),
-        ("pairs of token and line", BATCH_PARTS_MAX, parts),
+        ("pairs of token and line", BATCH_PAIRS_MAX, pairs),
     ):
         if there_are > most:
             problem = f"bring more than {most} {what} together: {there_are}; send them in several batches"
@@ -135,7 +135,7 @@ def positions_in(
     request: redemption_service_pb2.RedeemRequest | redemption_service_pb2.QuoteRequest,
     *,
     tokens_max: int = TOKENS_MAX,
-    parts_max: int = PARTS_MAX,
+    pairs_max: int = PAIRS_MAX,
 ) -> int:
     """Return how many positions the order of a request has; nothing but its lists is counted.
 
@@ -147,17 +147,17 @@ def positions_in(
     if not request.checkout.HasField("order"):
         raise InvalidRequest([Violation("checkout.order", "is required")])
     size = size_of(request.checkout)
-    require_size(size, tokens_max=tokens_max, parts_max=parts_max)
+    require_size(size, tokens_max=tokens_max, pairs_max=pairs_max)
     return positions_of(*size)
 
 
-def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = PARTS_MAX) -> None:
+def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, pairs_max: int = PAIRS_MAX) -> None:
     """Refuse a checkout with no token, too many tokens, lines or fees, or too many pairs of token and line.
 
     Raises:
         InvalidRequest: The size is wrong; no token or line was read.
     """
-    if not _too_much(size, tokens_max, parts_max):
+    if not _too_much(size, tokens_max, pairs_max):
         return
     tokens, lines, shipping = size
     if not 1 <= tokens <= tokens_max:
@@ -168,7 +168,7 @@ def require_size(size: Size, *, tokens_max: int = TOKENS_MAX, parts_max: int = P
         violation = Violation("checkout.order.shipping", f"must be at most {SHIPPING_MAX}; there are {shipping}")
     else:
         problem = (
-            f"must be at most {parts_max // tokens} with {tokens} tokens (tokens times lines, at most {parts_max}); "
+            f"must be at most {pairs_max // tokens} with {tokens} tokens (tokens times lines, at most {pairs_max}); "
             f"there are {max(lines, shipping)}: use fewer tokens on this order, or split it"
         )
         violation = Violation("checkout.order.lines", problem)
@@ -181,7 +181,7 @@ def require_answer_fits(checkouts: Sequence[Checkout]) -> None:
     Raises:
         InvalidRequest: Nothing was done.
     """
-    if sum(_parts(checkout) for checkout in checkouts) <= _PARTS_SAFE:
+    if sum(_pairs(checkout) for checkout in checkouts) <= _PAIRS_SAFE:
         return
     if sum(_answer_bytes(checkout) for checkout in checkouts) > MESSAGE_BYTES_MAX:
         problem = "have so many tokens and lines that the answer could exceed 4 MiB; send fewer orders in one call"
@@ -194,10 +194,10 @@ def require_quote_fits(request: QuoteRequest) -> None:
     Raises:
         InvalidRequest: Nothing was done.
     """
-    parts = _parts(request.checkout)
-    if request.with_allocations and parts > QUOTED_PARTS_MAX:
+    pairs = _pairs(request.checkout)
+    if request.with_allocations and pairs > QUOTED_PAIRS_MAX:
         problem = (
-            f"goes with at most {QUOTED_PARTS_MAX} pairs of token and line; there are {parts}: "
+            f"goes with at most {QUOTED_PAIRS_MAX} pairs of token and line; there are {pairs}: "
             "ask about fewer tokens at once, or leave it out"
         )
         raise InvalidRequest([Violation("with_allocations", problem)])
@@ -220,16 +220,16 @@ def size_of(checkout: order_pb2.Checkout) -> Size:
     return len(checkout.tokens), len(order.lines), len(order.shipping)
 
 
-def _too_much(size: Size, tokens_max: int, parts_max: int) -> bool:
+def _too_much(size: Size, tokens_max: int, pairs_max: int) -> bool:
     """Return whether a checkout is refused because of these numbers alone."""
     tokens, lines, shipping = size
     if not 1 <= tokens <= tokens_max or lines > LINES_MAX or shipping > SHIPPING_MAX:
         return True
-    return tokens * max(lines, shipping) > parts_max
+    return tokens * max(lines, shipping) > pairs_max
 
 
-def _parts(checkout: Checkout) -> int:
-    """Return into how many parts the discounts can fall: each is taken from lines, or from shipping fees."""
+def _pairs(checkout: Checkout) -> int:
+    """Return how many pairs of a token and a line or fee there are; a discount is taken from lines or from fees."""
     return len(checkout.tokens) * max(len(checkout.order.lines), len(checkout.order.shipping))
 
 

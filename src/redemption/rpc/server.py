@@ -89,7 +89,7 @@ class RpcServer:
         if config.reflection:
             methods |= Reflection([*names, HEALTH]).methods()
         transport = Listener if config.transport == "nghttp2" else GrpcioServer
-        self._transport = transport(methods, inform=call_info, bounds=config.bounds)
+        self._transport = transport(methods, make_info=call_info, bounds=config.bounds)
 
     @property
     def calls(self) -> int:

@@ -257,7 +257,7 @@ class EmbeddedValkey:
         await self._end()
         self._release()
 
-    def last_words(self) -> str:
+    def end_reason(self) -> str:
         """Return in one line why the server ended, from its log since the last start."""
         with contextlib.suppress(OSError), self.log_path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
@@ -409,11 +409,11 @@ class EmbeddedValkey:
                 while not (await self._ask("PING")).startswith(b"+PONG"):  # while it loads, the reply is an error
                     if self.pid is None:
                         code = await self.wait()
-                        raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.last_words()}")
+                        raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.end_reason()}")
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise EmbeddedValkeyError(
-                f"the ledger in {self.directory} was not ready after {self._start_seconds_max:g} s: {self.last_words()}"
+                f"the ledger in {self.directory} was not ready after {self._start_seconds_max:g} s: {self.end_reason()}"
             ) from None
 
     async def _ask(self, command: str) -> bytes:

@@ -218,7 +218,7 @@ class Supervisor:
             EmbeddedValkeyError: the embedded ledger did not start.
             Exception: any exception of ``prepare`` or ``ready``. In all these cases nothing is left running.
         """
-        with hold_port(self._host, self._port) as port, self._signals_handled():
+        with reserve_port(self._host, self._port) as port, self._signals_handled():
             try:
                 await self._unless_stopping(self._start(port))
                 await self._unless_stopping(self._keep_all())
@@ -296,7 +296,7 @@ class Supervisor:
 
     async def _ledger_end(self) -> str:
         assert self._embedded is not None
-        return f"{_end_text(await self._embedded.wait())}, {self._embedded.last_words()}"
+        return f"{_end_text(await self._embedded.wait())}, {self._embedded.end_reason()}"
 
     async def _keep(
         self,
@@ -391,7 +391,7 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def hold_port(host: str, port: int) -> Iterator[int]:
+def reserve_port(host: str, port: int) -> Iterator[int]:
     """Hold an address for this server and its workers while the block runs; yield the port number.
 
     Workers share a port with SO_REUSEPORT. By mistake two servers could share it too, and each would get half of the
@@ -410,7 +410,7 @@ def hold_port(host: str, port: int) -> Iterator[int]:
             try:
                 number = port or _free_port(*addresses[0])
                 for family, address in addresses:
-                    _hold(held, family, (address[0], number, *address[2:]))
+                    _reserve(held, family, (address[0], number, *address[2:]))
             except OSError as error:
                 refusal = _explained(host, port, error)
                 if tries_left and isinstance(refusal, PortInUseError):
@@ -466,7 +466,7 @@ def _free_port(family: socket.AddressFamily, address: tuple[Any, ...]) -> int:
         return int(chosen.getsockname()[1])
 
 
-def _hold(held: contextlib.ExitStack, family: socket.AddressFamily, address: tuple[Any, ...]) -> None:
+def _reserve(held: contextlib.ExitStack, family: socket.AddressFamily, address: tuple[Any, ...]) -> None:
     try:
         lock = FileLock.take(private_directory() / f"port-{address[0]}-{address[1]}.lock")
     except LockHeldError as error:

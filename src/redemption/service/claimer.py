@@ -158,8 +158,7 @@ class Claimer:
             judged = await self._judged(pending, found, at_ms, caller.deadline)
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
-            again = now_ms is not None
-            reply = await self._issuing.claim(caller, pending.claim.program, judged.item, again=again)
+            reply = await self._issuing.claim(caller, pending.claim.program, judged.item, rejudged=now_ms is not None)
             if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
                 found = reply
                 return Outdated(self._ledger.now_ms())

@@ -114,29 +114,29 @@ class Issuer:
         self._days = Days()
         self._slots = FairSlots(MINTING)
 
-    async def mint(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
+    async def mint(self, caller: CallInfo, request: MintRequest) -> AsyncGenerator[list[Minted], None]:
         """Reserve serials, durably, and return the tokens in chunks, each signed when it is read.
 
         Raises:
             ServiceError: Nothing was minted.
         """
-        _require(_violations(order))
-        block = await self._block(caller, order, _content("mint", order), codes=False)
+        _require(_violations(request))
+        block = await self._block(caller, request, _content("mint", request), codes=False)
         # A repeated request gets the same tokens, even if they are expired by now.
-        sign = self._signing(order, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
-        return self._tokens(order, block, sign)
+        sign = self._signing(request, block, min(self._ledger.now_ms() // MILLISECONDS, block.expires_at - 1))
+        return self._tokens(request, block, sign)
 
-    async def mint_codes(self, caller: CallInfo, order: MintRequest) -> AsyncGenerator[list[Minted], None]:
+    async def mint_codes(self, caller: CallInfo, request: MintRequest) -> AsyncGenerator[list[Minted], None]:
         """Reserve serials, durably, and return their exchange codes in chunks, each stored before it is returned.
 
         Raises:
             ServiceError: Nothing was minted.
         """
-        violations = _violations(order)
-        if order.customer_id:
+        violations = _violations(request)
+        if request.customer_id:
             violations.append(Violation("customer_id", "must be empty: a code is bound to whoever claims it"))
         _require(violations)
-        return self._stored(order, await self._block(caller, order, _content("mint-codes", order), codes=True))
+        return self._stored(request, await self._block(caller, request, _content("mint-codes", request), codes=True))
 
     async def inspect(self, caller: CallInfo, program: str, text: str) -> Inspection:
         """Return what a token is, and how it was used or revoked; a forged token costs the ledger nothing.
@@ -164,24 +164,24 @@ class Issuer:
             return Inspection(token, revoked=seen.revoked)
         return Inspection(token, seen.use, self._decisions.receipt_of(token, seen.use), revoked=seen.revoked)
 
-    async def _block(self, caller: CallInfo, order: MintRequest, content: bytes, *, codes: bool) -> Block:
+    async def _block(self, caller: CallInfo, request: MintRequest, content: bytes, *, codes: bool) -> Block:
         """Reserve a block of serials, or return the one that an earlier try of this request got."""
-        identity = identity_of(self._digests.for_program(order.program), caller, order.request_id, content)
+        identity = identity_of(self._digests.for_program(request.program), caller, request.request_id, content)
         # Looked up first: a repeated request gets its coupons even if the campaign has ended since.
-        before = await self._issuing.issued_before(order.program, identity)
+        before = await self._issuing.issued_before(request.program, identity)
         if before is not None:
             return before
 
         async def judge_and_ask(now_ms: int | None) -> Block | Outdated:
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
-            campaign = await self._campaign(order)
-            return await self._issuing.issue(self._wanted(order, campaign, at_ms, identity, codes=codes))
+            campaign = await self._campaign(request)
+            return await self._issuing.issue(self._wanted(request, campaign, at_ms, identity, codes=codes))
 
         return await until_decided(judge_and_ask, failure=_changes_too_fast, rounds_max=ROUNDS_MAX)
 
     def _wanted(
         self,
-        order: MintRequest,
+        request: MintRequest,
         campaign: Campaign,
         now_ms: int,
         identity: RequestIdentity,
@@ -189,19 +189,19 @@ class Issuer:
         codes: bool,
     ) -> BlockWanted:
         """Return the block to reserve in the ledger; first check that its tokens can be signed."""
-        not_before, expires_at = self._validity(order, campaign, now_ms, codes=codes)
+        not_before, expires_at = self._validity(request, campaign, now_ms, codes=codes)
         if not codes:
-            self._signing(order, Block(0, not_before, expires_at, self._signers.primary.id), now_ms // MILLISECONDS)
+            self._signing(request, Block(0, not_before, expires_at, self._signers.primary.id), now_ms // MILLISECONDS)
         moment = issuing_moment(now_ms)
         day = self._days.at(campaign.time_zone, now_ms)
         moment.within(day.starts_at_ms, day.ends_at_ms)
         return BlockWanted(
-            program=order.program,
-            campaign=order.campaign,
+            program=request.program,
+            campaign=request.campaign,
             version=campaign.version,
-            offer_index=order.offer_index,
-            offer_quota=campaign.offers[order.offer_index].issue_quota,
-            count=order.count,
+            offer_index=request.offer_index,
+            offer_quota=campaign.offers[request.offer_index].issue_quota,
+            count=request.count,
             not_before=not_before,
             expires_at=expires_at,
             key_id=self._signers.primary.id,
@@ -212,43 +212,43 @@ class Issuer:
         )
 
     async def _tokens(
-        self, order: MintRequest, block: Block, sign: Callable[..., str]
+        self, request: MintRequest, block: Block, sign: Callable[..., str]
     ) -> AsyncGenerator[list[Minted], None]:
         """Yield the tokens of a block in chunks, each signed when it is read."""
-        for serials in _chunks(order, block):
+        for serials in _chunks(request, block):
             async with self._slots.slot() as slot:
                 part = await slot.drive(_signed(sign, serials))
             yield part  # outside the slot: a slow reader must not block the others
 
-    async def _stored(self, order: MintRequest, block: Block) -> AsyncGenerator[list[Minted], None]:
+    async def _stored(self, request: MintRequest, block: Block) -> AsyncGenerator[list[Minted], None]:
         """Yield the exchange codes of a block in chunks, each stored before it is returned."""
         try:
-            codes = self._codes.campaign(program=order.program, campaign=order.campaign, key_id=block.key_id)
+            codes = self._codes.campaign(program=request.program, campaign=request.campaign, key_id=block.key_id)
         except SigningError as error:
             raise WrongState(f"the codes of this request cannot be told again: {error}") from error
-        digest = partial(self._digests.for_program(order.program).digest, DigestKind.CODE)
-        for serials in _chunks(order, block):
+        digest = partial(self._digests.for_program(request.program).digest, DigestKind.CODE)
+        for serials in _chunks(request, block):
             async with self._slots.slot() as slot:
                 part, digests = await slot.drive(_coded(codes, digest, serials))
-            conflict = await self._store(order, block, serials.start, digests)
+            conflict = await self._store(request, block, serials.start, digests)
             if conflict is None:
                 yield part
                 continue
             ours = conflict - serials.start
-            await self._store(order, block, serials.start, digests[:ours])
+            await self._store(request, block, serials.start, digests[:ours])
             yield part[:ours]
             raise WrongState(
                 f"the code of serial {conflict} stands for another coupon already, which keeps it; this serial has "
                 f"none: ask again for the rest, with skip {conflict - block.first + 1}"
             )
 
-    async def _store(self, order: MintRequest, block: Block, first: int, digests: list[bytes]) -> int | None:
+    async def _store(self, request: MintRequest, block: Block, first: int, digests: list[bytes]) -> int | None:
         """Store the codes of some serials; return the first serial whose code belongs to another coupon, or None."""
         return await self._issuing.store_codes(
-            order.program,
+            request.program,
             StoredCodes(
-                campaign=order.campaign,
-                offer_index=order.offer_index,
+                campaign=request.campaign,
+                offer_index=request.offer_index,
                 key_id=block.key_id,
                 not_before=block.not_before,
                 expires_at=block.expires_at,
@@ -257,20 +257,20 @@ class Issuer:
             ),
         )
 
-    def _signing(self, order: MintRequest, block: Block, now: int) -> "partial[str]":
+    def _signing(self, request: MintRequest, block: Block, now: int) -> "partial[str]":
         """Return the function that signs the token of a serial of a block, after one trial signature.
 
         Raises:
             InvalidRequest: No key may sign them.
         """
-        signer = self._signers.signer(program=order.program, campaign=order.campaign, key_id=block.key_id)
+        signer = self._signers.signer(program=request.program, campaign=request.campaign, key_id=block.key_id)
         sign = partial(
             signer.sign,
-            offer_index=order.offer_index,
+            offer_index=request.offer_index,
             not_before=block.not_before,
             expires_at=block.expires_at,
             now=now,
-            customer_id=order.customer_id or None,
+            customer_id=request.customer_id or None,
         )
         try:
             sign(serial=block.first)
@@ -278,19 +278,19 @@ class Issuer:
             raise InvalidRequest([Violation("expire_time", str(error))]) from error
         return sign
 
-    async def _campaign(self, order: MintRequest) -> Campaign:
+    async def _campaign(self, request: MintRequest) -> Campaign:
         # Read each time, so that a refusal here comes from the current definition, not from a cached one.
-        campaign = await self._campaigns.load(order.program, order.campaign)
+        campaign = await self._campaigns.load(request.program, request.campaign)
         if campaign is None:
-            raise NotFound(f"campaign: there is no campaign {order.campaign} in program {order.program!r}")
+            raise NotFound(f"campaign: there is no campaign {request.campaign} in program {request.program!r}")
         if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
-            raise WrongState(f"campaign: {order.campaign} has ended; nothing more is minted of it")
-        if order.offer_index >= len(campaign.offers):
-            problem = f"campaign {order.campaign} has offers 0 to {len(campaign.offers) - 1}"
+            raise WrongState(f"campaign: {request.campaign} has ended; nothing more is minted of it")
+        if request.offer_index >= len(campaign.offers):
+            problem = f"campaign {request.campaign} has offers 0 to {len(campaign.offers) - 1}"
             raise InvalidRequest([Violation("offer_index", problem)])
         return campaign
 
-    def _validity(self, order: MintRequest, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
+    def _validity(self, request: MintRequest, campaign: Campaign, now_ms: int, *, codes: bool) -> tuple[int, int]:
         """Return the interval in which the coupons are valid, Unix seconds: as ordered, else as the campaign says.
 
         Raises:
@@ -298,12 +298,12 @@ class Issuer:
             WrongState: No key may sign what the campaign promises.
         """
         now = now_ms // MILLISECONDS
-        ordered = order.not_before_ms is not None or order.expires_at_ms is not None
+        ordered = request.not_before_ms is not None or request.expires_at_ms is not None
         not_before, expires_at = valid_time(campaign, now_ms)
-        if order.not_before_ms is not None:
-            not_before = order.not_before_ms // MILLISECONDS
-        if order.expires_at_ms is not None:
-            expires_at = order.expires_at_ms // MILLISECONDS
+        if request.not_before_ms is not None:
+            not_before = request.not_before_ms // MILLISECONDS
+        if request.expires_at_ms is not None:
+            expires_at = request.expires_at_ms // MILLISECONDS
         elif not codes:  # for codes, the claim caps the expiry: nothing is signed before it
             expires_at = self._signers.capped_expiry(campaign, expires_at, now)
         if expires_at <= max(not_before, now):
@@ -318,8 +318,8 @@ def _changes_too_fast() -> Conflict:
     return Conflict("the campaign changes faster than coupons can be minted; ask again with the same request id")
 
 
-def _chunks(order: MintRequest, block: Block) -> Iterator[range]:
-    return _parts(range(block.first + order.skip, block.first + order.count), CHUNK)
+def _chunks(request: MintRequest, block: Block) -> Iterator[range]:
+    return _parts(range(block.first + request.skip, block.first + request.count), CHUNK)
 
 
 def _parts(serials: range, most: int) -> Iterator[range]:
@@ -354,17 +354,17 @@ def _require(violations: list[Violation]) -> None:
         raise InvalidRequest(violations)
 
 
-def _violations(order: MintRequest) -> list[Violation]:
-    found = list(program_violations(order.program))
-    found += id_violations(order.request_id, "request_id")
-    found += text_violations(order.customer_id, "customer_id")
-    if not 1 <= order.count <= MINT_MAX:
+def _violations(request: MintRequest) -> list[Violation]:
+    found = list(program_violations(request.program))
+    found += id_violations(request.request_id, "request_id")
+    found += text_violations(request.customer_id, "customer_id")
+    if not 1 <= request.count <= MINT_MAX:
         found.append(Violation("count", f"must be 1 to {MINT_MAX}"))
-    elif not 0 <= order.skip <= order.count:
+    elif not 0 <= request.skip <= request.count:
         found.append(Violation("skip", "must be 0 to count"))
-    if not order.campaign:
+    if not request.campaign:
         found.append(Violation("campaign", "is required: the campaign's number"))
-    for field, value in (("not_before", order.not_before_ms), ("expire_time", order.expires_at_ms)):
+    for field, value in (("not_before", request.not_before_ms), ("expire_time", request.expires_at_ms)):
         if value is not None and value % MILLISECONDS:
             found.append(Violation(field, "must be a whole second"))
         elif value is not None and not 0 <= value <= LATEST_MS:
@@ -372,13 +372,13 @@ def _violations(order: MintRequest) -> list[Violation]:
     return found
 
 
-def _content(operation: str, order: MintRequest) -> bytes:
+def _content(operation: str, request: MintRequest) -> bytes:
     return canonical(
         operation,
-        order.campaign,
-        order.offer_index,
-        order.count,
-        order.customer_id,
-        order.not_before_ms,
-        order.expires_at_ms,
+        request.campaign,
+        request.offer_index,
+        request.count,
+        request.customer_id,
+        request.not_before_ms,
+        request.expires_at_ms,
     )

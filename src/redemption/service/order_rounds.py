@@ -55,7 +55,7 @@ class OrderUseCase(Protocol):
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if it has its result already."""
 
-    def ask(self, program: str, orders: Sequence[PendingOrder], *, again: bool) -> None:
+    def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders; those that were judged again go before others."""
 
     def result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
@@ -90,7 +90,7 @@ class OrderRounds:
             elif self._use_case.judge(order):
                 ready.setdefault(order.program, []).append(order)
         for program, orders in ready.items():
-            self._use_case.ask(program, orders, again=False)
+            self._use_case.ask(program, orders, rejudged=False)
 
     async def run_all(
         self, caller: CallInfo, requests: Sequence[RedeemRequest], slot: WorkSlot | NoSlot = NO_SLOT
@@ -124,10 +124,10 @@ class OrderRounds:
             if slot.is_step_done(asked.positions):
                 await slot.pause()
         if orders:
-            await self._decide_in_slot(orders[0].program, orders, slot, again=False)
+            await self._decide_in_slot(orders[0].program, orders, slot, rejudged=False)
 
     async def _decide_in_slot(
-        self, program: str, orders: Iterable[PendingOrder], slot: WorkSlot, *, again: bool
+        self, program: str, orders: Iterable[PendingOrder], slot: WorkSlot, *, rejudged: bool
     ) -> None:
         """Judge orders, have the ledger decide them, and hand over the results, in the steps of a slot."""
         inbox: asyncio.Queue[Replied] = asyncio.Queue()
@@ -145,7 +145,7 @@ class OrderRounds:
                 order.on_reply = put
                 judged.append(order)
         if judged:
-            self._use_case.ask(program, judged, again=again)
+            self._use_case.ask(program, judged, rejudged=rejudged)
         for _ in judged:
             if inbox.empty():
                 replied = await inbox.get()
@@ -159,7 +159,7 @@ class OrderRounds:
     async def _run_unread(self, order: PendingOrder) -> None:
         """Run an order whose campaigns are not all cached."""
         if await self._use_case.load(order) and self._use_case.judge(order):
-            self._use_case.ask(order.program, [order], again=False)
+            self._use_case.ask(order.program, [order], rejudged=False)
 
     def _judge_again(self, order: PendingOrder) -> None:
         """Have an order judged again, in a group with others that are outdated at the same time."""
@@ -189,7 +189,7 @@ class OrderRounds:
                 return
             try:
                 async with self._rejudging.slot(min([order.caller.deadline for order in waiting])) as slot:
-                    await self._decide_in_slot(program, waiting, slot, again=True)
+                    await self._decide_in_slot(program, waiting, slot, rejudged=True)
             except DeadlinePassed as error:
                 now = asyncio.get_running_loop().time()
                 for order in waiting:

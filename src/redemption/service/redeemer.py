@@ -153,9 +153,9 @@ class Redeemer:
             return False
         return True
 
-    def ask(self, program: str, orders: Sequence[PendingOrder], *, again: bool) -> None:
+    def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders."""
-        self._orders.redeem(program, orders, again=again)
+        self._orders.redeem(program, orders, rejudged=rejudged)
 
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""

@@ -24,10 +24,10 @@ class Together:
             self.done.set_result(None)
 
 
-def submitted(batcher, program, orders, *, again=False):
+def submitted(batcher, program, orders, *, rejudged=False):
     """Submit orders, for each its payload, the number of its tokens, and who waits for it."""
     together = Together(len(orders))
     batcher.submit(
-        program, [QueuedItem(*order, place, together.put) for place, order in enumerate(orders)], again=again
+        program, [QueuedItem(*order, place, together.put) for place, order in enumerate(orders)], rejudged=rejudged
     )
     return together

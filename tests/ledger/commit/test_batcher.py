@@ -110,9 +110,9 @@ def waits(seconds=PATIENCE_SECONDS):
     return calling(seconds=seconds)
 
 
-def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, again=False):
+def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, rejudged=False):
     caller = waits(seconds)
-    return submitted(batcher, program, [(name.encode(), tokens, caller) for name in names], again=again)
+    return submitted(batcher, program, [(name.encode(), tokens, caller) for name in names], rejudged=rejudged)
 
 
 async def done(*deliveries):
@@ -202,7 +202,7 @@ async def test_orders_judged_again_go_first(running):
     running.lane.gate.clear()
     first = submit(running, "x")
     await sent(running)
-    futures = [submit(running, "new"), submit(running, "again", again=True)]
+    futures = [submit(running, "new"), submit(running, "again", rejudged=True)]
     running.lane.gate.set()
     await answered(first, *futures)
     assert running.lane.calls()[1] == [b"again", b"new"]
@@ -552,7 +552,7 @@ async def test_a_full_queue_refuses(running, monkeypatch):
 async def test_orders_judged_again_keep_their_place_in_a_full_queue(running, monkeypatch):
     monkeypatch.setattr(running.batcher, "_waiting_max", 1)
     running.lane.gate.clear()
-    futures = [submit(running, "a"), submit(running, "b", "c", again=True)]
+    futures = [submit(running, "a"), submit(running, "b", "c", rejudged=True)]
     running.lane.gate.set()
     assert len(await answered(*futures)) == 3
 

@@ -11,10 +11,10 @@ def items(names, *, weight=1, payload=b"x", gone=False):
     return [QueuedItem(payload, weight, calling(gone=gone), name, None) for name in names]
 
 
-def queue_of(*, again="", single="", bulk="", weight=1):
+def queue_of(*, rejudged="", single="", bulk="", weight=1):
     """A queue with orders named by letters."""
     queue = Queue()
-    for line, names in ((queue.again, again), (queue.single, single), (queue.bulk, bulk)):
+    for line, names in ((queue.rejudged, rejudged), (queue.single, single), (queue.bulk, bulk)):
         line.extend(items(names, weight=weight))
     return queue
 
@@ -28,9 +28,9 @@ def take(queue, weight_max, *, at_least_one=True):
 @pytest.mark.parametrize(
     ("waiting", "weight_max", "taken"),
     [
-        ({"again": "ab", "single": "cd", "bulk": "ef"}, 100, "abcdef"),
+        ({"rejudged": "ab", "single": "cd", "bulk": "ef"}, 100, "abcdef"),
         ({"single": "abcdef"}, 4, "abcd"),
-        ({"again": "abcdef", "single": "g"}, 4, "abcd"),
+        ({"rejudged": "abcdef", "single": "g"}, 4, "abcd"),
         # Of four places one is kept for the remainders of big batches, if there are any.
         ({"single": "abcdef", "bulk": "uvwxyz"}, 4, "abcu"),
         ({"single": "ab", "bulk": "uvwxyz"}, 4, "abuv"),
@@ -75,8 +75,8 @@ def test_orders_that_were_answered_meanwhile_are_returned_apart():
 
 
 def test_orders_for_whom_nobody_waits_are_removed_from_every_line():
-    queue = queue_of(again="a", single="b", bulk="c")
-    for line, name in ((queue.again, "x"), (queue.single, "y"), (queue.bulk, "z")):
+    queue = queue_of(rejudged="a", single="b", bulk="c")
+    for line, name in ((queue.rejudged, "x"), (queue.single, "y"), (queue.bulk, "z")):
         line.extendleft(items(name, gone=True))
     assert queue.drop_abandoned() == 3
     assert "".join(item.context for item in queue.all()) == "abc"

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redemption.domain.errors import InvalidRequest
-from redemption.rpc.convert.timestamps import at_ms, at_seconds, lasting, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.convert.timestamps import (
+    at_ms,
+    at_seconds,
+    duration_of,
+    ms_from,
+    seconds_from,
+    whole_second_ms_from,
+)
 
 FIRST_MS = -62_135_596_800_000
 LAST_MS = 253_402_300_799_999
@@ -55,7 +62,7 @@ def test_fraction_of_a_second_is_refused(nanoseconds):
 
 @given(st.integers(0, LONGEST_SECONDS))
 def test_length_of_time_comes_back(seconds):
-    assert seconds_from(lasting(seconds), "wait") == seconds
+    assert seconds_from(duration_of(seconds), "wait") == seconds
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from redemption.rpc.transport.bounds import Bounds, Usage
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import (
     Call,
+    CallResult,
     DialogMethod,
     GatheredMethod,
     ImmediateMethod,
     Methods,
-    Outcome,
     Status,
     StreamMethod,
     UnaryMethod,
@@ -63,12 +63,12 @@ class Seen:
     def run(self, name: str) -> None:
         self.ran[name] = self.ran.get(name, 0) + 1
 
-    async def echo(self, raw: bytes, _: CallInfo) -> Outcome:
+    async def echo(self, raw: bytes, _: CallInfo) -> CallResult:
         self.run("Echo")
         self.order.append(raw[:8])
         return raw
 
-    async def slow(self, raw: bytes, info: CallInfo) -> Outcome:
+    async def slow(self, raw: bytes, info: CallInfo) -> CallResult:
         self.run("Slow")
         self.infos.append(info)
         try:
@@ -78,15 +78,15 @@ class Seen:
             raise
         return raw
 
-    async def large(self, raw: bytes, _: CallInfo) -> Outcome:
+    async def large(self, raw: bytes, _: CallInfo) -> CallResult:
         self.run("Large")
         return bytes(int(raw))
 
-    async def failing(self, _: bytes, __: CallInfo) -> Outcome:
+    async def failing(self, _: bytes, __: CallInfo) -> CallResult:
         self.run("Failing")
         return FAILURE
 
-    async def raising(self, _: bytes, __: CallInfo) -> Outcome:
+    async def raising(self, _: bytes, __: CallInfo) -> CallResult:
         self.run("Raising")
         raise ValueError("nobody foresaw this")
 
@@ -107,7 +107,7 @@ class Seen:
         calls[0].answer(calls[0].request)
         raise ValueError("nobody foresaw this")
 
-    async def stream(self, raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def stream(self, raw: bytes, info: CallInfo) -> AsyncGenerator[CallResult, None]:
         """Make so many messages of so many bytes: ``3*1000``."""
         self.run("Stream")
         self.infos.append(info)
@@ -119,17 +119,17 @@ class Seen:
         finally:
             self.closed += 1
 
-    async def stream_failing(self, _: bytes, __: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def stream_failing(self, _: bytes, __: CallInfo) -> AsyncGenerator[CallResult, None]:
         self.run("StreamFailing")
         yield b"one"
         yield FAILURE
 
-    async def stream_raising(self, _: bytes, __: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def stream_raising(self, _: bytes, __: CallInfo) -> AsyncGenerator[CallResult, None]:
         self.run("StreamRaising")
         yield b"one"
         raise ValueError("nobody foresaw this")
 
-    async def watch(self, raw: bytes, info: CallInfo) -> AsyncGenerator[Outcome, None]:
+    async def watch(self, raw: bytes, info: CallInfo) -> AsyncGenerator[CallResult, None]:
         self.run("Watch")
         self.infos.append(info)
         try:
@@ -138,7 +138,7 @@ class Seen:
         finally:
             self.closed += 1
 
-    def immediate(self, raw: bytes, _: CallInfo) -> Outcome:
+    def immediate(self, raw: bytes, _: CallInfo) -> CallResult:
         self.run("Immediate")
         self.order.append(raw[:8])
         if raw == b"raise":
@@ -223,7 +223,7 @@ async def listening(
     """Run a listener for the length of a block; what is no setting of its own is one of its bounds."""
     seen = Seen()
     listener = Listener(
-        methods(seen), inform=call_info, bounds=Bounds(**{"wait_seconds_max": WAIT_SECONDS_MAX} | bounds)
+        methods(seen), make_info=call_info, bounds=Bounds(**{"wait_seconds_max": WAIT_SECONDS_MAX} | bounds)
     )
     stage = Stage(listener, seen, await listener.start(f"127.0.0.1:{port}", tls, reuse_port=reuse_port))
     try:

@@ -78,7 +78,7 @@ class Run:
         try:
             events = self.connection.receive(part)
         except ConnectionBroken as broken:
-            self.sent += broken.last_words
+            self.sent += broken.last_bytes
             self.ended = True
             return
         self.events += len(events)
@@ -90,7 +90,7 @@ class Run:
             try:
                 part, events = self.connection.bytes_to_send(bytes_max)
             except ConnectionBroken as broken:
-                self.sent += broken.last_words
+                self.sent += broken.last_bytes
                 self.ended = True
                 return
             assert len(part) <= bytes_max

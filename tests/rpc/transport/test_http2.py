@@ -52,12 +52,12 @@ REFUSED = (*HEAD, (b"grpc-status", b"8"), (b"grpc-message", b"no"))
 BODY = b"\0\0\0\0\x03yes"
 
 
-def last_words(connection, received):
+def last_bytes(connection, received):
     """What is written last, after the peer broke the protocol."""
     with pytest.raises(ConnectionBroken) as broken:  # noqa: PT012 - some breaches show when there is something to write
         connection.receive(received)
         connection.bytes_to_send(ALL)
-    return broken.value.last_words
+    return broken.value.last_bytes
 
 
 def goaway_code(words):
@@ -120,7 +120,7 @@ def test_the_callers_settings_are_acknowledged_and_tell_how_long_a_header_list_i
 def test_what_is_no_http2_is_told_so(engine, said):
     connection = begun(engine)
     connection.bytes_to_send(ALL)
-    assert goaway_code(last_words(connection, said)) == ErrorCode.PROTOCOL_ERROR
+    assert goaway_code(last_bytes(connection, said)) == ErrorCode.PROTOCOL_ERROR
 
 
 # Calls
@@ -775,7 +775,7 @@ def test_a_breach_while_a_connection_drains_is_told_as_at_other_times(engine):
     connection.send_shutdown_notice()
     connection.send_goaway()
     connection.bytes_to_send(ALL)
-    assert goaway_code(last_words(connection, data(0, b"x"))) == ErrorCode.PROTOCOL_ERROR
+    assert goaway_code(last_bytes(connection, data(0, b"x"))) == ErrorCode.PROTOCOL_ERROR
 
 
 @on_both_engines
@@ -820,7 +820,7 @@ def test_a_caller_that_leaves_is_still_answered(engine):
 def test_a_caller_that_does_not_begin_with_its_settings_is_told_so(engine, said):
     connection = begun(engine)
     connection.bytes_to_send(ALL)
-    assert goaway_code(last_words(connection, PREFACE + said)) == ErrorCode.PROTOCOL_ERROR
+    assert goaway_code(last_bytes(connection, PREFACE + said)) == ErrorCode.PROTOCOL_ERROR
 
 
 BREACHES = {
@@ -898,7 +898,7 @@ def test_a_call_on_a_stream_below_the_newest_is_not_seen(engine):
 def end_by_breach(engine, received, codes):
     connection = opened(engine)
     connection.receive(request(1))
-    assert goaway_code(last_words(connection, received)) in codes
+    assert goaway_code(last_bytes(connection, received)) in codes
     assert not connection.wants_to_send
     for queue in QUEUES.values():
         queue(connection, 1)
@@ -939,7 +939,7 @@ def test_last_words_are_not_written_into_a_frame_that_was_cut(engine):
     connection.receive(request(1, end=True))
     connection.answer(1, HEAD, bytes(1_000), TRAILERS)
     connection.bytes_to_send(500)
-    assert last_words(connection, continued(9)) == b""
+    assert last_bytes(connection, continued(9)) == b""
 
 
 def continued(times):
@@ -1002,28 +1002,28 @@ def test_a_header_list_above_the_engines_limit_ends_the_connection(engine):
     connection = opened(engine)
     # Twenty bytes of input for each field of 4,000: what is unpacked counts.
     bomb = b"\x40\x01x" + b"\x7f\xa1\x1e" + b"v" * 4_000 + b"\xbe" * 100
-    words = last_words(connection, frame(HEADERS, END_HEADERS, 1, field_block(CALL) + bomb))
+    words = last_bytes(connection, frame(HEADERS, END_HEADERS, 1, field_block(CALL) + bomb))
     assert goaway_code(words) == ErrorCode.ENHANCE_YOUR_CALM
 
 
 @on_ngh2_alone("h2 counts bytes alone")
 def test_header_fields_above_the_engines_limit_end_the_connection(engine):
     connection = opened(engine)
-    words = last_words(connection, frame(HEADERS, END_HEADERS, 1, field_block(CALL) + b"\x93" * 4_200))
+    words = last_bytes(connection, frame(HEADERS, END_HEADERS, 1, field_block(CALL) + b"\x93" * 4_200))
     assert goaway_code(words) == ErrorCode.ENHANCE_YOUR_CALM
 
 
 @on_ngh2_alone("h2 has no such limit")
 def test_acknowledgements_that_nobody_reads_are_bounded(engine):
     connection = opened(engine)
-    assert goaway_code(last_words(connection, ping(bytes(8)) * 20_000)) == ErrorCode.ENHANCE_YOUR_CALM
+    assert goaway_code(last_bytes(connection, ping(bytes(8)) * 20_000)) == ErrorCode.ENHANCE_YOUR_CALM
 
 
 @on_ngh2_alone("h2 ends the stream alone")
 def test_a_streams_window_beyond_all_windows_is_a_breach(engine):
     connection = opened(engine)
     connection.receive(request(1, end=True) + request(3, end=True))
-    assert goaway_code(last_words(connection, window_update(1, 2**31 - 1))) == ErrorCode.FLOW_CONTROL_ERROR
+    assert goaway_code(last_bytes(connection, window_update(1, 2**31 - 1))) == ErrorCode.FLOW_CONTROL_ERROR
 
 
 @on_both_engines
@@ -1034,7 +1034,7 @@ def test_data_beyond_the_connections_window_is_a_breach(engine):
     received += b"".join([frame(DATA, 0, stream, bytes(16_384)) for stream in streams for _ in range(2)])
     events = connection.receive(received[: len(request(1))])
     assert names(events) == ["RequestReceived"]
-    assert goaway_code(last_words(connection, received[len(request(1)) :])) == ErrorCode.FLOW_CONTROL_ERROR
+    assert goaway_code(last_bytes(connection, received[len(request(1)) :])) == ErrorCode.FLOW_CONTROL_ERROR
 
 
 @on_ngh2_alone("h2 counts a stream above the limit as a breach from the first")
@@ -1046,7 +1046,7 @@ def test_a_stream_above_the_limit_is_refused_until_the_caller_knows_the_limit_an
     caller = Caller(connection)
     assert ("reset", 5, ErrorCode.REFUSED_STREAM) in caller.read()[0]
     connection.receive(settings_ack())
-    assert goaway_code(last_words(connection, request(7))) == ErrorCode.PROTOCOL_ERROR
+    assert goaway_code(last_bytes(connection, request(7))) == ErrorCode.PROTOCOL_ERROR
 
 
 MALFORMED = {

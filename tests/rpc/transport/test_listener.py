@@ -302,7 +302,7 @@ async def test_stop_serves_connections_that_wait_to_be_accepted(stage):
 
 
 async def test_stop_before_start_does_nothing(stage):
-    await Listener({}, inform=stage.listener._inform, bounds=stage.listener._bounds).stop(1)
+    await Listener({}, make_info=stage.listener._make_info, bounds=stage.listener._bounds).stop(1)
 
 
 async def test_the_clock_goes_on_after_a_defect(stage, monkeypatch):
@@ -396,7 +396,7 @@ async def test_stop_under_load_loses_nothing(listen):
 
 async def test_ten_health_watches_do_not_hold_up_a_stop():
     health = Health(["test.Service"])
-    serving = Listener(health.methods(), inform=call_info, bounds=Bounds())
+    serving = Listener(health.methods(), make_info=call_info, bounds=Bounds())
     port = await serving.start("127.0.0.1:0", None, reuse_port=False)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -435,7 +435,7 @@ async def test_unread_input_does_not_cost_the_last_answers(stage):
 
 
 async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(stage):
-    taken = Listener(methods(stage.seen), inform=stage.listener._inform, bounds=stage.listener._bounds)
+    taken = Listener(methods(stage.seen), make_info=stage.listener._make_info, bounds=stage.listener._bounds)
     with pytest.raises(OSError, match="in use"):
         await taken.start(f"127.0.0.1:{stage.port}", None, reuse_port=False)
     await taken.stop(1)
@@ -443,8 +443,8 @@ async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(stage):
 
 
 async def test_a_port_can_be_shared(listen, stage):
-    one = Listener(methods(stage.seen), inform=stage.listener._inform, bounds=stage.listener._bounds)
-    two = Listener(methods(stage.seen), inform=stage.listener._inform, bounds=stage.listener._bounds)
+    one = Listener(methods(stage.seen), make_info=stage.listener._make_info, bounds=stage.listener._bounds)
+    two = Listener(methods(stage.seen), make_info=stage.listener._make_info, bounds=stage.listener._bounds)
     port = await one.start("127.0.0.1:0", None, reuse_port=True)
     assert await two.start(f"127.0.0.1:{port}", None, reuse_port=True) == port
     await one.stop(0)
@@ -452,7 +452,7 @@ async def test_a_port_can_be_shared(listen, stage):
 
 
 async def test_every_address_of_a_host_is_served(stage):
-    both = Listener(methods(stage.seen), inform=stage.listener._inform, bounds=stage.listener._bounds)
+    both = Listener(methods(stage.seen), make_info=stage.listener._make_info, bounds=stage.listener._bounds)
     port = await both.start("localhost:0", None, reuse_port=False)
     async with grpc.aio.insecure_channel(f"localhost:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
         assert await channel.unary_unary(ECHO)(message(b"x"), timeout=SECONDS_MAX) == message(b"x")

@@ -248,5 +248,5 @@ async def test_connections_that_do_not_shake_hands_are_bounded(listen, files, tl
     await asyncio.gather(*ends, return_exceptions=True)
     for client in silent[:10]:
         client.cut()
-    await comes(lambda: not stage.listener._doors[0].shaking)
+    await comes(lambda: not stage.listener._acceptors[0].shaking)
     assert (await (await connect(stage, context_of_client(files))).ask(1)).status == OK

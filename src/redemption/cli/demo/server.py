@@ -52,7 +52,7 @@ class PrivateServer:
 
 
 @contextmanager
-def told_to_stop() -> Iterator[None]:
+def signals_as_interrupt() -> Iterator[None]:
     """Handle SIGTERM, SIGHUP and SIGQUIT like Ctrl-C in the block, so that a private server is always stopped."""
 
     def interrupt(*_: object) -> None:
@@ -77,7 +77,7 @@ def private_server(*flags: str, python: str = sys.executable) -> Iterator[Privat
     Raises:
         Stop: It did not start; the message has the last line of its log.
     """
-    with told_to_stop(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
+    with signals_as_interrupt(), tempfile.TemporaryDirectory(prefix="redemption-demo-") as directory:
         command = [python, "-m", "redemption", "serve", "--listen", "127.0.0.1:0", "--drain-seconds", "2"]
         command += ["--data-dir", f"{directory}/ledger", "--keyset", f"{directory}/demo.keyset", *flags]
         # In a session of its own, so that Ctrl-C reaches only this process, which then stops the server.

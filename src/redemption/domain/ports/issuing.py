@@ -188,14 +188,14 @@ class IssuingLedger(Protocol):
             keeps it: then nothing was stored from this serial on, and perhaps not everything before it.
         """
 
-    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
+    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool) -> ClaimReply:
         """Decide a claim.
 
         Args:
             caller: Who waits for it.
             program: The program.
             item: The claim.
-            again: The claim was judged again and goes before others.
+            rejudged: The claim was judged again and goes before others.
         """
 
 

@@ -231,7 +231,7 @@ class QuoteSnapshot:
 class OrderLedger(Protocol):
     """Decides orders, and knows coupons. Every method may raise ``ServiceError``."""
 
-    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
         """Decide orders of one program; each gets one reply, at once or in a later turn of the event loop.
 
         An order whose caller has left may be dropped without being sent; its reply says so.
@@ -239,7 +239,7 @@ class OrderLedger(Protocol):
         Args:
             program: The program.
             items: The orders.
-            again: The orders were judged again and go before others.
+            rejudged: The orders were judged again and go before others.
         """
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:

@@ -49,7 +49,7 @@ _WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart)
 _log = structlog.get_logger(__name__)
 
 
-class Transport(Protocol):
+class LaneProtocol(Protocol):
     """A connection that carries calls, see ``lane.Lane``."""
 
     @property
@@ -67,14 +67,14 @@ class FlushPart:
         waiting: The orders in the call.
         in_doubt: The call was sent and got no reply, so it may have been executed. If it is sent again and refused,
             that says nothing about the first time.
-        late: The ledger refused the call once because the clocks were apart. This also happens when the call was on its
-            way for too long, so it is sent once more.
+        clock_refused: The ledger refused the call once because the clocks were apart. This also happens when the call
+            was on its way for too long, so it is sent once more.
     """
 
     program: str
     waiting: list[QueuedItem]
     in_doubt: bool = False
-    late: bool = False
+    clock_refused: bool = False
 
 
 class Batcher:
@@ -83,7 +83,7 @@ class Batcher:
     def __init__(
         self,
         *,
-        lanes: list[Transport],
+        lanes: list[LaneProtocol],
         fence: Fence,
         clock: Clock,
         outbox_max: int,
@@ -144,13 +144,13 @@ class Batcher:
         for queue in self._queues.values():
             self._fail(queue.all(), failure)
 
-    def submit(self, program: str, orders: Sequence[QueuedItem], *, again: bool) -> None:
+    def submit(self, program: str, orders: Sequence[QueuedItem], *, rejudged: bool) -> None:
         """Queue orders of one program, at least one; each gets its outcome in a later turn of the event loop.
 
         Args:
             program: The program.
             orders: The orders.
-            again: They were judged again. They go first, and are accepted above ``waiting_max``: they waited before.
+            rejudged: They were judged again. They go first, and are accepted above ``waiting_max``: they waited before.
 
         Raises:
             Overloaded: Too many orders wait already; nothing was queued.
@@ -158,14 +158,14 @@ class Batcher:
         """
         if self._stopping is not None:
             raise self._stopping
-        if self._waiting + len(orders) > self._waiting_max and not again:
+        if self._waiting + len(orders) > self._waiting_max and not rejudged:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
         if queue is None:
             queue = self._queues[program] = Queue()
             self._rotation.append(program)
-        if again:
-            queue.again += orders
+        if rejudged:
+            queue.rejudged += orders
         else:
             weight = 0
             for order in orders:
@@ -230,7 +230,7 @@ class Batcher:
         args: list[bytes | int] = [*frame, *payloads]
         return pack_call(library().name("batch"), program, args)
 
-    async def _deliver(self, lane: Transport, parts: list[FlushPart]) -> None:
+    async def _deliver(self, lane: LaneProtocol, parts: list[FlushPart]) -> None:
         """Send a flush until the ledger replied to each part, or nobody waits for it any more.
 
         After a lost connection it is not known whether the calls were executed. The same orders are sent again; the
@@ -281,7 +281,7 @@ class Batcher:
                 wanted.append(FlushPart(part.program, left))
         return wanted
 
-    async def _send(self, lane: Transport, parts: list[FlushPart]) -> list[Any]:
+    async def _send(self, lane: LaneProtocol, parts: list[FlushPart]) -> list[Any]:
         if not parts:
             return []
         # Packed just before sending: a call carries the reading of our clock.
@@ -292,7 +292,7 @@ class Batcher:
         return await lane.exchange(packed, CALL_SECONDS_MAX)
 
     async def _settle(
-        self, lane: Transport, parts: list[FlushPart], replies: list[Any]
+        self, lane: LaneProtocol, parts: list[FlushPart], replies: list[Any]
     ) -> tuple[list[FlushPart], ServiceError | None]:
         """Handle the replies; returns the parts that were not executed and are to be sent again, and the failure."""
         again: list[FlushPart] = []
@@ -304,8 +304,8 @@ class Batcher:
             if "unction not found" in str(reply):
                 await lane.close()  # opening it again loads the library
                 again.append(part)
-            elif str(reply).startswith(CLOCK_APART) and not part.late:
-                part.late = True
+            elif str(reply).startswith(CLOCK_APART) and not part.clock_refused:
+                part.clock_refused = True
                 again.append(part)
                 failure = error_of(reply)
             elif str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS:

@@ -60,22 +60,22 @@ class QueuedItem:
 class Queue:
     """The waiting orders of one program in three lines: judged again, single, and remainders of big batches."""
 
-    again: deque[QueuedItem] = field(default_factory=deque)
+    rejudged: deque[QueuedItem] = field(default_factory=deque)
     single: deque[QueuedItem] = field(default_factory=deque)
     bulk: deque[QueuedItem] = field(default_factory=deque)
 
     def __len__(self) -> int:
-        return len(self.again) + len(self.single) + len(self.bulk)
+        return len(self.rejudged) + len(self.single) + len(self.bulk)
 
     def all(self) -> Iterator[QueuedItem]:
         """Iterate over everything that waits."""
-        for line in (self.again, self.single, self.bulk):
+        for line in (self.rejudged, self.single, self.bulk):
             yield from line
 
     def drop_abandoned(self) -> int:
         """Drop the orders that nobody waits for any more; returns how many there were."""
         before = len(self)
-        for line in (self.again, self.single, self.bulk):
+        for line in (self.rejudged, self.single, self.bulk):
             wanted = [order for order in line if not order.abandoned]
             if len(wanted) < len(line):
                 line.clear()
@@ -100,7 +100,7 @@ class Queue:
         weight = size = 0
         reserved = weight_max // BULK_SHARE if self.bulk else 0
         for line, line_max in (
-            (self.again, weight_max),
+            (self.rejudged, weight_max),
             (self.single, weight_max - reserved),
             (self.bulk, weight_max),
             (self.single, weight_max),

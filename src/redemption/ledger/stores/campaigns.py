@@ -36,17 +36,17 @@ _LIMIT_FIELDS = {
 class CampaignStore:
     """Implements ``domain.ports.campaigns.CampaignLedger``."""
 
-    def __init__(self, functions: FunctionClient, *, catalog: Catalog, births_allowed: bool) -> None:
+    def __init__(self, functions: FunctionClient, *, catalog: Catalog, may_create_ledger: bool) -> None:
         """Build it.
 
         Args:
             functions: The ledger.
             catalog: The cached definitions.
-            births_allowed: The first campaign of an unknown program creates its ledger.
+            may_create_ledger: The first campaign of an unknown program creates its ledger.
         """
         self._functions = functions
         self._catalog = catalog
-        self._births_allowed = births_allowed
+        self._may_create_ledger = may_create_ledger
         self._definitions = Definitions(functions, catalog)
         self._archive = Archive(functions)
 
@@ -73,7 +73,7 @@ class CampaignStore:
     async def named(self, program: str, name: str) -> int | None:
         """Return the number of the campaign that has a name, see ``CampaignLedger``."""
         if not await self._functions.begun(program):
-            if not self._births_allowed:
+            if not self._may_create_ledger:
                 raise LedgerNotTrusted(NO_LEDGER)
             return None
         number = await self._functions.call("named", program, name)
@@ -81,7 +81,7 @@ class CampaignStore:
 
     async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
         """Create a campaign and return it with its number and version."""
-        if not await self._functions.open(campaign.program, birth=self._births_allowed):
+        if not await self._functions.open(campaign.program, create=self._may_create_ledger):
             raise LedgerNotTrusted(NO_LEDGER)
         layout = {
             "width": coupon_block_width(campaign.sizing),

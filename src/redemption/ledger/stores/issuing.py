@@ -106,7 +106,7 @@ class IssuingStore:
                 return int(reply[1])
         return None
 
-    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, again: bool) -> ClaimReply:
+    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool) -> ClaimReply:
         """Decide a claim, see ``IssuingLedger``."""
         payload = pack_claim(item)
         if payload is None:
@@ -117,7 +117,7 @@ class IssuingStore:
             self._health.require()
             if self._fence.mark(program) is None:
                 await self._require_begun(program, caller.deadline)
-            self._batcher.submit(program, [claim], again=again)
+            self._batcher.submit(program, [claim], rejudged=rejudged)
             await decided
             reply = _read(claim.outcome, claim.head)
         if isinstance(reply, Failed):

@@ -71,7 +71,7 @@ class OrderStore:
         self._fence = fence
         self._health = health
 
-    def redeem(self, program: str, items: Sequence[RedeemItem], *, again: bool) -> None:
+    def redeem(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
         """Decide orders of one program, see ``OrderLedger``."""
         orders: list[QueuedItem] = []
         for item in items:
@@ -90,7 +90,7 @@ class OrderStore:
             self._health.require()
             if self._fence.mark(program) is None:  # a judged order read a campaign, which opened the ledger
                 raise LedgerNotTrusted(NO_LEDGER)
-            self._batcher.submit(program, orders, again=again)
+            self._batcher.submit(program, orders, rejudged=rejudged)
         except ServiceError as error:
             for order in orders:
                 order.outcome = error

@@ -28,7 +28,7 @@ from redemption.domain.errors import InvalidRequest, OtherField, Violation, Viol
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
-from redemption.rpc.convert.timestamps import at_ms, lasting, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.convert.timestamps import at_ms, duration_of, ms_from, seconds_from, whole_second_ms_from
 from redemption.rpc.message_limits import not_built, require_shape
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
@@ -138,7 +138,7 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
         validity=None if campaign.validity is None else _validity_of(campaign.validity),
         stacking=_stacking_of(campaign.stacking),
         return_policy=campaign_pb2.RETURN_POLICY_NEVER,
-        return_window=lasting(campaign.return_window_seconds),
+        return_window=duration_of(campaign.return_window_seconds),
         required_risk_signals=[_SIGNALS[signal] for signal in campaign.required_risk_signals],
         sizing=campaign_pb2.Sizing(**{name: getattr(campaign.sizing, name) for name in _SIZINGS}),
         state=_STATES[campaign.state],
@@ -232,7 +232,7 @@ def _validity_of(validity: Validity) -> campaign_pb2.Validity:
             absolute = campaign_pb2.AbsoluteValidity(not_before=at_ms(not_before_ms), expire_time=at_ms(expires_at_ms))
             return campaign_pb2.Validity(absolute=absolute)
         case ClaimValidity(days, wait_seconds, end_of_day):
-            claim = campaign_pb2.ClaimValidity(wait=lasting(wait_seconds), days=days, end_of_day=end_of_day)
+            claim = campaign_pb2.ClaimValidity(wait=duration_of(wait_seconds), days=days, end_of_day=end_of_day)
             return campaign_pb2.Validity(from_claim=claim)
 
 

@@ -60,7 +60,7 @@ def quote_request_from(request: redemption_service_pb2.QuoteRequest) -> QuoteReq
         InvalidRequest: The checkout is missing, a list is too long, or ``at`` is not a moment at which a coupon can be
             judged.
     """
-    positions_in(request, tokens_max=QUOTED_TOKENS_MAX, parts_max=QUOTED_TOKENS_MAX * LINES_MAX)
+    positions_in(request, tokens_max=QUOTED_TOKENS_MAX, pairs_max=QUOTED_TOKENS_MAX * LINES_MAX)
     return QuoteRequest(
         checkout_from(request.checkout),
         choose_best=request.choose_best,

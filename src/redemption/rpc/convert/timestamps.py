@@ -58,7 +58,7 @@ def seconds_from(duration: Duration, field: str) -> int:
     return seconds
 
 
-def lasting(seconds: int) -> Duration:
+def duration_of(seconds: int) -> Duration:
     """Return the duration of these seconds."""
     return Duration(seconds=seconds)
 

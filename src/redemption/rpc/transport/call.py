@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport.bounds import Bounds, Usage
-from redemption.rpc.transport.methods import Method, Outcome, Status
+from redemption.rpc.transport.methods import CallResult, Method, Status
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import WorkQueue
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Shared:
+class ListenerState:
     """What all connections of a listener share.
 
     Attributes:
         methods: The path and the method for each ``:path``.
-        inform: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline, and the time.
+        make_info: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline, and the time.
         turn: The connections that have to read and to write in this turn of the event loop.
         work: The queue of the calls whose work is to begin.
         under_way: The calls that wait in the queue, or whose handlers are at work.
     """
 
     methods: dict[bytes, tuple[str, Method]]
-    inform: Callable[[str, str, float | None, float], CallInfo]
+    make_info: Callable[[str, str, float | None, float], CallInfo]
     bounds: Bounds
     usage: Usage
     loop: asyncio.AbstractEventLoop
@@ -39,13 +39,13 @@ class Shared:
     under_way: "set[GrpcCall]" = field(default_factory=set)
 
 
-class Ends(Protocol):
+class CallOwner(Protocol):
     """The connection of a call, which begins its work and ends it."""
 
     def begin(self, call: "GrpcCall") -> None:
         """Begin the work on the call, in a task of its own."""
 
-    def finish(self, call: "GrpcCall", outcome: Outcome) -> None:
+    def finish(self, call: "GrpcCall", result: CallResult) -> None:
         """End the call for its handler, and for its caller if it has not ended for the caller yet."""
 
     def leave_short_line(self, call: "GrpcCall") -> None:
@@ -116,7 +116,7 @@ class GrpcCall:
     compressed: bool
     info: CallInfo
 
-    def __init__(self, streams: Ends, stream_id: int, began: float, *, received: bool) -> None:
+    def __init__(self, streams: CallOwner, stream_id: int, began: float, *, received: bool) -> None:
         """Begin a call whose headers have come."""
         self._streams = streams
         self.stream_id = stream_id
@@ -134,9 +134,9 @@ class GrpcCall:
         self.request = b""
         self.task: asyncio.Task[None] | None = None
 
-    def answer(self, outcome: Outcome) -> None:
+    def answer(self, result: CallResult) -> None:
         """End the call for its handler, and for its caller if it has not ended for the caller yet."""
-        self._streams.finish(self, outcome)
+        self._streams.finish(self, result)
 
     def leave_short_line(self) -> None:
         """Stop counting this call as a short one."""

@@ -10,7 +10,7 @@ import structlog
 
 from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import TokenBucket
-from redemption.rpc.transport.call import Shared
+from redemption.rpc.transport.call import ListenerState
 from redemption.rpc.transport.grpc_call import TRAILER_BYTES_MAX, Rejected, trailers_only
 from redemption.rpc.transport.http2 import (
     ConnectionBroken,
@@ -67,7 +67,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
     """The server's side of one connection."""
 
     def __init__(
-        self, shared: Shared, opened: Callable[["GrpcConnection"], bool], closed: Callable[["GrpcConnection"], None]
+        self,
+        shared: ListenerState,
+        opened: Callable[["GrpcConnection"], bool],
+        closed: Callable[["GrpcConnection"], None],
     ) -> None:
         """Build the protocol of a connection.
 
@@ -415,7 +418,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
     def _break(self, broken: ConnectionBroken) -> None:
         """End a connection whose caller broke the protocol."""
         if self._transport is not None and self._closing is None:
-            self._transport.write(broken.last_words)
+            self._transport.write(broken.last_bytes)
             self._ending = True
             self._close()
 

@@ -19,12 +19,12 @@ from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.methods import (
+    CallResult,
     DialogMethod,
     GatheredMethod,
     ImmediateMethod,
     Method,
     Methods,
-    Outcome,
     Status,
     StreamMethod,
     UnaryMethod,
@@ -36,7 +36,7 @@ Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 UnaryHandler: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
 StreamHandler: TypeAlias = Callable[[Any, Context], Any]
-Inform: TypeAlias = Callable[[str, str, float | None, float], CallInfo]
+MakeInfo: TypeAlias = Callable[[str, str, float | None, float], CallInfo]
 
 MESSAGE_BYTES_MAX = 4 * 2**20
 PENDING_CALLS_MAX = 16_384
@@ -57,10 +57,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class GrpcioServer:
     """Serves methods, from ``start`` to ``stop``, once."""
 
-    def __init__(self, methods: Methods, *, inform: Inform, bounds: Bounds) -> None:
+    def __init__(self, methods: Methods, *, make_info: MakeInfo, bounds: Bounds) -> None:
         """Build it; the arguments are those of ``listener.Listener``."""
         self._methods = methods
-        self._inform = inform
+        self._make_info = make_info
         self._bounds = bounds
         self._calls: set[asyncio.Task[Any]] = set()
         self._bytes = 0
@@ -160,20 +160,20 @@ class GrpcioServer:
     def _unary(self, path: str, method: UnaryMethod | GatheredMethod) -> UnaryHandler:
         async def handle(raw: bytes, context: Context) -> bytes:
             info = self._informed(path, context)
-            outcome: Outcome | None = self._refuse(raw, method, info)
-            if outcome is None:
+            result: CallResult | None = self._refuse(raw, method, info)
+            if result is None:
                 task = self._enter(raw)
                 try:
-                    outcome = await _outcome(raw, info, method)
+                    result = await _result(raw, info, method)
                 except asyncio.CancelledError:
                     info.gone = True
                     if not self._cut:
                         raise  # the caller is gone
-                    outcome = statuses.STOPPING_AT_WORK
+                    result = statuses.STOPPING_AT_WORK
                 finally:
                     self._leave(task, raw)
             del raw  # grpcio keeps an aborted call's frames until the next garbage collection
-            return await _ended(outcome, context)
+            return await _ended(result, context)
 
         return handle
 
@@ -183,26 +183,26 @@ class GrpcioServer:
             if method.watch:
                 await _ended(await _written(raw, info, method, context), context)
                 return
-            outcome: Outcome | None = self._refuse(raw, method, info)
-            if outcome is None:
+            result: CallResult | None = self._refuse(raw, method, info)
+            if result is None:
                 task = self._enter(raw)
                 try:
-                    outcome = await _written(raw, info, method, context)
+                    result = await _written(raw, info, method, context)
                 except asyncio.CancelledError:
                     info.gone = True
                     if not self._cut:
                         raise
-                    outcome = statuses.STOPPING_AT_WORK
+                    result = statuses.STOPPING_AT_WORK
                 finally:
                     # Before the status is sent: it may wait behind messages that the caller does not read.
                     self._leave(task, raw)
-            await _ended(outcome, context)
+            await _ended(result, context)
 
         return handle
 
     def _informed(self, path: str, context: Context) -> CallInfo:
         now = asyncio.get_running_loop().time()
-        return self._inform(path, context.peer(), context.time_remaining(), now)
+        return self._make_info(path, context.peer(), context.time_remaining(), now)
 
     def _refuse(self, raw: bytes, method: UnaryMethod | GatheredMethod | StreamMethod, info: CallInfo) -> Status | None:
         """Return why a call is refused, or None when it is not."""
@@ -237,15 +237,15 @@ class _GatheredCall:
     def __init__(self, request: bytes, info: CallInfo) -> None:
         self.request = request
         self.info = info
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
 
     def leave_short_line(self) -> None:
         """Do nothing: here all calls wait in one queue."""
 
-    def answer(self, outcome: Outcome) -> None:
+    def answer(self, result: CallResult) -> None:
         """End the call."""
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        if not self.result.done():
+            self.result.set_result(result)
 
 
 def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
@@ -269,23 +269,23 @@ def options_of(bounds: Bounds, *, reuse_port: bool) -> list[tuple[str, int]]:
     ]
 
 
-async def _outcome(raw: bytes, info: CallInfo, method: UnaryMethod | GatheredMethod) -> Outcome:
+async def _result(raw: bytes, info: CallInfo, method: UnaryMethod | GatheredMethod) -> CallResult:
     if isinstance(method, UnaryMethod):
         return await method.answer(raw, info)
     call = _GatheredCall(raw, info)
     method.begin([call])
-    return await call.outcome
+    return await call.result
 
 
-async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Context) -> Outcome:
+async def _written(raw: bytes, info: CallInfo, method: StreamMethod, context: Context) -> CallResult:
     """Write the messages of a stream. Return its status, or no bytes if the stream ended well."""
-    async with aclosing(method.answer(raw, info)) as outcomes:
-        async for outcome in outcomes:
-            if isinstance(outcome, Status):
-                return outcome
+    async with aclosing(method.answer(raw, info)) as results:
+        async for result in results:
+            if isinstance(result, Status):
+                return result
             try:
                 async with asyncio.timeout(WRITE_SECONDS_MAX):
-                    await context.write(outcome)
+                    await context.write(result)
             except TimeoutError:
                 return statuses.ANSWER_UNREAD
     return b""
@@ -299,16 +299,16 @@ def _dialog(method: DialogMethod) -> StreamHandler:
     return handle
 
 
-async def _ended(outcome: Outcome, context: Context) -> bytes:
+async def _ended(result: CallResult, context: Context) -> bytes:
     """Return an answer, or end the call with its status."""
-    if isinstance(outcome, bytes):
-        return outcome
-    if outcome.details:
-        details = rpc_status.to_status(status_pb2.Status.FromString(outcome.details)).trailing_metadata
+    if isinstance(result, bytes):
+        return result
+    if result.details:
+        details = rpc_status.to_status(status_pb2.Status.FromString(result.details)).trailing_metadata
     else:
         details = ()
-    retry = (("grpc-retry-pushback-ms", "-1"),) if outcome.final else ()
-    await context.abort(_CODES[outcome.code], outcome.message, (*details, *retry))
+    retry = (("grpc-retry-pushback-ms", "-1"),) if result.final else ()
+    await context.abort(_CODES[result.code], result.message, (*details, *retry))
     raise AssertionError("abort raises")
 
 

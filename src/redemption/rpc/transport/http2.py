@@ -78,12 +78,12 @@ class ConnectionBroken(Exception):
     After this, nothing is received, and queued data is dropped.
 
     Attributes:
-        last_words: The last bytes to write before the connection is closed.
+        last_bytes: The last bytes to write before the connection is closed.
     """
 
-    def __init__(self, message: str, last_words: bytes) -> None:
+    def __init__(self, message: str, last_bytes: bytes) -> None:
         super().__init__(message)
-        self.last_words = last_words
+        self.last_bytes = last_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +194,8 @@ class Http2Connection:
         except NGH2Error as error:
             code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else ErrorCode.PROTOCOL_ERROR
             # If the last write ended within a frame, a GOAWAY would be read as the rest of that frame.
-            last_words = b"" if self._cut else _goaway(self._last_stream_id, code)
-            raise ConnectionBroken(str(error), last_words) from error
+            last_bytes = b"" if self._cut else _goaway(self._last_stream_id, code)
+            raise ConnectionBroken(str(error), last_bytes) from error
         events = engine.events()
         try:
             for event in events:

@@ -13,10 +13,10 @@ import structlog
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.transport import statuses
 from redemption.rpc.transport.bounds import MIB, Bounds, Usage
-from redemption.rpc.transport.call import GrpcCall, Shared
+from redemption.rpc.transport.call import GrpcCall, ListenerState
 from redemption.rpc.transport.connection import CLOSE_SECONDS_MAX, GrpcConnection
 from redemption.rpc.transport.methods import GatheredMethod, Method, Methods, Status
-from redemption.rpc.transport.tls import Certificates, Tls, TlsDoor
+from redemption.rpc.transport.tls import Certificates, Tls, TlsAcceptor
 from redemption.rpc.transport.turn import Turn
 from redemption.rpc.transport.work_queue import QueuedCall, WorkQueue
 
@@ -40,25 +40,25 @@ class Listener:
     """Serves methods on listening sockets, from ``start`` to ``stop``, once."""
 
     def __init__(
-        self, methods: Methods, *, inform: Callable[[str, str, float | None, float], CallInfo], bounds: Bounds
+        self, methods: Methods, *, make_info: Callable[[str, str, float | None, float], CallInfo], bounds: Bounds
     ) -> None:
         """Build it.
 
         Args:
             methods: The methods to serve.
-            inform: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline (None: it has
-                none), and the event loop's time.
+            make_info: Makes the ``CallInfo`` of a call, from its path, its peer, the seconds to its deadline (None: it
+                has none), and the event loop's time.
             bounds: The limits.
         """
         self._methods = {path.encode(): (path, method) for path, method in methods.items()}
-        self._inform = inform
+        self._make_info = make_info
         self._bounds = bounds
         self.usage = Usage()
         self._connections: set[GrpcConnection] = set()
         self._servers: list[asyncio.Server] = []
-        self._doors: list[TlsDoor] = []
+        self._acceptors: list[TlsAcceptor] = []
         self._sockets: list[socket.socket] = []
-        self._shared: Shared | None = None
+        self._shared: ListenerState | None = None
         self._clock: asyncio.Task[None] | None = None
         self._certificates: Certificates | None = None
         self._refusal_logged_at = -inf
@@ -101,9 +101,9 @@ class Listener:
         """
         self._certificates = None if tls is None else Certificates(tls)
         loop = asyncio.get_running_loop()
-        shared = Shared(
+        shared = ListenerState(
             methods=self._methods,
-            inform=self._inform,
+            make_info=self._make_info,
             bounds=self._bounds,
             usage=self.usage,
             loop=loop,
@@ -119,16 +119,18 @@ class Listener:
         self._clock = loop.create_task(self._keep_time(shared))
         return port
 
-    async def _listen(self, bound: socket.socket, shared: Shared) -> None:
+    async def _listen(self, bound: socket.socket, shared: ListenerState) -> None:
         def serve() -> GrpcConnection:
             return GrpcConnection(shared, self._opened, self._closed)
 
         if self._certificates is None:
             self._servers.append(await shared.loop.create_server(serve, sock=bound, backlog=BACKLOG))
             return
-        door = TlsDoor(self._certificates, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room)
-        door.listen(bound, BACKLOG)
-        self._doors.append(door)
+        acceptor = TlsAcceptor(
+            self._certificates, serve, seconds_max=self._bounds.preface_seconds_max, has_room=self._has_room
+        )
+        acceptor.listen(bound, BACKLOG)
+        self._acceptors.append(acceptor)
 
     def reload_certificates(self) -> None:
         """Read the certificates again, for new connections. If they cannot be used, log it and keep the old ones."""
@@ -165,8 +167,8 @@ class Listener:
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         if self._clock is not None:
             self._clock.cancel()
-        for door in self._doors:
-            door.abort()
+        for acceptor in self._acceptors:
+            acceptor.abort()
         for connection in list(self._connections):
             connection.abort()
         await asyncio.sleep(0)
@@ -187,8 +189,8 @@ class Listener:
         self._sockets.clear()
         for server in self._servers:
             server.close()
-        for door in self._doors:
-            door.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
     def _retire_all(self) -> bool:
         """Ask all callers to leave, also newly accepted ones; return whether calls are at work or may still come."""
@@ -261,7 +263,7 @@ class Listener:
 
     def _has_room(self) -> bool:
         """Whether one more TLS handshake may begin. During handshakes, connections are not counted by address."""
-        here = len(self._connections) + sum(door.shaking for door in self._doors)
+        here = len(self._connections) + sum(acceptor.shaking for acceptor in self._acceptors)
         return here < self._connections_max() or self._refuse("connections_max")
 
     def _closed(self, connection: GrpcConnection) -> None:
@@ -270,7 +272,7 @@ class Listener:
         if here > 0:
             self.usage.connections[connection.address] = here
 
-    async def _keep_time(self, shared: Shared) -> None:
+    async def _keep_time(self, shared: ListenerState) -> None:
         ticked = 0.0
         while True:
             await asyncio.sleep(DEADLINE_STEP_SECONDS)

@@ -24,7 +24,7 @@ class Status:
     final: bool = False
 
 
-Outcome: TypeAlias = bytes | Status
+CallResult: TypeAlias = bytes | Status
 """The end of a call: the message that answers it, or how it failed."""
 
 
@@ -42,7 +42,7 @@ class Call(Protocol):
     def leave_short_line(self) -> None:
         """Stop counting this call as a short one: it waits for a slot."""
 
-    def answer(self, outcome: Outcome) -> None:
+    def answer(self, result: CallResult) -> None:
         """End the call. Must be called once, even if the caller is gone: it frees the call's place."""
 
 
@@ -56,7 +56,7 @@ class UnaryMethod:
     """
 
     request_bytes_max: int
-    answer: Callable[[bytes, CallInfo], Awaitable[Outcome]]
+    answer: Callable[[bytes, CallInfo], Awaitable[CallResult]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ class ImmediateMethod:
     """
 
     request_bytes_max: int
-    answer: Callable[[bytes, CallInfo], Outcome]
+    answer: Callable[[bytes, CallInfo], CallResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +98,7 @@ class StreamMethod:
     """
 
     request_bytes_max: int
-    answer: Callable[[bytes, CallInfo], AsyncGenerator[Outcome, None]]
+    answer: Callable[[bytes, CallInfo], AsyncGenerator[CallResult, None]]
     watch: bool = False
 
 

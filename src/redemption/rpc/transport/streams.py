@@ -9,7 +9,7 @@ from typing import cast
 import structlog
 
 from redemption.rpc.transport import statuses
-from redemption.rpc.transport.call import GrpcCall, Shared
+from redemption.rpc.transport.call import GrpcCall, ListenerState
 from redemption.rpc.transport.grpc_call import (
     OK_TRAILERS,
     PREFIX_BYTES,
@@ -34,10 +34,10 @@ from redemption.rpc.transport.http2 import (
     list_bytes,
 )
 from redemption.rpc.transport.methods import (
+    CallResult,
     DialogMethod,
     ImmediateMethod,
     Method,
-    Outcome,
     Status,
     StreamMethod,
     UnaryMethod,
@@ -83,7 +83,7 @@ class Streams:
         unsent_bytes: Those of them that wait for the caller, at the last count.
     """
 
-    def __init__(self, http2: Http2Connection, shared: Shared, write_soon: Callable[[], None]) -> None:
+    def __init__(self, http2: Http2Connection, shared: ListenerState, write_soon: Callable[[], None]) -> None:
         """Begin without streams.
 
         Args:
@@ -298,8 +298,8 @@ class Streams:
         """Stop counting a call as a short one."""
         self._shared.work.done(call)
 
-    def finish(self, call: GrpcCall, outcome: Outcome) -> None:
-        """Take the outcome of a handler, send it, and free the call's place."""
+    def finish(self, call: GrpcCall, result: CallResult) -> None:
+        """Take the result of a handler, send it, and free the call's place."""
         under_way = self._shared.under_way
         if call not in under_way:
             return
@@ -309,7 +309,7 @@ class Streams:
         self._release(call)
         if not call.ended:
             call.ended = True
-            self._send(call, outcome)
+            self._send(call, result)
 
     def give_up(self, call: GrpcCall, status: Status) -> None:
         """End a call for its caller with a status, and signal its handler that nobody waits for the answer."""
@@ -424,14 +424,14 @@ class Streams:
         shared = self._shared
         now = self._now()
         method = call.method
-        call.info = shared.inform(call.path, self.peer, None if call.expires == inf else call.expires - now, now)
+        call.info = shared.make_info(call.path, self.peer, None if call.expires == inf else call.expires - now, now)
         if call.info.deadline <= now:
             raise Rejected(trailers_only(statuses.DEADLINE_PASSED))
         if type(method) is ImmediateMethod:
-            outcome = method.answer(call.request, call.info)
+            result = method.answer(call.request, call.info)
             self._release(call)
             call.ended = True
-            self._send(call, outcome)
+            self._send(call, result)
             return
         if type(method) is StreamMethod and method.watch:
             shared.under_way.add(call)
@@ -454,27 +454,27 @@ class Streams:
             call.task = self._shared.loop.create_task(self._run_stream(call, method))
 
     async def _run(self, call: GrpcCall, method: UnaryMethod) -> None:
-        outcome: Outcome = statuses.INTERNAL
+        result: CallResult = statuses.INTERNAL
         try:
-            outcome = await method.answer(call.request, call.info)
+            result = await method.answer(call.request, call.info)
         finally:
-            self.finish(call, outcome)
+            self.finish(call, result)
 
     async def _run_stream(self, call: GrpcCall, method: StreamMethod) -> None:
-        outcome: Outcome = statuses.INTERNAL
+        result: CallResult = statuses.INTERNAL
         try:
-            async with aclosing(method.answer(call.request, call.info)) as outcomes:
-                async for part in outcomes:
+            async with aclosing(method.answer(call.request, call.info)) as results:
+                async for part in results:
                     if type(part) is Status:
-                        outcome = part
+                        result = part
                         return
                     if not await self._send_part(call, cast("bytes", part)):
-                        outcome = statuses.ANSWER_UNREAD
+                        result = statuses.ANSWER_UNREAD
                         return
             self._begin_answer(call)
-            outcome = b""
+            result = b""
         finally:
-            self.finish(call, outcome)
+            self.finish(call, result)
 
     async def _send_part(self, call: GrpcCall, message: bytes) -> bool:
         """Send one of many messages, wait for room for the next, and return whether there is room."""
@@ -511,20 +511,20 @@ class Streams:
             call.begun = True
             self._http2.begin_answer(call.stream_id, RESPONSE_HEADERS)
 
-    def _send(self, call: GrpcCall, outcome: Outcome) -> None:
+    def _send(self, call: GrpcCall, result: CallResult) -> None:
         http2, stream_id = self._http2, call.stream_id
         self.answers += 1
         if call.begun:
-            status = outcome if type(outcome) is Status else None
+            status = result if type(result) is Status else None
             trailers = OK_TRAILERS if status is None else fitting(trailers_of(status), self.header_bytes_max)
             http2.end_answer(stream_id, trailers)
-        elif type(outcome) is bytes and self._may_send(len(outcome)):
-            self._count_body(call, outcome)
-            http2.answer(stream_id, RESPONSE_HEADERS, framed(outcome), OK_TRAILERS)
-            if len(outcome) > ANSWER_BYTES_SMALL:
+        elif type(result) is bytes and self._may_send(len(result)):
+            self._count_body(call, result)
+            http2.answer(stream_id, RESPONSE_HEADERS, framed(result), OK_TRAILERS)
+            if len(result) > ANSWER_BYTES_SMALL:
                 self.count_unsent()
         else:
-            status = outcome if type(outcome) is Status else statuses.ANSWERS_UNREAD
+            status = result if type(result) is Status else statuses.ANSWERS_UNREAD
             http2.answer(stream_id, fitting(trailers_only(status), self.header_bytes_max))
         self._write_soon()
 

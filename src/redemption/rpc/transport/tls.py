@@ -94,7 +94,7 @@ def _require_readable(name: str, path: Path) -> None:
         raise CertificateUnusable(f"tls_{name}: {path} cannot be read ({error.strerror})") from error
 
 
-class TlsDoor:
+class TlsAcceptor:
     """Accepts connections on a listening socket, and does the TLS handshake before they are served.
 
     The event loop's own server reports a connection only after its handshake, and keeps handshakes going when it is

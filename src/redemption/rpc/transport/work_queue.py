@@ -15,7 +15,7 @@ from redemption.rpc.transport.methods import Call, GatheredMethod, Method
 
 UNIT_BYTES = 512
 """A call is one unit of work, and one more for each 512 bytes of its request, which are two orders of a batch."""
-PATIENCE = 1 / 8
+WAIT_PER_UNIT = 1 / 8
 """A call that is not short may wait longer: by this part of the limit for each unit of its work. Its caller expects
 that."""
 UNITS_AT_ONCE = 32
@@ -140,7 +140,7 @@ class WorkQueue:
         wait_seconds_max = self._wait_seconds_max
         line = self._short
         if not _is_short(call):
-            wait_seconds_max *= 1 + PATIENCE * units_of(call.request)
+            wait_seconds_max *= 1 + WAIT_PER_UNIT * units_of(call.request)
             line = self._others
         if line.wait_seconds > min(wait_seconds_max, seconds):
             return False
