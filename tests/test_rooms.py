@@ -33,6 +33,23 @@ ONLY_IN = {
     "pydantic_settings": {"settings"},
     "uvloop": {"worker", "cli"},
 }
+FOLDERS_MAY_IMPORT = {
+    "domain/signed": set(),
+    "domain/campaign": set(),
+    "domain/ports": {"domain/campaign"},
+    "domain/judging": {"domain/signed", "domain/campaign", "domain/ports"},
+    "ledger/wire": set(),
+    "ledger/trust": set(),
+    "ledger/commit": {"ledger/trust", "ledger/wire"},
+    "ledger/stores": {"ledger/commit", "ledger/trust", "ledger/wire"},
+    "rpc/transport": set(),
+    "rpc/convert": set(),
+    "cli/input": set(),
+    "cli/campaign_file": {"cli/input"},
+    "cli/output": {"cli/input", "cli/campaign_file"},
+    "cli/demo": {"cli/input", "cli/output"},
+}
+"""Which other folders of its room the files of a folder may import."""
 NOT_IN_DOMAIN = {"asyncio", "time", "os", "socket", "random", "secrets", "pathlib", "logging", "structlog"}
 
 
@@ -66,6 +83,29 @@ def test_a_module_imports_only_what_its_room_may(path, room):
         assert room in ONLY_IN.get(first, {room}), f"{room} imports {name}"
         if room == "domain":
             assert first not in NOT_IN_DOMAIN, f"the domain is pure, but imports {name}"
+
+
+def folder_of(module):
+    """The folder within a room in which a module is; None if it lies in the room itself."""
+    parts = module.split(".")[1:]
+    return "/".join(parts[:2]) if len(parts) > 1 and SOURCE.joinpath(*parts[:2]).is_dir() else None
+
+
+def test_every_folder_of_a_room_has_its_rule():
+    folders = {folder for folder in SOURCE.glob("*/*") if (folder / "__init__.py").exists()}
+    assert {folder.relative_to(SOURCE).as_posix() for folder in folders} == set(FOLDERS_MAY_IMPORT)
+
+
+@pytest.mark.parametrize("folder", FOLDERS_MAY_IMPORT)
+def test_the_files_of_a_folder_import_only_the_folders_that_they_may(folder):
+    room = folder.partition("/")[0]
+    found = {folder_of(name) for path in (SOURCE / folder).rglob("*.py") for name in imports(path)} - {None, folder}
+    assert {other for other in found if other.startswith(f"{room}/")} <= FOLDERS_MAY_IMPORT[folder]
+
+
+def test_the_command_line_knows_of_the_server_only_why_it_did_not_start():
+    found = {name for path, room in modules() if room == "cli" for name in imports(path)}
+    assert {name for name in found if name.startswith("redemption.server")} <= {"redemption.server.startup"}
 
 
 TRANSPORT = SOURCE / "rpc" / "transport"
