@@ -18,8 +18,10 @@ from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerUnavailab
 from redemption.domain.judging.claiming import CLOCK_TOLERANCE_MS, CodeGiven, OfferWanted
 from redemption.domain.order import RiskContext
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.keyset import KeyState
 from redemption.domain.signed.token import TOKEN_LIFE_SECONDS_MAX
+from redemption.service.judging_rounds import ROUNDS_MAX
 
 FIFTY = amount_off(0, 50_00)
 
@@ -472,3 +474,21 @@ async def test_a_campaign_that_changes_all_the_time_is_unavailable_and_nothing_i
     with pytest.raises(LedgerUnavailable, match="changes faster"):
         await house.claim(campaign)
     assert await numbers(house, campaign) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["offer", "code"])
+async def test_a_claim_is_judged_as_often_whether_a_code_was_given_or_an_offer(house, monkeypatch, kind):
+    """The round that finds out what a code stands for judges nothing, so it comes on top."""
+    campaign = await house.campaign()
+    source = campaign if kind == "offer" else (await house.mint_codes(campaign))[0]
+    ask, asked = house.ledger.issuing.claim, []
+
+    async def outdated(caller, program, item, **rest):
+        asked.append(item)
+        finding = kind == "code" and len(asked) == 1
+        return await ask(caller, program, item, **rest) if finding else Outdated(house.ledger.now_ms())
+
+    monkeypatch.setattr(house.ledger.issuing, "claim", outdated)
+    with pytest.raises(LedgerUnavailable, match="changes faster"):
+        await house.claim(source)
+    assert len(asked) == ROUNDS_MAX + (kind == "code")

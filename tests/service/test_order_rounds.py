@@ -3,14 +3,16 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 from builders.calls import calling
 from builders.orders import checkout_of, order_of
-from waiting import SECONDS_MAX, comes
+from waiting import SECONDS_MAX, comes, settled
 
-from redemption.domain.errors import ItemFailed, LedgerUnavailable
+from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable
 from redemption.domain.ports.orders import Approved, Outdated
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
-from redemption.scheduling.work_bounds import SlotRule
+from redemption.scheduling.work_bounds import REJUDGING, SlotRule
+from redemption.service import order_rounds
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import PendingOrder, RedeemRequest
@@ -127,3 +129,89 @@ async def test_an_order_gets_a_result_even_if_its_task_fails():
     assert [result.message for result in await comes(lambda: results)] == [
         "the answer was lost; ask again with the same request id"
     ]
+
+
+async def test_a_result_that_cannot_be_made_leaves_the_other_orders_alone(run):
+    class Failing(FakeUseCase):
+        def result(self, order, reply):
+            if order.asked.request_id == "b":
+                raise ZeroDivisionError
+            return super().result(order, reply)
+
+    found = await run(Failing(), "a", "b", "c")
+    assert found == ["decided: a", "the record of this request cannot be read; its operator has to look", "decided: c"]
+
+
+# On a real ledger
+
+
+@pytest_asyncio.fixture
+async def gate():
+    """Holds what asks the ledger again while it is shut."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@pytest.fixture
+def ever_changing(house, monkeypatch, gate):
+    """A ledger that knows another version each time; returns how many were asked again at once, each time."""
+    asked = []
+    going = 0
+
+    async def outdated(items, again):
+        nonlocal going
+        going += again
+        if again:
+            asked.append(going)
+        await settled()  # others may come in
+        if again:
+            await gate.wait()
+        going -= again
+        for item in items:
+            item.on_reply(item, Outdated(house.ledger.now_ms()))
+
+    def redeem(_, items, *, rejudged):
+        working.append(asyncio.ensure_future(outdated(items, rejudged)))
+
+    working = []
+    monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 1)
+    return asked
+
+
+async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changing):
+    tokens = await house.mint(await house.campaign(), 50)
+    answers = await asyncio.gather(*(house.redeem(token) for token in tokens), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {LedgerUnavailable}
+    assert (max(ever_changing), len(ever_changing)) == (REJUDGING.at_once, 50 * (ROUNDS_MAX - 1))
+
+
+async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
+    monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 20)
+    sizes, ask = [], house.ledger.orders.redeem
+
+    def noted(program, items, *, rejudged):
+        sizes.append((rejudged, len(items)))
+        ask(program, items, rejudged=rejudged)
+
+    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
+    answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])
+    assert {type(answer) for answer in answers} == {LedgerUnavailable}
+    assert sizes[:4] == [(False, 50), (True, 20), (True, 20), (True, 10)]
+
+
+async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing, gate, clock):
+    """It is told so while others still have all the turns that there are."""
+    gate.clear()
+    orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
+    patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]
+    hurried = asyncio.create_task(house.send(orders[0], seconds=5 * SECONDS_MAX))
+    await comes(lambda: house.redeemer._rounds._rejudging._waiting == 100 - REJUDGING.at_once)
+    clock.forward(5 * SECONDS_MAX)
+    with pytest.raises(DeadlinePassed, match="nothing was done"):
+        await hurried
+    assert len(ever_changing) == REJUDGING.at_once
+    assert not any(task.done() for task in patient)
+    gate.set()
+    await asyncio.gather(*patient, return_exceptions=True)

@@ -70,7 +70,7 @@ class FairSlots:
 
     @property
     def rest(self) -> int:
-        """How many times a step's own time it leaves to other work that is busy."""
+        """How many times a step's own time is left to other work after the step, while that is busy."""
         return self._rest * self._taken
 
 

@@ -39,7 +39,7 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import current_campaign, find_campaign
 from redemption.service.idempotency import canonical, identity_of
-from redemption.service.judging_rounds import until_decided
+from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
@@ -164,7 +164,8 @@ class Claimer:
                 return Outdated(self._ledger.now_ms())
             return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply)
 
-        return await until_decided(judge_and_ask)
+        of_the_code = 0 if pending.code is None else 1  # that round judges nothing
+        return await until_decided(judge_and_ask, rounds_max=ROUNDS_MAX + of_the_code)
 
     def _answer(
         self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed

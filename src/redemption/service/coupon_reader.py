@@ -76,20 +76,21 @@ class CouponReader:
             campaign: Its campaign; None when there is none.
             issued: False if the ledger says that its serial was never issued.
         """
-        if not token.key_usable:
-            self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
-        elif campaign is None:
-            self._alarm(CAMPAIGN_UNKNOWN, token)
+        if campaign is None:
+            self._report(CAMPAIGN_UNKNOWN, token)
         elif not issued:
-            self._alarm(NEVER_ISSUED, token)
+            self._report(NEVER_ISSUED, token)
         else:
-            self._alarm(OFFER_UNKNOWN, token)
+            self._report(OFFER_UNKNOWN, token)
 
     def report_never_issued(self, token: VerifiedToken) -> None:
         """Report a correctly signed token whose serial was never issued."""
-        self._alarm(NEVER_ISSUED, token)
+        self._report(NEVER_ISSUED, token)
 
-    def _alarm(self, cause: str, token: VerifiedToken) -> None:
+    def _report(self, cause: str, token: VerifiedToken) -> None:
+        if not token.key_usable:  # whoever has that key can do nothing with it any more
+            self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
+            return
         self._invalid_tokens.not_believed(
             cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
         )

@@ -38,7 +38,7 @@ ROUNDS_MAX = 16
 """A block of serials is rarely asked for and costs little to judge; an editor that never pauses changes a campaign as
 fast as we read it."""
 _FROM_CLAIM = (0, 0)
-"""In place of a time of validity, which counts from the claim."""
+"""Instead of an interval: the validity of these coupons begins with their claim."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Judges a request, sends it to the ledger, and judges it again while the ledger replies that it is outdated.
+"""Repeats what judges a request and sends it to the ledger, while the ledger replies that it is outdated.
 
 A judgement uses cached campaigns and an estimate of the ledger's clock. The ledger replies ``Outdated`` when a campaign
 has changed since, or when its clock is outside the interval in which the judgement holds. Then the request is judged

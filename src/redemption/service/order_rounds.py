@@ -1,7 +1,8 @@
-"""The one way of orders: open, judge, ask the ledger, judge again while it says so, hand over the result.
+"""Runs orders: opens and judges them, asks the ledger, judges again what is outdated, and hands over the results.
 
 Every use case that decides orders runs them here (redeeming is one); what differs between them is in ``OrderUseCase``.
-An order has no task of its own on this way, but for those whose campaign must be read first or that are judged again.
+Most orders need no task of their own. Tasks have: an order whose campaign must be read first, a large order or batch,
+and orders that are judged again.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
-from redemption.domain.errors import DeadlinePassed, LedgerUnavailable, ServiceError
+from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable, ServiceError
 from redemption.domain.ports.orders import Outdated, RedeemReply
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
 from redemption.scheduling.work_bounds import REJUDGING
@@ -59,7 +60,7 @@ class OrderUseCase(Protocol):
         """Have the ledger decide orders; those that were judged again go before others."""
 
     def result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
-        """Return the result that a reply of the ledger, which is not ``Outdated``, means."""
+        """Return the result that a reply of the ledger, which is not ``Outdated``, means; may raise."""
 
 
 class OrderRounds:
@@ -73,7 +74,9 @@ class OrderRounds:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, submissions: Iterable[Submission]) -> None:
-        """Run orders, each independent of the others; each ``on_result`` is called once, now or later.
+        """Run orders, each independent of the others; each ``on_result`` is called, now or later.
+
+        After an error in the server it may be called twice; only the first result counts.
 
         This method does not wait. Orders whose campaign must be read first, and orders that must be judged again,
         continue in tasks of their own, so that they do not delay the others.
@@ -203,6 +206,13 @@ class OrderRounds:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
+        try:
+            return self._use_case.result(order, reply)
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
+            _log.exception("a decision cannot be made", program=order.program)
+            return ItemFailed("the record of this request cannot be read; its operator has to look")
+
     def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; replies in the same turn of the event loop are processed together."""
         if not self._replied:
@@ -223,7 +233,7 @@ class OrderRounds:
         results = []
         for order, reply in replied:
             if not isinstance(reply, Outdated):
-                results.append((order, self._use_case.result(order, reply)))
+                results.append((order, self._result(order, reply)))
             elif order.rounds >= ROUNDS_MAX:
                 results.append((order, changes_too_fast()))
             else:

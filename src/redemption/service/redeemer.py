@@ -170,11 +170,10 @@ class Redeemer:
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
-        try:
-            return self._decision(order, reply)
-        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
-            _log.exception("a decision cannot be written", program=order.program)
-            return ItemFailed("the record of this request cannot be read; its operator has to look")
+        decision = self._decision(order, reply)
+        if decision.outcome is not Outcome.APPROVED:
+            self._count_and_report(order, reply, decision)
+        return decision
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
         checkout = order.asked.checkout
@@ -185,16 +184,18 @@ class Redeemer:
             coupons = [order.coupons[index] for index in order.ledger_order]
             decision = self._decisions.decision(checkout, verified, coupons, order.tokens, reply)
             decision = _in_callers_order(decision, order.ledger_order)
-        if decision.outcome is not Outcome.APPROVED:
-            self._count_refusals(checkout.program, decision)
-            if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
-                self._report_invalid(order, decision)
         return decision
 
-    def _count_refusals(self, program: str, decision: Decision) -> None:
-        for verdict in decision.verdicts:
-            if verdict.campaign:
-                self._orders.count_refusal(program, verdict.campaign, verdict.outcome)
+    def _count_and_report(self, order: PendingOrder, reply: RedeemReply, decision: Decision) -> None:
+        """Tell the observers of a refusal; an error in them does not change the decision."""
+        try:
+            for verdict in decision.verdicts:
+                if verdict.campaign:
+                    self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
+            if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
+                self._report_invalid(order, decision)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            _log.exception("a refusal cannot be counted", program=order.program)
 
     def _report_invalid(self, order: PendingOrder, decision: Decision) -> None:
         """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""

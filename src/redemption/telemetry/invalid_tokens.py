@@ -46,7 +46,7 @@ class InvalidTokens:
             _log.info("tokens that are not genuine", cause=cause, count=count, program=program)
 
     def not_believed(self, cause: str, *, program: str, key_id: int, campaign: int, serial: int) -> None:
-        """Report a correctly signed token that this ledger never issued: somebody else may have a signing key.
+        """Report a correctly signed token that this ledger cannot have issued: somebody else may have a signing key.
 
         Args:
             cause: Why it is refused.
@@ -59,7 +59,7 @@ class InvalidTokens:
         count = self._count_to_log((cause, program, key_id))
         if count:
             _log.critical(
-                "a correctly signed token was never issued: a signing key may be stolen",
+                "a correctly signed token was not issued here: a signing key may be stolen",
                 cause=cause,
                 count=count,
                 program=program,

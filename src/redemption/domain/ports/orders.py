@@ -121,7 +121,7 @@ class Outdated:
 
 @record(frozen=True, slots=True)
 class Failed:
-    """A record that this item needs cannot be read; nothing of it was done."""
+    """A record that this item needs cannot be read, or the item cannot be packed; nothing of it was done."""
 
     cause: str
 
@@ -140,7 +140,7 @@ class RedeemItem:
         content: Digest of the request's content.
         order: Digest of the order id.
         customer: Digest of the customer id; None for a guest.
-        signals: Signals of who is behind the order, as far as a rule of the ledger needs them; none does.
+        signals: Signals of who is behind the order, for rules of the ledger. No rule uses them yet: they are empty.
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until this instant, exclusive.
         tokens: As they were judged, in the order in which the ledger counts them.

@@ -58,7 +58,7 @@ class QueuedItem:
 
 @dataclass(slots=True)
 class Queue:
-    """The waiting orders of one program in three lines: judged again, single, and remainders of big batches."""
+    """The waiting orders of one program in three queues: judged again, single, and remainders of big batches."""
 
     rejudged: deque[QueuedItem] = field(default_factory=deque)
     single: deque[QueuedItem] = field(default_factory=deque)
@@ -69,17 +69,17 @@ class Queue:
 
     def all(self) -> Iterator[QueuedItem]:
         """Iterate over everything that waits."""
-        for line in (self.rejudged, self.single, self.bulk):
-            yield from line
+        for queue in (self.rejudged, self.single, self.bulk):
+            yield from queue
 
     def drop_abandoned(self) -> int:
         """Drop the orders that nobody waits for any more; returns how many there were."""
         before = len(self)
-        for line in (self.rejudged, self.single, self.bulk):
-            wanted = [order for order in line if not order.abandoned]
-            if len(wanted) < len(line):
-                line.clear()
-                line.extend(wanted)
+        for queue in (self.rejudged, self.single, self.bulk):
+            wanted = [order for order in queue if not order.abandoned]
+            if len(wanted) < len(queue):
+                queue.clear()
+                queue.extend(wanted)
         return before - len(self)
 
     def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[QueuedItem], list[QueuedItem]]:
@@ -99,18 +99,18 @@ class Queue:
         abandoned: list[QueuedItem] = []
         weight = size = 0
         reserved = weight_max // BULK_SHARE if self.bulk else 0
-        for line, line_max in (
+        for queue, queue_max in (
             (self.rejudged, weight_max),
             (self.single, weight_max - reserved),
             (self.bulk, weight_max),
             (self.single, weight_max),
         ):
-            while line:
-                first = line[0]
-                full = weight + first.weight > line_max or size + len(first.payload) > PROGRAM_BYTES_MAX
+            while queue:
+                first = queue[0]
+                full = weight + first.weight > queue_max or size + len(first.payload) > PROGRAM_BYTES_MAX
                 if full and (taken or not at_least_one):
                     break
-                line.popleft()
+                queue.popleft()
                 if first.abandoned:
                     abandoned.append(first)
                     continue

@@ -30,8 +30,8 @@ function define.state_changed(principal, number, version, name, state)
 end
 
 local function defined(principal, number, version, definition, digest)
-  local told = #definition <= EVENT_DEFINITION_BYTES_MAX and definition or ''
-  return cmsgpack.pack({ 'defined', principal, number, version, told, digest })
+  local in_event = #definition <= EVENT_DEFINITION_BYTES_MAX and definition or ''
+  return cmsgpack.pack({ 'defined', principal, number, version, in_event, digest })
 end
 
 -- Returns the reply when nothing is created; else nil, and the number and version of the new campaign.

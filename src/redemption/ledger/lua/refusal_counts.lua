@@ -12,7 +12,7 @@ local FIRST_COUNT = 5
 
 function refusal_counts.call(key_names, args)
   local call = frame.begin_writing(key_names, args)
-  local told = {}
+  local counted = {}
   frame.plan_nothing()
   for index = FIRST_COUNT, #args, 3 do
     local number, outcome, count = tonumber(args[index]), args[index + 1], tonumber(args[index + 2])
@@ -20,13 +20,13 @@ function refusal_counts.call(key_names, args)
       local key = keys.refused(call.tag, number)
       local before = keys.whole(redis.call('HGET', key, outcome) or 0) or error('a count of refusals that is no number')
       frame.plan(key, outcome, keys.number_text(before + count))
-      told[#told + 1] = number
-      told[#told + 1] = tonumber(outcome)
-      told[#told + 1] = count
+      counted[#counted + 1] = number
+      counted[#counted + 1] = tonumber(outcome)
+      counted[#counted + 1] = count
     end
   end
-  if #told > 0 then
-    local event = cmsgpack.pack({ 'refused', '', told })
+  if #counted > 0 then
+    local event = cmsgpack.pack({ 'refused', '', counted })
     frame.commit(call, event)
   end
   return { frame.head(call) }
