@@ -68,7 +68,9 @@ async def test_an_offer_that_does_not_exist_raises_an_alarm(house, campaign, ask
 
 
 @pytest.mark.parametrize(
-    ("ask", "serial"), [(redeemed, 0), (quoted, 0), *((ask, 1) for ask in ASKING)], ids=lambda each: getattr(each, "__name__", str(each))
+    ("ask", "serial"),
+    [(redeemed, 0), (quoted, 0), *((ask, 1) for ask in ASKING)],
+    ids=lambda each: getattr(each, "__name__", str(each)),
 )
 async def test_a_token_of_a_disabled_key_is_counted_and_is_no_alarm(house, campaign, ask, serial):
     """Serial 1 was never issued: whoever stole that key can do nothing with it any more."""
