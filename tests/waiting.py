@@ -7,7 +7,7 @@ import asyncio
 import time
 
 SECONDS_MAX = 60.0
-"""The last wall. Nothing here takes a second on an idle machine, and a busy one may take thirty times as long."""
+"""A test fails after this time. Nothing here takes a second on an idle machine; a busy one may need thirty."""
 
 
 def until(what):

@@ -1,4 +1,4 @@
-"""The empty handler in a process of its own, a server that says what it was asked, and a time that nobody disturbs."""
+"""The empty handler in a process of its own, a server that returns its requests, and time without other load."""
 
 import asyncio
 import math
@@ -38,7 +38,7 @@ class SteadyTime:
         monkeypatch.setattr(generator, "selectors", steady)
 
     def at(self, moment, do):
-        """Have something done at a moment, in seconds from the beginning; it is told the lines."""
+        """Call something at a moment, in seconds from the beginning, with the lines."""
         self._events.append((moment, do))
 
     def select(self, selector, pause):
@@ -70,7 +70,7 @@ def steady(monkeypatch):
 
 
 class Echo:
-    """Answers with what it was asked, and counts."""
+    """Returns each request as its answer, and counts."""
 
     def __init__(self):
         self.port = 0

@@ -1,4 +1,4 @@
-"""The gates of bench-ceiling and the profile: what was approved is what was counted, or a run is worth nothing."""
+"""The checks of bench-ceiling and the profile: a run counts only if as many were approved as the ledger counted."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -201,7 +201,7 @@ def test_aims_are_of_cases_that_there_are(bench):
 
 @pytest.mark.parametrize("size", [1, 64])
 def test_a_profile_of_refusals_is_none(bench, shop, monkeypatch, size):
-    """They cost less, and none of them approved is as many as none of them counted."""
+    """Refusals cost less, and with none approved and none counted the numbers would agree."""
     refused = [shops.order_request(f"refused-{index}", ["nonsense"], 1) for index in range(256)]
     monkeypatch.setattr(shop, "requests", lambda _: refused)
     with pytest.raises(shops.GateError, match=r"^0 of \d+ redemptions were approved"):

@@ -1,4 +1,4 @@
-"""The load generator against real servers: nothing lost, nothing told better than it was, and its own faults named."""
+"""The load generator against real servers: nothing is lost or embellished, and its own faults are named."""
 
 import asyncio
 import socket
@@ -110,7 +110,7 @@ def test_the_rate_leaves_out_how_a_closed_loop_begins_and_ends():
 
 
 def test_a_server_that_stalls_is_seen_by_all_whose_calls_were_due_meanwhile(empty, steady):
-    """Coordinated omission: calls are due on a schedule that knows nothing of the answers."""
+    """Coordinated omission: calls are due on a schedule that does not depend on the answers."""
     (worker,) = empty.workers
     sent = []
     with stoppable(worker) as stop:
@@ -157,7 +157,7 @@ def test_a_generator_that_stalls_tells_the_latency_from_when_calls_were_due_and_
 
 
 def test_a_schedule_that_the_generator_cannot_keep_is_invalid(empty, monkeypatch, steady):
-    """Though the server, which is slower still and refuses some, is to blame for most of the latency."""
+    """Even if most of the latency is the server's, which is slower still and refuses some."""
     begin = generator.Line.begin
 
     def slow(self, due):
@@ -273,7 +273,7 @@ def test_a_server_that_is_not_there_is_told_at_once():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil tells what it can")
 def test_what_a_process_costs_is_counted_finely(empty):
-    """Not in the hundredths of a second that the system usually tells."""
+    """Finer than the hundredths of a second that the system usually reports."""
     before = empty.cost().server
     assert len(closed(empty.address, REDEEM, orders(8)).answers) == 8
     after = empty.cost().server

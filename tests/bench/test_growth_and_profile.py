@@ -1,4 +1,4 @@
-"""What the benchmarks of growth and the profile read: append-only files, py-spy's words, a ledger's own figures."""
+"""What the benchmarks of growth and the profile read: append-only files, py-spy's output, a ledger's own figures."""
 
 import importlib
 import sys

@@ -1,4 +1,4 @@
-"""The client's side of HTTP/2, byte for byte: what is sent when, and what is understood of what comes."""
+"""The client's side of HTTP/2, byte for byte: what is sent when, and how received bytes are read."""
 
 import pytest
 from hpack import Decoder, Encoder
@@ -45,7 +45,7 @@ def window_update(stream, more):
 
 
 def frames(data):
-    """The frames of what the client sends, read by nobody's code but this."""
+    """The frames that the client sends, read by independent code."""
     found = []
     while data:
         length = int.from_bytes(data[:3])

@@ -1,4 +1,4 @@
-"""What is made of samples: medians, ratios of each round, what does not count, and files that say the same."""
+"""Results from samples: medians, ratios of each round, samples that do not count, and files with the same numbers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a use case is told about its call."""
+"""What a use case learns about its call."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Campaigns for tests: what is not told is plain and valid."""
+"""Campaigns for tests: what a test does not set is simple and valid."""
 
 from dataclasses import fields
 

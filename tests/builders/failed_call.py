@@ -7,7 +7,7 @@ from redemption.rpc.status import status_of
 
 
 class FailedCall(grpc.RpcError):
-    """Tells violations the way that they come over the wire."""
+    """Writes violations as they come over the wire."""
 
     def __init__(self, *violations):
         super().__init__()

@@ -14,7 +14,7 @@ def keyset_of(*, environment="test", development=False, now=NOW, random=secrets.
 
 
 def rotated(keyset, *states, now=None):
-    """The keyset with a new primary key, and the old one moved on through some states."""
+    """The keyset with a new primary key; the old key has passed through some states."""
     old = keyset.primary
     keyset = keyset.with_new_key(now=old.created_at if now is None else now, random=secrets.token_bytes)
     keyset = keyset.with_state(keyset.keys[-1].id, KeyState.PRIMARY)

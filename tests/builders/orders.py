@@ -1,10 +1,10 @@
-"""Orders for tests: what is not told is plain and valid."""
+"""Orders for tests: what a test does not set is simple and valid."""
 
 from redemption.domain.order import GUEST, Checkout, Line, Order
 
 
 def line_of(amount_minor, quantity=1, *, line_id="1", list_amount_minor=None, **words):
-    """A line that costs what the list says, unless that is told."""
+    """A line that costs its list price, unless the test says otherwise."""
     listed = amount_minor if list_amount_minor is None else list_amount_minor
     return Line(line_id, quantity, amount_minor, listed, **words)
 

@@ -1,4 +1,4 @@
-"""The command line, run in this process against a server that answers as told."""
+"""The command line, run in this process against a server that answers as the test wants."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ def _plain_surroundings(monkeypatch):
 
 @dataclass
 class Ended:
-    """How a command ended, and what it said."""
+    """How a command ended, and what it printed."""
 
     code: int
     out: str

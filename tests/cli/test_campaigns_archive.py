@@ -1,4 +1,4 @@
-"""``campaigns archive``: call after call until all is removed, told how far it is."""
+"""``campaigns archive``: one call after the other until all is removed; the progress is shown."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""``get``: what became of an attempt, or of a receipt."""
+"""``get``: the decision of a request, or of a receipt."""
 
 import grpc
 import pytest

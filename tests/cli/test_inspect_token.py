@@ -1,4 +1,4 @@
-"""``inspect``: what a token says, and what became of it."""
+"""``inspect``: what a token contains, and its state."""
 
 import pytest
 from cli.answers import REDEMPTION

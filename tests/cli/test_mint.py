@@ -190,7 +190,7 @@ def test_a_broken_stream_is_asked_for_the_rest(ask, fake):
 
 
 def test_a_file_is_not_there_when_the_server_goes_away(ask, fake, tmp_path):
-    """What came is thrown away: the same request id gives the same coupons again."""
+    """The received part is thrown away: the same request id returns the same coupons."""
     parts = iter([True])
 
     def answer(request, context):

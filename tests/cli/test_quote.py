@@ -1,4 +1,4 @@
-"""``quote``: a cart's result as a table, what is asked, and what a person mistypes."""
+"""``quote``: a cart's result as a table, the request that is sent, and mistyped input."""
 # ruff: noqa: E501, RUF001 - what is printed is compared in one piece; Chinese sentences have Chinese commas.
 
 import io
@@ -41,7 +41,7 @@ def cart(tmp_path):
 
 @pytest.fixture(autouse=True)
 def zones(fake):
-    """The campaigns' zones, by number; Shanghai where none is told."""
+    """The campaigns' zones, by number; Shanghai by default."""
     told = {}
 
     def campaign(request, _context):
@@ -114,7 +114,7 @@ def test_a_choice_that_is_not_exhaustive_says_so(ask, fake, cart, lang, told):
 
 
 def test_one_coupon_on_one_line_is_one_line(ask, fake):
-    """Nobody pays a share here, and there is nothing that it goes together with."""
+    """No merchant pays a share here, and no other coupon can be combined with it."""
     verdict = off(0, 3, 98_00, Allocation(line_id="1", amount_minor=98_00))
     fake.answers["Quote"] = QuoteResponse(alone=[verdict], together=approved(verdict))
     ended = ask("quote", "A", "--order", "1", "--spend", "510")

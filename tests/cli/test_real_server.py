@@ -25,7 +25,7 @@ REACHABLE = {
 
 @pytest.fixture(scope="module")
 def server():
-    """A server, and what ``samples`` said of it the first time."""
+    """A server, and what ``samples`` printed of it the first time."""
     with private_server() as running:
         command = [sys.executable, "-m", "redemption", "samples", "--server", running.address, "--json"]
         said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS_MAX)

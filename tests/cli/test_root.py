@@ -1,4 +1,4 @@
-"""The command as a whole: exit codes, help, mistakes, silence, colours."""
+"""The command as a whole: exit codes, help, mistakes, quiet output, colours."""
 # ruff: noqa: E501 - what is printed is compared in one piece.
 
 import os

@@ -1,4 +1,4 @@
-"""Failures: what a failed call says of itself."""
+"""Failures: what the error of a call contains."""
 
 import grpc
 import pytest
@@ -35,7 +35,7 @@ def test_every_detail_of_a_rich_error_is_read(fake):
 
 
 def test_what_belongs_to_a_reason_is_read_with_it(fake):
-    """A number that is 0 is told, one that is not there is None; the last violation has no values any more."""
+    """A number that is 0 is kept, a missing one is None; the last violation has no values."""
     other = {"field": "limits.budget_minor", "value": 500}
     fake.answers["Redeem"] = failing(
         grpc.StatusCode.INVALID_ARGUMENT,

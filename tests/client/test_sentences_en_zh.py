@@ -1,4 +1,4 @@
-"""Sentences: every outcome of the contract can be told, in both languages, with what would help."""
+"""Sentences: every outcome of the contract has one in both languages, with what would help."""
 # ruff: noqa: RUF001 - Chinese sentences have Chinese commas.
 
 import datetime as dt

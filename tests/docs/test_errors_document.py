@@ -1,4 +1,4 @@
-"""The page on errors names every reason of a violation, and its example reads what the server says."""
+"""The page on errors names every reason of a violation, and its example works on what the server sends."""
 
 import re
 from pathlib import Path

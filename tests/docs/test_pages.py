@@ -1,4 +1,4 @@
-"""The pages name files that there are, link to what there is, and say of the rooms what the walls say."""
+"""The pages name only files that exist, their links lead somewhere, and the table of rooms is the tested one."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The ledger alone, asked with orders made by hand."""
+"""The ledger alone, with orders made by hand."""
 
 import pytest
 from ledger.desk import Desk

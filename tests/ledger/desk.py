@@ -94,7 +94,7 @@ class Desk:
             return await asyncio.gather(*replies)
 
     async def ranks(self, *orders):
-        """Send orders together; returns for each the ranks of its tokens, or what else became of it."""
+        """Send orders together; returns for each the ranks of its tokens, or the kind of another reply."""
         return [ranks_of(order, reply) for order, reply in zip(orders, await self.send(*orders), strict=True)]
 
     async def rank(self, campaign, serial, *, customer=None, order=None, **changes):

@@ -1,4 +1,4 @@
-"""Names that callers invent leave nothing behind."""
+"""Names that callers invent are not kept in memory."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Questions off the commit path: who gets no place is told so, and Python's own words stay in the log."""
+"""Calls beside the commit path: without a free place they are refused, and the text of an exception is only logged."""
 
 import asyncio
 
@@ -61,7 +61,7 @@ async def test_a_call_that_gets_no_place_in_time_is_overloaded(functions, client
 
 
 async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(functions, client, monkeypatch, clock):
-    """The second waits for nearly all the time of a call, and then has all of it."""
+    """The second one waits for nearly as long as a call may take, and then has that whole time for itself."""
     monkeypatch.setattr(module, "CALL_SECONDS_MAX", 3600.0)
     monkeypatch.setattr(module, "LEDGER_CALL_WAIT_SECONDS_MAX", 7200.0)
     functions._slots = asyncio.Semaphore(1)

@@ -1,4 +1,4 @@
-"""The ledger's keys: Python and Lua spell them alike."""
+"""The ledger's keys: Python and Lua build the same names."""
 
 from redemption.domain.campaign.campaign import Sizing
 from redemption.domain.request_identity import RequestIdentity
@@ -8,7 +8,7 @@ from redemption.ledger.stores.campaigns import coupon_block_width, customer_buck
 
 
 async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
-    """Redeem with every kind of record, then look for the keys that Python spells."""
+    """Redeem with every kind of record, then look for the keys that Python builds."""
     campaign = await house.campaign(
         redemptions_per_customer=5, sizing=Sizing(expected_redemptions=10**6, expected_redemption_rate_basis_points=500)
     )

@@ -1,4 +1,4 @@
-"""Lua does not roll back: what the library's own text must keep to, so that nothing is ever left half-written."""
+"""Lua does not roll back: rules for the library's source, so that nothing is ever half-written."""
 
 import itertools
 import re
@@ -98,7 +98,7 @@ def test_what_applies_neither_reads_nor_raises(name, text):
 
 @pytest.mark.parametrize(("name", "text"), FUNCTIONS)
 def test_after_the_first_write_nothing_is_read_and_nothing_raises(name, text):
-    """But for what is told at the end: the header as it is now."""
+    """Except for what is returned at the end: the header as it is now."""
     if name == "decide_items":  # a loop: the next item begins behind the one that wrote
         return
     writes = [place for place, command in commands(text) if command in WRITING]
@@ -123,7 +123,7 @@ async def test_every_file_has_room_for_sixty_more_names(house, part):
 
 
 async def test_the_check_of_local_names_can_fail(house):
-    """The test above can fail."""
+    """Shows that the test above can fail."""
     more = "".join(f"local name_{index} = {index}\n" for index in range(201))
     grown = assembled(texts() | {"keys": more + texts()["keys"]})
     with pytest.raises(ResponseError, match="more than 200 local variables"):
@@ -160,7 +160,7 @@ POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "define": {15}, "limits":
 
 @pytest.mark.parametrize(("part", "text"), texts().items())
 def test_numbers_of_outcomes_come_from_python_alone(part, text):
-    """From the table ``OUTCOME``; what stands in brackets is a place in a list."""
+    """From the table ``OUTCOME``; a number in brackets is an index."""
     code = re.sub(r"'[^'\n]*'|\[\d+\]", "", without_comments(text))
     spelled = {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.])", code)}
     assert spelled & NUMBERS_OF_OUTCOMES == POSITIONS.get(part, set())

@@ -1,4 +1,4 @@
-"""The real ledger against obvious models: thousands of random orders, every verdict and every counter compared."""
+"""The real ledger against simple models: thousands of random orders, every verdict and every counter compared."""
 
 import math
 import random
@@ -17,7 +17,7 @@ OFF = 10_00
 
 
 class Model:
-    """What the rules say, one order after the other, with no thought for speed."""
+    """The rules, applied to one order after the other, without regard to speed."""
 
     def __init__(self, limits):
         self.limits = limits
@@ -129,7 +129,7 @@ class Book:
         self.revoked_holders = {}
 
     def decide(self, order):
-        """The ranks of an order's tokens, or what else becomes of it."""
+        """The ranks of an order's tokens, or the kind of another reply."""
         if order.request in self.remembered:
             return "Remembered" if self.remembered[order.request] == order.content else "Mismatch"
         tentative, ranks = [], []
@@ -324,7 +324,7 @@ class Shop:
                 )
 
     async def quote_snapshot(self):
-        """A server asks for coupons, and is told what the model knows."""
+        """A server asks about coupons, and gets what the model knows."""
         desk = self.rng.choice(self.desks)
         order = self.order(desk)
         asked = [

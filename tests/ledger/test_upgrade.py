@@ -101,7 +101,7 @@ async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
 
 
 async def test_approvals_are_told_again_byte_for_byte(old):
-    """At once, on the next day, after a restart, and by the coupons alone when the request is forgotten."""
+    """At once, on the next day, after a restart, and from the coupons' records alone when the request is forgotten."""
     (row,) = await old.ledger.operations.upgrade(None, PROGRAM)
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
     await old.start()

@@ -22,7 +22,7 @@ def fresh_log(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def stop_quickly(monkeypatch):
-    """Nobody comes while a server stops, but where that is what is tested; last bytes have the time that they take."""
+    """Servers stop without delay, except where a stop is what is tested; the last bytes have all the time they need."""
     monkeypatch.setattr(grpcio, "CLOSING_SECONDS_MIN", 0.0)
     monkeypatch.setattr(grpcio, "CLOSING_STEP_SECONDS", 0.0)
     monkeypatch.setattr(grpcio, "LAST_SECONDS", SECONDS_MAX)
@@ -30,7 +30,7 @@ def stop_quickly(monkeypatch):
 
 @pytest.fixture(params=["nghttp2", "grpcio"])
 def transport(request) -> str:
-    """What carries the calls: whatever is tested of the service holds on both."""
+    """The transport: what is tested of the service holds on both."""
     return request.param
 
 

@@ -126,7 +126,7 @@ async def running(transport: str, **config: Any) -> AsyncIterator[Running]:
 
 
 def telling(*results: Any) -> Any:
-    """Return a stand-in for ``redeem`` that tells these results, one for each order."""
+    """Return a stand-in for ``redeem`` that hands over these results, one for each order."""
 
     def redeem(orders: Any) -> None:
         for (_, _, told), result in zip(orders, results, strict=True):
@@ -136,7 +136,7 @@ def telling(*results: Any) -> Any:
 
 
 class OneCall:
-    """One call of those that are answered together, and what it was answered."""
+    """One of the calls that are answered together, and its answer."""
 
     def __init__(self, request: Any) -> None:
         self.request = request

@@ -1,4 +1,4 @@
-"""What CampaignService asks of the campaigns, and how it tells the answers."""
+"""What CampaignService asks of the use case, and how it writes the answers."""
 
 import asyncio
 from dataclasses import replace
@@ -53,7 +53,7 @@ async def test_update_presents_the_etag(run):
 
 
 async def test_campaign_that_was_read_can_be_written_back(run):
-    """Output-only fields come along and are no obstacle."""
+    """Output-only fields may be set in a request; they are ignored."""
     stage = await run()
     stage.campaigns.update.return_value = CAMPAIGN
     await stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=campaign_of(CAMPAIGN)))

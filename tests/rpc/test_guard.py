@@ -1,4 +1,4 @@
-"""The wall around all handlers: no exception's text gets out, nobody waits in vain, not too many come in."""
+"""The guard around all handlers: no text of an exception gets out, every call is answered, and calls are bounded."""
 
 import asyncio
 from dataclasses import replace
@@ -85,7 +85,7 @@ async def test_every_failure_gets_a_number_of_its_own(run):
 
 
 async def test_answer_that_cannot_be_written_is_internal(run):
-    """A mistake of ours, such as a number beyond its field, is one more exception."""
+    """A defect of the server, such as a number too large for its field, is treated like any exception."""
     stage = await run()
     stage.redeemer.redeem.side_effect = telling("no decision")
     with capture_logs() as logs:
@@ -119,7 +119,7 @@ async def test_service_error_is_told_in_its_own_words(run):
 
 
 async def test_request_with_hundreds_of_mistakes_gets_its_answer(run):
-    """Told in full, they would not fit into the trailer, and the caller would see another error."""
+    """In full length they would not fit into the trailer, and the caller would see another error."""
     stage = await run()
     problem = "must not be negative, and must not be anything else that is as long as this sentence is"
     violations = [Violation(f"checkout.order.lines[{index}].amount_minor", problem) for index in range(500)]
@@ -279,7 +279,7 @@ async def test_connections_do_not_get_in_each_other_s_way(run):
 
 
 async def test_stream_is_closed_before_its_call_is_over():
-    """What a handler holds is given back at once, not when the garbage collector comes by."""
+    """What a handler holds is given back at once, not when garbage is collected."""
     guard, held = Guard(WorkBounds()), []
 
     async def answer(_, __):
@@ -330,7 +330,7 @@ async def test_gathered_calls_are_answered_whatever_happens_to_the_others():
 
 
 async def test_gathered_call_whose_answer_cannot_be_written_is_told():
-    """Else it would have no answer at all, and keep its place for good."""
+    """Else it would never be answered, and would keep its place for ever."""
     unwritable = create_autospec(RedeemResponse, instance=True)
     unwritable.SerializeToString.side_effect = ValueError(SECRET)
 

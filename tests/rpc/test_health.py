@@ -1,4 +1,4 @@
-"""Health, as the standard protocol tells it: for every service, and to a bounded number of watchers."""
+"""Health, by the standard protocol: for every service, and for a bounded number of watchers."""
 
 import asyncio
 

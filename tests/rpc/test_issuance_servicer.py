@@ -1,4 +1,4 @@
-"""What IssuanceService asks of the issuer, and how it tells the answers."""
+"""What IssuanceService asks of the issuer, and how it writes the answers."""
 
 import asyncio
 import itertools
@@ -75,7 +75,7 @@ async def test_mint_streams_codes_when_asked(run):
 
 @pytest.mark.parametrize("form", [messages.MINT_FORM_TOKEN, messages.MINT_FORM_CODE])
 async def test_nothing_is_made_any_more_when_the_caller_is_gone(run, form):
-    """It is closed, not left to the collector: it may hold a place that others wait for."""
+    """It is closed, not left to the garbage collector: it may hold a place that others wait for."""
     stage = await run()
     ended = asyncio.Event()
 
@@ -133,7 +133,7 @@ async def test_mint_tells_why_nothing_was_minted(run):
 
 
 async def test_mint_signs_no_more_when_the_caller_is_gone(run):
-    """The parts are endless: only the caller's leaving ends them."""
+    """There is no last part: the stream ends only when the caller leaves."""
     stage = await run()
     stage.issuer.mint.return_value = parted(itertools.repeat([Minted("token", 1)]))
     call = stage.issuance.Mint(mint())

@@ -1,4 +1,4 @@
-"""What cannot be converted whole is refused by the path at which it stands, and costs next to nothing."""
+"""A message that cannot be converted as a whole is refused with the path of the field, at almost no cost."""
 
 import time
 
@@ -48,7 +48,7 @@ def test_empty_message_is_taken():
     ],
 )
 def test_field_of_a_later_contract_is_refused_wherever_it_stands(reach, path):
-    """Protobuf would carry it along unseen; a promise that is not understood must not be made."""
+    """Protobuf would keep it silently; the server must not accept what it does not understand."""
     message = full_message()
     reach(message).MergeFromString(FIELD_99)
     with pytest.raises(NotBuilt) as refused:

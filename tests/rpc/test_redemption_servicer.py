@@ -1,4 +1,4 @@
-"""What RedemptionService asks of the redeemer, and how it tells the answers."""
+"""What RedemptionService asks of the redeemer, and how it writes the answers."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ async def test_redeem_answers_with_the_decision(run):
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):
-    """Two items are malformed, one is refused, one fails, one is approved; none hurts another."""
+    """Two items are malformed, one is refused, one fails, one is approved; none affects another."""
     headless, orderless = redeem_request("a"), redeem_request("b")
     headless.ClearField("checkout")
     orderless.checkout.ClearField("order")
@@ -127,7 +127,7 @@ class Counter:
 
 
 async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_small_ones_at_once(run):
-    """Neither waits behind the other; who leaves gives the place back, and who waits too long is told so."""
+    """Neither waits for the other; leaving gives a place back, and waiting too long ends with an error."""
     stage = await run()
     counter = Counter(stage)
     order = redeem_request()
@@ -248,7 +248,7 @@ async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
 
 
 async def test_large_orders_beyond_a_bound_are_turned_away(run):
-    """They would hold the places among all calls while they wait."""
+    """They would take places of other calls while they wait."""
     async with asyncio.timeout(SECONDS_MAX):
         ask, let_go = await held_at_large(await run(), 5, WorkBounds(large_waiting_max=3))
         refused = await ask()

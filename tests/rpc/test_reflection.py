@@ -1,4 +1,4 @@
-"""Reflection: the contract is told where it is asked for."""
+"""Reflection: clients can read the contract."""
 
 import asyncio
 

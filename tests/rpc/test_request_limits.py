@@ -75,7 +75,7 @@ def batch_of_checkouts(*checkouts):
     [((1, 500), 16, 8_000), ((1, 400, 100), 16, 8_000), ((3, 20), 256, 15_360), ((32, 156), 3, 14_976)],
 )
 def test_orders_of_a_batch_that_are_not_too_large_together_are_taken(size, count, positions):
-    """The last but one is the largest there is any need of: a full batch of full baskets."""
+    """The last but one is the largest useful request: a full batch of full baskets."""
     assert require_batch(batch_of_checkouts(*[message_of(*size)] * count)) == positions
 
 

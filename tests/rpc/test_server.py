@@ -1,4 +1,4 @@
-"""Listening, encryption, what a use case is told of a call, and a stop that loses nothing."""
+"""Listening, encryption, what a use case learns of a call, and a stop that loses nothing."""
 
 import asyncio
 import re

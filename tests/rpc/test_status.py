@@ -1,4 +1,4 @@
-"""Every failure has its gRPC status, and a status says what the caller can act on, in a trailer that arrives."""
+"""Every failure has its gRPC status; the status has what the caller can act on, and fits into the trailer."""
 
 import importlib
 import pkgutil
@@ -100,7 +100,7 @@ def test_table_names_every_failure():
 
 
 def test_every_failure_gets_its_code_on_purpose():
-    """None falls through to the code of ServiceError itself."""
+    """Every class has its own code, not the one of ServiceError."""
     for kind in FAILURES.values():
         assert any(parent in CODES for parent in kind.__mro__), kind
 

@@ -1,4 +1,4 @@
-"""Work in steps: few at a time, first come, first served, and with rests while others are busy."""
+"""Work in steps: few at a time, first come, first served, with rests while other work is busy."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ STEP = 0.001
 
 
 class Clock:
-    """Stands in for the clock and for sleeping: between two steps, others work as long as it is told."""
+    """Replaces the clock and sleeping: between two steps, other work takes as long as the test says."""
 
     def __init__(self, monkeypatch, *, others=0.0):
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""Shared questions: nobody gets an answer that is older than the question, and nobody's leaving hurts others."""
+"""Shared reads: no answer is older than the question, and a caller that leaves does not affect the others."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_concurrent_callers_share_one_question(asked):
 
 
 async def test_later_callers_share_the_next_question_which_waits_for_the_first(asked):
-    """What is under way may have been answered before somebody's change, of which the later one must know."""
+    """A read that is running may be older than a change that the later caller must see."""
     flights = SingleFlight()
     first = start(flights, "a", asked)
     await settled()

@@ -68,7 +68,7 @@ async def ask(ledger, *command):
 
 @pytest.fixture
 def killed_owner():
-    """Start owners, kill them with no chance to tidy up, and tell the pids of their servers."""
+    """Start owners, kill them without a chance to clean up, and return the pids of their servers."""
     pids = []
 
     def kill(directory, kind):
@@ -195,7 +195,7 @@ async def test_a_server_that_outlived_its_owner_is_shut_down_before_ours_starts(
 
 
 async def test_no_server_starts_beside_one_that_does_not_answer(tmp_path, killed_owner, monkeypatch):
-    """A stopped process holds the append-only file open; only its lock tells."""
+    """A stopped process holds the append-only file open; only its lock shows that."""
     orphan = killed_owner(tmp_path, "forgetful")
     os.kill(orphan, signal.SIGSTOP)
     monkeypatch.setattr(module, "_ASK_SECONDS_MAX", 0.1)

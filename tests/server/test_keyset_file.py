@@ -1,4 +1,4 @@
-"""The keyset's file: read with suspicion, and made once, for a development server alone."""
+"""The keyset's file: checked when it is read, and created once, only for a development server."""
 
 import os
 import stat

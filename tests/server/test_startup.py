@@ -1,4 +1,4 @@
-"""What a start may stumble over: each failure is one line for a person, with an exit code of its own."""
+"""Why a start may fail: each failure is one line for a person, with an exit code of its own."""
 
 import pytest
 

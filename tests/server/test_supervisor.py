@@ -1,4 +1,4 @@
-"""The supervisor: one owner of port, ledger and workers, who leaves nothing behind. Real processes, kills."""
+"""The supervisor owns port, ledger and workers, and leaves no process behind. Real processes, real kills."""
 
 import asyncio
 import fcntl
@@ -106,7 +106,7 @@ while sys.stdin.read(1):
 
 
 class Server:
-    """A supervisor in a process of its own, and what it told."""
+    """A supervisor in a process of its own, and what it logged."""
 
     def __init__(self, directory, before=(), **choices):
         for name, source in (("serve.py", SERVE), ("worker.py", WORKER)):
@@ -122,12 +122,12 @@ class Server:
             )
 
     def events(self, key):
-        """Return every event told so far that has the key."""
+        """Return every event logged so far that has the key."""
         lines = [line for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
         return [event for event in map(json.loads, lines) if key in event]
 
     def told(self, key, count=1):
-        """Wait until so many events with the key are told, and return the last of them."""
+        """Wait until so many events with the key are logged, and return the last of them."""
         until(lambda: len(self.events(key)) >= count or self.process.poll() is not None)
         events = self.events(key)
         assert len(events) >= count, self.err.read_text()
@@ -137,7 +137,7 @@ class Server:
         return [json.loads(line) for line in self.err.read_text().splitlines() if line.startswith("{")]
 
     def pids(self):
-        """Return every process that it ever started, as far as it was told."""
+        """Return every process that it ever started, as its log says."""
         workers = [event["worker_pid"] for event in self.events("worker_pid")]
         return workers + [event["ledger_pid"] for event in self.events("ledger_pid") if event["ledger_pid"]]
 

@@ -1,4 +1,4 @@
-"""Running campaigns on the real ledger: names, versions, repetitions, and who changed it first."""
+"""Managing campaigns on the real ledger: names, versions, repeated requests, and concurrent changes."""
 
 import asyncio
 from dataclasses import field, fields, make_dataclass, replace
@@ -258,7 +258,7 @@ async def test_a_bad_definition_names_its_field(house, change, field):
 
 
 async def test_a_campaign_key_that_is_there_is_never_overwritten(house):
-    """Whatever left it there: the next free number is taken."""
+    """Whatever left a record there: the next free number is taken."""
     await house.campaign()
     await house.redis.hset(house.key("ledger"), "campaigns", 0)
     assert (await house.campaign()).number == 2
@@ -278,7 +278,7 @@ async def test_stats_of_yesterday_are_not_todays(house):
 
 
 async def test_a_new_offer_is_there_at_every_server_as_soon_as_the_update_is_answered(house, other):
-    """Also at one that has an older definition at hand."""
+    """Also at a server that has an older definition cached."""
     campaign = await house.campaign()
     (token,) = await other.mint(campaign)
     assert (await other.redeem(token)).discount_minor == 50_00

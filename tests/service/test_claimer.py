@@ -202,7 +202,7 @@ WHOLE = {"tier": "gold", "segments": ("vip", "x"), "is_new": True, "person_id": 
     ids=lambda value: value.name if isinstance(value, Outcome) else "",
 )
 async def test_the_first_reason_by_precedence_is_told(house, changes, state, who, outcome):
-    """Of a campaign where everything later in the list stands against the claim as well."""
+    """In each case, all later reasons of the list hold for the claim as well."""
     present = house.ledger.now_ms()
     if "starts_at_ms" in changes:
         changes = {"starts_at_ms": present + DAY_MS}

@@ -227,7 +227,7 @@ async def test_minted_tokens_that_are_valid_today_are_so_on_the_ledgers_day(
 
 
 async def test_minted_tokens_are_valid_from_when_the_ledger_issues_them(house, clocks, decided_at):
-    """To within some seconds: what took a minute to get there is judged again."""
+    """Within some seconds: a request that took a minute to arrive is judged again."""
     campaign = await house.campaign(validity=ClaimValidity(days=1))
     noon_ms = clocks.at(1, "12:00")
     await clocks.set(noon_ms)

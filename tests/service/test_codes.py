@@ -1,4 +1,4 @@
-"""Exchange codes on the real ledger: stored before they are shown, told again, and claimed once."""
+"""Exchange codes on the real ledger: stored before they are shown, returned again, and claimed once."""
 
 import asyncio
 from collections import Counter
@@ -185,7 +185,7 @@ async def test_another_campaign_or_program_makes_other_codes(house, tmp_path):
 
 
 async def test_a_code_is_claimed_by_the_definition_at_hand(house):
-    """It is neither sent nor read again, however many claim; without one at hand it is read."""
+    """The definition is neither sent nor read again, however many claim; it is read when it is not cached."""
     campaign = await house.campaign()
     codes = await house.mint_codes(campaign, 3)
     at_hand = house.ledger.campaigns.cached(house.program, campaign.number)

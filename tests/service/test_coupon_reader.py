@@ -1,4 +1,4 @@
-"""Whoever meets a token that is refused as TOKEN_INVALID reports why; the caller gets one answer."""
+"""Every use case reports why a token is refused as TOKEN_INVALID; the caller always gets the same answer."""
 
 import pytest
 from builders.keysets import rotated

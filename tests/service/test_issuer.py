@@ -320,7 +320,7 @@ async def test_no_turn_is_held_while_codes_are_stored(house, monkeypatch):
 
 
 async def test_redeeming_goes_on_while_many_mint(house, monkeypatch):
-    """Sixteen who read as fast as they can keep the loop for a step at a time, not for a part of each of them."""
+    """Sixteen fast readers hold the loop for one step at a time, not for one chunk of each."""
     made, signed = 0, issuer._signed
 
     def counted(sign, serials):

@@ -1,4 +1,4 @@
-"""The one way of orders, with a use case that does what a test wants: each order gets one result, whatever happens."""
+"""Running orders, with a use case that does what a test wants: each order gets one result, whatever happens."""
 
 import asyncio
 
@@ -202,7 +202,7 @@ async def test_orders_that_come_back_together_are_judged_again_in_small_groups(h
 
 
 async def test_an_order_whose_turn_does_not_come_in_time_is_not_kept_waiting(house, ever_changing, gate, clock):
-    """It is told so while others still have all the turns that there are."""
+    """It gets its error while other orders hold all slots."""
     gate.clear()
     orders = [house.attempt(token) for token in await house.mint(await house.campaign(), 100)]
     patient = [asyncio.create_task(house.send(order, seconds=10 * SECONDS_MAX)) for order in orders[1:]]

@@ -140,7 +140,7 @@ async def test_an_orders_coupons_count_for_each_other_and_not_when_each_is_alone
     ids=["the last one by its serial", "and what is refused leaves room"],
 )
 async def test_coupons_are_counted_by_their_serials_and_not_in_the_order_of_their_turns(house, budget_minor, refused):
-    """The offer whose turn comes first has the last serial."""
+    """The offer that is applied first has the last serial."""
     offers = (Offer(amount_off(0, 10_00)), Offer(amount_off(0, 50_00)))
     campaign = await house.campaign(offers=offers, budget_minor=budget_minor, stacking=Stacking(max_tokens_per_order=3))
     tokens = [*await house.mint(campaign, 2, offer_index=1), *await house.mint(campaign)]

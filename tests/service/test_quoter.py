@@ -145,7 +145,7 @@ visits = st.lists(
 @given(limits, visits)
 @settings(ON_A_REAL_LEDGER, max_examples=tries(25))
 async def test_limits_are_quoted_as_they_are_redeemed(house, of_limits, visits):
-    """Over two days, where limits are all that stands against a coupon."""
+    """Over two days, with coupons that only limits refuse."""
     clocks = Clocks(house)
     each = [of_limits.redemptions_per_customer or 3, of_limits.redemptions_per_customer_per_day or 3]
     campaign = await house.campaign(
@@ -416,7 +416,7 @@ async def test_redeeming_goes_on_while_a_quote_is_searching(house, monkeypatch):
     finished, best = [], Appraisal.best
 
     def endless(*asked):
-        """Search again and again; the wall is for a search that lets nobody else work."""
+        """Search again and again; the time limit is for a search that lets no other work run."""
         wall = time.monotonic() + SECONDS_MAX
         while True:
             choice = yield from best(*asked)

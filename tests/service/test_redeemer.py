@@ -132,7 +132,7 @@ async def test_the_value_of_an_order_counts_once_for_each_of_its_campaigns(house
 
 
 async def test_a_cancelled_batch_marks_its_caller_as_gone(house, monkeypatch):
-    """So what was not sent stays at home."""
+    """So orders that are not sent yet are dropped."""
     monkeypatch.setattr(house.ledger.orders, "redeem", lambda *_, **__: None)
     caller = calling(seconds=SECONDS_MAX)
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
@@ -362,7 +362,7 @@ async def test_an_order_whose_caller_left_is_not_redeemed_and_those_beside_it_ar
 
 
 async def test_the_order_of_a_caller_who_left_is_not_sent_to_the_ledger(house, monkeypatch):
-    """Whoever waits is at the ledger with the order it brought."""
+    """The other callers' orders are sent."""
     tokens = await house.mint(await house.campaign(), 3)
     attempts = [house.attempt(token) for token in tokens]
     callers = [calling(seconds=SECONDS_MAX + index) for index in range(3)]
@@ -410,7 +410,7 @@ async def test_a_callback_that_fails_does_not_affect_the_other_orders(house):
 
 
 async def test_a_defect_while_a_campaign_is_read_is_told(house, monkeypatch):
-    """Whatever it is: nobody would ever answer the order otherwise."""
+    """Whatever the defect is: without this, the order would never be answered."""
     (token,) = await house.mint(await house.campaign())
     house.ledger._catalog.clear()
 
@@ -531,7 +531,7 @@ async def test_a_campaign_that_is_not_read_in_time_fails_its_own_order_alone(hou
 async def test_a_defect_in_one_order_does_not_affect_the_others(house):
     campaign = await house.campaign()
     attempts = [house.attempt(token) for token in await house.mint(campaign, 3)]
-    attempts[1] = house.attempt(None)  # what no conversion lets through
+    attempts[1] = house.attempt(None)  # no conversion lets such a token through
     first, second, third = await house.send_all(attempts)
     assert (first.outcome, type(second), third.outcome) == (Outcome.APPROVED, ItemFailed, Outcome.APPROVED)
     assert (await house.stats(campaign)).redeemed == 2

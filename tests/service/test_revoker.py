@@ -1,4 +1,4 @@
-"""Taking coupons back, on the real ledger: at once, for good, and only what there is."""
+"""Revoking, on the real ledger: at once, for good, and only coupons that exist."""
 
 import pytest
 

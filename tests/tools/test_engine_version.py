@@ -1,4 +1,4 @@
-"""The engine that carries the calls is one whose holes are known."""
+"""The installed libnghttp2 is a version without known vulnerabilities."""
 
 import re
 import tomllib

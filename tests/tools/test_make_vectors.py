@@ -1,4 +1,4 @@
-"""The vectors are what their maker makes, and they have what they must have."""
+"""The committed vectors are what the tool makes, and are complete."""
 
 import json
 

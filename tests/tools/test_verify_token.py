@@ -1,4 +1,4 @@
-"""Two readings of one specification, held against each other; they share no line of code."""
+"""Two implementations of one specification, compared with each other; they share no code."""
 
 import ast
 import dataclasses

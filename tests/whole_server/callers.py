@@ -1,4 +1,4 @@
-"""Callers who go on asking until they are answered, while a server is killed or stopped."""
+"""Callers that repeat a request until it is answered, while a server is killed or stopped."""
 
 import threading
 import time

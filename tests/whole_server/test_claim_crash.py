@@ -30,7 +30,7 @@ def test_a_ledger_killed_in_a_rush_gives_every_retry_its_own_coupon(served, by_c
     sources = [{"code": code} for code in codes] or [{"offer": {"campaign": campaign.number}}] * 3_000
 
     def ask(client, customer, source):
-        # Not the patience to wait until the ledger is back, so that its end is felt.
+        # Too short to wait until the ledger is back, so that callers notice its end.
         return claim(client, customer, f"r-{customer}", timeout=0.3, **source)
 
     load = Load(served, callers, {f"c-{index}": source for index, source in enumerate(sources)}, ask)

@@ -52,7 +52,7 @@ def is_refused(port):
 
 
 def test_new_connections_are_refused_while_the_last_calls_are_finished(started, tmp_path):
-    """Nobody would read what waits for workers that accept no more; who is refused goes elsewhere."""
+    """Workers that stopped accepting would not read it; a refused client connects to another server."""
     server = started(tmp_path, *OURS)
     token = server.sample_token
     shop = server.client()
@@ -122,7 +122,7 @@ def test_certificates_that_cannot_be_read_leave_the_old_ones_in_use(shop):
 
 
 def test_a_hangup_does_not_end_a_worker_that_starts_and_is_not_forgotten(stopped_shop):
-    """Whoever renews certificates does not know who is just being started."""
+    """Whoever renews certificates does not know which server is starting at that moment."""
     server = stopped_shop
     with ThreadPoolExecutor(1) as pool:
         started = pool.submit(server.start)

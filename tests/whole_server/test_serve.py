@@ -219,7 +219,7 @@ def test_a_start_that_cannot_be_says_why_in_one_line(tmp_path, arguments, enviro
 
 
 def test_a_drain_loses_no_answer(started, tmp_path):
-    """What was answered stands; what was refused while stopping was told so, and nothing else."""
+    """What was answered stays; a call that was refused during the stop got that status and no other."""
     server = started(tmp_path)
     asked = {f"buyer-{index}": token for index, token in enumerate(server.client().mint(1, 400))}
     load = Load(server, 4, asked, redeem)

@@ -1,4 +1,4 @@
-"""TLS on a real port: who is let in, with which certificate, and what the others are told."""
+"""TLS on a real port: which clients are accepted, with which certificate, and the error of all others."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The festival's campaigns on a real server: applied, applied again, changed, and what is wrong with them named."""
+"""The festival's campaigns on a real server: applied, applied again, changed; and mistakes in them are named."""
 # ruff: noqa: E501 - each mistake is one line of the table.
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Campaigns as files: what they mean, and what is said of every way to get them wrong."""
+"""Campaigns as files: what they mean, and the error for every kind of mistake."""
 # ruff: noqa: E501 - each mistake is one line of the table.
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""The JSON Schema of campaign files: the committed one is the one that is made, and it knows right from wrong."""
+"""The JSON Schema of campaign files: the committed one is up to date, and accepts exactly what is right."""
 
 import re
 from pathlib import Path

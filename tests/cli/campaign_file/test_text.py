@@ -1,4 +1,4 @@
-"""A campaign told in the words of a file: nothing is left out, nothing told that goes without saying."""
+"""A campaign in the words of a file: nothing is left out, and defaults are not mentioned."""
 # ruff: noqa: E501 - each difference is one line of the table.
 
 from pathlib import Path
@@ -54,7 +54,7 @@ PATHS = [path for path, _, _ in set_leaves(ALL) if path not in ("currency_code",
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_difference_goes_unseen(path):
-    """Whatever changes in one value, a difference is told, and it is told of that field."""
+    """Whatever changes in one value, the difference is shown for that field."""
     other = copy_of(ALL)
     ((message, field),) = [(message, field) for each, message, field in set_leaves(other) if each == path]
     change(message, field)
@@ -146,7 +146,7 @@ def test_a_difference_is_told_with_what_was_and_what_will_be(before, after, expe
 
 
 def test_a_window_from_midnight_is_told():
-    """0 is what the contract's numbers are when nothing is said, and here it says something."""
+    """0 is the contract's default for a number, but here 0 has a meaning."""
     campaign = offer(conditions={"windows": [{"end_minute": 1440}]})
     told = {field: text for field, text in definition(campaign).items() if "windows" in field}
     assert told == {"offers[0].conditions.windows[0].from": "00:00", "offers[0].conditions.windows[0].to": "24:00"}

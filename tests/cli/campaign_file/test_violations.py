@@ -54,7 +54,7 @@ CONTRACT_ONLY = contract_only()
 
 
 def require_file_words(violation, campaign):
-    """No word of the contract alone is told, and each number in the unit of a file."""
+    """No word that only the contract has is shown, and each number has the unit of a file."""
     path, text = file_problem(violation, campaign)
     assert not set(re.findall(r"\w+", f"{dotted(path)} {text}")) & CONTRACT_ONLY
     assert "campaign." not in text
@@ -81,7 +81,7 @@ def changed_violations():
 
 
 def unreadable(**said):
-    """What the conversion says of a campaign that the checks do not get to see."""
+    """The errors of the conversion, for campaigns that never reach the checks."""
     with pytest.raises(InvalidRequest) as refused:
         campaign_from(v1.Campaign(**said))
     return refused.value.violations
@@ -99,7 +99,7 @@ EVERY = [
 
 
 def test_every_reason_is_met_and_every_sentence_is_told():
-    """So that the next test leaves none out."""
+    """So that the next test covers all of them."""
     assert {violation.reason for _, violation in EVERY} == {None, *ViolationReason}
     assert set(_SENTENCES) <= set(ViolationReason)
     told = {
@@ -216,5 +216,5 @@ def test_what_is_wrong_is_told_as_a_file_writes_it(violation, field, text):
     ],
 )
 def test_the_servers_own_words_stand_where_there_are_no_others(violation):
-    """Of an older server, of a later one, or where no room was left for more."""
+    """From an older server, from a later one, or when there was no room for more."""
     assert file_problem(violation, CAMPAIGN).text == "the server's own words"

@@ -1,4 +1,4 @@
-"""Reading files without surprises: nothing is guessed, nothing explodes."""
+"""Reading files: nothing is guessed, and no input uses up time or memory."""
 
 import json
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_a_file_is_read_no_further_than_it_is_understood(tmp_path, monkeypatch):
-    """What is nested half a million levels deep is refused at the first that is too deep: nobody reads the rest."""
+    """Input nested half a million levels deep is refused at the first level that is too deep; the rest is not read."""
     parse, read_events = yaml.parse, []
 
     def counted(text, Loader):  # noqa: N803 - as it is called

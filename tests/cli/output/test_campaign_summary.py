@@ -1,4 +1,4 @@
-"""What a dry run tells of a new campaign: one sentence for each thing it promises."""
+"""What a dry run prints of a new campaign: one sentence for each thing it promises."""
 # ruff: noqa: E501 - each sentence is one line of the table.
 
 from pathlib import Path

@@ -104,7 +104,7 @@ def window(start, end, *weekdays):
 
 
 def open_by_the_wall_clock(zone, openings, instant_ms):
-    """What is open, each with the day on which it began, read from the clock and the calendar on the wall."""
+    """What is open, each with the day on which it began, computed simply from local time and date."""
     wall = datetime.fromtimestamp(instant_ms // 1000, ZoneInfo(zone))
     minute, today, yesterday = wall.hour * 60 + wall.minute, wall.date(), wall.date() - timedelta(days=1)
     found = set()
@@ -167,7 +167,7 @@ def test_a_span_says_the_same_whenever_it_is_asked_for_within_it(change, distanc
 
 
 def open_times(zone, opening, since, until):
-    """Every unbroken time in which something is open, following the spans from one to the next."""
+    """Every interval in which something is open, found by following the spans."""
     found = []
     instant_ms = at(since)
     while instant_ms < at(until):

@@ -526,7 +526,7 @@ def test_the_largest_definition_is_a_few_hundred_kilobytes():
 
 @pytest.mark.parametrize("field", sorted({field for _, field, _ in WRONG}))
 def test_each_field_that_is_named_is_one_of_the_contract(field):
-    """Walks the contract's own descriptors, so that no name can drift from it."""
+    """Reads the contract's own descriptors, so that no name can differ from it."""
     root, *steps = field.split(".")
     assert root == "campaign"
     message = campaign_pb2.Campaign.DESCRIPTOR

@@ -1,4 +1,4 @@
-"""The independent calculator, held to examples computed by hand from docs/rules.md."""
+"""The independent calculator, compared with examples computed by hand from docs/rules.md."""
 
 import random
 from contextlib import suppress

@@ -85,7 +85,7 @@ def test_a_coupon_is_refused_by_its_campaign(outcome, changes):
 
 
 def test_the_earlier_reason_is_told():
-    """Precedence: expired and over and in another currency is told as expired."""
+    """Precedence: what is expired, over and in another currency is answered as expired."""
     over = campaign(state=CampaignState.ENDED, limits=Limits(redemptions_per_customer=1))
     one = coupon_of(over)
     assert (

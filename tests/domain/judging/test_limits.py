@@ -1,4 +1,4 @@
-"""What the ledger would say to a coupon: how its counters are read at a moment, and which limit is told."""
+"""What the ledger would decide on a coupon: how its counters are read at a moment, and which limit refuses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Several coupons on one order: stages, exclusivity, and a result that does not depend on who is named first."""
+"""Several coupons on one order: stages, exclusivity, and a result that does not depend on the order of the tokens."""
 
 from builders.campaigns import offer_of
 from builders.orders import checkout_of, line_of, order_of
@@ -94,7 +94,7 @@ def test_of_interchangeable_coupons_the_one_that_expires_sooner_goes_first():
 
 
 def test_merchants_of_discounted_goods_count_for_exclusivity():
-    """Buy at one merchant, get cheaper at another: a coupon of that other one is in the way."""
+    """Buy at one merchant, get cheaper at another: a coupon of that other merchant excludes it."""
     groups = {"exclusivity_groups": ("g",), "exclusivity_reach": ExclusivityReach.MERCHANT}
     mill, quay = Scope(merchant_ids=("mill",)), Scope(merchant_ids=("quay",))
     across = offer_of(BuyGet(1, 1, 5000, discounted=quay), include=mill)

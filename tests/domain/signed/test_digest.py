@@ -1,4 +1,4 @@
-"""Digests: the same for the same, different for all else, and bounded."""
+"""Digests: equal input gives equal digests, other input gives others, and caches are bounded."""
 
 import pytest
 from builders.vectors import KEYSETS, vectors_of

@@ -1,4 +1,4 @@
-"""Exchange codes: made the same for ever, read however they are typed, and never something else for a code."""
+"""Exchange codes: always made the same, read however they are typed, and nothing else is taken for a code."""
 
 import string
 

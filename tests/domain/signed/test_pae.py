@@ -1,4 +1,4 @@
-"""Pre-authentication encoding, against PASETO's published vectors and for what it is there for."""
+"""Pre-authentication encoding: PASETO's published vectors, and the ambiguity that it prevents."""
 
 import pytest
 from hypothesis import given

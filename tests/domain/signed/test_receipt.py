@@ -1,4 +1,4 @@
-"""Receipts: the same bytes again at every replay, and no forged one is believed."""
+"""Receipts: the same bytes at every replay, and no forged one is accepted."""
 
 import pytest
 from builders.keysets import keyset_of, rotated

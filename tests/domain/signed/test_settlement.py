@@ -1,4 +1,4 @@
-"""Settlements: what an approval allocated, to be believed when it comes back."""
+"""Settlements: what an approval allocated, signed so that it can be trusted later."""
 
 import pytest
 from builders.keysets import keyset_of

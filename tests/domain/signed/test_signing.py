@@ -1,4 +1,4 @@
-"""Secrets that stay secret, derivation, and primed tags."""
+"""Secrets that are never shown, key derivation, and prepared tags."""
 
 import hashlib
 import hmac

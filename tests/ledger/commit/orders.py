@@ -1,4 +1,4 @@
-"""Orders that the batcher carries, as they come, and what became of them."""
+"""Orders for the batcher, and the replies to them."""
 
 import asyncio
 

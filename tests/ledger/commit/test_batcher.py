@@ -1,4 +1,4 @@
-"""Group commit by itself, on lanes that answer as a test wants: who travels when, and what each answer means."""
+"""Group commit, on lanes that reply as a test wants: which orders are sent when, and what each reply means."""
 
 import asyncio
 import struct
@@ -73,7 +73,7 @@ def payloads(call):
 
 
 class Running:
-    """A batcher at work, and what stands around it."""
+    """A running batcher, and the parts it uses."""
 
     def __init__(self, batcher, lane, health):
         self.batcher, self.lane, self.health = batcher, lane, health
@@ -116,7 +116,7 @@ def submit(batcher, *names, program="p", tokens=1, seconds=PATIENCE_SECONDS, rej
 
 
 async def done(*deliveries):
-    """Wait until nobody waits any more."""
+    """Wait until no order is waiting."""
     async with asyncio.timeout(SECONDS_MAX):
         await asyncio.gather(*(delivery.done for delivery in deliveries))
 
@@ -323,7 +323,7 @@ async def test_a_failure_of_one_program_does_not_change_the_health(running):
 
 
 async def test_callers_are_told_when_their_deadline_comes(running, clock):
-    """One whose order was sent may have been approved; one whose order never left was certainly not."""
+    """An order that was sent may have been approved; an order that was not sent was certainly not."""
     running.lane.gate.clear()
     in_doubt = submit(running, "a")
     await sent(running)
@@ -358,7 +358,7 @@ async def test_an_order_whose_caller_left_is_dropped_and_the_others_are_answered
 
 
 async def test_a_call_without_callers_does_not_delay_the_next(running):
-    """The connection is lost, and the only one in that call leaves before the sweep notices."""
+    """The connection is lost, and the call's only caller leaves before the sweep notices."""
     running._tasks[-1].cancel()  # the sweep: it notices nothing
     running.lane.script = [ConnectionError("lost")]
     running.lane.gate.clear()
@@ -374,7 +374,7 @@ async def test_a_call_without_callers_does_not_delay_the_next(running):
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
 async def test_an_order_that_was_answered_with_nothing_done_is_not_sent_later(running, clock, leaves):
-    """They were taken for a call, but could not be sent: nothing leads to the ledger."""
+    """They were taken from the queue but could not be sent: there is no connection to the ledger."""
     running.lane.opening = LedgerUnavailable("not now")
     late, patient = waits(), waits(2 * PATIENCE_SECONDS)
     told = [submitted(running, "p", [(name, 1, caller)]) for name, caller in ((b"b", late), (b"c", patient))]
@@ -427,7 +427,7 @@ REFUSALS = ["OOM command not allowed", "READONLY You can't write against a read 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 async def test_a_refused_call_that_was_sent_before_is_in_doubt(running, refusal):
-    """The first time the connection was lost; what is refused is only the second time."""
+    """The first time the connection was lost; only the second time was refused."""
     running.lane.script = [ConnectionError("lost"), ResponseError(refusal)]
     with pytest.raises(LedgerUnavailable, match="may have approved"):
         await answered(submit(running, "a"))
@@ -448,7 +448,7 @@ async def test_a_call_sent_before_the_ledger_lost_its_trust_is_in_doubt(running)
 
 
 async def test_an_order_that_the_ledger_did_not_execute_is_not_in_doubt(running, clock):
-    """It goes again without those who left, and who waits too long is told that nothing was done."""
+    """Sent again without the orders whose callers left; who waits too long learns that nothing was done."""
     running.lane.script = [ResponseError("LOADING the dataset in memory")] * 100_000
     callers = [waits(2 * PATIENCE_SECONDS) for _ in range(2)]
     together = submitted(running, "p", [(b"b", 1, callers[0]), (b"c", 1, callers[1])])
@@ -491,7 +491,7 @@ async def test_orders_of_callers_who_left_take_no_place_in_the_queue(running, mo
 
 
 async def test_each_of_those_who_came_together_has_its_own_deadline(running, clock):
-    """Who is in a hurry is told at its own deadline, and the other is answered when the ledger answers."""
+    """The caller with the short deadline gets an error then; the other one gets its answer when the ledger replies."""
     running.lane.gate.clear()
     together = submitted(running, "p", [(b"b", 1, waits(2 * PATIENCE_SECONDS)), (b"c", 1, waits())])
     await sent(running)

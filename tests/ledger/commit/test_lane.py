@@ -1,4 +1,4 @@
-"""A lane: calls out in one write, replies in order, and a connection that fails is of no more use."""
+"""A lane sends calls in one write, reads the replies in order, and does not use a failed connection again."""
 
 import asyncio
 import ssl
@@ -60,7 +60,7 @@ async def test_a_connection_that_ends_while_nobody_waits_is_not_open(lane):
 
 
 async def test_a_connection_that_ends_while_it_is_opened_is_not_taken_for_open(lane, valkey, monkeypatch):
-    """Nobody would read its end any more, and the first call would wait until it is silent too long."""
+    """Nobody would read its end, and the first call would wait until its time limit."""
     (number,) = await lane.exchange([command("CLIENT", "ID")], SECONDS_MAX)
 
     async def prepare(client, *_):

@@ -1,4 +1,4 @@
-"""The queue of one program: who goes first, how much goes together, and who is left out because nobody waits."""
+"""The queue of one program: which orders are first, how many are sent together, and which ones nobody waits for."""
 
 import pytest
 from builders.calls import calling
@@ -20,7 +20,7 @@ def queue_of(*, rejudged="", single="", bulk="", weight=1):
 
 
 def take(queue, weight_max, *, at_least_one=True):
-    """The names of those who go, and of those for whom nobody waits."""
+    """The names of the orders to send, and of those that nobody waits for."""
     taken, abandoned = queue.take(weight_max, at_least_one=at_least_one)
     return "".join(item.context for item in taken), "".join(item.context for item in abandoned)
 

@@ -1,4 +1,4 @@
-"""One call of many operations: each item by itself, whatever the others are."""
+"""One call of many operations: each item is decided by itself, whatever the others are."""
 
 import pytest
 from builders.calls import calling

@@ -1,4 +1,4 @@
-"""The memory of requests: its generations begin in time, are looked at for a day at least, and go."""
+"""Remembered requests: generations begin in time, are read for a day at least, and are removed."""
 
 import pytest
 from builders.times import DAY_MS
@@ -111,7 +111,7 @@ async def test_coupons_that_nobody_can_use_any_more_are_not_expected(desk):
 
 
 async def test_a_generation_that_is_full_is_followed_by_another_on_the_same_day(desk):
-    """What the first has is still remembered, and so is what came in the very call that began the second."""
+    """The requests of the first generation are still remembered, and those of the call that began the second one."""
     campaign = await desk.campaign(issued=1_000)
     before = await redeem(desk, campaign, range(10))
     await desk.redis.hset(desk.house.key("ledger"), "remembered", ENTRIES * BUCKETS_MIN + 1)
@@ -150,7 +150,7 @@ async def test_an_old_generation_is_removed_a_few_buckets_with_each_call(desk):
 
 
 async def test_a_program_that_hardly_calls_does_not_gather_generations(desk):
-    """Four calls a day are too few for a few buckets with each."""
+    """Four calls a day are too few to remove only a few buckets in each."""
     campaign = await desk.campaign(issued=10_000)
     most = 0
     for day in range(60):
@@ -208,7 +208,7 @@ async def test_a_campaign_that_cannot_be_read_is_not_expected_and_stops_nobody(d
 @pytest.mark.parametrize("field", ["seq", "clock_ms", "remembered", "reaped", "generations"])
 @pytest.mark.parametrize("value", ["", "abc", "-1", "1.5", "5:0:1", "1:4096:1  2:4096:1", None])
 async def test_a_header_that_cannot_be_read_is_refused_before_anything_is_done(desk, field, value):
-    """Whatever is needed when a call is closed was read before."""
+    """All that is needed at the end of a call was read before."""
     if field == "generations" and value == "":
         return  # as it is before anything was remembered
     campaign = await desk.campaign()

@@ -146,7 +146,7 @@ async def test_a_plain_redemption_writes_four_numbers_of_its_campaign(desk):
 )
 @pytest.mark.parametrize("poison", ["poison", "-5", "0.5", "nan", "inf", "", "1e300"])
 async def test_a_number_of_a_campaign_that_cannot_be_read_fails_alone(desk, field, poison):
-    """Neither is a counter taken for 0, nor a limit for none; nor does it fail when it is written."""
+    """A bad counter is not read as 0, a bad limit is not read as no limit, and writing does not fail."""
     poisoned, sound = await desk.campaign(), await desk.campaign()
     await desk.redis.hset(desk.house.key("campaign:1"), field, poison)
     orders = [desk.order(desk.token(campaign, 0)) for campaign in (poisoned, sound)]

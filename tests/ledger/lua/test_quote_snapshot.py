@@ -1,4 +1,4 @@
-"""Quote snapshots: a quote is told what a redemption would meet, and nothing is changed by it."""
+"""Quote snapshots: a quote reads what a redemption would find, and changes nothing."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Archiving a campaign: when its records may go, that all of them go and no others, and what is true meanwhile."""
+"""Archiving a campaign: when its records may be removed, that exactly these are, and what holds meanwhile."""
 
 import asyncio
 import struct
@@ -96,7 +96,7 @@ async def test_every_record_goes_and_no_other(house):
 
 
 async def test_nothing_is_written_of_an_archived_campaign_any_more(house, other):
-    """Not by a server that still believes in it, nor by what asks for no version: its keys would stay for ever."""
+    """Not by a server that still has it cached, nor by a call that names no version: such keys would stay for ever."""
     campaign, tokens, codes, _ = await used(house)
     await other.redeem(tokens[-1], customer="zoe")
     await end(house, campaign)
@@ -303,7 +303,7 @@ async def test_a_bucket_full_of_codes_goes_in_parts_and_the_codes_of_others_stay
 
 
 async def test_archiving_goes_on_where_it_was_left_off(desk, other):
-    """By whichever server, after a crash, and when nobody had time for more than a step."""
+    """By any server, after a crash, and even if each server does only one step."""
     campaign = await archived(desk, issued=64 * 1_500)
     for block in (0, 400, 1_499):
         await desk.redis.hset(desk.house.key(f"u:{campaign.number}:{block}"), "0", "x")

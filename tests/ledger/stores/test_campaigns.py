@@ -37,7 +37,7 @@ async def test_a_change_takes_effect_for_every_server_at_once(house, other):
     [{"version": 9, "definition": b'2{"from": "the future"}'}, {"version": "abc"}, {"version": 2**40}],
 )
 async def test_a_campaign_that_cannot_be_read_fails_alone(house, spoiled):
-    """And when it is mended, it works again by itself."""
+    """And when it is repaired, it works again by itself."""
     first, second = await house.campaign(), await house.campaign()
     tokens = [*await house.mint(first), *await house.mint(second, 2)]
     right = await house.redis.hgetall(house.key("campaign:1"))

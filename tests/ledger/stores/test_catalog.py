@@ -54,7 +54,7 @@ def test_there_is_a_strategy_for_every_benefit():
 
 
 def test_no_two_benefits_are_written_with_the_same_fields():
-    """They are told apart by their fields: nothing else says which one it is."""
+    """Only their fields say which class it is."""
     written = [frozenset(field.name for field in dataclasses.fields(kind)) for kind in typing.get_args(Benefit)]
     assert len(set(written)) == len(written)
 

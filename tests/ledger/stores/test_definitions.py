@@ -78,7 +78,7 @@ async def test_of_several_only_those_that_differ_are_sent(house, other_desk, rep
 
 
 async def test_a_change_elsewhere_is_read_at_once(house, other_desk):
-    """Also by who asks while an older answer is still under way."""
+    """Also a caller that asks while an older reply is on its way."""
     campaign = await house.campaign()
     other = other_desk.house
     for state in (CampaignState.PAUSED, CampaignState.ACTIVE) * 5:
@@ -113,7 +113,7 @@ async def test_a_campaign_that_is_gone_is_not_at_hand_any_more(house):
 
 
 async def test_another_ledgers_definition_of_the_same_version_is_another_one(house, other_desk):
-    """What was at hand before an operator adopted a restored ledger says nothing about that one."""
+    """What was cached before an operator adopted a restored ledger is not used for that ledger."""
     campaign = await house.campaign()
     key = house.key("campaign:1")
     restored = replace(campaign, offers=(Offer(amount_off(0, 1)),))

@@ -1,4 +1,4 @@
-"""Refusals change nothing: they are counted in the server, and told to the ledger once a second."""
+"""Refusals change nothing: the server counts them, and sends the counts to the ledger once a second."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def used_up(house):
 
 
 async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(house):
-    """So it waits for no file sync, and costs nobody one."""
+    """So it causes no file sync."""
     campaign, tokens = await used_up(house)
     before = await house.dump()
     replays = [house.attempt(tokens[0], customer="ben") for _ in range(100)]
@@ -115,7 +115,7 @@ async def test_a_campaign_that_does_not_exist_has_no_counts(house):
 
 
 class Recorder:
-    """Writes down what the ledger is told."""
+    """Records what is sent to the ledger."""
 
     def __init__(self):
         self.told = []

@@ -22,7 +22,7 @@ async def ranges(desk):
 
 
 async def events(desk):
-    """The outbox's words on revocations."""
+    """The events about revocations."""
     return [event for event in await desk.house.events() if b"revoked" in event[0]]
 
 
@@ -156,7 +156,7 @@ async def test_revoked_has_its_place_among_the_outcomes(desk, judged, told):
 
 
 async def test_a_used_coupon_can_be_revoked(desk):
-    """The order that used it is told so; any other one is told that it is revoked."""
+    """The order that used it gets that answer; any other order gets REVOKED."""
     campaign = await desk.campaign()
     order = desk.order(desk.token(campaign, 0), order="mine")
     assert await desk.ranks(order) == [[APPROVED]]

@@ -56,7 +56,7 @@ def every_call(desk, campaign, order):
 
 
 async def failure_of(call):
-    """What a call failed with; an order's own failure stands in its place."""
+    """The error of a call; the error of an order is in its place."""
     try:
         found = await call()
     except ServiceError as error:
@@ -130,7 +130,7 @@ async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
 
 
 async def test_generations_that_began_in_the_future_began_now(strict):
-    """Else they would be looked at, and kept, until their day has come."""
+    """Else they would be read and kept until that time."""
     campaign = await strict.campaign()
     assert await strict.rank(campaign, 0) == 400
     header = strict.house.key("ledger")

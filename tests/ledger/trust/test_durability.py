@@ -1,4 +1,4 @@
-"""What a ledger must promise before it is served: each promise broken, on a real Valkey."""
+"""The settings that a ledger must have before it is served: each one wrong once, on a real Valkey."""
 
 import asyncio
 

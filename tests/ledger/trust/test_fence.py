@@ -1,4 +1,4 @@
-"""What a server remembers of its ledger: an emptied, restored or foreign one is not served until it is adopted."""
+"""What a server remembers of its ledger: an emptied, restored or unknown ledger is not served until it is adopted."""
 
 import pytest
 from builders.calls import calling
@@ -128,7 +128,7 @@ async def test_a_rolled_back_ledger_is_not_served_until_adopted(house, tmp_path)
 
 
 async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
-    """Neither redeeming nor minting nor asking: the ledger itself compares, before it decides anything."""
+    """No redeem, mint or read: the ledger's functions compare, before they decide anything."""
     campaign = await house.campaign()
     spent, other = await house.mint(campaign, 2)
     attempt = house.attempt(spent)
@@ -159,7 +159,7 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
 
 
 async def test_two_machines_adopt_one_ledger(house, tmp_path):
-    """What one operator adopted, the other machine's accepts, instead of taking it away from the first."""
+    """What one machine's operator adopted, the other machine's operator accepts: the first machine keeps it."""
     await house.campaign()
     machines = [house.another(tmp_path / name) for name in "ab"]
     for machine in machines:

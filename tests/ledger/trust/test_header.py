@@ -45,7 +45,7 @@ def test_which_ledger_it_is_can_be_read_whatever_its_format():
 
 
 async def test_a_ledger_of_another_format_is_not_served(house):
-    """What is used would not be found there, and could be used again."""
+    """The used coupons would not be found there, and could be used again."""
     campaign = await house.campaign()
     (token,) = await house.mint(campaign)
     await house.redis.hset(house.key("ledger"), "format", "1")

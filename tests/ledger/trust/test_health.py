@@ -1,4 +1,4 @@
-"""Whether the ledger may be served: what is found stays until the watch has seen that it is mended."""
+"""Whether the ledger may be served: a problem stays until the watch has seen that it is gone."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -64,7 +64,7 @@ def test_only_changes_are_told(health):
 
 
 async def test_broken_durability_is_not_served_until_it_is_mended(house):
-    """That calls go through says nothing about fsync: only the watch clears it."""
+    """Successful calls say nothing about fsync: only the watch clears the problem."""
     tokens = await house.mint(await house.campaign(), 2)
     await house.redeem(tokens[0])
     await house.redis.config_set("appendfsync", "everysec")

@@ -1,4 +1,4 @@
-"""What an error reply of the ledger means: the caller is told what to do, and never what the ledger said."""
+"""What an error reply of the ledger means: the caller learns what to do, and never the text of the reply."""
 
 import pytest
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError

@@ -1,4 +1,4 @@
-"""Claims as bytes: what is packed has its place, a number that does not fit is refused, and each answer is read."""
+"""Claims as bytes: each field has its place, a number that does not fit is refused, and each reply is read."""
 
 import struct
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The bytes that the ledger keeps: what older versions wrote is still read, and nothing costs more than it must."""
+"""The bytes that the ledger keeps: what older versions wrote is still read, and records are as short as can be."""
 
 import pytest
 from hypothesis import given

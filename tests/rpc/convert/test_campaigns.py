@@ -1,4 +1,4 @@
-"""A campaign's promise is converted whole, or refused by the name of the field."""
+"""A campaign is converted as a whole, or refused with the name of the field."""
 
 import time
 from dataclasses import replace
@@ -312,7 +312,7 @@ def test_whatever_the_domain_allows_is_small_enough_also_when_it_is_told_back():
 
 
 def test_definition_of_as_many_parts_as_fit_costs_little():
-    """Whatever a definition is made of, others hardly wait while it is converted."""
+    """Whatever a definition contains, other calls hardly wait while it is converted."""
     offer = {
         "tiers": {"tiers": [{"amount_off_minor": 0}] * 100},
         "conditions": {"windows": [{}] * 100, "channels": [""] * 900},

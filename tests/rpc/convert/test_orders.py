@@ -95,7 +95,7 @@ def clear(request, path):
 @pytest.mark.parametrize("missing", ["checkout", "checkout.order"])
 @pytest.mark.parametrize("tokens", [0, 1, 40])
 def test_missing_message_is_named(missing, tokens):
-    """Before anything else is said of the request."""
+    """Before any other problem of the request is reported."""
     request = redeem_request()
     request.checkout.tokens[:] = ["t"] * tokens
     clear(request, missing)
@@ -114,7 +114,7 @@ def test_missing_message_is_named(missing, tokens):
     ],
 )
 def test_what_is_too_much_is_counted_before_it_is_converted(change, field, problem):
-    """A message of the largest size holds two million empty texts: to make them all would keep everybody waiting."""
+    """A message of the largest size holds two million empty texts: making them all would delay all other calls."""
     request = redeem_request()
     change(request.checkout)
     with pytest.raises(InvalidRequest, match=problem) as refused:
@@ -201,7 +201,7 @@ def test_every_outcome_and_its_disposition_is_told_by_its_name(outcome):
 
 
 def test_disposition_is_the_verdict_s_own():
-    """What is used up for today comes again tomorrow: the outcome alone does not tell."""
+    """What is used up for today is there again tomorrow; the outcome alone does not say that."""
     spent = Verdict(Outcome.BUDGET_EXHAUSTED, 7, detail=Detail(try_after_ms=NOW * 1000))
     message = written(Decision(Outcome.BUDGET_EXHAUSTED, (spent,), NOW))
     assert message.verdicts[0].disposition == outcome_pb2.DISPOSITION_TRY_LATER

@@ -1,4 +1,4 @@
-"""Points and lengths of time come back as they were, and what is none is refused."""
+"""Instants and durations come back unchanged, and anything else is refused."""
 
 import pytest
 from google.protobuf.duration_pb2 import Duration

@@ -166,7 +166,7 @@ class RawClient:
         self._socket.close()
 
     def cut(self) -> None:
-        """Vanish with a TCP reset."""
+        """End the connection with a TCP reset."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 

@@ -203,7 +203,7 @@ class Stage:
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1), *options])
 
     def tick(self, seconds: float) -> None:
-        """Let all connections believe that so much time has passed."""
+        """Tell all connections that so much time has passed."""
         for connection in list(self.listener._connections):
             connection.tick(asyncio.get_running_loop().time() + seconds)
 

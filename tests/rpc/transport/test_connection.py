@@ -1,4 +1,4 @@
-"""What one connection may take, in bytes and in time, and that its neighbours notice nothing of it."""
+"""What one connection may take, in bytes and in time, without affecting other connections."""
 
 import asyncio
 import os
@@ -218,7 +218,7 @@ async def test_a_connection_with_calls_is_not_idle(listen):
 
 
 async def test_a_connection_whose_calls_are_short_is_not_idle(listen):
-    """None of them is open when the clock looks."""
+    """None of them is open when the deadlines are checked."""
     stage = await listen(idle_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     for number, seconds in enumerate((60, 120, 180)):
@@ -283,7 +283,7 @@ async def test_unfinished_messages_are_bounded_and_given_back(listen):
 
 @pytest.mark.parametrize("size", [4 * MIB - 10, 65_000])
 async def test_messages_that_are_announced_and_never_sent_leave_room_for_others(stage, size):
-    """A few bytes announce 128 MiB: who announces much must not be able to turn everybody else away."""
+    """A few bytes announce 128 MiB: an announcement alone must not cause refusals for others."""
     neighbour = await stage.client()
     clients = [await stage.client() for _ in range(6)]
     for client in clients:
@@ -411,7 +411,7 @@ async def test_unread_answers_are_bounded_and_the_rest_is_refused(stage):
 
 
 async def test_small_answers_are_sent_though_much_is_unread(stage):
-    """64 KiB of its own has every connection."""
+    """Every connection has 64 KiB of its own."""
     client = await stage.client({STREAM_WINDOW: 0})
     await client.send(*(call(number, b"3000000", LARGE) for number in range(1, 41, 2)))
     await comes(lambda: stage.usage.answer_bytes > 10 * MIB)
@@ -519,7 +519,7 @@ async def with_an_unread_answer(listen):
 
 
 async def test_an_answer_of_which_a_byte_is_read_now_and_then_is_reset(listen):
-    """For next to nothing its caller would hold megabytes, for ever."""
+    """Its caller would hold megabytes for ever, at almost no cost."""
     stage, client, connection, began = await with_an_unread_answer(listen)
     for seconds in (10, 20):
         connection._now = lambda seconds=seconds: began + seconds
@@ -562,7 +562,7 @@ async def test_a_caller_whose_system_takes_nothing_has_all_its_time_though_much_
 
 
 async def test_a_connection_that_cannot_be_read_is_ended(stage, monkeypatch):
-    """It would be paused for ever, and its callers would wait."""
+    """It would stay paused for ever, and its callers would wait."""
     client, neighbour = await stage.client(), await stage.client()
     await neighbour.round_trip()
     await client.round_trip()
@@ -875,7 +875,7 @@ async def test_pings_without_end_end_their_connection(stage):
 
 
 async def test_pings_after_answers_are_forgiven(stage):
-    """Some clients measure the way with a PING after each answer."""
+    """Some clients measure the round trip with a PING after each answer."""
     client = await stage.client()
     for number in range(1, 201, 2):
         await client.ask(number)
@@ -952,7 +952,7 @@ async def test_a_client_that_breaks_the_protocol_is_told_and_harms_no_other(stag
 
 
 async def test_a_client_that_breaks_the_protocol_before_its_last_word_is_written_is_closed_too(stage, monkeypatch):
-    """The engine then has nothing to write, the last word included."""
+    """The engine then has nothing to write, not even a GOAWAY."""
 
     def break_(*_):
         raise ConnectionBroken("nobody foresaw this", b"")
@@ -1118,7 +1118,7 @@ async def test_a_greeting_may_come_byte_by_byte(stage):
 
 
 async def test_a_connection_ends_though_calls_above_its_last_stream_were_sent(listen):
-    """They are not waited for, also when they were read before that word was written."""
+    """They are not waited for, even if they were read before the GOAWAY was written."""
     stage = await listen(age_seconds_max=100, keepalive_seconds=1_000)
     client = await stage.client()
     await client.ask(1)

@@ -1,4 +1,4 @@
-"""Whatever comes on a connection: nothing is raised but what is documented, nothing hangs, nothing grows for ever."""
+"""Whatever arrives on a connection: only documented errors are raised, nothing hangs, and memory stays bounded."""
 
 import gzip
 import zlib

@@ -61,7 +61,7 @@ def last_bytes(connection, received):
 
 
 def goaway_code(words):
-    """The error code of the GOAWAY in last words."""
+    """The error code of the GOAWAY in the last bytes."""
     (code,) = [payload[4:8] for kind, _, _, payload in split(words) if kind == GOAWAY]
     return int.from_bytes(code)
 
@@ -702,7 +702,7 @@ def test_the_final_goaway_names_the_newest_stream_and_calls_above_it_are_never_s
 
 @on_ngh2_alone("the twin writes the GOAWAY at once")
 def test_a_call_that_comes_before_the_final_goaway_is_written_is_seen_above_its_stream_and_ended_by_it(engine):
-    """Who sends a final GOAWAY has to look at no later call: the caller makes it again elsewhere."""
+    """After a final GOAWAY, later calls are ignored: the caller sends them again to another server."""
     connection = opened(engine)
     connection.receive(request(1))
     connection.send_goaway()

@@ -1,4 +1,4 @@
-"""Where connections come from and how all of them end: too many of them, and a stop that loses nothing."""
+"""How connections begin and end: too many of them, and a stop that loses nothing."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ ECHO, HELD, SLOW, LARGE, WATCH = (SERVICE + name for name in ("Echo", "Held", "S
 
 @pytest.mark.parametrize("bound", ["connections_max", "connections_per_address_max"])
 async def test_a_connection_too_many_is_closed_and_the_operator_is_told(listen, bound):
-    """Without a word: after a greeting clients connect again at once, and grpcio's hundreds of times a second."""
+    """Without any bytes: after a SETTINGS frame clients connect again at once, grpcio's hundreds of times a second."""
     stage = await listen(**{bound: 3})
     clients = [await stage.client() for _ in range(3)]
     for client in clients:
@@ -84,7 +84,7 @@ async def test_a_refused_connection_is_not_waited_for(listen):
 
 
 async def test_a_client_whose_connection_is_refused_is_told_at_once(listen):
-    """After a greeting and a GOAWAY this client made hundreds of connections a second, until its deadline."""
+    """After SETTINGS and GOAWAY this client made hundreds of connections a second, until its deadline."""
     stage = await listen(connections_max=1)
     await (await stage.client()).round_trip()
     async with stage.channel() as channel:
@@ -256,7 +256,7 @@ async def test_stop_tells_who_has_not_said_all(stage):
 
 
 async def test_stop_is_not_held_up_by_who_says_nothing(stage):
-    """Neither by one who never said who it is, nor by one who never reads, nor by watches."""
+    """Not by a connection that sends nothing, not by one that never reads, and not by health watches."""
     silent = await stage.client(greet=False)
     deaf = await stage.client(receive_bytes=4_096)
     await deaf.send(*(call(number, b"3000000", LARGE) for number in range(1, 11, 2)))
@@ -306,7 +306,7 @@ async def test_stop_before_start_does_nothing(stage):
 
 
 async def test_the_clock_goes_on_after_a_defect(stage, monkeypatch):
-    """A connection that cannot be looked after is ended; all others still expire."""
+    """A connection whose tick fails is ended; calls of all others still expire."""
     monkeypatch.setattr(listener, "TICK_SECONDS", 0)
     broken = await stage.client()
     await broken.round_trip()

@@ -1,4 +1,4 @@
-"""What real clients send means the same wherever the network cuts it."""
+"""What real clients send means the same, wherever the network splits it."""
 
 from pathlib import Path
 

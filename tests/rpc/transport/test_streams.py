@@ -1,4 +1,4 @@
-"""What becomes of a call, frame by frame, with a client that sends what no library would."""
+"""A call, frame by frame, with a client that sends what no library would send."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""TLS: which versions, which protocols inside, whom it lets in, and how those end who say nothing."""
+"""TLS: versions, protocols inside, which clients are accepted, and how silent connections end."""
 
 import asyncio
 import contextlib
@@ -206,7 +206,7 @@ def silent_socket(port, context=None):
 
 
 async def test_a_client_that_does_not_answer_at_the_close_is_gone_all_the_same(listen, files, tls):
-    """Neither one who shook hands and says nothing, nor one who does not read."""
+    """Not by one that sends nothing after the handshake, and not by one that does not read."""
     stage = await listen(tls=tls)
     context = context_of_client(files)
     silent = await asyncio.to_thread(silent_socket, stage.port, context)

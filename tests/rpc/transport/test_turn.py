@@ -125,7 +125,7 @@ def test_connections_read_in_turn_slice_by_slice_before_any_is_written_to(loop, 
 
 
 def test_what_takes_long_to_read_is_left_for_the_next_turns_and_starves_nobody(loop, log, clock, turn):
-    """Those that were not come to are the first in the next turn."""
+    """Those that were not read in this turn are the first in the next one."""
     for name in "abcd":
         turn.read(Reader(log, clock, name, 2, 0.6 * READ_SECONDS))
     turn.write(Writer(log, "written"))

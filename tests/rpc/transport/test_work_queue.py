@@ -1,4 +1,4 @@
-"""What is begun in a turn of the event loop, what waits, and what is refused because it would wait too long."""
+"""Which calls begin in a turn of the event loop, which wait, and which are refused because they would wait too long."""
 
 import pytest
 from builders.calls import calling
@@ -197,7 +197,7 @@ def test_large_batches_are_more_patient_than_small_calls(running):
 
 
 def test_the_first_steps_of_calls_are_done_before_the_next_ones_are_begun(running):
-    """Else what they take would be measured in a later turn, or not at all."""
+    """Else their time would be measured in a later turn, or not at all."""
     running.queue._begin = lambda *_: running.call_soon("their first step")
     running.add()
     running.turn()
