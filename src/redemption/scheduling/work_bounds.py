@@ -1,6 +1,6 @@
 """How much work of each kind a process takes on at a time: all these numbers, and the reasons for them.
 
-One rule is behind all of them: a request that would wait too long for a useful answer is refused at once, before
+Most of them follow one rule: a request that would wait too long for a useful answer is refused at once, before
 anything is done, with RESOURCE_EXHAUSTED (reason OVERLOADED) and the time after which to retry. How long an RPC may
 wait before its work begins is a bound of the transport (``rpc/transport/work_queue.py``); the bounds here are for the
 work after that.
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkBounds:
-    """The bounds that can be set, each by REDEMPTION_WORK__<NAME>; more than that is refused with OVERLOADED.
+    """The bounds that can be set, each by REDEMPTION_WORK__<NAME>; work above a bound is refused with OVERLOADED.
 
     Attributes:
         orders_waiting_max: Orders and claims that wait for the ledger; this many arrive while it stops for a second.

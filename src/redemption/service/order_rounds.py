@@ -1,8 +1,8 @@
 """Runs orders: opens and judges them, asks the ledger, judges again what is outdated, and hands over the results.
 
-Every use case that decides orders runs them here (redeeming is one); what differs between them is in ``OrderUseCase``.
-Most orders need no task of their own. Tasks have: an order whose campaign must be read first, a large order or batch,
-and orders that are judged again.
+A use case that decides orders runs them here (today only redeeming); what differs between them is in ``OrderUseCase``.
+Most orders need no task of their own. These have one: an order whose campaign must be read first, a large order or
+batch, and orders that are judged again.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OrderUseCase(Protocol):
-    """What one use case does with its orders."""
+    """What one use case does with its orders. Only ``load`` and ``result`` may raise."""
 
     def open(
         self,

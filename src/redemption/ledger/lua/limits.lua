@@ -1,7 +1,8 @@
 -- Counters, their periods and their limits: of redemptions, of issued coupons and of claims.
 --
 -- An operation first asks a decide function whether there is room. When the whole operation is decided, it calls the
--- apply function of the same name, which counts. Limits and counters of a campaign are in its working copy
+-- apply function of the same name, which counts (of a claim, frame.apply writes the counters of customer and person).
+-- Limits and counters of a campaign are in its working copy
 -- (campaigns.lua). Counters of one customer, and claims of one customer or person, are records of their own
 -- (records.lua).
 --
@@ -9,7 +10,7 @@
 -- token     of an order, see redeem.lua. These functions read: number (of its campaign) · serial · rank · discount,
 --           merchant and order_value (minor units) · day (days since 1970, campaign's zone) · slot (names a slot of a
 --           day; 0: none) · slot_limit · flags (2 or more: the slot's limit is for all of the day so far) · offer
--- Invariant: no limit is passed; a counter is what the records say.
+-- Invariant: no limit is exceeded; a counter is what the records say.
 
 local limits = {}
 
@@ -77,7 +78,8 @@ end
 
 -- Returns APPROVED, or the outcome of the first limit that has no room for a token.
 -- customer: the digest, or false · tokens: all of the order; this token is at `index`
--- An approved token gets customer_key and customer_record, which are to be written; customer_key is false for a guest.
+-- A token with room for its customer gets customer_key and customer_record, which are written if the order is approved;
+-- customer_key is false for a guest.
 function limits.decide_redemption(campaign, token, customer, tokens, index)
   local ahead, ahead_discount = 0, 0
   if index > 1 then ahead, ahead_discount = taken_before(tokens, index) end
