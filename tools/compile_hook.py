@@ -19,7 +19,7 @@ PACKAGE = "redemption"
 COMPILED = {
     "domain": ("call_info", "decision", "order"),
     "domain/campaign": ("calendar",),
-    "domain/judging": ("eligibility", "offer_match", "pricing", "stacking"),
+    "domain/judging": ("buy_get", "eligibility", "offer_match", "pricing", "stacking", "units"),
     "domain/ports": ("orders",),
     "domain/signed": ("base64url", "digest", "pae", "receipt", "settlement", "signing", "token"),
     "service": ("coupon_reader", "decisions", "idempotency", "order_rounds", "pending_order", "redeemer"),

@@ -21,7 +21,8 @@ from redemption.domain.errors import InvalidRequest
 from redemption.domain.judging.appraisal import Appraisal, Choice
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.limits import Finding
-from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, judge
+from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState, judge
+from redemption.domain.judging.units import Units
 from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import CampaignSnapshot
 from redemption.domain.signed.keyset import Keyset
@@ -48,14 +49,14 @@ class Applied:
     """One coupon as it was applied.
 
     Attributes:
-        left: The amount that was left of each position of the order before it, minor units.
-        stage_left: The amount that was left of each when the stage began; thresholds are compared with this.
+        units: The order's units before it.
+        stage_units: The order's units when its stage began; thresholds are compared with these.
     """
 
     eligible: EligibleCoupon
     judged: CouponJudgement
-    left: tuple[int, ...]
-    stage_left: tuple[int, ...]
+    units: Units
+    stage_units: Units
 
 
 class Shop:
@@ -106,18 +107,13 @@ class Shop:
 
 def applied(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime = EVENING) -> list[Applied]:
     """Return the eligible coupons on an order, in the order in which they are applied."""
-    judgement = judge(coupons, checkout, now_ms=_milliseconds(at), days=Days())
     screening = _screened(coupons, checkout, at)
-    left = stage_left = tuple(screening.basket.amounts)
-    stage = None
+    stack = StackState(screening.basket.units)
     done = []
     for eligible in screening.eligible():
-        if eligible.coupon.campaign.stacking.stage is not stage:
-            stage, stage_left = eligible.coupon.campaign.stacking.stage, left
-        judged = judgement.coupons[eligible.index]
-        done.append(Applied(eligible, judged, left, stage_left))
-        taken = dict(judged.parts)
-        left = tuple(amount - taken.get(position, 0) for position, amount in enumerate(left))
+        units, stage_units = stack.units, stack.stage_start(eligible).units
+        stack, judged = stack.apply(eligible)
+        done.append(Applied(eligible, judged, units, stage_units))
     return done
 
 

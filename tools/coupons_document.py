@@ -19,6 +19,7 @@ from redemption.domain.campaign.benefit import FreeShipping
 from redemption.domain.campaign.campaign import DiscountBase, Stage
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import CouponJudgement
+from redemption.domain.judging.units import Units
 from redemption.domain.order import Checkout, Order
 from redemption.domain.outcome import Outcome
 from redemption.service.decisions import allocations_of, position_names
@@ -270,24 +271,26 @@ def _gives(file: str, one: Applied) -> str:
 
 def _counted(one: Applied, order: Order) -> str:
     """Return which lines or fees are in scope, and what was left of them before the coupon was applied."""
-    matched = one.eligible.matched
+    matched, names = one.eligible.matched, position_names(order)
     is_shipping = isinstance(matched.offer.benefit, FreeShipping)
-    positions = matched.fees if is_shipping else matched.goods
-    names = position_names(order)
-    units = "" if is_shipping else f"{matched.quantity} {'unit' if matched.quantity == 1 else 'units'}, "
+    goods = matched.fees if is_shipping else matched.goods
+    kinds = one.stage_units.live(goods)
+    quantity = one.stage_units.quantity(kinds)
+    units = "" if is_shipping else f"{quantity} {'unit' if quantity == 1 else 'units'}, "
 
-    def total(amounts: Sequence[int]) -> str:
-        return format_money(sum(amounts[position] for position in positions), order.currency_code)
+    def total(units: Units) -> str:
+        return format_money(sum(units.totals[kind] for kind in units.live(goods)), order.currency_code)
 
     if matched.base is DiscountBase.LIST:
-        amount = f"{total(matched.list_amounts)} at list price"
+        by_list = sum(one.stage_units.list_totals[kind] for kind in kinds)
+        amount = f"{format_money(by_list, order.currency_code)} at list price"
     else:
-        amount = total(one.left)
-        if amount != total(one.stage_left):
-            amount += f" left ({total(one.stage_left)} when the stage began)"
-        elif amount != total(matched.basket.amounts):
+        amount = total(one.units)
+        if amount != total(one.stage_units):
+            amount += f" left ({total(one.stage_units)} when the stage began)"
+        elif amount != total(matched.basket.units):
             amount += " left"
-    return f"{_listed([names[position] for position in positions])}: {units}{amount}"
+    return f"{_listed([names[position] for position in one.stage_units.positions(kinds)])}: {units}{amount}"
 
 
 def _judged(shop: Shop, condition: Condition) -> tuple[Checkout, CouponJudgement]:

@@ -3,7 +3,7 @@
 from interpreted import COUNTS_CALLS
 from tool_loader import load_tool
 
-CALLS_MAX, FILES_MAX, OBJECTS_MAX = 292, 48, 30
+CALLS_MAX, FILES_MAX, OBJECTS_MAX = 292, 50, 32
 
 
 @COUNTS_CALLS

@@ -38,10 +38,15 @@ def in_calculators_words(judgement):
     )
 
 
-def appraisal_of(coupons, order, customer, expiries=()):
+def screened(coupons, order, customer, expiries=()):
     screening = Screening(checkout_of(order, customer), now_ms=NOW * 1000, days=Days())
     for coupon, expires_at in zip_longest(coupons, expiries, fillvalue=NOW + 1):
         screening.screen(genuine(coupon, expires_at))
+    return screening
+
+
+def appraisal_of(coupons, order, customer, expiries=()):
+    screening = screened(coupons, order, customer, expiries)
     seen = {coupon.campaign.number: NOTHING for coupon in coupons}
     return Appraisal(screening, [None] * len(coupons), seen, guest=not customer.customer_id)
 

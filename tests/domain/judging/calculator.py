@@ -7,8 +7,8 @@ and what the ledger counts: it judges as if every coupon were genuine, unused an
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -72,29 +72,68 @@ class Best(NamedTuple):
     exhaustive: bool
 
 
-class Unit(NamedTuple):
-    """One piece of the goods in a line; sorting puts the cheapest first, equal prices by line."""
+@dataclass(eq=False)
+class Unit:
+    """One piece of goods, or one shipping fee.
 
-    price: int
+    Attributes:
+        position: Its line or fee; positions count the lines, then the shipping fees.
+        goods: The position of the first line of the same goods.
+        left: What it still costs.
+    """
+
     position: int
+    goods: int
+    left: int
+    list_price: int
+    at_stage_start: int = 0
+
+    @property
+    def kind(self) -> tuple[int, int, int]:
+        """What it has in common with units that are like it; sorting settles which goes first."""
+        return self.goods, -self.left, -self.list_price
 
 
-@dataclass
 class Cart:
-    """An order, and what coupons have left of it so far."""
+    """An order as single pieces."""
 
-    order: Order
-    left: list[int] = field(default_factory=list)
-    at_stage_start: list[int] = field(default_factory=list)
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.units = [unit for position in range(len(order.lines)) for unit in self._pieces(position)]
+        self.fees = [
+            Unit(position, position, fee.amount_minor, fee.amount_minor)
+            for position, fee in enumerate(order.shipping, start=len(order.lines))
+        ]
 
-    def __post_init__(self) -> None:
-        """Nothing has been taken yet."""
-        self.left = [line.amount_minor for line in self.order.lines] + [fee.amount_minor for fee in self.order.shipping]
-        self.at_stage_start = list(self.left)
+    def _pieces(self, position: int) -> list[Unit]:
+        line = self.order.lines[position]
+        goods = next(index for index, other in enumerate(self.order.lines) if _same_goods(other, line))
+        lefts, lists = shares(line.amount_minor, line.quantity), shares(line.list_amount_minor, line.quantity)
+        return [Unit(position, goods, left, by_list) for left, by_list in zip(lefts, lists, strict=True)]
 
-    def fee_positions(self) -> range:
-        """Return where the shipping fees stand."""
-        return range(len(self.order.lines), len(self.left))
+    def begin_stage(self) -> None:
+        """Remember what every unit costs now."""
+        for unit in self.units:
+            unit.at_stage_start = unit.left
+
+    def live(self, positions: list[int]) -> list[Unit]:
+        """Return the units of some lines that still cost something, in the order in which ties go."""
+        found = [unit for unit in self.units if unit.position in positions and unit.left > 0]
+        return sorted(found, key=lambda unit: (unit.kind, unit.position))
+
+
+def _same_goods(one: Line, other: Line) -> bool:
+    return (one.sku, set(one.categories), one.brand, one.merchant_id) == (
+        other.sku,
+        set(other.categories),
+        other.brand,
+        other.merchant_id,
+    )
+
+
+def shares(amount_minor: int, count: int) -> list[int]:
+    """Share an amount as evenly as whole minor units allow, the larger shares first."""
+    return [amount_minor // count + (1 if index < amount_minor % count else 0) for index in range(count)]
 
 
 # --- all coupons of an order ------------------------------------------------------------------------------------------
@@ -108,14 +147,11 @@ def calculate(coupons: list[Coupon], order: Order, customer: Customer) -> list[J
     cart = Cart(order)
     judged: dict[int, Judged] = {}
     for stage in STAGES:
-        cart.at_stage_start = list(cart.left)
+        cart.begin_stage()
         of_stage = [index for index, coupon in enumerate(coupons) if coupon.campaign.stacking.stage == stage]
         for index in sorted(of_stage, key=lambda index: _turn(coupons[index])):
             before = [earlier for earlier, verdict in judged.items() if verdict.outcome == Outcome.APPROVED]
-            verdict = _judge(index, coupons, before, cart, customer)
-            for position, amount in verdict.parts.items():
-                cart.left[position] -= amount
-            judged[index] = verdict
+            judged[index] = _judge(index, coupons, before, cart, customer)
     return [judged[index] for index in range(len(coupons))]
 
 
@@ -131,10 +167,10 @@ def _judge(index: int, coupons: list[Coupon], before: list[int], cart: Cart, cus
     conflicts = tuple(sorted(other for other in before if _in_the_way(coupons[other], coupon, before, coupons, cart)))
     if conflicts:
         return Judged(Outcome.EXCLUSIVE_CONFLICT, conflicts=conflicts)
-    discount_minor, weights = _discount(coupon, cart)
+    discount_minor, units, weigh = _discount(coupon, cart)
     if discount_minor == 0:
         return Judged(Outcome.NO_EFFECT)
-    return Judged(Outcome.APPROVED, discount_minor, fall_on_lines(discount_minor, weights))
+    return Judged(Outcome.APPROVED, discount_minor, _take(discount_minor, units, weigh))
 
 
 # --- exclusivity ------------------------------------------------------------------------------------------------------
@@ -168,7 +204,8 @@ def _merchants(coupon: Coupon, cart: Cart) -> set[str]:
 
 def in_scope(offer: Offer, order: Order) -> list[int]:
     """Return the positions of the lines that an offer speaks of."""
-    return _lines_matching(offer.conditions.include, offer.conditions.exclude, order)
+    free_too = isinstance(offer.benefit, FreeShipping)
+    return _lines_matching(offer.conditions.include, offer.conditions.exclude, order, free_too=free_too)
 
 
 def _discounted_scope(offer: Offer, order: Order) -> list[int]:
@@ -179,11 +216,11 @@ def _discounted_scope(offer: Offer, order: Order) -> list[int]:
     return _lines_matching(offer.benefit.discounted, offer.conditions.exclude, order)
 
 
-def _lines_matching(include: Scope, exclude: Scope, order: Order) -> list[int]:
+def _lines_matching(include: Scope, exclude: Scope, order: Order, *, free_too: bool = False) -> list[int]:
     return [
         position
         for position, line in enumerate(order.lines)
-        if line.amount_minor > 0
+        if (line.amount_minor > 0 or free_too)
         and all(_has_one_of(line, kind, values) for kind, values in _kinds(include) if values)
         and not any(_has_one_of(line, kind, values) for kind, values in _kinds(exclude))
     ]
@@ -208,15 +245,15 @@ def _has_one_of(line: Line, kind: str, values: tuple[str, ...]) -> bool:
     return any(value in values for value in of_line)
 
 
-def _fees_in_scope(offer: Offer, cart: Cart) -> list[int]:
+def _fees_in_scope(offer: Offer, cart: Cart) -> list[Unit]:
     assert isinstance(offer.benefit, FreeShipping)
-    found = []
-    for position, fee in zip(cart.fee_positions(), cart.order.shipping, strict=True):
-        to_region = not offer.benefit.regions or fee.region in offer.benefit.regions
-        merchants = {cart.order.lines[line].merchant_id for line in in_scope(offer, cart.order)}
-        if to_region and (not fee.merchant_id or fee.merchant_id in merchants):
-            found.append(position)
-    return found
+    merchants = {cart.order.lines[line].merchant_id for line in in_scope(offer, cart.order)}
+    return [
+        unit
+        for unit, fee in zip(cart.fees, cart.order.shipping, strict=True)
+        if (not offer.benefit.regions or fee.region in offer.benefit.regions)
+        and (not fee.merchant_id or fee.merchant_id in merchants)
+    ]
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------
@@ -257,11 +294,12 @@ def _unmet_by_goods(coupon: Coupon, cart: Cart) -> Judged | None:
         return Judged(Outcome.SCOPE_MISMATCH)
     if isinstance(offer.benefit, BuyGet) and not _discounted_scope(offer, cart.order):
         return Judged(Outcome.SCOPE_MISMATCH)
-    spend_minor, units = _spend(coupon, cart), _quantity(offer, cart.order)
-    missing_minor = max(conditions.min_spend_minor or 0, _spend_needed(offer.benefit)) - spend_minor
+    counting = _units_that_count(coupon, cart)
+    missing_minor = max(conditions.min_spend_minor or 0, _spend_needed(offer.benefit)) - _spend(coupon, counting)
     if missing_minor > 0:
         return Judged(Outcome.MIN_SPEND_NOT_MET, missing_minor=missing_minor)
-    missing_quantity = max((conditions.min_quantity or 0) - units, _units_missing(offer, cart.order))
+    needed = max(conditions.min_quantity or 0, _units_needed(offer.benefit))
+    missing_quantity = max(needed - len(counting), _missing_of_set(offer, cart))
     if missing_quantity > 0:
         return Judged(Outcome.MIN_QUANTITY_NOT_MET, missing_quantity=missing_quantity)
     missing_members = (conditions.min_group_size or 0) - cart.order.group_size
@@ -270,15 +308,24 @@ def _unmet_by_goods(coupon: Coupon, cart: Cart) -> Judged | None:
     return None
 
 
-def _spend(coupon: Coupon, cart: Cart) -> int:
+def _units_that_count(coupon: Coupon, cart: Cart) -> list[Unit]:
+    """Return the units that thresholds look at: live when the stage began, and not given away by the coupon itself."""
     positions = in_scope(coupon.offer, cart.order)
-    if coupon.campaign.stacking.base == DiscountBase.LIST:
-        return sum(cart.order.lines[position].list_amount_minor for position in positions)
-    return sum(cart.at_stage_start[position] for position in positions)
+    counting = [unit for unit in cart.units if unit.position in positions and unit.at_stage_start > 0]
+    benefit = coupon.offer.benefit
+    if isinstance(benefit, BuyGet) and benefit.percent_off_basis_points == WHOLE_BASIS_POINTS:
+        given = [unit.kind for unit in _units_that_get_cheaper(benefit, coupon, cart) if unit.position in positions]
+        # Units of a kind are interchangeable: those that cost more when the stage began are given away first.
+        for unit in sorted(counting, key=lambda unit: -unit.at_stage_start):
+            if unit.kind in given:
+                given.remove(unit.kind)
+                counting.remove(unit)
+    return counting
 
 
-def _quantity(offer: Offer, order: Order) -> int:
-    return sum(order.lines[position].quantity for position in in_scope(offer, order))
+def _spend(coupon: Coupon, units: list[Unit]) -> int:
+    by_list = coupon.campaign.stacking.base == DiscountBase.LIST
+    return sum(unit.list_price if by_list else unit.at_stage_start for unit in units)
 
 
 def _spend_needed(benefit: Benefit) -> int:
@@ -287,94 +334,104 @@ def _spend_needed(benefit: Benefit) -> int:
     return benefit.threshold_minor if isinstance(benefit, EveryFull) else 0
 
 
-def _units_missing(offer: Offer, order: Order) -> int:
-    """Return how many units more the benefit needs before it gives anything."""
-    if isinstance(offer.benefit, Tiers) and offer.benefit.measure == Measure.UNITS:
-        return min(tier.threshold for tier in offer.benefit.tiers) - _quantity(offer, order)
-    if isinstance(offer.benefit, BuyGet):
-        buys, gets, both = _kinds_of_units(offer, order)
-        more = (
-            (added_buys + added_gets + added_both)
-            for added_buys in range(offer.benefit.buy_units + 1)
-            for added_gets in range(offer.benefit.get_units + 1)
-            for added_both in range(offer.benefit.buy_units + offer.benefit.get_units + 1)
-            if _sets_fit(1, offer.benefit, (buys + added_buys, gets + added_gets, both + added_both))
-        )
-        return min(more)
+def _units_needed(benefit: Benefit) -> int:
+    if isinstance(benefit, Tiers) and benefit.measure == Measure.UNITS:
+        return min(tier.threshold for tier in benefit.tiers)
     return 0
+
+
+def _missing_of_set(offer: Offer, cart: Cart) -> int:
+    """Return how many units more buy X get Y needs before one set fits."""
+    if not isinstance(offer.benefit, BuyGet):
+        return 0
+    buys, gets, both = _kinds_of_units(offer, cart)
+    return min(
+        added_buys + added_gets + added_both
+        for added_buys in range(offer.benefit.buy_units + 1)
+        for added_gets in range(offer.benefit.get_units + 1)
+        for added_both in range(offer.benefit.buy_units + offer.benefit.get_units + 1)
+        if _sets_fit(1, offer.benefit, (buys + added_buys, gets + added_gets, both + added_both))
+    )
 
 
 # --- what each benefit takes off --------------------------------------------------------------------------------------
 
 
-def _discount(coupon: Coupon, cart: Cart) -> tuple[int, dict[int, int]]:
-    """Return what a coupon takes off, and the weights by which it falls on positions."""
+Weigh = Callable[[list[Unit]], int]
+"""What the units of one kind weigh together when a discount is shared among kinds."""
+Found = tuple[int, list[Unit], Weigh]
+"""A discount, the units that bear it, and their weights."""
+
+
+def _by_left(units: list[Unit]) -> int:
+    return sum(unit.left for unit in units)
+
+
+def _discount(coupon: Coupon, cart: Cart) -> Found:
+    """Return what a coupon takes off, from which units, and by which weights."""
     benefit = coupon.offer.benefit
-    lines = in_scope(coupon.offer, cart.order)
-    left = {position: cart.left[position] for position in lines}
+    units = cart.live(in_scope(coupon.offer, cart.order))
     match benefit:
         case Tiers():
-            return _tiers(benefit, coupon, cart, left)
+            return _tiers(benefit, coupon, cart, units)
         case EveryFull():
-            times = _spend(coupon, cart) // benefit.threshold_minor
-            return _amount(times * benefit.amount_off_minor, benefit.cap_minor, left)
+            times = _spend(coupon, _units_that_count(coupon, cart)) // benefit.threshold_minor
+            return _amount(times * benefit.amount_off_minor, benefit.cap_minor, units)
         case PercentOff():
-            return _part(benefit.basis_points, benefit.cap_minor, _costs(coupon, cart, lines), coupon, cart)
+            return _part(benefit.basis_points, benefit.cap_minor, units, coupon)
         case CashVoucher():
-            return _amount(benefit.face_minor, None, left)
+            return _amount(benefit.face_minor, None, units)
         case FreeShipping():
-            fees = {position: cart.left[position] for position in _fees_in_scope(coupon.offer, cart)}
-            return _amount(sum(fees.values()), benefit.cap_minor, fees)
+            fees = [fee for fee in _fees_in_scope(coupon.offer, cart) if fee.left > 0]
+            return _amount(_by_left(fees), benefit.cap_minor, fees)
         case FixedPrice():
-            dearest = _dearest(_units(cart.order, left))[: benefit.max_units]
-            weights = _by_position(Unit(max(0, unit.price - benefit.price_minor), unit.position) for unit in dearest)
-            return sum(weights.values()), weights
+            above = [unit for unit in _dearest(units)[: benefit.max_units] if unit.left > benefit.price_minor]
+            return (
+                _by_left(above) - len(above) * benefit.price_minor,
+                above,
+                lambda of_kind: _by_left(of_kind) - len(of_kind) * benefit.price_minor,
+            )
         case BuyGet():
-            return _buy_get(benefit, coupon, cart)
+            got = _units_that_get_cheaper(benefit, coupon, cart)
+            return _part(benefit.percent_off_basis_points, None, got, coupon)
 
 
-def _amount(wanted_minor: int, cap_minor: int | None, left: dict[int, int]) -> tuple[int, dict[int, int]]:
-    most = [wanted_minor, sum(left.values())] + ([] if cap_minor is None else [cap_minor])
-    return min(most), left
+def _amount(wanted_minor: int, cap_minor: int | None, units: list[Unit]) -> Found:
+    most = [wanted_minor, _by_left(units)] + ([] if cap_minor is None else [cap_minor])
+    return min(most), units, _by_left
 
 
-def _tiers(benefit: Tiers, coupon: Coupon, cart: Cart, left: dict[int, int]) -> tuple[int, dict[int, int]]:
-    in_units = benefit.measure == Measure.UNITS
-    measured = _quantity(coupon.offer, cart.order) if in_units else _spend(coupon, cart)
+def _tiers(benefit: Tiers, coupon: Coupon, cart: Cart, units: list[Unit]) -> Found:
+    counting = _units_that_count(coupon, cart)
+    measured = len(counting) if benefit.measure == Measure.UNITS else _spend(coupon, counting)
     reached = sorted((tier for tier in benefit.tiers if measured >= tier.threshold), key=lambda tier: -tier.threshold)
-    return max((_tier(tier, coupon, cart, left) for tier in reached), key=lambda found: found[0])
+    return max((_tier(tier, coupon, units) for tier in reached), key=lambda found: found[0])
 
 
-def _tier(tier: Tier, coupon: Coupon, cart: Cart, left: dict[int, int]) -> tuple[int, dict[int, int]]:
+def _tier(tier: Tier, coupon: Coupon, units: list[Unit]) -> Found:
     if tier.amount_off_minor is not None:
-        return _amount(tier.amount_off_minor, None, left)
+        return _amount(tier.amount_off_minor, None, units)
     if tier.percent_off_basis_points is not None:
-        costs = _costs(coupon, cart, list(left))
-        return _part(tier.percent_off_basis_points, tier.cap_minor, costs, coupon, cart)
+        return _part(tier.percent_off_basis_points, tier.cap_minor, units, coupon)
     assert tier.price_minor is not None
-    weights = _by_position(_dearest(_units(cart.order, left))[: tier.threshold])
-    return max(0, sum(weights.values()) - tier.price_minor), weights
+    bundle = _dearest(units)[: tier.threshold]
+    return max(0, _by_left(bundle) - tier.price_minor), bundle, _by_left
 
 
-def _costs(coupon: Coupon, cart: Cart, positions: list[int]) -> dict[int, int]:
-    """Return of what a part is taken: what lines have left, or what they cost by the list."""
-    if coupon.campaign.stacking.base == DiscountBase.LIST:
-        return {position: cart.order.lines[position].list_amount_minor for position in positions}
-    return {position: cart.left[position] for position in positions}
+def _part(basis_points: int, cap_minor: int | None, units: list[Unit], coupon: Coupon) -> Found:
+    """Return the part of what units cost, rounded half up once and then capped."""
 
+    def exact(some: list[Unit]) -> Fraction:
+        if coupon.campaign.stacking.base == DiscountBase.LIST:
+            parts = (min(Fraction(unit.list_price * basis_points, WHOLE_BASIS_POINTS), unit.left) for unit in some)
+            return sum(parts, Fraction(0))
+        return Fraction(_by_left(some) * basis_points, WHOLE_BASIS_POINTS)
 
-def _part(
-    basis_points: int, cap_minor: int | None, costs: dict[int, int], coupon: Coupon, cart: Cart
-) -> tuple[int, dict[int, int]]:
-    """Return the part of some costs by position, rounded half up once and then capped, and its weights."""
-    parts = {position: Fraction(cost * basis_points, WHOLE_BASIS_POINTS) for position, cost in costs.items()}
-    weights = costs
-    if coupon.campaign.stacking.base == DiscountBase.LIST:
-        # From each line never more than it has left; so a line's part is cut before the parts are summed.
-        weights = {position: min(math.ceil(part), cart.left[position]) for position, part in parts.items()}
-        parts = {position: min(part, Fraction(cart.left[position])) for position, part in parts.items()}
-    whole = half_up(sum(parts.values(), Fraction(0)))
-    return (whole if cap_minor is None else min(whole, cap_minor)), weights
+    def weigh(of_kind: list[Unit]) -> int:
+        return math.ceil(exact(of_kind)) if coupon.campaign.stacking.base == DiscountBase.LIST else _by_left(of_kind)
+
+    whole = half_up(exact(units))
+    return (whole if cap_minor is None else min(whole, cap_minor)), units, weigh
 
 
 def half_up(value: Fraction) -> int:
@@ -382,45 +439,21 @@ def half_up(value: Fraction) -> int:
     return math.floor(value + Fraction(1, 2))
 
 
-# --- units ------------------------------------------------------------------------------------------------------------
-
-
-def _units(order: Order, costs: dict[int, int]) -> list[Unit]:
-    """Return every single unit of some lines; the units of a line share its cost as evenly as minor units allow."""
-    found = []
-    for position, cost in costs.items():
-        quantity = order.lines[position].quantity
-        price, dearer = divmod(cost, quantity)
-        found += [Unit(price + 1, position)] * dearer + [Unit(price, position)] * (quantity - dearer)
-    return found
-
-
 def _dearest(units: list[Unit]) -> list[Unit]:
-    """Sort the dearest first; of equal prices the earlier line goes first."""
-    return sorted(units, key=lambda unit: (-unit.price, unit.position))
-
-
-def _by_position(units: Iterable[Unit]) -> dict[int, int]:
-    sums: dict[int, int] = defaultdict(int)
-    for unit in units:
-        sums[unit.position] += unit.price
-    return dict(sums)
+    """Sort the dearest first; ties as everywhere."""
+    return sorted(units, key=lambda unit: (-unit.left, unit.kind, unit.position))
 
 
 # --- buy X get Y ------------------------------------------------------------------------------------------------------
 
 
-def _buy_get(benefit: BuyGet, coupon: Coupon, cart: Cart) -> tuple[int, dict[int, int]]:
-    cheaper = _units_that_get_cheaper(benefit, coupon, cart)
-    return _part(benefit.percent_off_basis_points, None, _by_position(cheaper), coupon, cart)
-
-
-def _kinds_of_units(offer: Offer, order: Order) -> tuple[int, int, int]:
-    """Return how many units only qualify, only get cheaper, and do both."""
-    qualifying, discounted = set(in_scope(offer, order)), set(_discounted_scope(offer, order))
-    return tuple(  # type: ignore[return-value]
-        sum(order.lines[position].quantity for position in positions)
-        for positions in (qualifying - discounted, discounted - qualifying, qualifying & discounted)
+def _kinds_of_units(offer: Offer, cart: Cart) -> tuple[int, int, int]:
+    """Return how many live units only qualify, only get cheaper, and do both."""
+    qualifying, discounted = set(in_scope(offer, cart.order)), set(_discounted_scope(offer, cart.order))
+    return (
+        len(cart.live(list(qualifying - discounted))),
+        len(cart.live(list(discounted - qualifying))),
+        len(cart.live(list(qualifying & discounted))),
     )
 
 
@@ -434,29 +467,48 @@ def _sets_fit(sets: int, benefit: BuyGet, kinds: tuple[int, int, int]) -> bool:
 
 
 def _units_that_get_cheaper(benefit: BuyGet, coupon: Coupon, cart: Cart) -> list[Unit]:
-    kinds = _kinds_of_units(coupon.offer, cart.order)
+    kinds = _kinds_of_units(coupon.offer, cart)
     sets = max(sets for sets in range(benefit.max_repeats + 1) if _sets_fit(sets, benefit, kinds))
     qualifying = in_scope(coupon.offer, cart.order)
-    discounted = _discounted_scope(coupon.offer, cart.order)
-    units = sorted(_units(cart.order, _costs(coupon, cart, discounted)))
+    by_list = coupon.campaign.stacking.base == DiscountBase.LIST
+
+    def cheapness(unit: Unit) -> tuple[int, tuple[int, int, int], int]:
+        return (unit.list_price if by_list else unit.left), unit.kind, unit.position
+
+    units = sorted(cart.live(_discounted_scope(coupon.offer, cart.order)), key=cheapness)
     both = [unit for unit in units if unit.position in qualifying]
     only_cheaper = [unit for unit in units if unit.position not in qualifying]
     wanted = sets * benefit.get_units
     bought_of_both = max(0, sets * benefit.buy_units - kinds[0])
     # Every way to take some of those that are both, and the rest of the others; the cheapest units win.
     ways = [
-        sorted(both[:taken] + only_cheaper[: wanted - taken])
+        sorted(both[:taken] + only_cheaper[: wanted - taken], key=cheapness)
         for taken in range(min(wanted, len(both) - bought_of_both) + 1)
         if wanted - taken <= len(only_cheaper)
     ]
-    return min(ways)
+    return min(ways, key=lambda way: [cheapness(unit) for unit in way])
 
 
-# --- falling on the lines, and who pays -------------------------------------------------------------------------------
+# --- falling on units and lines, and who pays ------------------------------------------------------------------------
 
 
-def fall_on_lines(discount_minor: int, weights: dict[int, int]) -> dict[int, int]:
-    """Divide a discount in proportion to weights by largest remainder, ties by position; without zeros."""
+def _take(discount_minor: int, units: list[Unit], weigh: Weigh) -> dict[int, int]:
+    """Take a discount off units: by weight from each kind, evenly inside a kind; returns it by position."""
+    kinds: dict[tuple[int, int, int], list[Unit]] = defaultdict(list)
+    for unit in sorted(units, key=lambda unit: (unit.kind, unit.position)):
+        kinds[unit.kind].append(unit)
+    of_kinds = list(kinds.values())
+    by_kind = by_largest_remainder(discount_minor, dict(enumerate(map(weigh, of_kinds))))
+    parts: dict[int, int] = defaultdict(int)
+    for index, of_kind in enumerate(of_kinds):
+        for unit, off in zip(of_kind, shares(by_kind.get(index, 0), len(of_kind)), strict=True):
+            unit.left -= off
+            parts[unit.position] += off
+    return {position: part for position, part in sorted(parts.items()) if part}
+
+
+def by_largest_remainder(discount_minor: int, weights: dict[int, int]) -> dict[int, int]:
+    """Divide a discount in proportion to weights by largest remainder, ties by key; without zeros."""
     total = sum(weights.values())
     exact = {position: Fraction(discount_minor * weight, total) for position, weight in weights.items()}
     parts = {position: math.floor(share) for position, share in exact.items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from builders.campaigns import campaign_of, offer_of
 from builders.orders import checkout_of, line_of, order_of
-from domain.judging.calculator import Coupon, Judged, best, calculate, fall_on_lines, in_scope, merchant_shares
+from domain.judging.calculator import Coupon, Judged, best, by_largest_remainder, calculate, in_scope, merchant_shares
 from domain.judging.checkouts import campaigns, customers, orders, wallets
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
@@ -336,9 +336,11 @@ def test_why_free_shipping_is_refused(benefit, order, conditions, outcome):
             id="the spend of a tier is by the list too",
         ),
         pytest.param(EveryFull(1000, 250), an_order(line(600, by_list=2000)), {0: 500}, id="so it is of every full"),
-        # A unit costs 500 by the list, half of that is 250.
-        pytest.param(BuyGet(1, 1, 5000), an_order(line(300, 2, by_list=1000)), {0: 250}, id="the second at half price"),
-        pytest.param(BuyGet(1, 1, 5000), an_order(line(200, 2, by_list=1000)), {0: 200}, id="but not below nothing"),
+        # A unit costs 500 by the list, half of that is 250; it has 300 left, or 100.
+        pytest.param(BuyGet(1, 1, 5000), an_order(line(600, 2, by_list=1000)), {0: 250}, id="the second at half price"),
+        pytest.param(
+            BuyGet(1, 1, 5000), an_order(line(200, 2, by_list=1000)), {0: 100}, id="but never more than a unit has left"
+        ),
         # The cheapest by the list is that of line 1, although line 0 is cheaper now.
         pytest.param(
             BuyGet(1, 1, 5000),
@@ -390,7 +392,7 @@ def test_which_lines_are_in_scope(include, exclude, expected):
     ],
 )
 def test_a_discount_falls_on_lines_by_largest_remainder(discount_minor, weights, expected):
-    assert fall_on_lines(discount_minor, weights) == expected
+    assert by_largest_remainder(discount_minor, weights) == expected
 
 
 def test_the_merchants_share_of_every_part_is_rounded_down():

@@ -11,6 +11,7 @@ from redemption.domain.campaign.benefit import CashVoucher, PercentOff, amount_o
 from redemption.domain.campaign.campaign import DiscountBase, Offer
 from redemption.domain.judging.offer_match import Basket, match_offer
 from redemption.domain.judging.pricing import allocate, price
+from redemption.domain.judging.stacking import StackState
 from redemption.domain.order import MINOR_MAX
 
 big_money = st.integers(0, MINOR_MAX // 10)
@@ -52,7 +53,8 @@ def test_the_remainder_goes_to_the_largest_fractions_and_ties_to_the_earlier_lin
 def off(benefit, *left):
     """What a benefit takes off an order whose lines cost so much."""
     basket = Basket(order_of(*left))
-    return price(match_offer(Offer(benefit), DiscountBase.REMAINING, basket), sum(left), basket.amounts).discount_minor
+    matched = match_offer(Offer(benefit), DiscountBase.REMAINING, basket)
+    return price(matched, StackState(basket.units), None, sum(left)).discount_minor
 
 
 @pytest.mark.parametrize(

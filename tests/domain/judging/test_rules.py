@@ -7,6 +7,7 @@ from builders.times import NOW
 from domain.judging import calculator
 from domain.judging.as_service import appraisal_of, done, genuine, in_calculators_words, judged
 from domain.judging.checkouts import customers, orders, wallets
+from domain.judging.cuts import cut_at_random, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import tries
@@ -60,13 +61,16 @@ def the_order_in_which_tokens_are_named_does_not_matter(coupons, order, customer
         assert shuffled[position] == theirs._replace(conflicts=conflicts)
 
 
-def the_best_combination_is_that_of_brute_force(coupons, order, customer, _rng):
+def best_of(coupons, order, customer):
+    """The best combination, in the calculator's words."""
     appraisal = appraisal_of(coupons, order, customer)
-    choice = done(appraisal.best(done(appraisal.alone())))
-    chosen = tuple(sorted(candidate.eligible.index for candidate in choice.combination.chosen))
-    expected = calculator.best(coupons, order, customer)
-    assert (chosen, choice.combination.discount_minor) == (expected.chosen, expected.discount_minor)
-    assert choice.combination.exhaustive
+    best = done(appraisal.best(done(appraisal.alone()))).combination
+    chosen = tuple(sorted(candidate.eligible.index for candidate in best.chosen))
+    return calculator.Best(chosen, best.discount_minor, best.exhaustive)
+
+
+def the_best_combination_is_that_of_brute_force(coupons, order, customer, _rng):
+    assert best_of(coupons, order, customer) == calculator.best(coupons, order, customer)
 
 
 def every_coupon_that_is_left_out_has_a_reason(coupons, order, customer, _rng):
@@ -85,7 +89,7 @@ def every_coupon_that_is_left_out_has_a_reason(coupons, order, customer, _rng):
         elif finding.rank == Outcome.EXCLUSIVE_CONFLICT:
             assert set(finding.judgement.detail.conflicts) <= chosen
         else:
-            assert finding.rank in (Outcome.NO_EFFECT, Outcome.MIN_SPEND_NOT_MET)
+            assert finding.rank in (Outcome.NO_EFFECT, Outcome.MIN_SPEND_NOT_MET, Outcome.MIN_QUANTITY_NOT_MET)
 
 
 def all_together_is_what_redeeming_judges(coupons, order, customer, _rng):
@@ -101,7 +105,17 @@ def alone_is_what_redeeming_one_coupon_judges(coupons, order, customer, _rng):
         assert isinstance(finding, Finding)
 
 
+def how_goods_are_split_into_lines_changes_no_price(coupons, order, customer, rng):
+    cut, lines = cut_at_random(order, rng)
+    found = judged(coupons, cut, customer)
+    assert found == calculator.calculate(coupons, cut, customer)
+    assert [joined(each, lines) for each in found] == judged(coupons, order, customer)
+    chosen, discount_minor, _ = best_of(coupons, cut, customer)
+    assert (chosen, discount_minor) == best_of(coupons, order, customer)[:2]
+
+
 RULES = (
+    how_goods_are_split_into_lines_changes_no_price,
     every_verdict_discount_and_allocation_is_the_calculators,
     allocations_sum_exactly_never_exceed_a_line_and_touch_only_lines_in_scope,
     the_order_in_which_tokens_are_named_does_not_matter,

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
-from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit
+from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, EveryFull, Measure, Tiers
 from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions
 
 MILLISECONDS = 1000
@@ -53,7 +54,21 @@ class RiskSignal(IntEnum):
     PERSON = 4
 
 
-@dataclass(frozen=True, slots=True)
+class Thresholds(NamedTuple):
+    """From which spend and how many units on an offer gives anything.
+
+    Attributes:
+        spend_minor: The spend, minor units; 0 when any will do.
+        units: The number of units; 0 when any will do.
+        measure: What the tiers of the benefit are measured in; None when it has none.
+    """
+
+    spend_minor: int
+    units: int
+    measure: Measure | None
+
+
+@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
 class Offer:
     """One benefit of a campaign, a denomination.
 
@@ -70,6 +85,20 @@ class Offer:
     conditions: Conditions = NO_CONDITIONS
     merchant_basis_points: int = 0
     issue_quota: int | None = None
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """What the order must reach; read for every order, so it is worked out once."""
+        benefit, conditions = self.benefit, self.conditions
+        spend_minor, units = conditions.min_spend_minor or 0, conditions.min_quantity or 0
+        if isinstance(benefit, EveryFull):
+            return Thresholds(max(spend_minor, benefit.threshold_minor), units, None)
+        if not isinstance(benefit, Tiers):
+            return Thresholds(spend_minor, units, None)
+        first = benefit.tiers[0].threshold
+        if benefit.measure is Measure.SPEND:
+            return Thresholds(max(spend_minor, first), units, benefit.measure)
+        return Thresholds(spend_minor, max(units, first), benefit.measure)
 
 
 @dataclass(frozen=True, slots=True)

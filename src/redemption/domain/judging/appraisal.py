@@ -50,11 +50,11 @@ class Appraisal:
             eligible.coupon.campaign.number: count_of(campaigns[eligible.coupon.campaign.number], eligible.clock)
             for eligible in self._eligible
         }
-        self._work = Work(len(screening.basket.amounts))
+        self._work = Work(screening.basket.size)
 
     def alone(self) -> Generator[None, None, tuple[Finding, ...]]:
         """Return the finding for each coupon, as if it were the only one."""
-        start = StackState(self._screening.basket)
+        start = StackState(self._screening.basket.units)
         judged = {}
         for eligible in self._eligible:
             judged[eligible.index] = start.judge(eligible)
@@ -64,7 +64,7 @@ class Appraisal:
 
     def together(self) -> Generator[None, None, tuple[Finding, ...]]:
         """Return the finding for each coupon, as if the order used all: what Redeem would answer."""
-        stack = StackState(self._screening.basket)
+        stack = StackState(self._screening.basket.units)
         judged = {}
         for eligible in self._eligible:
             stack, judged[eligible.index] = stack.apply(eligible)
@@ -84,7 +84,7 @@ class Appraisal:
             for eligible in self._eligible
             if alone[eligible.index].rank in _MAY_JOIN and self._known[eligible.index] is None
         ]
-        search = Search(self._screening.basket, self._counts, guest=self._guest, work=self._work)
+        search = Search(self._screening.basket.units, self._counts, guest=self._guest, work=self._work)
         combination = yield from search.steps(candidates)
         findings = list(alone)
         together = yield from search.together(combination.chosen)

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from redemption.domain.decision import Detail
 from redemption.domain.judging.eligibility import Refusal
 from redemption.domain.judging.limits import Count, Finding, limit_rank
-from redemption.domain.judging.offer_match import Basket
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, StackState
+from redemption.domain.judging.units import Units
 from redemption.domain.order import TOKENS_MAX
 from redemption.domain.outcome import Outcome
 
@@ -96,16 +96,16 @@ class Work:
 class Search:
     """Searches for the best combination of an order's coupons, in small steps, so that other work can run."""
 
-    def __init__(self, basket: Basket, counts: Mapping[int, Count], *, guest: bool, work: Work) -> None:
+    def __init__(self, units: Units, counts: Mapping[int, Count], *, guest: bool, work: Work) -> None:
         """Prepare it.
 
         Args:
-            basket: The order.
+            units: The order's units.
             counts: The counters of each campaign, by number.
             guest: The order has no customer.
             work: Counts the work.
         """
-        self._basket = basket
+        self._units = units
         self._counts = counts
         self._guest = guest
         self._work = work
@@ -116,7 +116,7 @@ class Search:
         sorted_candidates = sorted(candidates, key=lambda candidate: candidate.eligible.stack_order)
         if not sorted_candidates:
             return self._best
-        start = StackState(self._basket)
+        start = StackState(self._units)
         if _combinations(_groups(sorted_candidates)) <= COMBINATIONS_MAX:
             yield from self._explore(_groups(sorted_candidates), start, Combination(), self._counts)
             return self._best
@@ -144,7 +144,7 @@ class Search:
 
     def together(self, candidates: Iterable[Candidate]) -> Generator[None, None, dict[int, Finding]]:
         """Return the finding for each candidate, by its index, when all are applied together."""
-        stack, counts = StackState(self._basket), self._counts
+        stack, counts = StackState(self._units), self._counts
         together = {}
         for eligible in sorted((candidate.eligible for candidate in candidates), key=lambda each: each.stack_order):
             if self._work.due():

@@ -1,12 +1,12 @@
-"""How much a benefit takes off, and how that is divided among the lines: the rules of money (``docs/rules.md``).
+"""How much a benefit takes off, and how that is divided among the units: the rules of money (``docs/rules.md``).
 
 All amounts are whole minor units of one currency. A percentage is rounded half up, once, on the whole discount. A
-discount is divided among its positions by the largest remainder method, equal remainders in the order's own sequence.
-The parts sum exactly to the discount, and nothing goes below zero.
+discount is divided among the kinds of units by the largest remainder method; between equal remainders the earlier kind
+comes first. The parts sum exactly to the discount, and no unit goes below zero.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from redemption.domain.campaign.benefit import (
     BASIS_POINTS,
@@ -15,13 +15,14 @@ from redemption.domain.campaign.benefit import (
     EveryFull,
     FixedPrice,
     FreeShipping,
-    Measure,
     PercentOff,
     Tier,
     Tiers,
 )
 from redemption.domain.campaign.campaign import DiscountBase
 from redemption.domain.judging.offer_match import OfferMatch
+from redemption.domain.judging.units import Chosen, Units
+from redemption.domain.order import MINOR_MAX
 
 
 class Price(NamedTuple):
@@ -29,48 +30,68 @@ class Price(NamedTuple):
 
     Attributes:
         discount_minor: The whole discount; 0 when the benefit has no effect.
-        positions: The positions that it is taken from.
-        weights: For each of these, its proportion of the discount, which is also the most that it can bear.
+        goods: The goods that it is taken from; several benefits take from all their units in proportion to what these
+            have left.
+        chosen: The units that bear it, for the other benefits.
+        weights: For each kind of these, its proportion of the discount, which is also the most that it can bear.
     """
 
     discount_minor: int
-    positions: Sequence[int]
-    weights: Sequence[int]
+    goods: tuple[int, ...]
+    chosen: Chosen | None = None
+    weights: Sequence[int] = ()
 
-    def parts(self) -> tuple[tuple[int, int], ...]:
-        """Return pairs of position and amount, those that are not 0, summing to the discount."""
-        if len(self.positions) == 1:
-            return ((self.positions[0], self.discount_minor),) if self.discount_minor else ()
-        parts = allocate(self.discount_minor, self.weights)
-        return tuple([pair for pair in zip(self.positions, parts, strict=True) if pair[1]])
+    def shared(self, units: Units) -> tuple[Chosen, Sequence[int]]:
+        """Return the units that bear the discount, and what those of each kind bear together; in all exactly that."""
+        chosen, weights = self.chosen, self.weights
+        if chosen is None:
+            if len(self.goods) == 1 and isinstance(units.goods, range):
+                return Chosen(self.goods), (self.discount_minor,)
+            totals, chosen = units.totals, Chosen(units.live(self.goods))
+            weights = [totals[kind] for kind in chosen.kinds]
+        return chosen, [self.discount_minor] if len(weights) == 1 else allocate(self.discount_minor, weights)
 
 
-def price(matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
+class Priced(Protocol):
+    """An order whose next coupon is priced."""
+
+    @property
+    def units(self) -> Units:
+        """Its units now."""
+
+    def cost(self, goods: tuple[int, ...]) -> int:
+        """Return what some goods have left together, minor units."""
+
+
+def price(matched: OfferMatch, order: Priced, got: Chosen | None, measured: int) -> Price:
     """Return what an offer takes off an order whose spend and units reach its thresholds.
 
     Args:
         matched: The offer on this order.
-        spend_minor: The spend that is compared with its thresholds.
-        left: What each position of the order has left, minor units.
+        order: The order now. Its units are only asked for where single units matter.
+        got: With buy X get Y, the units that get cheaper.
+        measured: What its thresholds are compared with: the spend in minor units, or the number of units.
     """
     benefit = matched.offer.benefit
     match benefit:
+        case Tiers() if len(benefit.tiers) == 1:  # the caller has checked that it is reached
+            return _tier(benefit.tiers[0], matched, order)
         case Tiers():
-            return _best_tier(benefit, matched, spend_minor, left)
+            return _best_tier(benefit, matched, order, measured)
         case EveryFull():
-            off = spend_minor // benefit.threshold_minor * benefit.amount_off_minor
-            return _amount(_capped(off, benefit.cap_minor), matched, left)
+            off = measured // benefit.threshold_minor * benefit.amount_off_minor
+            return _amount(_capped(off, benefit.cap_minor), matched.goods, order)
         case PercentOff():
-            return _part(benefit.basis_points, benefit.cap_minor, matched, left)
+            return _percent(benefit.basis_points, benefit.cap_minor, matched, order)
         case CashVoucher():
-            return _amount(benefit.face_minor, matched, left)
+            return _amount(benefit.face_minor, matched.goods, order)
         case FreeShipping():
-            weights = [left[position] for position in matched.fees]
-            return Price(_capped(sum(weights), benefit.cap_minor), matched.fees, weights)
+            return _amount(MINOR_MAX if benefit.cap_minor is None else benefit.cap_minor, matched.fees, order)
         case FixedPrice():
-            return _fixed_price(benefit, matched, left)
+            return _fixed_price(benefit, matched.goods, order.units)
         case BuyGet():
-            return _buy_get(benefit, matched, left)
+            assert got is not None, "the caller chooses the units"
+            return _part(benefit.percent_off_basis_points, None, matched, order.units, got)
 
 
 def half_up(amount_minor: int, basis_points: int) -> int:
@@ -87,7 +108,7 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
 
     Args:
         discount_minor: What to divide; at most the sum of the weights.
-        weights: The most that each position can bear, in the order's own sequence.
+        weights: The most that each part can bear, in the sequence that decides between equal remainders.
 
     Returns:
         One part for each weight, never more than the weight; the parts sum exactly to the discount.
@@ -100,129 +121,88 @@ def allocate(discount_minor: int, weights: Sequence[int]) -> list[int]:
     parts = [discount_minor * weight // total for weight in weights]
     short = discount_minor - sum(parts)
     if short:
-        # sorted() is stable, so equal remainders keep the order's own sequence.
-        by_remainder = sorted(
-            range(len(parts)), key=lambda index: discount_minor * weights[index] % total, reverse=True
-        )
+        remainders = [discount_minor * weight % total for weight in weights]
+        # sorted() is stable, so equal remainders keep their sequence.
+        by_remainder = sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)
         for index in by_remainder[:short]:
             parts[index] += 1
     return parts
 
 
-def _best_tier(benefit: Tiers, matched: OfferMatch, spend_minor: int, left: Sequence[int]) -> Price:
+def _best_tier(benefit: Tiers, matched: OfferMatch, order: Priced, measured: int) -> Price:
     """Return the price of the reached tier that takes most off; of equal ones, the highest tier."""
-    measured = matched.quantity if benefit.measure is Measure.UNITS else spend_minor
-    if len(benefit.tiers) == 1:  # the caller has checked that it is reached
-        return _tier(benefit.tiers[0], matched, left)
-    reached = [_tier(tier, matched, left) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
+    reached = [_tier(tier, matched, order) for tier in reversed(benefit.tiers) if tier.threshold <= measured]
     return reached[0] if len(reached) == 1 else max(reached, key=lambda found: found.discount_minor)
 
 
-def _tier(tier: Tier, matched: OfferMatch, left: Sequence[int]) -> Price:
+def _tier(tier: Tier, matched: OfferMatch, order: Priced) -> Price:
     if tier.amount_off_minor is not None:
-        return _amount(tier.amount_off_minor, matched, left)
+        return _amount(tier.amount_off_minor, matched.goods, order)
     if tier.percent_off_basis_points is not None:
-        return _part(tier.percent_off_basis_points, tier.cap_minor, matched, left)
+        return _percent(tier.percent_off_basis_points, tier.cap_minor, matched, order)
     assert tier.price_minor is not None, "a tier gives something: the definition was checked"
-    values = _value_by_position(_dearest(_runs(matched.goods, matched.quantities, left), tier.threshold))
-    return Price(max(sum(values.values()) - tier.price_minor, 0), tuple(values), tuple(values.values()))
+    units = order.units
+    bundle = _dearest(units, units.live(matched.goods), tier.threshold)
+    weights = _totals(units.totals, units, bundle)
+    return Price(max(sum(weights) - tier.price_minor, 0), matched.goods, bundle, weights)
 
 
-def _amount(off_minor: int, matched: OfferMatch, left: Sequence[int]) -> Price:
-    weights = [left[position] for position in matched.goods]
-    return Price(min(off_minor, sum(weights)), matched.goods, weights)
+def _amount(off_minor: int, goods: tuple[int, ...], order: Priced) -> Price:
+    return Price(min(off_minor, order.cost(goods)), goods)
 
 
-def _part(basis_points: int, cap_minor: int | None, matched: OfferMatch, left: Sequence[int]) -> Price:
-    costs = matched.list_amounts if matched.base is DiscountBase.LIST else left
-    return _part_of({position: costs[position] for position in matched.goods}, basis_points, cap_minor, matched, left)
+def _percent(basis_points: int, cap_minor: int | None, matched: OfferMatch, order: Priced) -> Price:
+    """Return a percentage of what all goods in scope cost."""
+    goods = matched.goods
+    if matched.base is DiscountBase.LIST:
+        return _part(basis_points, cap_minor, matched, order.units, Chosen(order.units.live(goods)))
+    return Price(_capped(half_up(order.cost(goods), basis_points), cap_minor), goods)
 
 
-def _part_of(
-    costs: dict[int, int], basis_points: int, cap_minor: int | None, matched: OfferMatch, left: Sequence[int]
-) -> Price:
-    """Return a percentage of what some positions, or some of their units, cost."""
-    weights = list(costs.values())
+def _part(basis_points: int, cap_minor: int | None, matched: OfferMatch, units: Units, chosen: Chosen) -> Price:
+    """Return a percentage of what some units cost."""
+    weights = _totals(units.totals, units, chosen)
     if matched.base is not DiscountBase.LIST:
-        return Price(_capped(half_up(sum(weights), basis_points), cap_minor), tuple(costs), weights)
-    # A list amount may be more than what is left, so each part is capped to that before all are summed and rounded.
-    exact = [min(cost * basis_points, left[position] * BASIS_POINTS) for position, cost in costs.items()]
-    weights = [-(-part // BASIS_POINTS) for part in exact]
-    return Price(_capped(_half_up(sum(exact)), cap_minor), tuple(costs), weights)
-
-
-def _fixed_price(benefit: FixedPrice, matched: OfferMatch, left: Sequence[int]) -> Price:
-    runs = _runs(matched.goods, matched.quantities, left)
-    chosen = _dearest(runs, matched.quantity if benefit.max_units is None else benefit.max_units)
-    above = [
-        (price - benefit.price_minor, count, position)
-        for price, count, position in chosen
-        if price > benefit.price_minor
+        return Price(_capped(half_up(sum(weights), basis_points), cap_minor), matched.discounted, chosen, weights)
+    # A list price may be more than what is left, so each unit's part is capped to that before all are summed.
+    list_totals = _totals(units.list_totals, units, chosen)
+    exact = [
+        min(list_total * basis_points, total * BASIS_POINTS)
+        for list_total, total in zip(list_totals, weights, strict=True)
     ]
-    values = _value_by_position(above)
-    return Price(sum(values.values()), tuple(values), tuple(values.values()))
+    weights = [-(-part // BASIS_POINTS) for part in exact]
+    return Price(_capped(_half_up(sum(exact)), cap_minor), matched.discounted, chosen, weights)
 
 
-def _buy_get(benefit: BuyGet, matched: OfferMatch, left: Sequence[int]) -> Price:
-    sets = min(matched.sets, benefit.max_repeats)
-    amounts = matched.list_amounts if matched.base is DiscountBase.LIST else left
-    got = _cheapest(
-        _runs(matched.discounted, matched.quantities, amounts),
-        sets * benefit.get_units,
-        both=matched.both,
-        both_max=matched.both_quantity - max(0, sets * benefit.buy_units - (matched.quantity - matched.both_quantity)),
-    )
-    return _part_of(_value_by_position(got), benefit.percent_off_basis_points, None, matched, left)
+def _fixed_price(benefit: FixedPrice, goods: tuple[int, ...], units: Units) -> Price:
+    above = [kind for kind in units.live(goods) if units.left(kind) > benefit.price_minor]
+    chosen = Chosen(above) if benefit.max_units is None else _dearest(units, above, benefit.max_units)
+    counts = units.counts_of(chosen)
+    weights = [
+        (units.left(kind) - benefit.price_minor) * count for kind, count in zip(chosen.kinds, counts, strict=True)
+    ]
+    return Price(sum(weights), goods, chosen, weights)
 
 
-# The units of a line share its amount as evenly as whole minor units allow. A run is a number of units of one line
-# that cost the same: price, count, position.
-
-
-def _runs(positions: Sequence[int], quantities: Sequence[int], amounts: Sequence[int]) -> list[tuple[int, int, int]]:
-    runs = []
-    for position in positions:
-        cheap, dear = divmod(amounts[position], quantities[position])
-        if dear:
-            runs.append((cheap + 1, dear, position))
-        runs.append((cheap, quantities[position] - dear, position))
-    return runs
-
-
-def _dearest(runs: list[tuple[int, int, int]], units: int) -> list[tuple[int, int, int]]:
-    runs.sort(key=lambda run: (-run[0], run[2]))
-    chosen = []
-    for price, count, position in runs:
-        if units <= 0:
+def _dearest(units: Units, kinds: Sequence[int], count: int) -> Chosen:
+    """Return the dearest units of some kinds."""
+    counts, taken = units.counts, {}
+    # sorted() is stable: between equal prices, kinds keep their own sequence.
+    for kind in sorted(kinds, key=units.left, reverse=True):
+        if count <= 0:
             break
-        chosen.append((price, min(count, units), position))
-        units -= count
-    return chosen
+        taken[kind] = min(counts[kind], count)
+        count -= taken[kind]
+    chosen = sorted(taken)
+    return Chosen(chosen, [taken[kind] for kind in chosen])
 
 
-def _cheapest(
-    runs: list[tuple[int, int, int]], units: int, *, both: frozenset[int], both_max: int
-) -> list[tuple[int, int, int]]:
-    """Return the cheapest units, at most ``both_max`` of them from the positions in ``both``."""
-    runs.sort(key=lambda run: (run[0], run[2]))
-    chosen = []
-    for price, count, position in runs:
-        taken = min(count, units)
-        if position in both:
-            taken = min(taken, both_max)
-            both_max -= taken
-        if taken:
-            chosen.append((price, taken, position))
-            units -= taken
-    return chosen
-
-
-def _value_by_position(runs: list[tuple[int, int, int]]) -> dict[int, int]:
-    """Return what the units cost together, by position in the order's own sequence."""
-    values: dict[int, int] = {}
-    for price, count, position in sorted(runs, key=lambda run: run[2]):
-        values[position] = values.get(position, 0) + price * count
-    return values
+def _totals(totals: Sequence[int], units: Units, chosen: Chosen) -> list[int]:
+    """Return the part of each kind's total that is that of the chosen units."""
+    if chosen.counts is None:
+        return [totals[kind] for kind in chosen.kinds]
+    counts = units.counts
+    return [totals[kind] // counts[kind] * count for kind, count in zip(chosen.kinds, chosen.counts, strict=True)]
 
 
 def _capped(amount_minor: int, cap_minor: int | None) -> int:

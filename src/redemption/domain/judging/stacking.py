@@ -8,13 +8,15 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from redemption.domain.campaign.benefit import BASIS_POINTS
+from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
 from redemption.domain.campaign.calendar import NO_CLOCK, CampaignClock, Days
 from redemption.domain.campaign.campaign import DiscountBase, ExclusivityReach, SlotLimits
 from redemption.domain.decision import Detail
+from redemption.domain.judging.buy_get import missing_of_set, units_that_get_cheaper
 from redemption.domain.judging.eligibility import Coupon, Moment, Refusal, judge_alone
-from redemption.domain.judging.offer_match import Basket, OfferMatch, missing_quantity, spend_needed
+from redemption.domain.judging.offer_match import Basket, OfferMatch
 from redemption.domain.judging.pricing import Price, price
+from redemption.domain.judging.units import Chosen, Units
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
@@ -68,16 +70,14 @@ class EligibleCoupon:
 
     Attributes:
         index: The index of its token in the request.
-        spend_needed: The spend from which it gives anything, minor units.
-        shortfall: The refusal because the order lacks units or group members, or None.
+        group_missing: How many members the group lacks.
     """
 
     index: int
     coupon: Coupon
     matched: OfferMatch
     clock: CampaignClock
-    spend_needed: int
-    shortfall: Refusal | None
+    group_missing: int
 
     @property
     def stack_order(self) -> tuple[int, int, int, int, int, int]:
@@ -106,7 +106,7 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
     for coupon in coupons:
         screening.screen(coupon)
     judged = {}
-    stack = StackState(screening.basket)
+    stack = StackState(screening.basket.units)
     all_eligible = screening.eligible()
     for eligible in all_eligible[:-1]:
         stack, judged[eligible.index] = stack.apply(eligible)
@@ -145,10 +145,9 @@ class Screening:
         if isinstance(found, Refusal):
             self.refused.append(CouponJudgement(found.outcome, clock, detail=found.detail))
         else:
-            offer = found.offer
-            needed = spend_needed(offer.benefit, offer.conditions)
-            shortfall = _shortfall(found)
-            self._eligible.append(EligibleCoupon(len(self.refused), coupon, found, clock, needed, shortfall))
+            members = found.offer.conditions.min_group_size
+            missing = 0 if members is None else max(members - self._checkout.order.group_size, 0)
+            self._eligible.append(EligibleCoupon(len(self.refused), coupon, found, clock, missing))
             self.refused.append(None)
 
     def eligible(self) -> list[EligibleCoupon]:
@@ -173,14 +172,6 @@ def _clock(coupon: Coupon, moment: Moment, days: Days) -> CampaignClock:
     )
 
 
-def _shortfall(matched: OfferMatch) -> Refusal | None:
-    missing = missing_quantity(matched)
-    if missing:
-        return Refusal(Outcome.MIN_QUANTITY_NOT_MET, Detail(missing_quantity=missing))
-    missing = (matched.offer.conditions.min_group_size or 0) - matched.basket.order.group_size
-    return Refusal(Outcome.GROUP_TOO_SMALL, Detail(missing_quantity=missing)) if missing > 0 else None
-
-
 def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
     """Return a slot's number within its day, and its limit; with carry-over, together with all earlier slots."""
     if index is None:
@@ -191,73 +182,161 @@ def _slot(limits: SlotLimits, index: int | None) -> tuple[int, int]:
 
 
 class StackState:
-    """An order after some coupons were applied: what is left to pay at each position, and which coupons these were.
+    """An order after some coupons were applied: what is left to pay, and which coupons these were.
 
-    It does not change: ``apply`` returns the next state, so that combinations can share the states they begin with.
+    Nobody changes it: ``apply`` returns the next state, so that combinations can share the states they begin with. The
+    units after a coupon are worked out when somebody asks for them; the search for the best combination hardly does.
     """
 
-    __slots__ = ("_applied", "_left", "_stage", "_stage_left", "basket")
+    __slots__ = ("_applied", "_cost", "_cost_of", "_earlier", "_price", "_shared", "_stage", "_stage_start", "_units")
 
-    def __init__(self, basket: Basket) -> None:
-        self.basket = basket
-        self._left: Sequence[int] = basket.amounts
-        self._stage = 0
-        self._stage_left: Sequence[int] = basket.amounts
-        self._applied: tuple[EligibleCoupon, ...] = ()
+    def __init__(
+        self,
+        units: Units | None,
+        stage: int = 0,
+        applied: tuple[EligibleCoupon, ...] = (),
+        earlier: "StackState | None" = None,
+        price: Price | None = None,
+    ) -> None:
+        self._units = units
+        self._stage = stage
+        self._applied = applied
+        self._stage_start = self
+        # What lies between the earlier state and this one: a discount, or without one the start of a stage.
+        self._earlier = earlier
+        self._price = price
+        self._shared: tuple[Chosen, Sequence[int]] | None = None
+        self._cost_of: tuple[int, ...] | None = None
+        self._cost = 0
+
+    @property
+    def units(self) -> Units:
+        """The units now."""
+        if self._units is None:
+            assert self._earlier is not None, "only the first state has units from its beginning"
+            units = self._earlier.units
+            if self._price is None:
+                self._units = units.at_stage_start()
+            else:
+                self._units = units.after(*(self._shared or self._price.shared(units)))
+        return self._units
+
+    def cost(self, goods: tuple[int, ...]) -> int:
+        """Return what some goods have left together, minor units."""
+        if goods is not self._cost_of:
+            units = self._units
+            self._cost_of, self._cost = goods, self._cost_after(goods) if units is None else units.cost(goods)
+        return self._cost
+
+    def _cost_after(self, goods: tuple[int, ...]) -> int:
+        """Return what some goods cost after the last coupon; without the units where that can be told."""
+        assert self._earlier is not None, "only the first state has units from its beginning"
+        known = self._price
+        if known is None or not goods or known.goods[0] > goods[-1] or known.goods[-1] < goods[0]:
+            return self._earlier.cost(goods)
+        if known.goods == goods:
+            return self._earlier.cost(goods) - known.discount_minor
+        return self.units.cost(goods)
 
     def judge(self, eligible: EligibleCoupon) -> CouponJudgement:
         """Judge the next coupon, on what the coupons before it left."""
         found = self.price(eligible)
         if isinstance(found, Refusal):
             return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
-        share = eligible.matched.offer.merchant_basis_points
-        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, found.parts())
+        units, share = self._units or self.units, eligible.matched.offer.merchant_basis_points
+        parts = units.parts(*found.shared(units))
+        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, parts)
 
     def price(self, eligible: EligibleCoupon) -> Price | Refusal:
         """Return what the next coupon takes off, or why it takes nothing off."""
-        spend = self._spend(eligible)
-        if spend < eligible.spend_needed:
-            return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=eligible.spend_needed - spend))
-        if eligible.shortfall is not None:
-            return eligible.shortfall
+        matched = eligible.matched
+        benefit, (needed_minor, needed_units, measure) = matched.offer.benefit, matched.offer.thresholds
+        got = units_that_get_cheaper(benefit, matched, self.units) if isinstance(benefit, BuyGet) else None
+        spend = quantity = 0
+        if needed_minor or measure is Measure.SPEND:
+            spend = self._spend(eligible, got)
+            if spend < needed_minor:
+                return Refusal(Outcome.MIN_SPEND_NOT_MET, Detail(missing_minor=needed_minor - spend))
+        if needed_units or measure is Measure.UNITS:
+            quantity = self._quantity(eligible, got)
+        missing = needed_units - quantity
+        if isinstance(benefit, BuyGet):
+            missing = max(missing, missing_of_set(benefit, matched, self.units))
+        if missing > 0:
+            return Refusal(Outcome.MIN_QUANTITY_NOT_MET, Detail(missing_quantity=missing))
+        if eligible.group_missing:
+            return Refusal(Outcome.GROUP_TOO_SMALL, Detail(missing_quantity=eligible.group_missing))
         conflicts = _in_the_way(eligible, self._applied) if self._applied else ()
         if conflicts:
             return Refusal(Outcome.EXCLUSIVE_CONFLICT, Detail(conflicts=conflicts))
-        found = price(eligible.matched, spend, self._left)
+        found = price(matched, self, got, quantity if measure is Measure.UNITS else spend)
         return found if found.discount_minor else Refusal(Outcome.NO_EFFECT)
 
     def apply(self, eligible: EligibleCoupon) -> tuple["StackState", CouponJudgement]:
         """Judge the next coupon, and return the state after it; a refused coupon changes nothing."""
-        judgement = self.judge(eligible)
-        if judgement.outcome is not Outcome.APPROVED:
-            return self, judgement
-        return self._after(eligible, judgement.parts), judgement
+        found = self.price(eligible)
+        if isinstance(found, Refusal):
+            return self, CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
+        units, share = self.units, eligible.matched.offer.merchant_basis_points
+        shared = found.shared(units)
+        judgement = CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, units.parts(*shared))
+        return self.after(eligible, found, shared), judgement
 
-    def after(self, eligible: EligibleCoupon, found: Price) -> "StackState":
-        """Return the state after a coupon with this price."""
-        return self._after(eligible, found.parts())
+    def after(
+        self, eligible: EligibleCoupon, found: Price, shared: tuple[Chosen, Sequence[int]] | None = None
+    ) -> "StackState":
+        """Return the state after a coupon.
 
-    def _after(self, eligible: EligibleCoupon, parts: Iterable[tuple[int, int]]) -> "StackState":
-        left = list(self._left)
-        for position, amount in parts:
-            left[position] -= amount
-        following = StackState(self.basket)
-        stage = eligible.coupon.campaign.stacking.stage
-        following._left = left
-        following._stage_left = self._stage_left if stage == self._stage else self._left
-        following._stage = stage
-        following._applied = (*self._applied, eligible)
+        Args:
+            eligible: The coupon.
+            found: Its price.
+            shared: How its discount is shared among the units, if that is known already.
+        """
+        stage, start = eligible.coupon.campaign.stacking.stage, self._stage_start
+        earlier = self
+        if stage != self._stage:
+            earlier = start = StackState(None, stage, self._applied, self)
+        following = StackState(None, stage, (*self._applied, eligible), earlier, found)
+        following._stage_start = start
+        following._shared = shared
         return following
 
-    def _spend(self, eligible: EligibleCoupon) -> int:
+    def stage_start(self, eligible: EligibleCoupon) -> "StackState":
+        """Return the state when the stage of the next coupon began."""
+        return self._stage_start if eligible.coupon.campaign.stacking.stage == self._stage else self
+
+    def _spend(self, eligible: EligibleCoupon, got: Chosen | None) -> int:
+        """Return the spend of a coupon; units that it gives away itself do not count."""
         matched = eligible.matched
-        if matched.base is DiscountBase.LIST:
-            amounts = matched.list_amounts
-        elif eligible.coupon.campaign.stacking.stage == self._stage:
-            amounts = self._stage_left
+        start = self._stage_start if eligible.coupon.campaign.stacking.stage == self._stage else self
+        by_list = matched.base is DiscountBase.LIST
+        if by_list:
+            list_totals = start.units.list_totals
+            spend = sum([list_totals[kind] for kind in start.units.live(matched.goods)])
         else:
-            amounts = self._left
-        return sum([amounts[position] for position in matched.goods])
+            spend = start.cost(matched.goods)
+        if got is not None:
+            units = self.units
+            for kind, count in _given_away(eligible, got, units):
+                spend -= units.list_price(kind) * count if by_list else units.before(kind, count, start.units)
+        return spend
+
+    def _quantity(self, eligible: EligibleCoupon, got: Chosen | None) -> int:
+        """Return the number of units of a coupon; units that it gives away itself do not count."""
+        units = self.stage_start(eligible).units
+        quantity = units.quantity(units.live(eligible.matched.goods))
+        if got is not None:
+            quantity -= sum([count for _, count in _given_away(eligible, got, self.units)])
+        return quantity
+
+
+def _given_away(eligible: EligibleCoupon, got: Chosen, units: Units) -> list[tuple[int, int]]:
+    """Return kind and count of the qualifying units that buy X get Y makes free."""
+    benefit = eligible.matched.offer.benefit
+    if not isinstance(benefit, BuyGet) or benefit.percent_off_basis_points < BASIS_POINTS:
+        return []
+    both, counts = eligible.matched.both, units.counts_of(got)
+    return [(kind, count) for kind, count in zip(got.kinds, counts, strict=True) if units.goods[kind] in both]
 
 
 def _in_the_way(eligible: EligibleCoupon, applied: Sequence[EligibleCoupon]) -> tuple[int, ...]:
