@@ -1,7 +1,9 @@
 """The canonical form of what was asked, and its digests: what makes a repeated request the same one, for ever."""
 
 import json
+from dataclasses import replace
 
+from builders.orders import checkout_of, line_of, lines_of, order_of
 from domain.judging.checkouts import customers, orders
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.signed.digest import DigestKind, ProgramDigests
 from redemption.domain.signed.signing import Secret
-from redemption.service.idempotency import canonical, checkout_content
+from redemption.service.decisions import position_names
+from redemption.service.earlier_content import earlier_checkout_content
+from redemption.service.idempotency import canonical, canonical_positions, checkout_content
 
 DIGESTS = ProgramDigests(Secret(bytes(32)), environment="test", program="shop")
 TEXTS = st.text(st.characters(), max_size=8)
@@ -57,12 +61,65 @@ ANY_CUSTOMER = st.builds(
 )
 
 
+def content_of(checkout):
+    return checkout_content("redeem", checkout, canonical_positions(checkout.order))
+
+
+def in_canonical_order(checkout):
+    """The same checkout with everything sorted, and sets without what is named twice."""
+
+    def named_once(texts):
+        return tuple(sorted(set(texts)))
+
+    def by_id(lines):
+        return tuple(sorted(lines, key=lambda line: (len(line.line_id), line.line_id)))
+
+    order, customer = checkout.order, checkout.customer
+    lines = tuple(replace(line, categories=named_once(line.categories)) for line in by_id(order.lines))
+    return replace(
+        checkout,
+        tokens=tuple(sorted(checkout.tokens)),
+        order=replace(order, lines=lines, shipping=by_id(order.shipping)),
+        customer=replace(customer, segments=named_once(customer.segments)),
+    )
+
+
 @given(st.lists(TEXTS, max_size=3).map(tuple), ANY_ORDER | orders(), ANY_CUSTOMER | customers)
 def test_a_checkout_is_written_as_json_writes_its_lists(tokens, order, customer):
     checkout = Checkout("shop", tokens, order, customer)
-    content = checkout_content("redeem", checkout)
-    assert content == canonical("redeem", *plain(checkout))
-    assert json.loads(content)[1] == list(tokens)
+    content = content_of(checkout)
+    assert content == canonical("redeem", *plain(in_canonical_order(checkout)))
+    assert json.loads(content)[1] == sorted(tokens)
+
+
+@given(st.lists(TEXTS, max_size=3).map(tuple), ANY_ORDER | orders(), ANY_CUSTOMER | customers)
+def test_the_earlier_form_has_everything_in_the_order_of_the_request(tokens, order, customer):
+    checkout = Checkout("shop", tokens, order, customer)
+    assert earlier_checkout_content("redeem", checkout) == canonical("redeem", *plain(checkout))
+
+
+@given(orders(), st.randoms(use_true_random=False))
+def test_an_order_whose_lines_are_shuffled_has_the_same_content_and_the_same_names_by_position(order, rng):
+    shuffled = replace(
+        order,
+        lines=tuple(rng.sample(order.lines, len(order.lines))),
+        shipping=tuple(rng.sample(order.shipping, len(order.shipping))),
+    )
+
+    def names_of(each):
+        names, positions = position_names(each), canonical_positions(each)
+        return names if positions is None else [names[position] for position in positions]
+
+    assert names_of(shuffled) == names_of(order)
+    assert content_of(checkout_of(shuffled)) == content_of(checkout_of(order))
+
+
+def test_an_order_that_is_sorted_already_needs_no_positions():
+    """So most orders pay nothing for it."""
+    numbered = tuple(line_of(100, line_id=str(number)) for number in range(1, 21))
+    assert canonical_positions(order_of(lines=numbered)) is None
+    assert canonical_positions(order_of(lines=(line_of(100),), shipping=(Shipping("0", 5),))) is None
+    assert canonical_positions(order_of(lines=lines_of(100, 200)[::-1], shipping=(Shipping("0", 5),))) == [1, 0, 2]
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.binary(max_size=40), st.text(max_size=40), st.text(max_size=40))

@@ -41,6 +41,7 @@ class FakeUseCase:
             on_result,
             verified=(),
             ledger_order=(),
+            positions=None,
             digests=(b"request", b"content", b"order", None),
             on_reply=on_reply,
         )
@@ -62,6 +63,9 @@ class FakeUseCase:
         self.asked.append((len(orders), rejudged))
         for order in orders:
             order.on_reply(order, self.replies.pop(0) if self.replies else APPROVED)
+
+    def may_match_earlier_form(self, order):
+        return False
 
     def result(self, order, reply):
         return reply if isinstance(reply, LedgerUnavailable) else ItemFailed(f"decided: {order.asked.request_id}")

@@ -5,7 +5,7 @@ call that many claims share, and the answer is made from what the ledger remembe
 token, field for field.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
@@ -38,7 +38,8 @@ from redemption.domain.signed.exchange_code import read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import current_campaign, find_campaign
-from redemption.service.idempotency import canonical, identity_of
+from redemption.service.earlier_content import earlier_claim_content
+from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
 from redemption.service.signers import Signers
 
@@ -72,10 +73,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _PendingClaim:
-    """One claim on its way to the ledger."""
+    """One claim on its way to the ledger.
+
+    Attributes:
+        earlier: Its identity with the content in the form of earlier versions.
+    """
 
     claim: Claim
     identity: RequestIdentity
+    earlier: RequestIdentity
     customer: bytes | None
     signals: Signals
     code: bytes | None
@@ -137,10 +143,15 @@ class Claimer:
             what: tuple[object, ...] = ("code", code.hex())
         else:
             what = ("offer", source.campaign, source.offer_index)
-        whom = (customer.customer_id, customer.tier, customer.segments, customer.is_new, customer.person_id)
+        segments = as_set(customer.segments)
+        whom = (customer.customer_id, customer.tier, segments, customer.is_new, customer.person_id)
+        identity = earlier = identity_of(digests, caller, claim.request_id, canonical("claim", what, whom))
+        if tuple(segments) != customer.segments:
+            earlier = identity_of(digests, caller, claim.request_id, earlier_claim_content(what, customer))
         return _PendingClaim(
             claim,
-            identity=identity_of(digests, caller, claim.request_id, canonical("claim", what, whom)),
+            identity=identity,
+            earlier=earlier,
             customer=(
                 digests.digest(DigestKind.CUSTOMER, customer.customer_id.encode()) if customer.customer_id else None
             ),
@@ -153,7 +164,7 @@ class Claimer:
         found: CodeFound | None = None
 
         async def judge_and_ask(now_ms: int | None) -> Claimed | Outdated:
-            nonlocal found
+            nonlocal found, pending
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
             judged = await self._judged(pending, found, at_ms, caller.deadline)
             if judged is None:
@@ -161,6 +172,9 @@ class Claimer:
             reply = await self._issuing.claim(caller, pending.claim.program, judged.item, rejudged=now_ms is not None)
             if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
                 found = reply
+                return Outdated(self._ledger.now_ms())
+            if isinstance(reply, Mismatch) and pending.identity != pending.earlier:
+                pending = replace(pending, identity=pending.earlier)
                 return Outdated(self._ledger.now_ms())
             return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply)
 

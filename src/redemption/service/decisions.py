@@ -52,6 +52,8 @@ class DecisionWriter:
         judged: Sequence[CouponJudgement],
         sent: Sequence[AnsweredToken],
         reply: RedeemReply,
+        *,
+        positions: Sequence[int] | None,
     ) -> Decision:
         """Return the decision that a reply of the ledger means.
 
@@ -61,15 +63,17 @@ class DecisionWriter:
             judged: The server's judgements on them, in the same order.
             sent: What was sent to the ledger about them, in the same order.
             reply: The ledger's reply.
+            positions: The positions of the lines and shipping fees in the order in which the ledger counts them; None
+                means as they were sent.
 
         Returns:
             The decision, its verdicts in the same order.
         """
         if isinstance(reply, Approved):
-            return self._approval(checkout, reply.decided_at, reply.generations, sent)
+            return self._approval(checkout, positions, reply.decided_at, reply.generations, sent)
         match reply:
             case Remembered(decided_at, generations, answer):
-                return self._approval(checkout, decided_at, generations, answer)
+                return self._approval(checkout, positions, decided_at, generations, answer)
             case RememberedByCoupons(uses):
                 return self._approval_by_coupons(tokens, uses)
             case Refused():
@@ -99,11 +103,18 @@ class DecisionWriter:
         return self._receipts.sign(_receipt(token, use.generation, use.redeemed_at), program=token.program)
 
     def _approval(
-        self, checkout: Checkout, decided_at: int, generations: Sequence[int], tokens: Sequence[AnsweredToken]
+        self,
+        checkout: Checkout,
+        positions: Sequence[int] | None,
+        decided_at: int,
+        generations: Sequence[int],
+        tokens: Sequence[AnsweredToken],
     ) -> Decision:
         """Return the decision that approves tokens; the settlement is signed with the key of the first token."""
         program = checkout.program
         names = position_names(checkout.order)
+        if positions is not None:
+            names = [names[position] for position in positions]
         verdicts, settled = [], []
         discount_minor = 0
         for token, generation in zip(tokens, generations, strict=True):

@@ -1,10 +1,12 @@
 """Defines what makes two requests the same: digests of the principal, of the request id and of the content.
 
-The content is written in a canonical form: JSON of plain lists, in ASCII. This form is one to one, and it does not
-change between versions of Python, of protobuf or of the client's library. The risk context is left out: a phone changes
-networks between two tries.
+The content is written in a canonical form: JSON of plain lists, in ASCII. This form does not change between versions of
+Python, of protobuf or of the client's library. The risk context is left out: a phone changes networks between two
+tries. A shop may build its request anew before it sends it again. So the order of tokens, lines and shipping fees does
+not matter, and segments and categories are sets: neither their order matters, nor one that is named twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii as _text
@@ -41,16 +43,17 @@ def request_digest(digests: ProgramDigests, caller: CallInfo, request_id: str) -
 
 
 def order_digests(
-    digests: Digests, caller: CallInfo, request_id: str, checkout: Checkout
+    digests: Digests, caller: CallInfo, request_id: str, checkout: Checkout, positions: Sequence[int] | None
 ) -> tuple[bytes, bytes, bytes, bytes | None]:
     """Return all digests of an order: request, content, order, and customer (None for a guest).
 
     The digests of request and content are those of ``identity_of``; all four are made together: every order needs them.
+    ``positions`` are those of ``canonical_positions``.
     """
     return digests.for_program(checkout.program).of_order(
         caller.principal,
         request_id,
-        checkout_content("redeem", checkout),
+        checkout_content("redeem", checkout, positions),
         checkout.order.order_id,
         checkout.customer.customer_id,
     )
@@ -79,26 +82,47 @@ def set_fields(value: Any) -> Any:  # noqa: ANN401 - any value of a definition
     return [type(value).__name__, *sorted(pairs)]
 
 
-def checkout_content(operation: str, checkout: Checkout) -> bytes:
+def canonical_positions(order: Order) -> Sequence[int] | None:
+    """Return the positions of an order's lines sorted by line id, and then those of its shipping fees, likewise.
+
+    Positions count the lines and then the shipping fees, as the order has them. None means that the order has them
+    sorted already. Shorter ids go first: so lines that a shop has numbered from 1 to 20 are sorted already.
+    """
+    names = [(len(line.line_id), line.line_id) for line in order.lines]
+    fee_names = [(len(fee.line_id), fee.line_id) for fee in order.shipping]
+    if names == sorted(names) and fee_names == sorted(fee_names):
+        return None
+    count = len(names)
+    names += fee_names
+    of_lines = sorted(range(count), key=names.__getitem__)
+    return of_lines + sorted(range(count, len(names)), key=names.__getitem__)
+
+
+def checkout_content(operation: str, checkout: Checkout, positions: Sequence[int] | None) -> bytes:
     """Return the canonical form of an operation on a checkout.
 
     It has the tokens, the order and the customer. It is written by hand, because every order needs it and
-    the JSON encoder takes twice as long.
+    the JSON encoder takes twice as long. ``positions`` are those of ``canonical_positions``.
     """
-    tokens, order, customer = _texts(checkout.tokens), _order(checkout.order), _customer(checkout.customer)
-    return f"[{_text(operation)},{tokens},{order},{customer}]".encode("ascii")
+    given = checkout.tokens
+    tokens = _text(given[0]) if len(given) == 1 else ",".join([_text(token) for token in sorted(given)])
+    order, customer = _order(checkout.order, positions), _customer(checkout.customer)
+    return f"[{_text(operation)},[{tokens}],{order},{customer}]".encode("ascii")
 
 
-def _order(order: Order) -> str:
+def _order(order: Order, positions: Sequence[int] | None) -> str:
     lines = [
         f"[{_text(line.line_id)},{line.quantity},{line.amount_minor},{line.list_amount_minor},{_text(line.sku)},"
-        f"{_text(line.merchant_id)},{_text(line.brand)},{_texts(line.categories)}]"
+        f"{_text(line.merchant_id)},{_text(line.brand)},{_set(line.categories)}]"
         for line in order.lines
     ]
     fees = [
         f"[{_text(fee.line_id)},{fee.amount_minor},{_text(fee.merchant_id)},{_text(fee.region)}]"
         for fee in order.shipping
     ]
+    if positions is not None:
+        count, written = len(lines), lines + fees
+        lines, fees = [written[at] for at in positions[:count]], [written[at] for at in positions[count:]]
     return (
         f"[{_text(order.order_id)},{_text(order.currency_code)},[{','.join(lines)}],[{','.join(fees)}],"
         f"{_text(order.channel)},{_text(order.store_id)},{_text(order.payment_method)},{order.group_size}]"
@@ -107,10 +131,17 @@ def _order(order: Order) -> str:
 
 def _customer(customer: Customer) -> str:
     return (
-        f"[{_text(customer.customer_id)},{_text(customer.tier)},{_texts(customer.segments)},"
+        f"[{_text(customer.customer_id)},{_text(customer.tier)},{_set(customer.segments)},"
         f"{_JSON_OF[customer.is_new]},{_text(customer.person_id)}]"
     )
 
 
-def _texts(texts: tuple[str, ...]) -> str:
-    return f"[{','.join([_text(text) for text in texts])}]" if texts else "[]"
+def as_set(texts: tuple[str, ...]) -> Sequence[str]:
+    """Return texts whose order does not matter: sorted, each once."""
+    return sorted(set(texts)) if len(texts) > 1 else texts
+
+
+def _set(texts: tuple[str, ...]) -> str:
+    if len(texts) > 1:
+        return f"[{','.join([_text(text) for text in as_set(texts)])}]"
+    return f"[{_text(texts[0])}]" if texts else "[]"

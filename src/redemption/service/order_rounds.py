@@ -14,7 +14,7 @@ import structlog
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable, ServiceError
-from redemption.domain.ports.orders import Outdated, RedeemReply
+from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
 from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
@@ -58,6 +58,9 @@ class OrderUseCase(Protocol):
 
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders; those that were judged again go before others."""
+
+    def may_match_earlier_form(self, order: PendingOrder) -> bool:
+        """Whether to ask again about an order whose content does not match, with its content in the earlier form."""
 
     def result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         """Return the result that a reply of the ledger, which is not ``Outdated``, means; may raise."""
@@ -232,7 +235,13 @@ class OrderRounds:
         """
         results = []
         for order, reply in replied:
-            if not isinstance(reply, Outdated):
+            if (
+                isinstance(reply, Mismatch)
+                and order.rounds < ROUNDS_MAX
+                and self._use_case.may_match_earlier_form(order)
+            ):
+                self._judge_again(order)
+            elif not isinstance(reply, Outdated):
                 results.append((order, self._result(order, reply)))
             elif order.rounds >= ROUNDS_MAX:
                 results.append((order, changes_too_fast()))

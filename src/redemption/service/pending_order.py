@@ -52,12 +52,24 @@ class PendingOrder(RedeemItem):
         verified: Its tokens, all genuine.
         ledger_order: The order in which the ledger counts the tokens, as indexes; the caller's order must not matter.
         campaigns: The tokens' campaigns, as last read; None for a campaign that does not exist.
+        positions: The positions of its lines and shipping fees in the order in which the ledger remembers them; None
+            means as they were sent.
         coupons: The last judgement on each token.
         rounds: How often the order was judged.
         judge_at_ms: The ledger's clock when it replied that the last judgement is outdated, Unix milliseconds.
     """
 
-    __slots__ = ("asked", "campaigns", "coupons", "judge_at_ms", "ledger_order", "on_result", "rounds", "verified")
+    __slots__ = (
+        "asked",
+        "campaigns",
+        "coupons",
+        "judge_at_ms",
+        "ledger_order",
+        "on_result",
+        "positions",
+        "rounds",
+        "verified",
+    )
 
     def __init__(
         self,
@@ -67,6 +79,7 @@ class PendingOrder(RedeemItem):
         *,
         verified: Sequence[VerifiedToken],
         ledger_order: Sequence[int],
+        positions: Sequence[int] | None,
         digests: tuple[bytes, bytes, bytes, bytes | None],
         on_reply: Callable[["PendingOrder", RedeemReply | ServiceError], None],
     ) -> None:
@@ -75,6 +88,7 @@ class PendingOrder(RedeemItem):
         self.on_result = on_result
         self.verified = verified
         self.ledger_order = ledger_order
+        self.positions = positions
         self.campaigns: Sequence[Campaign | None] = ()
         self.coupons: Sequence[CouponJudgement] = ()
         self.rounds = 0

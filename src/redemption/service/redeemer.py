@@ -18,11 +18,12 @@ from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused
-from redemption.domain.signed.digest import Digests
+from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter, invalid_tokens
-from redemption.service.idempotency import order_digests
+from redemption.service.earlier_content import earlier_checkout_content
+from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
 
@@ -98,13 +99,16 @@ class Redeemer:
         ledger_order: Sequence[int] = _SINGLE
         if len(tokens) > 1:
             ledger_order = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
+        lines, fees = checkout.order.lines, checkout.order.shipping
+        positions = canonical_positions(checkout.order) if len(lines) > 1 or len(fees) > 1 else None
         return PendingOrder(
             asked,
             caller,
             on_result,
             verified=tokens,
             ledger_order=ledger_order,
-            digests=order_digests(self._digests, caller, asked.request_id, checkout),
+            positions=positions,
+            digests=order_digests(self._digests, caller, asked.request_id, checkout, positions),
             on_reply=on_reply,
         )
 
@@ -157,6 +161,18 @@ class Redeemer:
         """Have the ledger decide orders."""
         self._orders.redeem(program, orders, rejudged=rejudged)
 
+    def may_match_earlier_form(self, order: PendingOrder) -> bool:
+        """Whether to ask again about an order whose content does not match, with its content in the earlier form.
+
+        An answer that an earlier version stored names positions of the order as it was sent.
+        """
+        content = earlier_checkout_content("redeem", order.asked.checkout)
+        earlier = self._digests.for_program(order.program).digest(DigestKind.CONTENT, content)
+        if earlier == order.content:
+            return False
+        order.content, order.positions = earlier, None
+        return True
+
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
         _log.exception("an order cannot be judged", program=order.program)
@@ -176,13 +192,15 @@ class Redeemer:
         return decision
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
-        checkout = order.asked.checkout
+        checkout, positions = order.asked.checkout, order.positions
         if len(order.ledger_order) == 1:
-            decision = self._decisions.decision(checkout, order.verified, order.coupons, order.tokens, reply)
+            decision = self._decisions.decision(
+                checkout, order.verified, order.coupons, order.tokens, reply, positions=positions
+            )
         else:
             verified = [order.verified[index] for index in order.ledger_order]
             coupons = [order.coupons[index] for index in order.ledger_order]
-            decision = self._decisions.decision(checkout, verified, coupons, order.tokens, reply)
+            decision = self._decisions.decision(checkout, verified, coupons, order.tokens, reply, positions=positions)
             decision = _in_callers_order(decision, order.ledger_order)
         return decision
 
@@ -206,11 +224,20 @@ class Redeemer:
 
 
 def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:
-    """Return the tokens as the ledger reads them; the first token of each campaign carries the order's value."""
+    """Return the tokens as the ledger reads them; the first token of each campaign carries the order's value.
+
+    What the ledger remembers of an approval must not depend on how the caller sorted its lines: so positions become
+    those of the sorted order.
+    """
     tokens, before = [], None
+    sorted_at = (
+        None if order.positions is None else sorted(range(len(order.positions)), key=order.positions.__getitem__)
+    )
     for index in order.ledger_order:
         token, campaign, judged = order.verified[index], order.campaigns[index], order.coupons[index]
-        clock = judged.clock
+        clock, parts = judged.clock, judged.parts
+        if sorted_at is not None:
+            parts = tuple([(sorted_at[position], amount) for position, amount in parts])
         tokens.append(
             # Positional arguments, in the order of the fields: keyword arguments cost half as much again.
             JudgedToken(
@@ -219,7 +246,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
                 token.serial,
                 judged.discount_minor,
                 judged.merchant_basis_points,
-                judged.parts,
+                parts,
                 campaign.version if campaign else 0,
                 judged.outcome,
                 judged.merchant_minor,

@@ -29,7 +29,9 @@ class RedemptionServiceStub:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
     with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
-    space of ids: the id of a Mint cannot be used for a Redeem.
+    space of ids: the id of a Mint cannot be used for a Redeem. A retry may be built anew: the order of tokens, lines and
+    shipping fees does not matter, and segments and categories are sets. The verdicts are in the order of the retry's
+    tokens. The risk context is no content. Lines that are cut in another way are other content.
     """
 
     def __init__(self, channel):
@@ -84,7 +86,9 @@ class RedemptionServiceServicer:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
     with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
-    space of ids: the id of a Mint cannot be used for a Redeem.
+    space of ids: the id of a Mint cannot be used for a Redeem. A retry may be built anew: the order of tokens, lines and
+    shipping fees does not matter, and segments and categories are sets. The verdicts are in the order of the retry's
+    tokens. The risk context is no content. Lines that are cut in another way are other content.
     """
 
     def Redeem(self, request, context):
@@ -198,7 +202,9 @@ class RedemptionService:
     """Redeeming coupons. A refusal is an OK response that carries its outcome; a gRPC status other than OK means that the
     request was not answered. Every changing request has a request_id (1 to 128 bytes, one per attempt): the same id
     with the same content gets the same answer for at least 24 hours, so a retry is always safe. All operations share one
-    space of ids: the id of a Mint cannot be used for a Redeem.
+    space of ids: the id of a Mint cannot be used for a Redeem. A retry may be built anew: the order of tokens, lines and
+    shipping fees does not matter, and segments and categories are sets. The verdicts are in the order of the retry's
+    tokens. The risk context is no content. Lines that are cut in another way are other content.
     """
 
     @staticmethod
