@@ -89,6 +89,18 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     )
 
 
+def test_an_overdrawn_budget_is_shown_as_one(ask, fake, existing):
+    stats = GetCampaignStatsResponse()
+    stats.stats.budget_left_minor = -30_00
+    fake.answers |= {"GetCampaign": GetCampaignResponse(campaign=existing), "GetCampaignStats": stats}
+    line = next(line for line in ask("campaigns", "stats", "3").out.splitlines() if line.startswith("budget"))
+    assert line.split(maxsplit=2) == [
+        "budget",
+        "left",
+        "\N{MINUS SIGN}¥30.00   of ¥500,000.00, lowered below what is spent",
+    ]
+
+
 def test_pausing_says_what_is_now(ask, fake, existing):
     existing.state = v1.CAMPAIGN_STATE_PAUSED
     fake.answers |= {

@@ -264,6 +264,16 @@ async def test_a_campaign_key_that_is_there_is_never_overwritten(house):
     assert (await house.campaign()).number == 2
 
 
+async def test_a_budget_that_was_lowered_below_what_is_spent_shows_by_how_much(house):
+    campaign = await house.campaign(budget_minor=300_00)
+    for token in await house.mint(campaign, 2):
+        await house.redeem(token)
+    assert (await house.stats(campaign)).budget_left_minor == 200_00
+    await house.update(campaign, limits=replace(campaign.limits, budget_minor=70_00))
+    stats = await house.stats(campaign)
+    assert (stats.discount_minor, stats.budget_left_minor) == (100_00, -30_00)
+
+
 async def test_stats_of_yesterday_are_not_todays(house):
     campaign = await house.campaign(redemptions=5)
     (token,) = await house.mint(campaign)

@@ -116,7 +116,8 @@ def stats(
     ]
     if counted.HasField("budget_left_minor"):
         budget = format_money(limits.budget_minor, found.currency_code)
-        rows.append(("budget left", format_money(counted.budget_left_minor, found.currency_code), f"of {budget}"))
+        over = ", lowered below what is spent" if counted.budget_left_minor < 0 else ""
+        rows.append(("budget left", format_money(counted.budget_left_minor, found.currency_code), f"of {budget}{over}"))
     say(f"campaign {found.number} {found.name}, {_state(found)}", "bold")
     counts = table("counter", "count", "limit", right=("count",))
     counts.show_header = False

@@ -45,7 +45,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What happened to a campaign's coupons, by the ledger's counters; see ``Counters`` in ``domain/ports``."""
+    """What happened to a campaign's coupons, by the ledger's counters; see ``Counters`` in ``domain/ports``.
+
+    Attributes:
+        budget_left_minor: Less than 0 when the budget was lowered below what was spent; None when there is no budget.
+    """
 
     as_of_ms: int
     issued: int
@@ -284,7 +288,7 @@ class Campaigns:
             claimed=counters.claimed,
             offers=counters.offers,
             refusals=counters.refusals,
-            budget_left_minor=None if budget is None else max(budget - counters.discount_minor, 0),
+            budget_left_minor=None if budget is None else budget - counters.discount_minor,
         )
 
 
