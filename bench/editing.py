@@ -155,7 +155,8 @@ class Sale:
     async def change(self, server: Server, **changes: object) -> None:
         """Edit the hot campaign."""
         began = asyncio.get_running_loop().time()
-        self.hot = await server.use_cases.campaigns.update(calling(), replace(self.hot, **changes), etag(self.hot))
+        wanted = replace(self.hot, **changes)
+        self.hot = (await server.use_cases.campaigns.update(calling(), wanted, etag(self.hot))).campaign
         self.written[digest_of(self.hot)] = self.hot
         self.changes.append(Change(began, asyncio.get_running_loop().time(), self.hot))
 
@@ -317,9 +318,8 @@ async def race(sale: Sale) -> None:
         for amount in range(2, 12):
             offer = Offer(amount_off(200_00, amount * 100))
             try:
-                changed = await here.use_cases.campaigns.update(
-                    calling(), replace(changed, offers=(offer,)), etag(changed)
-                )
+                wanted = replace(changed, offers=(offer,))
+                changed = (await here.use_cases.campaigns.update(calling(), wanted, etag(changed))).campaign
             except (Conflict, InvalidRequest):  # the coupon was minted before
                 return
 

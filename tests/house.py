@@ -109,7 +109,7 @@ class House:
 
     async def update(self, campaign, **changes):
         """Change a campaign that was read just now."""
-        return await self.campaigns.update(calling(), replace(campaign, **changes), etag(campaign))
+        return (await self.campaigns.update(calling(), replace(campaign, **changes), etag(campaign))).campaign
 
     async def set_state(self, campaign, state):
         """Pause, resume or end a campaign."""

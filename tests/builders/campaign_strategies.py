@@ -150,4 +150,8 @@ CAMPAIGNS = every_field(
     version=st.just(0),  # only its etag is told
     created_at_ms=TIMES_MS,
     updated_at_ms=TIMES_MS,
+    paused_merchant_ids=lists(TEXT),
+    paused_skus=lists(TEXT),
+    paused_offers=lists(st.integers(0, 2**32 - 1)),
+    honoured_until_ms=st.none() | TIMES_MS,
 )

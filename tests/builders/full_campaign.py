@@ -92,4 +92,8 @@ CAMPAIGN = Campaign(
     version=5,
     created_at_ms=NOW * 1000 - 3,
     updated_at_ms=NOW * 1000 - 2,
+    paused_merchant_ids=("merchant-7", "merchant-8"),
+    paused_skus=("sku-7",),
+    paused_offers=(1, 4),
+    honoured_until_ms=NOW * 1000 + 43_200_001,
 )

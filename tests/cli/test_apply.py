@@ -11,6 +11,7 @@ from waiting import SECONDS_MAX
 
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import (
+    CampaignWarning,
     CreateCampaignResponse,
     ListCampaignsResponse,
     UpdateCampaignResponse,
@@ -237,6 +238,45 @@ def test_json_is_not_summed_up(ask, fake, several, answer, code, done):
     assert (ended.code, len(json.loads(ended.out))) == (code, done)
 
 
+def test_what_was_paused_on_the_command_line_stays_paused(ask, fake, file, existing):
+    """A file that says nothing of pauses does not take them back."""
+    existing.paused_merchant_ids.append("mill")
+    existing.paused_offers.append(1)
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    assert ask("campaigns", "apply", file).out == "unchanged  3 618 满200减50\n"
+    file.write_text(file.read_text().replace("  budget: 500000.00", "  budget: 1.00"))
+    assert ask("campaigns", "apply", file).code == 0
+    (request,) = fake.asked["UpdateCampaign"]
+    assert (request.campaign.paused_merchant_ids, request.campaign.paused_offers) == (["mill"], [1])
+
+
+def test_a_file_pauses_parts_and_takes_that_back(ask, fake, file, existing):
+    existing.paused_merchant_ids.append("mill")
+    existing.paused_skus.append("soap")
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    file.write_text(file.read_text() + "paused_merchant_ids: []\npaused_offers: [1]\n")
+    assert ask("campaigns", "apply", file).out == (
+        "updated    3 618 满200减50\n  paused_offers: not set → 1\n  paused_merchant_ids: mill → not set\n"
+    )
+    (request,) = fake.asked["UpdateCampaign"]
+    assert request.campaign.paused_merchant_ids == []
+    assert request.campaign.paused_skus == ["soap"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_warning_of_the_server_names_the_line(ask, fake, file, existing, as_json):
+    existing.end_time.seconds -= 3600
+    warning = CampaignWarning(field="campaign.end_time", reason="ISSUED_EXPIRE_AS_BEFORE", description="is later")
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "UpdateCampaign": lambda request, _: UpdateCampaignResponse(campaign=request.campaign, warnings=[warning]),
+    }
+    ended = ask("campaigns", "apply", file, "--dry-run", *(["--json"] if as_json else []))
+    expected = f"{file}:5: warning: end_time: is later"
+    assert ended.code == 0
+    assert (json.loads(ended.out)[0]["warnings"] if as_json else ended.err.splitlines()) == [expected]
+
+
 def test_json_names_the_changes(ask, fake, file, existing):
     existing.limits.budget_minor = 1_00
     fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
@@ -248,5 +288,6 @@ def test_json_names_the_changes(ask, fake, file, existing):
             "number": 3,
             "action": "updated",
             "changes": [{"field": "limits.budget", "before": "¥1.00", "after": "¥500,000.00"}],
+            "warnings": [],
         }
     ]

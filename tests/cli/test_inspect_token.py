@@ -4,7 +4,12 @@ import pytest
 from cli.answers import REDEMPTION
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.v1.issuance_service_pb2 import TOKEN_STATE_INVALID, TOKEN_STATE_REDEEMED, InspectTokenResponse
+from redemption.v1.issuance_service_pb2 import (
+    TOKEN_STATE_INVALID,
+    TOKEN_STATE_REDEEMED,
+    TOKEN_STATE_UNUSED,
+    InspectTokenResponse,
+)
 
 pytestmark = pytest.mark.usefixtures("campaign_3")
 
@@ -31,6 +36,19 @@ def test_a_token_is_told_in_full(ask, fake):
         "redeemed   2026-12-31 08:00 +08:00, -¥50.00\n"
         "receipt    RECEIPT\n"
     )
+
+
+def test_a_token_that_is_honoured_longer_says_until_when(ask, fake):
+    """Beside its own expiry, which is signed and stays."""
+    fake.answers["InspectToken"] = InspectTokenResponse(
+        state=TOKEN_STATE_UNUSED,
+        campaign=3,
+        expire_time=Timestamp(seconds=1_799_000_000),
+        honoured_until=Timestamp(seconds=1_799_100_000),
+    )
+    lines = ask("inspect", "TOKEN").out.splitlines()
+    assert lines[2].endswith("until 2027-01-04 02:13:20 +08:00")
+    assert lines[3] == "honoured   until 2027-01-05 06:00 +08:00, by the campaign"
 
 
 def test_what_is_no_token_is_said_and_nothing_more(ask, fake):

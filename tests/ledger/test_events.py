@@ -64,7 +64,7 @@ async def test_any_other_change_is_told_by_the_definition(desk, other_desk):
     """Also when it was paused in between, by another server."""
     campaign = await desk.campaign()
     campaigns = desk.house.campaigns
-    renamed = await campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))
+    renamed = (await campaigns.update(calling(), replace(campaign, name="renamed"), etag(campaign))).campaign
     assert (await last_event(desk))[:5] == [b"defined", PRINCIPAL.encode(), 1, 2, await stored(desk, campaign)]
     paused = await other_desk.house.campaigns.set_state(calling(), desk.program, 1, CampaignState.PAUSED)
     await campaigns.update(calling(), replace(renamed, ends_at_ms=campaign.ends_at_ms + 1000), etag(paused))

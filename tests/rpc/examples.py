@@ -7,13 +7,14 @@ from builders.times import NOW
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from redemption.domain.campaign.change_warnings import ChangeWarning, WarningReason
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import OfferCounters
 from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
-from redemption.service.campaigns import Page, Stats
+from redemption.service.campaigns import Page, Stats, Updated
 from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Quote
 from redemption.v1 import (
@@ -93,6 +94,9 @@ STATS = Stats(
     refusals=((60, 2), (150, 9)),
     claimed=70,
     budget_left_minor=0,
+)
+UPDATED = Updated(
+    CAMPAIGN, (ChangeWarning("campaign.end_time", WarningReason.ISSUED_EXPIRE_AS_BEFORE, "is later than before"),)
 )
 PAGE = Page([CAMPAIGN], 51)
 

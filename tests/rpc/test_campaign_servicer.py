@@ -6,7 +6,7 @@ from dataclasses import replace
 import grpc
 import pytest
 from builders.full_campaign import CAMPAIGN
-from rpc.examples import PAGE, STATS, campaign_message, update_message
+from rpc.examples import PAGE, STATS, UPDATED, campaign_message, update_message
 from rpc.stage import ANYBODY, failure_of
 
 from redemption.domain.campaign.campaign import CampaignState
@@ -33,7 +33,7 @@ async def test_a_creation_and_a_change_that_are_only_checked_are_asked_of_the_ch
     stage = await run()
     would_be = replace(CAMPAIGN, number=0, version=0)
     stage.campaigns.check_create.return_value = would_be
-    stage.campaigns.check_update.return_value = CAMPAIGN
+    stage.campaigns.check_update.return_value = UPDATED
     create = messages.CreateCampaignRequest(request_id="a", campaign=campaign_message(), validate_only=True)
     update = messages.UpdateCampaignRequest(campaign=update_message(), validate_only=True)
     created = await stage.campaign.CreateCampaign(create)
@@ -55,8 +55,10 @@ async def test_update_presents_the_etag(run):
 async def test_campaign_that_was_read_can_be_written_back(run):
     """Output-only fields may be set in a request; they are ignored."""
     stage = await run()
-    stage.campaigns.update.return_value = CAMPAIGN
-    await stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=campaign_of(CAMPAIGN)))
+    stage.campaigns.update.return_value = UPDATED
+    response = await stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=campaign_of(CAMPAIGN)))
+    warning = {"field": "campaign.end_time", "reason": "ISSUED_EXPIRE_AS_BEFORE", "description": "is later than before"}
+    assert response == messages.UpdateCampaignResponse(campaign=campaign_of(CAMPAIGN), warnings=[warning])
     (_, _, etag), _ = stage.campaigns.update.call_args
     assert etag == "v5"
 

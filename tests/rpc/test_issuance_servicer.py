@@ -265,6 +265,14 @@ async def test_unused_token_is_told_whole(run, token):
     )
 
 
+async def test_a_token_that_is_honoured_longer_is_told_with_its_own_expiry(run, token):
+    stage = await run()
+    stage.issuer.inspect.return_value = Inspection(token, honoured_until_ms=NOW * 1000 + 90_500)
+    response = await stage.issuance.InspectToken(messages.InspectTokenRequest(program="shop", token="t"))
+    assert response.expire_time.seconds == NOW + 60
+    assert response.honoured_until.ToMilliseconds() == NOW * 1000 + 90_500
+
+
 async def test_used_token_is_told_with_its_redemption(run, token):
     stage = await run()
     stage.issuer.inspect.return_value = Inspection(token, EarlierUse(NOW + 5, 0, 900), "receipt-1")

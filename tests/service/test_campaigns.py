@@ -141,7 +141,7 @@ async def test_of_many_updates_at_once_one_wins(house):
     )
     assert sum(isinstance(result, Conflict) for result in results) == 19
     (winner,) = [result for result in results if not isinstance(result, Conflict)]
-    assert await house.campaigns.get(calling(), house.program, 1) == winner
+    assert await house.campaigns.get(calling(), house.program, 1) == winner.campaign
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ async def test_some_things_never_change(house, change, field):
 async def test_offers_are_append_only_once_coupons_were_minted(house):
     campaign = await house.campaign()
     dearer = replace(campaign, offers=(Offer(amount_off(200_00, 60_00)),))
-    campaign = await house.campaigns.update(calling(), dearer, etag(campaign))
+    campaign = await house.update(campaign, offers=dearer.offers)
     await house.mint(campaign)
     with pytest.raises(InvalidRequest, match=r"campaign\.offers\[0\]"):
         await house.campaigns.update(calling(), replace(campaign, offers=(Offer(amount_off(1, 1)),)), etag(campaign))
@@ -172,7 +172,7 @@ async def test_offers_are_append_only_once_coupons_were_minted(house):
     with pytest.raises(Conflict):  # the ledger holds to it by itself, when minting comes in between
         await house.ledger.campaigns.update(other_offers, principal="shop", offers_kept=False)
     more = replace(campaign, offers=(*campaign.offers, Offer(amount_off(1, 1))))
-    assert len((await house.campaigns.update(calling(), more, etag(campaign))).offers) == 2
+    assert len((await house.update(campaign, offers=more.offers)).offers) == 2
 
 
 async def test_pause_resume_and_end(house):
@@ -372,12 +372,12 @@ async def test_a_checked_change_is_told_as_it_would_be_and_changes_nothing(house
     campaign = await house.campaigns.get(calling(), house.program, campaign.number)
     before = await house.dump()
     wanted = replace(campaign, name="renamed", state=CampaignState.ACTIVE)
-    checked = await house.campaigns.check_update(calling(), wanted, etag(campaign))
+    checked = (await house.campaigns.check_update(calling(), wanted, etag(campaign))).campaign
     assert (checked.name, checked.state, etag(checked)) == ("renamed", CampaignState.PAUSED, etag(campaign))
-    assert (await house.campaigns.check_update(calling(), campaign, etag(campaign))).name == campaign.name
+    assert (await house.campaigns.check_update(calling(), campaign, etag(campaign))).campaign.name == campaign.name
     assert await house.campaigns.get(calling(), house.program, campaign.number) == campaign
     assert await house.dump() == before
-    assert (await house.campaigns.update(calling(), wanted, etag(checked))).name == "renamed"
+    assert (await house.campaigns.update(calling(), wanted, etag(checked))).campaign.name == "renamed"
 
 
 @pytest.mark.parametrize(

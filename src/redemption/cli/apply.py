@@ -8,17 +8,19 @@ from typing import Any
 
 import grpc
 
+from redemption.cli.campaign_file.field_names import file_path
 from redemption.cli.campaign_file.reading import CampaignFile
 from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.campaign_file.violations import file_problem
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
-from redemption.cli.input.source_file import FieldPath
+from redemption.cli.input.source_file import FieldPath, dotted
 from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
-from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, UpdateCampaignRequest
+from redemption.v1.campaign_service_pb2 import CampaignWarning, CreateCampaignRequest, UpdateCampaignRequest
 
 _NAME: FieldPath = ("name",)
+_PAUSES = ("paused_merchant_ids", "paused_skus", "paused_offers")
 
 
 class Action(StrEnum):
@@ -35,13 +37,18 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done with one file; with a dry run, what would be done."""
+    """What was done with one file; with a dry run, what would be done.
+
+    Attributes:
+        warnings: What the server warns of, one line each, with the file's line.
+    """
 
     file: str
     wanted: Campaign
     number: int
     action: Action
     changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,6 +68,7 @@ class Applied:
             "number": self.number,
             "action": self.action.value,
             "changes": [change._asdict() for change in self.changes],
+            "warnings": list(self.warnings),
         }
 
 
@@ -120,11 +128,12 @@ class Applier:
         try:
             if existing is None:
                 return Applied(file, wanted, self._create(wanted), Action.CREATED)
+            wanted = _with_pauses(read, existing)
             found = changes(existing, wanted)
             if not found:
                 return Applied(file, wanted, existing.number, Action.UNCHANGED)
-            self._update(existing, wanted)
-            return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found))
+            warnings = [_warning(read, each) for each in self._update(existing, wanted)]
+            return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found), tuple(warnings))
         except grpc.RpcError as error:
             failure = failure_of(error)
             if not any(violation.field.startswith("campaign") for violation in failure.violations):
@@ -136,17 +145,18 @@ class Applier:
         request.campaign.program = self._program
         return self._client.create_campaign(request).campaign.number
 
-    def _update(self, existing: Campaign, wanted: Campaign) -> None:
+    def _update(self, existing: Campaign, wanted: Campaign) -> Sequence[CampaignWarning]:
         request = UpdateCampaignRequest(campaign=wanted, validate_only=self._dry_run)
         request.campaign.program = self._program
         request.campaign.number = existing.number
         request.campaign.etag = existing.etag
         try:
-            self._client.update_campaign(request)
+            return self._client.update_campaign(request).warnings
         except grpc.RpcError as error:
             if failure_of(error).code is not grpc.StatusCode.ABORTED:
                 raise
             self._require_done(wanted, error)
+            return ()
 
     def _require_done(self, wanted: Campaign, error: grpc.RpcError) -> None:
         """Read again after ABORTED: either our first try was done and its answer lost, or another person changed it."""
@@ -156,3 +166,21 @@ class Applier:
         raise Stop(
             BAD_INPUT, f"campaign {wanted.name} was changed by somebody else just now; look at it, then apply again"
         ) from error
+
+
+def _with_pauses(read: CampaignFile, existing: Campaign) -> Campaign:
+    """Return the campaign of a file; what the file does not say of pauses stays as it is.
+
+    Parts of a campaign are paused on the command line, in a hurry: applying the file again must not take that back.
+    """
+    wanted = Campaign()
+    wanted.CopyFrom(read.campaign)
+    for name in _PAUSES:
+        if name not in read.source.root.fields:
+            getattr(wanted, name).extend(getattr(existing, name))
+    return wanted
+
+
+def _warning(read: CampaignFile, warning: CampaignWarning) -> str:
+    path = file_path(warning.field, read.campaign)
+    return f"{read.source.file}:{read.source.line_of(path)}: warning: {dotted(path)}: {warning.description}"

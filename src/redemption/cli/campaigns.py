@@ -373,3 +373,5 @@ def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
             say(f"  {about:8} {text}")
     for change in applied.changes:
         say(f"  {change.field}: {change.before} → {change.after}")
+    for warning in applied.warnings:
+        complain(warning)

@@ -52,6 +52,8 @@ def _print(answer: "InspectTokenResponse", campaign: "Campaign") -> None:
     say(TokenState.Name(answer.state).removeprefix("TOKEN_STATE_"), "bold")
     say(f"campaign   {answer.campaign} {campaign.name}, offer {answer.offer_index}, serial {answer.serial}")
     say(f"valid      {local_text(answer.not_before, zone)} until {local_text(answer.expire_time, zone)}")
+    if answer.HasField("honoured_until"):
+        say(f"honoured   until {local_text(answer.honoured_until, zone)}, by the campaign")
     say(f"holder     {'bound to one customer' if answer.holder_bound else 'whoever has it'}")
     say(f"key        {answer.key_id}")
     if answer.HasField("redemption"):

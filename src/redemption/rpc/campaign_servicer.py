@@ -8,7 +8,7 @@ from redemption.domain.campaign.campaign import Campaign, CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.rpc.convert.campaign_messages import CampaignMessages
-from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campaign_from, stats_of
+from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campaign_from, stats_of, warning_of
 from redemption.rpc.guard import Unary
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
@@ -94,8 +94,10 @@ class CampaignServicer:
             raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
         update = self._campaigns.check_update if request.validate_only else self._campaigns.update
         async with self._large.slot(info.deadline):
-            campaign = await update(info, campaign_from(request.campaign), request.campaign.etag)
-            return messages.UpdateCampaignResponse(campaign=self._messages.of(campaign))
+            updated = await update(info, campaign_from(request.campaign), request.campaign.etag)
+            return messages.UpdateCampaignResponse(
+                campaign=self._messages.of(updated.campaign), warnings=map(warning_of, updated.warnings)
+            )
 
     async def pause(self, request: messages.PauseCampaignRequest, info: CallInfo) -> messages.PauseCampaignResponse:
         """Stop redeeming for a while."""

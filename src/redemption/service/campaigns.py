@@ -8,6 +8,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import DAY_SECONDS, local_day
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
 from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
+from redemption.domain.campaign.change_warnings import ChangeWarning, change_warnings
 from redemption.domain.errors import (
     AlreadyExists,
     ArchiveUnfinished,
@@ -41,6 +42,14 @@ class Page:
 
     campaigns: list[Campaign]
     next_number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A campaign after a change, and what its operator may not expect of it."""
+
+    campaign: Campaign
+    warnings: tuple[ChangeWarning, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +153,18 @@ class Campaigns:
                 break
         return Page(found[:size], first + size if len(found) > size else None)
 
-    async def update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
+    async def update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Updated:
         """Replace a definition.
 
         Raises:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
-        after, offers_kept = await self._changed(campaign, presented_etag)
-        return await self._campaigns.update(after, principal=caller.principal, offers_kept=offers_kept)
+        wanted, offers_kept = await self._changed(campaign, presented_etag)
+        after = await self._campaigns.update(wanted.campaign, principal=caller.principal, offers_kept=offers_kept)
+        return replace(wanted, campaign=after)
 
-    async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Campaign:
+    async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Updated:
         """Return a campaign as it would be with a new definition, under its current version; nothing is changed.
 
         Raises:
@@ -162,11 +172,11 @@ class Campaigns:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
-        after, _ = await self._changed(campaign, presented_etag)
-        await self._require_free(after)
-        return after
+        wanted, _ = await self._changed(campaign, presented_etag)
+        await self._require_free(wanted.campaign)
+        return wanted
 
-    async def _changed(self, campaign: Campaign, presented_etag: str) -> tuple[Campaign, bool]:
+    async def _changed(self, campaign: Campaign, presented_etag: str) -> tuple[Updated, bool]:
         """Return a campaign with its new definition, and whether its existing offers are unchanged.
 
         Raises:
@@ -184,7 +194,8 @@ class Campaigns:
         if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
             raise WrongState(f"campaign {campaign.number} has ended and cannot change any more")
         counters = await self._campaigns.counters(campaign.program, campaign.number, offers=0)
-        forbidden = change_violations(before, campaign, minted=bool(counters and counters.issued))
+        issued = counters.issued if counters else 0
+        forbidden = change_violations(before, campaign, minted=issued > 0)
         if forbidden:
             raise InvalidRequest(forbidden)
         after = replace(
@@ -194,7 +205,8 @@ class Campaigns:
             created_at_ms=before.created_at_ms,
             updated_at_ms=self._ledger.now_ms(),
         )
-        return after, after.offers[: len(before.offers)] == before.offers
+        warnings = change_warnings(before, after, issued=issued)
+        return Updated(after, warnings), after.offers[: len(before.offers)] == before.offers
 
     async def _require_free(self, campaign: Campaign) -> None:
         number = await self._campaigns.named(campaign.program, campaign.name)

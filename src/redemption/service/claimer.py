@@ -218,7 +218,7 @@ class Claimer:
             campaign = _require_offer(campaign, pending.claim.program, number, offer_index)
         elif campaign is None or offer_index >= len(campaign.offers) or not self._signers.usable(found.key_id):
             return None
-        ordered = (found.not_before, found.expires_at) if found is not None and found.expires_at else None
+        ordered = self._ordered(found, campaign, now_ms) if found is not None and found.expires_at else None
         promised = ordered or valid_time(campaign, now_ms)
         judgement = judge_claim(pending.claim, campaign, offer_index, promised, now_ms=now_ms, days=self._days)
         outcome, valid, failure = judgement.outcome, _NEVER, None
@@ -246,6 +246,17 @@ class Claimer:
             code=pending.code,
         )
         return _Judged(item, judgement, failure)
+
+    def _ordered(self, found: CodeFound, campaign: Campaign, now_ms: int) -> tuple[int, int]:
+        """Return the interval that was ordered with a code, Unix seconds.
+
+        A code that has expired is honoured as long as its campaign honours coupons that have.
+        """
+        expires_at = found.expires_at
+        if campaign.honoured_until_ms is not None and now_ms >= expires_at * MILLISECONDS:
+            honoured = min(campaign.honoured_until_ms // MILLISECONDS, self._signers.key_expires_at(found.key_id))
+            expires_at = max(expires_at, honoured)
+        return found.not_before, expires_at
 
     def _signable(self, campaign: Campaign, promised: tuple[int, int], now: int, *, ordered: bool) -> tuple[int, int]:
         """Return the interval in which a coupon is valid, its expiry capped to the key's life, Unix seconds.

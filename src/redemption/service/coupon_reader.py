@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from redemption.domain.campaign.campaign import Campaign
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Violation
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
@@ -66,7 +66,17 @@ class CouponReader:
     def coupon(self, token: VerifiedToken, campaign: Campaign, customer_id: str) -> Coupon:
         """Return a token with its campaign, and whether a customer may use it."""
         held = not token.holder_bound or self._verifier.holder_matches(token, customer_id)
-        return Coupon(token, campaign, held)
+        honoured = 0 if campaign.honoured_until_ms is None else self.honoured_until_ms(token, campaign)
+        return Coupon(token, campaign, held, honoured)
+
+    def honoured_until_ms(self, token: VerifiedToken, campaign: Campaign) -> int:
+        """Return until when a campaign honours a token that expires earlier, Unix milliseconds; 0: its expiry stands.
+
+        A token is never honoured longer than its key lives.
+        """
+        honoured, own = campaign.honoured_until_ms or 0, token.expires_at * MILLISECONDS
+        latest = min(honoured, self._verifier.key_expires_at(token) * MILLISECONDS)
+        return latest if latest > own else 0
 
     def report_refused(self, token: VerifiedToken, campaign: Campaign | None, *, issued: bool) -> None:
         """Report a correctly signed token whose answer is TOKEN_INVALID even so.

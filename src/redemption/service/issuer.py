@@ -82,12 +82,15 @@ class Inspection:
         use: The record of its use, or None.
         redemption_id: The receipt of that use.
         revoked: It was revoked; this does not show whether all coupons of its holder were revoked.
+        honoured_until_ms: Until when its campaign honours it although it expires earlier, Unix milliseconds; 0: its own
+            expiry stands.
     """
 
     token: VerifiedToken | None
     use: EarlierUse | None = None
     redemption_id: str = ""
     revoked: bool = False
+    honoured_until_ms: int = 0
 
 
 class Issuer:
@@ -160,9 +163,9 @@ class Issuer:
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
                 "nobody knows whether it was used"
             )
-        if seen.use is None:
-            return Inspection(token, revoked=seen.revoked)
-        return Inspection(token, seen.use, self._decisions.receipt_of(token, seen.use), revoked=seen.revoked)
+        honoured = 0 if campaign is None else self._reader.honoured_until_ms(token, campaign)
+        receipt = "" if seen.use is None else self._decisions.receipt_of(token, seen.use)
+        return Inspection(token, seen.use, receipt, revoked=seen.revoked, honoured_until_ms=honoured)
 
     async def _block(self, caller: CallInfo, request: MintRequest, content: bytes, *, codes: bool) -> Block:
         """Reserve a block of serials, or return the one that an earlier try of this request got."""

@@ -44,6 +44,10 @@ class Signers:
         key = self._keys.get(key_id)
         return key is not None and key.state.usable
 
+    def key_expires_at(self, key_id: int) -> int:
+        """Return when the life of a key ends, Unix seconds."""
+        return self._keys[key_id].max_expires_at
+
     def latest_expiry(self, now: int) -> int:
         """Return the latest expiry of a token that the primary key signs now, Unix seconds."""
         return min(now + TOKEN_LIFE_SECONDS_MAX - CLOCK_MARGIN_SECONDS, self.primary.max_expires_at)

@@ -110,7 +110,8 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCampaign(self, request, context):
-        """Replaces the definition of a campaign. ABORTED when the etag is not the current one.
+        """Replaces the definition of a campaign. ABORTED when the etag is not the current one. To pause a part of a running
+        campaign, read it, change paused_merchant_ids, paused_skus or paused_offers, and send it back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

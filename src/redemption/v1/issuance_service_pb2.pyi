@@ -163,7 +163,7 @@ class InspectTokenRequest(_message.Message):
     def __init__(self, program: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class InspectTokenResponse(_message.Message):
-    __slots__ = ("state", "key_id", "campaign", "offer_index", "serial", "not_before", "expire_time", "holder_bound", "shared", "redemption")
+    __slots__ = ("state", "key_id", "campaign", "offer_index", "serial", "not_before", "expire_time", "holder_bound", "shared", "redemption", "honoured_until")
     STATE_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class InspectTokenResponse(_message.Message):
     HOLDER_BOUND_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     REDEMPTION_FIELD_NUMBER: _ClassVar[int]
+    HONOURED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     state: TokenState
     key_id: str
     campaign: int
@@ -184,4 +185,5 @@ class InspectTokenResponse(_message.Message):
     holder_bound: bool
     shared: bool
     redemption: _redemption_service_pb2.Redemption
-    def __init__(self, state: _Optional[_Union[TokenState, str]] = ..., key_id: _Optional[str] = ..., campaign: _Optional[int] = ..., offer_index: _Optional[int] = ..., serial: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holder_bound: _Optional[bool] = ..., shared: _Optional[bool] = ..., redemption: _Optional[_Union[_redemption_service_pb2.Redemption, _Mapping]] = ...) -> None: ...
+    honoured_until: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[_Union[TokenState, str]] = ..., key_id: _Optional[str] = ..., campaign: _Optional[int] = ..., offer_index: _Optional[int] = ..., serial: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holder_bound: _Optional[bool] = ..., shared: _Optional[bool] = ..., redemption: _Optional[_Union[_redemption_service_pb2.Redemption, _Mapping]] = ..., honoured_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

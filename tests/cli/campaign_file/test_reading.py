@@ -70,6 +70,8 @@ def test_there_are_examples():
     [
         ("name: 618 满200减50\n", "", "1: name: is missing"),
         ("name: 618 满200减50", "name:", "1: name: is empty: give it a value, or take the line out"),
+        ("stacking:\n", "paused_skus:\nstacking:\n", "19: paused_skus: is empty: write [] if nothing is paused, or take the line out to leave what is paused as it is"),
+        ("stacking:\n", "paused_offers: [-1]\nstacking:\n", "19: paused_offers[0]: must be the number of an offer, counted from 0; it is -1"),
         ("name: 618 满200减50", "name: [a]", "1: name: must be a single value"),
         ("offers:", "ofers:", "6: ofers: is not a known field; did you mean offers?"),
         ("budget:", "budgets:", "18: limits.budgets: is not a known field; did you mean budget?"),

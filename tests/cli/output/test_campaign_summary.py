@@ -73,9 +73,13 @@ def test_everything_that_narrows_an_offer_is_told():
 
 def test_when_how_much_and_with_what_is_told():
     every = read_campaign(EVERY_FIELD).campaign
-    assert summary(every)[-6:] == [
+    assert summary(every)[-10:] == [
         ("when", "2026-10-20 20:00 to 2027-11-12 00:00, Asia/Shanghai"),
         ("valid", "from 12 hours after the claim for 7 days, to the end of the last day"),
+        ("honoured", "until 2026-11-03 12:00, also if a coupon expires earlier"),
+        ("paused", "merchant quay, 0012"),
+        ("paused", "article soap"),
+        ("paused", "offer 1, 4"),
         ("issued", "100; 10 a day; 2 a customer; 1 a person"),
         ("used", "90; 3 a customer; 1 a customer and day; 9 a day; 5 20:00\N{EN DASH}20:30; 4 21:00\N{EN DASH}22:00; what a slot leaves goes to the next"),
         ("budget", "¥5,000.00; ¥500.00 a day"),

@@ -202,6 +202,15 @@ FROM_CLAIM = "campaign.validity.from_claim"
 STACKING = "campaign.stacking"
 
 WRONG = [
+    # what can change while it runs
+    (plain(paused_merchant_ids=("m", "m")), "campaign.paused_merchant_ids[1]", "the same as entry [0]"),
+    (plain(paused_merchant_ids=("",)), "campaign.paused_merchant_ids[0]", "is required"),
+    (plain(paused_skus=tuple(map(str, range(1001)))), "campaign.paused_skus", "at most 1000 values; there are 1001"),
+    (plain(paused_skus=(LONG,)), "campaign.paused_skus[0]", "longer than 128 bytes"),
+    (plain(paused_offers=(0, 1)), "campaign.paused_offers[1]", "must be 0 to 0; it is 1"),
+    (plain(paused_offers=(0, 0)), "campaign.paused_offers[1]", "is offer 0 again"),
+    (plain(paused_offers=(0,) * 101), "campaign.paused_offers", "at most 100 offers; there are 101"),
+    (plain(honoured_until_ms=PLAIN.ends_at_ms + 1), "campaign.honoured_until", "not be later than the campaign's end_time"),
     # the campaign itself
     (plain(program=""), "campaign.program", "is required"),
     (plain(program="Shop"), "campaign.program", "a-z, 0-9"),

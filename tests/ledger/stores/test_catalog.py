@@ -1,6 +1,7 @@
 """A definition comes back from the ledger exactly as it was written."""
 
 import dataclasses
+import json
 import typing
 from dataclasses import replace
 
@@ -37,6 +38,17 @@ def test_definition_comes_back_as_it_was_written(campaign):
     again = read_again(campaign)
     assert again == campaign
     assert repr(again) == repr(campaign)  # also the class of each part and each number
+
+
+def test_a_field_that_was_added_later_is_written_only_where_it_is_used():
+    """So servers of the version before read every definition that does not use one."""
+    later = {"paused_merchant_ids": (), "paused_skus": (), "paused_offers": (), "honoured_until_ms": None}
+    written = json.loads(pack_campaign(replace(CAMPAIGN, **later))[1:])
+    assert set(written) == {field.name for field in dataclasses.fields(Campaign)} - set(later)
+    for name in later:
+        alone = replace(CAMPAIGN, **{**later, name: getattr(CAMPAIGN, name)})
+        assert set(json.loads(pack_campaign(alone)[1:])) == {*written, name}
+        assert read_again(alone) == alone
 
 
 @pytest.mark.parametrize("benefit", BENEFITS, ids=lambda kind: kind.__name__)

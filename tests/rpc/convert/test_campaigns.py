@@ -106,6 +106,10 @@ def test_example_is_told_field_by_field():
         etag="v5",
         create_time={"seconds": NOW - 1, "nanos": 997_000_000},
         update_time={"seconds": NOW - 1, "nanos": 998_000_000},
+        paused_merchant_ids=["merchant-7", "merchant-8"],
+        paused_skus=["sku-7"],
+        paused_offers=[1, 4],
+        honoured_until={"seconds": NOW + 43_200, "nanos": 1_000_000},
     )
 
 

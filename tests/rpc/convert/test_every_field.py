@@ -8,7 +8,7 @@ from builders.calls import calling
 from builders.full_campaign import CAMPAIGN
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from rpc.examples import APPROVAL, PAGE, QUOTED, REDEEMED, REQUESTS, STATS
+from rpc.examples import APPROVAL, PAGE, QUOTED, REDEEMED, REQUESTS, STATS, UPDATED
 from rpc.stage import OneCall, stand_ins, telling
 
 from redemption.domain.errors import InvalidRequest, NotBuilt
@@ -62,9 +62,11 @@ def use_cases() -> Any:
     stand_in.claimer.claim.return_value = Claimed(Outcome.CLAIM_LIMIT)
     stand_in.revoker.revoke.return_value = Outcome.APPROVED
     campaigns = stand_in.campaigns
-    changing = (campaigns.create, campaigns.update, campaigns.set_state, campaigns.archive)
-    for method in (campaigns.get, campaigns.check_create, campaigns.check_update, *changing):
+    changing = (campaigns.create, campaigns.set_state, campaigns.archive)
+    for method in (campaigns.get, campaigns.check_create, *changing):
         method.return_value = CAMPAIGN
+    for method in (campaigns.update, campaigns.check_update):
+        method.return_value = UPDATED
     campaigns.list.return_value = PAGE
     campaigns.stats.return_value = STATS
     return stand_in

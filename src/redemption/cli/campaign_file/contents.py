@@ -19,6 +19,8 @@ from redemption.cli.campaign_file.values import (
     Length,
     Money,
     Names,
+    PausedNames,
+    PausedOffers,
     Percent,
     ReachName,
     RiskSignalName,
@@ -175,3 +177,11 @@ class CampaignPart(Part):
     """What a request must tell, so that abuse can be judged (防刷)."""
     sizing: SizingPart | None = None
     """Hints for the ledger's memory."""
+    paused_merchant_ids: PausedNames = ()
+    """Goods of these merchants are out for now (暂停). Left out, what is paused stays paused; [] takes all back."""
+    paused_skus: PausedNames = ()
+    """These articles are out for now, likewise."""
+    paused_offers: PausedOffers = ()
+    """Coupons of these offers, counted from 0, cannot be claimed or used for now, likewise."""
+    honoured_until: Instant | None = None
+    """Coupons that expire earlier are honoured until this instant. For coupons from before end_time was moved."""

@@ -26,6 +26,10 @@ def campaign_message(part: model.CampaignPart) -> v1.Campaign:
         return_window=part.return_window,
         required_risk_signals=part.required_risk_signals,  # type: ignore[arg-type]
         sizing=_made(_sizing, part.sizing),
+        paused_merchant_ids=part.paused_merchant_ids,
+        paused_skus=part.paused_skus,
+        paused_offers=part.paused_offers,
+        honoured_until=part.honoured_until,
     )
 
 

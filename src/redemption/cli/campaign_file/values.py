@@ -139,6 +139,21 @@ def _not_empty(value: object) -> object:
     return value
 
 
+def _said(value: object) -> object:
+    if value == "":
+        raise ValueError(
+            "is empty: write [] if nothing is paused, or take the line out to leave what is paused as it is"
+        )
+    return value
+
+
+def _offer_index(value: object) -> int:
+    number = _small_whole(value)
+    if number < 0:
+        raise ValueError(f"must be the number of an offer, counted from 0; it is {number}")
+    return number
+
+
 def _shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSchema:
     """Return the schema of a text with this pattern; ``types`` are what editors may parse it to without quotes."""
     # Regular expressions of JSON Schema have no named groups.
@@ -177,3 +192,16 @@ _Each = TypeVar("_Each")
 Several: TypeAlias = Annotated[tuple[_Each, ...], BeforeValidator(_not_empty)]
 """A list that is not empty: in the contract an empty list is the same as none, which may not be what is meant."""
 Names: TypeAlias = Several[Text]
+
+
+def _list_of(shape: WithJsonSchema) -> WithJsonSchema:
+    return WithJsonSchema({"type": "array", "items": shape.json_schema})
+
+
+PausedNames: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_said), _list_of(_ANY_TEXT)]
+"""A list that may be empty: then nothing is paused."""
+PausedOffers: TypeAlias = Annotated[
+    tuple[Annotated[int, BeforeValidator(_offer_index)], ...],
+    BeforeValidator(_said),
+    _list_of(_shaped(_WHOLE, "integer")),
+]

@@ -43,9 +43,26 @@ def summary(campaign: v1.Campaign) -> list[tuple[str, str]]:
     start, end = _local(campaign.start_time, campaign), _local(campaign.end_time, campaign)
     lines.append(("when", f"{start} to {end}, {campaign.time_zone}"))
     lines += [("valid", text) for text in _validity(campaign)]
+    if campaign.HasField("honoured_until"):
+        lines.append(
+            ("honoured", f"until {_local(campaign.honoured_until, campaign)}, also if a coupon expires earlier")
+        )
+    lines += [("paused", text) for text in paused_parts(campaign)]
     lines += words.limits(campaign.limits)
     lines.append(("together", "; ".join(_together(campaign.stacking))))
     return lines
+
+
+def paused_parts(campaign: v1.Campaign) -> Iterator[str]:
+    """Yield what of a campaign is paused: merchants, articles, offers."""
+    offers = [str(index) for index in campaign.paused_offers]
+    for word, values in (
+        ("merchant", campaign.paused_merchant_ids),
+        ("article", campaign.paused_skus),
+        ("offer", offers),
+    ):
+        if values:
+            yield f"{word} {', '.join(values)}"
 
 
 class _Words:

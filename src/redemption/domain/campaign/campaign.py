@@ -1,12 +1,12 @@
 """The definition of a campaign: what it gives, to which orders, when, and how much of it there is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, EveryFull, Measure, Tiers
-from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions
+from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Scope
 
 MILLISECONDS = 1000
 RETURN_WINDOW_SECONDS = 30 * 86_400
@@ -203,7 +203,7 @@ class Sizing:
     expected_redemption_rate_basis_points: int = BASIS_POINTS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, because a cached property needs a __dict__
 class Campaign:
     """One campaign; its number is unique within its program.
 
@@ -214,6 +214,11 @@ class Campaign:
         validity: When a coupon is valid; None means from the campaign's start to its end.
         return_window_seconds: How long after its end the campaign's records are needed.
         required_risk_signals: The signals that a request must carry.
+        paused_merchant_ids: The goods of these merchants are in no scope of any offer.
+        paused_skus: Neither are these articles.
+        paused_offers: The indexes of the offers whose coupons cannot be claimed or redeemed now.
+        honoured_until_ms: Coupons that expire earlier are honoured until this instant, Unix milliseconds, as long as
+            their key lives; None means that each expires by its own expiry.
     """
 
     program: str
@@ -234,3 +239,19 @@ class Campaign:
     version: int = 0
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    paused_merchant_ids: tuple[str, ...] = ()
+    paused_skus: tuple[str, ...] = ()
+    paused_offers: tuple[int, ...] = ()
+    honoured_until_ms: int | None = None
+
+    @cached_property
+    def offers_now(self) -> tuple[Offer, ...]:
+        """Its offers as orders are judged by them: each also excludes the goods that are paused."""
+        if not self.paused_merchant_ids and not self.paused_skus:
+            return self.offers
+        return tuple(replace(offer, conditions=self._without_paused(offer.conditions)) for offer in self.offers)
+
+    def _without_paused(self, conditions: Conditions) -> Conditions:
+        excluded = conditions.exclude
+        skus, merchant_ids = excluded.skus + self.paused_skus, excluded.merchant_ids + self.paused_merchant_ids
+        return replace(conditions, exclude=Scope(skus, excluded.categories, excluded.brands, merchant_ids))

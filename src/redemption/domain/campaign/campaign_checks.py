@@ -95,6 +95,10 @@ def _violations(campaign: Campaign) -> Iterator[Violation]:
             other = OtherField(f"{field}[{first}]")
             yield dependent_violation(f"{field}[{index}]", problem, ViolationReason.DUPLICATE, other)
     yield from _sizing_violations(campaign.sizing)
+    yield from list_violations(campaign.paused_merchant_ids, "campaign.paused_merchant_ids")
+    yield from list_violations(campaign.paused_skus, "campaign.paused_skus")
+    yield from _paused_offers_violations(campaign, "campaign.paused_offers")
+    yield from _honoured_violations(campaign, "campaign.honoured_until")
 
 
 def change_violations(before: Campaign, after: Campaign, *, minted: bool) -> list[Violation]:
@@ -339,6 +343,33 @@ def _slot_violations(limits: SlotLimits, field: str) -> Iterator[Violation]:
             )
             here, other = f"{field}[{index}].start_minute", OtherField(f"{field}[{index - 1}].end_minute", end)
             yield dependent_violation(here, problem, ViolationReason.OVERLAP, other, given=start)
+
+
+# What can change while it runs
+
+
+def _paused_offers_violations(campaign: Campaign, field: str) -> Iterator[Violation]:
+    paused, last = campaign.paused_offers, len(campaign.offers) - 1
+    if len(paused) > OFFERS_MAX:
+        problem = f"must be at most {OFFERS_MAX} offers; there are {len(paused)}"
+        yield count_violation(field, problem, count=len(paused), most=OFFERS_MAX)
+        return
+    for index, offer_index in enumerate(paused):
+        yield from range_violations(offer_index, f"{field}[{index}]", 0, last)
+        first = paused.index(offer_index)
+        if first != index:
+            problem, other = f"is offer {offer_index} again; name each offer once", OtherField(f"{field}[{first}]")
+            yield dependent_violation(f"{field}[{index}]", problem, ViolationReason.DUPLICATE, other)
+
+
+def _honoured_violations(campaign: Campaign, field: str) -> Iterator[Violation]:
+    honoured_ms = campaign.honoured_until_ms
+    if honoured_ms is None:
+        return
+    yield from _instant_violations(honoured_ms, field)
+    if honoured_ms > campaign.ends_at_ms:
+        problem = "must not be later than the campaign's end_time, because nothing is redeemed after it"
+        yield dependent_violation(field, problem, ViolationReason.NOT_WITH_OTHER, OtherField("campaign.end_time"))
 
 
 # Stacking

@@ -121,7 +121,7 @@ def _refusal(
     return (
         (None if claim.customer.customer_id else Refusal(Outcome.CUSTOMER_REQUIRED))
         or (Refusal(Outcome.RISK_CONTEXT_REQUIRED) if _lacks_signal(claim, campaign) else None)
-        or campaign_refusal(campaign, moment)
+        or campaign_refusal(campaign, offer_index, moment)
         # Checked while the campaign runs: a coupon that nobody could use is not issued.
         or (Refusal(Outcome.TOKEN_EXPIRED) if _is_over(not_before, expires_at, moment) else None)
         or customer_refusal(campaign.offers[offer_index].conditions, claim.customer)

@@ -18,11 +18,14 @@ class Coupon:
 
     Attributes:
         held_by_customer: The token is unbound, or bound to the order's customer.
+        honoured_until_ms: Until when the token is honoured although it expires earlier, Unix milliseconds; 0: it is
+            not.
     """
 
     token: VerifiedToken
     campaign: Campaign
     held_by_customer: bool
+    honoured_until_ms: int = 0
 
 
 class Moment:
@@ -68,11 +71,11 @@ def judge_alone(
     coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days
 ) -> Refusal | OfferMatch:
     """Return the first refusal by precedence that needs neither the ledger nor amounts, or the offer's match."""
-    campaign = coupon.campaign
-    refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, moment)
+    campaign, offer_index = coupon.campaign, coupon.token.offer_index
+    refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, offer_index, moment)
     if refused is not None:
         return refused
-    offer = campaign.offers[coupon.token.offer_index]
+    offer = campaign.offers_now[offer_index]
     if offer.conditions is not NO_CONDITIONS:
         refused = _hours_refusal(offer.conditions, campaign, moment, days) or customer_refusal(
             offer.conditions, checkout.customer
@@ -94,7 +97,7 @@ def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusa
     not_before_ms = token.not_before * MILLISECONDS
     if not moment.reached(not_before_ms):
         return Refusal(Outcome.TOKEN_NOT_YET_VALID, Detail(try_after_ms=not_before_ms))
-    if moment.reached(token.expires_at * MILLISECONDS):
+    if moment.reached(token.expires_at * MILLISECONDS) and moment.reached(coupon.honoured_until_ms):
         return Refusal(Outcome.TOKEN_EXPIRED)
     guest = not checkout.customer.customer_id
     if guest and (token.holder_bound or campaign.limits.per_customer):
@@ -117,13 +120,13 @@ def lacks_risk_signal(campaign: Campaign, customer: Customer, risk: RiskContext)
     return not all(given[signal] for signal in campaign.required_risk_signals)
 
 
-def campaign_refusal(campaign: Campaign, moment: Moment) -> Refusal | None:
-    """Return why nothing of a campaign can be claimed or redeemed at a moment, or None."""
+def campaign_refusal(campaign: Campaign, offer_index: int, moment: Moment) -> Refusal | None:
+    """Return why nothing of a campaign's offer can be claimed or redeemed at a moment, or None."""
     if campaign.state in (CampaignState.ENDED, CampaignState.ARCHIVED) or moment.reached(campaign.ends_at_ms):
         return Refusal(Outcome.CAMPAIGN_ENDED)
     if not moment.reached(campaign.starts_at_ms):
         return Refusal(Outcome.CAMPAIGN_NOT_STARTED, Detail(try_after_ms=campaign.starts_at_ms))
-    if campaign.state is CampaignState.PAUSED:
+    if campaign.state is CampaignState.PAUSED or offer_index in campaign.paused_offers:
         return Refusal(Outcome.CAMPAIGN_PAUSED)
     return None
 

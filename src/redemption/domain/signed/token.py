@@ -162,6 +162,10 @@ class TokenVerifier:
         mac = self._holder_mac(token.program, token.key_id, token.campaign)
         return hmac.compare_digest(_holder_tag(mac, customer), token.holder_tag)
 
+    def key_expires_at(self, token: VerifiedToken) -> int:
+        """Return when the life of a token's key ends, Unix seconds: nobody may honour the token any longer."""
+        return self._keys[_U32.pack(token.key_id)].max_expires_at
+
     def _token_key(self, program: str, ids: bytes) -> _TokenKey:
         key = self._keys.get(ids[:4])
         return _TokenKey(

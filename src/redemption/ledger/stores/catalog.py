@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from cachetools import TTLCache
 from pydantic import ConfigDict, TypeAdapter, with_config
@@ -41,7 +41,14 @@ FORGET_SECONDS = 1.0
 FORGOTTEN_MAX = 1024
 
 _FORMAT = b"2"
-"""Increase it when a definition gets fields that an older version would not understand."""
+"""Increase it when no definition of the version before can be read any more."""
+_LATER_FIELDS = {
+    field.name: field.default
+    for field in fields(Campaign)
+    if field.name in {"paused_merchant_ids", "paused_skus", "paused_offers", "honoured_until_ms"}
+}
+"""Fields that were added to this format later, with their defaults. A definition that does not use one is packed as
+before, without it: servers of an earlier version go on reading it. They refuse a definition that uses one."""
 
 _BENEFITS = (Tiers, EveryFull, PercentOff, FreeShipping, FixedPrice, BuyGet, CashVoucher)
 _PARTS = (Offer, Tier, Scope, Window, Conditions, Limits, SlotLimits, Slot, Stacking, Sizing)
@@ -145,7 +152,8 @@ def _sharing(campaign: Campaign) -> Campaign:
 
 def pack_campaign(campaign: Campaign) -> bytes:
     """Pack a definition as the ledger keeps it; the ledger has number and version in fields of their own."""
-    return _FORMAT + _CODEC.dump_json(campaign)
+    unused = {name for name, default in _LATER_FIELDS.items() if getattr(campaign, name) == default}
+    return _FORMAT + _CODEC.dump_json(campaign, exclude=unused)
 
 
 def unpack_campaign(definition: bytes, *, number: int, version: int) -> Campaign:

@@ -24,6 +24,7 @@ from redemption.domain.campaign.campaign import (
     Stage,
     Validity,
 )
+from redemption.domain.campaign.change_warnings import ChangeWarning
 from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.offers import offer_from, offer_of
@@ -120,6 +121,12 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
         number=message.number,
         created_at_ms=ms_from(message.create_time, "campaign.create_time"),
         updated_at_ms=ms_from(message.update_time, "campaign.update_time"),
+        paused_merchant_ids=tuple(message.paused_merchant_ids),
+        paused_skus=tuple(message.paused_skus),
+        paused_offers=tuple(message.paused_offers),
+        honoured_until_ms=(
+            ms_from(message.honoured_until, "campaign.honoured_until") if message.HasField("honoured_until") else None
+        ),
     )
 
 
@@ -145,6 +152,17 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
         etag=etag(campaign),
         create_time=at_ms(campaign.created_at_ms),
         update_time=at_ms(campaign.updated_at_ms),
+        paused_merchant_ids=campaign.paused_merchant_ids,
+        paused_skus=campaign.paused_skus,
+        paused_offers=campaign.paused_offers,
+        honoured_until=None if campaign.honoured_until_ms is None else at_ms(campaign.honoured_until_ms),
+    )
+
+
+def warning_of(warning: ChangeWarning) -> campaign_service_pb2.CampaignWarning:
+    """Return the contract's warning."""
+    return campaign_service_pb2.CampaignWarning(
+        field=warning.field, reason=warning.reason.value, description=warning.text
     )
 
 

@@ -5,7 +5,7 @@ from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.orders import DISPOSITIONS, OUTCOMES, customer_from, detail_of, risk_from
-from redemption.rpc.convert.timestamps import at_seconds, whole_second_ms_from
+from redemption.rpc.convert.timestamps import at_ms, at_seconds, whole_second_ms_from
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection, Minted, MintRequest
 from redemption.service.revoker import CustomerGiven, RevokeRequest, SerialsGiven, TokenGiven
@@ -135,6 +135,7 @@ def inspection_of(inspection: Inspection) -> messages.InspectTokenResponse:
         holder_bound=token.holder_bound,
         shared=token.shared,
         redemption=redemption,
+        honoured_until=at_ms(inspection.honoured_until_ms) if inspection.honoured_until_ms else None,
     )
 
 
