@@ -1,6 +1,10 @@
 """``campaigns``: what a person sees of them, and what can be done with one."""
 
+import json
+
+import grpc
 import pytest
+from fake_server import failing
 
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1 import outcome_pb2
@@ -9,6 +13,7 @@ from redemption.v1.campaign_service_pb2 import (
     GetCampaignStatsResponse,
     ListCampaignsResponse,
     PauseCampaignResponse,
+    UpdateCampaignResponse,
 )
 
 
@@ -99,6 +104,67 @@ def test_an_overdrawn_budget_is_shown_as_one(ask, fake, existing):
         "left",
         "\N{MINUS SIGN}¥30.00   of ¥500,000.00, lowered below what is spent",
     ]
+
+
+def updated(request, _context):
+    return UpdateCampaignResponse(campaign=request.campaign)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected", "paused"),
+    [
+        (
+            "pause 3 --merchant quay --sku soap --sku mask",
+            "; article soap, mask; offer 1",
+            (["mill", "quay"], ["soap", "mask"], [1]),
+        ),
+        ("pause 3 --offer 0 --offer 0", "; offer 1, 0", (["mill"], [], [1, 0])),
+        ("resume 3 --merchant mill --offer 7", "offer 1", ([], [], [1])),
+        ("resume 3 --merchant mill --offer 1", "", ([], [], [])),
+    ],
+)
+def test_parts_of_a_campaign_are_paused_and_resumed(ask, fake, existing, typed, expected, paused):
+    existing.end_time.seconds = 4_000_000_000
+    existing.paused_merchant_ids.append("mill")
+    existing.paused_offers.append(1)
+    fake.answers |= {"GetCampaign": GetCampaignResponse(campaign=existing), "UpdateCampaign": updated}
+    ended = ask("campaigns", *typed.split())
+    assert (ended.code, ended.err) == (0, "")
+    merchants = f"merchant {', '.join(paused[0])}" if paused[0] else ""
+    but = f", but paused in it: {merchants}{expected}" if any(paused) else ""
+    assert ended.out == f"campaign 3 618 满200减50 is active{but}\n"
+    (request,) = fake.asked["UpdateCampaign"]
+    campaign = request.campaign
+    assert (campaign.paused_merchant_ids, campaign.paused_skus, campaign.paused_offers) == paused
+    for name in ("paused_merchant_ids", "paused_skus", "paused_offers"):
+        campaign.ClearField(name)
+        existing.ClearField(name)
+    assert campaign == existing  # with its etag
+
+
+def test_what_is_paused_already_is_not_sent_again(ask, fake, existing):
+    existing.paused_skus.append("soap")
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)
+    ended = ask("campaigns", "pause", "3", "--sku", "soap", "--json")
+    assert (ended.code, json.loads(ended.out)["paused_skus"]) == (0, ["soap"])
+    assert set(fake.asked) == {"GetCampaign"}
+
+
+def test_a_campaign_that_somebody_else_changes_is_read_again(ask, fake, existing):
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)
+    conflict = failing(grpc.StatusCode.ABORTED, "changed", reason="ETAG_MISMATCH")
+
+    def twice_then_updated(request, context):
+        answer = updated if len(fake.asked["UpdateCampaign"]) > 2 else conflict
+        return answer(request, context)
+
+    fake.answers["UpdateCampaign"] = twice_then_updated
+    assert ask("campaigns", "pause", "3", "--sku", "soap").code == 0
+    assert len(fake.asked["GetCampaign"]) == 3
+    fake.answers["UpdateCampaign"] = conflict
+    ended = ask("campaigns", "pause", "3", "--sku", "soap")
+    assert (ended.code, ended.out) == (2, "")
+    assert "changed by others all the time" in ended.err
 
 
 def test_pausing_says_what_is_now(ask, fake, existing):

@@ -21,6 +21,17 @@ Which: TypeAlias = Annotated[
     str, typer.Argument(metavar="CAMPAIGN", help="Its number or its name.", show_default=False)
 ]
 
+Merchants: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--merchant", metavar="ID", help="Only the goods of this merchant; repeatable.")
+]
+Skus: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--sku", metavar="SKU", help="Only this article; repeatable.")
+]
+Offers: TypeAlias = Annotated[
+    list[int] | None,
+    typer.Option("--offer", metavar="N", help="Only coupons of this offer, from 0; repeatable.", min=0, max=99),
+]
+
 _ARCHIVE_CALL_SECONDS = 2.0
 """The timeout of one call; after each call the progress is printed."""
 _STATE_STYLES = {"active": "green", "paused": "yellow"}
@@ -213,17 +224,36 @@ def schema() -> int:
     return DONE
 
 
-@campaigns.command(epilog=examples("redemption campaigns pause 1"))
+@campaigns.command(
+    epilog=examples(
+        "redemption campaigns pause 1",
+        "redemption campaigns pause 1 --merchant m-77 --sku soap-1",
+        "redemption campaigns pause 1 --offer 2",
+    )
+)
 def pause(
     campaign: Which,
     *,
+    merchant: Merchants = None,
+    sku: Skus = None,
+    offer: Offers = None,
     server: Server = None,
     program: Program = None,
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """Stop redeeming a campaign's coupons for a while."""
+    """Stop redeeming a campaign's coupons for a while, or those of some offers.
+
+    With --merchant and --sku, coupons go on, but give nothing for these goods.
+    """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    if merchant or sku or offer:
+        from redemption.cli.pauses import Parts, change_parts
+
+        parts = Parts(tuple(merchant or ()), tuple(sku or ()), tuple(offer or ()))
+        with connected(settings) as client:
+            found = change_parts(client, settings.program, campaign, parts.pause)
+        return _print_state(found, as_json=as_json)
     from redemption.v1.campaign_service_pb2 import PauseCampaignRequest
 
     with connected(settings) as client:
@@ -232,17 +262,29 @@ def pause(
     return _print_state(answer.campaign, as_json=as_json)
 
 
-@campaigns.command(epilog=examples("redemption campaigns resume 1"))
+@campaigns.command(
+    epilog=examples("redemption campaigns resume 1", "redemption campaigns resume 1 --merchant m-77 --sku soap-1")
+)
 def resume(
     campaign: Which,
     *,
+    merchant: Merchants = None,
+    sku: Skus = None,
+    offer: Offers = None,
     server: Server = None,
     program: Program = None,
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """Go on redeeming after a pause."""
+    """Go on redeeming after a pause, of a whole campaign or of parts of it."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    if merchant or sku or offer:
+        from redemption.cli.pauses import Parts, change_parts
+
+        parts = Parts(tuple(merchant or ()), tuple(sku or ()), tuple(offer or ()))
+        with connected(settings) as client:
+            found = change_parts(client, settings.program, campaign, parts.resume)
+        return _print_state(found, as_json=as_json)
     from redemption.v1.campaign_service_pb2 import ResumeCampaignRequest
 
     with connected(settings) as client:
@@ -341,9 +383,12 @@ def _print_state(campaign: "Campaign", *, as_json: bool) -> int:
     if as_json:
         print_message(campaign)
     else:
-        say(
-            f"campaign {campaign.number} {campaign.name} is {_state(campaign)}", _STATE_STYLES.get(_state(campaign), "")
-        )
+        from redemption.cli.output.campaign_summary import paused_parts
+
+        state = _state(campaign)
+        parts = "; ".join(paused_parts(campaign))
+        but = f", but paused in it: {parts}" if parts and state not in ("ended", "archived") else ""
+        say(f"campaign {campaign.number} {campaign.name} is {state}{but}", _STATE_STYLES.get(state, ""))
     return DONE
 
 
