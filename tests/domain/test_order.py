@@ -74,6 +74,7 @@ WRONG = [
     (order(lines=(line_of(1), line_of(2))), "checkout.order.lines[1].line_id", "is the id of an earlier line"),
     (line(quantity=0), "checkout.order.lines[0].quantity", "must be 1 or more"),
     (line(amount_minor=-1), "checkout.order.lines[0].amount_minor", "must not be negative"),
+    (line(amount_minor=-1, list_amount_minor=-1), "checkout.order.lines[0].amount_minor", "must not be negative"),
     (line(list_amount_minor=-1), "checkout.order.lines[0].list_amount_minor", "must not be negative"),
     (line(sku=LONG), "checkout.order.lines[0].sku", "is longer than 128 bytes"),
     (line(merchant_id=LONG), "checkout.order.lines[0].merchant_id", "is longer than 128 bytes"),

@@ -227,7 +227,7 @@ def _check_line(line: Line, index: int, seen: set[str], found: list[Violation]) 
         found.append(Violation(f"checkout.order.lines[{index}].quantity", problem))
     if line.amount_minor < 0:
         found.append(Violation(f"checkout.order.lines[{index}].amount_minor", "must not be negative"))
-    if line.list_amount_minor < 0:
+    if line.list_amount_minor < 0 and line.list_amount_minor != line.amount_minor:  # not sent, it is amount_minor
         found.append(Violation(f"checkout.order.lines[{index}].list_amount_minor", "must not be negative"))
     if len(line.sku) > _SURELY_FITS and not _fits(line.sku):
         found += text_violations(line.sku, f"checkout.order.lines[{index}].sku")

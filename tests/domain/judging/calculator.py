@@ -302,7 +302,7 @@ def _unmet_by_goods(coupon: Coupon, cart: Cart) -> Judged | None:
     missing_quantity = max(needed - len(counting), _missing_of_set(offer, cart))
     if missing_quantity > 0:
         return Judged(Outcome.MIN_QUANTITY_NOT_MET, missing_quantity=missing_quantity)
-    missing_members = (conditions.min_group_size or 0) - cart.order.group_size
+    missing_members = (conditions.min_group_size or 0) - (cart.order.group_size or 1)
     if missing_members > 0:
         return Judged(Outcome.GROUP_TOO_SMALL, missing_quantity=missing_members)
     return None

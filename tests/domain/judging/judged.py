@@ -15,7 +15,7 @@ def campaign(number=1, **changes):
     return campaign_of(number, **times | changes)
 
 
-def judged(*coupons, lines=(1000,), now_ms=NOW * 1000, guest=False, currency="CNY"):
+def judged(*coupons, lines=(1000,), now_ms=NOW * 1000, guest=False, currency="CNY", group_size=0):
     buyer = GUEST if guest else Customer("ann")
-    checkout = checkout_of(order_of(*lines, currency_code=currency), buyer)
+    checkout = checkout_of(order_of(*lines, currency_code=currency, group_size=group_size), buyer)
     return judge(coupons, checkout, now_ms=now_ms, days=Days())

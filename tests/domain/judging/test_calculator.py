@@ -559,6 +559,7 @@ def test_the_first_reason_that_applies_is_told():
     assert told(quay) == Judged(Outcome.SCOPE_MISMATCH)
     assert told(quay, cheap) == Judged(Outcome.MIN_SPEND_NOT_MET, missing_minor=20)
     assert told(quay, one) == Judged(Outcome.MIN_QUANTITY_NOT_MET, missing_quantity=1)
+    assert told(quay, two) == Judged(Outcome.GROUP_TOO_SMALL, missing_quantity=2)
     assert told(quay, two, group_size=1) == Judged(Outcome.GROUP_TOO_SMALL, missing_quantity=2)
     assert told(quay, two, group_size=3) == Judged(Outcome.EXCLUSIVE_CONFLICT, conflicts=(1,))
     assert told(quay, two, group_size=3, coupons=[strict]) == Judged(Outcome.APPROVED, 1, {1: 1})

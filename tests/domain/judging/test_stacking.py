@@ -1,5 +1,6 @@
 """Several coupons on one order: stages, exclusivity, and a result that does not depend on the order of the tokens."""
 
+import pytest
 from builders.campaigns import offer_of
 from builders.orders import checkout_of, line_of, order_of
 from builders.times import NOW
@@ -76,6 +77,14 @@ def test_a_coupon_that_finds_nothing_left_has_no_effect():
     everything = campaign(1, stacking=Stacking(Stage.ITEM), offers=(Offer(amount_off(0, 1000)),))
     coupons = judged(coupon_of(campaign(2)), coupon_of(everything)).coupons
     assert [one.outcome for one in coupons] == [Outcome.NO_EFFECT, Outcome.APPROVED]
+
+
+@pytest.mark.parametrize(("group_size", "missing"), [(0, 2), (1, 2), (2, 1)])
+def test_the_customer_is_one_of_a_group(group_size, missing):
+    """Of a group of three, two more are missing when nobody has joined yet, whether or not a size was sent."""
+    of_three = campaign(offers=(offer_of(amount_off(0, 100), min_group_size=3),))
+    found = judged(coupon_of(of_three), group_size=group_size).coupons[0]
+    assert (found.outcome, found.detail.missing_quantity) == (Outcome.GROUP_TOO_SMALL, missing)
 
 
 def test_a_gift_is_nobodys_second_piece():

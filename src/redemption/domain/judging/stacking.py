@@ -146,7 +146,7 @@ class Screening:
             self.refused.append(CouponJudgement(found.outcome, clock, detail=found.detail))
         else:
             members = found.offer.conditions.min_group_size
-            missing = 0 if members is None else max(members - self._checkout.order.group_size, 0)
+            missing = 0 if members is None else max(members - max(self._checkout.order.group_size, 1), 0)
             self._eligible.append(EligibleCoupon(len(self.refused), coupon, found, clock, missing))
             self.refused.append(None)
 
