@@ -3,23 +3,16 @@
 import re
 from decimal import Decimal
 
+from iso4217 import Currency
+
 MINOR_MAX = 2**53 - 1
 """The largest sum that the contract allows, in minor units."""
 
+# The package iso4217 has the minor units of ISO 4217. CLDR, and a library with its data such as babel, would give what
+# shops usually show: no decimals for HUF, IDR, COP or IQD. A sum would be wrong by a factor of 100.
+_EXPONENTS = {currency.code: currency.exponent for currency in Currency if currency.exponent is not None}
 _EXPONENT = 2
-
-
-def _codes(text: str) -> list[str]:
-    return text.split()
-
-
-# From ISO 4217: the currencies whose minor unit is not a hundredth. CLDR, and a library with its data such as babel,
-# would give what shops usually show: no decimals for HUF, IDR, COP or IQD. A sum would be wrong by a factor of 100.
-_EXPONENTS = (
-    dict.fromkeys(_codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"), 0)
-    | dict.fromkeys(_codes("BHD IQD JOD KWD LYD OMR TND"), 3)
-    | dict.fromkeys(_codes("CLF UYW"), 4)
-)
+"""Of a code that is no currency: a file is read to its end before the server refuses the code."""
 _SYMBOLS = {"CNY": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
 _MINUS = "\N{MINUS SIGN}"
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?")

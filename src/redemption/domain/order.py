@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from redemption.domain.currency import CURRENCY_CODES, currency_violations
 from redemption.domain.errors import VIOLATIONS_MAX, Violation
 from redemption.domain.record import record
 
@@ -20,7 +21,6 @@ TOKENS_MAX = 32
 QUOTED_TOKENS_MAX = 100
 
 _PROGRAM_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_CURRENCY_LENGTH = 3
 
 
 @record(frozen=True, slots=True)
@@ -184,8 +184,8 @@ def _check_order(order: Order, found: list[Violation]) -> None:
     lines, shipping, code = order.lines, order.shipping, order.currency_code
     if not id_fits(order.order_id):
         found += id_violations(order.order_id, "checkout.order.order_id")
-    if len(code) != _CURRENCY_LENGTH or not (code.isascii() and code.isalpha() and code.isupper()):
-        found.append(Violation("checkout.order.currency_code", "must be an ISO 4217 code such as CNY"))
+    if code not in CURRENCY_CODES:
+        found += currency_violations(code, "checkout.order.currency_code")
     if not 1 <= len(lines) <= LINES_MAX:
         found.append(Violation("checkout.order.lines", f"must be 1 to {LINES_MAX} lines; there are {len(lines)}"))
         return
