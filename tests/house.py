@@ -200,8 +200,11 @@ class House:
             await self.redis.delete(key)
 
     async def dump(self):
-        """Everything of the program as it is stored, by its key."""
-        return {key: await self.redis.dump(key) for key in await self.keys()}
+        """Everything of the program as it is stored, by its key; the order within a hash has no meaning."""
+        return {
+            key: await (self.redis.hgetall(key) if await self.redis.type(key) == b"hash" else self.redis.dump(key))
+            for key in await self.keys()
+        }
 
     async def records(self, pattern):
         """Every packed record in the hashes of some keys."""

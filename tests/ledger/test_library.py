@@ -154,7 +154,7 @@ def test_the_check_of_argument_names_can_fail():
 
 
 NUMBERS_OF_OUTCOMES = {*map(int, Outcome), SAME_ORDER_RANK, BUDGET_DAY_RANK}
-POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "define": {15}, "limits": {40}, "records": {10}}
+POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "limits": {40}, "records": {10}}
 """Such numbers that mean something else: lengths, powers, and positions in a record or in the arguments."""
 
 

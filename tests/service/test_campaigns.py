@@ -1,6 +1,7 @@
 """Managing campaigns on the real ledger: names, versions, repeated requests, and concurrent changes."""
 
 import asyncio
+import secrets
 from dataclasses import field, fields, make_dataclass, replace
 
 import pytest
@@ -21,6 +22,7 @@ from redemption.domain.errors import (
 )
 from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
+from redemption.domain.request_identity import RequestIdentity
 from redemption.service.campaigns import etag
 
 
@@ -119,6 +121,90 @@ async def test_a_name_belongs_to_one_campaign(house):
     assert (renamed.number, second.number) == (1, 2)
     with pytest.raises(AlreadyExists):
         await house.update(second, name="618")
+
+
+ALIKE = ["满200 减50", "满\uff12\uff10\uff10减50", "满200\u00a0减50"]
+
+
+@pytest.mark.parametrize("alike", ALIKE)
+async def test_a_campaign_cannot_have_a_name_that_looks_like_that_of_another(house, alike):
+    await house.campaign(name="满200减50")
+    other = await house.campaign(name="another")
+    definition = house.definition(name=alike)
+    for create in (house.campaigns.check_create, house.campaigns.create):
+        with pytest.raises(AlreadyExists, match=r"looks the same as '满200减50', the name of campaign 1"):
+            await create(calling(), "r", definition)
+    for update in (house.campaigns.check_update, house.campaigns.update):
+        with pytest.raises(AlreadyExists, match="looks the same"):
+            await update(calling(), replace(other, name=alike), etag(other))
+
+
+async def test_a_renamed_campaign_takes_its_look_along(house):
+    """The old name is free for others, whatever its form; the new one is not."""
+    first = await house.campaign(name="double 11")
+    renamed = await house.update(first, name="Double11")
+    renamed = await house.update(renamed, name="618")
+    assert (await house.campaign(name="DOUBLE 11")).number == 2
+    with pytest.raises(AlreadyExists, match="looks the same as '618'"):
+        await house.campaign(name="6 18")
+    assert await house.redis.hlen(house.key("names")) == 2 * 2
+    assert (await house.update(renamed, limits=Limits(redemptions=1))).name == "618"
+
+
+async def test_of_many_names_that_look_the_same_one_is_created(house):
+    names = ["six18", "SIX18", "Six18", "six 18", "s i x 18"]
+    results = await asyncio.gather(*(house.campaign(name=name) for name in names), return_exceptions=True)
+    assert sum(isinstance(result, AlreadyExists) for result in results) == len(names) - 1
+
+
+async def test_what_a_server_of_an_earlier_version_left_of_a_name_is_no_obstacle(house):
+    """It renames a campaign, and does not know that what the old name looks like is stored as well."""
+    first = await house.campaign(name="double 11")
+    await house.redis.hset(house.key("names"), "618", "1")
+    await house.redis.hset(house.key("campaign:1"), "name", "618")
+    await house.redis.hdel(house.key("names"), "double 11")
+    assert (await house.campaign(name="Double 11")).number == 2
+    assert (await house.update(first, name="six")).name == "six"
+    with pytest.raises(AlreadyExists, match="the name of campaign 2"):
+        await house.campaign(name="DOUBLE 11")
+
+
+async def stored_before(house, **changes):
+    """A campaign that was stored before its texts were checked."""
+    identity = RequestIdentity("shop", secrets.token_bytes(10), bytes(8))
+    return await house.ledger.campaigns.create(house.definition(**changes), identity)
+
+
+async def test_a_campaign_that_was_stored_with_a_code_that_is_no_currency_is_read_and_changed(house):
+    old = await stored_before(house, currency_code="RMB", offers=(offer_of(amount_off(0, 1), channels=("app ",)),))
+    assert await house.campaigns.get(calling(), house.program, old.number) == old
+    changed = await house.update(old, limits=Limits(redemptions=5))
+    (token,) = await house.mint(changed)
+    assert (await house.redeem(token)).verdicts[0].outcome is Outcome.CHANNEL_MISMATCH
+    assert (await house.set_state(changed, CampaignState.ENDED)).currency_code == "RMB"
+
+
+async def test_what_is_new_in_a_campaign_that_was_stored_before_is_checked(house):
+    old = await stored_before(house, name=" old ", offers=(offer_of(amount_off(0, 1), channels=("app ",)),))
+    for change, where in (
+        ({"name": "new "}, "campaign.name"),
+        ({"offers": (*old.offers, offer_of(amount_off(0, 1), channels=("b ",)))}, "campaign.offers[1].conditions"),
+    ):
+        with pytest.raises(InvalidRequest, match="has a blank at an end") as raised:
+            await house.update(old, **change)
+        assert raised.value.violations[0].field.startswith(where)
+    assert (await house.update(old, name="new")).name == "new"
+
+
+async def test_campaigns_that_were_stored_with_names_that_look_the_same_can_be_changed(house):
+    one, other = [await stored_before(house, name=name) for name in ("618", "other")]
+    await house.redis.hset(house.key("names"), "6 18", other.number)  # as if it had been created so
+    await house.redis.hset(house.key(f"campaign:{other.number}"), "name", "6 18")
+    other = replace(other, name="6 18")
+    changed = await house.update(other, limits=Limits(redemptions=5))
+    assert (await house.update(changed, name="six")).name == "six"
+    with pytest.raises(AlreadyExists, match=f"the name of campaign {one.number}"):
+        await house.campaign(name="6  18")
 
 
 async def test_an_update_needs_the_current_etag(house):

@@ -27,7 +27,7 @@ def events(program: str) -> bytes:
 
 
 def names(program: str) -> bytes:
-    """Return the key of the hash from campaign names to numbers."""
+    """Return the key of the hash from campaign names to numbers, and from what names look like to names."""
     return tag(program) + b":names"
 
 

@@ -10,7 +10,6 @@ from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, Campaign
 from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
 from redemption.domain.campaign.change_warnings import ChangeWarning, change_warnings
 from redemption.domain.errors import (
-    AlreadyExists,
     ArchiveUnfinished,
     Conflict,
     InvalidRequest,
@@ -19,7 +18,7 @@ from redemption.domain.errors import (
     WrongState,
 )
 from redemption.domain.order import id_violations, program_violations
-from redemption.domain.ports.campaigns import OfferCounters, TooEarly
+from redemption.domain.ports.campaigns import OfferCounters, TooEarly, name_taken
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.digest import Digests
@@ -90,7 +89,7 @@ class Campaigns:
         """Create a campaign.
 
         Raises:
-            AlreadyExists: Another one has its name.
+            AlreadyExists: Another one has its name, or one that looks the same.
             ServiceError: Nothing was created.
         """
         _require_creatable(request_id, campaign)
@@ -107,7 +106,7 @@ class Campaigns:
         It does not matter whether the same request was answered before.
 
         Raises:
-            AlreadyExists: Another one has its name.
+            AlreadyExists: Another one has its name, or one that looks the same.
             ServiceError: It would not be created.
         """
         _require_creatable(request_id, campaign)
@@ -168,7 +167,7 @@ class Campaigns:
         """Return a campaign as it would be with a new definition, under its current version; nothing is changed.
 
         Raises:
-            AlreadyExists: Another one has its new name.
+            AlreadyExists: Another one has its new name, or one that looks the same.
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
@@ -183,12 +182,12 @@ class Campaigns:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
-        violations = campaign_violations(campaign)
+        before = await self._get(campaign.program, campaign.number)
+        violations = campaign_violations(campaign, stored=before)
         if not presented_etag:
             violations.append(Violation("campaign.etag", "is required: read the campaign first"))
         if violations:
             raise InvalidRequest(violations)
-        before = await self._get(campaign.program, campaign.number)
         if etag(before) != presented_etag:
             raise Conflict("campaign.etag: the campaign was changed meanwhile; read it again and repeat the change")
         if before.state in (CampaignState.ENDED, CampaignState.ARCHIVED):
@@ -209,9 +208,9 @@ class Campaigns:
         return Updated(after, warnings), after.offers[: len(before.offers)] == before.offers
 
     async def _require_free(self, campaign: Campaign) -> None:
-        number = await self._campaigns.named(campaign.program, campaign.name)
-        if number not in (None, campaign.number):
-            raise AlreadyExists(f"campaign {number} has the name {campaign.name!r} already")
+        holder = await self._campaigns.named(campaign.program, campaign.name)
+        if holder is not None and holder[0] != campaign.number:
+            raise name_taken(campaign.name, *holder)
 
     async def set_state(self, caller: CallInfo, program: str, number: int, state: CampaignState) -> Campaign:
         """Pause, resume or end a campaign; repeating it changes nothing.

@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 from zoneinfo import available_timezones
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, BuyGet, FixedPrice, FreeShipping, Tiers
-from redemption.domain.campaign.benefit_checks import benefit_lists, benefit_violations
+from redemption.domain.campaign.benefit_checks import benefit_violations
 from redemption.domain.campaign.calendar import DAY_SECONDS
 from redemption.domain.campaign.campaign import (
     MILLISECONDS,
@@ -22,8 +22,9 @@ from redemption.domain.campaign.campaign import (
     SlotLimits,
     Stacking,
 )
-from redemption.domain.campaign.condition_checks import WINDOWS_MAX, condition_lists, condition_violations
+from redemption.domain.campaign.condition_checks import WINDOWS_MAX, condition_violations
 from redemption.domain.campaign.conditions import Window
+from redemption.domain.campaign.text_checks import offer_lists, text_form_violations
 from redemption.domain.campaign.value_checks import (
     COUNT_MAX,
     control_violations,
@@ -62,9 +63,18 @@ ALL_TIERS_MAX = 500
 _SHOWN_MAX = 64
 
 
-def campaign_violations(campaign: Campaign) -> list[Violation]:
-    """Return the first ``VIOLATIONS_MAX`` things that are wrong with a definition; an empty list: it is well formed."""
-    return list(islice(_violations(campaign), VIOLATIONS_MAX))
+def campaign_violations(campaign: Campaign, *, stored: Campaign | None = None) -> list[Violation]:
+    """Return the first ``VIOLATIONS_MAX`` things that are wrong with a definition; an empty list: it is well formed.
+
+    Args:
+        campaign: The definition.
+        stored: The definition in force. What ``text_checks.py`` finds in it is not reported again.
+    """
+    found = _violations(campaign)
+    if stored is not None:
+        known = frozenset((known.field, known.problem) for known in text_form_violations(stored))
+        found = (each for each in found if (each.field, each.problem) not in known)
+    return list(islice(found, VIOLATIONS_MAX))
 
 
 def _violations(campaign: Campaign) -> Iterator[Violation]:
@@ -73,9 +83,7 @@ def _violations(campaign: Campaign) -> Iterator[Violation]:
         yield Violation("campaign.name", "is required, 1 to 128 bytes", ViolationReason.REQUIRED)
     yield from text_violations(campaign.name, "campaign.name")
     yield from control_violations(campaign.name, "campaign.name")
-    code = campaign.currency_code
-    if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):  # noqa: PLR2004 - ISO 4217
-        yield Violation("campaign.currency_code", "must be an ISO 4217 code such as CNY")
+    yield from text_form_violations(campaign)
     yield from _time_violations(campaign)
     yield from _offers_violations(campaign)
     yield from _limit_violations(campaign.limits)
@@ -214,7 +222,7 @@ def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
         return
     for index, offer in enumerate(offers):
         yield from _offer_violations(offer, campaign.limits, f"campaign.offers[{index}]")
-    values = [value for offer in offers for _, values in _lists(offer, "") for value in values]
+    values = [value for offer in offers for _, values in offer_lists(offer, "") for value in values]
     totals = (
         ("values in lists", len(values), VALUES_MAX),
         ("bytes in the values of lists", sum(len(value.encode()) for value in values), VALUE_BYTES_MAX),
@@ -227,19 +235,13 @@ def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
             yield Violation("campaign.offers", problem)
 
 
-def _lists(offer: Offer, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each list of values of an offer, after the path of its field."""
-    yield from benefit_lists(offer.benefit, field)
-    yield from condition_lists(offer.conditions, f"{field}.conditions")
-
-
 def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Violation]:
     yield from text_violations(offer.name, f"{field}.name")
     yield from control_violations(offer.name, f"{field}.name")
     yield from benefit_violations(offer.benefit, offer.conditions.exclude, field)
     yield from condition_violations(offer.conditions, f"{field}.conditions")
     count = 0
-    for list_field, values in _lists(offer, field):
+    for list_field, values in offer_lists(offer, field):
         yield from list_violations(values, list_field)
         count += len(values)
     if count > OFFER_VALUES_MAX:

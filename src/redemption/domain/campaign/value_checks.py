@@ -56,8 +56,13 @@ def dependent_violation(
 
 def control_violations(value: str, field: str) -> Iterator[Violation]:
     """Yield a violation if a text has control characters: people see it in terminals and logs."""
-    if not _CONTROL_CHARACTERS.isdisjoint(value):
+    if has_control_character(value):
         yield Violation(field, "has a control character, such as a line break; take it out")
+
+
+def has_control_character(value: str) -> bool:
+    """Whether a text has a character that moves a terminal's cursor, or turns the direction of the text after it."""
+    return not _CONTROL_CHARACTERS.isdisjoint(value)
 
 
 def minute_violations(start_minute: int, end_minute: int, field: str) -> Iterator[Violation]:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from redemption.domain.campaign.campaign import Campaign
+from redemption.domain.errors import AlreadyExists
 from redemption.domain.record import record
 from redemption.domain.request_identity import RequestIdentity
 
@@ -57,6 +58,22 @@ class Removal:
     total: int
 
 
+def name_taken(name: str, number: int, its_name: str) -> AlreadyExists:
+    """Return the failure for a name that a campaign cannot have.
+
+    Args:
+        name: The name.
+        number: The campaign that has it, or that has a name which looks the same.
+        its_name: The name of that campaign.
+    """
+    if its_name == name:
+        return AlreadyExists(f"campaign {number} has the name {name!r} already")
+    return AlreadyExists(
+        f"campaign.name: {name!r} looks the same as {its_name!r}, the name of campaign {number}; "
+        "choose a name that people can tell from it"
+    )
+
+
 class CampaignLedger(Protocol):
     """Keeps campaigns. Every method may raise ``ServiceError``."""
 
@@ -72,8 +89,10 @@ class CampaignLedger(Protocol):
     async def load_range(self, program: str, first: int, last: int) -> list[Campaign]:
         """Return the campaigns with numbers from first to last that exist."""
 
-    async def named(self, program: str, name: str) -> int | None:
-        """Return the number of the campaign that has a name, or None when the name is free.
+    async def named(self, program: str, name: str) -> tuple[int, str] | None:
+        """Return the number and the name of the campaign that has a name, or that has one which looks the same.
+
+        None means that the name is free.
 
         Raises:
             LedgerRefused: The program has no ledger, and creating one is not allowed.

@@ -4,8 +4,8 @@
 -- campaigns  ARGV[4] first number · [5…] for this number and those that follow it: the version that the server has
 --            (empty: none)
 --            Replies number, version, definition, … of the campaigns that exist (definition empty: the server has it)
--- named      ARGV[4] name
---            Replies the number of the campaign that has this name, or nil
+-- named      ARGV[4] name · [5] what it looks like
+--            Replies number and name of the campaign that has this name, or else one that looks the same; or nothing
 -- counters   ARGV[4] campaign · [5] how many offers it has
 --            Replies clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
 --            (minor units), then of each outcome that refused: outcome, count; or an empty list when there is no such
@@ -41,9 +41,11 @@ function reads.campaigns(key_names, args)
 end
 
 function reads.named(key_names, args)
-  local name = args[4]
+  local name, look = args[4], args[5]
   local call = frame.begin(key_names, args)
-  return redis.call('HGET', keys.names(call.tag), name)
+  local number = redis.call('HGET', keys.names(call.tag), name)
+  if number then return { number, name } end
+  return { define.holder_of_look(call, look) }
 end
 
 function reads.counters(key_names, args)

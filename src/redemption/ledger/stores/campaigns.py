@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Sizing
-from redemption.domain.errors import AlreadyExists, Conflict, NotFound, RequestIdReused
-from redemption.domain.ports.campaigns import Counters, OfferCounters, Removal, TooEarly
+from redemption.domain.campaign.names import appearance
+from redemption.domain.errors import Conflict, NotFound, RequestIdReused
+from redemption.domain.ports.campaigns import Counters, OfferCounters, Removal, TooEarly, name_taken
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger import keys
 from redemption.ledger.functions import FunctionClient
@@ -70,14 +71,14 @@ class CampaignStore:
         """Return the campaigns with numbers from first to last that exist."""
         return await self._definitions.load_range(program, first, last)
 
-    async def named(self, program: str, name: str) -> int | None:
-        """Return the number of the campaign that has a name, see ``CampaignLedger``."""
+    async def named(self, program: str, name: str) -> tuple[int, str] | None:
+        """Return the campaign that has a name, or one that looks the same, see ``CampaignLedger``."""
         if not await self._functions.begun(program):
             if not self._may_create_ledger:
                 raise LedgerNotTrusted(NO_LEDGER)
             return None
-        number = await self._functions.call("named", program, name)
-        return None if number is None else int(number)
+        reply = await self._functions.call("named", program, name, appearance(name))
+        return (int(reply[0]), reply[1].decode()) if reply else None
 
     async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
         """Create a campaign and return it with its number and version."""
@@ -138,11 +139,14 @@ class CampaignStore:
             content,
             campaign.state.name if changes_state_only else "",
             hashlib.sha256(definition).hexdigest(),
+            appearance(campaign.name),
             *(part for pair in fields.items() for part in pair),
         )
         word = reply[0]
         if word == b"exists":
-            raise AlreadyExists(f"campaign {int(reply[1])} has the name {campaign.name!r} already")
+            raise name_taken(campaign.name, int(reply[1]), campaign.name)
+        if word == b"alike":
+            raise name_taken(campaign.name, int(reply[1]), reply[2].decode())
         if word == b"mismatch":
             raise RequestIdReused("request_id: stands for another request already; use a new one")
         if word == b"gone":
