@@ -69,16 +69,41 @@ def typed() -> Iterator[Vector]:
     yield refused("hyphens alone", "-" * 16)
     yield refused("U, which is no letter of a code", "U" + whole[1:])
     yield refused("u", whole[:-1] + "u")
-    yield refused("a trailing newline", whole + "\n")
-    yield refused("a tab", whole.replace("-", "\t"))
+    yield read("a trailing line end", whole + "\r\n", code)
+    yield read("a trailing tab", whole + "\t", code)
+    yield read("tabs", whole.replace("-", "\t"), code)
+    yield read("in full width", "".join(chr(ord(character) + 0xFEE0) for character in whole), code)
+    yield read("in full width and lower case", "".join(chr(ord(each) + 0xFEE0) for each in whole.lower()), code)
+    for about, character in (
+        ("hyphens", "\u2010"),
+        ("hyphens that do not break", "\u2011"),
+        ("en dashes", "\u2013"),
+        ("em dashes", "\u2014"),
+        ("horizontal bars", "\u2015"),
+        ("minus signs", "\u2212"),
+        ("small hyphens", "\ufe63"),
+        ("soft hyphens", "\u00ad"),
+        ("spaces that do not break", "\u00a0"),
+        ("thin spaces", "\u2009"),
+        ("ideographic spaces", "\u3000"),
+        ("zero-width spaces", "\u200b"),
+        ("zero-width joiners", "\u200d"),
+        ("word joiners", "\u2060"),
+        ("marks of the direction", "\u200e"),
+        ("line separators", "\u2028"),
+        ("variation selectors", "\ufe0f"),
+    ):
+        yield read(f"{about} (U+{ord(character):04X})", whole.replace("-", character), code)
+    yield read("a byte order mark", "\ufeff" + whole, code)
+    yield read("circled digits and a long s", "\u2460" * 15 + "\u017f", "08421084210842108439")
+    yield read("a Kelvin sign, whose NFKC is K", "\u212a" + "0" * 15, "98000000000000000000")
     yield refused("NUL", whole.replace("-", "\0"))
     yield refused("an underscore", whole.replace("-", "_"))
-    yield refused("a dash that is no hyphen", whole.replace("-", "\u2013"))
-    yield refused("a space that is no space", whole.replace("-", "\u00a0"))
-    yield refused("a fullwidth digit", "\uff10" + "0" * 15)
+    yield refused("a tilde", whole.replace("-", "~"))
     yield refused("an Arabic digit", "\u0660" + "0" * 15)
+    yield refused("a Cyrillic letter that looks like A", "\u0410" + "0" * 15)
     yield refused("a dotless i, whose capital is I", "\u0131" + "0" * 15)
-    yield refused("a long s, whose capital is S", "\u017f" + "0" * 15)
-    yield refused("a Kelvin sign", "\u212a" + "0" * 15)
+    yield refused("an accent", whole + "\u0301")
+    yield refused("a ligature of 18 letters, 64 times", "\ufdfa" * 64)
     yield refused("a token", "AQEaKzxNAAAABwACaOd4AGkPBQAAAAdbzRV1ZPnzG28lWnIODQxgBtuZ7TI_Q4OX")
     yield refused("more than 64 characters", whole + " " * 64)

@@ -143,7 +143,7 @@ MALFORMED = [
     "code",
     "0" * 15 + "\n",
     "\0" * 16,
-    "\uff10" * 16,
+    "\u0410" * 16,
     "A" * 64,
     "-" * 1_000_000,
 ]
@@ -157,6 +157,25 @@ async def test_a_malformed_code_is_refused_without_asking_the_ledger(house):
         answer = await house.claim(text)
         assert (answer.outcome, answer.detail, answer.token) == (Outcome.CODE_INVALID, None, ""), text
     assert await house.commands() == before
+
+
+PASTED = [
+    lambda code: f"\ufeff{code}\r\n",
+    lambda code: f"\u3000{code}\t",
+    lambda code: "".join(chr(ord(character) + 0xFEE0) for character in code),
+    lambda code: code.replace("-", "\u2013"),
+    lambda code: code.replace("-", "\u00a0"),
+    "\u200b".join,
+]
+
+
+@pytest.mark.parametrize("paste", PASTED)
+async def test_a_code_is_claimed_however_it_was_pasted(house, paste):
+    """And it is the same request however it is written."""
+    (code,) = await house.mint_codes(await house.campaign())
+    answer = await house.claim(paste(code), request_id="r")
+    assert answer.outcome is Outcome.APPROVED
+    assert await house.claim(code, request_id="r") == answer
 
 
 async def test_every_code_that_is_not_good_has_one_answer(house, tmp_path):

@@ -1,12 +1,15 @@
 """Exchange codes: always made the same, read however they are typed, and nothing else is taken for a code."""
 
 import string
+import unicodedata
+from itertools import zip_longest
 
 import pytest
 from builders.vectors import KEYSETS, vectors_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redemption.domain.signed import exchange_code
 from redemption.domain.signed.exchange_code import TYPED_LENGTH_MAX, Codes, read_code, write_code
 from redemption.domain.signed.keyset import KeyState
 from redemption.domain.signed.signing import SigningError
@@ -48,7 +51,7 @@ def test_every_code_is_read_back_however_it_is_typed(code, data):
     typed = ""
     for letter in text.replace("-", ""):
         ways = WRITTEN.get(letter, letter + letter.lower())
-        typed += data.draw(st.sampled_from(ways)) + data.draw(st.sampled_from(["", "-", " ", "- "]))
+        typed += data.draw(st.sampled_from(ways)) + data.draw(st.sampled_from(["", "-", " ", "- ", "\u2013", "\u200b"]))
     assert read_code(typed) == code
 
 
@@ -62,7 +65,21 @@ def test_no_text_raises_and_nothing_foreign_is_read(text):
     read = read_code(text)
     if read is not None:
         assert len(text) <= TYPED_LENGTH_MAX
-        assert set(text) <= set(string.ascii_letters + string.digits + " -") - set("Uu")
+        seen = {character for character in unicodedata.normalize("NFKC", text) if character.isalnum()}
+        assert seen <= set(string.ascii_letters + string.digits) - set("Uu")
+
+
+@given(st.lists(st.characters(categories=["Zs", "Zl", "Zp", "Pd", "Cf"]), max_size=48))
+def test_blanks_dashes_and_what_nobody_sees_make_no_difference(skipped):
+    typed = "".join(
+        f"{letter}{character}" for letter, character in zip_longest("XJNHGY35A455YNS2", skipped[:16], fillvalue="")
+    )
+    assert read_code(typed + "".join(skipped[16:])) == read_code("XJNH-GY35-A455-YNS2")
+
+
+def test_a_long_text_is_refused_before_it_is_normalised(monkeypatch):
+    monkeypatch.setattr(exchange_code, "unicodedata", None)
+    assert read_code("\ufdfa" * 1_000_000) is None
 
 
 @given(st.integers(0, 2**80 - 1), st.integers(0, 2**80 - 1))

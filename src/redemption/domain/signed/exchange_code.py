@@ -6,6 +6,7 @@ their keyed digests.
 """
 
 import struct
+import unicodedata
 from functools import lru_cache
 from typing import Final
 
@@ -25,28 +26,33 @@ _BITS: Final = 5
 _SERIAL_LENGTH: Final = 6
 _U32: Final = struct.Struct(">I")
 # Written out, because upper() maps some other letters of Unicode to these.
-_READ_AS: Final = {ord(character): value for value, character in enumerate(_ALPHABET)}
-_READ_AS.update({ord(character.lower()): value for value, character in enumerate(_ALPHABET)})
-_READ_AS.update({ord(character): 1 for character in "IiLl"} | {ord(character): 0 for character in "Oo"})
-_SKIPPED: Final = frozenset(b" -")
+_READ_AS: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_READ_AS.update({character.lower(): value for value, character in enumerate(_ALPHABET)})
+_READ_AS.update(dict.fromkeys("IiLl", 1) | dict.fromkeys("Oo", 0))
+_SKIPPED_KINDS: Final = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
+_SKIPPED: Final = frozenset({*" -\t\n\v\f\r\x85\N{MINUS SIGN}", *map(chr, range(0xFE00, 0xFE10))})
+"""Besides whole kinds of characters; the range is that of the variation selectors."""
 
 
 def read_code(text: str) -> bytes | None:
     """Return the 10 bytes that a typed code stands for, or None when the text is not a code.
 
-    Case, spaces and hyphens do not matter, I and L are read as 1, and O as 0. U is not used.
+    It is read in Unicode's form NFKC, so full width does not matter. Case does not matter, nor do blanks, line ends,
+    dashes, and what nobody sees. I and L are read as 1, and O as 0. U is not used.
     """
-    if len(text) > TYPED_LENGTH_MAX or not text.isascii():
+    if len(text) > TYPED_LENGTH_MAX:  # counted first: a short text is normalised in no time
         return None
     number = count = 0
-    for character in text.encode():
-        if character in _SKIPPED:
-            continue
+    for character in text if text.isascii() else unicodedata.normalize("NFKC", text):
         value = _READ_AS.get(character)
         if value is None:
+            if character in _SKIPPED or unicodedata.category(character) in _SKIPPED_KINDS:
+                continue
             return None
         number = number << _BITS | value
         count += 1
+        if count > CODE_CHARACTERS:
+            return None
     return number.to_bytes(CODE_LENGTH) if count == CODE_CHARACTERS else None
 
 
