@@ -241,7 +241,7 @@ def test_a_wallet_can_come_from_standard_input(ask, fake, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"A\n\xff\n", "is not UTF-8 text"), (b"A\n" * 40_000, "is larger than 64 KiB")],
+    [(b"A\n\xff\n", "2: is not UTF-8 text; save the file as UTF-8"), (b"A\n" * 40_000, " is larger than 64 KiB")],
 )
 @pytest.mark.parametrize("piped", [False, True])
 def test_a_file_that_is_no_wallet_is_one_line(command, tmp_path, monkeypatch, content, told, piped):
@@ -249,7 +249,7 @@ def test_a_file_that_is_no_wallet_is_one_line(command, tmp_path, monkeypatch, co
     file.write_bytes(content)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     ended = command("quote", "--tokens-file", "-" if piped else file, "--order", "1", "--spend", "1")
-    assert (ended.code, ended.out, ended.err) == (2, "", f"{'standard input' if piped else file}: {told}\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", f"{'standard input' if piped else file}:{told}\n")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.file_text import file_text
 from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
 from redemption.cli.server_calls import connected, read_bytes
@@ -94,11 +95,7 @@ def _tokens(file: Path) -> Iterator[str]:
             raise BadFile(f"{name}: is larger than {_TOKENS_BYTES_MAX // 1024} KiB")
     else:
         content = read_bytes(file, bytes_max=_TOKENS_BYTES_MAX)
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{name}: is not UTF-8 text") from error
-    for number, line in enumerate(lines):
+    for number, line in enumerate(file_text(name, content, piped=standard_input).splitlines()):
         token = line.partition(",")[0].strip()
         if token and not (number == 0 and token == _HEADING):
             yield token

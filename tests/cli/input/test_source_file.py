@@ -55,8 +55,15 @@ def test_every_value_is_text(tmp_path):
         ("a: 1\n---\nb: 2\n", ":2: a second document begins here; one file holds one"),
         ("a: [" + "[" * 20 + "]" * 20 + "]", ":1: is nested deeper than 16 levels"),
         ("a: [" + "1, " * 20_001 + "]", ":1: has more than 20000 values"),
-        (b"a: caf\xe9\n", ":1: is not UTF-8 text"),
-        (b"a: 1\nb: \xff\n", ":2: is not UTF-8 text"),
+        (b"a: caf\xe9\n", ":1: is not UTF-8 text; save the file as UTF-8"),
+        (b"a: 1\nb: \xff\n", ":2: is not UTF-8 text; save the file as UTF-8"),
+        ("a: 1\nb\uff1a 2\nc: 3\n", ":2: has the full-width '\uff1a' (U+FF1A); write ':'"),
+        ("a: 1\nb\uff1a2\n", ":2: has the full-width '\uff1a' (U+FF1A); write ':' and a blank"),
+        ("b\uff1a 2\nc: 3\n", ":1: has the full-width '\uff1a' (U+FF1A); write ':'"),
+        ("b\uff1a 2\n", ":1: has the full-width '\uff1a' (U+FF1A); write ':'"),
+        ("a:\n  - b\uff1a 2\n    c: 3\n", ":2: has the full-width '\uff1a' (U+FF1A); write ':'"),
+        ("a:\n\u3000\u3000b: 2\n  c: [\n", ":2: begins with U+3000 IDEOGRAPHIC SPACE; indent with plain spaces"),
+        ("a:\n\uff0d b: 2\n- c: 3\n", ":2: has the full-width '\uff0d' (U+FF0D); write '-' and a blank"),
         (b"a: 1\nb: \x00\n", ":2: has a character that is not text: U+0000"),
         (b"a: 1\nb: \x1b[2J\n", ":2: has a character that is not text: U+001B"),
         ("a: " + "x" * 2**20, ": is larger than 1024 KiB"),
@@ -67,6 +74,35 @@ def test_what_is_refused_is_named_with_its_line(tmp_path, content, problem):
     with pytest.raises(BadFile) as caught:
         source()
     assert caught.value.told == (f"{file}{problem}",)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"),
+    [("gbk", "it looks like GBK; "), ("gb18030", "it looks like GBK; "), ("utf-16", None), ("utf-16-le", None)],
+)
+def test_a_file_in_another_encoding_is_told_the_remedy(tmp_path, encoding, found):
+    """Such a file comes from a text editor or a spreadsheet on Windows."""
+    file, source = read(tmp_path, "name: 满200减50\nnote: 限新客\n".encode(encoding), "满减 1.yaml")
+    problem = f"is not UTF-8 text; {found}" if found else "is UTF-16, not UTF-8; "
+    name = "GBK" if found else "UTF-16"
+    with pytest.raises(BadFile) as caught:
+        source()
+    remedy = f"save the file as UTF-8, or convert it: iconv -f {name} -t UTF-8 '{file}' > '{file}.utf8'"
+    assert caught.value.told == (f"{file}:1: {problem}{remedy}",)
+
+
+def test_a_rare_character_of_gb18030_alone_is_told_as_that(tmp_path):
+    file, source = read(tmp_path, "a: 1\nname: 满200减50 \U00020000\n".encode("gb18030"))
+    with pytest.raises(BadFile, match=f"^{file}:2: is not UTF-8 text; it looks like GB18030; .* iconv -f GB18030 "):
+        source()
+
+
+@pytest.mark.parametrize("text", ["für 5 £", "Ünï", "\u00e9\u00e8t\u00e9"])
+def test_western_text_is_not_taken_for_chinese(tmp_path, text):
+    file, source = read(tmp_path, f"a: {text}\n".encode("latin-1"))
+    with pytest.raises(BadFile) as caught:
+        source()
+    assert caught.value.told == (f"{file}:1: is not UTF-8 text; save the file as UTF-8",)
 
 
 @pytest.mark.parametrize("content", ["a: [1\nb: 2\n", "a: 'x\n", "a: b: c\n", "\ta: 1\n", "%YAML 9\n--- a: 1"])

@@ -34,7 +34,7 @@ def read_campaign(file: Path) -> CampaignFile:
     try:
         part = CampaignPart.model_validate(plain(source.root), context=_units(source))
     except ValidationError as error:
-        raise source.stop([_problem(detail) for detail in error.errors()]) from error
+        raise source.unreadable([_problem(detail) for detail in error.errors()]) from error
     return CampaignFile(source, campaign_message(part))
 
 

@@ -28,7 +28,7 @@ def read_checkout(file: Path) -> Checkout:
     if "tokens" in source.root.fields:
         reader.problems.append(Problem(("tokens",), "are given on the command line, not in the file"))
     if reader.problems:
-        raise source.stop(reader.problems)
+        raise source.unreadable(reader.problems)
     return Checkout(**values)
 
 

@@ -14,6 +14,8 @@ from typing import NamedTuple, TypeAlias
 import yaml
 
 from redemption.cli.exits import BadFile
+from redemption.cli.input.file_text import file_text
+from redemption.cli.input.full_width import wide_character, wide_structure
 from redemption.cli.server_calls import read_bytes
 
 try:
@@ -75,6 +77,8 @@ class Source:
 
     file: Path
     root: Group
+    wide: tuple[tuple[int, str], ...] = ()
+    """Lines whose colon, indentation or hyphen is another character, with what is wrong: told when reading fails."""
 
     def line_of(self, path: FieldPath) -> int:
         """Return the line of a field; if the file does not have it, the line of the nearest group or list around it."""
@@ -90,9 +94,36 @@ class Source:
                 break
         return line
 
+    def unreadable(self, problems: list[Problem]) -> BadFile:
+        """Return the exception for problems of reading a file, which may come from a character that only looks right.
+
+        Such a character is named with its line, or with the value that has it.
+        """
+        hinted = []
+        for path, text in problems:
+            node = self.node_at(path)
+            wide = wide_character(node.text) if isinstance(node, Scalar) else None
+            hinted.append(Problem(path, f"{text}; it {wide}" if wide else text))
+        return self._stop(hinted, self.wide)
+
     def stop(self, problems: list[Problem]) -> BadFile:
         """Return the exception for some problems: one line for each, sorted by line, 20 at most."""
-        lines = [(self.line_of(path), f"{dotted(path)}: {text}" if path else text) for path, text in problems]
+        return self._stop(problems, ())
+
+    def node_at(self, path: FieldPath) -> Node | None:
+        """Return the value of a field, or None if the file does not have it."""
+        node: Node = self.root
+        for step in path:
+            if isinstance(node, Group) and isinstance(step, str) and step in node.fields:
+                node = node.fields[step]
+            elif isinstance(node, Items) and isinstance(step, int) and step < len(node.nodes):
+                node = node.nodes[step]
+            else:
+                return None
+        return node
+
+    def _stop(self, problems: list[Problem], more: tuple[tuple[int, str], ...]) -> BadFile:
+        lines = [*more, *((self.line_of(path), f"{dotted(path)}: {text}" if path else text) for path, text in problems)]
         lines.sort(key=lambda each: each[0])
         messages = [f"{self.file}:{line}: {text}" for line, text in lines[:PROBLEMS_MAX]]
         if len(lines) > PROBLEMS_MAX:
@@ -132,12 +163,7 @@ def read_source(file: Path) -> Source:
     Raises:
         BadFile: It cannot be read or parsed; the message names the line.
     """
-    content = read_bytes(file, bytes_max=BYTES_MAX)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadFile(f"{file}:{line}: is not UTF-8 text") from error
+    text = file_text(str(file), read_bytes(file, bytes_max=BYTES_MAX))
     found = _NOT_TEXT.search(text)
     if found:
         line = text.count("\n", 0, found.start()) + 1
@@ -145,14 +171,19 @@ def read_source(file: Path) -> Source:
     if file.suffix == ".json":
         # JSON may be indented with tabs, which YAML refuses. Inside a JSON string a raw tab is not allowed anyway.
         text = _TWO_HALVES.sub(_whole_character, text.replace("\t", " "))
+    wide = () if file.suffix == ".json" else tuple(wide_structure(text))
     try:
         root = _Reader(file, yaml.parse(text, Loader=_Loader)).document()
-    except yaml.MarkedYAMLError as error:
+    except (yaml.YAMLError, BadFile) as error:
+        if wide:  # the parser stumbles over such a line later
+            raise BadFile(*(f"{file}:{line}: {problem}" for line, problem in wide[:PROBLEMS_MAX])) from error
+        if isinstance(error, BadFile):
+            raise
+        if not isinstance(error, yaml.MarkedYAMLError):
+            raise BadFile(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadFile(f"{file}:{line}: cannot be read: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise BadFile(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-    return Source(file, root)
+    return Source(file, root, wide)
 
 
 class _Reader:
