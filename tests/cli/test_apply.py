@@ -164,6 +164,132 @@ def test_two_files_of_one_campaign_are_refused_before_anything_is_applied(ask, f
     assert (ended.code, ended.err, dict(fake.asked)) == (2, f"{other}:{line + 1}: {said}\n", {})
 
 
+def test_a_new_name_with_the_offers_of_a_live_campaign_is_no_second_campaign_by_accident(ask, fake, file, existing):
+    """Somebody edited the name in the file: the campaign has to be renamed, or a second one has to be wanted."""
+    existing.name, existing.limits.budget_minor = "618 满200减50 旧", 1_00
+    existing.end_time.seconds = 4_000_000_000
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "CreateCampaign": created}
+    for flags in ((), ("--dry-run",), ("--json",)):
+        ended = ask("campaigns", "apply", file, *flags)
+        assert (ended.code, dict.keys(fake.asked)) == (2, {"ListCampaigns"})
+        assert ended.err == (
+            f"{file}:1: name: is new, but campaign 3, '618 满200减50 旧', has the same offers and time; to rename it, "
+            "add the line 'number: 3'; to make a second campaign, give --create\n"
+        )
+    ended = ask("campaigns", "apply", file, "--create")
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "created    4 618 满200减50")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda campaign: campaign.end_time.FromSeconds(1_600_000_000),
+        lambda campaign: setattr(campaign, "state", v1.CAMPAIGN_STATE_ENDED),
+        lambda campaign: setattr(campaign, "state", v1.CAMPAIGN_STATE_ARCHIVED),
+        lambda campaign: setattr(campaign.offers[1].percent_off, "basis_points", 1300),
+        lambda campaign: setattr(campaign, "currency_code", "HKD"),
+        lambda campaign: campaign.start_time.FromSeconds(1_600_000_000),
+    ],
+    ids=["over", "ended", "archived", "other offers", "another currency", "another time"],
+)
+def test_a_campaign_that_is_over_or_gives_something_else_is_no_obstacle(ask, fake, file, existing, change):
+    existing.name, existing.end_time.seconds = "last year", 4_000_000_000
+    change(existing)
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "CreateCampaign": created}
+    assert ask("campaigns", "apply", file).out.startswith("created    4 618 满200减50\n")
+
+
+def test_what_another_file_of_the_command_is_about_is_not_renamed(ask, fake, file, existing, tmp_path):
+    """A festival has several campaigns with the same offers; some of them may be there already."""
+    existing.end_time.seconds = 4_000_000_000
+    other = tmp_path / "other.yaml"
+    other.write_text(file.read_text().replace("name: 618 满200减50", "name: another", 1))
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "CreateCampaign": created,
+        "UpdateCampaign": updated,
+    }
+    assert ask("campaigns", "apply", other).code == 2
+    assert ask("campaigns", "apply", file, other).code == 0
+
+
+def numbered(file, number):
+    file.write_text(file.read_text() + f"number: {number}\n")
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_a_file_with_the_number_renames_the_campaign(ask, fake, file, existing, dry_run):
+    existing.name, existing.limits.budget_minor = "before", 1_00
+    numbered(file, 3)
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    ended = ask("campaigns", "apply", file, *dry_run)
+    assert ended.code == 0
+    assert ended.out.splitlines()[1:] == ["  name: before → 618 满200减50", "  limits.budget: ¥1.00 → ¥500,000.00"]
+    (request,) = fake.asked["UpdateCampaign"]
+    assert (request.campaign.number, request.campaign.name, request.campaign.etag) == (3, "618 满200减50", "v7")
+
+
+def test_a_rename_whose_answer_was_lost_is_recognised(ask, fake, file, existing):
+    before = v1.Campaign()
+    before.CopyFrom(existing)
+    before.name = "before"
+    numbered(file, 3)
+    pages = iter([[before], [existing]])
+    fake.answers |= {
+        "ListCampaigns": lambda _request, _context: ListCampaignsResponse(campaigns=next(pages)),
+        "UpdateCampaign": failing(grpc.StatusCode.ABORTED, "etag", reason="ETAG_MISMATCH"),
+    }
+    assert ask("campaigns", "apply", file).code == 0
+
+
+def test_a_number_that_does_not_exist_is_no_new_campaign(ask, fake, file, existing):
+    numbered(file, 8)
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing])
+    ended = ask("campaigns", "apply", file)
+    line = len(file.read_text().splitlines())
+    problem = "there is no campaign 8 in this program; take the line out to make a new one"
+    assert (ended.code, ended.err) == (2, f"{file}:{line}: number: {problem}\n")
+
+
+def test_the_number_of_an_unrelated_campaign_is_refused(ask, fake, file, existing):
+    """As when a file with a number is applied to another program."""
+    existing.name, existing.offers[1].percent_off.basis_points = "before", 5000
+    numbered(file, 3)
+    fake.answers["ListCampaigns"] = ListCampaignsResponse(campaigns=[existing])
+    ended = ask("campaigns", "apply", file)
+    assert (ended.code, set(fake.asked)) == (2, {"ListCampaigns"})
+    assert "number: campaign 3 is called 'before' and has other offers; if it is the one that is meant" in ended.err
+
+
+def test_two_files_with_one_number_are_refused(ask, fake, file, tmp_path):
+    numbered(file, 3)
+    other = tmp_path / "other.yaml"
+    other.write_text(file.read_text().replace("name: 618 满200减50", "name: another", 1))
+    ended = ask("campaigns", "apply", file, other)
+    line = len(file.read_text().splitlines())
+    said = f"{other}:{line}: number: is that of {file}:{line} as well; it is one campaign: give one file\n"
+    assert (ended.code, ended.err, dict(fake.asked)) == (2, said, {})
+
+
+def test_a_name_that_looks_like_another_is_named_with_its_line(ask, fake, file):
+    problem = "'618 满200减50' looks the same as '618满200减50', the name of campaign 9; choose a name that differs"
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(),
+        "CreateCampaign": failing(grpc.StatusCode.ALREADY_EXISTS, f"campaign.name: {problem}", reason="ALREADY_EXISTS"),
+    }
+    ended = ask("campaigns", "apply", file)
+    told = f"{file}:1: name: {problem}; to rename that campaign, give this file its number\n"
+    assert (ended.code, ended.err) == (2, told)
+
+
+def test_a_name_is_sent_in_one_normal_form(ask, fake, file):
+    """A file from a Mac may have another one; the campaign is found all the same."""
+    file.write_text(file.read_text().replace("name: 618 满200减50", "name: Cafe\u0301", 1))
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": created}
+    ask("campaigns", "apply", file)
+    assert fake.asked["CreateCampaign"][0].campaign.name == "Caf\u00e9"
+
+
 @pytest.fixture
 def several(file, existing, fake):
     """Files of which the first would be updated, the second is unchanged, and the others are new."""

@@ -12,14 +12,14 @@ from redemption.cli.campaign_file.field_names import file_path
 from redemption.cli.campaign_file.reading import CampaignFile
 from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.campaign_file.violations import file_problem
-from redemption.cli.exits import BAD_INPUT, BadFile, Stop
-from redemption.cli.input.source_file import FieldPath, dotted
+from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.input.source_file import Problem, dotted
 from redemption.cli.server_calls import all_campaigns
+from redemption.cli.target import NAME, Existing, target_of
 from redemption.client import RedemptionClient, failure_of, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CampaignWarning, CreateCampaignRequest, UpdateCampaignRequest
 
-_NAME: FieldPath = ("name",)
 _PAUSES = ("paused_merchant_ids", "paused_skus", "paused_offers")
 
 
@@ -72,26 +72,6 @@ class Applied:
         }
 
 
-def require_different_names(read: Sequence[CampaignFile]) -> None:
-    """Refuse two files with the same campaign name: the second file would overwrite the first.
-
-    Raises:
-        BadFile: There are such files; the message names both with their lines.
-    """
-    first: dict[str, str] = {}
-    problems = []
-    for source, campaign in read:
-        place = f"{source.file}:{source.line_of(_NAME)}"
-        before = first.get(campaign.name)
-        if before is None:
-            first[campaign.name] = place
-        else:
-            problem = f"name: is that of {before} as well; a campaign is known by its name: give one file"
-            problems.append(f"{place}: {problem}")
-    if problems:
-        raise BadFile(*problems)
-
-
 def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dry_run: bool) -> str:
     """Return one line with the totals for several files.
 
@@ -111,20 +91,34 @@ def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dr
 class Applier:
     """Applies files to one program. A dry run calls the server too, which then only checks."""
 
-    def __init__(self, client: RedemptionClient, program: str, *, dry_run: bool) -> None:
+    def __init__(self, client: RedemptionClient, program: str, *, dry_run: bool, create: bool, now: float) -> None:
+        """Read the campaigns that there are.
+
+        Args:
+            client: The server.
+            program: The program.
+            dry_run: Nothing is changed.
+            create: A new campaign is wanted, whatever it resembles.
+            now: The present, Unix seconds.
+        """
         self._client = client
         self._program = program
         self._dry_run = dry_run
-        self._existing = {campaign.name: campaign for campaign in all_campaigns(client, program)}
+        self._existing = Existing(tuple(all_campaigns(client, program)), now, create)
 
-    def apply(self, read: CampaignFile) -> Applied:
-        """Create or update the campaign with the file's name.
+    def apply(self, read: CampaignFile, files: Sequence[CampaignFile]) -> Applied:
+        """Create or update the campaign that a file is about.
+
+        Args:
+            read: The file.
+            files: All files of the command.
 
         Raises:
-            Stop: The server refuses the campaign; the message names the wrong fields with their lines.
+            Stop: It is not clear which campaign is meant, or the server refuses it; the message names the wrong fields
+                with their lines.
         """
         file, wanted = str(read.source.file), read.campaign
-        existing = self._existing.get(wanted.name)
+        existing = target_of(read, files, self._existing)
         try:
             if existing is None:
                 return Applied(file, wanted, self._create(wanted), Action.CREATED)
@@ -136,6 +130,10 @@ class Applier:
             return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found), tuple(warnings))
         except grpc.RpcError as error:
             failure = failure_of(error)
+            if failure.reason == "ALREADY_EXISTS":
+                problem = failure.message.removeprefix("campaign.name: ")
+                more = "" if existing else "; to rename that campaign, give this file its number"
+                raise read.source.stop([Problem(NAME, problem + more)]) from error
             if not any(violation.field.startswith("campaign") for violation in failure.violations):
                 raise
             raise read.source.stop([file_problem(each, wanted) for each in failure.violations]) from error
@@ -155,13 +153,13 @@ class Applier:
         except grpc.RpcError as error:
             if failure_of(error).code is not grpc.StatusCode.ABORTED:
                 raise
-            self._require_done(wanted, error)
+            self._require_done(existing.number, wanted, error)
             return ()
 
-    def _require_done(self, wanted: Campaign, error: grpc.RpcError) -> None:
+    def _require_done(self, number: int, wanted: Campaign, error: grpc.RpcError) -> None:
         """Read again after ABORTED: either our first try was done and its answer lost, or another person changed it."""
         for campaign in all_campaigns(self._client, self._program):
-            if campaign.name == wanted.name and not changes(campaign, wanted):
+            if campaign.number == number and not changes(campaign, wanted):
                 return
         raise Stop(
             BAD_INPUT, f"campaign {wanted.name} was changed by somebody else just now; look at it, then apply again"

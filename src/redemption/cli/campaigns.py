@@ -34,6 +34,7 @@ Offers: TypeAlias = Annotated[
 
 _ARCHIVE_CALL_SECONDS = 2.0
 """The timeout of one call; after each call the progress is printed."""
+_now = time.time
 _STATE_STYLES = {"active": "green", "paused": "yellow"}
 
 campaigns = typer.Typer()
@@ -168,29 +169,34 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check, by the server's rules too, and show what would change.")
     ] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make a new campaign, even if it looks like another one renamed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make campaigns what files say they are.
 
-    A campaign is known by its name: one that is not there is created, one that differs is updated, and each changed
-    field is named. Doing it again changes nothing.
+    A campaign is known by its name, or by its number if the file has one: one that is not there is created, one that
+    differs is updated, and each changed field is named. Doing it again changes nothing. To rename a campaign, write its
+    number into the file.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.apply import Applier, require_different_names, total
+    from redemption.cli.apply import Applier, total
     from redemption.cli.campaign_file.reading import read_campaign
+    from redemption.cli.target import require_different_campaigns
 
     # Read all files first: a file that cannot be read must not stop the command halfway.
     read = [read_campaign(file) for file in files]
-    require_different_names(read)
+    require_different_campaigns(read)
     done: list[Applied] = []
     tried = 0
     code = DONE
     try:
         with connected(settings) as client:
-            applier = Applier(client, settings.program, dry_run=dry_run)
+            applier = Applier(client, settings.program, dry_run=dry_run, create=create, now=_now())
             for file in read:
                 tried += 1
-                applied = applier.apply(file)
+                applied = applier.apply(file, read)
                 done.append(applied)
                 if not as_json:
                     _print_applied(applied, dry_run=dry_run)

@@ -3,6 +3,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,9 +102,11 @@ def campaign_called(client: "RedemptionClient", program: str, name_or_number: st
 
     if name_or_number.isascii() and name_or_number.isdecimal() and int(name_or_number) < 2**32:
         return client.get_campaign(GetCampaignRequest(program=program, number=int(name_or_number))).campaign
-    for campaign in all_campaigns(client, program):
-        if campaign.name == name_or_number:
-            return campaign
+    name = unicodedata.normalize("NFC", name_or_number)
+    named = {campaign.name: campaign for campaign in all_campaigns(client, program)}
+    found = named.get(name_or_number) or named.get(name)  # as it was typed, for names from before they had one form
+    if found is not None:
+        return found
     raise Stop(BAD_INPUT, f"there is no campaign called {name_or_number!r} in program {program!r}")
 
 

@@ -13,11 +13,13 @@ from redemption.cli.campaign_file.offer import OfferPart
 from redemption.cli.campaign_file.part import Part
 from redemption.cli.campaign_file.values import (
     BaseName,
+    CampaignNumber,
     Currency,
     EndOfHours,
     Instant,
     Length,
     Money,
+    Name,
     Names,
     PausedNames,
     PausedOffers,
@@ -28,7 +30,6 @@ from redemption.cli.campaign_file.values import (
     SmallWhole,
     StageName,
     StartOfHours,
-    Text,
     Truth,
     Whole,
     Zone,
@@ -153,8 +154,10 @@ class CampaignPart(Part):
 
     contract = v1.Campaign.DESCRIPTOR
 
-    name: Text
+    name: Name
     """What it is called, once in a program. A file updates the campaign of its name."""
+    number: CampaignNumber | None = None
+    """Its number in this program; needed only to rename it. Left out, the name says which campaign it is."""
     currency_code: Currency
     """ISO 4217 code of all sums in the file, such as CNY. Never changes."""
     time_zone: Zone

@@ -16,7 +16,6 @@ from redemption.v1 import campaign_pb2 as v1
 _TOLD_BY_THE_SERVER = "is told by the server, and does not stand in a file"
 NOT_IN_A_FILE = {
     "program": "is not the file's matter; name the program on the command line, with --program",
-    "number": _TOLD_BY_THE_SERVER,
     "state": "does not stand in a file; there are the commands campaigns pause, resume and end",
     "etag": _TOLD_BY_THE_SERVER,
     "create_time": _TOLD_BY_THE_SERVER,

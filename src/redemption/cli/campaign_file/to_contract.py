@@ -15,6 +15,7 @@ def campaign_message(part: model.CampaignPart) -> v1.Campaign:
     """Return the campaign."""
     return v1.Campaign(
         name=part.name,
+        number=part.number,
         currency_code=part.currency_code,
         time_zone=part.time_zone,
         start_time=part.start_time,

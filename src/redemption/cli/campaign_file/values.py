@@ -5,6 +5,7 @@ without quotes is allowed.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, NamedTuple, TypeAlias, TypeVar
@@ -28,6 +29,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,16}")
 _SUM = re.compile(r"[0-9]{1,16}(\.[0-9]{1,8})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _INT32_MAX = 2**31 - 1
+_UINT32_MAX = 2**32 - 1
 
 
 class Units(NamedTuple):
@@ -61,6 +63,18 @@ def _single(value: object) -> str:
     if not value.strip():
         raise ValueError(EMPTY)
     return value
+
+
+def _name(value: object) -> str:
+    """Return a name in the normal form that the server wants: files from a Mac may have another one."""
+    return unicodedata.normalize("NFC", _single(value))
+
+
+def _campaign_number(value: object) -> int:
+    number = _whole(value)
+    if not 1 <= number <= _UINT32_MAX:
+        raise ValueError(f"must be 1 to {_UINT32_MAX}, as campaigns list shows it; it is {number}")
+    return number
 
 
 def _zone(value: object) -> str:
@@ -164,6 +178,8 @@ _ANY_TEXT = WithJsonSchema({"type": ["string", "number"], "minLength": 1})
 Text: TypeAlias = Annotated[str, BeforeValidator(_single), _ANY_TEXT]
 Currency: TypeAlias = Annotated[str, BeforeValidator(_single), _shaped(_CURRENCY)]
 """The server knows the codes, and says which one was meant; until then any text counts hundredths."""
+Name: TypeAlias = Annotated[str, BeforeValidator(_name), _ANY_TEXT]
+CampaignNumber: TypeAlias = Annotated[int, BeforeValidator(_campaign_number), _shaped(_WHOLE, "integer", minimum=1)]
 Zone: TypeAlias = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "minLength": 1})]
 Money: TypeAlias = Annotated[int, BeforeValidator(_money), _shaped(_SUM, "number", minimum=0)]
 Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), _shaped(_WHOLE, "integer")]
