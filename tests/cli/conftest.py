@@ -13,10 +13,13 @@ from redemption.v1.campaign_service_pb2 import (
     GetCampaignResponse,
 )
 
+IN_JUNE_2026 = 1_781_000_000
+
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch):
-    """No settings and no language of whoever runs the tests."""
+    """No settings and no language of whoever runs the tests; and no campaign of the tests is over."""
+    monkeypatch.setattr("redemption.cli.campaigns._now", lambda: IN_JUNE_2026)
     for name in ("REDEMPTION_SERVER", "REDEMPTION_PROGRAM", "REDEMPTION_LANG", "LC_ALL", "LC_MESSAGES", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")

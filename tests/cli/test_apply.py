@@ -290,6 +290,40 @@ def test_a_name_is_sent_in_one_normal_form(ask, fake, file):
     assert fake.asked["CreateCampaign"][0].campaign.name == "Caf\u00e9"
 
 
+MISTAKES = [
+    ("  budget: 500000.00", "  budget: 40.00", "{file}:18: warning: limits.budget: is less than the ¥100.00 that one "),
+    (
+        "end_time: 2026-06-21T00:00:00.5+09:00",
+        "end_time: 2026-06-02 00:00",
+        "{file}:5: warning: end_time: has passed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "warning"), MISTAKES)
+def test_a_sure_mistake_is_applied_with_a_warning_that_names_the_line(ask, fake, file, before, after, warning):
+    file.write_text(file.read_text().replace(before, after, 1))
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": created}
+    ended = ask("campaigns", "apply", file)
+    assert (ended.code, ended.out) == (0, "created    4 618 满200减50\n")
+    (line,) = ended.err.splitlines()
+    assert line.startswith(warning.format(file=file))
+
+
+@pytest.mark.parametrize(("before", "after", "warning"), MISTAKES)
+def test_what_a_warning_is_about_is_refused_if_that_is_wanted(ask, fake, file, tmp_path, before, after, warning):
+    """Then no file is applied at all."""
+    right = tmp_path / "right.yaml"
+    right.write_text(file.read_text().replace("name: 618 满200减50", "name: right", 1))
+    file.write_text(file.read_text().replace(before, after, 1))
+    ended = ask("campaigns", "apply", right, file, "--strict")
+    assert (ended.code, ended.out, dict(fake.asked)) == (2, "", {})
+    (line,) = ended.err.splitlines()
+    assert line.startswith(warning.format(file=file))
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": created}
+    assert ask("campaigns", "apply", right, "--strict").code == 0
+
+
 @pytest.fixture
 def several(file, existing, fake):
     """Files of which the first would be updated, the second is unchanged, and the others are new."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from redemption.cli.exits import DONE, UNREACHABLE, Stop
+from redemption.cli.exits import DONE, UNREACHABLE, BadFile, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
 from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, stderr, table
 from redemption.cli.server_calls import all_campaigns, campaign_called, connected
@@ -172,6 +172,9 @@ def apply(
     create: Annotated[
         bool, typer.Option("--create", help="Make a new campaign, even if it looks like another one renamed.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what a warning is about (exit code 2), and apply nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make campaigns what files say they are.
@@ -179,15 +182,23 @@ def apply(
     A campaign is known by its name, or by its number if the file has one: one that is not there is created, one that
     differs is updated, and each changed field is named. Doing it again changes nothing. To rename a campaign, write its
     number into the file.
+
+    What is surely a mistake is applied with a warning, which names the line.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.apply import Applier, total
     from redemption.cli.campaign_file.reading import read_campaign
+    from redemption.cli.campaign_file.warnings import file_warnings
     from redemption.cli.target import require_different_campaigns
 
     # Read all files first: a file that cannot be read must not stop the command halfway.
     read = [read_campaign(file) for file in files]
     require_different_campaigns(read)
+    warnings = [warning for file in read for warning in file.source.warnings(file_warnings(file, now=_now()))]
+    if strict and warnings:
+        raise BadFile(*warnings)
+    for warning in warnings:
+        complain(warning)
     done: list[Applied] = []
     tried = 0
     code = DONE

@@ -122,6 +122,11 @@ class Source:
                 return None
         return node
 
+    def warnings(self, problems: list[Problem]) -> list[str]:
+        """Return what to print of things that are probably wrong, sorted by line."""
+        lines = sorted((self.line_of(path), f"{dotted(path)}: {text}") for path, text in problems)
+        return [f"{self.file}:{line}: warning: {text}" for line, text in lines]
+
     def _stop(self, problems: list[Problem], more: tuple[tuple[int, str], ...]) -> BadFile:
         lines = [*more, *((self.line_of(path), f"{dotted(path)}: {text}" if path else text) for path, text in problems)]
         lines.sort(key=lambda each: each[0])
