@@ -223,6 +223,10 @@ def test_an_edited_file_shows_the_difference_and_then_makes_it(on_server, tmp_pa
         ("base: list", "base: list # with a price", "stacking.base", "must not be list with offers[1]"),
         ("expected_redemption_rate: 50%", "expected_redemption_rate: 150%", "sizing.expected_redemption_rate", "must be 0.01% to 100%; it is 150%"),
         ("time_zone: Asia/Shanghai", "time_zone: Factory", "time_zone", "must be an IANA zone such as Asia/Shanghai"),
+        ("currency_code: CNY", "currency_code: RMB", "currency_code", "must be an ISO 4217 code such as CNY; it is 'RMB': did you mean CNY?"),
+        ("name: 每个字段 #", 'name: "每个字段 " #', "name", "has a blank at an end; write '每个字段'"),
+        ("name: 阶梯 #", "name: 阶\u200b梯 #", "offers[0].name", "has a character that nobody sees, U+200B ZERO WIDTH SPACE, in place 2"),
+        ("channels: [app]", 'channels: ["app "]', "offers[0].conditions.channels[0]", "has a blank at an end: no order has it like that, so it would never match; write 'app'"),
     ],
 )  # fmt: skip
 def test_a_rule_that_is_broken_is_named_with_file_line_and_field(on_server, every_field, before, after, field, problem):
@@ -248,6 +252,22 @@ def test_a_campaign_with_every_field_can_be_applied_once_its_rules_hold(on_serve
     ended = on_server("campaigns", "apply", every_field)
     assert (ended.code, ended.err) == (0, "")
     assert on_server("campaigns", "apply", every_field).out.startswith("unchanged")
+
+
+def test_a_campaign_is_renamed_by_its_number_and_never_doubled_by_its_name(on_server, tmp_path):
+    file = tmp_path / "free-shipping.yaml"
+    shutil.copy(EXAMPLES / "programs" / "double11" / file.name, file)
+    (name,) = [line.removeprefix("name: ") for line in file.read_text().splitlines() if line.startswith("name: ")]
+    edit(file, f"name: {name}", "name: renamed 1")
+    number = json.loads(on_server("campaigns", "apply", file, "--create", "--json").out)[0]["number"]
+    edit(file, "name: renamed 1", "name: Renamed1")
+    ended = on_server("campaigns", "apply", file, "--create")
+    assert (ended.code, ended.out) == (2, "")
+    assert f": name: 'Renamed1' looks the same as 'renamed 1', the name of campaign {number}; " in ended.err
+    edit(file, "name: Renamed1", f"name: Renamed1\nnumber: {number}")
+    ended = on_server("campaigns", "apply", file)
+    assert (ended.code, ended.out) == (0, f"updated    {number} Renamed1\n  name: renamed 1 → Renamed1\n")
+    assert on_server("campaigns", "apply", file).out == f"unchanged  {number} Renamed1\n"
 
 
 @pytest.mark.parametrize("file", ORDERS, ids=lambda file: file.name)
