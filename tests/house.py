@@ -11,7 +11,7 @@ from builders.campaigns import campaign_of
 from builders.keysets import keyset_of
 from builders.orders import line_of, order_of
 from builders.times import DAY_MS
-from builders.tokens import sign_token
+from builders.tokens import forged_token
 from redis.asyncio import Redis
 from waiting import SECONDS_MAX
 
@@ -132,11 +132,11 @@ class House:
         order = replace(order, **changes)
         return [minted.code async for chunk in await self.issuer.mint_codes(calling(), order) for minted in chunk]
 
-    def sign(self, number, serial=0, *, offer_index=0):
+    def sign(self, number, serial=0, *, offer_index=0, **times):
         """A genuine token of any campaign and serial, issued or not: what a thief of the key could make."""
         now = self.ledger.now_ms() // 1000
-        fields = {"offer_index": offer_index, "serial": serial, "not_before": now - 9, "expires_at": now + 99}
-        return sign_token(self.keyset, program=self.program, campaign=number, now=now, **fields)
+        fields = {"offer_index": offer_index, "serial": serial, "not_before": now - 9, "expires_at": now + 99} | times
+        return forged_token(self.keyset, program=self.program, campaign=number, **fields)
 
     async def claim(self, source, customer="ann", *, request_id=None, risk=NO_RISK_CONTEXT, seconds=SECONDS_MAX, **who):
         """Claim a coupon of a campaign's first offer, or for a code; every try is new unless an id is given."""

@@ -15,7 +15,7 @@ from typing import Any
 from vector_basis import keyset
 from vector_codes import codes, typed
 from vector_records import digests, receipts, settlements
-from vector_tokens import golden, holders, hostile, times, worked_example
+from vector_tokens import golden, holders, hostile, key_lives, times, worked_example
 
 
 def documents() -> dict[str, Any]:
@@ -33,6 +33,7 @@ def documents() -> dict[str, Any]:
             "hostile": list(hostile()),
             "holders": list(holders()),
             "times": list(times()),
+            "key_lives": list(key_lives()),
         },
         "receipt.json": {
             "about": "Verify text for program (shop) under keyset (main).",

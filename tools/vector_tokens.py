@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from vector_basis import (
+    CREATED_AT,
     CUSTOMER,
     ENVIRONMENT,
     EXPIRES_AT,
     KEY_IDS,
+    KEY_LIFE_SECONDS,
     NOT_BEFORE,
     PRIMARY,
     PROGRAM,
@@ -242,6 +244,19 @@ def times() -> Iterator[Vector]:
     rows |= {EXPIRES_AT: "expired", EXPIRES_AT + 1: "expired"}
     for at, state in rows.items():
         yield {"text": text, "at": at, "state": state}
+
+
+def key_lives() -> Iterator[Vector]:
+    """Correctly signed tokens that end before, with and after their key; the service refuses the last kind."""
+    end = CREATED_AT + KEY_LIFE_SECONDS
+    for state in ("PRIMARY", "VERIFY_ONLY"):
+        for after in (-1, 0, 1):
+            draft = Draft(key_id=KEY_IDS[state], key=material(state), expires_at=end + after)
+            yield {
+                "name": f"key state {state}, {after:+} s",
+                "text": draft.text(),
+                "outlives_key": after > 0,
+            }
 
 
 def worked_example() -> dict[str, str]:

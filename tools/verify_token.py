@@ -39,6 +39,7 @@ class SigningKey:
 
     state: str
     material: bytes
+    max_expires_at: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Token:
     holder_bound: bool
     shared: bool
     holder_tag: str
+    outlives_key: bool
 
 
 def pae(*parts: bytes) -> bytes:
@@ -140,6 +142,7 @@ def verify(keyset: Keyset, program: str, text: str) -> Token | str:
         holder_bound=bool(body[1] & HOLDER_BOUND),
         shared=bool(body[1] & SHARED),
         holder_tag=body[26:32].hex(),
+        outlives_key=int.from_bytes(body[16:20], "big") > key.max_expires_at,
     )
     if token.expires_at <= token.not_before:
         return "validity"
@@ -185,7 +188,9 @@ def read_keyset(document: bytes) -> Keyset:
             if key["state"] not in STATES:
                 raise KeysetUnreadableError("a key has a state not known here; use the tool of its release")
             if key["state"] != "DESTROYED":
-                keys[int(key["id"])] = SigningKey(key["state"], bytes.fromhex(key["material"]))
+                keys[int(key["id"])] = SigningKey(
+                    key["state"], bytes.fromhex(key["material"]), int(key["max_expires_at"])
+                )
         return Keyset(str(fields["environment"]), keys)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise KeysetUnreadableError("it is not a keyset; give the file that the service signs with") from None

@@ -1,5 +1,7 @@
 """Genuine tokens, as the primary key of a keyset signs them."""
 
+from dataclasses import replace
+
 from builders.keysets import keyset_of
 from builders.times import NOW
 
@@ -19,6 +21,13 @@ def signer(keyset, *, program, campaign):
 
 def sign_token(keyset, *, program, campaign, **fields):
     return signer(keyset, program=program, campaign=campaign).sign(**fields)
+
+
+def forged_token(keyset, *, expires_at, **fields):
+    """A token with a correct tag, whatever its expiry: a thief of the key heeds no end of its life."""
+    endless = replace(keyset.primary, created_at=expires_at - 1, max_expires_at=expires_at)
+    keys = tuple(endless if key is keyset.primary else key for key in keyset.keys)
+    return sign_token(replace(keyset, keys=keys), expires_at=expires_at, now=expires_at - 1, **fields)
 
 
 def verified_token(*, program="shop", campaign=7, **fields):

@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 from redis.exceptions import ResponseError
 
-from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 from redemption.ledger.library import _PARTS, Library, assembled, library
 
 WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
@@ -153,7 +153,7 @@ def test_the_check_of_argument_names_can_fail():
             test_arguments_have_names_before_anything_is_done_with_them("f", text)
 
 
-NUMBERS_OF_OUTCOMES = {*map(int, Outcome), SAME_ORDER_RANK, BUDGET_DAY_RANK}
+NUMBERS_OF_OUTCOMES = {*map(int, Outcome), NEVER_ISSUED_RANK, SAME_ORDER_RANK, BUDGET_DAY_RANK}
 POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "limits": {40}, "records": {10}}
 """Such numbers that mean something else: lengths, powers, and positions in a record or in the arguments."""
 
@@ -168,7 +168,11 @@ def test_numbers_of_outcomes_come_from_python_alone(part, text):
 
 def test_the_table_of_outcomes_has_every_one_that_is_used():
     """A name that it lacks would be nil."""
-    ranks = {"SAME_ORDER_RANK": SAME_ORDER_RANK, "BUDGET_DAY_RANK": BUDGET_DAY_RANK}
+    ranks = {
+        "NEVER_ISSUED_RANK": NEVER_ISSUED_RANK,
+        "SAME_ORDER_RANK": SAME_ORDER_RANK,
+        "BUDGET_DAY_RANK": BUDGET_DAY_RANK,
+    }
     expected = {outcome.name: outcome.value for outcome in Outcome} | ranks
     table = re.search(r"(?m)^local OUTCOME = \{ (.*) \}$", library().text)[1]
     assert {name: int(number) for name, number in re.findall(r"(\w+) = (\d+)", table)} == expected

@@ -11,7 +11,7 @@ from ledger.desk import changed, customer_digest
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Offer, Stacking
-from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 
 OFF = 10_00
 
@@ -159,7 +159,7 @@ class Book:
 
     def _rank(self, order, token, redeemed):
         if token.serial >= self.issued[token.campaign]:
-            return Outcome.TOKEN_INVALID
+            return NEVER_ISSUED_RANK
         applies = [token.outcome]
         if uses := self.uses(token.campaign, token.serial):
             applies.append(SAME_ORDER_RANK if uses[0].order == order.order else Outcome.ALREADY_REDEEMED)
@@ -396,4 +396,4 @@ async def test_the_ledger_keeps_the_models_book(desk, other_desk, seed):
         "Remembered",
         "Mismatch",
     } <= shop.seen
-    assert {Outcome.SLOT_LIMIT, BUDGET_DAY_RANK, Outcome.TOKEN_INVALID, "Outdated"} <= shop.seen
+    assert {Outcome.SLOT_LIMIT, BUDGET_DAY_RANK, NEVER_ISSUED_RANK, "Outdated"} <= shop.seen

@@ -53,7 +53,15 @@ def test_both_agree_on_every_vector(vector):
     text = vector["text"] * vector.get("repeat", 1)
     place = (text, vector.get("program", SHOP), vector.get("keyset", "main"))
     expected = vector.get("defect") or vector["token"] | {"program": place[1]}
+    if isinstance(expected, dict):
+        expected["outlives_key"] = expected["expires_at"] > KEYSETS["main"].primary.max_expires_at
     assert (by_the_service(*place), independently(*place)) == (expected, expected)
+
+
+@pytest.mark.parametrize("vector", VECTOR_FILE["key_lives"], ids=lambda row: row["name"])
+def test_both_agree_on_which_tokens_outlive_their_keys(vector):
+    found = [read(vector["text"])["outlives_key"] for read in (by_the_service, independently)]
+    assert found == [vector["outlives_key"]] * 2
 
 
 @pytest.mark.parametrize("vector", VECTOR_FILE["holders"], ids=lambda row: row["name"])

@@ -79,6 +79,8 @@ class Outcome(IntEnum):
 
 SAME_ORDER_RANK = 15
 """The rank of ``ALREADY_REDEEMED`` when the present order itself used the coupon: right after ``TOKEN_INVALID``."""
+NEVER_ISSUED_RANK = 14
+"""The rank of ``TOKEN_INVALID`` when the serial was never issued: the answer is the same, the log tells the cause."""
 BUDGET_DAY_RANK = 361
 """The rank of ``BUDGET_EXHAUSTED`` when only the day's budget is used up: a retry tomorrow may succeed."""
 

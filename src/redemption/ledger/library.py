@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 
 _PARTS = (
     "keys",
@@ -72,7 +72,11 @@ def assembled(texts: Mapping[str, str]) -> Library:
 
 
 def _outcomes() -> str:
-    """Return a Lua table with the number of every outcome, and of the two ranks beside them."""
+    """Return a Lua table with the number of every outcome, and of the ranks beside them."""
     numbers = {outcome.name: outcome.value for outcome in Outcome}
-    numbers |= {"SAME_ORDER_RANK": SAME_ORDER_RANK, "BUDGET_DAY_RANK": BUDGET_DAY_RANK}
+    numbers |= {
+        "NEVER_ISSUED_RANK": NEVER_ISSUED_RANK,
+        "SAME_ORDER_RANK": SAME_ORDER_RANK,
+        "BUDGET_DAY_RANK": BUDGET_DAY_RANK,
+    }
     return "local OUTCOME = { " + ", ".join(f"{name} = {number}" for name, number in numbers.items()) + " }\n"

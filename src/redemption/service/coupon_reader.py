@@ -9,12 +9,13 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.signed.token import TokenVerifier, VerifiedToken
+from redemption.domain.signed.token import TokenDefect, TokenVerifier, VerifiedToken, signed_ids
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
 NEVER_ISSUED = "never_issued"
 CAMPAIGN_UNKNOWN = "campaign_unknown"
 OFFER_UNKNOWN = "offer_unknown"
+KEY_OUTLIVED = "key_outlived"
 KEY_DISABLED = "key_disabled"
 
 
@@ -31,7 +32,7 @@ class CouponReader:
         token = self._verifier.verify(text, program=program)
         if isinstance(token, VerifiedToken):
             return token
-        self._invalid_tokens.not_genuine(token, program=program)
+        self._report_defect(token, text, program)
         return None
 
     def tokens(self, checkout: Checkout) -> list[VerifiedToken | None]:
@@ -45,7 +46,7 @@ class CouponReader:
         for text in checkout.tokens:
             token = self._verifier.verify(text, program=checkout.program)
             if not isinstance(token, VerifiedToken):
-                self._invalid_tokens.not_genuine(token, program=checkout.program)
+                self._report_defect(token, text, checkout.program)
                 tokens.append(None)
                 continue
             if token.shared:
@@ -78,8 +79,10 @@ class CouponReader:
         latest = min(honoured, self._verifier.key_expires_at(token) * MILLISECONDS)
         return latest if latest > own else 0
 
-    def report_refused(self, token: VerifiedToken, campaign: Campaign | None, *, issued: bool) -> None:
+    def report_refused(self, token: VerifiedToken, campaign: Campaign | None, *, issued: bool = True) -> None:
         """Report a correctly signed token whose answer is TOKEN_INVALID even so.
+
+        Every use case reports here, so the same token has the same cause everywhere: the first one that applies.
 
         Args:
             token: The token.
@@ -87,23 +90,34 @@ class CouponReader:
             issued: False if the ledger says that its serial was never issued.
         """
         if campaign is None:
-            self._report(CAMPAIGN_UNKNOWN, token)
+            cause = CAMPAIGN_UNKNOWN
+        elif lacks_offer(token, campaign):
+            cause = OFFER_UNKNOWN
+        elif token.outlives_key:
+            cause = KEY_OUTLIVED
         elif not issued:
-            self._report(NEVER_ISSUED, token)
-        else:
-            self._report(OFFER_UNKNOWN, token)
-
-    def report_never_issued(self, token: VerifiedToken) -> None:
-        """Report a correctly signed token whose serial was never issued."""
-        self._report(NEVER_ISSUED, token)
-
-    def _report(self, cause: str, token: VerifiedToken) -> None:
-        if not token.key_usable:  # whoever has that key can do nothing with it any more
+            cause = NEVER_ISSUED
+        else:  # it may be a coupon of ours, whose key was disabled since
             self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
             return
         self._invalid_tokens.not_believed(
             cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
         )
+
+    def _report_defect(self, defect: TokenDefect, text: str, program: str) -> None:
+        """Report a text that is not a genuine token."""
+        if not defect.signed:
+            self._invalid_tokens.not_genuine(defect, program=program)
+            return
+        ids = signed_ids(text)
+        self._invalid_tokens.not_believed(
+            defect, program=program, key_id=ids.key_id, campaign=ids.campaign, serial=ids.serial
+        )
+
+
+def lacks_offer(token: VerifiedToken, campaign: Campaign) -> bool:
+    """Whether a token's campaign has no such offer: nobody can have been given this token."""
+    return token.offer_index >= len(campaign.offers)
 
 
 async def find_campaign(campaigns: CampaignLedger, program: str, number: int, deadline: float) -> Campaign | None:

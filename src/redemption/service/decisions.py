@@ -11,7 +11,7 @@ from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
 from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.order import Checkout, Order
-from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
+from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
@@ -27,6 +27,9 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
 from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
 from redemption.domain.signed.token import VerifiedToken
+
+_INVALID = (Outcome.TOKEN_INVALID, NEVER_ISSUED_RANK)
+"""Ranks whose answer is ``TOKEN_INVALID``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +157,9 @@ class DecisionWriter:
     def _refusal(
         self, tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused
     ) -> Decision:
-        if any(token.rank == Outcome.TOKEN_INVALID for token in refused.tokens):
-            return invalid_tokens([token.rank != Outcome.TOKEN_INVALID for token in refused.tokens], refused.decided_at)
+        genuine = [token.rank not in _INVALID for token in refused.tokens]
+        if not all(genuine):
+            return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(
             self.refused_verdict(token, coupon, found)
             for token, coupon, found in zip(tokens, judged, refused.tokens, strict=True)

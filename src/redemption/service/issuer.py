@@ -23,7 +23,7 @@ from redemption.domain.signed.signing import SigningError
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import FairSlots
 from redemption.scheduling.work_bounds import MINTING
-from redemption.service.coupon_reader import CouponReader
+from redemption.service.coupon_reader import CouponReader, lacks_offer
 from redemption.service.decisions import DecisionWriter
 from redemption.service.idempotency import canonical, identity_of
 from redemption.service.judging_rounds import until_decided
@@ -78,7 +78,7 @@ class Inspection:
     """What a token is, and how it was used or revoked.
 
     Attributes:
-        token: None when it is not a genuine token of the program, or its serial was never issued.
+        token: None when it is not a genuine token of the program, or no such coupon was ever issued.
         use: The record of its use, or None.
         redemption_id: The receipt of that use.
         revoked: It was revoked; this does not show whether all coupons of its holder were revoked.
@@ -153,12 +153,12 @@ class Issuer:
         if token is None:
             return Inspection(None)
         seen = await self._orders.coupon(program, token.campaign, token.serial)
-        if not seen.issued:
-            self._reader.report_never_issued(token)
-            return Inspection(None)
         # Read after the coupon: if it is not archived now, the coupon's record was still complete then.
         campaign = await self._campaigns.load(program, token.campaign)
-        if campaign is not None and campaign.state is CampaignState.ARCHIVED:
+        if campaign is None or lacks_offer(token, campaign) or not seen.issued or token.outlives_key:
+            self._reader.report_refused(token, campaign, issued=seen.issued)
+            return Inspection(None)
+        if campaign.state is CampaignState.ARCHIVED:
             raise WrongState(
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
                 "nobody knows whether it was used"

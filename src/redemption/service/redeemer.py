@@ -15,7 +15,7 @@ from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
 from redemption.domain.judging.stacking import judge
 from redemption.domain.order import checkout_violations, id_fits, id_violations
-from redemption.domain.outcome import Outcome
+from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused
 from redemption.domain.signed.digest import DigestKind, Digests
@@ -211,16 +211,16 @@ class Redeemer:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
             if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
-                self._report_invalid(order, decision)
+                self._report_invalid(order, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback
             _log.exception("a refusal cannot be counted", program=order.program)
 
-    def _report_invalid(self, order: PendingOrder, decision: Decision) -> None:
+    def _report_invalid(self, order: PendingOrder, reply: Refused) -> None:
         """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""
-        for index, verdict in enumerate(decision.verdicts):
-            if verdict.outcome is Outcome.TOKEN_INVALID:
-                issued = order.coupons[index].outcome is Outcome.TOKEN_INVALID  # the server refused it, not the ledger
-                self._reader.report_refused(order.verified[index], order.campaigns[index], issued=issued)
+        for index, refused in zip(order.ledger_order, reply.tokens, strict=True):
+            never_issued = refused.rank == NEVER_ISSUED_RANK
+            if never_issued or refused.rank == Outcome.TOKEN_INVALID:
+                self._reader.report_refused(order.verified[index], order.campaigns[index], issued=not never_issued)
 
 
 def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:

@@ -10,7 +10,7 @@ from redemption.domain.ports.ledger import Ledger
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.signing import SERIAL_MAX
-from redemption.service.coupon_reader import CouponReader
+from redemption.service.coupon_reader import CouponReader, lacks_offer
 from redemption.service.idempotency import canonical, identity_of
 
 REASON_BYTES_MAX = 256
@@ -100,15 +100,17 @@ class Revoker:
         if request.campaign not in (0, token.campaign):
             problem = f"is {request.campaign}, but the token is of campaign {token.campaign}; leave it out"
             raise InvalidRequest([Violation("campaign", problem)])
-        if await self._campaigns.load(request.program, token.campaign) is None:
-            self._reader.report_refused(token, None, issued=False)
+        campaign = await self._campaigns.load(request.program, token.campaign)
+        # Whoever made such a token must not get the coupon revoked that has the same serial.
+        if campaign is None or lacks_offer(token, campaign) or token.outlives_key:
+            self._reader.report_refused(token, campaign)
             return Outcome.TOKEN_INVALID
         issued = await self._revocation.revoke_serials(
             request.program, token.campaign, token.serial, 1, identity=identity, reason=request.reason
         )
         if issued is None:
             return Outcome.APPROVED
-        self._reader.report_never_issued(token)
+        self._reader.report_refused(token, campaign, issued=False)
         return Outcome.TOKEN_INVALID
 
 

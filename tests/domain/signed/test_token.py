@@ -63,7 +63,14 @@ def by_name(vectors):
 def test_golden_vector(vector):
     token = VERIFIERS["main"].verify(vector["text"], program=SHOP)
     expected = vector["token"] | {"program": SHOP, "holder_tag": bytes.fromhex(vector["token"]["holder_tag"])}
-    assert dataclasses.asdict(token) == expected
+    outlives = token.expires_at > KEYSETS["main"].primary.max_expires_at
+    assert dataclasses.asdict(token) == expected | {"outlives_key": outlives}
+
+
+@by_name(VECTOR_FILE["key_lives"])
+def test_key_life_vector(vector):
+    """The tag is correct, so it verifies; the service refuses what its own signer would not have signed."""
+    assert verified(vector["text"], VERIFIERS["main"]).outlives_key is vector["outlives_key"]
 
 
 @by_name(VECTOR_FILE["hostile"])

@@ -91,8 +91,9 @@ def judge_alone(
 
 def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:
     token, campaign = coupon.token, coupon.campaign
-    # The key is disabled, or the offer does not exist: the tag is correct, but the token must not be accepted.
-    if not token.key_usable or token.offer_index >= len(campaign.offers):
+    # The tag is correct, but the token must not be accepted: its key is disabled or ends before it, or there is no such
+    # offer.
+    if not token.key_usable or token.outlives_key or token.offer_index >= len(campaign.offers):
         return Refusal(Outcome.TOKEN_INVALID)
     not_before_ms = token.not_before * MILLISECONDS
     if not moment.reached(not_before_ms):

@@ -91,7 +91,7 @@ class RememberedByCoupons:
 
 @record(frozen=True, slots=True)
 class RefusedToken:
-    """The verdict on one token of a refused order; ``rank`` is an outcome's number, or SAME_ORDER_RANK."""
+    """The verdict on one token of a refused order; ``rank`` is an outcome's number, or a rank of ``outcome.py``."""
 
     rank: int
     use: EarlierUse

@@ -72,6 +72,14 @@ class TokenDefect(StrEnum):
     CELL = "cell"
     """Correctly signed, but for a cell that version 1 does not have."""
 
+    @property
+    def signed(self) -> bool:
+        """Whether the tag is correct: somebody who has the key signed what no server of ours signs."""
+        return self in _SIGNED_DEFECTS
+
+
+_SIGNED_DEFECTS: Final = frozenset({TokenDefect.VALIDITY, TokenDefect.HOLDER_TAG, TokenDefect.CELL})
+
 
 _PROOF: Final = object()
 """Only this file has this object."""
@@ -84,7 +92,8 @@ class VerifiedToken:
 
     It must not be changed: as with every record, the type checker ensures that, not the running program.
     The caller has to check whether it is valid *now* (``not_before <= now < expires_at``, Unix seconds).
-    ``key_usable`` is False for a disabled key: the token then serves only repetitions of approved requests.
+    ``key_usable`` is False for a disabled key: the token then serves only repetitions of approved requests. So does a
+    token with ``outlives_key``: it expires later than its key's ``max_expires_at``, and no server of ours signs that.
     """
 
     proof: InitVar[object]
@@ -99,6 +108,7 @@ class VerifiedToken:
     holder_bound: bool
     shared: bool
     holder_tag: bytes
+    outlives_key: bool
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _PROOF:
@@ -106,12 +116,25 @@ class VerifiedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIds:
+    """The ids in a token with a correct tag, for the log: a token that is signed and refused even so."""
+
+    key_id: int
+    campaign: int
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class _TokenKey:
-    """The token MAC of one campaign under one signing key; ``known`` is False for the decoy."""
+    """The token MAC of one campaign under one signing key; ``known`` is False for the decoy.
+
+    ``max_expires_at`` is the key's, Unix seconds.
+    """
 
     mac: Mac
     known: bool
     usable: bool
+    max_expires_at: int
 
 
 class TokenVerifier:
@@ -152,7 +175,7 @@ class TokenVerifier:
             self._token_keys[place] = key
             if len(self._token_keys) > self._cache_size:
                 self._token_keys.popitem(last=False)
-        return _parse(raw, program=program, key_usable=key.usable)
+        return _parse(raw, program, key)
 
     def holder_matches(self, token: VerifiedToken, customer_id: str) -> bool:
         """Whether a bound token belongs to this customer, in constant time; False for an unbound token."""
@@ -172,6 +195,7 @@ class TokenVerifier:
             mac=_token_mac(self._material(ids), self._environment, exact_bytes(program), ids),
             known=key is not None,
             usable=key is not None and key.state.usable,
+            max_expires_at=0 if key is None else key.max_expires_at,
         )
 
     def _derive_holder_mac(self, program: str, key_id: int, campaign: int) -> Mac:
@@ -278,8 +302,14 @@ def _why_unreadable(text: str) -> TokenDefect:
     return TokenDefect.LENGTH if version and version[0] == VERSION else TokenDefect.VERSION
 
 
-def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | TokenDefect:
-    """Read the fields. The tag was correct, so a defect here is the signer's mistake, not a forgery."""
+def signed_ids(text: str) -> SignedIds:
+    """Return the ids in a text whose defect is ``signed``; of any other text they are worth nothing."""
+    _, _, key_id, campaign, _, _, _, _, high, low, _ = _BODY.unpack_from(unarmor(text) or bytes(BODY_LENGTH))
+    return SignedIds(key_id, campaign, high << _SERIAL_HIGH_SHIFT | low)
+
+
+def _parse(raw: bytes, program: str, key: _TokenKey) -> VerifiedToken | TokenDefect:
+    """Read the fields. The tag was correct, so whoever made a defect here has the key."""
     (_, flags, key_id, campaign, offer_index, not_before, expires_at, cell, high, low, holder_tag) = _BODY.unpack_from(
         raw
     )
@@ -293,7 +323,7 @@ def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | Tok
         _PROOF,
         program,
         key_id,
-        key_usable,
+        key.usable,
         campaign,
         offer_index,
         not_before,
@@ -302,4 +332,5 @@ def _parse(raw: bytes, *, program: str, key_usable: bool) -> VerifiedToken | Tok
         bool(flags & FLAG_HOLDER_BOUND),
         bool(flags & FLAG_SHARED),
         holder_tag,
+        expires_at > key.max_expires_at,
     )

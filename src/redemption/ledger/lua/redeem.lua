@@ -28,7 +28,8 @@ local HEAD, TOKENS = 2, 21
 local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 21, 31, 37, 44
 local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
 local CONTENT_LAST = 7 -- from the first byte of the content digest to its last one
-local APPROVED, TOKEN_INVALID, REVOKED = OUTCOME.APPROVED, OUTCOME.TOKEN_INVALID, OUTCOME.REVOKED
+local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
+local TOKEN_INVALID, NEVER_ISSUED_RANK = OUTCOME.TOKEN_INVALID, OUTCOME.NEVER_ISSUED_RANK
 local ALREADY_REDEEMED, SAME_ORDER_RANK = OUTCOME.ALREADY_REDEEMED, OUTCOME.SAME_ORDER_RANK
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0 }
 
@@ -75,7 +76,8 @@ end
 -- Returns the rank of one token: the server's judgement, or a smaller one for which the ledger knows the reason.
 local function decide_token(call, packed, token, index)
   local campaign, rank, coupon = token.campaign, token.rank, token.coupon
-  if not campaign or token.serial >= campaign.issued then return TOKEN_INVALID end
+  if not campaign then return TOKEN_INVALID end
+  if token.serial >= campaign.issued then return NEVER_ISSUED_RANK end
   if coupon and coupon.state == records.REDEEMED then
     rank = math.min(rank, coupon.order == sub(packed, ORDER, CUSTOMER - 1) and SAME_ORDER_RANK or ALREADY_REDEEMED)
   end
