@@ -3,14 +3,13 @@
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from redemption.domain.signed.pae import pae
+from redemption.domain.signed.primitives import hkdf, hmac_begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.hmac import HMAC
 
 SECRET_LENGTH: Final = 32
 TAG_LENGTH: Final = 16
@@ -40,7 +39,7 @@ class Secret:
 
     def derive(self, *info: bytes) -> "Secret":
         """Return HKDF-SHA-256 (RFC 5869) without salt, 32 bytes, ``info`` joined by pre-authentication encoding."""
-        return Secret(HKDF(SHA256(), length=SECRET_LENGTH, salt=None, info=pae(*info)).derive(self._value))
+        return Secret(hkdf(self._value, pae(*info), SECRET_LENGTH))
 
     def __repr__(self) -> str:
         return "Secret(redacted)"
@@ -60,8 +59,7 @@ class Mac:
     __slots__ = ("_primed", "begin")
 
     def __init__(self, key: Secret, prefix: bytes = b"") -> None:
-        self._primed = HMAC(key.reveal(), SHA256())
-        self._primed.update(prefix)
+        self._primed = hmac_begun(key.reveal(), prefix)
         self.begin: Callable[[], HMAC] = self._primed.copy
         """Returns a copy to continue from, for code that makes many. A bound method, to save a function call."""
 
