@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -24,7 +25,14 @@ from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
-from redemption.server.keyset_file import fence_path, make_keyset, may_make_keyset, read_keyset, require_apart
+from redemption.server.keyset_file import (
+    fence_path,
+    make_keyset,
+    may_make_keyset,
+    read_keyset,
+    require_apart,
+    require_living_key,
+)
 from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
@@ -130,6 +138,7 @@ async def _supervise(settings: Settings) -> int:
     async def prepare(ledger_url: str) -> None:
         """Check, once for all workers, that keyset and ledger belong together, and fill a new development ledger."""
         keyset = await _keyset(settings, ledger_url)
+        require_living_key(settings, keyset, int(time.time()))
         ledger = ledger_at(ledger_url, settings, keyset)
         await ledger.start()
         try:

@@ -1,5 +1,6 @@
 """docs/token.md says what the code does: the worked example, the tables, the bounds."""
 
+import json
 import re
 
 import pytest
@@ -113,7 +114,14 @@ def test_the_defects_of_a_kind_are_named_in_order(title, defects):
 
 
 def test_the_key_states_are_listed_in_order():
-    assert re.findall(r"^\| `(\w+)` \|", section("Keys"), re.MULTILINE) == list(KeyState)
+    assert re.findall(r"^\| `([A-Z_]+)` \|", section("Keys"), re.MULTILINE) == list(KeyState)
+
+
+def test_the_fields_of_a_keyset_are_listed_in_order():
+    """As the file has them."""
+    document = json.loads(KEYSET.to_json())
+    listed = re.findall(r"^\| `([a-z_]+)` \|", section("Keys"), re.MULTILINE)
+    assert listed == [*document, *document["keys"][0]]
 
 
 def test_the_digest_kinds_are_listed_with_their_lengths():

@@ -167,6 +167,14 @@ DEFECTS = [
     ("short privacy root", change(["privacy_root"], "00" * 31), "privacy_root: must be 64"),
     ("privacy root with spaces", change(["privacy_root"], "00 " * 21 + "0"), "privacy_root: must be 64"),
     ("privacy root is null", change(["privacy_root"], None), "privacy_root: must be 64"),
+    ("privacy root of zeros", change(["privacy_root"], "00" * 32), "privacy_root: is not random, its bytes repeat"),
+    ("material of zeros", change(["keys", 1, "material"], "00" * 32), r"keys\[1\].material: is not random"),
+    ("material of ones", change(["keys", 1, "material"], "ff" * 32), r"keys\[1\].material: is not random"),
+    (
+        "material of one word",
+        change(["keys", 1, "material"], b"changeme".hex() * 4),
+        r"keys\[1\].material: is not random",
+    ),
     ("unknown field", change(["note"], "x"), "1 unknown fields"),
     ("keys is an object", change(["keys"], {}), "keys: must be a list"),
     ("no keys", change(["keys"], []), "keys: there are 0"),
@@ -242,6 +250,8 @@ def test_a_defect_is_named_with_its_field(edit, message):
     [
         (b"", "not JSON"),
         (b"\xff", "not JSON"),
+        ("{}".encode("utf-16"), "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
         (b"[]", "must be an object"),
         (b"null", "must be an object"),
         (b"[" * 100_000, "not JSON"),

@@ -15,6 +15,8 @@ KEY_LIFE_DAYS_MAX: Final = 430
 KEY_LIFE_SECONDS_MAX: Final = KEY_LIFE_DAYS_MAX * DAY_SECONDS
 """A key can sign the longest token only in the first weeks of its life: time to distribute, promote and replace it."""
 KEYS_MAX: Final = 1_000
+DIFFERENT_BYTES_MIN: Final = 8
+"""How many different bytes a secret has at least: 32 random bytes have about 30, and fewer than 8 of them never."""
 JSON_LENGTH_MAX: Final = 1 << 20
 
 RandomBytes = Callable[[int], bytes]
@@ -78,6 +80,8 @@ class Key:
             raise KeysetError(f"max_expires_at: must be at most {KEY_LIFE_DAYS_MAX} days after created_at")
         if (self.material is None) != (self.state is KeyState.DESTROYED):
             raise KeysetError("material: a destroyed key has none (null) and every other key has one")
+        if self.material is not None and _repeats(self.material):
+            raise KeysetError(f"material: {_NOT_RANDOM}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class Keyset:
             require_text("environment", self.environment)
         except SigningError as error:
             raise KeysetError(f"environment: {error}") from None
+        if _repeats(self.privacy_root):
+            raise KeysetError(f"privacy_root: {_NOT_RANDOM}")
         if not 1 <= len(self.keys) <= KEYS_MAX:
             raise KeysetError(f"keys: there are {len(self.keys)}; keep 1 to {KEYS_MAX}")
         ids = [key.id for key in self.keys]
@@ -193,6 +199,16 @@ class Keyset:
         )
 
 
+_NOT_RANDOM: Final = (
+    "is not random, its bytes repeat; make it with a random generator, for example openssl rand -hex 32"
+)
+
+
+def _repeats(secret: Secret) -> bool:
+    """Whether a secret is surely not random, as all zeros are."""
+    return len(set(secret.reveal())) < DIFFERENT_BYTES_MIN
+
+
 def _new_key(taken: Iterable[int], *, state: KeyState, now: int, random: RandomBytes) -> Key:
     key_id = 0
     while key_id == 0 or key_id in taken:
@@ -214,12 +230,12 @@ def _parse(document: bytes) -> object:
         raise KeysetError(f"the keyset is longer than {JSON_LENGTH_MAX} bytes; is it the right file?")
     try:
         # The hook also sees the pairs of nested objects, so a field given twice is refused wherever it is.
-        return json.loads(document, object_pairs_hook=_no_field_twice)
+        return json.loads(document.decode(), object_pairs_hook=_no_field_twice)
     except KeysetError:
         raise
     except (ValueError, RecursionError):
         # The decoder's error contains the document with all its secrets, so it must not be chained.
-        raise KeysetError("the keyset is not JSON in UTF-8; restore it from its backup") from None
+        raise KeysetError("the keyset is not JSON in UTF-8; is it the right file? Else restore its backup") from None
 
 
 def _no_field_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
