@@ -167,6 +167,12 @@ def settlements() -> Iterator[Vector]:
     }
     for name, content in impossible.items():
         yield refuse(name, "body", signed(settlement_body([content])))
+    yield read("campaign 0, and a line to which nothing was allocated", "\0", redemption(("l", 0, 0)) | {"campaign": 0})
+    yield read("a line id composed and decomposed: two lines", "o", redemption(("\u00e9", 1, 0), ("e\u0301", 2, 0)))
+    yield refuse("a discount and no allocation", "body", signed(settlement_body([redemption(discount=1)])))
+    yield refuse("line id that is a surrogate", "body", signed(settlement_body([redemption(("\ud800", 1, 0))])))
+    for name, order_id in {"overlong": b"\xc0\x80", "a surrogate": b"\xed\xa0\x80", "cut off": b"\xc3"}.items():
+        yield refuse(f"order id in UTF-8 that is {name}", "body", signed(settlement_body([one], order_id=order_id)))
 
 
 def digests() -> Iterator[Vector]:

@@ -26,7 +26,11 @@ HOLDER_BOUND, SHARED = 1, 2
 CUSTOMER_LENGTH_MAX = 128
 UNUSABLE_STATES = {"DISABLED", "DESTROY_SCHEDULED"}
 STATES = {"CREATED", "PRIMARY", "VERIFY_ONLY", "DESTROYED"} | UNUSABLE_STATES
-KEYSET_FORMAT = 1
+KEYSET_FORMAT, KEYSET_LENGTH_MAX, KEYS_MAX = 1, 1 << 20, 1_000
+KEYSET_FIELDS = {"format", "id", "environment", "development", "privacy_root", "keys"}
+KEY_FIELDS = {"id", "state", "material", "created_at", "max_expires_at"}
+ENVIRONMENT_LENGTH_MAX, DIFFERENT_BYTES_MIN = 128, 8
+KEY_LIFE_SECONDS_MAX = 430 * 24 * 60 * 60
 
 
 class KeysetUnreadableError(Exception):
@@ -174,26 +178,90 @@ def holder_matches(keyset: Keyset, program: str, token: Token, customer_id: str)
 
 
 def read_keyset(document: bytes) -> Keyset:
-    """Read a keyset file's content.
+    """Read a keyset file's content, by every rule of the page.
 
     Raises:
-        KeysetUnreadableError: It is not a keyset of the known format.
+        KeysetUnreadableError: It breaks a rule.
     """
+    require(len(document) <= KEYSET_LENGTH_MAX, "it is longer than a keyset may be")
     try:
-        fields: dict[str, Any] = json.loads(document)
-        if fields["format"] != KEYSET_FORMAT:
-            raise KeysetUnreadableError("its format is not known here; use the tool of its release")
-        keys = {}
-        for key in fields["keys"]:
-            if key["state"] not in STATES:
-                raise KeysetUnreadableError("a key has a state not known here; use the tool of its release")
-            if key["state"] != "DESTROYED":
-                keys[int(key["id"])] = SigningKey(
-                    key["state"], bytes.fromhex(key["material"]), int(key["max_expires_at"])
-                )
-        return Keyset(str(fields["environment"]), keys)
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise KeysetUnreadableError("it is not a keyset; give the file that the service signs with") from None
+        # The hook sees nested objects as well, so a field given twice is found wherever it is.
+        found = json.loads(document.decode(), object_pairs_hook=fields_once)
+    except (ValueError, RecursionError):
+        # The decoder's error holds the document with all its secrets, so it must not be chained.
+        raise KeysetUnreadableError("it is not JSON in UTF-8; give the file that the service signs with") from None
+    fields = exactly(found, KEYSET_FIELDS)
+    require(fields["format"] == KEYSET_FORMAT and type(fields["format"]) is int, "its format is not known here")
+    require(is_hexadecimal(fields["id"], 8), "its id is not 16 hexadecimal digits in lower case")
+    require(is_environment(fields["environment"]), "its environment is not a text of 1 to 128 bytes")
+    require(type(fields["development"]) is bool, "development is not true or false")
+    require(is_secret(fields["privacy_root"]), "its privacy_root is not 64 hexadecimal digits of random bytes")
+    keys = fields["keys"]
+    require(type(keys) is list and 1 <= len(keys) <= KEYS_MAX, f"it has not 1 to {KEYS_MAX} keys")
+    for key in keys:
+        require_key(exactly(key, KEY_FIELDS))
+    require(len({key["id"] for key in keys}) == len(keys), "two keys have one id")
+    require([key["state"] for key in keys].count("PRIMARY") == 1, "not exactly one key is PRIMARY")
+    secrets = [fields["privacy_root"], *(key["material"] for key in keys if key["material"] is not None)]
+    require(len(set(secrets)) == len(secrets), "two of its secrets are the same")
+    return Keyset(fields["environment"], dict(signing_key(key) for key in keys if key["material"] is not None))
+
+
+def signing_key(key: dict[str, Any]) -> tuple[int, SigningKey]:
+    """A key that was checked, by its id."""
+    return key["id"], SigningKey(key["state"], bytes.fromhex(key["material"]), key["max_expires_at"])
+
+
+def require_key(key: dict[str, Any]) -> None:
+    """Refuse a key that breaks a rule."""
+    require(is_number(key["id"]) and key["id"] >= 1, "a key's id is not a number from 1 to 2^32-1")
+    require(isinstance(key["state"], str) and key["state"] in STATES, "a key has a state that is not known here")
+    destroyed = key["state"] == "DESTROYED"
+    require(key["material"] is None if destroyed else is_secret(key["material"]), "a key's material is not right")
+    times = (key["created_at"], key["max_expires_at"])
+    require(all(is_number(time) for time in times), "a key's times are not Unix seconds below 2^32")
+    require(0 < times[1] - times[0] <= KEY_LIFE_SECONDS_MAX, "a key's max_expires_at is not 1 s to 430 days later")
+
+
+def fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object that gives each one once."""
+    require(len(dict(pairs)) == len(pairs), "it gives a field twice")
+    return dict(pairs)
+
+
+def exactly(found: Any, names: set[str]) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds
+    """The fields of an object that has these and no others. A name may be a misplaced secret, so it is not shown."""
+    require(isinstance(found, dict) and found.keys() == names, f"not exactly these fields are there: {sorted(names)}")
+    fields: dict[str, Any] = found
+    return fields
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a whole number of 32 bits; true is none, nor is 1.0."""
+    return type(value) is int and 0 <= value < 2**32
+
+
+def is_hexadecimal(value: object, length: int) -> bool:
+    """Whether this is so many bytes, in hexadecimal digits of lower case."""
+    return isinstance(value, str) and len(value) == 2 * length and set(value) <= set("0123456789abcdef")
+
+
+def is_secret(value: object) -> bool:
+    """Whether this is 32 bytes that may be random."""
+    return is_hexadecimal(value, 32) and len(set(bytes.fromhex(str(value)))) >= DIFFERENT_BYTES_MIN
+
+
+def is_environment(value: object) -> bool:
+    """Whether this is a text of 1 to 128 bytes; a lone surrogate is no text."""
+    if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
+        return False
+    return 1 <= len(utf8(value)) <= ENVIRONMENT_LENGTH_MAX
+
+
+def require(right: bool, problem: str) -> None:  # noqa: FBT001 - a condition is what it takes
+    """Refuse a keyset that is not right."""
+    if not right:
+        raise KeysetUnreadableError(problem)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -205,7 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("token", help="64 characters")
     options = parser.parse_args(arguments)
     try:
-        keyset = read_keyset(options.keyset.read_bytes())
+        with options.keyset.open("rb") as file:
+            keyset = read_keyset(file.read(KEYSET_LENGTH_MAX + 1))
     except (OSError, ValueError, KeysetUnreadableError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         print(f"cannot read the keyset: {reason}", file=sys.stderr)

@@ -132,5 +132,5 @@ def test_the_digest_kinds_are_listed_with_their_lengths():
 def test_the_bounds_of_a_settlement_are_printed():
     page = section("Settlement").replace("\u00a0", " ")
     assert f"1 to {REDEMPTIONS_MAX}" in page
-    assert f"at most {ALLOCATIONS_MAX}" in page
+    assert f"0 to {ALLOCATIONS_MAX}" in page
     assert f"22 to {LENGTH_MAX:,} bytes".replace(",", " ") in page

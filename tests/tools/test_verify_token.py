@@ -1,8 +1,11 @@
 """Two implementations of one specification, compared with each other; they share no code."""
 
 import ast
+import copy
 import dataclasses
+import functools
 import json
+import operator
 import os
 import random
 import subprocess
@@ -14,6 +17,7 @@ from builders.vectors import KEYSET_DOCUMENTS, KEYSETS, vectors_of
 from tool_loader import ROOT, TOOLS, load_tool
 
 from redemption.domain.signed.base64url import armor, unarmor
+from redemption.domain.signed.keyset import Keyset, KeysetError
 from redemption.domain.signed.token import TokenVerifier, VerifiedToken
 
 verify_token = load_tool("verify_token")
@@ -183,8 +187,95 @@ def test_the_command_survives_any_argument(command, token):
     assert done.returncode in {1, 2}
 
 
-def keyset_with(key):
-    return b'{"format": 1, "environment": "x", "keys": [' + key + b"]}"
+ODD_VALUES = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    1.0,
+    2**32 - 1,
+    2**32,
+    10**30,
+    float("inf"),
+    "",
+    "x",
+    "0123456789abcdef",
+    "0123456789ABCDEF",
+    "0123456789abcdef\n",
+    "\uff10123456789abcdef",
+    "x" * 128,
+    "x" * 129,
+    "é" * 64,
+    "é" * 65,
+    "\ud800",
+    "ab" * 32,
+    "0123456789abcdef" * 4,
+    "0123456789abcdeF" * 4,
+    "0123456789abcdef" * 3 + "0123456789abcd f",
+    "PRIMARY",
+    "CREATED",
+    "DESTROYED",
+    "primary",
+    KEYSET_DOCUMENTS["main"]["privacy_root"],
+    KEYSET_DOCUMENTS["main"]["keys"][0]["material"],
+    NOW,
+    NOW + 430 * 86_400,
+    NOW + 430 * 86_400 + 1,
+    [],
+    {},
+    ["PRIMARY"],
+]
+
+
+def odd_keysets():
+    """Keysets with one field that is odd, missing, unknown or given twice, as they are in a file."""
+    whole = KEYSET_DOCUMENTS["main"]
+    places = [(name,) for name in whole] + [("keys", 0)]
+    places += [("keys", index, name) for index in (0, 1, -1) for name in whole["keys"][0]]
+    for place in places:
+        for value in (*ODD_VALUES, ...):
+            document = copy.deepcopy(whole)
+            *parents, last = place
+            owner = functools.reduce(operator.getitem, parents, document)
+            if value is ...:
+                del owner[last]
+            else:
+                owner[last] = value
+            yield f"{place} {value!r}"[:80], json.dumps(document).encode()
+        text = json.dumps(whole)
+        name = json.dumps(place[-1])
+        if name in text:
+            yield f"{place} twice", text.replace(f"{name}: ", f"{name}: 1, {name}: ", 1).encode()
+            yield f"{place} unknown", text.replace(f"{name}: ", f'"note": 1, {name}: ', 1).encode()
+    yield "no keys", json.dumps(whole | {"keys": []}).encode()
+    yield "1001 keys", json.dumps(whole | {"keys": [whole["keys"][-1] | {"id": n + 1} for n in range(1001)]}).encode()
+    yield "another encoding", json.dumps(whole).encode("utf-16")
+    yield "byte order mark", b"\xef\xbb\xbf" + json.dumps(whole).encode()
+    yield "one byte too long", json.dumps(whole).ljust((1 << 20) + 1).encode()
+    yield "as long as may be", json.dumps(whole).ljust(1 << 20).encode()
+
+
+def is_read(read, refusal, document):
+    try:
+        read(document)
+    except refusal:
+        return False
+    return True
+
+
+def test_both_agree_on_every_odd_keyset():
+    """Which keysets are read, and which are refused."""
+    disagree, accepted, refused = [], 0, 0
+    for name, document in odd_keysets():
+        found = is_read(Keyset.from_json, KeysetError, document)
+        if found != is_read(verify_token.read_keyset, verify_token.KeysetUnreadableError, document):
+            disagree.append((name, found))
+        accepted, refused = accepted + found, refused + (not found)
+    assert disagree == []
+    assert accepted > 30
+    assert refused > 600
 
 
 UNREADABLE = {
@@ -193,12 +284,12 @@ UNREADABLE = {
     "another kind": b"[1]",
     "deep": b"[" * 100_000,
     "no format": b"{}",
-    "another format": b'{"format": 2}',
-    "no environment": b'{"format": 1, "keys": []}',
-    "a key that is a number": keyset_with(b"1"),
-    "infinite id": keyset_with(b'{"id": Infinity, "state": "PRIMARY", "material": ""}'),
-    "unknown state": keyset_with(b'{"id": 1, "state": "NEW", "material": ""}'),
-    "no material": keyset_with(b'{"id": 1, "state": "PRIMARY", "material": null}'),
+    "endless": b" " * (2 << 20),
+    "a field twice": DOCUMENTS["main"].replace(b'"id"', b'"id": 1, "id"', 1),
+    "an unknown field": DOCUMENTS["main"].replace(b'"id"', b'"note": 1, "id"', 1),
+    "another format": DOCUMENTS["main"].replace(b'"format": 1', b'"format": 2'),
+    "id in capitals": DOCUMENTS["main"].replace(b"abcdef", b"ABCDEF"),
+    "unknown state": DOCUMENTS["main"].replace(b"CREATED", b"RETIRED"),
 }
 
 
@@ -209,6 +300,7 @@ def test_a_keyset_that_cannot_be_read_is_one_clear_line(keyset_file, capsys, doc
     shown = capsys.readouterr()
     assert (code, shown.out, shown.err.count("\n")) == (2, "", 1)
     assert shown.err.startswith("cannot read the keyset: ")
+    assert not [key for key in KEYSET_DOCUMENTS["main"]["keys"] if key["material"] and key["material"] in shown.err]
 
 
 def test_a_missing_keyset_is_one_clear_line(command, tmp_path):
