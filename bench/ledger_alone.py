@@ -21,6 +21,7 @@ from shop import PROGRAM
 
 from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.ports.orders import RedeemItem
+from redemption.domain.signed.check_values import check_values
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.commit.batcher import LANES
 from redemption.ledger.commit.lane import pack_call
@@ -68,7 +69,7 @@ class Recorder:
 async def _recorder(directory: Path) -> AsyncIterator[tuple[Recorder, Keyset, bytes]]:
     """Open the ledger of a running server, only to read; yield it with the mark that a server sends with its calls."""
     keyset = read_keyset(Settings(keyset=directory / "demo.keyset", data_dir=directory / "ledger"))
-    fence = Fence(directory / "bench.fence", keyset.id)
+    fence = Fence(directory / "bench.fence", keyset.id, check_values(keyset))
     ledger = RedisLedger(
         Endpoint(EmbeddedValkey(directory / "ledger").url, "strict"), fence=fence, may_create_ledger=False
     )

@@ -20,6 +20,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.decision import Decision
 from redemption.domain.errors import ServiceError
+from redemption.domain.signed.check_values import check_values
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
@@ -78,7 +79,7 @@ async def private_services() -> AsyncIterator[Private]:
         keyset = Keyset.generate(
             environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
         )
-        fence = Fence(Path(directory) / "fence", keyset.id)
+        fence = Fence(Path(directory) / "fence", keyset.id, check_values(keyset))
         ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, may_create_ledger=True)
         await ledger.start()
         redis = Redis.from_url(valkey.url, protocol=2)
@@ -94,7 +95,7 @@ async def private_services() -> AsyncIterator[Private]:
 async def another_server(first: Private) -> AsyncIterator[Private]:
     """Start the use cases of another server on the same ledger, with its own cache of definitions."""
     with tempfile.TemporaryDirectory(prefix="redemption-bench-") as directory:
-        fence = Fence(Path(directory) / "fence", first.keyset.id)
+        fence = Fence(Path(directory) / "fence", first.keyset.id, check_values(first.keyset))
         ledger = RedisLedger(Endpoint(first.url, "strict"), fence=fence, may_create_ledger=False)
         await ledger.start()
         try:

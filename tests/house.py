@@ -20,6 +20,7 @@ from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.errors import ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer
+from redemption.domain.signed.check_values import check_values
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
@@ -50,7 +51,7 @@ class House:
         self.url = url
         self.program = program
         self.keyset = keyset or keyset_of(environment="development", development=True, now=int(time.time()))
-        self.fence = Fence(fence_path, self.keyset.id)
+        self.fence = Fence(fence_path, self.keyset.id, check_values(self.keyset))
         endpoint = Endpoint(url, "strict", clock_apart_seconds_max=clock_apart_seconds_max)
         self.ledger = RedisLedger(endpoint, fence=self.fence, may_create_ledger=may_create_ledger)
         self.use(self.keyset)

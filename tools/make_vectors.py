@@ -12,19 +12,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vector_basis import keyset
+from vector_basis import keysets
 from vector_codes import codes, typed
-from vector_records import digests, receipts, settlements
+from vector_records import check_values, digests, receipts, settlements
 from vector_tokens import golden, holders, hostile, key_lives, times, worked_example
 
 
 def documents() -> dict[str, Any]:
     """File name → content, for all files."""
     return {
-        "keysets.json": {
-            "main": keyset(),
-            "staging": keyset("staging"),
-            "other_material": keyset(salt="other "),
+        "keysets.json": keysets(),
+        "check.json": {
+            "about": "The check values of every keyset of keysets.json, in hexadecimal.",
+            "check_values": check_values(),
         },
         "token.json": {
             "about": "Verify text (repeated, if it says so) for program (shop) under keyset (main).",

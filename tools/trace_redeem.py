@@ -29,6 +29,7 @@ import redemption
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Campaign, Limits, Offer
+from redemption.domain.signed.check_values import check_values
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
@@ -109,7 +110,7 @@ async def _trace() -> Trace:
         keyset = Keyset.generate(
             environment="development", development=True, now=int(time.time()), random=secrets.token_bytes
         )
-        fence = Fence(Path(directory) / "fence", keyset.id)
+        fence = Fence(Path(directory) / "fence", keyset.id, check_values(keyset))
         ledger = RedisLedger(Endpoint(valkey.url, "strict"), fence=fence, may_create_ledger=True)
         use_cases = UseCases(keyset, ledger)
         server = RpcServer(use_cases, RpcConfig())

@@ -53,6 +53,11 @@ def keyset(environment: str = ENVIRONMENT, *, salt: str = "") -> Vector:
     }
 
 
+def keysets() -> dict[str, Vector]:
+    """The keysets of all vectors, by their names."""
+    return {"main": keyset(), "staging": keyset("staging"), "other_material": keyset(salt="other ")}
+
+
 def encode(raw: bytes) -> str:
     """Base64url of bytes whose count is a multiple of three."""
     number = int.from_bytes(raw, "big")

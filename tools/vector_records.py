@@ -1,4 +1,4 @@
-"""Vectors of receipts, settlements and digests."""
+"""Vectors of receipts, settlements, check values and digests."""
 
 import struct
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from vector_basis import (
     Draft,
     Vector,
     encode,
+    keysets,
     material,
     refused,
 )
@@ -173,6 +174,22 @@ def settlements() -> Iterator[Vector]:
     yield refuse("line id that is a surrogate", "body", signed(settlement_body([redemption(("\ud800", 1, 0))])))
     for name, order_id in {"overlong": b"\xc0\x80", "a surrogate": b"\xed\xa0\x80", "cut off": b"\xc3"}.items():
         yield refuse(f"order id in UTF-8 that is {name}", "body", signed(settlement_body([one], order_id=order_id)))
+
+
+def check_values() -> Vector:
+    """The check values of each keyset of keysets.json, by the name of the keyset."""
+
+    def value(secret: str, kind: bytes, of: bytes) -> str:
+        key = hkdf(bytes.fromhex(secret), pae(b"redemption/v1/check", kind, of))
+        return mac(key, pae(b"redemption/v1/check-value"))[:16].hex()
+
+    found = {}
+    for name, document in keysets().items():
+        found[name] = {"privacy_root": value(document["privacy_root"], b"root", utf8(document["environment"]))}
+        for key in document["keys"]:
+            if key["material"]:
+                found[name][f"{key['id']:08x}"] = value(key["material"], b"key", key["id"].to_bytes(4, "big"))
+    return found
 
 
 def digests() -> Iterator[Vector]:

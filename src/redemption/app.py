@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from redemption.domain.signed.check_values import check_values
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
@@ -59,7 +60,7 @@ def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
     """Build the client of the ledger at an address."""
     return RedisLedger(
         Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
-        fence=Fence(fence_path(settings), keyset.id),
+        fence=Fence(fence_path(settings), keyset.id, check_values(keyset)),
         may_create_ledger=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
         bounds=work_bounds(settings),

@@ -41,7 +41,7 @@ def functions(client, tmp_path):
     health = LedgerHealth()
     health.on_check(None)
     return FunctionClient(
-        client, fence=Fence(tmp_path / "fence", "keyset"), health=health, clock=Clock(), outbox_max=10
+        client, fence=Fence(tmp_path / "fence", "keyset", {}), health=health, clock=Clock(), outbox_max=10
     )
 
 

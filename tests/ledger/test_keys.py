@@ -31,6 +31,7 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
         (keys.names(program), campaign.name.encode()),
         (keys.campaign(program, 1), "version"),
         (keys.ledger(program), "epoch"),
+        (keys.keyset(program), "privacy_root"),
         (keys.revoked_customers(program, 1), customer),
     ):
         assert await house.redis.hexists(key, field), key

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 from pathlib import Path
@@ -187,6 +188,20 @@ def test_a_restored_data_directory_is_not_served_until_adopted(started, left, di
     assert refused.returncode == 5
     assert "rolled back" in refused.stderr
     adopted = adopt(directory, later.environment)
+    assert adopted.returncode == 0, adopted.stderr
+    assert started(directory).client().redeem(left.tokens[2], request_id="r3").outcome == APPROVED
+
+
+def test_an_edited_keyset_is_not_served_until_adopted(started, left, directory):
+    """With the same id and another privacy root, every limit of a customer would begin anew."""
+    path = directory / "development.keyset"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"privacy_root": secrets.token_hex(32)}))
+    refused = Served(directory).run_to_end()
+    assert (refused.returncode, refused.stdout) == (5, "")
+    (line,) = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
+    assert "It differs in: privacy_root (or environment)." in line
+    assert ADOPT in line
+    adopted = adopt(directory, Served(directory).environment)
     assert adopted.returncode == 0, adopted.stderr
     assert started(directory).client().redeem(left.tokens[2], request_id="r3").outcome == APPROVED
 

@@ -53,10 +53,10 @@ def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Accept a program's ledger as it is.
+    """Accept a program's ledger as it is, with the keyset of this machine.
 
-    After a restore or a loss, so that the server serves it again; one of the older format is brought to this version's.
-    It tells what that means, and asks.
+    After a restore, a loss or with another keyset, so that the server serves it again; one of the older format is
+    brought to this version's. It tells what that means, and asks.
     """
     settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
     if not yes:
@@ -148,8 +148,9 @@ def _confirm(program: str) -> None:
     _require_person("adopting a ledger")
     say(f"You are about to accept the ledger of program {program} as it is now.")
     say("Whatever it has forgotten stays forgotten: a coupon whose use was lost can be used again, limits and")
-    say("budgets count from what the ledger says, and lost answers cannot be repeated. Only do this when the")
-    say("ledger cannot be brought back by a better backup.")
+    say("budgets count from what the ledger says, and lost answers cannot be repeated. With another keyset than")
+    say("before, limits of customers begin anew, and coupons of keys that it lacks are invalid. Only do this when")
+    say("the ledger or the keyset cannot be brought back by a better backup.")
     require_consent("Accept it?", yes=False)
 
 

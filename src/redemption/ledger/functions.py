@@ -140,10 +140,32 @@ class FunctionClient:
         """Check that a program's ledger is the known one, or create it if ``create``; returns whether there is one."""
         mark = self._fence.mark(program)
         epoch = secrets.token_hex(8) if create and mark is None else b""
-        found = pairs(await self.call("open", program, self._fence.keyset_id, epoch))
+        values = self._fence.check_values
+        checks = [text for value in values.items() for text in value]
+        found = pairs(await self.call("open", program, self._fence.keyset_id, epoch, *checks))
         header = read_header(*(found.get(name, "") for name in HEADER_FIELDS))
+        stored = dict.fromkeys(found.get("keyset_differs", "").split(), "")
+        # Compared first: from the fence's check on, the ledger counts as known.
+        self._fence.require_keyset(program, header, stored)
         self._fence.check(program, mark, header)
+        if header is not None:
+            self._fence.remember_keyset(program)
         return header is not None
+
+    async def stored_check_values(self, programs: Sequence[str]) -> list[dict[str, str]]:
+        """Return the check values of our keyset that the ledger of each program has stored, by their names."""
+        names = list(self._fence.check_values)
+        if not names or not programs:
+            return [{} for _ in programs]
+        pipeline = self._client.pipeline(transaction=False)
+        for program in programs:
+            pipeline.hmget(keys.keyset(program).decode(), names)
+        async with self.bounded(CALL_SECONDS_MAX):
+            replies: list[list[bytes | None]] = await pipeline.execute()
+        return [
+            {name: value.decode() for name, value in zip(names, found, strict=True) if value is not None}
+            for found in replies
+        ]
 
     @asynccontextmanager
     async def bounded(self, seconds_max: float) -> AsyncIterator[None]:

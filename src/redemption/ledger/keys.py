@@ -21,6 +21,11 @@ def ledger(program: str) -> bytes:
     return tag(program) + b":ledger"
 
 
+def keyset(program: str) -> bytes:
+    """Return the key of the hash from what a check value is of to the check value of the keyset."""
+    return tag(program) + b":keyset"
+
+
 def events(program: str) -> bytes:
     """Return the key of the event stream."""
     return tag(program) + b":events"

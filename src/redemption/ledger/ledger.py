@@ -118,6 +118,7 @@ class RedisLedger:
         try:
             async with self._functions.bounded(CHECK_SECONDS_MAX):
                 self._log_clock_ahead(await self._endpoint.check(self._client, self._fence))
+                await self._check_keyset()
         except LedgerNotTrusted as error:
             # An operator may have adopted this ledger meanwhile: then the file has its mark, and the next check passes.
             # The catalog still holds definitions of the ledger before: in this one, the same numbers and versions may
@@ -138,6 +139,23 @@ class RedisLedger:
         failure = self.health.failure
         if isinstance(failure, LedgerRefused):
             self.batcher.refuse_waiting(failure)
+
+    async def _check_keyset(self) -> None:
+        """Compare the keyset with what each remembered ledger and the fence know of it, and have new keys noted there.
+
+        Raises:
+            LedgerNotTrusted: It was edited: it has the same id and another secret.
+        """
+        programs = self._fence.programs()
+        for program, stored in zip(programs, await self._functions.stored_check_values(programs), strict=True):
+            problem = self._fence.keyset_problem(program, stored)
+            if problem:
+                raise LedgerNotTrusted(problem)
+            self._fence.remember_keyset(program)
+            if len(stored) < len(self._fence.check_values):
+                # A ledger that takes no write now is served all the same; the next check tries again.
+                with contextlib.suppress(ServiceError):
+                    await self._functions.open(program, create=False)
 
     def _log_clock_ahead(self, ahead: set[str]) -> None:
         """Log, when it changes, for which programs the clock that the ledger stored is in the future."""

@@ -36,14 +36,14 @@ class Operations:
             status = await self._status_of(program)
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
-            rows.append({"program": program, **status, **remembered, "trusted": self._trusted(program, status)})
+            rows.append({"program": program, **status, **remembered, "trusted": await self._trusted(program, status)})
         return rows
 
     async def _status_of(self, program: str) -> dict[str, str]:
         return pairs(await self._functions.call_bare("status", program))
 
-    def _trusted(self, program: str, status: Mapping[str, str]) -> str:
-        """Return "yes", or why a ledger is not served; checks its identity first, then its format, then its clock."""
+    async def _trusted(self, program: str, status: Mapping[str, str]) -> str:
+        """Return "yes", or why a ledger is not served: its identity, then its format, its keyset and its clock."""
         mark = self._fence.mark(program)
         try:
             identity = identity_of(status)
@@ -53,6 +53,8 @@ class Operations:
             if problem:
                 return f"it {problem}"
             header = read_header(*(status.get(name, "") for name in HEADER_FIELDS))
+            (stored,) = await self._functions.stored_check_values([program])
+            self._fence.require_keyset(program, header, stored)
         except LedgerRefused as error:
             return error.message
         if header is not None and header.clock_ms > self._clock.own_ms() + self._clock.apart_ms_max:
@@ -61,7 +63,8 @@ class Operations:
 
     async def adopt(self, program: str) -> dict[str, str]:
         """Accept a program's ledger as it is, empty or not: it is the one to serve from now on."""
-        found = await self._functions.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8))
+        checks = [text for value in self._fence.check_values.items() for text in value]
+        found = await self._functions.call("adopt", program, self._fence.keyset_id, secrets.token_hex(8), *checks)
         self._catalog.clear()
         header = pairs(found)
         self._fence.adopt(program, header["epoch"], int(header["seq"]))
@@ -97,7 +100,7 @@ class Operations:
                 elif not self._fence.problem(mark, identity):
                     self._fence.observe(each, identity.epoch, identity.seq)
             was = before.get("format", "")
-            rows.append({"program": each, "was": was, **status, "trusted": self._trusted(each, status)})
+            rows.append({"program": each, "was": was, **status, "trusted": await self._trusted(each, status)})
         self._catalog.clear()
         return rows
 
@@ -108,7 +111,7 @@ class Operations:
             LedgerNotTrusted: There is no ledger, or it is not the remembered one, or it is of another format.
             LedgerClockApart: The clocks of its host and of this machine differ, so the present time is not known.
         """
-        trusted = self._trusted(program, await self._status_of(program))
+        trusted = await self._trusted(program, await self._status_of(program))
         if trusted != "yes" and not trusted.startswith(CLOCK_AHEAD):
             raise LedgerNotTrusted(f"program {program!r}: {trusted}")
         if self._fence.mark(program) is None:

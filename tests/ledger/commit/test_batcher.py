@@ -90,7 +90,7 @@ async def running(tmp_path):
     health.on_check(None)
     told = []
     health.on_change(told.append)
-    fence = Fence(tmp_path / "fence", "keyset")
+    fence = Fence(tmp_path / "fence", "keyset", {})
     built = Batcher(
         lanes=[lane],
         fence=fence,
@@ -214,7 +214,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         lane.gate.clear()
     both = Batcher(
         lanes=lanes,
-        fence=Fence(tmp_path / "f", "k"),
+        fence=Fence(tmp_path / "f", "k", {}),
         clock=Clock(),
         outbox_max=1,
         waiting_max=8_192,

@@ -21,7 +21,7 @@ from redemption.ledger.trust.fence import Fence
 @pytest.fixture
 async def lane(valkey, tmp_path):
     endpoint = Endpoint(valkey.url, "strict")
-    built = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset"))
+    built = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset", {}))
     await built.open()
     yield built
     await built.close()
@@ -122,7 +122,7 @@ async def test_a_lane_reads_for_itself_over_tls_too(valkey, tmp_path):
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=offered)
     port = server.sockets[0].getsockname()[1]
     endpoint = Endpoint(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ledger.pem'}", "strict")
-    lane = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset"))
+    lane = Lane(endpoint.pool(), endpoint, Fence(tmp_path / "fence", "keyset", {}))
     await lane.open()
     text = "x" * 300_000
     assert await lane.exchange([command("ECHO", text), command("ECHO", "end")], SECONDS_MAX) == [text.encode(), b"end"]

@@ -23,11 +23,11 @@ CODE = ">BIHQIIII"
 
 
 async def records(house):
-    """Every key of the program with what is in it, but for what no campaign owns: header, names, outbox, requests."""
+    """Every key of the program with what is in it, but for those that no campaign owns."""
     found = {}
     for key in await house.keys():
         name = key.decode().removeprefix(house.key(""))
-        if name.split(":")[0] not in ("ledger", "names", "events", "r"):
+        if name.split(":")[0] not in ("ledger", "keyset", "names", "events", "r"):
             in_order = await house.redis.type(key) == b"zset"
             read = house.redis.zrange(key, 0, -1, withscores=True) if in_order else house.redis.hgetall(key)
             found[name] = await read

@@ -26,7 +26,7 @@ async def client(tmp_path):
 
 @pytest.fixture
 def fence(tmp_path):
-    return Fence(tmp_path / "fence", "keyset")
+    return Fence(tmp_path / "fence", "keyset", {})
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from redemption.ledger.trust.header import Header
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 EPOCH, OTHER_EPOCH = "a" * 16, "b" * 16
+VALUES = {"privacy_root": "11" * 16, "00000001": "22" * 16}
 
 
-def fence(tmp_path, name="fence"):
+def fence(tmp_path, name="fence", values=None):
     """A fence as another process would read it."""
-    return Fence(tmp_path / name, "keyset")
+    return Fence(tmp_path / name, "keyset", VALUES if values is None else values)
 
 
 def test_a_missing_file_remembers_nothing(tmp_path):
@@ -56,12 +57,65 @@ def test_what_an_operator_adopted_is_learned_and_never_written_over(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"programs": {"shop": {"epoch": 1, "seq": 2}}}', '{"programs": {"shop": {"epoch": "a"}}}', "{}"],
+    [
+        "",
+        "{",
+        "[]",
+        '{"programs": {}, "keysets": []}',
+        '{"programs": {}, "keysets": {"shop": []}}',
+        '{"programs": {}, "keysets": {"shop": {"privacy_root": 1}}}',
+        '{"programs": {"shop": {"epoch": 1, "seq": 2}}}',
+        '{"programs": {"shop": {"epoch": "a"}}}',
+        "{}",
+    ],
 )
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, content):
     (tmp_path / "fence").write_text(content)
     with pytest.raises(LedgerNotTrusted, match="cannot be read as a fence"):
         fence(tmp_path)
+
+
+@pytest.mark.parametrize("is_left", ["link", "hard link", "dangling link", "link to itself", "file"])
+def test_what_stands_where_the_new_file_is_written_is_not_followed(tmp_path, is_left):
+    """Somebody laid a link there, or a crash left a half-written file."""
+    victim, left = tmp_path / "victim", tmp_path / "fence.new"
+    victim.write_text("precious")
+    match is_left:
+        case "link":
+            left.symlink_to(victim)
+        case "hard link":
+            left.hardlink_to(victim)
+        case "dangling link":
+            left.symlink_to(tmp_path / "nowhere")
+        case "link to itself":
+            left.symlink_to(left)
+        case "file":
+            left.write_text("{")
+    mine = fence(tmp_path)
+    mine.observe("shop", EPOCH, 5)
+    mine.save()
+    assert (victim.read_text(), (tmp_path / "nowhere").exists()) == ("precious", False)
+    assert fence(tmp_path).mark("shop") == Mark(EPOCH, 5)
+    assert (tmp_path / "fence").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "fence").is_symlink()
+
+
+def test_check_values_are_remembered_and_those_of_new_keys_are_added(tmp_path):
+    """Of two processes the first one counts: a value that differs is never written over, but by an adoption."""
+    mine = fence(tmp_path)
+    mine.remember_keyset("shop")
+    mine.save()
+    more = fence(tmp_path, values=VALUES | {"00000002": "33" * 16})
+    assert more.keyset_problem("shop", {}) is None
+    more.remember_keyset("shop")
+    edited = fence(tmp_path, values=VALUES | {"00000002": "44" * 16})
+    edited.remember_keyset("shop")
+    more.save()
+    edited.save()
+    assert "material of key 00000002" in fence(tmp_path, values=edited.check_values).keyset_problem("shop", {})
+    assert fence(tmp_path, values=more.check_values).keyset_problem("shop", {}) is None
+    edited.adopt("shop", EPOCH, 1)
+    assert "material of key 00000002" in fence(tmp_path, values=more.check_values).keyset_problem("shop", {})
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Secret:
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
-        """Return the bytes themselves: for the keyset that writes and checks them, and for nothing else elsewhere."""
+        """Return the bytes themselves: for the keyset and for functions of ``primitives.py``, and for nothing else."""
         return self._value
 
     def derive(self, *info: bytes) -> "Secret":

@@ -38,6 +38,7 @@ local function behind(prefix, number)
 end
 
 function keys.ledger(tag) return tag .. ':ledger' end
+function keys.keyset(tag) return tag .. ':keyset' end
 function keys.events(tag) return tag .. ':events' end
 function keys.names(tag) return tag .. ':names' end
 function keys.campaign(tag, number) return tag .. ':campaign:' .. spelled(number) end

@@ -2,23 +2,27 @@
 
 If a ledger was emptied, or restored from a backup, coupons that were spent could be spent again. So a server remembers,
 outside of the ledger, the random epoch of each program's ledger and the highest sequence number that it saw. A ledger
-with another epoch or a lower sequence number is not served until an operator adopts it.
+with another epoch or a lower sequence number is not served until an operator adopts it. It also remembers the check
+values of the keyset, so that an edited keyset with the same id is noticed (``docs/token.md``).
 """
 
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from redemption.domain.signed.check_values import named
 from redemption.ledger.trust.header import Header
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.02
+_NAMED_MAX = 3
+"""How many secrets that differ are named in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +33,37 @@ class Mark:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What the file holds: for each program its mark, and the check values of the keyset that it was used with."""
+
+    marks: dict[str, Mark]
+    check_values: dict[str, dict[str, str]]
+
+
 class Fence:
     """The marks of all programs, kept in memory and written to the file by ``save``.
 
     Several server processes share the file: it keeps the highest mark of all of them.
     """
 
-    def __init__(self, path: Path, keyset_id: str) -> None:
+    def __init__(self, path: Path, keyset_id: str, check_values: Mapping[str, str]) -> None:
         """Read the file.
 
         Args:
             path: The file; if it is missing, nothing is remembered.
             keyset_id: The keyset that signs the coupons of this ledger. A ledger of another keyset is not served.
+            check_values: The check values of that keyset.
 
         Raises:
             LedgerNotTrusted: The file exists and cannot be read.
         """
         self.path = path
         self.keyset_id = keyset_id
-        self._marks = _read(path)
+        self.check_values = check_values
+        contents = _read(path)
+        self._marks = contents.marks
+        self._remembered_values = contents.check_values
         self._dirty = False
 
     def programs(self) -> list[str]:
@@ -97,6 +113,47 @@ class Fence:
             return f"stands at call {header.seq}, but this server remembers call {mark.seq}: it was rolled back"
         return None
 
+    def require_keyset(self, program: str, header: Header | None, stored: Mapping[str, str]) -> None:
+        """Compare the keyset with the one that a program's ledger was used with.
+
+        Args:
+            program: The program.
+            header: Its ledger's header; ``check`` tells of a ledger that is not there or has another keyset's id.
+            stored: The check values that the ledger has stored, by name; those of new keys are missing.
+
+        Raises:
+            LedgerNotTrusted: The keyset has the same id and another secret.
+        """
+        if header is not None and header.keyset_id == self.keyset_id:
+            problem = self.keyset_problem(program, stored)
+            if problem:
+                raise LedgerNotTrusted(problem)
+
+    def keyset_problem(self, program: str, stored: Mapping[str, str]) -> str | None:
+        """Return what differs in the keyset from the one that a ledger was used with, and the way out; or None."""
+        remembered = self._remembered_values.get(program, {})
+        differing = [
+            named(name)
+            for name, value in self.check_values.items()
+            if value != stored.get(name, value) or value != remembered.get(name, value)
+        ]
+        if not differing:
+            return None
+        more = f" and {len(differing) - _NAMED_MAX} more" if len(differing) > _NAMED_MAX else ""
+        return (
+            f"keyset {self.keyset_id} is another one than the ledger of program {program!r} was used with, though its "
+            f"id is the same. It differs in: {', '.join(differing[:_NAMED_MAX])}{more}. With it, limits would begin "
+            "anew or coupons would be invalid. Put the right keyset file back, or accept this one: "
+            f"redemption ledger adopt --program {program}"
+        )
+
+    def remember_keyset(self, program: str) -> None:
+        """Remember the keyset's check values for a program whose ledger is trusted; those of new keys are added."""
+        remembered = self._remembered_values.setdefault(program, {})
+        if any(name not in remembered for name in self.check_values):
+            self._remembered_values[program] = {**self.check_values, **remembered}
+            self._dirty = True
+
     def observe(self, program: str, epoch: str, seq: int) -> None:
         """Remember the sequence number of a trusted ledger if it is higher, or if the epoch is new."""
         mark = self._marks.get(program)
@@ -105,18 +162,21 @@ class Fence:
             self._dirty = True
 
     def adopt(self, program: str, epoch: str, seq: int) -> None:
-        """Replace the mark of a program, in memory and at once in the file."""
+        """Replace what is remembered of a program, in memory and at once in the file."""
         with _locked(self.path):
-            marks = _read(self.path)
-            marks[program] = self._marks[program] = Mark(epoch, seq)
-            _write(self.path, marks)
+            contents = _read(self.path)
+            contents.marks[program] = self._marks[program] = Mark(epoch, seq)
+            contents.check_values[program] = self._remembered_values[program] = dict(self.check_values)
+            _write(self.path, contents)
 
     def learn_adoptions(self) -> None:
         """Take over from the file what an operator adopted: each adoption gives the ledger a new epoch."""
-        for program, mark in _read(self.path).items():
+        contents = _read(self.path)
+        for program, mark in contents.marks.items():
             mine = self._marks.get(program)
             if mine is None or mine.epoch != mark.epoch:
                 self._marks[program] = mark
+                self._remembered_values[program] = contents.check_values.get(program, {})
 
     def save(self) -> None:
         """Write new marks to the file, except where another process wrote a higher one; wait until it is on disk.
@@ -128,12 +188,14 @@ class Fence:
         self._dirty = False
         try:
             with _locked(self.path):
-                marks = _read(self.path)
+                contents = _read(self.path)
                 for program, mine in tuple(self._marks.items()):
-                    theirs = marks.get(program)
+                    theirs = contents.marks.get(program)
                     if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
-                        marks[program] = mine
-                _write(self.path, marks)
+                        contents.marks[program] = mine
+                for program, values in tuple(self._remembered_values.items()):
+                    contents.check_values[program] = {**values, **contents.check_values.get(program, {})}
+                _write(self.path, contents)
         except BaseException:
             self._dirty = True
             raise
@@ -162,12 +224,15 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _read(path: Path) -> dict[str, Mark]:
+def _read(path: Path) -> _Contents:
     try:
         stored = json.loads(path.read_bytes())
-        return {program: _mark(**mark) for program, mark in stored["programs"].items()}
+        return _Contents(
+            marks={program: _mark(**mark) for program, mark in stored["programs"].items()},
+            check_values={program: _values(values) for program, values in stored.get("keysets", {}).items()},
+        )
     except FileNotFoundError:
-        return {}
+        return _Contents({}, {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerNotTrusted(
             f"{path} cannot be read as a fence ({error}); restore it, or delete it and adopt the ledger"
@@ -180,13 +245,21 @@ def _mark(*, epoch: object, seq: object) -> Mark:
     return Mark(epoch, seq)
 
 
-def _write(path: Path, marks: dict[str, Mark]) -> None:
+def _values(values: dict[str, object]) -> dict[str, str]:
+    if not all(isinstance(value, str) for value in values.values()):
+        raise TypeError("a check value must be a text")
+    return {name: str(value) for name, value in values.items()}
+
+
+def _write(path: Path, contents: _Contents) -> None:
+    marks = {program: {"epoch": mark.epoch, "seq": mark.seq} for program, mark in sorted(contents.marks.items())}
+    # Beside the marks, not in them: the version before reads the marks, and does not know these.
+    document = {"programs": marks, "keysets": dict(sorted(contents.check_values.items()))}
     fresh = path.with_name(path.name + ".new")
-    text = json.dumps(
-        {"programs": {program: {"epoch": mark.epoch, "seq": mark.seq} for program, mark in sorted(marks.items())}}
-    )
-    with fresh.open("w") as file:
-        file.write(text)
+    fresh.unlink(missing_ok=True)  # left by a crash, or a link that somebody laid: O_EXCL follows none
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(json.dumps(document))
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
