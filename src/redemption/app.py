@@ -25,6 +25,7 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
 from redemption.scheduling.work_bounds import WorkBounds
+from redemption.server.core_dumps import forbid_core_dumps
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
 from redemption.server.keyset_file import (
     fence_path,
@@ -75,6 +76,7 @@ def work_bounds(settings: Settings) -> WorkBounds:
 def serve(settings: Settings) -> int:
     """Run a server until it is stopped, and return the exit code."""
     configure_logging()
+    forbid_core_dumps()
     try:
         with refusals():
             _require_encryption(settings)

@@ -15,6 +15,7 @@ from redemption.app import ledger_at, work_bounds
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
+from redemption.server.core_dumps import forbid_core_dumps
 from redemption.server.keyset_file import read_keyset
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.service.use_cases import UseCases
@@ -28,6 +29,7 @@ _log = structlog.get_logger(__name__)
 def work() -> int:
     """Serve until stopped, and return the exit code."""
     configure_logging()
+    forbid_core_dumps()
     orders = json.loads(sys.stdin.buffer.readline())
     try:
         with refusals():

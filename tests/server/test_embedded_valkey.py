@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 import structlog
@@ -315,6 +316,22 @@ def test_a_platform_without_a_binary_is_told_what_to_do(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "abacus")
     with pytest.raises(EmbeddedValkeyError, match="abacus: set REDEMPTION_REDIS_URL"):
         find_binary()
+
+
+@on_linux
+async def test_the_child_gets_nothing_of_our_environment_and_leaves_no_core_dump(tmp_path, monkeypatch):
+    """Both hold what nobody else may see; the zone is that of the times in its log."""
+    for name, value in {"REDEMPTION_REDIS_URL": "redis://:hunter2@x", "SOME_TOKEN": "hunter2", "TZ": "UTC"}.items():
+        monkeypatch.setenv(name, value)
+    seen = tmp_path / "environ"
+    stand_in(monkeypatch, tmp_path, f'cat /proc/$$/environ > {seen}; exec {find_binary()} "$@"')
+    async with running(tmp_path / "data") as ledger:
+        limits = await asyncio.to_thread(Path(f"/proc/{ledger.pid}/limits").read_text)
+    names = {entry.partition("=")[0] for entry in seen.read_text().split("\0") if entry}
+    assert "TZ" in names
+    assert names <= {"TZ", "LD_LIBRARY_PATH", "LC_CTYPE"}  # the last one is Python's own, where there is no locale
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
 
 
 async def test_a_server_that_never_answers_is_given_up_and_ended(tmp_path, monkeypatch, clock):

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,7 +53,6 @@ def directory(left, tmp_path):
 
 def adopt(directory, environment):
     import subprocess
-    import sys
 
     command = [sys.executable, "-m", "redemption", "ledger", "adopt", "--program", "demo", "--yes"]
     return subprocess.run(
@@ -70,11 +70,22 @@ def test_workers_have_grpc_set_up_for_little_cpu_unless_it_is_set_by_hand(
         monkeypatch.setenv("GRPC_EXPERIMENTS", set_by_hand)
     served = started(tmp_path)
     (worker,) = served.workers
+    if not os.access(f"/proc/{worker}/environ", os.R_OK):
+        pytest.skip("only root may look into a process that is not dumpable")
     environment = dict(
         entry.split("=", 1) for entry in Path(f"/proc/{worker}/environ").read_text().split("\0") if entry
     )
     assert environment["GRPC_EXPERIMENTS"] == expected
     assert "Unknown experiment" not in served.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_process_of_a_server_leaves_a_core_dump(shared):
+    """The supervisor, the worker and the ledger."""
+    for pid in (shared.process.pid, *shared.workers, shared.valkey):
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        assert line.split()[4:6] == ["0", "0"]
 
 
 def test_the_banner_says_what_a_person_wants_to_know(shared):

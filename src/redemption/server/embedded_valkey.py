@@ -33,6 +33,8 @@ from structlog.typing import FilteringBoundLogger
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 _LOG_BYTES_MAX: Final = 1024 * 1024
 _LOG_TAIL_BYTES: Final = 16 * 1024
+_ENVIRONMENT_KEPT: Final = ("LD_LIBRARY_PATH", "TZ")
+"""All that the child gets of our environment, which may hold passwords: where libraries are, and its log's zone."""
 _POLL_SECONDS: Final = 0.02
 _ASK_SECONDS_MAX: Final = 1.0
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
@@ -41,8 +43,10 @@ _SOCKET_PATH_BYTES_MAX: Final = 103
 # Linux signals the death of a parent only to a child that asked for it. So the child begins as this program, asks,
 # and becomes the server; the setting survives execv. If the parent died before the child asked, getppid shows it.
 # (A preexec_fn would run Python in a forked copy of this process, where locks of other threads may be held forever.)
+# It also forbids core dumps: the server's memory holds digests of people, and of all that they did.
 _DIE_WITH_PARENT: Final = """
-import ctypes, os, signal, sys
+import ctypes, os, resource, signal, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 parent, server = int(sys.argv[1]), sys.argv[2:]
 PR_SET_PDEATHSIG = 1
 zero = ctypes.c_ulong(0)
@@ -358,6 +362,7 @@ class EmbeddedValkey:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_fd,  # for lines that it writes before it has read its configuration
                 stderr=log_fd,
+                env={name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ},
                 pass_fds=[server_lock.fd],  # the server's own hold on the directory, see the top of this file
                 start_new_session=True,  # Ctrl-C reaches the supervisor, which stops things in order
             )
