@@ -1,10 +1,12 @@
-"""Settings: their defaults are those of the transport, and variables that look like settings are found."""
+"""Settings: their defaults are those of the transport, and variables that only look like settings are found."""
 
 from dataclasses import fields
 
+import pytest
+
 from redemption.rpc.transport.bounds import Bounds
 from redemption.scheduling.work_bounds import WorkBounds
-from redemption.settings import BoundSettings, Settings, WorkSettings, unknown_variables
+from redemption.settings import BoundSettings, Settings, WorkSettings, contradictions, environment_problems
 
 
 def test_the_bounds_that_can_be_set_are_those_of_the_transport():
@@ -18,10 +20,77 @@ def test_the_bounds_of_work_that_can_be_set_have_the_same_defaults():
     assert WorkSettings().model_dump() == {field.name: field.default for field in fields(WorkBounds)}
 
 
-def test_variables_that_look_like_settings_and_are_none_are_found(monkeypatch):
-    for name in (
-        *("REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER", "REDEMPTION_BOUNDS__WAIT_SECONDS_MAX"),
-        *("REDEMPTION_LISTEN", "REDEMPTION_PORT", "REDEMPTION_PORT_50051_TCP", "REDEMPTION_SERVICE_HOST"),
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("REDEMPTION_DURABILTY", "there is no such setting; did you mean REDEMPTION_DURABILITY"),
+        ("redemption_durabilty", "there is no such setting; did you mean REDEMPTION_DURABILITY"),
+        ("REDEMPTION_WORKER", "there is no such setting; did you mean REDEMPTION_WORKERS"),
+        (
+            "REDEMPTION_BOUNDS_WAIT_SECONDS_MAX",
+            "there is no such setting; did you mean REDEMPTION_BOUNDS__WAIT_SECONDS_MAX",
+        ),
+        ("REDEMPTION_WORK__QUOTE_MAX", "there is no such setting; did you mean REDEMPTION_WORK__QUOTES_MAX"),
+        ("REDEMPTION_WORKERS__MAX", "there is no such setting; did you mean REDEMPTION_WORKERS"),
+        ("REDEMPTION_BOUNDS", "set each of them by itself, as REDEMPTION_BOUNDS__<NAME>"),
+        ("REDEMPTION_PORT", "there is no such setting"),
+        ("REDEMPTION_", "there is no such setting"),
+    ],
+)
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_wrong(monkeypatch, name, problem):
+    monkeypatch.setenv(name, "1")
+    assert environment_problems() == {name: problem}
+
+
+def test_variables_of_others_are_left_alone(monkeypatch):
+    """What Kubernetes sets in every container for services called ``redemption…``, and what the build reads."""
+    for name, value in (
+        ("REDEMPTION_SERVICE_HOST", "10.0.0.1"),
+        ("REDEMPTION_SERVICE_PORT", "50051"),
+        ("REDEMPTION_SERVICE_PORT_GRPC", "50051"),
+        ("REDEMPTION_PORT", "tcp://10.0.0.1:50051"),
+        ("REDEMPTION_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+        ("REDEMPTION_LEDGER_PORT_6379_TCP_ADDR", "10.0.0.2"),
+        ("REDEMPTION_LEDGER_SERVICE_PORT", "6379"),
+        ("REDEMPTION_COMPILE", "1"),
     ):
-        monkeypatch.setenv(name, "1")
-    assert unknown_variables() == ["REDEMPTION_BOUNDS_WAIT_SECONDS_MAX", "REDEMPTION_WORKER"]
+        monkeypatch.setenv(name, value)
+    assert environment_problems() == {}
+
+
+def test_every_name_that_sets_something_is_known(monkeypatch):
+    for name, field in Settings.model_fields.items():
+        if field.annotation in (BoundSettings, WorkSettings):
+            for part in field.annotation.model_fields:
+                monkeypatch.setenv(f"REDEMPTION_{name}__{part}".upper(), "1")
+        else:
+            monkeypatch.setenv(f"REDEMPTION_{name}".upper(), "1")
+    assert environment_problems() == {}
+
+
+def test_an_empty_value_is_wrong(monkeypatch):
+    """It would be a path, or a program, that nobody meant."""
+    for name in ("REDEMPTION_KEYSET", "REDEMPTION_REDIS_URL", "REDEMPTION_WORK__QUOTES_MAX"):
+        monkeypatch.setenv(name, "")
+    assert set(environment_problems()) == {
+        *("REDEMPTION_KEYSET", "REDEMPTION_REDIS_URL", "REDEMPTION_WORK__QUOTES_MAX"),
+    }
+
+
+PAIR = "tls_certificate and tls_key go together: give both, or none"
+CLIENT_PAIR = "tls_client_certificate and tls_client_key go together: give both, or none"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        ({"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"}, []),
+        ({"tls_certificate": "c"}, [PAIR]),
+        ({"tls_key": "k", "tls_client_ca": "a", "tls_client_key": "k"}, [PAIR, CLIENT_PAIR]),
+        ({"tls_client_ca": "a"}, ["tls_client_ca needs tls_certificate and tls_key as well"]),
+        ({"tls_client_certificate": "c"}, [CLIENT_PAIR]),
+    ],
+)
+def test_settings_that_cannot_be_together_are_told(given, told):
+    assert contradictions(Settings(**given)) == told

@@ -39,7 +39,7 @@ from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
 from redemption.service.use_cases import UseCases
-from redemption.settings import Settings, unknown_variables
+from redemption.settings import Settings
 
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """Variables of the workers' environment, unless they are set already: gRPC reads them when it is imported.
@@ -80,7 +80,6 @@ def serve(settings: Settings) -> int:
     try:
         with refusals():
             _require_encryption(settings)
-            _warn_of_unknown_variables()
             require_apart(settings)
             return asyncio.run(_supervise(settings))
     except StartRefused as refused:
@@ -261,10 +260,6 @@ def _shown_command() -> str:
 
 def _require_encryption(settings: Settings) -> None:
     """Refuse plain text on addresses other than loopback: tokens are money."""
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
-        raise StartRefused("tls_certificate and tls_key go together: give both, or none")
-    if settings.tls_client_ca and not settings.tls_certificate:
-        raise StartRefused("tls_client_ca needs tls_certificate and tls_key as well")
     if settings.tls_certificate:
         return
     host = settings.listen.rpartition(":")[0].strip("[]")
@@ -276,12 +271,6 @@ def _require_encryption(settings: Settings) -> None:
             "listen on 127.0.0.1, or insist with --insecure"
         )
     _log.warning("PLAIN TEXT beyond loopback: anybody on the way can read and use the tokens", listen=settings.listen)
-
-
-def _warn_of_unknown_variables() -> None:
-    unknown = unknown_variables()
-    if unknown:
-        _log.warning("these variables look like settings and are none; bounds have two underscores", names=unknown)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,27 +1,66 @@
 """The only module that reads the environment: every setting of the server and the command line, with its default."""
 
 import os
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from redemption.ledger_url import ledger_url_problem
+
+PREFIX = "REDEMPTION_"
+_PATH_LENGTH_MAX = 1_024
+_ALIKE = 0.62
+"""How alike a wrong name and a setting must be, from 0 to 1, for a "did you mean"."""
+_BUILD_VARIABLE = f"{PREFIX}COMPILE"
+"""For the build, see tools/compile_hook.py."""
+_KUBERNETES = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://.*")
+"""Kubernetes sets such variables in every container, for each service whose name begins with ``redemption``."""
 
 
 def _listen_address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the highest port
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 - the highest port
         raise ValueError("must be HOST:PORT, for example 127.0.0.1:50051")
     return value
 
 
-Address = Annotated[str, AfterValidator(_listen_address)]
-
-
 def _ledger_url(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://127.0.0.1:6379")
+    url = value.get_secret_value().strip()
+    problem = ledger_url_problem(url)
+    if problem:
+        raise ValueError(problem)
+    return SecretStr(url)
+
+
+def _path(value: object) -> object:
+    """Refuse a file's content where its path is wanted: the content may be a key, and a message about it would tell."""
+    text = str(value)
+    if not text:
+        raise ValueError("is empty: give it a value, or unset it")
+    if len(text) > _PATH_LENGTH_MAX or "-----BEGIN" in text or "\n" in text or text.startswith("{"):
+        raise ValueError("must be the path of a file, not its content")
     return value
+
+
+def _shaped(pattern: str, problem: str) -> AfterValidator:
+    """Return a validator for a text of one shape; ``problem`` says what it may be."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(problem)
+        return value
+
+    return AfterValidator(check)
+
+
+Address = Annotated[str, AfterValidator(_listen_address)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 class BoundSettings(BaseModel):
@@ -32,7 +71,7 @@ class BoundSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    wait_seconds_max: PositiveFloat = 0.1
+    wait_seconds_max: Seconds = 0.1
     connections_max: PositiveInt = 10_000
     connections_per_address_max: PositiveInt = 2_000
     streams_per_connection_max: int = Field(default=1_024, ge=1, le=1_000_000)
@@ -42,15 +81,15 @@ class BoundSettings(BaseModel):
     request_bytes_per_connection_max: PositiveInt = 32 * 2**20
     answer_bytes_max: PositiveInt = 256 * 2**20
     answer_bytes_per_connection_max: PositiveInt = 16 * 2**20
-    unread_seconds_max: PositiveFloat = 30.0
-    preface_seconds_max: PositiveFloat = 10.0
-    request_seconds_max: PositiveFloat = 30.0
-    idle_seconds_max: PositiveFloat = 1_800.0
-    age_seconds_max: PositiveFloat = 3_600.0
+    unread_seconds_max: Seconds = 30.0
+    preface_seconds_max: Seconds = 10.0
+    request_seconds_max: Seconds = 30.0
+    idle_seconds_max: Seconds = 1_800.0
+    age_seconds_max: Seconds = 3_600.0
     resets_per_second_max: PositiveInt = 200
     pings_per_second_max: PositiveInt = 1
-    keepalive_seconds: PositiveFloat = 60.0
-    keepalive_seconds_max: PositiveFloat = 20.0
+    keepalive_seconds: Seconds = 60.0
+    keepalive_seconds_max: Seconds = 20.0
 
 
 class WorkSettings(BaseModel):
@@ -72,9 +111,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="REDEMPTION_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
-    environment: str = Field("development", pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    environment: Annotated[
+        str, _shaped("[a-z][a-z0-9-]{0,31}", "must be 1 to 32 of a-z, 0-9 and -, and begin with a letter")
+    ] = "development"
     """Name of the environment; part of every signature, so a token of staging is not valid in production."""
-    program: str = Field("demo", pattern=r"^[a-z0-9_-]{1,64}$")
+    program: Annotated[str, _shaped("[a-z0-9_-]{1,64}", "must be 1 to 64 of a-z, 0-9, _ and -")] = "demo"
     """The program that the command line uses, and that the first start of a development server creates."""
     listen: Address = "127.0.0.1:50051"
     """Where the server listens."""
@@ -82,37 +123,37 @@ class Settings(BaseSettings):
     """The gRPC transport: our own on libnghttp2, or grpcio's server."""
     workers: int = Field(1, ge=1, le=64)
     """Server processes that share one port."""
-    data_dir: Path = Path(".data")
+    data_dir: FilePath = Path(".data")
     """Where the embedded ledger keeps its files."""
-    keyset: Path = Path("development.keyset")
+    keyset: FilePath = Path("development.keyset")
     """The signing keys. Never inside the data directory: restoring a backup must not restore the fence, too."""
-    fence: Path | None = None
+    fence: FilePath | None = None
     """What this machine remembers of the ledger; unset means beside the keyset, as <keyset>.fence."""
     redis_url: Annotated[SecretStr, AfterValidator(_ledger_url)] | None = None
     """The ledger, as redis://, rediss:// or unix://; unset means an embedded one."""
     durability: Literal["strict", "fast"] = "strict"
     """What "approved" promises: strict means fsync before the answer, fast means on disk within about a second."""
-    tls_certificate: Path | None = None
+    tls_certificate: FilePath | None = None
     """PEM file of the server's certificate chain."""
-    tls_key: Path | None = None
+    tls_key: FilePath | None = None
     """PEM file of its key."""
-    tls_client_ca: Path | None = None
+    tls_client_ca: FilePath | None = None
     """PEM file of the authority that signs client certificates; if set, a client must present one."""
     insecure: bool = False
     """Allow plain text on addresses other than loopback."""
     reflection: bool | None = None
     """Serve gRPC reflection; unset means in development only."""
-    drain_seconds: float = Field(10.0, ge=0, le=600)
+    drain_seconds: float = Field(10.0, ge=0, le=600, allow_inf_nan=False)
     """How long a stopping server lets running RPCs finish."""
-    drain_notice_seconds: float = Field(0.0, ge=0, le=60)
+    drain_notice_seconds: float = Field(0.0, ge=0, le=60, allow_inf_nan=False)
     """How long it still accepts RPCs after its health says NOT_SERVING, so that load balancers notice."""
     concurrent_calls_max: int = Field(4096, ge=1, le=1_000_000)
     """Concurrent RPCs in one process; more than that are refused at once with RESOURCE_EXHAUSTED."""
-    bounds: BoundSettings = BoundSettings()
+    bounds: Annotated[BoundSettings, NoDecode] = BoundSettings()
     """What one caller, and all callers together, may use of a process."""
-    work: WorkSettings = WorkSettings()
+    work: Annotated[WorkSettings, NoDecode] = WorkSettings()
     """How much work of each kind a process takes on at a time."""
-    clock_apart_seconds_max: float = Field(5.0, ge=1, le=3600)
+    clock_apart_seconds_max: float = Field(5.0, ge=1, le=3600, allow_inf_nan=False)
     """How far the clocks of a server and of its ledger may be apart; with more than that, nothing is decided."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)
     """About how many ledger calls the event stream of a program keeps; older ones are removed."""
@@ -122,13 +163,13 @@ class Settings(BaseSettings):
     # The command line as a client
     server: Address = "127.0.0.1:50051"
     """The server that the command line calls."""
-    tls_ca: Path | None = None
+    tls_ca: FilePath | None = None
     """PEM file of the authority that the command line trusts; if set, it uses TLS."""
-    tls_client_certificate: Path | None = None
+    tls_client_certificate: FilePath | None = None
     """PEM file of the command line's own certificate, for a server that requires one."""
-    tls_client_key: Path | None = None
+    tls_client_key: FilePath | None = None
     """PEM file of its key."""
-    lang: str | None = Field(None, pattern=r"^(en|zh)$")
+    lang: Literal["en", "zh"] | None = None
     """Language of texts for people, en or zh; unset means by locale."""
 
     @property
@@ -137,15 +178,56 @@ class Settings(BaseSettings):
         return self.environment == "development"
 
 
-def unknown_variables() -> list[str]:
-    """Return the variables of the environment that look like settings but are not."""
-    prefix = "REDEMPTION_"
-    known = {f"{prefix}{name.upper()}" for name in Settings.model_fields}
-    return sorted(
-        name
-        for name in os.environ
-        if name.startswith(prefix)
-        and name.partition("__")[0] not in known  # a wrong name after two underscores is another error
-        and not name.startswith((f"{prefix}SERVICE_", f"{prefix}PORT"))  # set by Kubernetes, for a service of this name
-        and name != f"{prefix}COMPILE"  # for the build, see tools/compile_hook.py
-    )
+def environment_problems() -> dict[str, str]:
+    """Return what is wrong with variables of the environment whose name begins as a setting's, by the variable's name.
+
+    A name that is no setting is wrong, and so is a value that is empty. What a value may be is checked by ``Settings``.
+    """
+    known = _names()
+    found = {}
+    for name, value in sorted(os.environ.items()):
+        if not name.upper().startswith(PREFIX) or name == _BUILD_VARIABLE or _is_of_kubernetes(name, value):
+            continue
+        if name.upper() not in known:
+            found[name] = _unknown(name.upper().removeprefix(PREFIX), known)
+        elif not value:
+            found[name] = "is empty: give it a value, or unset it"
+    return found
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Return, in a line each, which settings cannot be together."""
+    found = []
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        found.append("tls_certificate and tls_key go together: give both, or none")
+    elif settings.tls_client_ca and not settings.tls_certificate:
+        found.append("tls_client_ca needs tls_certificate and tls_key as well")
+    if bool(settings.tls_client_certificate) != bool(settings.tls_client_key):
+        found.append("tls_client_certificate and tls_client_key go together: give both, or none")
+    return found
+
+
+def _names() -> set[str]:
+    """Return the names of all variables that set something."""
+    names = set()
+    for name, field in Settings.model_fields.items():
+        parts = field.annotation
+        if isinstance(parts, type) and issubclass(parts, BaseModel):
+            names |= {f"{PREFIX}{name}__{part}".upper() for part in parts.model_fields}
+        else:
+            names.add(f"{PREFIX}{name}".upper())
+    return names
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    rest = name.removeprefix(PREFIX.removesuffix("_"))
+    known = _KUBERNETES.search(rest)
+    return bool(known and known.end() == len(rest)) or (rest.endswith("_PORT") and bool(_KUBERNETES_PORT.match(value)))
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    """Return what is wrong with a name, without its prefix, that no setting has."""
+    if name in {"BOUNDS", "WORK"}:
+        return f"set each of them by itself, as {PREFIX}{name}__<NAME>"
+    alike = get_close_matches(name, sorted(each.removeprefix(PREFIX) for each in known), n=1, cutoff=_ALIKE)
+    return f"there is no such setting; did you mean {PREFIX}{alike[0]}" if alike else "there is no such setting"

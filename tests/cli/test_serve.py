@@ -65,7 +65,7 @@ def test_a_bound_of_work_reaches_what_keeps_it(command, served, monkeypatch):
         ("HEADER_BYTES_MAX", "1", "input should be greater than or equal to 1024; it is '1'"),
         ("HEADER_BYTES_MAX", "300000", "input should be less than or equal to 65536; it is '300000'"),
         ("STREAMS_PER_CONNECTION_MAX", "9" * 10, f"input should be less than or equal to 1000000; it is '{'9' * 10}'"),
-        ("HEADER_FIELD_MAX", "9", "there is no such setting"),
+        ("HEADER_FIELD_MAX", "9", "there is no such setting; did you mean REDEMPTION_BOUNDS__HEADER_FIELDS_MAX"),
     ],
 )
 def test_a_wrong_bound_is_named(command, served, monkeypatch, name, value, problem):
@@ -74,16 +74,90 @@ def test_a_wrong_bound_is_named(command, served, monkeypatch, name, value, probl
     assert (ended.code, ended.err, served) == (2, f"redemption: REDEMPTION_BOUNDS__{name}: {problem}\n", [])
 
 
-@pytest.mark.parametrize("given", ["127.0.0.1:6379", "http://user:secret@127.0.0.1:6379"])
-def test_a_ledger_address_of_another_kind_is_named_and_not_repeated(command, served, monkeypatch, given):
-    """It may hold a password."""
-    monkeypatch.setenv("REDEMPTION_REDIS_URL", given)
+SECRETS = ["hunter2/x", "hunter2#x", "hunter2?x", "hunter2@x", "100%x", "12/hunter2", "6379#hunter2", "密hunter2", "[x"]
+"""Passwords as people choose them, none of them as a URL takes it."""
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("how", ["variable", "flag"])
+def test_a_password_that_is_not_encoded_is_one_line_without_it(command, served, monkeypatch, secret, how):
+    url = f"redis://app:{secret}@ledger.example:6379"
+    if how == "variable":
+        monkeypatch.setenv("REDEMPTION_REDIS_URL", url)
+    ended = command("serve", *([] if how == "variable" else ["--redis-url", url]))
+    assert (ended.code, ended.out, ended.err.count("\n"), served) == (2, "", 1, [])
+    assert ended.err.startswith(f"redemption: {'REDEMPTION_REDIS_URL' if how == 'variable' else '--redis-url'}: ")
+    assert "/ as %2F, # as %23, @ as %40, % as %25" in ended.err
+    for part in (secret, "hunter2", "app", "ledger.example"):
+        assert part not in ended.err.replace("/ as %2F", "")
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_an_empty_address_is_no_embedded_ledger(command, served, monkeypatch, environment):
+    monkeypatch.setenv("REDEMPTION_ENVIRONMENT", environment)
+    monkeypatch.setenv("REDEMPTION_REDIS_URL", "")
     ended = command("serve")
-    assert (ended.code, served) == (2, [])
-    example = "for example redis://127.0.0.1:6379"
+    told = "redemption: REDEMPTION_REDIS_URL: is empty: give it a value, or unset it\n"
+    assert (ended.code, ended.err, served) == (2, told, [])
+    monkeypatch.delenv("REDEMPTION_REDIS_URL")
+    ended = command("serve", "--redis-url", " ")
     assert ended.err == (
-        f"redemption: REDEMPTION_REDIS_URL: must begin with redis://, rediss:// or unix://, {example}\n"
+        "redemption: --redis-url: is empty: give it a value, or unset it; then the ledger is an embedded one\n"
     )
+
+
+def test_everything_that_is_wrong_is_told_at_once(command, served, monkeypatch):
+    for name, value in (
+        ("DURABILTY", "fast"),
+        ("DURABILITY", "quick"),
+        ("WORK", '{"quotes_max": 1}'),
+        ("BOUNDS__WAIT_SECONDS_MAX", "inf"),
+        ("KEYSET", ""),
+        ("INSECURE", "perhaps"),
+        ("ENVIRONMENT", "Prod"),
+        ("DRAIN_SECONDS", "nan"),
+        ("REDIS_URL", "redis://:hunter2/x@127.0.0.1:6379"),
+    ):
+        monkeypatch.setenv(f"REDEMPTION_{name}", value)
+    ended = command("serve", "--workers", "0", "--listen", "redis://:hunter2@127.0.0.1")
+    assert (ended.code, ended.out, served) == (2, "", [])
+    assert "hunter2" not in ended.err
+    told = dict(line.removeprefix("redemption: ").split(": ", 1) for line in ended.err.splitlines())
+    assert set(told) == {
+        *("REDEMPTION_DURABILTY", "REDEMPTION_DURABILITY", "REDEMPTION_WORK", "REDEMPTION_BOUNDS__WAIT_SECONDS_MAX"),
+        *("REDEMPTION_KEYSET", "REDEMPTION_INSECURE", "REDEMPTION_ENVIRONMENT", "REDEMPTION_DRAIN_SECONDS"),
+        *("REDEMPTION_REDIS_URL", "--workers", "--listen"),
+    }
+    assert told["REDEMPTION_DURABILITY"] == "input should be 'strict' or 'fast'; it is 'quick'"
+    assert told["REDEMPTION_INSECURE"] == "must be true or false; it is 'perhaps'"
+    assert told["REDEMPTION_ENVIRONMENT"].startswith("must be 1 to 32 of a-z")
+    assert told["--listen"] == "must be HOST:PORT, for example 127.0.0.1:50051"
+
+
+def test_a_wrong_name_and_settings_that_cannot_be_together_are_told_at_once(command, served, monkeypatch):
+    monkeypatch.setenv("REDEMPTION_DURABILTY", "fast")
+    ended = command("serve", "--tls-key", "key.pem")
+    assert (ended.code, len(ended.err.splitlines()), served) == (2, 2, [])
+
+
+@pytest.mark.parametrize("name", ["TLS_KEY", "TLS_CERTIFICATE", "TLS_CLIENT_KEY", "KEYSET", "FENCE", "DATA_DIR"])
+@pytest.mark.parametrize(
+    "content",
+    ["-----BEGIN PRIVATE KEY-----\nMIIsecret\n", '{"keys": ["secret"]}', "secret" * 400],
+    ids=["PEM", "JSON", "long"],
+)
+def test_the_content_of_a_file_is_not_taken_for_its_path_and_not_repeated(command, served, monkeypatch, name, content):
+    monkeypatch.setenv(f"REDEMPTION_{name}", content)
+    ended = command("serve")
+    told = f"redemption: REDEMPTION_{name}: must be the path of a file, not its content\n"
+    assert (ended.code, ended.err, served) == (2, told, [])
+
+
+def test_a_url_in_the_wrong_place_is_not_repeated(command, served):
+    """People forget the flag before it."""
+    ended = command("serve", "redis://:hunter2@127.0.0.1:6379")
+    assert (ended.code, served) == (2, [])
+    assert "hunter2" not in ended.err
 
 
 @pytest.mark.parametrize(

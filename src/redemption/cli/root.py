@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from redemption.cli.serve import serve
 
 # Errors of a write when the disk is full, or the user's quota or the largest file size is reached.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_URL = re.compile(r"\b([a-z]+://)\S+")
 
 # Plain help: it is quick, works in a pipe, and its lines can be copied.
 app = typer.Typer(
@@ -179,6 +182,7 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "redemption"
     message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    message = _URL.sub(r"\1…", message)  # it may hold a password
     return f"{path}: {message[:1].lower()}{message[1:]}; see {path} --help"
 
 

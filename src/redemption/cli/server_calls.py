@@ -145,8 +145,6 @@ def _tls(settings: "Settings") -> "Tls | None":
 
     if settings.tls_ca is None:
         return None
-    if (settings.tls_client_certificate is None) != (settings.tls_client_key is None):
-        raise Stop(BAD_INPUT, "tls_client_certificate and tls_client_key go together: give both, or none")
     paths = (settings.tls_ca, settings.tls_client_certificate, settings.tls_client_key)
     return Tls(*(None if path is None else read_bytes(path, bytes_max=2**20) for path in paths))
 

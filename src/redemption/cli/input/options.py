@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - pydantic is imported when settings are read, so that help is quick.
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -13,6 +14,9 @@ from redemption.cli.exits import BAD_INPUT, REFUSED, Stop
 if TYPE_CHECKING:
     from redemption.client import Lang
     from redemption.settings import Settings
+
+_SHOWN_MAX = 80
+_SECRET = re.compile(r"://|@|-----BEGIN|[\x00-\x1f]")
 
 Server: TypeAlias = Annotated[
     str | None,
@@ -75,26 +79,49 @@ def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has 
     """Return the settings: from flags, else from the environment, else the defaults.
 
     Raises:
-        Stop: A value is not allowed.
+        Stop: Something is wrong with them; it has a line for each problem.
     """
     from pydantic import ValidationError
 
-    from redemption.settings import Settings
+    from redemption.settings import Settings, contradictions, environment_problems
 
     given = {name: value for name, value in flags.items() if value is not None}
+    of_names = environment_problems()
+    problems = [f"{name}: {problem}" for name, problem in of_names.items()]
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
-        raise Stop(BAD_INPUT, *(_problem(detail, given) for detail in error.errors())) from error
+        told = {name.upper() for name in of_names}
+        for detail in error.errors():
+            place = _place(detail, given)
+            # The name that is no setting, or the value that is empty, was told already.
+            if place not in told:
+                problems.append(f"{place}: {_problem(detail)}")
+    else:
+        problems += contradictions(settings)
+    if problems:
+        raise Stop(BAD_INPUT, *problems)
+    return settings
 
 
-def _problem(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's own dict
+def _place(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's own dict
+    """Return the flag or the variable that has a problem."""
     name = str(detail["loc"][0])
     within = "__".join(map(str, detail["loc"]))
-    place = f"--{name.replace('_', '-')}" if name in given else f"REDEMPTION_{within.upper()}"
-    if detail["type"] == "extra_forbidden":
-        return f"{place}: there is no such setting"
+    return f"--{name.replace('_', '-')}" if name in given else f"REDEMPTION_{within.upper()}"
+
+
+def _problem(detail: Any) -> str:  # noqa: ANN401 - pydantic's own dict
+    """Return what is wrong with a value, what it may be, and the value if it holds no secret."""
     cause = detail.get("ctx", {}).get("error")
-    problem = str(cause) if cause else detail["msg"].replace("String should match pattern", "must look like")
-    shown = "" if name == "redis_url" else f"; it is {str(detail['input'])[:80]!r}"  # it may hold a password
-    return f"{place}: {problem[:1].lower()}{problem[1:]}{shown}"
+    problem = "must be true or false" if detail["type"] == "bool_parsing" else str(cause or detail["msg"])
+    value = str(detail["input"])
+    shown = f"; it is {value[:_SHOWN_MAX]!r}" if _may_be_shown(str(detail["loc"][0]), value) else ""
+    return f"{problem[:1].lower()}{problem[1:]}{shown}"
+
+
+def _may_be_shown(name: str, value: str) -> bool:
+    """Whether a value cannot be a secret: neither an address with a password, nor what stands in a key's file."""
+    if name in {"redis_url", "keyset", "fence", "data_dir"} or name.startswith("tls_"):
+        return False
+    return bool(value) and len(value) <= _SHOWN_MAX and not _SECRET.search(value)
