@@ -15,7 +15,7 @@ from house import House
 from waiting import SECONDS_MAX, LoopClock
 
 from redemption.ledger import functions as calls
-from redemption.ledger import ledger
+from redemption.ledger import ledger, reachability
 from redemption.ledger.commit import lane as connection
 from redemption.server import embedded_valkey as embedded
 from redemption.server.embedded_valkey import EmbeddedValkey
@@ -31,6 +31,7 @@ for module, name in (
     (connection, "CONNECT_SECONDS_MAX"),
     (embedded, "_ASK_SECONDS_MAX"),
     (ledger, "CHECK_SECONDS_MAX"),
+    (reachability, "GRACE_SECONDS"),
 ):
     assert hasattr(module, name)
     setattr(module, name, SECONDS_MAX)

@@ -10,6 +10,7 @@ from waiting import comes, settled
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import functions as module
 from redemption.ledger.functions import Clock, FunctionClient
+from redemption.ledger.reachability import GRACE_SECONDS, LedgerDown, Reachability
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.scheduling.work_bounds import LEDGER_CALLS_AT_ONCE
@@ -41,7 +42,12 @@ def functions(client, tmp_path):
     health = LedgerHealth()
     health.on_check(None)
     return FunctionClient(
-        client, fence=Fence(tmp_path / "fence", "keyset", {}), health=health, clock=Clock(), outbox_max=10
+        client,
+        fence=Fence(tmp_path / "fence", "keyset", {}),
+        health=health,
+        reachability=Reachability(),
+        clock=Clock(),
+        outbox_max=10,
     )
 
 
@@ -96,3 +102,21 @@ async def test_concurrent_callers_ask_once_whether_a_program_has_begun(functions
     client.gate.set()
     assert await asyncio.gather(*(functions.begun("nobody's") for _ in range(100))) == [False] * 100
     assert client.called == 1
+
+
+async def test_while_the_ledger_is_known_to_be_down_nothing_is_called(functions, client, clock):
+    """A call that is not on the commit path fails at once, too; any reply of the ledger ends that."""
+    client.gate.set()
+    client.failure = RedisConnectionError("refused")
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="cannot be reached"):
+            await functions.call("counters", "p", 1)
+    clock.forward(GRACE_SECONDS)
+    for call in (lambda: functions.call("counters", "p", 1), lambda: functions.call_bare("status", "p")):
+        with pytest.raises(LedgerDown, match="nothing was done"):
+            await call()
+    assert client.called == 2
+    client.failure = None
+    async with functions.bounded(60):  # as the check does
+        pass
+    assert await functions.call("counters", "p", 1) == []

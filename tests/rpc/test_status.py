@@ -45,6 +45,7 @@ TABLE = [
     ("EncodingUnknown", code_pb2.UNIMPLEMENTED),
     ("RequestMalformed", code_pb2.INTERNAL),
     ("LedgerUnavailable", code_pb2.UNAVAILABLE),
+    ("LedgerDown", code_pb2.UNAVAILABLE),
     ("LedgerRefused", code_pb2.UNAVAILABLE),
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
     ("LedgerFull", code_pb2.UNAVAILABLE),

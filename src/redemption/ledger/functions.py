@@ -15,6 +15,7 @@ from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import keys
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX
 from redemption.ledger.library import library
+from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import load_functions
 from redemption.ledger.trust.fence import Fence
@@ -36,19 +37,30 @@ _log = structlog.get_logger(__name__)
 class FunctionClient:
     """Calls functions of the ledger."""
 
-    def __init__(self, client: Redis, *, fence: Fence, health: LedgerHealth, clock: Clock, outbox_max: int) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        fence: Fence,
+        health: LedgerHealth,
+        reachability: Reachability,
+        clock: Clock,
+        outbox_max: int,
+    ) -> None:
         """Build it.
 
         Args:
             client: The ordinary client, without retries.
             fence: The last known state of each program's ledger.
             health: Is informed when the ledger is not trusted; while the ledger is refused, nothing is called.
+            reachability: Gets whether the ledger answers; while it is known to be down, nothing is called.
             clock: Its reading is sent with every call; every head of a reply sets it.
             outbox_max: About how many entries the event stream of a program keeps.
         """
         self._client = client
         self._fence = fence
         self._health = health
+        self._reachability = reachability
         self._clock = clock
         self._outbox_max = outbox_max
         self._slots = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
@@ -64,10 +76,12 @@ class FunctionClient:
 
         Raises:
             LedgerUnavailable: There was no reply; it is not known whether the call was executed.
+            LedgerDown: The ledger is known to be down; the call was not sent.
             LedgerRefused: The call was not executed.
             Overloaded: The call was not sent, because too many others wait.
         """
         self._health.require()
+        self._reachability.require()
         async with self._slot(), self.bounded(CALL_SECONDS_MAX):
             for _ in range(TRIES - 1):
                 try:
@@ -88,6 +102,7 @@ class FunctionClient:
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
         """Call a function that reads no frame; return its reply."""
         self._health.require()
+        self._reachability.require()
         async with self._slot(), self.bounded(CALL_SECONDS_MAX):
             try:
                 return await self._fcall(function, program, ())
@@ -173,12 +188,15 @@ class FunctionClient:
         try:
             async with asyncio.timeout(seconds_max):
                 yield
+            self._reachability.on_reply()
         except ResponseError as error:
+            self._reachability.on_reply()
             meaning = error_of(error)
             if isinstance(meaning, LedgerNotTrusted | LedgerClockApart) and not str(error).startswith("NOLEDGER"):
                 self._health.on_reply(meaning)
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
+            self._reachability.on_failure()
             self._log_unreachable(error)
             raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
 

@@ -11,6 +11,7 @@ from redemption.ledger.commit.lane import Lane
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
+from redemption.ledger.reachability import Reachability
 from redemption.ledger.stores.campaigns import CampaignStore
 from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.issuing import IssuingStore
@@ -58,6 +59,7 @@ class RedisLedger:
         self._catalog = Catalog()
         self._client = endpoint.client()
         self.health = LedgerHealth()
+        self._reachability = Reachability()
         self._clock = Clock(endpoint.clock_apart_seconds_max)
         pool = endpoint.pool()
         self.batcher = Batcher(
@@ -68,9 +70,15 @@ class RedisLedger:
             waiting_max=(bounds or WorkBounds()).orders_waiting_max,
             redefined=self._catalog.redefined,
             health=self.health,
+            reachability=self._reachability,
         )
         self._functions = FunctionClient(
-            self._client, fence=fence, health=self.health, clock=self._clock, outbox_max=outbox_max
+            self._client,
+            fence=fence,
+            health=self.health,
+            reachability=self._reachability,
+            clock=self._clock,
+            outbox_max=outbox_max,
         )
         self._refusal_counts = RefusalCounts(self._functions)
         self.orders = OrderStore(
@@ -128,6 +136,8 @@ class RedisLedger:
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
+            if not isinstance(error, LedgerRefused):
+                self._reachability.on_failure()  # it answered that it is not ready
             self.health.on_check(error)
         except Exception as error:  # noqa: BLE001 - logged; whatever the error is, the check failed
             _log.error("the ledger could not be checked", error=repr(error))

@@ -10,8 +10,10 @@ from redis.exceptions import ResponseError
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
+from redemption.ledger import reachability
 from redemption.ledger.commit import batcher as module
 from redemption.ledger.commit.batcher import Batcher
+from redemption.ledger.reachability import GRACE_SECONDS, LedgerDown, Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
@@ -99,6 +101,7 @@ async def running(tmp_path):
         waiting_max=8_192,
         redefined=lambda *_: None,
         health=health,
+        reachability=Reachability(),
     )
     built.start()
     yield Running(built, lane, told)
@@ -220,6 +223,7 @@ async def test_a_second_call_is_in_flight_only_when_many_wait(tmp_path):
         waiting_max=8_192,
         redefined=lambda *_: None,
         health=LedgerHealth(),
+        reachability=Reachability(),
     )
     both.start()
     futures = [submit(both, "a")]
@@ -372,6 +376,13 @@ async def test_a_call_without_callers_does_not_delay_the_next(running):
     assert running.lane.calls() == [[b"b"], [b"c"]]
 
 
+@pytest.fixture
+def forgiven(monkeypatch):
+    """However long the ledger stays away, it is not taken to be down."""
+    monkeypatch.setattr(reachability, "GRACE_SECONDS", 10 * PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("forgiven")
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "too late"])
 async def test_an_order_that_was_answered_with_nothing_done_is_not_sent_later(running, clock, leaves):
     """They were taken from the queue but could not be sent: there is no connection to the ledger."""
@@ -447,6 +458,7 @@ async def test_a_call_sent_before_the_ledger_lost_its_trust_is_in_doubt(running)
         await answered(delivery)
 
 
+@pytest.mark.usefixtures("forgiven")
 async def test_an_order_that_the_ledger_did_not_execute_is_not_in_doubt(running, clock):
     """Sent again without the orders whose callers left; who waits too long learns that nothing was done."""
     running.lane.script = [ResponseError("LOADING the dataset in memory")] * 100_000
@@ -504,6 +516,61 @@ async def test_each_of_those_who_came_together_has_its_own_deadline(running, clo
     assert together.answers[0] == b"b"
 
 
+async def test_while_the_ledger_is_known_to_be_down_orders_fail_at_once(running, clock):
+    """In the first moments they wait for a new connection; then nobody has to wait for a deadline."""
+    running.lane.opening = LedgerUnavailable("not now")
+    early = submit(running, "a")
+    await comes(lambda: running._reachability.lost_at is not None)
+    assert not early.done.done()
+    clock.forward(GRACE_SECONDS)
+    with pytest.raises(LedgerDown, match="nothing was done") as raised:
+        await answered(early)
+    assert raised.value.retry_after_seconds == 1.0
+    with pytest.raises(LedgerDown):
+        submit(running, "b")
+    running._reachability.on_reply()  # the check found it
+    running.lane.opening = None
+    assert await answered(submit(running, "c")) == ["c"]
+    assert running.lane.calls() == [[b"c"]]
+
+
+async def test_orders_fail_at_once_while_a_connection_is_being_opened_in_vain(running, clock, monkeypatch):
+    """A host that does not answer at all keeps a lane busy with opening a connection."""
+
+    async def never():
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(running.lane, "open", never)
+    on_its_way = submit(running, "a")
+    await comes(lambda: running._in_flight)
+    waiting = submit(running, "b")
+    running._reachability.on_failure()
+    clock.forward(GRACE_SECONDS)
+    for delivery in (on_its_way, waiting):
+        with pytest.raises(LedgerDown):
+            await answered(delivery)
+
+
+async def test_an_order_that_was_sent_waits_for_its_answer_while_the_ledger_is_down(running, clock):
+    """It may have been approved; so it is sent again, and its answer counts as a sign of life."""
+    running.lane.script = [ConnectionError("lost")]
+    running.lane.gate.clear()
+    in_doubt = submit(running, "a")
+    await sent(running)
+    waiting = submit(running, "b")
+    running.lane.opening = LedgerUnavailable("not now")
+    running.lane.gate.set()
+    await comes(lambda: running._reachability.lost_at is not None)
+    clock.forward(GRACE_SECONDS)
+    with pytest.raises(LedgerDown):
+        await answered(waiting)
+    assert not in_doubt.done.done()
+    running.lane.opening = None
+    assert await answered(in_doubt) == ["a"]
+    assert await answered(submit(running, "c")) == ["c"]
+    assert running.lane.calls() == [[b"a"], [b"a"], [b"c"]]
+
+
 @pytest.mark.parametrize("in_doubt", [True, False], ids=["sent", "unsent"])
 async def test_a_caller_who_left_does_not_delay_the_failure_of_the_others(running, clock, in_doubt):
     running.lane.gate.clear()
@@ -519,6 +586,7 @@ async def test_a_caller_who_left_does_not_delay_the_failure_of_the_others(runnin
     assert isinstance(together.answers[1], LedgerUnavailable if in_doubt else DeadlinePassed)
 
 
+@pytest.mark.usefixtures("forgiven")
 async def test_a_flush_nobody_waits_for_is_given_up(running, clock):
     running.lane.script = [ConnectionError("lost")] * 100_000
     given_up = submit(running, "a")

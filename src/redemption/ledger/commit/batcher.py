@@ -24,6 +24,7 @@ from redemption.domain.errors import (
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.commit.queue import GONE, Queue, QueuedItem
 from redemption.ledger.library import library
+from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
@@ -90,6 +91,7 @@ class Batcher:
         waiting_max: int,
         redefined: Callable[[str, int, int, bytes], None],
         health: LedgerHealth,
+        reachability: Reachability,
     ) -> None:
         """Build it; ``start`` makes it work.
 
@@ -102,6 +104,7 @@ class Batcher:
             redefined: Called with program, campaign, version and definition when the ledger has another version of a
                 campaign than an order was judged by; the definition is empty when the campaign does not exist.
             health: Gets the result of every call.
+            reachability: Gets whether the ledger answers. While it is known to be down, orders that were not sent fail.
         """
         self._lanes = lanes
         self._fence = fence
@@ -110,6 +113,7 @@ class Batcher:
         self._waiting_max = waiting_max
         self._redefined = redefined
         self._health = health
+        self._reachability = reachability
         self._stopping: ServiceError | None = None
         self._queues: dict[str, Queue] = {}
         self._rotation: deque[str] = deque()
@@ -154,10 +158,12 @@ class Batcher:
 
         Raises:
             Overloaded: Too many orders wait already; nothing was queued.
-            LedgerUnavailable: The server is stopping.
+            LedgerUnavailable: The server is stopping, or the ledger is known to be down; nothing was queued.
         """
         if self._stopping is not None:
             raise self._stopping
+        if self._reachability.lost_at is not None:
+            self._reachability.require()
         if self._waiting + len(orders) > self._waiting_max and not rejudged:
             raise Overloaded(f"{self._waiting} orders are waiting already; ask again a little later")
         queue = self._queues.get(program)
@@ -245,6 +251,7 @@ class Batcher:
                     parts = self._still_wanted(parts)  # opening may have taken a while
                 replies = await self._send(lane, parts)
             except LedgerRefused as error:
+                self._reachability.on_reply()
                 self._health.on_reply(error)
                 for part in parts:
                     self._refuse(part, error)
@@ -259,6 +266,8 @@ class Batcher:
                 parts, failure = await self._settle(lane, parts, replies)
                 if not parts:
                     return
+            if not isinstance(failure, LedgerRefused):
+                self._reachability.on_failure()
             self._health.on_reply(failure)
             await asyncio.sleep(backoff)
             parts = self._still_wanted(parts)
@@ -312,6 +321,7 @@ class Batcher:
                 again.append(part)
                 failure = LedgerUnavailable("the ledger does not take calls now")
             else:
+                self._reachability.on_reply()
                 error = error_of(reply)
                 if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(part.program):
                     self._health.on_reply(error)  # any other failure is of this program only
@@ -340,6 +350,8 @@ class Batcher:
             if order.outcome is None:
                 order.head = head
                 self._settle_one(order, packed)
+        if self._reachability.lost_at is not None:
+            self._reachability.on_reply()
         self._health.on_reply(None)
 
     def _refuse(self, part: FlushPart, error: ServiceError) -> None:
@@ -371,7 +383,7 @@ class Batcher:
                 _log.exception("an order's callback failed")
 
     async def _sweep(self) -> None:
-        """Every 10 ms, answer callers whose deadline passed, and drop orders of callers who left."""
+        """Every 10 ms, answer callers who need not wait any longer, and drop orders of callers who left."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -380,14 +392,15 @@ class Batcher:
             self._expire_all(loop.time())
 
     def _expire_all(self, now: float) -> None:
+        down = self._reachability.failure()
         for parts in self._in_flight.values():
             for part in parts:
-                self._expire(part.waiting, now)
+                self._expire(part.waiting, now, down)
         for queue in self._queues.values():
-            self._expire(queue.all(), now)
+            self._expire(queue.all(), now, down)
             self._waiting -= queue.drop_abandoned()
 
-    def _expire(self, waiting: Iterable[QueuedItem], now: float) -> None:
+    def _expire(self, waiting: Iterable[QueuedItem], now: float, down: ServiceError | None) -> None:
         for order in waiting:
             if order.outcome is not None:
                 continue
@@ -395,6 +408,8 @@ class Batcher:
                 self._settle_one(order, GONE)
             elif now >= order.caller.deadline:
                 self._settle_one(order, _in_doubt() if order.sent else _late())
+            elif down is not None and not order.sent:
+                self._settle_one(order, down)
 
 
 def _in_doubt() -> ServiceError:
