@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from redemption.domain.errors import ServiceError
 from redemption.domain.signed.check_values import check_values
 from redemption.domain.signed.keyset import Keyset
 from redemption.ledger.endpoint import Endpoint
@@ -127,7 +128,10 @@ def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]]
 
     async def operate() -> T:
         async with _operators_ledger(settings) as ledger:
-            return await operation(ledger.operations)
+            try:
+                return await operation(ledger.operations)
+            except ServiceError as error:
+                raise await ledger.explained(error) from error
 
     with refusals():
         return asyncio.run(operate())
@@ -144,8 +148,7 @@ async def _supervise(settings: Settings) -> int:
         ledger = ledger_at(ledger_url, settings, keyset)
         await ledger.start()
         try:
-            if ledger.health.failure is not None:
-                raise ledger.health.failure
+            await ledger.require_usable(settings.program)
             if settings.development and settings.redis_url is None:
                 seeded.append(await seed(UseCases(keyset, ledger), settings.program, ledger.now_ms()))
         finally:

@@ -187,3 +187,14 @@ def test_the_library_is_what_its_files_are():
 async def test_the_librarys_name_is_its_content():
     assert library().text.startswith(f"#!lua name=redemption_{library().suffix}\n")
     assert library().name("redeem") == f"redeem_{library().suffix}".encode()
+
+
+def test_permissions_are_asked_for_every_command_that_is_used():
+    """A command that is missing in ``permissions.lua`` would fail at a customer's first order."""
+    asked = set(
+        re.findall(
+            r"'([A-Z]+)(?: (?:STREAM )?%s[^']*)?'", texts()["permissions"].partition("COMMANDS")[2].partition("\n}")[0]
+        )
+    )
+    used = {name for text in texts().values() for _, name in commands(text)}
+    assert asked == used

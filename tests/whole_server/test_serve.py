@@ -7,12 +7,15 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
 import pytest
+from builders.keysets import keyset_of
 from processes import is_alive
 from redis import Redis
 from served import Served, redeem_request, redeemed
@@ -52,8 +55,6 @@ def directory(left, tmp_path):
 
 
 def adopt(directory, environment):
-    import subprocess
-
     command = [sys.executable, "-m", "redemption", "ledger", "adopt", "--program", "demo", "--yes"]
     return subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
@@ -342,3 +343,50 @@ def test_what_was_set_and_has_no_effect_is_told(started, tmp_path):
 def test_which_transport_serves_is_not_told_where_it_is_the_usual_one(shared):
     assert "transport" not in shared.output
     assert "bounds" not in shared.log()
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory):
+    """A directory with a keyset that is not of development."""
+    directory = tmp_path_factory.mktemp("production")
+    keyset = keyset_of(environment="production", development=False, now=int(time.time()))
+    (directory / "production.keyset").touch(mode=0o600)
+    (directory / "production.keyset").write_bytes(keyset.to_json())
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("command", "url", "cause"),
+    [
+        (["serve"], "redis://app:hunter2@127.0.0.1:1", "the ledger at redis://127.0.0.1:1 refuses the connection"),
+        (
+            ["serve"],
+            "rediss://app:hunter2@127.0.0.1:1?ssl_ca_certs=/no.pem",
+            "ssl_ca_certs (/no.pem) in its URL cannot",
+        ),
+        (["ledger", "status"], "redis://app:hunter2@no-such-host.invalid", "has a host name that cannot be found"),
+    ],
+)
+def test_a_ledger_that_cannot_be_reached_is_told_with_its_address(production, command, url, cause):
+    """One line for people, and nothing of the password in any line."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("REDEMPTION_")}
+    environment |= {
+        "REDEMPTION_ENVIRONMENT": "production",
+        "REDEMPTION_KEYSET": "production.keyset",
+        "REDEMPTION_REDIS_URL": url,
+        "REDEMPTION_LISTEN": "127.0.0.1:0",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "redemption", *command],
+        cwd=production,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (4, "")
+    (line,) = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert cause in line
+    assert "hunter2" not in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -183,10 +183,18 @@ class Overloaded(ServiceError):
 
 
 class LedgerUnavailable(ServiceError):
-    """The ledger sent no reply in time. The request is in doubt: send it again with the same request id."""
+    """The ledger sent no reply in time. The request is in doubt: send it again with the same request id.
+
+    Attributes:
+        for_operator: The same for the operator, with the ledger's address and the cause; not for callers.
+    """
 
     reason = "LEDGER_UNAVAILABLE"
     retry_after_seconds = 0.2
+
+    def __init__(self, message: str, *, for_operator: str = "") -> None:
+        super().__init__(message)
+        self.for_operator = for_operator or message
 
 
 class LedgerRefused(LedgerUnavailable):

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
+from redemption.ledger.causes import unreachable
+from redemption.ledger.place import Place
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
 from redemption.ledger.trust.durability import Durability, check, prepare
 from redemption.ledger.trust.fence import Fence
@@ -41,6 +44,10 @@ class Endpoint:
             protocol=2,
         )
 
+    def place(self) -> Place:
+        """Return the address without the password."""
+        return Place.of(self.pool())
+
     def client(self) -> Redis:
         """Return an ordinary client, also without retries, for all calls that are not commits."""
         return Redis.from_pool(self.pool())
@@ -54,6 +61,13 @@ class Endpoint:
         return await check(client, self.durability, fence, self.clock_apart_seconds_max)
 
     async def is_empty(self) -> bool:
-        """Whether the ledger holds no key at all."""
-        async with self.client() as client:
-            return int(await client.dbsize()) == 0
+        """Whether the ledger holds no key at all.
+
+        Raises:
+            LedgerUnavailable: It cannot be asked.
+        """
+        try:
+            async with self.client() as client:
+                return int(await client.dbsize()) == 0
+        except (RedisError, OSError) as error:
+            raise unreachable(error, self.place()) from error

@@ -13,15 +13,18 @@ from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import keys
+from redemption.ledger.causes import refused, unreachable
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX
 from redemption.ledger.library import library
+from redemption.ledger.permissions import LedgerForbids
+from redemption.ledger.place import Place
 from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import load_functions
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, read_header
 from redemption.ledger.trust.health import LedgerHealth
-from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted, error_of
+from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted
 from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
 from redemption.scheduling.work_bounds import LEDGER_CALL_WAIT_SECONDS_MAX, LEDGER_CALLS_AT_ONCE
@@ -46,6 +49,7 @@ class FunctionClient:
         reachability: Reachability,
         clock: Clock,
         outbox_max: int,
+        place: Place,
     ) -> None:
         """Build it.
 
@@ -56,6 +60,7 @@ class FunctionClient:
             reachability: Gets whether the ledger answers; while it is known to be down, nothing is called.
             clock: Its reading is sent with every call; every head of a reply sets it.
             outbox_max: About how many entries the event stream of a program keeps.
+            place: The ledger's address, for the log.
         """
         self._client = client
         self._fence = fence
@@ -63,6 +68,7 @@ class FunctionClient:
         self._reachability = reachability
         self._clock = clock
         self._outbox_max = outbox_max
+        self._place = place
         self._slots = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
         self._next_log_at = 0.0
@@ -191,21 +197,24 @@ class FunctionClient:
             self._reachability.on_reply()
         except ResponseError as error:
             self._reachability.on_reply()
-            meaning = error_of(error)
-            if isinstance(meaning, LedgerNotTrusted | LedgerClockApart) and not str(error).startswith("NOLEDGER"):
+            meaning = refused(error, self._place)
+            if isinstance(meaning, LedgerNotTrusted | LedgerClockApart | LedgerForbids) and not str(error).startswith(
+                "NOLEDGER"
+            ):
                 self._health.on_reply(meaning)
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
             self._reachability.on_failure()
-            self._log_unreachable(error)
-            raise LedgerUnavailable("the ledger cannot be reached, or does not answer in time") from error
+            failure = unreachable(error, self._place)
+            self._log_unreachable(failure)
+            raise failure from error
 
-    def _log_unreachable(self, error: Exception) -> None:
+    def _log_unreachable(self, failure: LedgerUnavailable) -> None:
         """Log why the ledger cannot be reached, unless this was logged less than 60 s ago."""
         now = time.monotonic()
         if now >= self._next_log_at:
             self._next_log_at = now + LOG_INTERVAL_SECONDS
-            _log.warning("the ledger cannot be reached", cause=repr(error))
+            _log.warning("the ledger cannot be reached", cause=failure.for_operator)
 
 
 def pairs(flat: Sequence[Any]) -> dict[str, str]:

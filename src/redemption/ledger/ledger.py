@@ -5,12 +5,15 @@ import contextlib
 
 import structlog
 
-from redemption.domain.errors import LedgerRefused, ServiceError
+from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
+from redemption.ledger.causes import LedgerUnreachable
 from redemption.ledger.commit.batcher import LANES, Batcher
 from redemption.ledger.commit.lane import Lane
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.operations import Operations
+from redemption.ledger.permissions import forbids
+from redemption.ledger.probe import look
 from redemption.ledger.reachability import Reachability
 from redemption.ledger.stores.campaigns import CampaignStore
 from redemption.ledger.stores.catalog import Catalog
@@ -79,6 +82,7 @@ class RedisLedger:
             reachability=self._reachability,
             clock=self._clock,
             outbox_max=outbox_max,
+            place=endpoint.place(),
         )
         self._refusal_counts = RefusalCounts(self._functions)
         self.orders = OrderStore(
@@ -102,6 +106,38 @@ class RedisLedger:
         self._refusal_counts.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
+
+    async def require_usable(self, program: str) -> None:
+        """Check, at a start, everything that would fail the first call.
+
+        Raises:
+            ServiceError: Why the ledger cannot be used; ``for_operator`` has its address and what to do.
+        """
+        failure = self.health.failure
+        if failure is None:
+            try:
+                async with self._functions.bounded(CHECK_SECONDS_MAX):
+                    await self._endpoint.prepare(self._client, self._fence)
+                missing = await self._functions.call_bare("permissions", program)
+            except ServiceError as error:
+                failure = error
+            else:
+                failure = forbids([name.decode() for name in missing]) if missing else None
+        if failure is not None:
+            raise await self.explained(failure)
+
+    async def explained(self, failure: ServiceError) -> ServiceError:
+        """Return a failure with the ledger's address and, where the error does not say it, what is at that address."""
+        if not isinstance(failure, LedgerUnavailable) or isinstance(failure, LedgerNotTrusted):
+            return failure
+        place = self._endpoint.place()
+        unclear = isinstance(failure, LedgerUnreachable) and not failure.is_clear
+        seen = await look(place) if unclear else None
+        if seen:
+            failure.for_operator = f"the ledger at {place} {seen}"
+        elif str(place) not in failure.for_operator:
+            failure.for_operator += f" (the ledger at {place})"
+        return failure
 
     async def stop(self) -> None:
         """Stop all parts, and save the fence."""

@@ -28,6 +28,7 @@ _PARTS = (
     "archive",
     "reads",
     "open_ledger",
+    "permissions",
     "register_functions",
 )
 """In this order, because each file may use the files before it by their names. Each file becomes a function of its own,

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from redemption.domain.errors import LedgerRefused
 from redemption.ledger.functions import FunctionClient, pairs
@@ -36,8 +37,20 @@ class Operations:
             status = await self._status_of(program)
             mark = self._fence.mark(program)
             remembered = {"remembered_epoch": mark.epoch, "remembered_seq": str(mark.seq)} if mark else {}
-            rows.append({"program": program, **status, **remembered, "trusted": await self._trusted(program, status)})
+            clock = self._clock_text(status.get("clock_ms", ""))
+            trusted = {"trusted": await self._trusted(program, status)}
+            rows.append({"program": program, **status, **remembered, **clock, **trusted})
         return rows
+
+    def _clock_text(self, clock_ms: str) -> dict[str, str]:
+        """Return the stored clock as people read it, and by how much it is ahead; nothing when it cannot be read."""
+        try:
+            stored = datetime.fromtimestamp(int(clock_ms) / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return {}
+        ahead = int(clock_ms) - self._clock.own_ms()
+        much = f", {ahead // 1000} s ahead of this machine" if ahead > self._clock.apart_ms_max else ""
+        return {"clock": f"{stored:%Y-%m-%d %H:%M:%S} UTC{much}"}
 
     async def _status_of(self, program: str) -> dict[str, str]:
         return pairs(await self._functions.call_bare("status", program))

@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from redemption.domain.errors import ServiceError
+from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.server.embedded_valkey import EmbeddedValkeyError
@@ -37,6 +37,8 @@ def refusals() -> Iterator[None]:
         yield
     except LedgerNotTrusted as error:
         raise StartRefused(error.message, EXIT_NOT_TRUSTED) from error
+    except LedgerUnavailable as error:
+        raise StartRefused(error.for_operator) from error
     except ServiceError as error:
         raise StartRefused(error.message) from error
     except (KeysetError, ListenError, EmbeddedValkeyError, OSError) as error:

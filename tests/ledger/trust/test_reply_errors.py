@@ -1,10 +1,11 @@
 """What an error reply of the ledger means: the caller learns what to do, and never the text of the reply."""
 
 import pytest
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from structlog.testing import capture_logs
 
 from redemption.domain.errors import LedgerRefused
+from redemption.ledger.permissions import LedgerForbids
 from redemption.ledger.trust.reply_errors import (
     LedgerClockAhead,
     LedgerClockApart,
@@ -24,6 +25,13 @@ MEANINGS = [
     (ResponseError("READONLY secret"), LedgerFull, "takes no writes now"),
     (ResponseError("OOM secret"), LedgerFull, "takes no writes now"),
     (ResponseError("MISCONF secret"), LedgerFull, "takes no writes now"),
+    (NoPermissionError("User secret has no permissions to run the 'fcall' command"), LedgerForbids, "does not allow"),
+    (ResponseError("NOPERM No permissions to access a key"), LedgerForbids, "does not allow"),
+    (
+        ResponseError("ERR ACL failure in script: User secret has no permissions to run the 'hset' command script: x"),
+        LedgerForbids,
+        "does not allow",
+    ),
     (ResponseError("WRONGTYPE secret"), LedgerRefused, "its operator finds the cause in the log"),
     (ResponseError(""), LedgerRefused, "its operator finds the cause in the log"),
 ]

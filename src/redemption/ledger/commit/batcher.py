@@ -24,6 +24,7 @@ from redemption.domain.errors import (
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX, pack_call
 from redemption.ledger.commit.queue import GONE, Queue, QueuedItem
 from redemption.ledger.library import library
+from redemption.ledger.permissions import LedgerForbids
 from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
@@ -45,7 +46,7 @@ BACKOFF_SECONDS_MAX = 0.5
 _NOT_EXECUTED_WORDS = frozenset(
     {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
 )
-_WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart)
+_WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart, LedgerForbids)
 """Failures that every other call to the ledger will meet, too."""
 _log = structlog.get_logger(__name__)
 

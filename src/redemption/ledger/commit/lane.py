@@ -11,13 +11,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable
 from redemption.ledger import keys
+from redemption.ledger.causes import NOT_REACHED, refused, unreachable
 from redemption.ledger.endpoint import CONNECT_SECONDS_MAX, Endpoint
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.reply_errors import error_of
 
 CALL_SECONDS_MAX = 10.0
 """Far longer than any healthy call: long enough for a stalled disk, and a dead connection is noticed."""
-_NOT_REACHED = "the ledger cannot be reached, or does not answer in time"
 
 
 class Replies(asyncio.Protocol):
@@ -97,16 +96,16 @@ class Lane:
                 await client.aclose(close_connection_pool=True)
         except ResponseError as error:
             await self.close()
-            raise error_of(error) from error
+            raise refused(error, self._endpoint.place()) from error
         except (OSError, RedisError, TimeoutError) as error:
             await self.close()
-            raise LedgerUnavailable(_NOT_REACHED) from error
+            raise unreachable(error, self._endpoint.place()) from error
         except BaseException:
             await self.close()
             raise
         if not self.is_open:  # it ended during the checks
             await self.close()
-            raise LedgerUnavailable(_NOT_REACHED)
+            raise LedgerUnavailable(NOT_REACHED)
 
     def _take_over(self, connection: AbstractConnection) -> None:
         writer = connection._writer  # noqa: SLF001 - there is no public way to the transport

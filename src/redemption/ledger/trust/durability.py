@@ -36,7 +36,7 @@ _SETTINGS_REQUIRED: dict[Durability, dict[str, str]] = {
     "fast": {"maxmemory-policy": "noeviction", "appendonly": "yes"},
 }
 _AUTOMATIC_FAILOVER = (
-    "strict durability is refused where a failover is automatic (Cluster, Sentinel), because a new primary may not "
+    "strict durability is refused where a failover is automatic (Sentinel), because a new primary may not "
     "have what the old one had answered; use a single primary"
 )
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
         LedgerRefused: A setting of the ledger is wrong, or it is not trusted; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
-    ledger_ms = await _check_state(client, durability, clock_apart_seconds_max)
+    ledger_ms = await _check_state(client, clock_apart_seconds_max)
     await _check_settings(client, durability)
     programs = fence.programs()
     # Read the marks first: other calls may move them on while the headers are read.
@@ -90,7 +90,7 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
     }
 
 
-async def _check_state(client: Redis, durability: Durability, clock_apart_seconds_max: float) -> int:
+async def _check_state(client: Redis, clock_apart_seconds_max: float) -> int:
     """Check what ``INFO`` says of the ledger; returns the reading of its clock, Unix milliseconds."""
     sent_at = time.time()
     info: dict[str, Any] = await client.info(*_INFO)
@@ -100,12 +100,14 @@ async def _check_state(client: Redis, durability: Durability, clock_apart_second
         raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
     if info.get("loading"):
         raise LedgerUnavailable("the ledger is still loading its data")
+    if info.get("server_mode", info.get("redis_mode")) == "sentinel":
+        raise LedgerRefused("the ledger is a Sentinel; give the address of the primary that it watches")
+    if info.get("cluster_enabled"):
+        raise LedgerRefused("the ledger is a node of a cluster; give the address of a single primary without one")
     if info.get("role") not in ("master", "primary"):
         raise LedgerRefused("the ledger is a replica; give the address of the primary")
     if info.get("aof_last_write_status", "ok") != "ok":
         raise LedgerRefused("the ledger cannot write its append-only file; look at its disk")
-    if durability == "strict" and info.get("cluster_enabled"):
-        raise LedgerRefused(_AUTOMATIC_FAILOVER)
     used, most = info.get("used_memory", 0), info.get("maxmemory", 0)
     if most and used > MEMORY_ALARM * most:
         _log.warning("the ledger's memory is almost full", used_bytes=used, most_bytes=most)

@@ -65,7 +65,7 @@ class LedgerHealth:
             _log.warning(
                 "ledger does not serve",
                 reason=self._last.reason,
-                message=self._last.message,
+                message=getattr(self._last, "for_operator", self._last.message),
                 **({"cause": cause} if cause else {}),
             )
         elif before is not _NOT_CHECKED_YET:

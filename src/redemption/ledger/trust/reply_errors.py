@@ -4,6 +4,7 @@ import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from redemption.domain.errors import LedgerRefused
+from redemption.ledger.permissions import forbidden
 
 NO_LEDGER = (
     "the program has no ledger here; if that is right, let an operator begin it: redemption ledger adopt --program NAME"
@@ -56,6 +57,8 @@ def error_of(reply: Exception) -> LedgerRefused:
     # The Redis client turns some first words into exception classes; a lane keeps them as text.
     if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
         return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
+    if refusal := forbidden(text):
+        return refusal
     _log.error("the ledger refused a call", error=text)
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
 
