@@ -169,7 +169,7 @@ async def _supervise(settings: Settings) -> int:
         prepare=prepare,
         ready=ready,
         backlog=BACKLOG if settings.transport == "nghttp2" else None,
-        hangup_reloads=settings.transport == "nghttp2" and settings.tls_certificate is not None,
+        hangup_reloads=settings.tls_certificate is not None,
         # Workers end their drain by themselves; the supervisor waits this long only for a worker that hangs.
         drain_seconds=settings.drain_notice_seconds + settings.drain_seconds + 3.0,
     )

@@ -108,7 +108,7 @@ while sys.stdin.read(1):
 class Server:
     """A supervisor in a process of its own, and what it logged."""
 
-    def __init__(self, directory, before=(), **choices):
+    def __init__(self, directory, before=(), stdin=None, **choices):
         for name, source in (("serve.py", SERVE), ("worker.py", WORKER)):
             (directory / name).write_text(source)
         told = {"data": str(directory / "data"), "worker": str(directory / "worker.py"), **choices}
@@ -117,6 +117,7 @@ class Server:
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*before, sys.executable, str(directory / "serve.py"), json.dumps(told)],
+                stdin=stdin,
                 stdout=out,
                 stderr=err,
             )
@@ -174,7 +175,7 @@ def test_the_supervisor_never_imports_grpc(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_starts_in_order_and_stops_in_order(serve, number):
     server = serve(config={"colour": "red"})
     ready = server.told("ready")
@@ -198,6 +199,32 @@ def test_a_server_starts_in_order_and_stops_in_order(serve, number):
     assert server.ended() == 0
     assert sorted(event["drained"] for event in server.events("drained")) == [0, 1]
     assert server.logged() == []
+
+
+def test_a_hangup_stops_nobody(serve):
+    """Whoever sends it wants something read again; there is nothing, and the log says so."""
+    server = serve()
+    server.told("ready")
+    server.process.send_signal(signal.SIGHUP)
+    (line,) = until(server.logged)
+    assert "no certificates to read again" in line["event"]
+    assert not server.events("drained")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the command setsid")
+def test_a_server_whose_terminal_is_closed_stops(serve):
+    """Nobody would know that it still runs, and holds the port."""
+    ours, theirs = os.openpty()
+    server = serve(before=["setsid", "--ctty"], stdin=theirs)
+    os.close(theirs)
+    server.told("ready")
+    server.process.send_signal(signal.SIGHUP)
+    until(server.logged)  # a hangup that somebody sends does not stop it here either
+    os.close(ours)
+    assert server.ended() == 0
+    assert sorted(event["drained"] for event in server.events("drained")) == [0, 1]
 
 
 def test_a_hangup_that_was_ignored_at_start_stays_ignored(serve):

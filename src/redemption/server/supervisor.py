@@ -21,6 +21,7 @@ import contextlib
 import errno
 import functools
 import json
+import os
 import signal
 import socket
 import sys
@@ -157,9 +158,10 @@ class Supervisor:
     ends, its successor gets the same socket, so connections that wait in its queue are not reset. When the server
     stops, its own copies of the sockets are closed first; so a connection never waits where no worker accepts.
 
-    SIGTERM, SIGINT and SIGHUP stop the server in order: workers drain, then the ledger ends. A second SIGINT ends the
-    drain at once. SIGHUP is a stop because it means that the terminal was closed; if it was ignored at the start, as
-    with ``nohup``, it stays ignored. With ``hangup_reloads`` SIGHUP is passed on to the workers instead.
+    SIGTERM and SIGINT stop the server in order: workers drain, then the ledger ends. A second SIGINT ends the drain at
+    once. SIGHUP is passed on to the workers with ``hangup_reloads``, and is logged otherwise. Only if it comes because
+    the terminal was closed in which the server was started, it is a stop, too: else nobody would know that it still
+    runs. If it was ignored at the start, as with ``nohup``, it stays ignored.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class Supervisor:
         self._worker_environment: Final = worker_environment
         self._backlog: Final = backlog
         self._hangup_reloads: Final = hangup_reloads
+        self._in_terminal: Final = _has_terminal()
         self._sockets: Final[dict[int, list[socket.socket]]] = {}
         self._host: Final = host.strip("[]")  # IPv6 may come in brackets
         self._port: Final = port
@@ -381,13 +384,20 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if number is signal.SIGHUP and self._hangup_reloads:
-            for worker in self._workers.values():
-                worker.signal(number)
+        if number is signal.SIGHUP and not (self._in_terminal and not _has_terminal()):
+            self._reload()
             return
         if number is signal.SIGINT and self._stopping.is_set():
             self._drain_skipped.set()
         self.stop()
+
+    def _reload(self) -> None:
+        """Let the workers read their certificates again, or log that there are none."""
+        if not self._hangup_reloads:
+            self._log.warning("SIGHUP changes nothing here: there are no certificates to read again; SIGTERM stops")
+            return
+        for worker in self._workers.values():
+            worker.signal(signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -509,6 +519,15 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
             task.cancel()
         await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a terminal that is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _reports_ready(line: bytes) -> bool:
