@@ -4,6 +4,8 @@ from dataclasses import fields
 
 import pytest
 
+from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.input.options import settings_of
 from redemption.rpc.transport.bounds import Bounds
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.settings import BoundSettings, Settings, WorkSettings, contradictions, environment_problems
@@ -58,13 +60,18 @@ def test_variables_of_others_are_left_alone(monkeypatch):
     assert environment_problems() == {}
 
 
-def test_every_name_that_sets_something_is_known(monkeypatch):
+def variables():
+    """Every variable that sets something."""
     for name, field in Settings.model_fields.items():
         if field.annotation in (BoundSettings, WorkSettings):
-            for part in field.annotation.model_fields:
-                monkeypatch.setenv(f"REDEMPTION_{name}__{part}".upper(), "1")
+            yield from (f"REDEMPTION_{name}__{part}".upper() for part in field.annotation.model_fields)
         else:
-            monkeypatch.setenv(f"REDEMPTION_{name}".upper(), "1")
+            yield f"REDEMPTION_{name}".upper()
+
+
+def test_every_name_that_sets_something_is_known(monkeypatch):
+    for name in variables():
+        monkeypatch.setenv(name, "1")
     assert environment_problems() == {}
 
 
@@ -75,6 +82,46 @@ def test_an_empty_value_is_wrong(monkeypatch):
     assert set(environment_problems()) == {
         *("REDEMPTION_KEYSET", "REDEMPTION_REDIS_URL", "REDEMPTION_WORK__QUOTES_MAX"),
     }
+
+
+JUNK = [
+    "",
+    " ",
+    "0",
+    "-1",
+    "1e400",
+    "nan",
+    "9" * 40,
+    "{",
+    "[]",
+    "null",
+    "\udcff",
+    "密",
+    "x" * 5_000,
+    "a\nb",
+    "://@",
+    "%",
+]
+
+
+def told():
+    """What a command says of the present environment, line by line."""
+    try:
+        settings_of()
+    except Stop as stop:
+        return stop.code, stop.told
+    return BAD_INPUT, ()
+
+
+def test_whatever_stands_in_a_variable_is_a_setting_or_told_in_a_line(monkeypatch):
+    """Never a traceback, and never more than a line can hold."""
+    for name in [*sorted(variables()), "REDEMPTION_BOUNDS", "REDEMPTION_OTHER"]:
+        for value in JUNK:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                code, lines = told()
+            assert code == BAD_INPUT
+            assert all(line.startswith("redemption: ") and line.isprintable() and len(line) < 600 for line in lines)
 
 
 PAIR = "tls_certificate and tls_key go together: give both, or none"

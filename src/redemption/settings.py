@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from redemption.ledger_url import ledger_url_problem
@@ -40,7 +40,7 @@ def _ledger_url(value: SecretStr) -> SecretStr:
 def _path(value: object) -> object:
     """Refuse a file's content where its path is wanted: the content may be a key, and a message about it would tell."""
     text = str(value)
-    if not text:
+    if not text.strip():
         raise ValueError("is empty: give it a value, or unset it")
     if len(text) > _PATH_LENGTH_MAX or "-----BEGIN" in text or "\n" in text or text.startswith("{"):
         raise ValueError("must be the path of a file, not its content")
@@ -60,6 +60,7 @@ def _shaped(pattern: str, problem: str) -> AfterValidator:
 
 Address = Annotated[str, AfterValidator(_listen_address)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
+Count = Annotated[int, Field(gt=0, le=2**40)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -72,22 +73,22 @@ class BoundSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wait_seconds_max: Seconds = 0.1
-    connections_max: PositiveInt = 10_000
-    connections_per_address_max: PositiveInt = 2_000
+    connections_max: Count = 10_000
+    connections_per_address_max: Count = 2_000
     streams_per_connection_max: int = Field(default=1_024, ge=1, le=1_000_000)
     header_bytes_max: int = Field(default=16 * 1024, ge=1_024, le=64 * 1024)
     header_fields_max: int = Field(default=128, ge=16, le=2_048)
-    request_bytes_max: PositiveInt = 128 * 2**20
-    request_bytes_per_connection_max: PositiveInt = 32 * 2**20
-    answer_bytes_max: PositiveInt = 256 * 2**20
-    answer_bytes_per_connection_max: PositiveInt = 16 * 2**20
+    request_bytes_max: Count = 128 * 2**20
+    request_bytes_per_connection_max: Count = 32 * 2**20
+    answer_bytes_max: Count = 256 * 2**20
+    answer_bytes_per_connection_max: Count = 16 * 2**20
     unread_seconds_max: Seconds = 30.0
     preface_seconds_max: Seconds = 10.0
     request_seconds_max: Seconds = 30.0
     idle_seconds_max: Seconds = 1_800.0
     age_seconds_max: Seconds = 3_600.0
-    resets_per_second_max: PositiveInt = 200
-    pings_per_second_max: PositiveInt = 1
+    resets_per_second_max: Count = 200
+    pings_per_second_max: Count = 1
     keepalive_seconds: Seconds = 60.0
     keepalive_seconds_max: Seconds = 20.0
 
@@ -101,9 +102,9 @@ class WorkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     orders_waiting_max: int = Field(default=8_192, ge=256, le=1_000_000)
-    quotes_max: PositiveInt = 64
-    streams_max: PositiveInt = 64
-    large_waiting_max: PositiveInt = 256
+    quotes_max: Count = 64
+    streams_max: Count = 64
+    large_waiting_max: Count = 256
 
 
 class Settings(BaseSettings):
@@ -157,7 +158,7 @@ class Settings(BaseSettings):
     """How far the clocks of a server and of its ledger may be apart; with more than that, nothing is decided."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)
     """About how many ledger calls the event stream of a program keeps; older ones are removed."""
-    ledger_memory_max: int | None = Field(None, ge=8 * 2**20)
+    ledger_memory_max: int | None = Field(None, ge=8 * 2**20, le=2**50)
     """Bytes of memory that the embedded ledger may use; unset means no limit."""
 
     # The command line as a client

@@ -4,7 +4,7 @@ The Redis client's own retries are off: it would send a call again when its repl
 when that is safe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -24,7 +24,7 @@ CONNECT_SECONDS_MAX = 3.0
 class Endpoint:
     """The ledger's address, the durability it must have, and how far its clock may be from ours."""
 
-    url: str
+    url: str = field(repr=False)
     durability: Durability
     clock_apart_seconds_max: float = CLOCK_APART_SECONDS_MAX
 

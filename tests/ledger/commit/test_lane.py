@@ -33,6 +33,10 @@ def command(*words):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
+def test_an_endpoint_does_not_show_its_password():
+    assert "hunter2" not in repr(Endpoint("redis://:hunter2@127.0.0.1", "strict"))
+
+
 async def test_replies_come_in_the_order_of_the_calls_and_errors_in_their_place(lane):
     calls = [command("ECHO", "a"), pack_call(b"nothing_of_this_name", "p", []), command("ECHO", "b")]
     first, refused, last = await lane.exchange(calls, SECONDS_MAX)
