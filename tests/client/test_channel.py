@@ -1,5 +1,6 @@
 """Channels: the deadline, the retries, and the same over asyncio."""
 
+import json
 import time
 
 import grpc
@@ -8,11 +9,21 @@ from fake_server import failing
 from waiting import SECONDS_MAX
 
 from redemption.client import RedemptionClient, connect, connect_aio, failure_of, new_request_id
+from redemption.client.channel import RETRY_BYTES_MAX, service_config
+from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
+from redemption.rpc.transport.bounds import Bounds
 from redemption.v1.issuance_service_pb2 import MintedToken, MintRequest, MintResponse
 from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
 from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
-from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
+from redemption.v1.redemption_service_pb2 import (
+    BatchRedeemRequest,
+    BatchRedeemResponse,
+    RedeemRequest,
+    RedeemResponse,
+)
 from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
+
+HEADERS_BYTES_MAX = Bounds().header_bytes_max
 
 
 def approved():
@@ -21,14 +32,14 @@ def approved():
     return response
 
 
-def after_failures(code, times):
-    """Fail so often, then approve."""
+def after_failures(code, times, answered=None):
+    """Fail so often, then answer, by default with an approval."""
     left = iter(range(times))
 
     def answer(request, context):
         if next(left, None) is not None:
             failing(code, "busy", reason="OVERLOADED")(request, context)
-        return approved()
+        return approved() if answered is None else answered
 
     return answer
 
@@ -41,6 +52,55 @@ def test_a_busy_server_is_asked_again_with_the_same_request_id(fake, code):
         response = RedemptionClient(channel).redeem(request)
     assert response == approved()
     assert fake.asked["Redeem"] == [request] * 3
+
+
+def batch(orders, lines, *, padding=0):
+    """A batch of orders with so many lines, and a first order id that makes it so many bytes longer."""
+    order = {"lines": [{"line_id": str(index), "sku": f"sku-{index:060}", "quantity": 1} for index in range(lines)]}
+    requests = [RedeemRequest(request_id=str(index), checkout={"order": order}) for index in range(orders)]
+    requests[0].checkout.order.order_id = "x" * padding
+    return BatchRedeemRequest(program="demo", requests=requests)
+
+
+def longest_batch():
+    short = batch(256, 20)
+    longest = batch(256, 20, padding=MESSAGE_BYTES_MAX - short.ByteSize() - 20)
+    assert MESSAGE_BYTES_MAX - 20 < longest.ByteSize() <= MESSAGE_BYTES_MAX
+    return longest
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: batch(64, 20), lambda: batch(256, 20), longest_batch], ids=["64x20", "256x20", "longest"]
+)
+def test_a_call_is_tried_again_whatever_its_length(fake, make):
+    """By default gRPC gives a call of more than 256 KiB one attempt alone."""
+    request = make()
+    fake.answers["BatchRedeem"] = after_failures(grpc.StatusCode.UNAVAILABLE, 2, BatchRedeemResponse())
+    with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel:
+        RedemptionClient(channel).batch_redeem(request)
+    assert len(fake.asked["BatchRedeem"]) == 3
+    assert fake.asked["BatchRedeem"][-1] == request
+
+
+async def test_a_long_call_with_asyncio_is_tried_again(fake):
+    fake.answers["BatchRedeem"] = after_failures(grpc.StatusCode.UNAVAILABLE, 2, BatchRedeemResponse())
+    async with connect_aio(fake.address, deadline_seconds=SECONDS_MAX) as channel:
+        await RedemptionServiceStub(channel).BatchRedeem(batch(256, 20))
+    assert len(fake.asked["BatchRedeem"]) == 3
+
+
+def test_the_longest_message_of_the_server_and_its_headers_can_be_kept_for_a_retry():
+    assert RETRY_BYTES_MAX >= MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX
+
+
+def test_the_policy_in_the_file_is_one_that_every_language_takes():
+    """A gRPC library allows at most five attempts, and refuses a policy that is not whole."""
+    default, health = json.loads(service_config())["methodConfig"]
+    policy = default["retryPolicy"]
+    assert default["name"] == [{}], "all methods of all services"
+    assert set(policy) == {"maxAttempts", "initialBackoff", "maxBackoff", "backoffMultiplier", "retryableStatusCodes"}
+    assert 1 < policy["maxAttempts"] <= 5
+    assert health == {"name": [{"service": "grpc.health.v1.Health"}]}, "a health check wants the state of this moment"
 
 
 def test_a_request_that_is_wrong_is_not_sent_twice(fake):

@@ -1,9 +1,9 @@
 """Channels to a server, with the deadline and the retries that a checkout should have."""
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 import grpc
@@ -17,17 +17,11 @@ DEADLINE_SECONDS = 2.0
 _ANSWER_BYTES_MAX = 32 * 2**20
 _RECONNECT_MS_MAX = 2000
 
-_RETRIES = {
-    # A retry is safe for every call of the contract: the server recognizes a changing request by its request id or its
-    # etag, so a request that is delivered a second time changes nothing.
-    "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-}
-# gRPC stops retrying while half of this budget is spent on failures, so that retries do not make an outage worse.
-_RETRY_BUDGET = {"maxTokens": 100, "tokenRatio": 0.5}
+RETRY_BYTES_MAX = 5 * 2**20
+"""The longest request that gRPC keeps for its retries: more than the 4 MiB of the largest batch, and its headers.
+
+gRPC's own bound is 256 KiB. A longer call is committed to its first attempt, and no failure is retried.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ def connect(
     deadline_seconds: float = DEADLINE_SECONDS,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.Channel:
-    """Return a channel for blocking calls; nothing is sent before the first call.
+    """Return a channel for ``RedemptionClient``; nothing is sent before the first call.
 
     Args:
         address: HOST:PORT, or another name that gRPC resolves.
@@ -80,7 +74,7 @@ def connect_aio(
     deadline_seconds: float = DEADLINE_SECONDS,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
-    """Return a channel for asyncio, for use with the generated stubs; the rest is the same as in ``connect``."""
+    """Return a channel for ``AsyncRedemptionClient``; the rest is the same as in ``connect``."""
     arguments = _options(options)
     interceptors = [AioDeadline(deadline_seconds), AioStreamDeadline(deadline_seconds)]
     if tls is None:
@@ -89,23 +83,19 @@ def connect_aio(
 
 
 def service_config() -> str:
-    """Return gRPC's service config: which failures are retried, and how calls are spread over replicas."""
-    config = {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [
-            {"name": [{}], "retryPolicy": _RETRIES},
-            # A health check is not retried: its caller wants the state of this moment, and repeats the check by itself.
-            {"name": [{"service": "grpc.health.v1.Health"}]},
-        ],
-        "retryThrottling": _RETRY_BUDGET,
-    }
-    return json.dumps(config)
+    """Return gRPC's service config, ``service_config.json``: what is retried, and how calls are spread over replicas.
+
+    ``docs/calling.md`` explains it. A retry is safe for every call of the contract: the server recognizes a changing
+    request by its request id or its etag, so a request that is delivered a second time changes nothing.
+    """
+    return files("redemption.client").joinpath("service_config.json").read_text(encoding="utf-8")
 
 
 def _options(more: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     chosen = {
         "grpc.service_config": service_config(),
         "grpc.max_receive_message_length": _ANSWER_BYTES_MAX,
+        "grpc.per_rpc_retry_buffer_size": RETRY_BYTES_MAX,
         # By default a channel waits up to two minutes before it tries to connect to a restarted server again.
         "grpc.initial_reconnect_backoff_ms": 100,
         "grpc.max_reconnect_backoff_ms": _RECONNECT_MS_MAX,
