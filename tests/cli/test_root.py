@@ -78,8 +78,19 @@ def test_an_internal_error_is_the_servers_failure(ask, fake):
     fake.answers["Redeem"] = failing(
         grpc.StatusCode.INTERNAL, "an internal error; give the operator this id: 7", reason="INTERNAL"
     )
+    ended = ask(*REDEEM, "--request-id", "try-1")
+    told = "INTERNAL: an internal error; give the operator this id: 7; to ask again safely: --request-id try-1"
+    assert (ended.code, ended.err) == (4, f"redemption: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("OVERLOADED", exits.UNREACHABLE), ("TOO_LARGE", exits.BAD_INPUT), ("", exits.BAD_INPUT)]
+)
+def test_a_request_that_is_too_large_is_bad_input_and_not_a_busy_server(ask, fake, reason, code):
+    """Both have the same gRPC status."""
+    fake.answers["Redeem"] = failing(grpc.StatusCode.RESOURCE_EXHAUSTED, "no", reason=reason)
     ended = ask(*REDEEM)
-    assert (ended.code, ended.err) == (4, "redemption: INTERNAL: an internal error; give the operator this id: 7\n")
+    assert (ended.code, "--request-id" in ended.err) == (code, reason == "OVERLOADED")
 
 
 def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):

@@ -8,20 +8,27 @@ import pytest
 from fake_server import failing
 from waiting import SECONDS_MAX
 
-from redemption.client import RedemptionClient, connect, connect_aio, failure_of, new_request_id
-from redemption.client.channel import RETRY_BYTES_MAX, service_config
-from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
-from redemption.rpc.transport.bounds import Bounds
-from redemption.v1.issuance_service_pb2 import MintedToken, MintRequest, MintResponse
-from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
-from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
-from redemption.v1.redemption_service_pb2 import (
+from redemption.client import (
+    AsyncRedemptionClient,
     BatchRedeemRequest,
     BatchRedeemResponse,
+    MintedToken,
+    MintRequest,
+    MintResponse,
     RedeemRequest,
     RedeemResponse,
+    RedemptionClient,
+    RequestRejected,
+    TryAgain,
+    connect,
+    connect_aio,
+    new_request_id,
+    service_config,
 )
-from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
+from redemption.client.channel import RETRY_BYTES_MAX
+from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
+from redemption.rpc.transport.bounds import Bounds
+from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
 
 HEADERS_BYTES_MAX = Bounds().header_bytes_max
 
@@ -85,7 +92,7 @@ def test_a_call_is_tried_again_whatever_its_length(fake, make):
 async def test_a_long_call_with_asyncio_is_tried_again(fake):
     fake.answers["BatchRedeem"] = after_failures(grpc.StatusCode.UNAVAILABLE, 2, BatchRedeemResponse())
     async with connect_aio(fake.address, deadline_seconds=SECONDS_MAX) as channel:
-        await RedemptionServiceStub(channel).BatchRedeem(batch(256, 20))
+        await AsyncRedemptionClient(channel).batch_redeem(batch(256, 20))
     assert len(fake.asked["BatchRedeem"]) == 3
 
 
@@ -105,14 +112,14 @@ def test_the_policy_in_the_file_is_one_that_every_language_takes():
 
 def test_a_request_that_is_wrong_is_not_sent_twice(fake):
     fake.answers["Redeem"] = failing(grpc.StatusCode.INVALID_ARGUMENT, "no")
-    with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel, pytest.raises(grpc.RpcError):
+    with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel, pytest.raises(RequestRejected):
         RedemptionClient(channel).redeem(RedeemRequest())
     assert len(fake.asked["Redeem"]) == 1
 
 
 def test_retries_end(fake):
     fake.answers["Redeem"] = failing(grpc.StatusCode.UNAVAILABLE, "down", reason="LEDGER_UNAVAILABLE")
-    with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel, pytest.raises(grpc.RpcError):
+    with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel, pytest.raises(TryAgain):
         RedemptionClient(channel).redeem(RedeemRequest())
     assert len(fake.asked["Redeem"]) == 5
 
@@ -153,7 +160,7 @@ def test_a_call_has_its_own_deadline_or_else_the_channels(fake, times_left, of_c
 @DEADLINES
 async def test_an_asyncio_call_has_its_own_deadline_or_else_the_channels(fake, times_left, of_channel, own, expected):
     async with connect_aio(fake.address, deadline_seconds=of_channel) as channel:
-        await RedemptionServiceStub(channel).Redeem(RedeemRequest(), timeout=own)
+        await AsyncRedemptionClient(channel).redeem(RedeemRequest(), timeout=own)
     (left,) = times_left
     assert expected - SECONDS_MAX < left < expected + 5, "gRPC rounds it up on its way"
 
@@ -161,9 +168,9 @@ async def test_an_asyncio_call_has_its_own_deadline_or_else_the_channels(fake, t
 def test_a_call_ends_at_its_deadline_and_not_before(fake):
     fake.answers["Redeem"] = hang
     begun = time.monotonic()
-    with connect(fake.address, deadline_seconds=0.3) as channel, pytest.raises(grpc.RpcError) as caught:
+    with connect(fake.address, deadline_seconds=0.3) as channel, pytest.raises(TryAgain) as caught:
         RedemptionClient(channel).redeem(RedeemRequest())
-    assert failure_of(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - begun > 0.28
 
 
@@ -171,9 +178,9 @@ async def test_an_asyncio_call_ends_at_its_deadline_and_not_before(fake):
     fake.answers["Redeem"] = hang
     async with connect_aio(fake.address, deadline_seconds=0.3) as channel:
         begun = time.monotonic()
-        with pytest.raises(grpc.RpcError) as caught:
-            await RedemptionServiceStub(channel).Redeem(RedeemRequest())
-    assert failure_of(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(TryAgain) as caught:
+            await AsyncRedemptionClient(channel).redeem(RedeemRequest())
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - begun > 0.28
 
 
@@ -189,14 +196,14 @@ async def test_streams_have_time(fake):
     with connect(fake.address, deadline_seconds=0.3) as channel:
         assert len(list(RedemptionClient(channel).mint(MintRequest()))) == 1
     async with connect_aio(fake.address, deadline_seconds=0.3) as channel:
-        assert len([part async for part in IssuanceServiceStub(channel).Mint(MintRequest())]) == 1
+        assert len([part async for part in AsyncRedemptionClient(channel).mint(MintRequest())]) == 1
     assert [600 - SECONDS_MAX < seconds < 610 for seconds in left] == [True, True]
 
 
 async def test_an_asyncio_channel_retries_alike(fake):
     fake.answers["Redeem"] = after_failures(grpc.StatusCode.UNAVAILABLE, 1)
     async with connect_aio(fake.address, deadline_seconds=SECONDS_MAX) as channel:
-        response = await RedemptionServiceStub(channel).Redeem(RedeemRequest(request_id="1"))
+        response = await AsyncRedemptionClient(channel).redeem(RedeemRequest(request_id="1"))
     assert response == approved()
     assert len(fake.asked["Redeem"]) == 2
 

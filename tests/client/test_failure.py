@@ -6,14 +6,14 @@ from fake_server import failing
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 
-from redemption.client import Failure, FieldViolation, OtherField, RedemptionClient, connect, connect_aio, failure_of
+from redemption.client import Failure, FieldViolation, OtherField, connect, connect_aio, failure_of
 from redemption.v1.redemption_service_pb2 import RedeemRequest
 from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 
 def failure(fake):
     with connect(fake.address) as channel, pytest.raises(grpc.RpcError) as caught:
-        RedemptionClient(channel).redeem(RedeemRequest())
+        RedemptionServiceStub(channel).Redeem(RedeemRequest())
     return failure_of(caught.value)
 
 

@@ -1,19 +1,100 @@
-"""The typed client has every call of the contract."""
+"""The typed clients have every call of the contract, and one import brings the messages that a checkout needs."""
 
 import re
 
-from redemption.client import RedemptionClient, connect
-from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
+import pytest
+from fake_server import failing
+from google.protobuf.message_factory import GetMessageClass
+from grpc import StatusCode
+
+import redemption.client
+from redemption.client import AsyncRedemptionClient, RedemptionClient, TryAgain, connect, connect_aio
+from redemption.v1 import (
+    campaign_service_pb2,
+    decision_pb2,
+    issuance_service_pb2,
+    order_pb2,
+    outcome_pb2,
+    redemption_service_pb2,
+)
+
+METHODS = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower(): method
+    for module in (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
 
 
-def test_every_method_of_every_service_can_be_called():
-    modules = (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2)
-    methods = [
-        re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
-        for module in modules
-        for service in module.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    ]
-    with connect("127.0.0.1:1") as channel:
-        client = RedemptionClient(channel)
-    assert sorted(vars(client)) == sorted(methods)
+def messages(method):
+    """An empty request and an empty answer."""
+    return GetMessageClass(method.input_type)(), GetMessageClass(method.output_type)()
+
+
+@pytest.fixture
+def client(fake):
+    with connect(fake.address) as channel:
+        yield RedemptionClient(channel)
+
+
+def test_every_method_of_every_service_can_be_called(client):
+    assert sorted(vars(client)) == sorted(METHODS)
+
+
+async def test_every_method_of_every_service_can_be_called_with_asyncio():
+    async with connect_aio("127.0.0.1:1") as channel:
+        assert sorted(vars(AsyncRedemptionClient(channel))) == sorted(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_each_call_goes_to_its_method_and_fails_with_our_exception(fake, client, name):
+    """Blocking and with asyncio: once answered, once failing."""
+    method = METHODS[name]
+    request, answer = messages(method)
+    stream = method.server_streaming
+    async with connect_aio(fake.address) as channel:
+        awaiting = AsyncRedemptionClient(channel)
+
+        async def ask():
+            call = getattr(awaiting, name)(request)
+            return [each async for each in call] if stream else await call
+
+        def ask_blocking():
+            found = getattr(client, name)(request)
+            return list(found) if stream else found
+
+        fake.answers[method.name] = (lambda *_: iter([answer])) if stream else answer
+        assert ask_blocking() == await ask() == ([answer] if stream else answer)
+        assert fake.asked[method.name] == [request, request]
+
+        fake.answers[method.name] = failing(StatusCode.UNAVAILABLE, "later", reason="OVERLOADED")
+        with pytest.raises(TryAgain):
+            ask_blocking()
+        with pytest.raises(TryAgain):
+            await ask()
+
+
+def test_headers_and_a_deadline_go_along(fake, client):
+    seen = []
+
+    def answer(_request, context):
+        seen.append((dict(context.invocation_metadata())["shop"], 5 < context.time_remaining() < 10))
+        return redemption_service_pb2.RedeemResponse()
+
+    fake.answers["Redeem"] = answer
+    client.redeem(redemption_service_pb2.RedeemRequest(), timeout=9, metadata=[("shop", "4")])
+    assert seen == [("4", True)]
+
+
+@pytest.mark.parametrize(
+    "module", [order_pb2, decision_pb2, outcome_pb2, redemption_service_pb2, issuance_service_pb2], ids=str
+)
+def test_what_a_checkout_sends_and_reads_comes_with_one_import(module):
+    names = [*module.DESCRIPTOR.message_types_by_name, *module.DESCRIPTOR.enum_types_by_name]
+    assert [getattr(redemption.client, name) for name in names] == [getattr(module, name) for name in names]
+    assert set(names) <= set(redemption.client.__all__)
+
+
+def test_every_disposition_comes_with_it():
+    names = set(outcome_pb2.Disposition.keys()) - {"DISPOSITION_UNSPECIFIED"}
+    assert names <= set(redemption.client.__all__)

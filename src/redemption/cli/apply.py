@@ -16,7 +16,7 @@ from redemption.cli.exits import BAD_INPUT, Stop
 from redemption.cli.input.source_file import Problem, dotted
 from redemption.cli.server_calls import all_campaigns
 from redemption.cli.target import NAME, Existing, target_of
-from redemption.client import RedemptionClient, failure_of, new_request_id
+from redemption.client import CallFailed, RedemptionClient, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CampaignWarning, CreateCampaignRequest, UpdateCampaignRequest
 
@@ -128,15 +128,14 @@ class Applier:
                 return Applied(file, wanted, existing.number, Action.UNCHANGED)
             warnings = [_warning(read, each) for each in self._update(existing, wanted)]
             return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found), tuple(warnings))
-        except grpc.RpcError as error:
-            failure = failure_of(error)
-            if failure.reason == "ALREADY_EXISTS":
-                problem = failure.message.removeprefix("campaign.name: ")
+        except CallFailed as error:
+            if error.reason == "ALREADY_EXISTS":
+                problem = error.message.removeprefix("campaign.name: ")
                 more = "" if existing else "; to rename that campaign, give this file its number"
                 raise read.source.stop([Problem(NAME, problem + more)]) from error
-            if not any(violation.field.startswith("campaign") for violation in failure.violations):
+            if not any(violation.field.startswith("campaign") for violation in error.violations):
                 raise
-            raise read.source.stop([file_problem(each, wanted) for each in failure.violations]) from error
+            raise read.source.stop([file_problem(each, wanted) for each in error.violations]) from error
 
     def _create(self, wanted: Campaign) -> int:
         request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted, validate_only=self._dry_run)
@@ -150,13 +149,13 @@ class Applier:
         request.campaign.etag = existing.etag
         try:
             return self._client.update_campaign(request).warnings
-        except grpc.RpcError as error:
-            if failure_of(error).code is not grpc.StatusCode.ABORTED:
+        except CallFailed as error:
+            if error.code is not grpc.StatusCode.ABORTED:
                 raise
             self._require_done(existing.number, wanted, error)
             return ()
 
-    def _require_done(self, number: int, wanted: Campaign, error: grpc.RpcError) -> None:
+    def _require_done(self, number: int, wanted: Campaign, error: CallFailed) -> None:
         """Read again after ABORTED: either our first try was done and its answer lost, or another person changed it."""
         for campaign in all_campaigns(self._client, self._program):
             if campaign.number == number and not changes(campaign, wanted):

@@ -360,21 +360,18 @@ def archive(
 
 def _archived(client: "RedemptionClient", program: str, number: int) -> "Campaign":
     """Archive a campaign, with as many calls as it takes; print the progress after each call."""
-    import grpc
-
-    from redemption.client import failure_of
+    from redemption.client import CallFailed
     from redemption.v1.campaign_service_pb2 import ArchiveCampaignRequest
 
     request = ArchiveCampaignRequest(program=program, number=number)
     while True:
         try:
             return client.archive_campaign(request, timeout=_ARCHIVE_CALL_SECONDS).campaign
-        except grpc.RpcError as error:
-            failure = failure_of(error)
-            if failure.reason != "ARCHIVE_UNFINISHED":
+        except CallFailed as error:
+            if error.reason != "ARCHIVE_UNFINISHED":
                 raise
-            stderr().print(printable(failure.message.partition(";")[0]), style="dim", soft_wrap=True)
-            time.sleep(failure.retry_after_seconds or 0.0)
+            stderr().print(printable(error.message.partition(";")[0]), style="dim", soft_wrap=True)
+            time.sleep(error.retry_after_seconds or 0.0)
 
 
 def _print_list(found: "list[Campaign]") -> None:

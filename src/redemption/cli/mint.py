@@ -139,7 +139,7 @@ def _minted(client: "RedemptionClient", request: "MintRequest", received: _Recei
     """Yield the coupons; when the stream breaks, call again for the rest, as long as each call brings some."""
     import grpc
 
-    from redemption.client import failure_of
+    from redemption.client import CallFailed
 
     first = request.skip
     empty_rounds = 0
@@ -151,12 +151,9 @@ def _minted(client: "RedemptionClient", request: "MintRequest", received: _Recei
                 for token in part.tokens:
                     received.count += 1
                     yield token
-        except grpc.RpcError as error:
+        except CallFailed as error:
             empty_rounds = 0 if received.count > before else empty_rounds + 1
-            if (
-                empty_rounds == _ROUNDS_WITHOUT_PROGRESS_MAX
-                or failure_of(error).code is not grpc.StatusCode.UNAVAILABLE
-            ):
+            if empty_rounds == _ROUNDS_WITHOUT_PROGRESS_MAX or error.code is not grpc.StatusCode.UNAVAILABLE:
                 raise
             time.sleep(_PAUSE_SECONDS)
             continue

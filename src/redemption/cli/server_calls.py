@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redemption.cli.exits import BAD_INPUT, UNREACHABLE, BadFile, Stop, code_of_status
+from redemption.cli.exits import BAD_INPUT, FAILED, UNREACHABLE, BadFile, Stop, code_of_status
 
 if TYPE_CHECKING:
     import grpc
 
-    from redemption.client import Failure, FieldViolation, RedemptionClient, Tls
+    from redemption.client import CallFailed, Failure, RedemptionClient, Tls
     from redemption.settings import Settings
     from redemption.v1.campaign_pb2 import Campaign
 
@@ -28,23 +28,22 @@ class Unanswered(Stop):
     """A call failed.
 
     Attributes:
-        status: The name of its gRPC status.
+        error: Why.
         sent: Whether the call may have reached the server; only then can it have been done.
-        violations: With INVALID_ARGUMENT, the wrong fields.
     """
 
-    def __init__(
-        self, code: int, line: str, status: str, violations: "tuple[FieldViolation, ...]", *, sent: bool
-    ) -> None:
+    def __init__(self, code: int, line: str, error: "CallFailed", *, sent: bool) -> None:
         super().__init__(code, line)
+        self.error = error
         self.sent = sent
-        self.status = status
-        self.violations = violations
 
-    def with_hint(self, hint: str) -> Stop:
+    def with_hint(self, hint: str) -> "Unanswered":
         """Return it with a hint added if it is in doubt whether the call was done."""
-        unsure = self.sent and self.code == UNREACHABLE
-        return Stop(self.code, f"{self}; {hint}") if unsure else self
+        from redemption.client import RequestRejected
+
+        if not self.sent or isinstance(self.error, RequestRejected):
+            return self
+        return Unanswered(self.code, f"{self}; {hint}", self.error, sent=self.sent)
 
 
 @contextmanager
@@ -60,9 +59,7 @@ def connected(settings: "Settings", *, retries: bool = True) -> Iterator["Redemp
     """
     # gRPC's own log is for its developers; the error has what a person needs. gRPC reads this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import grpc
-
-    from redemption.client import RedemptionClient, connect, failure_of
+    from redemption.client import CallFailed, RedemptionClient, connect
 
     sent = False
     try:
@@ -73,23 +70,25 @@ def connected(settings: "Settings", *, retries: bool = True) -> Iterator["Redemp
             _warm_up(channel)
             sent = True
             yield RedemptionClient(channel)
-    except grpc.RpcError as error:
-        raise _unanswered(failure_of(error), settings.server, sent=sent) from error
+    except CallFailed as error:
+        raise _unanswered(error, settings.server, sent=sent) from error
 
 
 def _warm_up(channel: "grpc.Channel") -> None:
     """Connect with a health check, so that the time of the next call does not include connecting."""
     import grpc
 
-    from redemption.client import failure_of
+    from redemption.client import TryAgain, call_failed
 
     # Watching the channel's connectivity instead makes closing the channel take 0.2 s.
     try:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         check(b"")
     except grpc.RpcError as error:
-        if failure_of(error).code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            raise
+        failed = call_failed(error)
+        # A server without health, or one that is busy for a moment, may answer the call itself.
+        if isinstance(failed, TryAgain) and failed.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise failed from error
 
 
 def campaign_called(client: "RedemptionClient", program: str, name_or_number: str) -> "Campaign":
@@ -155,17 +154,26 @@ def _hint(cause: str) -> str:
     return "is it running? (redemption serve)"
 
 
-def _unanswered(failure: "Failure", server: str, *, sent: bool) -> Unanswered:
+def _unanswered(error: "CallFailed", server: str, *, sent: bool) -> Unanswered:
+    from redemption.client import RequestRejected, ServerFailed
+    from redemption.client.failure import NO_ANSWER
+    from redemption.client.failure import UNREACHABLE as NO_CONNECTION
+
+    failure = error.failure
     status = failure.code.name
-    if failure.reason:
-        line = f"{status}: {_message(failure)}"
-    elif status == "UNAVAILABLE":
+    if failure.reason == NO_CONNECTION:
         line = f"cannot reach the server at {server}: {_cause(failure.message)}; {_hint(failure.message)}"
-    elif status == "DEADLINE_EXCEEDED":
+    elif failure.reason == NO_ANSWER:
         line = f"the server at {server} did not answer in time; it is not known whether anything was done"
     else:
-        line = f"{status}: {failure.message}"
-    return Unanswered(code_of_status(status), line, status, failure.violations, sent=sent)
+        line = "; ".join(filter(None, (f"{status}: {_message(failure)}", failure.remedy)))
+    code = code_of_status(status)
+    # Not every RESOURCE_EXHAUSTED is an overload: a request or an answer may be too large.
+    if code == UNREACHABLE and isinstance(error, RequestRejected):
+        code = BAD_INPUT
+    elif code == UNREACHABLE and isinstance(error, ServerFailed):
+        code = FAILED
+    return Unanswered(code, line, error, sent=sent)
 
 
 def _message(failure: "Failure") -> str:

@@ -1,9 +1,10 @@
-"""Every RPC of the contract with its types, over one channel."""
+"""Every RPC of the contract with its types, for blocking programs."""
 
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from redemption.client.calls import Call, StreamCall
 from redemption.v1.campaign_service_pb2_grpc import CampaignServiceStub
 from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
 from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class RedemptionClient:
-    """The RPCs of all three services, with types. Each attribute is gRPC's own callable, unchanged.
+    """The RPCs of all three services, over a channel of ``connect``: ``client.redeem(request).decision``.
 
-    So ``client.redeem(request)`` blocks and returns the answer, ``client.redeem.future(request)`` does not wait,
-    and ``timeout=`` sets a deadline other than the channel's.
+    Every call takes ``timeout=`` in seconds, if its deadline is not the channel's, and raises ``CallFailed`` when it is
+    not answered. A client may be used by many threads.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
@@ -27,60 +28,46 @@ class RedemptionClient:
         issuing: Any = IssuanceServiceStub(channel)  # type: ignore[no-untyped-call]
         running: Any = CampaignServiceStub(channel)  # type: ignore[no-untyped-call]
 
-        self.redeem: grpc.UnaryUnaryMultiCallable[redemption.RedeemRequest, redemption.RedeemResponse] = (
-            redeeming.Redeem
+        self.redeem: Call[redemption.RedeemRequest, redemption.RedeemResponse] = Call(redeeming.Redeem)
+        self.batch_redeem: Call[redemption.BatchRedeemRequest, redemption.BatchRedeemResponse] = Call(
+            redeeming.BatchRedeem
         )
-        self.batch_redeem: grpc.UnaryUnaryMultiCallable[
-            redemption.BatchRedeemRequest, redemption.BatchRedeemResponse
-        ] = redeeming.BatchRedeem
-        self.quote: grpc.UnaryUnaryMultiCallable[redemption.QuoteRequest, redemption.QuoteResponse] = redeeming.Quote
-        self.reserve: grpc.UnaryUnaryMultiCallable[redemption.ReserveRequest, redemption.ReserveResponse] = (
-            redeeming.Reserve
+        self.quote: Call[redemption.QuoteRequest, redemption.QuoteResponse] = Call(redeeming.Quote)
+        self.reserve: Call[redemption.ReserveRequest, redemption.ReserveResponse] = Call(redeeming.Reserve)
+        self.confirm: Call[redemption.ConfirmRequest, redemption.ConfirmResponse] = Call(redeeming.Confirm)
+        self.release: Call[redemption.ReleaseRequest, redemption.ReleaseResponse] = Call(redeeming.Release)
+        self.reverse: Call[redemption.ReverseRequest, redemption.ReverseResponse] = Call(redeeming.Reverse)
+        self.get_redemption: Call[redemption.GetRedemptionRequest, redemption.GetRedemptionResponse] = Call(
+            redeeming.GetRedemption
         )
-        self.confirm: grpc.UnaryUnaryMultiCallable[redemption.ConfirmRequest, redemption.ConfirmResponse] = (
-            redeeming.Confirm
-        )
-        self.release: grpc.UnaryUnaryMultiCallable[redemption.ReleaseRequest, redemption.ReleaseResponse] = (
-            redeeming.Release
-        )
-        self.reverse: grpc.UnaryUnaryMultiCallable[redemption.ReverseRequest, redemption.ReverseResponse] = (
-            redeeming.Reverse
-        )
-        self.get_redemption: grpc.UnaryUnaryMultiCallable[
-            redemption.GetRedemptionRequest, redemption.GetRedemptionResponse
-        ] = redeeming.GetRedemption
 
-        self.mint: grpc.UnaryStreamMultiCallable[issuance.MintRequest, issuance.MintResponse] = issuing.Mint
-        self.claim: grpc.UnaryUnaryMultiCallable[issuance.ClaimRequest, issuance.ClaimResponse] = issuing.Claim
-        self.revoke: grpc.UnaryUnaryMultiCallable[issuance.RevokeRequest, issuance.RevokeResponse] = issuing.Revoke
-        self.inspect_token: grpc.UnaryUnaryMultiCallable[
-            issuance.InspectTokenRequest, issuance.InspectTokenResponse
-        ] = issuing.InspectToken
+        self.mint: StreamCall[issuance.MintRequest, issuance.MintResponse] = StreamCall(issuing.Mint)
+        self.claim: Call[issuance.ClaimRequest, issuance.ClaimResponse] = Call(issuing.Claim)
+        self.revoke: Call[issuance.RevokeRequest, issuance.RevokeResponse] = Call(issuing.Revoke)
+        self.inspect_token: Call[issuance.InspectTokenRequest, issuance.InspectTokenResponse] = Call(
+            issuing.InspectToken
+        )
 
-        self.create_campaign: grpc.UnaryUnaryMultiCallable[
-            campaigns.CreateCampaignRequest, campaigns.CreateCampaignResponse
-        ] = running.CreateCampaign
-        self.get_campaign: grpc.UnaryUnaryMultiCallable[campaigns.GetCampaignRequest, campaigns.GetCampaignResponse] = (
-            running.GetCampaign
+        self.create_campaign: Call[campaigns.CreateCampaignRequest, campaigns.CreateCampaignResponse] = Call(
+            running.CreateCampaign
         )
-        self.list_campaigns: grpc.UnaryUnaryMultiCallable[
-            campaigns.ListCampaignsRequest, campaigns.ListCampaignsResponse
-        ] = running.ListCampaigns
-        self.update_campaign: grpc.UnaryUnaryMultiCallable[
-            campaigns.UpdateCampaignRequest, campaigns.UpdateCampaignResponse
-        ] = running.UpdateCampaign
-        self.pause_campaign: grpc.UnaryUnaryMultiCallable[
-            campaigns.PauseCampaignRequest, campaigns.PauseCampaignResponse
-        ] = running.PauseCampaign
-        self.resume_campaign: grpc.UnaryUnaryMultiCallable[
-            campaigns.ResumeCampaignRequest, campaigns.ResumeCampaignResponse
-        ] = running.ResumeCampaign
-        self.end_campaign: grpc.UnaryUnaryMultiCallable[campaigns.EndCampaignRequest, campaigns.EndCampaignResponse] = (
-            running.EndCampaign
+        self.get_campaign: Call[campaigns.GetCampaignRequest, campaigns.GetCampaignResponse] = Call(running.GetCampaign)
+        self.list_campaigns: Call[campaigns.ListCampaignsRequest, campaigns.ListCampaignsResponse] = Call(
+            running.ListCampaigns
         )
-        self.archive_campaign: grpc.UnaryUnaryMultiCallable[
-            campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse
-        ] = running.ArchiveCampaign
-        self.get_campaign_stats: grpc.UnaryUnaryMultiCallable[
-            campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse
-        ] = running.GetCampaignStats
+        self.update_campaign: Call[campaigns.UpdateCampaignRequest, campaigns.UpdateCampaignResponse] = Call(
+            running.UpdateCampaign
+        )
+        self.pause_campaign: Call[campaigns.PauseCampaignRequest, campaigns.PauseCampaignResponse] = Call(
+            running.PauseCampaign
+        )
+        self.resume_campaign: Call[campaigns.ResumeCampaignRequest, campaigns.ResumeCampaignResponse] = Call(
+            running.ResumeCampaign
+        )
+        self.end_campaign: Call[campaigns.EndCampaignRequest, campaigns.EndCampaignResponse] = Call(running.EndCampaign)
+        self.archive_campaign: Call[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse] = Call(
+            running.ArchiveCampaign
+        )
+        self.get_campaign_stats: Call[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse] = Call(
+            running.GetCampaignStats
+        )

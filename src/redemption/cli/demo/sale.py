@@ -6,24 +6,27 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-import grpc
-import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.cli.exits import FAILED, Stop
 from redemption.cli.output.decision import outcome_name
 from redemption.cli.output.screen import stderr
-from redemption.client import connect_aio, failure_of, new_request_id
+from redemption.client import (
+    AsyncRedemptionClient,
+    CallFailed,
+    Checkout,
+    Customer,
+    Decision,
+    Line,
+    MintRequest,
+    Order,
+    RedeemRequest,
+    connect_aio,
+    new_request_id,
+)
 from redemption.v1 import campaign_pb2 as campaigns
 from redemption.v1 import outcome_pb2 as outcomes
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, GetCampaignStatsRequest
-from redemption.v1.campaign_service_pb2_grpc import CampaignServiceStub
-from redemption.v1.decision_pb2 import Decision
-from redemption.v1.issuance_service_pb2 import MintRequest
-from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
-from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
-from redemption.v1.redemption_service_pb2 import RedeemRequest
-from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 PROGRAM = "demo"
 AT_ONCE = 64
@@ -129,23 +132,21 @@ class Sale:
         seconds_max = _SECONDS_MAX_BASE + self._result.buyers / _BUYERS_A_SECOND_MIN
         try:
             async with asyncio.timeout(seconds_max), connect_aio(self._address, deadline_seconds=10.0) as channel:
-                self._redemption = RedemptionServiceStub(channel)  # type: ignore[no-untyped-call]
-                running = CampaignServiceStub(channel)  # type: ignore[no-untyped-call]
-                number = await self._campaign(running)
-                tokens = await self._tokens(IssuanceServiceStub(channel), number)  # type: ignore[no-untyped-call]
+                self._client = AsyncRedemptionClient(channel)
+                number = await self._campaign()
+                tokens = await self._tokens(number)
                 begun = time.perf_counter()
                 await self._serve(tokens)
                 self._result.seconds = time.perf_counter() - begun
                 request = GetCampaignStatsRequest(program=PROGRAM, number=number)
-                self._result.redeemed = (await running.GetCampaignStats(request)).stats.redeemed
+                self._result.redeemed = (await self._client.get_campaign_stats(request)).stats.redeemed
         except TimeoutError as error:
             raise Stop(FAILED, f"the sale was not over after {seconds_max:.0f} s; is this machine busy?") from error
-        except grpc.RpcError as error:
-            failure = failure_of(error)
-            raise Stop(FAILED, f"the private server failed: {failure.code.name}: {failure.message}") from error
+        except CallFailed as error:
+            raise Stop(FAILED, f"the private server failed: {error}") from error
         return self._result
 
-    async def _campaign(self, running: CampaignServiceStub) -> int:
+    async def _campaign(self) -> int:
         now = int(time.time())
         tier = campaigns.Tier(threshold=200_00, amount_off_minor=50_00)
         campaign = campaigns.Campaign(
@@ -159,15 +160,14 @@ class Sale:
             limits=campaigns.Limits(redemptions=self._result.coupons, redemptions_per_customer=1),
         )
         request = CreateCampaignRequest(request_id=new_request_id(), campaign=campaign)
-        number: int = (await running.CreateCampaign(request)).campaign.number
-        return number
+        return (await self._client.create_campaign(request)).campaign.number
 
-    async def _tokens(self, issuing: IssuanceServiceStub, number: int) -> list[str]:
+    async def _tokens(self, number: int) -> list[str]:
         # Two coupons for each buyer, because some buyers try a second one.
         request = MintRequest(
             program=PROGRAM, request_id=new_request_id(), campaign=number, count=2 * self._result.buyers
         )
-        return [token.token async for part in issuing.Mint(request) for token in part.tokens]
+        return [token.token async for part in self._client.mint(request) for token in part.tokens]
 
     async def _serve(self, tokens: list[str]) -> None:
         buyers = iter(self._dice.sample(range(self._result.buyers), self._result.buyers))
@@ -209,9 +209,9 @@ class Sale:
         for _ in range(TRIES_MAX):
             begun = time.perf_counter()
             try:
-                decision: Decision = (await self._redemption.Redeem(request)).decision
-            except grpc.aio.AioRpcError as error:
-                self._result.failures[error.code().name] += 1
+                decision = (await self._client.redeem(request)).decision
+            except CallFailed as error:
+                self._result.failures[error.code.name] += 1
                 continue
             self._result.latencies_seconds.append(time.perf_counter() - begun)
             self._result.answers[request.request_id].append(decision)
@@ -222,11 +222,10 @@ class Sale:
 
     async def _ask_and_give_up(self, request: RedeemRequest) -> None:
         """Call, and cancel within 20 ms: before or after it was done."""
-        call = self._redemption.Redeem(request)
-        await asyncio.wait(
-            [asyncio.ensure_future(_settled(call))], timeout=self._dice.random() * LOST_AFTER_SECONDS_MAX
-        )
+        call = asyncio.ensure_future(self._client.redeem(request))
+        await asyncio.wait([call], timeout=self._dice.random() * LOST_AFTER_SECONDS_MAX)
         self._result.lost += call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Show the progress, if stderr is a terminal."""
@@ -242,10 +241,6 @@ class Sale:
                 progress.update(served, completed=self._done)
                 progress.update(won, completed=len(self._result.users))
                 await asyncio.sleep(0.1)
-
-
-async def _settled(call: "grpc.aio.UnaryUnaryCall[RedeemRequest, object]") -> None:
-    await call.code()
 
 
 def _request(request_id: str, token: str, order_id: str, customer: str) -> RedeemRequest:

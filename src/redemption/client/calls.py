@@ -1,0 +1,128 @@
+"""Calls with the types of their messages, which raise the exceptions of ``errors``; one class for each kind of call."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+import grpc
+
+from redemption.client.errors import call_failed
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+"""Headers of a call; the name of a binary one ends with ``-bin``."""
+
+
+class Call(Generic[Request, Response]):
+    """A blocking call, made of a generated stub's."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401 - the generated stubs have no types
+        self._call = call
+
+    def __call__(self, request: Request, *, timeout: float | None = None, metadata: Metadata | None = None) -> Response:
+        """Send the request, and return the answer.
+
+        Args:
+            request: The request.
+            timeout: The deadline in seconds, retries included; None means the channel's.
+            metadata: Headers for the server.
+
+        Raises:
+            CallFailed: There was no answer; one of its three subclasses says what to do.
+        """
+        try:
+            return cast("Response", self._call(request, timeout=timeout, metadata=metadata))
+        except grpc.RpcError as error:
+            raise call_failed(error) from error
+
+
+class StreamCall(Generic[Request, Response]):
+    """A blocking call that answers with several messages."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401
+        self._call = call
+
+    def __call__(
+        self, request: Request, *, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Iterator[Response]:
+        """Send the request, and return an iterator of the messages; the call is cancelled when that is closed.
+
+        Args:
+            request: The request.
+            timeout: The deadline of the whole stream in seconds; None means ten minutes.
+            metadata: Headers for the server.
+
+        Raises:
+            CallFailed: While iterating: the stream broke, and there may be more messages.
+        """
+        return self._messages(self._call(request, timeout=timeout, metadata=metadata))
+
+    def _messages(self, stream: Any) -> Iterator[Response]:  # noqa: ANN401
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise call_failed(error) from error
+        finally:
+            stream.cancel()
+
+
+class AsyncCall(Generic[Request, Response]):
+    """A call with asyncio."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401
+        self._call = call
+
+    async def __call__(
+        self,
+        request: Request,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC tells the server the deadline
+        metadata: Metadata | None = None,
+    ) -> Response:
+        """Send the request, and return the answer. When the task is cancelled, the call is too.
+
+        Args:
+            request: The request.
+            timeout: The deadline in seconds, retries included; None means the channel's.
+            metadata: Headers for the server.
+
+        Raises:
+            CallFailed: There was no answer; one of its three subclasses says what to do.
+        """
+        try:
+            return cast("Response", await self._call(request, timeout=timeout, metadata=metadata))
+        except grpc.RpcError as error:
+            raise call_failed(error) from error
+
+
+class AsyncStreamCall(Generic[Request, Response]):
+    """A call with asyncio that answers with several messages."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401
+        self._call = call
+
+    async def __call__(
+        self,
+        request: Request,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC tells the server the deadline
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Response]:
+        """Send the request, and yield the messages; the call is cancelled when the iterator is closed.
+
+        Args:
+            request: The request.
+            timeout: The deadline of the whole stream in seconds; None means ten minutes.
+            metadata: Headers for the server.
+
+        Raises:
+            CallFailed: While iterating: the stream broke, and there may be more messages.
+        """
+        stream = self._call(request, timeout=timeout, metadata=metadata)
+        try:
+            async for message in stream:
+                yield message
+        except grpc.RpcError as error:
+            raise call_failed(error) from error
+        finally:
+            stream.cancel()
