@@ -20,12 +20,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) (once)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), with the development tools (once)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,dev,bench]'
 	@touch $(VENV)/.run $@
 
 .PHONY: install
@@ -52,7 +52,7 @@ $(COMPILED)/.stamp: $(SOURCES)
 	@$(PYTHON) -m venv $(COMPILED)
 	@echo "compiling into $(COMPILED) (1 to 2 minutes; needs a C compiler)"
 	@REDEMPTION_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-	  $(COMPILED)/bin/pip install --quiet --disable-pip-version-check '.[dev,bench]'
+	  $(COMPILED)/bin/pip install --quiet --disable-pip-version-check '.[server,dev,bench]'
 	@touch $@
 
 .PHONY: compiled

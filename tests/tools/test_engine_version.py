@@ -19,7 +19,7 @@ def test_the_installed_engine_is_known_and_not_too_old(capsys):
 def test_the_pinned_engine_is_the_one_that_is_tested():
     (pin,) = [
         line
-        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["server"]
         if line.startswith("ngh2")
     ]
     assert pin == f"ngh2=={version('ngh2')}"
