@@ -391,11 +391,19 @@ def test_where_no_file_was_tried_nothing_is_summed_up(ask, fake, several):
     assert (ended.code, ended.out, ended.err) == (2, "", "redemption: PERMISSION_DENIED: no\n")
 
 
-@pytest.mark.parametrize(("answer", "code", "done"), [(created, 0, 5), (REFUSED, 2, 3)])
-def test_json_is_not_summed_up(ask, fake, several, answer, code, done):
-    fake.answers["CreateCampaign"] = until("c", answer)
+def test_json_is_not_summed_up(ask, fake, several):
+    fake.answers["CreateCampaign"] = created
     ended = ask("campaigns", "apply", *several, "--json")
-    assert (ended.code, len(json.loads(ended.out))) == (code, done)
+    assert (ended.code, len(json.loads(ended.out))) == (0, 5)
+
+
+def test_json_of_a_failure_is_one_document_with_what_was_done_before(ask, fake, several):
+    fake.answers["CreateCampaign"] = until("c", REFUSED)
+    ended = ask("campaigns", "apply", *several, "--json")
+    told = json.loads(ended.out)
+    assert (ended.code, len(told["applied"]), told["error"]["code"]) == (2, 3, "INVALID_ARGUMENT")
+    assert [each["field"] for each in told["error"]["violations"]] == ["campaign.limits.issued"]
+    assert told["error"]["message"] == ended.err.strip()
 
 
 def test_what_was_paused_on_the_command_line_stays_paused(ask, fake, file, existing):

@@ -25,9 +25,10 @@ def _answers(fake, campaign_3):
     fake.answers["Claim"] = CLAIMED
 
 
-def test_a_coupon_of_a_campaign_is_printed_with_its_time(ask, fake):
+def test_a_coupon_of_a_campaign_is_printed_alone_and_its_time_beside_it(ask, fake):
+    """``TOKEN=$(redemption claim ...)`` catches standard output."""
     ended = ask("claim", "--campaign", "3", "--offer", "1", "--customer", "ann", "--request-id", "r")
-    assert (ended.code, ended.out, ended.err) == (0, f"TOKEN\n{VALID}", "")
+    assert (ended.code, ended.out, ended.err) == (0, "TOKEN\n", VALID)
     assert fake.asked["Claim"] == [
         ClaimRequest(
             program="demo",
@@ -41,8 +42,8 @@ def test_a_coupon_of_a_campaign_is_printed_with_its_time(ask, fake):
 
 def test_a_code_is_sent_as_it_was_typed_and_told_in_its_campaigns_zone(ask, fake):
     ended = ask("claim", "--code", " xjnh gy35-a455 YNS2\n", "--customer", "ann", "--lang", "zh")
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out == "TOKEN\n有效期     2026-12-30 08:00 +08:00 至 2027-01-04 02:13:20 +08:00\n"
+    assert (ended.code, ended.out) == (0, "TOKEN\n")
+    assert ended.err == "有效期     2026-12-30 08:00 +08:00 至 2027-01-04 02:13:20 +08:00\n"
     assert fake.asked["Claim"][0].code == "xjnh gy35-a455 YNS2"
 
 
@@ -85,10 +86,10 @@ def test_unknown_is_neither_new_nor_not(ask, fake, flags, said):
         ),
     ],
 )
-def test_a_refusal_is_one_line_and_exit_code_1(ask, fake, answer, told):
+def test_a_refusal_is_one_line_and_exit_code_1_and_no_token(ask, fake, answer, told):
     fake.answers["Claim"] = answer
     ended = ask("claim", "--campaign", "3", "--customer", "ann")
-    assert (ended.code, ended.out, ended.err) == (1, f"{told}\n", "")
+    assert (ended.code, ended.out, ended.err) == (1, "", f"{told}\n")
 
 
 def test_json_is_the_answer_of_the_contract(ask):

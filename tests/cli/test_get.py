@@ -21,7 +21,7 @@ def test_the_truth_after_a_lost_answer(ask, fake, campaign_3, flag):
 
 def test_nothing_approved_is_a_no(ask, fake):
     fake.answers["GetRedemption"] = failing(grpc.StatusCode.NOT_FOUND, "nothing was approved", reason="NOT_FOUND")
-    ended = ask("get", "--request-id", "X", "--json")
+    ended = ask("get", "--request-id", "X")
     assert (ended.code, ended.out, ended.err) == (1, "", "redemption: NOT_FOUND: nothing was approved\n")
 
 

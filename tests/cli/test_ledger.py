@@ -30,6 +30,9 @@ def test_a_trusted_ledger_is_shown(command, monkeypatch):
         0,
         "program          demo\nseq              12\nremembered seq   12\ntrusted          yes\n",
     )
+    assert json.loads(command("ledger", "status", "--json").out) == [
+        {"program": "demo", "seq": 12, "remembered_seq": 12, "trusted": "yes"}
+    ]
 
 
 def test_a_ledger_that_is_not_trusted_has_its_own_exit_code(command, monkeypatch):
@@ -89,7 +92,7 @@ def test_a_clock_is_set_back_for_the_program_that_is_named(command, monkeypatch)
     ended = command("ledger", "reset-clock", "--program", "shop", "--yes")
     told = "the ledger of program shop goes by the present time\nprogram    shop\nclock ms   17\n"
     assert (ended.code, ended.out) == (0, told)
-    assert json.loads(command("ledger", "reset-clock", "--yes", "--json").out) == {"program": "demo", "clock_ms": "17"}
+    assert json.loads(command("ledger", "reset-clock", "--yes", "--json").out) == {"program": "demo", "clock_ms": 17}
 
 
 def test_setting_a_clock_back_needs_consent(command, monkeypatch):

@@ -64,7 +64,7 @@ def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, server, tmp_
     assert (quoted["chosen"], quoted["exhaustive"]) == ([0, 2], True)
     tokens = [line.partition(",")[0] for line in wallet.read_text().splitlines()[1:]]
     redeemed = json.loads(command("redeem", tokens[0], tokens[2], *order).out)
-    assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == "14000"
+    assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == 14000
 
 
 def outcomes_of(command, arguments):

@@ -133,7 +133,7 @@ def test_json_is_the_answer_of_the_contract(ask, fake):
     fake.answers["Redeem"] = approval(50_00)
     ended = ask("redeem", "TOKEN", "--order", "ord-1", "--spend", "238.00", "--json")
     assert json_format.Parse(ended.out, RedeemResponse()) == approval(50_00)
-    assert json.loads(ended.out)["decision"]["discount_minor"] == "5000"
+    assert json.loads(ended.out)["decision"]["discount_minor"] == 5000
     assert (ended.code, ended.err) == (0, "")
 
 

@@ -135,7 +135,9 @@ class Applier:
                 raise read.source.stop([Problem(NAME, problem + more)]) from error
             if not any(violation.field.startswith("campaign") for violation in error.violations):
                 raise
-            raise read.source.stop([file_problem(each, wanted) for each in error.violations]) from error
+            stop = read.source.stop([file_problem(each, wanted) for each in error.violations])
+            stop.failure = error.failure
+            raise stop from error
 
     def _create(self, wanted: Campaign) -> int:
         request = CreateCampaignRequest(request_id=new_request_id(), campaign=wanted, validate_only=self._dry_run)

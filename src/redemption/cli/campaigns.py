@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from redemption.cli.exits import DONE, UNREACHABLE, BadFile, Stop
+from redemption.cli.exits import DONE, INTERRUPTED, UNREACHABLE, BadFile, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
-from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, stderr, table
+from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, table
 from redemption.cli.server_calls import all_campaigns, campaign_called, connected
 
 if TYPE_CHECKING:
@@ -211,16 +211,17 @@ def apply(
                 done.append(applied)
                 if not as_json:
                     _print_applied(applied, dry_run=dry_run)
-    except Stop as stop:
+    except (Stop, KeyboardInterrupt) as error:
+        stop = error if isinstance(error, Stop) else Stop(INTERRUPTED, "interrupted")
+        # Files that were applied before a failure stay applied.
+        stop.done_before = {"applied": [applied.as_dict() for applied in done]}
         if as_json or not tried:
-            raise
+            raise stop from error
         code = stop.code
         for line in stop.told:  # before the line with the totals
             complain(line)
-    finally:
-        # Also after a failure: files that were applied before it stay applied.
-        if as_json:
-            print_json([applied.as_dict() for applied in done])
+    if as_json:
+        print_json([applied.as_dict() for applied in done])
     if len(read) > 1 and not as_json:
         say(total(done, tried=tried, files=len(read), answered=code != UNREACHABLE, dry_run=dry_run))
     return code
@@ -370,7 +371,7 @@ def _archived(client: "RedemptionClient", program: str, number: int) -> "Campaig
         except CallFailed as error:
             if error.reason != "ARCHIVE_UNFINISHED":
                 raise
-            stderr().print(printable(error.message.partition(";")[0]), style="dim", soft_wrap=True)
+            complain(error.message.partition(";")[0])
             time.sleep(error.retry_after_seconds or 0.0)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
-from redemption.cli.output.screen import print_message, say
+from redemption.cli.output.screen import complain, print_message, say
 from redemption.cli.server_calls import Unanswered, campaign_called, connected
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def claim(
 ) -> int:
     """Get one coupon for a customer.
 
-    The same --request-id gives the same coupon again, never another.
+    Standard output has the token alone, for TOKEN=$(redemption claim ...). Its time, or why there is none, goes to
+    standard error. The same --request-id gives the same coupon again, never another.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca, lang=lang)
     if (campaign is None) == (code is None):
@@ -115,8 +116,8 @@ def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *,
     if approved:
         say(response.token, "green")
         times = {"from_": local_text(response.not_before, zone), "until": local_text(response.expire_time, zone)}
-        say(_VALID[lang].format_map(times))
+        complain(_VALID[lang].format_map(times))
         return
     verdict = TokenVerdict(outcome=response.outcome, disposition=response.disposition, detail=response.detail)
     text = sentence(verdict, currency_code="", lang=lang, zone=zone)
-    say(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {text}", "red")
+    complain(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {text}")

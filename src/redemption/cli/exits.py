@@ -1,5 +1,11 @@
 """Every exit code of the command line, and the exception that has an exit code and a message."""
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redemption.client import Failure
+
 DONE = 0
 """It was done; for a coupon: approved."""
 REFUSED = 1
@@ -47,11 +53,40 @@ class Stop(Exception):
         super().__init__("\n".join(lines))
         self.code = code
         self.lines = lines
+        self.failure: Failure | None = None
+        """What the server said, if a call failed."""
+        self.done_before: dict[str, Any] = {}
+        """With ``--json``, what was done before it failed."""
 
     @property
     def told(self) -> tuple[str, ...]:
         """What to print, line by line."""
         return tuple(f"redemption: {line}" for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for ``--json``; ``docs/command-line.md`` has the meaning of each field."""
+        failure = self.failure
+        return {
+            "exit_code": self.code,
+            "code": failure.code.name if failure else "",
+            "reason": failure.reason if failure else "",
+            "message": "\n".join(self.lines),
+            "violations": [asdict(violation) for violation in failure.violations] if failure else [],
+            "retry_after_seconds": failure.retry_after_seconds if failure else None,
+            "correlation_id": failure.correlation_id if failure else "",
+        }
+
+
+class BadUsage(Stop):
+    """The arguments are wrong; the line begins with the command."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(BAD_INPUT, line)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What to print, line by line."""
+        return self.lines
 
 
 class BadFile(Stop):

@@ -19,6 +19,8 @@ FenceFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What this machine remembers of it. [beside the keyset]")
 ]
 
+_COUNTS = ("seq", "remembered_seq", "clock_ms", "events", "remembered", "reaped")
+
 ledger = typer.Typer()
 
 
@@ -36,7 +38,7 @@ def status(
     with _failures():
         rows = app.ledger_status(settings)
     if as_json:
-        print_json(rows)
+        print_json([_with_numbers(row) for row in rows])
     else:
         for row in rows:
             _print(row)
@@ -92,7 +94,7 @@ def upgrade(
     with _failures():
         rows = app.ledger_upgrade(settings, settings.program if program else None)
     if as_json:
-        print_json(rows)
+        print_json([_with_numbers(row) for row in rows])
     elif not rows:
         say(f"there is no ledger of program {settings.program} here: nothing to upgrade")
     else:
@@ -161,7 +163,7 @@ def _require_person(what: str) -> None:
 
 def _say_done(done: str, row: dict[str, str], *, as_json: bool) -> int:
     if as_json:
-        print_json(row)
+        print_json(_with_numbers(row))
     else:
         say(done, "green")
         _print(row)
@@ -172,6 +174,10 @@ def _print(row: dict[str, str]) -> None:
     width = max(len(name) for name in row)
     for name, value in row.items():
         say(f"{name.replace('_', ' '):{width}}   {value}", "red" if name == "trusted" and value != "yes" else "")
+
+
+def _with_numbers(row: dict[str, str]) -> dict[str, str | int]:
+    return {name: int(value) if name in _COUNTS and value.isdecimal() else value for name, value in row.items()}
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """The command ``redemption``: its groups, and the one place where an exception becomes an exit code."""
 
 import errno
-import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import takewhile
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,7 +21,8 @@ from redemption.cli.input.options import examples
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
 from redemption.cli.mint import mint
-from redemption.cli.output.screen import complain
+from redemption.cli.output.screen import complain, print_failure
+from redemption.cli.output.streams import leave_quietly, prepare_streams, write_error
 from redemption.cli.quote import quote
 from redemption.cli.redeem import redeem
 from redemption.cli.revoke import revoke
@@ -38,7 +39,6 @@ app = typer.Typer(
     name="redemption",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog=f"\b\n{exits.SUMMARY}",
 )
@@ -48,7 +48,7 @@ app = typer.Typer(
 def _root(
     context: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
 ) -> int:
     """Coupon redemption: may this order use these coupons, and for how much?"""
     if version:
@@ -125,48 +125,48 @@ app.add_typer(ledger, name="ledger", rich_help_panel=None)
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command, print its error if there is one, and return its exit code."""
     if not all(argument.isprintable() or _is_text(argument) for argument in arguments):
-        complain("redemption: an argument is no text: its bytes are not UTF-8")
-        return exits.BAD_INPUT
+        return _fail(exits.Stop(exits.BAD_INPUT, "an argument is no text: its bytes are not UTF-8"), arguments)
     try:
         code = app(list(arguments), prog_name="redemption", standalone_mode=False)
         sys.stdout.flush()  # here, so that a closed pipe still becomes an exit code
     except exits.Stop as stop:
-        for line in stop.told:
-            complain(line)
-        return stop.code
+        return _fail(stop, arguments)
     except typer.TyperException as error:
-        complain(_usage(error))
-        return exits.BAD_INPUT
+        return _fail(exits.BadUsage(_usage(error)), arguments)
     except (typer.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
         # For a closed pipe Typer exits with 1, but 1 means here that a coupon was refused.
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        _leave_quietly()
+        leave_quietly()
         return exits.PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - a bug of this program must not exit with 1, which is a refusal
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
-            _leave_quietly()
+            leave_quietly()
             texts = (f"the output cannot be written: {error.strerror}", *getattr(error, "__notes__", ()))
             complain(f"redemption: {'; '.join(texts)}")
-        else:
-            traceback.print_exc()
-        return exits.FAILED
+            return exits.FAILED
+        write_error(traceback.format_exc().rstrip())
+        return _fail(exits.Stop(exits.FAILED, f"a defect of this program: {error!r}"), arguments)
     return code if isinstance(code, int) else exits.DONE
 
 
-def _leave_quietly() -> None:
-    """Send the rest of the output to /dev/null: the reader, such as ``head``, has left, or the disk is full."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _fail(stop: exits.Stop, arguments: Sequence[str]) -> int:
+    """Print why a command failed, for people and with ``--json`` for programs too, and return its exit code."""
+    for line in stop.told:
+        complain(line)
+    options = takewhile(lambda argument: argument != "--", arguments)
+    if "--json" in options:
+        print_failure(stop)
+    return stop.code
 
 
 def _is_text(argument: str) -> bool:

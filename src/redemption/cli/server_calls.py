@@ -35,6 +35,7 @@ class Unanswered(Stop):
     def __init__(self, code: int, line: str, error: "CallFailed", *, sent: bool) -> None:
         super().__init__(code, line)
         self.error = error
+        self.failure = error.failure
         self.sent = sent
 
     def with_hint(self, hint: str) -> "Unanswered":

@@ -5,10 +5,14 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from redemption.cli.output.streams import is_unicode, leave_quietly, write_error
+
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.console import Console
     from rich.table import Table
+
+    from redemption.cli.exits import Stop
 
 WIDTH_UNSEEN = 1000
 """Columns if the output is not a terminal: so many that each row of a table is one line, for ``grep`` and ``awk``."""
@@ -34,22 +38,31 @@ def say(line: str, style: str = "") -> None:
 
 
 def complain(line: str) -> None:
-    """Print one line about what went wrong."""
-    print(printable(line), file=sys.stderr)  # noqa: T201 - needs no colours, and must work when rich cannot be imported
+    """Print one line that is no part of the answer, such as what went wrong. That nobody reads it does no harm."""
+    write_error(printable(line))
 
 
 def print_message(message: "Message") -> None:
     """Print a message of the contract as JSON, with the field names of the contract."""
-    from google.protobuf.json_format import MessageToJson
+    from redemption.cli.output.contract_json import as_dict
 
-    print(MessageToJson(message, preserving_proto_field_name=True, ensure_ascii=False))  # noqa: T201 - for programs
+    print_json(as_dict(message))
 
 
-def print_json(value: object) -> None:
-    """Print something as JSON."""
+def print_json(value: object, *, indent: int | None = 2) -> None:
+    """Print something as JSON; in another encoding than UTF-8 with escapes, which JSON has for every character."""
     import json
 
-    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201 - for programs
+    print(json.dumps(value, ensure_ascii=not is_unicode(), indent=indent))  # noqa: T201 - for programs
+
+
+def print_failure(stop: "Stop") -> None:
+    """Print on standard output why a command with ``--json`` failed, in one line: a program reads only that stream."""
+    try:
+        print_json({"error": stop.as_dict(), **stop.done_before}, indent=None)
+        sys.stdout.flush()
+    except OSError:
+        leave_quietly()
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
