@@ -7,7 +7,8 @@ from redemption.domain.errors import LedgerRefused
 from redemption.ledger.permissions import forbidden
 
 NO_LEDGER = (
-    "the program has no ledger here; if that is right, let an operator begin it: redemption ledger adopt --program NAME"
+    "there is no ledger of this program here: check the program's name; if it is right, let an operator begin its "
+    "ledger: redemption ledger adopt --program NAME"
 )
 NOT_TRUSTED = (
     "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
