@@ -13,6 +13,7 @@ def test_counts_are_numbers_and_those_of_nothing_are_there():
     stats = as_dict(GetCampaignStatsResponse(stats={"issued": 2**53 - 1, "offers": [{"redeemed": 7}]}))["stats"]
     assert stats["issued"] == 2**53 - 1
     assert (stats["redeemed"], stats["refusals"]) == (0, [])
+    assert list(stats)[:3] == ["issued", "claimed", "redeemed"], "in the contract's order"
     assert stats["offers"] == [{"offer_index": 0, "issued": 0, "redeemed": 7, "discount_minor": 0}]
 
 

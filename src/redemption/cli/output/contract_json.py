@@ -14,20 +14,19 @@ _64_BITS = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """Return a message with the field names of the contract; a field that can be unset, and is, is left out."""
+    """Return a message with the fields of the contract, in its order; one that can be unset, and is, is left out."""
     found = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    _with_numbers(found, message.DESCRIPTOR)
-    return found
+    return _with_numbers(found, message.DESCRIPTOR)
 
 
-def _with_numbers(found: dict[str, Any], kind: Any) -> None:  # noqa: ANN401 - protobuf has two classes for it
-    for field in kind.fields:
-        if field.name not in found:
-            continue
-        value = found[field.name]
-        if field.cpp_type in _64_BITS:
-            found[field.name] = [int(each) for each in value] if isinstance(value, list) else int(value)
-        elif field.message_type is not None:
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, dict):  # an instant or a duration is text
-                    _with_numbers(each, field.message_type)
+def _with_numbers(found: dict[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401 - protobuf has two classes for it
+    return {field.name: _value(found[field.name], field) for field in kind.fields if field.name in found}
+
+
+def _value(found: Any, field: Any) -> Any:  # noqa: ANN401
+    if isinstance(found, list):
+        return [_value(each, field) for each in found]
+    if field.cpp_type in _64_BITS:
+        return int(found)
+    # An instant or a duration is a message as well, and text in JSON.
+    return _with_numbers(found, field.message_type) if isinstance(found, dict) else found
