@@ -163,7 +163,7 @@ class Issuer:
                 f"token: its campaign {campaign.number} is archived and the records of its coupons were removed, so "
                 "nobody knows whether it was used"
             )
-        honoured = 0 if campaign is None else self._reader.honoured_until_ms(token, campaign)
+        honoured = self._reader.honoured_until_ms(token, campaign)
         receipt = "" if seen.use is None else self._decisions.receipt_of(token, seen.use)
         return Inspection(token, seen.use, receipt, revoked=seen.revoked, honoured_until_ms=honoured)
 
