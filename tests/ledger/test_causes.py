@@ -24,7 +24,7 @@ def told(tmp_path, monkeypatch):
 
     async def start(url, durability):
         endpoint = Endpoint(url, durability)
-        ledger = RedisLedger(endpoint, fence=Fence(tmp_path / "fence", "keyset"), may_create_ledger=False)
+        ledger = RedisLedger(endpoint, fence=Fence(tmp_path / "fence", "keyset", {}), may_create_ledger=False)
         try:
             await ledger.start()
             await ledger.require_usable("demo")

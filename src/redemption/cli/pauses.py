@@ -8,7 +8,7 @@ import grpc
 
 from redemption.cli.exits import BAD_INPUT, Stop
 from redemption.cli.server_calls import campaign_called
-from redemption.client import RedemptionClient, failure_of
+from redemption.client import CallFailed, RedemptionClient
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import UpdateCampaignRequest
 
@@ -56,8 +56,8 @@ def change_parts(
             return campaign
         try:
             return client.update_campaign(UpdateCampaignRequest(campaign=wanted)).campaign
-        except grpc.RpcError as error:
-            if failure_of(error).code is not grpc.StatusCode.ABORTED:
+        except CallFailed as error:
+            if error.code is not grpc.StatusCode.ABORTED:
                 raise
     raise Stop(BAD_INPUT, f"campaign {name_or_number} is being changed by others all the time; try again")
 
