@@ -136,16 +136,15 @@ async def test_an_orders_coupons_count_for_each_other_and_not_when_each_is_alone
 
 @pytest.mark.parametrize(
     ("budget_minor", "refused"),
-    [(100_00, 2), (60_00, 1)],
-    ids=["the last one by its serial", "and what is refused leaves room"],
+    [(109_99, {1}), (60_00, {1}), (59_99, {0, 1}), (9_99, {0, 1, 2})],
+    ids=repr,
 )
-async def test_coupons_are_counted_by_their_serials_and_not_in_the_order_of_their_turns(house, budget_minor, refused):
-    """The offer that is applied first has the last serial."""
+async def test_coupons_are_counted_in_the_order_of_their_turns(house, budget_minor, refused):
+    """The offer of 10.00 is applied first, though it has the last serial; two of 50.00 follow."""
     offers = (Offer(amount_off(0, 10_00)), Offer(amount_off(0, 50_00)))
     campaign = await house.campaign(offers=offers, budget_minor=budget_minor, stacking=Stacking(max_tokens_per_order=3))
     tokens = [*await house.mint(campaign, 2, offer_index=1), *await house.mint(campaign)]
-    expected = [Outcome.STACK_REJECTED] * 3
-    expected[refused] = BUDGET
+    expected = [BUDGET if index in refused else Outcome.STACK_REJECTED for index in range(3)]
     assert outcomes((await quote(house, *tokens)).together.verdicts) == expected
     assert outcomes((await house.redeem(*tokens, customer="ann")).verdicts) == expected
 

@@ -28,7 +28,7 @@ from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, rec
 from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
 from redemption.domain.signed.token import VerifiedToken
 
-_INVALID = (Outcome.TOKEN_INVALID, NEVER_ISSUED_RANK)
+INVALID_RANKS = (Outcome.TOKEN_INVALID, NEVER_ISSUED_RANK)
 """Ranks whose answer is ``TOKEN_INVALID``."""
 
 
@@ -157,7 +157,7 @@ class DecisionWriter:
     def _refusal(
         self, tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused
     ) -> Decision:
-        genuine = [token.rank not in _INVALID for token in refused.tokens]
+        genuine = [token.rank not in INVALID_RANKS for token in refused.tokens]
         if not all(genuine):
             return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(

@@ -14,11 +14,12 @@ import structlog
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable, ServiceError
-from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply
+from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply, Refused
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
 from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
 from redemption.service.pending_order import (
+    NO_DEAD,
     OnResult,
     PendingOrder,
     RedeemRequest,
@@ -61,6 +62,9 @@ class OrderUseCase(Protocol):
 
     def may_match_earlier_form(self, order: PendingOrder) -> bool:
         """Whether to ask again about an order whose content does not match, with its content in the earlier form."""
+
+    def is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
+        """Whether an order must be judged and decided again without coupons that the ledger refuses, see ``dead``."""
 
     def result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         """Return the result that a reply of the ledger, which is not ``Outdated``, means; may raise."""
@@ -239,14 +243,14 @@ class OrderRounds:
                 isinstance(reply, Mismatch)
                 and order.rounds < ROUNDS_MAX
                 and self._use_case.may_match_earlier_form(order)
-            ):
+            ) or (isinstance(reply, Refused) and self._use_case.is_changed_by_dead(order, reply)):
                 self._judge_again(order)
             elif not isinstance(reply, Outdated):
                 results.append((order, self._result(order, reply)))
             elif order.rounds >= ROUNDS_MAX:
                 results.append((order, changes_too_fast()))
             else:
-                order.judge_at_ms = reply.now_ms
+                order.judge_at_ms, order.dead = reply.now_ms, NO_DEAD
                 self._judge_again(order)
         for order, result in results:
             hand_over(order.on_result, result)

@@ -13,15 +13,17 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
-from redemption.domain.judging.stacking import judge
+from redemption.domain.judging.stacking import judge, stack_order
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused
+from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused, Remembered
 from redemption.domain.signed.digest import DigestKind, Digests
+from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.decisions import DecisionWriter, invalid_tokens
+from redemption.service.dead_coupons import StackedCoupon, newly_dead
+from redemption.service.decisions import INVALID_RANKS, DecisionWriter, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
@@ -98,7 +100,7 @@ class Redeemer:
             return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
         ledger_order: Sequence[int] = _SINGLE
         if len(tokens) > 1:
-            ledger_order = sorted(range(len(tokens)), key=lambda index: (tokens[index].campaign, tokens[index].serial))
+            ledger_order = sorted(range(len(tokens)), key=lambda index: _ledger_key(tokens[index]))
         lines, fees = checkout.order.lines, checkout.order.shipping
         positions = canonical_positions(checkout.order) if len(lines) > 1 or len(fees) > 1 else None
         return PendingOrder(
@@ -138,7 +140,8 @@ class Redeemer:
         """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
         checkout = order.asked.checkout
         customer_id = checkout.customer.customer_id
-        order.rounds += 1
+        if not order.dead:
+            order.rounds += 1
         try:
             judgement = judge(
                 [
@@ -148,6 +151,7 @@ class Redeemer:
                 checkout,
                 now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
                 days=self._days,
+                dead=order.dead,
             )
             order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
             order.coupons = judgement.coupons
@@ -173,6 +177,22 @@ class Redeemer:
         order.content, order.positions = earlier, None
         return True
 
+    def is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
+        """Note the coupons that the ledger refuses, and return whether others must be judged without them."""
+        if len(order.tokens) == 1 or any(refused.rank in INVALID_RANKS for refused in reply.tokens):
+            return False
+        coupons = [
+            (stack_order(campaign, token), StackedCoupon(index, token.campaign, judged.outcome, refused.rank))
+            for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
+            for token, campaign, judged in [(order.verified[index], order.campaigns[index], order.coupons[index])]
+            if campaign is not None and index not in order.dead
+        ]
+        found = newly_dead([coupon for _, coupon in sorted(coupons)])
+        if not found:
+            return False
+        order.dead = {**order.dead, **found}
+        return True
+
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
         _log.exception("an order cannot be judged", program=order.program)
@@ -193,15 +213,20 @@ class Redeemer:
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
         checkout, positions = order.asked.checkout, order.positions
-        if len(order.ledger_order) == 1:
+        ledger_order = order.ledger_order
+        if len(ledger_order) == 1:
             decision = self._decisions.decision(
                 checkout, order.verified, order.coupons, order.tokens, reply, positions=positions
             )
         else:
-            verified = [order.verified[index] for index in order.ledger_order]
-            coupons = [order.coupons[index] for index in order.ledger_order]
+            if isinstance(reply, Remembered):
+                # Earlier versions stored the tokens of a campaign in another order.
+                places = {(token.campaign, token.serial): index for index, token in enumerate(order.verified)}
+                ledger_order = [places[token.campaign, token.serial] for token in reply.answer]
+            verified = [order.verified[index] for index in ledger_order]
+            coupons = [order.coupons[index] for index in ledger_order]
             decision = self._decisions.decision(checkout, verified, coupons, order.tokens, reply, positions=positions)
-            decision = _in_callers_order(decision, order.ledger_order)
+            decision = _in_callers_order(decision, ledger_order)
         return decision
 
     def _count_and_report(self, order: PendingOrder, reply: RedeemReply, decision: Decision) -> None:
@@ -229,7 +254,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
     What the ledger remembers of an approval must not depend on how the caller sorted its lines: so positions become
     those of the sorted order.
     """
-    tokens, before = [], None
+    tokens, before, dead = [], None, order.dead
     sorted_at = (
         None if order.positions is None else sorted(range(len(order.positions)), key=order.positions.__getitem__)
     )
@@ -248,7 +273,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
                 judged.merchant_basis_points,
                 parts,
                 campaign.version if campaign else 0,
-                judged.outcome,
+                dead.get(index, judged.outcome),
                 judged.merchant_minor,
                 0 if token.campaign == before else order_value_minor,
                 token.offer_index,
@@ -261,6 +286,15 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
         )
         before = token.campaign
     return tuple(tokens)
+
+
+def _ledger_key(token: VerifiedToken) -> tuple[int, int, int, int]:
+    """Return the sort key for the order in which the ledger counts tokens.
+
+    Those of a campaign are counted in the order in which their coupons are applied, so that the last use that a limit
+    has left goes to the coupon that is applied first.
+    """
+    return token.campaign, token.offer_index, token.expires_at, token.serial
 
 
 def _in_callers_order(decision: Decision, ledger_order: Sequence[int]) -> Decision:

@@ -46,7 +46,7 @@ class Appraisal:
         self._known = known
         self._guest = guest
         self._eligible = screening.eligible()
-        self._counts = {
+        self._counts: Mapping[int, Count] = {
             eligible.coupon.campaign.number: count_of(campaigns[eligible.coupon.campaign.number], eligible.clock)
             for eligible in self._eligible
         }
@@ -55,22 +55,31 @@ class Appraisal:
     def alone(self) -> Generator[None, None, tuple[Finding, ...]]:
         """Return the finding for each coupon, as if it were the only one."""
         start = StackState(self._screening.basket.units)
-        judged = {}
+        found = {}
         for eligible in self._eligible:
-            judged[eligible.index] = start.judge(eligible)
+            found[eligible.index] = self._finding(eligible, start.judge(eligible), self._counts)
             if self._work.due():
                 yield
-        return self._findings(judged, one_by_one=True)
+        return self._all(found)
 
     def together(self) -> Generator[None, None, tuple[Finding, ...]]:
-        """Return the finding for each coupon, as if the order used all: what Redeem would answer."""
-        stack = StackState(self._screening.basket.units)
-        judged = {}
+        """Return the finding for each coupon, as if the order used all: what Redeem would answer.
+
+        A coupon that will be refused takes nothing and stands in nobody's way, also when the ledger is the one who
+        refuses it.
+        """
+        stack, counts = StackState(self._screening.basket.units), self._counts
+        found = {}
         for eligible in self._eligible:
-            stack, judged[eligible.index] = stack.apply(eligible)
+            following, judgement = stack.apply(eligible)
+            finding = found[eligible.index] = self._finding(eligible, judgement, counts)
+            if finding.approved:
+                stack = following
+                number = eligible.coupon.campaign.number
+                counts = {**counts, number: counts[number].with_coupon(judgement.discount_minor)}
             if self._work.due():
                 yield
-        return self._findings(judged, one_by_one=False)
+        return self._all(found)
 
     def best(self, alone: Sequence[Finding]) -> Generator[None, None, Choice]:
         """Choose the combination that takes most off.
@@ -96,19 +105,15 @@ class Appraisal:
                 findings[index] = yield from search.reason(candidate, combination)
         return Choice(combination, tuple(findings))
 
-    def _findings(self, judged: Mapping[int, CouponJudgement], *, one_by_one: bool) -> tuple[Finding, ...]:
-        """Combine judgements and the ledger's refusals; count coupons in the ledger's order: campaign, serial."""
-        found: dict[int, Finding] = {}
-        counts: Mapping[int, Count] = self._counts
-        for eligible in sorted(self._eligible, key=_ledger_order):
-            judgement, campaign = judged[eligible.index], eligible.coupon.campaign
-            rank = self._rank(eligible.index, judgement)
-            if rank == Outcome.APPROVED:
-                off = judgement.discount_minor
-                rank = limit_rank(counts[campaign.number], campaign.limits, eligible.clock, off, guest=self._guest)
-                if rank == Outcome.APPROVED and not one_by_one:
-                    counts = {**counts, campaign.number: counts[campaign.number].with_coupon(off)}
-            found[eligible.index] = Finding(rank, judgement)
+    def _finding(self, eligible: EligibleCoupon, judgement: CouponJudgement, counts: Mapping[int, Count]) -> Finding:
+        rank = self._rank(eligible.index, judgement)
+        if rank == Outcome.APPROVED:
+            campaign, off = eligible.coupon.campaign, judgement.discount_minor
+            rank = limit_rank(counts[campaign.number], campaign.limits, eligible.clock, off, guest=self._guest)
+        return Finding(rank, judgement)
+
+    def _all(self, found: dict[int, Finding]) -> tuple[Finding, ...]:
+        """Return the findings of the eligible coupons and those that were refused before, in the caller's order."""
         for index, refused in enumerate(self._screening.refused):
             if refused is not None:
                 found[index] = Finding(self._rank(index, refused), refused)
@@ -117,8 +122,3 @@ class Appraisal:
     def _rank(self, index: int, judgement: CouponJudgement) -> int:
         known = self._known[index]
         return judgement.outcome if known is None else min(known, judgement.outcome)
-
-
-def _ledger_order(eligible: EligibleCoupon) -> tuple[int, int]:
-    token = eligible.coupon.token
-    return token.campaign, token.serial

@@ -149,11 +149,12 @@ class Search:
         for eligible in sorted((candidate.eligible for candidate in candidates), key=lambda each: each.stack_order):
             if self._work.due():
                 yield
-            stack, judged = stack.apply(eligible)
+            following, judged = stack.apply(eligible)
             rank: int = judged.outcome
             if rank == Outcome.APPROVED:
                 rank = self._limit(eligible, judged.discount_minor, counts)
             if rank == Outcome.APPROVED:
+                stack = following
                 counts = _counted(counts, eligible, judged.discount_minor)
             together[eligible.index] = Finding(rank, judged)
         return together

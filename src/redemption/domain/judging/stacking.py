@@ -5,12 +5,12 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 ``docs/rules.md``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
 from redemption.domain.campaign.calendar import NO_CLOCK, CampaignClock, Days
-from redemption.domain.campaign.campaign import DiscountBase, ExclusivityReach, SlotLimits
+from redemption.domain.campaign.campaign import Campaign, DiscountBase, ExclusivityReach, SlotLimits
 from redemption.domain.decision import Detail
 from redemption.domain.judging.buy_get import missing_of_set, units_that_get_cheaper
 from redemption.domain.judging.eligibility import Coupon, Moment, Refusal, judge_alone
@@ -20,6 +20,7 @@ from redemption.domain.judging.units import Chosen, Units
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
+from redemption.domain.signed.token import VerifiedToken
 
 SLOTS_A_DAY = 2048
 """A slot's number is its day's number times this, plus the minute at which the slot starts, counted from 1.
@@ -81,19 +82,26 @@ class EligibleCoupon:
 
     @property
     def stack_order(self) -> tuple[int, int, int, int, int, int]:
-        """The sort key for the order in which coupons are applied; coupons of one offer are next to each other."""
-        stacking, token = self.coupon.campaign.stacking, self.coupon.token
-        return (
-            stacking.stage,
-            -stacking.priority,
-            token.campaign,
-            token.offer_index,
-            token.expires_at,
-            token.serial,
-        )
+        """The sort key for the order in which coupons are applied."""
+        return stack_order(self.coupon.campaign, self.coupon.token)
 
 
-def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
+def stack_order(campaign: Campaign, token: VerifiedToken) -> tuple[int, int, int, int, int, int]:
+    """Return the sort key for the order in which coupons are applied; those of one offer are next to each other."""
+    stacking = campaign.stacking
+    return (
+        stacking.stage,
+        -stacking.priority,
+        token.campaign,
+        token.offer_index,
+        token.expires_at,
+        token.serial,
+    )
+
+
+def judge(
+    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days, dead: Collection[int] = ()
+) -> Judgement:
     """Judge an order's coupons together at one instant.
 
     Args:
@@ -101,6 +109,7 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
         checkout: A well-formed checkout; its tokens are not used here.
         now_ms: The instant, Unix milliseconds.
         days: The local days of the campaigns' zones.
+        dead: The indexes of coupons that the ledger refuses: they take nothing and stand in nobody's way.
     """
     screening = Screening(checkout, now_ms=now_ms, days=days)
     for coupon in coupons:
@@ -108,6 +117,11 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
     judged = {}
     stack = StackState(screening.basket.units)
     all_eligible = screening.eligible()
+    if dead:
+        for eligible in all_eligible:
+            if eligible.index in dead:
+                judged[eligible.index] = CouponJudgement(Outcome.STACK_REJECTED, eligible.clock)
+        all_eligible = [eligible for eligible in all_eligible if eligible.index not in dead]
     for eligible in all_eligible[:-1]:
         stack, judged[eligible.index] = stack.apply(eligible)
     for eligible in all_eligible[-1:]:  # nothing is applied after the last one
