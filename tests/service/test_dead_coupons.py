@@ -123,6 +123,22 @@ async def test_an_order_that_is_approved_takes_one_round(house):
     assert calls(await house.commands()) - calls(before) == 1
 
 
+async def test_an_order_takes_one_round_when_no_verdict_depends_on_the_dead_coupon(house):
+    """The other coupon takes the same with it and without it."""
+    dead = await dead_coupon(house, {}, used)
+    (live,) = await house.mint(await house.campaign(offers=(Offer(CashVoucher(10_00)),)))
+    before = await house.commands()
+    found = await house.redeem(dead, live, customer="ann", spend=300_00)
+    assert [verdict.outcome for verdict in found.verdicts] == [Outcome.ALREADY_REDEEMED, REJECTED]
+    assert calls(await house.commands()) - calls(before) == 1
+
+
+async def test_a_large_order_is_judged_again_as_well(house):
+    dead = await dead_coupon(house, {}, used)
+    (live,) = await house.mint(await house.campaign(offers=OFF_50_FROM_200))
+    assert await verdicts(house, dead, live, lines=lines_of(*[3_00] * 100)) == [Outcome.ALREADY_REDEEMED, REJECTED]
+
+
 async def test_beside_a_token_that_is_not_valid_nothing_is_evaluated(house):
     dead = await dead_coupon(house, {}, revoked)
     (live,) = await house.mint(await house.campaign())

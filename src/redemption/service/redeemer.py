@@ -13,7 +13,7 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
-from redemption.domain.judging.stacking import judge, stack_order
+from redemption.domain.judging.stacking import Judgement, judge, stack_order
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
@@ -21,6 +21,7 @@ from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Ref
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
+from redemption.scheduling.work_bounds import LARGE_ORDER_POSITIONS
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.dead_coupons import StackedCoupon, newly_dead
 from redemption.service.decisions import INVALID_RANKS, DecisionWriter, invalid_tokens
@@ -138,28 +139,31 @@ class Redeemer:
 
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
-        checkout = order.asked.checkout
-        customer_id = checkout.customer.customer_id
         if not order.dead:
             order.rounds += 1
         try:
-            judgement = judge(
-                [
-                    self._reader.coupon(token, campaign, customer_id) if campaign else None
-                    for token, campaign in zip(order.verified, order.campaigns, strict=True)
-                ],
-                checkout,
-                now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
-                days=self._days,
-                dead=order.dead,
-            )
+            judgement = self._judgement(order)
             order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
             order.coupons = judgement.coupons
-            order.tokens = _judged_tokens(order, checkout.order.value_minor)
+            order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
         return True
+
+    def _judgement(self, order: PendingOrder) -> Judgement:
+        checkout = order.asked.checkout
+        customer_id = checkout.customer.customer_id
+        return judge(
+            [
+                self._reader.coupon(token, campaign, customer_id) if campaign else None
+                for token, campaign in zip(order.verified, order.campaigns, strict=True)
+            ],
+            checkout,
+            now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
+            days=self._days,
+            dead=order.dead,
+        )
 
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders."""
@@ -178,20 +182,35 @@ class Redeemer:
         return True
 
     def is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
-        """Note the coupons that the ledger refuses, and return whether others must be judged without them."""
+        """Note the coupons that the ledger refuses, and return whether the verdict on another one depends on them."""
         if len(order.tokens) == 1 or any(refused.rank in INVALID_RANKS for refused in reply.tokens):
             return False
-        coupons = [
-            (stack_order(campaign, token), StackedCoupon(index, token.campaign, judged.outcome, refused.rank))
-            for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
-            for token, campaign, judged in [(order.verified[index], order.campaigns[index], order.coupons[index])]
-            if campaign is not None and index not in order.dead
-        ]
-        found = newly_dead([coupon for _, coupon in sorted(coupons)])
-        if not found:
-            return False
-        order.dead = {**order.dead, **found}
-        return True
+        while True:
+            coupons = [
+                (stack_order(campaign, token), StackedCoupon(index, token.campaign, judged.outcome, refused.rank))
+                for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
+                for token, campaign, judged in [(order.verified[index], order.campaigns[index], order.coupons[index])]
+                if campaign is not None and index not in order.dead
+            ]
+            found = newly_dead([coupon for _, coupon in sorted(coupons)])
+            if not found:
+                return False
+            order.dead = {**order.dead, **found}
+            # Judging a large order takes long: it waits for its turn, and is sent again in any case.
+            if order.asked.positions >= LARGE_ORDER_POSITIONS or self._is_judged_otherwise(order):
+                return True
+
+    def _is_judged_otherwise(self, order: PendingOrder) -> bool:
+        """Whether the judgement on a coupon that is not dead has changed because others are."""
+        try:
+            coupons = self._judgement(order).coupons
+        except Exception:  # noqa: BLE001 - judging it again tells of this
+            return True
+        return any(
+            (now.outcome, now.discount_minor, now.detail) != (before.outcome, before.discount_minor, before.detail)
+            for index, (now, before) in enumerate(zip(coupons, order.coupons, strict=True))
+            if index not in order.dead
+        )
 
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
