@@ -215,7 +215,8 @@ class StackState:
         self._units = units
         self._stage = stage
         self._applied = applied
-        self._stage_start = self
+        # None: this is the state in which the stage began. Naming itself would leave every order to the garbage collector.
+        self._stage_start: StackState | None = None
         # What lies between the earlier state and this one: a discount, or without one the start of a stage.
         self._earlier = earlier
         self._price = price
@@ -306,7 +307,7 @@ class StackState:
             found: Its price.
             shared: How its discount is shared among the units, if that is known already.
         """
-        stage, start = eligible.coupon.campaign.stacking.stage, self._stage_start
+        stage, start = eligible.coupon.campaign.stacking.stage, self._stage_start or self
         earlier = self
         if stage != self._stage:
             earlier = start = StackState(None, stage, self._applied, self)
@@ -317,12 +318,12 @@ class StackState:
 
     def stage_start(self, eligible: EligibleCoupon) -> "StackState":
         """Return the state when the stage of the next coupon began."""
-        return self._stage_start if eligible.coupon.campaign.stacking.stage == self._stage else self
+        return (eligible.coupon.campaign.stacking.stage == self._stage and self._stage_start) or self
 
     def _spend(self, eligible: EligibleCoupon, got: Chosen | None) -> int:
         """Return the spend of a coupon; units that it gives away itself do not count."""
         matched = eligible.matched
-        start = self._stage_start if eligible.coupon.campaign.stacking.stage == self._stage else self
+        start = self.stage_start(eligible) if self._applied else self
         by_list = matched.base is DiscountBase.LIST
         if by_list:
             list_totals = start.units.list_totals
