@@ -55,8 +55,10 @@ class Moment:
 
     def within(self, since_ms: int, until_ms: int) -> None:
         """Narrow the interval to [since, until), which contains this moment."""
-        self.since_ms = max(self.since_ms, since_ms)
-        self.until_ms = min(self.until_ms, until_ms)
+        if since_ms > self.since_ms:  # noqa: PLR1730 - as in ``reached``
+            self.since_ms = since_ms
+        if until_ms < self.until_ms:  # noqa: PLR1730
+            self.until_ms = until_ms
 
 
 @record(frozen=True, slots=True)

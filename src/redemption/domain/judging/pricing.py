@@ -41,12 +41,16 @@ class Price(NamedTuple):
     chosen: Chosen | None = None
     weights: Sequence[int] = ()
 
+    def parts(self, units: Units) -> tuple[tuple[int, int], ...]:
+        """Return what each line or fee bears of it: pairs of position and amount, none of them 0."""
+        if self.chosen is None and len(self.goods) == 1 and isinstance(units.goods, range):
+            return ((self.goods[0], self.discount_minor),)
+        return units.parts(*self.shared(units))
+
     def shared(self, units: Units) -> tuple[Chosen, Sequence[int]]:
         """Return the units that bear the discount, and what those of each kind bear together; in all exactly that."""
         chosen, weights = self.chosen, self.weights
         if chosen is None:
-            if len(self.goods) == 1 and isinstance(units.goods, range):
-                return Chosen(self.goods), (self.discount_minor,)
             totals, chosen = units.totals, Chosen(units.live(self.goods))
             weights = [totals[kind] for kind in chosen.kinds]
         return chosen, [self.discount_minor] if len(weights) == 1 else allocate(self.discount_minor, weights)

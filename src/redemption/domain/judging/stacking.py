@@ -202,27 +202,32 @@ class StackState:
     units after a coupon are worked out when somebody asks for them; the search for the best combination hardly does.
     """
 
-    __slots__ = ("_applied", "_cost", "_cost_of", "_earlier", "_price", "_shared", "_stage", "_stage_start", "_units")
+    # The values of the first state. Nearly all orders have one coupon, and so no other state.
+    _stage = 0
+    _applied: tuple[EligibleCoupon, ...] = ()
+    _stage_start: "StackState | None" = None  # None: the stage began in this state
+    # What lies between the earlier state and this one: a discount, or without one the start of a stage.
+    _earlier: "StackState | None" = None
+    _price: Price | None = None
+    _shared: tuple[Chosen, Sequence[int]] | None = None
+    _cost_of: tuple[int, ...] | None = None
+    _cost = 0
 
     def __init__(
         self,
         units: Units | None,
+        earlier: "StackState | None" = None,
+        *,
         stage: int = 0,
         applied: tuple[EligibleCoupon, ...] = (),
-        earlier: "StackState | None" = None,
-        price: Price | None = None,
+        stage_start: "StackState | None" = None,
     ) -> None:
         self._units = units
-        self._stage = stage
-        self._applied = applied
-        # None: this is the state in which the stage began. Naming itself would leave every order to the garbage collector.
-        self._stage_start: StackState | None = None
-        # What lies between the earlier state and this one: a discount, or without one the start of a stage.
-        self._earlier = earlier
-        self._price = price
-        self._shared: tuple[Chosen, Sequence[int]] | None = None
-        self._cost_of: tuple[int, ...] | None = None
-        self._cost = 0
+        if earlier is not None:
+            self._earlier = earlier
+            self._stage = stage
+            self._applied = applied
+            self._stage_start = stage_start
 
     @property
     def units(self) -> Units:
@@ -259,8 +264,7 @@ class StackState:
         if isinstance(found, Refusal):
             return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
         units, share = self._units or self.units, eligible.matched.offer.merchant_basis_points
-        parts = units.parts(*found.shared(units))
-        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, parts)
+        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, found.parts(units))
 
     def price(self, eligible: EligibleCoupon) -> Price | Refusal:
         """Return what the next coupon takes off, or why it takes nothing off."""
@@ -307,13 +311,14 @@ class StackState:
             found: Its price.
             shared: How its discount is shared among the units, if that is known already.
         """
-        stage, start = eligible.coupon.campaign.stacking.stage, self._stage_start or self
-        earlier = self
-        if stage != self._stage:
-            earlier = start = StackState(None, stage, self._applied, self)
-        following = StackState(None, stage, (*self._applied, eligible), earlier, found)
-        following._stage_start = start
-        following._shared = shared
+        stage = eligible.coupon.campaign.stacking.stage
+        if stage == self._stage:
+            earlier, start = self, self._stage_start or self
+        else:
+            earlier = start = StackState(None, self, stage=stage, applied=self._applied)
+        applied = (*self._applied, eligible)
+        following = StackState(None, earlier, stage=stage, applied=applied, stage_start=start)
+        following._price, following._shared = found, shared
         return following
 
     def stage_start(self, eligible: EligibleCoupon) -> "StackState":
