@@ -8,6 +8,7 @@ from builders.orders import lines_of
 from redemption.domain.campaign.benefit import BuyGet, CashVoucher, FixedPrice, PercentOff, amount_off
 from redemption.domain.campaign.campaign import Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
+from redemption.service import redeemer
 from redemption.service.dead_coupons import StackedCoupon, newly_dead
 from redemption.service.revoker import TokenGiven
 
@@ -114,6 +115,19 @@ async def test_the_last_use_goes_to_the_coupon_that_is_applied_first(house):
     )
     second, first = [*await house.mint(campaign, offer_index=1), *await house.mint(campaign)]
     assert await verdicts(house, second, first) == [Outcome.CAMPAIGN_LIMIT, REJECTED]
+
+
+async def test_an_answer_that_an_earlier_version_stored_names_the_right_tokens(house, monkeypatch):
+    """It counted, and stored, the coupons of a campaign by their serials."""
+    campaign = await house.campaign(
+        offers=(Offer(amount_off(0, 10_00)), Offer(amount_off(0, 20_00))), stacking=Stacking(max_tokens_per_order=2)
+    )
+    attempt = house.attempt(*await house.mint(campaign, offer_index=1), *await house.mint(campaign))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(redeemer, "_ledger_key", lambda token: (token.campaign, token.serial))
+        first = await house.send(attempt)
+    assert [verdict.discount_minor for verdict in first.verdicts] == [20_00, 10_00]
+    assert await house.send(attempt) == first
 
 
 async def test_an_order_that_is_approved_takes_one_round(house):

@@ -84,12 +84,19 @@ fees = st.builds(
 
 @st.composite
 def orders(draw):
-    """An order of 1 to 6 lines and up to 3 shipping fees, sometimes in another currency; some lines are alike."""
+    """An order of 1 to 6 lines and up to 3 shipping fees, sometimes in another currency.
+
+    In half of the orders some lines are alike; in the others each has its own SKU.
+    """
     of_lines = draw(st.integers(1, 6).flatmap(lambda count: st.lists(lines(), min_size=count, max_size=count)))
-    for index in range(1, len(of_lines)):
-        if once_in(draw, 3):
-            like = of_lines[draw(st.integers(0, index - 1))]
-            of_lines[index] = replace(of_lines[index], **{kind: getattr(like, kind) for kind in words})
+    if draw(st.booleans()):
+        skus = draw(st.permutations((*SKUS, "dish", "egg", "fig")))
+        of_lines = [replace(line, sku=sku) for line, sku in zip(of_lines, skus, strict=False)]
+    else:
+        for index in range(1, len(of_lines)):
+            if once_in(draw, 3):
+                like = of_lines[draw(st.integers(0, index - 1))]
+                of_lines[index] = replace(of_lines[index], **{kind: getattr(like, kind) for kind in words})
     of_fees = draw(st.lists(fees, max_size=3))
     return Order(
         order_id="order",

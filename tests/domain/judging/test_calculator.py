@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from builders.campaigns import campaign_of, offer_of
 from builders.orders import checkout_of, line_of, order_of
+from domain.judging import as_service
 from domain.judging.calculator import Coupon, Judged, best, by_largest_remainder, calculate, in_scope, merchant_shares
 from domain.judging.checkouts import campaigns, customers, orders, wallets
 from hypothesis import Phase, find, given, settings
@@ -57,15 +58,19 @@ def a_coupon(benefit, number=1, *, serial=0, stacking=None, **conditions):
 
 
 def taken(benefit, order, *, stacking=None, **conditions):
-    """What one coupon takes off by position."""
-    (judged,) = calculate([a_coupon(benefit, stacking=stacking, **conditions)], order, GUEST)
+    """What one coupon takes off by position; the service says the same."""
+    coupons = [a_coupon(benefit, stacking=stacking, **conditions)]
+    (judged,) = calculate(coupons, order, GUEST)
+    assert [judged] == as_service.judged(coupons, order, GUEST)
     assert judged.outcome == Outcome.APPROVED
     assert judged.discount_minor == sum(judged.parts.values())
     return judged.parts
 
 
 def verdict(benefit, order, *, customer=GUEST, **conditions):
-    (judged,) = calculate([a_coupon(benefit, **conditions)], order, customer)
+    coupons = [a_coupon(benefit, **conditions)]
+    (judged,) = calculate(coupons, order, customer)
+    assert [judged] == as_service.judged(coupons, order, customer)
     return judged
 
 

@@ -216,6 +216,20 @@ def test_units_that_were_brought_to_one_price_remember_what_they_cost_when_the_s
     assert [in_short(one) for one in calculator.calculate(coupons, order, GUEST)] == expected
 
 
+@pytest.mark.parametrize("skus", ["aa", "ab"])
+def test_a_gift_counts_by_what_it_cost_when_its_own_stage_began(skus):
+    """Two units cost 50.00 each when it began, whatever they cost before; without the gift 50.00 count."""
+    several = [
+        given(FixedPrice(50_00)),
+        given(PercentOff(1000, 100_00), APART, priority=1),
+        given(BUY_ONE, APART, min_spend_minor=50_01),
+    ]
+    coupons, order = coupons_of(several), an_order([(skus[0], 1, 80_00), (skus[1], 1, 60_00)])
+    expected = [took(30_00, 10_00), took(5_00, 5_00), needs_spend(1)]
+    assert [in_short(one) for one in judged(coupons, order, GUEST)] == expected
+    assert [in_short(one) for one in calculator.calculate(coupons, order, GUEST)] == expected
+
+
 def test_a_million_units_are_a_few_kinds():
     """The work goes with the number of kinds, so a quantity of a million costs no more than one of a hundred."""
     benefits = (FixedPrice(1_00, 7), BuyGet(2, 1, FREE, 1000), PercentOff(1234, 10**9), CashVoucher(77_77), FLASH)
