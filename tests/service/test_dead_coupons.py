@@ -3,13 +3,15 @@
 import random
 
 import pytest
+from builders.calls import calling
 from builders.orders import lines_of
 
 from redemption.domain.campaign.benefit import BuyGet, CashVoucher, FixedPrice, PercentOff, amount_off
-from redemption.domain.campaign.campaign import Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
 from redemption.service import redeemer
 from redemption.service.dead_coupons import StackedCoupon, newly_dead
+from redemption.service.order_rounds import OrderRounds
 from redemption.service.revoker import TokenGiven
 
 REJECTED = Outcome.STACK_REJECTED
@@ -151,6 +153,35 @@ async def test_a_large_order_is_judged_again_as_well(house):
     dead = await dead_coupon(house, {}, used)
     (live,) = await house.mint(await house.campaign(offers=OFF_50_FROM_200))
     assert await verdicts(house, dead, live, lines=lines_of(*[3_00] * 100)) == [Outcome.ALREADY_REDEEMED, REJECTED]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({"limits": Limits(redemptions=5)}, [REJECTED, Outcome.MIN_SPEND_NOT_MET], id="there is room now"),
+        pytest.param({"state": CampaignState.PAUSED}, [Outcome.CAMPAIGN_PAUSED, REJECTED], id="it is paused now"),
+    ],
+)
+async def test_a_campaign_that_changes_between_the_rounds_is_judged_by_its_new_definition(
+    house, monkeypatch, change, expected
+):
+    """This server learns of the change before it sends the order again, so the ledger has nothing to tell."""
+    scarce = await house.campaign(offers=VOUCHER, stacking=ITEM, redemptions=1)
+    await use_up(house, scarce)
+    tokens = [*await house.mint(scarce), *await house.mint(await house.campaign(offers=OFF_50_FROM_200))]
+    judge_again = OrderRounds._decide_again
+
+    async def after_the_change(rounds, program, orders):
+        current = await house.campaigns.get(calling(), house.program, scarce.number)
+        if "state" in change:
+            await house.set_state(current, change["state"])
+        else:
+            await house.update(current, **change)
+        await judge_again(rounds, program, orders)
+
+    monkeypatch.setattr(OrderRounds, "_decide_again", after_the_change)
+    redeemed = await house.redeem(*tokens, customer="ann", spend=300_00)
+    assert [verdict.outcome for verdict in redeemed.verdicts] == expected
 
 
 async def test_beside_a_token_that_is_not_valid_nothing_is_evaluated(house):

@@ -113,6 +113,15 @@ async def test_an_outdated_order_is_judged_again_at_the_ledgers_moment_and_goes_
     assert use_case.asked == [(1, False), (1, True), (1, True)]
 
 
+async def test_an_error_about_dead_coupons_leaves_the_refusal(run):
+    class Failing(FakeUseCase):
+        def is_changed_by_dead(self, order, reply):
+            raise ZeroDivisionError
+
+    refused = Refused((RefusedToken(Outcome.CAMPAIGN_LIMIT, EarlierUse(0, 0, 0)),), 7)
+    assert await run(Failing(refused), "a", "b") == ["decided: a", "decided: b"]
+
+
 async def test_what_was_known_of_dead_coupons_is_forgotten_when_a_campaign_changes(run):
     """Its new definition may have room for them."""
     refused = Refused((RefusedToken(Outcome.CAMPAIGN_LIMIT, EarlierUse(0, 0, 0)),), 7)

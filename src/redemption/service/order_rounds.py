@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OrderUseCase(Protocol):
-    """What one use case does with its orders. Only ``load`` and ``result`` may raise."""
+    """What one use case does with its orders. Only ``load``, ``is_changed_by_dead`` and ``result`` may raise."""
 
     def open(
         self,
@@ -220,6 +220,13 @@ class OrderRounds:
             _log.exception("a decision cannot be made", program=order.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
+    def _is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
+        try:
+            return self._use_case.is_changed_by_dead(order, reply)
+        except Exception:  # noqa: BLE001 - logged with its traceback; the refusal at hand is told
+            _log.exception("an order cannot be looked at without its dead coupons", program=order.program)
+            return False
+
     def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; replies in the same turn of the event loop are processed together."""
         if not self._replied:
@@ -243,7 +250,7 @@ class OrderRounds:
                 isinstance(reply, Mismatch)
                 and order.rounds < ROUNDS_MAX
                 and self._use_case.may_match_earlier_form(order)
-            ) or (isinstance(reply, Refused) and self._use_case.is_changed_by_dead(order, reply)):
+            ) or (isinstance(reply, Refused) and self._is_changed_by_dead(order, reply)):
                 self._judge_again(order)
             elif not isinstance(reply, Outdated):
                 results.append((order, self._result(order, reply)))

@@ -28,7 +28,7 @@ from redemption.service.decisions import INVALID_RANKS, DecisionWriter, invalid_
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
-from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
+from redemption.service.pending_order import NO_DEAD, OnResult, PendingOrder, RedeemRequest, Submission, hand_over
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -118,7 +118,10 @@ class Redeemer:
     def has_campaigns(self, order: PendingOrder) -> bool:
         """Take the cached campaigns, and return whether all are cached."""
         cached = self._campaigns.cached
-        order.campaigns = campaigns = [cached(token.program, token.campaign) for token in order.verified]
+        campaigns = [cached(token.program, token.campaign) for token in order.verified]
+        if order.dead and any(now is not before for now, before in zip(campaigns, order.campaigns, strict=True)):
+            order.dead = NO_DEAD  # a campaign has changed: its new definition may have room for the coupon
+        order.campaigns = campaigns
         return None not in campaigns
 
     async def load(self, order: PendingOrder) -> bool:
@@ -292,7 +295,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
                 judged.merchant_basis_points,
                 parts,
                 campaign.version if campaign else 0,
-                dead.get(index, judged.outcome),
+                min(dead[index], judged.outcome) if index in dead else judged.outcome,
                 judged.merchant_minor,
                 0 if token.campaign == before else order_value_minor,
                 token.offer_index,
