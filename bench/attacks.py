@@ -1,6 +1,6 @@
 """Attacks, one kind after the other: how much memory they cost, and what an ordinary caller notices.
 
-The kinds: unread answers, unfinished messages, messages that take long to parse, more idle connections than a process
+The kinds: unread answers, unfinished messages, calls that take long to answer, more idle connections than a process
 may open files, and calls that are cancelled at once. Meanwhile an ordinary caller redeems from another process. Run it
 with ``make bench-attacks``. It only measures; ``tests/rpc/transport`` tests what each caller is answered.
 """
@@ -27,7 +27,7 @@ import command
 import grpc
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamReset, TrailersReceived
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hpack import Encoder
@@ -68,6 +68,7 @@ class Damage(NamedTuple):
         after: Memory of the worker 3 s after the attacker left, in MB.
         p50: Median latency of the ordinary caller's redeems during it, in ms.
         p99: Their 99th percentile, in ms.
+        slowest: The slowest one, in ms.
         failed: How many of them failed.
         ends: How the attacker's calls and connections ended, and how often.
     """
@@ -77,6 +78,7 @@ class Damage(NamedTuple):
     after: float
     p50: float
     p99: float
+    slowest: float
     failed: int
     ends: str
 
@@ -97,14 +99,17 @@ class Attacker:
         self._http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1 if reads else 0})
         self._http2.increment_flow_control_window(2**30)
         self._unsent: dict[int, memoryview] = {}
+        self._repeated: dict[int, tuple[str, bytes]] = {}
         self._finished = True
         self._out = b""
 
-    def call(self, method: str, messages: Sequence[bytes], *, finished: bool = True) -> None:
-        """Begin calls; of unfinished calls the last ten bytes are not sent."""
+    def call(self, method: str, messages: Sequence[bytes], *, finished: bool = True, again: bool = False) -> None:
+        """Begin calls; of unfinished calls the last ten bytes are not sent. A call that ends may be begun again."""
         for message in messages:
             stream = self._http2.get_next_available_stream_id()
             self._http2.send_headers(stream, _head(method))
+            if again:
+                self._repeated[stream] = method, message
             framed = b"\0" + len(message).to_bytes(4) + message
             self._unsent[stream] = memoryview(framed if finished else framed[:-10])
             self._finished = finished
@@ -183,9 +188,12 @@ class Attacker:
                 status = dict(event.headers or ()).get("grpc-status")
                 if status is not None:
                     self.ends[STATUSES[str(status)]] += 1
-            elif isinstance(event, StreamReset):
-                self.ends["reset"] += 1
+            elif isinstance(event, StreamReset | StreamEnded):
+                self.ends["reset"] += isinstance(event, StreamReset)
                 self._unsent.pop(event.stream_id, None)
+                ended = self._repeated.pop(event.stream_id, None)
+                if ended is not None:
+                    self.call(ended[0], [ended[1]], again=True)
             elif isinstance(event, ConnectionTerminated):
                 self.ends[(event.additional_data or b"GOAWAY").decode()] += 1
                 self.open = False
@@ -206,10 +214,10 @@ def unfinished_messages(address: tuple[str, int], seconds: float) -> str:
     return ends(attacker)
 
 
-def long_to_parse(method: str, messages: Sequence[bytes], address: tuple[str, int], seconds: float) -> str:
-    """Send many messages at once that take long to parse."""
+def long_to_handle(method: str, messages: Sequence[bytes], address: tuple[str, int], seconds: float) -> str:
+    """Send many messages at once that take long to handle, and each again when it was answered."""
     with attacking(address, seconds) as attacker:
-        attacker.call(method, messages)
+        attacker.call(method, messages, again=True)
     return ends(attacker)
 
 
@@ -248,7 +256,7 @@ def attacking(address: tuple[str, int], seconds: float, *, reads: bool = True) -
 def ends(*attackers: Attacker) -> str:
     """Return how the attackers' calls ended, and how often, as text."""
     counts = sum((attacker.ends for attacker in attackers), Counter[str]())
-    return ", ".join(f"{what} {count:,}" for what, count in counts.most_common()) or "nothing"
+    return ", ".join(f"{what} {count:,}" for what, count in counts.most_common() if count) or "nothing"
 
 
 def _head(method: str) -> list[tuple[str, str]]:
@@ -256,17 +264,34 @@ def _head(method: str) -> list[tuple[str, str]]:
     return [*names.items(), ("content-type", "application/grpc"), ("te", "trailers")]
 
 
+def within(message: bytes, *fields: int) -> bytes:
+    """Return a message that has another one in a field, and so on; the innermost field is the first."""
+    for number in fields:
+        size, length = len(message), b""
+        while size > 0x7F:  # noqa: PLR2004 - a varint has seven bits in each byte
+            length += bytes([size & 0x7F | 0x80])
+            size >>= 7
+        message = bytes([number << 3 | 2]) + length + bytes([size]) + message
+    return message
+
+
 ATTACKS: dict[str, Callable[[tuple[str, int], float], str]] = {
     "nobody": lambda _, seconds: time.sleep(seconds) or "",
     "500 answers of 3 MB unread": unread_answers,
     "128 messages of 4 MiB unfinished": unfinished_messages,
     "300 lists of 3 MB": partial(
-        long_to_parse,
+        long_to_handle,
         LIST,
         [ListCampaignsRequest(program=PROGRAM, page_size=LARGE_CAMPAIGNS).SerializeToString()] * 300,
     ),
     "20 batches of 4 MB of empty orders": partial(
-        long_to_parse, BATCH_REDEEM, [b"\x12\0" * (LARGE_BYTES // 2 - 9)] * 20
+        long_to_handle, BATCH_REDEEM, [b"\x12\0" * (LARGE_BYTES // 2 - 9)] * 20
+    ),
+    "20 batches of 4 MB of empty lines": partial(
+        # An order of a batch (field 2) has a checkout (2) with an order (3), whose lines are field 3.
+        long_to_handle,
+        BATCH_REDEEM,
+        [within(b"\x1a\0" * (LARGE_BYTES // 2 - 20), 3, 2, 2)] * 20,
     ),
     "calls taken back": taken_back,
     "1,300 idle connections": idle_connections,
@@ -284,6 +309,25 @@ def large_campaign(number: int) -> v1.Campaign:
     offer.conditions.include.skus.extend(skus)
     campaign.limits.redemptions = 1_000_000
     return campaign
+
+
+def campaign_of_windows() -> v1.Campaign:
+    """Return a definition of 21 KB that is refused: 100 offers with 100 windows each."""
+    campaign = large_campaign(0)
+    del campaign.offers[0].conditions.include.skus[:]
+    campaign.offers[0].conditions.windows.extend([v1.Window()] * 100)
+    campaign.offers.extend([campaign.offers[0]] * 99)
+    return campaign
+
+
+def checked(campaigns: Sequence[v1.Campaign]) -> list[bytes]:
+    """Return requests that only check whether campaigns would be created."""
+    return [
+        CreateCampaignRequest(
+            request_id=secrets.token_hex(8), campaign=campaign, validate_only=True
+        ).SerializeToString()
+        for campaign in campaigns
+    ]
 
 
 @contextmanager
@@ -349,6 +393,7 @@ def measure(server: UnderTest, attack: Callable[[tuple[str, int], float], str], 
         _megabytes(server),
         statistics.median(times),
         times[len(times) * 99 // 100],
+        times[-1],
         sum(status != "OK" for _, status in found),
         attack_ends,
     )
@@ -360,14 +405,11 @@ def _megabytes(server: UnderTest) -> float:
 
 def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
     """Measure each attack on a new server."""
-    definition = [
-        CreateCampaignRequest(request_id=secrets.token_hex(8), campaign=large_campaign(number), validate_only=True)
-        for number in range(100)
-    ]
+    definitions = checked([large_campaign(number) for number in range(100)])
+    windows = checked([campaign_of_windows()] * 100)
     attacks = ATTACKS | {
-        "100 definitions of 51 KB": partial(
-            long_to_parse, CREATE, [request.SerializeToString() for request in definition]
-        )
+        "100 definitions of 51 KB": partial(long_to_handle, CREATE, definitions),
+        "100 definitions of 10,000 windows": partial(long_to_handle, CREATE, windows),
     }
     found: dict[tuple[str, str], list[Damage]] = {}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -393,7 +435,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
             if carried_by == transport:
                 figures = [
                     f"{statistics.median(one[place] for one in each):,.{digits}f}"
-                    for place, digits in enumerate((0, 0, 0, 1, 1, 0))
+                    for place, digits in enumerate((0, 0, 0, 1, 1, 1, 0))
                 ]
                 rows.append((name, *figures))
                 notes.append(f"{name}: {each[0].ends}")
@@ -402,7 +444,7 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
     return report
 
 
-_HEADER = ("attack", "before", "most", "after", "p50", "p99", "failed")
+_HEADER = ("attack", "before", "most", "after", "p50", "p99", "slowest", "failed")
 
 
 def main(given: Sequence[str] | None = None) -> int:

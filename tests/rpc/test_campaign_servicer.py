@@ -1,20 +1,26 @@
 """What CampaignService asks of the use case, and how it writes the answers."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
+from unittest.mock import ANY
 
 import grpc
 import pytest
+from builders.calls import calling
 from builders.full_campaign import CAMPAIGN
 from rpc.examples import PAGE, STATS, UPDATED, campaign_message, update_message
-from rpc.stage import ANYBODY, failure_of
+from rpc.stage import ANYBODY, failure_of, stand_ins
+from waiting import settled
 
 from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.errors import ArchiveUnfinished, Conflict, InvalidRequest
-from redemption.rpc.campaign_servicer import PAGE_BYTES_MAX, first_number_from
+from redemption.rpc.campaign_servicer import PAGE_BYTES_MAX, CampaignServicer, first_number_from
 from redemption.rpc.convert.campaigns import campaign_of, new_campaign_from
+from redemption.rpc.convert.offers import offer_of
+from redemption.scheduling.work_bounds import DEFINITIONS_WAITING_MAX
 from redemption.service.campaigns import Page
 from redemption.v1 import campaign_pb2
 from redemption.v1 import campaign_service_pb2 as messages
@@ -26,7 +32,7 @@ async def test_create_answers_with_the_campaign_as_created(run):
     request = messages.CreateCampaignRequest(request_id="a", campaign=campaign_message())
     response = await stage.campaign.CreateCampaign(request)
     assert response.campaign == campaign_of(CAMPAIGN)
-    stage.campaigns.create.assert_called_once_with(ANYBODY, "a", new_campaign_from(campaign_message()))
+    stage.campaigns.create.assert_called_once_with(ANYBODY, "a", new_campaign_from(campaign_message()), ANY)
 
 
 async def test_a_creation_and_a_change_that_are_only_checked_are_asked_of_the_checks(run):
@@ -40,7 +46,7 @@ async def test_a_creation_and_a_change_that_are_only_checked_are_asked_of_the_ch
     assert (created.campaign, created.campaign.number, created.campaign.etag) == (campaign_of(would_be), 0, "")
     assert (await stage.campaign.UpdateCampaign(update)).campaign == campaign_of(CAMPAIGN)
     assert [call[0] for call in stage.campaigns.mock_calls] == ["check_create", "check_update"]
-    stage.campaigns.check_create.assert_called_once_with(ANYBODY, "a", new_campaign_from(campaign_message()))
+    stage.campaigns.check_create.assert_called_once_with(ANYBODY, "a", new_campaign_from(campaign_message()), ANY)
 
 
 async def test_update_presents_the_etag(run):
@@ -48,7 +54,7 @@ async def test_update_presents_the_etag(run):
     stage.campaigns.update.side_effect = Conflict("the campaign was changed meanwhile")
     failure = await failure_of(stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=update_message())))
     assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
-    (_, campaign, etag), _ = stage.campaigns.update.call_args
+    (_, campaign, etag, _), _ = stage.campaigns.update.call_args
     assert (campaign.number, etag) == (7, "v5")
 
 
@@ -59,7 +65,7 @@ async def test_campaign_that_was_read_can_be_written_back(run):
     response = await stage.campaign.UpdateCampaign(messages.UpdateCampaignRequest(campaign=campaign_of(CAMPAIGN)))
     warning = {"field": "campaign.end_time", "reason": "ISSUED_EXPIRE_AS_BEFORE", "description": "is later than before"}
     assert response == messages.UpdateCampaignResponse(campaign=campaign_of(CAMPAIGN), warnings=[warning])
-    (_, _, etag), _ = stage.campaigns.update.call_args
+    (_, _, etag, _), _ = stage.campaigns.update.call_args
     assert etag == "v5"
 
 
@@ -77,6 +83,114 @@ async def test_malformed_request_is_refused_by_field(run, method, request_messag
     failure = await failure_of(getattr(stage.campaign, method)(request_message))
     assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
     assert stage.campaigns.mock_calls == []
+
+
+LARGE_OFFER = replace(
+    CAMPAIGN.offers[0], conditions=Conditions(include=Scope(skus=tuple(f"{number:0100d}" for number in range(200))))
+)
+
+
+class Turns:
+    """Counts the turns of the event loop during a block."""
+
+    async def __aenter__(self):
+        self.count = 0
+        self._task = asyncio.ensure_future(self._run())
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+
+    async def _run(self):
+        while True:
+            self.count += 1
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def servicer():
+    """A servicer with stand-ins for the use cases, which pauses after each step, however short."""
+    return CampaignServicer(stand_ins())
+
+
+def definition_request(offers):
+    message = campaign_message(*[offer_of(CAMPAIGN.offers[0])] * offers)
+    return messages.CreateCampaignRequest(request_id="a", campaign=message, validate_only=True).SerializeToString()
+
+
+async def test_a_definition_is_converted_in_steps_between_which_others_work(servicer, monkeypatch):
+    monkeypatch.setattr("redemption.scheduling.fair_slots.STEP_SECONDS_MIN", 0.0)
+    servicer._campaigns.check_create.return_value = CAMPAIGN
+    turns = []
+    for offers in (1, 100):
+        raw = definition_request(offers)
+        async with Turns() as others:
+            await servicer.create(raw, calling())
+        turns.append(others.count)
+    few, many = turns
+    assert many >= few + 99
+
+
+async def test_two_definitions_are_worked_on_and_the_others_wait_unparsed(servicer, monkeypatch):
+    """A parsed message may take fifty times the memory of its bytes."""
+    parsed, go_on = [], asyncio.Event()
+    monkeypatch.setattr(
+        "redemption.rpc.campaign_servicer.new_campaign_steps", lambda message: parsed.append(message) or iter(())
+    )
+
+    async def check(*_):
+        await go_on.wait()
+        return CAMPAIGN
+
+    servicer._campaigns.check_create.side_effect = check
+    calls = [asyncio.ensure_future(servicer.create(definition_request(1), calling())) for _ in range(9)]
+    await settled()
+    assert len(parsed) == 2
+    go_on.set()
+    await asyncio.gather(*calls)
+    assert len(parsed) == 9
+
+
+async def test_what_was_only_checked_is_not_kept(servicer):
+    """The next check of the same definition would not find it, and each may take megabytes."""
+    large = replace(CAMPAIGN, offers=(LARGE_OFFER,))
+    servicer._campaigns.check_create.return_value = large
+    servicer._campaigns.check_update.return_value = replace(UPDATED, campaign=large)
+    update = messages.UpdateCampaignRequest(campaign=update_message(), validate_only=True).SerializeToString()
+    for answer in (servicer.create(definition_request(1), calling()), servicer.update(update, calling())):
+        assert (await answer).campaign == campaign_of(large)
+    assert len(servicer._messages._large) == 0
+
+
+@pytest.mark.parametrize("method", ["get", "pause", "resume", "end", "archive"])
+async def test_callers_who_waited_together_are_answered_two_in_a_turn(servicer, monkeypatch, method):
+    """They wait for one read of the ledger; to write all their answers in one turn could take a second."""
+    together, written = asyncio.Event(), []
+
+    async def answer(*_):
+        await together.wait()
+        return CAMPAIGN
+
+    for use_case in ("get", "set_state", "archive"):
+        getattr(servicer._campaigns, use_case).side_effect = answer
+    request = messages.GetCampaignRequest(program="shop", number=7)
+    calls = [asyncio.ensure_future(getattr(servicer, method)(request, calling())) for _ in range(100)]
+    async with Turns() as others:
+        of = servicer._messages.of
+        monkeypatch.setattr(servicer._messages, "of", lambda campaign: written.append(others.count) or of(campaign))
+        await settled()
+        together.set()
+        await asyncio.gather(*calls)
+    assert max(Counter(written).values()) <= 2
+
+
+async def test_the_answer_of_a_change_that_was_made_is_never_refused(servicer):
+    """However many wait, and though the deadline has passed: the transport ends the call for its caller."""
+    servicer._campaigns.set_state.return_value = CAMPAIGN
+    request = messages.EndCampaignRequest(program="shop", number=7)
+    late = calling(seconds=0)
+    answers = await asyncio.gather(*(servicer.end(request, late) for _ in range(3 * DEFINITIONS_WAITING_MAX)))
+    assert {answer.campaign.number for answer in answers} == {7}
 
 
 @pytest.mark.parametrize(

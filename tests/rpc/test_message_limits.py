@@ -6,10 +6,18 @@ import pytest
 from rpc.examples import campaign_message, full_message
 
 from redemption.domain.campaign.benefit_checks import TIERS_MAX
-from redemption.domain.campaign.campaign_checks import SLOTS_MAX
+from redemption.domain.campaign.campaign_checks import ALL_TIERS_MAX, ALL_WINDOWS_MAX, OFFERS_MAX, SLOTS_MAX
 from redemption.domain.campaign.condition_checks import WINDOWS_MAX
-from redemption.domain.errors import InvalidRequest, NotBuilt
-from redemption.rpc.message_limits import MESSAGES_MAX, VALUES_MAX, require_shape
+from redemption.domain.errors import VIOLATIONS_MAX, InvalidRequest, NotBuilt
+from redemption.rpc.message_limits import (
+    MESSAGES_MAX,
+    PARTS_AT_ONCE,
+    PARTS_MAX,
+    TEXTS_MAX,
+    VALUES_MAX,
+    require_shape,
+    shape_steps,
+)
 from redemption.v1 import campaign_pb2
 
 FIELD_99 = b"\x98\x06\x01"
@@ -119,3 +127,37 @@ def test_two_million_entries_are_counted_and_not_looked_at():
     begun = time.process_time()
     assert refused_by(message) == ["campaign.offers"]
     assert time.process_time() - begun < 0.1
+
+
+WINDOWS = {"conditions": {"windows": [{}] * MESSAGES_MAX}}
+DAYS = {"conditions": {"windows": [{"weekdays": [1] * (PARTS_MAX // MESSAGES_MAX)}] * MESSAGES_MAX}}
+TIERS = {"tiers": {"tiers": [{}] * MESSAGES_MAX}}
+TEXTS = {"conditions": {"include": {"skus": ["a"] * VALUES_MAX, "brands": ["b"] * VALUES_MAX}}}
+
+
+@pytest.mark.parametrize(
+    ("offer", "count"),
+    [(WINDOWS, PARTS_MAX // MESSAGES_MAX), (DAYS, 1), (TIERS, PARTS_MAX // MESSAGES_MAX), (TEXTS, TEXTS_MAX // 2_000)],
+    ids=["windows", "days", "tiers", "texts"],
+)
+def test_many_short_lists_are_too_much_together(offer, count):
+    """Each list is short enough; to convert and to check all of them would take a tenth of a second and more."""
+    assert refused_by(changed(offers=[offer] * (count + 1))) == ["campaign"]
+
+
+def test_the_largest_campaign_has_few_enough_parts():
+    """All seven messages in each offer, and as many tiers and windows as the domain allows."""
+    everything = {"include": {}, "exclude": {}, "windows": [{"weekdays": [1, 2, 3, 4, 5, 6, 7]}] * 5}
+    full = {"buy_get": {"discounted": {}}, "conditions": everything, "funding": {}}
+    assert OFFERS_MAX * 5 == ALL_WINDOWS_MAX
+    tiered = {"tiers": {"tiers": [{}] * TIERS_MAX}, "conditions": everything, "funding": {}}
+    with_tiers = ALL_TIERS_MAX // TIERS_MAX
+    message = changed(limits={"slots": {"slots": [{}] * SLOTS_MAX}}, validity={"from_claim": {"wait": {}}}, sizing={})
+    del message.offers[:]
+    message.MergeFrom(campaign_pb2.Campaign(offers=[tiered] * with_tiers + [full] * (OFFERS_MAX - with_tiers)))
+    assert len(list(shape_steps(message, "campaign"))) > 4_000 // PARTS_AT_ONCE
+
+
+def test_mistakes_are_not_collected_without_end():
+    message = changed(offers=[{"conditions": {"windows": [{"weekdays": [0] * VALUES_MAX}]}}])
+    assert len(refused_by(message)) == VIOLATIONS_MAX

@@ -7,7 +7,14 @@ from waiting import SECONDS_MAX, settled
 
 from redemption.domain.errors import DeadlinePassed
 from redemption.scheduling import fair_slots
-from redemption.scheduling.fair_slots import POSITIONS_AT_ONCE, STEP_SECONDS_MAX, FairSlots
+from redemption.scheduling.fair_slots import (
+    NO_SLOT,
+    POSITIONS_AT_ONCE,
+    STEP_SECONDS_MAX,
+    STEP_SECONDS_MIN,
+    FairSlots,
+    finished,
+)
 from redemption.scheduling.work_bounds import SlotRule
 
 STEP = 0.001
@@ -69,6 +76,25 @@ async def test_two_at_work_leave_as_much_to_others_as_one(monkeypatch):
     async with shared.slot() as slot:
         await clock.slot(slot).drive(clock.steps(1))
     assert clock.rests == [8 * STEP, 4 * STEP]
+
+
+async def test_small_steps_are_done_together_until_they_are_long_enough(monkeypatch):
+    """A pause after each of them would cost more than the steps."""
+    clock = Clock(monkeypatch, others=STEP)
+    async with FairSlots(SlotRule(1, 4)).slot() as slot:
+        clock.slot(slot)
+        assert await slot.drive_small_steps(clock.steps(9, STEP_SECONDS_MIN / 2.5)) == "done"
+    assert len(clock.rests) == 3
+
+
+async def test_without_a_slot_nothing_pauses():
+    assert await NO_SLOT.drive_small_steps(iter_steps("done")) == "done" == finished(iter_steps("done"))
+
+
+def iter_steps(result):
+    yield
+    yield
+    return result
 
 
 async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):

@@ -23,6 +23,7 @@ from redemption.domain.errors import (
 from redemption.domain.judging.claiming import OfferWanted
 from redemption.domain.outcome import Outcome
 from redemption.domain.request_identity import RequestIdentity
+from redemption.scheduling.fair_slots import NoSlot
 from redemption.service.campaigns import etag
 
 
@@ -41,6 +42,32 @@ async def test_a_campaign_is_read_as_it_was_created(house):
     assert await house.campaigns.get(calling(), house.program, 1) == created
     changed_by_creating = {"number": 0, "version": 0, "created_at_ms": 0, "updated_at_ms": 0}
     assert replace(created, **changed_by_creating) == definition
+
+
+class CountingSlot(NoSlot):
+    """Counts the steps of work."""
+
+    steps = 0
+
+    async def drive_small_steps(self, steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                return done.value
+            self.steps += 1
+
+
+async def test_definitions_are_checked_in_steps(house):
+    """Nothing else runs in a process during a step."""
+    definition = house.definition(offers=(Offer(amount_off(200_00, 50_00)),) * 100)
+    creating, changing = CountingSlot(), CountingSlot()
+    campaign = await house.campaigns.create(calling(), "r1", definition, creating)
+    await house.campaigns.update(calling(), campaign, etag(campaign), changing)
+    checking = CountingSlot()
+    await house.campaigns.check_create(calling(), "r2", replace(definition, name="another"), checking)
+    await house.campaigns.check_update(calling(), campaign, "v2", checking)
+    assert 100 < creating.steps == changing.steps == checking.steps / 2
 
 
 async def test_the_same_creation_gives_the_same_campaign(house):

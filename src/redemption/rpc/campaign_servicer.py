@@ -1,15 +1,22 @@
 """CampaignService: running campaigns."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign, CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
 from redemption.domain.errors import InvalidRequest, Violation
 from redemption.rpc.convert.campaign_messages import CampaignMessages
-from redemption.rpc.convert.campaigns import BYTES_MAX, campaign_from, new_campaign_from, stats_of, warning_of
-from redemption.rpc.guard import Unary
+from redemption.rpc.convert.campaigns import (
+    BYTES_MAX,
+    campaign_of,
+    campaign_steps,
+    new_campaign_steps,
+    stats_of,
+    warning_of,
+)
+from redemption.rpc.guard import Unary, Unparsed
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
 from redemption.scheduling.work_bounds import DEFINITIONS, DEFINITIONS_WAITING_MAX
@@ -20,6 +27,7 @@ DEFINITION_BYTES_MAX = BYTES_MAX + REQUEST_BYTES_MAX
 """The largest request that has a definition in it."""
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 """The most bytes of definitions on one page, unless the first alone is larger: clients accept 4 MiB by default."""
+R = TypeVar("R")
 _NUMBER_DIGITS_MAX = len(str(NUMBER_MAX))
 
 
@@ -36,15 +44,18 @@ class CampaignServicer:
     def __init__(self, use_cases: UseCases) -> None:
         self._campaigns = use_cases.campaigns
         self._messages = CampaignMessages()
-        self._large = FairSlots(DEFINITIONS, waiting_max=DEFINITIONS_WAITING_MAX)
+        self._definitions = FairSlots(DEFINITIONS, waiting_max=DEFINITIONS_WAITING_MAX)
+        self._pages = FairSlots(DEFINITIONS, waiting_max=DEFINITIONS_WAITING_MAX)
+        # Nobody is refused here: the campaign was paused or ended already, and its caller must learn that.
+        self._answers = FairSlots(DEFINITIONS)
 
-    def methods(self) -> Mapping[str, Unary]:
+    def methods(self) -> Mapping[str, Unary | Unparsed]:
         """Return the methods that this version answers, by their names in the contract."""
         return {
-            "CreateCampaign": Unary(messages.CreateCampaignRequest, self.create, DEFINITION_BYTES_MAX),
+            "CreateCampaign": Unparsed(messages.CreateCampaignRequest, self.create, DEFINITION_BYTES_MAX),
             "GetCampaign": Unary(messages.GetCampaignRequest, self.get, REQUEST_BYTES_MAX),
             "ListCampaigns": Unary(messages.ListCampaignsRequest, self.list, REQUEST_BYTES_MAX),
-            "UpdateCampaign": Unary(messages.UpdateCampaignRequest, self.update, DEFINITION_BYTES_MAX),
+            "UpdateCampaign": Unparsed(messages.UpdateCampaignRequest, self.update, DEFINITION_BYTES_MAX),
             "PauseCampaign": Unary(messages.PauseCampaignRequest, self.pause, REQUEST_BYTES_MAX),
             "ResumeCampaign": Unary(messages.ResumeCampaignRequest, self.resume, REQUEST_BYTES_MAX),
             "EndCampaign": Unary(messages.EndCampaignRequest, self.end, REQUEST_BYTES_MAX),
@@ -52,26 +63,36 @@ class CampaignServicer:
             "GetCampaignStats": Unary(messages.GetCampaignStatsRequest, self.get_stats, REQUEST_BYTES_MAX),
         }
 
-    async def create(self, request: messages.CreateCampaignRequest, info: CallInfo) -> messages.CreateCampaignResponse:
+    async def create(self, raw: bytes, info: CallInfo) -> messages.CreateCampaignResponse:
         """Create a campaign; with ``validate_only``, only check whether it would be created."""
-        if not request.HasField("campaign"):
-            raise InvalidRequest([Violation("campaign", "is required")])
-        create = self._campaigns.check_create if request.validate_only else self._campaigns.create
-        async with self._large.slot(info.deadline):
-            campaign = await create(info, request.request_id, new_campaign_from(request.campaign))
-            return messages.CreateCampaignResponse(campaign=self._messages.of(campaign))
+        async with self._definitions.slot(info.deadline) as slot:
+            request = messages.CreateCampaignRequest.FromString(raw)
+            await slot.pause()
+            if not request.HasField("campaign"):
+                raise InvalidRequest([Violation("campaign", "is required")])
+            definition = await slot.drive_small_steps(new_campaign_steps(request.campaign))
+            if request.validate_only:
+                checked = await self._campaigns.check_create(info, request.request_id, definition, slot)
+                slot.resume()
+                response = messages.CreateCampaignResponse(campaign=campaign_of(checked))
+            else:
+                created = await self._campaigns.create(info, request.request_id, definition, slot)
+                slot.resume()
+                response = messages.CreateCampaignResponse(campaign=self._messages.of(created))
+            await slot.pause()
+            return response
 
     async def get(self, request: messages.GetCampaignRequest, info: CallInfo) -> messages.GetCampaignResponse:
         """Get a campaign."""
         campaign = await self._campaigns.get(info, request.program, request.number)
-        return messages.GetCampaignResponse(campaign=self._messages.of(campaign))
+        return await self._written(messages.GetCampaignResponse, campaign)
 
     async def list(self, request: messages.ListCampaignsRequest, info: CallInfo) -> messages.ListCampaignsResponse:
         """List campaigns by their numbers; a page ends early when its definitions are very large."""
         first = first_number_from(request.page_token)
         response = messages.ListCampaignsResponse()
         size = 0
-        async with self._large.slot(info.deadline) as slot:
+        async with self._pages.slot(info.deadline) as slot:
             page = await self._campaigns.list(info, request.program, first=first, page_size=request.page_size)
             slot.resume()
             for campaign in page.campaigns:
@@ -86,43 +107,49 @@ class CampaignServicer:
             response.next_page_token = str(page.next_number)
         return response
 
-    async def update(self, request: messages.UpdateCampaignRequest, info: CallInfo) -> messages.UpdateCampaignResponse:
+    async def update(self, raw: bytes, info: CallInfo) -> messages.UpdateCampaignResponse:
         """Replace a definition; with ``validate_only``, only check whether it would be replaced."""
-        if not request.HasField("campaign"):
-            raise InvalidRequest([Violation("campaign", "is required")])
-        if not request.campaign.number:
-            raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
-        update = self._campaigns.check_update if request.validate_only else self._campaigns.update
-        async with self._large.slot(info.deadline):
-            updated = await update(info, campaign_from(request.campaign), request.campaign.etag)
-            return messages.UpdateCampaignResponse(
-                campaign=self._messages.of(updated.campaign), warnings=map(warning_of, updated.warnings)
-            )
+        async with self._definitions.slot(info.deadline) as slot:
+            request = messages.UpdateCampaignRequest.FromString(raw)
+            await slot.pause()
+            if not request.HasField("campaign"):
+                raise InvalidRequest([Violation("campaign", "is required")])
+            if not request.campaign.number:
+                raise InvalidRequest([Violation("campaign.number", "is required: which campaign to change")])
+            definition = await slot.drive_small_steps(campaign_steps(request.campaign))
+            if request.validate_only:
+                checked = await self._campaigns.check_update(info, definition, request.campaign.etag, slot)
+                slot.resume()
+                written, warnings = campaign_of(checked.campaign), checked.warnings
+            else:
+                updated = await self._campaigns.update(info, definition, request.campaign.etag, slot)
+                slot.resume()
+                written, warnings = self._messages.of(updated.campaign), updated.warnings
+            response = messages.UpdateCampaignResponse(campaign=written, warnings=map(warning_of, warnings))
+            await slot.pause()
+            return response
 
     async def pause(self, request: messages.PauseCampaignRequest, info: CallInfo) -> messages.PauseCampaignResponse:
         """Stop redeeming for a while."""
-        return messages.PauseCampaignResponse(
-            campaign=self._messages.of(await self._set(info, request, CampaignState.PAUSED))
-        )
+        campaign = await self._set(info, request, CampaignState.PAUSED)
+        return await self._written(messages.PauseCampaignResponse, campaign)
 
     async def resume(self, request: messages.ResumeCampaignRequest, info: CallInfo) -> messages.ResumeCampaignResponse:
         """Resume redeeming after a pause."""
-        return messages.ResumeCampaignResponse(
-            campaign=self._messages.of(await self._set(info, request, CampaignState.ACTIVE))
-        )
+        campaign = await self._set(info, request, CampaignState.ACTIVE)
+        return await self._written(messages.ResumeCampaignResponse, campaign)
 
     async def end(self, request: messages.EndCampaignRequest, info: CallInfo) -> messages.EndCampaignResponse:
         """End a campaign for good."""
-        return messages.EndCampaignResponse(
-            campaign=self._messages.of(await self._set(info, request, CampaignState.ENDED))
-        )
+        campaign = await self._set(info, request, CampaignState.ENDED)
+        return await self._written(messages.EndCampaignResponse, campaign)
 
     async def archive(
         self, request: messages.ArchiveCampaignRequest, info: CallInfo
     ) -> messages.ArchiveCampaignResponse:
         """Remove a campaign's records, leaving its definition and totals."""
         campaign = await self._campaigns.archive(info, request.program, request.number)
-        return messages.ArchiveCampaignResponse(campaign=self._messages.of(campaign))
+        return await self._written(messages.ArchiveCampaignResponse, campaign)
 
     async def get_stats(
         self, request: messages.GetCampaignStatsRequest, info: CallInfo
@@ -133,6 +160,16 @@ class CampaignServicer:
 
     async def _set(self, info: CallInfo, request: NumberedRequest, state: CampaignState) -> Campaign:
         return await self._campaigns.set_state(info, request.program, request.number, state)
+
+    async def _written(self, response: Callable[..., R], campaign: Campaign) -> R:
+        """Return an answer that has one campaign; only few are written at a time, because it may be large.
+
+        Many callers may wait for one read of the ledger, and go on in the same turn of the event loop.
+        """
+        async with self._answers.slot() as slot:
+            written = response(campaign=self._messages.of(campaign))
+            await slot.pause()
+            return written
 
 
 def first_number_from(page_token: str) -> int:

@@ -57,6 +57,24 @@ class Unary:
 
 
 @dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A method that answers one message with one message, and parses the request itself, when it has a slot for it.
+
+    So at most as many requests are in memory as parsed messages as there are slots. They can take fifty times the
+    memory of their bytes.
+
+    Attributes:
+        request: The type of the request.
+        answer: The handler; it gets the bytes of the request.
+        request_bytes_max: A longer request is refused before it is parsed.
+    """
+
+    request: type[Message]
+    answer: Callable[[bytes, CallInfo], Awaitable[Message]]
+    request_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """A method that answers one message with one message, and gets all calls of a turn of the event loop together.
 
@@ -152,6 +170,18 @@ class Guard:
                     request = await read(raw, info)
                 response = await answer(request, info)
                 return response.SerializeToString()
+            except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
+                return _failed(name, method.request, error)
+
+        return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle)
+
+    def unparsed(self, name: str, method: Unparsed) -> Method:
+        """Return the method for a transport, for a method that parses its requests itself."""
+        answer = method.answer
+
+        async def handle(raw: bytes, info: CallInfo) -> CallResult:
+            try:
+                return (await answer(raw, info)).SerializeToString()
             except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
                 return _failed(name, method.request, error)
 

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from redemption.domain.call_info import CallInfo
 from redemption.rpc.campaign_servicer import CampaignServicer
-from redemption.rpc.guard import Gathered, Guard, ServerStream, Unary
+from redemption.rpc.guard import Gathered, Guard, ServerStream, Unary, Unparsed
 from redemption.rpc.health import SERVICE as HEALTH
 from redemption.rpc.health import Health
 from redemption.rpc.issuance_servicer import IssuanceServicer
@@ -78,7 +78,7 @@ class RpcServer:
 
     def __init__(self, use_cases: UseCases, config: RpcConfig) -> None:
         self._config = config
-        services: dict[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]] = {
+        services: dict[ServiceDescriptor, Mapping[str, Unary | Unparsed | Gathered | ServerStream]] = {
             REDEMPTION: RedemptionServicer(use_cases, config.work).methods(),
             ISSUANCE: IssuanceServicer(use_cases).methods(),
             CAMPAIGN: CampaignServicer(use_cases).methods(),
@@ -154,7 +154,7 @@ def call_info(path: str, peer: str, seconds: float | None, now: float) -> CallIn
 
 
 def _methods(
-    services: Mapping[ServiceDescriptor, Mapping[str, Unary | Gathered | ServerStream]], guard: Guard
+    services: Mapping[ServiceDescriptor, Mapping[str, Unary | Unparsed | Gathered | ServerStream]], guard: Guard
 ) -> dict[str, Method]:
     """Return the methods for a transport: all of the contract, including those that this version does not have."""
     table: dict[str, Method] = {}
@@ -164,6 +164,8 @@ def _methods(
             match methods.get(name):
                 case Unary() as method:
                     table[path] = guard.unary(full_name, method)
+                case Unparsed() as method:
+                    table[path] = guard.unparsed(full_name, method)
                 case Gathered() as method:
                     table[path] = guard.gathered(full_name, method)
                 case ServerStream() as method:

@@ -20,6 +20,8 @@ REST_SECONDS_MIN = 0.001
 """Shorter rests are added up until they reach this: the event loop counts whole milliseconds, and would not sleep."""
 STEP_SECONDS_MAX = 0.002
 """A step counts as at most this long: if it took longer, the machine was doing something else."""
+STEP_SECONDS_MIN = 0.001
+"""Small steps are done together until they took this long: a pause costs a turn of the event loop."""
 POSITIONS_AT_ONCE = 500
 """Positions of orders (lines and fees, for each token) in one step, which takes about 2 ms."""
 
@@ -119,6 +121,17 @@ class WorkSlot:
                 return value
             await self.pause()
 
+    async def drive_small_steps(self, steps: Generator[None, None, T]) -> T:
+        """Run a generator, pause at the yields at which ``STEP_SECONDS_MIN`` have passed, and return its result."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                value: T = done.value
+                return value
+            if self._now() - self._began >= STEP_SECONDS_MIN:
+                await self.pause()
+
 
 class NoSlot:
     """Takes the place of a slot for short work, which runs without a pause."""
@@ -127,8 +140,25 @@ class NoSlot:
         """Return False: short work has only one step."""
         return False
 
+    def resume(self) -> None:
+        """Do nothing: no time is counted."""
+
     async def pause(self) -> None:
-        """Do nothing; this is never called, because no step ends."""
+        """Do nothing."""
+
+    async def drive_small_steps(self, steps: Generator[None, None, T]) -> T:
+        """Run a generator without a pause, and return its result."""
+        return finished(steps)
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Run a generator without a pause, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            value: T = done.value
+            return value
 
 
 NO_SLOT = NoSlot()

@@ -47,7 +47,9 @@ LARGE_ORDERS: Final = SlotRule(at_once=2, rest=4)
 LARGE_BATCHES: Final = SlotRule(at_once=2, rest=4)
 BATCH_PARSING: Final = SlotRule(at_once=1, rest=4)
 DEFINITIONS: Final = SlotRule(at_once=2, rest=1)
-"""A large definition takes milliseconds to read or to write, and a page of them hundreds."""
+"""A large definition takes milliseconds to read or to write, and a page of them hundreds. Reading definitions, writing
+pages, and writing single campaigns have slots of their own: who lists campaigns must not keep others from pausing one.
+"""
 MINTING: Final = SlotRule(at_once=1, rest=8)
 """The rest also leaves time to send the coupons. The slot is given to other requests after each chunk."""
 REJUDGING: Final = SlotRule(at_once=8, rest=0)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import DAY_SECONDS, local_day
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, CampaignState
-from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
+from redemption.domain.campaign.campaign_checks import campaign_check_steps, change_violations
 from redemption.domain.campaign.change_warnings import ChangeWarning, change_warnings
 from redemption.domain.errors import (
     ArchiveUnfinished,
@@ -22,6 +22,7 @@ from redemption.domain.ports.campaigns import OfferCounters, TooEarly, name_take
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
 from redemption.domain.signed.digest import Digests
+from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.idempotency import canonical, identity_of, set_fields
 from redemption.service.judging_rounds import until_decided
 
@@ -85,22 +86,29 @@ class Campaigns:
         self._campaigns = ledger.campaigns
         self._ledger = ledger
 
-    async def create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
-        """Create a campaign.
+    async def create(
+        self, caller: CallInfo, request_id: str, campaign: Campaign, slot: WorkSlot | NoSlot = NO_SLOT
+    ) -> Campaign:
+        """Create a campaign. Checks are done in steps of the slot.
 
         Raises:
             AlreadyExists: Another one has its name, or one that looks the same.
             ServiceError: Nothing was created.
         """
-        _require_creatable(request_id, campaign)
+        await _require_creatable(request_id, campaign, slot)
+        await slot.pause()  # the canonical form of the largest definition takes 7 ms, and cannot be made in steps
+        content = canonical("create", set_fields(campaign))
+        await slot.pause()
         digests = self._digests.for_program(campaign.program)
         now_ms = self._ledger.now_ms()
         return await self._campaigns.create(
             replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms),
-            identity_of(digests, caller, request_id, canonical("create", set_fields(campaign))),
+            identity_of(digests, caller, request_id, content),
         )
 
-    async def check_create(self, caller: CallInfo, request_id: str, campaign: Campaign) -> Campaign:
+    async def check_create(
+        self, caller: CallInfo, request_id: str, campaign: Campaign, slot: WorkSlot | NoSlot = NO_SLOT
+    ) -> Campaign:
         """Return a campaign as it would be created, without a number; nothing is changed.
 
         It does not matter whether the same request was answered before.
@@ -109,7 +117,7 @@ class Campaigns:
             AlreadyExists: Another one has its name, or one that looks the same.
             ServiceError: It would not be created.
         """
-        _require_creatable(request_id, campaign)
+        await _require_creatable(request_id, campaign, slot)
         await self._require_free(campaign)
         now_ms = self._ledger.now_ms()
         return replace(campaign, created_at_ms=now_ms, updated_at_ms=now_ms)
@@ -152,18 +160,22 @@ class Campaigns:
                 break
         return Page(found[:size], first + size if len(found) > size else None)
 
-    async def update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Updated:
-        """Replace a definition.
+    async def update(
+        self, caller: CallInfo, campaign: Campaign, presented_etag: str, slot: WorkSlot | NoSlot = NO_SLOT
+    ) -> Updated:
+        """Replace a definition. Checks are done in steps of the slot.
 
         Raises:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
-        wanted, offers_kept = await self._changed(campaign, presented_etag)
+        wanted, offers_kept = await self._changed(campaign, presented_etag, slot)
         after = await self._campaigns.update(wanted.campaign, principal=caller.principal, offers_kept=offers_kept)
         return replace(wanted, campaign=after)
 
-    async def check_update(self, caller: CallInfo, campaign: Campaign, presented_etag: str) -> Updated:
+    async def check_update(
+        self, caller: CallInfo, campaign: Campaign, presented_etag: str, slot: WorkSlot | NoSlot = NO_SLOT
+    ) -> Updated:
         """Return a campaign as it would be with a new definition, under its current version; nothing is changed.
 
         Raises:
@@ -171,11 +183,11 @@ class Campaigns:
             Conflict: The etag is not the current one.
             InvalidRequest: The change is not allowed.
         """
-        wanted, _ = await self._changed(campaign, presented_etag)
+        wanted, _ = await self._changed(campaign, presented_etag, slot)
         await self._require_free(wanted.campaign)
         return wanted
 
-    async def _changed(self, campaign: Campaign, presented_etag: str) -> tuple[Updated, bool]:
+    async def _changed(self, campaign: Campaign, presented_etag: str, slot: WorkSlot | NoSlot) -> tuple[Updated, bool]:
         """Return a campaign with its new definition, and whether its existing offers are unchanged.
 
         Raises:
@@ -183,7 +195,8 @@ class Campaigns:
             InvalidRequest: The change is not allowed.
         """
         before = await self._get(campaign.program, campaign.number)
-        violations = campaign_violations(campaign, stored=before)
+        slot.resume()
+        violations = await slot.drive_small_steps(campaign_check_steps(campaign, stored=before))
         if not presented_etag:
             violations.append(Violation("campaign.etag", "is required: read the campaign first"))
         if violations:
@@ -307,8 +320,9 @@ def _changed_all_the_time() -> Conflict:
     return Conflict("the campaign is being changed by others all the time; try again")
 
 
-def _require_creatable(request_id: str, campaign: Campaign) -> None:
-    violations = [*id_violations(request_id, "request_id"), *campaign_violations(campaign)]
+async def _require_creatable(request_id: str, campaign: Campaign, slot: WorkSlot | NoSlot) -> None:
+    violations = list(id_violations(request_id, "request_id"))
+    violations += await slot.drive_small_steps(campaign_check_steps(campaign))
     if violations:
         raise InvalidRequest(violations)
 

@@ -36,7 +36,7 @@ from redemption.domain.campaign.campaign import (
     Stacking,
     Stage,
 )
-from redemption.domain.campaign.campaign_checks import campaign_violations, change_violations
+from redemption.domain.campaign.campaign_checks import campaign_check_steps, campaign_violations, change_violations
 from redemption.domain.campaign.conditions import Conditions, Scope, Window
 from redemption.domain.errors import ViolationValues
 from redemption.v1 import campaign_pb2
@@ -611,3 +611,20 @@ def test_a_definition_with_very_many_mistakes_names_as_many_as_anybody_reads():
     many = Scope(skus=("",) * 1000, brands=("",) * 1000)
     found = campaign_violations(offers(*[offer_of(amount_off(0, 1), include=many)] * 100))
     assert len(found) == 50
+
+
+def test_a_definition_may_be_checked_in_steps():
+    """Nothing else runs in a process during a step: each offer is a step of its own, and each of its lists."""
+    lists = 2 * 4 + 6
+    for definition in (offers(*[offer_of(amount_off(0, 1))] * 100), offers(offer_of(amount_off(0, 0)))):
+        steps = campaign_check_steps(definition)
+        taken = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                found = done.value
+                break
+            taken += 1
+        assert found == campaign_violations(definition)
+        assert taken == len(definition.offers) * (lists + 1)

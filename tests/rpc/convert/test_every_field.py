@@ -14,9 +14,10 @@ from rpc.stage import OneCall, stand_ins, telling
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
 from redemption.rpc.campaign_servicer import CampaignServicer
-from redemption.rpc.guard import Gathered, Unary
+from redemption.rpc.guard import Gathered, Unary, Unparsed
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection
@@ -93,6 +94,8 @@ async def effect(name: str, request: Message) -> object:
     try:
         if isinstance(method, Unary):
             response = await method.answer(request, CALLER)
+        elif isinstance(method, Unparsed):
+            response = await method.answer(request.SerializeToString(), CALLER)
         elif isinstance(method, Gathered):
             call = OneCall(request)
             method.begin([call])
@@ -104,13 +107,17 @@ async def effect(name: str, request: Message) -> object:
     except (InvalidRequest, NotBuilt) as refusal:
         return f"refused: {refusal.message}"
     asked = [
-        # Without the caller: who comes first, or with each order.
-        (call[0], [attempt for attempt, *_ in call[1][0]] if call[0] == "redeem" else call[1][1:], call[2])
+        # Without the caller: who comes first, or with each order. And without the slot, which is another one each time.
+        (call[0], [attempt for attempt, *_ in call[1][0]] if call[0] == "redeem" else _asked(call[1][1:]), call[2])
         for stand_in in STAND_INS
         for call in stand_in.mock_calls
     ]
     # An item of a batch that is malformed is refused in the answer.
     return asked, response if name == "RedemptionService.BatchRedeem" else None
+
+
+def _asked(arguments: tuple[Any, ...]) -> list[Any]:
+    return [argument for argument in arguments if not isinstance(argument, WorkSlot)]
 
 
 def settings(descriptor: Descriptor, reach: Callable[[Any], Any], path: str = "") -> Iterator[tuple[str, Any]]:

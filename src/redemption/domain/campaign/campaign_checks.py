@@ -1,6 +1,6 @@
 """Checks whether a campaign is well formed, and which changes of a campaign are allowed."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from itertools import islice, pairwise
 from zoneinfo import available_timezones
@@ -70,14 +70,37 @@ def campaign_violations(campaign: Campaign, *, stored: Campaign | None = None) -
         campaign: The definition.
         stored: The definition in force. What ``text_checks.py`` finds in it is not reported again.
     """
-    found = _violations(campaign)
-    if stored is not None:
-        known = frozenset((known.field, known.problem) for known in text_form_violations(stored))
-        found = (each for each in found if (each.field, each.problem) not in known)
+    known = _known(stored)
+    found = (each for each in _violations(campaign) if each is not None and (each.field, each.problem) not in known)
     return list(islice(found, VIOLATIONS_MAX))
 
 
-def _violations(campaign: Campaign) -> Iterator[Violation]:
+def campaign_check_steps(
+    campaign: Campaign, *, stored: Campaign | None = None
+) -> Generator[None, None, list[Violation]]:
+    """Return what ``campaign_violations`` returns; yields after each step, of 1 ms at most."""
+    known = _known(stored)
+    if stored is not None:
+        yield
+    violations: list[Violation] = []
+    for found in _violations(campaign):
+        if found is None:
+            yield
+        elif (found.field, found.problem) not in known:
+            violations.append(found)
+            if len(violations) == VIOLATIONS_MAX:
+                break
+    return violations
+
+
+def _known(stored: Campaign | None) -> frozenset[tuple[str, str]]:
+    if stored is None:
+        return frozenset()
+    return frozenset((each.field, each.problem) for each in text_form_violations(stored))
+
+
+def _violations(campaign: Campaign) -> Iterator[Violation | None]:
+    """Yield everything that is wrong, and None after each part that may take long to check."""
     yield from program_violations(campaign.program, "campaign.program")
     if not campaign.name.strip():
         yield Violation("campaign.name", "is required, 1 to 128 bytes", ViolationReason.REQUIRED)
@@ -214,7 +237,7 @@ def _from_claim_violations(validity: ClaimValidity, campaign: Campaign, field: s
 # Offers
 
 
-def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
+def _offers_violations(campaign: Campaign) -> Iterator[Violation | None]:
     offers = campaign.offers
     if not 1 <= len(offers) <= OFFERS_MAX:
         problem = f"must be 1 to {OFFERS_MAX} offers; there are {len(offers)}"
@@ -222,6 +245,7 @@ def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
         return
     for index, offer in enumerate(offers):
         yield from _offer_violations(offer, campaign.limits, f"campaign.offers[{index}]")
+        yield None
     values = [value for offer in offers for _, values in offer_lists(offer, "") for value in values]
     totals = (
         ("values in lists", len(values), VALUES_MAX),
@@ -235,7 +259,7 @@ def _offers_violations(campaign: Campaign) -> Iterator[Violation]:
             yield Violation("campaign.offers", problem)
 
 
-def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Violation]:
+def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Violation | None]:
     yield from text_violations(offer.name, f"{field}.name")
     yield from control_violations(offer.name, f"{field}.name")
     yield from benefit_violations(offer.benefit, offer.conditions.exclude, field)
@@ -243,6 +267,7 @@ def _offer_violations(offer: Offer, limits: Limits, field: str) -> Iterator[Viol
     count = 0
     for list_field, values in offer_lists(offer, field):
         yield from list_violations(values, list_field)
+        yield None
         count += len(values)
     if count > OFFER_VALUES_MAX:
         problem = f"has {count} values in all its lists together; at most {OFFER_VALUES_MAX} are allowed"
@@ -299,7 +324,7 @@ def _limit_range_violations(value: int | None, field: str, most: int) -> Iterato
         yield from range_violations(value, field, 1, most)
 
 
-def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
+def _hours_violations(campaign: Campaign) -> Iterator[Violation | None]:
     """Yield the offers whose windows share no minute with any slot, so that they could never be redeemed."""
     slots = campaign.limits.slots
     if slots is None:
@@ -310,6 +335,7 @@ def _hours_violations(campaign: Campaign) -> Iterator[Violation]:
             problem = "share no minute with limits.slots, so nothing could ever be redeemed; make them meet"
             field, other = f"campaign.offers[{index}].conditions.windows", OtherField("campaign.limits.slots")
             yield dependent_violation(field, problem, ViolationReason.NOT_WITH_OTHER, other)
+        yield None
 
 
 def _meet(window: Window, slot: Slot) -> bool:

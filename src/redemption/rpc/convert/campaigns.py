@@ -5,6 +5,7 @@ NotBuilt and names the field. Here it is only checked that the domain can hold t
 checked in ``domain.campaign.campaign_checks``. When a campaign is read back, unset fields have their default values.
 """
 
+from collections.abc import Generator
 from typing import Any, TypeAlias, cast
 
 from redemption.domain.campaign.campaign import (
@@ -16,6 +17,7 @@ from redemption.domain.campaign.campaign import (
     DiscountBase,
     ExclusivityReach,
     Limits,
+    Offer,
     RiskSignal,
     Sizing,
     Slot,
@@ -30,7 +32,8 @@ from redemption.domain.outcome import Outcome
 from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
 from redemption.rpc.convert.timestamps import at_ms, duration_of, ms_from, seconds_from, whole_second_ms_from
-from redemption.rpc.message_limits import not_built, require_shape
+from redemption.rpc.message_limits import not_built, shape_steps
+from redemption.scheduling.fair_slots import finished
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
@@ -76,7 +79,12 @@ SparseMessage: TypeAlias = campaign_pb2.Limits | campaign_pb2.Sizing
 
 
 def new_campaign_from(message: campaign_pb2.Campaign) -> Campaign:
-    """Return the definition of a campaign to be created.
+    """Return the definition of a campaign to be created, see ``new_campaign_steps``."""
+    return finished(new_campaign_steps(message))
+
+
+def new_campaign_steps(message: campaign_pb2.Campaign) -> Generator[None, None, Campaign]:
+    """Return the definition of a campaign to be created; yields after each step.
 
     Raises:
         InvalidRequest: A field has a wrong value, or is output only.
@@ -89,20 +97,29 @@ def new_campaign_from(message: campaign_pb2.Campaign) -> Campaign:
     ]
     if violations:
         raise InvalidRequest(violations)
-    return campaign_from(message)
+    return (yield from campaign_steps(message))
 
 
 def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
-    """Return a definition.
+    """Return a definition, see ``campaign_steps``."""
+    return finished(campaign_steps(message))
+
+
+def campaign_steps(message: campaign_pb2.Campaign) -> Generator[None, None, Campaign]:
+    """Return a definition; yields after each step.
 
     Raises:
         InvalidRequest: A field has a wrong value.
         NotBuilt: It uses something that this version does not support.
     """
     _require_size(message)
-    require_shape(message, "campaign")
+    yield from shape_steps(message, "campaign")
     _require_return_policy(message)
     _require_set(message, "campaign", "start_time", "end_time")
+    offers: list[Offer] = []
+    for index, offer in enumerate(message.offers):
+        offers.append(offer_from(offer, f"campaign.offers[{index}]"))
+        yield
     return Campaign(
         program=message.program,
         name=message.name,
@@ -110,7 +127,7 @@ def campaign_from(message: campaign_pb2.Campaign) -> Campaign:
         time_zone=message.time_zone,
         starts_at_ms=ms_from(message.start_time, "campaign.start_time"),
         ends_at_ms=ms_from(message.end_time, "campaign.end_time"),
-        offers=tuple(offer_from(offer, f"campaign.offers[{index}]") for index, offer in enumerate(message.offers)),
+        offers=tuple(offers),
         limits=_limits_from(message.limits),
         stacking=_stacking_from(message.stacking),
         sizing=Sizing(**_numbers_from(message.sizing, _SIZINGS)),
