@@ -7,7 +7,6 @@ with ``make bench-attacks``. It only measures; ``tests/rpc/transport`` tests wha
 
 import argparse
 import multiprocessing
-import resource
 import secrets
 import select
 import socket
@@ -25,6 +24,7 @@ from typing import NamedTuple
 
 import command
 import grpc
+import psutil
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
@@ -412,15 +412,13 @@ def run_all(rounds: int, seconds: float, transports: Sequence[str]) -> Report:
         "100 definitions of 10,000 windows": partial(long_to_handle, CREATE, windows),
     }
     found: dict[tuple[str, str], list[Damage]] = {}
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for _ in range(rounds):
         for name, attack in attacks.items():
             for transport in transports:
                 with ExitStack() as stack:
-                    few = attack is idle_connections
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if few else soft, hard))
                     server = stack.enter_context(redemption_server(transport=transport))
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                    for worker in server.workers if attack is idle_connections else ():
+                        worker.rlimit(psutil.RLIMIT_NOFILE, (FILES, FILES))
                     with connect(server.authority) as channel:
                         for number in range(LARGE_CAMPAIGNS if "list" in name or "answers" in name else 0):
                             asked = CreateCampaignRequest(

@@ -36,6 +36,7 @@ from redemption.server.keyset_file import (
     require_apart,
     require_living_key,
 )
+from redemption.server.open_files import prepare_open_files
 from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
@@ -82,6 +83,7 @@ def serve(settings: Settings) -> int:
         with refusals():
             _require_encryption(settings)
             require_apart(settings)
+            prepare_open_files(settings)
             return asyncio.run(_supervise(settings))
     except StartRefused as refused:
         return refuse(refused)

@@ -110,7 +110,6 @@ class Listener:
             turn=Turn(loop),
             work=WorkQueue(loop, self._begin, wait_seconds_max=self._bounds.wait_seconds_max),
         )
-        self._warn_of_few_files()
         port = int(sockets[0].getsockname()[1])
         for bound in sockets:
             await self._listen(bound, shared)
@@ -251,15 +250,6 @@ class Listener:
         if files == resource.RLIM_INFINITY:  # RLIM_INFINITY is a negative number
             return self._bounds.connections_max
         return max(1, min(self._bounds.connections_max, files - FILES_RESERVED))
-
-    def _warn_of_few_files(self) -> None:
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if files != resource.RLIM_INFINITY and files <= FILES_RESERVED:
-            _log.warning(
-                "this process may open so few files that it keeps one connection at a time; raise ulimit -n",
-                files_max=files,
-                files_wanted=FILES_RESERVED + self._bounds.connections_max,
-            )
 
     def _has_room(self) -> bool:
         """Whether one more TLS handshake may begin. During handshakes, connections are not counted by address."""
