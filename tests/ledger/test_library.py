@@ -2,9 +2,9 @@
 
 import itertools
 import re
-from importlib.resources import files
 
 import pytest
+from ledger.lua_source import Calls, commands, functions, texts, without_comments
 from redis.exceptions import ResponseError
 
 from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
@@ -32,31 +32,7 @@ MAY_RAISE = ("error(", "request_content(", "struct.unpack(", *RECORDS)
 LOCALS = 60
 
 
-def texts():
-    """Every file of the library."""
-    folder = files("redemption.ledger") / "lua"
-    return {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS}
-
-
-def without_comments(text):
-    return re.sub(r"--.*", "", text)
-
-
-def functions():
-    """Every function of the library at the left margin: file, name, and its text without comments."""
-    for part, text in texts().items():
-        for block in re.split(r"(?m)^(?=(?:local )?function )", without_comments(text))[1:]:
-            name = re.match(r"(?:local )?function ([\w.]+)", block)[1]
-            one_line = re.match(r".*\bend$", block.split("\n", 1)[0])
-            yield part, name, block.split("\n", 1)[0] if one_line else block.partition("\nend\n")[0]
-
-
 FUNCTIONS = [pytest.param(name, text, id=f"{part}: {name}") for part, name, text in functions()]
-
-
-def commands(text):
-    """Commands in a text, in their order, with where they stand."""
-    return [(found.start(), found[1]) for found in re.finditer(r"(?:command|redis\.p?call)\('([A-Z]+)'", text)]
 
 
 def test_every_command_is_known_to_read_or_to_write():
@@ -65,6 +41,88 @@ def test_every_command_is_known_to_read_or_to_write():
     assert used <= WRITING | READING
     called = sum(len(re.findall(r"(?:command|redis\.p?call)\(", text)) for text in texts().values())
     assert called == sum(len(commands(text)) for text in texts().values()), "each names its command"
+
+
+def test_no_command_has_another_name():
+    """Else the tests of this file would not see it."""
+    for part, text in texts().items():
+        code = re.sub(r"\bcommand = redis\.call *\n", "", without_comments(text))
+        assert re.findall(r"\bredis\b(?!\.(?:p?call\('|register_function\())", code) == [], part
+        assert re.findall(r"\bcommand\b(?!\(')", code) == [], part
+
+
+def deciding(calls):
+    """All functions that run while an item is decided."""
+    begin = [(part, name) for part, name in calls.texts if "decide" in name and name != "decide_items"]
+    return calls.reached(*begin)
+
+
+def writing(calls):
+    """All functions that run while an item is applied, or a call is closed."""
+    return calls.reached(*(function for function in calls.texts if re.search(r"\.(apply|close|commit)", function[1])))
+
+
+def writes_in(calls, function):
+    text = calls.texts[function]
+    return [command for _, command in commands(text) if command in WRITING] + [
+        call for call in APPLYING if call in text
+    ]
+
+
+def reads_in(calls, function):
+    text = calls.texts[function]
+    return [command for _, command in commands(text) if command not in WRITING] + [
+        call for call in MAY_RAISE if call in text
+    ]
+
+
+def test_what_a_decision_calls_writes_nothing():
+    """However deep: `decide` calls functions that are not named so."""
+    calls = Calls(texts())
+    assert {("redeem", "read_tokens"), ("limits", "read_customer"), ("idempotency", "idempotency.find")} <= deciding(
+        calls
+    )
+    assert {function: found for function in deciding(calls) if (found := writes_in(calls, function))} == {}
+
+
+def test_what_writes_calls_nothing_that_reads_or_raises():
+    calls = Calls(texts())
+    assert {("idempotency", "reap"), ("limits", "limits.apply_redemption"), ("campaigns", "changes")} <= writing(calls)
+    assert {function: found for function in writing(calls) if (found := reads_in(calls, function))} == {}
+
+
+PLANTED = [
+    (
+        "redeem",
+        "    token.record = records.pack_used_coupon(",
+        "redis.call('HSET', token.key, token.field, '')",
+        writes_in,
+    ),
+    ("redeem", "      coupon = command('HGET', key, field)", "command('HSET', key, field, '')", writes_in),
+    ("limits", "  if stored then return key, unpack_customer", "command('HSET', key, customer, '')", writes_in),
+    ("campaigns", "    call.campaigns[number] = campaign", "redis.call('HDEL', key, 'x')", writes_in),
+    ("idempotency", "  local oldest = call.generations", "redis.call('EXISTS', 'x')", reads_in),
+    ("campaigns", "    if value ~= (stored[index] or 0) then", "error('planted')", reads_in),
+    ("limits", "  local redeemed, discount = campaign.redeemed", "command('HGET', token.key, customer)", reads_in),
+]
+
+
+@pytest.mark.parametrize(("part", "line", "planted", "found_in"), PLANTED)
+def test_the_checks_of_what_is_called_can_fail(part, line, planted, found_in):
+    """A command or an error that is planted in a function below is seen, whatever the function is called."""
+    sources = texts()
+    assert sources[part].count(f"\n{line}") == 1
+    calls = Calls(sources | {part: sources[part].replace(f"\n{line}", f"\n{planted}\n{line}")})
+    reached = deciding(calls) if found_in is writes_in else writing(calls)
+    assert [found for function in reached for found in found_in(calls, function)] != []
+
+
+@pytest.mark.parametrize("hidden", ["local hset = redis.call", "redis['call']('HSET', 'a', 'b', 'c')", "f(command)"])
+def test_the_check_of_other_names_can_fail(monkeypatch, hidden):
+    changed = texts() | {"redeem": texts()["redeem"] + f"\n{hidden}\n"}
+    monkeypatch.setitem(globals(), "texts", lambda: changed)
+    with pytest.raises(AssertionError):
+        test_no_command_has_another_name()
 
 
 def test_all_functions_are_looked_at():

@@ -1,0 +1,107 @@
+"""An error after the first write, at whatever line: the whole call fails, and no item is told that nothing was done.
+
+Each line that runs after the first write of a batch is made to raise, one at a time, in a library of its own.
+"""
+
+import re
+
+from builders.times import DAY_MS
+from ledger.claims import claim_item
+from ledger.lua_source import Calls, texts, without_comments
+from redis.exceptions import ResponseError
+
+from redemption.domain.campaign.benefit import amount_off
+from redemption.domain.campaign.campaign import Offer
+from redemption.ledger.library import assembled
+from redemption.ledger.wire.claims import pack_claim
+from redemption.ledger.wire.orders import pack_item
+
+OPERATIONS = [("redeem", "redeem.apply"), ("claim", "claim.apply"), ("frame", "frame.close")]
+DECIDING = [("redeem", "redeem.decide"), ("claim", "claim.decide")]
+PLANTED = "error('planted')"
+TEN_YEARS_MS = 3_660 * DAY_MS
+LINES_MIN = 70
+
+
+def lines_that_write():
+    """Each line of the functions that only run when an item is applied or the call is closed: file and line number."""
+    sources = texts()
+    calls = Calls(sources)
+    for part, name in sorted(calls.reached(*OPERATIONS) - calls.reached(*DECIDING)):
+        lines = without_comments(sources[part]).split("\n")
+        first = next(number for number, line in enumerate(lines) if re.match(rf"(local )?function {name}\(", line))
+        if lines[first].endswith(" end"):
+            continue
+        last = lines.index("end", first)
+        yield from ((part, number) for number in range(first + 1, last) if lines[number].strip())
+
+
+def planted(part, number, what=PLANTED):
+    """The library with something in front of a line."""
+    lines = texts()[part].split("\n")
+    return assembled(texts() | {part: "\n".join([*lines[:number], what, *lines[number:]])})
+
+
+async def items(desk):
+    """One order of each kind that writes differently, and a claim; generations of old requests wait to be removed."""
+    offers = (Offer(amount_off(200_00, 50_00)), Offer(amount_off(0, 10_00)))
+    campaign = await desk.campaign(offers=offers, issued_per_day=50)
+    several = {"merchant_minor": 10_00, "offer_index": 1, "slot": 5, "slot_limit": 9}
+    orders = [
+        desk.order(desk.token(campaign, 0)),
+        desk.order(desk.token(campaign, 1, **several), customer="ann"),
+    ]
+    now_ms = desk.ledger.now_ms()
+    old = f"2:4096:{now_ms} 1:4096:{now_ms - 5 * DAY_MS}"
+    await desk.redis.hset(desk.house.key("ledger"), mapping={"generations": old, "reaped": 4_090})
+    return [*map(pack_item, orders), pack_claim(claim_item(campaign, day=desk.today(campaign)))]
+
+
+class Ledger:
+    """Copies of a ledger, each for one call of one library."""
+
+    def __init__(self, desk):
+        self._redis = desk.redis
+        self._program = desk.program
+        self._now_ms = desk.ledger.now_ms()
+        self._copies = 0
+
+    async def batch(self, library, packed):
+        """Decide items on a copy; returns the replies to them, or the text of the error."""
+        self._copies += 1
+        copy = f"{self._program}-{self._copies}"
+        begin = f"{{{self._program}}}:".encode()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for key in await self._redis.keys(f"{{{self._program}}}:*"):
+                pipeline.copy(key, key.replace(begin, f"{{{copy}}}:".encode()))
+            await pipeline.execute()
+        try:
+            await self._redis.function_load(library.text)
+        except ResponseError as error:
+            return str(error)
+        try:
+            arguments = (b"", self._now_ms, TEN_YEARS_MS, 1_000, *packed)
+            reply = await self._redis.fcall(library.name("batch").decode(), 1, f"{{{copy}}}", *arguments)
+            return [each[:1] for each in reply[2:]]
+        except ResponseError as error:
+            return str(error)
+        finally:
+            await self._redis.function_delete(f"redemption_{library.suffix}")
+
+
+async def test_an_error_after_the_first_write_fails_the_whole_call(desk):
+    """Every such line is reached by these items; a line that is not would need another item here."""
+    packed, ledger = await items(desk), Ledger(desk)
+    assert await ledger.batch(planted("keys", 0, "-- nothing"), packed) == [b"A", b"A", b"A"]
+    replies = {line: await ledger.batch(planted(*line), packed) for line in lines_that_write()}
+    # A line in the middle of a statement cannot have another one in front.
+    tried = {line: reply for line, reply in replies.items() if "Error compiling" not in reply}
+    assert {line: reply for line, reply in tried.items() if "planted" not in reply} == {}
+    assert len(tried) > LINES_MIN
+
+
+async def test_an_error_before_the_first_write_fails_one_item_alone(desk):
+    """Shows that the test above can fail: this item is told that nothing was done."""
+    packed, ledger = await items(desk), Ledger(desk)
+    number = next(at for at, line in enumerate(texts()["redeem"].split("\n")) if "principal = sub(packed" in line)
+    assert await ledger.batch(planted("redeem", number), packed) == [b"E", b"E", b"A"]
