@@ -1,20 +1,19 @@
 """A message that cannot be converted as a whole is refused with the path of the field, at almost no cost."""
 
-import time
-
 import pytest
 from rpc.examples import campaign_message, full_message
 
 from redemption.domain.campaign.benefit_checks import TIERS_MAX
 from redemption.domain.campaign.campaign_checks import ALL_TIERS_MAX, ALL_WINDOWS_MAX, OFFERS_MAX, SLOTS_MAX
 from redemption.domain.campaign.condition_checks import WINDOWS_MAX
-from redemption.domain.errors import VIOLATIONS_MAX, InvalidRequest, NotBuilt
+from redemption.domain.errors import VIOLATIONS_MAX, InvalidRequest, NotBuilt, Violation
 from redemption.rpc.message_limits import (
     MESSAGES_MAX,
     PARTS_AT_ONCE,
     PARTS_MAX,
     TEXTS_MAX,
     VALUES_MAX,
+    _looked_at,
     require_shape,
     shape_steps,
 )
@@ -124,9 +123,9 @@ def test_two_million_entries_are_counted_and_not_looked_at():
     """A message of the largest size that gRPC takes; looking at each of them would take seconds."""
     empty_offers = b"\x42\x00" * (2 * 1024 * 1024)
     message = campaign_pb2.Campaign.FromString(empty_offers)
-    begun = time.process_time()
     assert refused_by(message) == ["campaign.offers"]
-    assert time.process_time() - begun < 0.1
+    parts = [found for found in _looked_at(message, "campaign") if not isinstance(found, Violation)]
+    assert len(parts) == 1
 
 
 WINDOWS = {"conditions": {"windows": [{}] * MESSAGES_MAX}}

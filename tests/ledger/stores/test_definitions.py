@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from builders.calls import calling
 from builders.campaigns import offer_of
+from waiting import comes
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer
@@ -136,7 +137,7 @@ async def test_another_ledgers_definition_of_the_same_version_is_another_one(hou
 async def test_a_creation_that_is_repeated_tells_what_was_created_and_not_what_was_sent(house):
     definition = house.definition()
     first = await house.campaigns.create(calling("admin"), "request", definition)
-    await asyncio.sleep(0.002)  # so that another moment would be told
+    await comes(lambda: house.ledger.now_ms() > first.created_at_ms)  # so that another moment would be told
     assert await house.campaigns.create(calling("admin"), "request", definition) == first
     assert await house.campaigns.get(calling(), house.program, 1) == first
 

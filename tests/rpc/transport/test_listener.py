@@ -470,5 +470,7 @@ async def test_memory_goes_back_to_the_system_when_much_less_is_held_than_before
     client.close()
     await comes(lambda: trimmed)
     await stage.idle()
-    await asyncio.sleep(3 * listener.DEADLINE_STEP_SECONDS)
+    ticks, trim = [], stage.listener._trim
+    monkeypatch.setattr(stage.listener, "_trim", lambda: ticks.append(trim()))
+    await comes(lambda: len(ticks) >= 3)
     assert trimmed == [0]
