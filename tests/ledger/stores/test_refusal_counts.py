@@ -2,10 +2,14 @@
 
 import asyncio
 
+import pytest
+from builders.keysets import rotated
+from builders.tokens import sign_token
 from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.outcome import Outcome
+from redemption.domain.signed.keyset import KeyState
 from redemption.ledger.stores.refusal_counts import KINDS_MAX, SEND_SECONDS, RefusalCounts
 
 
@@ -35,6 +39,26 @@ async def test_a_flood_of_refusals_writes_nothing_and_raises_no_sequence_number(
     for _ in range(2):  # what was told is not told again
         await house.ledger._refusal_counts.send()
     assert await refused(house, campaign) == {"ALREADY_REDEEMED": 100, "CUSTOMER_LIMIT": 100, "MIN_SPEND_NOT_MET": 3}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TOKEN_EXPIRED, Outcome.TOKEN_INVALID], ids=["expired", "key disabled"])
+async def test_a_flood_of_dead_tokens_writes_nothing(house, outcome):
+    """A remembered answer is still looked for: the request may have been approved before."""
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    approved = house.attempt(token)
+    decision = await house.send(approved)
+    now = house.ledger.now_ms() // 1000
+    expired = {"offer_index": 0, "serial": 0, "not_before": now - 9, "expires_at": now - 5, "now": now - 9}
+    if outcome is Outcome.TOKEN_EXPIRED:
+        token = sign_token(house.keyset, program=house.program, campaign=campaign.number, **expired)
+    else:
+        house.use(rotated(house.keyset, KeyState.DISABLED))
+    before = await house.dump()
+    for refusal in await house.send_all([house.attempt(token) for _ in range(100)]):
+        assert refusal.outcome is outcome
+    assert await house.send(approved) == decision
+    assert await house.dump() == before
 
 
 async def test_refusals_are_written_within_a_second_in_one_call_and_one_event(house, clock):
