@@ -11,7 +11,9 @@ from rpc.stage import ANYBODY, OneCall, failure_of, telling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.rpc.guard import UNCOUNTED_BYTES_MAX
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
+from redemption.rpc.request_limits import ORDER_BYTES_MAX
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.pending_order import RedeemRequest
@@ -245,6 +247,18 @@ async def test_order_that_is_refused_unread_waits_for_no_turn(run, size):
         ask, let_go = await held_at_large(await run(), 3)
         assert isinstance(await ask(*size), InvalidRequest)
         await let_go()
+
+
+async def test_a_long_request_with_too_many_lines_is_refused_before_it_is_parsed(run):
+    """To parse 65,000 empty lines takes 3 ms, and their caller may send them again and again."""
+    stage = await run()
+    order = redeem_request()
+    order.checkout.order.lines.extend([order_pb2.Line()] * 60_000)
+    assert UNCOUNTED_BYTES_MAX < order.ByteSize() < ORDER_BYTES_MAX
+    failure = await failure_of(stage.redemption.Redeem(order))
+    assert failure.fields == ["checkout.order.lines"]
+    assert failure.message == "checkout.order.lines: is too much: there are 501 and more; split the order"
+    assert stage.redeemer.mock_calls == []
 
 
 async def test_large_orders_beyond_a_bound_are_turned_away(run):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from builders.keysets import keyset_of
+from google.protobuf.message import DecodeError
 from rpc.examples import CHECKOUT, batch_request, redeem_request
 
 from redemption.domain.decision import Allocation, Decision, Verdict
@@ -11,7 +12,9 @@ from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import (
     LINES_MAX,
     QUOTED_TOKENS_MAX,
+    SHIPPING_MAX,
     TEXT_BYTES_MAX,
+    TOKENS_MAX,
     Line,
     Shipping,
 )
@@ -24,6 +27,8 @@ from redemption.rpc.request_limits import (
     BATCH_PAIRS_MAX,
     MESSAGE_BYTES_MAX,
     QUOTED_PAIRS_MAX,
+    count_quote,
+    count_redeem,
     require_answer_fits,
     require_batch,
     require_quote_fits,
@@ -241,3 +246,48 @@ def test_quote_with_too_many_allocations_is_refused(tokens, lines):
 
 def test_quote_without_allocations_may_be_as_large_as_it_gets():
     require_quote_fits(request_of(QUOTED_TOKENS_MAX, LINES_MAX, with_allocations=False))
+
+
+COUNTING = [
+    (count_redeem, redemption_service_pb2.RedeemRequest, TOKENS_MAX),
+    (count_quote, redemption_service_pb2.QuoteRequest, QUOTED_TOKENS_MAX),
+]
+UNKNOWN = b"\xf8\x07\x01"
+
+
+@pytest.mark.parametrize(("count", "kind", "tokens"), COUNTING, ids=["redeem", "quote"])
+def test_the_largest_order_is_counted_and_taken(count, kind, tokens):
+    checkout = message_of(tokens, LINES_MAX, SHIPPING_MAX)
+    for line in checkout.order.lines:
+        line.categories.extend(["a", "b", "c"])
+    count(kind(checkout=checkout).SerializeToString())
+
+
+@pytest.mark.parametrize(("count", "kind", "_"), COUNTING, ids=["redeem", "quote"])
+@pytest.mark.parametrize(
+    ("size", "unknown", "field"),
+    [
+        ((1, LINES_MAX + 1, 0), 0, "checkout.order.lines"),
+        ((2_000, 1, 1), 0, "checkout.tokens"),
+        ((1, 1, 2_000), 0, "checkout.order.shipping"),
+        ((1, 1, 1), 2_000, "checkout"),
+    ],
+)
+def test_order_with_too_many_entries_is_refused_before_it_is_parsed(count, kind, _, size, unknown, field):
+    raw = kind(checkout=message_of(*size)).SerializeToString() + unknown * UNKNOWN
+    with pytest.raises(InvalidRequest) as refused:
+        count(raw)
+    assert fields(refused) == [field]
+
+
+def test_lines_of_a_checkout_that_comes_in_parts_count_together():
+    """Protobuf merges the parts of a message that is there twice."""
+    part = redemption_service_pb2.RedeemRequest(checkout=message_of(1, LINES_MAX // 2 + 1)).SerializeToString()
+    count_redeem(part)
+    with pytest.raises(InvalidRequest):
+        count_redeem(part + part)
+
+
+def test_bytes_that_are_no_order_cannot_be_counted():
+    with pytest.raises(DecodeError):
+        count_redeem(b"\x12\xff")

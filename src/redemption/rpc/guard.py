@@ -32,6 +32,8 @@ from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 
 STREAM_SECONDS_MAX = 600.0
+UNCOUNTED_BYTES_MAX = 16 * 1024
+"""Parsing a message of this size takes 0.4 ms at most, whatever is in it: less than to count a large one."""
 
 _STOPPED = Stopping("the server stopped before it could answer; ask again with the same request id")
 _log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class Unary:
         request_bytes_max: A longer request is refused before it is parsed.
         read: Parses a request that is longer than ``parsed_bytes_max``, in steps, so that others work in between.
         parsed_bytes_max: The longest request that is parsed in one step.
+        count: Refuses the bytes of a request above ``UNCOUNTED_BYTES_MAX`` that has too many entries, before it is
+            parsed.
     """
 
     request: type[Message]
@@ -54,6 +58,7 @@ class Unary:
     request_bytes_max: int
     read: Callable[[bytes, CallInfo], Awaitable[Message]] | None = None
     parsed_bytes_max: int = 0
+    count: Callable[[bytes], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,14 @@ class Gathered:
         request: The type of the request.
         begin: The handler. It must answer each of the calls, now or later; not a coroutine.
         request_bytes_max: A longer request is refused before it is parsed.
+        count: Refuses the bytes of a request above ``UNCOUNTED_BYTES_MAX`` that has too many entries, before it is
+            parsed.
     """
 
     request: type[Message]
     begin: Callable[[Sequence["PendingCall"]], None]
     request_bytes_max: int
+    count: Callable[[bytes], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +168,12 @@ class Guard:
             name: The name of the method, for the log.
             method: The method of the contract.
         """
-        parse, answer, read = method.request.FromString, method.answer, method.read
+        parse, answer, read, count = method.request.FromString, method.answer, method.read, method.count
 
         async def handle(raw: bytes, info: CallInfo) -> CallResult:
             try:
+                if count is not None and len(raw) > UNCOUNTED_BYTES_MAX:
+                    count(raw)
                 if read is None or len(raw) <= method.parsed_bytes_max:
                     request = parse(raw)
                 else:
@@ -189,7 +199,7 @@ class Guard:
 
     def gathered(self, name: str, method: Gathered) -> Method:
         """Return the method for a transport, for calls that are answered together."""
-        parse, begin = method.request.FromString, method.begin
+        parse, begin, count = method.request.FromString, method.begin, method.count
 
         def failed(error: BaseException) -> Status:
             return _failed(name, method.request, error)
@@ -198,8 +208,10 @@ class Guard:
             pending: list[PendingCall] = []
             for call in calls:
                 try:
+                    if count is not None and len(call.request) > UNCOUNTED_BYTES_MAX:
+                        count(call.request)
                     pending.append(PendingCall(parse(call.request), call, failed))
-                except DecodeError as error:
+                except (DecodeError, InvalidRequest) as error:
                     call.answer(failed(error))
             try:
                 begin(pending)

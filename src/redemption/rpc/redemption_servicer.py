@@ -22,6 +22,8 @@ from redemption.rpc.request_limits import (
     ORDER_BYTES_MAX,
     PARSED_BYTES_MAX,
     REQUEST_BYTES_MAX,
+    count_quote,
+    count_redeem,
     positions_in,
     read_batch,
     require_answer_fits,
@@ -60,7 +62,7 @@ class RedemptionServicer:
     def methods(self) -> Mapping[str, Unary | Gathered]:
         """Return the methods that this version answers, by their names in the contract."""
         return {
-            "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX),
+            "Redeem": Gathered(messages.RedeemRequest, self.redeem, ORDER_BYTES_MAX, count=count_redeem),
             "BatchRedeem": Unary(
                 messages.BatchRedeemRequest,
                 self.batch_redeem,
@@ -68,7 +70,7 @@ class RedemptionServicer:
                 read=self._read_batch,
                 parsed_bytes_max=PARSED_BYTES_MAX,
             ),
-            "Quote": Unary(messages.QuoteRequest, self.quote, ORDER_BYTES_MAX),
+            "Quote": Unary(messages.QuoteRequest, self.quote, ORDER_BYTES_MAX, count=count_quote),
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
