@@ -46,13 +46,14 @@ class House:
         keyset=None,
         may_create_ledger=True,
         clock_apart_seconds_max=TEN_YEARS_SECONDS,
+        durability="strict",
     ):
         """Build it; the clocks may be far apart, so that a test may set the one that a ledger remembers."""
         self.url = url
         self.program = program
         self.keyset = keyset or keyset_of(environment="development", development=True, now=int(time.time()))
-        self.fence = Fence(fence_path, self.keyset.id, check_values(self.keyset))
-        endpoint = Endpoint(url, "strict", clock_apart_seconds_max=clock_apart_seconds_max)
+        self.fence = Fence(fence_path, self.keyset.id, check_values(self.keyset), trails=durability == "fast")
+        endpoint = Endpoint(url, durability, clock_apart_seconds_max=clock_apart_seconds_max)
         self.ledger = RedisLedger(endpoint, fence=self.fence, may_create_ledger=may_create_ledger)
         self.use(self.keyset)
         self.redis = Redis.from_url(url, protocol=2)

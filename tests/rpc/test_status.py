@@ -50,6 +50,7 @@ TABLE = [
     ("LedgerRefused", code_pb2.UNAVAILABLE),
     ("LedgerForbids", code_pb2.UNAVAILABLE),
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
+    ("LedgerNotDurable", code_pb2.UNAVAILABLE),
     ("LedgerFull", code_pb2.UNAVAILABLE),
     ("LedgerClockApart", code_pb2.UNAVAILABLE),
     ("LedgerClockAhead", code_pb2.UNAVAILABLE),

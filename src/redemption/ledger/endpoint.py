@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from redemption.ledger.causes import unreachable
 from redemption.ledger.place import Place
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
-from redemption.ledger.trust.durability import Durability, check, prepare
+from redemption.ledger.trust.durability import Checked, Durability, check, prepare
 from redemption.ledger.trust.fence import Fence
 
 CONNECT_SECONDS_MAX = 3.0
@@ -56,7 +56,7 @@ class Endpoint:
         """Check everything on a new connection, and load our functions, see ``durability.prepare``."""
         await prepare(client, self.durability, fence, self.clock_apart_seconds_max)
 
-    async def check(self, client: Redis, fence: Fence) -> set[str]:
+    async def check(self, client: Redis, fence: Fence) -> Checked:
         """Check what may change while a connection is open, see ``durability.check``."""
         return await check(client, self.durability, fence, self.clock_apart_seconds_max)
 

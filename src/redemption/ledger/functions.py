@@ -3,9 +3,9 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from redis.asyncio import Redis
@@ -20,10 +20,11 @@ from redemption.ledger.permissions import LedgerForbids
 from redemption.ledger.place import Place
 from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import load_functions
+from redemption.ledger.trust.durability import Durability, load_functions
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, read_header
 from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.proof import AWAIT, LedgerNotDurable, require_proof
 from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted
 from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
@@ -50,11 +51,13 @@ class FunctionClient:
         clock: Clock,
         outbox_max: int,
         place: Place,
+        durability: Durability = "strict",
     ) -> None:
         """Build it.
 
         Args:
             client: The ordinary client, without retries.
+            durability: With ``strict``, each write is proved to be on disk before it is answered.
             fence: The last known state of each program's ledger.
             health: Is informed when the ledger is not trusted; while the ledger is refused, nothing is called.
             reachability: Gets whether the ledger answers; while it is known to be down, nothing is called.
@@ -69,6 +72,7 @@ class FunctionClient:
         self._clock = clock
         self._outbox_max = outbox_max
         self._place = place
+        self._is_strict = durability == "strict"
         self._slots = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
         self._next_log_at = 0.0
@@ -86,23 +90,27 @@ class FunctionClient:
             LedgerRefused: The call was not executed.
             Overloaded: The call was not sent, because too many others wait.
         """
+        return await self._call(self._fcall, function, program, args)
+
+    async def _call(self, send: "_Send", function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         self._health.require()
         self._reachability.require()
         async with self._slot(), self.bounded(CALL_SECONDS_MAX):
             for _ in range(TRIES - 1):
                 try:
-                    return await self._framed(function, program, args)
+                    return await self._framed(send, function, program, args)
                 except ResponseError as error:
                     if "unction not found" in str(error):
                         await load_functions(self._client)
                     # CLOCKAPART is retried too: perhaps the call was only on its way for too long.
                     elif not str(error).startswith(CLOCK_APART):
                         raise
-            return await self._framed(function, program, args)
+            return await self._framed(send, function, program, args)
 
     async def write(self, function: str, program: str, *args: bytes | int | str) -> tuple[Head, list[Any]]:
         """Call a function that writes, see ``call``; return the head of its reply and the rest of the reply."""
-        packed_head, *rest = await self.call(function, program, self._outbox_max, *args)
+        send = self._fcall_proved if self._is_strict else self._fcall
+        packed_head, *rest = await self._call(send, function, program, (self._outbox_max, *args))
         return self.observe(program, packed_head), rest
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
@@ -118,10 +126,10 @@ class FunctionClient:
                 await load_functions(self._client)
                 return await self._fcall(function, program, ())
 
-    async def _framed(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
+    async def _framed(self, send: "_Send", function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         clock = self._clock
         frame = (self._fence.known(program), clock.own_ms(), clock.apart_ms_max)
-        return await self._fcall(function, program, (*frame, *args))
+        return await send(function, program, (*frame, *args))
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -143,6 +151,27 @@ class FunctionClient:
     async def _fcall(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         tag = keys.tag(program)
         return await self._client.fcall(library().name(function).decode(), 1, tag, *args)
+
+    async def _fcall_proved(self, function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
+        """Call a function, and see that what it wrote is on disk.
+
+        Raises:
+            LedgerUnavailable: It was executed, but may not be kept.
+        """
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.fcall(library().name(function).decode(), 1, keys.tag(program), *args)
+            pipeline.execute_command(*AWAIT)
+            reply, waited = await pipeline.execute(raise_on_error=False)
+        if isinstance(reply, Exception):
+            raise reply
+        try:
+            require_proof(waited)
+        except LedgerNotDurable as error:
+            self._health.on_reply(error)
+            raise LedgerUnavailable(
+                "the ledger may not keep what was done; ask again with the same request id"
+            ) from error
+        return reply
 
     def observe(self, program: str, packed_head: bytes) -> Head:
         """Read the head of a reply, note the clock and the sequence number in it, and return it."""
@@ -215,6 +244,9 @@ class FunctionClient:
         if now >= self._next_log_at:
             self._next_log_at = now + LOG_INTERVAL_SECONDS
             _log.warning("the ledger cannot be reached", cause=failure.for_operator)
+
+
+_Send: TypeAlias = Callable[[str, str, Sequence[bytes | int | str]], Awaitable[Any]]
 
 
 def pairs(flat: Sequence[Any]) -> dict[str, str]:

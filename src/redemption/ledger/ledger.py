@@ -22,13 +22,15 @@ from redemption.ledger.stores.orders import OrderStore
 from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
+from redemption.ledger.trust.durability import Checked
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.proof import LedgerNotDurable, prove
 from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
 from redemption.scheduling.work_bounds import WorkBounds
 
 CHECK_SECONDS = 1.0
-CHECK_SECONDS_MAX = 2.0
+CHECK_SECONDS_MAX = 3.0
 """A ledger that does not answer a check within this time is not healthy."""
 OUTBOX_MAX = 65_536
 """About how many calls the event stream keeps by default; older entries are trimmed."""
@@ -83,6 +85,7 @@ class RedisLedger:
             clock=self._clock,
             outbox_max=outbox_max,
             place=endpoint.place(),
+            durability=endpoint.durability,
         )
         self._refusal_counts = RefusalCounts(self._functions)
         self.orders = OrderStore(
@@ -98,7 +101,8 @@ class RedisLedger:
         self.revocation = RevocationStore(self._functions)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
-        self._clock_ahead: set[str] = set()
+        self._clock_ahead: frozenset[str] = frozenset()
+        self._proved_state: tuple[str, ...] = ()
 
     async def start(self) -> None:
         """Start the lanes, check the ledger once, and start the check that runs every second."""
@@ -161,8 +165,10 @@ class RedisLedger:
         """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""
         try:
             async with self._functions.bounded(CHECK_SECONDS_MAX):
-                self._log_clock_ahead(await self._endpoint.check(self._client, self._fence))
+                found = await self._endpoint.check(self._client, self._fence)
                 await self._check_keyset()
+                await self._prove(found)
+            self._log_clock_ahead(found.clock_ahead)
         except LedgerNotTrusted as error:
             # An operator may have adopted this ledger meanwhile: then the file has its mark, and the next check passes.
             # The catalog still holds definitions of the ledger before: in this one, the same numbers and versions may
@@ -203,7 +209,21 @@ class RedisLedger:
                 with contextlib.suppress(ServiceError):
                     await self._functions.open(program, create=False)
 
-    def _log_clock_ahead(self, ahead: set[str]) -> None:
+    async def _prove(self, found: Checked) -> None:
+        """Prove that what a check read is on disk, where that is not known, and remember it."""
+        is_new = self.health.failure is not None or found.file_state != self._proved_state
+        if is_new or self._fence.is_behind(found.headers):
+            try:
+                await prove(self._client, run_id=found.run_id)
+            except LedgerNotDurable:
+                if is_new:
+                    raise
+                return  # the same file as before, so the disk is slow: the fence trails for longer
+            self._proved_state = found.file_state
+        for program, header in found.headers.items():
+            self._fence.remember(program, header.epoch, header.seq)
+
+    def _log_clock_ahead(self, ahead: frozenset[str]) -> None:
         """Log, when it changes, for which programs the clock that the ledger stored is in the future."""
         for program in ahead - self._clock_ahead:
             _log.error("the program is refused", program=program, cause=CLOCK_AHEAD, cure=CLOCK_AHEAD_CURE)

@@ -33,7 +33,7 @@ def fence(tmp_path):
     ("name", "value", "strict", "fast"),
     [
         ("appendfsync", "everysec", False, True),
-        ("appendfsync", "no", False, True),
+        ("appendfsync", "no", False, False),
         ("appendonly", "no", False, False),
         ("no-appendfsync-on-rewrite", "yes", False, True),
         ("aof-use-rdb-preamble", "no", False, True),

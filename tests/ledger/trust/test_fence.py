@@ -149,6 +149,26 @@ def test_of_a_ledger_that_nobody_remembers_the_keyset_alone_is_compared(tmp_path
     assert mine.problem(None, Header(EPOCH, 5, "other", 0)) == "belongs to keyset other, not to keyset"
 
 
+def test_a_fence_that_trails_remembers_only_what_was_proved(tmp_path):
+    """With ``fast`` durability a reply says nothing of the disk: what it says is not compared, and not written."""
+    mine = Fence(tmp_path / "fence", "keyset", VALUES, trails=True)
+    mine.observe("shop", EPOCH, 9)
+    mine.remember_keyset("shop")
+    header = Header(EPOCH, 8, "keyset", 0)
+    assert mine.is_behind({"shop": header})
+    assert mine.problem(mine.mark("shop"), header) is None
+    mine.save()
+    edited = {**VALUES, "privacy_root": "33" * 16}
+    assert fence(tmp_path).programs() == []
+    assert fence(tmp_path, values=edited).keyset_problem("shop", {}) is None, "no mark, so no keyset either"
+    mine.remember("shop", header.epoch, header.seq)
+    mine.observe("shop", EPOCH, 12)
+    mine.save()
+    assert fence(tmp_path).mark("shop") == mine.mark("shop") == Mark(EPOCH, 8)
+    assert "privacy_root" in fence(tmp_path, values=edited).keyset_problem("shop", {})
+    assert not mine.is_behind({"shop": header})
+
+
 async def test_an_emptied_ledger_is_not_served(house):
     campaign = await house.campaign()
     tokens = await house.mint(campaign, 2)

@@ -29,6 +29,7 @@ from redemption.ledger.reachability import Reachability
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.proof import LedgerNotDurable
 from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerFull, LedgerNotTrusted, error_of
 from redemption.ledger.wire.orders import unpack_head
 
@@ -299,7 +300,12 @@ class Batcher:
         for part in parts:
             for order in part.waiting:
                 order.sent = True
-        return await lane.exchange(packed, CALL_SECONDS_MAX)
+        try:
+            return await lane.exchange(packed, CALL_SECONDS_MAX)
+        except LedgerNotDurable:
+            for part in parts:
+                part.in_doubt = True  # executed, but perhaps not kept
+            raise
 
     async def _settle(
         self, lane: LaneProtocol, parts: list[FlushPart], replies: list[Any]

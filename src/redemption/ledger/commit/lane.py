@@ -14,6 +14,7 @@ from redemption.ledger import keys
 from redemption.ledger.causes import NOT_REACHED, refused, unreachable
 from redemption.ledger.endpoint import CONNECT_SECONDS_MAX, Endpoint
 from redemption.ledger.trust.fence import Fence
+from redemption.ledger.trust.proof import AWAIT, STILL_DURABLE, WRITE, require_execution, require_proof
 
 CALL_SECONDS_MAX = 10.0
 """Far longer than any healthy call: long enough for a stalled disk, and a dead connection is noticed."""
@@ -60,11 +61,15 @@ class Lane:
 
     The Redis client opens the connection: it knows TLS, users and Unix sockets. Then the lane takes over the transport,
     because an exchange through the client's own streams costs several times as much.
+
+    Under ``strict`` every exchange begins with a question that is answered at once: is what this connection wrote
+    before on disk? If not, the append-only file was turned off, and the exchange fails (``trust/proof.py``).
     """
 
     def __init__(self, pool: ConnectionPool, endpoint: Endpoint, fence: Fence) -> None:
         self._pool = pool
         self._endpoint = endpoint
+        self._is_strict = endpoint.durability == "strict"
         self._fence = fence
         self._connection: AbstractConnection | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -81,6 +86,7 @@ class Lane:
         Raises:
             LedgerUnavailable: The ledger cannot be reached now.
             LedgerRefused: The ledger does not have the required durability, or is not trusted.
+            LedgerNotDurable: What this connection wrote did not reach the disk.
         """
         await self.close()
         self._connection = connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -94,6 +100,8 @@ class Lane:
                     await self._endpoint.prepare(client, self._fence)
             finally:
                 await client.aclose(close_connection_pool=True)
+            if self.is_open:  # else it ended during the checks
+                await self._prove()
         except ResponseError as error:
             await self.close()
             raise refused(error, self._endpoint.place()) from error
@@ -103,7 +111,7 @@ class Lane:
         except BaseException:
             await self.close()
             raise
-        if not self.is_open:  # it ended during the checks
+        if not self.is_open:
             await self.close()
             raise LedgerUnavailable(NOT_REACHED)
 
@@ -114,19 +122,36 @@ class Lane:
         self._replies = Replies()
         writer.transport.set_protocol(self._replies)
 
+    async def _prove(self) -> None:
+        """Write something on this very connection and see that it is on disk; WAITAOF knows of no other one."""
+        written, waited = await self.exchange(
+            [hiredis.pack_command(WRITE), hiredis.pack_command(AWAIT)],  # type: ignore[arg-type]
+            CALL_SECONDS_MAX,
+        )
+        require_execution(written, waited)
+        require_proof(waited)
+
     async def exchange(self, packed: Sequence[bytes], seconds_max: float) -> list[Any]:
         """Send packed calls in one write; return the replies in order, error replies as exceptions in the list.
 
         Raises:
             ConnectionError: The connection was lost, or no reply came in time: the calls are in doubt.
+            LedgerNotDurable: The ledger executed calls, but does not keep what it writes: they are in doubt.
         """
         assert self._transport is not None, "opened before"
         loop, replies = asyncio.get_running_loop(), self._replies
+        if self._is_strict:
+            packed = (STILL_DURABLE, *packed)
         pending = replies.expect(len(packed), loop)
         timeout = loop.call_later(seconds_max, replies.fail, TimeoutError())
         try:
             self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
-            return await pending
+            found = await pending
+            if self._is_strict:
+                waited = found.pop(0)
+                if (type(waited) is not list or not waited[0]) and not _none_executed(found):
+                    require_proof(waited)
+            return found  # noqa: TRY300 - no ``else``: a failed proof closes the connection, too
         except (OSError, TimeoutError) as error:
             await self.close()
             raise ConnectionError("lost, or silent too long") from error
@@ -141,6 +166,10 @@ class Lane:
         connection, self._connection, self._transport = self._connection, None, None
         if connection is not None:
             await connection.disconnect(nowait=True)
+
+
+def _none_executed(replies: Sequence[Any]) -> bool:
+    return all(isinstance(reply, ResponseError) for reply in replies)
 
 
 def pack_call(function: bytes, program: str, args: Sequence[bytes | int]) -> bytes:

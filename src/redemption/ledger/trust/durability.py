@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -24,17 +25,23 @@ MEMORY_ALARM = 0.85
 """The share of the memory from which on every check warns: when the memory is full, nothing can be redeemed."""
 
 _OLDEST_VERSION = (7, 2)
+_FILE_STATE = ("run_id", "aof_enabled", "aof_rewrites", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
 _INFO = ("server", "replication", "persistence", "cluster", "memory")
-_SETTINGS_REQUIRED: dict[Durability, dict[str, str]] = {
+_SETTINGS_REQUIRED: dict[Durability, dict[str, tuple[str, ...]]] = {
     "strict": {
-        "maxmemory-policy": "noeviction",
-        "appendonly": "yes",
-        "appendfsync": "always",
-        "no-appendfsync-on-rewrite": "no",
-        "aof-use-rdb-preamble": "yes",
+        "maxmemory-policy": ("noeviction",),
+        "appendonly": ("yes",),
+        "appendfsync": ("always",),
+        "no-appendfsync-on-rewrite": ("no",),
+        "aof-use-rdb-preamble": ("yes",),
     },
-    "fast": {"maxmemory-policy": "noeviction", "appendonly": "yes"},
+    "fast": {
+        "maxmemory-policy": ("noeviction",),
+        "appendonly": ("yes",),
+        "appendfsync": ("everysec", "always"),
+    },
 }
+"""The values that are right; a message names the first one."""
 _AUTOMATIC_FAILOVER = (
     "strict durability is refused where a failover is automatic (Sentinel), because a new primary may not "
     "have what the old one had answered; use a single primary"
@@ -64,34 +71,48 @@ async def load_functions(client: Redis) -> None:
             raise
 
 
-async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> set[str]:
-    """Check what may change while a connection is open.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
 
-    Returns:
-        The programs whose stored clock is in the future: the ledger refuses these programs, and serves the others.
+    Attributes:
+        clock_ahead: The programs whose stored clock is in the future: the ledger refuses these programs, and serves the
+            others.
+        headers: The headers of the remembered programs, all trusted.
+        run_id: Which run of the ledger it is: each start has another one.
+        file_state: The run, and what it says of its append-only file. When it changes, durability
+            has to be proved again.
+    """
+
+    clock_ahead: frozenset[str]
+    headers: Mapping[str, Header]
+    run_id: str
+    file_state: tuple[str, ...]
+
+
+async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> Checked:
+    """Check what may change while a connection is open.
 
     Raises:
         LedgerRefused: A setting of the ledger is wrong, or it is not trusted; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
-    ledger_ms = await _check_state(client, clock_apart_seconds_max)
+    info, ledger_ms = await _check_state(client, clock_apart_seconds_max)
     await _check_settings(client, durability)
     programs = fence.programs()
     # Read the marks first: other calls may move them on while the headers are read.
     marks = [fence.mark(program) for program in programs]
     headers = await _read_headers(client, programs)
     for program, mark, header in zip(programs, marks, headers, strict=True):
-        fence.check(program, mark, header)
+        fence.require(program, mark, header)
     latest_ms = ledger_ms + clock_apart_seconds_max * 1000
-    return {
-        program
-        for program, header in zip(programs, headers, strict=True)
-        if header is not None and header.clock_ms > latest_ms
-    }
+    found = {program: header for program, header in zip(programs, headers, strict=True) if header is not None}
+    clock_ahead = frozenset(program for program, header in found.items() if header.clock_ms > latest_ms)
+    return Checked(clock_ahead, found, str(info["run_id"]), tuple(str(info.get(name)) for name in _FILE_STATE))
 
 
-async def _check_state(client: Redis, clock_apart_seconds_max: float) -> int:
-    """Check what ``INFO`` says of the ledger; returns the reading of its clock, Unix milliseconds."""
+async def _check_state(client: Redis, clock_apart_seconds_max: float) -> tuple[dict[str, Any], int]:
+    """Check what ``INFO`` says of the ledger; returns that, and the reading of its clock, Unix milliseconds."""
     sent_at = time.time()
     info: dict[str, Any] = await client.info(*_INFO)
     received_at = time.time()
@@ -115,17 +136,17 @@ async def _check_state(client: Redis, clock_apart_seconds_max: float) -> int:
     apart = max(clock - received_at, 0.0) or min(clock - sent_at, 0.0)
     if abs(apart) > clock_apart_seconds_max:
         raise LedgerClockApart(clocks_apart(apart))
-    return int(clock * 1000)
+    return info, int(clock * 1000)
 
 
 async def _check_settings(client: Redis, durability: Durability) -> None:
     expected = _SETTINGS_REQUIRED[durability]
     found = {_text(name): _text(value) for name, value in (await client.config_get(*expected)).items()}
-    for name, value in expected.items():
-        if found.get(name) != value:
+    for name, right in expected.items():
+        if found.get(name) not in right:
             raise LedgerRefused(
-                f"the ledger has {name} {found.get(name)!r}; {durability} durability needs {value!r}: "
-                f"CONFIG SET {name} {value}"
+                f"the ledger has {name} {found.get(name)!r}; {durability} durability needs {right[0]!r}: "
+                f"CONFIG SET {name} {right[0]}"
             )
 
 

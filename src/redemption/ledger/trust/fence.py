@@ -45,15 +45,20 @@ class Fence:
     """The marks of all programs, kept in memory and written to the file by ``save``.
 
     Several server processes share the file: it keeps the highest mark of all of them.
+
+    What is remembered must be on the ledger's disk: a ledger that was restarted after a crash must never be behind it.
+    With ``strict`` durability each reply is. With ``fast`` the marks trail the ledger by about a second, until a check
+    has proved what it read (``remember``).
     """
 
-    def __init__(self, path: Path, keyset_id: str, check_values: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, keyset_id: str, check_values: Mapping[str, str], *, trails: bool = False) -> None:
         """Read the file.
 
         Args:
             path: The file; if it is missing, nothing is remembered.
             keyset_id: The keyset that signs the coupons of this ledger. A ledger of another keyset is not served.
             check_values: The check values of that keyset.
+            trails: A reply of the ledger does not mean that it is on disk (``fast``).
 
         Raises:
             LedgerNotTrusted: The file exists and cannot be read.
@@ -61,6 +66,7 @@ class Fence:
         self.path = path
         self.keyset_id = keyset_id
         self.check_values = check_values
+        self._trails = trails
         contents = _read(path)
         self._marks = contents.marks
         self._remembered_values = contents.check_values
@@ -80,7 +86,7 @@ class Fence:
         return b"%b%d" % (mark.epoch.encode(), mark.seq) if mark else b""
 
     def check(self, program: str, mark: Mark | None, header: Header | None) -> None:
-        """Compare the header of a program's ledger with the mark, and remember the header.
+        """Compare the header of a program's ledger with the mark, and observe the header.
 
         Args:
             program: The program.
@@ -90,14 +96,22 @@ class Fence:
         Raises:
             LedgerNotTrusted: The ledger has another keyset or another epoch, or is empty, or was rolled back.
         """
+        self.require(program, mark, header)
+        if header is not None:
+            self.observe(program, header.epoch, header.seq)
+
+    def require(self, program: str, mark: Mark | None, header: Header | None) -> None:
+        """Compare the header of a program's ledger with the mark.
+
+        Raises:
+            LedgerNotTrusted: As ``check``.
+        """
         problem = self.problem(mark, header)
         if problem:
             raise LedgerNotTrusted(
                 f"the ledger of program {program!r} {problem}; coupons that were used would be usable again. "
                 f"Restore the right ledger, or accept this one: redemption ledger adopt --program {program}"
             )
-        if header is not None:
-            self.observe(program, header.epoch, header.seq)
 
     def problem(self, mark: Mark | None, header: Header | None) -> str | None:
         """Return why a ledger is not trusted, or None when it is."""
@@ -155,7 +169,18 @@ class Fence:
             self._dirty = True
 
     def observe(self, program: str, epoch: str, seq: int) -> None:
-        """Remember the sequence number of a trusted ledger if it is higher, or if the epoch is new."""
+        """Take the sequence number of a reply of a trusted ledger."""
+        if not self._trails:
+            self.remember(program, epoch, seq)
+        elif program not in self._marks:
+            self._marks[program] = Mark(epoch, 0)  # in memory alone, until a check has proved that it is on disk
+
+    def is_behind(self, headers: Mapping[str, Header]) -> bool:
+        """Whether the headers of some programs are newer than what is remembered, and have to be proved."""
+        return self._trails and any(header.seq > self._marks[program].seq for program, header in headers.items())
+
+    def remember(self, program: str, epoch: str, seq: int) -> None:
+        """Remember a sequence number that is on the ledger's disk, if it is higher, or if the epoch is new."""
         mark = self._marks.get(program)
         if mark is None or mark.epoch != epoch or mark.seq < seq:
             self._marks[program] = Mark(epoch, seq)
@@ -189,12 +214,17 @@ class Fence:
         try:
             with _locked(self.path):
                 contents = _read(self.path)
+                unproved = set()
                 for program, mine in tuple(self._marks.items()):
+                    if not mine.seq:
+                        unproved.add(program)
+                        continue
                     theirs = contents.marks.get(program)
                     if theirs is None or (theirs.epoch == mine.epoch and theirs.seq < mine.seq):
                         contents.marks[program] = mine
                 for program, values in tuple(self._remembered_values.items()):
-                    contents.check_values[program] = {**values, **contents.check_values.get(program, {})}
+                    if program not in unproved:
+                        contents.check_values[program] = {**values, **contents.check_values.get(program, {})}
                 _write(self.path, contents)
         except BaseException:
             self._dirty = True

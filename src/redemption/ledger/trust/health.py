@@ -5,6 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
+from redemption.ledger.trust.proof import LedgerNotDurable
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
 _NOT_CHECKED_YET = LedgerUnavailable("the ledger was not asked yet")
@@ -51,7 +52,7 @@ class LedgerHealth:
         """Take the result of a call: None when the ledger replied."""
         if failure is None and self._replied is None:
             return
-        if isinstance(failure, LedgerNotTrusted):
+        if isinstance(failure, LedgerNotTrusted | LedgerNotDurable):
             self._checked = failure
         self._replied = failure
         self._report()
