@@ -151,7 +151,7 @@ async def _supervise(settings: Settings) -> int:
         await ledger.start()
         try:
             await ledger.require_usable(settings.program)
-            if settings.development and settings.redis_url is None:
+            if ledger.health.failure is None and settings.development and settings.redis_url is None:
                 seeded.append(await seed(UseCases(keyset, ledger), settings.program, ledger.now_ms()))
         finally:
             await ledger.stop()

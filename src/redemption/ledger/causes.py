@@ -65,7 +65,7 @@ def unreachable(error: BaseException, place: Place) -> LedgerUnreachable:
     return LedgerUnreachable(NOT_REACHED, for_operator=f"the ledger at {place} {cause}", is_clear=is_clear)
 
 
-def refused(error: ResponseError, place: Place) -> LedgerRefused:
+def refused(error: ResponseError, place: Place) -> LedgerUnavailable:
     """Return the failure for an error reply; raise it from that error."""
     failure = error_of(error)
     if type(failure) is LedgerRefused:  # no kind of its own: the reply says what is wrong

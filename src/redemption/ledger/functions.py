@@ -25,7 +25,14 @@ from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, read_header
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.proof import AWAIT, LedgerNotDurable, require_proof
-from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import (
+    CLOCK_APART,
+    LedgerClockApart,
+    LedgerNotReady,
+    LedgerNotTrusted,
+    has_unknown_text,
+)
+from redemption.ledger.trust.write_check import log_missing_functions
 from redemption.ledger.wire.orders import Head, unpack_head
 from redemption.scheduling.single_flight import SingleFlight
 from redemption.scheduling.work_bounds import LEDGER_CALL_WAIT_SECONDS_MAX, LEDGER_CALLS_AT_ONCE
@@ -101,7 +108,7 @@ class FunctionClient:
                     return await self._framed(send, function, program, args)
                 except ResponseError as error:
                     if "unction not found" in str(error):
-                        await load_functions(self._client)
+                        await self._load_again()
                     # CLOCKAPART is retried too: perhaps the call was only on its way for too long.
                     elif not str(error).startswith(CLOCK_APART):
                         raise
@@ -123,8 +130,12 @@ class FunctionClient:
             except ResponseError as error:
                 if "unction not found" not in str(error):
                     raise
-                await load_functions(self._client)
+                await self._load_again()
                 return await self._fcall(function, program, ())
+
+    async def _load_again(self) -> None:
+        log_missing_functions()
+        await load_functions(self._client)
 
     async def _framed(self, send: "_Send", function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
         clock = self._clock
@@ -225,12 +236,17 @@ class FunctionClient:
                 yield
             self._reachability.on_reply()
         except ResponseError as error:
-            self._reachability.on_reply()
             meaning = refused(error, self._place)
+            if isinstance(meaning, LedgerNotReady):
+                self._reachability.on_failure()
+            else:
+                self._reachability.on_reply()
             if isinstance(meaning, LedgerNotTrusted | LedgerClockApart | LedgerForbids) and not str(error).startswith(
                 "NOLEDGER"
             ):
                 self._health.on_reply(meaning)
+            elif has_unknown_text(meaning):
+                self._health.on_refused_call(error)
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
             self._reachability.on_failure()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
 from redemption.ledger.causes import LedgerUnreachable
@@ -22,16 +23,19 @@ from redemption.ledger.stores.orders import OrderStore
 from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
-from redemption.ledger.trust.durability import Checked
+from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.proof import LedgerNotDurable, prove
-from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import FULL, LedgerFull, LedgerNotReady, LedgerNotTrusted
+from redemption.ledger.trust.write_check import refused_programs
 from redemption.scheduling.work_bounds import WorkBounds
 
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 3.0
 """A ledger that does not answer a check within this time is not healthy."""
+FULL_UNTIL = 0.98
+"""A ledger without memory is full until it uses less than this share: its own buffers make it waver at the limit."""
 OUTBOX_MAX = 65_536
 """About how many calls the event stream keeps by default; older entries are trimmed."""
 _log = structlog.get_logger(__name__)
@@ -101,7 +105,8 @@ class RedisLedger:
         self.revocation = RevocationStore(self._functions)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
-        self._clock_ahead: frozenset[str] = frozenset()
+        self._refused: dict[str, str] = {}
+        self._memory_alarm = False
         self._proved_state: tuple[str, ...] = ()
 
     async def start(self) -> None:
@@ -114,11 +119,13 @@ class RedisLedger:
     async def require_usable(self, program: str) -> None:
         """Check, at a start, everything that would fail the first call.
 
+        A ledger without memory passes: it still answers what it remembers.
+
         Raises:
             ServiceError: Why the ledger cannot be used; ``for_operator`` has its address and what to do.
         """
         failure = self.health.failure
-        if failure is None:
+        if failure is None or isinstance(failure, LedgerFull):
             try:
                 async with self._functions.bounded(CHECK_SECONDS_MAX):
                     await self._endpoint.prepare(self._client, self._fence)
@@ -164,11 +171,12 @@ class RedisLedger:
     async def check(self) -> None:
         """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""
         try:
-            async with self._functions.bounded(CHECK_SECONDS_MAX):
-                found = await self._endpoint.check(self._client, self._fence)
-                await self._check_keyset()
-                await self._prove(found)
-            self._log_clock_ahead(found.clock_ahead)
+            try:
+                await self._check()
+            except LedgerUnavailable as error:
+                if not isinstance(error.__cause__, RedisConnectionError):
+                    raise
+                await self._check()  # one connection was closed, which says nothing of the ledger
         except LedgerNotTrusted as error:
             # An operator may have adopted this ledger meanwhile: then the file has its mark, and the next check passes.
             # The catalog still holds definitions of the ledger before: in this one, the same numbers and versions may
@@ -178,8 +186,8 @@ class RedisLedger:
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
-            if not isinstance(error, LedgerRefused):
-                self._reachability.on_failure()  # it answered that it is not ready
+            if isinstance(error, LedgerNotReady):
+                self._reachability.on_failure()
             self.health.on_check(error)
         except Exception as error:  # noqa: BLE001 - logged; whatever the error is, the check failed
             _log.error("the ledger could not be checked", error=repr(error))
@@ -189,8 +197,22 @@ class RedisLedger:
         else:
             self.health.on_check(None)
         failure = self.health.failure
-        if isinstance(failure, LedgerRefused):
+        if isinstance(failure, LedgerRefused) and not isinstance(failure, LedgerFull):
             self.batcher.refuse_waiting(failure)
+
+    async def _check(self) -> None:
+        async with self._functions.bounded(CHECK_SECONDS_MAX):
+            found = await self._endpoint.check(self._client, self._fence)
+            await self._check_keyset()
+            programs = self._fence.programs()
+            refused = await refused_programs(self._client, programs, fence=self._fence, clock=self._clock)
+            self._log_refused(refused)
+            if programs and len(refused) == len(programs):
+                raise LedgerUnavailable("the ledger refuses the calls of every program; the log of the server says why")
+            self._log_memory(found.memory_share)
+            if isinstance(self.health.failure, LedgerFull) and found.memory_share > FULL_UNTIL:
+                raise LedgerFull(FULL)
+            await self._prove(found)
 
     async def _check_keyset(self) -> None:
         """Compare the keyset with what each remembered ledger and the fence know of it, and have new keys noted there.
@@ -223,13 +245,21 @@ class RedisLedger:
         for program, header in found.headers.items():
             self._fence.remember(program, header.epoch, header.seq)
 
-    def _log_clock_ahead(self, ahead: frozenset[str]) -> None:
-        """Log, when it changes, for which programs the clock that the ledger stored is in the future."""
-        for program in ahead - self._clock_ahead:
-            _log.error("the program is refused", program=program, cause=CLOCK_AHEAD, cure=CLOCK_AHEAD_CURE)
-        for program in self._clock_ahead - ahead:
+    def _log_refused(self, refused: dict[str, str]) -> None:
+        """Log, when it changes, of which programs the ledger takes no call."""
+        for program, cause in refused.items():
+            if self._refused.get(program) != cause:
+                _log.error("the program is refused", program=program, cause=cause)
+        for program in self._refused.keys() - refused.keys():
             _log.info("the program is served again", program=program)
-        self._clock_ahead = ahead
+        self._refused = refused
+
+    def _log_memory(self, share: float) -> None:
+        """Warn when the ledger's memory becomes almost full."""
+        is_alarm = share > MEMORY_ALARM
+        if is_alarm and not self._memory_alarm:
+            _log.warning("the ledger's memory is almost full", used_percent=round(share * 100))
+        self._memory_alarm = is_alarm
 
     def _save(self) -> None:
         try:

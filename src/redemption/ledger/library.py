@@ -29,6 +29,7 @@ _PARTS = (
     "reads",
     "open_ledger",
     "permissions",
+    "write_check",
     "register_functions",
 )
 """In this order, because each file may use the files before it by their names. Each file becomes a function of its own,

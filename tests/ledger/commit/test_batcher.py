@@ -7,6 +7,7 @@ import pytest
 from builders.calls import calling
 from ledger.commit.orders import submitted
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, LedgerRefused, LedgerUnavailable, Overloaded
@@ -269,8 +270,11 @@ async def test_a_call_that_was_not_executed_is_sent_again(running, reply):
 
 async def test_a_missing_library_is_loaded_by_opening_again(running):
     running.lane.script = [ResponseError("ERR Function not found")]
-    assert await answered(submit(running, "a")) == ["a"]
+    with capture_logs() as logs:
+        assert await answered(submit(running, "a")) == ["a"]
     assert running.lane.opened == 2
+    assert running.health == []
+    assert ["FUNCTION FLUSH" in entry["event"] for entry in logs] == [True]
 
 
 @pytest.mark.parametrize(
@@ -287,12 +291,32 @@ async def test_a_missing_library_is_loaded_by_opening_again(running):
 )
 async def test_a_refusing_ledger_fails_at_once(running, reply):
     await answered(submit(running, "before"))
-    running.lane.script = [reply]
+    running.lane.script = [reply] * 2
     with pytest.raises(LedgerRefused) as raised:
         await answered(submit(running, "a"))
     assert "secret" not in raised.value.message
-    assert running.health == ([False] if isinstance(raised.value, LedgerFull) else [])
-    assert len(running.lane.sent) == 2
+    assert running.health == ([] if type(raised.value) is LedgerRefused else [False])
+    asked_again = isinstance(raised.value, LedgerFull)  # for what needs no write
+    assert len(running.lane.sent) == (3 if asked_again else 2)
+
+
+async def test_a_full_ledger_is_asked_once_more_for_what_needs_no_write(running):
+    """F: the order would have to be written, so nothing was done."""
+    await answered(submit(running, "before"))
+    head = struct.pack(">QQ16s", 1000, 1, EPOCH.encode())
+    running.lane.script = [ResponseError("OOM no memory"), [head, [], b"P-remembered", b"F"]]
+    remembered, new = submit(running, "a"), submit(running, "b")
+    assert await answered(remembered) == ["P-remembered"]
+    with pytest.raises(LedgerFull, match="nothing was done"):
+        await answered(new)
+    assert [b"FCALL\r\n$33\r\nbatch_without_writes_" in call for (call,) in running.lane.sent] == [False, False, True]
+    assert running.health == [False], "until a check finds that it has memory again"
+
+
+async def test_one_connection_that_is_closed_says_nothing_of_the_ledger(running):
+    running.lane.script = [ConnectionError("killed")]
+    assert await answered(submit(running, "a")) == ["a"]
+    assert running.health == []
 
 
 async def test_a_program_without_a_ledger_is_not_trusted(running):
@@ -442,7 +466,7 @@ async def test_a_refused_call_that_was_sent_before_is_in_doubt(running, refusal)
     running.lane.script = [ConnectionError("lost"), ResponseError(refusal)]
     with pytest.raises(LedgerUnavailable, match="may have approved"):
         await answered(submit(running, "a"))
-    running.lane.script = [ResponseError(refusal)]
+    running.lane.script = [ResponseError(refusal)] * 2
     with pytest.raises(LedgerRefused):
         await answered(submit(running, "b"))
 

@@ -118,14 +118,14 @@ async def test_a_clock_that_is_ahead_of_both_is_mended_by_its_operator(strict):
     with capture_logs() as log:
         for _ in range(3):
             await strict.ledger.check()
-    assert [entry["program"] for entry in log] == [strict.program], "told once, and others are served"
-    assert strict.ledger.health.failure is None
+    assert [entry["program"] for entry in log if "program" in entry] == [strict.program], "told once"
+    assert "every program" in strict.ledger.health.failure.message, "it is the only one"
     assert "reset-clock" in (await strict.ledger.operations.status(strict.program))[0]["trusted"]
     row = await strict.ledger.operations.reset_clock(strict.program)
     assert abs(int(row["clock_ms"]) - time.time() * 1000) < 60_000
     with capture_logs() as log:
         await strict.ledger.check()
-    assert [entry["event"] for entry in log] == ["the program is served again"]
+    assert [entry["event"] for entry in log] == ["the program is served again", "ledger serves again"]
     assert await strict.ranks(order) == [[400]]
 
 

@@ -1,6 +1,8 @@
 """Whether the ledger may be served: a problem stays until the watch has seen that it is gone."""
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 from waiting import comes
 
@@ -8,7 +10,7 @@ from redemption.domain.errors import LedgerRefused, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.ledger.ledger import CHECK_SECONDS
 from redemption.ledger.trust.health import LedgerHealth
-from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerFull, LedgerNotTrusted
 
 LOST = LedgerUnavailable("the connection to the ledger was lost")
 REFUSED = LedgerRefused("appendfsync is everysec")
@@ -95,13 +97,59 @@ async def test_the_watch_outlives_whatever_it_stumbles_over(house, monkeypatch, 
     assert not house.ledger._watching.done()
 
 
-async def test_the_log_says_why_the_ledger_does_not_serve():
-    health = LedgerHealth()
-    health.on_check(None)
-    failure = LedgerUnavailable("the connection to the ledger was lost")
-    failure.__cause__ = ConnectionError("lost")
-    failure.__cause__.__cause__ = OSError("the very cause")
+def caused(failure, cause):
+    """A failure with a cause, as connections have it."""
+    failure.__cause__ = cause
+    return failure
+
+
+def test_the_log_says_why_the_ledger_does_not_serve_and_when_the_reason_changes(health):
+    """Not only healthy and unhealthy: a ledger that comes back, but emptied, has another reason than before."""
+    down = caused(LedgerUnavailable("the connection was lost"), caused(ConnectionError("lost"), OSError("port 6379")))
+    moments = [down, down, FORGOT, FORGOT, None, None, down]
     with capture_logs() as logs:
-        health.on_reply(failure)
-    (entry,) = logs
-    assert (entry["message"], entry["cause"]) == (failure.message, "OSError('the very cause')")
+        for failure in moments:
+            health.on_check(failure)
+    assert [(entry["event"], entry.get("message"), entry.get("cause")) for entry in logs] == [
+        ("ledger does not serve", down.message, "OSError: port 6379"),
+        ("ledger does not serve", FORGOT.message, None),
+        ("ledger serves again", None, None),
+        ("ledger does not serve", down.message, "OSError: port 6379"),
+    ]
+
+
+def test_the_class_and_the_message_of_a_cause_are_logged(health):
+    """The Redis client hides the message of some errors in their ``repr``."""
+    with capture_logs() as logs:
+        health.on_check(
+            caused(LedgerUnavailable("down"), RedisConnectionError("Error 111 connecting to 10.1.2.3:6379"))
+        )
+    assert [entry["cause"] for entry in logs] == ["ConnectionError: Error 111 connecting to 10.1.2.3:6379"]
+
+
+def test_reasons_that_alternate_or_count_do_not_fill_the_log(health):
+    """Two connections find out different things, many times a second; how far clocks are apart changes every time."""
+    with capture_logs() as logs:
+        for number in range(100):
+            health.on_check(LOST)
+            health.on_check(LedgerRefused(f"the clock is {number}.5 s ahead"))
+    assert len(logs) == 2
+
+
+def test_a_call_that_is_refused_is_logged_once_for_each_text(health):
+    with capture_logs() as logs:
+        for text in ("WRONGTYPE a", "WRONGTYPE a", "ERR b", "WRONGTYPE a"):
+            health.on_refused_call(ResponseError(text))
+    assert [entry["error"] for entry in logs] == ["WRONGTYPE a", "ERR b"]
+
+
+def test_a_full_ledger_is_full_until_a_check_says_otherwise_and_is_still_asked(health):
+    """Calls that succeed say nothing of it: they may have needed no write."""
+    full = LedgerFull("no memory")
+    for tell in (health.on_reply, health.on_check):
+        tell(full)
+        health.on_reply(None)
+        assert health.failure is full
+        health.require()
+        health.on_check(None)
+        assert health.failure is None

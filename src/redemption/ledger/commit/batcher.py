@@ -30,7 +30,18 @@ from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.proof import LedgerNotDurable
-from redemption.ledger.trust.reply_errors import CLOCK_APART, LedgerClockApart, LedgerFull, LedgerNotTrusted, error_of
+from redemption.ledger.trust.reply_errors import (
+    CLOCK_APART,
+    FULL,
+    LedgerClockApart,
+    LedgerFull,
+    LedgerNotReady,
+    LedgerNotTrusted,
+    LedgerReadOnly,
+    error_of,
+    has_unknown_text,
+)
+from redemption.ledger.trust.write_check import log_missing_functions
 from redemption.ledger.wire.orders import unpack_head
 
 PROGRAM_WEIGHT_MAX = 128
@@ -44,10 +55,7 @@ SWEEP_SECONDS = 0.01
 BACKOFF_SECONDS = 0.01
 BACKOFF_SECONDS_MAX = 0.5
 
-_NOT_EXECUTED_WORDS = frozenset(
-    {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
-)
-_WHOLE_LEDGER = (LedgerFull, LedgerNotTrusted, LedgerClockApart, LedgerForbids)
+_WHOLE_LEDGER = (LedgerFull, LedgerReadOnly, LedgerForbids, LedgerNotTrusted, LedgerClockApart)
 """Failures that every other call to the ledger will meet, too."""
 _log = structlog.get_logger(__name__)
 
@@ -72,12 +80,15 @@ class FlushPart:
             that says nothing about the first time.
         clock_refused: The ledger refused the call once because the clocks were apart. This also happens when the call
             was on its way for too long, so it is sent once more.
+        without_writes: The ledger refused the call because it has no memory left. It is sent once more, to be answered
+            as far as nothing has to be written.
     """
 
     program: str
     waiting: list[QueuedItem]
     in_doubt: bool = False
     clock_refused: bool = False
+    without_writes: bool = False
 
 
 class Batcher:
@@ -232,11 +243,12 @@ class Batcher:
             if room <= 0:
                 break
 
-    def _pack(self, program: str, waiting: Sequence[QueuedItem]) -> bytes:
-        payloads = [order.payload for order in waiting]
+    def _pack(self, part: FlushPart) -> bytes:
+        program, function = part.program, "batch_without_writes" if part.without_writes else "batch"
+        payloads = [order.payload for order in part.waiting]
         frame = (self._fence.known(program), self._clock.own_ms(), self._clock.apart_ms_max, self._outbox_max)
         args: list[bytes | int] = [*frame, *payloads]
-        return pack_call(library().name("batch"), program, args)
+        return pack_call(library().name(function), program, args)
 
     async def _deliver(self, lane: LaneProtocol, parts: list[FlushPart]) -> None:
         """Send a flush until the ledger replied to each part, or nobody waits for it any more.
@@ -244,7 +256,7 @@ class Batcher:
         After a lost connection it is not known whether the calls were executed. The same orders are sent again; the
         request ids make that idempotent.
         """
-        backoff = BACKOFF_SECONDS
+        backoff, losses = BACKOFF_SECONDS, 0
         failure: ServiceError | None
         while parts:
             try:
@@ -261,19 +273,26 @@ class Batcher:
             except LedgerUnavailable as error:
                 failure = error
             except ConnectionError as error:
-                failure = LedgerUnavailable("the connection to the ledger was lost")
-                failure.__cause__ = error
+                # One connection was closed: whether the ledger is down shows when it is opened again.
+                self._reachability.on_failure()
+                failure = _lost(error) if losses else None
+                losses += 1
                 parts = [replace(part, in_doubt=True) for part in parts]
             else:
                 parts, failure = await self._settle(lane, parts, replies)
                 if not parts:
                     return
-            if not isinstance(failure, LedgerRefused):
-                self._reachability.on_failure()
-            self._health.on_reply(failure)
+            self._report_failure(failure)
             await asyncio.sleep(backoff)
             parts = self._still_wanted(parts)
             backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
+
+    def _report_failure(self, failure: ServiceError | None) -> None:
+        if failure is None:
+            return
+        if not isinstance(failure, LedgerRefused):
+            self._reachability.on_failure()
+        self._health.on_reply(failure)
 
     def _still_wanted(self, parts: list[FlushPart]) -> list[FlushPart]:
         """Return the parts to send, without the orders that nobody waits for.
@@ -296,7 +315,7 @@ class Batcher:
         if not parts:
             return []
         # Packed just before sending: a call carries the reading of our clock.
-        packed = [self._pack(part.program, part.waiting) for part in parts]
+        packed = [self._pack(part) for part in parts]
         for part in parts:
             for order in part.waiting:
                 order.sent = True
@@ -316,29 +335,43 @@ class Batcher:
         for part, reply in zip(parts, replies, strict=True):
             if not isinstance(reply, Exception):
                 self._handle_reply(part, reply)
-                continue
-            if "unction not found" in str(reply):
+            elif "unction not found" in str(reply):
+                log_missing_functions()
                 await lane.close()  # opening it again loads the library
                 again.append(part)
             elif str(reply).startswith(CLOCK_APART) and not part.clock_refused:
                 part.clock_refused = True
                 again.append(part)
-                failure = error_of(reply)
-            elif str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS:
-                again.append(part)
-                failure = LedgerUnavailable("the ledger does not take calls now")
             else:
-                self._reachability.on_reply()
                 error = error_of(reply)
-                if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(part.program):
-                    self._health.on_reply(error)  # any other failure is of this program only
-                self._refuse(part, error)
+                error.__cause__ = reply
+                if isinstance(error, LedgerNotReady) or self._may_be_read(part, error):
+                    again.append(part)
+                    failure = error
+                else:
+                    self._refuse_call(part, error, reply)
         if not again:
             return again, None
         for part in again:
             for order in part.waiting:
                 order.sent = part.in_doubt
-        return again, failure or LedgerUnavailable("the ledger is busy")
+        return again, failure
+
+    def _may_be_read(self, part: FlushPart, error: ServiceError) -> bool:
+        """Whether a call that a full ledger refused is to be sent once more, for what needs no write."""
+        if not isinstance(error, LedgerFull) or part.without_writes or part.in_doubt:
+            return False
+        self._reachability.on_reply()
+        part.without_writes = True
+        return True
+
+    def _refuse_call(self, part: FlushPart, error: ServiceError, reply: Exception) -> None:
+        self._reachability.on_reply()
+        if isinstance(error, _WHOLE_LEDGER) and self._fence.mark(part.program):
+            self._health.on_reply(error)  # any other failure is of this program only
+        elif has_unknown_text(error):
+            self._health.on_refused_call(reply)
+        self._refuse(part, error)
 
     def _handle_reply(self, part: FlushPart, reply: list[Any]) -> None:
         head = unpack_head(reply[0])
@@ -353,10 +386,11 @@ class Batcher:
                 self._redefined(part.program, *changed[position : position + 3])
             except Exception as error:  # noqa: BLE001 - logged; the orders still get their replies
                 _log.error("a campaign cannot be read", program=part.program, error=str(error))
-        for order, packed in zip(part.waiting, reply[2:], strict=True):
+        outcomes = _of_full_ledger(reply[2:]) if part.without_writes else reply[2:]
+        for order, outcome in zip(part.waiting, outcomes, strict=True):
             if order.outcome is None:
                 order.head = head
-                self._settle_one(order, packed)
+                self._settle_one(order, outcome)
         if self._reachability.lost_at is not None:
             self._reachability.on_reply()
         self._health.on_reply(None)
@@ -417,6 +451,17 @@ class Batcher:
                 self._settle_one(order, _in_doubt() if order.sent else _late())
             elif down is not None and not order.sent:
                 self._settle_one(order, down)
+
+
+def _lost(error: ConnectionError) -> LedgerUnavailable:
+    failure = LedgerUnavailable("the connection to the ledger was lost")
+    failure.__cause__ = error
+    return failure
+
+
+def _of_full_ledger(replies: Sequence[bytes]) -> list[bytes | ServiceError]:
+    """Return the outcomes of orders in a call without writes: F stands for one that would have to be written."""
+    return [LedgerFull(FULL) if reply == b"F" else reply for reply in replies]
 
 
 def _in_doubt() -> ServiceError:

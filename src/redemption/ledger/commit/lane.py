@@ -14,7 +14,14 @@ from redemption.ledger import keys
 from redemption.ledger.causes import NOT_REACHED, refused, unreachable
 from redemption.ledger.endpoint import CONNECT_SECONDS_MAX, Endpoint
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.proof import AWAIT, STILL_DURABLE, WRITE, require_execution, require_proof
+from redemption.ledger.trust.proof import (
+    AWAIT,
+    STILL_DURABLE,
+    WRITE,
+    WRITE_WITHOUT_MEMORY,
+    require_execution,
+    require_proof,
+)
 
 CALL_SECONDS_MAX = 10.0
 """Far longer than any healthy call: long enough for a stalled disk, and a dead connection is noticed."""
@@ -124,10 +131,11 @@ class Lane:
 
     async def _prove(self) -> None:
         """Write something on this very connection and see that it is on disk; WAITAOF knows of no other one."""
-        written, waited = await self.exchange(
-            [hiredis.pack_command(WRITE), hiredis.pack_command(AWAIT)],  # type: ignore[arg-type]
-            CALL_SECONDS_MAX,
-        )
+        for write in (WRITE, WRITE_WITHOUT_MEMORY):
+            commands: tuple[Any, Any] = (write, AWAIT)
+            written, waited = await self.exchange([_packed(each) for each in commands], CALL_SECONDS_MAX)
+            if not str(written).startswith("OOM"):
+                break
         require_execution(written, waited)
         require_proof(waited)
 
@@ -172,8 +180,11 @@ def _none_executed(replies: Sequence[Any]) -> bool:
     return all(isinstance(reply, ResponseError) for reply in replies)
 
 
-def pack_call(function: bytes, program: str, args: Sequence[bytes | int]) -> bytes:
-    """Return a function call in the ledger's wire format."""
-    command: Any = (b"FCALL", function, b"1", keys.tag(program), *args)
+def _packed(command: Any) -> bytes:  # noqa: ANN401 - the words of a command
     packed: bytes = hiredis.pack_command(command)
     return packed
+
+
+def pack_call(function: bytes, program: str, args: Sequence[bytes | int]) -> bytes:
+    """Return a function call in the ledger's wire format."""
+    return _packed((b"FCALL", function, b"1", keys.tag(program), *args))

@@ -1,12 +1,17 @@
 -- batch: decides many items in one call, one after the other. An item either makes all its writes or none.
+-- batch_without_writes: the same while the ledger is full. It answers what needs no write: requests that are remembered,
+-- and refusals.
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5…] the items: a byte that names the operation (see `operations`), then what that operation reads
 -- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's · one string for
 --          each item: S outdated, judged by another version of a campaign · C outdated, judged for another moment ·
---          E failed, and why (for the log) · else as the operation's file says
+--          E failed, and why (for the log) · F it would have to be written (without_writes) · else as the operation's
+--          file says
 -- Events   as the operation's file says
 -- Invariant: an item that fails has written nothing, and the other items are decided as without it.
+
+local batch = {}
 
 local FIRST_ITEM, FIRST_REPLY = 5, 3
 
@@ -16,7 +21,7 @@ local operations = { [82] = redeem, [67] = claim } -- R and C
 
 -- Decides and applies the items from call.next on. An error in one of them ends it; `batch` then begins it again behind
 -- that item.
-local function decide_items(call, args, stale, replies)
+local function decide_items(call, args, stale, replies, may_write)
   for index = call.next, #args do
     call.next = index + 1
     local packed = args[index]
@@ -24,20 +29,20 @@ local function decide_items(call, args, stale, replies)
     local operation = operations[name]
     if not operation then error('an operation of another version: ' .. (name or 'none')) end
     local reply, applies = operation.decide(call, packed, stale)
-    replies[index - FIRST_ITEM + FIRST_REPLY] = reply
-    if applies then
+    replies[index - FIRST_ITEM + FIRST_REPLY] = (may_write or not applies) and reply or 'F'
+    if applies and may_write then
       call.applied = index
       operation.apply(call)
     end
   end
 end
 
-local function batch(key_names, args)
+local function run(key_names, args, may_write)
   local call = frame.begin_writing(key_names, args)
   local stale, replies = {}, {}
   call.next = FIRST_ITEM
   while call.next <= #args do
-    local ok, why = pcall(decide_items, call, args, stale, replies)
+    local ok, why = pcall(decide_items, call, args, stale, replies, may_write)
     if not ok then
       -- Apply cannot fail. If it does, part of the item may be written: then the whole call fails, because nobody may
       -- be told that nothing was done.
@@ -46,9 +51,13 @@ local function batch(key_names, args)
     end
   end
   replies[2] = campaigns.definitions(call, stale)
-  frame.close(call)
+  if may_write then frame.close(call) end
   replies[1] = frame.head(call)
   return replies
 end
+
+function batch.call(key_names, args) return run(key_names, args, true) end
+
+function batch.without_writes(key_names, args) return run(key_names, args, false) end
 
 return batch

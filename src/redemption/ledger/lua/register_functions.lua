@@ -5,7 +5,9 @@ local function register(name, callback, flags)
   redis.register_function({ function_name = name .. '_' .. SUFFIX, callback = callback, flags = flags or {} })
 end
 
-register('batch', batch)
+register('batch', batch.call)
+register('batch_without_writes', batch.without_writes, { 'no-writes' })
+register('write_check', write_check)
 register('issue', issue.call)
 register('codes', codes.call)
 register('count_refusals', refusal_counts.call)

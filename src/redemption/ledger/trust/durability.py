@@ -6,23 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from redemption.domain.errors import LedgerRefused, LedgerUnavailable
+from redemption.domain.errors import LedgerRefused
 from redemption.ledger import keys
 from redemption.ledger.library import library
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, Header, read_header
-from redemption.ledger.trust.reply_errors import LedgerClockApart, clocks_apart
+from redemption.ledger.trust.reply_errors import LedgerClockApart, LedgerNotReady, clocks_apart
 
 Durability = Literal["strict", "fast"]
 """What "approved" promises if the ledger's machine crashes. strict: the approval is on disk (fsync) before the caller
 is answered. fast: it is on disk within about a second."""
 
 MEMORY_ALARM = 0.85
-"""The share of the memory from which on every check warns: when the memory is full, nothing can be redeemed."""
+"""The share of the memory from which on the log warns: when the memory is full, nothing can be redeemed."""
 
 _OLDEST_VERSION = (7, 2)
 _FILE_STATE = ("run_id", "aof_enabled", "aof_rewrites", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
@@ -46,7 +45,6 @@ _AUTOMATIC_FAILOVER = (
     "strict durability is refused where a failover is automatic (Sentinel), because a new primary may not "
     "have what the old one had answered; use a single primary"
 )
-_log = structlog.get_logger(__name__)
 
 
 async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> None:
@@ -67,7 +65,8 @@ async def load_functions(client: Redis) -> None:
     try:
         await client.function_load(library().text)
     except ResponseError as error:
-        if "already exists" not in str(error):
+        # A ledger without memory says so before it looks whether it has them.
+        if "already exists" not in str(error) and not await client.function_list(f"redemption_{library().suffix}"):
             raise
 
 
@@ -76,18 +75,17 @@ class Checked:
     """What a check found.
 
     Attributes:
-        clock_ahead: The programs whose stored clock is in the future: the ledger refuses these programs, and serves the
-            others.
         headers: The headers of the remembered programs, all trusted.
         run_id: Which run of the ledger it is: each start has another one.
         file_state: The run, and what it says of its append-only file. When it changes, durability
             has to be proved again.
+        memory_share: The part of its memory that it uses, 0.0 to about 1.0; 0.0 without a limit.
     """
 
-    clock_ahead: frozenset[str]
     headers: Mapping[str, Header]
     run_id: str
     file_state: tuple[str, ...]
+    memory_share: float
 
 
 async def check(client: Redis, durability: Durability, fence: Fence, clock_apart_seconds_max: float) -> Checked:
@@ -97,7 +95,7 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
         LedgerRefused: A setting of the ledger is wrong, or it is not trusted; the message says what to change.
         LedgerUnavailable: It is not ready yet.
     """
-    info, ledger_ms = await _check_state(client, clock_apart_seconds_max)
+    info = await _check_state(client, clock_apart_seconds_max)
     await _check_settings(client, durability)
     programs = fence.programs()
     # Read the marks first: other calls may move them on while the headers are read.
@@ -105,14 +103,18 @@ async def check(client: Redis, durability: Durability, fence: Fence, clock_apart
     headers = await _read_headers(client, programs)
     for program, mark, header in zip(programs, marks, headers, strict=True):
         fence.require(program, mark, header)
-    latest_ms = ledger_ms + clock_apart_seconds_max * 1000
     found = {program: header for program, header in zip(programs, headers, strict=True) if header is not None}
-    clock_ahead = frozenset(program for program, header in found.items() if header.clock_ms > latest_ms)
-    return Checked(clock_ahead, found, str(info["run_id"]), tuple(str(info.get(name)) for name in _FILE_STATE))
+    most = info.get("maxmemory", 0)
+    return Checked(
+        headers=found,
+        run_id=str(info["run_id"]),
+        file_state=tuple(str(info.get(name)) for name in _FILE_STATE),
+        memory_share=info.get("used_memory", 0) / most if most else 0.0,
+    )
 
 
-async def _check_state(client: Redis, clock_apart_seconds_max: float) -> tuple[dict[str, Any], int]:
-    """Check what ``INFO`` says of the ledger; returns that, and the reading of its clock, Unix milliseconds."""
+async def _check_state(client: Redis, clock_apart_seconds_max: float) -> dict[str, Any]:
+    """Check what ``INFO`` says of the ledger, and return it."""
     sent_at = time.time()
     info: dict[str, Any] = await client.info(*_INFO)
     received_at = time.time()
@@ -120,7 +122,7 @@ async def _check_state(client: Redis, clock_apart_seconds_max: float) -> tuple[d
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
         raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
     if info.get("loading"):
-        raise LedgerUnavailable("the ledger is still loading its data")
+        raise LedgerNotReady("the ledger is still loading its data")
     if info.get("server_mode", info.get("redis_mode")) == "sentinel":
         raise LedgerRefused("the ledger is a Sentinel; give the address of the primary that it watches")
     if info.get("cluster_enabled"):
@@ -129,14 +131,11 @@ async def _check_state(client: Redis, clock_apart_seconds_max: float) -> tuple[d
         raise LedgerRefused("the ledger is a replica; give the address of the primary")
     if info.get("aof_last_write_status", "ok") != "ok":
         raise LedgerRefused("the ledger cannot write its append-only file; look at its disk")
-    used, most = info.get("used_memory", 0), info.get("maxmemory", 0)
-    if most and used > MEMORY_ALARM * most:
-        _log.warning("the ledger's memory is almost full", used_bytes=used, most_bytes=most)
     clock = info["server_time_usec"] / 1e6
     apart = max(clock - received_at, 0.0) or min(clock - sent_at, 0.0)
     if abs(apart) > clock_apart_seconds_max:
         raise LedgerClockApart(clocks_apart(apart))
-    return info, int(clock * 1000)
+    return info
 
 
 async def _check_settings(client: Redis, durability: Durability) -> None:

@@ -17,6 +17,8 @@ PROOF_MS_MAX = 1_500
 _LIBRARY = "#!lua name=redemption_proof\nredis.register_function('redemption_proof', function() return 1 end)"
 WRITE = ("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
 """A write that needs no key, and no right that we do not need anyway. It leaves a library that nobody calls."""
+WRITE_WITHOUT_MEMORY = ("PUBLISH", "redemption_proof", "")
+"""For a ledger without memory, which refuses the other one. It counts as a write; its user needs the right to do it."""
 AWAIT = ("WAITAOF", 1, 0, PROOF_MS_MAX)
 STILL_DURABLE = b"*4\r\n$7\r\nWAITAOF\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n1\r\n"
 """WAITAOF of 1 ms, as it goes before the calls of a flush.

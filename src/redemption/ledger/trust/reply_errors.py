@@ -1,14 +1,13 @@
 """Maps error replies of the ledger to our failures."""
 
-import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
-from redemption.domain.errors import LedgerRefused
-from redemption.ledger.permissions import forbidden
+from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
+from redemption.ledger.permissions import LedgerForbids, forbidden
 
 NO_LEDGER = (
-    "there is no ledger of this program here: check the program's name; if it is right, let an operator begin its "
-    "ledger: redemption ledger adopt --program NAME"
+    "this server knows no ledger of this program: check the program's name; if it is right, let an operator begin or "
+    "accept its ledger: redemption ledger adopt --program NAME"
 )
 NOT_TRUSTED = (
     "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
@@ -16,9 +15,12 @@ NOT_TRUSTED = (
 )
 CLOCK_APART = "CLOCKAPART"
 """The first word of the ledger's error reply when the clocks are apart, see ``lua/frame.lua``."""
+FULL = "the ledger has no memory left for writes; nothing was done"
 CLOCK_AHEAD = "the program's ledger remembers a time that has not come: a clock was ahead once"
 CLOCK_AHEAD_CURE = "When the clocks are right, let an operator mend it: redemption ledger reset-clock --program NAME"
-_log = structlog.get_logger(__name__)
+_NOT_EXECUTED_WORDS = frozenset(
+    {"LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"}
+)
 
 
 class LedgerNotTrusted(LedgerRefused):
@@ -27,8 +29,22 @@ class LedgerNotTrusted(LedgerRefused):
     reason = "LEDGER_NOT_TRUSTED"
 
 
+class LedgerUnknown(LedgerUnavailable):
+    """This server remembers no ledger, and may not accept one by itself: it waits until an operator adopts one."""
+
+    reason = "LEDGER_NOT_TRUSTED"
+
+
+class LedgerNotReady(LedgerUnavailable):
+    """The ledger answers that it takes no calls yet, because it is loading its data or is busy; nothing was done."""
+
+
 class LedgerFull(LedgerRefused):
-    """The ledger accepts no writes now: it is full or read-only."""
+    """The ledger has no memory left for writes. What it remembers can still be read."""
+
+
+class LedgerReadOnly(LedgerRefused):
+    """The ledger accepts no writes now: it is a replica, or its disk fails."""
 
 
 class LedgerClockApart(LedgerRefused):
@@ -43,9 +59,16 @@ class LedgerClockAhead(LedgerRefused):
     reason = "LEDGER_CLOCK_AHEAD"
 
 
-def error_of(reply: Exception) -> LedgerRefused:
-    """Return our failure for an error reply; an unknown text of the ledger goes to the log, not to the caller."""
+def was_not_executed(reply: Exception) -> bool:
+    """Whether an error reply says that the call was not executed, and may be by and by."""
+    return str(reply).partition(" ")[0] in _NOT_EXECUTED_WORDS
+
+
+def error_of(reply: Exception) -> LedgerUnavailable:
+    """Return our failure for an error reply. Its text is for the log, not for the caller: ``has_unknown_text``."""
     text = str(reply)
+    if was_not_executed(reply):
+        return LedgerNotReady("the ledger does not take calls now")
     if text.startswith("NOLEDGER"):
         return LedgerNotTrusted(NO_LEDGER)
     if text.startswith("NOTTRUSTED"):
@@ -56,12 +79,18 @@ def error_of(reply: Exception) -> LedgerRefused:
     if text.startswith("CLOCKAHEAD"):
         return LedgerClockAhead(f"{CLOCK_AHEAD}; nothing was done. {CLOCK_AHEAD_CURE}")
     # The Redis client turns some first words into exception classes; a lane keeps them as text.
-    if isinstance(reply, ReadOnlyError | OutOfMemoryError) or text.startswith(("READONLY", "OOM", "MISCONF")):
-        return LedgerFull("the ledger takes no writes now (full, or read-only); nothing was done")
-    if refusal := forbidden(text):
+    if isinstance(reply, OutOfMemoryError) or text.startswith("OOM"):
+        return LedgerFull(FULL)
+    if isinstance(reply, ReadOnlyError) or text.startswith(("READONLY", "MISCONF")):
+        return LedgerReadOnly("the ledger takes no writes now (read-only, or its disk fails); nothing was done")
+    if refusal := forbidden(reply):
         return refusal
-    _log.error("the ledger refused a call", error=text)
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
+
+
+def has_unknown_text(failure: ServiceError) -> bool:
+    """Whether the error reply behind a failure has to be logged, because the failure does not say what it said."""
+    return type(failure) in (LedgerRefused, LedgerForbids)
 
 
 def clocks_apart(seconds: float) -> str:
