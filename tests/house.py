@@ -47,12 +47,15 @@ class House:
         may_create_ledger=True,
         clock_apart_seconds_max=TEN_YEARS_SECONDS,
         durability="strict",
+        learns=True,
     ):
         """Build it; the clocks may be far apart, so that a test may set the one that a ledger remembers."""
         self.url = url
         self.program = program
         self.keyset = keyset or keyset_of(environment="development", development=True, now=int(time.time()))
-        self.fence = Fence(fence_path, self.keyset.id, check_values(self.keyset), trails=durability == "fast")
+        self.fence = Fence(
+            fence_path, self.keyset.id, check_values(self.keyset), trails=durability == "fast", learns=learns
+        )
         endpoint = Endpoint(url, durability, clock_apart_seconds_max=clock_apart_seconds_max)
         self.ledger = RedisLedger(endpoint, fence=self.fence, may_create_ledger=may_create_ledger)
         self.use(self.keyset)

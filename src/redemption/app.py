@@ -63,7 +63,13 @@ def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
     """Build the client of the ledger at an address."""
     return RedisLedger(
         Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
-        fence=Fence(fence_path(settings), keyset.id, check_values(keyset), trails=settings.durability == "fast"),
+        fence=Fence(
+            fence_path(settings),
+            keyset.id,
+            check_values(keyset),
+            trails=settings.durability == "fast",
+            learns=settings.development,
+        ),
         may_create_ledger=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
         bounds=work_bounds(settings),

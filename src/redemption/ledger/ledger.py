@@ -25,9 +25,9 @@ from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.health import LedgerHealth
+from redemption.ledger.trust.health import LedgerHealth, OncePerReason
 from redemption.ledger.trust.proof import LedgerNotDurable, prove
-from redemption.ledger.trust.reply_errors import FULL, LedgerFull, LedgerNotReady, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import FULL, LedgerFull, LedgerNotReady, LedgerNotTrusted, LedgerUnknown
 from redemption.ledger.trust.write_check import refused_programs
 from redemption.scheduling.work_bounds import WorkBounds
 
@@ -106,6 +106,7 @@ class RedisLedger:
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
+        self._save_failures = OncePerReason()
         self._memory_alarm = False
         self._proved_state: tuple[str, ...] = ()
 
@@ -119,16 +120,19 @@ class RedisLedger:
     async def require_usable(self, program: str) -> None:
         """Check, at a start, everything that would fail the first call.
 
-        A ledger without memory passes: it still answers what it remembers.
+        A ledger without memory passes: it still answers what it remembers. So does one that waits until an operator
+        adopts it: the server starts, and until then its health says NOT_SERVING.
 
         Raises:
             ServiceError: Why the ledger cannot be used; ``for_operator`` has its address and what to do.
         """
         failure = self.health.failure
-        if failure is None or isinstance(failure, LedgerFull):
+        if failure is None or isinstance(failure, LedgerFull | LedgerUnknown):
             try:
                 async with self._functions.bounded(CHECK_SECONDS_MAX):
                     await self._endpoint.prepare(self._client, self._fence)
+                    if isinstance(failure, LedgerUnknown):  # the check has not come to the proof
+                        await prove(self._client)
                 missing = await self._functions.call_bare("permissions", program)
             except ServiceError as error:
                 failure = error
@@ -189,11 +193,10 @@ class RedisLedger:
             if isinstance(error, LedgerNotReady):
                 self._reachability.on_failure()
             self.health.on_check(error)
-        except Exception as error:  # noqa: BLE001 - logged; whatever the error is, the check failed
-            _log.error("the ledger could not be checked", error=repr(error))
-            self.health.on_check(
-                LedgerRefused("the ledger could not be checked; its operator finds the cause in the log")
-            )
+        except Exception as error:  # noqa: BLE001 - logged by the health; whatever the error is, the check failed
+            broken = LedgerRefused("the ledger could not be checked; its operator finds the cause in the log")
+            broken.__cause__ = error
+            self.health.on_check(broken)
         else:
             self.health.on_check(None)
         failure = self.health.failure
@@ -201,6 +204,10 @@ class RedisLedger:
             self.batcher.refuse_waiting(failure)
 
     async def _check(self) -> None:
+        if not self._fence.learns:
+            # An operator may have adopted the ledger of a program that was not known.
+            with contextlib.suppress(LedgerNotTrusted, OSError):
+                self._fence.learn_adoptions()
         async with self._functions.bounded(CHECK_SECONDS_MAX):
             found = await self._endpoint.check(self._client, self._fence)
             await self._check_keyset()
@@ -209,6 +216,12 @@ class RedisLedger:
             self._log_refused(refused)
             if programs and len(refused) == len(programs):
                 raise LedgerUnavailable("the ledger refuses the calls of every program; the log of the server says why")
+            if not programs and not self._fence.learns:
+                raise LedgerUnknown(
+                    f"{self._fence.path} remembers no ledger, so nothing is served. If the ledger is the right one, "
+                    "accept it on this machine: redemption ledger adopt --program NAME. If the file was lost, restore "
+                    "it, and keep it on a volume of its own (REDEMPTION_FENCE)"
+                )
             self._log_memory(found.memory_share)
             if isinstance(self.health.failure, LedgerFull) and found.memory_share > FULL_UNTIL:
                 raise LedgerFull(FULL)
@@ -265,9 +278,10 @@ class RedisLedger:
         try:
             self._fence.save()
         except Exception as error:  # noqa: BLE001 - logged; the checks go on without the file
-            _log.error(
-                "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
-            )
+            if self._save_failures.allows(str(error)):
+                _log.error(
+                    "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
+                )
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

@@ -64,7 +64,7 @@ class Operations:
                 return "there is no ledger of this program here"
             problem = self._fence.problem(mark, identity)
             if problem:
-                return f"it {problem}"
+                return f"it {problem}" if mark else f"it {problem}: redemption ledger adopt --program {program}"
             header = read_header(*(status.get(name, "") for name in HEADER_FIELDS))
             (stored,) = await self._functions.stored_check_values([program])
             self._fence.require_keyset(program, header, stored)
@@ -102,7 +102,7 @@ class Operations:
             if identity is None and mark is None:
                 continue
             status = before
-            if not self._fence.problem(mark, identity):
+            if not self._fence.contradiction(mark, identity):
                 args = (self._fence.keyset_id, secrets.token_hex(8))
                 status = pairs(await self._functions.call("upgrade", each, *args))
                 identity = identity_of(status)
@@ -110,7 +110,7 @@ class Operations:
                 if mark is not None and status.get("adopted_from") == mark.epoch:
                     # Upgraded by this call, or by another machine before.
                     self._fence.adopt(each, identity.epoch, identity.seq)
-                elif not self._fence.problem(mark, identity):
+                elif not self._fence.contradiction(mark, identity):
                     self._fence.observe(each, identity.epoch, identity.seq)
             was = before.get("format", "")
             rows.append({"program": each, "was": was, **status, "trusted": await self._trusted(each, status)})

@@ -7,7 +7,7 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.trust.fence import Fence, Mark
 from redemption.ledger.trust.header import Header
-from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import LedgerNotTrusted, LedgerUnknown
 
 EPOCH, OTHER_EPOCH = "a" * 16, "b" * 16
 VALUES = {"privacy_root": "11" * 16, "00000001": "22" * 16}
@@ -167,6 +167,48 @@ def test_a_fence_that_trails_remembers_only_what_was_proved(tmp_path):
     assert fence(tmp_path).mark("shop") == mine.mark("shop") == Mark(EPOCH, 8)
     assert "privacy_root" in fence(tmp_path, values=edited).keyset_problem("shop", {})
     assert not mine.is_behind({"shop": header})
+
+
+async def test_a_server_without_its_fence_serves_no_ledger_until_it_is_adopted(house, tmp_path):
+    """A pod whose file is lost cannot tell a stale copy from the ledger: outside development it does not guess."""
+    campaign = await house.campaign()
+    (token,) = await house.mint(campaign)
+    async with house.another(tmp_path / "lost", may_create_ledger=False, learns=False) as pod:
+        assert isinstance(pod.ledger.health.failure, LedgerUnknown)
+        for ask in (
+            lambda: pod.redeem(token),
+            lambda: pod.quote(token),
+            lambda: pod.inspect(token),
+            lambda: pod.mint(campaign),
+            lambda: pod.claim(campaign),
+            lambda: pod.campaigns.get(calling(), house.program, 1),
+            lambda: pod.stats(campaign),
+        ):
+            with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt"):
+                await ask()
+        assert pod.fence.programs() == []
+        (row,) = await pod.ledger.operations.status(house.program)
+        assert "not known to this machine" in row["trusted"]
+        operator = house.another(tmp_path / "lost", learns=False)
+        await operator.ledger.operations.adopt(house.program)
+        await operator.stop()
+        await pod.ledger.check()
+        assert pod.ledger.health.failure is None
+        assert (await pod.redeem(token)).outcome is Outcome.APPROVED
+
+
+async def test_a_program_that_is_adopted_later_is_served_beside_the_others(house, tmp_path):
+    await house.campaign()
+    async with house.another(tmp_path / "shared", may_create_ledger=False, learns=False) as server:
+        await server.ledger.operations.adopt(house.program)
+        await server.ledger.check()
+        later = f"{house.program}-later"
+        operator = house.another(tmp_path / "shared", program=later, learns=False)
+        await operator.ledger.operations.adopt(later)
+        await operator.stop()
+        await server.ledger.check()
+        assert server.ledger.health.failure is None
+        assert server.fence.programs() == [house.program, later]
 
 
 async def test_an_emptied_ledger_is_not_served(house):

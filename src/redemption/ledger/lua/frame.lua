@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the program's tag, see keys.lua
 -- ARGV[1]  what the server knows of the ledger: epoch (16 characters), then a sequence number that the ledger must have
---          reached; empty when the server knows nothing
+--          reached; empty when the server knows nothing and takes what there is, ? when it takes only what it knows
 -- ARGV[2]  the server's clock (Unix ms)
 -- ARGV[3]  how far the ledger's clock may be from it (ms)
 -- ARGV[4]  of functions that write: about how many entries the event stream keeps
@@ -19,6 +19,7 @@ local frame = {}
 
 local LAST_EVENT_ID = '18446744073709551615-18446744073709551615'
 local KNOWN_EPOCH = 16 -- characters
+local UNKNOWN = '?'
 
 -- The ledger's time (Unix ms). It raises when the clock of the ledger's host differs too much from the server's, or is
 -- too far behind the time that the ledger remembers: a host whose clock is wrong must not decide what has expired.
@@ -37,9 +38,12 @@ end
 -- The epoch in what a server knows (ARGV[1]).
 function frame.epoch_of(known) return known:sub(1, KNOWN_EPOCH) end
 
+-- Whether a server or an operator's machine knows a ledger of the program.
+function frame.knows(known) return known ~= '' and known ~= UNKNOWN end
+
 -- Whether a header is of the ledger that a server or an operator's machine knows, and has all that was known of it.
 function frame.is_known(known, epoch, seq)
-  return known ~= '' and epoch == frame.epoch_of(known) and seq >= tonumber(known:sub(KNOWN_EPOCH + 1))
+  return frame.knows(known) and epoch == frame.epoch_of(known) and seq >= tonumber(known:sub(KNOWN_EPOCH + 1))
 end
 
 -- Reads the program's header and compares it with what the server knows. It raises, before anything is decided, when
@@ -49,7 +53,9 @@ function frame.begin(key_names, args)
   command = redis.call -- a local name, which is faster; while the library is loaded, there is no redis.call
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered',
     'reaped')
-  if not header[1] and known == '' then error({ err = 'NOLEDGER this program has no ledger here' }) end
+  if known == UNKNOWN or not header[1] and known == '' then
+    error({ err = 'NOLEDGER the program has no ledger that the server knows' })
+  end
   local seq, clock = keys.whole(header[2]), keys.whole(header[3])
   local remembered, reaped = keys.whole(header[5]), keys.whole(header[6])
   if not (seq and clock and remembered and reaped and header[4]) then

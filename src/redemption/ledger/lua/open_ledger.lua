@@ -134,7 +134,7 @@ function open_ledger.adopt(key_names, args)
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   local _, differing = compare_checks(tag, args)
-  local mine = found[2] and found[4] == keyset and known ~= '' and #differing == 0
+  local mine = found[2] and found[4] == keyset and frame.knows(known) and #differing == 0
   local adopted_elsewhere = mine and found[3] == frame.epoch_of(known)
   if is_old or not (mine and frame.is_known(known, found[2], keys.whole(found[5]) or -1) or adopted_elsewhere) then
     local now = moment_to_write(tag, server_clock, apart_max)
@@ -152,7 +152,7 @@ function open_ledger.upgrade(key_names, args)
   local header = keys.ledger(tag)
   local found = redis.call('HMGET', header, 'format', 'epoch', 'keyset', 'seq', 'clock')
   if found[1] == OLD_FORMAT then
-    if found[3] ~= keyset or known ~= '' and not frame.is_known(known, found[2], keys.whole(found[4]) or -1) then
+    if found[3] ~= keyset or frame.knows(known) and not frame.is_known(known, found[2], keys.whole(found[4]) or -1) then
       error({ err = 'NOTTRUSTED this is not the ledger that the machine knows' })
     end
     if not keys.whole(found[4]) or not keys.whole(found[5]) then

@@ -19,6 +19,8 @@ from redemption.domain.signed.check_values import named
 from redemption.ledger.trust.header import Header
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 
+_UNKNOWN = b"?"
+"""What the ledger's functions are told where a ledger must be known: they refuse the call."""
 _TRIES = 50
 _PAUSE_SECONDS = 0.02
 _NAMED_MAX = 3
@@ -51,7 +53,15 @@ class Fence:
     has proved what it read (``remember``).
     """
 
-    def __init__(self, path: Path, keyset_id: str, check_values: Mapping[str, str], *, trails: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keyset_id: str,
+        check_values: Mapping[str, str],
+        *,
+        trails: bool = False,
+        learns: bool = True,
+    ) -> None:
         """Read the file.
 
         Args:
@@ -59,6 +69,8 @@ class Fence:
             keyset_id: The keyset that signs the coupons of this ledger. A ledger of another keyset is not served.
             check_values: The check values of that keyset.
             trails: A reply of the ledger does not mean that it is on disk (``fast``).
+            learns: A ledger of which nothing is remembered is accepted (development). Else an operator must adopt it: a
+                server without its fence cannot know whether the ledger is the right one.
 
         Raises:
             LedgerNotTrusted: The file exists and cannot be read.
@@ -67,6 +79,7 @@ class Fence:
         self.keyset_id = keyset_id
         self.check_values = check_values
         self._trails = trails
+        self.learns = learns
         contents = _read(path)
         self._marks = contents.marks
         self._remembered_values = contents.check_values
@@ -81,9 +94,11 @@ class Fence:
         return self._marks.get(program)
 
     def known(self, program: str) -> bytes:
-        """Return a program's mark as the ledger's functions read it, see ``lua/frame.lua``; empty without one."""
+        """Return a program's mark as the ledger's functions read it, see ``lua/frame.lua``."""
         mark = self._marks.get(program)
-        return b"%b%d" % (mark.epoch.encode(), mark.seq) if mark else b""
+        if mark is None:
+            return b"" if self.learns else _UNKNOWN
+        return b"%b%d" % (mark.epoch.encode(), mark.seq)
 
     def check(self, program: str, mark: Mark | None, header: Header | None) -> None:
         """Compare the header of a program's ledger with the mark, and observe the header.
@@ -94,7 +109,7 @@ class Fence:
             header: The header, or None when there is no ledger of this program.
 
         Raises:
-            LedgerNotTrusted: The ledger has another keyset or another epoch, or is empty, or was rolled back.
+            LedgerNotTrusted: The ledger has another keyset or epoch, is empty, was rolled back, or is not known.
         """
         self.require(program, mark, header)
         if header is not None:
@@ -115,6 +130,12 @@ class Fence:
 
     def problem(self, mark: Mark | None, header: Header | None) -> str | None:
         """Return why a ledger is not trusted, or None when it is."""
+        if mark is None and header is not None and not self.learns:
+            return "is not known to this machine, which cannot tell whether it is an older copy"
+        return self.contradiction(mark, header)
+
+    def contradiction(self, mark: Mark | None, header: Header | None) -> str | None:
+        """Return what of a ledger contradicts what is remembered, or None."""
         if header is not None and header.keyset_id != self.keyset_id:
             return f"belongs to keyset {header.keyset_id}, not to {self.keyset_id}"
         if mark is None:
