@@ -110,7 +110,7 @@ def ledger_adopt(settings: Settings, program: str) -> dict[str, str]:
     Raises:
         StartRefused: It cannot be asked.
     """
-    return _operate(settings, lambda ledger: ledger.adopt(program))
+    return _operate(settings, lambda ledger: ledger.adopt(program), accept_torn=True)
 
 
 def ledger_upgrade(settings: Settings, program: str | None) -> list[dict[str, str]]:
@@ -131,11 +131,11 @@ def ledger_reset_clock(settings: Settings, program: str) -> dict[str, str]:
     return _operate(settings, lambda ledger: ledger.reset_clock(program))
 
 
-def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]]) -> T:
+def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]], *, accept_torn: bool = False) -> T:
     """Run an operation of an operator, and return its result."""
 
     async def operate() -> T:
-        async with _operators_ledger(settings) as ledger:
+        async with _operators_ledger(settings, accept_torn=accept_torn) as ledger:
             try:
                 return await operation(ledger.operations)
             except ServiceError as error:
@@ -212,7 +212,7 @@ def _as_config(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _operators_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
+async def _operators_ledger(settings: Settings, *, accept_torn: bool) -> AsyncIterator[RedisLedger]:
     """Open the ledger for an operator: that of the running server, or else start the embedded one for this command."""
     configure_logging(logging.WARNING)
     keyset = read_keyset(settings)
@@ -223,7 +223,7 @@ async def _operators_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
             embedded = _embedded(settings)
             url = embedded.url
             try:
-                await embedded.start()
+                await embedded.start(accept_torn=accept_torn)
                 stack.push_async_callback(embedded.stop)
             except EmbeddedValkeyError:
                 # A running server has started it already: use that one.

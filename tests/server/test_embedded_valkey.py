@@ -23,6 +23,7 @@ from redemption.server.embedded_valkey import (
     EmbeddedValkey,
     EmbeddedValkeyError,
     FileLock,
+    TornFileError,
     find_binary,
     private_directory,
     require_free_space,
@@ -118,7 +119,7 @@ async def test_the_promised_configuration_is_what_the_server_runs_with(tmp_path,
         "appendfsync": appendfsync,
         "no-appendfsync-on-rewrite": "no",
         "aof-use-rdb-preamble": "yes",
-        "aof-load-truncated": "yes",
+        "aof-load-truncated": {"strict": "no", "fast": "yes"}[durability],
         "save": "",
         "maxmemory": "104857600",
         "maxmemory-policy": "noeviction",
@@ -265,14 +266,78 @@ def test_a_short_directory_that_others_may_enter_is_not_trusted(tmp_path, monkey
         private_directory()
 
 
-async def test_a_torn_tail_of_the_append_only_file_is_cut_off(tmp_path):
+async def torn_ledger(directory, **options):
+    """A ledger whose append-only file ends in the middle of a write; returns it, and how long that write is."""
+    async with running(directory, **options) as ledger:
+        await ask(ledger, "SET", "coupon", "spent")
+        (log,) = ledger.directory.glob("appendonlydir/*.incr.aof")
+        sound = log.stat().st_size
+        await ask(ledger, "SET", "torn", "x" * 100)
+    os.truncate(log, log.stat().st_size - 20)
+    return ledger, log, log.stat().st_size - sound
+
+
+async def test_a_torn_file_is_not_served_under_strict_until_somebody_accepts_it(tmp_path):
+    """It may have lost answers that were given; the file stays as it is, however often it is tried."""
+    ledger, log, torn = await torn_ledger(tmp_path)
+    content = log.read_bytes()
+    for _ in range(2):
+        with pytest.raises(TornFileError, match=rf"\({torn} bytes of it\).*redemption ledger adopt"):
+            await ledger.start()
+        assert log.read_bytes() == content
+    with structlog.testing.capture_logs() as logs:
+        await ledger.start(accept_torn=True)
+    assert await ask(ledger, "MGET", "coupon", "torn") == ["spent", None]
+    await ledger.stop()
+    assert [(line["file"], line["dropped_bytes"]) for line in logs] == [(log.name, torn)]
+
+
+async def test_a_torn_file_is_served_under_fast_with_a_line_in_the_log(tmp_path):
+    ledger, log, torn = await torn_ledger(tmp_path, durability="fast")
+    with structlog.testing.capture_logs() as logs:
+        async with running(tmp_path, durability="fast"):
+            assert await ask(ledger, "MGET", "coupon", "torn") == ["spent", None]
+    assert [(line["file"], line["dropped_bytes"]) for line in logs] == [(log.name, torn)]
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size - 30)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spoil", "told"),
+    [
+        ("*.base.rdb", cut, r"base file of the ledger .* is damaged.*restore a backup of /"),
+        ("*.base.rdb", os.unlink, r"a file of the ledger is missing: restore a backup of /"),
+        ("*.incr.aof", os.unlink, r"a file of the ledger is missing: restore a backup of /"),
+        ("*.manifest", lambda path: path.write_text("junk"), r"list of the ledger's files .* is damaged: restore"),
+    ],
+    ids=["base cut", "base gone", "file gone", "manifest"],
+)
+async def test_a_damage_is_named_with_the_way_out(tmp_path, pattern, spoil, told):
     async with running(tmp_path) as ledger:
         await ask(ledger, "SET", "coupon", "spent")
-        await ask(ledger, "SET", "torn", "x" * 100)
+    (path,) = ledger.directory.glob(f"appendonlydir/{pattern}")
+    spoil(path)
+    with pytest.raises(EmbeddedValkeyError, match=told):
+        await ledger.start()
+
+
+async def test_the_advice_for_a_damaged_file_works_as_it_stands(tmp_path):
+    """Only Valkey's server is installed; under the name of the tool it is the tool."""
+    async with running(tmp_path / "with a blank") as ledger:
+        await ask(ledger, "SET", "coupon", "spent")
+        await ask(ledger, "SET", "later", "lost")
     (log,) = ledger.directory.glob("appendonlydir/*.incr.aof")
-    os.truncate(log, log.stat().st_size - 20)
-    async with running(tmp_path) as ledger:
-        assert await ask(ledger, "MGET", "coupon", "torn") == ["spent", None]
+    log.write_bytes(log.read_bytes().replace(b"$5\r\nlater", b"?5\r\nlater"))
+    with pytest.raises(EmbeddedValkeyError) as refused:
+        await ledger.start()
+    command = str(refused.value)[str(refused.value).index("ln -s") :]
+    mending = await asyncio.create_subprocess_shell(command, stdin=asyncio.subprocess.PIPE, cwd=tmp_path)
+    await mending.communicate(b"y\n")
+    assert mending.returncode == 0
+    async with running(tmp_path / "with a blank"):
+        assert await ask(ledger, "MGET", "coupon", "later") == ["spent", None]
 
 
 async def test_a_damaged_append_only_file_is_named_and_nothing_stays(tmp_path):

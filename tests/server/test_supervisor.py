@@ -274,9 +274,11 @@ def test_a_ledger_that_cannot_come_back_is_tried_again_and_its_reason_told(serve
     log.write_bytes(b"*2\r\nnonsense" + sound)
     os.kill(pid, signal.SIGKILL)
     until(lambda: len(server.logged()) >= 2)
-    log.write_bytes(sound)
+    log.write_bytes(sound + b"*3\r\n$3\r\nSE")  # a write that was cut off, which the workers know was not answered
     until(lambda: answers(url))
-    first, second, *_ = server.logged()
+    until(lambda: "dropped_bytes" in server.logged()[-1])
+    first, second, *_, last = server.logged()
+    assert last["dropped_bytes"] == len("*3\r\n$3\r\nSE")
     assert [first["after_seconds"], second["after_seconds"]] == [0.2, 0.4]
     assert "the append-only file is damaged" in second["reason"]
     server.process.terminate()

@@ -218,6 +218,20 @@ def test_an_edited_keyset_is_not_served_until_adopted(started, left, directory):
     assert started(directory).client().redeem(left.tokens[2], request_id="r3").outcome == APPROVED
 
 
+def test_a_torn_append_only_file_is_not_served_until_adopted(started, directory):
+    (log,) = directory.glob(".data/ledger/appendonlydir/*.incr.aof")
+    os.truncate(log, log.stat().st_size - 5)
+    refused = Served(directory).run_to_end()
+    assert refused.returncode == 5
+    (line,) = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
+    assert "ends in the middle of a write" in line
+    assert "redemption ledger adopt" in line
+    adopted = adopt(directory, Served(directory).environment)
+    assert adopted.returncode == 0, adopted.stderr
+    assert "dropped_bytes" in adopted.stderr
+    assert started(directory).client().serving() == "SERVING"
+
+
 def test_a_ledger_without_its_keyset_is_not_served(directory):
     (directory / "development.keyset").unlink()
     refused = Served(directory).run_to_end()

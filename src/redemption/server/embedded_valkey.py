@@ -21,7 +21,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -30,9 +30,10 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from redemption.server.valkey_log import ValkeyLog
+
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 _LOG_BYTES_MAX: Final = 1024 * 1024
-_LOG_TAIL_BYTES: Final = 16 * 1024
 _ENVIRONMENT_KEPT: Final = ("LD_LIBRARY_PATH", "TZ")
 """All that the child gets of our environment, which may hold passwords: where libraries are, and its log's zone."""
 _POLL_SECONDS: Final = 0.02
@@ -57,28 +58,13 @@ if os.getppid() != parent:
 os.execv(server[0], server)
 """
 
-_DISK_FULL: Final = "the disk is full, and Valkey exits rather than promise what it cannot keep: free some space"
-# What Valkey writes in its log, and what the operator is told about it. The first match counts.
-_CAUSES: Final = (
-    ("No space left on device", _DISK_FULL),
-    ("Short write while writing to the AOF file", _DISK_FULL),
-    ("Can't recover from AOF write error", "the disk refused a write: look at the disk and at the log"),
-    (
-        "Bad file format reading the append only file",
-        "the append-only file is damaged: restore a backup, or copy it aside and run valkey-check-aof --fix",
-    ),
-    (
-        "Permission denied",
-        "a file of the ledger may not be read or written by this user: mend its owner or mode",
-    ),
-    ("Out Of Memory", "the machine has no memory left for the ledger: free some, or set a lower limit"),
-    ("crashed by signal", "Valkey crashed: its report is in the log"),
-)
-_LOG_PREFIX: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} [.*#-] ")
-
 
 class EmbeddedValkeyError(Exception):
     """The embedded ledger cannot start; the message is one line: the problem, the place, and what to do."""
+
+
+class TornFileError(EmbeddedValkeyError):
+    """The append-only file ends in the middle of a write, so answers may be lost; an operator has to accept that."""
 
 
 class LockHeldError(Exception):
@@ -183,9 +169,12 @@ class EmbeddedValkey:
     """The Valkey server of one data directory.
 
     ``strict`` syncs the append-only file before each reply. ``fast`` syncs it once a second, so a crash of the machine
-    may lose the last second. ``memory_bytes_max`` limits the data: above it writes are refused, and nothing is evicted.
-    Without it the only limit is the machine's memory. A start takes as long as the append-only file is loaded, but
-    ``start_seconds_max`` at most. A stop takes ``stop_seconds_max`` at most, then the server is killed.
+    may lose the last second. If the file ends in the middle of a write, ``fast`` drops that write and goes on, and
+    ``strict`` does not start, unless ``accept_torn``: nobody knows whether what is missing was answered.
+
+    ``memory_bytes_max`` limits the data: above it writes are refused, and nothing is evicted. Without it the only limit
+    is the machine's memory. A start takes as long as the append-only file is loaded, but ``start_seconds_max`` at most.
+    A stop takes ``stop_seconds_max`` at most, then the server is killed.
 
     Start it from the main thread: on Linux the server ends when the *thread* that started it ends.
     """
@@ -226,10 +215,15 @@ class EmbeddedValkey:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process is not None and running else None
 
-    async def start(self) -> None:
+    async def start(self, *, accept_torn: bool = False) -> None:
         """Start the server, or start it again when it ended; return when it has loaded its data and answers.
 
+        Args:
+            accept_torn: Drop a write that the append-only file has in part, also under ``strict``: an operator wants
+                it, or somebody remembers which writes were answered.
+
         Raises:
+            TornFileError: the append-only file ends in the middle of a write.
             EmbeddedValkeyError: it did not start. Nothing is left running, and the data directory is free
                 again unless an earlier start had taken it.
         """
@@ -242,8 +236,10 @@ class EmbeddedValkey:
                 self._take_directory()
                 require_free_space(self.directory, self._free_bytes_min)
                 await self._end_orphan()
-                await self._spawn(binary)
+                sizes = self._append_only_sizes()
+                await self._spawn(binary, load_truncated=accept_torn or self._durability == "fast")
                 await self._until_answering()
+                self._log_dropped(sizes)
         except BaseException:
             await self._end()
             if newly_locked:
@@ -263,17 +259,10 @@ class EmbeddedValkey:
 
     def end_reason(self) -> str:
         """Return in one line why the server ended, from its log since the last start."""
-        with contextlib.suppress(OSError), self.log_path.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
-            tail = log.read(_LOG_TAIL_BYTES).decode(errors="replace")
-            for sign, meaning in _CAUSES:
-                if sign in tail:
-                    return meaning
-            lines = [line for line in tail.splitlines() if line.strip()]
-            if lines:
-                return f"its last line in {self.log_path} was: {_LOG_PREFIX.sub('', lines[-1])}"
-        return f"it left nothing in {self.log_path}"
+        return self._log_read().end_reason()
+
+    def _log_read(self) -> ValkeyLog:
+        return ValkeyLog(self.log_path, self._log_start, self.directory, find_binary())
 
     @contextlib.contextmanager
     def _refusals_explained(self) -> Iterator[None]:
@@ -349,8 +338,39 @@ class EmbeddedValkey:
         # An array of two strings, each after its length: *2 $3 dir $<n> <directory>
         return Path(os.fsdecode(answer.split(b"\r\n", 5)[4])) if answer.startswith(b"*2\r\n$3\r\ndir\r\n") else None
 
-    async def _spawn(self, binary: Path) -> None:
-        command = [str(binary), *self._arguments()]
+    def _append_only_sizes(self) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in self.directory.glob("appendonlydir/*.aof")}
+
+    def _log_dropped(self, sizes: Mapping[str, int]) -> None:
+        truncated = self._log_read().truncated()
+        if truncated is not None:
+            name, size_left = truncated
+            self._log.warning(
+                "the append-only file ended in the middle of a write, which was dropped",
+                file=name,
+                dropped_bytes=sizes.get(name, size_left) - size_left,
+            )
+
+    async def _torn_bytes(self, file: str) -> str:
+        """Return how many bytes a start would drop, in words. Valkey's server counts them, under its tool's name.
+
+        It gets the file alone: given all files, Valkey 9.1 takes its own base file for a damaged one.
+        """
+        process = await asyncio.create_subprocess_exec(
+            "valkey-check-aof",
+            str(self.directory / "appendonlydir" / file),
+            executable=find_binary(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_child_environment(),
+        )
+        said, _ = await process.communicate()
+        found = re.search(rb"diff=(\d+)", said)
+        return f"{int(found[1])} bytes" if found else "some bytes"
+
+    async def _spawn(self, binary: Path, *, load_truncated: bool) -> None:
+        command = [str(binary), *self._arguments(load_truncated=load_truncated)]
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
         server_lock = FileLock.take(self.directory / "server.lock")
@@ -362,7 +382,7 @@ class EmbeddedValkey:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_fd,  # for lines that it writes before it has read its configuration
                 stderr=log_fd,
-                env={name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ},
+                env=_child_environment(),
                 pass_fds=[server_lock.fd],  # the server's own hold on the directory, see the top of this file
                 start_new_session=True,  # Ctrl-C reaches the supervisor, which stops things in order
             )
@@ -371,7 +391,7 @@ class EmbeddedValkey:
             os.close(log_fd)
             server_lock.release()
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, *, load_truncated: bool) -> list[str]:
         """Return the whole configuration as arguments: in a file, unusual paths would need quotes."""
         configuration = {
             "port": "0",
@@ -388,7 +408,7 @@ class EmbeddedValkey:
             "appendfsync": {"strict": "always", "fast": "everysec"}[self._durability],
             "no-appendfsync-on-rewrite": "no",
             "aof-use-rdb-preamble": "yes",
-            "aof-load-truncated": "yes",  # a crash may cut the last write, which no caller was answered for
+            "aof-load-truncated": "yes" if load_truncated else "no",
             "maxmemory": str(self._memory_bytes_max),
             "maxmemory-policy": "noeviction",
             "hash-max-listpack-entries": "512",
@@ -414,12 +434,22 @@ class EmbeddedValkey:
                 while not (await self._ask("PING")).startswith(b"+PONG"):  # while it loads, the reply is an error
                     if self.pid is None:
                         code = await self.wait()
+                        if torn := self._log_read().torn_file():
+                            raise TornFileError(await self._torn_text(torn))
                         raise EmbeddedValkeyError(f"the ledger ended at start ({code}): {self.end_reason()}")
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise EmbeddedValkeyError(
                 f"the ledger in {self.directory} was not ready after {self._start_seconds_max:g} s: {self.end_reason()}"
             ) from None
+
+    async def _torn_text(self, file: str) -> str:
+        part = await self._torn_bytes(file)
+        return (
+            f"the append-only file in {self.directory} ends in the middle of a write ({part} of it); answers that were "
+            "given may be missing. Restore a backup, or stop the server and accept what is there: "
+            "redemption ledger adopt --program NAME"
+        )
 
     async def _ask(self, command: str) -> bytes:
         """Send one command on a new connection; return the whole reply, or no bytes if there is none.
@@ -461,6 +491,10 @@ class EmbeddedValkey:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _child_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ}
 
 
 def _private_path() -> Path:

@@ -11,7 +11,7 @@ import structlog
 from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
-from redemption.server.embedded_valkey import EmbeddedValkeyError
+from redemption.server.embedded_valkey import EmbeddedValkeyError, TornFileError
 from redemption.server.supervisor import ListenError
 
 EXIT_FAILED = 4
@@ -37,6 +37,8 @@ def refusals() -> Iterator[None]:
         yield
     except LedgerNotTrusted as error:
         raise StartRefused(error.message, EXIT_NOT_TRUSTED) from error
+    except TornFileError as error:
+        raise StartRefused(str(error), EXIT_NOT_TRUSTED) from error
     except LedgerUnavailable as error:
         raise StartRefused(error.for_operator) from error
     except ServiceError as error:

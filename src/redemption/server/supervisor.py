@@ -239,7 +239,7 @@ class Supervisor:
     async def _start(self, port: int) -> None:
         if self._embedded:
             await self._embedded.start()
-            keeper = self._keep("ledger", self._ledger_end, self._embedded.start, Backoff(0.2, 10.0))
+            keeper = self._keep("ledger", self._ledger_end, self._start_ledger_again, Backoff(0.2, 10.0))
             self._keepers.append(asyncio.create_task(keeper))
         await self._prepare(self._ledger_url)
         for index in range(self._worker_count):
@@ -296,6 +296,16 @@ class Supervisor:
     async def _worker_end(self, index: int) -> str:
         worker = self._workers[index]
         return f"{worker} ended ({_end_text(await worker.ended())})"
+
+    async def _start_ledger_again(self) -> None:
+        """Start the embedded ledger again.
+
+        Workers that still run remember each answer that they gave, and compare. So a write that the ledger's file has
+        only in part may be dropped.
+        """
+        assert self._embedded is not None
+        all_run = all(worker.process.returncode is None for worker in self._workers.values())
+        await self._embedded.start(accept_torn=all_run)
 
     async def _ledger_end(self) -> str:
         assert self._embedded is not None
