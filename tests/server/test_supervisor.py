@@ -201,6 +201,19 @@ def test_a_server_starts_in_order_and_stops_in_order(serve, number):
     assert server.logged() == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which connections there are")
+def test_a_port_that_an_outgoing_connection_got_by_chance_is_no_other_server():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", peer)) as connection:
+            port = connection.getsockname()[1]
+            expected = rf"outgoing connection .* \(to port {peer}\).*ip_local_reserved_ports={port}"
+            with pytest.raises(PortInUseError, match=expected), reserve_port("127.0.0.1", port):
+                pass
+        with pytest.raises(PortInUseError, match="stop the other server"), reserve_port("127.0.0.1", peer):
+            pass
+
+
 def test_a_hangup_stops_nobody(serve):
     """Whoever sends it wants something read again; there is nothing, and the log says so."""
     server = serve()

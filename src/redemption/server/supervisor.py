@@ -38,6 +38,7 @@ from redemption.server.embedded_valkey import (
     LockHeldError,
     private_directory,
 )
+from redemption.server.port_holder import outgoing_connection
 
 _HEALTHY_SECONDS: Final = 30.0
 _PORT_MAX: Final = 65535
@@ -518,6 +519,13 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *options: int
 
 def _explained(host: str, port: int, error: OSError) -> ListenError:
     if error.errno == errno.EADDRINUSE:
+        peer = outgoing_connection(port) if not isinstance(error.__cause__, LockHeldError) else None
+        if peer is not None:
+            return PortInUseError(
+                f"port {port} on {host} is held by an outgoing connection of this machine (to port {peer}), not by a "
+                "server: wait until it ends, or choose a port below 32768 with --listen. To keep the port free: "
+                f"sysctl -w net.ipv4.ip_local_reserved_ports={port}"
+            )
         return PortInUseError(f"port {port} on {host} is in use; stop the other server or choose another with --listen")
     return ListenError(f"cannot listen on {address_text(host, port)} ({error}); choose another with --listen")
 
