@@ -66,6 +66,9 @@ async def serve():
         ready=ready,
         drain_seconds=choices.get("drain_seconds", 600),
         ready_seconds_max=choices.get("ready_seconds_max", 600),
+        silent_seconds_max=choices.get("silent_seconds_max", 600),
+        hung_seconds_max=choices.get("hung_seconds_max", 600),
+        backlog=choices.get("backlog"),
     ).run()
 try:
     sys.exit(asyncio.run(serve()))
@@ -87,10 +90,13 @@ if "exit_at_start" in odd:
     os._exit(odd["exit_at_start"])
 if "signal_at_start" in odd:
     os.kill(os.getpid(), odd["signal_at_start"])
-served = socket.socket()
-served.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-served.bind((orders["host"], orders["port"]))
-served.listen()
+if orders["sockets"]:
+    served = socket.socket(fileno=orders["sockets"][0])
+else:
+    served = socket.socket()
+    served.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    served.bind((orders["host"], orders["port"]))
+    served.listen()
 def drain(number, frame):
     if not odd.get("stubborn"):
         tell(drained=orders["index"])
@@ -100,6 +106,16 @@ signal.signal(signal.SIGTERM, drain)
 if not odd.get("silent"):
     tell(ready=True)
     tell(came_up=orders["index"])  # read after the report, so by now the supervisor knows
+if "hangs" in odd and not os.path.exists(odd["hangs"]):
+    open(odd["hangs"], "w").close()
+    tell(alive=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+if orders["sockets"]:
+    import threading
+    def greet():
+        while True:
+            served.accept()[0].send(b"%d" % os.getpid())
+    threading.Thread(target=greet, daemon=True).start()
 while sys.stdin.read(1):
     pass
 """
@@ -212,6 +228,43 @@ def test_a_port_that_an_outgoing_connection_got_by_chance_is_no_other_server():
                 pass
         with pytest.raises(PortInUseError, match="stop the other server"), reserve_port("127.0.0.1", peer):
             pass
+
+
+def greeted(address):
+    """The process that accepts a new connection."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), SECONDS_MAX) as connection:
+        return int(connection.recv(100))
+
+
+@pytest.mark.parametrize("comes_to_itself", [True, False])
+def test_a_worker_that_hangs_is_replaced_and_new_connections_do_not_wait_for_it(serve, tmp_path, comes_to_itself):
+    """It is stopped by SIGSTOP, and its successor has its socket. If it comes to itself it ends in order."""
+    hung_seconds_max = 600 if comes_to_itself else 1
+    choices = {"silent_seconds_max": 0.5, "hung_seconds_max": hung_seconds_max, "backlog": 100}
+    server = serve(config={"hangs": str(tmp_path / "hung")}, **choices)
+    ready = server.told("ready")
+    other, hanging = ready["workers"]
+    server.told("came_up", count=3)
+    successor = server.events("worker_pid")[-1]["worker_pid"]
+    assert {greeted(ready["ready"]) for _ in range(40)} == {successor, other}
+    if comes_to_itself:
+        os.kill(hanging, signal.SIGCONT)
+        server.told("drained")
+    until(lambda: not is_alive(hanging))
+    until(lambda: len(server.logged()) == (1 if comes_to_itself else 2))
+    first, *rest = server.logged()
+    assert "hangs: it has said nothing for 0.5 s" in first["reason"]
+    assert [line["event"] for line in rest] == ([] if comes_to_itself else ["worker hangs and is killed"])
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_stop_ends_a_worker_that_hangs_as_well(serve, tmp_path):
+    server = serve(config={"hangs": str(tmp_path / "hung")}, silent_seconds_max=0.5, drain_seconds=0.5)
+    server.told("came_up", count=3)
+    server.process.terminate()
+    assert server.ended() == 0
 
 
 def test_a_hangup_stops_nobody(serve):

@@ -8,7 +8,8 @@ What a worker must do:
    open: if it is closed, the supervisor is gone, and the worker ends too.
 2. Serve on the sockets: they are inherited file descriptors that listen already. If there are none, bind host and port
    with SO_REUSEPORT. When it serves, write the line ``{"ready": true}`` to stdout. The supervisor copies other lines to
-   its own stdout; stderr is shared.
+   its own stdout; stderr is shared. From then on write the line ``{"alive": true}`` once a second: a worker that is
+   silent for too long is replaced. (One that never wrote this line is not.)
 3. On SIGTERM finish the calls that it has begun, within the drain time, and exit. If it cannot start, write the reason
    in one line to stderr and exit with an exit code. Before the first start-up is complete, that ends the supervisor
    with the same code.
@@ -45,6 +46,14 @@ _PORT_MAX: Final = 65535
 _FREE_PORT_TRIES_MAX: Final = 10
 _LAST_WORDS_SECONDS: Final = 1.0
 _CANCEL_AGAIN_SECONDS: Final = 1.0
+SILENT_SECONDS_MAX: Final = 5.0
+"""A worker says once a second that it is alive. After so long without a word it hangs, and another one takes its place.
+
+The longest step of a worker takes milliseconds, so even a machine with far too much to do does not come near this. A
+worker that is replaced in error still finishes its calls.
+"""
+HUNG_SECONDS_MAX: Final = 20.0
+"""After so long without a word, a worker that was replaced is killed."""
 
 # An address as getaddrinfo returns it and bind takes it; the shape of the tuple depends on the family.
 _Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -88,6 +97,8 @@ class _Worker:
         self.index: Final = index
         self.process: Final = process
         self._ready = asyncio.Event()
+        self._beats = False
+        self._silent_seconds = 0.0
         self._end = asyncio.create_task(self._until_end())
 
     def __str__(self) -> str:
@@ -117,6 +128,18 @@ class _Worker:
         # Several tasks wait for this; if one is cancelled, the others must go on waiting.
         return await asyncio.shield(self._end)
 
+    async def silent(self, seconds_max: float) -> None:
+        """Return when it has been silent for so long.
+
+        Our own seconds are counted, one after the other. So if this process was stopped, or the whole machine slept,
+        nobody is taken for silent whose words wait to be read.
+        """
+        tick = min(1.0, seconds_max / 5)
+        while self._silent_seconds < seconds_max:
+            await asyncio.sleep(tick)
+            if self._beats:
+                self._silent_seconds += tick
+
     async def _until_end(self) -> int:
         listening = asyncio.create_task(self._listen())
         code = await self.process.wait()
@@ -139,7 +162,12 @@ class _Worker:
                 continue  # a line longer than the reader's limit (64 KiB) was dropped: it is no report
             if not line:
                 return
-            if _reports_ready(line):
+            self._silent_seconds = 0.0
+            report = _report(line)
+            if report == {"alive": True}:
+                self._beats = True
+                continue
+            if report == {"ready": True}:
                 self._ready.set()
                 continue
             with contextlib.suppress(OSError):  # if our stdout is closed, the server must go on
@@ -158,6 +186,8 @@ class Supervisor:
     With a ``backlog``, each worker gets a listening socket, whose queue of connections has that length. If a worker
     ends, its successor gets the same socket, so connections that wait in its queue are not reset. When the server
     stops, its own copies of the sockets are closed first; so a connection never waits where no worker accepts.
+
+    A worker that hangs is replaced after ``silent_seconds_max`` without a word, and killed after ``hung_seconds_max``.
 
     SIGTERM and SIGINT stop the server in order: workers drain, then the ledger ends. A second SIGINT ends the drain at
     once. SIGHUP is passed on to the workers with ``hangup_reloads``, and is logged otherwise. Only if it comes because
@@ -182,6 +212,8 @@ class Supervisor:
         worker_environment: Mapping[str, str] | None = None,
         backlog: int | None = None,
         hangup_reloads: bool = False,
+        silent_seconds_max: float = SILENT_SECONDS_MAX,
+        hung_seconds_max: float = HUNG_SECONDS_MAX,
         log: FilteringBoundLogger | None = None,
     ) -> None:
         if (embedded is None) == (ledger_url is None):
@@ -208,7 +240,10 @@ class Supervisor:
         self._stopping: Final = asyncio.Event()
         self._drain_skipped: Final = asyncio.Event()
         self._keepers: Final[list[asyncio.Task[None]]] = []
+        self._silent_seconds_max: Final = silent_seconds_max
+        self._hung_seconds_max: Final = hung_seconds_max
         self._workers: Final[dict[int, _Worker]] = {}
+        self._retiring: Final[dict[_Worker, asyncio.Task[None]]] = {}
 
     async def run(self) -> int:
         """Serve until a signal or ``stop``. Call it once, in the main thread.
@@ -296,7 +331,35 @@ class Supervisor:
 
     async def _worker_end(self, index: int) -> str:
         worker = self._workers[index]
-        return f"{worker} ended ({_end_text(await worker.ended())})"
+        ended, silent = (
+            asyncio.create_task(worker.ended()),
+            asyncio.create_task(worker.silent(self._silent_seconds_max)),
+        )
+        try:
+            await asyncio.wait({ended, silent}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return f"{worker} ended ({_end_text(ended.result())})"
+        finally:
+            await _cancelled(ended, silent)
+        self._retiring[worker] = asyncio.create_task(self._retire(worker))
+        return f"{worker} hangs: it has said nothing for {self._silent_seconds_max:g} s"
+
+    async def _retire(self, worker: _Worker) -> None:
+        """End a worker that hangs. Its successor has the same sockets, so it takes the connections that wait.
+
+        If the worker comes to itself, it finishes its calls; else it is killed.
+        """
+        worker.signal(signal.SIGTERM)
+        ended, hung = asyncio.create_task(worker.ended()), asyncio.create_task(worker.silent(self._hung_seconds_max))
+        try:
+            await asyncio.wait({ended, hung}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                self._log.error("worker hangs and is killed", pid=worker.process.pid)
+                worker.signal(signal.SIGKILL)
+                await worker.ended()
+            del self._retiring[worker]
+        finally:
+            await _cancelled(ended, hung)
 
     async def _start_ledger_again(self) -> None:
         """Start the embedded ledger again.
@@ -351,7 +414,7 @@ class Supervisor:
             await _cancelled(task, stopping)
 
     async def _stop_all(self) -> None:
-        await _cancelled(*self._keepers)
+        await _cancelled(*self._keepers, *self._retiring.values())
         # After that only the workers hold the sockets. When a worker stops to accept, new connections are refused at
         # once and go to another server; they do not wait in a queue that nobody reads.
         for sockets in self._sockets.values():
@@ -362,7 +425,7 @@ class Supervisor:
             await self._embedded.stop()
 
     async def _drain(self) -> None:
-        workers = list(self._workers.values())
+        workers = [*self._workers.values(), *self._retiring]
         if not workers:
             return
         for worker in workers:
@@ -548,11 +611,11 @@ def _has_terminal() -> bool:
     return True
 
 
-def _reports_ready(line: bytes) -> bool:
+def _report(line: bytes) -> object:
     try:
-        return bool(json.loads(line) == {"ready": True})
+        return json.loads(line)
     except ValueError:
-        return False
+        return None
 
 
 def _end_text(code: int) -> str:
