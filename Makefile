@@ -70,6 +70,10 @@ test-thorough: $(VENV)/.dev ## The same with ten times as many random examples (
 fuzz: $(VENV)/.dev ## Throw junk, changed traffic and random frames at the transport (EXAMPLES=20000 of each)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest -q tests/rpc/transport/test_fuzz.py
 
+.PHONY: soak-crashes
+soak-crashes: $(VENV)/.dev ## Crash the ledger's machine 40 times under load; needs a C compiler (4 minutes)
+	@$(BIN)/pytest -q -s tests/soak/crashes.py
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, protos: everything but the tests
 	$(BIN)/ruff format --check .

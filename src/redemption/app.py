@@ -88,6 +88,11 @@ def serve(settings: Settings) -> int:
     try:
         with refusals():
             _require_encryption(settings)
+            if settings.durability == "fast":
+                _log.info(
+                    "fast durability: a crash of the ledger's machine may lose about the last second, and an older "
+                    "ledger is noticed only when it is four seconds behind"
+                )
             require_apart(settings)
             prepare_open_files(settings)
             return asyncio.run(_supervise(settings))

@@ -34,6 +34,9 @@ from redemption.scheduling.work_bounds import WorkBounds
 CHECK_SECONDS = 1.0
 CHECK_SECONDS_MAX = 3.0
 """A ledger that does not answer a check within this time is not healthy."""
+TRAIL_SECONDS = 2.0
+"""With ``fast``, what a check read is proved and remembered so much later: while Valkey begins another append-only
+file, WAITAOF may say that the one before is on disk when it is not yet."""
 FULL_UNTIL = 0.98
 """A ledger without memory is full until it uses less than this share: its own buffers make it waver at the limit."""
 OUTBOX_MAX = 65_536
@@ -106,6 +109,7 @@ class RedisLedger:
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
+        self._trailing: tuple[float, Checked | None] = 0.0, None
         self._save_failures = OncePerReason()
         self._memory_alarm = False
         self._proved_state: tuple[str, ...] = ()
@@ -245,16 +249,23 @@ class RedisLedger:
                     await self._functions.open(program, create=False)
 
     async def _prove(self, found: Checked) -> None:
-        """Prove that what a check read is on disk, where that is not known, and remember it."""
-        is_new = self.health.failure is not None or found.file_state != self._proved_state
-        if is_new or self._fence.is_behind(found.headers):
-            try:
-                await prove(self._client, run_id=found.run_id)
-            except LedgerNotDurable:
-                if is_new:
-                    raise
-                return  # the same file as before, so the disk is slow: the fence trails for longer
+        """Prove that the ledger keeps what it writes, where that is not known, and remember what is on its disk."""
+        if self.health.failure is not None or found.file_state != self._proved_state:
+            await prove(self._client, run_id=found.run_id)
             self._proved_state = found.file_state
+        if not self._fence.trails:
+            self._remember(found)
+            return
+        now, (since, waiting) = asyncio.get_running_loop().time(), self._trailing
+        if waiting is None or waiting.run_id != found.run_id:
+            self._trailing = now, found if self._fence.is_behind(found.headers) else None
+        elif now - since >= TRAIL_SECONDS:
+            with contextlib.suppress(LedgerNotDurable):  # the same file as before, so the disk is slow: try again
+                await prove(self._client, run_id=waiting.run_id)
+                self._remember(waiting)
+                self._trailing = now, None
+
+    def _remember(self, found: Checked) -> None:
         for program, header in found.headers.items():
             self._fence.remember(program, header.epoch, header.seq)
 

@@ -7,13 +7,14 @@ import signal
 
 import pytest
 from house import House
-from waiting import SECONDS_MAX, comes
+from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
 from redemption.domain.outcome import Outcome
 from redemption.ledger.commit.batcher import LANES
 from redemption.ledger.commit.lane import Lane, pack_call
 from redemption.ledger.endpoint import Endpoint
+from redemption.ledger.ledger import TRAIL_SECONDS
 from redemption.ledger.library import library
 from redemption.ledger.trust.proof import LedgerNotDurable, prove
 from redemption.server.embedded_valkey import EmbeddedValkey
@@ -46,7 +47,7 @@ async def shop(own, tmp_path):
         yield built
 
 
-async def filled(client, keys=800):
+async def filled(client, keys=650):
     """Write so many keys that the first append-only file takes a while."""
     await client.mset({f"filler:{number}": "x" for number in range(keys)})
 
@@ -146,7 +147,7 @@ async def test_a_call_that_was_not_executed_needs_no_proof(own):
         assert not lane.is_open
 
 
-async def test_with_fast_durability_the_fence_waits_for_the_disk(tmp_path):
+async def test_with_fast_durability_the_fence_waits_for_the_disk(tmp_path, clock):
     """A crash that ``fast`` tolerates must leave a ledger that is trusted, by this server and by its next start."""
     async with (
         served(tmp_path / "data", durability="fast") as own,
@@ -156,7 +157,10 @@ async def test_with_fast_durability_the_fence_waits_for_the_disk(tmp_path):
         shop.ledger._watching.cancel()
         for other in others:
             assert (await shop.redeem(other)).outcome is Outcome.APPROVED
-        await shop.ledger.check()
+        for _ in range(2):
+            assert shop.fence.mark("shop").seq == 0
+            await shop.ledger.check()
+            clock.forward(TRAIL_SECONDS)
         known = shop.fence.mark("shop")
         assert known.seq == int(await shop.redis.hget(shop.key("ledger"), "seq"))
         await filled(shop.redis)
@@ -203,8 +207,9 @@ async def test_no_approval_is_lost_when_the_file_is_turned_off_and_on_under_load
         await comes(lambda: len(told) > 300)
         await turn_off(shop.redis)
         await comes(lambda: failures)
-        before = len(told)
         await filled(shop.redis)
+        await settled()  # what was decided before the file was turned off has been told by now
+        before = len(told)
         await turn_on_slowly(shop.redis)
         await comes(lambda: isinstance(shop.ledger.health.failure, LedgerNotDurable))
         await shop.ledger.check()

@@ -49,8 +49,8 @@ class Fence:
     Several server processes share the file: it keeps the highest mark of all of them.
 
     What is remembered must be on the ledger's disk: a ledger that was restarted after a crash must never be behind it.
-    With ``strict`` durability each reply is. With ``fast`` the marks trail the ledger by about a second, until a check
-    has proved what it read (``remember``).
+    With ``strict`` durability each reply is. With ``fast`` the marks trail the ledger by two to four seconds, until a
+    check has proved what another one read before (``remember``).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Fence:
         self.path = path
         self.keyset_id = keyset_id
         self.check_values = check_values
-        self._trails = trails
+        self.trails = trails
         self.learns = learns
         contents = _read(path)
         self._marks = contents.marks
@@ -191,14 +191,14 @@ class Fence:
 
     def observe(self, program: str, epoch: str, seq: int) -> None:
         """Take the sequence number of a reply of a trusted ledger."""
-        if not self._trails:
+        if not self.trails:
             self.remember(program, epoch, seq)
         elif program not in self._marks:
             self._marks[program] = Mark(epoch, 0)  # in memory alone, until a check has proved that it is on disk
 
     def is_behind(self, headers: Mapping[str, Header]) -> bool:
-        """Whether the headers of some programs are newer than what is remembered, and have to be proved."""
-        return self._trails and any(header.seq > self._marks[program].seq for program, header in headers.items())
+        """Whether the headers of some programs are newer than what is remembered."""
+        return any(header.seq > self._marks[program].seq for program, header in headers.items())
 
     def remember(self, program: str, epoch: str, seq: int) -> None:
         """Remember a sequence number that is on the ledger's disk, if it is higher, or if the epoch is new."""
