@@ -48,6 +48,8 @@ def is_refused(port):
         socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # the socket was closed while this connection waited in it
+        return False
     return False
 
 
