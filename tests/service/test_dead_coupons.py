@@ -3,15 +3,12 @@
 import random
 
 import pytest
-from builders.calls import calling
 from builders.orders import lines_of
 
 from redemption.domain.campaign.benefit import BuyGet, CashVoucher, FixedPrice, PercentOff, amount_off
-from redemption.domain.campaign.campaign import CampaignState, Limits, Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.campaign import Offer, Slot, SlotLimits, Stacking, Stage
 from redemption.domain.outcome import Outcome
 from redemption.service import redeemer
-from redemption.service.dead_coupons import StackedCoupon, newly_dead
-from redemption.service.order_rounds import OrderRounds
 from redemption.service.revoker import TokenGiven
 
 REJECTED = Outcome.STACK_REJECTED
@@ -139,49 +136,27 @@ async def test_an_order_that_is_approved_takes_one_round(house):
     assert calls(await house.commands()) - calls(before) == 1
 
 
-async def test_an_order_takes_one_round_when_no_verdict_depends_on_the_dead_coupon(house):
-    """The other coupon takes the same with it and without it."""
-    dead = await dead_coupon(house, {}, used)
-    (live,) = await house.mint(await house.campaign(offers=(Offer(CashVoucher(10_00)),)))
+@pytest.mark.parametrize("known", [True, False], ids=["used", "over the limit"])
+async def test_a_refused_order_takes_one_round_however_many_coupons_are_dead(house, known):
+    """The last one needs a spend of 200.00, which is there because the 31 others take nothing."""
+    dead = []
+    for _ in range(31):
+        campaign = await house.campaign(offers=VOUCHER, stacking=ITEM, redemptions=None if known else 1)
+        tokens = await house.mint(campaign, 2)
+        await used(house, tokens[0])
+        dead.append(tokens[not known])
+    (live,) = await house.mint(await house.campaign(offers=OFF_50_FROM_200))
     before = await house.commands()
-    found = await house.redeem(dead, live, customer="ann", spend=300_00)
-    assert [verdict.outcome for verdict in found.verdicts] == [Outcome.ALREADY_REDEEMED, REJECTED]
+    found = await house.redeem(*dead, live, customer="ann", spend=300_00)
     assert calls(await house.commands()) - calls(before) == 1
+    refusal = Outcome.ALREADY_REDEEMED if known else Outcome.CAMPAIGN_LIMIT
+    assert [verdict.outcome for verdict in found.verdicts] == [*[refusal] * 31, REJECTED]
 
 
 async def test_a_large_order_is_judged_again_as_well(house):
     dead = await dead_coupon(house, {}, used)
     (live,) = await house.mint(await house.campaign(offers=OFF_50_FROM_200))
     assert await verdicts(house, dead, live, lines=lines_of(*[3_00] * 100)) == [Outcome.ALREADY_REDEEMED, REJECTED]
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        pytest.param({"limits": Limits(redemptions=5)}, [REJECTED, Outcome.MIN_SPEND_NOT_MET], id="there is room now"),
-        pytest.param({"state": CampaignState.PAUSED}, [Outcome.CAMPAIGN_PAUSED, REJECTED], id="it is paused now"),
-    ],
-)
-async def test_a_campaign_that_changes_between_the_rounds_is_judged_by_its_new_definition(
-    house, monkeypatch, change, expected
-):
-    """This server learns of the change before it sends the order again, so the ledger has nothing to tell."""
-    scarce = await house.campaign(offers=VOUCHER, stacking=ITEM, redemptions=1)
-    await use_up(house, scarce)
-    tokens = [*await house.mint(scarce), *await house.mint(await house.campaign(offers=OFF_50_FROM_200))]
-    judge_again = OrderRounds._decide_again
-
-    async def after_the_change(rounds, program, orders):
-        current = await house.campaigns.get(calling(), house.program, scarce.number)
-        if "state" in change:
-            await house.set_state(current, change["state"])
-        else:
-            await house.update(current, **change)
-        await judge_again(rounds, program, orders)
-
-    monkeypatch.setattr(OrderRounds, "_decide_again", after_the_change)
-    redeemed = await house.redeem(*tokens, customer="ann", spend=300_00)
-    assert [verdict.outcome for verdict in redeemed.verdicts] == expected
 
 
 async def test_beside_a_token_that_is_not_valid_nothing_is_evaluated(house):
@@ -239,7 +214,7 @@ BY_LEDGER = {
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_verdicts_are_those_of_the_order_without_its_dead_coupons(house, seed):
-    """Also: the quote says the same, and each dead coupon costs at most one more round."""
+    """Also: the quote says the same, and it takes one round."""
     tokens = await random_order(house, random.Random(seed))
     order = {"customer": "ann", "lines": lines_of(150_00, 100_00, 50_00)}
     quoted = (await house.quote(*tokens, **order)).together
@@ -249,7 +224,7 @@ async def test_verdicts_are_those_of_the_order_without_its_dead_coupons(house, s
     told = [verdict.outcome for verdict in redeemed.verdicts]
     assert told == [verdict.outcome for verdict in quoted.verdicts]
     dead = [index for index, outcome in enumerate(told) if outcome in BY_LEDGER]
-    assert rounds <= 1 + len(dead)
+    assert rounds == 1
     live = [index for index in range(len(tokens)) if index not in dead]
     if dead and live:
         without = await house.quote(*(tokens[index] for index in live), **order)
@@ -257,28 +232,3 @@ async def test_verdicts_are_those_of_the_order_without_its_dead_coupons(house, s
             REJECTED if each.outcome is Outcome.APPROVED else each.outcome for each in without.together.verdicts
         ]
         assert [told[index] for index in live] == expected
-
-
-APPROVED, MIN_SPEND, CUSTOMER = Outcome.APPROVED, Outcome.MIN_SPEND_NOT_MET, Outcome.CUSTOMER_LIMIT
-USED, BUDGET, TIER = Outcome.ALREADY_REDEEMED, Outcome.BUDGET_EXHAUSTED, Outcome.TIER_REQUIRED
-
-
-@pytest.mark.parametrize(
-    ("coupons", "dead"),
-    [
-        pytest.param([(1, APPROVED, USED), (2, APPROVED, APPROVED)], [0], id="used, before another"),
-        pytest.param([(1, APPROVED, APPROVED), (2, APPROVED, USED)], [], id="nothing comes after it"),
-        pytest.param([(1, APPROVED, USED), (2, TIER, TIER)], [], id="nothing after it could change"),
-        pytest.param([(1, MIN_SPEND, USED), (2, APPROVED, APPROVED)], [], id="it took nothing anyway"),
-        pytest.param([(1, APPROVED, BUDGET), (2, APPROVED, BUDGET)], [0], id="the second one may be alive without it"),
-        pytest.param(
-            [(1, APPROVED, CUSTOMER), (1, APPROVED, CUSTOMER), (2, MIN_SPEND, MIN_SPEND)], [0, 1], id="counted"
-        ),
-        pytest.param([(1, APPROVED, CUSTOMER), (1, APPROVED, CUSTOMER)], [], id="all are dead for sure"),
-        pytest.param([(1, APPROVED, BUDGET), (2, MIN_SPEND, USED), (3, MIN_SPEND, MIN_SPEND)], [0, 1], id="used later"),
-    ],
-)
-def test_which_coupons_are_dead_for_sure(coupons, dead):
-    """Given as campaign, the server's judgement and the ledger's verdict, in the order in which they are applied."""
-    stacked = [StackedCoupon(index, *coupon) for index, coupon in enumerate(coupons)]
-    assert list(newly_dead(stacked)) == dead

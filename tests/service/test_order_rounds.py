@@ -9,8 +9,7 @@ from builders.orders import checkout_of, order_of
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable
-from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import Approved, EarlierUse, Outdated, Refused, RefusedToken
+from redemption.domain.ports.orders import Approved, Outdated
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
 from redemption.scheduling.work_bounds import REJUDGING, SlotRule
 from redemption.service import order_rounds
@@ -27,13 +26,12 @@ class FakeUseCase:
     Attributes:
         replies: What the ledger replies, one for each time it is asked; then it approves.
         judged: For each time an order was judged, its request id and the moment.
-        dead: For each time an order was judged, the coupons that were known to be dead.
         asked: For each time the ledger was asked, how many orders, and whether they were judged again.
     """
 
     def __init__(self, *replies, cached=True, loads=True):
         self.replies = list(replies)
-        self.judged, self.asked, self.dead = [], [], []
+        self.judged, self.asked = [], []
         self._cached, self._loads = cached, loads
 
     def open(self, asked, caller, on_result, on_reply):
@@ -48,7 +46,7 @@ class FakeUseCase:
             on_reply=on_reply,
         )
 
-    def has_campaigns(self, order):
+    def take_campaigns(self, order):
         return self._cached
 
     async def load(self, order):
@@ -59,7 +57,6 @@ class FakeUseCase:
     def judge(self, order):
         order.rounds += 1
         self.judged.append((order.asked.request_id, order.judge_at_ms))
-        self.dead.append(dict(order.dead))
         return True
 
     def ask(self, program, orders, *, rejudged):
@@ -67,12 +64,8 @@ class FakeUseCase:
         for order in orders:
             order.on_reply(order, self.replies.pop(0) if self.replies else APPROVED)
 
-    def may_match_earlier_form(self, order):
+    def take_earlier_form(self, order):
         return False
-
-    def is_changed_by_dead(self, order, reply):
-        order.dead = {len(order.dead): reply.tokens[0].rank}
-        return True
 
     def result(self, order, reply):
         return reply if isinstance(reply, LedgerUnavailable) else ItemFailed(f"decided: {order.asked.request_id}")
@@ -111,23 +104,6 @@ async def test_an_outdated_order_is_judged_again_at_the_ledgers_moment_and_goes_
     assert await run(use_case, "a") == ["decided: a"]
     assert use_case.judged == [("a", None), ("a", 7_000), ("a", 8_000)]
     assert use_case.asked == [(1, False), (1, True), (1, True)]
-
-
-async def test_an_error_about_dead_coupons_leaves_the_refusal(run):
-    class Failing(FakeUseCase):
-        def is_changed_by_dead(self, order, reply):
-            raise ZeroDivisionError
-
-    refused = Refused((RefusedToken(Outcome.CAMPAIGN_LIMIT, EarlierUse(0, 0, 0)),), 7)
-    assert await run(Failing(refused), "a", "b") == ["decided: a", "decided: b"]
-
-
-async def test_what_was_known_of_dead_coupons_is_forgotten_when_a_campaign_changes(run):
-    """Its new definition may have room for them."""
-    refused = Refused((RefusedToken(Outcome.CAMPAIGN_LIMIT, EarlierUse(0, 0, 0)),), 7)
-    use_case = FakeUseCase(refused, Outdated(7_000))
-    assert await run(use_case, "a") == ["decided: a"]
-    assert use_case.dead == [{}, {0: Outcome.CAMPAIGN_LIMIT}, {}]
 
 
 async def test_only_what_is_outdated_is_judged_again(run):

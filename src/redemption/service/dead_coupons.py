@@ -1,79 +1,52 @@
-"""Which coupons of a refused order are dead: refused by the ledger, although the server judged that they apply.
+"""Judges a refused order once more, without its dead coupons: those that the ledger refuses, though they apply.
 
-A dead coupon takes nothing and stands in nobody's way. So the order is judged and decided again without it, when that
-can change the verdict on another coupon. Such an order is refused in any case: it is about the reasons that are told.
+A dead coupon takes nothing and stands in nobody's way. The ledger's reply has all that this needs, so it costs no
+further call. Such an order stays refused: up to its first dead coupon, nothing is judged otherwise.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
+from redemption.domain.campaign.calendar import Days
+from redemption.domain.judging.appraisal import Appraisal, without_pauses
+from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.stacking import CouponJudgement, Screening
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports.orders import Refused, RefusedToken
+from redemption.service.decisions import INVALID_RANKS
+from redemption.service.pending_order import PendingOrder
 
 _BY_ITSELF_MAX = Outcome.RESERVED
 """Up to this rank, the ledger refuses a coupon for itself, whatever becomes of the others: it is used or revoked."""
-_COUNTED = (
-    Outcome.CUSTOMER_LIMIT,
-    Outcome.CUSTOMER_DAY_LIMIT,
-    Outcome.DAY_LIMIT,
-    Outcome.SLOT_LIMIT,
-    Outcome.CAMPAIGN_LIMIT,
-)
-"""Limits that count coupons: once one is reached, it is reached for every later coupon of the campaign."""
-_BY_STACK = (
-    Outcome.APPROVED,
-    Outcome.MIN_SPEND_NOT_MET,
-    Outcome.MIN_QUANTITY_NOT_MET,
-    Outcome.GROUP_TOO_SMALL,
-    Outcome.EXCLUSIVE_CONFLICT,
-    Outcome.NO_EFFECT,
-)
-"""The judgements on a coupon that other coupons can change."""
 
 
-class StackedCoupon(NamedTuple):
-    """A coupon of a refused order.
-
-    Attributes:
-        token_index: The index of its token.
-        campaign: The number of its campaign.
-        judged: The server's judgement.
-        rank: The ledger's verdict, see ``RefusedToken``.
-    """
-
-    token_index: int
-    campaign: int
-    judged: Outcome
-    rank: int
-
-
-def newly_dead(coupons: Sequence[StackedCoupon]) -> dict[int, int]:
-    """Return the dead coupons, by index with their ranks; nothing if no other coupon's verdict can depend on them.
-
-    The verdict on the first dead coupon is right, because nothing dead was applied before it. Those after it are
-    judged again first, unless their verdict cannot change.
+def judged_without_dead(
+    order: PendingOrder, coupons: Sequence[Coupon | None], reply: Refused, days: Days
+) -> tuple[Sequence[CouponJudgement], Refused]:
+    """Return the judgements and the refusal of an order of several coupons, as they are without its dead coupons.
 
     Args:
-        coupons: Those not known to be dead yet, in the order in which they are applied.
+        order: The order.
+        coupons: Its coupons, in the caller's order.
+        reply: The ledger's refusal of it.
+        days: The local days of the campaigns' zones.
     """
-    dead: dict[int, int] = {}
-    first: StackedCoupon | None = None
+    ranks = dict(zip(order.ledger_order, [token.rank for token in reply.tokens], strict=True))
+    if any(rank in INVALID_RANKS for rank in ranks.values()) or not any(
+        judged.outcome is Outcome.APPROVED and ranks[index] != Outcome.APPROVED
+        for index, judged in enumerate(order.coupons)
+    ):
+        return order.coupons, reply
+    checkout = order.asked.checkout
+    # Every instant in which the first judgement holds does.
+    screening = Screening(checkout, now_ms=order.since_ms, days=days)
     for coupon in coupons:
-        if coupon.judged not in _BY_STACK:
-            continue
-        if coupon.rank <= _BY_ITSELF_MAX:
-            dead[coupon.token_index] = coupon.rank
-        elif coupon.judged is Outcome.APPROVED and coupon.rank != Outcome.APPROVED:
-            if first is None or (
-                coupon.campaign == first.campaign and first.rank in _COUNTED and coupon.rank in _COUNTED
-            ):
-                dead[coupon.token_index] = coupon.rank
-        else:
-            continue
-        if first is None and coupon.judged is Outcome.APPROVED:
-            first = coupon
-    if first is None:
-        return {}
-    after = coupons[coupons.index(first) + 1 :]
-    if all(coupon.token_index in dead or coupon.judged not in _BY_STACK for coupon in after):
-        return {}
-    return dead
+        screening.screen(coupon)
+    known = [ranks[index] if ranks[index] <= _BY_ITSELF_MAX else None for index in range(len(coupons))]
+    appraisal = Appraisal(screening, known, reply.campaigns, guest=not checkout.customer.customer_id)
+    findings = without_pauses(appraisal.together())
+    tokens = [
+        RefusedToken(findings[index].rank, refused.use)
+        for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
+    ]
+    return [finding.judgement for finding in findings], replace(reply, tokens=tuple(tokens))

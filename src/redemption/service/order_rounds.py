@@ -14,12 +14,11 @@ import structlog
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable, ServiceError
-from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply, Refused
+from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
 from redemption.scheduling.work_bounds import REJUDGING
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
 from redemption.service.pending_order import (
-    NO_DEAD,
     OnResult,
     PendingOrder,
     RedeemRequest,
@@ -37,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OrderUseCase(Protocol):
-    """What one use case does with its orders. Only ``load``, ``is_changed_by_dead`` and ``result`` may raise."""
+    """What one use case does with its orders. Only ``load`` and ``result`` may raise."""
 
     def open(
         self,
@@ -48,7 +47,7 @@ class OrderUseCase(Protocol):
     ) -> PendingOrder | None:
         """Do the checks that need neither campaign nor ledger; None if the order has its result already."""
 
-    def has_campaigns(self, order: PendingOrder) -> bool:
+    def take_campaigns(self, order: PendingOrder) -> bool:
         """Take the cached campaigns, and return whether all are cached."""
 
     async def load(self, order: PendingOrder) -> bool:
@@ -60,11 +59,8 @@ class OrderUseCase(Protocol):
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders; those that were judged again go before others."""
 
-    def may_match_earlier_form(self, order: PendingOrder) -> bool:
-        """Whether to ask again about an order whose content does not match, with its content in the earlier form."""
-
-    def is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
-        """Whether an order must be judged and decided again without coupons that the ledger refuses, see ``dead``."""
+    def take_earlier_form(self, order: PendingOrder) -> bool:
+        """Give an order its content in the form of earlier versions; False if it had that form already."""
 
     def result(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> Decision | ServiceError:
         """Return the result that a reply of the ledger, which is not ``Outdated``, means; may raise."""
@@ -95,7 +91,7 @@ class OrderRounds:
         for order in opened:
             if order is None:
                 continue
-            if not self._use_case.has_campaigns(order):
+            if not self._use_case.take_campaigns(order):
                 self._spawn(self._run_unread(order), [order])
             elif self._use_case.judge(order):
                 ready.setdefault(order.program, []).append(order)
@@ -149,7 +145,7 @@ class OrderRounds:
         for order in orders:
             if slot.is_step_done(order.asked.positions):
                 await slot.pause()
-            if (self._use_case.has_campaigns(order) or await self._use_case.load(order)) and self._use_case.judge(
+            if (self._use_case.take_campaigns(order) or await self._use_case.load(order)) and self._use_case.judge(
                 order
             ):
                 order.on_reply = put
@@ -220,13 +216,6 @@ class OrderRounds:
             _log.exception("a decision cannot be made", program=order.program)
             return ItemFailed("the record of this request cannot be read; its operator has to look")
 
-    def _is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
-        try:
-            return self._use_case.is_changed_by_dead(order, reply)
-        except Exception:  # noqa: BLE001 - logged with its traceback; the refusal at hand is told
-            _log.exception("an order cannot be looked at without its dead coupons", program=order.program)
-            return False
-
     def _settle_soon(self, order: PendingOrder, reply: RedeemReply | ServiceError) -> None:
         """Take the reply to one order; replies in the same turn of the event loop are processed together."""
         if not self._replied:
@@ -246,18 +235,14 @@ class OrderRounds:
         """
         results = []
         for order, reply in replied:
-            if (
-                isinstance(reply, Mismatch)
-                and order.rounds < ROUNDS_MAX
-                and self._use_case.may_match_earlier_form(order)
-            ) or (isinstance(reply, Refused) and self._is_changed_by_dead(order, reply)):
+            if isinstance(reply, Mismatch) and order.rounds < ROUNDS_MAX and self._use_case.take_earlier_form(order):
                 self._judge_again(order)
             elif not isinstance(reply, Outdated):
                 results.append((order, self._result(order, reply)))
             elif order.rounds >= ROUNDS_MAX:
                 results.append((order, changes_too_fast()))
             else:
-                order.judge_at_ms, order.dead = reply.now_ms, NO_DEAD
+                order.judge_at_ms = reply.now_ms
                 self._judge_again(order)
         for order, result in results:
             hand_over(order.on_result, result)

@@ -1,7 +1,7 @@
 """An order between its request and its result."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -43,9 +43,6 @@ Submission: TypeAlias = tuple[RedeemRequest, CallInfo, OnResult]
 """A request, its caller, and the callback for its result."""
 
 
-NO_DEAD: Mapping[int, int] = {}
-
-
 class PendingOrder(RedeemItem):
     """An order between the verification of its tokens and its result.
 
@@ -58,9 +55,7 @@ class PendingOrder(RedeemItem):
         positions: The positions of its lines and shipping fees in the order in which the ledger remembers them; None
             means as they were sent.
         coupons: The last judgement on each token.
-        dead: The coupons that the ledger refuses, by index, with their ranks: they take nothing and stand in nobody's
-            way. Learning of one begins no new round.
-        rounds: How often the order was judged anew.
+        rounds: How often the order was judged.
         judge_at_ms: The ledger's clock when it replied that the last judgement is outdated, Unix milliseconds.
     """
 
@@ -68,7 +63,6 @@ class PendingOrder(RedeemItem):
         "asked",
         "campaigns",
         "coupons",
-        "dead",
         "judge_at_ms",
         "ledger_order",
         "on_result",
@@ -97,7 +91,6 @@ class PendingOrder(RedeemItem):
         self.positions = positions
         self.campaigns: Sequence[Campaign | None] = ()
         self.coupons: Sequence[CouponJudgement] = ()
-        self.dead: Mapping[int, int] = NO_DEAD
         self.rounds = 0
         self.judge_at_ms: int | None = None
 

@@ -13,7 +13,8 @@ from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
-from redemption.domain.judging.stacking import Judgement, judge, stack_order
+from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.stacking import judge
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
@@ -21,14 +22,13 @@ from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Ref
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
-from redemption.scheduling.work_bounds import LARGE_ORDER_POSITIONS
 from redemption.service.coupon_reader import CouponReader
-from redemption.service.dead_coupons import StackedCoupon, newly_dead
-from redemption.service.decisions import INVALID_RANKS, DecisionWriter, invalid_tokens
+from redemption.service.dead_coupons import judged_without_dead
+from redemption.service.decisions import DecisionWriter, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
-from redemption.service.pending_order import NO_DEAD, OnResult, PendingOrder, RedeemRequest, Submission, hand_over
+from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -115,14 +115,11 @@ class Redeemer:
             on_reply=on_reply,
         )
 
-    def has_campaigns(self, order: PendingOrder) -> bool:
+    def take_campaigns(self, order: PendingOrder) -> bool:
         """Take the cached campaigns, and return whether all are cached."""
         cached = self._campaigns.cached
-        campaigns = [cached(token.program, token.campaign) for token in order.verified]
-        if order.dead and any(now is not before for now, before in zip(campaigns, order.campaigns, strict=True)):
-            order.dead = NO_DEAD  # a campaign has changed: its new definition may have room for the coupon
-        order.campaigns = campaigns
-        return None not in campaigns
+        order.campaigns = [cached(token.program, token.campaign) for token in order.verified]
+        return None not in order.campaigns
 
     async def load(self, order: PendingOrder) -> bool:
         """Read the campaigns that are not cached; False if that fails: then the order has its result."""
@@ -142,10 +139,14 @@ class Redeemer:
 
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
-        if not order.dead:
-            order.rounds += 1
+        order.rounds += 1
         try:
-            judgement = self._judgement(order)
+            judgement = judge(
+                self._coupons(order),
+                order.asked.checkout,
+                now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
+                days=self._days,
+            )
             order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
             order.coupons = judgement.coupons
             order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
@@ -154,26 +155,19 @@ class Redeemer:
             return False
         return True
 
-    def _judgement(self, order: PendingOrder) -> Judgement:
-        checkout = order.asked.checkout
-        customer_id = checkout.customer.customer_id
-        return judge(
-            [
-                self._reader.coupon(token, campaign, customer_id) if campaign else None
-                for token, campaign in zip(order.verified, order.campaigns, strict=True)
-            ],
-            checkout,
-            now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
-            days=self._days,
-            dead=order.dead,
-        )
+    def _coupons(self, order: PendingOrder) -> list[Coupon | None]:
+        customer_id = order.asked.checkout.customer.customer_id
+        return [
+            self._reader.coupon(token, campaign, customer_id) if campaign else None
+            for token, campaign in zip(order.verified, order.campaigns, strict=True)
+        ]
 
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders."""
         self._orders.redeem(program, orders, rejudged=rejudged)
 
-    def may_match_earlier_form(self, order: PendingOrder) -> bool:
-        """Whether to ask again about an order whose content does not match, with its content in the earlier form.
+    def take_earlier_form(self, order: PendingOrder) -> bool:
+        """Give an order its content in the form of earlier versions; False if it had that form already.
 
         An answer that an earlier version stored names positions of the order as it was sent.
         """
@@ -183,37 +177,6 @@ class Redeemer:
             return False
         order.content, order.positions = earlier, None
         return True
-
-    def is_changed_by_dead(self, order: PendingOrder, reply: Refused) -> bool:
-        """Note the coupons that the ledger refuses, and return whether the verdict on another one depends on them."""
-        if len(order.tokens) == 1 or any(refused.rank in INVALID_RANKS for refused in reply.tokens):
-            return False
-        while True:
-            coupons = [
-                (stack_order(campaign, token), StackedCoupon(index, token.campaign, judged.outcome, refused.rank))
-                for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
-                for token, campaign, judged in [(order.verified[index], order.campaigns[index], order.coupons[index])]
-                if campaign is not None and index not in order.dead
-            ]
-            found = newly_dead([coupon for _, coupon in sorted(coupons)])
-            if not found:
-                return False
-            order.dead = {**order.dead, **found}
-            # Judging a large order takes long: it waits for its turn, and is sent again in any case.
-            if order.asked.positions >= LARGE_ORDER_POSITIONS or self._is_judged_otherwise(order):
-                return True
-
-    def _is_judged_otherwise(self, order: PendingOrder) -> bool:
-        """Whether the judgement on a coupon that is not dead has changed because others are."""
-        try:
-            coupons = self._judgement(order).coupons
-        except Exception:  # noqa: BLE001 - judging it again tells of this
-            return True
-        return any(
-            (now.outcome, now.discount_minor, now.detail) != (before.outcome, before.discount_minor, before.detail)
-            for index, (now, before) in enumerate(zip(coupons, order.coupons, strict=True))
-            if index not in order.dead
-        )
 
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
@@ -228,6 +191,8 @@ class Redeemer:
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
+        if isinstance(reply, Refused) and len(order.verified) > 1:
+            order.coupons, reply = judged_without_dead(order, self._coupons(order), reply, self._days)
         decision = self._decision(order, reply)
         if decision.outcome is not Outcome.APPROVED:
             self._count_and_report(order, reply, decision)
@@ -276,7 +241,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
     What the ledger remembers of an approval must not depend on how the caller sorted its lines: so positions become
     those of the sorted order.
     """
-    tokens, before, dead = [], None, order.dead
+    tokens, before = [], None
     sorted_at = (
         None if order.positions is None else sorted(range(len(order.positions)), key=order.positions.__getitem__)
     )
@@ -295,7 +260,7 @@ def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedT
                 judged.merchant_basis_points,
                 parts,
                 campaign.version if campaign else 0,
-                min(dead[index], judged.outcome) if index in dead else judged.outcome,
+                judged.outcome,
                 judged.merchant_minor,
                 0 if token.campaign == before else order_value_minor,
                 token.offer_index,

@@ -5,6 +5,7 @@ The work is done in small steps: the generators yield between steps, so that oth
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
@@ -12,7 +13,18 @@ from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, 
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports.orders import CampaignSnapshot
 
+T = TypeVar("T")
 _MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
+
+
+def without_pauses(steps: Generator[None, None, T]) -> T:
+    """Do all steps of some work in a row, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 @dataclass(frozen=True, slots=True)

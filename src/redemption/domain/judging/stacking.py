@@ -5,7 +5,7 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 ``docs/rules.md``.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
@@ -99,9 +99,7 @@ def stack_order(campaign: Campaign, token: VerifiedToken) -> tuple[int, int, int
     )
 
 
-def judge(
-    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days, dead: Collection[int] = ()
-) -> Judgement:
+def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
     """Judge an order's coupons together at one instant.
 
     Args:
@@ -109,7 +107,6 @@ def judge(
         checkout: A well-formed checkout; its tokens are not used here.
         now_ms: The instant, Unix milliseconds.
         days: The local days of the campaigns' zones.
-        dead: The indexes of coupons that the ledger refuses: they take nothing and stand in nobody's way.
     """
     screening = Screening(checkout, now_ms=now_ms, days=days)
     for coupon in coupons:
@@ -117,11 +114,6 @@ def judge(
     judged = {}
     stack = StackState(screening.basket.units)
     all_eligible = screening.eligible()
-    if dead:
-        for eligible in all_eligible:
-            if eligible.index in dead:
-                judged[eligible.index] = CouponJudgement(Outcome.STACK_REJECTED, eligible.clock)
-        all_eligible = [eligible for eligible in all_eligible if eligible.index not in dead]
     for eligible in all_eligible[:-1]:
         stack, judged[eligible.index] = stack.apply(eligible)
     for eligible in all_eligible[-1:]:  # nothing is applied after the last one

@@ -98,11 +98,36 @@ class RefusedToken:
 
 
 @record(frozen=True, slots=True)
+class CampaignSnapshot:
+    """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
+
+    Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
+    ``day``, ``customer_today`` on ``customer_day``, ``redeemed_slot`` in ``slot`` (see ``JudgedToken.slot``).
+    """
+
+    redeemed: int
+    discount_minor: int
+    day: int
+    redeemed_day: int
+    discount_day_minor: int
+    slot: int
+    redeemed_slot: int
+    customer_redeemed: int
+    customer_day: int
+    customer_today: int
+
+
+@record(frozen=True, slots=True)
 class Refused:
-    """Nothing was changed."""
+    """Nothing was changed.
+
+    Attributes:
+        campaigns: What the ledger has counted at this moment, by campaign number; empty for an order of one token.
+    """
 
     tokens: tuple[RefusedToken, ...]
     decided_at: int
+    campaigns: dict[int, CampaignSnapshot]
 
 
 @record(frozen=True, slots=True)
@@ -192,26 +217,6 @@ class CouponSnapshot:
     revoked: bool
     use: EarlierUse | None
     used_by: bytes
-
-
-@record(frozen=True, slots=True)
-class CampaignSnapshot:
-    """What the ledger has counted of one campaign, and of one customer in it (0 without a customer).
-
-    Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
-    ``day``, ``customer_today`` on ``customer_day``, ``redeemed_slot`` in ``slot`` (see ``JudgedToken.slot``).
-    """
-
-    redeemed: int
-    discount_minor: int
-    day: int
-    redeemed_day: int
-    discount_day_minor: int
-    slot: int
-    redeemed_slot: int
-    customer_redeemed: int
-    customer_day: int
-    customer_today: int
 
 
 @record(frozen=True, slots=True)

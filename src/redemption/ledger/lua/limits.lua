@@ -38,7 +38,6 @@ local function read_customer(campaign, customer)
   if stored then return key, unpack_customer(stored) end
   return key, 0, 0, 0
 end
-limits.read_customer = read_customer
 
 -- How many of the tokens before this one are of the same campaign and approved, and their discount.
 local function taken_before(tokens, index)
@@ -118,10 +117,22 @@ function limits.apply_redemption(campaign, token, customer)
   end
 end
 
--- Returns the discount on the campaign's day (campaign.day) and the redemptions in its slot (campaign.slot).
-function limits.of_last_periods(campaign)
+-- Snapshot of a campaign: number 4 · redeemed 8 · discount 8 · day 2 · redeemed on that day 8 · discount of that day 8
+-- · slot 4 · redeemed in that slot 8 · of the customer: redeemed 2 · day 2 · redeemed on that day 2. Days are since
+-- 1970, in the campaign's zone; discounts are minor units.
+local CAMPAIGN_SNAPSHOT = '>I4I8I8I2I8I8I4I8I2I2I2'
+
+-- Returns the snapshot of a campaign's counters. customer: the digest, or false
+function limits.snapshot(campaign, customer)
+  local redeemed, day, today = 0, 0, 0
+  if customer then
+    local _
+    _, redeemed, day, today = read_customer(campaign, customer)
+  end
   local redeemed_slot = campaign.slot > 0 and campaign.redeemed - campaign.slot_start or 0
-  return campaign.discount - campaign.budget_start, redeemed_slot
+  return struct.pack(CAMPAIGN_SNAPSHOT, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
+    campaign.redeemed_day, campaign.discount - campaign.budget_start, campaign.slot, redeemed_slot, redeemed, day,
+    today)
 end
 
 -- Issued coupons

@@ -6,7 +6,7 @@
 --          bound to the customer, else 0 (1 byte)
 -- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's: then the question
 --          is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
---          the snapshots of their campaigns, each once. Or head · {} · why a record cannot be read (for the log).
+--          the snapshots of their campaigns (limits.lua), each once. Or head · {} · why a record cannot be read (for the log).
 -- Invariant: it writes nothing; all snapshots are of one moment.
 
 local quote_snapshot = {}
@@ -15,10 +15,6 @@ local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
 -- Snapshot of a coupon: the sum of 1 issued, 2 revoked, 4 in use (1 byte) · of its present use (0: none): redeemed at 4
 -- (Unix seconds) · generation 2 · discount 8 (minor units) · order digest 6
 local COUPON_SNAPSHOT = '>BI4I2I8c6'
--- Snapshot of a campaign: number 4 · redeemed 8 · discount 8 · day 2 · redeemed on that day 8 · discount of that day 8
--- · slot 4 · redeemed in that slot 8 · of the customer: redeemed 2 · day 2 · redeemed on that day 2. Days are since
--- 1970, in the campaign's zone; discounts are minor units.
-local CAMPAIGN_SNAPSHOT = '>I4I8I8I2I8I8I4I8I2I2I2'
 local IS_ISSUED, IS_REVOKED, IS_IN_USE = 1, 2, 4
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
@@ -35,18 +31,7 @@ function quote_snapshot.coupon(call, campaign, serial, holder)
   return struct.pack(COUPON_SNAPSHOT, kind, use.redeemed_at, use.generation, use.discount, use.order)
 end
 
-local function snapshot_of_campaign(campaign, customer)
-  local redeemed, day, today = 0, 0, 0
-  if customer ~= '' then
-    local _
-    _, redeemed, day, today = limits.read_customer(campaign, customer)
-  end
-  local discount_day, redeemed_slot = limits.of_last_periods(campaign)
-  return struct.pack(CAMPAIGN_SNAPSHOT, campaign.number, campaign.redeemed, campaign.discount, campaign.day,
-    campaign.redeemed_day, discount_day, campaign.slot, redeemed_slot, redeemed, day, today)
-end
-
--- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
+-- customer: the digest, or false. Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
 local function snapshots_of(call, packed, customer, stale)
   local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, false
   for position = 1, #packed, ASKED_BYTES do
@@ -57,18 +42,18 @@ local function snapshots_of(call, packed, customer, stale)
   for position = 1, #packed, ASKED_BYTES do
     local number, _, serial, bound = struct.unpack(ASKED_COUPON, packed, position)
     local campaign = campaigns.of(call, number)
-    local holder = bound == 1 and customer ~= '' and customer
+    local holder = bound == 1 and customer
     of_coupons[#of_coupons + 1] = quote_snapshot.coupon(call, campaign, serial, holder)
     if campaign and not done[number] then
       done[number] = true
-      of_campaigns[#of_campaigns + 1] = snapshot_of_campaign(campaign, customer)
+      of_campaigns[#of_campaigns + 1] = limits.snapshot(campaign, customer)
     end
   end
   return table.concat(of_coupons), table.concat(of_campaigns)
 end
 
 function quote_snapshot.call(key_names, args)
-  local customer, packed = args[4], args[5]
+  local customer, packed = args[4] ~= '' and args[4], args[5]
   local call, stale = frame.begin(key_names, args), {}
   local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, stale)
   if not ok then return { frame.head(call), {}, type(coupons) == 'table' and coupons.err or tostring(coupons) } end

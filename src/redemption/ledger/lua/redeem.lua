@@ -14,7 +14,9 @@
 --   A approved: decided at 4 · of each token: generation 2 (missing when all are 0)
 --   P approved before, as the request says: its record, see records.lua
 --   U approved before, as the coupons say: of each token: redeemed at 4 · generation 2 · discount 8
---   N refused: of each token: rank 2 · of its present use (0: none): redeemed at 4 · generation 2 · discount 8
+--   N refused: of each token: rank 2 · of its present use (0: none): redeemed at 4 · generation 2 · discount 8. With
+--     several tokens, then the snapshots of their campaigns (limits.lua), each once: a coupon that is refused takes
+--     nothing from the others, so the server judges them once more, on these counters
 --   M the request id stands for other content
 -- Events   merchant_share: principal · campaign · serial · generation · share (minor units)
 --          redeemed: frame.lua adds it, one for all orders of a principal in a call
@@ -98,6 +100,19 @@ local function used_already()
   return reply
 end
 
+-- Returns the snapshots of the campaigns of an order, each once.
+local function snapshots()
+  local packed, done = '', {}
+  for index = 1, count do
+    local campaign = tokens[index].campaign
+    if campaign and not done[campaign.number] then
+      done[campaign.number] = true
+      packed = packed .. limits.snapshot(campaign, customer)
+    end
+  end
+  return packed
+end
+
 local function refusal()
   local reply = 'N'
   for index = 1, count do
@@ -105,7 +120,7 @@ local function refusal()
     local coupon = token.coupon or UNUSED
     reply = reply .. struct.pack('>I2I4I2I8', token.rank, coupon.redeemed_at, coupon.generation, coupon.discount)
   end
-  return reply
+  return count > 1 and reply .. snapshots() or reply
 end
 
 -- Packs the records of an approved order's coupons. Returns the packed generations, or nil when all are 0.

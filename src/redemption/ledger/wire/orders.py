@@ -1,4 +1,7 @@
-"""The bytes of orders, quote snapshots and replies, as ``lua/{redeem,quote_snapshot,records}.lua`` describe them."""
+"""The bytes of orders, quote snapshots and replies.
+
+They are described in ``lua/{redeem,limits,quote_snapshot,records}.lua``.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -133,8 +136,10 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
             return Approved(decided_at, (0,) * count)
         return Approved(decided_at, struct.unpack_from(f">{count}H", reply, _APPROVED_BYTES))
     if kind == b"N":
-        refused = [RefusedToken(rank, EarlierUse(*use)) for rank, *use in _REFUSED_TOKEN.iter_unpack(reply[1:])]
-        return Refused(tuple(refused), head.clock_ms // 1000)
+        campaigns_at = 1 + count * _REFUSED_TOKEN.size
+        tokens = _REFUSED_TOKEN.iter_unpack(reply[1:campaigns_at])
+        refused = [RefusedToken(rank, EarlierUse(*use)) for rank, *use in tokens]
+        return Refused(tuple(refused), head.clock_ms // 1000, _unpack_campaigns(reply[campaigns_at:]))
     if kind == b"P":
         return unpack_request(reply[1:])
     if kind == b"U":
@@ -174,10 +179,13 @@ def unpack_quote_snapshot(now_ms: int, coupons: bytes, campaigns: bytes) -> Quot
     return QuoteSnapshot(
         now_ms=now_ms,
         coupons=tuple(unpack_coupon_snapshot(coupons[start : start + size]) for start in range(0, len(coupons), size)),
-        campaigns={
-            number: CampaignSnapshot(*counted) for number, *counted in _CAMPAIGN_SNAPSHOT.iter_unpack(campaigns)
-        },
+        campaigns=_unpack_campaigns(campaigns),
     )
+
+
+def _unpack_campaigns(packed: bytes) -> dict[int, CampaignSnapshot]:
+    """Unpack snapshots of campaigns, as ``lua/limits.lua`` describes them."""
+    return {number: CampaignSnapshot(*counted) for number, *counted in _CAMPAIGN_SNAPSHOT.iter_unpack(packed)}
 
 
 def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:
