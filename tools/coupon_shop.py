@@ -5,10 +5,9 @@ The conversion is that of a real request: from the file to the contract's messag
 
 import datetime as dt
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.input.order_file import read_checkout
@@ -29,6 +28,7 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenDefect, TokenVerifier
 from redemption.rpc.convert.campaigns import new_campaign_from
 from redemption.rpc.convert.orders import checkout_from, write_decision
+from redemption.scheduling.fair_slots import finished
 from redemption.service.signers import Signers
 from redemption.v1.decision_pb2 import Decision as DecisionMessage
 
@@ -41,7 +41,6 @@ EVENING = dt.datetime(2026, 11, 11, 20, 30, tzinfo=ZONE)
 
 _PROGRAM = "double11"
 _NOTHING_COUNTED = CampaignSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +125,9 @@ def best(coupons: Sequence[Coupon], checkout: Checkout) -> tuple[tuple[Finding, 
     """Return the finding for each coupon alone, and the best combination; no limit is reached."""
     counted = {coupon.campaign.number: _NOTHING_COUNTED for coupon in coupons}
     screening = _screened(coupons, checkout, EVENING)
-    appraisal = Appraisal(screening, [None] * len(coupons), counted, guest=False)
-    alone = _finished(appraisal.alone())
-    return alone, _finished(appraisal.best(alone))
+    appraisal = Appraisal(screening, [None] * len(coupons), counted, guest=False, with_parts=True)
+    alone = finished(appraisal.alone())
+    return alone, finished(appraisal.best(alone))
 
 
 def shopper_texts(judged: CouponJudgement, currency_code: str, at: dt.datetime = EVENING) -> tuple[str, str]:
@@ -150,13 +149,3 @@ def _screened(coupons: Sequence[Coupon], checkout: Checkout, at: dt.datetime) ->
 
 def _milliseconds(at: dt.datetime) -> int:
     return int(at.timestamp()) * MILLISECONDS
-
-
-def _finished(steps: Generator[None, None, _T]) -> _T:
-    """Run a generator to its end and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: _T = done.value
-            return result

@@ -113,23 +113,20 @@ class WorkSlot:
 
     async def drive(self, steps: Generator[None, None, T]) -> T:
         """Run a generator, pause at each yield, and return its result."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                value: T = done.value
-                return value
-            await self.pause()
+        return await self._drive(steps, seconds_min=0)
 
     async def drive_small_steps(self, steps: Generator[None, None, T]) -> T:
         """Run a generator, pause at the yields at which ``STEP_SECONDS_MIN`` have passed, and return its result."""
+        return await self._drive(steps, seconds_min=STEP_SECONDS_MIN)
+
+    async def _drive(self, steps: Generator[None, None, T], *, seconds_min: float) -> T:
         while True:
             try:
                 next(steps)
             except StopIteration as done:
                 value: T = done.value
                 return value
-            if self._now() - self._began >= STEP_SECONDS_MIN:
+            if self._now() - self._began >= seconds_min:
                 await self.pause()
 
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from redemption.domain.campaign.calendar import Days
-from redemption.domain.judging.appraisal import Appraisal, without_pauses
+from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import CouponJudgement, Screening
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Refused, RefusedToken
+from redemption.scheduling.fair_slots import finished
 from redemption.service.decisions import INVALID_RANKS
 from redemption.service.pending_order import PendingOrder
 
@@ -43,8 +44,9 @@ def judged_without_dead(
     for coupon in coupons:
         screening.screen(coupon)
     known = [ranks[index] if ranks[index] <= _BY_ITSELF_MAX else None for index in range(len(coupons))]
-    appraisal = Appraisal(screening, known, reply.campaigns, guest=not checkout.customer.customer_id)
-    findings = without_pauses(appraisal.together())
+    guest = not checkout.customer.customer_id
+    appraisal = Appraisal(screening, known, reply.campaigns, guest=guest, with_parts=False)
+    findings = finished(appraisal.together())
     tokens = [
         RefusedToken(findings[index].rank, refused.use)
         for index, refused in zip(order.ledger_order, reply.tokens, strict=True)

@@ -127,7 +127,13 @@ class Quoter:
                 await slot.pause()
         self._report_invalid(found, seen, coupons, screening)
         uses, known = self._known(checkout, found, seen)
-        appraisal = Appraisal(screening, known, seen.campaigns, guest=not checkout.customer.customer_id)
+        appraisal = Appraisal(
+            screening,
+            known,
+            seen.campaigns,
+            guest=not checkout.customer.customer_id,
+            with_parts=request.with_allocations,
+        )
         writer = VerdictWriter(request, found, uses, screening.moment.now_ms // MILLISECONDS, self._decisions)
         alone = await slot.drive(appraisal.alone())
         if not request.choose_best:

@@ -45,16 +45,7 @@ def screened(coupons, order, customer, expiries=()):
     return screening
 
 
-def appraisal_of(coupons, order, customer, expiries=()):
+def appraisal_of(coupons, order, customer, expiries=(), *, with_parts=True):
     screening = screened(coupons, order, customer, expiries)
     seen = {coupon.campaign.number: NOTHING for coupon in coupons}
-    return Appraisal(screening, [None] * len(coupons), seen, guest=not customer.customer_id)
-
-
-def done(steps):
-    """Do something that is done in steps, all at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return Appraisal(screening, [None] * len(coupons), seen, guest=not customer.customer_id, with_parts=with_parts)

@@ -7,7 +7,7 @@ from builders.campaigns import campaign_of
 from builders.orders import order_of
 from builders.times import NOW
 from domain.judging import calculator
-from domain.judging.as_service import appraisal_of, done
+from domain.judging.as_service import appraisal_of
 from domain.judging.checkouts import customers, orders, wallets
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from redemption.domain.campaign.campaign import Limits, Offer, Slot, SlotLimits,
 from redemption.domain.judging.best_combination import Work
 from redemption.domain.order import GUEST
 from redemption.domain.outcome import Outcome
+from redemption.scheduling.fair_slots import finished
 
 limits = st.builds(
     Limits,
@@ -38,11 +39,11 @@ def test_no_other_combination_beats_the_best_whatever_the_limits(coupons, of_lim
         for coupon in coupons
     ]
     appraisal = appraisal_of(limited, order, customer)
-    choice = done(appraisal.best(done(appraisal.alone())))
+    choice = finished(appraisal.best(finished(appraisal.alone())))
     best = 0
     for size in range(1, len(limited) + 1):
         for some in combinations(limited, size):
-            findings = done(appraisal_of(some, order, customer).together())
+            findings = finished(appraisal_of(some, order, customer).together())
             if all(finding.approved for finding in findings):
                 best = max(best, sum(finding.judgement.discount_minor for finding in findings))
     assert choice.combination.discount_minor == best
@@ -55,16 +56,16 @@ def test_a_coupon_that_the_budget_refuses_alone_may_be_part_of_the_best():
     first = campaign_of(2, offers=(Offer(CashVoucher(100_00)),), stacking=Stacking(Stage.ITEM))
     coupons = [calculator.Coupon(campaign, 0, 0) for campaign in (half, first)]
     appraisal = appraisal_of(coupons, order_of(200_00), GUEST)
-    alone = done(appraisal.alone())
+    alone = finished(appraisal.alone())
     assert [finding.rank for finding in alone] == [Outcome.BUDGET_EXHAUSTED, Outcome.APPROVED]
-    assert done(appraisal.best(alone)).combination.discount_minor == 150_00
+    assert finished(appraisal.best(alone)).combination.discount_minor == 150_00
 
 
 def test_no_more_coupons_are_chosen_than_redeeming_takes():
     campaigns = [campaign_of(number, offers=(Offer(CashVoucher(number)),)) for number in range(1, 41)]
     coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]
     appraisal = appraisal_of(coupons, order_of(200_00), GUEST)
-    choice = done(appraisal.best(done(appraisal.alone())))
+    choice = finished(appraisal.best(finished(appraisal.alone())))
     assert len(choice.combination.chosen) == 32
     assert choice.combination.discount_minor == sum(range(9, 41)), "the largest ones"
     assert {finding.rank for finding in choice.findings[:8]} == {Outcome.EXCLUSIVE_CONFLICT}
@@ -78,7 +79,7 @@ def test_beyond_exhaustive_search_those_that_expire_sooner_are_still_taken_first
     coupons = [calculator.Coupon(campaign, 0, serial) for campaign in campaigns for serial in range(6)]
     expiries = [NOW + 100 - coupon.serial for coupon in coupons]
     appraisal = appraisal_of(coupons, order_of(200_00), GUEST, expiries)
-    choice = done(appraisal.best(done(appraisal.alone())))
+    choice = finished(appraisal.best(finished(appraisal.alone())))
     assert not choice.combination.exhaustive
     assert {candidate.identity[1] for candidate in choice.combination.chosen} == {4, 5}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from builders.orders import checkout_of
 from builders.times import NOW
 from domain.judging import calculator
-from domain.judging.as_service import appraisal_of, done, genuine, in_calculators_words, judged
+from domain.judging.as_service import appraisal_of, genuine, in_calculators_words, judged
 from domain.judging.checkouts import customers, orders, wallets
 from domain.judging.cuts import cut_at_random, joined
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from redemption.domain.campaign.campaign import Offer
 from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import judge
 from redemption.domain.outcome import Outcome
+from redemption.scheduling.fair_slots import finished
 
 
 def may_take_from(offer, order):
@@ -64,7 +65,7 @@ def the_order_in_which_tokens_are_named_does_not_matter(coupons, order, customer
 def best_of(coupons, order, customer):
     """The best combination, in the calculator's words."""
     appraisal = appraisal_of(coupons, order, customer)
-    best = done(appraisal.best(done(appraisal.alone()))).combination
+    best = finished(appraisal.best(finished(appraisal.alone()))).combination
     chosen = tuple(sorted(candidate.eligible.index for candidate in best.chosen))
     return calculator.Best(chosen, best.discount_minor, best.exhaustive)
 
@@ -75,8 +76,8 @@ def the_best_combination_is_that_of_brute_force(coupons, order, customer, _rng):
 
 def every_coupon_that_is_left_out_has_a_reason(coupons, order, customer, _rng):
     appraisal = appraisal_of(coupons, order, customer)
-    alone = done(appraisal.alone())
-    choice = done(appraisal.best(alone))
+    alone = finished(appraisal.alone())
+    choice = finished(appraisal.best(alone))
     chosen = {candidate.eligible.index for candidate in choice.combination.chosen}
     assert {index for index, finding in enumerate(choice.findings) if finding.approved} == chosen
     total = sum(finding.judgement.discount_minor for finding in choice.findings if finding.approved)
@@ -93,16 +94,28 @@ def every_coupon_that_is_left_out_has_a_reason(coupons, order, customer, _rng):
 
 
 def all_together_is_what_redeeming_judges(coupons, order, customer, _rng):
-    findings = done(appraisal_of(coupons, order, customer).together())
+    findings = finished(appraisal_of(coupons, order, customer).together())
     assert [in_calculators_words(finding.judgement) for finding in findings] == judged(coupons, order, customer)
     assert all(finding.rank == finding.judgement.outcome for finding in findings)
 
 
 def alone_is_what_redeeming_one_coupon_judges(coupons, order, customer, _rng):
-    findings = done(appraisal_of(coupons, order, customer).alone())
+    findings = finished(appraisal_of(coupons, order, customer).alone())
     for coupon, finding in zip(coupons, findings, strict=True):
         assert [in_calculators_words(finding.judgement)] == judged([coupon], order, customer)
         assert isinstance(finding, Finding)
+
+
+def nothing_else_depends_on_whether_the_parts_are_asked_for(coupons, order, customer, _rng):
+    def found(with_parts):
+        appraisal = appraisal_of(coupons, order, customer, with_parts=with_parts)
+        alone = finished(appraisal.alone())
+        findings = [alone, finished(appraisal.together()), finished(appraisal.best(alone)).findings]
+        return [
+            [(each.rank, each.judgement.discount_minor, each.judgement.detail) for each in some] for some in findings
+        ]
+
+    assert found(with_parts=True) == found(with_parts=False)
 
 
 def how_goods_are_split_into_lines_changes_no_price(coupons, order, customer, rng):
@@ -123,6 +136,7 @@ RULES = (
     every_coupon_that_is_left_out_has_a_reason,
     all_together_is_what_redeeming_judges,
     alone_is_what_redeeming_one_coupon_judges,
+    nothing_else_depends_on_whether_the_parts_are_asked_for,
 )
 
 

@@ -5,7 +5,6 @@ The work is done in small steps: the generators yield between steps, so that oth
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
@@ -13,18 +12,7 @@ from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, 
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports.orders import CampaignSnapshot
 
-T = TypeVar("T")
 _MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
-
-
-def without_pauses(steps: Generator[None, None, T]) -> T:
-    """Do all steps of some work in a row, and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: T = done.value
-            return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +33,7 @@ class Appraisal:
         campaigns: Mapping[int, CampaignSnapshot],
         *,
         guest: bool,
+        with_parts: bool,
     ) -> None:
         """Prepare it.
 
@@ -53,10 +42,12 @@ class Appraisal:
             known: For each, why the ledger refuses it by itself (a rank, see ``coupon_rank``), or None.
             campaigns: What the ledger has counted, by campaign number.
             guest: The order has no customer.
+            with_parts: Work out how each discount is divided among the lines.
         """
         self._screening = screening
         self._known = known
         self._guest = guest
+        self._with_parts = with_parts
         self._eligible = screening.eligible()
         self._counts: Mapping[int, Count] = {
             eligible.coupon.campaign.number: count_of(campaigns[eligible.coupon.campaign.number], eligible.clock)
@@ -69,7 +60,9 @@ class Appraisal:
         start = StackState(self._screening.basket.units)
         found = {}
         for eligible in self._eligible:
-            found[eligible.index] = self._finding(eligible, start.judge(eligible), self._counts)
+            found[eligible.index] = self._finding(
+                eligible, start.judge(eligible, with_parts=self._with_parts), self._counts
+            )
             if self._work.due():
                 yield
         return self._all(found)
@@ -83,7 +76,7 @@ class Appraisal:
         stack, counts = StackState(self._screening.basket.units), self._counts
         found = {}
         for eligible in self._eligible:
-            following, judgement = stack.apply(eligible)
+            following, judgement = stack.apply(eligible, with_parts=self._with_parts)
             finding = found[eligible.index] = self._finding(eligible, judgement, counts)
             if finding.approved:
                 stack = following
@@ -105,7 +98,13 @@ class Appraisal:
             for eligible in self._eligible
             if alone[eligible.index].rank in _MAY_JOIN and self._known[eligible.index] is None
         ]
-        search = Search(self._screening.basket.units, self._counts, guest=self._guest, work=self._work)
+        search = Search(
+            self._screening.basket.units,
+            self._counts,
+            guest=self._guest,
+            with_parts=self._with_parts,
+            work=self._work,
+        )
         combination = yield from search.steps(candidates)
         findings = list(alone)
         together = yield from search.together(combination.chosen)

@@ -96,18 +96,20 @@ class Work:
 class Search:
     """Searches for the best combination of an order's coupons, in small steps, so that other work can run."""
 
-    def __init__(self, units: Units, counts: Mapping[int, Count], *, guest: bool, work: Work) -> None:
+    def __init__(self, units: Units, counts: Mapping[int, Count], *, guest: bool, with_parts: bool, work: Work) -> None:
         """Prepare it.
 
         Args:
             units: The order's units.
             counts: The counters of each campaign, by number.
             guest: The order has no customer.
+            with_parts: Work out how each discount is divided among the lines.
             work: Counts the work.
         """
         self._units = units
         self._counts = counts
         self._guest = guest
+        self._with_parts = with_parts
         self._work = work
         self._best = Combination()
 
@@ -149,7 +151,7 @@ class Search:
         for eligible in sorted((candidate.eligible for candidate in candidates), key=lambda each: each.stack_order):
             if self._work.due():
                 yield
-            following, judged = stack.apply(eligible)
+            following, judged = stack.apply(eligible, with_parts=self._with_parts)
             rank: int = judged.outcome
             if rank == Outcome.APPROVED:
                 rank = self._limit(eligible, judged.discount_minor, counts)

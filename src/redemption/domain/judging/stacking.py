@@ -38,8 +38,8 @@ class CouponJudgement:
         outcome: APPROVED, or the first refusal by precedence.
         clock: The day and slot in the campaign's zone.
         merchant_basis_points: The merchant's share of every amount.
-        parts: With APPROVED, pairs of position and amount, without amounts of 0. Positions count the order's lines
-            and then its shipping fees.
+        parts: With APPROVED, pairs of position and amount, without amounts of 0; empty if nobody asked for them.
+            Positions count the order's lines and then its shipping fees.
     """
 
     outcome: Outcome
@@ -250,13 +250,14 @@ class StackState:
             return self._earlier.cost(goods) - known.discount_minor
         return self.units.cost(goods)
 
-    def judge(self, eligible: EligibleCoupon) -> CouponJudgement:
+    def judge(self, eligible: EligibleCoupon, *, with_parts: bool = True) -> CouponJudgement:
         """Judge the next coupon, on what the coupons before it left."""
         found = self.price(eligible)
         if isinstance(found, Refusal):
             return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
-        units, share = self._units or self.units, eligible.matched.offer.merchant_basis_points
-        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, found.parts(units))
+        parts = found.parts(self._units or self.units) if with_parts else ()
+        share = eligible.matched.offer.merchant_basis_points
+        return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, parts)
 
     def price(self, eligible: EligibleCoupon) -> Price | Refusal:
         """Return what the next coupon takes off, or why it takes nothing off."""
@@ -283,14 +284,15 @@ class StackState:
         found = price(matched, self, got, quantity if measure is Measure.UNITS else spend)
         return found if found.discount_minor else Refusal(Outcome.NO_EFFECT)
 
-    def apply(self, eligible: EligibleCoupon) -> tuple["StackState", CouponJudgement]:
+    def apply(self, eligible: EligibleCoupon, *, with_parts: bool = True) -> tuple["StackState", CouponJudgement]:
         """Judge the next coupon, and return the state after it; a refused coupon changes nothing."""
         found = self.price(eligible)
         if isinstance(found, Refusal):
             return self, CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
-        units, share = self.units, eligible.matched.offer.merchant_basis_points
-        shared = found.shared(units)
-        judgement = CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, units.parts(*shared))
+        shared = found.shared(self.units) if with_parts else None
+        parts = () if shared is None else self.units.parts(*shared)
+        share = eligible.matched.offer.merchant_basis_points
+        judgement = CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, parts)
         return self.after(eligible, found, shared), judgement
 
     def after(

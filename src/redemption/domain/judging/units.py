@@ -55,7 +55,7 @@ class Units:
         counts: How many units there are.
     """
 
-    __slots__ = ("_list_totals", "_made_from", "_order", "_runs", "counts", "goods", "totals")
+    __slots__ = ("_list_totals", "_live", "_made_from", "_order", "_runs", "counts", "goods", "totals")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Units:
         # None while all goods are in one line each: then the number of the goods is the position of the line.
         self._runs: Sequence[tuple[Run, ...]] | None = None
         self._made_from: tuple[Units, Chosen, Sequence[int]] | None = None
+        self._live: dict[tuple[int, ...], list[int]] | None = None  # the same goods are asked for again and again
 
     @property
     def list_totals(self) -> Sequence[int]:
@@ -95,17 +96,21 @@ class Units:
         """Return the list price of each unit of a kind, minor units."""
         return self.list_totals[kind] // self.counts[kind]
 
-    def live(self, goods: Sequence[int]) -> list[int]:
+    def live(self, goods: tuple[int, ...]) -> list[int]:
         """Return the kinds of some goods that have something left."""
         totals = self.totals
         if isinstance(self.goods, range):
             return [kind for kind in goods if totals[kind]]
-        if self.goods and goods and goods[-1] == len(goods) - 1 >= self.goods[-1]:
-            return list(range(len(self.goods)))  # all of them; those that have nothing left were dropped
-        wanted = frozenset(goods)
-        return [kind for kind, number in enumerate(self.goods) if number in wanted and totals[kind]]
+        if self._live is None:
+            self._live = {}
+        live = self._live.get(goods)
+        if live is None:
+            wanted = frozenset(goods)
+            # Kinds that have nothing left were dropped.
+            live = self._live[goods] = [kind for kind, number in enumerate(self.goods) if number in wanted]
+        return live
 
-    def cost(self, goods: Sequence[int]) -> int:
+    def cost(self, goods: tuple[int, ...]) -> int:
         """Return what some goods have left together, minor units."""
         totals = self.totals
         return sum([totals[kind] for kind in (goods if isinstance(self.goods, range) else self.live(goods))])
