@@ -532,7 +532,7 @@ def merchant_shares(parts: dict[int, int], merchant_basis_points: int) -> dict[i
 def best(coupons: list[Coupon], order: Order, customer: Customer, limit: int = COMBINATIONS_MAX) -> Best:
     """Find the combination with the largest discount by trying them, all of them while there are at most ``limit``."""
     alone = {index: calculate([coupon], order, customer)[0] for index, coupon in enumerate(coupons)}
-    candidates = [index for index, verdict in alone.items() if verdict.outcome == Outcome.APPROVED]
+    candidates = [index for index, verdict in alone.items() if _may_join(coupons[index], verdict.outcome)]
 
     def total(chosen: tuple[int, ...]) -> int:
         """Return what coupons take off together; less than nothing if one of them is refused."""
@@ -557,6 +557,14 @@ def best(coupons: list[Coupon], order: Order, customer: Customer, limit: int = C
         if total((*chosen, index)) > total(chosen):
             chosen = (*chosen, index)
     return Best(tuple(sorted(chosen)), total(chosen), exhaustive=False)
+
+
+def _may_join(coupon: Coupon, alone: Outcome) -> bool:
+    """Whether a coupon may be approved after others; what it gives away itself does not count for its minimum."""
+    if alone in (Outcome.MIN_SPEND_NOT_MET, Outcome.MIN_QUANTITY_NOT_MET):
+        benefit = coupon.campaign.offers[coupon.offer_index].benefit
+        return isinstance(benefit, BuyGet) and benefit.percent_off_basis_points == WHOLE_BASIS_POINTS
+    return alone == Outcome.APPROVED
 
 
 def _combinations(tried: list[int], coupons: list[Coupon]) -> list[tuple[int, ...]]:

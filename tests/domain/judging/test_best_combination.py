@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from builders.campaigns import campaign_of
-from builders.orders import order_of
+from builders.orders import line_of, order_of
 from builders.times import NOW
 from domain.judging import calculator
 from domain.judging.as_service import appraisal_of
@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import tries
 
-from redemption.domain.campaign.benefit import CashVoucher, PercentOff
+from redemption.domain.campaign.benefit import BuyGet, CashVoucher, PercentOff
 from redemption.domain.campaign.campaign import Limits, Offer, Slot, SlotLimits, Stacking, Stage
+from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.judging.best_combination import Work
 from redemption.domain.order import GUEST
 from redemption.domain.outcome import Outcome
@@ -59,6 +60,23 @@ def test_a_coupon_that_the_budget_refuses_alone_may_be_part_of_the_best():
     alone = finished(appraisal.alone())
     assert [finding.rank for finding in alone] == [Outcome.BUDGET_EXHAUSTED, Outcome.APPROVED]
     assert finished(appraisal.best(alone)).combination.discount_minor == 150_00
+
+
+def test_a_coupon_that_its_own_gift_refuses_alone_may_be_part_of_the_best():
+    """Alone it gives two of four units away, and the other two do not cost 30.00. When one is free, it gives one."""
+    get_free = Offer(BuyGet(1, 1, 10_000, max_repeats=2), conditions=Conditions(min_spend_minor=30_00))
+    one_free = Offer(PercentOff(10_000, 10_00), conditions=Conditions(include=Scope(skus=("sku-0",))))
+    campaigns = [
+        campaign_of(1, offers=(get_free,), stacking=Stacking(Stage.ITEM)),
+        campaign_of(2, offers=(one_free,), stacking=Stacking(Stage.ITEM, priority=1)),
+    ]
+    order = order_of(lines=tuple(line_of(10_00, line_id=str(index), sku=f"sku-{index}") for index in range(4)))
+    appraisal = appraisal_of([calculator.Coupon(campaign, 0, 0) for campaign in campaigns], order, GUEST)
+    alone = finished(appraisal.alone())
+    assert [finding.rank for finding in alone] == [Outcome.MIN_SPEND_NOT_MET, Outcome.APPROVED]
+    choice = finished(appraisal.best(alone))
+    assert (choice.combination.discount_minor, choice.combination.exhaustive) == (20_00, True)
+    assert all(finding.approved for finding in choice.findings)
 
 
 def test_no_more_coupons_are_chosen_than_redeeming_takes():

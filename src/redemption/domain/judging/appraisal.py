@@ -7,12 +7,15 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
+from redemption.domain.judging.buy_get import gives_away
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports.orders import CampaignSnapshot
 
 _MAY_JOIN = (Outcome.APPROVED, Outcome.BUDGET_EXHAUSTED, BUDGET_DAY_RANK)
+"""Findings on a coupon alone that allow it after others: its discount may be smaller then, and fit into the budget."""
+_BELOW_MINIMUM = (Outcome.MIN_SPEND_NOT_MET, Outcome.MIN_QUANTITY_NOT_MET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,12 @@ class Appraisal:
         """Choose the combination that takes most off.
 
         Args:
-            alone: The finding for each coupon alone. Candidates are those approved, and those whose discount is more
-                than the budget that is left: applied after other coupons, the discount may be smaller.
+            alone: The finding for each coupon alone. Candidates are those that are approved, or may be after others.
         """
         candidates = [
             Candidate(eligible, alone[eligible.index].judgement.discount_minor)
             for eligible in self._eligible
-            if alone[eligible.index].rank in _MAY_JOIN and self._known[eligible.index] is None
+            if self._known[eligible.index] is None and _may_join(eligible, alone[eligible.index].rank)
         ]
         search = Search(
             self._screening.basket.units,
@@ -133,3 +135,12 @@ class Appraisal:
     def _rank(self, index: int, judgement: CouponJudgement) -> int:
         known = self._known[index]
         return judgement.outcome if known is None else min(known, judgement.outcome)
+
+
+def _may_join(eligible: EligibleCoupon, rank: int) -> bool:
+    """Whether a coupon may be part of a combination, by the finding on it alone.
+
+    Buy X get Y may be below its minimum only because of the units that it makes free itself, which do not count. After
+    other coupons it may make fewer free, or others.
+    """
+    return rank in _MAY_JOIN or (rank in _BELOW_MINIMUM and gives_away(eligible.matched.offer.benefit))

@@ -174,7 +174,7 @@ class Search:
             eligible = candidate.eligible
             if self._work.due():
                 yield
-            found = stack.price(eligible)
+            found = stack.price_of(eligible)
             if isinstance(found, Refusal) or self._limit(eligible, found.discount_minor, counts) != Outcome.APPROVED:
                 return
             so_far = so_far.extended(candidate, found.discount_minor)

@@ -1,9 +1,16 @@
 """Buy X get Y: how many sets fit an order, and which units get cheaper (买一赠一, 第二件半价)."""
 
-from redemption.domain.campaign.benefit import BuyGet
+from typing import TypeGuard
+
+from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, BuyGet
 from redemption.domain.campaign.campaign import DiscountBase
 from redemption.domain.judging.offer_match import OfferMatch
 from redemption.domain.judging.units import Chosen, Units
+
+
+def gives_away(benefit: Benefit) -> TypeGuard[BuyGet]:
+    """Whether a benefit makes units free, which then do not count for its own minimum."""
+    return isinstance(benefit, BuyGet) and benefit.percent_off_basis_points == BASIS_POINTS
 
 
 def units_that_get_cheaper(benefit: BuyGet, matched: OfferMatch, units: Units) -> Chosen:

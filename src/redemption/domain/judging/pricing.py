@@ -30,10 +30,9 @@ class Price(NamedTuple):
 
     Attributes:
         discount_minor: The whole discount; 0 when the benefit has no effect.
-        goods: The goods that it is taken from; several benefits take from all their units in proportion to what these
-            have left.
-        chosen: The units that bear it, for the other benefits.
-        weights: For each kind of these, its proportion of the discount, which is also the most that it can bear.
+        goods: The goods that it is taken from.
+        chosen: The units that bear it. None: all units of these goods, in proportion to what they have left.
+        weights: For each kind of ``chosen``, its proportion of the discount, which is also the most that it can bear.
     """
 
     discount_minor: int
@@ -43,7 +42,7 @@ class Price(NamedTuple):
 
     def parts(self, units: Units) -> tuple[tuple[int, int], ...]:
         """Return what each line or fee bears of it: pairs of position and amount, none of them 0."""
-        if self.chosen is None and len(self.goods) == 1 and isinstance(units.goods, range):
+        if self.chosen is None and len(self.goods) == 1 and units.is_whole:
             return ((self.goods[0], self.discount_minor),)
         return units.parts(*self.shared(units))
 

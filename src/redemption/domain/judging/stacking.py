@@ -12,7 +12,7 @@ from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
 from redemption.domain.campaign.calendar import NO_CLOCK, CampaignClock, Days
 from redemption.domain.campaign.campaign import Campaign, DiscountBase, ExclusivityReach, SlotLimits
 from redemption.domain.decision import Detail
-from redemption.domain.judging.buy_get import missing_of_set, units_that_get_cheaper
+from redemption.domain.judging.buy_get import gives_away, missing_of_set, units_that_get_cheaper
 from redemption.domain.judging.eligibility import Coupon, Moment, Refusal, judge_alone
 from redemption.domain.judging.offer_match import Basket, OfferMatch
 from redemption.domain.judging.pricing import Price, price
@@ -252,14 +252,14 @@ class StackState:
 
     def judge(self, eligible: EligibleCoupon, *, with_parts: bool = True) -> CouponJudgement:
         """Judge the next coupon, on what the coupons before it left."""
-        found = self.price(eligible)
+        found = self.price_of(eligible)
         if isinstance(found, Refusal):
             return CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
         parts = found.parts(self._units or self.units) if with_parts else ()
         share = eligible.matched.offer.merchant_basis_points
         return CouponJudgement(Outcome.APPROVED, eligible.clock, found.discount_minor, share, parts)
 
-    def price(self, eligible: EligibleCoupon) -> Price | Refusal:
+    def price_of(self, eligible: EligibleCoupon) -> Price | Refusal:
         """Return what the next coupon takes off, or why it takes nothing off."""
         matched = eligible.matched
         benefit, (needed_minor, needed_units, measure) = matched.offer.benefit, matched.offer.thresholds
@@ -286,7 +286,7 @@ class StackState:
 
     def apply(self, eligible: EligibleCoupon, *, with_parts: bool = True) -> tuple["StackState", CouponJudgement]:
         """Judge the next coupon, and return the state after it; a refused coupon changes nothing."""
-        found = self.price(eligible)
+        found = self.price_of(eligible)
         if isinstance(found, Refusal):
             return self, CouponJudgement(found.outcome, eligible.clock, detail=found.detail)
         shared = found.shared(self.units) if with_parts else None
@@ -332,7 +332,10 @@ class StackState:
         if got is not None:
             units = self.units
             for kind, count in _given_away(eligible, got, units):
-                spend -= units.list_price(kind) * count if by_list else units.before(kind, count, start.units)
+                if by_list:
+                    spend -= units.list_price(kind) * count
+                else:
+                    spend -= units.left_at_stage_start(kind, count, start.units)
         return spend
 
     def _quantity(self, eligible: EligibleCoupon, got: Chosen | None) -> int:
@@ -346,8 +349,7 @@ class StackState:
 
 def _given_away(eligible: EligibleCoupon, got: Chosen, units: Units) -> list[tuple[int, int]]:
     """Return kind and count of the qualifying units that buy X get Y makes free."""
-    benefit = eligible.matched.offer.benefit
-    if not isinstance(benefit, BuyGet) or benefit.percent_off_basis_points < BASIS_POINTS:
+    if not gives_away(eligible.matched.offer.benefit):
         return []
     both, counts = eligible.matched.both, units.counts_of(got)
     return [(kind, count) for kind, count in zip(got.kinds, counts, strict=True) if units.goods[kind] in both]

@@ -53,9 +53,11 @@ class Units:
         goods: The number of the goods, counted from 0 by first line. Each shipping fee is goods of its own, after them.
         totals: What the units have left together, minor units. A unit with nothing left counts for nothing.
         counts: How many units there are.
+        is_whole: Kind number k is all of goods number k. Then ``goods`` is a range, and kinds with nothing left are
+            kept; else they are dropped.
     """
 
-    __slots__ = ("_list_totals", "_live", "_made_from", "_order", "_runs", "counts", "goods", "totals")
+    __slots__ = ("_list_totals", "_live", "_made_from", "_order", "_runs", "counts", "goods", "is_whole", "totals")
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Units:
         order: Order,
     ) -> None:
         self.goods = goods
+        self.is_whole = isinstance(goods, range)
         self.totals = totals
         self.counts = counts
         self._list_totals = list_totals
@@ -83,11 +86,6 @@ class Units:
             self._list_totals = [line.list_amount_minor for line in lines] + [fee.amount_minor for fee in fees]
         return self._list_totals
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether kind number k is all of goods number k."""
-        return isinstance(self.goods, range)
-
     def left(self, kind: int) -> int:
         """Return what each unit of a kind has left, minor units."""
         return self.totals[kind] // self.counts[kind]
@@ -99,21 +97,20 @@ class Units:
     def live(self, goods: tuple[int, ...]) -> list[int]:
         """Return the kinds of some goods that have something left."""
         totals = self.totals
-        if isinstance(self.goods, range):
+        if self.is_whole:
             return [kind for kind in goods if totals[kind]]
         if self._live is None:
             self._live = {}
         live = self._live.get(goods)
         if live is None:
             wanted = frozenset(goods)
-            # Kinds that have nothing left were dropped.
             live = self._live[goods] = [kind for kind, number in enumerate(self.goods) if number in wanted]
         return live
 
     def cost(self, goods: tuple[int, ...]) -> int:
         """Return what some goods have left together, minor units."""
         totals = self.totals
-        return sum([totals[kind] for kind in (goods if isinstance(self.goods, range) else self.live(goods))])
+        return sum([totals[kind] for kind in (goods if self.is_whole else self.live(goods))])
 
     def quantity(self, kinds: Sequence[int]) -> int:
         """Return how many units some kinds have together."""
@@ -139,7 +136,7 @@ class Units:
             amounts: What the units of each of these kinds bear together, minor units.
         """
         kinds = chosen.kinds
-        if isinstance(self.goods, range):
+        if self.is_whole:
             if len(kinds) == 1:
                 return ((kinds[0], amounts[0]),) if amounts[0] else ()
             return tuple([pair for pair in zip(kinds, amounts, strict=True) if pair[1]])
@@ -189,7 +186,7 @@ class Units:
         found._runs = runs
         return found
 
-    def before(self, kind: int, count: int, start: "Units") -> int:
+    def left_at_stage_start(self, kind: int, count: int, start: "Units") -> int:
         """Return what some units of a kind had left together when the stage began, minor units.
 
         The units of a kind are interchangeable. Those that had more left are counted first.
