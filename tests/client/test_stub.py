@@ -1,6 +1,7 @@
 """The typed clients have every call of the contract, and one import brings the messages that a checkout needs."""
 
 import re
+from typing import get_type_hints
 
 import pytest
 from fake_server import failing
@@ -9,6 +10,7 @@ from grpc import StatusCode
 
 import redemption.client
 from redemption.client import AsyncRedemptionClient, RedemptionClient, TryAgain, connect, connect_aio
+from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
 from redemption.v1 import (
     campaign_service_pb2,
     decision_pb2,
@@ -44,6 +46,19 @@ def test_every_method_of_every_service_can_be_called(client):
 async def test_every_method_of_every_service_can_be_called_with_asyncio():
     async with connect_aio("127.0.0.1:1") as channel:
         assert sorted(vars(AsyncRedemptionClient(channel))) == sorted(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "stream_call"),
+    [(RedemptionClient, Call, StreamCall), (AsyncRedemptionClient, AsyncCall, AsyncStreamCall)],
+)
+def test_each_call_has_the_types_of_the_contract(kind, call, stream_call):
+    """Nothing but the annotations tells the types; the calls themselves come from the contract."""
+    expected = {}
+    for name, method in METHODS.items():
+        types = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        expected[name] = (stream_call if method.server_streaming else call)[types]
+    assert get_type_hints(kind) == expected
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -15,13 +15,12 @@ a call raises. With asyncio, ``AsyncRedemptionClient(connect_aio(address))`` is 
 in ``redemption.v1``. ``docs/calling.md`` has all of this for other languages, too.
 """
 
-from redemption.client.async_stub import AsyncRedemptionClient
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id, service_config
 from redemption.client.errors import CallFailed, RequestRejected, ServerFailed, TryAgain, call_failed
 from redemption.client.failure import Failure, FieldViolation, OtherField, failure_of
 from redemption.client.money import format_money, minor_units, money_decimal
 from redemption.client.sentences_en_zh import Lang, coupons_words, disposition_words, sentence
-from redemption.client.stub import RedemptionClient
+from redemption.client.stub import AsyncRedemptionClient, RedemptionClient
 from redemption.v1.decision_pb2 import Allocation, Decision, Detail, TokenVerdict
 from redemption.v1.issuance_service_pb2 import (
     ClaimOffer,

@@ -1,18 +1,18 @@
-"""Every RPC of the contract with its types, for blocking programs."""
+"""Every RPC of the contract with its types: one client for blocking programs, and one for programs with asyncio."""
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any
 
 import grpc
+import grpc.aio
 
-from redemption.client.calls import Call, StreamCall
+from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
+from redemption.v1 import campaign_service_pb2 as campaigns
+from redemption.v1 import issuance_service_pb2 as issuance
+from redemption.v1 import redemption_service_pb2 as redemption
 from redemption.v1.campaign_service_pb2_grpc import CampaignServiceStub
 from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
 from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
-
-if TYPE_CHECKING:
-    from redemption.v1 import campaign_service_pb2 as campaigns
-    from redemption.v1 import issuance_service_pb2 as issuance
-    from redemption.v1 import redemption_service_pb2 as redemption
 
 
 class RedemptionClient:
@@ -22,52 +22,79 @@ class RedemptionClient:
     not answered. A client may be used by many threads.
     """
 
+    redeem: Call[redemption.RedeemRequest, redemption.RedeemResponse]
+    batch_redeem: Call[redemption.BatchRedeemRequest, redemption.BatchRedeemResponse]
+    quote: Call[redemption.QuoteRequest, redemption.QuoteResponse]
+    reserve: Call[redemption.ReserveRequest, redemption.ReserveResponse]
+    confirm: Call[redemption.ConfirmRequest, redemption.ConfirmResponse]
+    release: Call[redemption.ReleaseRequest, redemption.ReleaseResponse]
+    reverse: Call[redemption.ReverseRequest, redemption.ReverseResponse]
+    get_redemption: Call[redemption.GetRedemptionRequest, redemption.GetRedemptionResponse]
+
+    mint: StreamCall[issuance.MintRequest, issuance.MintResponse]
+    claim: Call[issuance.ClaimRequest, issuance.ClaimResponse]
+    revoke: Call[issuance.RevokeRequest, issuance.RevokeResponse]
+    inspect_token: Call[issuance.InspectTokenRequest, issuance.InspectTokenResponse]
+
+    create_campaign: Call[campaigns.CreateCampaignRequest, campaigns.CreateCampaignResponse]
+    get_campaign: Call[campaigns.GetCampaignRequest, campaigns.GetCampaignResponse]
+    list_campaigns: Call[campaigns.ListCampaignsRequest, campaigns.ListCampaignsResponse]
+    update_campaign: Call[campaigns.UpdateCampaignRequest, campaigns.UpdateCampaignResponse]
+    pause_campaign: Call[campaigns.PauseCampaignRequest, campaigns.PauseCampaignResponse]
+    resume_campaign: Call[campaigns.ResumeCampaignRequest, campaigns.ResumeCampaignResponse]
+    end_campaign: Call[campaigns.EndCampaignRequest, campaigns.EndCampaignResponse]
+    archive_campaign: Call[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse]
+    get_campaign_stats: Call[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse]
+
     def __init__(self, channel: grpc.Channel) -> None:
-        # The generated stubs have no type hints; the annotations below are the types of the contract.
-        redeeming: Any = RedemptionServiceStub(channel)  # type: ignore[no-untyped-call]
-        issuing: Any = IssuanceServiceStub(channel)  # type: ignore[no-untyped-call]
-        running: Any = CampaignServiceStub(channel)  # type: ignore[no-untyped-call]
+        _set_calls(self, channel, Call, StreamCall)
 
-        self.redeem: Call[redemption.RedeemRequest, redemption.RedeemResponse] = Call(redeeming.Redeem)
-        self.batch_redeem: Call[redemption.BatchRedeemRequest, redemption.BatchRedeemResponse] = Call(
-            redeeming.BatchRedeem
-        )
-        self.quote: Call[redemption.QuoteRequest, redemption.QuoteResponse] = Call(redeeming.Quote)
-        self.reserve: Call[redemption.ReserveRequest, redemption.ReserveResponse] = Call(redeeming.Reserve)
-        self.confirm: Call[redemption.ConfirmRequest, redemption.ConfirmResponse] = Call(redeeming.Confirm)
-        self.release: Call[redemption.ReleaseRequest, redemption.ReleaseResponse] = Call(redeeming.Release)
-        self.reverse: Call[redemption.ReverseRequest, redemption.ReverseResponse] = Call(redeeming.Reverse)
-        self.get_redemption: Call[redemption.GetRedemptionRequest, redemption.GetRedemptionResponse] = Call(
-            redeeming.GetRedemption
-        )
 
-        self.mint: StreamCall[issuance.MintRequest, issuance.MintResponse] = StreamCall(issuing.Mint)
-        self.claim: Call[issuance.ClaimRequest, issuance.ClaimResponse] = Call(issuing.Claim)
-        self.revoke: Call[issuance.RevokeRequest, issuance.RevokeResponse] = Call(issuing.Revoke)
-        self.inspect_token: Call[issuance.InspectTokenRequest, issuance.InspectTokenResponse] = Call(
-            issuing.InspectToken
-        )
+class AsyncRedemptionClient:
+    """The RPCs of all three services, over a channel of ``connect_aio``: ``(await client.redeem(request)).decision``.
 
-        self.create_campaign: Call[campaigns.CreateCampaignRequest, campaigns.CreateCampaignResponse] = Call(
-            running.CreateCampaign
-        )
-        self.get_campaign: Call[campaigns.GetCampaignRequest, campaigns.GetCampaignResponse] = Call(running.GetCampaign)
-        self.list_campaigns: Call[campaigns.ListCampaignsRequest, campaigns.ListCampaignsResponse] = Call(
-            running.ListCampaigns
-        )
-        self.update_campaign: Call[campaigns.UpdateCampaignRequest, campaigns.UpdateCampaignResponse] = Call(
-            running.UpdateCampaign
-        )
-        self.pause_campaign: Call[campaigns.PauseCampaignRequest, campaigns.PauseCampaignResponse] = Call(
-            running.PauseCampaign
-        )
-        self.resume_campaign: Call[campaigns.ResumeCampaignRequest, campaigns.ResumeCampaignResponse] = Call(
-            running.ResumeCampaign
-        )
-        self.end_campaign: Call[campaigns.EndCampaignRequest, campaigns.EndCampaignResponse] = Call(running.EndCampaign)
-        self.archive_campaign: Call[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse] = Call(
-            running.ArchiveCampaign
-        )
-        self.get_campaign_stats: Call[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse] = Call(
-            running.GetCampaignStats
-        )
+    Every call takes ``timeout=`` in seconds, if its deadline is not the channel's, and raises ``CallFailed`` when it is
+    not answered. ``mint`` is an asynchronous iterator: ``async for part in client.mint(request)``.
+    """
+
+    redeem: AsyncCall[redemption.RedeemRequest, redemption.RedeemResponse]
+    batch_redeem: AsyncCall[redemption.BatchRedeemRequest, redemption.BatchRedeemResponse]
+    quote: AsyncCall[redemption.QuoteRequest, redemption.QuoteResponse]
+    reserve: AsyncCall[redemption.ReserveRequest, redemption.ReserveResponse]
+    confirm: AsyncCall[redemption.ConfirmRequest, redemption.ConfirmResponse]
+    release: AsyncCall[redemption.ReleaseRequest, redemption.ReleaseResponse]
+    reverse: AsyncCall[redemption.ReverseRequest, redemption.ReverseResponse]
+    get_redemption: AsyncCall[redemption.GetRedemptionRequest, redemption.GetRedemptionResponse]
+
+    mint: AsyncStreamCall[issuance.MintRequest, issuance.MintResponse]
+    claim: AsyncCall[issuance.ClaimRequest, issuance.ClaimResponse]
+    revoke: AsyncCall[issuance.RevokeRequest, issuance.RevokeResponse]
+    inspect_token: AsyncCall[issuance.InspectTokenRequest, issuance.InspectTokenResponse]
+
+    create_campaign: AsyncCall[campaigns.CreateCampaignRequest, campaigns.CreateCampaignResponse]
+    get_campaign: AsyncCall[campaigns.GetCampaignRequest, campaigns.GetCampaignResponse]
+    list_campaigns: AsyncCall[campaigns.ListCampaignsRequest, campaigns.ListCampaignsResponse]
+    update_campaign: AsyncCall[campaigns.UpdateCampaignRequest, campaigns.UpdateCampaignResponse]
+    pause_campaign: AsyncCall[campaigns.PauseCampaignRequest, campaigns.PauseCampaignResponse]
+    resume_campaign: AsyncCall[campaigns.ResumeCampaignRequest, campaigns.ResumeCampaignResponse]
+    end_campaign: AsyncCall[campaigns.EndCampaignRequest, campaigns.EndCampaignResponse]
+    archive_campaign: AsyncCall[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse]
+    get_campaign_stats: AsyncCall[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse]
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        _set_calls(self, channel, AsyncCall, AsyncStreamCall)
+
+
+def _set_calls(client: object, channel: Any, call: type, stream_call: type) -> None:  # noqa: ANN401 - of two libraries
+    """Set the attributes of a client: one for each method of the contract, made of the generated stubs."""
+    for module, stub in (
+        (redemption, RedemptionServiceStub),
+        (issuance, IssuanceServiceStub),
+        (campaigns, CampaignServiceStub),
+    ):
+        generated = stub(channel)
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                name = re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
+                kind = stream_call if method.server_streaming else call
+                setattr(client, name, kind(getattr(generated, method.name)))
