@@ -22,12 +22,11 @@ from redemption.server import embedded_valkey as module
 from redemption.server.embedded_valkey import (
     EmbeddedValkey,
     EmbeddedValkeyError,
-    FileLock,
     TornFileError,
     find_binary,
-    private_directory,
     require_free_space,
 )
+from redemption.server.file_lock import FileLock, private_directory
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 

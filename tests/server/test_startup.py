@@ -6,8 +6,8 @@ from redemption.domain.errors import LedgerUnavailable
 from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.server.embedded_valkey import EmbeddedValkeyError
+from redemption.server.listening import ListenError
 from redemption.server.startup import EXIT_FAILED, EXIT_NOT_TRUSTED, StartRefused, refusals, refuse
-from redemption.server.supervisor import ListenError
 
 
 @pytest.mark.parametrize(

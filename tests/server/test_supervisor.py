@@ -16,7 +16,7 @@ from redis import Redis
 from waiting import SECONDS_MAX, until
 
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
-from redemption.server.supervisor import Backoff, ListenError, PortInUseError, Supervisor, address_text, reserve_port
+from redemption.server.supervisor import Backoff, Supervisor
 
 # `redemption serve` in small: tells what happens as lines of JSON; its choices come from the command line.
 SERVE = """
@@ -24,7 +24,8 @@ import asyncio, json, signal, sys, time
 from pathlib import Path
 import structlog
 from redemption.server.embedded_valkey import EmbeddedValkey
-from redemption.server.supervisor import ListenError, Supervisor
+from redemption.server.listening import ListenError
+from redemption.server.supervisor import Supervisor
 choices = json.loads(sys.argv[1])
 structlog.configure(
     processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
@@ -218,18 +219,6 @@ def test_a_server_starts_in_order_and_stops_in_order(serve, number):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which connections there are")
-def test_a_port_that_an_outgoing_connection_got_by_chance_is_no_other_server():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        peer = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", peer)) as connection:
-            port = connection.getsockname()[1]
-            expected = rf"outgoing connection .* \(to port {peer}\).*ip_local_reserved_ports={port}"
-            with pytest.raises(PortInUseError, match=expected), reserve_port("127.0.0.1", port):
-                pass
-        with pytest.raises(PortInUseError, match="stop the other server"), reserve_port("127.0.0.1", peer):
-            pass
-
-
 def greeted(address):
     """The process that accepts a new connection."""
     host, _, port = address.rpartition(":")
@@ -475,56 +464,6 @@ def is_held(path):
         except BlockingIOError:
             return True
     return False
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::"])
-def test_a_held_port_is_ours_and_shared_by_our_workers_only(host):
-    if ":" in host and not socket.has_dualstack_ipv6():
-        pytest.skip("no IPv6 here")
-    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with reserve_port(host, 0) as port:
-        where = (address[0], port)
-        with pytest.raises(PortInUseError, match=f"port {port} on {host} is in use"), reserve_port(host, port):
-            pass
-        with socket.socket(family) as stranger:
-            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with pytest.raises(OSError, match="in use"):
-                stranger.bind(where)
-        for _ in range(2):
-            with socket.create_server(where, family=family, reuse_port=True):
-                pass
-    with reserve_port(host, port) as again:
-        assert again == port
-
-
-def test_connections_that_linger_after_a_server_do_not_keep_its_port():
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with socket.create_connection(other.getsockname()) as client:
-            other.accept()[0].close()  # closed by the server first: its end waits for a minute
-            client.recv(1)
-    with reserve_port("127.0.0.1", port) as held:
-        assert held == port
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "message"),
-    [
-        ("nosuch.invalid", 1, "cannot find the host 'nosuch.invalid'"),
-        ("192.0.2.1", 1, "192.0.2.1 is not an address of this machine"),
-        ("127.0.0.1", 65536, "65536 is not a port"),
-    ],
-)
-def test_an_address_that_cannot_be_served_is_explained(host, port, message):
-    with pytest.raises(ListenError, match=f"{message}.*--listen"), reserve_port(host, port):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"), [("127.0.0.1", "127.0.0.1:5"), ("::1", "[::1]:5"), ("localhost", "localhost:5")]
-)
-def test_an_address_is_told_as_people_write_it(host, expected):
-    assert address_text(host, 5) == expected
 
 
 def test_waits_double_to_a_limit_and_start_over_after_a_healthy_while():

@@ -12,7 +12,7 @@ from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.server.embedded_valkey import EmbeddedValkeyError, TornFileError
-from redemption.server.supervisor import ListenError
+from redemption.server.listening import ListenError
 
 EXIT_FAILED = 4
 EXIT_NOT_TRUSTED = 5
