@@ -219,3 +219,11 @@ def test_tokens_do_not_go_through_a_web_proxy(fake, monkeypatch):
     fake.answers["Redeem"] = approved()
     with connect(fake.address, deadline_seconds=SECONDS_MAX) as channel:
         assert RedemptionClient(channel).redeem(RedeemRequest()) == approved()
+
+
+@pytest.mark.parametrize("connecting", [connect, connect_aio])
+@pytest.mark.parametrize("address", ["", " "])
+def test_an_address_that_is_empty_is_refused(connecting, address):
+    """As of a variable that is not set."""
+    with pytest.raises(ValueError, match="there is no address to connect to"):
+        connecting(address)

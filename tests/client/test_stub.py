@@ -1,6 +1,8 @@
 """The typed clients have every call of the contract, and one import brings the messages that a checkout needs."""
 
 import re
+import subprocess
+import sys
 from typing import get_type_hints
 
 import pytest
@@ -9,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
 
 import redemption.client
-from redemption.client import AsyncRedemptionClient, RedemptionClient, TryAgain, connect, connect_aio
+from redemption.client import AsyncRedemptionClient, MintRequest, RedemptionClient, TryAgain, connect, connect_aio
 from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
 from redemption.v1 import (
     campaign_service_pb2,
@@ -113,3 +115,47 @@ def test_what_a_checkout_sends_and_reads_comes_with_one_import(module):
 def test_every_disposition_comes_with_it():
     names = set(outcome_pb2.Disposition.keys()) - {"DISPOSITION_UNSPECIFIED"}
     assert names <= set(redemption.client.__all__)
+
+
+CLOSED = """
+import asyncio
+from redemption.client import *
+
+
+def blocking():
+    with connect("127.0.0.1:1") as channel:
+        return RedemptionClient(channel)
+
+
+async def awaiting():
+    async with connect_aio("127.0.0.1:1") as channel:
+        client = AsyncRedemptionClient(channel)
+    try:
+        await client.redeem(RedeemRequest())
+    except Exception as error:
+        print(error)
+
+
+try:
+    blocking().redeem(RedeemRequest())
+except ValueError as error:
+    print(error)
+asyncio.run(awaiting())
+"""
+
+
+def test_a_closed_channel_ends_no_process():
+    """The generated stubs of grpcio 1.85 do that with the first call of a method."""
+    found = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, check=True)
+    assert found.stdout == "Cannot invoke RPC on closed channel!\nChannel is closed.\n"
+
+
+async def test_something_else_than_its_request_is_told_at_once(client):
+    """It is a bug of the caller, so it is not sent again and again."""
+    with pytest.raises(TypeError, match="this call takes a RedeemRequest, not a dict"):
+        client.redeem({"request_id": "1"})
+    with pytest.raises(TypeError, match="this call takes a MintRequest, not a MessageMeta"):
+        client.mint(MintRequest)
+    async with connect_aio("127.0.0.1:1") as channel:
+        with pytest.raises(TypeError, match="this call takes a QuoteRequest, not a NoneType"):
+            await AsyncRedemptionClient(channel).quote(None)

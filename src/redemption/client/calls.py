@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 
 from redemption.client.errors import call_failed
 
@@ -13,11 +14,21 @@ Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 """Headers of a call; the name of a binary one ends with ``-bin``."""
 
 
-class Call(Generic[Request, Response]):
-    """A blocking call, made of a generated stub's."""
+class _CallOf(Generic[Request, Response]):
+    """What all kinds of calls have in common."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - the generated stubs have no types
+    def __init__(self, call: Any, request_type: type[Message]) -> None:  # noqa: ANN401 - gRPC's calls have no types
         self._call = call
+        self._request_type = request_type
+
+    def _start(self, request: Request, timeout: float | None, metadata: Metadata | None) -> Any:  # noqa: ANN401
+        if not isinstance(request, self._request_type):
+            raise TypeError(f"this call takes a {self._request_type.__name__}, not a {type(request).__name__}")
+        return self._call(request, timeout=timeout, metadata=metadata)
+
+
+class Call(_CallOf[Request, Response]):
+    """A blocking call."""
 
     def __call__(self, request: Request, *, timeout: float | None = None, metadata: Metadata | None = None) -> Response:
         """Send the request, and return the answer.
@@ -31,16 +42,13 @@ class Call(Generic[Request, Response]):
             CallFailed: There was no answer; one of its three subclasses says what to do.
         """
         try:
-            return cast("Response", self._call(request, timeout=timeout, metadata=metadata))
+            return cast("Response", self._start(request, timeout, metadata))
         except grpc.RpcError as error:
             raise call_failed(error) from error
 
 
-class StreamCall(Generic[Request, Response]):
+class StreamCall(_CallOf[Request, Response]):
     """A blocking call that answers with several messages."""
-
-    def __init__(self, call: Any) -> None:  # noqa: ANN401
-        self._call = call
 
     def __call__(
         self, request: Request, *, timeout: float | None = None, metadata: Metadata | None = None
@@ -55,7 +63,7 @@ class StreamCall(Generic[Request, Response]):
         Raises:
             CallFailed: While iterating: the stream broke, and there may be more messages.
         """
-        return self._messages(self._call(request, timeout=timeout, metadata=metadata))
+        return self._messages(self._start(request, timeout, metadata))
 
     def _messages(self, stream: Any) -> Iterator[Response]:  # noqa: ANN401
         try:
@@ -66,11 +74,8 @@ class StreamCall(Generic[Request, Response]):
             stream.cancel()
 
 
-class AsyncCall(Generic[Request, Response]):
+class AsyncCall(_CallOf[Request, Response]):
     """A call with asyncio."""
-
-    def __init__(self, call: Any) -> None:  # noqa: ANN401
-        self._call = call
 
     async def __call__(
         self,
@@ -90,16 +95,13 @@ class AsyncCall(Generic[Request, Response]):
             CallFailed: There was no answer; one of its three subclasses says what to do.
         """
         try:
-            return cast("Response", await self._call(request, timeout=timeout, metadata=metadata))
+            return cast("Response", await self._start(request, timeout, metadata))
         except grpc.RpcError as error:
             raise call_failed(error) from error
 
 
-class AsyncStreamCall(Generic[Request, Response]):
+class AsyncStreamCall(_CallOf[Request, Response]):
     """A call with asyncio that answers with several messages."""
-
-    def __init__(self, call: Any) -> None:  # noqa: ANN401
-        self._call = call
 
     async def __call__(
         self,
@@ -118,7 +120,7 @@ class AsyncStreamCall(Generic[Request, Response]):
         Raises:
             CallFailed: While iterating: the stream broke, and there may be more messages.
         """
-        stream = self._call(request, timeout=timeout, metadata=metadata)
+        stream = self._start(request, timeout, metadata)
         try:
             async for message in stream:
                 yield message

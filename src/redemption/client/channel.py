@@ -58,7 +58,11 @@ def connect(
         tls: What the channel needs to speak TLS; None means plain text.
         deadline_seconds: The deadline of a call, with its retries, unless the call has a ``timeout`` of its own.
         options: More channel options of gRPC; they win over the ones set here.
+
+    Raises:
+        ValueError: There is no address.
     """
+    _require_address(address)
     arguments = _options(options)
     if tls is None:
         channel = grpc.insecure_channel(address, options=arguments)
@@ -75,6 +79,7 @@ def connect_aio(
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
     """Return a channel for ``AsyncRedemptionClient``; the rest is the same as in ``connect``."""
+    _require_address(address)
     arguments = _options(options)
     interceptors = [AioDeadline(deadline_seconds), AioStreamDeadline(deadline_seconds)]
     if tls is None:
@@ -89,6 +94,11 @@ def service_config() -> str:
     request by its request id or its etag, so a request that is delivered a second time changes nothing.
     """
     return files("redemption.client").joinpath("service_config.json").read_text(encoding="utf-8")
+
+
+def _require_address(address: str) -> None:
+    if not address.strip():
+        raise ValueError("there is no address to connect to: give HOST:PORT, such as 127.0.0.1:50051")
 
 
 def _options(more: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -5,14 +5,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message_factory import GetMessageClass
 
 from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
 from redemption.v1 import campaign_service_pb2 as campaigns
 from redemption.v1 import issuance_service_pb2 as issuance
 from redemption.v1 import redemption_service_pb2 as redemption
-from redemption.v1.campaign_service_pb2_grpc import CampaignServiceStub
-from redemption.v1.issuance_service_pb2_grpc import IssuanceServiceStub
-from redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 
 class RedemptionClient:
@@ -86,15 +84,21 @@ class AsyncRedemptionClient:
 
 
 def _set_calls(client: object, channel: Any, call: type, stream_call: type) -> None:  # noqa: ANN401 - of two libraries
-    """Set the attributes of a client: one for each method of the contract, made of the generated stubs."""
-    for module, stub in (
-        (redemption, RedemptionServiceStub),
-        (issuance, IssuanceServiceStub),
-        (campaigns, CampaignServiceStub),
-    ):
-        generated = stub(channel)
+    """Set the attributes of a client: one for each method of the contract.
+
+    The generated stubs are not used: they register their methods with the channel, and the first call of a registered
+    method on a channel that is closed ends the whole process (grpcio 1.85).
+    """
+    for module in (redemption, issuance, campaigns):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
-                name = re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
-                kind = stream_call if method.server_streaming else call
-                setattr(client, name, kind(getattr(generated, method.name)))
+                kind, make = (
+                    (stream_call, channel.unary_stream) if method.server_streaming else (call, channel.unary_unary)
+                )
+                request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+                made = make(
+                    f"/{service.full_name}/{method.name}",
+                    request_serializer=request.SerializeToString,
+                    response_deserializer=response.FromString,
+                )
+                setattr(client, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower(), kind(made, request))
