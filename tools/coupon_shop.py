@@ -26,9 +26,9 @@ from redemption.domain.order import Checkout
 from redemption.domain.ports.orders import CampaignSnapshot
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.token import TokenDefect, TokenVerifier
+from redemption.domain.steps import finished
 from redemption.rpc.convert.campaigns import new_campaign_from
 from redemption.rpc.convert.orders import checkout_from, write_decision
-from redemption.scheduling.fair_slots import finished
 from redemption.service.signers import Signers
 from redemption.v1.decision_pb2 import Decision as DecisionMessage
 

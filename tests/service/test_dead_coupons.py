@@ -159,6 +159,18 @@ async def test_a_large_order_is_judged_again_as_well(house):
     assert await verdicts(house, dead, live, lines=lines_of(*[3_00] * 100)) == [Outcome.ALREADY_REDEEMED, REJECTED]
 
 
+async def test_an_error_in_judging_again_leaves_the_refusal(house, monkeypatch):
+    dead = await dead_coupon(house, {}, used)
+    (live,) = await house.mint(await house.campaign(offers=OFF_50_FROM_200))
+
+    def failing(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(redeemer, "judged_without_dead", failing)
+    found = await house.redeem(dead, live, customer="ann", spend=300_00)
+    assert [verdict.outcome for verdict in found.verdicts] == [Outcome.ALREADY_REDEEMED, Outcome.MIN_SPEND_NOT_MET]
+
+
 async def test_beside_a_token_that_is_not_valid_nothing_is_evaluated(house):
     dead = await dead_coupon(house, {}, revoked)
     (live,) = await house.mint(await house.campaign())

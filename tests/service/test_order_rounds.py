@@ -9,9 +9,9 @@ from builders.orders import checkout_of, order_of
 from waiting import SECONDS_MAX, comes, settled
 
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable
-from redemption.domain.ports.orders import Approved, Outdated
+from redemption.domain.ports.orders import Approved, Outdated, Refused
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots
-from redemption.scheduling.work_bounds import REJUDGING, SlotRule
+from redemption.scheduling.work_bounds import LARGE_ORDER_POSITIONS, REJUDGING, SlotRule
 from redemption.service import order_rounds
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
@@ -26,12 +26,13 @@ class FakeUseCase:
     Attributes:
         replies: What the ledger replies, one for each time it is asked; then it approves.
         judged: For each time an order was judged, its request id and the moment.
+        refused: The request id of each order that was judged without its dead coupons.
         asked: For each time the ledger was asked, how many orders, and whether they were judged again.
     """
 
     def __init__(self, *replies, cached=True, loads=True):
         self.replies = list(replies)
-        self.judged, self.asked = [], []
+        self.judged, self.asked, self.refused = [], [], []
         self._cached, self._loads = cached, loads
 
     def open(self, asked, caller, on_result, on_reply):
@@ -58,6 +59,15 @@ class FakeUseCase:
         order.rounds += 1
         self.judged.append((order.asked.request_id, order.judge_at_ms))
         return True
+
+    def judge_steps(self, order):
+        yield
+        return self.judge(order)
+
+    def without_dead(self, order, reply):
+        self.refused.append(order.asked.request_id)
+        yield
+        return reply
 
     def ask(self, program, orders, *, rejudged):
         self.asked.append((len(orders), rejudged))
@@ -110,6 +120,34 @@ async def test_only_what_is_outdated_is_judged_again(run):
     use_case = FakeUseCase(APPROVED, Outdated(7_000), LedgerUnavailable("gone"))
     assert await run(use_case, "a", "b", "c") == ["decided: a", "decided: b", "gone"]
     assert use_case.judged[3:] == [("b", 7_000)]
+
+
+@pytest.mark.parametrize("work", ["judge_steps", "without_dead"])
+async def test_the_deadline_ends_work_on_a_large_order(monkeypatch, work):
+    """It is done in steps, between which other work runs. In the second case the ledger has refused the order."""
+
+    def without_end(*_):
+        while True:
+            yield
+
+    refused = Refused((), 7, {})
+    use_case = FakeUseCase(refused)
+    monkeypatch.setattr(use_case, work, without_end)
+    large = RedeemRequest("a", checkout_of(order_of(*[1] * LARGE_ORDER_POSITIONS)))
+    caller = calling(seconds=0.01)
+    async with asyncio.timeout(SECONDS_MAX), FairSlots(SlotRule(1, 0)).slot() as slot:
+        (result,) = await OrderRounds(use_case).run_all(caller, [large], slot)
+    assert (type(result), result.message) == (
+        DeadlinePassed,
+        "the deadline passed before the order was judged; nothing was done",
+    )
+    assert use_case.asked == ([] if work == "judge_steps" else [(1, False)])
+
+
+async def test_a_refused_order_is_judged_without_its_dead_coupons(run):
+    use_case = FakeUseCase(Refused((), 7, {}), APPROVED)
+    assert await run(use_case, "a", "b") == ["decided: a", "decided: b"]
+    assert use_case.refused == ["a"]
 
 
 async def test_after_the_last_round_an_order_fails(run):

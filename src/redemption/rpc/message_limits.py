@@ -16,7 +16,7 @@ from redemption.domain.campaign.campaign_checks import OFFERS_MAX
 from redemption.domain.campaign.campaign_checks import VALUES_MAX as VALUES_IN_ALL_MAX
 from redemption.domain.campaign.value_checks import LIST_VALUES_MAX
 from redemption.domain.errors import VIOLATIONS_MAX, InvalidRequest, NotBuilt, Violation
-from redemption.scheduling.fair_slots import finished
+from redemption.domain.steps import finished
 
 MESSAGES_MAX = OFFERS_MAX
 """The most messages in one list: as many as a campaign may have offers, the longest list of the contract."""

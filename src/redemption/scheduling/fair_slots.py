@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from redemption.domain.errors import DeadlinePassed, Overloaded
+from redemption.domain.steps import finished
 from redemption.scheduling.work_bounds import SlotRule
 
 T = TypeVar("T")
@@ -146,16 +147,6 @@ class NoSlot:
     async def drive_small_steps(self, steps: Generator[None, None, T]) -> T:
         """Run a generator without a pause, and return its result."""
         return finished(steps)
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Run a generator without a pause, and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            value: T = done.value
-            return value
 
 
 NO_SLOT = NoSlot()

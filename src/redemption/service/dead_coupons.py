@@ -4,7 +4,7 @@ A dead coupon takes nothing and stands in nobody's way. The ledger's reply has a
 further call. Such an order stays refused: up to its first dead coupon, nothing is judged otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from redemption.domain.campaign.calendar import Days
@@ -13,7 +13,6 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.judging.stacking import CouponJudgement, Screening
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Refused, RefusedToken
-from redemption.scheduling.fair_slots import finished
 from redemption.service.decisions import INVALID_RANKS
 from redemption.service.pending_order import PendingOrder
 
@@ -23,8 +22,10 @@ _BY_ITSELF_MAX = Outcome.RESERVED
 
 def judged_without_dead(
     order: PendingOrder, coupons: Sequence[Coupon | None], reply: Refused, days: Days
-) -> tuple[Sequence[CouponJudgement], Refused]:
+) -> Generator[None, None, tuple[Sequence[CouponJudgement], Refused]]:
     """Return the judgements and the refusal of an order of several coupons, as they are without its dead coupons.
+
+    It yields between coupons, so that other work can run.
 
     Args:
         order: The order.
@@ -46,7 +47,7 @@ def judged_without_dead(
     known = [ranks[index] if ranks[index] <= _BY_ITSELF_MAX else None for index in range(len(coupons))]
     guest = not checkout.customer.customer_id
     appraisal = Appraisal(screening, known, reply.campaigns, guest=guest, with_parts=False)
-    findings = finished(appraisal.together())
+    findings = yield from appraisal.together()
     tokens = [
         RefusedToken(findings[index].rank, refused.use)
         for index, refused in zip(order.ledger_order, reply.tokens, strict=True)

@@ -6,17 +6,18 @@ batch, and orders that are judged again.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import DeadlinePassed, ItemFailed, LedgerUnavailable, ServiceError
-from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply
+from redemption.domain.ports.orders import Mismatch, Outdated, RedeemReply, Refused
+from redemption.domain.steps import finished
 from redemption.scheduling.fair_slots import NO_SLOT, FairSlots, NoSlot, WorkSlot
-from redemption.scheduling.work_bounds import REJUDGING
+from redemption.scheduling.work_bounds import LARGE_ORDER_POSITIONS, REJUDGING
 from redemption.service.judging_rounds import ROUNDS_MAX, changes_too_fast
 from redemption.service.pending_order import (
     OnResult,
@@ -32,6 +33,8 @@ REJUDGED_TOGETHER = 32
 """The most orders that are judged again in one group."""
 CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 _LOST = "the answer was lost; ask again with the same request id"
+_LATE = "the deadline passed before the order was judged; nothing was done"
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -55,6 +58,12 @@ class OrderUseCase(Protocol):
 
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if it has its result already."""
+
+    def judge_steps(self, order: PendingOrder) -> Generator[None, None, bool]:
+        """Judge an order in steps, see ``judge``."""
+
+    def without_dead(self, order: PendingOrder, reply: Refused) -> Generator[None, None, Refused]:
+        """Return the refusal of an order as it is when coupons that the ledger refuses take nothing; in steps."""
 
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders; those that were judged again go before others."""
@@ -145,22 +154,33 @@ class OrderRounds:
         for order in orders:
             if slot.is_step_done(order.asked.positions):
                 await slot.pause()
-            if (self._use_case.take_campaigns(order) or await self._use_case.load(order)) and self._use_case.judge(
-                order
-            ):
+            if await self._judge_in_slot(order, slot):
                 order.on_reply = put
                 judged.append(order)
         if judged:
             self._use_case.ask(program, judged, rejudged=rejudged)
         for _ in judged:
             if inbox.empty():
-                replied = await inbox.get()
+                order, reply = await inbox.get()
                 slot.resume()
             else:
-                replied = inbox.get_nowait()
-            self._settle([replied])
-            if slot.is_step_done(replied[0].asked.positions):
+                order, reply = inbox.get_nowait()
+            await self._settle_in_slot(order, reply, slot)
+            if slot.is_step_done(order.asked.positions):
                 await slot.pause()
+
+    async def _judge_in_slot(self, order: PendingOrder, slot: WorkSlot) -> bool:
+        if not (self._use_case.take_campaigns(order) or await self._use_case.load(order)):
+            return False
+        return bool(await _until_deadline(order, slot, self._use_case.judge_steps(order)))
+
+    async def _settle_in_slot(self, order: PendingOrder, reply: RedeemReply | ServiceError, slot: WorkSlot) -> None:
+        if isinstance(reply, Refused):
+            told = await _until_deadline(order, slot, self._use_case.without_dead(order, reply))
+            if told is None:
+                return
+            reply = told
+        self._settle([(order, reply)])
 
     async def _run_unread(self, order: PendingOrder) -> None:
         """Run an order whose campaigns are not all cached."""
@@ -224,7 +244,12 @@ class OrderRounds:
 
     def _settle_replied(self) -> None:
         replied, self._replied = self._replied, []
-        self._settle(replied)
+        self._settle(
+            [
+                (order, finished(self._use_case.without_dead(order, reply)) if isinstance(reply, Refused) else reply)
+                for order, reply in replied
+            ]
+        )
 
     def _settle(self, replied: Sequence[Replied]) -> None:
         """Hand over the results of orders, or have them judged again.
@@ -246,6 +271,18 @@ class OrderRounds:
                 self._judge_again(order)
         for order, result in results:
             hand_over(order.on_result, result)
+
+
+async def _until_deadline(order: PendingOrder, slot: WorkSlot, steps: Generator[None, None, T]) -> T | None:
+    """Do work on an order in the steps of a slot; None if its deadline passes first: then it has its result."""
+    if order.asked.positions < LARGE_ORDER_POSITIONS:
+        return finished(steps)
+    try:
+        async with asyncio.timeout_at(order.caller.deadline):
+            return await slot.drive_small_steps(steps)
+    except TimeoutError:
+        hand_over(order.on_result, DeadlinePassed(_LATE))
+        return None
 
 
 async def _guarded(work: Coroutine[Any, Any, None], orders: Sequence[PendingOrder]) -> None:

@@ -4,7 +4,7 @@ Every order takes this way, with one round trip to the ledger. When the ledger r
 order is judged again, ``ROUNDS_MAX`` times in total at most (``judging_rounds.py``).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -14,13 +14,14 @@ from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
 from redemption.domain.judging.eligibility import Coupon
-from redemption.domain.judging.stacking import judge
+from redemption.domain.judging.stacking import judge_steps
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused, Remembered
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
+from redemption.domain.steps import finished
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.dead_coupons import judged_without_dead
@@ -139,9 +140,13 @@ class Redeemer:
 
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
+        return finished(self.judge_steps(order))
+
+    def judge_steps(self, order: PendingOrder) -> Generator[None, None, bool]:
+        """Judge an order in steps, see ``judge``."""
         order.rounds += 1
         try:
-            judgement = judge(
+            judgement = yield from judge_steps(
                 self._coupons(order),
                 order.asked.checkout,
                 now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
@@ -178,6 +183,19 @@ class Redeemer:
         order.content, order.positions = earlier, None
         return True
 
+    def without_dead(self, order: PendingOrder, reply: Refused) -> Generator[None, None, Refused]:
+        """Judge a refused order again without the coupons that the ledger refuses, and return the refusal after that.
+
+        It is done in steps. An error in it leaves the refusal as it is.
+        """
+        if len(order.verified) == 1:
+            return reply
+        try:
+            order.coupons, reply = yield from judged_without_dead(order, self._coupons(order), reply, self._days)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            _log.exception("a refused order cannot be judged without its dead coupons", program=order.program)
+        return reply
+
     def _give_up(self, order: PendingOrder) -> None:
         """End an order that cannot be judged. The next order reads the campaigns again: they may be repaired then."""
         _log.exception("an order cannot be judged", program=order.program)
@@ -191,8 +209,6 @@ class Redeemer:
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
-        if isinstance(reply, Refused) and len(order.verified) > 1:
-            order.coupons, reply = judged_without_dead(order, self._coupons(order), reply, self._days)
         decision = self._decision(order, reply)
         if decision.outcome is not Outcome.APPROVED:
             self._count_and_report(order, reply, decision)

@@ -19,7 +19,7 @@ from redemption.domain.campaign.conditions import Conditions, Scope
 from redemption.domain.judging.best_combination import Work
 from redemption.domain.order import GUEST
 from redemption.domain.outcome import Outcome
-from redemption.scheduling.fair_slots import finished
+from redemption.domain.steps import finished
 
 limits = st.builds(
     Limits,

@@ -26,6 +26,7 @@ from redemption.domain.campaign.campaign import DiscountBase, Stacking, Stage
 from redemption.domain.campaign.conditions import Scope
 from redemption.domain.judging.offer_match import Basket
 from redemption.domain.judging.stacking import StackState
+from redemption.domain.judging.units import Units
 from redemption.domain.order import GUEST, Shipping
 from redemption.domain.outcome import Outcome
 
@@ -241,3 +242,25 @@ def test_a_million_units_are_a_few_kinds():
         approved += judgement.outcome == Outcome.APPROVED
     assert approved > len(benefits)
     assert len(stack.units.counts) < 50
+
+
+def test_the_lines_of_units_are_worked_out_once_for_each_coupon(monkeypatch):
+    """Else the work would grow with every kind that coupons make free, and each of them makes new kinds."""
+    percents = [given(PercentOff(700 + index, 10**9)) for index in range(8)]
+    gifts = [given(BuyGet(1, 1, FREE, 3), min_spend_minor=1) for _ in range(8)]
+    campaigns = [
+        campaign_of(
+            number,
+            offers=(offer_of(one.benefit, **one.conditions),),
+            stacking=replace(one.stacking, priority=-number),
+        )
+        for number, one in enumerate(percents + gifts, start=1)
+    ]
+    coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]
+    order = order_of(
+        lines=tuple(line_of(999_983 * (index + 7), 999_979, line_id=str(index), sku=str(index)) for index in range(4))
+    )
+    split, splits = Units.split_runs, []
+    monkeypatch.setattr(Units, "split_runs", lambda *args: splits.append(args) or split(*args))
+    assert all(each.outcome is Outcome.APPROVED for each in judged(coupons, order, GUEST))
+    assert 0 < len(splits) < len(coupons)

@@ -18,7 +18,7 @@ from redemption.domain.campaign.campaign import Offer
 from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import judge
 from redemption.domain.outcome import Outcome
-from redemption.scheduling.fair_slots import finished
+from redemption.domain.steps import finished
 
 
 def may_take_from(offer, order):

@@ -5,7 +5,7 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 ``docs/rules.md``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
@@ -21,6 +21,7 @@ from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
 from redemption.domain.signed.token import VerifiedToken
+from redemption.domain.steps import finished
 
 SLOTS_A_DAY = 2048
 """A slot's number is its day's number times this, plus the minute at which the slot starts, counted from 1.
@@ -100,7 +101,14 @@ def stack_order(campaign: Campaign, token: VerifiedToken) -> tuple[int, int, int
 
 
 def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
-    """Judge an order's coupons together at one instant.
+    """Judge an order's coupons together at one instant, see ``judge_steps``."""
+    return finished(judge_steps(coupons, checkout, now_ms=now_ms, days=days))
+
+
+def judge_steps(
+    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days
+) -> Generator[None, None, Judgement]:
+    """Judge an order's coupons together at one instant; yield between coupons, so that other work can run.
 
     Args:
         coupons: The coupons in the caller's order; None for a token whose campaign does not exist.
@@ -116,6 +124,7 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
     all_eligible = screening.eligible()
     for eligible in all_eligible[:-1]:
         stack, judged[eligible.index] = stack.apply(eligible)
+        yield
     for eligible in all_eligible[-1:]:  # nothing is applied after the last one
         judged[eligible.index] = stack.judge(eligible)
     return Judgement(

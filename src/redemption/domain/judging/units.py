@@ -18,18 +18,12 @@ then the higher list price.
 """
 
 
-class Run(NamedTuple):
-    """Units of one kind that are in the same line.
+Run: TypeAlias = tuple[int, int, int]
+"""Units of one kind that are in the same line: the line's position, how many units, and what each of them had left when
+the current stage began, minor units. Positions count the order's lines and then its shipping fees.
 
-    Attributes:
-        position: The line; positions count the order's lines and then its shipping fees.
-        quantity: How many units.
-        before_minor: What each of them had left when the current stage began, minor units.
-    """
-
-    position: int
-    quantity: int
-    before_minor: int
+A plain tuple, because a large order has many thousands of them.
+"""
 
 
 class Chosen(NamedTuple):
@@ -57,7 +51,18 @@ class Units:
             kept; else they are dropped.
     """
 
-    __slots__ = ("_list_totals", "_live", "_made_from", "_order", "_runs", "counts", "goods", "is_whole", "totals")
+    __slots__ = (
+        "_list_totals",
+        "_live",
+        "_made_from",
+        "_order",
+        "_runs",
+        "_runs_since",
+        "counts",
+        "goods",
+        "is_whole",
+        "totals",
+    )
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class Units:
         # None while all goods are in one line each: then the number of the goods is the position of the line.
         self._runs: Sequence[tuple[Run, ...]] | None = None
         self._made_from: tuple[Units, Chosen, Sequence[int]] | None = None
+        # What ``runs_since`` returned, behind the units for which it did.
+        self._runs_since: tuple[Units, Sequence[Sequence[Run]]] | None = None
         self._live: dict[tuple[int, ...], list[int]] | None = None  # the same goods are asked for again and again
 
     @property
@@ -126,7 +133,7 @@ class Units:
         """Return the lines and fees in which some kinds have units."""
         if self._runs is None:
             return sorted({self.goods[kind] for kind in kinds})
-        return sorted({run.position for kind in kinds for run in self._runs[kind]})
+        return sorted({position for kind in kinds for position, _, _ in self._runs[kind]})
 
     def parts(self, chosen: Chosen, amounts: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Return what each line or fee bears of a discount: pairs of position and amount, none of them 0.
@@ -148,9 +155,9 @@ class Units:
                     parts[goods[kind]] = parts.get(goods[kind], 0) + amount
             return tuple(parts.items())
         for kind, count, amount in zip(kinds, self.counts_of(chosen), amounts, strict=True):
-            for off, run in _divided(self._runs[kind], count, amount):
+            for off, (position, quantity, _) in _divided(self._runs[kind], count, amount):
                 if off:
-                    parts[run.position] = parts.get(run.position, 0) + off * run.quantity
+                    parts[position] = parts.get(position, 0) + off * quantity
         return tuple(sorted(parts.items()))
 
     def after(self, chosen: Chosen, amounts: Sequence[int]) -> "Units":
@@ -175,7 +182,7 @@ class Units:
         if self._runs is None:
             return self
         runs = [
-            _joined([run._replace(before_minor=self.left(kind)) for run in of_kind])
+            _joined([(position, quantity, self.left(kind)) for position, quantity, _ in of_kind])
             for kind, of_kind in enumerate(self._runs)
         ]
         return self.with_runs(runs)
@@ -199,9 +206,9 @@ class Units:
         if self is start:
             return self.left(kind) * count
         total = 0
-        for run in sorted(self.runs_since(start)[kind], key=lambda run: -run.before_minor):
-            taken = min(run.quantity, count)
-            total += taken * run.before_minor
+        for _, quantity, before_minor in sorted(self.runs_since(start)[kind], key=lambda run: -run[2]):
+            taken = min(quantity, count)
+            total += taken * before_minor
             count -= taken
         return total
 
@@ -261,16 +268,19 @@ class Units:
     def runs_since(self, start: "Units") -> Sequence[Sequence[Run]]:
         """Return the lines of the units of each kind, and what these had left when the stage began.
 
-        Without goods in several lines that is worked out anew each time, because it is hardly ever asked for.
+        Without goods in several lines that is worked out only when it is asked for, which is rare.
         """
         if self._runs is not None:
             return self._runs
         kinds = range(len(self.totals))
         if self is start or self._made_from is None:
-            return [(Run(self.goods[kind], self.counts[kind], self.left(kind)),) for kind in kinds]
+            return [((self.goods[kind], self.counts[kind], self.left(kind)),) for kind in kinds]
+        if self._runs_since is not None and self._runs_since[0] is start:
+            return self._runs_since[1]
         earlier, chosen, amounts = self._made_from
         found = earlier.split_runs(earlier.runs_since(start), chosen, amounts)
-        return [_joined(found.get(self._key(kind), ())) for kind in kinds]
+        self._runs_since = start, [_joined(found.get(self._key(kind), ())) for kind in kinds]
+        return self._runs_since[1]
 
     def _key(self, kind: int) -> Key:
         return self.goods[kind], -self.left(kind), -self.list_price(kind)
@@ -330,9 +340,9 @@ def _of_alike_lines(order: Order) -> tuple[Units, Sequence[Line]]:
         if number == len(first_lines):
             first_lines.append(line)
         for left, list_price, count in _units_of_line(line):
-            found.setdefault((number, -left, -list_price), []).append(Run(position, count, left))
+            found.setdefault((number, -left, -list_price), []).append((position, count, left))
     for index, fee in enumerate(order.shipping):
-        run = Run(len(order.lines) + index, 1, fee.amount_minor)
+        run = (len(order.lines) + index, 1, fee.amount_minor)
         found[len(first_lines) + index, -fee.amount_minor, -fee.amount_minor] = [run]
     return _of_runs(found, order), first_lines
 
@@ -378,7 +388,7 @@ def _of_sorted(found: list[tuple[int, int, int, int]], order: Order) -> Units:
 def _of_runs(found: dict[Key, list[Run]], order: Order) -> Units:
     """Return the units of these kinds, which may each be in several lines."""
     runs = {key: _joined(found[key]) for key in sorted(found) if key[1]}
-    units = _of_sorted([(*key, sum([run.quantity for run in of_kind])) for key, of_kind in runs.items()], order)
+    units = _of_sorted([(*key, sum([quantity for _, quantity, _ in of_kind])) for key, of_kind in runs.items()], order)
     return units.with_runs(list(runs.values()))
 
 
@@ -390,7 +400,7 @@ def _joined(runs: Sequence[Run]) -> tuple[Run, ...]:
     for position, quantity, before_minor in runs:
         place = position, -before_minor
         counts[place] = counts.get(place, 0) + quantity
-    return tuple([Run(position, counts[position, before], -before) for position, before in sorted(counts)])
+    return tuple([(position, counts[position, before], -before) for position, before in sorted(counts)])
 
 
 def _divided(runs: Sequence[Run], bearing: int, amount: int) -> Iterator[tuple[int, Run]]:
@@ -404,13 +414,13 @@ def _divided(runs: Sequence[Run], bearing: int, amount: int) -> Iterator[tuple[i
         rest = quantity
         if more and rest:
             some = min(rest, more)
-            yield off + 1, Run(position, some, before_minor)
+            yield off + 1, (position, some, before_minor)
             more -= some
             rest -= some
         if evenly and rest:
             some = min(rest, evenly)
-            yield off, Run(position, some, before_minor)
+            yield off, (position, some, before_minor)
             evenly -= some
             rest -= some
         if rest:
-            yield 0, Run(position, rest, before_minor)
+            yield 0, (position, rest, before_minor)

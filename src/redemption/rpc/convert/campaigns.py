@@ -29,11 +29,11 @@ from redemption.domain.campaign.campaign import (
 from redemption.domain.campaign.change_warnings import ChangeWarning
 from redemption.domain.errors import InvalidRequest, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.outcome import Outcome
+from redemption.domain.steps import finished
 from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
 from redemption.rpc.convert.timestamps import at_ms, duration_of, ms_from, seconds_from, whole_second_ms_from
 from redemption.rpc.message_limits import not_built, shape_steps
-from redemption.scheduling.fair_slots import finished
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
