@@ -34,6 +34,12 @@ class Ended:
     err: str
 
 
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch):
+    """A command that is told no server reaches none, whatever runs on this machine."""
+    monkeypatch.setenv("REDEMPTION_SERVER", "127.0.0.1:1")
+
+
 @pytest.fixture
 def command(capfd):
     """Type a command."""

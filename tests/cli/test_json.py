@@ -98,7 +98,8 @@ def test_coupons_that_were_minted_before_a_failure_stay_lines_of_json(ask, fake,
     assert (coupon, error["error"]["reason"]) == ({"token": "A", "serial": 0}, "FAILED_PRECONDITION")
 
 
-def test_without_json_standard_output_stays_empty(ask, fake):
+def test_without_json_standard_output_stays_empty(ask, command, fake):
     fake.answers["Redeem"] = failing(grpc.StatusCode.UNAVAILABLE, "later", reason="SERVER_STOPPING")
     assert ask(*REDEEM).out == ""
-    assert ask("redeem", "--order", "1", "--spend", "1", "--", "--json").out == "", "here it is a token"
+    order = ("--server", fake.address, "--order", "1", "--spend", "1")
+    assert command("redeem", *order, "--", "--json").out == "", "here it is a token"

@@ -1,5 +1,7 @@
 """What a call raises: three classes by what the caller does next, also for the errors of the gRPC library itself."""
 
+import copy
+import pickle
 import time
 
 import grpc
@@ -10,6 +12,7 @@ from waiting import SECONDS_MAX
 from redemption.client import (
     AsyncRedemptionClient,
     CallFailed,
+    Failure,
     RedeemRequest,
     RedeemResponse,
     RedemptionClient,
@@ -156,3 +159,12 @@ def test_an_overload_is_retried_by_the_channel_and_what_is_too_large_is_not(fake
     fake.answers["Redeem"] = failing(Code.RESOURCE_EXHAUSTED, "busy", reason="OVERLOADED")
     raised(fake.address)
     assert len(fake.asked["Redeem"]) == 6
+
+
+@pytest.mark.parametrize("kind", [TryAgain, RequestRejected, ServerFailed])
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
+def test_an_exception_goes_from_one_process_to_another(kind, again):
+    """A pool of processes does that; an exception that cannot breaks the whole pool."""
+    error = kind(Failure(Code.UNAVAILABLE, "the ledger is full", "LEDGER_REFUSES", retry_after_seconds=0.5))
+    found = again(error)
+    assert (type(found), str(found), found.failure) == (kind, str(error), error.failure)

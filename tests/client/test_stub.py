@@ -1,17 +1,29 @@
 """The typed clients have every call of the contract, and one import brings the messages that a checkout needs."""
 
+import asyncio
 import re
 import subprocess
 import sys
+import threading
+from contextlib import aclosing, closing
 from typing import get_type_hints
 
 import pytest
 from fake_server import failing
 from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
+from waiting import SECONDS_MAX
 
 import redemption.client
-from redemption.client import AsyncRedemptionClient, MintRequest, RedemptionClient, TryAgain, connect, connect_aio
+from redemption.client import (
+    AsyncRedemptionClient,
+    MintRequest,
+    MintResponse,
+    RedemptionClient,
+    TryAgain,
+    connect,
+    connect_aio,
+)
 from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
 from redemption.v1 import (
     campaign_service_pb2,
@@ -117,6 +129,34 @@ def test_every_disposition_comes_with_it():
     assert names <= set(redemption.client.__all__)
 
 
+def minting(fake):
+    """Have Mint send parts without an end; return an event that is set when the call is cancelled."""
+    cancelled = threading.Event()
+
+    def parts(_request, context):
+        context.add_callback(cancelled.set)
+        while context.is_active():
+            yield MintResponse()
+
+    fake.answers["Mint"] = parts
+    return cancelled
+
+
+def test_closing_a_stream_cancels_the_call(fake, client):
+    cancelled = minting(fake)
+    with closing(client.mint(MintRequest())) as stream:
+        assert next(stream) == MintResponse()
+    assert cancelled.wait(SECONDS_MAX)
+
+
+async def test_closing_a_stream_with_asyncio_cancels_the_call(fake):
+    cancelled = minting(fake)
+    async with connect_aio(fake.address) as channel:
+        async with aclosing(AsyncRedemptionClient(channel).mint(MintRequest())) as stream:
+            assert await anext(stream) == MintResponse()
+        assert await asyncio.to_thread(cancelled.wait, SECONDS_MAX)
+
+
 CLOSED = """
 import asyncio
 from redemption.client import *
@@ -155,7 +195,7 @@ async def test_something_else_than_its_request_is_told_at_once(client):
     with pytest.raises(TypeError, match="this call takes a RedeemRequest, not a dict"):
         client.redeem({"request_id": "1"})
     with pytest.raises(TypeError, match="this call takes a MintRequest, not a MessageMeta"):
-        client.mint(MintRequest)
+        next(client.mint(MintRequest))
     async with connect_aio("127.0.0.1:1") as channel:
         with pytest.raises(TypeError, match="this call takes a QuoteRequest, not a NoneType"):
             await AsyncRedemptionClient(channel).quote(None)

@@ -7,19 +7,23 @@ import sys
 from waiting import SECONDS_MAX
 
 PROGRAM = """\
+from contextlib import aclosing, closing
+
 from redemption.client import AsyncRedemptionClient, CallFailed, MintRequest, RedeemRequest, RedemptionClient
 
 
 def blocking(client: RedemptionClient) -> None:
     reveal_type(client.redeem(RedeemRequest(), timeout=1))
-    for part in client.mint(MintRequest()):
-        reveal_type(part)
+    with closing(client.mint(MintRequest())) as parts:
+        for part in parts:
+            reveal_type(part)
 
 
 async def with_asyncio(client: AsyncRedemptionClient) -> None:
     reveal_type(await client.redeem(RedeemRequest(), timeout=1))
-    async for part in client.mint(MintRequest()):
-        reveal_type(part)
+    async with aclosing(client.mint(MintRequest())) as parts:
+        async for part in parts:
+            reveal_type(part)
 
 
 def failed(error: CallFailed) -> None:

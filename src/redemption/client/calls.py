@@ -1,6 +1,6 @@
 """Calls with the types of their messages, which raise the exceptions of ``errors``; one class for each kind of call."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import grpc
@@ -52,8 +52,8 @@ class StreamCall(_CallOf[Request, Response]):
 
     def __call__(
         self, request: Request, *, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Iterator[Response]:
-        """Send the request, and return an iterator of the messages; the call is cancelled when that is closed.
+    ) -> Generator[Response, None, None]:
+        """Send the request at the first iteration, and yield the messages; closing the iterator cancels the call.
 
         Args:
             request: The request.
@@ -63,9 +63,7 @@ class StreamCall(_CallOf[Request, Response]):
         Raises:
             CallFailed: While iterating: the stream broke, and there may be more messages.
         """
-        return self._messages(self._start(request, timeout, metadata))
-
-    def _messages(self, stream: Any) -> Iterator[Response]:  # noqa: ANN401
+        stream = self._start(request, timeout, metadata)
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -109,8 +107,8 @@ class AsyncStreamCall(_CallOf[Request, Response]):
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - gRPC tells the server the deadline
         metadata: Metadata | None = None,
-    ) -> AsyncIterator[Response]:
-        """Send the request, and yield the messages; the call is cancelled when the iterator is closed.
+    ) -> AsyncGenerator[Response, None]:
+        """Send the request at the first iteration, and yield the messages; closing the iterator cancels the call.
 
         Args:
             request: The request.

@@ -37,6 +37,10 @@ class CallFailed(Exception):
         super().__init__(f"{failure.code.name}{reason}: {failure.message}{remedy}")
         self.failure = failure
 
+    def __reduce__(self) -> tuple[type["CallFailed"], tuple[Failure]]:
+        """Have it copied and pickled by its failure: a pool of processes sends it to the process that waits."""
+        return type(self), (self.failure,)
+
     @property
     def code(self) -> grpc.StatusCode:
         """The gRPC status."""
