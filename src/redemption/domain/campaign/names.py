@@ -4,9 +4,15 @@ import unicodedata
 from typing import Final
 
 _UNSEEN_KINDS: Final = frozenset({"Cf", "Zl", "Zp"})
-_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
 """Letters and symbols that leave an empty place."""
-_VARIATION_SELECTORS: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+_IGNORABLE: Final = frozenset(
+    map(chr, (0x034F, 0x17B4, 0x17B5, 0x2065, *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)))
+)
+"""More of what Unicode calls ignorable by default: programs that do not know it draw nothing."""
+_VARIATION_SELECTORS: Final = frozenset(
+    map(chr, (0x180B, 0x180C, 0x180D, 0x180F, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
 _JOINERS: Final = frozenset("\u200c\u200d")
 _JOINED_KINDS: Final = frozenset({"Mn", "Mc", "So", "Sk"})
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
@@ -39,8 +45,17 @@ def unseen_character(text: str) -> tuple[int, str] | None:
 
 def _is_unseen(character: str) -> bool:
     return (
-        unicodedata.category(character) in _UNSEEN_KINDS or character in _FILLERS or character in _VARIATION_SELECTORS
+        unicodedata.category(character) in _UNSEEN_KINDS
+        or character in _FILLERS
+        or character in _IGNORABLE
+        or character in _VARIATION_SELECTORS
+        or _is_no_character(ord(character))
     )
+
+
+def _is_no_character(code_point: int) -> bool:
+    """Whether Unicode keeps a code point free for ever, so that it never is a character."""
+    return code_point & 0xFFFE == 0xFFFE or 0xFDD0 <= code_point <= 0xFDEF  # noqa: PLR2004 - of Unicode
 
 
 def _is_needed(character: str, before: str) -> bool:
