@@ -41,11 +41,11 @@ function reads.campaigns(key_names, args)
 end
 
 function reads.named(key_names, args)
-  local name, look = args[4], args[5]
+  local name, appearance = args[4], args[5]
   local call = frame.begin(key_names, args)
   local number = redis.call('HGET', keys.names(call.tag), name)
   if number then return { number, name } end
-  return { define.holder_of_look(call, look) }
+  return { define.holder_of_appearance(call, appearance) }
 end
 
 function reads.counters(key_names, args)
