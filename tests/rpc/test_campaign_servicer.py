@@ -11,7 +11,7 @@ from builders.calls import calling
 from builders.full_campaign import CAMPAIGN
 from rpc.examples import PAGE, STATS, UPDATED, campaign_message, update_message
 from rpc.stage import ANYBODY, failure_of, stand_ins
-from waiting import settled
+from waiting import SECONDS_MAX, settled
 
 from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.campaign.campaign_checks import NUMBER_MAX
@@ -182,6 +182,37 @@ async def test_callers_who_waited_together_are_answered_two_in_a_turn(servicer, 
         together.set()
         await asyncio.gather(*calls)
     assert max(Counter(written).values()) <= 2
+
+
+async def test_a_page_is_written_one_campaign_a_turn(servicer, monkeypatch):
+    written = []
+    servicer._campaigns.list.return_value = Page([CAMPAIGN] * 100, None)
+    async with Turns() as others:
+        of = servicer._messages.of
+        monkeypatch.setattr(servicer._messages, "of", lambda campaign: written.append(others.count) or of(campaign))
+        await servicer.list(messages.ListCampaignsRequest(program="shop"), calling())
+    assert len(written) == len(set(written)) == 100
+
+
+@pytest.mark.parametrize("method", ["get", "pause", "end", "create"])
+async def test_who_lists_campaigns_keeps_nobody_from_pausing_or_changing_one(servicer, method):
+    """Lists wait for the ledger here, as many as may."""
+    for use_case in ("get", "set_state", "check_create"):
+        getattr(servicer._campaigns, use_case).return_value = CAMPAIGN
+    never = asyncio.Event()
+
+    async def wait(*_, **__):
+        await never.wait()
+
+    servicer._campaigns.list.side_effect = wait
+    request = messages.ListCampaignsRequest(program="shop")
+    lists = [asyncio.ensure_future(servicer.list(request, calling())) for _ in range(DEFINITIONS_WAITING_MAX)]
+    await settled()
+    asked = definition_request(1) if method == "create" else messages.GetCampaignRequest(program="shop", number=7)
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await getattr(servicer, method)(asked, calling())).campaign.number == 7
+    for task in lists:
+        task.cancel()
 
 
 async def test_the_answer_of_a_change_that_was_made_is_never_refused(servicer):
