@@ -101,9 +101,8 @@ def test_an_empty_address_is_no_embedded_ledger(command, served, monkeypatch, en
     assert (ended.code, ended.err, served) == (2, told, [])
     monkeypatch.delenv("REDEMPTION_REDIS_URL")
     ended = command("serve", "--redis-url", " ")
-    assert ended.err == (
-        "redemption: --redis-url: is empty: give it a value, or unset it; then the ledger is an embedded one\n"
-    )
+    told = "--redis-url is empty; leave the option out for the default: an embedded one"
+    assert ended.err == f"redemption serve: {told}; see redemption serve --help\n"
 
 
 def test_everything_that_is_wrong_is_told_at_once(command, served, monkeypatch):

@@ -9,6 +9,7 @@ import typer
 
 from redemption.cli.exits import DONE, INTERRUPTED, UNREACHABLE, BadFile, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
+from redemption.cli.input.parsing import Group
 from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, table
 from redemption.cli.server_calls import all_campaigns, campaign_called, connected
 
@@ -37,7 +38,7 @@ _ARCHIVE_CALL_SECONDS = 2.0
 _now = time.time
 _STATE_STYLES = {"active": "green", "paused": "yellow"}
 
-campaigns = typer.Typer()
+campaigns = typer.Typer(cls=Group)
 
 
 @campaigns.command("list", epilog=examples("redemption campaigns list", "redemption campaigns list --json"))

@@ -11,6 +11,7 @@ import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, NOT_TRUSTED, Stop
 from redemption.cli.input.options import AsJson, Program, examples, require_consent, settings_of
+from redemption.cli.input.parsing import Group
 from redemption.cli.output.screen import print_json, say
 
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Files of the embedded ledger. [.data]")]
@@ -21,7 +22,7 @@ FenceFile = Annotated[
 
 _COUNTS = ("seq", "remembered_seq", "clock_ms", "events", "remembered", "reaped")
 
-ledger = typer.Typer()
+ledger = typer.Typer(cls=Group)
 
 
 @ledger.command(epilog=examples("redemption ledger status"))

@@ -47,7 +47,9 @@ def mint(
     campaign: Annotated[str, typer.Option(metavar="N|NAME", help="Of which campaign, by number or name.")],
     count: Annotated[int, typer.Option(metavar="N", help="How many; at most 1,000,000.", min=1, max=1_000_000)],
     offer: Annotated[int, typer.Option(metavar="N", help="Which of its offers, from 0.", min=0, max=99)] = 0,
-    customer: Annotated[str | None, typer.Option(metavar="ID", help="Bind them to a customer.")] = None,
+    customer: Annotated[
+        str | None, typer.Option(metavar="ID", help="Bind them to a customer. [anyone can use them]")
+    ] = None,
     not_before: Annotated[
         str | None,
         typer.Option(

@@ -18,6 +18,7 @@ from redemption.cli.claim import claim
 from redemption.cli.demo.command import demo
 from redemption.cli.get import get
 from redemption.cli.input.options import examples
+from redemption.cli.input.parsing import Command, Group
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
 from redemption.cli.mint import mint
@@ -37,6 +38,7 @@ _URL = re.compile(r"\b([a-z]+://)\S+")
 # Plain help: it is quick, works in a pipe, and its lines can be copied.
 app = typer.Typer(
     name="redemption",
+    cls=Group,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
@@ -121,6 +123,9 @@ app.command(epilog=examples("redemption samples", "redemption samples --json"))(
 app.command(epilog=examples("redemption demo", "redemption demo --buyers 2000 --coupons 500 --seed 7"))(demo)
 app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
 app.add_typer(ledger, name="ledger", rich_help_panel=None)
+for group in (app, campaigns, ledger):
+    for registered in group.registered_commands:
+        registered.cls = Command
 
 
 def main() -> NoReturn:

@@ -35,21 +35,10 @@ Language: TypeAlias = Annotated[
 ]
 
 
-def _named(request_id: str | None) -> str | None:
-    # An empty shell variable must not mean a new request id: a retry would then be a second request.
-    if request_id == "":
-        raise typer.BadParameter("is empty; leave the option out for a new name")
-    return request_id
-
-
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 RequestId: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="ID",
-        help="Name of this attempt; the same again after a lost answer. [a new one]",
-        callback=_named,
-    ),
+    typer.Option(metavar="ID", help="Name of this attempt; the same again after a lost answer. [a new one]"),
 ]
 
 
