@@ -142,6 +142,60 @@ def test_parts_of_a_campaign_are_paused_and_resumed(ask, fake, existing, typed, 
     assert campaign == existing  # with its etag
 
 
+COMMA = "has a comma: give the option once for each; an id with a comma can be paused in the campaign file"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize(
+    ("option", "typed", "problem"),
+    [
+        ("--merchant", "m-77,m-78", f'"m-77,m-78": {COMMA}'),
+        ("--sku", "soap, mask", f'"soap, mask": {COMMA}'),
+        ("--merchant", " m-77", "\" m-77\": has a blank at an end; write 'm-77'"),
+        ("--sku", "soap ", "\"soap \": has a blank at an end; write 'soap'"),
+    ],
+)
+def test_several_ids_in_one_value_are_refused_and_nothing_is_changed(ask, fake, existing, verb, option, typed, problem):
+    """No order has such an id: the merchant would go on selling, or stay paused, and the answer would look right."""
+    existing.paused_merchant_ids.append("m-77")
+    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)
+    ended = ask("campaigns", verb, "3", "--merchant", "m-77", option, typed)
+    assert (ended.code, ended.out, ended.err) == (2, "", f"redemption: {option} {problem}\n")
+    assert set(fake.asked) == {"GetCampaign"}
+
+
+def test_an_id_with_a_comma_that_a_file_paused_is_shown_as_one_and_resumed(ask, fake, existing):
+    """So are ids with blanks, which earlier versions accepted."""
+    existing.end_time.seconds = 4_000_000_000
+    existing.paused_merchant_ids.extend(["m-77,m-78", "m-79", " m-80"])
+    fake.answers |= {"GetCampaign": GetCampaignResponse(campaign=existing), "UpdateCampaign": updated}
+    ended = ask("campaigns", "resume", "3", "--merchant", "m-79")
+    assert ended.out.endswith('is active, but paused in it: merchant "m-77,m-78", " m-80"\n')
+    ended = ask("campaigns", "resume", "3", "--merchant", "m-77,m-78", "--merchant", " m-80")
+    assert ended.out.endswith("is active, but paused in it: merchant m-79\n")
+
+
+def test_what_the_server_refuses_of_paused_parts_is_told_as_it_was_typed(ask, fake, existing):
+    """The index is that of a list which the user does not see."""
+    existing.paused_offers.append(1)
+    fields = ("paused_offers[1]", "paused_merchant_ids[0]", "paused_skus", "etag")
+    fake.answers |= {
+        "GetCampaign": GetCampaignResponse(campaign=existing),
+        "UpdateCampaign": failing(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "wrong",
+            reason="INVALID_REQUEST",
+            violations=[(f"campaign.{field}", f"is wrong {number}") for number, field in enumerate(fields)],
+        ),
+    }
+    ended = ask("campaigns", "pause", "3", "--offer", "7", "--merchant", "m-77", "--json")
+    told = ["--offer 7: is wrong 0", "--merchant m-77: is wrong 1", "--sku: is wrong 2", "campaign.etag: is wrong 3"]
+    assert (ended.code, ended.err) == (2, "".join(f"redemption: {line}\n" for line in told))
+    error = json.loads(ended.out)["error"]
+    assert (error["code"], error["message"].splitlines()) == ("INVALID_ARGUMENT", told)
+    assert error["violations"][0]["field"] == "campaign.paused_offers[1]"
+
+
 def test_what_is_paused_already_is_not_sent_again(ask, fake, existing):
     existing.paused_skus.append("soap")
     fake.answers["GetCampaign"] = GetCampaignResponse(campaign=existing)

@@ -234,6 +234,9 @@ WRONG = [
     (gives(FreeShipping(None, ("CN-31 ",))), "campaign.offers[0].free_shipping.regions[0]", "has a blank at an end"),
     (gives(BuyGet(1, 1, 1, 1, Scope(skus=(" a",)))), "campaign.offers[0].buy_get.discounted.skus[0]", "has a blank at an end"),
     (stacking(exclusivity_groups=("day\u2060",)), f"{STACKING}.exclusivity_groups[0]", "nobody sees, U+2060"),
+    (plain(paused_merchant_ids=("m-77", " m-78")), "campaign.paused_merchant_ids[1]", "no order has it like that, so it would never match; write 'm-78'"),
+    (plain(paused_merchant_ids=("m\u200b",)), "campaign.paused_merchant_ids[0]", "nobody sees, U+200B"),
+    (plain(paused_skus=("soap\u3000",)), "campaign.paused_skus[0]", "has a blank at an end"),
     (plain(time_zone="Asia/Shangai"), "campaign.time_zone", "must be an IANA zone such as Asia/Shanghai; it is 'Asia/Shangai'"),
     (plain(time_zone=""), "campaign.time_zone", "must be an IANA zone"),
     (plain(time_zone="z" * 5000), "campaign.time_zone", "must be an IANA zone such as Asia/Shanghai"),
@@ -537,6 +540,17 @@ RIGHT = {
 @pytest.mark.parametrize("campaign", RIGHT.values(), ids=RIGHT)
 def test_each_right_definition_is_accepted(campaign):
     assert campaign_violations(campaign) == []
+
+
+def test_what_a_stored_campaign_has_already_may_stay_wherever_it_stands():
+    """An entry before it may be taken out: a merchant goes on while another one stays paused."""
+    stored = plain(paused_merchant_ids=(" m-77", " m-78"), paused_skus=("a", "b "))
+    fewer = plain(paused_merchant_ids=(" m-78",), paused_skus=("b ",))
+    assert campaign_violations(fewer, stored=stored) == []
+    more = plain(paused_merchant_ids=(" m-78", " m-79"))
+    assert [violation.field for violation in campaign_violations(more, stored=stored)] == [
+        "campaign.paused_merchant_ids[1]"
+    ]
 
 
 def test_the_largest_definition_is_a_few_hundred_kilobytes():

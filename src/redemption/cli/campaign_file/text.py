@@ -120,12 +120,12 @@ def _of_several(
             yield from _texts(each, f"{path}[{index}]", campaign)
     elif values:
         texts = [_text(field, each, path, campaign) for each in values]
-        yield path, ", ".join(map(_quoted, texts))
+        yield path, ", ".join(map(quoted, texts))
 
 
-def _quoted(text: str) -> str:
-    """Return one value of a list; in quotes if it has a comma, which would make it look like two values."""
-    return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text else text
+def quoted(text: str) -> str:
+    """Return one value of a list; in quotes if it has a comma or a blank at an end, so that its ends are seen."""
+    return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text or text != text.strip() else text
 
 
 def _text(field: FieldDescriptor, value: Any, path: str, campaign: v1.Campaign) -> str:  # noqa: ANN401 - of any field

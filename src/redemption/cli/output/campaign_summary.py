@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo
 
+from redemption.cli.campaign_file.text import quoted
 from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT, STAGES, WEEKDAYS
 from redemption.cli.input.instants import local_text
 from redemption.cli.input.times import duration_text, time_text
@@ -62,7 +63,7 @@ def paused_parts(campaign: v1.Campaign) -> Iterator[str]:
         ("offer", offers),
     ):
         if values:
-            yield f"{word} {', '.join(values)}"
+            yield f"{word} {', '.join(map(quoted, values))}"
 
 
 class _Words:

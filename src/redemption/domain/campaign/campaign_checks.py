@@ -1,8 +1,10 @@
 """Checks whether a campaign is well formed, and which changes of a campaign are allowed."""
 
+import re
 from collections.abc import Generator, Iterator
 from functools import cache
 from itertools import islice, pairwise
+from typing import Final
 from zoneinfo import available_timezones
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, Benefit, BuyGet, FixedPrice, FreeShipping, Tiers
@@ -61,6 +63,7 @@ ALL_WINDOWS_MAX = 500
 ALL_TIERS_MAX = 500
 
 _SHOWN_MAX = 64
+_LAST_INDEX: Final = re.compile(r"\[\d+\]$")
 
 
 def campaign_violations(campaign: Campaign, *, stored: Campaign | None = None) -> list[Violation]:
@@ -71,7 +74,7 @@ def campaign_violations(campaign: Campaign, *, stored: Campaign | None = None) -
         stored: The definition in force. What ``text_checks.py`` finds in it is not reported again.
     """
     known = _known(stored)
-    found = (each for each in _violations(campaign) if each is not None and (each.field, each.problem) not in known)
+    found = (each for each in _violations(campaign) if each is not None and _kind(each) not in known)
     return list(islice(found, VIOLATIONS_MAX))
 
 
@@ -86,7 +89,7 @@ def campaign_check_steps(
     for found in _violations(campaign):
         if found is None:
             yield
-        elif (found.field, found.problem) not in known:
+        elif _kind(found) not in known:
             violations.append(found)
             if len(violations) == VIOLATIONS_MAX:
                 break
@@ -96,7 +99,12 @@ def campaign_check_steps(
 def _known(stored: Campaign | None) -> frozenset[tuple[str, str]]:
     if stored is None:
         return frozenset()
-    return frozenset((each.field, each.problem) for each in text_form_violations(stored))
+    return frozenset(map(_kind, text_form_violations(stored)))
+
+
+def _kind(violation: Violation) -> tuple[str, str]:
+    """Return the field and the problem, without the place in a list: it changes when an entry before is taken out."""
+    return _LAST_INDEX.sub("", violation.field), violation.problem
 
 
 def _violations(campaign: Campaign) -> Iterator[Violation | None]:

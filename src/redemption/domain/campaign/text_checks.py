@@ -28,6 +28,8 @@ def text_form_violations(campaign: Campaign) -> Iterator[Violation]:
         for field, values in offer_lists(offer, f"campaign.offers[{index}]"):
             yield from _id_violations(values, field)
     yield from _id_violations(campaign.stacking.exclusivity_groups, "campaign.stacking.exclusivity_groups")
+    yield from _id_violations(campaign.paused_merchant_ids, "campaign.paused_merchant_ids")
+    yield from _id_violations(campaign.paused_skus, "campaign.paused_skus")
 
 
 def offer_lists(offer: Offer, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
