@@ -105,7 +105,7 @@ def test_western_text_is_not_taken_for_chinese(tmp_path, text):
     assert caught.value.told == (f"{file}:1: is not UTF-8 text; save the file as UTF-8",)
 
 
-@pytest.mark.parametrize("content", ["a: [1\nb: 2\n", "a: 'x\n", "a: b: c\n", "\ta: 1\n", "%YAML 9\n--- a: 1"])
+@pytest.mark.parametrize("content", ["a: [1\nb: 2\n", "a: 'x\n", "a: b: c\n", "a: @b\n", "%YAML 9\n--- a: 1"])
 def test_broken_yaml_is_named_with_its_line(tmp_path, content):
     file, source = read(tmp_path, content)
     with pytest.raises(BadFile) as caught:

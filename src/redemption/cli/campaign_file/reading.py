@@ -13,7 +13,7 @@ from redemption.cli.campaign_file.contents import CampaignPart
 from redemption.cli.campaign_file.field_names import unknown
 from redemption.cli.campaign_file.to_contract import campaign_message
 from redemption.cli.campaign_file.values import EMPTY, Units, units_of
-from redemption.cli.input.source_file import Problem, Scalar, Source, plain, read_source
+from redemption.cli.input.source_file import NOT_A_GROUP, Problem, Scalar, Source, plain, read_source
 from redemption.v1.campaign_pb2 import Campaign
 
 
@@ -58,7 +58,7 @@ def _problem(detail: Any) -> Problem:  # noqa: ANN401 - pydantic's own dict
         case _ if detail["input"] == "":
             return Problem(path, EMPTY)
         case "model_type":
-            return Problem(path, "must be a group of fields")
+            return Problem(path, NOT_A_GROUP)
         case "tuple_type":
             return Problem(path, "must be a list, each entry beginning with a hyphen")
         case _:

@@ -6,7 +6,17 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from redemption.cli.input.source_file import FieldPath, Group, Items, Node, Problem, Scalar, read_source, unknown_field
+from redemption.cli.input.source_file import (
+    NOT_A_GROUP,
+    FieldPath,
+    Group,
+    Items,
+    Node,
+    Problem,
+    Scalar,
+    read_source,
+    unknown_field,
+)
 from redemption.v1.order_pb2 import Checkout
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
@@ -40,7 +50,7 @@ class _CheckoutReader:
 
     def message(self, node: Node, descriptor: Any, path: FieldPath) -> dict[str, Any]:  # noqa: ANN401 - protobuf has two
         if not isinstance(node, Group):
-            self.problems.append(Problem(path, "must be a group of fields"))
+            self.problems.append(Problem(path, NOT_A_GROUP))
             return {}
         known = {field.json_name: field for field in descriptor.fields} | dict(descriptor.fields_by_name)
         values: dict[str, Any] = {}

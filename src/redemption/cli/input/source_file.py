@@ -16,6 +16,7 @@ import yaml
 from redemption.cli.exits import BadFile
 from redemption.cli.input.file_text import file_text
 from redemption.cli.input.full_width import wide_character, wide_structure
+from redemption.cli.input.yaml_slips import no_blank, slips
 from redemption.cli.server_calls import read_bytes
 
 try:
@@ -27,6 +28,8 @@ BYTES_MAX = 2**20
 DEPTH_MAX = 16
 NODES_MAX = 20_000
 PROBLEMS_MAX = 20
+NOT_A_GROUP = "must be a group of fields"
+"""The problem of a value where names and values were expected."""
 
 _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # JSON may write a character above U+FFFF as two escapes (a surrogate pair), which YAML would not join. Before the pair
@@ -97,14 +100,21 @@ class Source:
     def unreadable(self, problems: list[Problem]) -> BadFile:
         """Return the exception for problems of reading a file, which may come from a character that only looks right.
 
-        Such a character is named with its line, or with the value that has it.
+        Such a character is named with its line, or with the name or value that has it; so is a colon without a blank.
         """
-        hinted = []
+        hinted, likely = [], list(self.wide)
         for path, text in problems:
             node = self.node_at(path)
-            wide = wide_character(node.text) if isinstance(node, Scalar) else None
-            hinted.append(Problem(path, f"{text}; it {wide}" if wide else text))
-        return self._stop(hinted, self.wide)
+            value = node.text if isinstance(node, Scalar) else ""
+            name = str(path[-1]) if path else ""
+            if isinstance(node, Scalar) and text == NOT_A_GROUP and (slip := no_blank(value)):
+                likely.append((node.line, slip))
+            elif slip := no_blank(name):
+                likely.append((self.line_of(path), slip))
+            else:
+                wide = wide_character(value) or wide_character(name)
+                hinted.append(Problem(path, f"{text}; it {wide}" if wide else text))
+        return self._stop(hinted, tuple(dict.fromkeys(likely)))
 
     def stop(self, problems: list[Problem]) -> BadFile:
         """Return the exception for some problems: one line for each, sorted by line, 20 at most."""
@@ -180,8 +190,10 @@ def read_source(file: Path) -> Source:
     try:
         root = _Reader(file, yaml.parse(text, Loader=_Loader)).document()
     except (yaml.YAMLError, BadFile) as error:
-        if wide:  # the parser stumbles over such a line later
-            raise BadFile(*(f"{file}:{line}: {problem}" for line, problem in wide[:PROBLEMS_MAX])) from error
+        found_slips = slips(text, error, _error_of) if isinstance(error, yaml.MarkedYAMLError) else []
+        likely = sorted({*wide, *found_slips})  # the parser stumbles over such a line later
+        if likely:
+            raise BadFile(*(f"{file}:{line}: {problem}" for line, problem in likely[:PROBLEMS_MAX])) from error
         if isinstance(error, BadFile):
             raise
         if not isinstance(error, yaml.MarkedYAMLError):
@@ -189,6 +201,15 @@ def read_source(file: Path) -> Source:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadFile(f"{file}:{line}: cannot be read: {error.problem}") from error
     return Source(file, root, wide)
+
+
+def _error_of(text: str) -> yaml.MarkedYAMLError | None:
+    try:
+        for _ in yaml.parse(text, Loader=_Loader):
+            pass
+    except yaml.MarkedYAMLError as error:
+        return error
+    return None
 
 
 class _Reader:
