@@ -155,19 +155,6 @@ def test_the_version_is_the_packages(command, flag):
     assert (ended.code, ended.out) == (0, f"{__version__}{' compiled' if COMPILED else ''}\n")
 
 
-def test_a_shell_completes_commands():
-    asked = {"_REDEMPTION_COMPLETE": "complete_bash", "COMP_WORDS": "redemption re", "COMP_CWORD": "1"}
-    found = subprocess.run(
-        [Path(sys.executable).with_name("redemption")],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | asked,
-        timeout=SECONDS_MAX,
-    )
-    assert found.stdout.split() == ["redeem", "revoke"]
-
-
 @pytest.mark.parametrize(
     ("variables", "chosen", "expected"),
     [

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import takewhile
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,6 +15,7 @@ from redemption import __version__
 from redemption.cli import exits
 from redemption.cli.campaigns import campaigns
 from redemption.cli.claim import claim
+from redemption.cli.completion import Shell, install, prepare_completion, show, with_shell
 from redemption.cli.demo.command import demo
 from redemption.cli.get import get
 from redemption.cli.input.options import examples
@@ -35,10 +36,20 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _URL = re.compile(r"\b([a-z]+://)\S+")
 
+
+class _Root(Group):
+    """The whole program."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as in Group
+        """Parse the arguments in front of a command."""
+        return super().parse_args(ctx, with_shell(args))
+
+
 # Plain help: it is quick, works in a pipe, and its lines can be copied.
 app = typer.Typer(
     name="redemption",
-    cls=Group,
+    cls=_Root,
+    add_completion=False,  # its options ignore the name of a shell; those below do not
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
@@ -51,10 +62,23 @@ def _root(
     context: typer.Context,
     *,
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
+    install_completion: Annotated[
+        Shell | None,
+        typer.Option(metavar="[SHELL]", help="Install completion for bash, zsh, fish, powershell or pwsh. [current]"),
+    ] = None,
+    show_completion: Annotated[
+        Shell | None, typer.Option(metavar="[SHELL]", help="Print its script in place of installing it. [current]")
+    ] = None,
 ) -> int:
     """Coupon redemption: may this order use these coupons, and for how much?"""
     if version:
         typer.echo(f"{__version__}{_build()}")
+        raise typer.Exit
+    if install_completion or show_completion:
+        if install_completion:
+            install(context, install_completion)
+        if show_completion:
+            show(context, show_completion)
         raise typer.Exit
     return _help_alone(context)
 
@@ -138,6 +162,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command, print its error if there is one, and return its exit code."""
     if not all(argument.isprintable() or _is_text(argument) for argument in arguments):
         return _fail(exits.Stop(exits.BAD_INPUT, "an argument is no text: its bytes are not UTF-8"), arguments)
+    prepare_completion()
     try:
         code = app(list(arguments), prog_name="redemption", standalone_mode=False)
         sys.stdout.flush()  # here, so that a closed pipe still becomes an exit code
