@@ -230,8 +230,31 @@ def test_pausing_says_what_is_now(ask, fake, existing):
     assert ask("campaigns", "pause", "3").out == "campaign 3 618 满200减50 is paused\n"
 
 
-@pytest.mark.parametrize("name", ["nope", "٣"])
-def test_a_name_that_is_not_there_is_said(ask, fake, name):
-    fake.answers["ListCampaigns"] = ListCampaignsResponse()
-    ended = ask("campaigns", "show", name)
-    assert (ended.code, ended.err) == (2, f"redemption: there is no campaign called '{name}' in program 'demo'\n")
+@pytest.mark.parametrize("name", ["nope", "٣", "4294967296"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "campaigns show {}",
+        "campaigns stats {}",
+        "campaigns pause {}",
+        "campaigns pause {} --sku soap",
+        "campaigns end {}",
+        "mint --campaign {} --count 1",
+        "claim --campaign {} --customer ann",
+        "revoke --campaign {} --serials 1",
+    ],
+)
+def test_a_campaign_that_is_not_there_ends_as_for_a_number(ask, fake, typed, name):
+    """A script need not know how the campaign was named to see that there is none."""
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(),
+        "GetCampaign": failing(
+            grpc.StatusCode.NOT_FOUND, f"there is no campaign called '{name}' in program 'demo'", reason="NOT_FOUND"
+        ),
+    }
+    told = f"NOT_FOUND: there is no campaign called '{name}' in program 'demo'"
+    by_name, by_number = (ask(*typed.format(each).split(), "--json") for each in (name, "999"))
+    assert (by_name.code, by_name.out, by_name.err) == (by_number.code, by_number.out, by_number.err)
+    assert (by_name.code, by_name.err) == (1, f"redemption: {told}\n")
+    error = json.loads(by_name.out)["error"]
+    assert (error["code"], error["reason"], error["message"]) == ("NOT_FOUND", "NOT_FOUND", told)

@@ -96,8 +96,12 @@ def campaign_called(client: "RedemptionClient", program: str, name_or_number: st
     """Return a campaign by its number or by its name, which is unique in the program.
 
     Raises:
-        Stop: There is none.
+        CallFailed: There is no campaign with this number.
+        Stop: There is no campaign with this name. It ends as for a number, with NOT_FOUND.
     """
+    import grpc
+
+    from redemption.client import Failure
     from redemption.v1.campaign_service_pb2 import GetCampaignRequest
 
     if name_or_number.isascii() and name_or_number.isdecimal() and int(name_or_number) < 2**32:
@@ -107,7 +111,11 @@ def campaign_called(client: "RedemptionClient", program: str, name_or_number: st
     found = named.get(name_or_number) or named.get(name)  # as it was typed, for names from before they had one form
     if found is not None:
         return found
-    raise Stop(BAD_INPUT, f"there is no campaign called {name_or_number!r} in program {program!r}")
+    code = grpc.StatusCode.NOT_FOUND
+    problem = f"there is no campaign called {name_or_number!r} in program {program!r}"
+    stop = Stop(code_of_status(code.name), f"{code.name}: {problem}")
+    stop.failure = Failure(code, problem, reason=code.name)
+    raise stop
 
 
 def all_campaigns(client: "RedemptionClient", program: str) -> Iterator["Campaign"]:
