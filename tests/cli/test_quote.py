@@ -262,6 +262,10 @@ def test_a_file_that_is_no_wallet_is_one_line(command, tmp_path, monkeypatch, co
             "--order and --order-file exclude each other: the file has the whole order",
         ),
         (
+            ("A", "--order", "1", "--spend", "1", "--at", "2027-13-01"),
+            "--at: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; '2027-13-01' is not in the calendar",
+        ),
+        (
             ("A", "--order", "1", "--spend", "1", "--at", "20:30"),
             "--at: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; 20:30 is a time of day alone",
         ),

@@ -87,6 +87,7 @@ def test_there_are_examples():
         ("time_zone: Asia/Shanghai", "time_zone: Asia/Shangai", "3: time_zone: must be an IANA zone such as Asia/Shanghai; it is 'Asia/Shangai'"),
         ("time_zone: Asia/Shanghai", "time_zone: ../../etc/passwd", "3: time_zone: must be an IANA zone such as Asia/Shanghai; it is '../../etc/passwd'"),
         ("start_time: 2026-06-01 00:00", "start_time: 20:00", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; 20:00 is a time of day alone"),
+        ("start_time: 2026-06-01 00:00", "start_time: 2026-02-30", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; '2026-02-30' is not in the calendar"),
         ("start_time: 2026-06-01 00:00", "start_time: 2026-06-01", "4: start_time: needs a time of day as well, since days end at midnight: 2026-06-01 00:00"),
         ("start_time: 2026-06-01 00:00", "start_time: 2026-06-31 00:00", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; '2026-06-31 00:00' is not in the calendar"),
         ("spend: 200.00", "spend: 200.005", "9: offers[0].tiers[0].spend: has too many decimals: CNY has 2 decimals; it is '200.005'"),

@@ -26,13 +26,11 @@ def instant(text: str, zone: dt.tzinfo | None) -> Timestamp:
     if found is None:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
             raise ValueError(f"must be a date and a time {_HINT}; {text} is a time of day alone")
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            _from_iso(text, text)
             raise ValueError(f"needs a time of day as well, since days end at midnight: {text} 00:00")
         raise ValueError(f"must be a date and a time {_HINT}; it is {text[:40]!r}")
-    try:
-        local = dt.datetime.fromisoformat(found["local"] + (found["offset"] or "").replace("Z", "+00:00"))
-    except ValueError as error:
-        raise ValueError(f"must be a date and a time {_HINT}; {text!r} is not in the calendar") from error
+    local = _from_iso(found["local"] + (found["offset"] or "").replace("Z", "+00:00"), text)
     if local.tzinfo is None:
         if zone is None:
             raise ValueError(f"needs an offset, such as {text}+08:00")
@@ -52,6 +50,13 @@ def local_text(when: Timestamp, zone: dt.tzinfo | None) -> str:
     local = dt.datetime.fromtimestamp(when.seconds, tz=dt.UTC).astimezone(zone)
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + f" {offset[:3]}:{offset[3:]}"
+
+
+def _from_iso(iso: str, text: str) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(iso)
+    except ValueError as error:
+        raise ValueError(f"must be a date and a time {_HINT}; {text!r} is not in the calendar") from error
 
 
 def _placed(local: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
