@@ -189,6 +189,19 @@ def test_a_broken_stream_is_asked_for_the_rest(ask, fake):
     assert len({request.request_id for request in fake.asked["Mint"]}) == 1
 
 
+def test_a_mint_that_fails_before_its_first_coupon_prints_no_heading(ask, fake):
+    """A script that reads the table sees no table, rather than an empty one."""
+    fake.answers["Mint"] = failing(grpc.StatusCode.FAILED_PRECONDITION, "ended", reason="CAMPAIGN_ENDED")
+    ended = ask("mint", "--campaign", "3", "--count", "3", "--request-id", "batch-1")
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_a_mint_of_no_more_coupons_prints_the_heading_alone(ask, fake):
+    fake.answers["Mint"] = coupons
+    ended = ask("mint", "--campaign", "3", "--count", "3", "--skip", "3")
+    assert (ended.code, ended.out) == (0, "token,serial\n")
+
+
 def test_a_file_is_not_there_when_the_server_goes_away(ask, fake, tmp_path):
     """The received part is thrown away: the same request id returns the same coupons."""
     parts = iter([True])

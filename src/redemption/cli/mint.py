@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -190,8 +191,9 @@ def _write(tokens: Iterator["MintedToken"], file: TextIO, output_format: Format,
         file.writelines(f"{text}\n" for text, _ in rows)
     else:
         table = csv.writer(file, lineterminator="\n")
+        first = list(islice(rows, 1))  # before the heading: with no coupons but an error, there is none either
         table.writerow([name, "serial"])
-        table.writerows(rows)
+        table.writerows(chain(first, rows))
     file.flush()
 
 
