@@ -45,6 +45,40 @@ def test_a_campaign_that_is_the_same_is_left_alone(ask, fake, file, existing):
     assert set(fake.asked) == {"ListCampaigns"}
 
 
+@pytest.mark.parametrize(
+    ("stored", "days", "state"),
+    [
+        (v1.CAMPAIGN_STATE_ACTIVE, 0, "active"),
+        (v1.CAMPAIGN_STATE_ACTIVE, -30, "scheduled"),
+        (v1.CAMPAIGN_STATE_ACTIVE, 30, "over"),
+        (v1.CAMPAIGN_STATE_PAUSED, 0, "paused"),
+        (v1.CAMPAIGN_STATE_ENDED, 0, "ended"),
+        (v1.CAMPAIGN_STATE_ARCHIVED, 30, "archived"),
+    ],
+)
+@pytest.mark.parametrize(("budget_minor", "action"), [(500_000_00, "unchanged"), (1_00, "updated")])
+def test_a_campaign_that_does_not_run_is_told_with_its_state(
+    ask, fake, file, existing, monkeypatch, stored, days, state, budget_minor, action
+):
+    """A file of a campaign that has ended is accepted, but nothing can be redeemed."""
+    monkeypatch.setattr("redemption.cli.campaigns._now", lambda: existing.start_time.seconds + (1 + days) * 86_400)
+    existing.state = stored
+    existing.limits.budget_minor = budget_minor
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    ended = ask("campaigns", "apply", file)
+    shown = "" if state == "active" else f", {state}"
+    assert (ended.code, ended.out.splitlines()[0]) == (0, f"{action:10} 3 618 满200减50{shown}")
+    (applied,) = json.loads(ask("campaigns", "apply", file, "--json").out)
+    assert (applied["action"], applied["state"]) == (action, state)
+
+
+def test_the_state_is_that_after_the_change(ask, fake, file, existing):
+    """A campaign that was over runs again when it is extended."""
+    existing.end_time.seconds -= 19 * 86_400
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}
+    assert ask("campaigns", "apply", file).out.splitlines()[0] == "updated    3 618 满200减50"
+
+
 def test_what_changes_is_named_and_sent_with_the_etag(ask, fake, file, existing):
     existing.limits.budget_minor = 1_00
     existing.limits.redemptions_per_day = 5
@@ -147,10 +181,23 @@ def test_somebody_elses_change_is_not_overwritten(ask, fake, file, existing):
 
 
 def test_all_files_are_read_before_the_first_is_applied(ask, fake, file, tmp_path):
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("name: x\n")
-    ended = ask("campaigns", "apply", file, wrong)
+    """What is wrong with any of them is told, and nothing is applied."""
+    wrong, broken, twice = (tmp_path / f"{name}.yaml" for name in ("wrong", "broken", "twice"))
+    wrong.write_text(file.read_text().replace("  budget: 500000.00", "  budget: much\n  issued: many"))
+    broken.write_text("name:\n\t- x\n")
+    twice.write_text(file.read_text())
+    gone = tmp_path / "gone.yaml"
+    ended = ask("campaigns", "apply", file, wrong, gone, broken, twice, "--json")
     assert (ended.code, dict(fake.asked)) == (2, {})
+    problems = [line.removeprefix(f"{tmp_path}/").partition(": ") for line in ended.err.splitlines()]
+    assert [(place.partition(":")[0], what.partition(":")[0]) for place, _, what in problems] == [
+        ("wrong.yaml", "limits.budget"),
+        ("wrong.yaml", "limits.issued"),
+        ("gone.yaml", "cannot be read"),
+        ("broken.yaml", "is indented with a tab; use spaces"),
+        ("twice.yaml", "name"),
+    ]
+    assert json.loads(ended.out)["error"]["message"] == ended.err.strip()
 
 
 def test_two_files_of_one_campaign_are_refused_before_anything_is_applied(ask, fake, file, tmp_path):
@@ -361,7 +408,8 @@ GONE = failing(grpc.StatusCode.UNAVAILABLE, "stopping", reason="SERVER_STOPPING"
         ((), created, 0, "3 created, 1 updated, 1 unchanged"),
         (("--dry-run",), created, 0, "3 would be created, 1 would be updated, 1 unchanged"),
         ((), REFUSED, 2, "1 created, 1 updated, 1 unchanged, 1 refused, 1 not tried"),
-        (("--dry-run",), REFUSED, 2, "1 would be created, 1 would be updated, 1 unchanged, 1 refused, 1 not tried"),
+        (("--dry-run",), REFUSED, 2, "2 would be created, 1 would be updated, 1 unchanged, 1 refused"),
+        (("--dry-run",), GONE, 3, "1 would be created, 1 would be updated, 1 unchanged, 1 not answered, 1 not tried"),
         ((), EXISTS, 2, "1 created, 1 updated, 1 unchanged, 1 refused, 1 not tried"),
         ((), GONE, 3, "1 created, 1 updated, 1 unchanged, 1 not answered, 1 not tried"),
     ],
@@ -371,6 +419,17 @@ def test_several_files_are_summed_up_in_the_last_line(ask, fake, several, flags,
     ended = ask("campaigns", "apply", *several, *flags)
     assert (ended.code, ended.out.splitlines()[-1]) == (code, last)
     assert (ended.err == "") is (code == 0)
+
+
+def test_a_dry_run_tells_what_the_server_refuses_of_all_files(ask, fake, several):
+    """Nothing is changed, so there is no reason to stop at the first."""
+    fake.answers["CreateCampaign"] = REFUSED
+    ended = ask("campaigns", "apply", *several, "--dry-run")
+    assert (ended.code, ended.out.splitlines()[-1]) == (2, "1 would be updated, 1 unchanged, 3 refused")
+    assert [line.partition(":")[0] for line in ended.err.splitlines()] == [str(file) for file in several[2:]]
+    told = json.loads(ask("campaigns", "apply", *several, "--dry-run", "--json").out)
+    assert (len(told["applied"]), told["error"]["code"]) == (2, "INVALID_ARGUMENT")
+    assert told["error"]["message"] == ended.err.strip()
 
 
 def test_the_last_line_comes_after_the_refusal(fake, several):
@@ -455,6 +514,7 @@ def test_json_names_the_changes(ask, fake, file, existing):
             "name": "618 满200减50",
             "number": 3,
             "action": "updated",
+            "state": "active",
             "changes": [{"field": "limits.budget", "before": "¥1.00", "after": "¥500,000.00"}],
             "warnings": [],
         }

@@ -30,16 +30,21 @@ def test_a_list_fits_into_80_columns_and_its_pages_are_turned(ask, fake, existin
     other = v1.Campaign()
     other.CopyFrom(existing)
     other.number, other.name, other.state = 12, "sale\x1b[2J", v1.CAMPAIGN_STATE_PAUSED
+    over = v1.Campaign()
+    over.CopyFrom(existing)
+    over.number = 13
+    over.end_time.seconds -= 19 * 86_400
     pages = {
         "": ListCampaignsResponse(campaigns=[existing], next_page_token="next"),
-        "next": ListCampaignsResponse(campaigns=[other]),
+        "next": ListCampaignsResponse(campaigns=[other, over]),
     }
     fake.answers["ListCampaigns"] = lambda request, _context: pages[request.page_token]
     ended = ask("campaigns", "list")
     assert ended.out == (
         "number   name            state    local start        local end\n"
-        "     3   618 满200减50   over     2026-06-01 00:00   2026-06-20 23:00\n"
+        "     3   618 满200减50   active   2026-06-01 00:00   2026-06-20 23:00\n"
         "    12   sale�[2J        paused   2026-06-01 00:00   2026-06-20 23:00\n"
+        "    13   618 满200减50   over     2026-06-01 00:00   2026-06-01 23:00\n"
     )
 
 
@@ -74,7 +79,7 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     }
     ended = ask("campaigns", "stats", "618 满200减50")
     assert ended.out == (
-        "campaign 3 618 满200减50, over\n"
+        "campaign 3 618 满200减50, active\n"
         "issued               2,000\n"
         "claimed              1,500\n"
         "redeemed               999   of 1,000\n"

@@ -1,21 +1,23 @@
 """Creates and updates a program's campaigns from files, and lists each change; applying again changes nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from redemption.cli.campaign_file.field_names import file_path
-from redemption.cli.campaign_file.reading import CampaignFile
+from redemption.cli.campaign_file.reading import CampaignFile, read_campaign
 from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.campaign_file.violations import file_problem
-from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.exits import BAD_INPUT, BadFile, Stop
 from redemption.cli.input.source_file import Problem, dotted
+from redemption.cli.output.campaign_summary import state_of
 from redemption.cli.server_calls import all_campaigns
-from redemption.cli.target import NAME, Existing, target_of
+from redemption.cli.target import NAME, Existing, require_different_campaigns, target_of
 from redemption.client import CallFailed, RedemptionClient, new_request_id
 from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.campaign_service_pb2 import CampaignWarning, CreateCampaignRequest, UpdateCampaignRequest
@@ -40,6 +42,8 @@ class Applied:
     """What was done with one file; with a dry run, what would be done.
 
     Attributes:
+        state: The state of a campaign that was there before, in one word, as it is after the change; empty for a new
+            campaign.
         warnings: What the server warns of, one line each, with the file's line.
     """
 
@@ -47,6 +51,7 @@ class Applied:
     wanted: Campaign
     number: int
     action: Action
+    state: str = ""
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -62,30 +67,72 @@ class Applied:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
+        state = {"state": self.state} if self.state else {}
         return {
             "file": self.file,
             "name": self.name,
             "number": self.number,
             "action": self.action.value,
+            **state,
             "changes": [change._asdict() for change in self.changes],
             "warnings": list(self.warnings),
         }
 
 
-def total(done: Sequence[Applied], *, tried: int, files: int, answered: bool, dry_run: bool) -> str:
-    """Return one line with the totals for several files.
+@dataclass(slots=True)
+class Progress:
+    """How far a command is that applies several files.
 
-    Args:
+    Attributes:
         done: What was done.
-        tried: How many files were tried. If it is one more than were done, that file failed and the rest was skipped.
-        files: How many files there are.
-        answered: Whether the server answered the failed one; else it is in doubt whether it was done.
-        dry_run: Nothing was changed.
+        tried: How many files were tried. Those that were not done failed.
     """
-    actions = Counter(applied.action for applied in done)
-    counts = [(actions[action], action.words(dry_run=dry_run)) for action in Action]
-    counts += [(tried - len(done), "refused" if answered else "not answered"), (files - tried, "not tried")]
-    return ", ".join(f"{count} {words}" for count, words in counts if count)
+
+    done: list[Applied] = field(default_factory=list)
+    tried: int = 0
+
+    def total(self, *, files: int, answered: bool, dry_run: bool) -> str:
+        """Return one line with the totals.
+
+        Args:
+            files: How many files there are.
+            answered: Whether the server answered the failed ones; else it is in doubt whether they were done.
+            dry_run: Nothing was changed.
+        """
+        actions = Counter(applied.action for applied in self.done)
+        counts = [(actions[action], action.words(dry_run=dry_run)) for action in Action]
+        counts.append((self.tried - len(self.done), "refused" if answered else "not answered"))
+        counts.append((files - self.tried, "not tried"))
+        return ", ".join(f"{count} {words}" for count, words in counts if count)
+
+
+def read_all(files: Sequence[Path]) -> list[CampaignFile]:
+    """Read the files of a command.
+
+    Raises:
+        BadFile: Some have no valid campaign, or two are of one campaign; it has the problems of all of them.
+    """
+    read: list[CampaignFile] = []
+    refused: list[BadFile] = []
+    for file in files:
+        try:
+            read.append(read_campaign(file))
+        except BadFile as error:
+            refused.append(error)
+    try:
+        require_different_campaigns(read)
+    except BadFile as error:
+        refused.append(error)
+    if refused:
+        raise _all_of(refused)
+    return read
+
+
+def _all_of(refused: Sequence[BadFile]) -> BadFile:
+    """Return one exception with the lines of several, and with what the server said of the first that it refused."""
+    error = BadFile(*(line for each in refused for line in each.lines))
+    error.failure = next((each.failure for each in refused if each.failure), None)
+    return error
 
 
 class Applier:
@@ -106,6 +153,33 @@ class Applier:
         self._dry_run = dry_run
         self._existing = Existing(tuple(all_campaigns(client, program)), now, create)
 
+    def apply_all(self, files: Sequence[CampaignFile], progress: Progress) -> Iterator[Applied]:
+        """Apply files one after another; yield what was done with each.
+
+        A dry run goes on after a file that is refused: nothing is changed, so all that is wrong can be told at once.
+
+        Args:
+            files: The files.
+            progress: Is brought up to date, also when a file fails.
+
+        Raises:
+            Stop: See ``apply``.
+        """
+        refused: list[BadFile] = []
+        for file in files:
+            progress.tried += 1
+            try:
+                applied = self.apply(file, files)
+            except BadFile as error:
+                if not self._dry_run:
+                    raise
+                refused.append(error)
+                continue
+            progress.done.append(applied)
+            yield applied
+        if refused:
+            raise _all_of(refused)
+
     def apply(self, read: CampaignFile, files: Sequence[CampaignFile]) -> Applied:
         """Create or update the campaign that a file is about.
 
@@ -123,11 +197,12 @@ class Applier:
             if existing is None:
                 return Applied(file, wanted, self._create(wanted), Action.CREATED)
             wanted = _with_pauses(read, existing)
+            state = state_of(_with_state(wanted, existing), self._existing.now)
             found = changes(existing, wanted)
             if not found:
-                return Applied(file, wanted, existing.number, Action.UNCHANGED)
+                return Applied(file, wanted, existing.number, Action.UNCHANGED, state)
             warnings = [_warning(read, each) for each in self._update(existing, wanted)]
-            return Applied(file, wanted, existing.number, Action.UPDATED, tuple(found), tuple(warnings))
+            return Applied(file, wanted, existing.number, Action.UPDATED, state, tuple(found), tuple(warnings))
         except CallFailed as error:
             if error.reason == "ALREADY_EXISTS":
                 problem = error.message.removeprefix("campaign.name: ")
@@ -178,6 +253,13 @@ def _with_pauses(read: CampaignFile, existing: Campaign) -> Campaign:
         if name not in read.source.root.fields:
             getattr(wanted, name).extend(getattr(existing, name))
     return wanted
+
+
+def _with_state(wanted: Campaign, existing: Campaign) -> Campaign:
+    after = Campaign()
+    after.CopyFrom(wanted)
+    after.state = existing.state
+    return after
 
 
 def _warning(read: CampaignFile, warning: CampaignWarning) -> str:

@@ -187,44 +187,37 @@ def apply(
     What is surely a mistake is applied with a warning, which names the line.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.apply import Applier, total
-    from redemption.cli.campaign_file.reading import read_campaign
+    from redemption.cli.apply import Applier, Progress, read_all
     from redemption.cli.campaign_file.warnings import file_warnings
-    from redemption.cli.target import require_different_campaigns
 
     # Read all files first: a file that cannot be read must not stop the command halfway.
-    read = [read_campaign(file) for file in files]
-    require_different_campaigns(read)
+    read = read_all(files)
     warnings = [warning for file in read for warning in file.source.warnings(file_warnings(file, now=_now()))]
     if strict and warnings:
         raise BadFile(*warnings)
     for warning in warnings:
         complain(warning)
-    done: list[Applied] = []
-    tried = 0
+    progress = Progress()
     code = DONE
     try:
         with connected(settings) as client:
             applier = Applier(client, settings.program, dry_run=dry_run, create=create, now=_now())
-            for file in read:
-                tried += 1
-                applied = applier.apply(file, read)
-                done.append(applied)
+            for applied in applier.apply_all(read, progress):
                 if not as_json:
                     _print_applied(applied, dry_run=dry_run)
     except (Stop, KeyboardInterrupt) as error:
         stop = error if isinstance(error, Stop) else Stop(INTERRUPTED, "interrupted")
         # Files that were applied before a failure stay applied.
-        stop.done_before = {"applied": [applied.as_dict() for applied in done]}
-        if as_json or not tried:
+        stop.done_before = {"applied": [applied.as_dict() for applied in progress.done]}
+        if as_json or not progress.tried:
             raise stop from error
         code = stop.code
         for line in stop.told:  # before the line with the totals
             complain(line)
     if as_json:
-        print_json([applied.as_dict() for applied in done])
+        print_json([applied.as_dict() for applied in progress.done])
     if len(read) > 1 and not as_json:
-        say(total(done, tried=tried, files=len(read), answered=code != UNREACHABLE, dry_run=dry_run))
+        say(progress.total(files=len(read), answered=code != UNREACHABLE, dry_run=dry_run))
     return code
 
 
@@ -409,14 +402,9 @@ def _print_state(campaign: "Campaign", *, as_json: bool) -> int:
 
 
 def _state(campaign: "Campaign") -> str:
-    from redemption.v1.campaign_pb2 import CampaignState
+    from redemption.cli.output.campaign_summary import state_of
 
-    name = str(CampaignState.Name(campaign.state)).removeprefix("CAMPAIGN_STATE_").lower()
-    # An active campaign before its start or after its end is shown as scheduled or over.
-    now = time.time()
-    if name == "active" and now < campaign.start_time.seconds:
-        return "scheduled"
-    return "over" if name == "active" and now >= campaign.end_time.seconds else name
+    return state_of(campaign, _now())
 
 
 def _of(limit: int, *, limited: bool) -> str:
@@ -428,7 +416,9 @@ def _print_applied(applied: "Applied", *, dry_run: bool) -> None:
     from redemption.cli.output.campaign_summary import summary
 
     number = f" {applied.number}" if applied.number else ""
-    say(f"{applied.action.words(dry_run=dry_run):10}{number} {applied.name}", "green" if applied.changed else "dim")
+    state = "" if applied.state in ("", "active") else f", {applied.state}"
+    words = applied.action.words(dry_run=dry_run)
+    say(f"{words:10}{number} {applied.name}{state}", "green" if applied.changed else "dim")
     if dry_run and applied.action is Action.CREATED:
         for about, text in summary(applied.wanted):
             say(f"  {about:8} {text}")

@@ -266,8 +266,8 @@ def test_a_campaign_is_renamed_by_its_number_and_never_doubled_by_its_name(on_se
     assert f": name: 'Renamed1' looks the same as 'renamed 1', the name of campaign {number}; " in ended.err
     edit(file, "name: Renamed1", f"name: Renamed1\nnumber: {number}")
     ended = on_server("campaigns", "apply", file)
-    assert (ended.code, ended.out) == (0, f"updated    {number} Renamed1\n  name: renamed 1 → Renamed1\n")
-    assert on_server("campaigns", "apply", file).out == f"unchanged  {number} Renamed1\n"
+    assert (ended.code, ended.out) == (0, f"updated    {number} Renamed1, scheduled\n  name: renamed 1 → Renamed1\n")
+    assert on_server("campaigns", "apply", file).out == f"unchanged  {number} Renamed1, scheduled\n"
 
 
 @pytest.mark.parametrize("file", ORDERS, ids=lambda file: file.name)

@@ -54,6 +54,19 @@ def summary(campaign: v1.Campaign) -> list[tuple[str, str]]:
     return lines
 
 
+def state_of(campaign: v1.Campaign, now: float) -> str:
+    """Return the state of a campaign in one word; an active one is scheduled before its start, and over after its end.
+
+    Args:
+        campaign: The campaign, from the server.
+        now: The present, Unix seconds.
+    """
+    name = str(v1.CampaignState.Name(campaign.state)).removeprefix("CAMPAIGN_STATE_").lower()
+    if name == "active" and now < campaign.start_time.seconds:
+        return "scheduled"
+    return "over" if name == "active" and now >= campaign.end_time.seconds else name
+
+
 def paused_parts(campaign: v1.Campaign) -> Iterator[str]:
     """Yield what of a campaign is paused: merchants, articles, offers."""
     offers = [str(index) for index in campaign.paused_offers]
