@@ -11,10 +11,11 @@ import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
 from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.file_bytes import read_bytes
 from redemption.cli.input.file_text import file_text
 from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
-from redemption.cli.server_calls import connected, read_bytes
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp

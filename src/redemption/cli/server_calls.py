@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redemption.cli.exits import BAD_INPUT, FAILED, UNREACHABLE, BadFile, Stop, code_of_status
+from redemption.cli.exits import BAD_INPUT, FAILED, UNREACHABLE, Stop, code_of_status
+from redemption.cli.input.file_bytes import read_bytes
 
 if TYPE_CHECKING:
     import grpc
@@ -130,22 +130,6 @@ def all_campaigns(client: "RedemptionClient", program: str) -> Iterator["Campaig
         page_token = page.next_page_token
         if not page_token:
             return
-
-
-def read_bytes(path: Path, *, bytes_max: int) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        BadFile: It cannot be read, or is larger than allowed.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(bytes_max + 1)
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > bytes_max:
-        raise BadFile(f"{path}: is larger than {bytes_max // 1024} KiB")
-    return content
 
 
 def _tls(settings: "Settings") -> "Tls | None":

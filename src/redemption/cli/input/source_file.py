@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeAlias
 import yaml
 
 from redemption.cli.exits import BadFile
+from redemption.cli.input.file_bytes import read_bytes
 from redemption.cli.input.file_text import file_text
 from redemption.cli.input.full_width import wide_character, wide_structure
 from redemption.cli.input.yaml_slips import no_blank, slips
-from redemption.cli.server_calls import read_bytes
 
 try:
     from yaml import CSafeLoader as _Loader
