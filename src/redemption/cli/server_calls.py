@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from redemption.cli.exits import BAD_INPUT, FAILED, UNREACHABLE, Stop, code_of_status
-from redemption.cli.input.file_bytes import read_bytes
+from redemption.cli.tls import handshake_failure, tls_of
 
 if TYPE_CHECKING:
     import grpc
 
-    from redemption.client import CallFailed, Failure, RedemptionClient, Tls
+    from redemption.client import CallFailed, Failure, RedemptionClient
     from redemption.settings import Settings
     from redemption.v1.campaign_pb2 import Campaign
 
@@ -66,13 +66,13 @@ def connected(settings: "Settings", *, retries: bool = True) -> Iterator["Redemp
     try:
         options = () if retries else (("grpc.enable_retries", 0),)
         with connect(
-            settings.server, tls=_tls(settings), deadline_seconds=_DEADLINE_SECONDS, options=options
+            settings.server, tls=tls_of(settings), deadline_seconds=_DEADLINE_SECONDS, options=options
         ) as channel:
             _warm_up(channel)
             sent = True
             yield RedemptionClient(channel)
     except CallFailed as error:
-        raise _unanswered(error, settings.server, sent=sent) from error
+        raise _unanswered(error, settings, sent=sent) from error
 
 
 def _warm_up(channel: "grpc.Channel") -> None:
@@ -132,22 +132,18 @@ def all_campaigns(client: "RedemptionClient", program: str) -> Iterator["Campaig
             return
 
 
-def _tls(settings: "Settings") -> "Tls | None":
-    from redemption.client import Tls
-
-    if settings.tls_ca is None:
-        return None
-    paths = (settings.tls_ca, settings.tls_client_certificate, settings.tls_client_key)
-    return Tls(*(None if path is None else read_bytes(path, bytes_max=2**20) for path in paths))
-
-
-def _hint(cause: str) -> str:
-    if "Socket closed" in cause or "reset by peer" in cause:
-        return "if it uses TLS, give --tls-ca; or it has too many connections"
-    return "is it running? (redemption serve)"
+def _unreachable(error: "CallFailed", settings: "Settings") -> str:
+    """Return why no connection came about, and what to do."""
+    cause, hint = _cause(error.message), "is it running? (redemption serve)"
+    if settings.tls_ca is not None:
+        cause, hint_of_tls = handshake_failure(cause)
+        hint = hint_of_tls or hint
+    elif "Socket closed" in cause or "reset by peer" in cause:
+        hint = "if it uses TLS, give --tls-ca; or it has too many connections"
+    return f"cannot reach the server at {settings.server}: {cause}; {hint}"
 
 
-def _unanswered(error: "CallFailed", server: str, *, sent: bool) -> Unanswered:
+def _unanswered(error: "CallFailed", settings: "Settings", *, sent: bool) -> Unanswered:
     from redemption.client import RequestRejected, ServerFailed
     from redemption.client.failure import NO_ANSWER
     from redemption.client.failure import UNREACHABLE as NO_CONNECTION
@@ -155,9 +151,9 @@ def _unanswered(error: "CallFailed", server: str, *, sent: bool) -> Unanswered:
     failure = error.failure
     status = failure.code.name
     if failure.reason == NO_CONNECTION:
-        line = f"cannot reach the server at {server}: {_cause(failure.message)}; {_hint(failure.message)}"
+        line = _unreachable(error, settings)
     elif failure.reason == NO_ANSWER:
-        line = f"the server at {server} did not answer in time; it is not known whether anything was done"
+        line = f"the server at {settings.server} did not answer in time; it is not known whether anything was done"
     else:
         line = "; ".join(filter(None, (f"{status}: {_message(failure)}", failure.remedy)))
     code = code_of_status(status)
