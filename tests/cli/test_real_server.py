@@ -1,9 +1,12 @@
 """Against the real server: every sample yields its outcome, and the demo adds up."""
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +68,32 @@ def test_what_a_quote_chooses_is_redeemed_for_what_it_says(command, server, tmp_
     tokens = [line.partition(",")[0] for line in wallet.read_text().splitlines()[1:]]
     redeemed = json.loads(command("redeem", tokens[0], tokens[2], *order).out)
     assert redeemed["decision"]["discount_minor"] == quoted["together"]["discount_minor"] == 14000
+
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "command-line.md"
+
+
+def test_the_examples_of_the_page_on_scripts_do_what_it_says(server, tmp_path):
+    """Each is typed into a shell, as a reader would."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    examples = [example for block in blocks for example in block.removeprefix("$ ").split("\n$ ")]
+    program = Path(sys.executable).parent
+    surroundings = {
+        "PATH": f"{program}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "REDEMPTION_SERVER": server.address,
+    }
+    for example in examples:
+        ended = subprocess.run(
+            ["/bin/bash", "-c", example],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | surroundings,
+            timeout=SECONDS_MAX,
+        )
+        assert ended.returncode == 0, (example, ended.stdout, ended.stderr)
+    assert any("redeem" in example for example in examples)
 
 
 def outcomes_of(command, arguments):
