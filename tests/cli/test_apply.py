@@ -504,6 +504,35 @@ def test_a_warning_of_the_server_names_the_line(ask, fake, file, existing, as_js
     assert (json.loads(ended.out)[0]["warnings"] if as_json else ended.err.splitlines()) == [expected]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_the_server_warns_of_is_refused_if_that_is_wanted(ask, fake, file, tmp_path, existing, dry_run):
+    """No file is applied at all, also none before it."""
+    new = tmp_path / "another.yaml"
+    new.write_text(file.read_text().replace("name: 618 满200减50", "name: another", 1))
+    existing.end_time.seconds -= 3600
+    warning = CampaignWarning(field="campaign.end_time", reason="ISSUED_EXPIRE_AS_BEFORE", description="is later")
+    fake.answers |= {
+        "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
+        "CreateCampaign": created,
+        "UpdateCampaign": lambda request, _: UpdateCampaignResponse(campaign=request.campaign, warnings=[warning]),
+    }
+    ended = ask("campaigns", "apply", new, file, "--strict", *(["--dry-run"] if dry_run else []))
+    assert (ended.code, ended.out, ended.err) == (2, "", f"{file}:5: warning: end_time: is later\n")
+    assert all(
+        request.validate_only for method in ("CreateCampaign", "UpdateCampaign") for request in fake.asked[method]
+    )
+
+
+def test_json_has_the_warnings_of_the_file_too(ask, fake, file):
+    file.write_text(file.read_text().replace("  budget: 500000.00", "  budget: 40.00", 1))
+    fake.answers |= {"ListCampaigns": ListCampaignsResponse(), "CreateCampaign": created}
+    ended = ask("campaigns", "apply", file, "--json")
+    (applied,) = json.loads(ended.out)
+    (warning,) = applied["warnings"]
+    assert warning.startswith(f"{file}:18: warning: limits.budget: is less than")
+    assert ended.err == ""
+
+
 def test_json_names_the_changes(ask, fake, file, existing):
     existing.limits.budget_minor = 1_00
     fake.answers |= {"ListCampaigns": ListCampaignsResponse(campaigns=[existing]), "UpdateCampaign": updated}

@@ -13,6 +13,7 @@ from redemption.cli.campaign_file.field_names import file_path
 from redemption.cli.campaign_file.reading import CampaignFile, read_campaign
 from redemption.cli.campaign_file.text import Change, changes
 from redemption.cli.campaign_file.violations import file_problem
+from redemption.cli.campaign_file.warnings import file_warnings
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
 from redemption.cli.input.source_file import Problem, dotted
 from redemption.cli.output.campaign_summary import state_of
@@ -44,7 +45,7 @@ class Applied:
     Attributes:
         state: The state of a campaign that was there before, in one word, as it is after the change; empty for a new
             campaign.
-        warnings: What the server warns of, one line each, with the file's line.
+        warnings: What the file and the server warn of, one line each, with the file's line.
     """
 
     file: str
@@ -128,6 +129,11 @@ def read_all(files: Sequence[Path]) -> list[CampaignFile]:
     return read
 
 
+def warnings_of(read: CampaignFile, *, now: float) -> list[str]:
+    """Return what a file itself warns of, one line each; ``now`` is Unix seconds."""
+    return read.source.warnings(file_warnings(read, now=now))
+
+
 def _all_of(refused: Sequence[BadFile]) -> BadFile:
     """Return one exception with the lines of several, and with what the server said of the first that it refused."""
     error = BadFile(*(line for each in refused for line in each.lines))
@@ -193,15 +199,16 @@ class Applier:
         """
         file, wanted = str(read.source.file), read.campaign
         existing = target_of(read, files, self._existing)
+        warnings = warnings_of(read, now=self._existing.now)
         try:
             if existing is None:
-                return Applied(file, wanted, self._create(wanted), Action.CREATED)
+                return Applied(file, wanted, self._create(wanted), Action.CREATED, warnings=tuple(warnings))
             wanted = _with_pauses(read, existing)
             state = state_of(_with_state(wanted, existing), self._existing.now)
             found = changes(existing, wanted)
             if not found:
-                return Applied(file, wanted, existing.number, Action.UNCHANGED, state)
-            warnings = [_warning(read, each) for each in self._update(existing, wanted)]
+                return Applied(file, wanted, existing.number, Action.UNCHANGED, state, warnings=tuple(warnings))
+            warnings += [_warning(read, each) for each in self._update(existing, wanted)]
             return Applied(file, wanted, existing.number, Action.UPDATED, state, tuple(found), tuple(warnings))
         except CallFailed as error:
             if error.reason == "ALREADY_EXISTS":

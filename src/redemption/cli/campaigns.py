@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -187,20 +188,20 @@ def apply(
     What is surely a mistake is applied with a warning, which names the line.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.apply import Applier, Progress, read_all
-    from redemption.cli.campaign_file.warnings import file_warnings
+    from redemption.cli.apply import Applier, Progress, read_all, warnings_of
 
     # Read all files first: a file that cannot be read must not stop the command halfway.
     read = read_all(files)
-    warnings = [warning for file in read for warning in file.source.warnings(file_warnings(file, now=_now()))]
-    if strict and warnings:
-        raise BadFile(*warnings)
-    for warning in warnings:
-        complain(warning)
+    if strict:
+        _require_none([warning for file in read for warning in warnings_of(file, now=_now())])
     progress = Progress()
     code = DONE
     try:
         with connected(settings) as client:
+            if strict:  # the server warns of changes, too: nothing may be applied before all of them are checked
+                checking = Applier(client, settings.program, dry_run=True, create=create, now=_now())
+                checked = list(checking.apply_all(read, Progress()))
+                _require_none([warning for applied in checked for warning in applied.warnings])
             applier = Applier(client, settings.program, dry_run=dry_run, create=create, now=_now())
             for applied in applier.apply_all(read, progress):
                 if not as_json:
@@ -409,6 +410,11 @@ def _state(campaign: "Campaign") -> str:
 
 def _of(limit: int, *, limited: bool) -> str:
     return f"of {limit:,}" if limited else ""
+
+
+def _require_none(warnings: Sequence[str]) -> None:
+    if warnings:
+        raise BadFile(*warnings)
 
 
 def _print_applied(applied: "Applied", *, dry_run: bool) -> None:

@@ -20,7 +20,7 @@ FenceFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What this machine remembers of it. [beside the keyset]")
 ]
 
-_COUNTS = ("seq", "remembered_seq", "clock_ms", "events", "remembered", "reaped")
+_COUNTS = ("campaigns", "seq", "remembered_seq", "clock_ms", "events", "remembered", "reaped")
 
 ledger = typer.Typer(cls=Group)
 

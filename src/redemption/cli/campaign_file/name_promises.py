@@ -1,6 +1,7 @@
 """Reads what the name of a campaign promises: 8折, 第二件半价, 满200减50, 20% off."""
 
 import re
+import unicodedata
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -26,7 +27,7 @@ class FullReduction(NamedTuple):
 
 def promised_basis_points(name: str) -> dict[int, str]:
     """Return the parts that a name takes off, in basis points, each with its words: 8折 takes 2,000 off, 85折 1,500."""
-    found = {}
+    found, name = {}, _narrow(name)
     for match in _FOLD.finditer(name):
         digits = match["digits"] or "".join(_DIGITS[word] for word in match["words"])
         # 8, 8.5 and 85 all leave so much of ten, or of a hundred.
@@ -41,4 +42,10 @@ def promised_basis_points(name: str) -> dict[int, str]:
 
 def promised_reductions(name: str) -> dict[FullReduction, str]:
     """Return the full reductions (满减) in a name, each with its words."""
-    return {FullReduction(Decimal(match["spend"]), Decimal(match["off"])): match[0] for match in _FULL.finditer(name)}
+    found = _FULL.finditer(_narrow(name))
+    return {FullReduction(Decimal(match["spend"]), Decimal(match["off"])): match[0] for match in found}
+
+
+def _narrow(name: str) -> str:
+    """Return a name with its full-width digits and signs as the usual ones: ８折 as 8折."""
+    return unicodedata.normalize("NFKC", name)
