@@ -118,6 +118,7 @@ class FunctionClient:
         """Call a function that writes, see ``call``; return the head of its reply and the rest of the reply."""
         send = self._fcall_proved if self._is_strict else self._fcall
         packed_head, *rest = await self._call(send, function, program, (self._outbox_max, *args))
+        self._reachability.on_reply()
         return self.observe(program, packed_head), rest
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
@@ -234,13 +235,13 @@ class FunctionClient:
         try:
             async with asyncio.timeout(seconds_max):
                 yield
-            self._reachability.on_reply()
+            self._reachability.on_read()
         except ResponseError as error:
             meaning = refused(error, self._place)
             if isinstance(meaning, LedgerNotReady):
                 self._reachability.on_failure()
             else:
-                self._reachability.on_reply()
+                self._reachability.on_read()
             if isinstance(meaning, LedgerNotTrusted | LedgerClockApart | LedgerForbids) and not str(error).startswith(
                 "NOLEDGER"
             ):

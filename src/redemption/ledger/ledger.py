@@ -186,6 +186,7 @@ class RedisLedger:
                     raise
                 await self._check()  # one connection was closed, which says nothing of the ledger
         except LedgerNotTrusted as error:
+            self._reachability.on_reply()
             # An operator may have adopted this ledger meanwhile: then the file has its mark, and the next check passes.
             # The catalog still holds definitions of the ledger before: in this one, the same numbers and versions may
             # be other definitions.
@@ -194,14 +195,17 @@ class RedisLedger:
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
-            if isinstance(error, LedgerNotReady):
-                self._reachability.on_failure()
+            if isinstance(error, LedgerNotReady | LedgerUnreachable):
+                self._reachability.on_failed_check()
+            else:
+                self._reachability.on_reply()
             self.health.on_check(error)
         except Exception as error:  # noqa: BLE001 - logged by the health; whatever the error is, the check failed
             broken = LedgerRefused("the ledger could not be checked; its operator finds the cause in the log")
             broken.__cause__ = error
             self.health.on_check(broken)
         else:
+            self._reachability.on_reply()
             self.health.on_check(None)
         failure = self.health.failure
         if isinstance(failure, LedgerRefused) and not isinstance(failure, LedgerFull):

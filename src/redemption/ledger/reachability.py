@@ -4,6 +4,9 @@ A connection may be lost for a moment, and most calls can wait for the next one.
 hold every caller until their deadlines: then checkouts would wait, and calls would pile up. So after the grace, calls
 that were not sent yet fail at once, until the ledger replies to anybody: to the check that runs every second, or to a
 call that is sent again.
+
+A ledger may answer reads and take no writes (``CLIENT PAUSE … WRITE``). Only the check and calls that write find that
+out. So when a check got no answer, an answered read does not end the failure.
 """
 
 import asyncio
@@ -29,14 +32,26 @@ class Reachability:
 
     def __init__(self) -> None:
         self.lost_at: float | None = None
+        self._check_failed = False
 
     def on_failure(self) -> None:
         """Note that the ledger could not be reached, or did not answer."""
         if self.lost_at is None:
             self.lost_at = asyncio.get_running_loop().time()
 
+    def on_failed_check(self) -> None:
+        """Note that a check got no answer to one of its questions, perhaps only to whether writes are taken."""
+        self._check_failed = True
+        self.on_failure()
+
+    def on_read(self) -> None:
+        """Note that the ledger answered a read; it may still take no writes."""
+        if not self._check_failed:
+            self.lost_at = None
+
     def on_reply(self) -> None:
-        """Note that the ledger answered, whatever it said."""
+        """Note that the ledger answered a whole check or a call that writes, whatever it said."""
+        self._check_failed = False
         self.lost_at = None
 
     def failure(self) -> LedgerDown | None:

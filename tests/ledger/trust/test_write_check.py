@@ -13,6 +13,7 @@ from redemption.domain.errors import LedgerRefused, LedgerUnavailable
 from redemption.domain.outcome import Outcome
 from redemption.ledger import ledger as module
 from redemption.ledger.commit.batcher import LANES
+from redemption.ledger.reachability import GRACE_SECONDS, LedgerDown
 from redemption.ledger.trust.reply_errors import LedgerFull
 from redemption.server.embedded_valkey import EmbeddedValkey
 
@@ -78,6 +79,27 @@ async def test_paused_writes_are_noticed_though_everything_can_be_read(shop, tol
     await shop.redis.client_unpause()
     await shop.ledger.check()
     assert told == [False, True]
+
+
+async def test_while_writes_are_paused_calls_fail_at_once_though_reads_are_answered(shop, told, monkeypatch, clock):
+    """Neither the reads of the check nor those of others say that an order could be written."""
+    first, second = await shop.mint(campaign := shop.ledger.campaigns.cached("shop", 1), 2)
+    await shop.redis.client_pause(timeout=int(SECONDS_MAX * 1000), all=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "CHECK_SECONDS_MAX", 0.2)
+        for _ in range(3):
+            await shop.ledger.check()
+            if shop.ledger._reachability.failure() is None:
+                assert await shop.quote(first), "in the first moments calls are sent"
+            clock.forward(GRACE_SECONDS)
+            for call in (lambda: shop.redeem(first), lambda: shop.quote(first), lambda: shop.mint(campaign)):
+                with pytest.raises(LedgerDown, match="nothing was done"):
+                    await call()
+    await shop.redis.client_unpause()
+    await shop.ledger.check()
+    assert told == [False, True]
+    for token in (first, second):
+        assert (await shop.redeem(token)).outcome is Outcome.APPROVED
 
 
 @pytest.mark.parametrize(
