@@ -5,13 +5,16 @@ import pytest_asyncio
 from certificates import write_certificate
 from ledger.valkeys import READY, asking_for_certificates, free_port, offered, saying, valkey
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from waiting import SECONDS_MAX
 
 from redemption.domain.errors import LedgerUnavailable
 from redemption.ledger import ledger as module
 from redemption.ledger import probe
+from redemption.ledger.causes import cause_of
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
+from redemption.ledger.place import Place
 from redemption.ledger.trust.fence import Fence
 
 ACCEPTED = "can be used"
@@ -127,6 +130,24 @@ async def test_a_command_that_was_switched_off_is_named(told, tmp_path):
     """Managed services do this with CONFIG."""
     async with valkey(tmp_path, *READY, "--rename-command", "CONFIG", "hidden") as port:
         assert "does not know the command CONFIG" in await told(f"redis://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("Error 111 connecting to 10.1.2.3:6379. Connection refused.", "refuses the connection: nothing listens"),
+        ("Error 111 connecting to [::1]:6379. Connect call failed ('::1', 6379).", "refuses the connection"),
+        ("Error -2 connecting to ledger:6379. Name or service not known.", "has a host name that cannot be found"),
+        ("Error 113 connecting to 10.1.2.3:6379. No route to host.", "cannot be connected (No route to host)"),
+        ("Error 2 connecting to /run/ledger.sock. No such file or directory.", "has no socket of this name"),
+        ("Error connecting", "cannot be used: ConnectionError (Error connecting)"),
+    ],
+)
+def test_an_error_of_the_client_that_lost_its_cause_is_clear_by_its_number(text, cause):
+    """So it is when the client met a closed connection first, and then could not open another one."""
+    error = RedisConnectionError(text)
+    error.__context__ = RedisConnectionError("Connection has data")
+    assert cause_of(error, Place(host="10.1.2.3")).startswith(cause)
 
 
 HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n"

@@ -16,6 +16,8 @@ from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
 from redemption.scheduling.work_bounds import LEDGER_CALLS_AT_ONCE
 
+REFUSED = LedgerUnavailable("the ledger at redis://ledger.example:6379 refuses the connection")
+
 
 class FakeClient:
     """A client whose functions wait for the gate, and then fail as a test wants."""
@@ -89,16 +91,43 @@ async def test_waiting_for_a_place_takes_nothing_from_the_time_of_the_call(funct
 @pytest.mark.parametrize(
     "failure", [RedisConnectionError("10.1.2.3 secret"), OSError("secret"), TimeoutError()], ids=repr
 )
-async def test_why_the_ledger_cannot_be_reached_goes_to_the_log_and_not_to_the_caller(functions, client, failure):
+async def test_why_the_ledger_did_not_answer_goes_to_the_log_and_not_to_the_caller(functions, client, failure):
+    """Once, however many calls fail. When the next check fails, too, its line alone says why."""
     client.failure = failure
+    client.gate.set()
+    with capture_logs() as logs:
+        for check in (REFUSED, None, None, None):
+            for _ in range(3):
+                with pytest.raises(LedgerUnavailable) as raised:
+                    await functions.call("counters", "p", 1)
+            functions._health.on_check(check)
+    assert raised.value.message == "the ledger cannot be reached, or does not answer in time"
+    not_served, served, entry = logs
+    assert (not_served["event"], served["event"]) == ("ledger does not serve", "ledger serves again")
+    assert "did not answer a call" in entry["event"]
+    assert entry["message"].startswith("the ledger at redis://ledger.example:6379 ")
+
+
+async def test_an_outage_is_one_line_of_the_log_whoever_meets_it_first(functions, client):
+    client.failure = RedisConnectionError("refused")
     client.gate.set()
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(LedgerUnavailable) as raised:
                 await functions.call("counters", "p", 1)
-    assert raised.value.message == "the ledger cannot be reached, or does not answer in time"
-    (entry,) = logs  # once, however many find out
-    assert entry["cause"].startswith("the ledger at redis://ledger.example:6379 ")
+            functions._health.on_check(raised.value)
+    assert [entry["event"] for entry in logs] == ["ledger does not serve"]
+
+
+async def test_an_answer_that_this_process_was_too_busy_to_read_is_told_as_that(functions, client, clock):
+    """The timeout itself came late: that says nothing of the ledger."""
+    asking = asyncio.create_task(functions.call("counters", "p", 1))
+    await comes(lambda: client.called)
+    clock.forward(module.CALL_SECONDS_MAX + 5.0)
+    with pytest.raises(LedgerUnavailable) as raised:
+        await asking
+    assert "this process was too busy to hear the ledger at redis://ledger.example:6379" in raised.value.for_operator
+    assert "blocked for 5.0 s or longer" in raised.value.for_operator
 
 
 async def test_concurrent_callers_ask_once_whether_a_program_has_begun(functions, client):

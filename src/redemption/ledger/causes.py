@@ -33,6 +33,7 @@ _CLOSED = "closed the connection"
 _NO_TLS = "cannot agree on TLS with this server"
 _UNCLEAR = (NO_REDIS, _NO_ANSWER, _CLOSED, _NO_TLS)
 _UNKNOWN_COMMAND = re.compile(r"unknown command '([^']+)'", re.IGNORECASE)
+_CONNECTING = re.compile(r"Error (-?[0-9]+) connecting to \S+\. (.*?)\.?$")
 _TEXT_LENGTH_MAX = 200
 # The first that is in the text of an error counts.
 _BY_TEXT = (
@@ -65,6 +66,16 @@ def unreachable(error: BaseException, place: Place) -> LedgerUnreachable:
     return LedgerUnreachable(NOT_REACHED, for_operator=f"the ledger at {place} {cause}", is_clear=is_clear)
 
 
+def not_heard(late_seconds: float, place: Place) -> LedgerUnreachable:
+    """Return the failure for an answer that this process was too busy to read in time."""
+    return LedgerUnreachable(
+        NOT_REACHED,
+        for_operator=f"this process was too busy to hear the ledger at {place} in time: its event loop was blocked for "
+        f"{late_seconds:.1f} s or longer",
+        is_clear=True,
+    )
+
+
 def refused(error: ResponseError, place: Place) -> LedgerUnavailable:
     """Return the failure for an error reply; raise it from that error."""
     failure = error_of(error)
@@ -76,7 +87,7 @@ def refused(error: ResponseError, place: Place) -> LedgerUnavailable:
 def cause_of(error: BaseException, place: Place) -> str:
     """Return what the ledger does wrong, as the end of a sentence that begins with "the ledger at …"."""
     for each in _chain(error):
-        cause = _of_tls(each, place) or _of_socket(each) or _of_reply(each, place)
+        cause = _of_tls(each, place) or _of_socket(each) or _of_client(each) or _of_reply(each, place)
         if cause:
             return cause
     text = " ".join(str(error).split())[:_TEXT_LENGTH_MAX]
@@ -122,6 +133,16 @@ def _of_socket(error: BaseException) -> str | None:
         case OSError() if error.strerror:
             return f"cannot be connected ({error.strerror})"
     return None
+
+
+def _of_client(error: BaseException) -> str | None:
+    """Return what an error of the Redis client means that has the number of a socket's error in its text alone."""
+    found = _CONNECTING.match(str(error))
+    if found is None:
+        return None
+    number, text = int(found[1]), found[2]
+    # OSError chooses the class by the number; those of the resolver are negative.
+    return _of_socket(socket.gaierror(number, text) if number < 0 else OSError(number, text))
 
 
 def _of_reply(error: BaseException, place: Place) -> str | None:

@@ -2,18 +2,16 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from redemption.domain.errors import LedgerUnavailable, Overloaded
 from redemption.ledger import keys
-from redemption.ledger.causes import refused, unreachable
+from redemption.ledger.causes import LedgerUnreachable, not_heard, refused, unreachable
 from redemption.ledger.commit.lane import CALL_SECONDS_MAX
 from redemption.ledger.library import library
 from redemption.ledger.permissions import LedgerForbids
@@ -39,10 +37,8 @@ from redemption.scheduling.work_bounds import LEDGER_CALL_WAIT_SECONDS_MAX, LEDG
 
 TRIES = 3
 """How often a call is sent at most, when it was not executed and the reason may be gone by then."""
-LOG_INTERVAL_SECONDS = 60.0
-"""The reason why the ledger cannot be reached is logged once in this time at most: every call meets it."""
-
-_log = structlog.get_logger(__name__)
+LATE_SECONDS_MAX = 0.5
+"""A timeout that comes later than this says that the event loop was blocked, and nothing of the ledger."""
 
 
 class FunctionClient:
@@ -82,7 +78,6 @@ class FunctionClient:
         self._is_strict = durability == "strict"
         self._slots = asyncio.Semaphore(LEDGER_CALLS_AT_ONCE)
         self._openings: SingleFlight[str, bool] = SingleFlight()
-        self._next_log_at = 0.0
 
     async def stop(self) -> None:
         """Cancel the calls that several callers share."""
@@ -100,9 +95,7 @@ class FunctionClient:
         return await self._call(self._fcall, function, program, args)
 
     async def _call(self, send: "_Send", function: str, program: str, args: Sequence[bytes | int | str]) -> Any:  # noqa: ANN401
-        self._health.require()
-        self._reachability.require()
-        async with self._slot(), self.bounded(CALL_SECONDS_MAX):
+        async with self._turn():
             for _ in range(TRIES - 1):
                 try:
                     return await self._framed(send, function, program, args)
@@ -123,9 +116,7 @@ class FunctionClient:
 
     async def call_bare(self, function: str, program: str) -> Any:  # noqa: ANN401
         """Call a function that reads no frame; return its reply."""
-        self._health.require()
-        self._reachability.require()
-        async with self._slot(), self.bounded(CALL_SECONDS_MAX):
+        async with self._turn():
             try:
                 return await self._fcall(function, program, ())
             except ResponseError as error:
@@ -142,6 +133,18 @@ class FunctionClient:
         clock = self._clock
         frame = (self._fence.known(program), clock.own_ms(), clock.apart_ms_max)
         return await send(function, program, (*frame, *args))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Let one call be sent, with a timeout; while the ledger is refused or known to be down, none is."""
+        self._health.require()
+        self._reachability.require()
+        try:
+            async with self._slot(), self.bounded(CALL_SECONDS_MAX):
+                yield
+        except LedgerUnreachable as error:
+            self._health.on_unanswered_call(error)
+            raise
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -232,8 +235,10 @@ class FunctionClient:
     @asynccontextmanager
     async def bounded(self, seconds_max: float) -> AsyncIterator[None]:
         """Give a call a timeout, and replace the errors of the Redis client by ours."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + seconds_max
         try:
-            async with asyncio.timeout(seconds_max):
+            async with asyncio.timeout_at(ends_at):
                 yield
             self._reachability.on_read()
         except ResponseError as error:
@@ -251,16 +256,10 @@ class FunctionClient:
             raise meaning from error
         except (RedisError, OSError, TimeoutError) as error:
             self._reachability.on_failure()
-            failure = unreachable(error, self._place)
-            self._log_unreachable(failure)
-            raise failure from error
-
-    def _log_unreachable(self, failure: LedgerUnavailable) -> None:
-        """Log why the ledger cannot be reached, unless this was logged less than 60 s ago."""
-        now = time.monotonic()
-        if now >= self._next_log_at:
-            self._next_log_at = now + LOG_INTERVAL_SECONDS
-            _log.warning("the ledger cannot be reached", cause=failure.for_operator)
+            late_seconds = loop.time() - ends_at
+            if isinstance(error, TimeoutError) and late_seconds > LATE_SECONDS_MAX:
+                raise not_heard(late_seconds, self._place) from error
+            raise unreachable(error, self._place) from error
 
 
 _Send: TypeAlias = Callable[[str, str, Sequence[bytes | int | str]], Awaitable[Any]]

@@ -1,5 +1,7 @@
 """Whether the ledger may be served: a problem stays until the watch has seen that it is gone."""
 
+import asyncio
+
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -125,6 +127,17 @@ def test_the_class_and_the_message_of_a_cause_are_logged(health):
             caused(LedgerUnavailable("down"), RedisConnectionError("Error 111 connecting to 10.1.2.3:6379"))
         )
     assert [entry["cause"] for entry in logs] == ["ConnectionError: Error 111 connecting to 10.1.2.3:6379"]
+
+
+def test_a_cancellation_is_no_cause_and_a_failure_that_causes_itself_ends(health):
+    """A timeout cancels what waits: its cause says nothing. A cause in a circle must not be followed for ever."""
+    circle = LedgerUnavailable("circle")
+    circle.__cause__ = circle
+    timeout = caused(LedgerUnavailable("silent"), caused(TimeoutError(), asyncio.CancelledError()))
+    with capture_logs() as logs:
+        health.on_check(timeout)
+        health.on_check(circle)
+    assert [entry.get("cause") for entry in logs] == ["TimeoutError", None]
 
 
 def test_reasons_that_alternate_or_count_do_not_fill_the_log(health):

@@ -1,5 +1,6 @@
 """Whether the ledger may be served: the one place for what checks and calls found out, and where it is logged."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class LedgerHealth:
         self._on_change: Callable[[bool], None] = _ignore
         self._reasons = OncePerReason()
         self._refused_calls = OncePerReason()
+        self._unanswered: LedgerUnavailable | None = None
+        self._unanswered_calls = OncePerReason()
 
     def on_change(self, call: Callable[[bool], None]) -> None:
         """Set the callback that is called when the ledger begins or stops to serve; it gets whether it serves."""
@@ -79,8 +82,11 @@ class LedgerHealth:
 
     def on_check(self, failure: ServiceError | None) -> None:
         """Take the result of a check: None when all is well."""
+        unanswered, self._unanswered = self._unanswered, None
         self._checked, self._replied = failure, None
         self._report()
+        if failure is None and unanswered and self._unanswered_calls.allows(unanswered.for_operator):
+            _log.warning("the ledger did not answer a call, but the check after it", message=unanswered.for_operator)
 
     def on_reply(self, failure: ServiceError | None) -> None:
         """Take the result of a call: None when the ledger replied."""
@@ -95,6 +101,10 @@ class LedgerHealth:
         """Log an error reply whose text callers do not get: each text once a minute at most."""
         if self._refused_calls.allows(str(reply)):
             _log.error("the ledger refused a call", error=str(reply))
+
+    def on_unanswered_call(self, failure: LedgerUnavailable) -> None:
+        """Take the failure of a call. It is logged if the next check passes; else that check says what is wrong."""
+        self._unanswered = failure
 
     def _report(self) -> None:
         before, self._last = self._last, self.failure
@@ -119,11 +129,16 @@ class LedgerHealth:
 
 
 def first_cause(failure: BaseException) -> str | None:
-    """Return the first cause of a failure, its class and its message; None when it has no other cause."""
-    cause = failure
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return None if cause is failure else cause_text(cause)
+    """Return the first cause of a failure, its class and its message; None when it has no other cause.
+
+    A cancellation is left out: it is how a timeout ends a call, and says nothing.
+    """
+    causes = [failure]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        if isinstance(cause, asyncio.CancelledError):
+            break
+        causes.append(cause)
+    return None if causes[-1] is failure else cause_text(causes[-1])
 
 
 def cause_text(error: BaseException) -> str:
