@@ -144,7 +144,8 @@ def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]]
             try:
                 return await operation(ledger.operations)
             except ServiceError as error:
-                raise await ledger.explained(error) from error
+                await ledger.explain(error)
+                raise
 
     with refusals():
         return asyncio.run(operate())

@@ -143,12 +143,13 @@ class RedisLedger:
             else:
                 failure = forbids([name.decode() for name in missing]) if missing else None
         if failure is not None:
-            raise await self.explained(failure)
+            await self.explain(failure)
+            raise failure
 
-    async def explained(self, failure: ServiceError) -> ServiceError:
-        """Return a failure with the ledger's address and, where the error does not say it, what is at that address."""
+    async def explain(self, failure: ServiceError) -> None:
+        """Add the ledger's address to what a failure tells the operator and, where it is unclear, what is there."""
         if not isinstance(failure, LedgerUnavailable) or isinstance(failure, LedgerNotTrusted):
-            return failure
+            return
         place = self._endpoint.place()
         unclear = isinstance(failure, LedgerUnreachable) and not failure.is_clear
         seen = await look(place) if unclear else None
@@ -156,7 +157,6 @@ class RedisLedger:
             failure.for_operator = f"the ledger at {place} {seen}"
         elif str(place) not in failure.for_operator:
             failure.for_operator += f" (the ledger at {place})"
-        return failure
 
     async def stop(self) -> None:
         """Stop all parts, and save the fence."""
