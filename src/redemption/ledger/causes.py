@@ -32,7 +32,7 @@ _NO_ANSWER = "does not answer in time: is the address right, and does a firewall
 _CLOSED = "closed the connection"
 _NO_TLS = "cannot agree on TLS with this server"
 _UNCLEAR = (NO_REDIS, _NO_ANSWER, _CLOSED, _NO_TLS)
-_UNKNOWN_COMMAND = re.compile(r"unknown command '([^']+)'", re.IGNORECASE)
+_UNKNOWN_COMMAND = re.compile(r"unknown command ['`]([^'`]+)['`]", re.IGNORECASE)
 _CONNECTING = re.compile(r"Error (-?[0-9]+) connecting to \S+\. (.*?)\.?$")
 _TEXT_LENGTH_MAX = 200
 # The first that is in the text of an error counts.

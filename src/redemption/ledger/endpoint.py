@@ -4,15 +4,17 @@ The Redis client's own retries are off: it would send a call again when its repl
 when that is safe.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from redemption.ledger.causes import unreachable
 from redemption.ledger.place import Place
+from redemption.ledger.reply_text import parser_that_cleans, without_secrets
 from redemption.ledger.trust.clock import CLOCK_APART_SECONDS_MAX
 from redemption.ledger.trust.durability import Checked, Durability, check, prepare
 from redemption.ledger.trust.fence import Fence
@@ -35,7 +37,7 @@ class Endpoint:
         Python 3.11 can lose a cancellation: then our own timeouts and an orderly stop do not work. Instead the code
         that waits on a connection bounds the wait, with ``asyncio.timeout`` or ``call_later``.
         """
-        return ConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             self.url,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_SECONDS_MAX,
@@ -43,6 +45,13 @@ class Endpoint:
             max_connections=64,
             protocol=2,
         )
+        pool.connection_kwargs["parser_class"] = parser_that_cleans(_password(pool))
+        return pool
+
+    def reply_error(self) -> Callable[[str], ResponseError]:
+        """Return what makes an exception of an error reply, for a reader that is not the Redis client's."""
+        password = _password(self.pool())
+        return lambda text: ResponseError(without_secrets(text, password))
 
     def place(self) -> Place:
         """Return the address without the password."""
@@ -71,3 +80,8 @@ class Endpoint:
                 return int(await client.dbsize()) == 0
         except (RedisError, OSError) as error:
             raise unreachable(error, self.place()) from error
+
+
+def _password(pool: ConnectionPool) -> str:
+    """Return the password as it is sent; empty when there is none."""
+    return str(pool.connection_kwargs.get("password") or "")

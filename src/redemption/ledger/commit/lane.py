@@ -1,7 +1,7 @@
 """A connection to the ledger for commits: packed calls out, replies in."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -30,8 +30,8 @@ CALL_SECONDS_MAX = 10.0
 class Replies(asyncio.Protocol):
     """The protocol of a connection; reads the replies to one exchange at a time."""
 
-    def __init__(self) -> None:
-        self._reader = hiredis.Reader(replyError=ResponseError)
+    def __init__(self, reply_error: Callable[[str], ResponseError]) -> None:
+        self._reader = hiredis.Reader(replyError=reply_error)
         self._replies: list[Any] = []
         self._expected = 0
         self._pending: asyncio.Future[list[Any]] | None = None
@@ -78,9 +78,10 @@ class Lane:
         self._endpoint = endpoint
         self._is_strict = endpoint.durability == "strict"
         self._fence = fence
+        self._reply_error = endpoint.reply_error()
         self._connection: AbstractConnection | None = None
         self._transport: asyncio.WriteTransport | None = None
-        self._replies = Replies()
+        self._replies = Replies(self._reply_error)
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +127,7 @@ class Lane:
         writer = connection._writer  # noqa: SLF001 - there is no public way to the transport
         assert writer is not None, "connected"
         self._transport = writer.transport
-        self._replies = Replies()
+        self._replies = Replies(self._reply_error)
         writer.transport.set_protocol(self._replies)
 
     async def _prove(self) -> None:
