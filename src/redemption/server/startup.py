@@ -4,9 +4,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import StringIO
 from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict, ExcInfo
 
 from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.signed.keyset import KeysetError
@@ -21,12 +23,14 @@ EXIT_NOT_TRUSTED = 5
 class StartRefused(Exception):
     """The server cannot start; the message is one line that says what to change.
 
+    Parts of it may come from others, such as the ledger's server, so it is made safe to show on a terminal.
+
     Attributes:
         exit_code: The exit code of the process.
     """
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
+        super().__init__(printable(" ".join(message.splitlines())))
         self.exit_code = exit_code
 
 
@@ -56,23 +60,37 @@ def refuse(refused: StartRefused) -> int:
 def configure_logging(level: int = logging.INFO) -> None:
     """Log to stderr: lines for people if it is a terminal, else JSON for programs."""
     people = sys.stderr.isatty()
-    # Plain tracebacks: rich ones print local variables, which may be tokens and keys.
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if people
-        else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=_traceback) if people else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if people else [structlog.processors.format_exc_info]),
+            # JSON escapes what a terminal would obey.
+            _printable_values if people else structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
     )
+
+
+def printable(text: str) -> str:
+    """Return a text of others without characters that a terminal obeys, or that change how the text around looks."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _printable_values(_logger: object, _method: str, entry: EventDict) -> EventDict:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in entry.items()}
+
+
+def _traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a plain traceback: a rich one prints local variables, which may be tokens and keys."""
+    plain = StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    out.write(printable(plain.getvalue()))
 
 
 class _Stderr:
