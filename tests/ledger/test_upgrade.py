@@ -15,6 +15,7 @@ from builders.calls import calling
 from builders.keysets import keyset_from
 from builders.times import DAY_MS
 from redis.exceptions import ResponseError
+from refused import refused
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.request_identity import RequestIdentity
@@ -95,7 +96,7 @@ async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
     assert "redemption ledger upgrade" in row["trusted"]
     await old.start()
     way_out = "stop the servers of the older version, then run: redemption ledger upgrade"
-    with pytest.raises(LedgerRefused, match=way_out):
+    with refused(LedgerRefused, way_out):
         await answers(old)
     assert await old.dump() == before
 

@@ -27,7 +27,14 @@ from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth, OncePerReason
 from redemption.ledger.trust.proof import LedgerNotDurable, prove
-from redemption.ledger.trust.reply_errors import FULL, LedgerFull, LedgerNotReady, LedgerNotTrusted, LedgerUnknown
+from redemption.ledger.trust.reply_errors import (
+    FULL,
+    NOT_TRUSTED,
+    LedgerFull,
+    LedgerNotReady,
+    LedgerNotTrusted,
+    LedgerUnknown,
+)
 from redemption.ledger.trust.write_check import refused_programs
 from redemption.scheduling.work_bounds import WorkBounds
 
@@ -226,9 +233,10 @@ class RedisLedger:
                 raise LedgerUnavailable("the ledger refuses the calls of every program; the log of the server says why")
             if not programs and not self._fence.learns:
                 raise LedgerUnknown(
-                    f"{self._fence.path} remembers no ledger, so nothing is served. If the ledger is the right one, "
-                    "accept it on this machine: redemption ledger adopt --program NAME. If the file was lost, restore "
-                    "it, and keep it on a volume of its own (REDEMPTION_FENCE)"
+                    "this server knows no ledger yet, so nothing is served; its operator finds the cause in the log",
+                    for_operator=f"{self._fence.path} remembers no ledger, so nothing is served. If the ledger is the "
+                    "right one, accept it on this machine: redemption ledger adopt --program NAME. If the file was "
+                    "lost, restore it, and keep it on a volume of its own (REDEMPTION_FENCE)",
                 )
             self._log_memory(found.memory_share)
             if isinstance(self.health.failure, LedgerFull) and found.memory_share > FULL_UNTIL:
@@ -245,7 +253,7 @@ class RedisLedger:
         for program, stored in zip(programs, await self._functions.stored_check_values(programs), strict=True):
             problem = self._fence.keyset_problem(program, stored)
             if problem:
-                raise LedgerNotTrusted(problem)
+                raise LedgerNotTrusted(NOT_TRUSTED, for_operator=problem)
             self._fence.remember_keyset(program)
             if len(stored) < len(self._fence.check_values):
                 # A ledger that takes no write now is served all the same; the next check tries again.

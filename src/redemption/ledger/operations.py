@@ -10,7 +10,7 @@ from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.header import HEADER_FIELDS, identity_of, read_header
-from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, NOT_TRUSTED, LedgerNotTrusted
 
 
 class Operations:
@@ -69,7 +69,7 @@ class Operations:
             (stored,) = await self._functions.stored_check_values([program])
             self._fence.require_keyset(program, header, stored)
         except LedgerRefused as error:
-            return error.message
+            return error.for_operator
         if header is not None and header.clock_ms > self._clock.own_ms() + self._clock.apart_ms_max:
             return f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}"
         return "yes"
@@ -126,7 +126,7 @@ class Operations:
         """
         trusted = await self._trusted(program, await self._status_of(program))
         if trusted != "yes" and not trusted.startswith(CLOCK_AHEAD):
-            raise LedgerNotTrusted(f"program {program!r}: {trusted}")
+            raise LedgerNotTrusted(NOT_TRUSTED, for_operator=f"program {program!r}: {trusted}")
         if self._fence.mark(program) is None:
             await self._functions.open(program, create=False)  # the fence remembers it from now on
         status = pairs(await self._functions.call("reset_clock", program))

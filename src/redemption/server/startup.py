@@ -40,7 +40,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except LedgerNotTrusted as error:
-        raise StartRefused(error.message, EXIT_NOT_TRUSTED) from error
+        raise StartRefused(error.for_operator, EXIT_NOT_TRUSTED) from error
     except TornFileError as error:
         raise StartRefused(str(error), EXIT_NOT_TRUSTED) from error
     except LedgerUnavailable as error:

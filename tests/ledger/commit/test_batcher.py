@@ -7,6 +7,7 @@ import pytest
 from builders.calls import calling
 from ledger.commit.orders import submitted
 from redis.exceptions import ResponseError
+from refused import refused
 from structlog.testing import capture_logs
 from waiting import SECONDS_MAX, comes, settled
 
@@ -321,7 +322,7 @@ async def test_one_connection_that_is_closed_says_nothing_of_the_ledger(running)
 
 async def test_a_program_without_a_ledger_is_not_trusted(running):
     running.lane.script = [ResponseError("NOLEDGER no ledger")]
-    with pytest.raises(LedgerNotTrusted, match="redemption ledger adopt --program NAME"):
+    with refused(LedgerNotTrusted, "redemption ledger adopt --program NAME"):
         await answered(submit(running, "a"))
 
 

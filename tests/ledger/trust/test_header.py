@@ -1,6 +1,9 @@
 """The ledger's header: one of another format, or one that cannot be read, is not served."""
 
+import re
+
 import pytest
+from refused import refused
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
@@ -30,17 +33,16 @@ def test_without_an_epoch_there_is_no_ledger():
     ],
 )
 def test_a_header_that_this_version_cannot_read_is_refused_with_the_way_out(fields, failure, told):
-    with pytest.raises(LedgerRefused) as refused:
+    with refused(LedgerRefused, re.escape(told)) as raised:
         read_header(*fields)
-    assert type(refused.value) is failure
-    assert told in refused.value.message
+    assert type(raised.value) is failure
 
 
 def test_which_ledger_it_is_can_be_read_whatever_its_format():
     said = {"epoch": EPOCH, "seq": "17", "keyset": "keyset", "format": "2"}
     assert identity_of(said) == Header(EPOCH, 17, "keyset", 0)
     assert identity_of({"epoch": EPOCH, "seq": "17"}) == Header(EPOCH, 17, "", 0)
-    with pytest.raises(LedgerNotTrusted, match="seq is 'many'"):
+    with refused(LedgerNotTrusted, "seq is 'many'"):
         identity_of(said | {"seq": "many"})
 
 
@@ -50,7 +52,7 @@ async def test_a_ledger_of_another_format_is_not_served(house):
     (token,) = await house.mint(campaign)
     await house.redis.hset(house.key("ledger"), "format", "1")
     await house.ledger.check()
-    with pytest.raises(LedgerRefused, match="has format '1', this version has format '3'"):
+    with refused(LedgerRefused, "has format '1', this version has format '3'"):
         await house.redeem(token)
     await house.redis.hset(house.key("ledger"), "format", "3")
     await house.ledger.check()

@@ -2,6 +2,7 @@
 
 import pytest
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
+from refused import require_silence
 
 from redemption.domain.errors import LedgerRefused
 from redemption.ledger.permissions import LedgerForbids
@@ -17,11 +18,11 @@ from redemption.ledger.trust.reply_errors import (
 )
 
 MEANINGS = [
-    (ResponseError("NOLEDGER secret"), LedgerNotTrusted, "redemption ledger adopt"),
-    (ResponseError("NOTTRUSTED secret"), LedgerNotTrusted, "redemption ledger status"),
+    (ResponseError("NOLEDGER secret"), LedgerNotTrusted, "begin or accept its ledger"),
+    (ResponseError("NOTTRUSTED secret"), LedgerNotTrusted, "not the one that this server knows"),
     (ResponseError("CLOCKAPART 7000 1000 secret"), LedgerClockApart, "6.0 s ahead of this server's"),
     (ResponseError("CLOCKAPART 1000 7500"), LedgerClockApart, "6.5 s behind this server's"),
-    (ResponseError("CLOCKAHEAD secret"), LedgerClockAhead, "redemption ledger reset-clock"),
+    (ResponseError("CLOCKAHEAD secret"), LedgerClockAhead, "a time that has not come"),
     (ReadOnlyError("secret"), LedgerReadOnly, "takes no writes now"),
     (OutOfMemoryError("secret"), LedgerFull, "no memory left"),
     (ResponseError("READONLY secret"), LedgerReadOnly, "takes no writes now"),
@@ -50,4 +51,13 @@ def test_each_error_reply_has_its_meaning(reply, failure, told):
     assert type(error) is failure
     assert told in error.message
     assert "secret" not in error.message
+    require_silence(error)
     assert has_unknown_text(error) == (failure in (LedgerRefused, LedgerForbids)), "then it has to be logged"
+
+
+@pytest.mark.parametrize(
+    ("reply", "cure"),
+    [("NOLEDGER", "redemption ledger adopt"), ("NOTTRUSTED", "ledger status"), ("CLOCKAHEAD", "ledger reset-clock")],
+)
+def test_what_an_operator_has_to_run_is_told_to_the_operator_alone(reply, cure):
+    assert cure in error_of(ResponseError(reply)).for_operator

@@ -14,7 +14,7 @@ from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.archive import Archive
 from redemption.ledger.stores.catalog import Catalog, pack_campaign
 from redemption.ledger.stores.definitions import Definitions
-from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import no_ledger
 
 WIDTH_MIN = 64
 WIDTH_MAX = 4096
@@ -75,7 +75,7 @@ class CampaignStore:
         """Return the campaign that has a name, or one that looks the same, see ``CampaignLedger``."""
         if not await self._functions.begun(program):
             if not self._may_create_ledger:
-                raise LedgerNotTrusted(NO_LEDGER)
+                raise no_ledger()
             return None
         reply = await self._functions.call("named", program, name, appearance(name))
         return (int(reply[0]), reply[1].decode()) if reply else None
@@ -83,7 +83,7 @@ class CampaignStore:
     async def create(self, campaign: Campaign, identity: RequestIdentity) -> Campaign:
         """Create a campaign and return it with its number and version."""
         if not await self._functions.open(campaign.program, create=self._may_create_ledger):
-            raise LedgerNotTrusted(NO_LEDGER)
+            raise no_ledger()
         layout = {
             "width": coupon_block_width(campaign.sizing),
             "customer_buckets": customer_buckets(campaign.sizing),

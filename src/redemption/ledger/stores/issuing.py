@@ -22,7 +22,7 @@ from redemption.ledger.commit.queue import QueuedItem
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
-from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import no_ledger
 from redemption.ledger.wire.claims import pack_claim, unpack_claim
 from redemption.ledger.wire.orders import Head
 
@@ -137,7 +137,7 @@ class IssuingStore:
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
         if not begun:
-            raise LedgerNotTrusted(NO_LEDGER)
+            raise no_ledger()
 
 
 def _word(reply: list[Any]) -> bytes:

@@ -22,7 +22,7 @@ from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
-from redemption.ledger.trust.reply_errors import NO_LEDGER, LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import no_ledger
 from redemption.ledger.wire.orders import (
     Head,
     pack_asked,
@@ -89,7 +89,7 @@ class OrderStore:
         try:
             self._health.require()
             if self._fence.mark(program) is None:  # a judged order read a campaign, which opened the ledger
-                raise LedgerNotTrusted(NO_LEDGER)
+                raise no_ledger()
             self._batcher.submit(program, orders, rejudged=rejudged)
         except ServiceError as error:
             for order in orders:

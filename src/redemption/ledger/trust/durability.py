@@ -56,7 +56,7 @@ async def prepare(client: Redis, durability: Durability, fence: Fence, clock_apa
     """
     await check(client, durability, fence, clock_apart_seconds_max)
     if durability == "strict" and await _under_sentinel(client):
-        raise LedgerRefused(_AUTOMATIC_FAILOVER)
+        raise _unfit(_AUTOMATIC_FAILOVER)
     await load_functions(client)
 
 
@@ -120,17 +120,17 @@ async def _check_state(client: Redis, clock_apart_seconds_max: float) -> dict[st
     received_at = time.time()
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
-        raise LedgerRefused(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
+        raise _unfit(f"the ledger is version {version}; Redis or Valkey 7.2 or newer is needed")
     if info.get("loading"):
         raise LedgerNotReady("the ledger is still loading its data")
     if info.get("server_mode", info.get("redis_mode")) == "sentinel":
-        raise LedgerRefused("the ledger is a Sentinel; give the address of the primary that it watches")
+        raise _unfit("the ledger is a Sentinel; give the address of the primary that it watches")
     if info.get("cluster_enabled"):
-        raise LedgerRefused("the ledger is a node of a cluster; give the address of a single primary without one")
+        raise _unfit("the ledger is a node of a cluster; give the address of a single primary without one")
     if info.get("role") not in ("master", "primary"):
-        raise LedgerRefused("the ledger is a replica; give the address of the primary")
+        raise _unfit("the ledger is a replica; give the address of the primary")
     if info.get("aof_last_write_status", "ok") != "ok":
-        raise LedgerRefused("the ledger cannot write its append-only file; look at its disk")
+        raise _unfit("the ledger cannot write its append-only file; look at its disk")
     clock = info["server_time_usec"] / 1e6
     apart = max(clock - received_at, 0.0) or min(clock - sent_at, 0.0)
     if abs(apart) > clock_apart_seconds_max:
@@ -143,7 +143,7 @@ async def _check_settings(client: Redis, durability: Durability) -> None:
     found = {_text(name): _text(value) for name, value in (await client.config_get(*expected)).items()}
     for name, right in expected.items():
         if found.get(name) not in right:
-            raise LedgerRefused(
+            raise _unfit(
                 f"the ledger has {name} {found.get(name)!r}; {durability} durability needs {right[0]!r}: "
                 f"CONFIG SET {name} {right[0]}"
             )
@@ -162,6 +162,14 @@ async def _read_headers(client: Redis, programs: Sequence[str]) -> list[Header |
 async def _under_sentinel(client: Redis) -> bool:
     names = [entry.get("name", "") for entry in await client.client_list()]
     return any(str(name).startswith("sentinel-") for name in names)
+
+
+def _unfit(cause: str) -> LedgerRefused:
+    """Return the failure of a ledger that is not as the service needs it; the cause is for the operator alone."""
+    return LedgerRefused(
+        "the ledger is not set up as this server needs it; nothing was done. Its operator finds the cause in the log",
+        for_operator=cause,
+    )
 
 
 def _text(value: bytes | str | None) -> str:

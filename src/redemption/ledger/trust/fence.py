@@ -17,7 +17,7 @@ from pathlib import Path
 
 from redemption.domain.signed.check_values import named
 from redemption.ledger.trust.header import Header
-from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import NOT_TRUSTED, LedgerNotTrusted
 
 _UNKNOWN = b"?"
 """What the ledger's functions are told where a ledger must be known: they refuse the call."""
@@ -124,8 +124,10 @@ class Fence:
         problem = self.problem(mark, header)
         if problem:
             raise LedgerNotTrusted(
-                f"the ledger of program {program!r} {problem}; coupons that were used would be usable again. "
-                f"Restore the right ledger, or accept this one: redemption ledger adopt --program {program}"
+                NOT_TRUSTED,
+                for_operator=f"the ledger of program {program!r} {problem}; coupons that were used would be usable "
+                "again. Restore the right ledger, or accept this one: "
+                f"redemption ledger adopt --program {program}",
             )
 
     def problem(self, mark: Mark | None, header: Header | None) -> str | None:
@@ -162,7 +164,7 @@ class Fence:
         if header is not None and header.keyset_id == self.keyset_id:
             problem = self.keyset_problem(program, stored)
             if problem:
-                raise LedgerNotTrusted(problem)
+                raise LedgerNotTrusted(NOT_TRUSTED, for_operator=problem)
 
     def keyset_problem(self, program: str, stored: Mapping[str, str]) -> str | None:
         """Return what differs in the keyset from the one that a ledger was used with, and the way out; or None."""
@@ -286,7 +288,8 @@ def _read(path: Path) -> _Contents:
         return _Contents({}, {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerNotTrusted(
-            f"{path} cannot be read as a fence ({error}); restore it, or delete it and adopt the ledger"
+            NOT_TRUSTED,
+            for_operator=f"{path} cannot be read as a fence ({error}); restore it, or delete it and adopt the ledger",
         ) from error
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from redemption.domain.errors import LedgerRefused
-from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+from redemption.ledger.trust.reply_errors import NOT_TRUSTED, LedgerNotTrusted
 
 HEADER_FIELDS = ("epoch", "seq", "keyset", "format", "clock_ms")
 """The fields that ``read_header`` takes, in the order of its arguments."""
@@ -35,20 +35,13 @@ def read_header(epoch: str, seq: str, keyset_id: str, form: str, clock_ms: str) 
     if not epoch:
         return None
     if form == _OLD_FORMAT:
-        raise LedgerRefused(
-            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: stop the servers of the older "
-            "version, then run: redemption ledger upgrade"
-        )
+        raise _of_format(form, "stop the servers of the older version, then run: redemption ledger upgrade")
     if form != _FORMAT:
-        raise LedgerRefused(
-            f"the ledger has format {form!r}, this version has format {_FORMAT!r}: use the version that made the ledger"
-        )
+        raise _of_format(form, "use the version that made the ledger")
     try:
         return Header(epoch, int(seq), keyset_id, int(clock_ms))
     except ValueError as error:
-        raise LedgerNotTrusted(
-            f"the ledger's header cannot be read (seq is {seq!r}, clock_ms is {clock_ms!r})"
-        ) from error
+        raise _unreadable(f"seq is {seq!r}, clock_ms is {clock_ms!r}") from error
 
 
 def identity_of(status: Mapping[str, str]) -> Header | None:
@@ -62,4 +55,15 @@ def identity_of(status: Mapping[str, str]) -> Header | None:
     try:
         return Header(status["epoch"], int(status.get("seq", "")), status.get("keyset", ""), 0)
     except ValueError as error:
-        raise LedgerNotTrusted(f"the ledger's header cannot be read (seq is {status.get('seq')!r})") from error
+        raise _unreadable(f"seq is {status.get('seq')!r}") from error
+
+
+def _of_format(form: str, cure: str) -> LedgerRefused:
+    return LedgerRefused(
+        "the ledger has the format of another version; nothing was done. Its operator finds the cause in the log",
+        for_operator=f"the ledger has format {form!r}, this version has format {_FORMAT!r}: {cure}",
+    )
+
+
+def _unreadable(found: str) -> LedgerNotTrusted:
+    return LedgerNotTrusted(NOT_TRUSTED, for_operator=f"the ledger's header cannot be read ({found})")

@@ -119,11 +119,12 @@ class LedgerHealth:
     def _log_reason(self, failure: ServiceError) -> None:
         says_all = isinstance(failure, LedgerRefused) and not has_unknown_text(failure)
         cause = None if says_all else first_cause(failure)
-        if self._reasons.allows(f"{failure.reason} {failure.message} {cause}"):
+        message = getattr(failure, "for_operator", failure.message)
+        if self._reasons.allows(f"{failure.reason} {message} {cause}"):
             _log.warning(
                 "ledger does not serve",
                 reason=failure.reason,
-                message=getattr(failure, "for_operator", failure.message),
+                message=message,
                 **({"cause": cause} if cause else {}),
             )
 

@@ -79,9 +79,10 @@ def require_proof(reply: Any) -> None:  # noqa: ANN401 - whatever the ledger rep
     if isinstance(reply, list) and reply[0] >= 1:
         return
     error = LedgerNotDurable(
-        "the ledger does not keep its answers: its append-only file is off, or is still being written for the first "
-        "time (INFO persistence: aof_rewrite_in_progress). Wait until that has ended; if it stays: "
-        "CONFIG SET appendonly yes"
+        "the ledger may not keep its answers, so none is given; its operator finds the cause in the log",
+        for_operator="the ledger does not keep its answers: its append-only file is off, or is still being written for "
+        "the first time (INFO persistence: aof_rewrite_in_progress). Wait until that has ended; if it stays: "
+        "CONFIG SET appendonly yes",
     )
     if isinstance(reply, ResponseError):
         raise error from reply

@@ -5,13 +5,9 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
 from redemption.ledger.permissions import LedgerForbids, forbidden
 
-NO_LEDGER = (
-    "this server knows no ledger of this program: check the program's name; if it is right, let an operator begin or "
-    "accept its ledger: redemption ledger adopt --program NAME"
-)
 NOT_TRUSTED = (
-    "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. "
-    "See: redemption ledger status"
+    "the ledger is not the one that this server knows, or it forgot what the server remembers; nothing was done. Its "
+    "operator finds the cause in the log"
 )
 CLOCK_APART = "CLOCKAPART"
 """The first word of the ledger's error reply when the clocks are apart, see ``lua/frame.lua``."""
@@ -70,14 +66,16 @@ def error_of(reply: Exception) -> LedgerUnavailable:
     if was_not_executed(reply):
         return LedgerNotReady("the ledger does not take calls now")
     if text.startswith("NOLEDGER"):
-        return LedgerNotTrusted(NO_LEDGER)
+        return no_ledger()
     if text.startswith("NOTTRUSTED"):
-        return LedgerNotTrusted(NOT_TRUSTED)
+        cause = "the ledger is not the one that this machine remembers, or it forgot calls: redemption ledger status"
+        return LedgerNotTrusted(NOT_TRUSTED, for_operator=cause)
     if text.startswith(CLOCK_APART):
         ledger_ms, own_ms = text.split(" ")[1:3]
         return LedgerClockApart(clocks_apart((int(ledger_ms) - int(own_ms)) / 1000))
     if text.startswith("CLOCKAHEAD"):
-        return LedgerClockAhead(f"{CLOCK_AHEAD}; nothing was done. {CLOCK_AHEAD_CURE}")
+        message = f"{CLOCK_AHEAD}; nothing was done. Its operator finds the cure in the log"
+        return LedgerClockAhead(message, for_operator=f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}")
     # The Redis client turns some first words into exception classes; a lane keeps them as text.
     if isinstance(reply, OutOfMemoryError) or text.startswith("OOM"):
         return LedgerFull(FULL)
@@ -86,6 +84,16 @@ def error_of(reply: Exception) -> LedgerUnavailable:
     if refusal := forbidden(reply):
         return refusal
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
+
+
+def no_ledger() -> LedgerNotTrusted:
+    """Return the failure for a program that nobody began, or that this machine does not know."""
+    return LedgerNotTrusted(
+        "this server knows no ledger of this program; nothing was done. Check the program's name; if it is right, its "
+        "operator has to begin or accept its ledger",
+        for_operator="this machine remembers no ledger of the program. Check the program's name; if it is right, begin "
+        "or accept its ledger: redemption ledger adopt --program NAME",
+    )
 
 
 def has_unknown_text(failure: ServiceError) -> bool:

@@ -13,7 +13,7 @@ from redemption.ledger.permissions import LedgerForbids, forbids
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import load_functions
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.reply_errors import CLOCK_AHEAD, CLOCK_AHEAD_CURE, LedgerClockAhead, error_of
+from redemption.ledger.trust.reply_errors import LedgerClockAhead, error_of
 
 _EVENTS = 1
 """A bound of the event stream, which the function reads and does not use."""
@@ -60,9 +60,9 @@ def _failure(reply: Any) -> LedgerUnavailable | None:  # noqa: ANN401 - whatever
 
 def _cause(failure: LedgerUnavailable) -> str:
     """Return the reason for the log."""
-    if isinstance(failure, LedgerClockAhead):
-        return f"{CLOCK_AHEAD}. {CLOCK_AHEAD_CURE}"
-    return failure.for_operator if isinstance(failure, LedgerForbids) else str(failure.__cause__)
+    if isinstance(failure, LedgerClockAhead | LedgerForbids):
+        return failure.for_operator
+    return str(failure.__cause__)
 
 
 def log_missing_functions() -> None:
