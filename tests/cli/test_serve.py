@@ -169,3 +169,42 @@ def test_a_url_in_the_wrong_place_is_not_repeated(command, served):
 def test_a_wrong_value_is_named_with_its_flag(command, served, flags, error):
     ended = command("serve", *flags)
     assert (ended.code, ended.err, served) == (2, f"redemption: {error}\n", [])
+
+
+@pytest.mark.parametrize(
+    ("leftovers", "told"),
+    [
+        (["CRET@h"], "unexpected argument"),
+        (["CRET@h", "CRET", "-CRET"], "an option that it does not have"),
+        (["CRET@h", "CRET"], "unexpected arguments"),
+        (["--", "CRET@h"], "unexpected argument"),
+        (["--CRET@h"], "an option that it does not have"),
+        (["-CRET@h"], "an option that it does not have"),
+        (["--CRET=x@h"], "an option that it does not have"),
+    ],
+)
+@pytest.mark.parametrize("url", [["--redis-url", "redis://a:S3"], ["redis://a:S3"]])
+def test_the_rest_of_a_password_with_a_blank_is_not_repeated(command, served, url, leftovers, told):
+    """Without quotes, the shell makes several arguments of the URL."""
+    ended = command("serve", *url, *leftovers)
+    assert (ended.code, served) == (2, [])
+    assert ended.err.startswith("redemption serve: got ")
+    assert told in ended.err
+    assert "a value with blanks needs quotes" in ended.err
+    assert "-C" not in ended.err
+    assert "CRET" not in ended.err
+    assert "S3" not in ended.err
+
+
+def test_how_many_arguments_were_not_expected_is_told(command, served):
+    ended = command("serve", "--redis-url", "redis://a:S3", "CRET", "CRET@h")
+    assert ended.err == (
+        "redemption serve: got 2 unexpected arguments (not shown, as a password may be in it; a value with blanks "
+        "needs quotes); see redemption serve --help\n"
+    )
+
+
+def test_an_option_that_is_misspelt_is_still_named(command, served):
+    ended = command("serve", "--worker", "3")
+    assert "no such option: --worker (Possible options: --workers)" in ended.err
+    assert "(b)" in command("get", "--request-id", "a", "b").err, "other commands have no URL with a password"

@@ -18,6 +18,7 @@ from redemption.cli.claim import claim
 from redemption.cli.completion import Shell, install, prepare_completion, show, with_shell
 from redemption.cli.demo.command import demo
 from redemption.cli.get import get
+from redemption.cli.input.leftovers import without_leftovers
 from redemption.cli.input.options import examples
 from redemption.cli.input.parsing import Command, Group
 from redemption.cli.inspect_token import inspect_token
@@ -212,6 +213,8 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "redemption"
     message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    if path.endswith(" serve"):
+        message = without_leftovers(message)
     message = _URL.sub(r"\1…", message)  # it may hold a password
     return f"{path}: {message[:1].lower()}{message[1:]}; see {path} --help"
 
