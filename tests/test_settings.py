@@ -104,10 +104,10 @@ JUNK = [
 ]
 
 
-def told():
-    """What a command says of the present environment, line by line."""
+def said(**flags):
+    """What a command says of its flags and the present environment, line by line."""
     try:
-        settings_of()
+        settings_of(**flags)
     except Stop as stop:
         return stop.code, stop.told
     return BAD_INPUT, ()
@@ -119,7 +119,7 @@ def test_whatever_stands_in_a_variable_is_a_setting_or_told_in_a_line(monkeypatc
         for value in JUNK:
             with monkeypatch.context() as patch:
                 patch.setenv(name, value)
-                code, lines = told()
+                code, lines = said()
             assert code == BAD_INPUT
             assert all(line.startswith("redemption: ") and line.isprintable() and len(line) < 600 for line in lines)
 
@@ -140,4 +140,24 @@ CLIENT_PAIR = "tls_client_certificate and tls_client_key go together: give both,
     ],
 )
 def test_settings_that_cannot_be_together_are_told(given, told):
-    assert contradictions(Settings(**given)) == told
+    assert contradictions(given) == told
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "told"),
+    [
+        ({"workers": 0}, {"REDEMPTION_TLS_KEY": "k"}, ["--workers", PAIR]),
+        ({"tls_key": "k"}, {"REDEMPTION_WORKERS": "0", "redemption_tls_client_ca": "a"}, ["REDEMPTION_WORKERS", PAIR]),
+        ({"tls_key": "k"}, {"REDEMPTION_WORKER": "1"}, ["REDEMPTION_WORKER", PAIR]),
+        ({"tls_key": "k"}, {"REDEMPTION_TLS_CERTIFICATE": "-----BEGIN"}, ["REDEMPTION_TLS_CERTIFICATE"]),
+        ({"tls_key": "k"}, {"REDEMPTION_TLS_CERTIFICATE": ""}, ["REDEMPTION_TLS_CERTIFICATE", PAIR]),
+        ({}, {"REDEMPTION_TLS_CERTIFICATE": ""}, ["REDEMPTION_TLS_CERTIFICATE"]),
+        ({"tls_key": "k"}, {"REDEMPTION_TLS_CERTIFICATE": "c"}, []),
+    ],
+)
+def test_all_that_is_wrong_is_told_at_once(monkeypatch, flags, variables, told):
+    """Wrong values and wrong names do not hide that settings cannot be together."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    _, lines = said(**flags)
+    assert [line.split(": ")[1] for line in lines] == [each.partition(": ")[0] for each in told]

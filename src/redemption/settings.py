@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -196,14 +197,24 @@ def environment_problems() -> dict[str, str]:
     return found
 
 
-def contradictions(settings: Settings) -> list[str]:
-    """Return, in a line each, which settings cannot be together."""
+def set_in_environment() -> set[str]:
+    """Return the names of the settings that have a variable in the environment, right or wrong, but not empty."""
+    names = {name.upper() for name, value in os.environ.items() if value}
+    return {name for name in Settings.model_fields if f"{PREFIX}{name}".upper() in names}
+
+
+def contradictions(given: Collection[str]) -> list[str]:
+    """Return, in a line each, which settings cannot be together.
+
+    Args:
+        given: The names of the settings that have a value. The values do not matter, so a wrong one hides nothing.
+    """
     found = []
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
+    if ("tls_certificate" in given) != ("tls_key" in given):
         found.append("tls_certificate and tls_key go together: give both, or none")
-    elif settings.tls_client_ca and not settings.tls_certificate:
+    elif "tls_client_ca" in given and "tls_certificate" not in given:
         found.append("tls_client_ca needs tls_certificate and tls_key as well")
-    if bool(settings.tls_client_certificate) != bool(settings.tls_client_key):
+    if ("tls_client_certificate" in given) != ("tls_client_key" in given):
         found.append("tls_client_certificate and tls_client_key go together: give both, or none")
     return found
 

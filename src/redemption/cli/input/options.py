@@ -72,7 +72,7 @@ def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has 
     """
     from pydantic import ValidationError
 
-    from redemption.settings import Settings, contradictions, environment_problems
+    from redemption.settings import Settings, contradictions, environment_problems, set_in_environment
 
     given = {name: value for name, value in flags.items() if value is not None}
     of_names = environment_problems()
@@ -86,8 +86,7 @@ def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - each setting has 
             # The name that is no setting, or the value that is empty, was told already.
             if place not in told:
                 problems.append(f"{place}: {_problem(detail)}")
-    else:
-        problems += contradictions(settings)
+    problems += contradictions(given.keys() | set_in_environment())
     if problems:
         raise Stop(BAD_INPUT, *problems)
     return settings
