@@ -76,6 +76,14 @@ def not_heard(late_seconds: float, place: Place) -> LedgerUnreachable:
     )
 
 
+def writes_hang(place: Place) -> str:
+    """Return the cause for the operator when the ledger answers reads, and not whether it takes writes."""
+    return (
+        f"the ledger at {place} answers reads and lets writes wait: are its writes paused (CLIENT PAUSE … WRITE, "
+        "CLIENT UNPAUSE ends that), or does its disk hang?"
+    )
+
+
 def refused(error: ResponseError, place: Place) -> LedgerUnavailable:
     """Return the failure for an error reply; raise it from that error."""
     failure = error_of(error)

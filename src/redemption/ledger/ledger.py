@@ -7,7 +7,7 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
-from redemption.ledger.causes import LedgerUnreachable
+from redemption.ledger.causes import LedgerUnreachable, writes_hang
 from redemption.ledger.commit.batcher import LANES, Batcher
 from redemption.ledger.commit.lane import Lane
 from redemption.ledger.endpoint import Endpoint
@@ -223,25 +223,36 @@ class RedisLedger:
             # An operator may have adopted the ledger of a program that was not known.
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
-        async with self._functions.bounded(CHECK_SECONDS_MAX):
-            found = await self._endpoint.check(self._client, self._fence)
-            await self._check_keyset()
-            programs = self._fence.programs()
-            refused = await refused_programs(self._client, programs, fence=self._fence, clock=self._clock)
-            self._log_refused(refused)
-            if programs and len(refused) == len(programs):
-                raise LedgerUnavailable("the ledger refuses the calls of every program; the log of the server says why")
-            if not programs and not self._fence.learns:
-                raise LedgerUnknown(
-                    "this server knows no ledger yet, so nothing is served; its operator finds the cause in the log",
-                    for_operator=f"{self._fence.path} remembers no ledger, so nothing is served. If the ledger is the "
-                    "right one, accept it on this machine: redemption ledger adopt --program NAME. If the file was "
-                    "lost, restore it, and keep it on a volume of its own (REDEMPTION_FENCE)",
-                )
-            self._log_memory(found.memory_share)
-            if isinstance(self.health.failure, LedgerFull) and found.memory_share > FULL_UNTIL:
-                raise LedgerFull(FULL)
-            await self._prove(found)
+        reads_answered = False
+        try:
+            async with self._functions.bounded(CHECK_SECONDS_MAX):
+                found = await self._endpoint.check(self._client, self._fence)
+                await self._check_keyset()
+                reads_answered = True
+                await self._check_writes(found)
+        except LedgerUnreachable as error:
+            if reads_answered and isinstance(error.__cause__, TimeoutError) and not error.is_clear:
+                error.for_operator = writes_hang(self._endpoint.place())
+            raise
+
+    async def _check_writes(self, found: Checked) -> None:
+        """See whether the ledger would take writes, and keeps them."""
+        programs = self._fence.programs()
+        refused = await refused_programs(self._client, programs, fence=self._fence, clock=self._clock)
+        self._log_refused(refused)
+        if programs and len(refused) == len(programs):
+            raise LedgerUnavailable("the ledger refuses the calls of every program; the log of the server says why")
+        if not programs and not self._fence.learns:
+            raise LedgerUnknown(
+                "this server knows no ledger yet, so nothing is served; its operator finds the cause in the log",
+                for_operator=f"{self._fence.path} remembers no ledger, so nothing is served. If the ledger is the "
+                "right one, accept it on this machine: redemption ledger adopt --program NAME. If the file was "
+                "lost, restore it, and keep it on a volume of its own (REDEMPTION_FENCE)",
+            )
+        self._log_memory(found.memory_share)
+        if isinstance(self.health.failure, LedgerFull) and found.memory_share > FULL_UNTIL:
+            raise LedgerFull(FULL)
+        await self._prove(found)
 
     async def _check_keyset(self) -> None:
         """Compare the keyset with what each remembered ledger and the fence know of it, and have new keys noted there.

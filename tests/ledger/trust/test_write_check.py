@@ -76,6 +76,7 @@ async def test_paused_writes_are_noticed_though_everything_can_be_read(shop, tol
         patch.setattr(module, "CHECK_SECONDS_MAX", 0.3)
         await shop.ledger.check()
     assert isinstance(shop.ledger.health.failure, LedgerUnavailable)
+    assert "answers reads and lets writes wait" in shop.ledger.health.failure.for_operator
     await shop.redis.client_unpause()
     await shop.ledger.check()
     assert told == [False, True]
