@@ -11,8 +11,9 @@ import typer
 from redemption.cli.exits import DONE, INTERRUPTED, UNREACHABLE, BadFile, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, require_consent, settings_of
 from redemption.cli.input.parsing import Group
-from redemption.cli.output.screen import complain, print_json, print_message, printable, say, show, table
+from redemption.cli.output.screen import complain, print_json, print_message, say, show, table
 from redemption.cli.server_calls import all_campaigns, campaign_called, connected
+from redemption.printable import printable
 
 if TYPE_CHECKING:
     from redemption.cli.apply import Applied

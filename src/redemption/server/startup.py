@@ -13,6 +13,7 @@ from structlog.typing import EventDict, ExcInfo
 from redemption.domain.errors import LedgerUnavailable, ServiceError
 from redemption.domain.signed.keyset import KeysetError
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
+from redemption.printable import printable
 from redemption.server.embedded_valkey import EmbeddedValkeyError, TornFileError
 from redemption.server.listening import ListenError
 
@@ -75,11 +76,6 @@ def configure_logging(level: int = logging.INFO) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
     )
-
-
-def printable(text: str) -> str:
-    """Return a text of others without characters that a terminal obeys, or that change how the text around looks."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _printable_values(_logger: object, _method: str, entry: EventDict) -> EventDict:

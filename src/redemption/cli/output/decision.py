@@ -4,8 +4,9 @@ import datetime as dt
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from redemption.cli.output.screen import printable, say, show, table
+from redemption.cli.output.screen import say, show, table
 from redemption.client import Lang, disposition_words, format_money, sentence
+from redemption.printable import printable
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Decision, TokenVerdict
 from redemption.v1.order_pb2 import Checkout, Order

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 from redemption.cli.input.instants import local_text
 from redemption.cli.output.decision import print_lines, say_approval, say_refusal, shopper_text
-from redemption.cli.output.screen import printable, say, show, table
+from redemption.cli.output.screen import say, show, table
 from redemption.client import Lang, coupons_words, format_money
+from redemption.printable import printable
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.campaign_pb2 import (
     RISK_SIGNAL_DEVICE,

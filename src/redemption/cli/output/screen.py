@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from redemption.cli.output.streams import is_unicode, leave_quietly, write_error
+from redemption.printable import printable
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -82,11 +83,6 @@ def show(rows: "Table") -> None:
         stdout().print(rows)
     for line in captured.get().splitlines():
         print(line.rstrip())  # noqa: T201 - laid out already
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters, so that a name cannot change what is on the screen."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _console(*, stderr: bool) -> "Console":
