@@ -122,8 +122,7 @@ class RedemptionServicer:
             opened = []
             for item in request.requests:
                 opened.append(_opened(item, request.program))
-                if slot.is_step_done(len(item.checkout.order.lines)):
-                    await slot.pause()
+                await slot.worked_on(len(item.checkout.order.lines))
             valid = [each for each in opened if isinstance(each, RedeemRequest)]
             require_answer_fits([each.checkout for each in valid])
             results = iter(await self._redeemer.redeem_all(info, valid, slot))
@@ -131,8 +130,7 @@ class RedemptionServicer:
             for index, each in enumerate(opened):
                 if isinstance(each, RedeemRequest):
                     _add_result(response, next(results), index)
-                    if slot.is_step_done(each.positions):
-                        await slot.pause()
+                    await slot.worked_on(each.positions)
                 else:
                     _add_result(response, each, index)
             return response

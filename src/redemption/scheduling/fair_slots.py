@@ -91,13 +91,12 @@ class WorkSlot:
         """Start the step's time now: the time since the last step was waiting, not work."""
         self._began = self._now()
 
-    def is_step_done(self, positions: int) -> bool:
-        """Count positions of orders that are done, and return whether they are enough for a step."""
+    async def worked_on(self, positions: int) -> None:
+        """Count positions of orders that are done, and pause when they are enough for a step."""
         self._positions += positions
-        if self._positions < POSITIONS_AT_ONCE:
-            return False
-        self._positions = 0
-        return True
+        if self._positions >= POSITIONS_AT_ONCE:
+            self._positions = 0
+            await self.pause()
 
     async def pause(self) -> None:
         """End a step: let other work run, and sleep while it is busy."""
@@ -134,9 +133,8 @@ class WorkSlot:
 class NoSlot:
     """Takes the place of a slot for short work, which runs without a pause."""
 
-    def is_step_done(self, _positions: int) -> bool:
-        """Return False: short work has only one step."""
-        return False
+    async def worked_on(self, positions: int) -> None:
+        """Do nothing: short work has only one step."""
 
     def resume(self) -> None:
         """Do nothing: no time is counted."""

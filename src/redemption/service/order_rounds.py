@@ -136,8 +136,7 @@ class OrderRounds:
             order = self._use_case.open(asked, caller, on_result, self._settle_soon)
             if order is not None:
                 orders.append(order)
-            if slot.is_step_done(asked.positions):
-                await slot.pause()
+            await slot.worked_on(asked.positions)
         if orders:
             await self._decide_in_slot(orders[0].program, orders, slot, rejudged=False)
 
@@ -152,8 +151,7 @@ class OrderRounds:
 
         judged = []
         for order in orders:
-            if slot.is_step_done(order.asked.positions):
-                await slot.pause()
+            await slot.worked_on(order.asked.positions)
             if await self._judge_in_slot(order, slot):
                 order.on_reply = put
                 judged.append(order)
@@ -166,8 +164,7 @@ class OrderRounds:
             else:
                 order, reply = inbox.get_nowait()
             await self._settle_in_slot(order, reply, slot)
-            if slot.is_step_done(order.asked.positions):
-                await slot.pause()
+            await slot.worked_on(order.asked.positions)
 
     async def _judge_in_slot(self, order: PendingOrder, slot: WorkSlot) -> bool:
         if not (self._use_case.take_campaigns(order) or await self._use_case.load(order)):

@@ -345,7 +345,7 @@ class Batcher:
             else:
                 error = error_of(reply)
                 error.__cause__ = reply
-                if isinstance(error, LedgerNotReady) or self._may_be_read(part, error):
+                if isinstance(error, LedgerNotReady) or self._prepare_read(part, error):
                     again.append(part)
                     failure = error
                 else:
@@ -357,8 +357,8 @@ class Batcher:
                 order.sent = part.in_doubt
         return again, failure
 
-    def _may_be_read(self, part: FlushPart, error: ServiceError) -> bool:
-        """Whether a call that a full ledger refused is to be sent once more, for what needs no write."""
+    def _prepare_read(self, part: FlushPart, error: ServiceError) -> bool:
+        """Have a call that a full ledger refused sent once more, for what needs no write; False if it is not."""
         if not isinstance(error, LedgerFull) or part.without_writes or part.in_doubt:
             return False
         self._reachability.on_reply()
