@@ -147,6 +147,7 @@ def _operate(settings: Settings, operation: Callable[[Operations], Awaitable[T]]
                 await ledger.explain(error)
                 raise
 
+    forbid_core_dumps()
     with refusals():
         return asyncio.run(operate())
 
