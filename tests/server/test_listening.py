@@ -1,22 +1,56 @@
 """An address belongs to one server and its workers, and why one cannot be served is explained. Real sockets."""
 
 import socket
+import sys
 
 import pytest
 
+from redemption.server import port_holder
 from redemption.server.listening import ListenError, PortInUseError, address_text, reserve_port
 
 
-def test_a_port_that_an_outgoing_connection_got_by_chance_is_no_other_server():
+@pytest.fixture
+def chosen_ports(monkeypatch, tmp_path):
+    """Set which ports the system gives to connections by itself."""
+
+    def set_range(text):
+        (tmp_path / "range").write_text(text)
+        monkeypatch.setattr(port_holder, "_CHOSEN_PORTS", tmp_path / "range")
+
+    return set_range
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which connections there are")
+def test_a_port_that_a_connection_got_by_chance_is_no_other_server(chosen_ports):
+    """Which end opened it is not told: nobody knows."""
+    chosen_ports("1024\t65535\n")
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", peer)) as connection:
             port = connection.getsockname()[1]
-            expected = rf"outgoing connection .* \(to port {peer}\).*ip_local_reserved_ports={port}"
+            expected = (
+                rf"held by a connection of this machine \(its other end has port {peer}\), and nobody listens.*"
+                rf"a port outside of 1024 to 65535 with --listen.*ip_local_reserved_ports={port}"
+            )
             with pytest.raises(PortInUseError, match=expected), reserve_port("127.0.0.1", port):
                 pass
         with pytest.raises(PortInUseError, match="stop the other server"), reserve_port("127.0.0.1", peer):
             pass
+
+
+@pytest.mark.parametrize("ports", ["1 2", "", "a b"])
+def test_a_server_that_finishes_its_last_calls_is_another_server(chosen_ports, ports):
+    """It listens no more, but its connections hold a port that the system gives to nobody by itself."""
+    chosen_ports(ports)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))  # without SO_REUSEADDR, which would let others bind the port now
+        server.listen()
+        port = server.getsockname()[1]
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            server.close()
+            expected = f"port {port} on 127.0.0.1 is in use; stop the other server"
+            with pytest.raises(PortInUseError, match=expected), reserve_port("127.0.0.1", port):
+                pass
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::"])

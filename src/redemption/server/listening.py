@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from redemption.server.file_lock import FileLock, LockHeldError, private_directory
-from redemption.server.port_holder import outgoing_connection
+from redemption.server.port_holder import connection_by_chance
 
 _PORT_MAX: Final = 65535
 _FREE_PORT_TRIES_MAX: Final = 10
@@ -132,12 +132,13 @@ def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *options: int
 
 def _explained(host: str, port: int, error: OSError) -> ListenError:
     if error.errno == errno.EADDRINUSE:
-        peer = outgoing_connection(port) if not isinstance(error.__cause__, LockHeldError) else None
-        if peer is not None:
+        holder = None if isinstance(error.__cause__, LockHeldError) else connection_by_chance(port)
+        if holder is not None:
             return PortInUseError(
-                f"port {port} on {host} is held by an outgoing connection of this machine (to port {peer}), not by a "
-                "server: wait until it ends, or choose a port below 32768 with --listen. To keep the port free: "
-                f"sysctl -w net.ipv4.ip_local_reserved_ports={port}"
+                f"port {port} on {host} is held by a connection of this machine (its other end has port "
+                f"{holder.peer}), and nobody listens there: wait until it ends, or choose a port outside of "
+                f"{holder.lowest} to {holder.highest} with --listen, which the system gives to connections by itself. "
+                f"To keep the port free: sysctl -w net.ipv4.ip_local_reserved_ports={port}"
             )
         return PortInUseError(f"port {port} on {host} is in use; stop the other server or choose another with --listen")
     return ListenError(f"cannot listen on {address_text(host, port)} ({error}); choose another with --listen")
