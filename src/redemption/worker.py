@@ -18,7 +18,7 @@ from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
 from redemption.server.core_dumps import forbid_core_dumps
 from redemption.server.keyset_file import read_keyset
-from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
+from redemption.server.startup import StartRefused, configure_logging, refusals
 from redemption.service.use_cases import UseCases
 from redemption.settings import BoundSettings, Settings
 
@@ -37,7 +37,8 @@ def work() -> int:
         with refusals():
             return uvloop.run(_work(Settings(**orders["config"]), orders))
     except StartRefused as refused:
-        return refuse(refused)
+        _tell({"refused": str(refused)})  # the supervisor says it, as the last line of the start
+        return refused.exit_code
 
 
 async def _work(settings: Settings, orders: dict[str, Any]) -> int:
@@ -56,8 +57,7 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    sys.stdout.write('{"ready": true}\n')
-    sys.stdout.flush()
+    _tell({"ready": True})
     beating = asyncio.create_task(_beat(), name="heartbeat")
     await stopping.wait()
     await server.drain(settings.drain_seconds)
@@ -72,6 +72,12 @@ async def _work(settings: Settings, orders: dict[str, Any]) -> int:
     await ledger.stop()
     beating.cancel()
     return 0
+
+
+def _tell(report: dict[str, Any]) -> None:
+    """Tell the supervisor something in a line of JSON."""
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
 
 
 async def _beat() -> None:

@@ -26,6 +26,7 @@ import structlog
 from redemption.server.embedded_valkey import EmbeddedValkey
 from redemption.server.listening import ListenError
 from redemption.server.supervisor import Supervisor
+from redemption.server.worker_process import WorkerError
 choices = json.loads(sys.argv[1])
 structlog.configure(
     processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
@@ -75,6 +76,9 @@ try:
     sys.exit(asyncio.run(serve()))
 except ListenError as error:
     sys.exit(str(error))
+except WorkerError as error:
+    print("redemption:", error.refusal, file=sys.stderr)
+    sys.exit(error.exit_code)
 """
 
 # A worker in small: keeps to the protocol, and misbehaves as told when its index is the one that should.
@@ -87,8 +91,10 @@ def tell(**event):
     os.write(1, json.dumps(event).encode() + b"\\n")  # not print: a signal may come in the middle of one
 tell(orders=orders, worker_pid=os.getpid())
 if "exit_at_start" in odd:
-    print("no key, no service", file=sys.stderr, flush=True)
     os._exit(odd["exit_at_start"])
+if "refused" in odd and os.path.exists(odd["refused"]):
+    tell(refused="no key, no service")
+    os._exit(4)
 if "signal_at_start" in odd:
     os.kill(os.getpid(), odd["signal_at_start"])
 if orders["sockets"]:
@@ -375,7 +381,29 @@ def test_a_worker_that_does_not_come_up_ends_the_start_with_its_code(serve, conf
     assert server.events("ready") == []
     (line,) = server.logged()
     assert line["reason"].startswith("worker 1 (process ")
-    assert ("no key, no service" in server.err.read_text()) == ("exit_at_start" in config)
+
+
+def test_a_worker_that_tells_why_it_cannot_start_has_the_last_line(serve, tmp_path):
+    """Nothing comes after what an operator has to read, neither of the supervisor nor of another worker."""
+    server = serve(config={"refused": str(tmp_path)})
+    assert server.ended() == 4
+    assert server.events("ready") == []
+    assert server.err.read_text() == "redemption: no key, no service\n"
+
+
+def test_a_worker_that_cannot_start_again_is_told_with_its_reason(serve, tmp_path):
+    refused = tmp_path / "refused"
+    server = serve(config={"refused": str(refused)})
+    _, killed = server.told("ready")["workers"]
+    refused.touch()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(server.logged()) >= 2)
+    pid = server.events("worker_pid")[2]["worker_pid"]
+    assert server.logged()[1]["reason"] == f"worker 1 (process {pid}) cannot start: no key, no service"
+    refused.unlink()
+    server.told("came_up", count=3)
+    server.process.terminate()
+    assert server.ended() == 0
 
 
 def test_a_worker_that_does_not_drain_in_time_is_killed(serve):

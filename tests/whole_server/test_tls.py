@@ -66,13 +66,26 @@ def test_half_a_certificate_is_told(shop):
     )
 
 
-@pytest.mark.parametrize("missing", ["missing.pem", "server-key.pem"])
-def test_a_certificate_that_cannot_be_used_stops_the_start(shop, tmp_path, missing):
+@pytest.mark.parametrize(
+    ("certificate", "key", "said"),
+    [
+        ("missing.pem", "server-key.pem", "missing.pem"),
+        ("server-key.pem", "server-key.pem", "server-key.pem"),
+        ("server.pem", "missing.pem", "missing.pem"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_stops_the_start(shop, tmp_path, certificate, key, said):
+    """The worker finds it out; what to change is the last line all the same, and for several workers, too."""
     for name in ("server.pem", "server-key.pem"):
         (tmp_path / name).write_bytes((shop.directory / name).read_bytes())
-    refused = Served(tmp_path, "--tls-certificate", missing, "--tls-key", "server-key.pem").run_to_end()
+    files = ("--tls-certificate", certificate, "--tls-key", key)
+    refused = Served(tmp_path, *files, "--workers", "2").run_to_end()
     assert refused.returncode == 4
     assert "Traceback" not in refused.stderr
+    *before, last = refused.stderr.splitlines()
+    assert last.startswith("redemption: ")
+    assert said in last
+    assert all(line.startswith("{") for line in before), "one line for people"
 
 
 def test_plain_text_gets_no_answer(shop):

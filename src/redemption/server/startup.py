@@ -16,6 +16,7 @@ from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.printable import printable
 from redemption.server.embedded_valkey import EmbeddedValkeyError, TornFileError
 from redemption.server.listening import ListenError
+from redemption.server.worker_process import WorkerError
 
 EXIT_FAILED = 4
 EXIT_NOT_TRUSTED = 5
@@ -48,6 +49,8 @@ def refusals() -> Iterator[None]:
         raise StartRefused(error.for_operator) from error
     except ServiceError as error:
         raise StartRefused(error.message) from error
+    except WorkerError as error:
+        raise StartRefused(error.refusal or str(error), error.exit_code) from error
     except (KeysetError, ListenError, EmbeddedValkeyError, OSError) as error:
         raise StartRefused(str(error)) from error
 

@@ -124,11 +124,13 @@ class Supervisor:
 
         Returns:
             The exit code. 0 after an orderly stop, also during start-up. If a worker ended before start-up was
-            complete: its exit code, or 128 + n for signal n, or 1 if it ended with 0 or did not report in time.
+            complete, and did not tell why: its exit code, or 128 + n for signal n, or 1 if it ended with 0 or did not
+            report in time.
 
         Raises:
             ListenError: the address cannot be served, or another server has it.
             EmbeddedValkeyError: the embedded ledger did not start.
+            WorkerError: a worker told why it cannot start (``refusal``).
             Exception: any exception of ``prepare`` or ``ready``. In all these cases nothing is left running.
         """
         with reserve_port(self._host, self._port) as port, self._signals_handled():
@@ -136,6 +138,8 @@ class Supervisor:
                 await self._unless_stopping(self._start(port))
                 await self._unless_stopping(self._keep_all())
             except WorkerError as failed:
+                if failed.refusal is not None:
+                    raise
                 self._log.error("start-up failed", reason=str(failed), exit_code=failed.exit_code)
                 return failed.exit_code
             finally:

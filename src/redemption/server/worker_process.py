@@ -8,9 +8,9 @@ What a worker must do:
    with SO_REUSEPORT. When it serves, write the line ``{"ready": true}`` to stdout. The supervisor copies other lines to
    its own stdout; stderr is shared. From then on write the line ``{"alive": true}`` once a second: a worker that is
    silent for too long is replaced. (One that never wrote this line is not.)
-3. On SIGTERM finish the calls that it has begun, within the drain time, and exit. If it cannot start, write the reason
-   in one line to stderr and exit with an exit code. Before the first start-up is complete, that ends the supervisor
-   with the same code.
+3. On SIGTERM finish the calls that it has begun, within the drain time, and exit. If it cannot start, write the line
+   ``{"refused": "the reason"}`` to stdout and exit with an exit code. Before the first start-up is complete, that ends
+   the server with the same code, and the reason is the last line that it writes.
 4. On SIGHUP read its certificates again, if it has any. It is started with SIGHUP blocked, so that an early signal is
    neither lost nor ends the worker. It unblocks the signal when it can handle it.
 """
@@ -26,11 +26,17 @@ LAST_WORDS_SECONDS: Final = 1.0
 
 
 class WorkerError(Exception):
-    """A worker did not become ready. ``exit_code`` is the exit code for the whole server."""
+    """A worker did not become ready.
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    Attributes:
+        exit_code: The exit code for the whole server.
+        refusal: Why it cannot start, as it told; None if it told nothing, as one that crashed.
+    """
+
+    def __init__(self, message: str, exit_code: int, refusal: str | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.refusal = refusal
 
 
 class Worker:
@@ -40,12 +46,18 @@ class Worker:
         self.index: Final = index
         self.process: Final = process
         self._ready = asyncio.Event()
+        self._refusal: str | None = None
         self._beats = False
         self._silent_seconds = 0.0
         self._end = asyncio.create_task(self._until_end())
 
     def __str__(self) -> str:
         return f"worker {self.index} (process {self.process.pid})"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has reported ready, and has not ended since."""
+        return self._ready.is_set() and self.process.returncode is None
 
     async def came_up(self, seconds_max: float) -> None:
         """Return when it has reported ready.
@@ -64,6 +76,8 @@ class Worker:
         code = self._end.result()
         # A worker that ends before it was ready has failed, also if its exit code is 0.
         exit_code = 128 - code if code < 0 else code or 1
+        if self._refusal is not None:
+            raise WorkerError(f"{self} cannot start: {self._refusal}", exit_code, self._refusal)
         raise WorkerError(f"{self} ended before it was ready ({end_text(code)})", exit_code)
 
     async def ended(self) -> int:
@@ -112,6 +126,9 @@ class Worker:
                 continue
             if report == {"ready": True}:
                 self._ready.set()
+                continue
+            if isinstance(report, dict) and isinstance(report.get("refused"), str):
+                self._refusal = report["refused"]
                 continue
             with contextlib.suppress(OSError):  # if our stdout is closed, the server must go on
                 sys.stdout.buffer.write(line)
