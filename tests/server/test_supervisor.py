@@ -60,7 +60,7 @@ async def serve():
         embedded=embedded,
         ledger_url=choices.get("ledger_url"),
         worker_command=[sys.executable, "-I", "-S", choices["worker"]],
-        worker_count=2,
+        worker_count=choices.get("workers", 2),
         worker_config=choices.get("config", {}),
         host=choices.get("host", "127.0.0.1"),
         port=choices.get("port", 0),
@@ -83,10 +83,10 @@ except WorkerError as error:
 
 # A worker in small: keeps to the protocol, and misbehaves as told when its index is the one that should.
 WORKER = """
-import json, os, signal, socket, sys
+import json, os, signal, socket, sys, time
 orders = json.loads(sys.stdin.readline())
 config = orders["config"]
-odd = config if orders["index"] == 1 else {}
+odd = config if orders["index"] == 1 or config.get("all_odd") else {}
 def tell(**event):
     os.write(1, json.dumps(event).encode() + b"\\n")  # not print: a signal may come in the middle of one
 tell(orders=orders, worker_pid=os.getpid())
@@ -110,6 +110,8 @@ def drain(number, frame):
         os._exit(0)
     tell(stubborn=orders["index"])
 signal.signal(signal.SIGTERM, drain)
+while "ready_when" in odd and not os.path.exists(odd["ready_when"]):
+    time.sleep(0.005)
 if not odd.get("silent"):
     tell(ready=True)
     tell(came_up=orders["index"])  # read after the report, so by now the supervisor knows
@@ -327,7 +329,7 @@ def test_a_killed_ledger_comes_back_with_its_data_and_the_workers_stay(serve):
 
 
 def test_a_ledger_that_cannot_come_back_is_tried_again_and_its_reason_told(serve, tmp_path):
-    server = serve()
+    server = serve(workers=1)
     server.told("ready")
     url, pid = (server.told("prepare")[key] for key in ("prepare", "ledger_pid"))
     (log,) = tmp_path.glob("data/ledger/appendonlydir/*.incr.aof")
@@ -335,13 +337,107 @@ def test_a_ledger_that_cannot_come_back_is_tried_again_and_its_reason_told(serve
     log.write_bytes(b"*2\r\nnonsense" + sound)
     os.kill(pid, signal.SIGKILL)
     until(lambda: len(server.logged()) >= 2)
-    log.write_bytes(sound + b"*3\r\n$3\r\nSE")  # a write that was cut off, which the workers know was not answered
+    log.write_bytes(sound + b"*3\r\n$3\r\nSE")  # a write that was cut off, which the worker knows was not answered
     until(lambda: answers(url))
     until(lambda: "dropped_bytes" in server.logged()[-1])
     first, second, *_, last = server.logged()
     assert last["dropped_bytes"] == len("*3\r\n$3\r\nSE")
     assert [first["after_seconds"], second["after_seconds"]] == [0.2, 0.4]
     assert "the append-only file is damaged" in second["reason"]
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def kill(server, *pids):
+    """Kill processes while the supervisor does not look, so that it sees all of it at once."""
+    server.process.send_signal(signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(is_alive, pids)))
+
+
+def ledger_pid(url):
+    with Redis.from_url(url) as client:
+        return client.info("server")["process_id"]
+
+
+@pytest.mark.parametrize(
+    ("forgotten_by", "choices"),
+    [
+        (None, {"workers": 1}),
+        ("a worker that ends with the ledger", {"workers": 1}),
+        ("a worker that ended before", {"workers": 1}),
+        ("a worker that ended before the ledger's last start", {"workers": 1}),
+        ("a worker that ended while the ledger could not start", {"workers": 1}),
+        ("a worker that hung", {"workers": 1, "silent_seconds_max": 0.5, "drain_seconds": 0.5}),
+        ("each worker but one", {"workers": 2}),
+    ],
+)
+def test_a_torn_write_is_dropped_only_where_one_worker_remembers_all_answers(serve, tmp_path, forgotten_by, choices):
+    """Else a coupon whose use was answered could be used again: an operator has to accept the file."""
+    hangs = {"hangs": str(tmp_path / "hung"), "all_odd": True} if forgotten_by == "a worker that hung" else {}
+    server = serve(config=hangs, **choices)
+    worker, *_ = server.told("ready")["workers"]
+    url = server.told("prepare")["prepare"]
+    (log,) = tmp_path.glob("data/ledger/appendonlydir/*.incr.aof")
+    torn = log.read_bytes() + b"*3\r\n$3\r\nSE"
+
+    def end_ledger(*others, file=torn):
+        kill(server, ledger_pid(url), *others)
+        log.write_bytes(file)
+        server.process.send_signal(signal.SIGCONT)
+
+    match forgotten_by:
+        case "a worker that ends with the ledger":
+            end_ledger(worker)
+        case "a worker that ended before":
+            os.kill(worker, signal.SIGKILL)
+            server.told("came_up", count=2)
+            end_ledger()
+        case "a worker that ended before the ledger's last start":
+            end_ledger(worker, file=log.read_bytes())
+            server.told("came_up", count=2)
+            until(lambda: answers(url))
+            end_ledger()
+        case "a worker that ended while the ledger could not start":
+            end_ledger(file=b"*2\r\nnonsense" + torn)
+            until(lambda: any("is damaged" in line.get("reason", "") for line in server.logged()))
+            os.kill(worker, signal.SIGKILL)
+            server.told("came_up", count=2)
+            log.write_bytes(torn)
+        case "a worker that hung":
+            server.told("came_up", count=2)
+            end_ledger()
+        case _:
+            end_ledger()
+    if forgotten_by is None:
+        until(lambda: any("dropped_bytes" in line for line in server.logged()))
+        until(lambda: answers(url))
+    else:
+        # Twice: the next try must not believe what came up since.
+        until(lambda: sum("redemption ledger adopt" in line.get("reason", "") for line in server.logged()) >= 2)
+        assert not answers(url)
+        assert log.read_bytes() == torn
+    server.process.terminate()
+    assert server.ended() == 0
+
+
+def test_a_worker_that_came_up_after_the_ledger_ended_remembers_nothing_of_it(serve, tmp_path):
+    """It never asked that ledger for what it knew, so a torn write is not dropped."""
+    server = serve(workers=1, config={"ready_when": str(tmp_path / "now"), "all_odd": True})
+    server.told("orders")
+    url = server.told("prepare")["prepare"]
+    (log,) = tmp_path.glob("data/ledger/appendonlydir/*.incr.aof")
+    torn = log.read_bytes() + b"*3\r\n$3\r\nSE"
+    kill(server, ledger_pid(url))
+    log.write_bytes(b"*2\r\nnonsense" + torn)
+    server.process.send_signal(signal.SIGCONT)
+    until(lambda: any("is damaged" in line.get("reason", "") for line in server.logged()))
+    (tmp_path / "now").touch()
+    server.told("ready")
+    log.write_bytes(torn)
+    until(lambda: any("redemption ledger adopt" in line.get("reason", "") for line in server.logged()))
+    assert log.read_bytes() == torn
     server.process.terminate()
     assert server.ended() == 0
 

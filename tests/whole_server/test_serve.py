@@ -232,6 +232,25 @@ def test_a_torn_append_only_file_is_not_served_until_adopted(started, directory)
     assert started(directory).client().serving() == "SERVING"
 
 
+def test_an_approval_that_nobody_remembers_is_not_cut_off_in_silence(served):
+    """Worker and ledger are killed together, and the file loses its end, of which the next worker knows nothing."""
+    client = served.client()
+    (token,) = client.mint(1, 1)
+    with served.held():
+        assert client.redeem(token, request_id="the first").outcome == APPROVED
+        killed = (*served.workers, served.valkey)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        (log,) = served.directory.glob(".data/ledger/appendonlydir/*.incr.aof")
+        until(lambda: not any(map(is_alive, killed)))
+        os.truncate(log, log.stat().st_size - 20)
+        left = log.read_bytes()
+    refused = "ends in the middle of a write"
+    until(lambda: sum(refused in event.get("reason", "") for event in served.events()) >= 2)
+    until(lambda: served.client().serving() == "NOT_SERVING")
+    assert log.read_bytes() == left
+
+
 def test_a_ledger_without_its_keyset_is_not_served(directory):
     (directory / "development.keyset").unlink()
     refused = Served(directory).run_to_end()

@@ -118,6 +118,7 @@ class Supervisor:
         self._hung_seconds_max: Final = hung_seconds_max
         self._workers: Final[dict[int, Worker]] = {}
         self._retiring: Final[dict[Worker, asyncio.Task[None]]] = {}
+        self._all_is_remembered = worker_count == 1
 
     async def run(self) -> int:
         """Serve until a signal or ``stop``. Call it once, in the main thread.
@@ -215,6 +216,7 @@ class Supervisor:
         )
         try:
             await asyncio.wait({ended, silent}, return_when=asyncio.FIRST_COMPLETED)
+            self._all_is_remembered = False
             if ended.done():
                 return f"{worker} ended ({end_text(ended.result())})"
         finally:
@@ -242,16 +244,21 @@ class Supervisor:
     async def _start_ledger_again(self) -> None:
         """Start the embedded ledger again.
 
-        Workers that still run remember each answer that they gave, and compare. So a write that the ledger's file has
-        only in part may be dropped.
+        A write that the ledger's file has only in part may be dropped, if one process remembers all that was answered,
+        and compares: a single worker that has served since the start of this server. One that took another's place
+        does not know what the other one answered last. Of several, each knows its own answers alone, and the others
+        would serve the ledger before it compares. Then an operator has to accept the file, however often it is tried.
         """
         assert self._embedded is not None
-        all_run = all(worker.process.returncode is None for worker in self._workers.values())
-        await self._embedded.start(accept_torn=all_run)
+        remembers = self._all_is_remembered and all(worker.is_up for worker in self._workers.values())
+        await self._embedded.start(accept_torn=remembers)
 
     async def _ledger_end(self) -> str:
         assert self._embedded is not None
-        return f"{end_text(await self._embedded.wait())}, {self._embedded.end_reason()}"
+        code = await self._embedded.wait()
+        # A worker that comes up later has not asked this ledger for what it knew.
+        self._all_is_remembered &= bool(self._workers) and all(worker.is_up for worker in self._workers.values())
+        return f"{end_text(code)}, {self._embedded.end_reason()}"
 
     async def _keep(
         self,
