@@ -63,17 +63,37 @@ def ledger_at(url: str, settings: Settings, keyset: Keyset) -> RedisLedger:
     """Build the client of the ledger at an address."""
     return RedisLedger(
         Endpoint(url, settings.durability, settings.clock_apart_seconds_max),
-        fence=Fence(
-            fence_path(settings),
-            keyset.id,
-            check_values(keyset),
-            trails=settings.durability == "fast",
-            learns=settings.development,
-        ),
+        fence=_fence(settings, keyset),
         may_create_ledger=settings.development and settings.redis_url is None,
         outbox_max=settings.outbox_max,
         bounds=work_bounds(settings),
     )
+
+
+def _fence(settings: Settings, keyset: Keyset) -> Fence:
+    """Read what this machine remembers of the ledger."""
+    return Fence(
+        fence_path(settings),
+        keyset.id,
+        check_values(keyset),
+        trails=settings.durability == "fast",
+        learns=settings.development,
+    )
+
+
+def _require_writable(fence: Fence) -> None:
+    """Refuse a fence that cannot be written: an older ledger would not be noticed at the next start.
+
+    Raises:
+        StartRefused: It cannot be.
+    """
+    try:
+        fence.rewrite()
+    except OSError as error:
+        raise StartRefused(
+            f"what this machine remembers of the ledger cannot be written to {fence.path} ({error}): let the server's "
+            "user write this file and its directory, free their disk, or set REDEMPTION_FENCE to another place"
+        ) from error
 
 
 def work_bounds(settings: Settings) -> WorkBounds:
@@ -160,6 +180,7 @@ async def _supervise(settings: Settings) -> int:
         """Check, once for all workers, that keyset and ledger belong together, and fill a new development ledger."""
         keyset = await _keyset(settings, ledger_url)
         require_living_key(settings, keyset, int(time.time()))
+        _require_writable(_fence(settings, keyset))
         ledger = ledger_at(ledger_url, settings, keyset)
         await ledger.start()
         try:

@@ -113,7 +113,7 @@ async def test_approvals_are_told_again_byte_for_byte(old):
     await old.set_clock(old.ledger.now_ms() + DAY_MS)
     assert await answers(old) == recorded
     again = old.another(old.fence.path.with_name("again"))
-    old.ledger._save()
+    old.ledger._saving.save()
     again.fence.path.write_bytes(old.fence.path.read_bytes())
     again.fence.learn_adoptions()
     await again.start()

@@ -52,6 +52,7 @@ TABLE = [
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
     ("LedgerNotDurable", code_pb2.UNAVAILABLE),
     ("LedgerFull", code_pb2.UNAVAILABLE),
+    ("FenceUnsaved", code_pb2.UNAVAILABLE),
     ("LedgerReadOnly", code_pb2.UNAVAILABLE),
     ("LedgerNotReady", code_pb2.UNAVAILABLE),
     ("LedgerUnknown", code_pb2.UNAVAILABLE),

@@ -251,6 +251,16 @@ def test_an_approval_that_nobody_remembers_is_not_cut_off_in_silence(served):
     assert log.read_bytes() == left
 
 
+def test_a_fence_that_cannot_be_written_starts_no_server(directory):
+    """Else an older ledger would not be noticed after a crash."""
+    (directory / "development.keyset.fence.new").mkdir()
+    refused = Served(directory).run_to_end()
+    assert (refused.returncode, refused.stdout) == (4, "")
+    last = refused.stderr.splitlines()[-1]
+    assert "cannot be written to development.keyset.fence (" in last
+    assert "set REDEMPTION_FENCE" in last
+
+
 def test_a_ledger_without_its_keyset_is_not_served(directory):
     (directory / "development.keyset").unlink()
     refused = Served(directory).run_to_end()

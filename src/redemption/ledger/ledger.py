@@ -25,7 +25,8 @@ from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.health import LedgerHealth, OncePerReason
+from redemption.ledger.trust.fence_saving import FenceSaving
+from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.proof import LedgerNotDurable, prove
 from redemption.ledger.trust.reply_errors import (
     FULL,
@@ -117,7 +118,7 @@ class RedisLedger:
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
         self._trailing: tuple[float, Checked | None] = 0.0, None
-        self._save_failures = OncePerReason()
+        self._saving = FenceSaving(fence)
         self._memory_alarm = False
         self._proved_state: tuple[str, ...] = ()
 
@@ -175,13 +176,13 @@ class RedisLedger:
         await self.campaigns.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
-        self._save()
+        self._saving.save()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.check()
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self._saving.save)
 
     async def check(self) -> None:
         """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""
@@ -213,7 +214,7 @@ class RedisLedger:
             self.health.on_check(broken)
         else:
             self._reachability.on_reply()
-            self.health.on_check(None)
+            self.health.on_check(self._saving.failure)
         failure = self.health.failure
         if isinstance(failure, LedgerRefused) and not isinstance(failure, LedgerFull):
             self.batcher.refuse_waiting(failure)
@@ -307,15 +308,6 @@ class RedisLedger:
         if is_alarm and not self._memory_alarm:
             _log.warning("the ledger's memory is almost full", used_percent=round(share * 100))
         self._memory_alarm = is_alarm
-
-    def _save(self) -> None:
-        try:
-            self._fence.save()
-        except Exception as error:  # noqa: BLE001 - logged; the checks go on without the file
-            if self._save_failures.allows(str(error)):
-                _log.error(
-                    "what was seen of the ledger cannot be written down", path=str(self._fence.path), error=str(error)
-                )
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

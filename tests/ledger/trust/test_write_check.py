@@ -116,7 +116,7 @@ async def test_while_writes_are_paused_calls_fail_at_once_though_reads_are_answe
 async def test_a_user_without_a_right_that_is_needed_is_not_served(own, shop, tmp_path, rights, missing):
     """Everything that the checks only read is allowed; what is missing is in the log."""
     await shop.redis.execute_command("ACL", "SETUSER", "clerk", "on", ">pass", *rights.split())
-    shop.ledger._save()
+    shop.ledger._saving.save()
     url = own.url.replace("unix://", "unix://clerk:pass@")
     with capture_logs() as logs:
         async with House(url, tmp_path / "fence", program="shop", keyset=shop.keyset) as clerk:

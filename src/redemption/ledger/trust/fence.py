@@ -6,6 +6,7 @@ with another epoch or a lower sequence number is not served until an operator ad
 values of the keyset, so that an edited keyset with the same id is noticed (``docs/token.md``).
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -226,6 +227,16 @@ class Fence:
                 self._marks[program] = mark
                 self._remembered_values[program] = contents.check_values.get(program, {})
 
+    def rewrite(self) -> None:
+        """Write the file as it is, to find out whether it can be written.
+
+        Raises:
+            OSError: It cannot be.
+            LedgerNotTrusted: It cannot be read.
+        """
+        with _locked(self.path):
+            _write(self.path, _read(self.path))
+
     def save(self) -> None:
         """Write new marks to the file, except where another process wrote a higher one; wait until it is on disk.
 
@@ -259,10 +270,11 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of the file, so that no other server process writes it; wait for the lock about 1 s at most.
 
     Raises:
-        OSError: Another process still has the lock.
+        OSError: Another process still has the lock, or the lock's file cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock = os.open(path.with_name(path.name + ".lock"), flags, 0o600)
+    lock_path = path.with_name(path.name + ".lock")
+    lock = os.open(lock_path, flags, 0o600)
     try:
         for left in reversed(range(_TRIES)):
             try:
@@ -270,7 +282,7 @@ def _locked(path: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not left:
-                    raise
+                    raise OSError(errno.EWOULDBLOCK, "another process holds this lock", str(lock_path)) from None
                 time.sleep(_PAUSE_SECONDS)
         yield
     finally:
