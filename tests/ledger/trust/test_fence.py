@@ -1,5 +1,9 @@
 """What a server remembers of its ledger: an emptied, restored or unknown ledger is not served until it is adopted."""
 
+import os
+import re
+from pathlib import Path
+
 import pytest
 from builders.calls import calling
 from refused import refused
@@ -68,12 +72,68 @@ def test_what_an_operator_adopted_is_learned_and_never_written_over(tmp_path):
         '{"programs": {"shop": {"epoch": 1, "seq": 2}}}',
         '{"programs": {"shop": {"epoch": "a"}}}',
         "{}",
+        "[" * 200_000,
+        '{"programs": {"shop": {"epoch": "\\ud800", "seq": 2}}}',
     ],
+    ids=lambda content: content[:60],
 )
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, content):
     (tmp_path / "fence").write_text(content)
     with refused(LedgerNotTrusted, "cannot be read as a fence"):
         fence(tmp_path)
+
+
+MODES = [(0o600, None), (0o644, None), (0o664, None), (0o666, "everybody may write"), (0o602, "everybody may write")]
+
+
+@pytest.mark.parametrize(("mode", "refused"), MODES, ids=[oct(mode) for mode, _ in MODES])
+def test_a_fence_that_everybody_may_write_is_not_believed(tmp_path, mode, refused):
+    """Earlier versions wrote it with 644 or, by the user's mask, 664; the next time that it is written it gets 600."""
+    mine = fence(tmp_path)
+    mine.adopt("shop", EPOCH, 5)
+    (tmp_path / "fence").chmod(mode)
+    if refused:
+        with pytest.raises(LedgerNotTrusted) as raised:
+            fence(tmp_path)
+        assert re.search(f"{refused}.*chmod 600 {tmp_path}/fence$", raised.value.for_operator)
+        with pytest.raises(LedgerNotTrusted):
+            mine.learn_adoptions()
+        return
+    fence(tmp_path).rewrite()
+    assert fence(tmp_path).mark("shop") == Mark(EPOCH, 5)
+    assert (tmp_path / "fence").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_fence_of_another_user_is_not_believed(tmp_path, monkeypatch):
+    fence(tmp_path).adopt("shop", EPOCH, 5)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "fence", 12_345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(LedgerNotTrusted) as raised:
+        fence(tmp_path)
+    told = raised.value.for_operator
+    assert re.search(r"belongs to another user \(\d+\).*chown it to the server's user", told)
+    assert str(tmp_path) not in raised.value.message, "callers learn no path"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["a directory", "a FIFO"])
+def test_what_is_no_file_is_no_fence(tmp_path, make):
+    """It is told at once: nobody waits for somebody to write into a FIFO."""
+    make(tmp_path / "fence")
+    with pytest.raises(LedgerNotTrusted) as raised:
+        fence(tmp_path)
+    assert "is not a regular file" in raised.value.for_operator
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
+    """Else whoever lays it could have the server make a file, or hold a lock, somewhere else."""
+    (tmp_path / "fence.lock").symlink_to(tmp_path / "elsewhere")
+    mine = fence(tmp_path)
+    mine.observe("shop", EPOCH, 5)
+    with pytest.raises(OSError, match=r"fence\.lock"):
+        mine.save()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("is_left", ["link", "hard link", "dangling link", "link to itself", "file"])

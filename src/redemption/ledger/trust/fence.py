@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _UNKNOWN = b"?"
 """What the ledger's functions are told where a ledger must be known: they refuse the call."""
 _TRIES = 50
 _PAUSE_SECONDS = 0.02
+_ROOT = 0
+"""The user who can change every file anyway."""
 _NAMED_MAX = 3
 """How many secrets that differ are named in a message."""
 
@@ -74,7 +77,7 @@ class Fence:
                 server without its fence cannot know whether the ledger is the right one.
 
         Raises:
-            LedgerNotTrusted: The file exists and cannot be read.
+            LedgerNotTrusted: The file exists, and is damaged, of another user, or writable for everybody.
         """
         self.path = path
         self.keyset_id = keyset_id
@@ -290,24 +293,61 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> _Contents:
+    content = _content(path)
+    if content is None:
+        return _Contents({}, {})
     try:
-        stored = json.loads(path.read_bytes())
+        stored = json.loads(content)
         return _Contents(
             marks={program: _mark(**mark) for program, mark in stored["programs"].items()},
             check_values={program: _values(values) for program, values in stored.get("keysets", {}).items()},
         )
-    except FileNotFoundError:
-        return _Contents({}, {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerNotTrusted(
             NOT_TRUSTED,
             for_operator=f"{path} cannot be read as a fence ({error}); restore it, or delete it and adopt the ledger",
         ) from error
 
 
+def _content(path: Path) -> bytes | None:
+    """Return what the file holds; None when there is no file.
+
+    Raises:
+        LedgerNotTrusted: Somebody else may have written it.
+    """
+    try:
+        # Without waiting: a FIFO that nobody writes to would keep us waiting for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise LedgerNotTrusted(
+                NOT_TRUSTED,
+                for_operator=f"{path} is not a regular file; restore the fence, or remove this and adopt the ledger",
+            )
+        if found.st_uid not in (os.geteuid(), _ROOT):
+            raise LedgerNotTrusted(
+                NOT_TRUSTED,
+                for_operator=f"{path} belongs to another user ({found.st_uid}), who may have changed what it "
+                "remembers. If it is the right one, chown it to the server's user",
+            )
+        if found.st_mode & stat.S_IWOTH:
+            raise LedgerNotTrusted(
+                NOT_TRUSTED,
+                for_operator=f"everybody may write {path}, so what it remembers is not certain. If it is the right "
+                f"one: chmod 600 {path}",
+            )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
 def _mark(*, epoch: object, seq: object) -> Mark:
-    if not isinstance(epoch, str) or not isinstance(seq, int):
-        raise TypeError("epoch must be a text and seq a whole number")
+    if not isinstance(epoch, str) or not epoch.isascii() or not isinstance(seq, int):
+        raise TypeError("epoch must be an ASCII text and seq a whole number")
     return Mark(epoch, seq)
 
 
