@@ -10,6 +10,7 @@ from refused import refused
 
 from redemption.domain.outcome import Outcome
 from redemption.domain.request_identity import RequestIdentity
+from redemption.ledger import ledger
 from redemption.ledger.trust.fence import Fence, Mark
 from redemption.ledger.trust.header import Header
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted, LedgerUnknown
@@ -228,6 +229,21 @@ def test_a_fence_that_trails_remembers_only_what_was_proved(tmp_path):
     assert fence(tmp_path).mark("shop") == mine.mark("shop") == Mark(EPOCH, 8)
     assert "privacy_root" in fence(tmp_path, values=edited).keyset_problem("shop", {})
     assert not mine.is_behind({"shop": header})
+
+
+async def test_with_fast_a_check_is_remembered_only_some_seconds_later(house, tmp_path, monkeypatch, clock):
+    """While Valkey begins another file, its proof may be of the file before, so a proof at once is not enough."""
+    monkeypatch.setattr(ledger, "TRAIL_SECONDS", 600.0)
+    await house.campaign()
+    async with house.another(tmp_path / "fast", durability="fast") as fast:
+        fast.ledger._watching.cancel()  # the test alone checks
+        await fast.campaigns.list(calling(), fast.program, first=1, page_size=1)
+        for _ in range(3):
+            await fast.ledger.check()
+            assert fast.fence.mark(fast.program).seq == 0, "nothing is remembered yet"
+        clock.forward(600.0)
+        await fast.ledger.check()
+        assert fast.fence.mark(fast.program).seq == int(await house.redis.hget(house.key("ledger"), "seq"))
 
 
 async def test_a_server_without_its_fence_serves_no_ledger_until_it_is_adopted(house, tmp_path):
