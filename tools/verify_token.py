@@ -2,7 +2,8 @@
 """Check one token against a keyset: an independent implementation of docs/token.md, with the standard library only.
 
 It shares no code with the service, so the two can be compared. It is short enough that a person who must trust it can
-read all of it. It does not check whether the token is valid *now*, nor whether it was used.
+read all of it. It does not check whether the token is valid *now*, nor whether it was used, nor whether the service can
+have issued it: a token that says "shared" is genuine here, and the service refuses it.
 
     tools/verify_token.py --keyset FILE --program PROGRAM [--customer ID] TOKEN
 

@@ -57,6 +57,9 @@ STRANGE = [
     ("offer_unknown", {"offer_index": 1, "serial": 1}),
     ("key_outlived", {"outlives": True}),
     ("key_outlived", {"outlives": True, "serial": 1}),
+    ("shared_unknown", {"shared": True}),
+    ("shared_unknown", {"shared": True, "serial": 1}),
+    ("shared_unknown", {"shared": True, "number": 77, "outlives": True}),
 ]
 """Tokens that no server of ours issued, made with the key: cause in the log, and what is strange about them."""
 
@@ -94,10 +97,11 @@ async def test_a_signed_token_with_impossible_fields_raises_an_alarm(house, ask,
     assert (alarm["cause"], alarm["key_id"], alarm["campaign"], alarm["serial"]) == (defect, "1a2b3c4d", 7, 123_456_789)
 
 
-async def test_a_token_of_an_offer_that_does_not_exist_revokes_nothing(house, campaign):
+@pytest.mark.parametrize("strange", [{"offer_index": 5}, {"shared": True}], ids=str)
+async def test_a_token_that_was_never_issued_revokes_nothing(house, campaign, strange):
     """The coupon with its serial is another one."""
     (token,) = await house.mint(campaign)
-    strange = house.sign(campaign.number, serial=1, offer_index=5)
+    strange = house.sign(campaign.number, serial=1, **strange)
     assert await revoked(house, strange) is Outcome.TOKEN_INVALID
     assert await redeemed(house, token) is Outcome.APPROVED
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
-from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Violation
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, Violation
 from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
 from redemption.domain.ports.campaigns import CampaignLedger
@@ -12,6 +12,7 @@ from redemption.domain.ports.ledger import Ledger
 from redemption.domain.signed.token import TokenDefect, TokenVerifier, VerifiedToken, signed_ids
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
+SHARED_UNKNOWN = "shared_unknown"
 NEVER_ISSUED = "never_issued"
 CAMPAIGN_UNKNOWN = "campaign_unknown"
 OFFER_UNKNOWN = "offer_unknown"
@@ -28,30 +29,36 @@ class CouponReader:
         self._invalid_tokens = invalid_tokens
 
     def token(self, text: str, program: str) -> VerifiedToken | None:
-        """Return a genuine token of a program; None for any other text."""
+        """Return a genuine token of a program; None for any other text, and for a token that allows many uses.
+
+        No server of ours signs a token for many uses, so somebody else has the key.
+        """
         token = self._verifier.verify(text, program=program)
-        if isinstance(token, VerifiedToken):
-            return token
-        self._report_defect(token, text, program)
-        return None
+        if not isinstance(token, VerifiedToken):
+            self._report_defect(token, text, program)
+            return None
+        if token.shared:
+            self._alarm(SHARED_UNKNOWN, token)
+            return None
+        return token
 
     def tokens(self, checkout: Checkout) -> list[VerifiedToken | None]:
-        """Return a checkout's tokens in its order; None in the place of each that is not genuine.
+        """Return a checkout's tokens in its order; None in the place of each for which ``token`` returns None.
 
         Raises:
             InvalidRequest: Two of them are the same coupon.
-            NotBuilt: One of them allows many uses.
         """
         tokens: list[VerifiedToken | None] = []
-        for text in checkout.tokens:
+        for text in checkout.tokens:  # as ``token``, without a call for each
             token = self._verifier.verify(text, program=checkout.program)
             if not isinstance(token, VerifiedToken):
                 self._report_defect(token, text, checkout.program)
                 tokens.append(None)
-                continue
-            if token.shared:
-                raise NotBuilt("checkout.tokens: tokens for many uses are not supported by this version")
-            tokens.append(token)
+            elif token.shared:
+                self._alarm(SHARED_UNKNOWN, token)
+                tokens.append(None)
+            else:
+                tokens.append(token)
         if len(tokens) > 1:
             _require_different(tokens)
         return tokens
@@ -100,6 +107,10 @@ class CouponReader:
         else:  # it may be a coupon of ours, whose key was disabled since
             self._invalid_tokens.not_genuine(KEY_DISABLED, program=token.program)
             return
+        self._alarm(cause, token)
+
+    def _alarm(self, cause: str, token: VerifiedToken) -> None:
+        """Report a correctly signed token that was not issued here."""
         self._invalid_tokens.not_believed(
             cause, program=token.program, key_id=token.key_id, campaign=token.campaign, serial=token.serial
         )
