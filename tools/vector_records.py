@@ -179,16 +179,17 @@ def settlements() -> Iterator[Vector]:
 def check_values() -> Vector:
     """The check values of each keyset of keysets.json, by the name of the keyset."""
 
-    def value(secret: str, kind: bytes, of: bytes) -> str:
+    def value(secret: str, kind: bytes, of: bytes, *unchanging: bytes) -> str:
         key = hkdf(bytes.fromhex(secret), pae(b"redemption/v1/check", kind, of))
-        return mac(key, pae(b"redemption/v1/check-value"))[:16].hex()
+        return mac(key, pae(b"redemption/v1/check-value", *unchanging))[:16].hex()
 
     found = {}
     for name, document in keysets().items():
         found[name] = {"privacy_root": value(document["privacy_root"], b"root", utf8(document["environment"]))}
         for key in document["keys"]:
             if key["material"]:
-                found[name][f"{key['id']:08x}"] = value(key["material"], b"key", key["id"].to_bytes(4, "big"))
+                number, *life = (key[field].to_bytes(4, "big") for field in ("id", "created_at", "max_expires_at"))
+                found[name][f"{key['id']:08x}"] = value(key["material"], b"key", number, *life)
     return found
 
 

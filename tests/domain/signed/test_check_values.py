@@ -19,15 +19,14 @@ def test_vector(name):
     assert check_values(KEYSETS[name]) == VECTORS[name]
 
 
-def test_only_the_secret_and_what_it_is_for_count():
-    """Neither the state of a key nor its times; its id does, and so does the environment of the root."""
+def test_only_what_never_changes_counts():
+    """Not the state of a key. Its id and its times do, and so does the environment of the root."""
     keyset = keyset_of()
     (key,) = keyset.keys
     name = f"{key.id:08x}"
     before = check_values(keyset)
     same = [
         replace(keyset, id="0" * 16, development=True),
-        replace(keyset, keys=(replace(key, created_at=1, max_expires_at=2),)),
         rotated(keyset, KeyState.DISABLED),
     ]
     assert [{each: check_values(changed)[each] for each in before} for changed in same] == [before] * len(same)
@@ -38,6 +37,9 @@ def test_only_the_secret_and_what_it_is_for_count():
     assert (changed[PRIVACY_ROOT] != before[PRIVACY_ROOT], changed[name]) == (True, before[name])
     changed = check_values(replace(keyset, keys=(replace(key, material=OTHER),)))
     assert (changed[PRIVACY_ROOT], changed[name] != before[name]) == (before[PRIVACY_ROOT], True)
+    for moved in ({"created_at": key.created_at + 1}, {"max_expires_at": key.max_expires_at - 1}):
+        changed = check_values(replace(keyset, keys=(replace(key, **moved),)))
+        assert (changed[PRIVACY_ROOT], changed[name] != before[name]) == (before[PRIVACY_ROOT], True)
     assert before[name] not in check_values(replace(keyset, keys=(replace(key, id=key.id ^ 1),))).values()
 
 
@@ -56,4 +58,5 @@ def test_a_root_and_a_key_of_the_same_bytes_have_different_values():
 
 
 def test_what_differs_is_named_in_words():
-    assert (named(PRIVACY_ROOT), named("1a2b3c4d")) == ("privacy_root (or environment)", "material of key 1a2b3c4d")
+    names = (PRIVACY_ROOT, "1a2b3c4d")
+    assert [named(name) for name in names] == ["privacy_root (or environment)", "material or times of key 1a2b3c4d"]

@@ -174,10 +174,10 @@ def test_check_values_are_remembered_and_those_of_new_keys_are_added(tmp_path):
     edited.remember_keyset("shop")
     more.save()
     edited.save()
-    assert "material of key 00000002" in fence(tmp_path, values=edited.check_values).keyset_problem("shop", {})
+    assert "material or times of key 00000002" in fence(tmp_path, values=edited.check_values).keyset_problem("shop", {})
     assert fence(tmp_path, values=more.check_values).keyset_problem("shop", {}) is None
     edited.adopt("shop", EPOCH, 1)
-    assert "material of key 00000002" in fence(tmp_path, values=more.check_values).keyset_problem("shop", {})
+    assert "material or times of key 00000002" in fence(tmp_path, values=more.check_values).keyset_problem("shop", {})
 
 
 @pytest.mark.parametrize(

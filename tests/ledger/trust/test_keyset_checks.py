@@ -14,7 +14,7 @@ from refused import refused
 from redemption.domain.errors import LedgerRefused, ServiceError
 from redemption.domain.outcome import Outcome
 from redemption.domain.signed.check_values import check_values
-from redemption.domain.signed.keyset import KeyState
+from redemption.domain.signed.keyset import DAY_SECONDS, KeyState
 from redemption.domain.signed.signing import Secret
 from redemption.ledger.trust.reply_errors import LedgerFull, LedgerNotTrusted
 
@@ -31,6 +31,13 @@ def other_root(keyset):
 
 def other_material(keyset):
     return replace(keyset, keys=tuple(replace(key, material=key.material and a_secret()) for key in keyset.keys))
+
+
+def later_key(keyset):
+    """Its tokens would be valid for longer than was ever allowed."""
+    later = {"created_at": 300 * DAY_SECONDS, "max_expires_at": 300 * DAY_SECONDS}
+    moved = [replace(key, **{name: getattr(key, name) + more for name, more in later.items()}) for key in keyset.keys]
+    return replace(keyset, keys=tuple(moved))
 
 
 def other_environment(keyset):
@@ -89,8 +96,9 @@ def in_fence(path, program):
 EDITED = [
     (other_root, ["privacy_root (or environment)"]),
     (other_environment, ["privacy_root (or environment)"]),
-    (other_material, ["material of key {primary:08x}"]),
-    (five_others, ["privacy_root (or environment)", "material of key {primary:08x}"]),
+    (other_material, ["material or times of key {primary:08x}"]),
+    (later_key, ["material or times of key {primary:08x}"]),
+    (five_others, ["privacy_root (or environment)", "material or times of key {primary:08x}"]),
 ]
 
 
@@ -138,7 +146,7 @@ async def test_of_many_secrets_that_differ_three_are_named(house, machines, tmp_
     server.fence.save()
     edited = await machines(tmp_path / "fence", five_others(keyset))
     message = edited.ledger.health.failure.for_operator
-    assert message.count("material of key") == 2
+    assert message.count("material or times of key") == 2
     assert " and 4 more. " in message
 
 
@@ -193,7 +201,7 @@ async def test_an_id_of_a_destroyed_key_is_not_used_again(house, machines, tmp_p
     await gone.ledger.check()
     gone.fence.save()
     reused = await machines(tmp_path / "fence", rotated(other_material(house.keyset)))
-    assert f"material of key {house.keyset.primary.id:08x}" in reused.ledger.health.failure.for_operator
+    assert f"material or times of key {house.keyset.primary.id:08x}" in reused.ledger.health.failure.for_operator
 
 
 async def test_a_ledger_and_a_fence_of_the_version_before_get_the_values_at_the_first_start(house, machines, tmp_path):
