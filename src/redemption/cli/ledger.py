@@ -60,6 +60,9 @@ def adopt(
 
     After a restore, a loss or with another keyset, so that the server serves it again; one of the older format is
     brought to this version's. It tells what that means, and asks.
+
+    Every other machine of this ledger refuses it from then on, until the same command is run there, too. To add a
+    machine, copy the fence of one that serves instead (docs/operating.md).
     """
     settings = settings_of(program=program, data_dir=data_dir, keyset=keyset, fence=fence)
     if not yes:
@@ -154,6 +157,7 @@ def _confirm(program: str) -> None:
     say("budgets count from what the ledger says, and lost answers cannot be repeated. With another keyset than")
     say("before, limits of customers begin anew, and coupons of keys that it lacks are invalid. Only do this when")
     say("the ledger or the keyset cannot be brought back by a better backup.")
+    say("Every other machine of this ledger refuses it from then on, until the same command is run there, too.")
     require_consent("Accept it?", yes=False)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -349,6 +350,20 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
             await ask()
     assert int(await house.redis.hget(house.key("ledger"), "seq")) == seq - 1
     assert not await house.redis.exists(house.key("u:1:0"))
+
+
+async def test_a_machine_with_a_copy_of_the_fence_serves_without_an_adoption(house, tmp_path):
+    """As docs/operating.md says; so the other machines go on."""
+    (token,) = await house.mint(await house.campaign())
+    await house.ledger.check()
+    house.fence.save()
+    shutil.copy(tmp_path / "fence", tmp_path / "copy")
+    async with house.another(tmp_path / "copy", may_create_ledger=False, learns=False) as new:
+        assert new.ledger.health.failure is None
+        await new.redeem(token)
+    await house.ledger.check()
+    assert house.ledger.health.failure is None
+    assert fence(tmp_path, "copy").mark(house.program).seq > 0
 
 
 async def test_two_machines_adopt_one_ledger(house, tmp_path):
