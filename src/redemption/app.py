@@ -217,7 +217,7 @@ async def _keyset(settings: Settings, ledger_url: str) -> Keyset:
     if may_make_keyset(settings):
         if await Endpoint(ledger_url, settings.durability).is_empty():
             return make_keyset(settings)
-    elif settings.keyset.exists() or not settings.development or settings.redis_url is not None:
+    elif not settings.development or settings.redis_url is not None or settings.keyset.exists():
         return read_keyset(settings)
     raise StartRefused(
         f"there is no keyset at {settings.keyset}, but a ledger that one has signed for: restore the keyset, or remove "

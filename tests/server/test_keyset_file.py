@@ -53,7 +53,7 @@ def test_a_keyset_that_was_made_is_read_back(settings):
 def test_a_keyset_is_made_for_nobody_elses_eyes_and_never_over_another(settings):
     make_keyset(settings())
     assert stat.S_IMODE(settings().keyset.stat().st_mode) == 0o600
-    with pytest.raises(FileExistsError):
+    with pytest.raises(StartRefused, match="File exists"):
         make_keyset(settings())
 
 
@@ -195,6 +195,13 @@ def test_no_keyset_is_made_where_everybody_may_replace_it(settings, tmp_path):
     with pytest.raises(StartRefused, match="everybody may replace"):
         make_keyset(settings())
     assert not settings().keyset.exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/x/k", "/dev/null/k", f"/proc/{'k' * 300}"], ids=lambda place: place[:12])
+def test_a_keyset_that_cannot_be_made_is_told_as_the_keyset(settings, place):
+    chosen = settings(keyset=Path(place))
+    with pytest.raises(StartRefused, match=rf"^the keyset cannot be made at {place} \(.*set REDEMPTION_KEYSET"):
+        _ = may_make_keyset(chosen) and make_keyset(chosen)
 
 
 def test_a_directory_that_is_made_for_a_keyset_is_this_users_alone(settings):

@@ -4,6 +4,8 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from redemption.settings import Settings
 _ROOT: Final = 0
 """The user who can change every file anyway; secrets that a container gets are often root's."""
 _SET_IT: Final = "set REDEMPTION_KEYSET to the file with the keys"
+_MAKE_ONE: Final = "docs/operating.md tells how to make one (A keyset of your own)"
 
 
 def fence_path(settings: Settings) -> Path:
@@ -64,7 +67,10 @@ def read_keyset(settings: Settings) -> Keyset:
             "use the keyset that belongs to it"
         )
     if keyset.development and not (settings.development and settings.redis_url is None):
-        raise StartRefused(f"{path} is a development keyset: it serves an embedded ledger in development, nothing else")
+        raise StartRefused(
+            f"{path} is a development keyset: it serves an embedded ledger in development, nothing else. "
+            f"Set REDEMPTION_KEYSET to another keyset; {_MAKE_ONE}"
+        )
     return keyset
 
 
@@ -92,7 +98,7 @@ def _contents(path: Path) -> tuple[bytes, os.stat_result]:
         # Without waiting: a FIFO that nobody writes to would keep us waiting for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except FileNotFoundError as error:
-        raise StartRefused(f"there is no keyset at {path}: {_SET_IT}") from error
+        raise StartRefused(f"there is no keyset at {path}: {_SET_IT}; {_MAKE_ONE}") from error
     except OSError as error:
         raise StartRefused(f"{path} cannot be read ({error.strerror}): {_SET_IT}, which this user may read") from error
     try:
@@ -121,25 +127,44 @@ def _require_closed_directories(settings: Settings) -> None:
 
 
 def may_make_keyset(settings: Settings) -> bool:
-    """Whether this may be the first start of a development server; the ledger must be empty, too."""
-    first = settings.development and settings.redis_url is None and not settings.keyset.exists()
-    return first and not fence_path(settings).exists()
+    """Whether this may be the first start of a development server; the ledger must be empty, too.
+
+    Raises:
+        StartRefused: Nobody can tell whether there is a keyset, because its path cannot be looked at.
+    """
+    if not settings.development or settings.redis_url is not None:
+        return False
+    with _keyset_named(settings.keyset):
+        return not settings.keyset.exists() and not fence_path(settings).exists()
 
 
 def make_keyset(settings: Settings) -> Keyset:
     """Make a development keyset that only this user can read, and wait until it is on disk.
 
     Raises:
-        StartRefused: Everybody could replace it.
+        StartRefused: It cannot be made there, or everybody could replace it.
     """
     keyset = Keyset.generate(
         environment=settings.environment, development=True, now=int(time.time()), random=secrets.token_bytes
     )
-    settings.keyset.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _require_closed_directories(settings)
-    descriptor = os.open(settings.keyset, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(keyset.to_json())
-        file.flush()
-        os.fsync(file.fileno())
+    with _keyset_named(settings.keyset):
+        settings.keyset.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_closed_directories(settings)
+        descriptor = os.open(settings.keyset, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(keyset.to_json())
+            file.flush()
+            os.fsync(file.fileno())
     return keyset
+
+
+@contextmanager
+def _keyset_named(path: Path) -> Iterator[None]:
+    """Say of an error of the file system that it is about the keyset."""
+    try:
+        yield
+    except OSError as error:
+        raise StartRefused(
+            f"the keyset cannot be made at {path} ({error}): set REDEMPTION_KEYSET (--keyset) to a place where this "
+            "user may write"
+        ) from error
