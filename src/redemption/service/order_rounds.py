@@ -241,12 +241,10 @@ class OrderRounds:
 
     def _settle_replied(self) -> None:
         replied, self._replied = self._replied, []
-        self._settle(
-            [
-                (order, finished(self._use_case.without_dead(order, reply)) if isinstance(reply, Refused) else reply)
-                for order, reply in replied
-            ]
-        )
+        for place, (order, reply) in enumerate(replied):
+            if isinstance(reply, Refused):
+                replied[place] = order, finished(self._use_case.without_dead(order, reply))
+        self._settle(replied)
 
     def _settle(self, replied: Sequence[Replied]) -> None:
         """Hand over the results of orders, or have them judged again.

@@ -14,14 +14,13 @@ from redemption.domain.campaign.calendar import Days
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, ItemFailed, ServiceError
 from redemption.domain.judging.eligibility import Coupon
-from redemption.domain.judging.stacking import judge_steps
+from redemption.domain.judging.stacking import Judgement, judge, judge_steps
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused, Remembered
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
-from redemption.domain.steps import finished
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.dead_coupons import judged_without_dead
@@ -140,21 +139,22 @@ class Redeemer:
 
     def judge(self, order: PendingOrder) -> bool:
         """Judge an order, and store in it what the ledger needs to decide; False if that fails."""
-        return finished(self.judge_steps(order))
+        order.rounds += 1
+        now_ms = self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms
+        try:
+            _store(order, judge(self._coupons(order), order.asked.checkout, now_ms=now_ms, days=self._days))
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
+            self._give_up(order)
+            return False
+        return True
 
     def judge_steps(self, order: PendingOrder) -> Generator[None, None, bool]:
         """Judge an order in steps, see ``judge``."""
         order.rounds += 1
+        now_ms = self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms
         try:
-            judgement = yield from judge_steps(
-                self._coupons(order),
-                order.asked.checkout,
-                now_ms=self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms,
-                days=self._days,
-            )
-            order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
-            order.coupons = judgement.coupons
-            order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
+            steps = judge_steps(self._coupons(order), order.asked.checkout, now_ms=now_ms, days=self._days)
+            _store(order, (yield from steps))
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
@@ -249,6 +249,12 @@ class Redeemer:
             never_issued = refused.rank == NEVER_ISSUED_RANK
             if never_issued or refused.rank == Outcome.TOKEN_INVALID:
                 self._reader.report_refused(order.verified[index], order.campaigns[index], issued=not never_issued)
+
+
+def _store(order: PendingOrder, judgement: Judgement) -> None:
+    order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
+    order.coupons = judgement.coupons
+    order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
 
 
 def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:

@@ -5,7 +5,7 @@ offer, expiry and serial, so the result never depends on the order in which a ca
 ``docs/rules.md``.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, BuyGet, Measure
@@ -101,14 +101,7 @@ def stack_order(campaign: Campaign, token: VerifiedToken) -> tuple[int, int, int
 
 
 def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
-    """Judge an order's coupons together at one instant, see ``judge_steps``."""
-    return finished(judge_steps(coupons, checkout, now_ms=now_ms, days=days))
-
-
-def judge_steps(
-    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days
-) -> Generator[None, None, Judgement]:
-    """Judge an order's coupons together at one instant; yield between coupons, so that other work can run.
+    """Judge an order's coupons together at one instant.
 
     Args:
         coupons: The coupons in the caller's order; None for a token whose campaign does not exist.
@@ -119,6 +112,26 @@ def judge_steps(
     screening = Screening(checkout, now_ms=now_ms, days=days)
     for coupon in coupons:
         screening.screen(coupon)
+    all_eligible = screening.eligible()
+    if len(all_eligible) > 1:
+        return finished(_stacked(screening))
+    judged = {}
+    for eligible in all_eligible:
+        judged[eligible.index] = StackState(screening.basket.units).judge(eligible)
+    return _judgement(screening, judged)
+
+
+def judge_steps(
+    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days
+) -> Generator[None, None, Judgement]:
+    """Do the same as ``judge``, and yield between coupons, so that other work can run."""
+    screening = Screening(checkout, now_ms=now_ms, days=days)
+    for coupon in coupons:
+        screening.screen(coupon)
+    return _stacked(screening)
+
+
+def _stacked(screening: "Screening") -> Generator[None, None, Judgement]:
     judged = {}
     stack = StackState(screening.basket.units)
     all_eligible = screening.eligible()
@@ -127,6 +140,10 @@ def judge_steps(
         yield
     for eligible in all_eligible[-1:]:  # nothing is applied after the last one
         judged[eligible.index] = stack.judge(eligible)
+    return _judgement(screening, judged)
+
+
+def _judgement(screening: "Screening", judged: Mapping[int, CouponJudgement]) -> Judgement:
     return Judgement(
         coupons=tuple([found or judged[index] for index, found in enumerate(screening.refused)]),
         since_ms=screening.moment.since_ms,
