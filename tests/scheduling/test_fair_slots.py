@@ -103,7 +103,8 @@ async def test_orders_are_counted_until_there_is_enough_for_a_step(monkeypatch):
         clock.slot(slot)
         for _ in range(9):
             clock.now += STEP
-            await slot.worked_on(POSITIONS_AT_ONCE // 3 + 1)
+            if slot.count(POSITIONS_AT_ONCE // 3 + 1):
+                await slot.pause()
     assert len(clock.rests) == 3
 
 

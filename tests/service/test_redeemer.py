@@ -488,10 +488,14 @@ async def test_a_large_batch_gives_others_a_turn_after_each_order_at_each_stage(
 
     class Steps(WorkSlot):
         def __init__(self):
-            pass
+            self.counted = 0
 
-        async def worked_on(self, positions):
-            worked_on.append((positions, (await house.stats(campaign)).redeemed))
+        def count(self, positions):
+            self.counted = positions
+            return True
+
+        async def pause(self):
+            worked_on.append((self.counted, (await house.stats(campaign)).redeemed))
 
         def resume(self):
             worked_on.append("the ledger has answered")

@@ -122,7 +122,8 @@ class RedemptionServicer:
             opened = []
             for item in request.requests:
                 opened.append(_opened(item, request.program))
-                await slot.worked_on(len(item.checkout.order.lines))
+                if slot.count(len(item.checkout.order.lines)):
+                    await slot.pause()
             valid = [each for each in opened if isinstance(each, RedeemRequest)]
             require_answer_fits([each.checkout for each in valid])
             results = iter(await self._redeemer.redeem_all(info, valid, slot))
@@ -130,7 +131,8 @@ class RedemptionServicer:
             for index, each in enumerate(opened):
                 if isinstance(each, RedeemRequest):
                     _add_result(response, next(results), index)
-                    await slot.worked_on(each.positions)
+                    if slot.count(each.positions):
+                        await slot.pause()
                 else:
                     _add_result(response, each, index)
             return response

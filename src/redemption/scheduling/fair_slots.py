@@ -91,12 +91,13 @@ class WorkSlot:
         """Start the step's time now: the time since the last step was waiting, not work."""
         self._began = self._now()
 
-    async def worked_on(self, positions: int) -> None:
-        """Count positions of orders that are done, and pause when they are enough for a step."""
+    def count(self, positions: int) -> bool:
+        """Count positions of orders that are done, and return True each time when they are enough for a step."""
         self._positions += positions
-        if self._positions >= POSITIONS_AT_ONCE:
-            self._positions = 0
-            await self.pause()
+        if self._positions < POSITIONS_AT_ONCE:
+            return False
+        self._positions = 0
+        return True
 
     async def pause(self) -> None:
         """End a step: let other work run, and sleep while it is busy."""
@@ -133,8 +134,9 @@ class WorkSlot:
 class NoSlot:
     """Takes the place of a slot for short work, which runs without a pause."""
 
-    async def worked_on(self, positions: int) -> None:
-        """Do nothing: short work has only one step."""
+    def count(self, _positions: int) -> bool:
+        """Return False: short work has only one step."""
+        return False
 
     def resume(self) -> None:
         """Do nothing: no time is counted."""

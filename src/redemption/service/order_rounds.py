@@ -136,7 +136,8 @@ class OrderRounds:
             order = self._use_case.open(asked, caller, on_result, self._settle_soon)
             if order is not None:
                 orders.append(order)
-            await slot.worked_on(asked.positions)
+            if slot.count(asked.positions):
+                await slot.pause()
         if orders:
             await self._decide_in_slot(orders[0].program, orders, slot, rejudged=False)
 
@@ -151,7 +152,8 @@ class OrderRounds:
 
         judged = []
         for order in orders:
-            await slot.worked_on(order.asked.positions)
+            if slot.count(order.asked.positions):
+                await slot.pause()
             if await self._judge_in_slot(order, slot):
                 order.on_reply = put
                 judged.append(order)
@@ -164,7 +166,8 @@ class OrderRounds:
             else:
                 order, reply = inbox.get_nowait()
             await self._settle_in_slot(order, reply, slot)
-            await slot.worked_on(order.asked.positions)
+            if slot.count(order.asked.positions):
+                await slot.pause()
 
     async def _judge_in_slot(self, order: PendingOrder, slot: WorkSlot) -> bool:
         if not (self._use_case.take_campaigns(order) or await self._use_case.load(order)):

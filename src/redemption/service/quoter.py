@@ -123,7 +123,8 @@ class Quoter:
         screening = Screening(checkout, now_ms=seen.now_ms if request.at_ms is None else request.at_ms, days=self._days)
         for coupon in coupons:
             screening.screen(coupon)
-            await slot.worked_on(screening.basket.size)
+            if slot.count(screening.basket.size):
+                await slot.pause()
         self._report_invalid(found, seen, coupons, screening)
         uses, known = self._known(checkout, found, seen)
         appraisal = Appraisal(
