@@ -171,6 +171,18 @@ async def test_an_error_in_judging_again_leaves_the_refusal(house, monkeypatch):
     assert [verdict.outcome for verdict in found.verdicts] == [Outcome.ALREADY_REDEEMED, Outcome.MIN_SPEND_NOT_MET]
 
 
+async def test_a_record_that_cannot_be_read_leaves_the_refusal(house):
+    """It is only needed to judge again."""
+    used_up = await house.campaign()
+    (dead,) = await house.mint(used_up)
+    await used(house, dead)
+    (live,) = await house.mint(await house.campaign())
+    (customers,) = [key async for key in house.redis.scan_iter(match=house.key(f"c:{used_up.number}:*"))]
+    await house.redis.set(customers, "poison")
+    found = await house.redeem(dead, live, customer="ann", spend=300_00)
+    assert [verdict.outcome for verdict in found.verdicts] == [Outcome.ALREADY_REDEEMED, REJECTED]
+
+
 async def test_beside_a_token_that_is_not_valid_nothing_is_evaluated(house):
     dead = await dead_coupon(house, {}, revoked)
     (live,) = await house.mint(await house.campaign())

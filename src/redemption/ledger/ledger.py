@@ -176,13 +176,16 @@ class RedisLedger:
         await self.campaigns.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
-        self._saving.save()
+        if not self._saving.is_under_way:
+            self._saving.save()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.check()
-            await asyncio.to_thread(self._saving.save)
+            if not self._saving.is_under_way:  # a disk that does not answer must not stop the checks
+                saving = asyncio.create_task(asyncio.to_thread(self._saving.save))
+                await asyncio.wait({saving}, timeout=CHECK_SECONDS)
 
     async def check(self) -> None:
         """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""

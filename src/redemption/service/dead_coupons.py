@@ -34,13 +34,17 @@ def judged_without_dead(
         days: The local days of the campaigns' zones.
     """
     ranks = dict(zip(order.ledger_order, [token.rank for token in reply.tokens], strict=True))
-    if any(rank in INVALID_RANKS for rank in ranks.values()) or not any(
-        judged.outcome is Outcome.APPROVED and ranks[index] != Outcome.APPROVED
-        for index, judged in enumerate(order.coupons)
+    if (
+        not reply.campaigns
+        or any(rank in INVALID_RANKS for rank in ranks.values())
+        or not any(
+            judged.outcome is Outcome.APPROVED and ranks[index] != Outcome.APPROVED
+            for index, judged in enumerate(order.coupons)
+        )
     ):
         return order.coupons, reply
     checkout = order.asked.checkout
-    # Every instant in which the first judgement holds does.
+    # Any instant in which the first judgement holds gives the same result.
     screening = Screening(checkout, now_ms=order.since_ms, days=days)
     for coupon in coupons:
         screening.screen(coupon)

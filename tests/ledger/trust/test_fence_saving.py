@@ -1,14 +1,18 @@
 """A fence that cannot be written: for some seconds that is bearable, then nothing is approved until it can be."""
 
+import asyncio
 import fcntl
 import re
+import threading
 from contextlib import contextmanager
 
 import pytest
 import structlog
+from waiting import comes
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
+from redemption.ledger import ledger
 from redemption.ledger.trust import fence, fence_saving
 from redemption.ledger.trust.fence import Fence, Mark
 from redemption.ledger.trust.fence_saving import UNSAVED_SECONDS_MAX, FenceSaving, FenceUnsaved
@@ -59,6 +63,40 @@ def test_the_ledger_is_refused_after_some_seconds_until_the_fence_is_written(tmp
         mine.observe("shop", "a" * 16, 6)
         saving.save()
         assert saving.failure is None, "the seconds are counted anew"
+
+
+async def test_a_disk_that_does_not_answer_stops_no_check_and_is_noticed(house, monkeypatch):
+    """A save waits for it in a thread, perhaps for ever."""
+    answers = threading.Event()
+    monkeypatch.setattr(ledger, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(fence_saving, "UNSAVED_SECONDS_MAX", 0.1)
+    with monkeypatch.context() as hanging:
+        hanging.setattr(house.fence, "save", answers.wait)
+        watching = asyncio.create_task(house.ledger._watch())
+        try:
+            failure = await comes(lambda: house.ledger.health.failure)
+            assert isinstance(failure, FenceUnsaved)
+            assert "its disk does not answer" in failure.for_operator
+        finally:
+            answers.set()
+    await comes(lambda: house.ledger.health.failure is None)
+    watching.cancel()
+
+
+def test_a_fence_that_is_not_believed_is_told_with_its_own_cure(tmp_path):
+    mine = Fence(tmp_path / "fence", "keyset", {})
+    mine.observe("shop", "a" * 16, 5)
+    mine.save()
+    (tmp_path / "fence").chmod(0o666)
+    mine.observe("shop", "a" * 16, 6)
+    now = 0.0
+    saving = FenceSaving(mine, now=lambda: now)
+    with structlog.testing.capture_logs() as logs:
+        saving.save()
+    now = UNSAVED_SECONDS_MAX
+    for text in (saving.failure.for_operator, logs[0]["error"]):
+        assert "chmod 600" in text
+        assert "cannot be written" not in text
 
 
 async def test_a_server_that_cannot_write_its_fence_approves_nothing(house, tmp_path, monkeypatch):

@@ -122,7 +122,8 @@ class Refused:
     """Nothing was changed.
 
     Attributes:
-        campaigns: What the ledger has counted at this moment, by campaign number; empty for an order of one token.
+        campaigns: What the ledger has counted at this moment, by campaign number; empty for an order of one token, and
+            when a record of it cannot be read.
     """
 
     tokens: tuple[RefusedToken, ...]

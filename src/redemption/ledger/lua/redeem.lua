@@ -15,8 +15,8 @@
 --   P approved before, as the request says: its record, see records.lua
 --   U approved before, as the coupons say: of each token: redeemed at 4 · generation 2 · discount 8
 --   N refused: of each token: rank 2 · of its present use (0: none): redeemed at 4 · generation 2 · discount 8. With
---     several tokens, then the snapshots of their campaigns (limits.lua), each once: a coupon that is refused takes
---     nothing from the others, so the server judges them once more, on these counters
+--     several tokens, then the snapshots of their campaigns (limits.lua), each once; none if one cannot be read. A
+--     coupon that is refused takes nothing from the others, so the server judges them once more, on these counters
 --   M the request id stands for other content
 -- Events   merchant_share: principal · campaign · serial · generation · share (minor units)
 --          redeemed: frame.lua adds it, one for all orders of a principal in a call
@@ -120,7 +120,9 @@ local function refusal()
     local coupon = token.coupon or UNUSED
     reply = reply .. struct.pack('>I2I4I2I8', token.rank, coupon.redeemed_at, coupon.generation, coupon.discount)
   end
-  return count > 1 and reply .. snapshots() or reply
+  if count == 1 then return reply end
+  local ok, of_campaigns = pcall(snapshots)
+  return ok and reply .. of_campaigns or reply -- a record that cannot be read is no reason to tell nothing
 end
 
 -- Packs the records of an approved order's coupons. Returns the packed generations, or nil when all are 0.
