@@ -8,7 +8,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -532,7 +532,11 @@ def merchant_shares(parts: dict[int, int], merchant_basis_points: int) -> dict[i
 def best(coupons: list[Coupon], order: Order, customer: Customer, limit: int = COMBINATIONS_MAX) -> Best:
     """Find the combination with the largest discount by trying them, all of them while there are at most ``limit``."""
     alone = {index: calculate([coupon], order, customer)[0] for index, coupon in enumerate(coupons)}
-    candidates = [index for index, verdict in alone.items() if _may_join(coupons[index], verdict.outcome)]
+    candidates = [
+        index
+        for index, verdict in alone.items()
+        if verdict.outcome == Outcome.APPROVED or _only_its_gift_is_in_the_way(coupons[index], order, customer)
+    ]
 
     def total(chosen: tuple[int, ...]) -> int:
         """Return what coupons take off together; less than nothing if one of them is refused."""
@@ -559,12 +563,20 @@ def best(coupons: list[Coupon], order: Order, customer: Customer, limit: int = C
     return Best(tuple(sorted(chosen)), total(chosen), exhaustive=False)
 
 
-def _may_join(coupon: Coupon, alone: Outcome) -> bool:
-    """Whether a coupon may be approved after others; what it gives away itself does not count for its minimum."""
-    if alone in (Outcome.MIN_SPEND_NOT_MET, Outcome.MIN_QUANTITY_NOT_MET):
-        benefit = coupon.campaign.offers[coupon.offer_index].benefit
-        return isinstance(benefit, BuyGet) and benefit.percent_off_basis_points == WHOLE_BASIS_POINTS
-    return alone == Outcome.APPROVED
+def _only_its_gift_is_in_the_way(coupon: Coupon, order: Order, customer: Customer) -> bool:
+    """Whether a coupon that gives units away would do something if these counted for its minimum.
+
+    They do when they are not quite free.
+    """
+    benefit = coupon.offer.benefit
+    if not isinstance(benefit, BuyGet) or benefit.percent_off_basis_points < WHOLE_BASIS_POINTS:
+        return False
+    offers = list(coupon.campaign.offers)
+    not_free = replace(benefit, percent_off_basis_points=WHOLE_BASIS_POINTS - 1)
+    offers[coupon.offer_index] = replace(coupon.offer, benefit=not_free)
+    campaign = replace(coupon.campaign, offers=tuple(offers))
+    (found,) = calculate([coupon._replace(campaign=campaign)], order, customer)
+    return found.outcome in (Outcome.APPROVED, Outcome.NO_EFFECT)
 
 
 def _combinations(tried: list[int], coupons: list[Coupon]) -> list[tuple[int, ...]]:

@@ -79,6 +79,17 @@ def test_a_coupon_that_its_own_gift_refuses_alone_may_be_part_of_the_best():
     assert all(finding.approved for finding in choice.findings)
 
 
+def test_a_gift_that_no_other_coupon_can_help_takes_no_part_in_the_search():
+    """Its minimum is beyond the order. Counted as candidates, four of them would end the exhaustive search."""
+    get_free = Offer(BuyGet(1, 1, 10_000), conditions=Conditions(min_spend_minor=99_999_00))
+    campaigns = [campaign_of(number, offers=(get_free,)) for number in range(1, 5)]
+    campaigns += [campaign_of(number, offers=(Offer(CashVoucher(number)),)) for number in range(5, 15)]
+    coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]
+    appraisal = appraisal_of(coupons, order_of(100_00, 100_00), GUEST)
+    choice = finished(appraisal.best(finished(appraisal.alone())))
+    assert (choice.combination.discount_minor, choice.combination.exhaustive) == (sum(range(5, 15)), True)
+
+
 def test_no_more_coupons_are_chosen_than_redeeming_takes():
     campaigns = [campaign_of(number, offers=(Offer(CashVoucher(number)),)) for number in range(1, 41)]
     coupons = [calculator.Coupon(campaign, 0, 0) for campaign in campaigns]

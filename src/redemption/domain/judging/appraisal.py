@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
-from redemption.domain.judging.buy_get import gives_away
 from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
@@ -98,7 +97,7 @@ class Appraisal:
         candidates = [
             Candidate(eligible, alone[eligible.index].judgement.discount_minor)
             for eligible in self._eligible
-            if self._known[eligible.index] is None and _may_join(eligible, alone[eligible.index].rank)
+            if self._known[eligible.index] is None and self._may_join(eligible, alone[eligible.index].rank)
         ]
         search = Search(
             self._screening.basket.units,
@@ -118,6 +117,16 @@ class Appraisal:
                 findings[index] = yield from search.reason(candidate, combination)
         return Choice(combination, tuple(findings))
 
+    def _may_join(self, eligible: EligibleCoupon, rank: int) -> bool:
+        """Whether a coupon may be part of a combination, by the finding on it alone.
+
+        Buy X get Y may be below its minimum only because of the units that it makes free itself, which do not count.
+        After other coupons it may make fewer free, or others. All else that it needs only becomes less.
+        """
+        if rank in _BELOW_MINIMUM:
+            return StackState(self._screening.basket.units).is_refused_by_own_gift(eligible)
+        return rank in _MAY_JOIN
+
     def _finding(self, eligible: EligibleCoupon, judgement: CouponJudgement, counts: Mapping[int, Count]) -> Finding:
         rank = self._rank(eligible.index, judgement)
         if rank == Outcome.APPROVED:
@@ -135,12 +144,3 @@ class Appraisal:
     def _rank(self, index: int, judgement: CouponJudgement) -> int:
         known = self._known[index]
         return judgement.outcome if known is None else min(known, judgement.outcome)
-
-
-def _may_join(eligible: EligibleCoupon, rank: int) -> bool:
-    """Whether a coupon may be part of a combination, by the finding on it alone.
-
-    Buy X get Y may be below its minimum only because of the units that it makes free itself, which do not count. After
-    other coupons it may make fewer free, or others.
-    """
-    return rank in _MAY_JOIN or (rank in _BELOW_MINIMUM and gives_away(eligible.matched.offer.benefit))

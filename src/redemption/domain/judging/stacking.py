@@ -345,6 +345,17 @@ class StackState:
         """Return the state when the stage of the next coupon began."""
         return (eligible.coupon.campaign.stacking.stage == self._stage and self._stage_start) or self
 
+    def is_refused_by_own_gift(self, eligible: EligibleCoupon) -> bool:
+        """Whether a coupon that is below its minimum would reach it if the units that it makes free itself counted."""
+        benefit, (needed_minor, needed_units, _) = eligible.matched.offer.benefit, eligible.matched.offer.thresholds
+        return (
+            gives_away(benefit)
+            and not eligible.group_missing
+            and self._spend(eligible, None) >= needed_minor
+            and self._quantity(eligible, None) >= needed_units
+            and not missing_of_set(benefit, eligible.matched, self.units)
+        )
+
     def _spend(self, eligible: EligibleCoupon, got: Chosen | None) -> int:
         """Return the spend of a coupon; units that it gives away itself do not count."""
         matched = eligible.matched
