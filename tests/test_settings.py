@@ -126,6 +126,7 @@ def test_whatever_stands_in_a_variable_is_a_setting_or_told_in_a_line(monkeypatc
 
 PAIR = "tls_certificate and tls_key go together: give both, or none"
 CLIENT_PAIR = "tls_client_certificate and tls_client_key go together: give both, or none"
+NO_AUTHORITY = "tls_client_certificate and tls_client_key need tls_ca as well: else calls go in plain text"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,8 @@ CLIENT_PAIR = "tls_client_certificate and tls_client_key go together: give both,
         ({"tls_key": "k", "tls_client_ca": "a", "tls_client_key": "k"}, [PAIR, CLIENT_PAIR]),
         ({"tls_client_ca": "a"}, ["tls_client_ca needs tls_certificate and tls_key as well"]),
         ({"tls_client_certificate": "c"}, [CLIENT_PAIR]),
+        ({"tls_client_certificate": "c", "tls_client_key": "k"}, [NO_AUTHORITY]),
+        ({"tls_client_certificate": "c", "tls_client_key": "k", "tls_ca": "a"}, []),
     ],
 )
 def test_settings_that_cannot_be_together_are_told(given, told):

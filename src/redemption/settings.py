@@ -216,6 +216,8 @@ def contradictions(given: Collection[str]) -> list[str]:
         found.append("tls_client_ca needs tls_certificate and tls_key as well")
     if ("tls_client_certificate" in given) != ("tls_client_key" in given):
         found.append("tls_client_certificate and tls_client_key go together: give both, or none")
+    elif "tls_client_certificate" in given and "tls_ca" not in given:
+        found.append("tls_client_certificate and tls_client_key need tls_ca as well: else calls go in plain text")
     return found
 
 

@@ -1,5 +1,6 @@
 """TLS of the command line: files that are wrong are named, and a handshake that fails says what to do."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -8,8 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from certificates import write_certificate, write_certificates
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from waiting import SECONDS_MAX
+
+from redemption.cli import tls
 
 NO_CERTIFICATE = "has no certificate; --tls-ca needs the PEM file of the authority that signed the server's certificate"
 NO_PAIR = "must be a certificate and its key, both PEM, and the key without a password"
@@ -104,3 +110,23 @@ def test_a_failed_handshake_says_what_to_do(files, secure, port, host, authority
 def test_where_nothing_listens_tls_is_no_reason(command, files):
     ended = command("campaigns", "list", "--tls-ca", files / "authority.pem", "--server", "127.0.0.1:1")
     assert (ended.code, ended.err.endswith("Connection refused; is it running? (redemption serve)\n")) == (3, True)
+
+
+def test_how_long_a_key_is_the_server_decides(tmp_path):
+    """A short one is a pair as well."""
+    key = rsa.generate_private_key(65537, 1024)
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "short")]), dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "short.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "short-key.pem").write_bytes(key.private_bytes(*kinds))
+    tls._require_pair(tmp_path / "short.pem", tmp_path / "short-key.pem")

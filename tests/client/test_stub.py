@@ -199,3 +199,13 @@ async def test_something_else_than_its_request_is_told_at_once(client):
     async with connect_aio("127.0.0.1:1") as channel:
         with pytest.raises(TypeError, match="this call takes a QuoteRequest, not a NoneType"):
             await AsyncRedemptionClient(channel).quote(None)
+
+
+@pytest.mark.parametrize("header", [("A b", "x"), ("", "x"), ("shop", b"4"), ("shop-bin", "4")])
+async def test_a_header_that_cannot_be_sent_is_told_at_once(client, header):
+    """Each gRPC library tells it in another way, and as if the server were at fault."""
+    with pytest.raises(ValueError, match=re.escape(f"metadata has the header {header[0]!r}")):
+        client.redeem(redemption_service_pb2.RedeemRequest(), metadata=[header])
+    async with connect_aio("127.0.0.1:1") as channel:
+        with pytest.raises(ValueError, match="metadata has the header"):
+            await AsyncRedemptionClient(channel).redeem(redemption_service_pb2.RedeemRequest(), metadata=[header])

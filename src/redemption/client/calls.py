@@ -1,5 +1,6 @@
 """Calls with the types of their messages, which raise the exceptions of ``errors``; one class for each kind of call."""
 
+import re
 from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
@@ -10,6 +11,7 @@ from redemption.client.errors import call_failed
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+_HEADER = re.compile("[a-z0-9_.-]+")
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 """Headers of a call; the name of a binary one ends with ``-bin``."""
 
@@ -24,6 +26,9 @@ class _CallOf(Generic[Request, Response]):
     def _start(self, request: Request, timeout: float | None, metadata: Metadata | None) -> Any:  # noqa: ANN401
         if not isinstance(request, self._request_type):
             raise TypeError(f"this call takes a {self._request_type.__name__}, not a {type(request).__name__}")
+        for name, value in metadata or ():
+            if not _HEADER.fullmatch(name) or isinstance(value, bytes) != name.endswith("-bin"):
+                raise ValueError(f"metadata has the header {name!r}: use a-z, 0-9 and -_. ; bytes only with -bin")
         return self._call(request, timeout=timeout, metadata=metadata)
 
 

@@ -38,6 +38,23 @@ def test_an_option_without_its_value_is_refused_by_name(command, complete, optio
 
 
 @pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["redeem", "", "--order", "1", "--spend", "1"], "redemption redeem: TOKEN is empty; give it a value"),
+        (["redeem", "A", " ", "--order", "1", "--spend", "1"], "redemption redeem: TOKEN is empty; give it a value"),
+        (["campaigns", "end", ""], "redemption campaigns end: CAMPAIGN is empty; give it a value"),
+        (["campaigns", "apply", ""], "redemption campaigns apply: FILE is empty; give it a value"),
+    ],
+)
+def test_an_argument_that_is_empty_is_refused_by_name(ask, fake, typed, told):
+    """Else a script with an empty variable would read that its coupon was refused."""
+    ended = ask(*typed)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(told)
+    assert not fake.asked
+
+
+@pytest.mark.parametrize(
     ("typed", "cure"),
     [
         ("mint --campaign 3 --count 1 --customer=", "leave the option out for the default: anyone can use them"),

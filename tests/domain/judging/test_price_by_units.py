@@ -11,6 +11,7 @@ from builders.campaigns import campaign_of, offer_of
 from builders.orders import line_of, order_of
 from domain.judging import calculator
 from domain.judging.as_service import judged, screened
+from interpreted import COUNTS_CALLS
 
 from redemption.domain.campaign.benefit import (
     BuyGet,
@@ -244,6 +245,7 @@ def test_a_million_units_are_a_few_kinds():
     assert len(stack.units.counts) < 50
 
 
+@COUNTS_CALLS
 def test_the_lines_of_units_are_worked_out_once_for_each_coupon(monkeypatch):
     """Else the work would grow with every kind that coupons make free, and each of them makes new kinds."""
     percents = [given(PercentOff(700 + index, 10**9)) for index in range(8)]

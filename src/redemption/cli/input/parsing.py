@@ -47,7 +47,7 @@ def _name_command(error: typer.TyperException, context: Any) -> None:  # noqa: A
 
 
 def _require_values(command: TyperCommand, context: Any, typed: Sequence[str]) -> None:  # noqa: ANN401 - as above
-    """Refuse an option whose value is empty or blank: it comes from a shell variable that is not set.
+    """Refuse an option or an argument whose value is empty or blank: it comes from a shell variable that is not set.
 
     Without its value, such an option would silently mean something else, such as a coupon for everybody. An option
     that is empty by default may be empty.
@@ -60,11 +60,12 @@ def _require_values(command: TyperCommand, context: Any, typed: Sequence[str]) -
     given, _, order = command.make_parser(context).parse_args(list(typed))
     for option in order:
         values = given.get(option.name)
-        texts = values if isinstance(values, list) else [values]
-        if option.param_type_name != "option" or option.default == "":
+        texts = values if isinstance(values, list | tuple) else [values]
+        is_option = option.param_type_name == "option"
+        if is_option and option.default == "":
             continue
         if any(isinstance(text, str) and not text.strip() for text in texts):
-            name = max(option.opts, key=len)
+            name = max(option.opts, key=len) if is_option else option.metavar or option.name
             raise BadUsage(
                 f"{context.command_path}: {name} is empty; {_cure(option)}; see {context.command_path} --help"
             )
