@@ -6,7 +6,8 @@
 --          bound to the customer, else 0 (1 byte)
 -- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's: then the question
 --          is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
---          the snapshots of their campaigns (limits.lua), each once. Or head · {} · why a record cannot be read (for the log).
+--          the snapshots of their campaigns (limits.lua), each once. Or head · {} · why a record cannot be read (for the
+--          log).
 -- Invariant: it writes nothing; all snapshots are of one moment.
 
 local quote_snapshot = {}
@@ -31,7 +32,8 @@ function quote_snapshot.coupon(call, campaign, serial, holder)
   return struct.pack(COUPON_SNAPSHOT, kind, use.redeemed_at, use.generation, use.discount, use.order)
 end
 
--- customer: the digest, or false. Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
+-- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
+-- customer: the digest, or false
 local function snapshots_of(call, packed, customer, stale)
   local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, false
   for position = 1, #packed, ASKED_BYTES do
