@@ -103,7 +103,8 @@ async def test_a_crash_loses_no_more_than_was_promised(noting, tmp_path, durabil
                 again = await shop.redeem(token, request_id=f"thief of {token}", order_id=f"another of {token}")
                 if again.outcome is Outcome.ALREADY_REDEEMED:
                     continue
-                assert again.outcome is Outcome.APPROVED
+                # With its campaign, if that was created just before: then nobody knows the coupon any more.
+                assert again.outcome in (Outcome.APPROVED, Outcome.TOKEN_INVALID)
                 lost_answers += 1
                 assert durability == "fast"
                 assert crashed_at - told_at < LOST_SECONDS_MAX
