@@ -119,6 +119,7 @@ class RedisLedger:
         self._refused: dict[str, str] = {}
         self._trailing: tuple[float, Checked | None] = 0.0, None
         self._saving = FenceSaving(fence)
+        self._save: asyncio.Task[None] | None = None
         self._memory_alarm = False
         self._proved_state: tuple[str, ...] = ()
 
@@ -176,16 +177,24 @@ class RedisLedger:
         await self.campaigns.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
-        if not self._saving.is_under_way:
-            self._saving.save()
+        if self._save is not None:  # of what was known a moment ago
+            await asyncio.wait({self._save}, timeout=CHECK_SECONDS)
+        await self._save_fence()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.check()
-            if not self._saving.is_under_way:  # a disk that does not answer must not stop the checks
-                saving = asyncio.create_task(asyncio.to_thread(self._saving.save))
-                await asyncio.wait({saving}, timeout=CHECK_SECONDS)
+            await self._save_fence()
+
+    async def _save_fence(self) -> None:
+        """Save the fence, unless a save is under way still; wait for a second at most.
+
+        A disk that does not answer must stop neither the checks nor a stop.
+        """
+        if self._save is None or self._save.done():
+            self._save = asyncio.create_task(asyncio.to_thread(self._saving.save))
+        await asyncio.wait({self._save}, timeout=CHECK_SECONDS)
 
     async def check(self) -> None:
         """Check that the ledger is set up as required and is the known one, and report the result to ``health``."""

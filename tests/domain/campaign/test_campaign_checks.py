@@ -553,6 +553,12 @@ def test_what_a_stored_campaign_has_already_may_stay_wherever_it_stands():
     ]
 
 
+def test_an_old_mistake_excuses_no_new_one_of_its_kind():
+    stored = plain(paused_skus=("a\u200b",))
+    more = plain(paused_skus=("a\u200b", "b\u200b"))
+    assert [violation.field for violation in campaign_violations(more, stored=stored)] == ["campaign.paused_skus[1]"]
+
+
 def test_the_largest_definition_is_a_few_hundred_kilobytes():
     tiers = Tiers(
         Measure.SPEND,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
-from waiting import comes
+from waiting import comes, settled
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.outcome import Outcome
@@ -81,6 +81,29 @@ async def test_a_disk_that_does_not_answer_stops_no_check_and_is_noticed(house, 
             answers.set()
     await comes(lambda: house.ledger.health.failure is None)
     watching.cancel()
+
+
+async def test_a_stop_writes_down_what_was_learned_during_a_save(house, monkeypatch):
+    save, begun, answers = house.fence.save, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow():
+        loop.call_soon_threadsafe(begun.set)
+        answers.wait()
+        save()
+
+    with monkeypatch.context() as slowly:
+        slowly.setattr(house.fence, "save", slow)
+        saving = asyncio.create_task(house.ledger._save_fence())
+        await begun.wait()
+    monkeypatch.setattr(house.fence, "save", lambda: (save(), saved.append(house.fence.mark("shop"))))
+    saved = []
+    house.fence.observe("shop", "a" * 16, 5)
+    stopping = asyncio.create_task(house.stop())
+    await settled()
+    answers.set()
+    await asyncio.gather(saving, stopping)
+    assert saved == [Mark("a" * 16, 5)]
 
 
 def test_a_fence_that_is_not_believed_is_told_with_its_own_cure(tmp_path):

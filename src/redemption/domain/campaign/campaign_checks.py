@@ -1,9 +1,10 @@
 """Checks whether a campaign is well formed, and which changes of a campaign are allowed."""
 
 import re
+from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Final
 from zoneinfo import available_timezones
 
@@ -38,6 +39,7 @@ from redemption.domain.campaign.value_checks import (
 )
 from redemption.domain.errors import VIOLATIONS_MAX, OtherField, Violation, ViolationReason, ViolationValues
 from redemption.domain.order import MINOR_MAX, TOKENS_MAX, program_violations, text_violations
+from redemption.domain.steps import finished
 
 OFFERS_MAX = 100
 OFFER_VALUES_MAX = 2000
@@ -73,33 +75,28 @@ def campaign_violations(campaign: Campaign, *, stored: Campaign | None = None) -
         campaign: The definition.
         stored: The definition in force. What ``text_checks.py`` finds in it is not reported again.
     """
-    known = _known(stored)
-    found = (each for each in _violations(campaign) if each is not None and _kind(each) not in known)
-    return list(islice(found, VIOLATIONS_MAX))
+    return finished(campaign_check_steps(campaign, stored=stored))
 
 
 def campaign_check_steps(
     campaign: Campaign, *, stored: Campaign | None = None
 ) -> Generator[None, None, list[Violation]]:
     """Return what ``campaign_violations`` returns; yields after each step, of 1 ms at most."""
-    known = _known(stored)
+    known = Counter[tuple[str, str]]()
     if stored is not None:
+        known.update(map(_kind, text_form_violations(stored)))
         yield
     violations: list[Violation] = []
     for found in _violations(campaign):
         if found is None:
             yield
-        elif _kind(found) not in known:
+        elif known[_kind(found)]:
+            known[_kind(found)] -= 1
+        else:
             violations.append(found)
             if len(violations) == VIOLATIONS_MAX:
                 break
     return violations
-
-
-def _known(stored: Campaign | None) -> frozenset[tuple[str, str]]:
-    if stored is None:
-        return frozenset()
-    return frozenset(map(_kind, text_form_violations(stored)))
 
 
 def _kind(violation: Violation) -> tuple[str, str]:

@@ -27,13 +27,8 @@ class FenceSaving:
         self._fence = fence
         self._now = now
         self._failing: tuple[float, str] | None = None
-        self._began: float | None = None
+        self._began: float | None = None  # a disk or a network that does not answer can hold a save for ever
         self._failures = OncePerReason()
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a save has begun and not ended: a disk or a network that does not answer can hold it for ever."""
-        return self._began is not None
 
     def save(self) -> None:
         """Write what is new; a failure is logged, the same one once a minute. May run in another thread."""
