@@ -44,7 +44,8 @@ def documents() -> dict[str, Any]:
             "vectors": list(settlements()),
         },
         "code.json": {
-            "about": "Codes of key_id of keyset main, bytes in hexadecimal; and what is read from what people type.",
+            "about": "Codes of key_id of keyset main, bytes in hexadecimal; older_text has no check character. And "
+            "what is read from what people type: code, or the reason why it is none.",
             "codes": list(codes()),
             "typed": list(typed()),
         },

@@ -3,19 +3,8 @@
 from collections.abc import Iterator
 
 from vector_basis import ENVIRONMENT, KEY_IDS, PROGRAM, U32, U40, Vector, material
+from verify_code import ALPHABET, code_text
 from verify_token import hkdf, mac, pae, utf8
-
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-def code_text(code: bytes) -> str:
-    """A code as people read it."""
-    number = int.from_bytes(code, "big")
-    characters = ""
-    for _ in range(16):
-        number, value = divmod(number, 32)
-        characters = ALPHABET[value] + characters
-    return "-".join((characters[0:4], characters[4:8], characters[8:12], characters[12:16]))
 
 
 def made(
@@ -27,7 +16,8 @@ def made(
     key = hkdf(material(state), pae(b"redemption/v1/code", *place))
     code = mac(key, pae(b"redemption/v1/code-bytes", serial.to_bytes(6, "big")))[:10]
     where = {"key_id": key_id, "program": program, "campaign": campaign, "serial": serial}
-    return {"name": name, **where, "code_key": key.hex(), "code": code.hex(), "text": code_text(code)}
+    texts = {"text": code_text(code), "older_text": code_text(code)[:-1]}
+    return {"name": name, **where, "code_key": key.hex(), "code": code.hex(), **texts}
 
 
 def codes() -> Iterator[Vector]:
@@ -45,35 +35,46 @@ def codes() -> Iterator[Vector]:
 
 
 def typed() -> Iterator[Vector]:
-    """Texts as people type them, each with the code's bytes, or with nothing if it is not a code."""
+    """Texts as people type them, each with the code's bytes, or with the reason why it is not a code."""
+    yield from codes_as_typed()
+    yield from mistyped()
+    yield from not_codes()
 
-    def read(name: str, text: str, code: str) -> Vector:
-        return {"name": name, "typed": text, "code": code}
 
-    def refused(name: str, text: str) -> Vector:
-        return {"name": name, "typed": text, "code": None}
+def read(name: str, text: str, code: str) -> Vector:
+    """A text that is a code."""
+    return {"name": name, "typed": text, "code": code, "reason": None}
 
-    whole = made("")["text"]
-    code = made("")["code"]
+
+def refused(name: str, text: str, reason: str) -> Vector:
+    """A text that is not a code."""
+    return {"name": name, "typed": text, "code": None, "reason": reason}
+
+
+def codes_as_typed() -> Iterator[Vector]:
+    """Every way of writing a code, with its check character and without."""
+    whole, older, code = made("")["text"], made("")["older_text"], made("")["code"]
+    full = {ord(character): ord(character) + 0xFEE0 for character in whole + whole.lower()}
     yield read("as it is written", whole, code)
     yield read("in lower case", whole.lower(), code)
     yield read("without hyphens", whole.replace("-", ""), code)
     yield read("with spaces", f" {whole.replace('-', ' ')}  ", code)
-    yield read("every character by itself", " - ".join(whole.replace("-", "")), code)
-    yield read("I and L for 1, O for 0", "ILil-OOoo-1111-0000", "08421000000842100000")
-    yield read("the smallest", "0000-0000-0000-0000", "00" * 10)
-    yield read("the largest", "zzzz-zzzz-zzzz-zzzz", "ff" * 10)
-    yield refused("nothing", "")
-    yield refused("15 characters", whole[:-1])
-    yield refused("17 characters", whole + "0")
-    yield refused("hyphens alone", "-" * 16)
-    yield refused("U, which is no letter of a code", "U" + whole[1:])
-    yield refused("u", whole[:-1] + "u")
+    yield read("every character by itself", " -".join(whole.replace("-", "")), code)
+    yield read("in full width", whole.translate(full), code)
+    yield read("in full width and lower case", whole.lower().translate(full), code)
     yield read("a trailing line end", whole + "\r\n", code)
     yield read("a trailing tab", whole + "\t", code)
     yield read("tabs", whole.replace("-", "\t"), code)
-    yield read("in full width", "".join(chr(ord(character) + 0xFEE0) for character in whole), code)
-    yield read("in full width and lower case", "".join(chr(ord(each) + 0xFEE0) for each in whole.lower()), code)
+    yield read("as it was written before there were check characters", older, code)
+    yield read("16 characters in lower case", older.lower(), code)
+    yield read("16 characters in full width", older.translate(full), code)
+    yield read("I and L for 1, O for 0", "ILil-OOoo-1111-0000k", "08421000000842100000")
+    yield read("I and L for 1, O for 0, 16 characters", "ILil-OOoo-1111-0000", "08421000000842100000")
+    yield read("the smallest", "0000-0000-0000-00000", "00" * 10)
+    yield read("O alone", "O" * 17, "00" * 10)
+    yield read("the smallest, 16 characters", "0000-0000-0000-0000", "00" * 10)
+    yield read("the largest", "zzzz-zzzz-zzzz-zzzzm", "ff" * 10)
+    yield read("the largest, 16 characters", "zzzz-zzzz-zzzz-zzzz", "ff" * 10)
     for about, character in (
         ("hyphens", "\u2010"),
         ("hyphens that do not break", "\u2011"),
@@ -97,13 +98,73 @@ def typed() -> Iterator[Vector]:
     yield read("a byte order mark", "\ufeff" + whole, code)
     yield read("circled digits and a long s", "\u2460" * 15 + "\u017f", "08421084210842108439")
     yield read("a Kelvin sign, whose NFKC is K", "\u212a" + "0" * 15, "98000000000000000000")
-    yield refused("NUL", whole.replace("-", "\0"))
-    yield refused("an underscore", whole.replace("-", "_"))
-    yield refused("a tilde", whole.replace("-", "~"))
-    yield refused("an Arabic digit", "\u0660" + "0" * 15)
-    yield refused("a Cyrillic letter that looks like A", "\u0410" + "0" * 15)
-    yield refused("a dotless i, whose capital is I", "\u0131" + "0" * 15)
-    yield refused("an accent", whole + "\u0301")
-    yield refused("a ligature of 18 letters, 64 times", "\ufdfa" * 64)
-    yield refused("a token", "AQEaKzxNAAAABwACaOd4AGkPBQAAAAdbzRV1ZPnzG28lWnIODQxgBtuZ7TI_Q4OX")
-    yield refused("more than 64 characters", whole + " " * 64)
+
+
+def mistyped() -> Iterator[Vector]:
+    """Typing mistakes, and two that are not noticed."""
+    whole, older, code = made("")["text"], made("")["older_text"], made("")["code"]
+
+    def wrong(name: str, text: str) -> Vector:
+        return refused(name, text, "mistyped")
+
+    plain = whole.replace("-", "")
+    for place, was in enumerate(plain):
+        other = ALPHABET[(ALPHABET.index(was) + 1) % len(ALPHABET)]
+        yield wrong(f"{other} for {was}, character {place + 1}", plain[:place] + other + plain[place + 1 :])
+    for was, other in (("Y3", "Y8"), ("NS", "N5"), ("2M", "ZM"), ("GY", "6Y"), ("JN", "JM"), ("XJ", "KJ")):
+        yield wrong(f"{other} for {was}", plain.replace(was, other, 1))
+    for place in range(16):
+        one, other = plain[place : place + 2]
+        if one != other:
+            swapped = plain[:place] + other + one + plain[place + 2 :]
+            yield wrong(f"characters {place + 1} and {place + 2} swapped", swapped)
+    yield wrong("the first and the last character swapped", plain[-1] + plain[1:-1] + plain[0])
+    yield wrong("characters 5 and 13 swapped", plain[:4] + plain[12] + plain[5:12] + plain[4] + plain[13:])
+    yield wrong("two groups swapped", "-".join(whole.split("-")[place] for place in (0, 2, 1, 3)))
+    yield wrong("in full width, one wrong", "".join(chr(ord(each) + 0xFEE0) for each in "Y" + plain[1:]))
+    yield wrong("in lower case, one wrong", "y" + plain[1:].lower())
+    yield wrong("one wrong, with dashes of another kind", "Y" + whole[1:].replace("-", "\u2013"))
+    yield wrong("0 for 1 as I", "OLil-OOoo-1111-0000k")
+    yield wrong("U for V, or V for U: no code has U", "U" + whole[1:])
+    yield wrong("u", whole[:-1] + "u")
+    yield wrong("U in full width", "\uff35" + whole[1:])
+    yield wrong("U among 16 characters", "U" + older[1:])
+    yield wrong("18 characters: one is doubled", whole[:1] + whole)
+    yield wrong("18 characters: the check character is doubled", whole + whole[-1])
+    yield wrong("17 characters: a code of before, with one doubled", older + older[-1])
+    yield wrong("15 characters: a code of before, with one missing", older[:-1])
+    yield wrong("15 characters: two are missing", whole[:-2])
+    # Of the 31 wrong values of a second character, one makes up for the first mistake.
+    yield read("two wrong characters that make up for each other", "00000000000000012", "00000000000000000001")
+    yield read("a missing character: 16 characters are a code of before", plain[1:], shifted(code, plain[-1]))
+
+
+def shifted(code: str, last: str) -> str:
+    """The bytes of a code without its first character and with another last one."""
+    number = int(code, 16) << 5 & 2**80 - 1 | ALPHABET.index(last)
+    return f"{number:020x}"
+
+
+def not_codes() -> Iterator[Vector]:
+    """What does not look like a code."""
+    whole = made("")["text"]
+
+    def foreign(name: str, text: str) -> Vector:
+        return refused(name, text, "not_a_code")
+
+    yield foreign("nothing", "")
+    yield foreign("a word", "welcome")
+    yield foreign("14 characters", whole[:-3].replace("-", "")[:14])
+    yield foreign("19 characters", whole + "00")
+    yield foreign("hyphens alone", "-" * 17)
+    yield foreign("NUL", whole.replace("-", "\0"))
+    yield foreign("an underscore", whole.replace("-", "_"))
+    yield foreign("a tilde", whole.replace("-", "~"))
+    yield foreign("a full stop at the end", whole + ".")
+    yield foreign("an Arabic digit", "\u0660" + "0" * 16)
+    yield foreign("a Cyrillic letter that looks like A", "\u0410" + "0" * 16)
+    yield foreign("a dotless i, whose capital is I", "\u0131" + "0" * 16)
+    yield foreign("an accent", whole + "\u0301")
+    yield foreign("a ligature of 18 letters, 64 times", "\ufdfa" * 64)
+    yield foreign("a token", "AQEaKzxNAAAABwACaOd4AGkPBQAAAAdbzRV1ZPnzG28lWnIODQxgBtuZ7TI_Q4OX")
+    yield foreign("more than 64 characters", whole + " " * 64)

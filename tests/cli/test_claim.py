@@ -1,4 +1,5 @@
 """``claim``: a coupon for a customer, or why not."""
+# ruff: noqa: RUF001 - Chinese sentences have Chinese commas.
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ CLAIMED = ClaimResponse(
     not_before=Timestamp(seconds=1_798_588_800),
     expire_time=Timestamp(seconds=1_799_000_000),
 )
+MISTYPED = "a typing mistake: a character of the code is wrong, missing or too many"
 VALID = "valid      2026-12-30 08:00 +08:00 until 2027-01-04 02:13:20 +08:00\n"
 
 
@@ -70,7 +72,11 @@ def test_unknown_is_neither_new_nor_not(ask, fake, flags, said):
     [
         (
             ClaimResponse(outcome=v1.OUTCOME_CODE_INVALID, disposition=v1.DISPOSITION_FINAL),
-            "CODE_INVALID (final)   not a valid code, or one that was used already",
+            "CODE_INVALID (final)   not a valid code, or one that was used already; check that it is complete",
+        ),
+        (
+            ClaimResponse(outcome=v1.OUTCOME_CODE_MISTYPED, disposition=v1.DISPOSITION_CHANGE_ORDER),
+            f"CODE_MISTYPED (change the claim)   {MISTYPED}",
         ),
         (
             ClaimResponse(
@@ -90,6 +96,14 @@ def test_a_refusal_is_one_line_and_exit_code_1_and_no_token(ask, fake, answer, t
     fake.answers["Claim"] = answer
     ended = ask("claim", "--campaign", "3", "--customer", "ann")
     assert (ended.code, ended.out, ended.err) == (1, "", f"{told}\n")
+
+
+def test_a_typing_mistake_is_told_in_chinese(ask, fake):
+    """As something to correct: there is no order to change."""
+    fake.answers["Claim"] = ClaimResponse(outcome=v1.OUTCOME_CODE_MISTYPED, disposition=v1.DISPOSITION_CHANGE_ORDER)
+    ended = ask("claim", "--code", "XJNH-GY53-A455-YNS2M", "--customer", "ann", "--lang", "zh")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "CODE_MISTYPED (修改后再领)   兑换码输入有误，请检查是否输错、漏输或多输\n"
 
 
 def test_json_is_the_answer_of_the_contract(ask):

@@ -114,6 +114,12 @@ def test_both_languages_name_the_same_facts_and_the_last_sentence_names_none(tex
             "今日已领完，2027-01-18 08:00 可再领",
         ),
         (v1.OUTCOME_ISSUE_LIMIT, {}, "all handed out", "已领完"),
+        (
+            v1.OUTCOME_CODE_MISTYPED,
+            {},
+            "a typing mistake: a character of the code is wrong, missing or too many",
+            "兑换码输入有误，请检查是否输错、漏输或多输",
+        ),
     ],
 )
 def test_a_sentence_says_what_would_help(outcome, detail, english, chinese):

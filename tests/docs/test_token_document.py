@@ -76,6 +76,23 @@ def test_the_printed_code_is_what_the_vectors_and_the_code_compute():
     assert f"at most {TYPED_LENGTH_MAX} characters" in page
 
 
+def test_the_printed_check_character_is_computed_as_the_page_says():
+    """From the table and the two numbers of the prose: double, and XOR with 37 from 32 on."""
+    page = section("Check character")
+    head, values, results = (
+        [cell.strip() for cell in row.split("|")[2:-1]] for row in re.findall(r"^\|(?!---).*", page, re.MULTILINE)
+    )
+    alphabet = re.search(r"`(\w{32})`", section("Exchange code"))[1]
+    assert [alphabet[int(value)] for value in values] == head
+    total, computed = 0, []
+    for value in values:
+        total = (total ^ int(value)) * 2
+        total = total ^ 37 if total >= 32 else total
+        computed.append(str(total))
+    assert computed == results
+    assert "".join(head) + alphabet[total] == vectors_of("code")["codes"][0]["text"].replace("-", "")
+
+
 def test_the_worked_example_is_signed_and_verified_as_a_whole():
     text = printed_example()["token"]
     signed = sign_token(

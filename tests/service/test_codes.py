@@ -11,11 +11,12 @@ from builders.times import DAY_MS
 
 from redemption.domain.campaign.campaign import CampaignState, ClaimValidity, RiskSignal
 from redemption.domain.errors import InvalidRequest, ItemFailed, LimitReached, RequestIdReused, WrongState
-from redemption.domain.outcome import Outcome
+from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.exchange_code import CampaignCodes, read_code
 from redemption.domain.signed.keyset import KeyState
 from redemption.ledger import keys
+from redemption.service.claimer import Claimed
 from redemption.service.issuer import MintRequest
 from redemption.service.revoker import CustomerGiven, SerialsGiven
 
@@ -137,13 +138,12 @@ async def test_codes_last_over_a_rotation_and_end_with_their_key(house):
 MALFORMED = [
     "",
     "0",
-    "0" * 15,
-    "0" * 17,
-    "U" * 16,
+    "0" * 14,
+    "0" * 19,
     "code",
-    "0" * 15 + "\n",
-    "\0" * 16,
-    "\u0410" * 16,
+    "0" * 14 + "\n",
+    "\0" * 17,
+    "\u0410" * 17,
     "A" * 64,
     "-" * 1_000_000,
 ]
@@ -153,10 +153,34 @@ async def test_a_malformed_code_is_refused_without_asking_the_ledger(house):
     (code,) = await house.mint_codes(await house.campaign())
     house.ledger._watching.cancel()  # it looks once a second
     before = await house.commands()
-    for text in [*MALFORMED, code + "0", code[:-1], code.replace("-", "_")]:
-        answer = await house.claim(text)
-        assert (answer.outcome, answer.detail, answer.token) == (Outcome.CODE_INVALID, None, ""), text
+    for text in [*MALFORMED, code + "00", code[:-4], code.replace("-", "_")]:
+        for customer in ("ann", ""):
+            answer = await house.claim(text, customer)
+            assert (answer.outcome, answer.detail, answer.token) == (Outcome.CODE_INVALID, None, ""), text
     assert await house.commands() == before
+
+
+async def test_a_mistyped_code_is_told_as_that_without_asking_the_ledger(house):
+    """So it is no guess, and the right code is still good."""
+    (code,) = await house.mint_codes(await house.campaign())
+    house.ledger._watching.cancel()  # it looks once a second
+    before = await house.commands()
+    other = "1" if code[-1] == "0" else "0"
+    for text in ["0" * 15, "U" * 16, "0" * 16 + "1", code[:-1] + other, code[:1] + code, "U" + code[1:]]:
+        for customer in ("ann", ""):
+            answer = await house.claim(text, customer)
+            assert answer == Claimed(Outcome.CODE_MISTYPED), text
+            assert answer.disposition is Disposition.CHANGE_ORDER
+    assert await house.commands() == before
+    assert (await house.claim(code)).outcome is Outcome.APPROVED
+
+
+async def test_a_code_without_its_check_character_is_good(house):
+    """As codes were written before there was one; it is the same request, too."""
+    (code,) = await house.mint_codes(await house.campaign())
+    answer = await house.claim(code[:-1], request_id="r")
+    assert answer.outcome is Outcome.APPROVED
+    assert await house.claim(code, request_id="r") == answer
 
 
 PASTED = [

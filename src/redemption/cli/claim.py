@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redemption.settings import Settings
     from redemption.v1.issuance_service_pb2 import ClaimRequest, ClaimResponse
 
+_CHANGE_CLAIM = {"en": "change the claim", "zh": "修改后再领"}  # here is no order to change
 _VALID = {"en": "valid      {from_} until {until}", "zh": "有效期     {from_} 至 {until}"}
 
 
@@ -112,6 +113,7 @@ def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *,
     from redemption.cli.output.decision import outcome_name
     from redemption.client import disposition_words, sentence
     from redemption.v1.decision_pb2 import TokenVerdict
+    from redemption.v1.outcome_pb2 import DISPOSITION_CHANGE_ORDER
 
     if approved:
         say(response.token, "green")
@@ -120,4 +122,6 @@ def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *,
         return
     verdict = TokenVerdict(outcome=response.outcome, disposition=response.disposition, detail=response.detail)
     text = sentence(verdict, currency_code="", lang=lang, zone=zone)
-    complain(f"{outcome_name(response.outcome)} ({disposition_words(response.disposition, lang)})   {text}")
+    changeable = response.disposition == DISPOSITION_CHANGE_ORDER
+    what_to_do = _CHANGE_CLAIM[lang] if changeable else disposition_words(response.disposition, lang)
+    complain(f"{outcome_name(response.outcome)} ({what_to_do})   {text}")

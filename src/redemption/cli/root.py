@@ -119,7 +119,7 @@ app.command(
 app.command(
     epilog=examples(
         "redemption claim --campaign 1 --customer ann",
-        "redemption claim --code 4F7K-9QXD-2M3N-8RTV --customer ann",
+        "redemption claim --code 4F7K-9QXD-2M3N-8RTV6 --customer ann",
     )
 )(claim)
 app.command(

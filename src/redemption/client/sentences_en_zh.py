@@ -147,7 +147,19 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("handed out for today; more {after}", "今日已领完，{after}可再领"),
         Text("all handed out", "已领完"),
     ),
-    v1.OUTCOME_CODE_INVALID: (Text("not a valid code, or one that was used already", "兑换码无效或已被使用"),),
+    v1.OUTCOME_CODE_INVALID: (
+        # Complete: of a code that lacks one character it is often not known that it does.
+        Text(
+            "not a valid code, or one that was used already; check that it is complete",
+            "兑换码无效或已被使用，请检查是否输入完整",
+        ),
+    ),
+    v1.OUTCOME_CODE_MISTYPED: (
+        Text(
+            "a typing mistake: a character of the code is wrong, missing or too many",
+            "兑换码输入有误，请检查是否输错、漏输或多输",
+        ),
+    ),
     v1.OUTCOME_IDEMPOTENCY_MISMATCH: (
         Text("this request id was used for another request; nothing was done", "请求号已用于其他请求，未做任何操作"),
     ),

@@ -18,8 +18,9 @@ class Disposition(IntEnum):
 class Outcome(IntEnum):
     """The verdict on a token or on a whole decision; the numbers are those of the contract.
 
-    They are in order of precedence: when several apply, the smallest is the answer. There is one exception: when the
-    present order itself used the coupon, ``ALREADY_REDEEMED`` ranks as ``SAME_ORDER_RANK``.
+    They are in order of precedence: when several apply, the smallest is the answer. There are two exceptions: when the
+    present order itself used the coupon, ``ALREADY_REDEEMED`` ranks as ``SAME_ORDER_RANK``; and a claim's code is read
+    before anything else is judged.
     """
 
     TOKEN_INVALID = 10
@@ -63,6 +64,7 @@ class Outcome(IntEnum):
     CLAIM_LIMIT = 500
     ISSUE_LIMIT = 510
     CODE_INVALID = 520
+    CODE_MISTYPED = 525
     IDEMPOTENCY_MISMATCH = 600
     RESERVATION_NOT_FOUND = 610
     RESERVATION_EXPIRED = 620
@@ -100,6 +102,7 @@ _GROUPS = {
         Outcome.EXCLUSIVE_CONFLICT,
         Outcome.NO_EFFECT,
         Outcome.STACK_REJECTED,
+        Outcome.CODE_MISTYPED,
         Outcome.RESERVATION_EXPIRED,
     ),
     Disposition.TRY_LATER: (

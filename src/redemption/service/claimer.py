@@ -34,7 +34,7 @@ from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.risk_signals import Signals, signals_of
 from redemption.domain.signed.digest import DigestKind, Digests
-from redemption.domain.signed.exchange_code import read_code
+from redemption.domain.signed.exchange_code import Misread, read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import current_campaign, find_campaign
@@ -46,6 +46,7 @@ from redemption.service.signers import Signers
 _NEVER = (0, 0)
 _SIGNALS = (RiskSignal.PERSON,)
 """The signals that the ledger counts for a claim, besides its customer."""
+_MISREAD = {Misread.NOT_A_CODE: Outcome.CODE_INVALID, Misread.MISTYPED: Outcome.CODE_MISTYPED}
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
 
 
@@ -127,19 +128,22 @@ class Claimer:
         violations = claim_violations(claim)
         if violations:
             raise InvalidRequest(violations)
-        pending = self._open(caller, claim)
-        if pending is None:  # a text that is not a code costs the ledger nothing
-            return Claimed(Outcome.CODE_INVALID)
-        return await self._decide(pending, caller)
+        opened = self._open(caller, claim)
+        if isinstance(opened, Outcome):
+            return Claimed(opened)
+        return await self._decide(opened, caller)
 
-    def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | None:
+    def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | Outcome:
+        """Return the claim as it is sent to the ledger, or a refusal that costs the ledger nothing."""
         digests = self._digests.for_program(claim.program)
         customer = claim.customer
-        code, source = None, claim.source
+        code: bytes | None = None
+        source = claim.source
         if isinstance(source, CodeGiven):
-            code = read_code(source.text)
-            if code is None:
-                return None
+            read = read_code(source.text)
+            if isinstance(read, Misread):
+                return _MISREAD[read]
+            code = read
             what: tuple[object, ...] = ("code", code.hex())
         else:
             what = ("offer", source.campaign, source.offer_index)

@@ -16,7 +16,7 @@ from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient, new_request_id
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, PauseCampaignRequest
-from redemption.v1.issuance_service_pb2 import MintRequest, RevokeRequest
+from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MintRequest, RevokeRequest
 from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
 from redemption.v1.outcome_pb2 import Outcome
 from redemption.v1.redemption_service_pb2 import RedeemRequest
@@ -61,6 +61,7 @@ class SampleShop:
         made = [self._short_lived()]
         for rules in (self._token_rules, self._campaign_rules, self._conditions, self._order_rules, self._limits):
             made += rules()
+        made += self._codes()
         while time.time() < self._now + _SHORT_LIFE_SECONDS:
             time.sleep(0.1)  # wait until the coupon has expired
         return sorted(made, key=_precedence)
@@ -169,6 +170,16 @@ class SampleShop:
             made.append(self._sample(outcome, why, second, f"{what}-2", customer="sample-customer"))
         return made
 
+    def _codes(self) -> list[Sample]:
+        plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
+        code = self._code(plain, "code")
+        mistyped = ("A" if code[0] != "A" else "B") + code[1:]
+        for_whom = ("--customer", "sample-customer")
+        return [
+            Sample("CODE_INVALID", "nobody got this code", ("claim", "--code", "0000-0000-0000-00000", *for_whom)),
+            Sample("CODE_MISTYPED", "its first character was changed", ("claim", "--code", mistyped, *for_whom)),
+        ]
+
     def _short_lived(self) -> Sample:
         """Mint a coupon that expires after two seconds; each run of the command mints a new one."""
         plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
@@ -226,6 +237,17 @@ class SampleShop:
             expire_time=Timestamp(seconds=self._midnight + _COUPON_DAYS * _DAY if expires is None else expires),
         )
         return next(token.token for part in self._client.mint(request) for token in part.tokens)
+
+    def _code(self, campaign: v1.Campaign, what: str) -> str:
+        """Return today's exchange code for a purpose."""
+        request = MintRequest(
+            program=self._program,
+            request_id=self._id(f"mint-{what}"),
+            campaign=campaign.number,
+            count=1,
+            form=MINT_FORM_CODE,
+        )
+        return next(minted.code for part in self._client.mint(request) for minted in part.tokens)
 
     def _redeem(self, token: str, what: str, *, customer: str = "") -> None:
         """Use a coupon, so that it is used or a limit is reached. If it was refused, that was done before."""

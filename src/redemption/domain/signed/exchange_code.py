@@ -1,12 +1,14 @@
-"""Exchange codes (兑换码): 16 characters that people type, good for one coupon.
+"""Exchange codes (兑换码): 17 characters that people type, good for one coupon.
 
-``docs/token.md`` is the specification. A code is 80 bits in Crockford's base 32. The codes of a campaign are derived
-from a signing key, one for each serial, so the server can return them again without storing them; the ledger keeps only
-their keyed digests.
+``docs/token.md`` is the specification. A code is 80 bits in Crockford's base 32 and one check character. The codes of a
+campaign are derived from a signing key, one for each serial, so the server can return them again without storing them;
+the ledger keeps only their keyed digests.
 """
 
 import struct
 import unicodedata
+from collections.abc import Iterable
+from enum import Enum
 from functools import lru_cache
 from typing import Final
 
@@ -15,52 +17,94 @@ from redemption.domain.signed.pae import exact_bytes, pae_prefix
 from redemption.domain.signed.signing import SERIAL_MAX, U32_MAX, Mac, SigningError, require_range, require_text
 
 CODE_LENGTH: Final = 10
-CODE_CHARACTERS: Final = 16
-GROUP: Final = 4
+UNCHECKED_CHARACTERS: Final = 16
+"""Those of the code itself. Codes of before there were check characters have only these, and are read for ever."""
+CODE_CHARACTERS: Final = UNCHECKED_CHARACTERS + 1
 TYPED_LENGTH_MAX: Final = 64
 """Enough for any way of grouping the characters, and few enough that a very long text is refused at once."""
 CACHE_SIZE: Final = 256
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BITS: Final = 5
+_GROUPS: Final = (slice(0, 4), slice(4, 8), slice(8, 12), slice(12, CODE_CHARACTERS))
 _SERIAL_LENGTH: Final = 6
 _U32: Final = struct.Struct(">I")
+_U: Final = len(_ALPHABET)
+"""Stands for the one letter that no code has."""
 # Written out, because upper() maps some other letters of Unicode to these.
 _READ_AS: Final = {character: value for value, character in enumerate(_ALPHABET)}
 _READ_AS.update({character.lower(): value for value, character in enumerate(_ALPHABET)})
-_READ_AS.update(dict.fromkeys("IiLl", 1) | dict.fromkeys("Oo", 0))
+_READ_AS.update(dict.fromkeys("IiLl", 1) | dict.fromkeys("Oo", 0) | dict.fromkeys("Uu", _U))
 _SKIPPED_KINDS: Final = frozenset({"Zs", "Zl", "Zp", "Pd", "Cf"})
 _SKIPPED: Final = frozenset({*" -\t\n\v\f\r\x85\N{MINUS SIGN}", *map(chr, range(0xFE00, 0xFE10))})
 """Besides whole kinds of characters; the range is that of the variation selectors."""
+_TIMES_A: Final = (*range(0, 32, 2), *(value ^ 0b100101 for value in range(32, 64, 2)))
+"""Multiplies by *a* in the field of 32 elements, with a⁵ = a² + 1. The powers a⁰ to a³⁰ all differ."""
 
 
-def read_code(text: str) -> bytes | None:
-    """Return the 10 bytes that a typed code stands for, or None when the text is not a code.
+class Misread(Enum):
+    """Why a text is not a code.
+
+    Attributes:
+        NOT_A_CODE: It does not look like one.
+        MISTYPED: It looks like one, and a character is wrong, missing or too many.
+    """
+
+    NOT_A_CODE = "not_a_code"
+    MISTYPED = "mistyped"
+
+
+def read_code(text: str) -> bytes | Misread:
+    """Return the 10 bytes that a typed code stands for, or why the text is not a code.
 
     It is read in Unicode's form NFKC, so full width does not matter. Case does not matter, nor do blanks, line ends,
     dashes, and what nobody sees. I and L are read as 1, and O as 0. U is not used.
     """
-    if len(text) > TYPED_LENGTH_MAX:  # counted first: a short text is normalised in no time
-        return None
-    number = count = 0
-    for character in text if text.isascii() else unicodedata.normalize("NFKC", text):
-        value = _READ_AS.get(character)
-        if value is None:
-            if character in _SKIPPED or unicodedata.category(character) in _SKIPPED_KINDS:
-                continue
-            return None
+    values = _values(text)
+    if not UNCHECKED_CHARACTERS - 1 <= len(values) <= CODE_CHARACTERS + 1:
+        return Misread.NOT_A_CODE
+    if _U in values or len(values) not in (UNCHECKED_CHARACTERS, CODE_CHARACTERS):
+        return Misread.MISTYPED
+    if len(values) == CODE_CHARACTERS and _checksum(values):
+        return Misread.MISTYPED
+    number = 0
+    for value in values[:UNCHECKED_CHARACTERS]:
         number = number << _BITS | value
-        count += 1
-        if count > CODE_CHARACTERS:
-            return None
-    return number.to_bytes(CODE_LENGTH) if count == CODE_CHARACTERS else None
+    return number.to_bytes(CODE_LENGTH)
 
 
 def write_code(code: bytes) -> str:
-    """Return a code as text for people: XXXX-XXXX-XXXX-XXXX."""
+    """Return a code as text for people: XXXX-XXXX-XXXX-XXXXX, the last one is the check character."""
     number = int.from_bytes(code)
-    characters = [_ALPHABET[number >> _BITS * (CODE_CHARACTERS - 1 - place) & 31] for place in range(CODE_CHARACTERS)]
-    return "-".join("".join(characters[start : start + GROUP]) for start in range(0, CODE_CHARACTERS, GROUP))
+    values = [number >> _BITS * place & 31 for place in reversed(range(UNCHECKED_CHARACTERS))]
+    values.append(_checksum([*values, 0]))
+    characters = "".join([_ALPHABET[value] for value in values])
+    return "-".join([characters[group] for group in _GROUPS])
+
+
+def _values(text: str) -> list[int]:
+    """Return the values of the letters and digits of a text, or nothing if it has anything else that is seen."""
+    if len(text) > TYPED_LENGTH_MAX:  # counted first: a short text is normalised in no time
+        return []
+    values = []
+    for character in text if text.isascii() else unicodedata.normalize("NFKC", text):
+        value = _READ_AS.get(character)
+        if value is not None:
+            values.append(value)
+        elif character not in _SKIPPED and unicodedata.category(character) not in _SKIPPED_KINDS:
+            return []
+    return values
+
+
+def _checksum(values: Iterable[int]) -> int:
+    """Return v₀·aⁿ + … + vₙ₋₁·a + vₙ, which is 0 for a code with its check character vₙ.
+
+    The factors differ and none is 0. So it changes when one value does, or when two different values are swapped.
+    """
+    total = 0
+    for value in values:
+        total = _TIMES_A[total] ^ value
+    return total
 
 
 class CampaignCodes:
