@@ -144,6 +144,8 @@ class Claimer:
             if isinstance(read, Misread):
                 return _MISREAD[read]
             code = read
+            if not customer.customer_id:  # else a guest could find out which codes there are
+                return Outcome.CUSTOMER_REQUIRED
             what: tuple[object, ...] = ("code", code.hex())
         else:
             what = ("offer", source.campaign, source.offer_index)
