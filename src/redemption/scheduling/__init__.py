@@ -1,1 +1,1 @@
-"""Decides when work runs: little long work at a time, in small steps, and one read for many callers."""
+"""Decides when work runs: little long work at a time, in small steps, one read for many callers, and quotas."""
