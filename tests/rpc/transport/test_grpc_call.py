@@ -468,9 +468,12 @@ def test_details_travel_as_base64_without_padding():
     assert base64.b64decode(b"AAECAw==") == b"\0\1\2\3"
 
 
-@pytest.mark.parametrize(("final", "expected"), [(True, b"-1"), (False, None)])
-def test_a_final_status_tells_the_callers_library_not_to_try_again(final, expected):
-    assert dict(trailers_of(Status(14, "no", final=final))).get(b"grpc-retry-pushback-ms") == expected
+@pytest.mark.parametrize(
+    ("final", "wait_ms", "expected"), [(True, 0, b"-1"), (True, 250, b"-1"), (False, 250, b"250"), (False, 0, None)]
+)
+def test_a_status_tells_the_callers_library_when_to_try_again_or_never(final, wait_ms, expected):
+    fields = dict(trailers_of(Status(14, "no", final=final, wait_ms=wait_ms)))
+    assert fields.get(b"grpc-retry-pushback-ms") == expected
 
 
 def test_a_call_without_a_message_is_answered_with_the_headers_and_trailers_in_one():

@@ -29,7 +29,6 @@ INFLATED_TIMES_MAX = 64
 long, and a batch of similar orders up to 50 times. A few bytes that become megabytes are an attack."""
 _ENCODINGS = frozenset((b"identity", b"gzip", b"deflate"))
 _ACCEPTED_ENCODINGS = ((b"grpc-accept-encoding", b"identity,deflate,gzip"),)
-_NO_RETRY = (b"grpc-retry-pushback-ms", b"-1")
 _COMPRESSED = 1
 _ANY_WINDOW = 47
 """For zlib: detect from the data whether it is gzip or zlib's own format, which HTTP calls deflate."""
@@ -232,8 +231,8 @@ def trailers_of(status: Status) -> Headers:
     fields = [(b"grpc-status", b"%d" % status.code), (b"grpc-message", percent_encoded(status.message))]
     if status.details:
         fields.append((b"grpc-status-details-bin", base64.b64encode(status.details).rstrip(b"=")))
-    if status.final:
-        fields.append(_NO_RETRY)
+    if status.pushback_ms:
+        fields.append((b"grpc-retry-pushback-ms", b"%d" % status.pushback_ms))
     return tuple(fields)
 
 

@@ -217,7 +217,7 @@ class GrpcioServer:
             return statuses.REQUESTS_TOO_LARGE_TOGETHER
         if info.deadline <= asyncio.get_running_loop().time():
             return statuses.DEADLINE_PASSED
-        return None
+        return None if method.gate is None else method.gate(info)
 
     def _enter(self, raw: bytes) -> asyncio.Task[Any]:
         task = asyncio.current_task()
@@ -307,7 +307,7 @@ async def _ended(result: CallResult, context: Context) -> bytes:
         details = rpc_status.to_status(status_pb2.Status.FromString(result.details)).trailing_metadata
     else:
         details = ()
-    retry = (("grpc-retry-pushback-ms", "-1"),) if result.final else ()
+    retry = (("grpc-retry-pushback-ms", str(result.pushback_ms)),) if result.pushback_ms else ()
     await context.abort(_CODES[result.code], result.message, (*details, *retry))
     raise AssertionError("abort raises")
 

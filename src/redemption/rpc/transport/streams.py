@@ -437,6 +437,10 @@ class Streams:
             shared.under_way.add(call)
             self.begin(call)
             return
+        if type(method) is not DialogMethod and method.gate is not None:
+            refusal = method.gate(call.info)
+            if refusal is not None:
+                raise Rejected(trailers_only(refusal))
         if self._usage.calls >= self._bounds.calls_max:
             raise Rejected(trailers_only(statuses.TOO_MANY_CALLS))
         if not shared.work.add(call, call.info.deadline - now):
