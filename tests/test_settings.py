@@ -1,14 +1,24 @@
 """Settings: their defaults are those of the transport, and variables that only look like settings are found."""
 
+import json
 from dataclasses import fields
 
 import pytest
 
+from redemption.app import _as_config, quota_rules
 from redemption.cli.exits import BAD_INPUT, Stop
 from redemption.cli.input.options import settings_of
 from redemption.rpc.transport.bounds import Bounds
+from redemption.scheduling.quota import Quota, QuotaRules
 from redemption.scheduling.work_bounds import WorkBounds
-from redemption.settings import BoundSettings, Settings, WorkSettings, contradictions, environment_problems
+from redemption.settings import (
+    BoundSettings,
+    QuotaSettings,
+    Settings,
+    WorkSettings,
+    contradictions,
+    environment_problems,
+)
 
 
 def test_the_bounds_that_can_be_set_are_those_of_the_transport():
@@ -63,7 +73,7 @@ def test_variables_of_others_are_left_alone(monkeypatch):
 def variables():
     """Every variable that sets something."""
     for name, field in Settings.model_fields.items():
-        if field.annotation in (BoundSettings, WorkSettings):
+        if field.annotation in (BoundSettings, WorkSettings, QuotaSettings):
             yield from (f"REDEMPTION_{name}__{part}".upper() for part in field.annotation.model_fields)
         else:
             yield f"REDEMPTION_{name}".upper()
@@ -122,6 +132,72 @@ def test_whatever_stands_in_a_variable_is_a_setting_or_told_in_a_line(monkeypatc
                 code, lines = said()
             assert code == BAD_INPUT
             assert all(line.startswith("redemption: ") and line.isprintable() and len(line) < 600 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("variables", "rules"),
+    [
+        ({}, None),
+        ({"PROGRAMS": '{"staff": null}'}, None),
+        ({"PROGRAM_CALLS_PER_SECOND": "2.5"}, QuotaRules(program=Quota(2.5, 3))),
+        (
+            {"PRINCIPAL_CALLS_PER_SECOND": "100", "PRINCIPAL_BURST": "7"},
+            QuotaRules(principal=Quota(100, 7)),
+        ),
+        (
+            {
+                "PROGRAM_CALLS_PER_SECOND": "5",
+                "PROGRAMS": '{"paid": {"calls_per_second": 500, "burst": 1000}, "staff": null}',
+                "PRINCIPALS": '{"spiffe://shop/loud": {"calls_per_second": 0.5}}',
+            },
+            QuotaRules(
+                program=Quota(5, 5),
+                programs={"paid": Quota(500, 1000), "staff": None},
+                principals={"spiffe://shop/loud": Quota(0.5, 1)},
+            ),
+        ),
+    ],
+)
+def test_quotas_are_read_and_reach_the_workers(monkeypatch, variables, rules):
+    """A worker gets its settings as JSON of the supervisor."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"REDEMPTION_QUOTAS__{name}", value)
+    settings = settings_of()
+    assert quota_rules(settings) == rules
+    for name in variables:
+        monkeypatch.delenv(f"REDEMPTION_QUOTAS__{name}")
+    handed_on = Settings(**json.loads(json.dumps(_as_config(settings))))
+    assert quota_rules(handed_on) == rules
+
+
+SHAPE = 'must be a JSON object of names, such as {"shop": {"calls_per_second": 500, "burst": 1000}, "staff": null}'
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PROGRAM_CALLS_PER_SECOND", "0", "input should be greater than or equal to 0.001"),
+        ("PROGRAM_CALLS_PER_SECOND", "inf", "input should be a finite number"),
+        ("PROGRAM_CALLS_PER_SECOND", "nan", "input should be a finite number"),
+        ("PROGRAM_BURST", "5", "needs program_calls_per_second as well"),
+        ("PRINCIPAL_BURST", "0", "input should be greater than or equal to 1"),
+        ("PROGRAMS", "[]", SHAPE),
+        ("PROGRAMS", '{"a":' * 9_999, SHAPE),
+        ("PROGRAMS", "shop=5", f"{SHAPE}: Expecting value"),
+        ("PROGRAMS", '{"a": null, "a": null}', f"{SHAPE}: a name is in it twice"),
+        ("PROGRAMS", '{"No Such": null}', "'No Such': a name of a program must be 1 to 64 of a-z, 0-9, _ and -"),
+        ("PROGRAMS", '{"a": 5}', "'a': must be null, for no quota, or an object with calls_per_second"),
+        ("PROGRAMS", '{"a": {}}', "'a': calls_per_second: field required"),
+        ("PROGRAMS", '{"a": {"calls_per_second": -1}}', "'a': calls_per_second: input should be greater than"),
+        ("PROGRAMS", '{"a": {"calls_per_second": 1, "x": 1}}', "'a': x: extra inputs are not permitted"),
+        ("PRINCIPALS", '{"": null}', "'': a name must be 1 to 1024 characters"),
+    ],
+)
+def test_a_wrong_quota_is_told_in_one_line_with_its_name(monkeypatch, name, value, problem):
+    monkeypatch.setenv(f"REDEMPTION_QUOTAS__{name}", value)
+    code, (line,) = said()
+    assert code == BAD_INPUT
+    assert line.startswith(f"redemption: REDEMPTION_QUOTAS__{name}: {problem}")
 
 
 PAIR = "tls_certificate and tls_key go together: give both, or none"

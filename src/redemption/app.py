@@ -7,10 +7,11 @@ processes (``worker.py``), which answer RPCs.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +26,7 @@ from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.operations import Operations
 from redemption.ledger.trust.fence import Fence
+from redemption.scheduling.quota import Quota, QuotaRules
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.server.core_dumps import forbid_core_dumps
 from redemption.server.embedded_valkey import EmbeddedValkey, EmbeddedValkeyError
@@ -41,7 +43,7 @@ from redemption.server.seed import Seeded, seed
 from redemption.server.startup import StartRefused, configure_logging, refusals, refuse
 from redemption.server.supervisor import Supervisor
 from redemption.service.use_cases import UseCases
-from redemption.settings import Settings
+from redemption.settings import OwnQuota, Settings
 
 WORKER_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 """Variables of the workers' environment, unless they are set already: gRPC reads them when it is imported.
@@ -99,6 +101,29 @@ def _require_writable(fence: Fence) -> None:
 def work_bounds(settings: Settings) -> WorkBounds:
     """Return how much work a process takes on at a time."""
     return WorkBounds(**settings.work.model_dump())
+
+
+def quota_rules(settings: Settings) -> QuotaRules | None:
+    """Return how many calls principals and programs may make; None if there is no quota at all."""
+    quotas = settings.quotas
+    rules = QuotaRules(
+        principal=_quota(quotas.principal_calls_per_second, quotas.principal_burst),
+        program=_quota(quotas.program_calls_per_second, quotas.program_burst),
+        principals=_own_quotas(quotas.principals),
+        programs=_own_quotas(quotas.programs),
+    )
+    return rules if rules.of_principals or rules.of_programs else None
+
+
+def _own_quotas(quotas: Mapping[str, OwnQuota | None]) -> dict[str, Quota | None]:
+    return {name: None if own is None else _quota(own.calls_per_second, own.burst) for name, own in quotas.items()}
+
+
+def _quota(per_second: float | None, burst: int | None) -> Quota | None:
+    """Return a quota; without a burst, as many calls as in a second may come at once."""
+    if per_second is None:
+        return None
+    return Quota(per_second, math.ceil(per_second) if burst is None else burst)
 
 
 def serve(settings: Settings) -> int:

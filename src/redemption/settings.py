@@ -1,5 +1,6 @@
 """The only module that reads the environment: every setting of the server and the command line, with its default."""
 
+import json
 import os
 import re
 from collections.abc import Collection
@@ -7,7 +8,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from redemption.ledger_url import ledger_url_problem
@@ -18,6 +29,9 @@ _ALIKE = 0.62
 """How alike a wrong name and a setting must be, from 0 to 1, for a "did you mean"."""
 _BUILD_VARIABLE = f"{PREFIX}COMPILE"
 """For the build, see tools/compile_hook.py."""
+_PROGRAM, _PROGRAM_PROBLEM = "[a-z0-9_-]{1,64}", "must be 1 to 64 of a-z, 0-9, _ and -"
+_NAME_SHOWN = 64
+_OWN_QUOTAS = 'a JSON object of names, such as {"shop": {"calls_per_second": 500, "burst": 1000}, "staff": null}'
 _KUBERNETES = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 """Kubernetes sets such variables in every container, for each service whose name begins with ``redemption``."""
@@ -57,6 +71,60 @@ def _shaped(pattern: str, problem: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+Rate = Annotated[float, Field(ge=0.001, le=1e6, allow_inf_nan=False)]
+Burst = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class OwnQuota(BaseModel):
+    """The quota of one program or principal that has another one than the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calls_per_second: Rate
+    burst: Burst | None = None
+
+
+def _own_quotas(names: str, problem: str) -> BeforeValidator:
+    """Return a validator for the quotas of single names, as JSON; ``names`` is the pattern of a name."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value, object_pairs_hook=_without_duplicates)
+            except RecursionError:
+                raise ValueError(f"must be {_OWN_QUOTAS}") from None
+            except ValueError as error:
+                raise ValueError(f"must be {_OWN_QUOTAS}: {error}") from None
+        if not isinstance(value, dict):
+            raise ValueError(f"must be {_OWN_QUOTAS}")  # noqa: TRY004 - pydantic tells a ValueError as a problem
+        return {name: _own_quota(name, own, names, problem) for name, own in value.items()}
+
+    return BeforeValidator(read)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is in it twice")
+    return found
+
+
+def _own_quota(name: str, value: object, names: str, problem: str) -> OwnQuota | None:
+    shown = repr(name[:_NAME_SHOWN])
+    if not re.fullmatch(names, name):
+        raise ValueError(f"{shown}: a name {problem}")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"{shown}: must be null, for no quota, or an object with calls_per_second")  # noqa: TRY004
+    try:
+        return OwnQuota.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise ValueError(f"{shown}: {where}{first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 
 Address = Annotated[str, AfterValidator(_listen_address)]
@@ -108,6 +176,34 @@ class WorkSettings(BaseModel):
     large_waiting_max: Count = 256
 
 
+class QuotaSettings(BaseModel):
+    """How many calls principals and programs may make; each is set by REDEMPTION_QUOTAS__<NAME>. Unset means no quota.
+
+    ``docs/operating.md`` explains them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    principal_calls_per_second: Rate | None = None
+    principal_burst: Burst | None = None
+    program_calls_per_second: Rate | None = None
+    program_burst: Burst | None = None
+    principals: Annotated[
+        dict[str, OwnQuota | None], NoDecode, _own_quotas(".{1,1024}", "must be 1 to 1024 characters")
+    ] = Field(default={})
+    programs: Annotated[
+        dict[str, OwnQuota | None], NoDecode, _own_quotas(_PROGRAM, f"of a program {_PROGRAM_PROBLEM}")
+    ] = Field(default={})
+
+    @field_validator("principal_burst", "program_burst")
+    @classmethod
+    def _has_its_rate(cls, burst: int | None, info: ValidationInfo) -> int | None:
+        rate = f"{str(info.field_name).removesuffix('_burst')}_calls_per_second"
+        if burst is not None and info.data.get(rate, burst) is None:  # a rate that is wrong is not in the data
+            raise ValueError(f"needs {rate} as well")
+        return burst
+
+
 class Settings(BaseSettings):
     """All settings; each is set by REDEMPTION_<NAME> in the environment or by a flag of the command line."""
 
@@ -117,7 +213,7 @@ class Settings(BaseSettings):
         str, _shaped("[a-z][a-z0-9-]{0,31}", "must be 1 to 32 of a-z, 0-9 and -, and begin with a letter")
     ] = "development"
     """Name of the environment; part of every signature, so a token of staging is not valid in production."""
-    program: Annotated[str, _shaped("[a-z0-9_-]{1,64}", "must be 1 to 64 of a-z, 0-9, _ and -")] = "demo"
+    program: Annotated[str, _shaped(_PROGRAM, _PROGRAM_PROBLEM)] = "demo"
     """The program that the command line uses, and that the first start of a development server creates."""
     listen: Address = "127.0.0.1:50051"
     """Where the server listens."""
@@ -155,6 +251,8 @@ class Settings(BaseSettings):
     """What one caller, and all callers together, may use of a process."""
     work: Annotated[WorkSettings, NoDecode] = WorkSettings()
     """How much work of each kind a process takes on at a time."""
+    quotas: Annotated[QuotaSettings, NoDecode] = QuotaSettings()
+    """How many calls each principal and each program may make."""
     clock_apart_seconds_max: float = Field(5.0, ge=1, le=3600, allow_inf_nan=False)
     """How far the clocks of a server and of its ledger may be apart; with more than that, nothing is decided."""
     outbox_max: int = Field(65_536, ge=1, le=100_000_000)
@@ -241,7 +339,7 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
 
 def _unknown(name: str, known: set[str]) -> str:
     """Return what is wrong with a name, without its prefix, that no setting has."""
-    if name in {"BOUNDS", "WORK"}:
+    if name in {"BOUNDS", "WORK", "QUOTAS"}:
         return f"set each of them by itself, as {PREFIX}{name}__<NAME>"
     alike = get_close_matches(name, sorted(each.removeprefix(PREFIX) for each in known), n=1, cutoff=_ALIKE)
     return f"there is no such setting; did you mean {PREFIX}{alike[0]}" if alike else "there is no such setting"

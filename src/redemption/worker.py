@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from redemption.app import ledger_at, work_bounds
+from redemption.app import ledger_at, quota_rules, work_bounds
 from redemption.rpc.server import RpcConfig, RpcServer
 from redemption.rpc.transport.bounds import KEPT_BY_GRPCIO, Bounds
 from redemption.rpc.transport.tls import Tls
@@ -101,6 +101,7 @@ def _rpc_config(settings: Settings, orders: dict[str, Any]) -> RpcConfig:
         reflection=settings.development if settings.reflection is None else settings.reflection,
         bounds=Bounds(calls_max=settings.concurrent_calls_max, **settings.bounds.model_dump()),
         work=work_bounds(settings),
+        quotas=quota_rules(settings),
         drain_notice_seconds=settings.drain_notice_seconds,
     )
 

@@ -39,11 +39,11 @@ def test_without_flags_the_settings_are_their_own(command, served):
 
 
 def test_every_setting_of_the_server_has_a_flag(command):
-    """Except the bounds: they are many, and are rarely needed."""
+    """Except the bounds and quotas: they are many, and are rarely needed."""
     text = command("serve", "--help").out
     of_the_client = {"server", "tls_ca", "tls_client_certificate", "tls_client_key", "lang"}
     missing = [name for name in Settings.model_fields if not re.search(rf"--{name.replace('_', '-')}\b", text)]
-    assert set(missing) - of_the_client == {"bounds", "work"}
+    assert set(missing) - of_the_client == {"bounds", "work", "quotas"}
 
 
 def test_a_bound_is_set_in_the_environment(command, served, monkeypatch):

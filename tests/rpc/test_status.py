@@ -58,6 +58,7 @@ TABLE = [
     ("LedgerUnknown", code_pb2.UNAVAILABLE),
     ("LedgerClockApart", code_pb2.UNAVAILABLE),
     ("LedgerClockAhead", code_pb2.UNAVAILABLE),
+    ("QuotaExceeded", code_pb2.RESOURCE_EXHAUSTED),
     ("Stopping", code_pb2.UNAVAILABLE),
     ("DeadlinePassed", code_pb2.DEADLINE_EXCEEDED),
     ("ItemFailed", code_pb2.INTERNAL),

@@ -89,6 +89,7 @@ class Failure:
         violations: With INVALID_ARGUMENT, the fields at fault.
         retry_after_seconds: How long to wait before the same request is worth sending again, or None.
         correlation_id: With INTERNAL, what to look for in the server's log; else empty.
+        quota: With the reason ``QUOTA_EXCEEDED``, whose quota it is: ``principal`` or ``program``; else empty.
         remedy: What to do next, if the message is the text of a gRPC library; else empty.
     """
 
@@ -99,12 +100,13 @@ class Failure:
     retry_after_seconds: float | None = None
     correlation_id: str = ""
     remedy: str = ""
+    quota: str = ""
 
 
 def failure_of(error: grpc.RpcError) -> Failure:
     """Return why a call of a generated stub failed; details that cannot be parsed are left out."""
     call = cast("grpc.Call", error)
-    reason, correlation_id = "", ""
+    reason, correlation_id, quota = "", "", ""
     retry_after_seconds: float | None = None
     info, retry, bad = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), error_details_pb2.BadRequest()
     values = BadRequestValues()
@@ -114,6 +116,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
             if detail.Unpack(info):
                 reason = info.reason
                 correlation_id = info.metadata.get("correlation_id", "")
+                quota = info.metadata.get("quota", "")
             elif detail.Unpack(retry):
                 retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
             elif not detail.Unpack(bad):
@@ -132,6 +135,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
         retry_after_seconds=retry_after_seconds,
         correlation_id=correlation_id,
         remedy=remedy,
+        quota=quota,
     )
 
 

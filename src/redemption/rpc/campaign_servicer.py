@@ -63,10 +63,15 @@ class CampaignServicer:
             "GetCampaignStats": Unary(messages.GetCampaignStatsRequest, self.get_stats, REQUEST_BYTES_MAX),
         }
 
-    async def create(self, raw: bytes, info: CallInfo) -> messages.CreateCampaignResponse:
+    async def create(
+        self,
+        raw: bytes,
+        info: CallInfo,
+        parse: Callable[[bytes], messages.CreateCampaignRequest] = messages.CreateCampaignRequest.FromString,
+    ) -> messages.CreateCampaignResponse:
         """Create a campaign; with ``validate_only``, only check whether it would be created."""
         async with self._definitions.slot(info.deadline) as slot:
-            request = messages.CreateCampaignRequest.FromString(raw)
+            request = parse(raw)
             await slot.pause()
             if not request.HasField("campaign"):
                 raise InvalidRequest([Violation("campaign", "is required")])
@@ -107,10 +112,15 @@ class CampaignServicer:
             response.next_page_token = str(page.next_number)
         return response
 
-    async def update(self, raw: bytes, info: CallInfo) -> messages.UpdateCampaignResponse:
+    async def update(
+        self,
+        raw: bytes,
+        info: CallInfo,
+        parse: Callable[[bytes], messages.UpdateCampaignRequest] = messages.UpdateCampaignRequest.FromString,
+    ) -> messages.UpdateCampaignResponse:
         """Replace a definition; with ``validate_only``, only check whether it would be replaced."""
         async with self._definitions.slot(info.deadline) as slot:
-            request = messages.UpdateCampaignRequest.FromString(raw)
+            request = parse(raw)
             await slot.pause()
             if not request.HasField("campaign"):
                 raise InvalidRequest([Violation("campaign", "is required")])

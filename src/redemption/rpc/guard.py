@@ -1,7 +1,8 @@
 """The wrapper of all handlers: it parses and writes messages, limits streams, and turns exceptions into statuses.
 
-The text of an unexpected exception is only logged; no caller sees it. The guard takes a method of the contract and
-returns a method of raw bytes, which any transport can serve.
+Where there are quotas, it counts calls right after they are parsed. The text of an unexpected exception is only
+logged; no caller sees it. The guard takes a method of the contract and returns a method of raw bytes, which any
+transport can serve.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,11 +18,13 @@ from google.protobuf.message import DecodeError, Message
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Overloaded, ServiceError, Violation
+from redemption.rpc.quotas import MethodQuota, Quotas
 from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
 from redemption.rpc.status import Stopping, internal_status, status_of
 from redemption.rpc.transport.methods import (
     Call,
     CallResult,
+    Gate,
     GatheredMethod,
     ImmediateMethod,
     Method,
@@ -70,12 +74,13 @@ class Unparsed:
 
     Attributes:
         request: The type of the request.
-        answer: The handler; it gets the bytes of the request.
+        answer: The handler; it gets the bytes of the request, and what parses them. This may raise: then the call is
+            refused, and the handler lets the exception pass.
         request_bytes_max: A longer request is refused before it is parsed.
     """
 
     request: type[Message]
-    answer: Callable[[bytes, CallInfo], Awaitable[Message]]
+    answer: Callable[[bytes, CallInfo, Callable[[bytes], Any]], Awaitable[Message]]
     request_bytes_max: int
 
 
@@ -150,10 +155,20 @@ class PendingCall:
             self._call.answer(status)
 
 
+class _OverQuota(Exception):
+    """A request is refused after it was parsed by the handler of an ``Unparsed`` method."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class Guard:
     """Turns methods of the contract into methods of raw bytes."""
 
-    def __init__(self, bounds: WorkBounds) -> None:
+    def __init__(self, bounds: WorkBounds, quotas: Quotas | None = None) -> None:
+        """Build it; ``quotas`` is None where there are none, and then costs nothing."""
+        self._quotas = quotas
         self._streams = ConcurrencyLimit(bounds.streams_max, STREAMS_PER_PEER_MAX)
         # Made once: an overloaded server must refuse a call at almost no cost.
         self._too_many_streams = status_of(Overloaded("the server has too many streams at once; try again"))
@@ -169,6 +184,7 @@ class Guard:
             method: The method of the contract.
         """
         parse, answer, read, count = method.request.FromString, method.answer, method.read, method.count
+        quota = self._quota_of(name, method.request)
 
         async def handle(raw: bytes, info: CallInfo) -> CallResult:
             try:
@@ -178,28 +194,35 @@ class Guard:
                     request = parse(raw)
                 else:
                     request = await read(raw, info)
+                if quota is not None and (refusal := quota.take(info, request)) is not None:
+                    return refusal
                 response = await answer(request, info)
                 return response.SerializeToString()
             except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
                 return _failed(name, method.request, error)
 
-        return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle)
+        return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle, gate=_gate_of(quota))
 
     def unparsed(self, name: str, method: Unparsed) -> Method:
         """Return the method for a transport, for a method that parses its requests itself."""
-        answer = method.answer
+        parse, answer = method.request.FromString, method.answer
+        quota = self._quota_of(name, method.request)
 
         async def handle(raw: bytes, info: CallInfo) -> CallResult:
+            parse_here = parse if quota is None else partial(_parse_and_count, parse, quota, info)
             try:
-                return (await answer(raw, info)).SerializeToString()
+                return (await answer(raw, info, parse_here)).SerializeToString()
+            except _OverQuota as refused:
+                return refused.status
             except BaseException as error:  # noqa: BLE001 - no exception may pass, see _failed
                 return _failed(name, method.request, error)
 
-        return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle)
+        return UnaryMethod(request_bytes_max=method.request_bytes_max, answer=handle, gate=_gate_of(quota))
 
     def gathered(self, name: str, method: Gathered) -> Method:
         """Return the method for a transport, for calls that are answered together."""
         parse, begin, count = method.request.FromString, method.begin, method.count
+        quota = self._quota_of(name, method.request)
 
         def failed(error: BaseException) -> Status:
             return _failed(name, method.request, error)
@@ -210,7 +233,11 @@ class Guard:
                 try:
                     if count is not None and len(call.request) > UNCOUNTED_BYTES_MAX:
                         count(call.request)
-                    pending.append(PendingCall(parse(call.request), call, failed))
+                    request = parse(call.request)
+                    if quota is not None and (refusal := quota.take(call.info, request)) is not None:
+                        call.answer(refusal)
+                        continue
+                    pending.append(PendingCall(request, call, failed))
                 except (DecodeError, InvalidRequest) as error:
                     call.answer(failed(error))
             try:
@@ -222,11 +249,12 @@ class Guard:
                 if stops:
                     raise
 
-        return GatheredMethod(request_bytes_max=method.request_bytes_max, begin=handle)
+        return GatheredMethod(request_bytes_max=method.request_bytes_max, begin=handle, gate=_gate_of(quota))
 
     def server_stream(self, name: str, method: ServerStream) -> Method:
         """Return the method for a transport, for a method that answers with many messages."""
         parse, answer = method.request.FromString, method.answer
+        quota = self._quota_of(name, method.request)
 
         async def handle(raw: bytes, info: CallInfo) -> AsyncGenerator[CallResult, None]:
             if self._streams.is_full_for(info.peer):
@@ -239,7 +267,11 @@ class Guard:
             ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
             with self._streams.take(info.peer):
                 try:
-                    async with aclosing(answer(parse(raw), info)) as messages:
+                    request = parse(raw)
+                    if quota is not None and (refusal := quota.take(info, request)) is not None:
+                        yield refusal
+                        return
+                    async with aclosing(answer(request, info)) as messages:
                         async for message in messages:
                             yield message.SerializeToString()
                             if asyncio.get_running_loop().time() >= ends:
@@ -253,7 +285,7 @@ class Guard:
             if failure is not None:
                 yield _failed(name, method.request, failure)
 
-        return StreamMethod(request_bytes_max=method.request_bytes_max, answer=handle)
+        return StreamMethod(request_bytes_max=method.request_bytes_max, answer=handle, gate=_gate_of(quota))
 
     def not_built(self, name: str) -> Method:
         """Return the method for a transport, for a method of the contract that this version does not have."""
@@ -263,6 +295,26 @@ class Guard:
             return status
 
         return ImmediateMethod(request_bytes_max=MESSAGE_BYTES_MAX, answer=handle)
+
+    def _quota_of(self, name: str, request: type[Message]) -> MethodQuota | None:
+        return None if self._quotas is None else self._quotas.of(name, request)
+
+
+def _gate_of(quota: MethodQuota | None) -> Gate | None:
+    return None if quota is None else quota.gate
+
+
+def _parse_and_count(parse: Callable[[bytes], Message], quota: MethodQuota, info: CallInfo, raw: bytes) -> Message:
+    """Parse a request and count it.
+
+    Raises:
+        _OverQuota: It is over a quota.
+    """
+    request = parse(raw)
+    refusal = quota.take(info, request)
+    if refusal is not None:
+        raise _OverQuota(refusal)
+    return request
 
 
 def _failed(name: str, request: type[Message], error: BaseException) -> Status:

@@ -14,6 +14,7 @@ from redemption.rpc.guard import Gathered, Guard, ServerStream, Unary, Unparsed
 from redemption.rpc.health import SERVICE as HEALTH
 from redemption.rpc.health import Health
 from redemption.rpc.issuance_servicer import IssuanceServicer
+from redemption.rpc.quotas import Quotas
 from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.rpc.reflection import Reflection
 from redemption.rpc.transport.bounds import Bounds
@@ -21,6 +22,7 @@ from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
 from redemption.rpc.transport.methods import Method
 from redemption.rpc.transport.tls import CertificateUnusable, Tls
+from redemption.scheduling.quota import QuotaRules
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.use_cases import UseCases
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
@@ -52,6 +54,7 @@ class RpcConfig:
         reuse_port: Share the port with other processes of this server.
         bounds: How much of the process one caller, and all callers together, may use.
         work: How much work of each kind is done at a time.
+        quotas: How many calls each principal and each program may make; None means as many as they like.
         drain_notice_seconds: How long to accept calls after health turns NOT_SERVING, for load balancers to notice.
     """
 
@@ -64,6 +67,7 @@ class RpcConfig:
     reuse_port: bool = False
     bounds: Bounds = field(default_factory=Bounds)
     work: WorkBounds = field(default_factory=WorkBounds)
+    quotas: QuotaRules | None = None
     drain_notice_seconds: float = 0.0
 
     @property
@@ -85,7 +89,8 @@ class RpcServer:
         }
         names = [service.full_name for service in services]
         self._health = Health(names)
-        methods = {**_methods(services, Guard(config.work)), **self._health.methods()}
+        quotas = None if config.quotas is None else Quotas(config.quotas)
+        methods = {**_methods(services, Guard(config.work, quotas)), **self._health.methods()}
         if config.reflection:
             methods |= Reflection([*names, HEALTH]).methods()
         transport = Listener if config.transport == "nghttp2" else GrpcioServer

@@ -4,7 +4,8 @@ For a ``ServiceError`` the caller gets its code, its stable reason and its messa
 gets INTERNAL with an id that the operator can find in the log, and never the text of the exception.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -58,6 +59,18 @@ class TooLarge(ServiceError):
     reason = "TOO_LARGE"
 
 
+class QuotaExceeded(ServiceError):
+    """The principal or the program has used up its quota of calls; nothing was done.
+
+    Attributes:
+        metadata: Whose quota it is, for programs.
+    """
+
+    reason = "QUOTA_EXCEEDED"
+    retry_after_seconds = 1.0
+    metadata: Mapping[str, str] = MappingProxyType({})
+
+
 class MethodUnknown(ServiceError):
     """There is no such method, or it does not take this number of messages."""
 
@@ -91,6 +104,7 @@ CODES: dict[type[ServiceError], int] = {
     NotBuilt: code_pb2.UNIMPLEMENTED,
     Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     TooLarge: code_pb2.RESOURCE_EXHAUSTED,
+    QuotaExceeded: code_pb2.RESOURCE_EXHAUSTED,
     # gRPC documents this status also for a wrong number of messages.
     MethodUnknown: code_pb2.UNIMPLEMENTED,
     EncodingUnknown: code_pb2.UNIMPLEMENTED,
@@ -110,7 +124,8 @@ def code_of(error: ServiceError) -> int:
 
 def status_of(error: ServiceError) -> Status:
     """Return the status of a failure, with its details."""
-    details: list[Message] = [_error_info(error.reason)]
+    metadata = error.metadata if isinstance(error, QuotaExceeded) else {}
+    details: list[Message] = [_error_info(error.reason, **metadata)]
     violations = _violations(error)
     if violations:
         details += _violation_details(violations)
