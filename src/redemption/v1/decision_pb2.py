@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from redemption.v1 import outcome_pb2 as redemption_dot_v1_dot_outcome__pb2
+from redemption.v1 import rules_pb2 as redemption_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1credemption/v1/decision.proto\x12\rredemption.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bredemption/v1/outcome.proto\"K\n\nAllocation\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x16\n\x0emerchant_minor\x18\x03 \x01(\x03\"\xf6\x01\n\x06\x44\x65tail\x12\x15\n\rmissing_minor\x18\x01 \x01(\x03\x12\x18\n\x10missing_quantity\x18\x02 \x01(\x03\x12-\n\ttry_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconflicts\x18\x04 \x03(\x05\x12\x12\n\nsame_order\x18\x05 \x01(\x08\x12\x34\n\x10hold_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bredeem_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x02\n\x0cTokenVerdict\x12\x13\n\x0btoken_index\x18\x01 \x01(\x05\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12/\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\x1a.redemption.v1.Disposition\x12\x10\n\x08\x63\x61mpaign\x18\x04 \x01(\r\x12\x15\n\rredemption_id\x18\x05 \x01(\t\x12\x16\n\x0e\x64iscount_minor\x18\x06 \x01(\x03\x12.\n\x0b\x61llocations\x18\x07 \x03(\x0b\x32\x19.redemption.v1.Allocation\x12%\n\x06\x64\x65tail\x18\x08 \x01(\x0b\x32\x15.redemption.v1.Detail\"\xf0\x01\n\x08\x44\x65\x63ision\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12/\n\x0b\x64isposition\x18\x02 \x01(\x0e\x32\x1a.redemption.v1.Disposition\x12\x16\n\x0e\x64iscount_minor\x18\x03 \x01(\x03\x12-\n\x08verdicts\x18\x04 \x03(\x0b\x32\x1b.redemption.v1.TokenVerdict\x12\x12\n\nsettlement\x18\x05 \x01(\x0c\x12/\n\x0b\x64\x65\x63ide_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB-\n\rredemption.v1P\x01Z\x1aredemption/v1;redemptionv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1credemption/v1/decision.proto\x12\rredemption.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bredemption/v1/outcome.proto\x1a\x19redemption/v1/rules.proto\"K\n\nAllocation\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x12\x16\n\x0emerchant_minor\x18\x03 \x01(\x03\"\xab\x02\n\x06\x44\x65tail\x12\x15\n\rmissing_minor\x18\x01 \x01(\x03\x12\x18\n\x10missing_quantity\x18\x02 \x01(\x03\x12-\n\ttry_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconflicts\x18\x04 \x03(\x05\x12\x12\n\nsame_order\x18\x05 \x01(\x08\x12\x34\n\x10hold_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bredeem_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fmissing_signals\x18\x08 \x03(\x0e\x32\x1a.redemption.v1.SubjectKind\"\x95\x02\n\x0cTokenVerdict\x12\x13\n\x0btoken_index\x18\x01 \x01(\x05\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12/\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\x1a.redemption.v1.Disposition\x12\x10\n\x08\x63\x61mpaign\x18\x04 \x01(\r\x12\x15\n\rredemption_id\x18\x05 \x01(\t\x12\x16\n\x0e\x64iscount_minor\x18\x06 \x01(\x03\x12.\n\x0b\x61llocations\x18\x07 \x03(\x0b\x32\x19.redemption.v1.Allocation\x12%\n\x06\x64\x65tail\x18\x08 \x01(\x0b\x32\x15.redemption.v1.Detail\"\xf0\x01\n\x08\x44\x65\x63ision\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12/\n\x0b\x64isposition\x18\x02 \x01(\x0e\x32\x1a.redemption.v1.Disposition\x12\x16\n\x0e\x64iscount_minor\x18\x03 \x01(\x03\x12-\n\x08verdicts\x18\x04 \x03(\x0b\x32\x1b.redemption.v1.TokenVerdict\x12\x12\n\nsettlement\x18\x05 \x01(\x0c\x12/\n\x0b\x64\x65\x63ide_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB-\n\rredemption.v1P\x01Z\x1aredemption/v1;redemptionv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'redemption.v1.decision_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rredemption.v1P\001Z\032redemption/v1;redemptionv1'
-  _globals['_ALLOCATION']._serialized_start=109
-  _globals['_ALLOCATION']._serialized_end=184
-  _globals['_DETAIL']._serialized_start=187
-  _globals['_DETAIL']._serialized_end=433
-  _globals['_TOKENVERDICT']._serialized_start=436
-  _globals['_TOKENVERDICT']._serialized_end=713
-  _globals['_DECISION']._serialized_start=716
-  _globals['_DECISION']._serialized_end=956
+  _globals['_ALLOCATION']._serialized_start=136
+  _globals['_ALLOCATION']._serialized_end=211
+  _globals['_DETAIL']._serialized_start=214
+  _globals['_DETAIL']._serialized_end=513
+  _globals['_TOKENVERDICT']._serialized_start=516
+  _globals['_TOKENVERDICT']._serialized_end=793
+  _globals['_DECISION']._serialized_start=796
+  _globals['_DECISION']._serialized_end=1036
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from redemption.v1 import outcome_pb2 as _outcome_pb2
+from redemption.v1 import rules_pb2 as _rules_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -21,7 +22,7 @@ class Allocation(_message.Message):
     def __init__(self, line_id: _Optional[str] = ..., amount_minor: _Optional[int] = ..., merchant_minor: _Optional[int] = ...) -> None: ...
 
 class Detail(_message.Message):
-    __slots__ = ("missing_minor", "missing_quantity", "try_after", "conflicts", "same_order", "hold_expire_time", "redeem_time")
+    __slots__ = ("missing_minor", "missing_quantity", "try_after", "conflicts", "same_order", "hold_expire_time", "redeem_time", "missing_signals")
     MISSING_MINOR_FIELD_NUMBER: _ClassVar[int]
     MISSING_QUANTITY_FIELD_NUMBER: _ClassVar[int]
     TRY_AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +30,7 @@ class Detail(_message.Message):
     SAME_ORDER_FIELD_NUMBER: _ClassVar[int]
     HOLD_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REDEEM_TIME_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SIGNALS_FIELD_NUMBER: _ClassVar[int]
     missing_minor: int
     missing_quantity: int
     try_after: _timestamp_pb2.Timestamp
@@ -36,7 +38,8 @@ class Detail(_message.Message):
     same_order: bool
     hold_expire_time: _timestamp_pb2.Timestamp
     redeem_time: _timestamp_pb2.Timestamp
-    def __init__(self, missing_minor: _Optional[int] = ..., missing_quantity: _Optional[int] = ..., try_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., conflicts: _Optional[_Iterable[int]] = ..., same_order: _Optional[bool] = ..., hold_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    missing_signals: _containers.RepeatedScalarFieldContainer[_rules_pb2.SubjectKind]
+    def __init__(self, missing_minor: _Optional[int] = ..., missing_quantity: _Optional[int] = ..., try_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., conflicts: _Optional[_Iterable[int]] = ..., same_order: _Optional[bool] = ..., hold_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., missing_signals: _Optional[_Iterable[_Union[_rules_pb2.SubjectKind, str]]] = ...) -> None: ...
 
 class TokenVerdict(_message.Message):
     __slots__ = ("token_index", "outcome", "disposition", "campaign", "redemption_id", "discount_minor", "allocations", "detail")
