@@ -97,8 +97,10 @@ class House:
     # Campaigns
 
     async def campaign(self, **changes):
-        """Create 满200减50 with changes."""
-        return await self.campaigns.create(calling(), secrets.token_hex(8), self.definition(**changes))
+        """Create 满200减50 with changes; have the program's rules in memory, as a server that serves it has."""
+        campaign = await self.campaigns.create(calling(), secrets.token_hex(8), self.definition(**changes))
+        await self.ledger.rules.load(self.program)
+        return campaign
 
     def definition(self, **changes):
         now = self.ledger.now_ms()

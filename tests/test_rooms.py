@@ -38,8 +38,9 @@ ONLY_IN = {
 FOLDERS_MAY_IMPORT = {
     "domain/signed": set(),
     "domain/campaign": set(),
-    "domain/ports": {"domain/campaign"},
-    "domain/judging": {"domain/signed", "domain/campaign", "domain/ports"},
+    "domain/risk": {"domain/signed", "domain/campaign"},
+    "domain/ports": {"domain/campaign", "domain/risk"},
+    "domain/judging": {"domain/signed", "domain/campaign", "domain/ports", "domain/risk"},
     "ledger/wire": set(),
     "ledger/trust": set(),
     "ledger/commit": {"ledger/trust", "ledger/wire"},

@@ -8,7 +8,7 @@ from ledger.desk import digest
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.issuing import ClaimItem
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.risk_signals import Signals
+from redemption.domain.risk.assessment import NO_CHECKS
 
 VALID_FROM, VALID_UNTIL = 1_900_000_000, 1_900_086_400
 
@@ -29,7 +29,9 @@ def claim_item(campaign, **changes):
         since_ms=0,
         until_ms=2**53,
         customer=digest("ann", 8),
-        signals=Signals(person=digest("ann herself", 8)),
+        person=digest("ann herself", 8),
         code=None,
+        rules_version=0,
+        checks=NO_CHECKS,
     )
     return replace(base, **changes)

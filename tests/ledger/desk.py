@@ -84,10 +84,14 @@ class Desk:
 
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
+        return [reply for reply, _ in await self.send_and_see(*orders)]
+
+    async def send_and_see(self, *orders):
+        """Send orders together; returns the ledger's replies, each with the rules that its order exceeds."""
         loop = asyncio.get_running_loop()
         caller = calling(seconds=SECONDS_MAX)
         replies = [loop.create_future() for _ in orders]
-        take = [lambda _, reply, future=future: future.set_result(reply) for future in replies]
+        take = [lambda item, reply, future=future: future.set_result((reply, item.exceeded)) for future in replies]
         sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
         self.ledger.orders.redeem(self.program, sent, rejudged=False)
         async with asyncio.timeout(SECONDS_MAX):
@@ -102,11 +106,11 @@ class Desk:
         (ranks,) = await self.ranks(self.order(self.token(campaign, serial, **changes), customer=customer, order=order))
         return ranks[0] if isinstance(ranks, list) else ranks
 
-    async def quote_snapshot(self, *coupons, customer=None):
+    async def quote_snapshot(self, *coupons, customer=None, rules_version=0):
         """What the ledger knows of coupons, each a campaign and a serial, unbound."""
         asked = [(campaign.number, campaign.version, serial, False) for campaign, serial in coupons]
         return await self.ledger.orders.quote_snapshot(
-            self.program, asked, customer=customer and customer_digest(customer)
+            self.program, asked, customer=customer and customer_digest(customer), rules_version=rules_version
         )
 
     async def campaign_snapshot(self, campaign, customer=None):
@@ -150,6 +154,7 @@ def changed(order, **fields):
         order.program, order.caller, order.on_reply, (order.request, order.content, order.order, order.customer)
     )
     again.since_ms, again.until_ms, again.tokens = order.since_ms, order.until_ms, order.tokens
+    again.rules_version, again.checks = order.rules_version, order.checks
     for name, value in fields.items():
         setattr(again, name, value)
     return again

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 from redemption.ledger.library import _PARTS, Library, assembled, library
 
-WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
+WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "PEXPIREAT", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
 READING = {
     "EXISTS",
     "HEXISTS",
@@ -18,6 +18,7 @@ READING = {
     "HGETALL",
     "HLEN",
     "HMGET",
+    "HSCAN",
     "TIME",
     "XLEN",
     "XINFO",

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from redemption.domain.outcome import DISPOSITIONS, SAME_ORDER_RANK, Disposition, Outcome
 from redemption.domain.record import record
+from redemption.domain.risk.subjects import SubjectKind
 
 
 @record(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Detail:
         conflicts: Indexes of the order's tokens that this one cannot be combined with.
         same_order: This same order used the coupon, under another request id.
         redeemed_at: When the coupon was used, Unix seconds.
+        missing_signals: What the request does not name, and must.
     """
 
     missing_minor: int = 0
@@ -25,6 +27,7 @@ class Detail:
     conflicts: tuple[int, ...] = ()
     same_order: bool = False
     redeemed_at: int | None = None
+    missing_signals: tuple[SubjectKind, ...] = ()
 
 
 def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from redemption.domain.currency import CURRENCY_CODES, currency_violations
 from redemption.domain.errors import VIOLATIONS_MAX, Violation
 from redemption.domain.record import record
+from redemption.domain.risk.network import read_address
 
 MINOR_MAX = 2**53 - 1
 """The largest sum of money, in minor units: a double (Lua's only number type) counts exactly up to this."""
@@ -138,6 +139,12 @@ def text_violations(value: str, field: str) -> Iterator[Violation]:
         yield Violation(field, f"is longer than {TEXT_BYTES_MAX} bytes")
 
 
+def address_violations(value: str, field: str) -> Iterator[Violation]:
+    """Yield what is wrong with an optional network address."""
+    if value and _fits(value) and read_address(value) is None:
+        yield Violation(field, "is no network address, for example 192.0.2.7 or 2001:db8::7; leave it out if unknown")
+
+
 def _fits(text: str) -> bool:
     # Characters are counted first, so that a text of a megabyte is refused without encoding it.
     return len(text) <= TEXT_BYTES_MAX and (text.isascii() or len(text.encode()) <= TEXT_BYTES_MAX)
@@ -159,6 +166,8 @@ def checkout_violations(checkout: Checkout, *, tokens_max: int = TOKENS_MAX) -> 
     if risk is not NO_RISK_CONTEXT:
         _check_text(risk.device_id, "checkout.risk.device_id", found)
         _check_text(risk.network_address, "checkout.risk.network_address", found)
+        if risk.network_address:
+            found += address_violations(risk.network_address, "checkout.risk.network_address")
         _check_text(risk.payment_fingerprint, "checkout.risk.payment_fingerprint", found)
     return found[:VIOLATIONS_MAX]
 

@@ -46,6 +46,31 @@ def refused(program: str, number: int) -> bytes:
     return b"%b:refused:%d" % (tag(program), number)
 
 
+def rules(program: str) -> bytes:
+    """Return the key of the program's rules against abuse."""
+    return tag(program) + b":rules"
+
+
+def listed(program: str) -> bytes:
+    """Return the key of the entries of its deny and allow lists."""
+    return tag(program) + b":listed"
+
+
+def listed_log(program: str) -> bytes:
+    """Return the key of the sorted set from changed entries to the versions of the rules that changed them."""
+    return tag(program) + b":listed_log"
+
+
+def rule_counts(program: str) -> bytes:
+    """Return the key of the hash that counts what each rule did."""
+    return tag(program) + b":rule_counts"
+
+
+def velocity(program: str, rule: int, generation: int) -> bytes:
+    """Return the key of what a rule counted of its subjects in one generation."""
+    return b"%b:velocity:%d:%d" % (tag(program), rule, generation)
+
+
 def used(program: str, number: int, width: int, serial: int) -> tuple[bytes, int]:
     """Return the key and the field of a coupon's record."""
     return b"%b:u:%d:%d" % (tag(program), number, serial // width), serial % width

@@ -22,6 +22,7 @@ from redemption.ledger.stores.issuing import IssuingStore
 from redemption.ledger.stores.orders import OrderStore
 from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
+from redemption.ledger.stores.rules import RulesStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
@@ -88,7 +89,7 @@ class RedisLedger:
             clock=self._clock,
             outbox_max=outbox_max,
             waiting_max=(bounds or WorkBounds()).orders_waiting_max,
-            redefined=self._catalog.redefined,
+            redefined=self._redefined,
             health=self.health,
             reachability=self._reachability,
         )
@@ -107,6 +108,7 @@ class RedisLedger:
             self._functions,
             batcher=self.batcher,
             catalog=self._catalog,
+            redefined=self._redefined,
             refusal_counts=self._refusal_counts,
             fence=fence,
             health=self.health,
@@ -114,6 +116,7 @@ class RedisLedger:
         self.campaigns = CampaignStore(self._functions, catalog=self._catalog, may_create_ledger=may_create_ledger)
         self.issuing = IssuingStore(self._functions, batcher=self.batcher, fence=fence, health=self.health)
         self.revocation = RevocationStore(self._functions)
+        self.rules = RulesStore(self._functions, may_create_ledger=may_create_ledger)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
@@ -175,6 +178,7 @@ class RedisLedger:
         await self.batcher.stop()
         await self._refusal_counts.stop()
         await self.campaigns.stop()
+        await self.rules.stop()
         await self._functions.stop()
         await self._client.aclose(close_connection_pool=True)
         if self._save is not None:  # of what was known a moment ago
@@ -212,6 +216,7 @@ class RedisLedger:
             # be other definitions.
             self.health.on_check(error)
             self._catalog.clear()
+            self.rules.clear()
             with contextlib.suppress(LedgerNotTrusted, OSError):
                 self._fence.learn_adoptions()
         except ServiceError as error:
@@ -320,6 +325,13 @@ class RedisLedger:
         if is_alarm and not self._memory_alarm:
             _log.warning("the ledger's memory is almost full", used_percent=round(share * 100))
         self._memory_alarm = is_alarm
+
+    def _redefined(self, program: str, number: int, version: int, definition: bytes) -> None:
+        """Cache what the ledger sent because a judgement was outdated: a campaign, or with number 0 the rules."""
+        if number:
+            self._catalog.redefined(program, number, version, definition)
+        else:
+            self.rules.redefined(program, definition)
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

@@ -11,10 +11,12 @@ from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_O
 _PARTS = (
     "keys",
     "records",
-    "risk_signals",
+    "rules",
+    "velocity",
     "idempotency",
     "campaigns",
     "frame",
+    "rule_changes",
     "limits",
     "revoke",
     "redeem",

@@ -5,11 +5,12 @@ call that many claims share, and the answer is made from what the ledger remembe
 token, field for field.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
-from redemption.domain.campaign.campaign import MILLISECONDS, Campaign, RiskSignal
+from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
 from redemption.domain.campaign.validity import valid_time
 from redemption.domain.decision import Detail, disposition_of
 from redemption.domain.errors import (
@@ -30,22 +31,21 @@ from redemption.domain.judging.claiming import (
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.ports.orders import Exceeded, Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.risk_signals import Signals, signals_of
+from redemption.domain.risk.assessment import NOT_ASSESSED, ActiveRules, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import Misread, read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
-from redemption.service.coupon_reader import current_campaign, find_campaign
+from redemption.service.coupon_reader import current_campaign, current_rules, find_campaign
 from redemption.service.earlier_content import earlier_claim_content
 from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
+from redemption.service.risk_reports import count_rules, try_after_ms
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
-_SIGNALS = (RiskSignal.PERSON,)
-"""The signals that the ledger counts for a claim, besides its customer."""
 _MISREAD = {Misread.NOT_A_CODE: Outcome.CODE_INVALID, Misread.MISTYPED: Outcome.CODE_MISTYPED}
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
 
@@ -84,7 +84,7 @@ class _PendingClaim:
     identity: RequestIdentity
     earlier: RequestIdentity
     customer: bytes | None
-    signals: Signals
+    person: bytes | None
     code: bytes | None
 
 
@@ -93,12 +93,16 @@ class _Judged:
     """What is sent to the ledger, and the judgement behind it.
 
     Attributes:
+        active: The program's rules that it was judged by.
+        assessment: What they say about the claim, before the ledger counts.
         judgement: None while the coupon of a code is not known.
         failure: Why no token can be signed now, although the claim is not refused. The claim is sent to the ledger even
             so: a repeated request gets its token again.
     """
 
     item: ClaimItem
+    active: ActiveRules
+    assessment: Assessment
     judgement: ClaimJudgement | None
     failure: WrongState | None = None
 
@@ -112,6 +116,7 @@ class Claimer:
         self._orders = ledger.orders
         self._campaigns = ledger.campaigns
         self._issuing = ledger.issuing
+        self._rules = ledger.rules
         self._ledger = ledger
         self._days = Days()
 
@@ -161,7 +166,7 @@ class Claimer:
             customer=(
                 digests.digest(DigestKind.CUSTOMER, customer.customer_id.encode()) if customer.customer_id else None
             ),
-            signals=signals_of(digests, customer, claim.risk, wanted=_SIGNALS),
+            person=digests.digest(DigestKind.PERSON, customer.person_id.encode()) if customer.person_id else None,
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
@@ -175,21 +180,28 @@ class Claimer:
             judged = await self._judged(pending, found, at_ms, caller.deadline)
             if judged is None:
                 return Claimed(Outcome.CODE_INVALID)
-            reply = await self._issuing.claim(caller, pending.claim.program, judged.item, rejudged=now_ms is not None)
+            program = pending.claim.program
+            reply, exceeded = await self._issuing.claim(caller, program, judged.item, rejudged=now_ms is not None)
             if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
                 found = reply
                 return Outdated(self._ledger.now_ms())
             if isinstance(reply, Mismatch) and pending.identity != pending.earlier:
                 pending = replace(pending, identity=pending.earlier)
                 return Outdated(self._ledger.now_ms())
-            return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply)
+            return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply, exceeded)
 
         of_the_code = 0 if pending.code is None else 1  # that round judges nothing
         return await until_decided(judge_and_ask, rounds_max=ROUNDS_MAX + of_the_code)
 
     def _answer(
-        self, claim: Claim, judged: _Judged, reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed
+        self,
+        claim: Claim,
+        judged: _Judged,
+        reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed,
+        exceeded: Sequence[Exceeded],
     ) -> Claimed:
+        if isinstance(reply, ClaimedCoupon | ClaimRefused):
+            count_rules(self._orders, claim.program, judged.active, exceeded, judged.assessment.missing)
         match reply:
             case ClaimedCoupon():
                 return self._approved(claim, reply)
@@ -198,7 +210,7 @@ class Claimer:
             case ClaimRefused():
                 if judged.item.campaign:
                     self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
-                return _refused(reply, judged.judgement)
+                return _refused(reply, judged.judgement, try_after_ms(judged.active, exceeded))
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
@@ -209,9 +221,11 @@ class Claimer:
         self, pending: _PendingClaim, found: CodeFound | None, now_ms: int, deadline: float
     ) -> _Judged | None:
         """Judge a claim at this moment, and return what the ledger needs to decide; None if its code is invalid."""
-        source = pending.claim.source
+        source, program = pending.claim.source, pending.claim.program
+        active = self._rules.cached(program) or await current_rules(self._rules, program, deadline)
         if isinstance(source, CodeGiven) and found is None:
-            return _Judged(_unjudged(pending), None)
+            assessment = self._assessed(pending.claim, active, None, (), now_ms)
+            return _Judged(_unjudged(pending, active, assessment), active, assessment, None)
         if found is not None:
             number, offer_index = found.campaign, found.offer_index
         else:
@@ -226,7 +240,18 @@ class Claimer:
             return None
         ordered = self._ordered(found, campaign, now_ms) if found is not None and found.expires_at else None
         promised = ordered or valid_time(campaign, now_ms)
-        judgement = judge_claim(pending.claim, campaign, offer_index, promised, now_ms=now_ms, days=self._days)
+        coupons = () if found is None else ((found.campaign, found.serial),)
+        assessment = self._assessed(pending.claim, active, number, coupons, now_ms)
+        judgement = judge_claim(
+            pending.claim,
+            campaign,
+            offer_index,
+            promised,
+            now_ms=now_ms,
+            days=self._days,
+            assessment=assessment,
+            frozen=active.rules.claims_frozen,
+        )
         outcome, valid, failure = judgement.outcome, _NEVER, None
         if outcome is Outcome.APPROVED:
             try:
@@ -248,10 +273,29 @@ class Claimer:
             since_ms=judgement.since_ms,
             until_ms=judgement.until_ms,
             customer=pending.customer,
-            signals=pending.signals,
+            person=pending.person,
             code=pending.code,
+            rules_version=active.version,
+            checks=assessment.checks,
         )
-        return _Judged(item, judgement, failure)
+        return _Judged(item, active, assessment, judgement, failure)
+
+    def _assessed(
+        self, claim: Claim, active: ActiveRules, campaign: int | None, coupons: Sequence[tuple[int, int]], now_ms: int
+    ) -> Assessment:
+        """Compare a claim with the rules and lists of its program; None is the campaign of a code not looked up yet."""
+        if not active.judges_claims:
+            return NOT_ASSESSED
+        return assess(
+            active,
+            active.of_claim if campaign is not None else (),
+            digests=self._digests.for_program(claim.program),
+            customer=claim.customer,
+            risk=claim.risk,
+            coupons=coupons,
+            campaigns=() if campaign is None else (campaign,),
+            now_ms=now_ms,
+        )
 
     def _ordered(self, found: CodeFound, campaign: Campaign, now_ms: int) -> tuple[int, int]:
         """Return the interval that was ordered with a code, Unix seconds.
@@ -303,15 +347,18 @@ class Claimer:
         return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
 
 
-def _unjudged(pending: _PendingClaim) -> ClaimItem:
-    """Return an item that only asks the ledger for the coupon of a code: the ledger decides nothing with it."""
+def _unjudged(pending: _PendingClaim, active: ActiveRules, assessment: Assessment) -> ClaimItem:
+    """Return an item that only asks the ledger for the coupon of a code: the ledger decides nothing with it.
+
+    Of a customer who is denied, no code is looked up: the ledger only looks whether the request was answered before.
+    """
     return ClaimItem(
         identity=pending.identity,
         campaign=0,
         version=0,
         offer_index=0,
         offer_quota=None,
-        outcome=Outcome.CODE_INVALID,
+        outcome=Outcome.CODE_INVALID if assessment.denied is None else Outcome.DENYLISTED,
         not_before=0,
         expires_at=0,
         key_id=0,
@@ -319,8 +366,10 @@ def _unjudged(pending: _PendingClaim) -> ClaimItem:
         since_ms=0,
         until_ms=0,
         customer=pending.customer,
-        signals=pending.signals,
+        person=pending.person,
         code=pending.code,
+        rules_version=active.version,
+        checks=assessment.checks,
     )
 
 
@@ -333,8 +382,10 @@ def _require_offer(campaign: Campaign | None, program: str, number: int, offer_i
     return campaign
 
 
-def _refused(refused: ClaimRefused, judgement: ClaimJudgement | None) -> Claimed:
+def _refused(refused: ClaimRefused, judgement: ClaimJudgement | None, try_after: int | None) -> Claimed:
     outcome = Outcome(refused.outcome)
+    if outcome is Outcome.VELOCITY_EXCEEDED:
+        return Claimed(outcome, detail=Detail(try_after_ms=try_after))
     if judgement is None:
         return Claimed(outcome)
     if refused.only_today:

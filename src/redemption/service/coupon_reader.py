@@ -9,6 +9,8 @@ from redemption.domain.judging.eligibility import Coupon
 from redemption.domain.order import Checkout
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.rules import RulesLedger
+from redemption.domain.risk.assessment import ActiveRules
 from redemption.domain.signed.token import TokenDefect, TokenVerifier, VerifiedToken, signed_ids
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -152,6 +154,15 @@ async def current_campaign(campaigns: CampaignLedger, program: str, number: int,
     try:
         async with asyncio.timeout_at(deadline):
             return await campaigns.load(program, number)
+    except TimeoutError as error:
+        raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+
+
+async def current_rules(rules: RulesLedger, program: str, deadline: float) -> ActiveRules:
+    """Return a program's rules as they are now, see ``find_campaign``."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await rules.load(program)
     except TimeoutError as error:
         raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
 

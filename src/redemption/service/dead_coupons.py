@@ -45,7 +45,7 @@ def judged_without_dead(
         return order.coupons, reply
     checkout = order.asked.checkout
     # Any instant in which the first judgement holds gives the same result.
-    screening = Screening(checkout, now_ms=order.since_ms, days=days)
+    screening = Screening(checkout, now_ms=order.since_ms, days=days, assessment=order.assessment)
     for coupon in coupons:
         screening.screen(coupon)
     known = [ranks[index] if ranks[index] <= _BY_ITSELF_MAX else None for index in range(len(coupons))]

@@ -161,18 +161,21 @@ class DecisionWriter:
         if not all(genuine):
             return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(
-            self.refused_verdict(token, coupon, found)
+            self.refused_verdict(token, coupon, found, refused.try_after_ms)
             for token, coupon, found in zip(tokens, judged, refused.tokens, strict=True)
         )
         return refusal(verdicts, refused.decided_at)
 
-    def refused_verdict(self, token: VerifiedToken, judged: CouponJudgement, refused: RefusedToken) -> Verdict:
+    def refused_verdict(
+        self, token: VerifiedToken, judged: CouponJudgement, refused: RefusedToken, try_after_ms: int | None = None
+    ) -> Verdict:
         """Return the verdict on one token of an order that is not approved as a whole.
 
         Args:
             token: The token.
             judged: The server's judgement on it.
             refused: The ledger's verdict on it.
+            try_after_ms: If a velocity rule refuses it: when to try again, Unix milliseconds.
         """
         verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
         clock = judged.clock
@@ -189,6 +192,8 @@ class DecisionWriter:
             case rank if rank == BUDGET_DAY_RANK:
                 detail = Detail(try_after_ms=clock.day_ends_at_ms)
                 return replace(verdict, outcome=Outcome.BUDGET_EXHAUSTED, detail=detail)
+            case Outcome.VELOCITY_EXCEEDED:
+                detail = Detail(try_after_ms=try_after_ms)
             case Outcome.ALREADY_REDEEMED:
                 detail = Detail(redeemed_at=refused.use.redeemed_at)
             case Outcome.CUSTOMER_DAY_LIMIT | Outcome.DAY_LIMIT:

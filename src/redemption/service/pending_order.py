@@ -18,6 +18,7 @@ from redemption.domain.signed.token import VerifiedToken
 if TYPE_CHECKING:
     from redemption.domain.campaign.campaign import Campaign
     from redemption.domain.judging.stacking import CouponJudgement
+    from redemption.domain.risk.assessment import ActiveRules, Assessment
 
 OnResult: TypeAlias = Callable[[Decision | ServiceError], None]
 """The callback for the result of a request: its decision, or the error."""
@@ -56,11 +57,14 @@ class PendingOrder(RedeemItem):
             means as they were sent.
         coupons: The last judgement on each token.
         rounds: How often the order was judged.
+        rules: The program's rules, as last read.
+        assessment: What they say about the order, before the ledger counts; None for a program without any.
         judge_at_ms: The ledger's clock when it replied that the last judgement is outdated, Unix milliseconds.
     """
 
     __slots__ = (
         "asked",
+        "assessment",
         "campaigns",
         "coupons",
         "judge_at_ms",
@@ -68,6 +72,7 @@ class PendingOrder(RedeemItem):
         "on_result",
         "positions",
         "rounds",
+        "rules",
         "verified",
     )
 
@@ -91,6 +96,8 @@ class PendingOrder(RedeemItem):
         self.positions = positions
         self.campaigns: Sequence[Campaign | None] = ()
         self.coupons: Sequence[CouponJudgement] = ()
+        self.rules: ActiveRules | None = None
+        self.assessment: Assessment | None = None
         self.rounds = 0
         self.judge_at_ms: int | None = None
 

@@ -17,12 +17,13 @@ from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violat
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.scheduling.work_bounds import QUOTES, WorkBounds
-from redemption.service.coupon_reader import CouponReader
+from redemption.service.coupon_reader import CouponReader, current_rules
 from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
 from redemption.service.judging_rounds import until_decided
 
@@ -72,6 +73,7 @@ class Quoter:
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
+        self._rules = ledger.rules
         self._ledger = ledger
         self._days = Days()
         self._limit = ConcurrencyLimit(bounds.quotes_max)
@@ -106,9 +108,9 @@ class Quoter:
             at_ms = self._ledger.now_ms() if request.at_ms is None else request.at_ms
             nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
             return Quote(nothing, nothing.verdicts, exhaustive=request.choose_best)
-        seen, coupons = await self._read(checkout, found, deadline)
+        seen, coupons, active = await self._read(checkout, found, deadline)
         async with self._slots.slot() as slot:
-            return await self._appraise(request, found, seen, coupons, slot)
+            return await self._appraise(request, found, seen, coupons, slot, active=active)
 
     async def _appraise(
         self,
@@ -117,10 +119,14 @@ class Quoter:
         seen: QuoteSnapshot,
         coupons: Sequence[Coupon | None],
         slot: WorkSlot,
+        *,
+        active: ActiveRules,
     ) -> Quote:
         """Judge the coupons with the snapshot of the ledger."""
         checkout = request.checkout
-        screening = Screening(checkout, now_ms=seen.now_ms if request.at_ms is None else request.at_ms, days=self._days)
+        now_ms = seen.now_ms if request.at_ms is None else request.at_ms
+        assessment = self._assessed(checkout, found, active, now_ms) if active.judges_orders else None
+        screening = Screening(checkout, now_ms=now_ms, days=self._days, assessment=assessment)
         for coupon in coupons:
             screening.screen(coupon)
             if slot.count(screening.basket.size):
@@ -148,17 +154,36 @@ class Quoter:
             exhaustive=choice.combination.exhaustive,
         )
 
+    def _assessed(
+        self, checkout: Checkout, found: Sequence[VerifiedToken | None], active: ActiveRules, now_ms: int
+    ) -> Assessment:
+        """Compare an order with the rules and lists of its program. A quote is counted by no rule."""
+        tokens = [token for token in found if token is not None]
+        return assess(
+            active,
+            active.of_redeem,
+            digests=self._digests.for_program(checkout.program),
+            customer=checkout.customer,
+            risk=checkout.risk,
+            coupons=[(token.campaign, token.serial) for token in tokens],
+            campaigns=[token.campaign for token in tokens],
+            now_ms=now_ms,
+        )
+
     async def _read(
         self, checkout: Checkout, found: Sequence[VerifiedToken | None], deadline: float
-    ) -> tuple[QuoteSnapshot, list[Coupon | None]]:
+    ) -> tuple[QuoteSnapshot, list[Coupon | None], ActiveRules]:
         """Read all that the ledger knows of the coupons in one function call; again if a campaign changed meanwhile."""
         customer_id = checkout.customer.customer_id
         digest = self._digests.for_program(checkout.program).digest
         customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
         coupons: list[Coupon | None] = []
+        program, active = checkout.program, NO_ACTIVE_RULES
 
         async def read(_now_ms: int | None) -> QuoteSnapshot | Outdated:
+            nonlocal active
             coupons.clear()
+            active = self._rules.cached(program) or await current_rules(self._rules, program, deadline)
             wanted = []
             for token in found:
                 campaign = None if token is None else await self._reader.campaign(token, deadline)
@@ -167,9 +192,9 @@ class Quoter:
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
                 wanted.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            return await self._orders.quote_snapshot(checkout.program, wanted, customer=customer)
+            return await self._orders.quote_snapshot(program, wanted, customer=customer, rules_version=active.version)
 
-        return await until_decided(read, failure=_changes_too_fast), coupons
+        return await until_decided(read, failure=_changes_too_fast), coupons, active
 
     def _report_invalid(
         self,

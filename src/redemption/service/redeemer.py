@@ -18,17 +18,19 @@ from redemption.domain.judging.stacking import Judgement, judge, judge_steps
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.ports.orders import Failed, JudgedToken, RedeemReply, Refused, Remembered
+from redemption.domain.ports.orders import Approved, Failed, JudgedToken, RedeemReply, Refused, Remembered
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
-from redemption.service.coupon_reader import CouponReader
+from redemption.service.coupon_reader import CouponReader, current_rules
 from redemption.service.dead_coupons import judged_without_dead
 from redemption.service.decisions import DecisionWriter, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
+from redemption.service.risk_reports import count_rules, try_after_ms
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -46,6 +48,7 @@ class Redeemer:
         self._decisions = decisions
         self._orders = ledger.orders
         self._campaigns = ledger.campaigns
+        self._rules = ledger.rules
         self._ledger = ledger
         self._days = Days()
         self._rounds = OrderRounds(self)
@@ -116,19 +119,22 @@ class Redeemer:
         )
 
     def take_campaigns(self, order: PendingOrder) -> bool:
-        """Take the cached campaigns, and return whether all are cached."""
+        """Take the cached campaigns and rules, and return whether all are cached."""
         cached = self._campaigns.cached
         order.campaigns = [cached(token.program, token.campaign) for token in order.verified]
-        return None not in order.campaigns
+        order.rules = self._rules.cached(order.program)
+        return order.rules is not None and None not in order.campaigns
 
     async def load(self, order: PendingOrder) -> bool:
-        """Read the campaigns that are not cached; False if that fails: then the order has its result."""
+        """Read the campaigns and rules that are not cached; False if that fails: then the order has its result."""
         read, deadline = self._reader.current_campaign, order.caller.deadline
         try:
             order.campaigns = [
                 await read(token, deadline) if campaign is None else campaign
                 for token, campaign in zip(order.verified, order.campaigns, strict=True)
             ]
+            if order.rules is None:
+                order.rules = await current_rules(self._rules, order.program, deadline)
         except ServiceError as error:
             hand_over(order.on_result, error)
             return False
@@ -142,7 +148,10 @@ class Redeemer:
         order.rounds += 1
         now_ms = self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms
         try:
-            _store(order, judge(self._coupons(order), order.asked.checkout, now_ms=now_ms, days=self._days))
+            if order.rules is not NO_ACTIVE_RULES:
+                self._assess(order, now_ms)
+            coupons, checkout = self._coupons(order), order.asked.checkout
+            _store(order, judge(coupons, checkout, now_ms=now_ms, days=self._days, assessment=order.assessment))
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
@@ -153,12 +162,34 @@ class Redeemer:
         order.rounds += 1
         now_ms = self._ledger.now_ms() if order.judge_at_ms is None else order.judge_at_ms
         try:
-            steps = judge_steps(self._coupons(order), order.asked.checkout, now_ms=now_ms, days=self._days)
+            if order.rules is not NO_ACTIVE_RULES:
+                self._assess(order, now_ms)
+            coupons, checkout = self._coupons(order), order.asked.checkout
+            steps = judge_steps(coupons, checkout, now_ms=now_ms, days=self._days, assessment=order.assessment)
             _store(order, (yield from steps))
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
         return True
+
+    def _assess(self, order: PendingOrder, now_ms: int) -> None:
+        """Compare an order with the rules and lists of its program."""
+        active, checkout = order.rules, order.asked.checkout
+        assert active is not None, "loaded before"
+        order.rules_version = active.version
+        order.assessment = None
+        if active.judges_orders:
+            order.assessment = assess(
+                active,
+                active.of_redeem,
+                digests=self._digests.for_program(order.program),
+                customer=checkout.customer,
+                risk=checkout.risk,
+                coupons=[(token.campaign, token.serial) for token in order.verified],
+                campaigns=[token.campaign for token in order.verified],
+                now_ms=now_ms,
+            )
+            order.checks = order.assessment.checks
 
     def _coupons(self, order: PendingOrder) -> list[Coupon | None]:
         customer_id = order.asked.checkout.customer.customer_id
@@ -209,10 +240,21 @@ class Redeemer:
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
+        if order.assessment is not None and isinstance(reply, Approved | Refused):
+            reply = self._count_rules(order, order.assessment, reply)
         decision = self._decision(order, reply)
         if decision.outcome is not Outcome.APPROVED:
             self._count_and_report(order, reply, decision)
         return decision
+
+    def _count_rules(self, order: PendingOrder, assessment: Assessment, reply: RedeemReply) -> RedeemReply:
+        """Count what the rules did to a decided order; return the reply, and in a refusal when to try again."""
+        active, exceeded = order.rules, order.exceeded
+        assert active is not None, "judged by them"
+        count_rules(self._orders, order.program, active, exceeded, assessment.missing)
+        if exceeded and isinstance(reply, Refused):
+            return replace(reply, try_after_ms=try_after_ms(active, exceeded))
+        return reply
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
         checkout, positions = order.asked.checkout, order.positions

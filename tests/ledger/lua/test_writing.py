@@ -7,11 +7,14 @@ import re
 
 from builders.times import DAY_MS
 from ledger.claims import claim_item
+from ledger.desk import changed, digest
 from ledger.lua_source import Calls, texts, without_comments
 from redis.exceptions import ResponseError
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Offer
+from redemption.domain.risk.rules import AccountsRule, RuleCounts, Rules, VelocityRule
+from redemption.domain.risk.subjects import SubjectKind
 from redemption.ledger.library import assembled
 from redemption.ledger.wire.claims import pack_claim
 from redemption.ledger.wire.orders import pack_item
@@ -43,18 +46,29 @@ def planted(part, number, what=PLANTED):
 
 
 async def items(desk):
-    """One order of each kind that writes differently, and a claim; generations of old requests wait to be removed."""
+    """One order of each kind that writes differently, and a claim; generations of old requests wait to be removed.
+
+    The rules count something in a hash that is there, in a new one, and of a refused order.
+    """
+    rules = Rules(
+        velocity=(VelocityRule("device", SubjectKind.DEVICE, 5, 60_000, 5),),
+        accounts=(AccountsRule("farm", SubjectKind.DEVICE, 2, 60, counts=RuleCounts.ATTEMPTS),),
+    )
+    await desk.ledger.rules.define(desk.program, rules.numbered(), expected=0, what="applied", principal="test")
     offers = (Offer(amount_off(200_00, 50_00)), Offer(amount_off(0, 10_00)))
     campaign = await desk.campaign(offers=offers, issued_per_day=50)
     several = {"merchant_minor": 10_00, "offer_index": 1, "slot": 5, "slot_limit": 9}
+    yesterday = desk.token(campaign, 9, day=desk.today(campaign) - 1)
+    device, farm = b"\x01\x01" + digest("phone", 8), b"\x01\x02" + digest("phone", 8)
+    await desk.send(changed(desk.order(yesterday), rules_version=1, checks=device))
     orders = [
-        desk.order(desk.token(campaign, 0)),
-        desk.order(desk.token(campaign, 1, **several), customer="ann"),
+        changed(desk.order(desk.token(campaign, 0)), rules_version=1, checks=device),
+        changed(desk.order(desk.token(campaign, 1, **several), customer="ann"), rules_version=1, checks=farm),
     ]
     now_ms = desk.ledger.now_ms()
     old = f"2:4096:{now_ms} 1:4096:{now_ms - 5 * DAY_MS}"
     await desk.redis.hset(desk.house.key("ledger"), mapping={"generations": old, "reaped": 4_090})
-    return [*map(pack_item, orders), pack_claim(claim_item(campaign, day=desk.today(campaign)))]
+    return [*map(pack_item, orders), pack_claim(claim_item(campaign, day=desk.today(campaign), rules_version=1))]
 
 
 class Ledger:

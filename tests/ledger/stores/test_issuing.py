@@ -34,7 +34,10 @@ def stored(campaign, *names, first=0, **changes):
 async def send(house, *items):
     caller = calling(seconds=SECONDS_MAX)
     claim = house.ledger.issuing.claim
-    return await asyncio.gather(*[claim(caller, house.program, item, rejudged=False) for item in items])
+    return [
+        reply
+        for reply, _ in await asyncio.gather(*[claim(caller, house.program, item, rejudged=False) for item in items])
+    ]
 
 
 async def test_a_claim_is_answered_and_remembered_as_it_was_decided(house):

@@ -12,13 +12,12 @@ from ledger.desk import digest
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimRefused, CodeFound
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.domain.risk_signals import NO_SIGNALS
 from redemption.ledger.wire.claims import pack_claim, unpack_claim
 from redemption.ledger.wire.orders import Head
 
 CAMPAIGN = campaign_of(7)
 HEAD = Head(17, 1_800_000_000_999, "0123456789abcdef")
-FIXED_BYTES = 1 + 10 + 8 + 4 + 4 + 2 + 8 + 2 + 4 + 4 + 4 + 2 + 8 + 8 + 9 + 11
+FIXED_BYTES = 1 + 10 + 8 + 4 + 4 + 2 + 8 + 2 + 4 + 4 + 4 + 2 + 8 + 8 + 4 + 9 + 9 + 11
 """Of a claim, before its principal, as ``lua/claim.lua`` describes it."""
 
 
@@ -26,20 +25,21 @@ def test_a_claim_is_packed_in_the_order_that_lua_reads():
     """Each field has a value of its own, so a mix-up of two shows."""
     code = digest("code", 10)
     item = claim_item(CAMPAIGN, version=3, offer_index=2, offer_quota=600, since_ms=5, until_ms=9, code=code)
+    item = replace(item, rules_version=11, checks=b"\x01\x02" + digest("device", 8))
     packed = pack_claim(item)
     principal = PRINCIPAL.encode()
-    assert packed[FIXED_BYTES:] == bytes((len(principal),)) + principal + b"\x01" + digest("ann herself", 8)
-    assert struct.unpack(">c10s8sIIHQHIIIHQQ?8s?10s", packed[:FIXED_BYTES]) == (
+    assert packed[FIXED_BYTES:] == bytes((len(principal),)) + principal + b"\x01\x02" + digest("device", 8)
+    assert struct.unpack(">c10s8sIIHQHIIIHQQI?8s?8s?10s", packed[:FIXED_BYTES]) == (
         *(b"C", digest("request", 10), digest("content", 8), 7, 3, 2, 600, Outcome.APPROVED),
         *(VALID_FROM, VALID_UNTIL, 7, 20_000, 5, 9),
-        *(True, digest("ann", 8), True, code),
+        *(11, True, digest("ann", 8), True, digest("ann herself", 8), True, code),
     )
 
 
 def test_what_is_not_known_is_told_apart_from_zeros():
-    nobody = pack_claim(claim_item(CAMPAIGN, customer=None, signals=NO_SIGNALS))
-    zeros = pack_claim(claim_item(CAMPAIGN, customer=bytes(8), signals=NO_SIGNALS, code=bytes(10)))
-    assert (nobody[FIXED_BYTES - 20 : FIXED_BYTES], len(nobody)) == (bytes(20), len(zeros))
+    nobody = pack_claim(claim_item(CAMPAIGN, customer=None, person=None))
+    zeros = pack_claim(claim_item(CAMPAIGN, customer=bytes(8), person=bytes(8), code=bytes(10)))
+    assert (nobody[FIXED_BYTES - 29 : FIXED_BYTES], len(nobody)) == (bytes(29), len(zeros))
     assert nobody != zeros
 
 
@@ -82,4 +82,4 @@ COUPON = ClaimedCoupon(1_800_000_000, 7, 2, 2**40 - 1, VALID_FROM, VALID_UNTIL, 
     ],
 )
 def test_each_answer_of_the_ledger_is_read(reply, answer):
-    assert unpack_claim(reply, HEAD) == answer
+    assert unpack_claim(reply, HEAD) == (answer, ())

@@ -7,18 +7,29 @@ from redemption.domain.campaign.calendar import Days
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
 from redemption.domain.decision import Detail
 from redemption.domain.errors import Violation
-from redemption.domain.judging.eligibility import Moment, Refusal, campaign_refusal, customer_refusal, lacks_risk_signal
+from redemption.domain.judging.eligibility import (
+    Moment,
+    Refusal,
+    campaign_refusal,
+    customer_refusal,
+    customer_required,
+    missing_signals,
+    signals_required,
+)
 from redemption.domain.order import (
     GUEST,
     NO_RISK_CONTEXT,
     SEGMENTS_MAX,
     Customer,
     RiskContext,
+    address_violations,
     id_violations,
     program_violations,
     text_violations,
 )
 from redemption.domain.outcome import Outcome
+from redemption.domain.risk.assessment import NOT_ASSESSED, Assessment
+from redemption.domain.risk.subjects import SubjectKind
 
 CLOCK_TOLERANCE_MS = 10_000
 """A coupon counts as issued at the moment of its judgement, if the ledger's clock differs by less than this."""
@@ -69,7 +80,15 @@ class ClaimJudgement:
 
 
 def judge_claim(
-    claim: Claim, campaign: Campaign, offer_index: int, valid: tuple[int, int], *, now_ms: int, days: Days
+    claim: Claim,
+    campaign: Campaign,
+    offer_index: int,
+    valid: tuple[int, int],
+    *,
+    now_ms: int,
+    days: Days,
+    assessment: Assessment = NOT_ASSESSED,
+    frozen: bool = False,
 ) -> ClaimJudgement:
     """Judge a claim at one instant.
 
@@ -80,11 +99,16 @@ def judge_claim(
         valid: The half-open interval in which the coupon would be valid, Unix seconds.
         now_ms: The instant, Unix milliseconds.
         days: The local days of the campaigns' zones.
+        assessment: What the program's rules and lists say about the claim.
+        frozen: All claims of the program are frozen.
     """
     moment = issuing_moment(now_ms)
+    moment.within(0, assessment.until_ms)
     day = days.at(campaign.time_zone, now_ms)
     moment.within(day.starts_at_ms, day.ends_at_ms)
-    refused = _refusal(claim, campaign, offer_index, valid, moment)
+    refused = _refusal(claim, campaign, offer_index, valid, moment, assessment=assessment)
+    if frozen and (refused is None or refused.outcome > Outcome.CAMPAIGN_ENDED):
+        refused = Refusal(Outcome.CAMPAIGN_PAUSED)
     return ClaimJudgement(
         outcome=refused.outcome if refused else Outcome.APPROVED,
         detail=refused.detail if refused else None,
@@ -111,16 +135,25 @@ def claim_violations(claim: Claim) -> list[Violation]:
     found += _customer_violations(claim.customer)
     for name in ("device_id", "network_address", "payment_fingerprint"):
         found += text_violations(getattr(claim.risk, name), f"risk.{name}")
+    found += address_violations(claim.risk.network_address, "risk.network_address")
     return found
 
 
 def _refusal(
-    claim: Claim, campaign: Campaign, offer_index: int, valid: tuple[int, int], moment: Moment
+    claim: Claim,
+    campaign: Campaign,
+    offer_index: int,
+    valid: tuple[int, int],
+    moment: Moment,
+    *,
+    assessment: Assessment,
 ) -> Refusal | None:
     not_before, expires_at = valid
+    lacking = _lacking(claim, campaign, assessment)
     return (
-        (None if claim.customer.customer_id else Refusal(Outcome.CUSTOMER_REQUIRED))
-        or (Refusal(Outcome.RISK_CONTEXT_REQUIRED) if _lacks_signal(claim, campaign) else None)
+        (Refusal(Outcome.DENYLISTED) if assessment.denied is not None or assessment.denied_coupons else None)
+        or (None if claim.customer.customer_id else customer_required())
+        or (signals_required(lacking) if lacking else None)
         or campaign_refusal(campaign, offer_index, moment)
         # Checked while the campaign runs: a coupon that nobody could use is not issued.
         or (Refusal(Outcome.TOKEN_EXPIRED) if _is_over(not_before, expires_at, moment) else None)
@@ -128,10 +161,13 @@ def _refusal(
     )
 
 
-def _lacks_signal(claim: Claim, campaign: Campaign) -> bool:
-    if campaign.limits.claims_per_person is not None and not claim.customer.person_id:
-        return True
-    return lacks_risk_signal(campaign, claim.customer, claim.risk)
+def _lacking(claim: Claim, campaign: Campaign, assessment: Assessment) -> tuple[SubjectKind, ...]:
+    """Return the signals that a claim does not carry, and must."""
+    found = assessment.lacking(campaign.number)
+    person = SubjectKind.PERSON
+    if campaign.limits.claims_per_person is not None and not claim.customer.person_id and person not in found:
+        found = (*found, person)
+    return missing_signals(campaign, claim.customer, claim.risk, found)
 
 
 def _is_over(not_before: int, expires_at: int, moment: Moment) -> bool:

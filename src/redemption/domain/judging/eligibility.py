@@ -9,6 +9,8 @@ from redemption.domain.judging.offer_match import Basket, OfferMatch, match_offe
 from redemption.domain.order import MINOR_MAX, Checkout, Customer, Order, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
+from redemption.domain.risk.assessment import Assessment
+from redemption.domain.risk.subjects import SubjectKind, named
 from redemption.domain.signed.token import VerifiedToken
 
 
@@ -69,12 +71,26 @@ class Refusal:
     detail: Detail | None = None
 
 
+_SUBJECTS = {
+    RiskSignal.DEVICE: SubjectKind.DEVICE,
+    RiskSignal.NETWORK: SubjectKind.NETWORK,
+    RiskSignal.PAYMENT: SubjectKind.PAYMENT,
+    RiskSignal.PERSON: SubjectKind.PERSON,
+}
+
+
 def judge_alone(
-    coupon: Coupon, checkout: Checkout, basket: Basket, *, moment: Moment, days: Days
+    coupon: Coupon,
+    checkout: Checkout,
+    basket: Basket,
+    *,
+    moment: Moment,
+    days: Days,
+    assessment: Assessment | None = None,
 ) -> Refusal | OfferMatch:
     """Return the first refusal by precedence that needs neither the ledger nor amounts, or the offer's match."""
     campaign, offer_index = coupon.campaign, coupon.token.offer_index
-    refused = _token_refusal(coupon, checkout, moment) or campaign_refusal(campaign, offer_index, moment)
+    refused = _token_refusal(coupon, checkout, moment, assessment) or campaign_refusal(campaign, offer_index, moment)
     if refused is not None:
         return refused
     offer = campaign.offers_now[offer_index]
@@ -91,12 +107,17 @@ def judge_alone(
     return matched
 
 
-def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusal | None:
+def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment, assessment: Assessment | None) -> Refusal | None:
     token, campaign = coupon.token, coupon.campaign
     # The tag is correct, but the token must not be accepted: its key is disabled or ends before it, or there is no such
     # offer.
     if not token.key_usable or token.outlives_key or token.offer_index >= len(campaign.offers):
         return Refusal(Outcome.TOKEN_INVALID)
+    lacking: tuple[SubjectKind, ...] = ()
+    if assessment is not None:
+        if assessment.denied is not None or (token.campaign, token.serial) in assessment.denied_coupons:
+            return Refusal(Outcome.DENYLISTED)
+        lacking = assessment.lacking(token.campaign)
     not_before_ms = token.not_before * MILLISECONDS
     if not moment.reached(not_before_ms):
         return Refusal(Outcome.TOKEN_NOT_YET_VALID, Detail(try_after_ms=not_before_ms))
@@ -105,22 +126,31 @@ def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment) -> Refusa
     guest = not checkout.customer.customer_id
     if guest and (token.holder_bound or campaign.limits.per_customer):
         return Refusal(Outcome.CUSTOMER_REQUIRED)
+    if SubjectKind.CUSTOMER in lacking:
+        return customer_required()
     if not coupon.held_by_customer:
         return Refusal(Outcome.HOLDER_MISMATCH)
-    if campaign.required_risk_signals and lacks_risk_signal(campaign, checkout.customer, checkout.risk):
-        return Refusal(Outcome.RISK_CONTEXT_REQUIRED)
-    return None
+    if campaign.required_risk_signals:
+        lacking = missing_signals(campaign, checkout.customer, checkout.risk, lacking)
+    return signals_required(lacking) if lacking else None
 
 
-def lacks_risk_signal(campaign: Campaign, customer: Customer, risk: RiskContext) -> bool:
-    """Whether a request does not carry a signal that the campaign requires."""
-    given = {
-        RiskSignal.DEVICE: risk.device_id,
-        RiskSignal.NETWORK: risk.network_address,
-        RiskSignal.PAYMENT: risk.payment_fingerprint,
-        RiskSignal.PERSON: customer.person_id,
-    }
-    return not all(given[signal] for signal in campaign.required_risk_signals)
+def missing_signals(
+    campaign: Campaign, customer: Customer, risk: RiskContext, lacking: tuple[SubjectKind, ...] = ()
+) -> tuple[SubjectKind, ...]:
+    """Return ``lacking``, and the other signals that a request does not carry although its campaign requires them."""
+    required = [_SUBJECTS[signal] for signal in campaign.required_risk_signals]
+    return (*lacking, *(kind for kind in required if kind not in lacking and not named(kind, customer, risk)))
+
+
+def customer_required() -> Refusal:
+    """Return the refusal of a guest whom a rule of the program does not let pass."""
+    return Refusal(Outcome.CUSTOMER_REQUIRED, Detail(missing_signals=(SubjectKind.CUSTOMER,)))
+
+
+def signals_required(kinds: tuple[SubjectKind, ...]) -> Refusal:
+    """Return the refusal of a request that does not carry some signals."""
+    return Refusal(Outcome.RISK_CONTEXT_REQUIRED, Detail(missing_signals=kinds))
 
 
 def campaign_refusal(campaign: Campaign, offer_index: int, moment: Moment) -> Refusal | None:

@@ -20,6 +20,7 @@ from redemption.domain.judging.units import Chosen, Units
 from redemption.domain.order import Checkout
 from redemption.domain.outcome import Outcome
 from redemption.domain.record import record
+from redemption.domain.risk.assessment import Assessment
 from redemption.domain.signed.token import VerifiedToken
 from redemption.domain.steps import finished
 
@@ -100,7 +101,14 @@ def stack_order(campaign: Campaign, token: VerifiedToken) -> tuple[int, int, int
     )
 
 
-def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days) -> Judgement:
+def judge(
+    coupons: Iterable[Coupon | None],
+    checkout: Checkout,
+    *,
+    now_ms: int,
+    days: Days,
+    assessment: Assessment | None = None,
+) -> Judgement:
     """Judge an order's coupons together at one instant.
 
     Args:
@@ -108,8 +116,9 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
         checkout: A well-formed checkout; its tokens are not used here.
         now_ms: The instant, Unix milliseconds.
         days: The local days of the campaigns' zones.
+        assessment: What the program's rules and lists say about the order; None: there are none.
     """
-    screening = Screening(checkout, now_ms=now_ms, days=days)
+    screening = Screening(checkout, now_ms=now_ms, days=days, assessment=assessment)
     for coupon in coupons:
         screening.screen(coupon)
     all_eligible = screening.eligible()
@@ -122,10 +131,15 @@ def judge(coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, 
 
 
 def judge_steps(
-    coupons: Iterable[Coupon | None], checkout: Checkout, *, now_ms: int, days: Days
+    coupons: Iterable[Coupon | None],
+    checkout: Checkout,
+    *,
+    now_ms: int,
+    days: Days,
+    assessment: Assessment | None = None,
 ) -> Generator[None, None, Judgement]:
     """Do the same as ``judge``, and yield between coupons, so that other work can run."""
-    screening = Screening(checkout, now_ms=now_ms, days=days)
+    screening = Screening(checkout, now_ms=now_ms, days=days, assessment=assessment)
     for coupon in coupons:
         screening.screen(coupon)
     return _stacked(screening)
@@ -159,12 +173,15 @@ class Screening:
         moment: The instant, and the interval in which all of the screening holds.
     """
 
-    def __init__(self, checkout: Checkout, *, now_ms: int, days: Days) -> None:
+    def __init__(self, checkout: Checkout, *, now_ms: int, days: Days, assessment: Assessment | None = None) -> None:
         self.basket = Basket(checkout.order)
         self.refused: list[CouponJudgement | None] = []
         self.moment = Moment(now_ms)
         self._checkout = checkout
         self._days = days
+        self._assessment = assessment
+        if assessment is not None:
+            self.moment.within(0, assessment.until_ms)
         self._eligible: list[EligibleCoupon] = []
 
     def screen(self, coupon: Coupon | None) -> None:
@@ -173,7 +190,9 @@ class Screening:
             self.refused.append(CouponJudgement(Outcome.TOKEN_INVALID))
             return
         clock = _clock(coupon, self.moment, self._days)
-        found = judge_alone(coupon, self._checkout, self.basket, moment=self.moment, days=self._days)
+        found = judge_alone(
+            coupon, self._checkout, self.basket, moment=self.moment, days=self._days, assessment=self._assessment
+        )
         if isinstance(found, Refusal):
             self.refused.append(CouponJudgement(found.outcome, clock, detail=found.detail))
         else:

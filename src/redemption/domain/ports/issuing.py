@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.ports.orders import Failed, Mismatch, Outdated
+from redemption.domain.ports.orders import Exceeded, Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.risk_signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,9 @@ class ClaimItem:
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until this instant, exclusive.
         customer: Digest of the customer id; None when the claim names no customer.
-        signals: Signals of who is behind the claim.
+        person: Digest of the person id; None when the claim names no person.
+        rules_version: The version of the program's rules that the claim was judged by.
+        checks: What the rules count of it, see ``Assessment.checks``.
         code: Digest of the exchange code; None for a claim of an offer.
     """
 
@@ -107,8 +108,10 @@ class ClaimItem:
     since_ms: int
     until_ms: int
     customer: bytes | None
-    signals: Signals
+    person: bytes | None
     code: bytes | None
+    rules_version: int
+    checks: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,10 @@ class IssuingLedger(Protocol):
             keeps it: then nothing was stored from this serial on, and perhaps not everything before it.
         """
 
-    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool) -> ClaimReply:
-        """Decide a claim.
+    async def claim(
+        self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool
+    ) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
+        """Decide a claim; return the reply, and the rules that the claim exceeds.
 
         Args:
             caller: Who waits for it.

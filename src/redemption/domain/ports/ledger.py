@@ -5,6 +5,7 @@ from typing import Protocol
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.issuing import IssuingLedger, RevocationLedger
 from redemption.domain.ports.orders import OrderLedger
+from redemption.domain.ports.rules import RulesLedger
 
 
 class Ledger(Protocol):
@@ -25,6 +26,10 @@ class Ledger(Protocol):
     @property
     def revocation(self) -> RevocationLedger:
         """Revoking coupons."""
+
+    @property
+    def rules(self) -> RulesLedger:
+        """Rules against abuse, and lists."""
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

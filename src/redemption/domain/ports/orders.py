@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
-from redemption.domain.risk_signals import NO_SIGNALS
+from redemption.domain.risk.assessment import NO_CHECKS
 
 
 @record(frozen=True, slots=True)
@@ -124,11 +124,13 @@ class Refused:
     Attributes:
         campaigns: What the ledger has counted at this moment, by campaign number; empty for an order of one token, and
             when a record of it cannot be read.
+        try_after_ms: When a velocity rule refuses it: before this instant it refuses it again, Unix milliseconds.
     """
 
     tokens: tuple[RefusedToken, ...]
     decided_at: int
     campaigns: dict[int, CampaignSnapshot]
+    try_after_ms: int | None = None
 
 
 @record(frozen=True, slots=True)
@@ -152,6 +154,19 @@ class Failed:
     cause: str
 
 
+@record(frozen=True, slots=True)
+class Exceeded:
+    """A rule that a request exceeds, whether it refuses the request or not.
+
+    Attributes:
+        position: The rule's place among the rules in force; the first is 1.
+        try_after_ms: Before this instant the same request exceeds it again, Unix milliseconds.
+    """
+
+    position: int
+    try_after_ms: int
+
+
 RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
 
 
@@ -166,7 +181,9 @@ class RedeemItem:
         content: Digest of the request's content.
         order: Digest of the order id.
         customer: Digest of the customer id; None for a guest.
-        signals: Signals of who is behind the order, for rules of the ledger. No rule uses them yet: they are empty.
+        rules_version: The version of the program's rules that it was judged by.
+        checks: What the rules count of it, see ``Assessment.checks``.
+        exceeded: The rules that it exceeds, as the ledger replied.
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until this instant, exclusive.
         tokens: As they were judged, in the order in which the ledger counts them.
@@ -174,13 +191,15 @@ class RedeemItem:
 
     __slots__ = (
         "caller",
+        "checks",
         "content",
         "customer",
+        "exceeded",
         "on_reply",
         "order",
         "program",
         "request",
-        "signals",
+        "rules_version",
         "since_ms",
         "tokens",
         "until_ms",
@@ -198,7 +217,8 @@ class RedeemItem:
         self.caller = caller
         self.on_reply = on_reply
         self.request, self.content, self.order, self.customer = digests
-        self.signals = NO_SIGNALS
+        self.rules_version, self.checks = 0, NO_CHECKS
+        self.exceeded: tuple[Exceeded, ...] = ()
         self.since_ms = self.until_ms = 0
         self.tokens: tuple[JudgedToken, ...] = ()
 
@@ -254,8 +274,16 @@ class OrderLedger(Protocol):
         It is added to the campaign's counters within about a second; a crash loses the refusals of the last second.
         """
 
+    def count_rule(self, program: str, number: int, did: int) -> None:
+        """Count what a rule did, by its number and a number of ``RuleDid``; see ``count_refusal``."""
+
     async def quote_snapshot(
-        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+        self,
+        program: str,
+        coupons: Sequence[tuple[int, int, int, bool]],
+        *,
+        customer: bytes | None,
+        rules_version: int,
     ) -> QuoteSnapshot | Outdated:
         """Return what the ledger knows of coupons and their campaigns at one moment, without changing anything.
 
@@ -264,9 +292,10 @@ class OrderLedger(Protocol):
             coupons: For each its campaign, the campaign's version (0: there is none), its serial, and whether it is
                 bound to the customer.
             customer: Digest of the customer id; None for a guest.
+            rules_version: The version of the program's rules.
 
         Returns:
-            ``Outdated`` when a version is not the current one; by then the catalog has the current one.
+            ``Outdated`` when a version is not the current one; by then the cache has the current one.
         """
 
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:

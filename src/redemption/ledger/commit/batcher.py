@@ -116,6 +116,7 @@ class Batcher:
             waiting_max: How many orders may wait.
             redefined: Called with program, campaign, version and definition when the ledger has another version of a
                 campaign than an order was judged by; the definition is empty when the campaign does not exist.
+                Campaign 0 stands for the program's rules; then the definition is what changed in them.
             health: Gets the result of every call.
             reachability: Gets whether the ledger answers. While it is known to be down, orders that were not sent fail.
         """

@@ -4,8 +4,10 @@
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua
 -- ARGV[5…] the items: a byte that names the operation (see `operations`), then what that operation reads
--- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's · one string for
---          each item: S outdated, judged by another version of a campaign · C outdated, judged for another moment ·
+-- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's, and of number 0, the
+--          version and the changes of the program's rules (rules.lua), if theirs was not · one string for each item:
+--          S outdated, judged by another version of a campaign or of the rules · C outdated, judged for another moment ·
+--          V exceeds rules, then which (velocity.lua), and then its reply ·
 --          E failed, and why (for the log) · F it would have to be written (without_writes) · else as the operation's
 --          file says
 -- Events   as the operation's file says
@@ -18,6 +20,7 @@ local FIRST_ITEM, FIRST_REPLY = 5, 3
 -- The `decide` of an operation gets the call, the whole item, and the set `stale`, to which it adds the numbers of
 -- campaigns whose version was not the server's. It returns the reply; and true when `apply` is to be called.
 local operations = { [82] = redeem, [67] = claim } -- R and C
+local checks_at = { [82] = redeem.checks_at, [67] = claim.checks_at }
 
 -- Decides and applies the items from call.next on. An error in one of them ends it; `batch` then begins it again behind
 -- that item.
@@ -40,6 +43,7 @@ end
 local function run(key_names, args, may_write)
   local call = frame.begin_writing(key_names, args)
   local stale, replies = {}, {}
+  if call.rules > 0 then velocity.begin(call, args, FIRST_ITEM, checks_at) end
   call.next = FIRST_ITEM
   while call.next <= #args do
     local ok, why = pcall(decide_items, call, args, stale, replies, may_write)
@@ -51,6 +55,7 @@ local function run(key_names, args, may_write)
     end
   end
   replies[2] = campaigns.definitions(call, stale)
+  rules.add_changes(call, replies[2])
   if may_write then frame.close(call) end
   replies[1] = frame.head(call)
   return replies

@@ -1,12 +1,12 @@
 -- claim (C): gives one coupon to a customer, of an offer or for an exchange code.
 --
 -- Item     big-endian: C · request digest 10 · content digest 8 · campaign 4 (0: the server does not know yet which
---          coupon the code stands for) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (the server's
+--          coupon the code stands for; with another outcome than CODE_INVALID it need not be known) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (the server's
 --          judgement) · not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · id of the key that signs
 --          its token 4 · day 2 (days since 1970, campaign's zone) ·
 --          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
---          has customer 1 · customer digest 8 · has code 1 · code digest 10 · bytes of the principal 1 · the principal ·
---          signals (risk_signals.lua)
+--          version of the rules 4 · has customer 1 · customer digest 8 · has person 1 · person digest 8 · has code 1 ·
+--          code digest 10 · bytes of the principal 1 · the principal · checks (velocity.lua)
 -- Replies  beside those of batch.lua; codes.lua describes coupon and claim:
 --   A approved: claim
 --   P approved before: claim
@@ -19,19 +19,23 @@
 
 local claim = {}
 
-local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8Bc8Bc10Bc0'
+local ITEM = '>c10c8I4I4I2I8I2I4I4I4I2I8I8I4Bc8Bc8Bc10Bc0'
+local PRINCIPAL_LENGTH = 103 -- its position in an item, whose first byte is 1
 local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
 local CODE_INVALID, ISSUE_LIMIT = OUTCOME.CODE_INVALID, OUTCOME.ISSUE_LIMIT
+local VELOCITY_EXCEEDED = OUTCOME.VELOCITY_EXCEEDED
 
 -- The claim that was decided last: what is to be counted, and its event. taken: a new serial is issued.
-local decided = { campaign = false, offer = 0, day = 0, taken = false, event = '' }
+local decided = {
+  campaign = false, offer = 0, day = 0, taken = false, event = '', approved = false, has_checks = false,
+}
 
 local function unpack_claim(packed)
-  local item, signals_at = {}, nil
+  local item, has_person = {}, 0
   item.request, item.content, item.campaign, item.version, item.offer, item.quota, item.outcome, item.not_before,
-    item.expires_at, item.key_id, item.day, item.since, item.until_, item.has_customer, item.customer, item.has_code,
-    item.code, item.principal, signals_at = struct.unpack(ITEM, packed, 2)
-  item.person = risk_signals.person(packed, signals_at)
+    item.expires_at, item.key_id, item.day, item.since, item.until_, item.rules, item.has_customer, item.customer,
+    has_person, item.person, item.has_code, item.code, item.principal, item.checks_at = struct.unpack(ITEM, packed, 2)
+  if has_person == 0 then item.person = false end
   return item
 end
 
@@ -66,6 +70,21 @@ local function decide_approval(call, item, campaign, code, request_key)
   return given
 end
 
+-- Where the checks of an item begin.
+function claim.checks_at(packed) return PRINCIPAL_LENGTH + 1 + packed:byte(PRINCIPAL_LENGTH) end
+
+-- Decides a claim that is neither remembered nor outdated; returns the reply, and whether it is approved.
+local function decide_new(call, item, campaign, code, outcome, request_key)
+  if outcome ~= APPROVED then return refused(outcome), false end
+  local full = limits.decide_claim(call, campaign, item.customer, item.person)
+  if full then return refused(full), false end
+  if not code then
+    local left, limit = limits.decide_issue(campaign, item.offer, item.quota, item.day)
+    if left < 1 then return refused(ISSUE_LIMIT, limit == 'day'), false end
+  end
+  return 'A' .. decide_approval(call, item, campaign, code, request_key), true
+end
+
 -- Returns the reply; and true when `apply` is to be called.
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
@@ -76,28 +95,37 @@ function claim.decide(call, packed, stale)
     return 'P' .. records.request_text(remembered)
   end
   local code, answer = nil, nil
+  if item.campaign == 0 and item.outcome ~= CODE_INVALID then -- refused, unless it is repeated: no code is looked at
+    if item.rules ~= call.rules and rules.is_stale(call, item.rules) then return 'S' end
+    return refused(item.outcome)
+  end
   if item.has_code == 1 then
     code, answer = code_of(call, item)
     if not code then return answer end
   end
   local campaign, outcome = campaigns.of(call, item.campaign), item.outcome
-  if campaigns.is_stale(campaign, item.campaign, item.version, stale) then return 'S' end
+  local is_stale = campaigns.is_stale(campaign, item.campaign, item.version, stale)
+  if item.rules ~= call.rules then is_stale = rules.is_stale(call, item.rules) end
+  if is_stale then return 'S' end
   if call.now < item.since or call.now >= item.until_ then return 'C' end
   if code and campaign and revoke.is_revoked(call, campaign, code.serial, item.customer) then
     outcome = math.min(outcome, REVOKED)
   end
-  if outcome ~= APPROVED then return refused(outcome) end
-  local full = limits.decide_claim(call, campaign, item.customer, item.person)
-  if full then return refused(full) end
-  if not code then
-    local left, limit = limits.decide_issue(campaign, item.offer, item.quota, item.day)
-    if left < 1 then return refused(ISSUE_LIMIT, limit == 'day') end
+  decided.has_checks = packed:byte(item.checks_at) > 0
+  if decided.has_checks then
+    velocity.decide(call, packed, item.checks_at, item.has_customer == 1 and item.customer)
+    if velocity.refuses(item.campaign) then outcome = math.min(outcome, VELOCITY_EXCEEDED) end
   end
-  return 'A' .. decide_approval(call, item, campaign, code, request_key), true
+  local reply
+  reply, decided.approved = decide_new(call, item, campaign, code, outcome, request_key)
+  if not decided.has_checks then return reply, decided.approved end
+  return velocity.reply(reply), decided.approved or velocity.counts_attempts
 end
 
--- Writes the claim that was decided last.
+-- Writes the claim that was decided last; of a refused one, only what velocity rules count.
 function claim.apply(call)
+  if decided.has_checks then velocity.apply(call, decided.approved) end
+  if not decided.approved then return end
   frame.apply(call)
   local campaign = decided.campaign
   if decided.taken then limits.apply_issue(campaign, decided.offer, decided.day, 1) end

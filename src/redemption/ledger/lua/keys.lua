@@ -56,6 +56,17 @@ function keys.used(prefix, width, serial)
 end
 function keys.used_block(tag, number, block) return keys.used_prefix(tag, number) .. spelled(block) end
 
+-- The rules of a program, their entries, the log of changed entries, and how often each rule did what; see rules.lua.
+function keys.rules(tag) return tag .. ':rules' end
+function keys.listed(tag) return tag .. ':listed' end
+function keys.listed_log(tag) return tag .. ':listed_log' end
+function keys.rule_counts(tag) return tag .. ':rule_counts' end
+
+-- A hash: what a rule counted of its subjects in one generation, see velocity.lua.
+function keys.velocity(tag, rule, generation)
+  return tag .. ':velocity:' .. spelled(rule) .. ':' .. spelled(generation)
+end
+
 -- A customer's counters are in one of `buckets` hashes (a power of two, at most 65,536). The field is the digest.
 function keys.customer_prefix(tag, number) return tag .. ':c:' .. spelled(number) .. ':' end
 function keys.customer(prefix, buckets, digest)

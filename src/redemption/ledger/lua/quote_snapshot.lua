@@ -2,10 +2,11 @@
 --
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
 -- ARGV[4]  the customer's digest, or empty
--- ARGV[5]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · 1 if
+-- ARGV[5]  the version of the rules
+-- ARGV[6]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · 1 if
 --          bound to the customer, else 0 (1 byte)
--- Replies  head · {number, version, definition, …} of campaigns whose version was not the server's: then the question
---          is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
+-- Replies  head · {number, version, definition, …} of campaigns, and of rules (number 0, see batch.lua), whose version was
+--          not the server's: then the question is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
 --          the snapshots of their campaigns (limits.lua), each once. Or head · {} · why a record cannot be read (for the
 --          log).
 -- Invariant: it writes nothing; all snapshots are of one moment.
@@ -34,8 +35,8 @@ end
 
 -- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
 -- customer: the digest, or false
-local function snapshots_of(call, packed, customer, stale)
-  local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, false
+local function snapshots_of(call, packed, customer, rules_version, stale)
+  local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, rules.is_stale(call, rules_version)
   for position = 1, #packed, ASKED_BYTES do
     local number, version = struct.unpack(ASKED_COUPON, packed, position)
     is_stale = campaigns.is_stale(campaigns.of(call, number), number, version, stale) or is_stale
@@ -55,11 +56,15 @@ local function snapshots_of(call, packed, customer, stale)
 end
 
 function quote_snapshot.call(key_names, args)
-  local customer, packed = args[4] ~= '' and args[4], args[5]
+  local customer, rules_version, packed = args[4] ~= '' and args[4], tonumber(args[5]), args[6]
   local call, stale = frame.begin(key_names, args), {}
-  local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, stale)
+  local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, rules_version, stale)
   if not ok then return { frame.head(call), {}, type(coupons) == 'table' and coupons.err or tostring(coupons) } end
-  if not coupons then return { frame.head(call), campaigns.definitions(call, stale) } end
+  if not coupons then
+    local changed = campaigns.definitions(call, stale)
+    rules.add_changes(call, changed)
+    return { frame.head(call), changed }
+  end
   return { frame.head(call), {}, coupons, of_campaigns }
 end
 

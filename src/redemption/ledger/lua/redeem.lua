@@ -1,7 +1,7 @@
 -- redeem (R): decides one order, with all its coupons or none.
 --
 -- Item     big-endian: R · tokens 1 · has customer 1 · bytes of the principal 1 ·
---          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
+--          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) · version of the rules 4 ·
 --          for each token, as its record will have them: request digest 10 · order digest 6 · customer digest 8 (zeros:
 --          none) · discount 3 (minor units; 0 if it does not fit) ·
 --          and then: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (the
@@ -9,7 +9,7 @@
 --          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · day 2 (days since
 --          1970, campaign's zone) · slot 4 (names a slot of a day; 0: none) · the slot's limit 8 · flags 1 (1: bound to
 --          the customer; 2: the slot's limit is for all of the day so far) ·
---          after all tokens: the principal · signals (risk_signals.lua) · content digest 8 · the answer to remember, opaque
+--          after all tokens: the principal · checks (velocity.lua) · content digest 8 · the answer to remember, opaque
 -- Replies  beside those of batch.lua:
 --   A approved: decided at 4 · of each token: generation 2 (missing when all are 0)
 --   P approved before, as the request says: its record, see records.lua
@@ -26,19 +26,21 @@ local redeem = {}
 
 local sub = (('').sub) -- faster than calling it as a method
 -- Positions in an item, whose first byte is 1. TOKEN_NUMBERS: how many bytes of a token are before what TOKEN unpacks.
-local HEAD, TOKENS = 2, 21
-local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 21, 31, 37, 44
+local HEAD, TOKENS = 2, 25
+local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 25, 35, 41, 48
 local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
 local CONTENT_LAST = 7 -- from the first byte of the content digest to its last one
 local APPROVED, REVOKED = OUTCOME.APPROVED, OUTCOME.REVOKED
 local TOKEN_INVALID, NEVER_ISSUED_RANK = OUTCOME.TOKEN_INVALID, OUTCOME.NEVER_ISSUED_RANK
 local ALREADY_REDEEMED, SAME_ORDER_RANK = OUTCOME.ALREADY_REDEEMED, OUTCOME.SAME_ORDER_RANK
+local VELOCITY_EXCEEDED = OUTCOME.VELOCITY_EXCEEDED
+local CHECK_BYTES = 9
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0 }
 
 -- The order that was decided last: its tokens, each with its campaign and with what is to be written, and the rest. The
 -- tables are kept from one order to the next, because making a table takes longer than filling it.
 local tokens, count, principal = {}, 0, ''
-local customer = false
+local customer, is_approved, has_checks = false, false, false
 local request_key, request_field, request_record = '', '', ''
 
 -- Reads the tokens of an order and their coupons. Returns whether this very request used all of them, and whether the
@@ -145,13 +147,44 @@ local function decide_records(call, packed)
   return generations
 end
 
+-- Decides the ranks of all tokens. Returns whether all are approved, and whether any was not used by this very order.
+local function decide_tokens(call, packed)
+  local approved, is_new = true, false
+  for index = 1, count do
+    local token = tokens[index]
+    token.rank = decide_token(call, packed, token, index)
+    if token.rank ~= APPROVED then approved = false end
+    if token.rank ~= SAME_ORDER_RANK then is_new = true end
+  end
+  return approved, is_new
+end
+
+-- Decides the velocity rules, and refuses the tokens of what exceeds them. Returns whether any is refused.
+local function decide_velocity(call, packed, at)
+  velocity.decide(call, packed, at, customer)
+  if not velocity.exceeded then return false end
+  local refused = false
+  for index = 1, count do
+    local token = tokens[index]
+    if token.rank > VELOCITY_EXCEEDED and velocity.refuses(token.number) then
+      token.rank, refused = VELOCITY_EXCEEDED, true
+    end
+  end
+  return refused
+end
+
+-- Where the checks of an item begin.
+function redeem.checks_at(packed) return TOKENS + packed:byte(2) * TOKEN_BYTES + packed:byte(4) end
+
 -- Returns the reply; and true when `apply` is to be called.
 function redeem.decide(call, packed, stale)
-  local has_customer, principal_bytes, since, until_, first, second, third
-  count, has_customer, principal_bytes, since, until_, first, second, third = struct.unpack('>BBBI8I8BBB', packed, HEAD)
+  local has_customer, principal_bytes, since, until_, rules_version, first, second, third
+  count, has_customer, principal_bytes, since, until_, rules_version, first, second, third =
+    struct.unpack('>BBBI8I8I4BBB', packed, HEAD)
   local principal_at = TOKENS + count * TOKEN_BYTES
-  local signals_at = principal_at + principal_bytes
-  local content_at = signals_at + risk_signals.bytes(packed, signals_at)
+  local checks_at = principal_at + principal_bytes
+  local checks = packed:byte(checks_at)
+  local content_at = checks_at + 1 + checks * CHECK_BYTES
   local field = sub(packed, REQUEST + 1, ORDER - 1)
   local remembered, key = idempotency.find(call, first, second, third, field)
   if remembered then
@@ -160,26 +193,31 @@ function redeem.decide(call, packed, stale)
   end
   local mine, is_stale = read_tokens(call, packed, stale)
   if mine then return used_already() end
+  if rules_version ~= call.rules then is_stale = rules.is_stale(call, rules_version) end
   if is_stale then return 'S' end
   if call.now < since or call.now >= until_ then return 'C' end
   customer = has_customer == 1 and sub(packed, CUSTOMER, CUSTOMER_LAST)
-  local approved = true
-  for index = 1, count do
-    local token = tokens[index]
-    token.rank = decide_token(call, packed, token, index)
-    if token.rank ~= APPROVED then approved = false end
+  local approved, is_new = decide_tokens(call, packed)
+  has_checks = checks > 0 and is_new
+  if has_checks and decide_velocity(call, packed, checks_at) then approved = false end
+  is_approved = approved
+  if not approved then
+    if not has_checks then return refusal() end
+    return velocity.reply(refusal()), velocity.counts_attempts
   end
-  if not approved then return refusal() end
-  principal = sub(packed, principal_at, signals_at - 1)
+  principal = sub(packed, principal_at, checks_at - 1)
   local generations = decide_records(call, packed)
   if call.rolls then key = idempotency.place(call, first, second, third, field, key) end
   request_key, request_field = key, field
   request_record = records.pack_request(call.seconds, generations, sub(packed, content_at))
-  return generations and call.approved .. generations or call.approved, true
+  local reply = generations and call.approved .. generations or call.approved
+  return has_checks and velocity.reply(reply) or reply, true
 end
 
--- Writes the order that was decided last.
+-- Writes the order that was decided last; of a refused one, only what velocity rules count.
 function redeem.apply(call)
+  if has_checks then velocity.apply(call, is_approved) end
+  if not is_approved then return end
   local redeemed = call.redeemed[principal]
   if not redeemed then
     redeemed = {}

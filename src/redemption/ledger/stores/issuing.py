@@ -15,7 +15,7 @@ from redemption.domain.ports.issuing import (
     ClaimReply,
     StoredCodes,
 )
-from redemption.domain.ports.orders import Failed, Outdated
+from redemption.domain.ports.orders import Exceeded, Failed, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.commit.batcher import Batcher
 from redemption.ledger.commit.queue import QueuedItem
@@ -106,11 +106,14 @@ class IssuingStore:
                 return int(reply[1])
         return None
 
-    async def claim(self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool) -> ClaimReply:
+    async def claim(
+        self, caller: CallInfo, program: str, item: ClaimItem, *, rejudged: bool
+    ) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
         """Decide a claim, see ``IssuingLedger``."""
         payload = pack_claim(item)
         if payload is None:
             reply: ClaimReply = Failed("cannot be packed")
+            exceeded: tuple[Exceeded, ...] = ()
         else:
             decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             claim = QueuedItem(payload, _WEIGHT, caller, decided, _report)
@@ -119,10 +122,10 @@ class IssuingStore:
                 await self._require_begun(program, caller.deadline)
             self._batcher.submit(program, [claim], rejudged=rejudged)
             await decided
-            reply = _read(claim.outcome, claim.head)
+            reply, exceeded = _read(claim.outcome, claim.head)
         if isinstance(reply, Failed):
             _log.error("a claim could not be decided", program=program, cause=reply.cause)
-        return reply
+        return reply, exceeded
 
     async def _require_begun(self, program: str, deadline: float) -> None:
         """Check that the program has a ledger, so that the batcher gets no program names that callers invent.
@@ -163,7 +166,7 @@ def _report(claim: QueuedItem) -> None:
         decided.set_result(None)
 
 
-def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:
+def _read(outcome: bytes | ServiceError | None, head: Head) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
     """Unpack the reply to a claim, or raise the failure."""
     if isinstance(outcome, ServiceError):
         raise outcome
@@ -171,4 +174,4 @@ def _read(outcome: bytes | ServiceError | None, head: Head) -> ClaimReply:
     try:
         return unpack_claim(outcome, head)
     except (ValueError, IndexError, struct.error) as error:
-        return Failed(repr(error))
+        return Failed(repr(error)), ()

@@ -1,7 +1,7 @@
 """Orders and coupons in the ledger: the batcher sends orders to be decided; reads are calls of their own."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -50,6 +50,7 @@ class OrderStore:
         *,
         batcher: Batcher,
         catalog: Catalog,
+        redefined: Callable[[str, int, int, bytes], None],
         refusal_counts: RefusalCounts,
         fence: Fence,
         health: LedgerHealth,
@@ -60,6 +61,7 @@ class OrderStore:
             functions: The ledger.
             batcher: Sends orders to the ledger.
             catalog: The cached definitions.
+            redefined: As of the batcher.
             refusal_counts: Counts refused coupons.
             fence: The last known state of each program's ledger.
             health: Whether the ledger may be used.
@@ -67,6 +69,7 @@ class OrderStore:
         self._functions = functions
         self._batcher = batcher
         self._catalog = catalog
+        self._redefined = redefined
         self._refusal_counts = refusal_counts
         self._fence = fence
         self._health = health
@@ -100,8 +103,17 @@ class OrderStore:
         """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
         self._refusal_counts.count(program, number, outcome)
 
+    def count_rule(self, program: str, number: int, did: int) -> None:
+        """Count what a rule did, see ``OrderLedger``."""
+        self._refusal_counts.count_rule(program, number, did)
+
     async def quote_snapshot(
-        self, program: str, coupons: Sequence[tuple[int, int, int, bool]], *, customer: bytes | None
+        self,
+        program: str,
+        coupons: Sequence[tuple[int, int, int, bool]],
+        *,
+        customer: bytes | None,
+        rules_version: int,
     ) -> QuoteSnapshot | Outdated:
         """Return what the ledger knows of at most 100 coupons and their campaigns, see ``OrderLedger``.
 
@@ -117,11 +129,11 @@ class OrderStore:
             for number, *_ in coupons:  # so that the next quote reads the campaign again: it may be repaired by then
                 self._catalog.forget(program, number)
             raise ItemFailed(_UNREADABLE) from error
-        reply = await self._functions.call("quote_snapshot", program, customer or b"", packed)
+        reply = await self._functions.call("quote_snapshot", program, customer or b"", rules_version, packed)
         now_ms, changed = self._functions.observe(program, reply[0]).clock_ms, reply[1]
         if changed:
             for position in range(0, len(changed), 3):
-                self._catalog.redefined(program, *changed[position : position + 3])
+                self._redefined(program, *changed[position : position + 3])
             return Outdated(now_ms)
         if len(reply) == _FAILED_PARTS:
             _log.error("a record could not be read", program=program, cause=reply[2].decode(errors="replace"))

@@ -12,6 +12,8 @@ from redemption.domain.errors import ServiceError
 from redemption.ledger.functions import FunctionClient
 
 SEND_SECONDS = 1.0
+RULE_DID = 4
+"""What a rule did is counted under campaign 0, as its number times this, plus what it did."""
 COUNTS_PER_CALL_MAX = 500
 """One call with 500 counts blocks the ledger for about half a millisecond."""
 KINDS_MAX = 100_000
@@ -49,6 +51,10 @@ class RefusalCounts:
                 return
             self._kinds += 1
         counts[kind] += 1
+
+    def count_rule(self, program: str, number: int, did: int) -> None:
+        """Count what a rule of the program did."""
+        self.count(program, 0, number * RULE_DID + did)
 
     async def send(self) -> None:
         """Add the counts to the ledger; keep those that it does not take."""

@@ -5,10 +5,10 @@ import struct
 import structlog
 
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, ClaimReply, CodeFound
-from redemption.domain.ports.orders import Failed, Mismatch, Outdated
-from redemption.ledger.wire.orders import Head, pack_principal, pack_signals
+from redemption.domain.ports.orders import Exceeded, Failed, Mismatch, Outdated
+from redemption.ledger.wire.orders import Head, pack_principal, split_exceeded
 
-_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQB8sB10s")
+_CLAIM = struct.Struct(">c10s8sIIHQHIIIHQQIB8sB8sB10s")
 _COUPON = struct.Struct(">IHQIII")
 _CLAIMED = struct.Struct(">IIHQIII")
 _REFUSED = struct.Struct(">H?")
@@ -37,19 +37,29 @@ def pack_claim(item: ClaimItem) -> bytes | None:
             item.day,
             item.since_ms,
             item.until_ms,
+            item.rules_version,
             item.customer is not None,
             item.customer or _NOBODY,
+            item.person is not None,
+            item.person or _NOBODY,
             item.code is not None,
             item.code or _NO_CODE,
         )
     except struct.error:
         _log.exception("a claim cannot be packed")
         return None
-    return packed + pack_principal(item.identity.principal) + pack_signals(item.signals)
+    return packed + pack_principal(item.identity.principal) + item.checks
 
 
-def unpack_claim(reply: bytes, head: Head) -> ClaimReply:
-    """Unpack the ledger's reply to one claim, as ``lua/claim.lua`` writes it."""
+def unpack_claim(reply: bytes, head: Head) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
+    """Unpack the ledger's reply to one claim, as ``lua/claim.lua`` writes it, and the rules that the claim exceeds."""
+    exceeded: tuple[Exceeded, ...] = ()
+    if reply[:1] == b"V":
+        exceeded, reply = split_exceeded(reply)
+    return _unpack(reply, head), exceeded
+
+
+def _unpack(reply: bytes, head: Head) -> ClaimReply:
     kind, rest = reply[:1], reply[1:]
     if kind in (b"A", b"P"):
         return ClaimedCoupon(*_CLAIMED.unpack(rest))

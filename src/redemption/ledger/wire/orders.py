@@ -12,6 +12,7 @@ from redemption.domain.ports.orders import (
     CampaignSnapshot,
     CouponSnapshot,
     EarlierUse,
+    Exceeded,
     Failed,
     Mismatch,
     Outdated,
@@ -24,9 +25,8 @@ from redemption.domain.ports.orders import (
     RememberedByCoupons,
 )
 from redemption.domain.record import record
-from redemption.domain.risk_signals import NO_SIGNALS, Signals
 
-_ITEM = struct.Struct(">cBBBQQ")
+_ITEM = struct.Struct(">cBBBQQI")
 _TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
 _HEAD = struct.Struct(">QQ16s")
 _REFUSED_TOKEN = struct.Struct(">HIHQ")
@@ -45,7 +45,7 @@ _APPROVED_BYTES = 5
 _MERCHANT_SHARES = 0x80
 """A bit in the count of tokens: each token also has the merchants' part. No order has 128 tokens."""
 _NO_CUSTOMER = bytes(8)
-_NO_SIGNALS = bytes(1)
+_EXCEEDED = struct.Struct(">BQ")
 _PRINCIPAL_BYTES_MAX = 255
 _REDEEM = b"R"
 """The byte that marks an item as an order, see ``lua/batch.lua``."""
@@ -82,7 +82,9 @@ def pack_item(item: RedeemItem) -> bytes:
     request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
     principal = item.caller.principal.encode()[:_PRINCIPAL_BYTES_MAX]
     has_customer = item.customer is not None
-    head = _ITEM.pack(_REDEEM, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms)
+    head = _ITEM.pack(
+        _REDEEM, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms, item.rules_version
+    )
     parts = [head]
     for token in item.tokens:
         discount = token.discount_minor
@@ -108,7 +110,7 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.holder_bound | token.slot_carries << 1,
             )
         )
-    parts += (principal, pack_signals(item.signals), item.content, pack_answer(item.tokens))
+    parts += (principal, item.checks, item.content, pack_answer(item.tokens))
     return b"".join(parts)
 
 
@@ -118,18 +120,18 @@ def pack_principal(principal: str) -> bytes:
     return bytes((len(text),)) + text
 
 
-def pack_signals(signals: Signals) -> bytes:
-    """Pack the signals of an item, as ``lua/risk_signals.lua`` describes them."""
-    if signals is NO_SIGNALS:
-        return _NO_SIGNALS
-    given = (signals.person, signals.device, signals.network, signals.payment)
-    flags = sum(1 << bit for bit, digest in enumerate(given) if digest is not None)
-    return b"".join((bytes((flags,)), *(digest for digest in given if digest is not None)))
+def split_exceeded(reply: bytes) -> tuple[tuple[Exceeded, ...], bytes]:
+    """Split a reply that begins with the rules that its item exceeds (``lua/velocity.lua``) from the reply itself."""
+    rest = 2 + reply[1] * _EXCEEDED.size
+    return tuple(Exceeded(*one) for one in _EXCEEDED.iter_unpack(reply[2:rest])), reply[rest:]
 
 
 def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
-    """Unpack the ledger's reply to one order."""
+    """Unpack the ledger's reply to one order; the item gets the rules that it exceeds."""
     kind, count = reply[:1], len(item.tokens)
+    if kind == b"V":
+        item.exceeded, reply = split_exceeded(reply)
+        kind = reply[:1]
     if kind == b"A":
         decided_at = int.from_bytes(reply[1:5])
         if len(reply) == _APPROVED_BYTES:

@@ -1,0 +1,1 @@
+"""Rules against abuse, lists of those who are denied or exempt, and what they say about a request."""

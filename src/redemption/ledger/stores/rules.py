@@ -1,0 +1,273 @@
+"""Rules and lists of the programs: their cache, and their format in the ledger (``lua/rules.lua``)."""
+
+import hashlib
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from pydantic import ConfigDict, TypeAdapter, with_config
+
+from redemption.domain.errors import Conflict, LedgerRefused, LimitReached
+from redemption.domain.ports.rules import ListChanged
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
+from redemption.domain.risk.lists import ENTRIES_MAX, ListEntry, Lists, entry_subject
+from redemption.domain.risk.rules import (
+    NO_RULES,
+    AccountsRule,
+    LockOut,
+    Numbered,
+    RefusalShare,
+    RuleCounts,
+    RuleMode,
+    Rules,
+    Tightened,
+    VelocityRule,
+    WarningThresholds,
+)
+from redemption.ledger.functions import FunctionClient
+from redemption.ledger.trust.reply_errors import no_ledger
+from redemption.scheduling.single_flight import SingleFlight
+
+PROGRAMS_MAX = 256
+PAGE_ENTRIES = 1000
+"""Entries in one call that reads all of them; it blocks the ledger for about a millisecond."""
+TRIES = 3
+
+_FORMAT = b"1"
+"""Of the definition. Increase it when no definition of the version before can be read any more."""
+_CHECK = struct.Struct(">IBBIQQQ")
+_RATE, _ACCOUNTS = 1, 2
+_SHADOW, _APPROVALS = 1, 2
+_CHANGED = struct.Struct(">cIBI")
+_RELOAD = b"R"
+_ENTRY = struct.Struct(">BIIB")
+_ENTRY_FORMAT = 1
+_PRINCIPAL_BYTES_MAX = 255
+for _model in (
+    Rules,
+    VelocityRule,
+    AccountsRule,
+    LockOut,
+    RefusalShare,
+    WarningThresholds,
+    Tightened,
+    Numbered,
+):
+    with_config(ConfigDict(extra="forbid"))(_model)
+_CODEC = TypeAdapter(Rules)
+
+
+class RulesStore:
+    """Implements ``domain.ports.rules.RulesLedger``. The rules of recently used programs are in memory."""
+
+    def __init__(self, functions: FunctionClient, *, may_create_ledger: bool) -> None:
+        """Build it.
+
+        Args:
+            functions: The ledger.
+            may_create_ledger: The first rule or entry of an unknown program creates its ledger.
+        """
+        self._functions = functions
+        self._may_create_ledger = may_create_ledger
+        self._active: OrderedDict[str, ActiveRules] = OrderedDict()
+        self._loading: SingleFlight[str, ActiveRules] = SingleFlight()
+        self.cached = self._active.get
+        """Returns the rules of a program if they are in memory. It is the dictionary's own method, for speed."""
+
+    async def stop(self) -> None:
+        """Cancel the reads that several callers share."""
+        await self._loading.stop()
+
+    def clear(self) -> None:
+        """Drop everything: another ledger may have other rules with the same version."""
+        self._active.clear()
+
+    async def load(self, program: str) -> ActiveRules:
+        """Return the rules and lists of a program as they are now."""
+        return await self._loading.share(program, lambda: self._load(program))
+
+    async def _load(self, program: str) -> ActiveRules:
+        """Read what changed; everything, if nothing is known yet, or too much changed."""
+        if not await self._functions.begun(program):
+            return NO_ACTIVE_RULES
+        for _ in range(TRIES):
+            active = self._active.get(program)
+            if active is None:
+                active, is_whole = await self._load_all(program)
+                if is_whole:
+                    return active
+            _, blob = await self._functions.call("rules_since", program, active.version)
+            self.redefined(program, blob)
+            found = self._active.get(program)
+            if found is not None:
+                return found
+        raise LedgerRefused("the rules of this program change faster than they can be read; ask again")
+
+    async def _load_all(self, program: str) -> tuple[ActiveRules, bool]:
+        """Read all entries, page by page; return them, and whether one page had all, so that all are of one moment."""
+        lists, first, cursor, pages = Lists(), None, b"0", 0
+        while True:
+            pages += 1
+            *seen, cursor, flat = await self._functions.call("rules_page", program, cursor, PAGE_ENTRIES)
+            first = first or seen
+            for position in range(0, len(flat), 2):
+                lists.put(unpack_entry(*flat[position : position + 2]))
+            if cursor == b"0":
+                break
+        version, changed, definition = first
+        if version == b"0":
+            self._put(program, NO_ACTIVE_RULES)
+            return NO_ACTIVE_RULES, pages == 1
+        active = ActiveRules(int(version), int(changed), unpack_rules(definition) if definition else NO_RULES, lists)
+        self._put(program, active)
+        return active, pages == 1
+
+    def redefined(self, program: str, blob: bytes) -> None:
+        """Take changes that the ledger sent; if it cannot send them, forget the rules, so that they are read anew.
+
+        Raises:
+            LedgerRefused: They cannot be read; then the rules are forgotten, too.
+        """
+        known = self._active.get(program)
+        if known is None:  # an order that waits for its rules; ``load`` reads them
+            return
+        try:
+            found = _apply(known, blob)
+        except (ValueError, IndexError, struct.error) as error:
+            self._active.pop(program, None)
+            raise _unreadable(program) from error
+        if found is None:
+            self._active.pop(program, None)
+        else:
+            self._put(program, found)
+
+    def _put(self, program: str, active: ActiveRules) -> None:
+        self._active[program] = active
+        self._active.move_to_end(program)
+        while len(self._active) > PROGRAMS_MAX:
+            self._active.popitem(last=False)
+
+    async def define(self, program: str, rules: Rules, *, expected: int, what: str, principal: str) -> ActiveRules:
+        """Replace the rules of a program, see ``RulesLedger``."""
+        if not await self._functions.open(program, create=self._may_create_ledger):
+            raise no_ledger()
+        definition = pack_rules(rules)
+        digest = hashlib.sha256(definition).hexdigest()
+        args = (principal, expected, definition, pack_checks(rules), what, digest)
+        _, reply = await self._functions.write("define_rules", program, *args)
+        if reply[0] == b"conflict":
+            raise Conflict("rules.etag: the rules were changed meanwhile; read them again and repeat the change")
+        return await self.load(program)
+
+    async def change_lists(
+        self, program: str, put: Sequence[ListEntry], removed: Sequence[bytes], *, reason: str, principal: str
+    ) -> ListChanged:
+        """Add, change and remove entries, see ``RulesLedger``."""
+        if not await self._functions.open(program, create=self._may_create_ledger):
+            raise no_ledger()
+        flat: list[bytes] = []
+        for entry in put:
+            flat += (entry.key, pack_entry(entry))
+        for key in removed:
+            flat += (key, b"")
+        _, reply = await self._functions.write("change_list", program, principal, ENTRIES_MAX, reason, *flat)
+        if reply[0] == b"full":
+            raise LimitReached(
+                f"subjects: the lists have {int(reply[1])} entries, and room for {ENTRIES_MAX}; remove some first "
+                "(expired ones are removed by themselves), or deny a range of addresses in place of each address"
+            )
+        await self.load(program)
+        return ListChanged(total=int(reply[1]), removed=int(reply[2]))
+
+
+def _apply(known: ActiveRules, blob: bytes) -> ActiveRules | None:
+    """Return the rules with the changes in ``blob``; None when they must be read anew."""
+    if blob[:1] == _RELOAD:
+        return None
+    _, version, has_definition, length = _CHANGED.unpack_from(blob)
+    position = _CHANGED.size
+    rules, changed = known.rules, known.changed
+    if has_definition:
+        rules, changed = unpack_rules(blob[position : position + length]), version
+    position += length
+    if version <= known.version:  # nothing new: a reply that was on its way for longer than a later one
+        return known
+    lists = known.lists if known.version else Lists()
+    for key, value in _entries(blob, position):
+        if value:
+            lists.put(unpack_entry(key, value))
+        else:
+            lists.remove(key)
+    return ActiveRules(version, changed, rules, lists)
+
+
+def _entries(blob: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
+    while position < len(blob):
+        length = blob[position]
+        key = blob[position + 1 : position + 1 + length]
+        position += 1 + length
+        length = int.from_bytes(blob[position : position + 2])
+        yield key, blob[position + 2 : position + 2 + length]
+        position += 2 + length
+
+
+def pack_rules(rules: Rules) -> bytes:
+    """Pack the rules of a program as the ledger keeps them."""
+    return _FORMAT + _CODEC.dump_json(rules)
+
+
+def unpack_rules(definition: bytes) -> Rules:
+    """Unpack the rules of a program.
+
+    Raises:
+        LedgerRefused: This version of the service cannot read them.
+    """
+    try:
+        if not definition.startswith(_FORMAT):
+            raise ValueError("its format is not known")  # noqa: TRY301 - one answer for all that cannot be read
+        return _CODEC.validate_json(definition[1:])
+    except ValueError as error:
+        raise _unreadable("") from error
+
+
+def _unreadable(program: str) -> LedgerRefused:
+    of = f" of program {program!r}" if program else ""
+    return LedgerRefused(
+        f"the rules{of} in the ledger cannot be read; were they written by a newer version of this service?"
+    )
+
+
+def pack_checks(rules: Rules) -> bytes:
+    """Pack what the ledger needs of the rules in force, in their order."""
+    packed = b""
+    for rule in rules.in_force:
+        number = rules.numbers[rule.name].number
+        flags = _SHADOW * (rule.mode is RuleMode.SHADOW) + _APPROVALS * (rule.counts is RuleCounts.APPROVALS)
+        if isinstance(rule, AccountsRule):
+            kind, first, second = _ACCOUNTS, rule.customers, rule.window_seconds
+        else:
+            kind, first, second = _RATE, rule.interval_us, rule.tolerance_us
+        packed += _CHECK.pack(number, kind, flags, rule.campaign, first, second, rule.life_ms)
+    return packed
+
+
+def pack_entry(entry: ListEntry) -> bytes:
+    """Pack an entry without its list and subject, which are its key."""
+    principal = entry.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    head = _ENTRY.pack(_ENTRY_FORMAT, entry.expires_at, entry.added_at, len(principal))
+    return head + principal + entry.reason.encode()
+
+
+def unpack_entry(key: bytes, value: bytes) -> ListEntry:
+    """Unpack an entry.
+
+    Raises:
+        ValueError: It is of a format that is not known.
+    """
+    form, expires_at, added_at, length = _ENTRY.unpack_from(value)
+    if form != _ENTRY_FORMAT:
+        raise ValueError(f"a list entry of unknown format {form}")
+    list_kind, subject = entry_subject(key)
+    text = value[_ENTRY.size :]
+    principal, reason = text[:length].decode(errors="replace"), text[length:].decode(errors="replace")
+    return ListEntry(list_kind, subject, reason, expires_at, added_at, principal)
