@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
+from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2, risk_service_pb2
 from redemption.v1.bad_request_pb2 import BadRequestValues
 
 # gRPC reads it when it is first used: its log would mix with what tests compare.
@@ -28,7 +28,7 @@ class FakeServer:
         self.answers = {}
         self.asked = defaultdict(list)
         self._server = grpc.server(ThreadPoolExecutor(4))
-        for module in (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2):
+        for module in (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2, risk_service_pb2):
             for service in module.DESCRIPTOR.services_by_name.values():
                 handlers = {method.name: self._handler(method) for method in service.methods}
                 self._server.add_generic_rpc_handlers(

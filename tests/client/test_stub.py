@@ -32,11 +32,12 @@ from redemption.v1 import (
     order_pb2,
     outcome_pb2,
     redemption_service_pb2,
+    risk_service_pb2,
 )
 
 METHODS = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower(): method
-    for module in (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2)
+    for module in (redemption_service_pb2, issuance_service_pb2, campaign_service_pb2, risk_service_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -11,10 +11,11 @@ from redemption.client.calls import AsyncCall, AsyncStreamCall, Call, StreamCall
 from redemption.v1 import campaign_service_pb2 as campaigns
 from redemption.v1 import issuance_service_pb2 as issuance
 from redemption.v1 import redemption_service_pb2 as redemption
+from redemption.v1 import risk_service_pb2 as risk
 
 
 class RedemptionClient:
-    """The RPCs of all three services, over a channel of ``connect``: ``client.redeem(request).decision``.
+    """The RPCs of all services, over a channel of ``connect``: ``client.redeem(request).decision``.
 
     Every call takes ``timeout=`` in seconds, if its deadline is not the channel's, and raises ``CallFailed`` when it is
     not answered. A client may be used by many threads.
@@ -44,12 +45,25 @@ class RedemptionClient:
     archive_campaign: Call[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse]
     get_campaign_stats: Call[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse]
 
+    get_rules: Call[risk.GetRulesRequest, risk.GetRulesResponse]
+    update_rules: Call[risk.UpdateRulesRequest, risk.UpdateRulesResponse]
+    tighten_rule: Call[risk.TightenRuleRequest, risk.TightenRuleResponse]
+    loosen_rule: Call[risk.LoosenRuleRequest, risk.LoosenRuleResponse]
+    freeze_claims: Call[risk.FreezeClaimsRequest, risk.FreezeClaimsResponse]
+    thaw_claims: Call[risk.ThawClaimsRequest, risk.ThawClaimsResponse]
+    add_list_entries: Call[risk.AddListEntriesRequest, risk.AddListEntriesResponse]
+    remove_list_entries: Call[risk.RemoveListEntriesRequest, risk.RemoveListEntriesResponse]
+    list_list_entries: Call[risk.ListListEntriesRequest, risk.ListListEntriesResponse]
+    get_risk_stats: Call[risk.GetRiskStatsRequest, risk.GetRiskStatsResponse]
+    list_top_subjects: Call[risk.ListTopSubjectsRequest, risk.ListTopSubjectsResponse]
+    get_subject: Call[risk.GetSubjectRequest, risk.GetSubjectResponse]
+
     def __init__(self, channel: grpc.Channel) -> None:
         _set_calls(self, channel, Call, StreamCall)
 
 
 class AsyncRedemptionClient:
-    """The RPCs of all three services, over a channel of ``connect_aio``: ``(await client.redeem(request)).decision``.
+    """The RPCs of all services, over a channel of ``connect_aio``: ``(await client.redeem(request)).decision``.
 
     Every call takes ``timeout=`` in seconds, if its deadline is not the channel's, and raises ``CallFailed`` when it is
     not answered. ``mint`` is an asynchronous iterator: ``async for part in client.mint(request)``.
@@ -79,6 +93,19 @@ class AsyncRedemptionClient:
     archive_campaign: AsyncCall[campaigns.ArchiveCampaignRequest, campaigns.ArchiveCampaignResponse]
     get_campaign_stats: AsyncCall[campaigns.GetCampaignStatsRequest, campaigns.GetCampaignStatsResponse]
 
+    get_rules: AsyncCall[risk.GetRulesRequest, risk.GetRulesResponse]
+    update_rules: AsyncCall[risk.UpdateRulesRequest, risk.UpdateRulesResponse]
+    tighten_rule: AsyncCall[risk.TightenRuleRequest, risk.TightenRuleResponse]
+    loosen_rule: AsyncCall[risk.LoosenRuleRequest, risk.LoosenRuleResponse]
+    freeze_claims: AsyncCall[risk.FreezeClaimsRequest, risk.FreezeClaimsResponse]
+    thaw_claims: AsyncCall[risk.ThawClaimsRequest, risk.ThawClaimsResponse]
+    add_list_entries: AsyncCall[risk.AddListEntriesRequest, risk.AddListEntriesResponse]
+    remove_list_entries: AsyncCall[risk.RemoveListEntriesRequest, risk.RemoveListEntriesResponse]
+    list_list_entries: AsyncCall[risk.ListListEntriesRequest, risk.ListListEntriesResponse]
+    get_risk_stats: AsyncCall[risk.GetRiskStatsRequest, risk.GetRiskStatsResponse]
+    list_top_subjects: AsyncCall[risk.ListTopSubjectsRequest, risk.ListTopSubjectsResponse]
+    get_subject: AsyncCall[risk.GetSubjectRequest, risk.GetSubjectResponse]
+
     def __init__(self, channel: grpc.aio.Channel) -> None:
         _set_calls(self, channel, AsyncCall, AsyncStreamCall)
 
@@ -89,7 +116,7 @@ def _set_calls(client: object, channel: Any, call: type, stream_call: type) -> N
     The generated stubs are not used: they register their methods with the channel, and the first call of a registered
     method on a channel that is closed ends the whole process (grpcio 1.85).
     """
-    for module in (redemption, issuance, campaigns):
+    for module in (redemption, issuance, campaigns, risk):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 kind, make = (
