@@ -3,12 +3,14 @@
 
 import grpc
 import pytest
+from cli.conftest import IN_JUNE_2026
 from fake_server import failing
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.v1 import outcome_pb2 as v1
 from redemption.v1.decision_pb2 import Detail
 from redemption.v1.issuance_service_pb2 import ClaimRequest, ClaimResponse, InspectTokenResponse
+from redemption.v1.rules_pb2 import SUBJECT_KIND_DEVICE, SUBJECT_KIND_PERSON
 
 CLAIMED = ClaimResponse(
     outcome=v1.OUTCOME_APPROVED,
@@ -89,6 +91,25 @@ def test_unknown_is_neither_new_nor_not(ask, fake, flags, said):
         (
             ClaimResponse(outcome=v1.OUTCOME_CLAIM_LIMIT, disposition=v1.DISPOSITION_FINAL),
             "CLAIM_LIMIT (final)   you have claimed as many as allowed",
+        ),
+        (
+            ClaimResponse(
+                outcome=v1.OUTCOME_VELOCITY_EXCEEDED,
+                disposition=v1.DISPOSITION_TRY_LATER,
+                detail=Detail(try_after=Timestamp(seconds=IN_JUNE_2026 + 12)),
+            ),
+            "VELOCITY_EXCEEDED (try later)   not possible right now; try again in 12 s",
+        ),
+        (
+            ClaimResponse(
+                outcome=v1.OUTCOME_RISK_CONTEXT_REQUIRED,
+                disposition=v1.DISPOSITION_FIX_CALLER,
+                detail=Detail(missing_signals=[SUBJECT_KIND_DEVICE, SUBJECT_KIND_PERSON]),
+            ),
+            (
+                "RISK_CONTEXT_REQUIRED (fix the caller)   the shop's checkout left out something that this coupon needs"
+                "   missing: --device, --person"
+            ),
         ),
     ],
 )

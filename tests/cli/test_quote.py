@@ -139,7 +139,7 @@ def test_a_refusal_is_told_by_its_reason(ask, fake):
     )
 
 
-LACKING = no(0, 3, v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER)
+LACKING = no(0, 3, v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, missing_signals=[4, 2])
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,6 @@ LACKING = no(0, 3, v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER)
     ],
 )  # fmt: skip
 def test_a_risk_signal_that_is_missing_is_named(ask, fake, cart, verdicts, lang, line, told):
-    """No verdict has a place for it, but the campaign says what it requires."""
-    campaign = Campaign(number=3, name="a", time_zone="UTC", required_risk_signals=[1, 2, 4])
-    fake.answers["GetCampaign"] = GetCampaignResponse(campaign=campaign)
     together = decision(v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, *verdicts)
     fake.answers["Quote"] = QuoteResponse(alone=verdicts, together=together)
     cart.write_text(ORDER + "risk: {device_id: d}\n")

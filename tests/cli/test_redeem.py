@@ -1,5 +1,5 @@
 """``redeem``: what a person reads, and what a program does."""
-# ruff: noqa: E501 - what is printed is compared in one piece.
+# ruff: noqa: E501, RUF001 - what is printed is compared in one piece; Chinese sentences have Chinese signs.
 
 import json
 import re
@@ -67,6 +67,31 @@ def test_what_was_typed_is_what_is_asked(ask, fake):
             "IDEMPOTENCY_MISMATCH (fix the caller)   this request id was used for another request; nothing was done\n",
         ),
         (
+            refusal(v1.OUTCOME_VELOCITY_EXCEEDED, v1.DISPOSITION_TRY_LATER, try_after=Timestamp(seconds=NOW + 40)),
+            "en",
+            "VELOCITY_EXCEEDED (try later)   not possible right now; try again in 40 s\n",
+        ),
+        (
+            refusal(v1.OUTCOME_VELOCITY_EXCEEDED, v1.DISPOSITION_TRY_LATER, try_after=Timestamp(seconds=NOW + 40)),
+            "zh",
+            "VELOCITY_EXCEEDED (稍后再试)   当前无法使用或领取，40 秒后可再试\n",
+        ),
+        (
+            refusal(v1.OUTCOME_DENYLISTED, v1.DISPOSITION_FINAL),
+            "en",
+            "DENYLISTED (final)   not possible right now\n",
+        ),
+        (
+            refusal(v1.OUTCOME_CUSTOMER_REQUIRED, v1.DISPOSITION_CHANGE_ORDER, missing_signals=[1]),
+            "en",
+            "CUSTOMER_REQUIRED (change the order)   log in to use this coupon   missing: customer.customer_id\n",
+        ),
+        (
+            refusal(v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, missing_signals=[3, 5, 99]),
+            "zh",
+            "RISK_CONTEXT_REQUIRED (调用有误)   商家系统缺少此券所需的信息   缺少：risk.device_id, risk.payment_fingerprint, signal 99\n",
+        ),
+        (
             refusal(9999, v1.DISPOSITION_TRY_LATER),
             "en",
             "OUTCOME 9999 (try later)   cannot be used at the moment; try again later\n",
@@ -101,6 +126,17 @@ order:
   shipping:
     - {line_id: parcel, amount_minor: 1000}
 """
+
+
+def test_in_a_table_each_coupon_says_what_is_missing(ask, fake):
+    verdicts = [
+        no(0, 3, v1.OUTCOME_STACK_REJECTED),
+        no(1, 12, v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, missing_signals=[4]),
+    ]
+    fake.answers["Redeem"] = refusal(v1.OUTCOME_RISK_CONTEXT_REQUIRED, v1.DISPOSITION_FIX_CALLER, verdicts=verdicts)
+    lines = ask("redeem", "A", "B", "--order", "ord-1", "--spend", "188").out.splitlines()
+    assert lines[0].endswith("this coupon needs   missing: risk.network_address")
+    assert lines[3].endswith("this coupon needs (missing: risk.network_address)")
 
 
 def test_several_lines_have_a_table_aligned_by_what_is_seen(ask, fake, tmp_path):

@@ -115,6 +115,13 @@ def test_both_languages_name_the_same_facts_and_the_last_sentence_names_none(tex
         ),
         (v1.OUTCOME_ISSUE_LIMIT, {}, "all handed out", "已领完"),
         (
+            v1.OUTCOME_VELOCITY_EXCEEDED,
+            {"try_after": Timestamp(seconds=NOW + 12)},
+            "not possible right now; try again in 12 s",
+            "当前无法使用或领取，12 秒后可再试",
+        ),
+        (v1.OUTCOME_VELOCITY_EXCEEDED, {}, "not possible right now", "当前无法使用或领取"),
+        (
             v1.OUTCOME_CODE_MISTYPED,
             {},
             "a typing mistake: a character of the code is wrong, missing or too many",

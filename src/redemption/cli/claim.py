@@ -1,6 +1,7 @@
 """``redemption claim``: gets one coupon for a customer, from a campaign or for an exchange code."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from redemption.settings import Settings
     from redemption.v1.issuance_service_pb2 import ClaimRequest, ClaimResponse
 
+_now = time.time
 _CHANGE_CLAIM = {"en": "change the claim", "zh": "修改后再领"}  # here is no order to change
 _VALID = {"en": "valid      {from_} until {until}", "zh": "有效期     {from_} 至 {until}"}
 
@@ -109,8 +111,11 @@ def _zone_of_token(client: "RedemptionClient", settings: "Settings", token: str)
 
 
 def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *, approved: bool) -> None:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from redemption.cli.input.instants import local_text
     from redemption.cli.output.decision import outcome_name
+    from redemption.cli.output.missing_signals import OPTIONS, missing_text
     from redemption.client import disposition_words, sentence
     from redemption.v1.decision_pb2 import TokenVerdict
     from redemption.v1.outcome_pb2 import DISPOSITION_CHANGE_ORDER
@@ -121,7 +126,10 @@ def _print(response: "ClaimResponse", zone: "dt.tzinfo | None", lang: "Lang", *,
         complain(_VALID[lang].format_map(times))
         return
     verdict = TokenVerdict(outcome=response.outcome, disposition=response.disposition, detail=response.detail)
-    text = sentence(verdict, currency_code="", lang=lang, zone=zone)
+    now = Timestamp(seconds=int(_now()))  # the answer does not say when it was decided
+    text = sentence(verdict, currency_code="", lang=lang, now=now, zone=zone)
     changeable = response.disposition == DISPOSITION_CHANGE_ORDER
     what_to_do = _CHANGE_CLAIM[lang] if changeable else disposition_words(response.disposition, lang)
-    complain(f"{outcome_name(response.outcome)} ({what_to_do})   {text}")
+    lacking = missing_text(response.detail, lang, OPTIONS)
+    heading = f"{outcome_name(response.outcome)} ({what_to_do})"
+    complain("   ".join(filter(None, (heading, text, lacking))))

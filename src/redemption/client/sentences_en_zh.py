@@ -33,7 +33,11 @@ class Text(NamedTuple):
 
 
 # Deny lists and velocity limits have the same sentence, so that nobody learns which of them refused the coupon.
-_NEUTRAL = (Text("cannot be used right now", "当前无法使用此券"),)
+# They are said of coupons and of claims.
+_NEUTRAL = (
+    Text("not possible right now; try again {after}", "当前无法使用或领取，{after}可再试"),
+    Text("not possible right now", "当前无法使用或领取"),
+)
 
 # The sentences of each outcome: the one with the most facts first; the last one needs no facts.
 CATALOGUE: Mapping[int, tuple[Text, ...]] = {

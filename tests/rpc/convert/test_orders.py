@@ -12,6 +12,7 @@ from redemption.domain.decision import Decision, Detail, Verdict
 from redemption.domain.errors import InvalidRequest
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT
 from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.risk.subjects import SubjectKind
 from redemption.rpc.convert.orders import (
     customer_from,
     quote_request_from,
@@ -23,7 +24,7 @@ from redemption.rpc.convert.orders import (
 from redemption.rpc.request_limits import positions_in
 from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
-from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
+from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2, rules_pb2
 
 
 def attempt_of(request, program=""):
@@ -185,6 +186,14 @@ def test_refusal_tells_its_details():
     assert second.detail == decision_pb2.Detail(
         missing_minor=12, missing_quantity=13, try_after={"seconds": NOW, "nanos": 1_000_000}, conflicts=[0, 4]
     )
+
+
+def test_refusal_tells_which_signals_are_missing():
+    """By their numbers, which domain and contract share."""
+    lacking = Detail(missing_signals=(SubjectKind.CUSTOMER, SubjectKind.PAYMENT))
+    verdict = Verdict(Outcome.RISK_CONTEXT_REQUIRED, 7, detail=lacking)
+    message = written(Decision(Outcome.RISK_CONTEXT_REQUIRED, (verdict,), NOW)).verdicts[0]
+    assert message.detail.missing_signals == [rules_pb2.SUBJECT_KIND_CUSTOMER, rules_pb2.SUBJECT_KIND_PAYMENT]
 
 
 def test_verdict_without_detail_has_none():

@@ -4,6 +4,7 @@ import datetime as dt
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from redemption.cli.output.missing_signals import missing_text
 from redemption.cli.output.screen import say, show, table
 from redemption.client import Lang, disposition_words, format_money, sentence
 from redemption.printable import printable
@@ -60,13 +61,17 @@ def say_approval(heading: str, decision: Decision, order: Order, lang: Lang, *mo
 
 
 def say_refusal(decision: Decision, order: Order, lang: Lang, *more: str, zone: dt.tzinfo | None = None) -> None:
-    """Print a refusal in one line: outcome, what to do about it, sentence for the shopper, the texts in ``more``."""
+    """Print a refusal in one line: outcome, what to do about it, sentence for the shopper, what the request lacks.
+
+    The texts in ``more`` follow.
+    """
     outcome = f"{outcome_name(decision.outcome)} ({disposition_words(decision.disposition, lang)})"
     decisive = [verdict for verdict in decision.verdicts if verdict.outcome == decision.outcome]
     # For an outcome of the whole order, such as IDEMPOTENCY_MISMATCH, there may be no verdict.
     verdict = decisive[0] if decisive else TokenVerdict(outcome=decision.outcome, disposition=decision.disposition)
     text = shopper_text(verdict, decision.decide_time, order, lang, zone=zone)
-    say(_GAP.join((outcome, text, *more)), _STYLES.get(decision.disposition, "red"))
+    lacking = missing_text(verdict.detail, lang)
+    say(_GAP.join(filter(None, (outcome, text, lacking, *more))), _STYLES.get(decision.disposition, "red"))
 
 
 def shopper_text(
@@ -111,10 +116,15 @@ def _print_verdicts(decision: Decision, order: Order, lang: Lang) -> None:
     rows = table(*headings, right=(*headings[:2], *headings[3:]) if approved else tuple(headings[:2]))
     for verdict in decision.verdicts:
         off = format_money(-verdict.discount_minor, order.currency_code)
-        last = off if approved else shopper_text(verdict, decision.decide_time, order, lang)
+        last = off if approved else _why(verdict, decision.decide_time, order, lang)
         campaign = str(verdict.campaign) if verdict.campaign else ""
         rows.add_row(str(verdict.token_index + 1), campaign, outcome_name(verdict.outcome), last)
     show(rows)
+
+
+def _why(verdict: TokenVerdict, decide_time: Timestamp, order: Order, lang: Lang) -> str:
+    text, lacking = shopper_text(verdict, decide_time, order, lang), missing_text(verdict.detail, lang)
+    return f"{text} ({lacking})" if lacking else text
 
 
 def _total_minor(order: Order) -> int:

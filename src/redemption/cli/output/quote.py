@@ -3,22 +3,16 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 from redemption.cli.input.instants import local_text
 from redemption.cli.output.decision import print_lines, say_approval, say_refusal, shopper_text
+from redemption.cli.output.missing_signals import missing_text
 from redemption.cli.output.screen import say, show, table
 from redemption.client import Lang, coupons_words, format_money
 from redemption.printable import printable
 from redemption.v1 import outcome_pb2 as v1
-from redemption.v1.campaign_pb2 import (
-    RISK_SIGNAL_DEVICE,
-    RISK_SIGNAL_NETWORK,
-    RISK_SIGNAL_PAYMENT,
-    RISK_SIGNAL_PERSON,
-    Campaign,
-)
+from redemption.v1.campaign_pb2 import Campaign
 from redemption.v1.decision_pb2 import TokenVerdict
 from redemption.v1.order_pb2 import Order
 from redemption.v1.redemption_service_pb2 import QuoteRequest, QuoteResponse
@@ -31,7 +25,6 @@ _WORDS = {
     "campaign": {"en": "campaign", "zh": "活动"},
     "alone": {"en": "alone", "zh": "单独使用"},
     "together": {"en": "together", "zh": "同单使用"},
-    "missing": {"en": "missing: {fields}", "zh": "缺少：{fields}"},
     "same": {"en": "the same", "zh": "同左"},
     "chosen": {"en": "chosen: {coupons}; ", "zh": "已选{coupons}；"},
     "best": {
@@ -42,14 +35,6 @@ _WORDS = {
         "en": "not every combination was tried, another one may take more off",
         "zh": "未比较所有组合，可能有更优惠的",
     },
-}
-
-# The fields of a checkout for the signals that a campaign can require.
-_SIGNALS = {
-    RISK_SIGNAL_DEVICE: "risk.device_id",
-    RISK_SIGNAL_NETWORK: "risk.network_address",
-    RISK_SIGNAL_PAYMENT: "risk.payment_fingerprint",
-    RISK_SIGNAL_PERSON: "customer.person_id",
 }
 
 
@@ -87,9 +72,7 @@ class _QuoteReport:
             more = [_WORDS["of"][self._lang].format_map(count)] if self._request.choose_best else []
             say_approval(_WORDS["would_be"][self._lang], together, self._order, self._lang, *more, *self._moment())
         else:
-            decisive = (verdict for verdict in together.verdicts if verdict.outcome == together.outcome)
-            lacking = [text for text in map(self._lacking, decisive) if text][:1]
-            say_refusal(together, self._order, self._lang, *lacking, *self._moment(), zone=self._zone())
+            say_refusal(together, self._order, self._lang, *self._moment(), zone=self._zone())
         if len(self._response.alone) > 1:
             self._print_coupons()
         if self._response.chosen:
@@ -124,17 +107,8 @@ class _QuoteReport:
         campaign = self._campaigns.get(verdict.campaign)
         zone = ZoneInfo(campaign.time_zone) if campaign else None
         text = shopper_text(verdict, self._response.together.decide_time, self._order, self._lang, zone=zone)
-        lacking = self._lacking(verdict)
+        lacking = missing_text(verdict.detail, self._lang)
         return f"{text} ({lacking})" if lacking else text
-
-    def _lacking(self, verdict: TokenVerdict) -> str:
-        """Return which risk signals are missing, as fields of an order file; the campaign has them, the verdict not."""
-        campaign = self._campaigns.get(verdict.campaign)
-        if verdict.outcome != v1.OUTCOME_RISK_CONTEXT_REQUIRED or campaign is None:
-            return ""
-        fields = [_SIGNALS[signal] for signal in campaign.required_risk_signals if signal in _SIGNALS]
-        missing = [field for field in fields if not attrgetter(field)(self._request.checkout)]
-        return _WORDS["missing"][self._lang].format(fields=", ".join(missing)) if missing else ""
 
     def _named(self, number: int) -> str:
         if not number:

@@ -229,4 +229,5 @@ def detail_of(detail: Detail) -> decision_pb2.Detail:
         conflicts=detail.conflicts,
         same_order=detail.same_order,
         redeem_time=None if detail.redeemed_at is None else at_seconds(detail.redeemed_at),
+        missing_signals=detail.missing_signals,  # type: ignore[arg-type]  # the numbers are those of the contract
     )
