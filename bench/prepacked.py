@@ -5,8 +5,9 @@ Each order has one token, one line, another customer and another request: the mo
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from generator import Run
 from ledger_alone import DEADLINE_SECONDS, Recorder, ledger_loop, pack_batch
@@ -14,7 +15,7 @@ from private import PROGRAM, Private, calling
 
 from redemption.domain.campaign.benefit import amount_off
 from redemption.domain.campaign.campaign import Limits, Offer
-from redemption.domain.order import Checkout, Customer, Line, Order
+from redemption.domain.order import NO_RISK_CONTEXT, Checkout, Customer, Line, Order, RiskContext
 from redemption.service.pending_order import RedeemRequest
 from redemption.service.use_cases import UseCases
 
@@ -35,18 +36,28 @@ APPROVED = b"A"
 """The first byte of the ledger's reply to an approved order, see ``lua/redeem.lua``."""
 
 
+Context: TypeAlias = Callable[[str], tuple[Customer, RiskContext]]
+"""Returns who sends an order, by the order's name."""
+
+
+def customer_of(name: str) -> tuple[Customer, RiskContext]:
+    """Return a customer of an order's own, and no risk signals."""
+    return Customer(f"customer-{name}"), NO_RISK_CONTEXT
+
+
 class Packer:
     """Packs orders, to the point where the server would call the ledger."""
 
-    def __init__(self, private: Private) -> None:
+    def __init__(self, private: Private, context: Context = customer_of) -> None:
         self._private = private
+        self._context = context
         self._recorder = Recorder(private.ledger)
         self._redeemer = UseCases(private.keyset, self._recorder).redeemer  # type: ignore[arg-type]
 
     async def items(self, tokens: Sequence[str]) -> list[bytes]:
         """Return one packed order for each token; if a token is given again, it is for another order."""
         name = secrets.token_hex(8)
-        attempts = [_attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
+        attempts = [self._attempt(token, f"{name}-{index}") for index, token in enumerate(tokens)]
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
         await self._redeemer.redeem_all(calling(deadline=deadline), attempts)
         packed, self._recorder.packed = self._recorder.packed, []
@@ -57,10 +68,9 @@ class Packer:
         known = self._private.fence.known(PROGRAM)
         return [pack_batch(known, items[start : start + size]) for start in range(0, len(items), size)]
 
-
-def _attempt(token: str, name: str) -> RedeemRequest:
-    order = Order(f"order-{name}", "CNY", (Line("1", 1, SPEND_MINOR, SPEND_MINOR, sku="sku-1"),))
-    return RedeemRequest(f"request-{name}", Checkout(PROGRAM, (token,), order, Customer(f"customer-{name}")))
+    def _attempt(self, token: str, name: str) -> RedeemRequest:
+        order = Order(f"order-{name}", "CNY", (Line("1", 1, SPEND_MINOR, SPEND_MINOR, sku="sku-1"),))
+        return RedeemRequest(f"request-{name}", Checkout(PROGRAM, (token,), order, *self._context(name)))
 
 
 def send(private: Private, calls: Sequence[bytes]) -> Run:

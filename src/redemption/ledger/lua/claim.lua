@@ -111,15 +111,16 @@ function claim.decide(call, packed, stale)
   if code and campaign and revoke.is_revoked(call, campaign, code.serial, item.customer) then
     outcome = math.min(outcome, REVOKED)
   end
-  decided.has_checks = packed:byte(item.checks_at) > 0
+  local checks = packed:byte(item.checks_at)
+  decided.has_checks = checks > 0
   if decided.has_checks then
-    velocity.decide(call, packed, item.checks_at, item.has_customer == 1 and item.customer)
+    velocity.decide(call, checks, item.has_customer == 1 and item.customer)
     if velocity.refuses(item.campaign) then outcome = math.min(outcome, VELOCITY_EXCEEDED) end
   end
   local reply
   reply, decided.approved = decide_new(call, item, campaign, code, outcome, request_key)
   if not decided.has_checks then return reply, decided.approved end
-  return velocity.reply(reply), decided.approved or velocity.counts_attempts
+  return velocity.reply(reply), decided.approved or velocity.counts_attempts()
 end
 
 -- Writes the claim that was decided last; of a refused one, only what velocity rules count.

@@ -160,9 +160,9 @@ local function decide_tokens(call, packed)
 end
 
 -- Decides the velocity rules, and refuses the tokens of what exceeds them. Returns whether any is refused.
-local function decide_velocity(call, packed, at)
-  velocity.decide(call, packed, at, customer)
-  if not velocity.exceeded then return false end
+local function decide_velocity(call, checks)
+  velocity.decide(call, checks, customer)
+  if not velocity.is_exceeded() then return false end
   local refused = false
   for index = 1, count do
     local token = tokens[index]
@@ -199,11 +199,11 @@ function redeem.decide(call, packed, stale)
   customer = has_customer == 1 and sub(packed, CUSTOMER, CUSTOMER_LAST)
   local approved, is_new = decide_tokens(call, packed)
   has_checks = checks > 0 and is_new
-  if has_checks and decide_velocity(call, packed, checks_at) then approved = false end
+  if has_checks and decide_velocity(call, checks) then approved = false end
   is_approved = approved
   if not approved then
     if not has_checks then return refusal() end
-    return velocity.reply(refusal()), velocity.counts_attempts
+    return velocity.reply(refusal()), velocity.counts_attempts()
   end
   principal = sub(packed, principal_at, checks_at - 1)
   local generations = decide_records(call, packed)

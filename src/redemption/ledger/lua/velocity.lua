@@ -5,8 +5,8 @@
 -- subject had within the window.
 --
 -- The states of one rule are in one hash for each generation: subject digest → state. A generation lasts as long as a
--- state can matter, so a state is in the present generation or in the one before; the key expires when no state in it can
--- matter. The hash has one field more, with an empty name: its long value makes it a hash table from the beginning (a
+-- state can matter, but five minutes at least: so a state that matters is in the present generation, or, at its
+-- beginning, in the one before. The key expires when no state in it can matter. The hash has one field more, with an empty name: its long value makes it a hash table from the beginning (a
 -- list of 500 entries takes ten times as long to search).
 --
 -- State    of a rate: time 8 (microseconds since 1970) · of accounts: for each customer: digest 8 · last counted 4 (Unix
@@ -22,53 +22,76 @@
 local velocity = {}
 
 local sub, byte = (('').sub), (('').byte)
-local CHECK_BYTES, DIGEST = 9, 8
+local CHECK_BYTES, EXCEEDED_BYTES, DIGEST = 9, 9, 8
 local CUSTOMER_BYTES = 12
 local PADDING = (' '):rep(65)
-local GENERATION_MS_MIN = 60000
+local GENERATION_MS_MIN = 300000
 
--- What was decided last: whether it changes states when its item is refused; what its item exceeds, packed, or false;
--- whether it refuses all tokens; and the campaigns whose tokens it refuses, or false.
-velocity.counts_attempts, velocity.exceeded, velocity.refuses_all, velocity.refused_campaigns = false, false, false, false
+local pack, unpack_number -- struct.pack and struct.unpack, from the first call on: there is none while the library loads
 
--- The new states of the item that is decided: state table, digest, value, whether only an approval counts, ….
-local planned, planned_size = {}, 0
+-- The checks of all items of a call, one after the other: the states of the rule, the position of the rule, the subject's
+-- digest; and by the index of an item where its checks begin. These tables, and those below, are kept from one call or
+-- item to the next, because a new table has to grow, which takes longer than filling it.
+local check_states, check_positions, check_digests, first_check = {}, {}, {}, {}
+local checks_size = 0
+-- By the position of a rule: the subjects whose states are read, after an empty name; and what is written: digest, state, ….
+local wanted_lists, flats = {}, {}
 
--- Returns the state table of the rule at a position, or nil if there is no such rule.
-local function table_of(call, position)
-  local states = call.velocity
-  local found = states[position]
-  if found then return found end
-  local rule = call.checks[position]
-  if not rule then return nil end
+-- What was decided last: how many states it would change, whose, of which subjects, to what; whether any of them changes
+-- when the item is refused; what the item exceeds, packed, or false; whether all its tokens are refused; and the
+-- campaigns whose tokens are refused, or false.
+local planned_size, planned_states, planned_digests, planned_values = 0, {}, {}, {}
+local counts_attempts, exceeded, refuses_all, refused_campaigns = false, false, false, false
+
+-- Returns the states of the rule at a position.
+local function states_of(call, position)
+  local rule = call.checks[position] or error('a check of a rule that is not there')
   local length = math.max(rule.life_ms, GENERATION_MS_MIN)
   local generation = math.floor(call.now / length)
-  found = {
-    rule = rule, key = keys.velocity(call.tag, rule.id, generation), wanted = { '' }, values = {}, dirty = {},
-    changed = false, is_new = false, expires_ms = (generation + 2) * length,
+  if not flats[position] then wanted_lists[position], flats[position] = { '' }, {} end
+  local states = {
+    rule = rule, is_rate = rule.is_rate, interval = rule.interval, tolerance = rule.tolerance,
+    approvals = rule.approvals, key = keys.velocity(call.tag, rule.id, generation), wanted = wanted_lists[position], wanted_size = 1,
+    values = {}, flat = flats[position], flat_size = 0, is_new = false, unreadable = false,
+    expires_ms = (generation + 1) * length + rule.life_ms,
     before = call.now < generation * length + rule.life_ms and keys.velocity(call.tag, rule.id, generation - 1),
   }
-  states[position] = found
-  return found
+  call.velocity[position] = states
+  return states
 end
 
 -- Notes that the checks of an item need their states. places: see velocity.begin
-local function want(call, packed, places)
+local function want(call, packed, places, index)
   local at = places[byte(packed, 1)](packed)
-  for index = 1, byte(packed, at) do
-    local first = at + 1 + (index - 1) * CHECK_BYTES
-    local found = table_of(call, byte(packed, first))
-    if found then found.wanted[#found.wanted + 1] = sub(packed, first + 1, first + DIGEST) end
+  local by_position, size = call.velocity, checks_size
+  first_check[index] = size + 1
+  for _ = 1, byte(packed, at) do
+    local position, digest = byte(packed, at + 1), sub(packed, at + 2, at + CHECK_BYTES)
+    local states = by_position[position] or states_of(call, position)
+    local wanted_size = states.wanted_size + 1
+    states.wanted[wanted_size], states.wanted_size = digest, wanted_size
+    size = size + 1
+    check_states[size], check_positions[size], check_digests[size] = states, position, digest
+    at = at + CHECK_BYTES
+  end
+  checks_size = size
+end
+
+local function want_all(call, args, first, places)
+  for index = first, #args do
+    local packed = args[index]
+    want(call, packed, places, index)
   end
 end
 
-local function read_states(found)
-  local wanted = found.wanted
-  local now = command('HMGET', found.key, unpack(wanted))
-  local before = found.before and command('HMGET', found.before, unpack(wanted))
-  found.is_new = not now[1]
-  for index = 2, #wanted do
-    found.values[wanted[index]] = now[index] or before and before[index] or false
+local function read_states(states)
+  local wanted, values = states.wanted, states.values
+  local now = command('HMGET', states.key, unpack(wanted, 1, states.wanted_size))
+  local before = states.before and command('HMGET', states.before, unpack(wanted, 1, states.wanted_size))
+  states.is_new = not now[1]
+  for index = 2, states.wanted_size do
+    local value = now[index] or before and before[index]
+    if value then values[wanted[index]] = value end
   end
 end
 
@@ -77,39 +100,29 @@ end
 function velocity.begin(call, args, first, places)
   call.checks = rules.checks(call)
   if #call.checks == 0 then return end
-  call.velocity = {}
-  for index = first, #args do
-    local packed = args[index]
-    pcall(want, call, packed, places)
+  pack, unpack_number = struct.pack, struct.unpack
+  call.velocity, checks_size = {}, 0
+  if not pcall(want_all, call, args, first, places) then
+    call.velocity, checks_size = {}, 0
+    for index = first, #args do
+      local packed = args[index]
+      if not pcall(want, call, packed, places, index) then first_check[index] = false end
+    end
   end
-  for _, found in pairs(call.velocity) do
-    local ok, why = pcall(read_states, found)
-    if not ok then found.unreadable = why end
+  for _, states in pairs(call.velocity) do
+    local ok, why = pcall(read_states, states)
+    if not ok then states.unreadable, states.is_rate = why, false end
   end
 end
 
-local function plan(found, digest, value)
-  planned[planned_size + 1], planned[planned_size + 2], planned[planned_size + 3] = found, digest, value
-  planned_size = planned_size + 3
-  if not found.rule.approvals then velocity.counts_attempts = true end
-end
-
--- Plans one more request of a subject; or returns when there is room again (Unix ms).
-local function decide_rate(call, found, digest)
-  local rule, now, due = found.rule, call.now * 1000, found.values[digest]
-  due = due and struct.unpack('>I8', due) or 0
-  if due < now then due = now end
-  if due - now > rule.tolerance then return math.ceil((due - rule.tolerance) / 1000) end
-  plan(found, digest, struct.pack('>I8', due + rule.interval))
-  return nil
-end
-
--- The same for a customer of a subject.
-local function decide_accounts(call, found, digest, customer)
-  local rule, packed, rest, count, oldest = found.rule, found.values[digest] or '', '', 0, nil
+-- Plans to count one more customer of a subject; or returns when there is room again (Unix ms).
+local function decide_accounts(call, states, digest, customer)
+  if states.unreadable then error(states.unreadable) end
+  if not customer then error('accounts without a customer') end
+  local rule, packed, rest, count, oldest = states.rule, states.values[digest] or '', '', 0, nil
   local is_there = false
   for at = 1, #packed, CUSTOMER_BYTES do
-    local last = struct.unpack('>I4', packed, at + DIGEST)
+    local last = unpack_number('>I4', packed, at + DIGEST)
     if call.seconds - last < rule.window then
       if sub(packed, at, at + DIGEST - 1) == customer then
         is_there = true
@@ -120,80 +133,93 @@ local function decide_accounts(call, found, digest, customer)
     end
   end
   if not is_there and count >= rule.customers then return (oldest + rule.window) * 1000 end
-  local value = rest .. customer .. struct.pack('>I4', call.seconds)
-  if value ~= packed then plan(found, digest, value) end
+  local value = rest .. customer .. pack('>I4', call.seconds)
+  if value ~= packed then
+    planned_size = planned_size + 1
+    planned_states[planned_size], planned_digests[planned_size], planned_values[planned_size] = states, digest, value
+  end
   return nil
 end
 
--- Decides the checks of an item, which begin at a position of it. customer: the digest, or false
-function velocity.decide(call, packed, at, customer)
-  planned_size, velocity.counts_attempts, velocity.exceeded = 0, false, false
-  velocity.refuses_all, velocity.refused_campaigns = false, false
-  local count, exceeded, exceeded_count = byte(packed, at), '', 0
-  for index = 1, count do
-    local first = at + 1 + (index - 1) * CHECK_BYTES
-    local position = byte(packed, first)
-    local digest, found = sub(packed, first + 1, first + DIGEST), call.velocity[position]
-    if found.unreadable then error(found.unreadable) end
-    local rule, again = found.rule, nil
-    if rule.is_rate then
-      again = decide_rate(call, found, digest)
-    else
-      again = decide_accounts(call, found, digest, customer or error('accounts without a customer'))
-    end
-    if again then
-      exceeded, exceeded_count = exceeded .. struct.pack('>BI8', position, again), exceeded_count + 1
-      if not rule.shadow then
-        if rule.campaign == 0 then
-          velocity.refuses_all = true
-        else
-          velocity.refused_campaigns = velocity.refused_campaigns or {}
-          velocity.refused_campaigns[rule.campaign] = true
-        end
-      end
-    end
+-- Adds a rule to what the item exceeds. again: when there is room again (Unix ms)
+local function exceed(rule, position, again)
+  exceeded = (exceeded or '') .. pack('>BI8', position, again)
+  if rule.shadow then return end
+  if rule.campaign == 0 then
+    refuses_all = true
+  else
+    refused_campaigns = refused_campaigns or {}
+    refused_campaigns[rule.campaign] = true
   end
-  if exceeded_count > 0 then velocity.exceeded = struct.pack('>B', exceeded_count) .. exceeded end
 end
 
--- Whether the item that was decided last is refused for a campaign.
-function velocity.refuses(campaign)
-  return velocity.refuses_all or velocity.refused_campaigns and velocity.refused_campaigns[campaign]
+-- Decides the checks of the item that the call decides. count: how many they are · customer: the digest, or false
+function velocity.decide(call, count, customer)
+  planned_size, counts_attempts, exceeded, refuses_all, refused_campaigns = 0, false, false, false, false
+  local now = call.now * 1000
+  local first = first_check[call.next - 1] -- the item, see batch.lua
+  for check = first, first + count - 1 do
+    local states, digest, again = check_states[check], check_digests[check], nil
+    if states.is_rate then
+      local due = states.values[digest]
+      due = due and unpack_number('>I8', due) or now
+      if due < now then due = now end
+      if due - now > states.tolerance then
+        again = math.ceil((due - states.tolerance) / 1000)
+      else
+        planned_size = planned_size + 1
+        planned_states[planned_size], planned_digests[planned_size] = states, digest
+        planned_values[planned_size] = pack('>I8', due + states.interval)
+      end
+    else
+      again = decide_accounts(call, states, digest, customer)
+    end
+    if again then
+      exceed(states.rule, check_positions[check], again)
+    elseif not states.approvals then
+      counts_attempts = true
+    end
+  end
 end
+
+-- Whether the item that was decided last is to be applied although it is refused.
+function velocity.counts_attempts() return counts_attempts end
+
+-- Whether the item that was decided last is refused for a campaign.
+function velocity.refuses(campaign) return refuses_all or refused_campaigns and refused_campaigns[campaign] end
+
+-- Whether the item that was decided last exceeds any rule.
+function velocity.is_exceeded() return exceeded ~= false end
 
 -- Returns a reply with what the item exceeds in front of it, if anything.
 function velocity.reply(reply)
-  if velocity.exceeded then return 'V' .. velocity.exceeded .. reply end
-  return reply
+  if not exceeded then return reply end
+  return 'V' .. pack('>B', #exceeded / EXCEEDED_BYTES) .. exceeded .. reply
 end
 
 -- Counts the item that was decided last.
 function velocity.apply(call, approved)
-  for index = 1, planned_size, 3 do
-    local found, digest, value = planned[index], planned[index + 1], planned[index + 2]
-    if approved or not found.rule.approvals then
-      found.values[digest], found.dirty[digest], found.changed = value, true, true
+  for index = 1, planned_size do
+    local states, digest, value = planned_states[index], planned_digests[index], planned_values[index]
+    if approved or not states.approvals then
+      local flat, size = states.flat, states.flat_size
+      flat[size + 1], flat[size + 2], states.flat_size = digest, value, size + 2
+      states.values[digest] = value
       call.changed = true
     end
   end
 end
 
--- Writes the states that the call changed.
+-- Writes the states that the call changed. If a subject is there twice, the later value stays.
 function velocity.close(call)
   if not call.velocity then return end
-  for _, found in pairs(call.velocity) do
-    if found.changed then
-      local flat, size = {}, 0
-      for digest in pairs(found.dirty) do
-        flat[size + 1], flat[size + 2] = digest, found.values[digest]
-        size = size + 2
+  for _, states in pairs(call.velocity) do
+    if states.flat_size > 0 then
+      if states.is_new then
+        command('HSET', states.key, '', PADDING)
+        command('PEXPIREAT', states.key, states.expires_ms)
       end
-      if found.is_new then
-        command('HSET', found.key, '', PADDING, unpack(flat))
-        command('PEXPIREAT', found.key, found.expires_ms)
-      else
-        command('HSET', found.key, unpack(flat))
-      end
+      command('HSET', states.key, unpack(states.flat, 1, states.flat_size))
     end
   end
 end
