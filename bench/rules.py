@@ -62,7 +62,7 @@ NONE, _, THREE, _ = CASES
 
 def context(name: str) -> tuple[Customer, RiskContext]:
     """Return a customer of an order's own, on one of many devices."""
-    of = [random.randrange(SUBJECTS) for _ in range(4)]
+    of = [random.randrange(SUBJECTS) for _ in range(4)]  # noqa: S311 - subjects of a measurement
     address = f"10.{of[1] >> 16 & 255}.{of[1] >> 8 & 255}.{of[1] & 255}"
     customer = Customer(f"customer-{name}", person_id=f"person-{of[3]}")
     return customer, RiskContext(f"device-{of[0]}", address, f"card-{of[2]}")

@@ -162,14 +162,24 @@ class House:
 
     # Orders
 
-    def attempt(self, *tokens, request_id=None, order_id=None, spend=238_00, customer=None, lines=None, currency="CNY"):
+    def attempt(
+        self,
+        *tokens,
+        request_id=None,
+        order_id=None,
+        spend=238_00,
+        customer=None,
+        lines=None,
+        currency="CNY",
+        risk=NO_RISK_CONTEXT,
+    ):
         """An attempt to redeem an order; every one is new unless ids are given."""
         number = next(self.ids)
         order = order_of(
             order_id=order_id or f"order-{number}", currency_code=currency, lines=lines or (line_of(spend),)
         )
         buyer = Customer(customer_id=customer) if customer else GUEST
-        return RedeemRequest(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer))
+        return RedeemRequest(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer, risk))
 
     async def redeem(self, *tokens, principal=PRINCIPAL, **order):
         """Redeem one order."""

@@ -66,6 +66,11 @@ def rule_counts(program: str) -> bytes:
     return tag(program) + b":rule_counts"
 
 
+def attempts(program: str, minute: int) -> bytes:
+    """Return the key of what the servers reported of attempts in vain in a minute, since 1970."""
+    return b"%b:attempts:%d" % (tag(program), minute)
+
+
 def velocity(program: str, rule: int, generation: int) -> bytes:
     """Return the key of what a rule counted of its subjects in one generation."""
     return b"%b:velocity:%d:%d" % (tag(program), rule, generation)

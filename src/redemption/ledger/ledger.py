@@ -16,6 +16,7 @@ from redemption.ledger.operations import Operations
 from redemption.ledger.permissions import forbids
 from redemption.ledger.probe import look
 from redemption.ledger.reachability import Reachability
+from redemption.ledger.stores.attempts import AttemptStore
 from redemption.ledger.stores.campaigns import CampaignStore
 from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.issuing import IssuingStore
@@ -117,6 +118,7 @@ class RedisLedger:
         self.issuing = IssuingStore(self._functions, batcher=self.batcher, fence=fence, health=self.health)
         self.revocation = RevocationStore(self._functions)
         self.rules = RulesStore(self._functions, may_create_ledger=may_create_ledger)
+        self.attempts = AttemptStore(self._functions, rules=self.rules, fence=fence, now_ms=self.now_ms)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
@@ -130,6 +132,7 @@ class RedisLedger:
         """Start the lanes, check the ledger once, and start the check that runs every second."""
         self.batcher.start()
         self._refusal_counts.start()
+        self.attempts.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
 
@@ -177,6 +180,7 @@ class RedisLedger:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.batcher.stop()
         await self._refusal_counts.stop()
+        await self.attempts.stop()
         await self.campaigns.stop()
         await self.rules.stop()
         await self._functions.stop()

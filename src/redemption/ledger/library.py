@@ -25,6 +25,7 @@ _PARTS = (
     "claim",
     "batch",
     "refusal_counts",
+    "attempts",
     "quote_snapshot",
     "define",
     "archive",

@@ -40,9 +40,10 @@ from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import current_campaign, current_rules, find_campaign
 from redemption.service.earlier_content import earlier_claim_content
+from redemption.service.guessing import Guessing
 from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
-from redemption.service.risk_reports import count_rules, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, try_after_ms
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
@@ -95,6 +96,8 @@ class _Judged:
     Attributes:
         active: The program's rules that it was judged by.
         assessment: What they say about the claim, before the ledger counts.
+        waits_until_ms: Until when its code is not looked up, because others of the same customer, device or network
+            failed; None: it is.
         judgement: None while the coupon of a code is not known.
         failure: Why no token can be signed now, although the claim is not refused. The claim is sent to the ledger even
             so: a repeated request gets its token again.
@@ -105,14 +108,17 @@ class _Judged:
     assessment: Assessment
     judgement: ClaimJudgement | None
     failure: WrongState | None = None
+    waits_until_ms: int | None = None
 
 
 class Claimer:
     """Claims coupons of all programs."""
 
-    def __init__(self, *, keyset: Keyset, digests: Digests, ledger: Ledger) -> None:
+    def __init__(self, *, keyset: Keyset, digests: Digests, guessing: Guessing, ledger: Ledger) -> None:
         self._signers = Signers(keyset)
         self._digests = digests
+        self._guessing = guessing
+        self._attempts = ledger.attempts
         self._orders = ledger.orders
         self._campaigns = ledger.campaigns
         self._issuing = ledger.issuing
@@ -179,7 +185,7 @@ class Claimer:
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
             judged = await self._judged(pending, found, at_ms, caller.deadline)
             if judged is None:
-                return Claimed(Outcome.CODE_INVALID)
+                return self._code_failed(caller, pending.claim)
             program = pending.claim.program
             reply, exceeded = await self._issuing.claim(caller, program, judged.item, rejudged=now_ms is not None)
             if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
@@ -188,16 +194,22 @@ class Claimer:
             if isinstance(reply, Mismatch) and pending.identity != pending.earlier:
                 pending = replace(pending, identity=pending.earlier)
                 return Outdated(self._ledger.now_ms())
-            return reply if isinstance(reply, Outdated) else self._answer(pending.claim, judged, reply, exceeded)
+            return (
+                reply
+                if isinstance(reply, Outdated)
+                else self._answer(caller, pending.claim, judged, reply, exceeded=exceeded)
+            )
 
         of_the_code = 0 if pending.code is None else 1  # that round judges nothing
         return await until_decided(judge_and_ask, rounds_max=ROUNDS_MAX + of_the_code)
 
     def _answer(
         self,
+        caller: CallInfo,
         claim: Claim,
         judged: _Judged,
         reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed,
+        *,
         exceeded: Sequence[Exceeded],
     ) -> Claimed:
         if isinstance(reply, ClaimedCoupon | ClaimRefused):
@@ -207,15 +219,23 @@ class Claimer:
                 return self._approved(claim, reply)
             case ClaimRefused(Outcome.NOT_EVALUATED) if judged.failure is not None:
                 raise judged.failure
+            case ClaimRefused(Outcome.CODE_INVALID):
+                return self._code_failed(caller, claim)
             case ClaimRefused():
+                if reply.outcome in REFUSED_BY_RULES:
+                    self._attempts.refuse(claim.program, judged.assessment.subjects)
                 if judged.item.campaign:
                     self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
-                return _refused(reply, judged.judgement, try_after_ms(judged.active, exceeded))
+                return _refused(reply, judged.judgement, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
                 self._campaigns.forget(claim.program, judged.item.campaign)  # the next read may find it repaired
                 raise ItemFailed(_UNREADABLE)
+
+    def _code_failed(self, caller: CallInfo, claim: Claim) -> Claimed:
+        self._guessing.code_failed(caller, claim.program, claim.customer, claim.risk)
+        return Claimed(Outcome.CODE_INVALID)
 
     async def _judged(
         self, pending: _PendingClaim, found: CodeFound | None, now_ms: int, deadline: float
@@ -225,7 +245,10 @@ class Claimer:
         active = self._rules.cached(program) or await current_rules(self._rules, program, deadline)
         if isinstance(source, CodeGiven) and found is None:
             assessment = self._assessed(pending.claim, active, None, (), now_ms)
-            return _Judged(_unjudged(pending, active, assessment), active, assessment, None)
+            claim = pending.claim
+            waits_until_ms = self._guessing.code_waits_until_ms(program, claim.customer, claim.risk)
+            item = _unjudged(pending, active, assessment, waits=waits_until_ms is not None)
+            return _Judged(item, active, assessment, None, waits_until_ms=waits_until_ms)
         if found is not None:
             number, offer_index = found.campaign, found.offer_index
         else:
@@ -347,18 +370,20 @@ class Claimer:
         return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
 
 
-def _unjudged(pending: _PendingClaim, active: ActiveRules, assessment: Assessment) -> ClaimItem:
+def _unjudged(pending: _PendingClaim, active: ActiveRules, assessment: Assessment, *, waits: bool) -> ClaimItem:
     """Return an item that only asks the ledger for the coupon of a code: the ledger decides nothing with it.
 
-    Of a customer who is denied, no code is looked up: the ledger only looks whether the request was answered before.
+    Of a customer who is denied, or who has to wait, no code is looked up: the ledger only looks whether the request was
+    answered before.
     """
+    outcome = Outcome.VELOCITY_EXCEEDED if waits else Outcome.CODE_INVALID
     return ClaimItem(
         identity=pending.identity,
         campaign=0,
         version=0,
         offer_index=0,
         offer_quota=None,
-        outcome=Outcome.CODE_INVALID if assessment.denied is None else Outcome.DENYLISTED,
+        outcome=outcome if assessment.denied is None else Outcome.DENYLISTED,
         not_before=0,
         expires_at=0,
         key_id=0,

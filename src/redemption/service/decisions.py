@@ -224,10 +224,23 @@ def allocations_of(
     )
 
 
-def invalid_tokens(genuine: Sequence[bool], decided_at: int) -> Decision:
-    """Return the decision on an order with a token that is not genuine: the same answer for every defect."""
-    verdicts = tuple(Verdict(Outcome.NOT_EVALUATED if good else Outcome.TOKEN_INVALID) for good in genuine)
-    return refusal(verdicts, decided_at)
+def invalid_tokens(genuine: Sequence[bool], decided_at: int, waits_until_ms: int | None = None) -> Decision:
+    """Return the decision on an order with a token that is not genuine: the same answer for every defect.
+
+    Args:
+        genuine: Of each token, whether it is.
+        decided_at: When, Unix seconds.
+        waits_until_ms: Until when the one who sent it is locked out, Unix milliseconds; None: it is not.
+    """
+    bad = invalid_verdict(waits_until_ms)
+    return refusal(tuple(Verdict(Outcome.NOT_EVALUATED) if good else bad for good in genuine), decided_at)
+
+
+def invalid_verdict(waits_until_ms: int | None) -> Verdict:
+    """Return the verdict on a token that is not genuine, see ``invalid_tokens``."""
+    if waits_until_ms is None:
+        return Verdict(Outcome.TOKEN_INVALID)
+    return Verdict(Outcome.VELOCITY_EXCEEDED, detail=Detail(try_after_ms=waits_until_ms))
 
 
 def _receipt(token: VerifiedToken | AnsweredToken, generation: int, redeemed_at: int) -> Receipt:

@@ -24,7 +24,14 @@ from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.scheduling.work_bounds import QUOTES, WorkBounds
 from redemption.service.coupon_reader import CouponReader, current_rules
-from redemption.service.decisions import DecisionWriter, allocations_of, invalid_tokens, position_names
+from redemption.service.decisions import (
+    DecisionWriter,
+    allocations_of,
+    invalid_tokens,
+    invalid_verdict,
+    position_names,
+)
+from redemption.service.guessing import Guessing
 from redemption.service.judging_rounds import until_decided
 
 _NO_USE = EarlierUse(0, 0, 0)
@@ -67,9 +74,17 @@ class Quoter:
     """Quotes orders of all programs, few at a time and in small steps, so that redeeming never has to wait."""
 
     def __init__(
-        self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger, bounds: WorkBounds
+        self,
+        *,
+        reader: CouponReader,
+        digests: Digests,
+        decisions: DecisionWriter,
+        guessing: Guessing,
+        ledger: Ledger,
+        bounds: WorkBounds,
     ) -> None:
         self._reader = reader
+        self._guessing = guessing
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
@@ -97,20 +112,27 @@ class Quoter:
         try:
             async with asyncio.timeout_at(caller.deadline):
                 with self._limit.take():
-                    return await self._quote(request, caller.deadline)
+                    return await self._quote(caller, request)
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the quote was ready; quotes change nothing") from error
 
-    async def _quote(self, request: QuoteRequest, deadline: float) -> Quote:
+    async def _quote(self, caller: CallInfo, request: QuoteRequest) -> Quote:
         checkout = request.checkout
         found = self._reader.tokens(checkout)
+        waits_until_ms = None
+        if None in found:
+            waits_until_ms = self._guessing.tokens_failed(
+                caller, checkout.program, checkout.customer, checkout.risk, found.count(None)
+            )
         if not any(found):  # forged tokens cost the ledger nothing
             at_ms = self._ledger.now_ms() if request.at_ms is None else request.at_ms
-            nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS)
+            nothing = invalid_tokens([False] * len(found), at_ms // MILLISECONDS, waits_until_ms)
             return Quote(nothing, nothing.verdicts, exhaustive=request.choose_best)
-        seen, coupons, active = await self._read(checkout, found, deadline)
+        seen, coupons, active = await self._read(checkout, found, caller.deadline)
         async with self._slots.slot() as slot:
-            return await self._appraise(request, found, seen, coupons, slot, active=active)
+            return await self._appraise(
+                request, found, seen, coupons, slot, active=active, waits_until_ms=waits_until_ms
+            )
 
     async def _appraise(
         self,
@@ -121,6 +143,7 @@ class Quoter:
         slot: WorkSlot,
         *,
         active: ActiveRules,
+        waits_until_ms: int | None,
     ) -> Quote:
         """Judge the coupons with the snapshot of the ledger."""
         checkout = request.checkout
@@ -140,7 +163,8 @@ class Quoter:
             guest=not checkout.customer.customer_id,
             with_parts=request.with_allocations,
         )
-        writer = VerdictWriter(request, found, uses, screening.moment.now_ms // MILLISECONDS, self._decisions)
+        decided_at = screening.moment.now_ms // MILLISECONDS
+        writer = VerdictWriter(request, found, uses, decided_at, self._decisions, waits_until_ms=waits_until_ms)
         alone = await slot.drive(appraisal.alone())
         if not request.choose_best:
             together = writer.decision(await slot.drive(appraisal.together()))
@@ -238,11 +262,14 @@ class VerdictWriter:
         uses: Sequence[EarlierUse],
         decided_at: int,
         decisions: DecisionWriter,
+        *,
+        waits_until_ms: int | None,
     ) -> None:
         self._tokens = tokens
         self._uses = uses
         self._decided_at = decided_at
         self._decisions = decisions
+        self._waits_until_ms = waits_until_ms
         self._names = position_names(request.checkout.order) if request.with_allocations else None
 
     def verdicts(self, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
@@ -253,7 +280,7 @@ class VerdictWriter:
         """Return the decision on an order that uses all its coupons or none."""
         genuine = [finding.rank != Outcome.TOKEN_INVALID for finding in findings]
         if not all(genuine):
-            return invalid_tokens(genuine, self._decided_at)
+            return invalid_tokens(genuine, self._decided_at, self._waits_until_ms)
         if all(finding.approved for finding in findings):
             return self.chosen(findings)
         verdicts = self.verdicts(findings)
@@ -281,7 +308,9 @@ class VerdictWriter:
 
     def _verdict(self, index: int, finding: Finding) -> Verdict:
         token, judged = self._tokens[index], finding.judgement
-        if token is None or finding.rank == Outcome.TOKEN_INVALID:
+        if token is None:
+            return invalid_verdict(self._waits_until_ms)
+        if finding.rank == Outcome.TOKEN_INVALID:
             return Verdict(Outcome.TOKEN_INVALID)
         if not finding.approved:
             return self._decisions.refused_verdict(token, judged, RefusedToken(finding.rank, self._uses[index]))

@@ -27,10 +27,11 @@ from redemption.service.coupon_reader import CouponReader, current_rules
 from redemption.service.dead_coupons import judged_without_dead
 from redemption.service.decisions import DecisionWriter, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
+from redemption.service.guessing import Guessing
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
-from redemption.service.risk_reports import count_rules, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, try_after_ms
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -42,13 +43,23 @@ _log = structlog.get_logger(__name__)
 class Redeemer:
     """Redeems orders of all programs."""
 
-    def __init__(self, *, reader: CouponReader, digests: Digests, decisions: DecisionWriter, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        *,
+        reader: CouponReader,
+        digests: Digests,
+        decisions: DecisionWriter,
+        guessing: Guessing,
+        ledger: Ledger,
+    ) -> None:
         self._reader = reader
+        self._guessing = guessing
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
         self._campaigns = ledger.campaigns
         self._rules = ledger.rules
+        self._attempts = ledger.attempts
         self._ledger = ledger
         self._days = Days()
         self._rounds = OrderRounds(self)
@@ -101,7 +112,12 @@ class Redeemer:
         found = self._reader.tokens(checkout)
         tokens = [token for token in found if token is not None]
         if len(tokens) < len(found):
-            return invalid_tokens([token is not None for token in found], self._ledger.now_ms() // 1000)
+            failed = len(found) - len(tokens)
+            waits_until_ms = self._guessing.tokens_failed(
+                caller, checkout.program, checkout.customer, checkout.risk, failed
+            )
+            genuine = [token is not None for token in found]
+            return invalid_tokens(genuine, self._ledger.now_ms() // 1000, waits_until_ms)
         ledger_order: Sequence[int] = _SINGLE
         if len(tokens) > 1:
             ledger_order = sorted(range(len(tokens)), key=lambda index: _ledger_key(tokens[index]))
@@ -280,6 +296,8 @@ class Redeemer:
             for verdict in decision.verdicts:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
+            if decision.outcome in REFUSED_BY_RULES and order.assessment is not None:
+                self._attempts.refuse(order.program, order.assessment.subjects)
             if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
                 self._report_invalid(order, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback

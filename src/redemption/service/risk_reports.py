@@ -3,8 +3,15 @@
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
+from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Exceeded, OrderLedger
 from redemption.domain.risk.assessment import ActiveRules, Missing
+
+LOCK_OUT = 0
+"""The number under which it is counted what lock-out did; no rule has it."""
+
+
+REFUSED_BY_RULES = (Outcome.DENYLISTED, Outcome.VELOCITY_EXCEEDED)
 
 
 class RuleDid(IntEnum):

@@ -9,11 +9,13 @@ from redemption.service.campaigns import Campaigns
 from redemption.service.claimer import Claimer
 from redemption.service.coupon_reader import CouponReader
 from redemption.service.decisions import DecisionWriter
+from redemption.service.guessing import Guessing
 from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
+from redemption.telemetry.guess_alarms import GuessAlarms
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
 
@@ -32,12 +34,18 @@ class UseCases:
         reader = CouponReader(verifier=TokenVerifier(keyset), ledger=ledger, invalid_tokens=self.invalid_tokens)
         digests = Digests(keyset.privacy_root, environment=keyset.environment)
         decisions = DecisionWriter(keyset)
-        self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, ledger=ledger)
+        guessing = Guessing(digests=digests, ledger=ledger, alarms=GuessAlarms())
+        self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, guessing=guessing, ledger=ledger)
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
         self.quoter = Quoter(
-            reader=reader, digests=digests, decisions=decisions, ledger=ledger, bounds=bounds or WorkBounds()
+            reader=reader,
+            digests=digests,
+            decisions=decisions,
+            guessing=guessing,
+            ledger=ledger,
+            bounds=bounds or WorkBounds(),
         )
         self.issuer = Issuer(keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger)
-        self.claimer = Claimer(keyset=keyset, digests=digests, ledger=ledger)
+        self.claimer = Claimer(keyset=keyset, digests=digests, guessing=guessing, ledger=ledger)
         self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)
         self.campaigns = Campaigns(digests=digests, ledger=ledger)

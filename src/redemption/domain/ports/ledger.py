@@ -5,7 +5,7 @@ from typing import Protocol
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.issuing import IssuingLedger, RevocationLedger
 from redemption.domain.ports.orders import OrderLedger
-from redemption.domain.ports.rules import RulesLedger
+from redemption.domain.ports.rules import AttemptLedger, RulesLedger
 
 
 class Ledger(Protocol):
@@ -30,6 +30,10 @@ class Ledger(Protocol):
     @property
     def rules(self) -> RulesLedger:
         """Rules against abuse, and lists."""
+
+    @property
+    def attempts(self) -> AttemptLedger:
+        """Attempts in vain, and lock-outs."""
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

@@ -1,12 +1,14 @@
 """How the use cases read and change the rules of a program: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from redemption.domain.record import record
 from redemption.domain.risk.assessment import ActiveRules
+from redemption.domain.risk.attempts import Tried
 from redemption.domain.risk.lists import ListEntry
 from redemption.domain.risk.rules import Rules
+from redemption.domain.risk.subjects import Subject
 
 
 @record(frozen=True, slots=True)
@@ -47,4 +49,43 @@ class RulesLedger(Protocol):
 
         Raises:
             LimitReached: There would be more entries than ``ENTRIES_MAX``.
+        """
+
+
+class AttemptLedger(Protocol):
+    """Counts what subjects tried in vain, and knows who is locked out.
+
+    What other server processes saw is known a second later. Attempts at programs that do not exist are not counted.
+    """
+
+    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> None:
+        """Count tokens, or exchange codes, of one request that failed.
+
+        Args:
+            program: The program.
+            subjects: Who failed.
+            count: How many failed.
+            codes: They are exchange codes.
+        """
+
+    def refuse(self, program: str, subjects: Iterable[Subject]) -> None:
+        """Count a request that a rule, a list or a lock-out refused."""
+
+    def locked_until_ms(self, program: str, subject: Subject) -> int | None:
+        """Return until when a subject is locked out, Unix milliseconds; None if it is not."""
+
+    def codes_spent_until_ms(self, program: str) -> int | None:
+        """Return until when the program's budget of failed codes is spent, Unix milliseconds; None if it is not."""
+
+    def failed_lately(self, program: str, subjects: Iterable[Subject]) -> bool:
+        """Whether any of the subjects failed in the last minutes."""
+
+    def locked_out(self, program: str) -> int:
+        """Return how many subjects of a program are locked out now."""
+
+    async def reported(self, program: str, minutes: int) -> tuple[int, Mapping[Subject, Tried]]:
+        """Return what was tried in vain in the last minutes, at most 60; may raise ``ServiceError``.
+
+        Returns:
+            How many tokens and codes failed, and what each of the subjects with most attempts tried.
         """

@@ -1,6 +1,6 @@
 """What the rules and lists of a program say about one request, before the ledger counts."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -138,6 +138,7 @@ class Assessment:
         subjects: The subjects that it names, of the kinds that were wanted.
         denied: The subject that a deny entry names, or None.
         denied_coupons: The coupons that deny entries name, as campaign and serial.
+        exempt: The kinds of its subjects that allow entries name.
         missing: The rules whose subject it lacks.
         checks: What the ledger counts: how many, and of each the rule's position and the subject's digest.
         until_ms: It holds until this instant, exclusive, Unix milliseconds: then an entry expires.
@@ -146,6 +147,7 @@ class Assessment:
     subjects: tuple[Subject, ...] = ()
     denied: Subject | None = None
     denied_coupons: Collection[tuple[int, int]] = ()
+    exempt: Collection[SubjectKind] = ()
     missing: tuple[Missing, ...] = ()
     checks: bytes = NO_CHECKS
     until_ms: int = MINOR_MAX
@@ -187,17 +189,10 @@ def assess(
         campaigns: The campaigns of its coupons.
         now_ms: The instant, Unix milliseconds.
     """
-    ids: dict[SubjectKind, bytes] = {}
-    for kind in active.wanted:
-        digest = digest_of(digests, kind, named(kind, customer, risk))
-        if digest is not None:
-            ids[kind] = digest
-    listed = _Listed(active.lists, now_ms // MILLISECONDS)
+    ids = ids_of(digests, active.wanted, customer, risk)
+    listed = Listed(active.lists, now_ms // MILLISECONDS)
     if active.lists:
-        ranges = active.lists.names(SubjectKind.RANGE) and risk.network_address
-        address = read_address(risk.network_address) if ranges else None
-        for kind, digest in ids.items():
-            listed.look_up(kind, digest, address)
+        listed.look_up(ids, risk)
         if active.lists.names(SubjectKind.COUPON):
             listed.look_up_coupons(coupons)
     guest = not customer.customer_id
@@ -217,6 +212,7 @@ def assess(
         subjects=tuple(Subject(kind, digest) for kind, digest in ids.items()),
         denied=listed.denied,
         denied_coupons=listed.coupons,
+        exempt=listed.exempt,
         missing=tuple(missing),
         checks=b"".join(checks),
         until_ms=listed.until * MILLISECONDS if listed.until else MINOR_MAX,
@@ -229,7 +225,19 @@ def _lacking(kind: SubjectKind, digest: bytes | None, customer: bool) -> tuple[S
     return (*subject, SubjectKind.CUSTOMER) if customer else subject
 
 
-class _Listed:
+def ids_of(
+    digests: ProgramDigests, kinds: Iterable[SubjectKind], customer: Customer, risk: RiskContext
+) -> dict[SubjectKind, bytes]:
+    """Return the digests of those subjects of some kinds that a request names."""
+    ids: dict[SubjectKind, bytes] = {}
+    for kind in kinds:
+        digest = digest_of(digests, kind, named(kind, customer, risk))
+        if digest is not None:
+            ids[kind] = digest
+    return ids
+
+
+class Listed:
     """What the lists say about a request.
 
     Attributes:
@@ -247,12 +255,15 @@ class _Listed:
         self._lists = lists
         self._now = now
 
-    def look_up(self, kind: SubjectKind, digest: bytes, address: bytes | None) -> None:
-        """Look up one subject; ``address`` as ``read_address`` returns it, if ranges are to be looked up."""
-        if self._has(ListKind.DENY, kind, digest, address):
-            self.denied = self.denied or Subject(kind, digest)
-        if self._has(ListKind.ALLOW, kind, digest, address):
-            self.exempt.add(kind)
+    def look_up(self, ids: Mapping[SubjectKind, bytes], risk: RiskContext) -> None:
+        """Look up the subjects of a request, as ``ids_of`` returns them."""
+        ranges = self._lists.names(SubjectKind.RANGE) and risk.network_address
+        address = read_address(risk.network_address) if ranges else None
+        for kind, digest in ids.items():
+            if self._has(ListKind.DENY, kind, digest, address):
+                self.denied = self.denied or Subject(kind, digest)
+            if self._has(ListKind.ALLOW, kind, digest, address):
+                self.exempt.add(kind)
 
     def look_up_coupons(self, coupons: Iterable[tuple[int, int]]) -> None:
         """Look up coupons, as campaign and serial."""

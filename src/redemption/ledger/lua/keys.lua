@@ -62,6 +62,9 @@ function keys.listed(tag) return tag .. ':listed' end
 function keys.listed_log(tag) return tag .. ':listed_log' end
 function keys.rule_counts(tag) return tag .. ':rule_counts' end
 
+-- A hash: server process → its report of what was tried in vain in a minute (since 1970), see attempts.lua.
+function keys.attempts(tag, minute) return tag .. ':attempts:' .. spelled(minute) end
+
 -- A hash: what a rule counted of its subjects in one generation, see velocity.lua.
 function keys.velocity(tag, rule, generation)
   return tag .. ':velocity:' .. spelled(rule) .. ':' .. spelled(generation)

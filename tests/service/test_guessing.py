@@ -1,0 +1,218 @@
+"""Guessing tokens and exchange codes: who guesses waits, ordinary shoppers beside them notice nothing."""
+
+import asyncio
+import secrets
+
+import pytest
+import structlog
+from builders.calls import calling
+from structlog.testing import capture_logs
+
+from redemption.domain.order import RiskContext
+from redemption.domain.outcome import Disposition, Outcome
+from redemption.domain.risk.lists import ListEntry, ListKind
+from redemption.domain.risk.rules import LockOut, RuleMode, Rules
+from redemption.domain.risk.subjects import Subject, SubjectKind, digest_of
+from redemption.domain.signed.digest import DigestKind
+from redemption.domain.signed.exchange_code import write_code
+from redemption.ledger import keys
+from redemption.service.quoter import QuoteRequest
+from redemption.service.risk_reports import LOCK_OUT, RuleDid
+
+HOME = "192.0.2.7"
+PHONE = RiskContext(device_id="phone", network_address=HOME)
+WAITS, INVALID, APPROVED = Outcome.VELOCITY_EXCEEDED, Outcome.TOKEN_INVALID, Outcome.APPROVED
+FAILURES = 10
+"""So many lock out, unless the program's rules say otherwise."""
+MINUTE_MS = 60_000
+
+
+def forged():
+    """A text that looks like a token."""
+    return "AQ" + secrets.token_urlsafe(60)[:62]
+
+
+async def guess(house, count=1, *, customer=None, risk=PHONE):
+    """Send orders with a forged token each, one after the other; returns the last decision."""
+    for _ in range(count):
+        decision = await house.redeem(forged(), customer=customer, risk=risk)
+    return decision
+
+
+async def use_rules(house, **rules):
+    """Let a program have rules."""
+    await house.ledger.rules.define(
+        house.program, Rules(**rules).numbered(), expected=0, what="applied", principal="test"
+    )
+
+
+async def guess_code(house, count=1, *, customer="eve", risk=PHONE):
+    """Claim for made-up codes, one after the other; returns the last answer."""
+    for _ in range(count):
+        claimed = await house.claim(write_code(secrets.token_bytes(10)), customer, risk=risk)
+    return claimed
+
+
+async def test_after_ten_failed_tokens_a_device_waits(house):
+    await house.campaign()
+    assert (await guess(house, FAILURES - 1)).outcome is INVALID
+    decision = await guess(house)
+    (verdict,) = decision.verdicts
+    assert (decision.outcome, decision.disposition) == (WAITS, Disposition.TRY_LATER)
+    assert house.ledger.now_ms() < verdict.detail.try_after_ms <= house.ledger.now_ms() + MINUTE_MS
+    assert (await guess(house, risk=RiskContext(device_id="another phone"))).outcome is INVALID
+
+
+async def test_a_genuine_order_is_answered_whoever_sends_it(house):
+    """The one who guessed has a coupon of their own."""
+    (token, other) = await house.mint(await house.campaign(), 2)
+    await guess(house, 3 * FAILURES, customer="eve")
+    assert (await house.redeem(token, customer="eve", risk=PHONE)).outcome is APPROVED
+    both = await house.redeem(other, forged(), customer="eve", risk=PHONE)
+    assert [verdict.outcome for verdict in both.verdicts] == [Outcome.NOT_EVALUATED, WAITS]
+    assert (await house.redeem(other, customer="eve", risk=PHONE)).outcome is APPROVED
+
+
+async def test_each_token_that_fails_counts(house):
+    """Else an order of 32 tokens would be 32 guesses for one."""
+    await house.campaign()
+    decision = await house.redeem(*(forged() for _ in range(FAILURES)), risk=PHONE)
+    assert decision.outcome is WAITS
+
+
+@pytest.mark.parametrize(
+    ("customer", "risk"),
+    [("eve", RiskContext()), (None, RiskContext(device_id="phone"))],
+    ids=["customer", "device"],
+)
+async def test_customers_and_devices_are_locked_out(house, customer, risk):
+    await house.campaign()
+    assert (await guess(house, FAILURES, customer=customer, risk=risk)).outcome is WAITS
+
+
+async def test_an_address_is_not_locked_out_unless_the_rules_say_so(house):
+    """Many people share one; it is counted what would have been."""
+    await house.campaign()
+    home = RiskContext(network_address=HOME)
+    assert (await guess(house, 2 * FAILURES, risk=home)).outcome is INVALID
+    counted = house.ledger._refusal_counts._counts[house.program]
+    assert counted[0, LOCK_OUT * 4 + RuleDid.WOULD_REFUSE] == FAILURES + 1
+    await use_rules(house, lock_out=LockOut(networks=RuleMode.ENFORCE))
+    assert (await guess(house, risk=home)).outcome is WAITS
+
+
+async def test_who_names_nobody_is_never_locked_out(house):
+    await house.campaign()
+    assert (await guess(house, 3 * FAILURES, risk=RiskContext())).outcome is INVALID
+
+
+async def test_a_calling_service_is_alarmed_on_and_not_locked_out(house):
+    """One vandal must not lock out a whole shop."""
+    (token,) = await house.mint(await house.campaign())
+    structlog.reset_defaults()
+    with capture_logs() as logs:
+        for number in range(150):
+            await guess(house, customer=f"customer {number}", risk=RiskContext())
+    alarms = [log for log in logs if "somebody may be guessing" in log["event"]]
+    assert [(log["failures"], log["program"]) for log in alarms] == [(100, house.program)]
+    assert (await house.redeem(token)).outcome is APPROVED
+
+
+async def test_failed_tokens_cost_the_ledger_nothing(house, monkeypatch):
+    await house.campaign()
+    monkeypatch.setattr(house.ledger.orders, "redeem", None)
+    assert (await guess(house, 50)).outcome is WAITS
+
+
+async def test_a_quote_counts_and_answers_alike(house):
+    (token,) = await house.mint(await house.campaign())
+    await guess(house, FAILURES)
+    attempt = house.attempt(forged(), token, risk=PHONE)
+    quote = await house.quoter.quote(calling(seconds=60), QuoteRequest(attempt.checkout))
+    assert [verdict.outcome for verdict in quote.alone] == [WAITS, APPROVED]
+    assert quote.together.outcome is WAITS
+    only = house.attempt(forged(), risk=PHONE)
+    quote = await house.quoter.quote(calling(seconds=60), QuoteRequest(only.checkout))
+    assert quote.together.outcome is WAITS
+
+
+async def test_an_allowed_device_is_not_counted(house):
+    """A shop's own till, at which customers try their coupons all day."""
+    await house.campaign()
+    digests = house.redeemer._digests.for_program(house.program)
+    till = Subject(SubjectKind.DEVICE, digest_of(digests, SubjectKind.DEVICE, "till"))
+    entry = ListEntry(ListKind.ALLOW, till, "our own", 0, 0, "test")
+    await house.ledger.rules.change_lists(house.program, [entry], [], reason="", principal="test")
+    risk = RiskContext(device_id="till")
+    assert (await guess(house, 3 * FAILURES, risk=risk)).outcome is INVALID
+    assert (await guess(house, FAILURES, customer="eve", risk=risk)).outcome is WAITS, "the customer is"
+
+
+async def test_after_ten_failed_codes_no_code_is_looked_up(house):
+    """Not even the right one: its record is made unreadable, and nobody notices."""
+    campaign = await house.campaign()
+    (code,) = await house.mint_codes(campaign)
+    assert (await guess_code(house, FAILURES)).outcome is Outcome.CODE_INVALID
+    for key in await house.keys("code:*"):
+        await house.redis.delete(key)
+        await house.redis.set(key, "not a hash")
+    claimed = await house.claim(code, "eve", risk=PHONE)
+    assert (claimed.outcome, claimed.disposition) == (WAITS, Disposition.TRY_LATER)
+    assert house.ledger.now_ms() < claimed.detail.try_after_ms <= house.ledger.now_ms() + MINUTE_MS
+
+
+async def test_a_claim_that_was_approved_is_answered_again_whoever_waits(house):
+    campaign = await house.campaign()
+    (code,) = await house.mint_codes(campaign)
+    first = await house.claim(code, "eve", risk=PHONE, request_id="mine")
+    assert first.outcome is APPROVED
+    await guess_code(house, FAILURES + 1)
+    assert await house.claim(code, "eve", risk=PHONE, request_id="mine") == first
+
+
+async def test_a_code_that_was_typed_wrongly_is_no_guess(house):
+    campaign = await house.campaign()
+    (code,) = await house.mint_codes(campaign)
+    wrong = code[:-1] + ("0" if code[-1] != "0" else "1")
+    for _ in range(3 * FAILURES):
+        assert (await house.claim(wrong, "ann", risk=PHONE)).outcome is Outcome.CODE_MISTYPED
+    assert (await house.claim(code, "ann", risk=PHONE)).outcome is APPROVED
+
+
+async def test_when_the_budget_of_codes_is_spent_only_those_who_failed_wait(house):
+    campaign = await house.campaign()
+    (one, two) = await house.mint_codes(campaign, 2)
+    await use_rules(house, lock_out=LockOut(code_failures_per_minute=20))
+    structlog.reset_defaults()
+    with capture_logs() as logs:
+        for number in range(20):
+            await guess_code(house, customer=f"eve {number}", risk=RiskContext())
+    assert (await house.claim(one, "eve 7")).outcome is WAITS
+    assert (await house.claim(one, "ann", risk=PHONE)).outcome is APPROVED
+    assert (await house.claim(two, "ben", risk=PHONE)).outcome is APPROVED
+    assert [log["log_level"] for log in logs if "budget of failed exchange codes" in log["event"]] == ["warning"]
+
+
+async def test_shoppers_beside_one_who_guesses_notice_nothing(house):
+    """Same service, same address: every shopper is answered, while one device guesses at the same time."""
+    campaign = await house.campaign()
+    tokens = await house.mint(campaign, 100)
+    shoppers = [
+        house.redeem(token, customer=f"ann {index}", risk=RiskContext(f"phone {index}", HOME))
+        for index, token in enumerate(tokens)
+    ]
+    *decisions, last = await asyncio.gather(*shoppers, guess(house, 300, customer="eve"))
+    assert {decision.outcome for decision in decisions} == {APPROVED}
+    assert last.outcome is WAITS
+
+
+async def test_nothing_of_the_ledger_names_anybody_in_plain(house):
+    await house.campaign()
+    await guess(house, FAILURES, customer="eve", risk=PHONE)
+    await house.ledger.attempts._exchange(house.program)
+    minute = house.ledger.now_ms() // MINUTE_MS
+    (report,) = (await house.redis.hgetall(keys.attempts(house.program, minute))).values()
+    digest = house.redeemer._digests.for_program(house.program).digest(DigestKind.DEVICE, b"phone")
+    assert digest in report
+    for plain in (b"eve", b"phone", HOME.encode()):
+        assert plain not in report
