@@ -45,13 +45,15 @@ class Guessing:
             Until when the one who sent them is locked out, Unix milliseconds; None: it is not.
         """
         subjects = self._subjects(program, customer, risk)
-        self._attempts.fail(program, subjects, count, codes=False)
+        if not self._attempts.fail(program, subjects, count, codes=False):
+            return None
         self._alarms.failed(program, caller.principal, count)
         return self._locked_until_ms(program, subjects)
 
     def code_failed(self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext) -> None:
         """Count an exchange code that failed."""
-        self._attempts.fail(program, self._subjects(program, customer, risk), 1, codes=True)
+        if not self._attempts.fail(program, self._subjects(program, customer, risk), 1, codes=True):
+            return
         self._alarms.failed(program, caller.principal, 1)
         self._alarms.code_budget(program, spent=self._attempts.codes_spent_until_ms(program) is not None)
 

@@ -58,7 +58,7 @@ class AttemptLedger(Protocol):
     What other server processes saw is known a second later. Attempts at programs that do not exist are not counted.
     """
 
-    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> None:
+    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> bool:
         """Count tokens, or exchange codes, of one request that failed.
 
         Args:
@@ -66,6 +66,9 @@ class AttemptLedger(Protocol):
             subjects: Who failed.
             count: How many failed.
             codes: They are exchange codes.
+
+        Returns:
+            False if there is no such program, and so nothing was counted.
         """
 
     def refuse(self, program: str, subjects: Iterable[Subject]) -> None:

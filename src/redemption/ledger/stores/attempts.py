@@ -83,11 +83,11 @@ class AttemptStore:
         if self._exchanging is not None:
             await self._exchanging
 
-    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> None:
+    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> bool:
         """Count failures, see ``AttemptLedger``."""
         found = self._of(program)
         if found is None:
-            return
+            return False
         now_ms = self._now_ms()
         found.active_ms = now_ms
         found.minute.fail(subjects, count, codes=codes)
@@ -96,6 +96,7 @@ class AttemptStore:
             self._lock_outs.fail(program, subject, count, now_ms=now_ms, policy=policy)
         if codes:
             found.budget.spend(count, now_ms=now_ms, per_minute=policy.code_failures_per_minute)
+        return True
 
     def refuse(self, program: str, subjects: Iterable[Subject]) -> None:
         """Count a refused request, see ``AttemptLedger``."""
