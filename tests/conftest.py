@@ -15,7 +15,7 @@ from house import House
 from waiting import SECONDS_MAX, LoopClock
 
 from redemption.ledger import functions as calls
-from redemption.ledger import ledger, reachability
+from redemption.ledger import ledger, reachability, watching
 from redemption.ledger.commit import lane as connection
 from redemption.server import embedded_valkey as embedded
 from redemption.server.embedded_valkey import EmbeddedValkey
@@ -32,6 +32,7 @@ for module, name in (
     (embedded, "_ASK_SECONDS_MAX"),
     (ledger, "CHECK_SECONDS_MAX"),
     (reachability, "GRACE_SECONDS"),
+    (watching, "WATCH_SECONDS"),  # where campaigns are looked at, the test says when
 ):
     assert hasattr(module, name)
     setattr(module, name, SECONDS_MAX)

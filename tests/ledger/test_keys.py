@@ -1,5 +1,7 @@
 """The ledger's keys: Python and Lua build the same names."""
 
+from ledger.watched import Watched
+
 from redemption.domain.campaign.campaign import Sizing
 from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.signed.digest import DigestKind
@@ -35,5 +37,10 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
         (keys.revoked_customers(program, 1), customer),
     ):
         assert await house.redis.hexists(key, field), key
+    watched = await Watched.of(house, campaign=campaign, budget_spent_basis_points=1)
+    await watched.count(limit_budget=1, discount=1)
+    await watched.look()
+    for key in (keys.marks(program), keys.warnings(program)):
+        assert await house.redis.hexists(key, "1"), key
     assert await house.redis.zscore(keys.revoked(program, 1), "9") == 7
     assert await house.redis.xlen(keys.events(program)) > 0

@@ -213,8 +213,15 @@ def test_the_check_of_argument_names_can_fail():
 
 
 NUMBERS_OF_OUTCOMES = {*map(int, Outcome), NEVER_ISSUED_RANK, SAME_ORDER_RANK, BUDGET_DAY_RANK}
-POSITIONS = {"campaigns": {10}, "codes": {10, 20, 30}, "limits": {40}, "records": {10}}
-"""Such numbers that mean something else: lengths, powers, and positions in a record or in the arguments."""
+POSITIONS = {
+    "campaigns": {10},
+    "codes": {10, 20, 30},
+    "limits": {40},
+    "records": {10},
+    "warnings": {10, 40, 60, 330, 600},
+    "watch": {40, 150, 500},
+}
+"""Such numbers that mean something else: lengths, powers, seconds, and positions in a record or in the arguments."""
 
 
 @pytest.mark.parametrize(("part", "text"), texts().items())

@@ -71,6 +71,16 @@ def attempts(program: str, minute: int) -> bytes:
     return b"%b:attempts:%d" % (tag(program), minute)
 
 
+def marks(program: str) -> bytes:
+    """Return the key of the hash from campaigns to what their counters were, minute by minute."""
+    return tag(program) + b":marks"
+
+
+def warnings(program: str) -> bytes:
+    """Return the key of the hash from campaigns to what they are warned of."""
+    return tag(program) + b":warnings"
+
+
 def velocity(program: str, rule: int, generation: int) -> bytes:
     """Return the key of what a rule counted of its subjects in one generation."""
     return b"%b:velocity:%d:%d" % (tag(program), rule, generation)

@@ -24,6 +24,7 @@ from redemption.ledger.stores.orders import OrderStore
 from redemption.ledger.stores.refusal_counts import RefusalCounts
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.stores.rules import RulesStore
+from redemption.ledger.stores.warnings import WarningStore
 from redemption.ledger.trust.clock import Clock
 from redemption.ledger.trust.durability import MEMORY_ALARM, Checked
 from redemption.ledger.trust.fence import Fence
@@ -39,6 +40,7 @@ from redemption.ledger.trust.reply_errors import (
     LedgerUnknown,
 )
 from redemption.ledger.trust.write_check import refused_programs
+from redemption.ledger.watching import Watching
 from redemption.scheduling.work_bounds import WorkBounds
 
 CHECK_SECONDS = 1.0
@@ -119,6 +121,8 @@ class RedisLedger:
         self.revocation = RevocationStore(self._functions)
         self.rules = RulesStore(self._functions, may_create_ledger=may_create_ledger)
         self.attempts = AttemptStore(self._functions, rules=self.rules, fence=fence, now_ms=self.now_ms)
+        self.warnings = WarningStore(self._functions)
+        self.watching = Watching(fence=fence, rules=self.rules, warnings=self.warnings)
         self.operations = Operations(self._functions, fence=fence, catalog=self._catalog, clock=self._clock)
         self._watching: asyncio.Task[None] | None = None
         self._refused: dict[str, str] = {}
@@ -135,6 +139,7 @@ class RedisLedger:
         self.attempts.start()
         await self.check()
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
+        self.watching.start()
 
     async def require_usable(self, program: str) -> None:
         """Check, at a start, everything that would fail the first call.
@@ -178,6 +183,7 @@ class RedisLedger:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self.watching.stop()
         await self.batcher.stop()
         await self._refusal_counts.stop()
         await self.attempts.stop()

@@ -16,6 +16,8 @@ _PARTS = (
     "idempotency",
     "campaigns",
     "frame",
+    "warnings",
+    "watch",
     "rule_changes",
     "limits",
     "revoke",

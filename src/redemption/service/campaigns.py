@@ -21,6 +21,7 @@ from redemption.domain.order import id_violations, program_violations
 from redemption.domain.ports.campaigns import OfferCounters, TooEarly, name_taken
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
+from redemption.domain.risk.warnings import RiskWarning
 from redemption.domain.signed.digest import Digests
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.idempotency import canonical, identity_of, set_fields
@@ -71,6 +72,7 @@ class Stats:
     budget_left_minor: int | None
     offers: tuple[OfferCounters, ...]
     refusals: tuple[tuple[int, int], ...]
+    warnings: tuple[RiskWarning, ...] = ()
 
 
 def etag(campaign: Campaign) -> str:
@@ -312,6 +314,7 @@ class Campaigns:
             claimed=counters.claimed,
             offers=counters.offers,
             refusals=counters.refusals,
+            warnings=counters.warnings,
             budget_left_minor=None if budget is None else budget - counters.discount_minor,
         )
 

@@ -6,6 +6,7 @@ from redemption.domain.campaign.campaign import Campaign
 from redemption.domain.errors import AlreadyExists
 from redemption.domain.record import record
 from redemption.domain.request_identity import RequestIdentity
+from redemption.domain.risk.warnings import RiskWarning
 
 
 @record(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Counters:
         day: The day of ``redeemed_today``, days since 1970 in the campaign's zone.
         offers: By the offer's index.
         refusals: Pairs of an outcome's number and how often it was the answer; less exact, see ``count_refusal``.
+        warnings: What the campaign is warned of now.
     """
 
     now_ms: int
@@ -41,6 +43,7 @@ class Counters:
     redeemed_today: int
     offers: tuple[OfferCounters, ...]
     refusals: tuple[tuple[int, int], ...]
+    warnings: tuple[RiskWarning, ...] = ()
 
 
 @record(frozen=True, slots=True)

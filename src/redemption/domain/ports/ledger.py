@@ -5,7 +5,7 @@ from typing import Protocol
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.issuing import IssuingLedger, RevocationLedger
 from redemption.domain.ports.orders import OrderLedger
-from redemption.domain.ports.rules import AttemptLedger, RulesLedger
+from redemption.domain.ports.rules import AttemptLedger, RulesLedger, WarningLedger
 
 
 class Ledger(Protocol):
@@ -34,6 +34,10 @@ class Ledger(Protocol):
     @property
     def attempts(self) -> AttemptLedger:
         """Attempts in vain, and lock-outs."""
+
+    @property
+    def warnings(self) -> WarningLedger:
+        """Early warning."""
 
     def now_ms(self) -> int:
         """Return an estimate of the ledger's clock, Unix milliseconds."""

@@ -9,6 +9,7 @@ from redemption.domain.risk.attempts import Tried
 from redemption.domain.risk.lists import ListEntry
 from redemption.domain.risk.rules import Rules
 from redemption.domain.risk.subjects import Subject
+from redemption.domain.risk.warnings import RiskWarning
 
 
 @record(frozen=True, slots=True)
@@ -91,4 +92,15 @@ class AttemptLedger(Protocol):
 
         Returns:
             How many tokens and codes failed, and what each of the subjects with most attempts tried.
+        """
+
+
+class WarningLedger(Protocol):
+    """What campaigns are warned of. The ledger finds it by itself, as long as a server runs."""
+
+    async def warnings(self, program: str, campaign: int = 0) -> list[RiskWarning]:
+        """Return the warnings that are raised now, by campaign; with a campaign's number, of this one alone.
+
+        Raises:
+            ServiceError: The ledger cannot be asked.
         """

@@ -149,6 +149,9 @@ class WarningThresholds:
     claims_per_minute: int | None = None
 
 
+NO_THRESHOLDS: Final = WarningThresholds()
+
+
 @dataclass(frozen=True, slots=True)
 class Tightened:
     """What is in force of a rule until it is loosened again; None: as it was applied.
@@ -190,7 +193,7 @@ class Rules:
     velocity: tuple[VelocityRule, ...] = ()
     accounts: tuple[AccountsRule, ...] = ()
     lock_out: LockOut = LockOut()
-    warnings: WarningThresholds = WarningThresholds()
+    warnings: WarningThresholds = NO_THRESHOLDS
     tightened: tuple[Tightened, ...] = ()
     claims_frozen: bool = False
     numbers: dict[str, Numbered] = field(default_factory=dict)

@@ -123,12 +123,14 @@ function archive.step(key_names, args)
   if way.part > #PARTS then return { frame.head(call), progress(way) } end
   local dead, fields = decide_step(call, number, way)
   local done = way.part > #PARTS
+  local has_marks = done and redis.pcall('HEXISTS', keys.marks(call.tag), keys.number_text(number)) == 1
   frame.plan_nothing()
   frame.plan(keys.campaign(call.tag, number), 'archive',
     done and 'done' or PARTS[way.part].name .. ' ' .. keys.number_text(way.position))
   local event = done and cmsgpack.pack({ 'archived', principal, number })
   frame.commit(call, event)
   if #dead > 0 then redis.call('UNLINK', unpack(dead)) end
+  if has_marks then redis.call('HDEL', keys.marks(call.tag), keys.number_text(number)) end
   for key, found in pairs(fields) do redis.call('HDEL', key, unpack(found)) end
   return { frame.head(call), progress(way) }
 end

@@ -9,7 +9,8 @@
 -- ARGV[14]  SHA-256 of the definition (hexadecimal)
 -- ARGV[15]  the name's appearance: names that people take for the same have the same
 -- ARGV[16…] pairs of field and value: limits (an empty value removes one), `ends_at` (until when this definition allows
---           redemptions, Unix ms; 0: it allows none) and, for a new campaign, `width` and `customer_buckets`
+--           redemptions, Unix ms; 0: it allows none), `paused` (1: the whole campaign is; a definition that was written
+--           before this field existed has none) and, for a new campaign, `width` and `customer_buckets`
 -- Replies  head · number · version, or head · a word: exists (the name is another campaign's; then its number), alike
 --          (another campaign's name looks the same; then its number and its name), mismatch (the request id stands for
 --          other content), gone (no such campaign), conflict (another version is in force), minted (an offer changes,

@@ -65,6 +65,10 @@ function keys.rule_counts(tag) return tag .. ':rule_counts' end
 -- A hash: server process → its report of what was tried in vain in a minute (since 1970), see attempts.lua.
 function keys.attempts(tag, minute) return tag .. ':attempts:' .. spelled(minute) end
 
+-- Hashes by the campaign's number: what its counters were, and what it is warned of; see watch.lua.
+function keys.marks(tag) return tag .. ':marks' end
+function keys.warnings(tag) return tag .. ':warnings' end
+
 -- A hash: what a rule counted of its subjects in one generation, see velocity.lua.
 function keys.velocity(tag, rule, generation)
   return tag .. ':velocity:' .. spelled(rule) .. ':' .. spelled(generation)

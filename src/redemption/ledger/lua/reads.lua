@@ -7,7 +7,7 @@
 -- named      ARGV[4] name · [5] what it looks like
 --            Replies number and name of the campaign that has this name, or else one that looks the same; or nothing
 -- counters   ARGV[4] campaign · [5] how many offers it has
---            Replies clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
+--            Replies what it is warned of (warnings.lua; empty: nothing), clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
 --            (minor units), then of each outcome that refused: outcome, count; or an empty list when there is no such
 --            campaign
 -- coupon     ARGV[4] campaign · [5] serial
@@ -53,7 +53,11 @@ function reads.counters(key_names, args)
   local call = frame.begin(key_names, args)
   local campaign = campaigns.of(call, number)
   if not campaign then return {} end
-  local found = { keys.number_text(call.now), keys.number_text(campaigns.issuing(campaign).claimed) }
+  local warned = redis.pcall('HGET', keys.warnings(call.tag), keys.number_text(number))
+  local found = {
+    type(warned) == 'string' and warned or '', keys.number_text(call.now),
+    keys.number_text(campaigns.issuing(campaign).claimed),
+  }
   for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
   local rest = { redeemed = campaign.redeemed, discount = campaign.discount } -- for offer 0, see campaigns.lua
   for index = 1, offers - 1 do

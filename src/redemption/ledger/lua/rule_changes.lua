@@ -10,10 +10,10 @@
 -- define_rules replaces the definition.
 --              ARGV[5] the principal · [6] the version of the definition that is to be replaced (`changed`) · [7] the
 --              definition · [8] its checks (rules.lua) · [9] what was changed, a word for the event · [10] SHA-256 of the
---              definition (hexadecimal)
+--              definition (hexadecimal) · [11] 1 if it has thresholds of warnings; else all warnings are cleared
 --              Replies head · version in force; or head · conflict (another definition is in force)
 --              Event rules_changed: principal · version · the word · definition (empty when it is larger than 4 KiB) ·
---              its SHA-256
+--              its SHA-256; warning_cleared, see watch.lua
 -- change_list  adds, changes and removes entries, all of them or none.
 --              ARGV[5] the principal · [6] how many entries there may be · [7] reason, for the event · [8…] pairs of key
 --              and value (an empty value removes)
@@ -43,7 +43,7 @@ end
 
 function rule_changes.define(key_names, args)
   local principal, expected, definition = args[5], tonumber(args[6]), args[7]
-  local checks, what, digest = args[8], args[9], args[10]
+  local checks, what, digest, has_thresholds = args[8], args[9], args[10], args[11] == '1'
   local call = frame.begin_writing(key_names, args)
   local key = keys.rules(call.tag)
   local changed = tonumber(redis.call('HGET', key, 'changed') or 0)
@@ -56,8 +56,10 @@ function rule_changes.define(key_names, args)
   frame.plan(key, 'definition', definition)
   frame.plan(key, 'checks', checks)
   local in_event = #definition <= EVENT_BYTES_MAX and definition or ''
-  local event = cmsgpack.pack({ 'rules_changed', principal, call.rules + 1, what, in_event, digest })
-  frame.commit(call, event)
+  call.events[1] = cmsgpack.pack({ 'rules_changed', principal, call.rules + 1, what, in_event, digest })
+  if not has_thresholds then watch.decide_no_thresholds(call) end
+  frame.commit(call)
+  if not has_thresholds then redis.call('UNLINK', keys.marks(call.tag), keys.warnings(call.tag)) end
   return { frame.head(call), version }
 end
 

@@ -14,6 +14,7 @@ from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.archive import Archive
 from redemption.ledger.stores.catalog import Catalog, pack_campaign
 from redemption.ledger.stores.definitions import Definitions
+from redemption.ledger.stores.warnings import unpack_warnings
 from redemption.ledger.trust.reply_errors import no_ledger
 
 WIDTH_MIN = 64
@@ -157,10 +158,11 @@ class CampaignStore:
 
     async def counters(self, program: str, number: int, *, offers: int) -> Counters | None:
         """Return a campaign's counters and those of its first ``offers`` offers; None when there is no campaign."""
-        reply = [int(value) for value in await self._functions.call("counters", program, number, offers)]
+        reply = await self._functions.call("counters", program, number, offers)
         if not reply:
             return None
-        now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = reply
+        warned, *numbers = reply
+        now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = map(int, numbers)
         of_offers, of_refusals = rest[: 3 * offers], rest[3 * offers :]
         return Counters(
             now_ms=now_ms,
@@ -174,6 +176,7 @@ class CampaignStore:
             redeemed_today=today,
             offers=tuple(OfferCounters(*of_offers[at : at + 3]) for at in range(0, len(of_offers), 3)),
             refusals=tuple(sorted(zip(of_refusals[::2], of_refusals[1::2], strict=True))),
+            warnings=unpack_warnings(number, warned),
         )
 
     async def archive(self, campaign: Campaign, *, principal: str, now_ms: int) -> Campaign | TooEarly:
@@ -189,7 +192,8 @@ def _fields(campaign: Campaign) -> dict[str, int | str]:
     """Return the fields of a definition that the ledger's functions read; an empty value means no limit."""
     limits = {field: getattr(campaign.limits, name) for field, name in _LIMIT_FIELDS.items()}
     fields = {field: "" if value is None else value for field, value in limits.items()}
-    return {**fields, "ends_at": _closes_at_ms(campaign)}
+    is_paused = campaign.state is CampaignState.PAUSED
+    return {**fields, "ends_at": _closes_at_ms(campaign), "paused": 1 if is_paused else ""}
 
 
 def _closes_at_ms(campaign: Campaign) -> int:

@@ -13,6 +13,7 @@ from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.risk.lists import ENTRIES_MAX, ListEntry, Lists, entry_subject
 from redemption.domain.risk.rules import (
     NO_RULES,
+    NO_THRESHOLDS,
     AccountsRule,
     LockOut,
     Numbered,
@@ -153,7 +154,8 @@ class RulesStore:
             raise no_ledger()
         definition = pack_rules(rules)
         digest = hashlib.sha256(definition).hexdigest()
-        args = (principal, expected, definition, pack_checks(rules), what, digest)
+        has_thresholds = int(rules.warnings != NO_THRESHOLDS)
+        args = (principal, expected, definition, pack_checks(rules), what, digest, has_thresholds)
         _, reply = await self._functions.write("define_rules", program, *args)
         if reply[0] == b"conflict":
             raise Conflict("rules.etag: the rules were changed meanwhile; read them again and repeat the change")
