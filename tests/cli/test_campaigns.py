@@ -73,6 +73,8 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
     stats.stats.offers.add(offer_index=1, issued=500, redeemed=9, discount_minor=45_000)
     stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_TOKEN_EXPIRED, count=7)
     stats.stats.refusals.add(outcome=outcome_pb2.OUTCOME_ALREADY_REDEEMED, count=1234)
+    warning = stats.stats.warnings.add(reason="BUDGET_SPENT", description="92 % of the budget is spent")
+    warning.raise_time.FromSeconds(1_800_000_000)
     fake.answers |= {
         "ListCampaigns": ListCampaignsResponse(campaigns=[existing]),
         "GetCampaignStats": stats,
@@ -96,6 +98,8 @@ def test_numbers_are_shown_beside_their_limits(ask, fake, existing):
         "refused because    times\n"
         "ALREADY_REDEEMED   1,234\n"
         "TOKEN_EXPIRED          7\n"
+        "\n"
+        "warning BUDGET_SPENT since 2027-01-15 16:00 +08:00: 92 % of the budget is spent\n"
     )
 
 

@@ -12,6 +12,7 @@ from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import OfferCounters
+from redemption.domain.risk.warnings import RiskWarning, RiskWarningReason
 from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
 from redemption.service.campaigns import Page, Stats, Updated
@@ -94,6 +95,10 @@ STATS = Stats(
     refusals=((60, 2), (150, 9)),
     claimed=70,
     budget_left_minor=0,
+    warnings=(
+        RiskWarning(7, RiskWarningReason.REFUSAL_SHARE, 150, NOW - 60, 2500, 0, 30, 90),
+        RiskWarning(7, RiskWarningReason.BUDGET_GONE_SOON, 0, NOW, 3600, 5_000, 10, NOW + 600),
+    ),
 )
 UPDATED = Updated(
     CAMPAIGN, (ChangeWarning("campaign.end_time", WarningReason.ISSUED_EXPIRE_AS_BEFORE, "is later than before"),)

@@ -154,6 +154,15 @@ def stats(
             refusals.add_row(Outcome.Name(refusal.outcome).removeprefix("OUTCOME_"), f"{refusal.count:,}")
         say("")
         show(refusals)
+    if counted.warnings:
+        from zoneinfo import ZoneInfo
+
+        from redemption.cli.input.instants import local_text
+
+        say("")
+        for warning in counted.warnings:
+            since = local_text(warning.raise_time, ZoneInfo(found.time_zone))
+            say(f"warning {printable(warning.reason)} since {since}: {printable(warning.description)}", "yellow")
     return DONE
 
 

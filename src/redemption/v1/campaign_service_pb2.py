@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from redemption.v1 import campaign_pb2 as redemption_dot_v1_dot_campaign__pb2
 from redemption.v1 import outcome_pb2 as redemption_dot_v1_dot_outcome__pb2
+from redemption.v1 import risk_service_pb2 as redemption_dot_v1_dot_risk__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$redemption/v1/campaign_service.proto\x12\rredemption.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1credemption/v1/campaign.proto\x1a\x1bredemption/v1/outcome.proto\"m\n\x15\x43reateCampaignRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"C\n\x16\x43reateCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"5\n\x12GetCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"@\n\x13GetCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"N\n\x14ListCampaignsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListCampaignsResponse\x12*\n\tcampaigns\x18\x01 \x03(\x0b\x32\x17.redemption.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x15UpdateCampaignRequest\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"u\n\x16UpdateCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x30\n\x08warnings\x18\x02 \x03(\x0b\x32\x1e.redemption.v1.CampaignWarning\"E\n\x0f\x43\x61mpaignWarning\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\x14PauseCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"B\n\x15PauseCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"8\n\x15ResumeCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"C\n\x16ResumeCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"5\n\x12\x45ndCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"@\n\x13\x45ndCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"9\n\x16\x41rchiveCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"D\n\x17\x41rchiveCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\":\n\x17GetCampaignStatsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"G\n\x18GetCampaignStatsResponse\x12+\n\x05stats\x18\x01 \x01(\x0b\x32\x1c.redemption.v1.CampaignStats\"\x84\x03\n\rCampaignStats\x12\x0e\n\x06issued\x18\x01 \x01(\x03\x12\x0f\n\x07\x63laimed\x18\x02 \x01(\x03\x12\x10\n\x08redeemed\x18\x03 \x01(\x03\x12\x16\n\x0eredeemed_today\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x10\n\x08reversed\x18\x06 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x07 \x01(\x03\x12\x16\n\x0emerchant_minor\x18\x08 \x01(\x03\x12\x19\n\x11order_value_minor\x18\t \x01(\x03\x12\x1e\n\x11\x62udget_left_minor\x18\n \x01(\x03H\x00\x88\x01\x01\x12-\n\x08refusals\x18\x0b \x03(\x0b\x32\x1b.redemption.v1.RefusalCount\x12)\n\x06offers\x18\x0c \x03(\x0b\x32\x19.redemption.v1.OfferStats\x12)\n\x05\x61s_of\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x14\n\x12_budget_left_minor\"F\n\x0cRefusalCount\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"[\n\nOfferStats\x12\x13\n\x0boffer_index\x18\x01 \x01(\r\x12\x0e\n\x06issued\x18\x02 \x01(\x03\x12\x10\n\x08redeemed\x18\x03 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x04 \x01(\x03\x32\xd9\x06\n\x0f\x43\x61mpaignService\x12]\n\x0e\x43reateCampaign\x12$.redemption.v1.CreateCampaignRequest\x1a%.redemption.v1.CreateCampaignResponse\x12T\n\x0bGetCampaign\x12!.redemption.v1.GetCampaignRequest\x1a\".redemption.v1.GetCampaignResponse\x12Z\n\rListCampaigns\x12#.redemption.v1.ListCampaignsRequest\x1a$.redemption.v1.ListCampaignsResponse\x12]\n\x0eUpdateCampaign\x12$.redemption.v1.UpdateCampaignRequest\x1a%.redemption.v1.UpdateCampaignResponse\x12Z\n\rPauseCampaign\x12#.redemption.v1.PauseCampaignRequest\x1a$.redemption.v1.PauseCampaignResponse\x12]\n\x0eResumeCampaign\x12$.redemption.v1.ResumeCampaignRequest\x1a%.redemption.v1.ResumeCampaignResponse\x12T\n\x0b\x45ndCampaign\x12!.redemption.v1.EndCampaignRequest\x1a\".redemption.v1.EndCampaignResponse\x12`\n\x0f\x41rchiveCampaign\x12%.redemption.v1.ArchiveCampaignRequest\x1a&.redemption.v1.ArchiveCampaignResponse\x12\x63\n\x10GetCampaignStats\x12&.redemption.v1.GetCampaignStatsRequest\x1a\'.redemption.v1.GetCampaignStatsResponseB-\n\rredemption.v1P\x01Z\x1aredemption/v1;redemptionv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$redemption/v1/campaign_service.proto\x12\rredemption.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1credemption/v1/campaign.proto\x1a\x1bredemption/v1/outcome.proto\x1a redemption/v1/risk_service.proto\"m\n\x15\x43reateCampaignRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"C\n\x16\x43reateCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"5\n\x12GetCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"@\n\x13GetCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"N\n\x14ListCampaignsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListCampaignsResponse\x12*\n\tcampaigns\x18\x01 \x03(\x0b\x32\x17.redemption.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x15UpdateCampaignRequest\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"u\n\x16UpdateCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\x12\x30\n\x08warnings\x18\x02 \x03(\x0b\x32\x1e.redemption.v1.CampaignWarning\"E\n\x0f\x43\x61mpaignWarning\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"7\n\x14PauseCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"B\n\x15PauseCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"8\n\x15ResumeCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"C\n\x16ResumeCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"5\n\x12\x45ndCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"@\n\x13\x45ndCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\"9\n\x16\x41rchiveCampaignRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"D\n\x17\x41rchiveCampaignResponse\x12)\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x17.redemption.v1.Campaign\":\n\x17GetCampaignStatsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\"G\n\x18GetCampaignStatsResponse\x12+\n\x05stats\x18\x01 \x01(\x0b\x32\x1c.redemption.v1.CampaignStats\"\xb2\x03\n\rCampaignStats\x12\x0e\n\x06issued\x18\x01 \x01(\x03\x12\x0f\n\x07\x63laimed\x18\x02 \x01(\x03\x12\x10\n\x08redeemed\x18\x03 \x01(\x03\x12\x16\n\x0eredeemed_today\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x10\n\x08reversed\x18\x06 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x07 \x01(\x03\x12\x16\n\x0emerchant_minor\x18\x08 \x01(\x03\x12\x19\n\x11order_value_minor\x18\t \x01(\x03\x12\x1e\n\x11\x62udget_left_minor\x18\n \x01(\x03H\x00\x88\x01\x01\x12-\n\x08refusals\x18\x0b \x03(\x0b\x32\x1b.redemption.v1.RefusalCount\x12)\n\x06offers\x18\x0c \x03(\x0b\x32\x19.redemption.v1.OfferStats\x12)\n\x05\x61s_of\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08warnings\x18\x0e \x03(\x0b\x32\x1a.redemption.v1.RiskWarningB\x14\n\x12_budget_left_minor\"F\n\x0cRefusalCount\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.redemption.v1.Outcome\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"[\n\nOfferStats\x12\x13\n\x0boffer_index\x18\x01 \x01(\r\x12\x0e\n\x06issued\x18\x02 \x01(\x03\x12\x10\n\x08redeemed\x18\x03 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x04 \x01(\x03\x32\xd9\x06\n\x0f\x43\x61mpaignService\x12]\n\x0e\x43reateCampaign\x12$.redemption.v1.CreateCampaignRequest\x1a%.redemption.v1.CreateCampaignResponse\x12T\n\x0bGetCampaign\x12!.redemption.v1.GetCampaignRequest\x1a\".redemption.v1.GetCampaignResponse\x12Z\n\rListCampaigns\x12#.redemption.v1.ListCampaignsRequest\x1a$.redemption.v1.ListCampaignsResponse\x12]\n\x0eUpdateCampaign\x12$.redemption.v1.UpdateCampaignRequest\x1a%.redemption.v1.UpdateCampaignResponse\x12Z\n\rPauseCampaign\x12#.redemption.v1.PauseCampaignRequest\x1a$.redemption.v1.PauseCampaignResponse\x12]\n\x0eResumeCampaign\x12$.redemption.v1.ResumeCampaignRequest\x1a%.redemption.v1.ResumeCampaignResponse\x12T\n\x0b\x45ndCampaign\x12!.redemption.v1.EndCampaignRequest\x1a\".redemption.v1.EndCampaignResponse\x12`\n\x0f\x41rchiveCampaign\x12%.redemption.v1.ArchiveCampaignRequest\x1a&.redemption.v1.ArchiveCampaignResponse\x12\x63\n\x10GetCampaignStats\x12&.redemption.v1.GetCampaignStatsRequest\x1a\'.redemption.v1.GetCampaignStatsResponseB-\n\rredemption.v1P\x01Z\x1aredemption/v1;redemptionv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,50 +36,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'redemption.v1.campaign_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rredemption.v1P\001Z\032redemption/v1;redemptionv1'
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=147
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=256
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=258
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=325
-  _globals['_GETCAMPAIGNREQUEST']._serialized_start=327
-  _globals['_GETCAMPAIGNREQUEST']._serialized_end=380
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=382
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=446
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=448
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=526
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=528
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=620
-  _globals['_UPDATECAMPAIGNREQUEST']._serialized_start=622
-  _globals['_UPDATECAMPAIGNREQUEST']._serialized_end=711
-  _globals['_UPDATECAMPAIGNRESPONSE']._serialized_start=713
-  _globals['_UPDATECAMPAIGNRESPONSE']._serialized_end=830
-  _globals['_CAMPAIGNWARNING']._serialized_start=832
-  _globals['_CAMPAIGNWARNING']._serialized_end=901
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=903
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=958
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=960
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=1026
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1028
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1084
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1086
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1153
-  _globals['_ENDCAMPAIGNREQUEST']._serialized_start=1155
-  _globals['_ENDCAMPAIGNREQUEST']._serialized_end=1208
-  _globals['_ENDCAMPAIGNRESPONSE']._serialized_start=1210
-  _globals['_ENDCAMPAIGNRESPONSE']._serialized_end=1274
-  _globals['_ARCHIVECAMPAIGNREQUEST']._serialized_start=1276
-  _globals['_ARCHIVECAMPAIGNREQUEST']._serialized_end=1333
-  _globals['_ARCHIVECAMPAIGNRESPONSE']._serialized_start=1335
-  _globals['_ARCHIVECAMPAIGNRESPONSE']._serialized_end=1403
-  _globals['_GETCAMPAIGNSTATSREQUEST']._serialized_start=1405
-  _globals['_GETCAMPAIGNSTATSREQUEST']._serialized_end=1463
-  _globals['_GETCAMPAIGNSTATSRESPONSE']._serialized_start=1465
-  _globals['_GETCAMPAIGNSTATSRESPONSE']._serialized_end=1536
-  _globals['_CAMPAIGNSTATS']._serialized_start=1539
-  _globals['_CAMPAIGNSTATS']._serialized_end=1927
-  _globals['_REFUSALCOUNT']._serialized_start=1929
-  _globals['_REFUSALCOUNT']._serialized_end=1999
-  _globals['_OFFERSTATS']._serialized_start=2001
-  _globals['_OFFERSTATS']._serialized_end=2092
-  _globals['_CAMPAIGNSERVICE']._serialized_start=2095
-  _globals['_CAMPAIGNSERVICE']._serialized_end=2952
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=181
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=290
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=292
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=359
+  _globals['_GETCAMPAIGNREQUEST']._serialized_start=361
+  _globals['_GETCAMPAIGNREQUEST']._serialized_end=414
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=416
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=480
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=482
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=560
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=562
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=654
+  _globals['_UPDATECAMPAIGNREQUEST']._serialized_start=656
+  _globals['_UPDATECAMPAIGNREQUEST']._serialized_end=745
+  _globals['_UPDATECAMPAIGNRESPONSE']._serialized_start=747
+  _globals['_UPDATECAMPAIGNRESPONSE']._serialized_end=864
+  _globals['_CAMPAIGNWARNING']._serialized_start=866
+  _globals['_CAMPAIGNWARNING']._serialized_end=935
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=937
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=992
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=994
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=1060
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1062
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1118
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1120
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1187
+  _globals['_ENDCAMPAIGNREQUEST']._serialized_start=1189
+  _globals['_ENDCAMPAIGNREQUEST']._serialized_end=1242
+  _globals['_ENDCAMPAIGNRESPONSE']._serialized_start=1244
+  _globals['_ENDCAMPAIGNRESPONSE']._serialized_end=1308
+  _globals['_ARCHIVECAMPAIGNREQUEST']._serialized_start=1310
+  _globals['_ARCHIVECAMPAIGNREQUEST']._serialized_end=1367
+  _globals['_ARCHIVECAMPAIGNRESPONSE']._serialized_start=1369
+  _globals['_ARCHIVECAMPAIGNRESPONSE']._serialized_end=1437
+  _globals['_GETCAMPAIGNSTATSREQUEST']._serialized_start=1439
+  _globals['_GETCAMPAIGNSTATSREQUEST']._serialized_end=1497
+  _globals['_GETCAMPAIGNSTATSRESPONSE']._serialized_start=1499
+  _globals['_GETCAMPAIGNSTATSRESPONSE']._serialized_end=1570
+  _globals['_CAMPAIGNSTATS']._serialized_start=1573
+  _globals['_CAMPAIGNSTATS']._serialized_end=2007
+  _globals['_REFUSALCOUNT']._serialized_start=2009
+  _globals['_REFUSALCOUNT']._serialized_end=2079
+  _globals['_OFFERSTATS']._serialized_start=2081
+  _globals['_OFFERSTATS']._serialized_end=2172
+  _globals['_CAMPAIGNSERVICE']._serialized_start=2175
+  _globals['_CAMPAIGNSERVICE']._serialized_end=3032
 # @@protoc_insertion_point(module_scope)

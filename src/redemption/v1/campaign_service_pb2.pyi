@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from redemption.v1 import campaign_pb2 as _campaign_pb2
 from redemption.v1 import outcome_pb2 as _outcome_pb2
+from redemption.v1 import risk_service_pb2 as _risk_service_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -156,7 +157,7 @@ class GetCampaignStatsResponse(_message.Message):
     def __init__(self, stats: _Optional[_Union[CampaignStats, _Mapping]] = ...) -> None: ...
 
 class CampaignStats(_message.Message):
-    __slots__ = ("issued", "claimed", "redeemed", "redeemed_today", "reserved", "reversed", "discount_minor", "merchant_minor", "order_value_minor", "budget_left_minor", "refusals", "offers", "as_of")
+    __slots__ = ("issued", "claimed", "redeemed", "redeemed_today", "reserved", "reversed", "discount_minor", "merchant_minor", "order_value_minor", "budget_left_minor", "refusals", "offers", "as_of", "warnings")
     ISSUED_FIELD_NUMBER: _ClassVar[int]
     CLAIMED_FIELD_NUMBER: _ClassVar[int]
     REDEEMED_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +171,7 @@ class CampaignStats(_message.Message):
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     issued: int
     claimed: int
     redeemed: int
@@ -183,7 +185,8 @@ class CampaignStats(_message.Message):
     refusals: _containers.RepeatedCompositeFieldContainer[RefusalCount]
     offers: _containers.RepeatedCompositeFieldContainer[OfferStats]
     as_of: _timestamp_pb2.Timestamp
-    def __init__(self, issued: _Optional[int] = ..., claimed: _Optional[int] = ..., redeemed: _Optional[int] = ..., redeemed_today: _Optional[int] = ..., reserved: _Optional[int] = ..., reversed: _Optional[int] = ..., discount_minor: _Optional[int] = ..., merchant_minor: _Optional[int] = ..., order_value_minor: _Optional[int] = ..., budget_left_minor: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusalCount, _Mapping]]] = ..., offers: _Optional[_Iterable[_Union[OfferStats, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[_risk_service_pb2.RiskWarning]
+    def __init__(self, issued: _Optional[int] = ..., claimed: _Optional[int] = ..., redeemed: _Optional[int] = ..., redeemed_today: _Optional[int] = ..., reserved: _Optional[int] = ..., reversed: _Optional[int] = ..., discount_minor: _Optional[int] = ..., merchant_minor: _Optional[int] = ..., order_value_minor: _Optional[int] = ..., budget_left_minor: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusalCount, _Mapping]]] = ..., offers: _Optional[_Iterable[_Union[OfferStats, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_risk_service_pb2.RiskWarning, _Mapping]]] = ...) -> None: ...
 
 class RefusalCount(_message.Message):
     __slots__ = ("outcome", "count")

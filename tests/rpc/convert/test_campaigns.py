@@ -346,4 +346,21 @@ def test_statistics_tell_what_is_counted_and_nothing_else():
         claimed=70,
         budget_left_minor=0,
         as_of={"seconds": 1_800_000_000},
+        warnings=[
+            {
+                "campaign": 7,
+                "reason": "REFUSAL_SHARE",
+                "outcome": "OUTCOME_ALREADY_REDEEMED",
+                "description": "30 of the 90 answers of a minute were ALREADY_REDEEMED; the threshold is 25 %",
+                "raise_time": {"seconds": 1_799_999_940},
+            },
+            {
+                "campaign": 7,
+                "reason": "BUDGET_GONE_SOON",
+                "description": "at the pace of the last five minutes, the budget is gone at 2027-01-15T08:10:00Z; the "
+                "threshold is 1 hour before",
+                "raise_time": {"seconds": 1_800_000_000},
+                "gone_time": {"seconds": 1_800_000_600},
+            },
+        ],
     )

@@ -33,6 +33,7 @@ from redemption.domain.steps import finished
 from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
 from redemption.rpc.convert.timestamps import at_ms, duration_of, ms_from, seconds_from, whole_second_ms_from
+from redemption.rpc.convert.warnings import risk_warning_of
 from redemption.rpc.message_limits import not_built, shape_steps
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
@@ -207,6 +208,7 @@ def stats_of(stats: Stats) -> campaign_service_pb2.CampaignStats:
         claimed=stats.claimed,
         budget_left_minor=stats.budget_left_minor,
         as_of=at_ms(stats.as_of_ms),
+        warnings=map(risk_warning_of, stats.warnings),
     )
 
 
