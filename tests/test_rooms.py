@@ -49,7 +49,8 @@ FOLDERS_MAY_IMPORT = {
     "rpc/convert": set(),
     "cli/input": set(),
     "cli/campaign_file": {"cli/input"},
-    "cli/output": {"cli/input", "cli/campaign_file"},
+    "cli/program_file": {"cli/input", "cli/campaign_file"},
+    "cli/output": {"cli/input", "cli/campaign_file", "cli/program_file"},
     "cli/demo": {"cli/input", "cli/output"},
 }
 """Which other folders of its room the files of a folder may import."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli.campaign_file.contract_fields import echo
+from cli.risk_desk import RiskDesk
 
 from redemption.cli.campaign_file.reading import read_campaign
 from redemption.cli.root import run
@@ -83,3 +84,9 @@ def existing(file):
     campaign.program, campaign.number, campaign.etag, campaign.state = "demo", 3, "v7", v1.CAMPAIGN_STATE_ACTIVE
     echo(campaign)
     return campaign
+
+
+@pytest.fixture
+def desk(fake):
+    """A program's rules and lists, behind the fake server."""
+    return RiskDesk(fake)

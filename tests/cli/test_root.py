@@ -100,7 +100,7 @@ def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):
     assert "ZeroDivisionError" in ended.err
 
 
-@pytest.mark.parametrize("arguments", [(), ("campaigns",), ("ledger",)])
+@pytest.mark.parametrize("arguments", [(), *((group,) for group in ("campaigns", "program", "ledger"))])
 def test_a_group_alone_shows_its_help(command, arguments):
     ended = command(*arguments)
     assert ended.code == exits.BAD_INPUT
@@ -110,6 +110,7 @@ def test_a_group_alone_shows_its_help(command, arguments):
 COMMANDS = [
     *[(name,) for name in ("serve", "mint", "claim", "quote", "redeem", "revoke", "inspect", "get", "samples", "demo")],
     *[("campaigns", name) for name in ("list", "show", "stats", "apply", "pause", "resume", "end", "archive")],
+    *[("program", name) for name in ("apply", "show", "tighten", "loosen", "freeze-claims", "thaw-claims")],
     *[("ledger", name) for name in ("status", "adopt")],
 ]
 

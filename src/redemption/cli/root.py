@@ -26,6 +26,7 @@ from redemption.cli.ledger import ledger
 from redemption.cli.mint import mint
 from redemption.cli.output.screen import complain, print_failure
 from redemption.cli.output.streams import leave_quietly, prepare_streams, write_error
+from redemption.cli.program import program
 from redemption.cli.quote import quote
 from redemption.cli.redeem import redeem
 from redemption.cli.revoke import revoke
@@ -96,6 +97,12 @@ def _campaigns(context: typer.Context) -> int:
     return _help_alone(context)
 
 
+@program.callback(invoke_without_command=True)
+def _program(context: typer.Context) -> int:
+    """Apply, show and tighten a program's rules against abuse."""
+    return _help_alone(context)
+
+
 @ledger.callback(invoke_without_command=True)
 def _ledger(context: typer.Context) -> int:
     """Whether this machine trusts its ledger."""
@@ -147,8 +154,9 @@ app.command(epilog=examples("redemption get --request-id ID", "redemption get --
 app.command(epilog=examples("redemption samples", "redemption samples --json"))(samples)
 app.command(epilog=examples("redemption demo", "redemption demo --buyers 2000 --coupons 500 --seed 7"))(demo)
 app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
+app.add_typer(program, name="program", rich_help_panel=None)
 app.add_typer(ledger, name="ledger", rich_help_panel=None)
-for group in (app, campaigns, ledger):
+for group in (app, campaigns, program, ledger):
     for registered in group.registered_commands:
         registered.cls = Command
 

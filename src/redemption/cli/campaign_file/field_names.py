@@ -1,12 +1,11 @@
 """Converts the contract's names of a campaign's fields to the names in a campaign file."""
 
 import re
-from typing import Any, get_args
 
 from google.protobuf.duration_pb2 import Duration
 
 from redemption.cli.campaign_file.contents import CampaignPart
-from redemption.cli.campaign_file.part import Part
+from redemption.cli.campaign_file.part import part_at
 from redemption.cli.campaign_file.values import BASIS_POINTS_PER_PERCENT
 from redemption.cli.input.source_file import FieldPath, unknown_field
 from redemption.cli.input.times import duration_text, time_text
@@ -82,7 +81,7 @@ def number_text(number: int, contract_path: str, campaign: v1.Campaign) -> str:
 
 def unknown(path: FieldPath) -> str:
     """Return the error message for an unknown field name at a path."""
-    part, name = _part_at(path[:-1]), str(path[-1])
+    part, name = part_at(CampaignPart, path[:-1]), str(path[-1])
     if part is CampaignPart and name in NOT_IN_A_FILE:
         return NOT_IN_A_FILE[name]
     if name == "threshold":
@@ -108,18 +107,3 @@ def _counts_units(path: FieldPath, campaign: v1.Campaign) -> bool:
 def _steps(contract_path: str) -> FieldPath:
     found = re.findall(r"\w+", contract_path.removeprefix("campaign."))
     return tuple(int(step) if step.isdecimal() else step for step in found)
-
-
-def _part_at(path: FieldPath) -> type[Part]:
-    part: type[Part] = CampaignPart
-    for step in path:
-        if isinstance(step, str):
-            part = _part_in(part.model_fields[part.names()[step]].annotation) or part
-    return part
-
-
-def _part_in(annotation: Any) -> type[Part] | None:  # noqa: ANN401 - an annotation has no common type
-    """Return the part class in a field's annotation, alone or in a list; None if there is none."""
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        return annotation
-    return next(filter(None, map(_part_in, get_args(annotation))), None)

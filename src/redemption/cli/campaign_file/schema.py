@@ -1,4 +1,4 @@
-"""Makes a JSON Schema of campaign files for editors, from the model that reads the files."""
+"""Makes a JSON Schema of files for editors, from the model that reads the files."""
 
 from typing import Any
 
@@ -6,16 +6,22 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, TupleSchema, WithDefaultSchema
 
 from redemption.cli.campaign_file.contents import CampaignPart
+from redemption.cli.campaign_file.part import Part
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest version that the language servers of editors support in full."""
 
 
 def campaign_schema() -> dict[str, Any]:
-    """Return the schema; it has the names and types, not the rules of a campaign, which the server checks."""
-    made = CampaignPart.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
+    """Return the schema of campaign files."""
+    return schema_of(CampaignPart, "Campaign")
+
+
+def schema_of(part: type[Part], title: str) -> dict[str, Any]:
+    """Return the schema of the files of a model; it has the names and types, not the rules, which the server checks."""
+    made = part.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
     definitions = {name: _untitled(each) for name, each in made.pop("$defs").items()}
-    return {"$schema": _DIALECT, **_untitled(made), "title": "Campaign", "definitions": definitions}
+    return {"$schema": _DIALECT, **_untitled(made), "title": title, "definitions": definitions}
 
 
 class _Generator(GenerateJsonSchema):

@@ -29,7 +29,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,16}")
 _SUM = re.compile(r"[0-9]{1,16}(\.[0-9]{1,8})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _INT32_MAX = 2**31 - 1
-_UINT32_MAX = 2**32 - 1
+UINT32_MAX = 2**32 - 1
 
 
 class Units(NamedTuple):
@@ -57,7 +57,8 @@ WEEKDAYS = words(v1.Weekday.DESCRIPTOR)
 RISK_SIGNALS = words(v1.RiskSignal.DESCRIPTOR)
 
 
-def _single(value: object) -> str:
+def single(value: object) -> str:
+    """Return a value as text; raises ValueError for a group, a list or an empty value."""
     if not isinstance(value, str):
         raise ValueError("must be a single value")  # noqa: TRY004 - pydantic reports values, not types
     if not value.strip():
@@ -67,18 +68,18 @@ def _single(value: object) -> str:
 
 def _name(value: object) -> str:
     """Return a name in the normal form that the server wants: files from a Mac may have another one."""
-    return unicodedata.normalize("NFC", _single(value))
+    return unicodedata.normalize("NFC", single(value))
 
 
 def _campaign_number(value: object) -> int:
     number = _whole(value)
-    if not 1 <= number <= _UINT32_MAX:
-        raise ValueError(f"must be 1 to {_UINT32_MAX}, as campaigns list shows it; it is {number}")
+    if not 1 <= number <= UINT32_MAX:
+        raise ValueError(f"must be 1 to {UINT32_MAX}, as campaigns list shows it; it is {number}")
     return number
 
 
 def _zone(value: object) -> str:
-    text = _single(value)
+    text = single(value)
     if _zone_called(text) is None:
         raise ValueError(f"must be an IANA zone such as Asia/Shanghai; it is {text[:40]!r}")
     return text
@@ -92,25 +93,25 @@ def _zone_called(text: str) -> ZoneInfo | None:
 
 
 def _money(value: object, info: ValidationInfo[Units]) -> int:
-    return minor_units(_single(value), info.context.currency_code)
+    return minor_units(single(value), info.context.currency_code)
 
 
 def _instant(value: object, info: ValidationInfo[Units]) -> Timestamp:
-    text = _single(value)
+    text = single(value)
     if info.context.zone is None:
         return Timestamp()  # the zone is wrong, which is reported for its own field
     return instant(text, info.context.zone)
 
 
 def _percent(value: object) -> int:
-    text = _single(value)
+    text = single(value)
     if not _PERCENT.fullmatch(text):
         raise ValueError(f"must be a percentage with its sign, such as 20% or 12.5%; it is {text[:40]!r}")
     return int(Decimal(text.rstrip(" %")) * BASIS_POINTS_PER_PERCENT)
 
 
 def _whole(value: object) -> int:
-    text = _single(value)
+    text = single(value)
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"must be a whole number; it is {text[:40]!r}")
     return int(text)
@@ -124,15 +125,17 @@ def _small_whole(value: object) -> int:
 
 
 def _truth(value: object) -> bool:
-    text = _single(value)
+    text = single(value)
     if text not in ("true", "false"):
         raise ValueError(f"must be true or false; it is {text[:40]!r}")
     return text == "true"
 
 
-def _word_of(known: Mapping[str, int]) -> Callable[[object], int]:
+def word_of(known: Mapping[str, int]) -> Callable[[object], int]:
+    """Return what reads one of some words; it raises ValueError for another one."""
+
     def number(value: object) -> int:
-        text = _single(value)
+        text = single(value)
         if text not in known:
             raise ValueError(f"must be one of {', '.join(known)}; it is {text[:40]!r}")
         return known[text]
@@ -161,7 +164,7 @@ def _offer_index(value: object) -> int:
     return number
 
 
-def _shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSchema:
+def shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSchema:
     """Return the schema of a text with this pattern; ``types`` are what editors may parse it to without quotes."""
     # Regular expressions of JSON Schema have no named groups.
     portable = "^(" + re.sub(r"\?P<\w+>", "", pattern.pattern) + ")$"
@@ -169,34 +172,35 @@ def _shaped(pattern: re.Pattern[str], *types: str, **more: object) -> WithJsonSc
     return WithJsonSchema(kind | {"pattern": portable} | more)
 
 
-def _enum(known: Mapping[str, int]) -> WithJsonSchema:
+def enum_schema(known: Mapping[str, int]) -> WithJsonSchema:
+    """Return the schema of one of some words."""
     return WithJsonSchema({"type": "string", "enum": list(known)})
 
 
 _ANY_TEXT = WithJsonSchema({"type": ["string", "number"], "minLength": 1})
 
-Text: TypeAlias = Annotated[str, BeforeValidator(_single), _ANY_TEXT]
-Currency: TypeAlias = Annotated[str, BeforeValidator(_single), _shaped(_CURRENCY)]
+Text: TypeAlias = Annotated[str, BeforeValidator(single), _ANY_TEXT]
+Currency: TypeAlias = Annotated[str, BeforeValidator(single), shaped(_CURRENCY)]
 """The server knows the codes, and says which one was meant; until then any text counts hundredths."""
 Name: TypeAlias = Annotated[str, BeforeValidator(_name), _ANY_TEXT]
-CampaignNumber: TypeAlias = Annotated[int, BeforeValidator(_campaign_number), _shaped(_WHOLE, "integer", minimum=1)]
+CampaignNumber: TypeAlias = Annotated[int, BeforeValidator(_campaign_number), shaped(_WHOLE, "integer", minimum=1)]
 Zone: TypeAlias = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "minLength": 1})]
-Money: TypeAlias = Annotated[int, BeforeValidator(_money), _shaped(_SUM, "number", minimum=0)]
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), _shaped(_WHOLE, "integer")]
-SmallWhole: TypeAlias = Annotated[int, BeforeValidator(_small_whole), _shaped(_WHOLE, "integer")]
-Percent: TypeAlias = Annotated[int, BeforeValidator(_percent), _shaped(_PERCENT)]
+Money: TypeAlias = Annotated[int, BeforeValidator(_money), shaped(_SUM, "number", minimum=0)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), shaped(_WHOLE, "integer")]
+SmallWhole: TypeAlias = Annotated[int, BeforeValidator(_small_whole), shaped(_WHOLE, "integer")]
+Percent: TypeAlias = Annotated[int, BeforeValidator(_percent), shaped(_PERCENT)]
 Truth: TypeAlias = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"enum": [True, False, "true", "false"]})]
-Instant: TypeAlias = Annotated[Timestamp, BeforeValidator(_instant), _shaped(INSTANT)]
-Length: TypeAlias = Annotated[Duration, BeforeValidator(lambda value: duration(_single(value))), _shaped(DURATION)]
+Instant: TypeAlias = Annotated[Timestamp, BeforeValidator(_instant), shaped(INSTANT)]
+Length: TypeAlias = Annotated[Duration, BeforeValidator(lambda value: duration(single(value))), shaped(DURATION)]
 StartOfHours: TypeAlias = Annotated[
-    int, BeforeValidator(lambda value: start_minute(_single(value))), _shaped(TIME_OF_DAY)
+    int, BeforeValidator(lambda value: start_minute(single(value))), shaped(TIME_OF_DAY)
 ]
-EndOfHours: TypeAlias = Annotated[int, BeforeValidator(lambda value: end_minute(_single(value))), _shaped(TIME_OF_DAY)]
-StageName: TypeAlias = Annotated[int, BeforeValidator(_word_of(STAGES)), _enum(STAGES)]
-BaseName: TypeAlias = Annotated[int, BeforeValidator(_word_of(BASES)), _enum(BASES)]
-ReachName: TypeAlias = Annotated[int, BeforeValidator(_word_of(REACHES)), _enum(REACHES)]
-WeekdayName: TypeAlias = Annotated[int, BeforeValidator(_word_of(WEEKDAYS)), _enum(WEEKDAYS)]
-RiskSignalName: TypeAlias = Annotated[int, BeforeValidator(_word_of(RISK_SIGNALS)), _enum(RISK_SIGNALS)]
+EndOfHours: TypeAlias = Annotated[int, BeforeValidator(lambda value: end_minute(single(value))), shaped(TIME_OF_DAY)]
+StageName: TypeAlias = Annotated[int, BeforeValidator(word_of(STAGES)), enum_schema(STAGES)]
+BaseName: TypeAlias = Annotated[int, BeforeValidator(word_of(BASES)), enum_schema(BASES)]
+ReachName: TypeAlias = Annotated[int, BeforeValidator(word_of(REACHES)), enum_schema(REACHES)]
+WeekdayName: TypeAlias = Annotated[int, BeforeValidator(word_of(WEEKDAYS)), enum_schema(WEEKDAYS)]
+RiskSignalName: TypeAlias = Annotated[int, BeforeValidator(word_of(RISK_SIGNALS)), enum_schema(RISK_SIGNALS)]
 
 _Each = TypeVar("_Each")
 Several: TypeAlias = Annotated[tuple[_Each, ...], BeforeValidator(_not_empty)]
@@ -213,5 +217,5 @@ PausedNames: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_said), _li
 PausedOffers: TypeAlias = Annotated[
     tuple[Annotated[int, BeforeValidator(_offer_index)], ...],
     BeforeValidator(_said),
-    _list_of(_shaped(_WHOLE, "integer")),
+    _list_of(shaped(_WHOLE, "integer")),
 ]

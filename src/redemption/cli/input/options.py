@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -45,6 +46,12 @@ RequestId: TypeAlias = Annotated[
 def examples(*lines: str) -> str:
     """Return the examples for the end of a command's help; typer does not wrap such a paragraph."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def typed_target(*, server: str | None = None, program: str | None = None, tls_ca: Path | None = None) -> str:
+    """Return the options that were typed to reach a program, to end a command that is proposed; may be empty."""
+    typed = (("--server", server), ("--program", program), ("--tls-ca", tls_ca))
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in typed if value is not None)
 
 
 def language(chosen: str | None) -> "Lang":

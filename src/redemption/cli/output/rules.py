@@ -1,0 +1,126 @@
+"""Prints a program's rules for people: a table, and below it what else is in force."""
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from redemption.cli.output.screen import say, show, table
+from redemption.cli.program_file.campaigns import Names
+from redemption.cli.program_file.in_force import Rule, filled, tightened
+from redemption.cli.program_file.text import (
+    allowed_text,
+    judged_text,
+    lock_out_fields,
+    rule_fields,
+    rule_text,
+    share_fields,
+    warning_fields,
+)
+from redemption.printable import printable
+from redemption.v1 import rules_pb2 as v1
+
+THAW = "redemption program thaw-claims"
+LOOSEN = "redemption program loosen"
+_ALERT = "bold red"
+_MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
+_HEADING = 10
+_WARNED = {
+    "budget_spent": "{} of a budget spent",
+    "budget_gone_within": "a budget gone within {} at the present pace",
+    "claims_per_minute": "more than {} claims of a campaign in a minute",
+}
+
+
+def print_rules(rules: v1.Rules, names: Names, target: str) -> None:
+    """Print rules as they are in force.
+
+    Args:
+        rules: The rules, as the server tells them.
+        names: The names of the program's campaigns.
+        target: The options that commands need which are proposed.
+    """
+    full = filled(rules)
+    changed = {change.name: change for change in full.tightened}
+    print_emergency(rules, target)
+    every: list[Rule] = [*full.velocity, *full.accounts]
+    if every:
+        rows = table("rule", "subject", "allows", "counts", "mode", "more")
+        for rule in every:
+            _add(rows, rule, changed.get(rule.name), names)
+        show(rows)
+    else:
+        say(f"program {rules.program} has no velocity and no accounts rules; write some: redemption program apply FILE")
+    say("")
+    for heading, text in (*_lock_out(full.lock_out), *_warnings(full.warnings)):
+        say(f"{heading:{_HEADING}} {text}")
+
+
+def print_emergency(rules: v1.Rules, target: str) -> None:
+    """Print what of an emergency is in force, and the commands that take it back; nothing if nothing is."""
+    if rules.claims_frozen:
+        say(f"claims of program {rules.program} are frozen; to take it back: {THAW}{target}", _ALERT)
+    for change in rules.tightened:
+        say(f"rule {change.name} is tightened; to take it back: {LOOSEN} {change.name}{target}", _ALERT)
+
+
+def applied_rule(rules: v1.Rules, name: str) -> Rule | None:
+    """Return a rule as it was applied, with its defaults written out; None if there is none of this name."""
+    full = filled(rules)
+    every: list[Rule] = [*full.velocity, *full.accounts]
+    return next((rule for rule in every if rule.name == name), None)
+
+
+def print_in_force(rules: v1.Rules, name: str, names: Names) -> None:
+    """Print one rule as it is in force, and as it was applied if it is tightened."""
+    rule = applied_rule(rules, name)
+    if rule is None:
+        return
+    change = next((each for each in rules.tightened if each.name == name), None)
+    in_force = rule if change is None else tightened(rule, change)
+    say(f"in force   {rule_text(in_force, names)}", _ALERT if change else "green")
+    if change:
+        say(f"applied    {rule_text(rule, names)}")
+
+
+def tighten_command(rules: v1.Rules, name: str) -> str:
+    """Return the command that tightens a rule as it is tightened; empty if it is not."""
+    change = next((each for each in rules.tightened if each.name == name), None)
+    if change is None:
+        return ""
+    options = [f" --limit {change.limit}"] if change.HasField("limit") else []
+    options += [f" --burst {change.burst}"] if change.HasField("burst") else []
+    options += [" --mode enforce"] if change.mode == v1.RULE_MODE_ENFORCE else []
+    return f"redemption program tighten {name}{''.join(options)}"
+
+
+def _add(rows: object, rule: Rule, change: v1.TightenedRule | None, names: Names) -> None:
+    in_force = rule if change is None else tightened(rule, change)
+    fields = rule_fields(in_force)
+    allows = Text(allowed_text(in_force))
+    if change is not None:
+        allows = Text(f"{allowed_text(in_force)} (tightened from {allowed_text(rule)})", _ALERT)
+    mode = Text(fields["mode"], _MODE_STYLES.get(fields["mode"], ""))
+    more = printable(judged_text(in_force, names))
+    rows.add_row(rule.name, fields["subject"], allows, fields["counts"], mode, more)  # type: ignore[attr-defined]
+
+
+def _lock_out(lock_out: v1.LockOut) -> Iterator[tuple[str, str]]:
+    fields = lock_out_fields(lock_out)
+    waits = f"{fields['wait']}, then twice as long each time, at most {fields['wait_max']}"
+    yield "lock-out", f"after {lock_out.failures:,} failures in {fields['period']}: {waits}"
+    yield "", "; ".join(f"{name} {fields[name]}" for name in ("customers", "devices", "networks"))
+    codes = f"{lock_out.code_failures_per_minute:,} exchange codes may fail in a minute"
+    yield "", f"{codes}; above that, whoever has failed lately waits"
+
+
+def _warnings(warnings: v1.WarningThresholds) -> Iterator[tuple[str, str]]:
+    texts = []
+    for share in warnings.refusal_shares:
+        fields = share_fields(share)
+        texts.append(f"{fields['outcome']} {fields['share']} of {share.answers_min:,} answers or more in a minute")
+    numbers = warning_fields(warnings)
+    if "claims_per_minute" in numbers:
+        numbers["claims_per_minute"] = f"{warnings.claims_per_minute:,}"
+    texts += [_WARNED[name].format(text) for name, text in numbers.items()]
+    for index, text in enumerate(texts or ["nothing"]):
+        yield "" if index else "warns of", text
