@@ -100,7 +100,9 @@ def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):
     assert "ZeroDivisionError" in ended.err
 
 
-@pytest.mark.parametrize("arguments", [(), *((group,) for group in ("campaigns", "program", "ledger"))])
+@pytest.mark.parametrize(
+    "arguments", [(), *((group,) for group in ("campaigns", "program", "deny", "allow", "ledger"))]
+)
 def test_a_group_alone_shows_its_help(command, arguments):
     ended = command(*arguments)
     assert ended.code == exits.BAD_INPUT
@@ -111,6 +113,7 @@ COMMANDS = [
     *[(name,) for name in ("serve", "mint", "claim", "quote", "redeem", "revoke", "inspect", "get", "samples", "demo")],
     *[("campaigns", name) for name in ("list", "show", "stats", "apply", "pause", "resume", "end", "archive")],
     *[("program", name) for name in ("apply", "show", "tighten", "loosen", "freeze-claims", "thaw-claims")],
+    *[(group, name) for group in ("deny", "allow") for name in ("add", "remove", "list")],
     *[("ledger", name) for name in ("status", "adopt")],
 ]
 

@@ -23,6 +23,7 @@ from redemption.cli.input.options import examples
 from redemption.cli.input.parsing import Command, Group
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
+from redemption.cli.lists import allow, deny
 from redemption.cli.mint import mint
 from redemption.cli.output.screen import complain, print_failure
 from redemption.cli.output.streams import leave_quietly, prepare_streams, write_error
@@ -103,6 +104,18 @@ def _program(context: typer.Context) -> int:
     return _help_alone(context)
 
 
+@deny.callback(invoke_without_command=True)
+def _deny(context: typer.Context) -> int:
+    """Whom a program refuses: add, remove, list."""
+    return _help_alone(context)
+
+
+@allow.callback(invoke_without_command=True)
+def _allow(context: typer.Context) -> int:
+    """Whom no rule counts or locks out: add, remove, list."""
+    return _help_alone(context)
+
+
 @ledger.callback(invoke_without_command=True)
 def _ledger(context: typer.Context) -> int:
     """Whether this machine trusts its ledger."""
@@ -155,8 +168,10 @@ app.command(epilog=examples("redemption samples", "redemption samples --json"))(
 app.command(epilog=examples("redemption demo", "redemption demo --buyers 2000 --coupons 500 --seed 7"))(demo)
 app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
 app.add_typer(program, name="program", rich_help_panel=None)
+app.add_typer(deny, name="deny", rich_help_panel=None)
+app.add_typer(allow, name="allow", rich_help_panel=None)
 app.add_typer(ledger, name="ledger", rich_help_panel=None)
-for group in (app, campaigns, program, ledger):
+for group in (app, campaigns, program, deny, allow, ledger):
     for registered in group.registered_commands:
         registered.cls = Command
 
