@@ -20,7 +20,7 @@ IN_JUNE_2026 = 1_781_000_000
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch):
     """No settings and no language of whoever runs the tests; and no campaign of the tests is over."""
-    for module in ("campaigns", "claim", "list_runs"):
+    for module in ("campaigns", "claim", "fraud", "list_runs"):
         monkeypatch.setattr(f"redemption.cli.{module}._now", lambda: IN_JUNE_2026)
     monkeypatch.setattr("redemption.app.forbid_core_dumps", lambda: None)  # the tests' own process could not undo it
     for name in ("REDEMPTION_SERVER", "REDEMPTION_PROGRAM", "REDEMPTION_LANG", "LC_ALL", "LC_MESSAGES", "NO_COLOR"):

@@ -101,7 +101,7 @@ def test_a_defect_is_neither_a_refusal_nor_silent(command, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), *((group,) for group in ("campaigns", "program", "deny", "allow", "ledger"))]
+    "arguments", [(), *((group,) for group in ("campaigns", "program", "deny", "allow", "fraud", "ledger"))]
 )
 def test_a_group_alone_shows_its_help(command, arguments):
     ended = command(*arguments)
@@ -114,6 +114,7 @@ COMMANDS = [
     *[("campaigns", name) for name in ("list", "show", "stats", "apply", "pause", "resume", "end", "archive")],
     *[("program", name) for name in ("apply", "show", "tighten", "loosen", "freeze-claims", "thaw-claims")],
     *[(group, name) for group in ("deny", "allow") for name in ("add", "remove", "list")],
+    *[("fraud", name) for name in ("stats", "top", "who")],
     *[("ledger", name) for name in ("status", "adopt")],
 ]
 

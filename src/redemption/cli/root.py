@@ -17,6 +17,7 @@ from redemption.cli.campaigns import campaigns
 from redemption.cli.claim import claim
 from redemption.cli.completion import Shell, install, prepare_completion, show, with_shell
 from redemption.cli.demo.command import demo
+from redemption.cli.fraud import fraud
 from redemption.cli.get import get
 from redemption.cli.input.leftovers import without_leftovers
 from redemption.cli.input.options import examples
@@ -116,6 +117,12 @@ def _allow(context: typer.Context) -> int:
     return _help_alone(context)
 
 
+@fraud.callback(invoke_without_command=True)
+def _fraud(context: typer.Context) -> int:
+    """What the rules did, who was refused most, what is known of somebody."""
+    return _help_alone(context)
+
+
 @ledger.callback(invoke_without_command=True)
 def _ledger(context: typer.Context) -> int:
     """Whether this machine trusts its ledger."""
@@ -170,8 +177,9 @@ app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
 app.add_typer(program, name="program", rich_help_panel=None)
 app.add_typer(deny, name="deny", rich_help_panel=None)
 app.add_typer(allow, name="allow", rich_help_panel=None)
+app.add_typer(fraud, name="fraud", rich_help_panel=None)
 app.add_typer(ledger, name="ledger", rich_help_panel=None)
-for group in (app, campaigns, program, deny, allow, ledger):
+for group in (app, campaigns, program, deny, allow, fraud, ledger):
     for registered in group.registered_commands:
         registered.cls = Command
 

@@ -1,0 +1,122 @@
+"""``redemption fraud``: what the rules did, who was refused most, and what is known of somebody."""
+# ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
+
+import time
+from typing import Annotated
+
+import typer
+
+from redemption.cli.exits import DONE
+from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, settings_of, typed_target
+from redemption.cli.input.parsing import Group
+from redemption.cli.lists import KindName
+from redemption.cli.output.screen import print_json, print_message
+from redemption.cli.server_calls import all_campaigns, connected
+
+_now = time.time
+
+fraud = typer.Typer(cls=Group)
+
+
+@fraud.command(epilog=examples("redemption fraud stats", "redemption fraud stats --json"))
+def stats(
+    *,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Count what each rule refused, or would refuse; warnings come first.
+
+    A rule that is changed counts anew.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.risk_service_pb2 import GetRiskStatsRequest
+
+    with connected(settings) as client:
+        answer = client.get_risk_stats(GetRiskStatsRequest(program=settings.program))
+        campaigns = () if as_json or not answer.warnings else tuple(all_campaigns(client, settings.program))
+    if as_json:
+        print_message(answer)
+        return DONE
+    from redemption.cli.output.risk import print_stats
+    from redemption.cli.program_file.campaigns import names_of
+
+    print_stats(answer, settings.program, names_of(campaigns))
+    return DONE
+
+
+@fraud.command(epilog=examples("redemption fraud top", "redemption fraud top --minutes 60 --json"))
+def top(
+    *,
+    minutes: Annotated[int, typer.Option(metavar="N", help="Over the last N minutes.", min=1, max=60)] = 10,
+    most: Annotated[int, typer.Option("--count", metavar="N", help="So many subjects.", min=1, max=100)] = 20,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """List those who were refused most lately, by their digests.
+
+    Compare a digest with that of somebody whom you suspect: redemption fraud who.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.v1.risk_service_pb2 import ListTopSubjectsRequest
+
+    request = ListTopSubjectsRequest(program=settings.program, minutes=minutes, subjects_max=most)
+    with connected(settings) as client:
+        answer = client.list_top_subjects(request)
+    if as_json:
+        print_message(answer)
+        return DONE
+    from redemption.cli.output.risk import print_top
+
+    print_top(answer, minutes)
+    return DONE
+
+
+@fraud.command(
+    epilog=examples(
+        "redemption fraud who d-123 --kind device",
+        "redemption fraud who 192.0.2.7",
+        "redemption fraud who 3:17",
+        "redemption fraud who - < id.txt",
+    )
+)
+def who(
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="Whom: an id, an address, CAMPAIGN:SERIAL.", show_default=False)
+    ],
+    *,
+    kind: Annotated[KindName | None, typer.Option(metavar="KIND", help="What it is. [all that it can be]")] = None,
+    server: Server = None,
+    program: Program = None,
+    tls_ca: TlsCa = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what is known of somebody: list entries, what rules have counted, lock-out.
+
+    Ids of people that are typed stay in the shell's history: give - as VALUE, and the id on standard input.
+    """
+    settings = settings_of(server=server, program=program, tls_ca=tls_ca)
+    from redemption.cli.input.subjects import possible_subjects
+    from redemption.cli.list_changes import campaign_numbers
+    from redemption.cli.output.contract_json import as_dict
+    from redemption.v1.risk_service_pb2 import GetSubjectRequest
+
+    subjects = possible_subjects(value, kind)
+    with connected(settings) as client:
+        numbers = campaign_numbers(client, settings.program, subjects)
+        answers = {
+            subject.kind: client.get_subject(
+                GetSubjectRequest(program=settings.program, subject=subject.message(numbers))
+            )
+            for subject in subjects
+        }
+    if as_json:
+        print_json({"subjects": [as_dict(answer) for answer in answers.values()]})
+        return DONE
+    from redemption.cli.output.risk import print_subjects
+
+    print_subjects(answers, _now(), typed_target(server=server, program=program, tls_ca=tls_ca))
+    return DONE

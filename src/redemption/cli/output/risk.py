@@ -1,0 +1,134 @@
+"""Prints what a risk officer sees: warnings, what rules did, who was refused most, and what is known of somebody."""
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from redemption.cli.input.instants import local_text
+from redemption.cli.input.subjects import ref_text
+from redemption.cli.output.decision import outcome_name
+from redemption.cli.output.lists import until_text
+from redemption.cli.output.screen import say, show, table
+from redemption.cli.program_file.campaigns import Names
+from redemption.cli.program_file.text import campaign_text, word
+from redemption.cli.program_file.values import MODES
+from redemption.printable import printable
+from redemption.v1 import rules_pb2 as v1
+from redemption.v1.risk_service_pb2 import (
+    GetRiskStatsResponse,
+    GetSubjectResponse,
+    ListTopSubjectsResponse,
+    RiskWarning,
+    SubjectCount,
+)
+
+_ALERT = "bold red"
+_WARNING = "yellow"
+_MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
+
+
+def print_stats(stats: GetRiskStatsResponse, program: str, names: Names) -> None:
+    """Print the warnings of a program, its rules with their numbers, and what guessing does.
+
+    Args:
+        stats: The numbers.
+        program: The program.
+        names: The names of its campaigns.
+    """
+    for warning in stats.warnings:
+        _print_warning(warning, names)
+    if stats.code_budget_spent:
+        say("WARNING   too many exchange codes fail in the whole program: whoever has failed lately waits", _ALERT)
+    say(f"program {program}, as of {local_text(stats.as_of, None)}", "bold")
+    if stats.rules:
+        counts = ("refused", "would refuse", "without subject")
+        rows = table("rule", "mode", *counts, right=counts)
+        for rule in stats.rules:
+            mode = word(MODES, rule.mode)
+            rows.add_row(
+                rule.name,
+                Text(mode, _MODE_STYLES.get(mode, "")),
+                Text(f"{rule.refused:,}", _ALERT if rule.refused else "dim"),
+                Text(f"{rule.would_refuse:,}", _WARNING if rule.would_refuse else "dim"),
+                Text(f"{rule.without_subject:,}", "" if rule.without_subject else "dim"),
+            )
+        show(rows)
+    else:
+        say("it has no velocity and no accounts rules")
+    failed = f"{stats.failures_last_minute:,} tokens and exchange codes failed in the last minute"
+    say(f"{failed}; {stats.locked_out:,} subjects are locked out, as the answering process knows")
+
+
+def print_top(answer: ListTopSubjectsResponse, minutes: int) -> None:
+    """Print those who were refused most in the last so many minutes."""
+    period = "minute" if minutes == 1 else f"{minutes} minutes"
+    if not answer.subjects:
+        say(f"nobody was refused in the last {period}")
+        return
+    say(f"refused most in the last {period}", "bold")
+    rows = table("subject", "refused", "failures", right=("refused", "failures"))
+    for each in answer.subjects:
+        rows.add_row(ref_text(each.subject), f"{each.refused:,}", f"{each.failures:,}")
+    show(rows)
+
+
+def print_subjects(answers: Mapping[str, GetSubjectResponse], now: float, target: str) -> None:
+    """Print what is known of somebody.
+
+    Args:
+        answers: What is known of each kind that they can be.
+        now: The present, Unix seconds.
+        target: The options that commands need which are proposed.
+    """
+    unknown = [answer for answer in answers.values() if not _is_known(answer)]
+    for answer in answers.values():
+        if _is_known(answer):
+            _print_subject(answer, now, target)
+    for answer in unknown:
+        say(f"{ref_text(answer.subject)}   nothing is known of it", "dim")
+
+
+def _print_warning(warning: RiskWarning, names: Names) -> None:
+    campaign = f"campaign {campaign_text(warning.campaign, names)}"
+    reason = " ".join(filter(None, (warning.reason, outcome_name(warning.outcome) if warning.outcome else "")))
+    times = [f"since {local_text(warning.raise_time, None)}"]
+    if warning.HasField("gone_time"):
+        times.append(f"gone at {local_text(warning.gone_time, None)}")
+    say(f"WARNING   {campaign}   {reason}", _ALERT)
+    say(f"          {warning.description}   {', '.join(times)}", _WARNING)
+
+
+def _is_known(answer: GetSubjectResponse) -> bool:
+    counted = answer.entries or answer.counts or answer.refused or answer.failures
+    return bool(counted) or answer.HasField("locked_until")
+
+
+def _print_subject(answer: GetSubjectResponse, now: float, target: str) -> None:
+    ref = ref_text(answer.subject)
+    say(ref, "bold")
+    for entry in answer.entries:
+        denied = entry.list == v1.LIST_KIND_DENY
+        name = "deny" if denied else "allow"
+        why = f": {entry.reason}" if entry.reason else ""
+        since = local_text(entry.add_time, None)
+        through = ref_text(entry.subject)
+        by = "" if through == ref else f" as {through}"
+        style = (_ALERT if denied else "green") if until_text(entry, now) != "expired" else "dim"
+        said = f"on the {name} list{by}{why}   until {until_text(entry, now)}, since {since}, by {entry.principal}"
+        say(f"  {said.replace('until for good', 'for good').replace('until expired', 'expired')}", style)
+        say(f"    to take it off: redemption {name} remove --id {through}{target}")
+    if answer.HasField("locked_until"):
+        say(f"  locked out until {local_text(answer.locked_until, None)}, as the answering process knows", _ALERT)
+    say(f"  in the last hour {answer.refused:,} refused, {answer.failures:,} failed tokens and exchange codes")
+    if answer.counts:
+        rows = table("  rule", "left", "next", "customers", right=("left",))
+        for count in answer.counts:
+            rows.add_row(*_cells(count))
+        show(rows)
+
+
+def _cells(count: SubjectCount) -> tuple[Text, ...]:
+    style = "" if count.left else _ALERT
+    after = local_text(count.try_after, None) if count.HasField("try_after") else ""
+    cells = (f"  {count.rule}", f"{count.left:,}", after, " ".join(count.customers))
+    return tuple(Text(printable(cell), style) for cell in cells)
