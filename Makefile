@@ -143,6 +143,14 @@ bench-transports: $(VENV)/.dev ## Our transport against grpcio's, with an empty 
 bench-overload: $(VENV)/.dev ## More calls than can be answered: goodput, refusals, health (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/overload.py $(ROUNDS_AND_SECONDS) || [ $$? -eq $(AIM_MISSED) ]
 
+.PHONY: bench-rules
+bench-rules: $(VENV)/.dev ## What velocity rules cost the ledger: none, one, three, six (2 minutes; ROUNDS=…)
+	@$(BIN)/python bench/rules.py $(if $(ROUNDS),--rounds $(ROUNDS)) || [ $$? -eq $(AIM_MISSED) ]
+
+.PHONY: bench-guessing
+bench-guessing: $(VENV)/.dev ## Somebody guesses tokens and codes at full speed, shoppers beside them buy (1 minute; SECONDS=…)
+	@$(BIN)/python bench/guessing.py $(if $(SECONDS),--seconds $(SECONDS))
+
 .PHONY: bench-attacks
 bench-attacks: $(VENV)/.dev ## Callers who mean harm: memory, and what an ordinary caller feels (6 minutes; ROUNDS=… SECONDS=…)
 	@$(BIN)/python bench/attacks.py $(ROUNDS_AND_SECONDS)

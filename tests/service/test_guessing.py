@@ -161,6 +161,17 @@ async def test_after_ten_failed_codes_no_code_is_looked_up(house):
     assert house.ledger.now_ms() < claimed.detail.try_after_ms <= house.ledger.now_ms() + MINUTE_MS
 
 
+async def test_many_guesses_at_once_are_no_more_guesses(house):
+    """Of a hundred that are sent together, ten are looked up."""
+    campaign = await house.campaign()
+    await house.mint_codes(campaign)
+    answers = await asyncio.gather(*(guess_code(house) for _ in range(100)))
+    outcomes = [answer.outcome for answer in answers]
+    assert outcomes.count(Outcome.CODE_INVALID) == FAILURES
+    assert outcomes.count(WAITS) == 100 - FAILURES
+    assert not house.claimer._guessing._under_way
+
+
 async def test_a_claim_that_was_approved_is_answered_again_whoever_waits(house):
     campaign = await house.campaign()
     (code,) = await house.mint_codes(campaign)

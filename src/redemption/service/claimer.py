@@ -142,7 +142,10 @@ class Claimer:
         opened = self._open(caller, claim)
         if isinstance(opened, Outcome):
             return Claimed(opened)
-        return await self._decide(opened, caller)
+        if opened.code is None:
+            return await self._decide(opened, caller, None)
+        with self._guessing.code_under_way(claim.program, claim.customer, claim.risk) as waits_until_ms:
+            return await self._decide(opened, caller, waits_until_ms)
 
     def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | Outcome:
         """Return the claim as it is sent to the ledger, or a refusal that costs the ledger nothing."""
@@ -176,14 +179,20 @@ class Claimer:
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
-    async def _decide(self, pending: _PendingClaim, caller: CallInfo) -> Claimed:
-        """Have the ledger decide; a claim whose judgement is outdated is judged again."""
+    async def _decide(self, pending: _PendingClaim, caller: CallInfo, waits_until_ms: int | None) -> Claimed:
+        """Have the ledger decide; a claim whose judgement is outdated is judged again.
+
+        Args:
+            pending: The claim.
+            caller: The caller, and its deadline.
+            waits_until_ms: Until when its code is not looked up, Unix milliseconds; None: it is.
+        """
         found: CodeFound | None = None
 
         async def judge_and_ask(now_ms: int | None) -> Claimed | Outdated:
             nonlocal found, pending
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
-            judged = await self._judged(pending, found, at_ms, caller.deadline)
+            judged = await self._judged(pending, found, at_ms, caller.deadline, waits_until_ms=waits_until_ms)
             if judged is None:
                 return self._code_failed(caller, pending.claim)
             program = pending.claim.program
@@ -238,15 +247,19 @@ class Claimer:
         return Claimed(Outcome.CODE_INVALID)
 
     async def _judged(
-        self, pending: _PendingClaim, found: CodeFound | None, now_ms: int, deadline: float
+        self,
+        pending: _PendingClaim,
+        found: CodeFound | None,
+        now_ms: int,
+        deadline: float,
+        *,
+        waits_until_ms: int | None,
     ) -> _Judged | None:
         """Judge a claim at this moment, and return what the ledger needs to decide; None if its code is invalid."""
         source, program = pending.claim.source, pending.claim.program
         active = self._rules.cached(program) or await current_rules(self._rules, program, deadline)
         if isinstance(source, CodeGiven) and found is None:
             assessment = self._assessed(pending.claim, active, None, (), now_ms)
-            claim = pending.claim
-            waits_until_ms = self._guessing.code_waits_until_ms(program, claim.customer, claim.risk)
             item = _unjudged(pending, active, assessment, waits=waits_until_ms is not None)
             return _Judged(item, active, assessment, None, waits_until_ms=waits_until_ms)
         if found is not None:

@@ -4,6 +4,10 @@ Tokens are verified first: an order whose tokens are all genuine never comes her
 that the caller would get anyway.
 """
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from redemption.domain.call_info import CallInfo
 from redemption.domain.order import Customer, RiskContext
 from redemption.domain.ports.ledger import Ledger
@@ -28,6 +32,7 @@ class Guessing:
         self._orders = ledger.orders
         self._ledger = ledger
         self._alarms = alarms
+        self._under_way: Counter[tuple[str, Subject]] = Counter()
 
     def tokens_failed(
         self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext, count: int
@@ -50,6 +55,28 @@ class Guessing:
         self._alarms.failed(program, caller.principal, count)
         return self._locked_until_ms(program, subjects)
 
+    @contextmanager
+    def code_under_way(self, program: str, customer: Customer, risk: RiskContext) -> Iterator[int | None]:
+        """Look up one exchange code, if its claimer need not wait: yield until when it has to wait, or None.
+
+        A code that is being looked up counts as one that fails, until it is known: else many at once would be as many
+        guesses.
+        """
+        subjects = self._subjects(program, customer, risk)
+        until_ms = self._code_waits_until_ms(program, subjects)
+        if until_ms is not None:
+            yield until_ms
+            return
+        counted = [(program, subject) for subject in subjects]
+        self._under_way.update(counted)
+        try:
+            yield None
+        finally:
+            for each in counted:
+                self._under_way[each] -= 1
+                if not self._under_way[each]:
+                    del self._under_way[each]
+
     def code_failed(self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext) -> None:
         """Count an exchange code that failed."""
         if not self._attempts.fail(program, self._subjects(program, customer, risk), 1, codes=True):
@@ -57,13 +84,19 @@ class Guessing:
         self._alarms.failed(program, caller.principal, 1)
         self._alarms.code_budget(program, spent=self._attempts.codes_spent_until_ms(program) is not None)
 
-    def code_waits_until_ms(self, program: str, customer: Customer, risk: RiskContext) -> int | None:
+    def _code_waits_until_ms(self, program: str, subjects: list[Subject]) -> int | None:
         """Return until when a code of somebody is not looked up, Unix milliseconds; None if it is.
 
-        Whoever is locked out has to wait; and while the program's budget of failed codes is spent, whoever failed
-        lately.
+        Whoever is locked out has to wait, and whoever has as many codes under way as would lock it out; and while the
+        program's budget of failed codes is spent, whoever failed lately.
         """
-        subjects = self._subjects(program, customer, risk)
+        policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
+        if any(
+            self._under_way[program, subject] >= policy.failures and mode_of(policy, subject.kind) is RuleMode.ENFORCE
+            for subject in subjects
+        ):
+            self._count_refusal(program, subjects)
+            return self._ledger.now_ms() + _MILLISECONDS
         until_ms = self._locked_until_ms(program, subjects)
         spent_until_ms = self._attempts.codes_spent_until_ms(program)
         if spent_until_ms is not None and self._attempts.failed_lately(program, subjects):
