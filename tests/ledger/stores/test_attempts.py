@@ -90,6 +90,36 @@ async def test_programs_that_callers_invent_are_not_counted(house):
     assert await house.ledger.attempts.reported("invented", 10) == (0, {})
 
 
+async def test_a_program_that_another_process_created_is_counted_from_the_next_second_on(house, other):
+    await house.campaign()
+    assert not other.ledger.attempts.fail(house.program, [PHONE], 5, codes=False)
+    await other.ledger.attempts._look_for_programs()
+    assert other.ledger.attempts.fail(house.program, [PHONE], 10, codes=False)
+    assert locked(other)
+
+
+async def test_of_programs_that_callers_invent_few_are_looked_for(house, monkeypatch):
+    asked = []
+    monkeypatch.setattr(house.ledger.attempts._functions, "begun", record(asked))
+    for number in range(1_000):
+        house.ledger.attempts.fail(f"invented-{number}", [PHONE], 1, codes=False)
+    house.ledger.attempts.fail("invented-7", [PHONE], 9, codes=False)
+    await house.ledger.attempts._look_for_programs()
+    await house.ledger.attempts._look_for_programs()
+    assert len(asked) == 4
+    assert asked[0] == "invented-7"
+
+
+def record(asked):
+    """A call that notes its argument."""
+
+    async def begun(program):
+        asked.append(program)
+        return False
+
+    return begun
+
+
 async def test_the_budget_of_codes_is_of_all_processes_together(house, other):
     await house.campaign()
     rules = Rules(lock_out=LockOut(code_failures_per_minute=20)).numbered()

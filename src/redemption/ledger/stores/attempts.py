@@ -7,6 +7,7 @@ one call in the background. While nobody fails, there is no such call.
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
@@ -24,6 +25,9 @@ from redemption.ledger.trust.fence import Fence
 EXCHANGE_SECONDS = 1.0
 ACTIVE_MS = 10 * MINUTE_MS
 """A program is asked about for so long after the last failure that this process saw or heard of."""
+UNKNOWN_MAX = 64
+LOOKED_FOR = 4
+"""Programs that this process does not know: how many are remembered, and how many are looked for in a second."""
 _EXCHANGED_MINUTES = 2
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +74,7 @@ class AttemptStore:
         self._process = secrets.token_bytes(8)
         self._lock_outs = LockOuts()
         self._programs: dict[str, _Program] = {}
+        self._unknown: Counter[str] = Counter()
         self._stopping = asyncio.Event()
         self._exchanging: asyncio.Task[None] | None = None
 
@@ -87,6 +92,8 @@ class AttemptStore:
         """Count failures, see ``AttemptLedger``."""
         found = self._of(program)
         if found is None:
+            if len(self._unknown) < UNKNOWN_MAX or program in self._unknown:
+                self._unknown[program] += count
             return False
         now_ms = self._now_ms()
         found.active_ms = now_ms
@@ -154,6 +161,7 @@ class AttemptStore:
                 async with asyncio.timeout(EXCHANGE_SECONDS):
                     await self._stopping.wait()
                     return
+            await self._look_for_programs()
             for program in list(self._programs):
                 if self._programs[program].active_ms + ACTIVE_MS < self._now_ms():
                     del self._programs[program]
@@ -165,6 +173,16 @@ class AttemptStore:
                     continue  # the ledger's health says so; the next second tries again
                 except Exception:  # noqa: BLE001 - logged with its traceback; the next second tries again
                     _log.exception("attempts cannot be exchanged", program=program)
+
+    async def _look_for_programs(self) -> None:
+        """Find out whether there are the programs that this process does not know and at which most attempts failed.
+
+        Perhaps another process created them. Of programs that callers invent, a few a second are looked for at most.
+        """
+        names, self._unknown = self._unknown.most_common(LOOKED_FOR), Counter()
+        for program, _ in names:
+            with contextlib.suppress(ServiceError):
+                await self._functions.begun(program)
 
     async def _exchange(self, program: str) -> None:
         """Report what is new, and learn what the other processes reported."""
