@@ -19,7 +19,7 @@ from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Approved, Failed, JudgedToken, RedeemReply, Refused, Remembered
-from redemption.domain.risk.assessment import NO_ACTIVE_RULES, Assessment, assess
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
@@ -193,7 +193,7 @@ class Redeemer:
         active, checkout = order.rules, order.asked.checkout
         assert active is not None, "loaded before"
         order.rules_version = active.version
-        order.assessment = None
+        order.assessment, order.checks = None, NO_CHECKS
         if active.judges_orders:
             order.assessment = assess(
                 active,

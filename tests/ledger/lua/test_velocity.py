@@ -290,6 +290,22 @@ async def test_a_live_subject_takes_less_than_a_hundred_bytes(shop_of):
     assert await shop.desk.redis.memory_usage(key, samples=0) / 2_000 < 100
 
 
+@pytest.mark.parametrize("checks", [((2, "phone"),), ((1, "phone"), (3, "phone"))])
+async def test_a_check_of_a_rule_that_is_not_there_fails_its_order_alone(shop_of, checks):
+    """The server has a defect, or the rules of the ledger are damaged: nothing must be approved unseen."""
+    shop = await shop_of(rule(limit=1))
+    sound, broken, other = await shop.desk.send(
+        shop.order((1, "phone")), shop.order(*checks), shop.order((1, "another phone"))
+    )
+    assert [type(reply).__name__ for reply in (sound, broken, other)] == ["Approved", "Failed", "Approved"]
+
+
+async def test_checks_of_a_program_without_rules_fail_their_order_alone(shop_of):
+    shop = await shop_of()
+    sound, broken = await shop.desk.send(shop.order(), shop.order((1, "phone")))
+    assert [type(reply).__name__ for reply in (sound, broken)] == ["Approved", "Failed"]
+
+
 def test_an_exceeded_rule_is_read_from_a_reply():
     packed = b"V\x02" + struct.pack(">BQBQ", 1, 5, 3, 7) + b"N..."
     assert split_exceeded(packed) == ((Exceeded(1, 5), Exceeded(3, 7)), b"N...")

@@ -157,7 +157,8 @@ end
 function velocity.decide(call, count, customer)
   planned_size, counts_attempts, exceeded, refuses_all, refused_campaigns = 0, false, false, false, false
   local now = call.now * 1000
-  local first = first_check[call.next - 1] -- the item, see batch.lua
+  local first = call.velocity and first_check[call.next - 1] -- the item, see batch.lua
+  if not first then error('checks of rules that are not there') end
   for check = first, first + count - 1 do
     local states, digest, again = check_states[check], check_digests[check], nil
     if states.is_rate then
