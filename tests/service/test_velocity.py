@@ -1,4 +1,4 @@
-"""Velocity and accounts rules through the use cases: what is refused, what is only counted, and what the caller learns."""
+"""Velocity and accounts rules through the use cases: who is refused, what is only counted, what the caller learns."""
 
 import asyncio
 from collections import Counter
