@@ -20,6 +20,10 @@ from redemption.domain.campaign.campaign import Campaign, Offer
 from redemption.domain.errors import ServiceError
 from redemption.domain.judging.claiming import Claim, CodeGiven, OfferWanted
 from redemption.domain.order import GUEST, NO_RISK_CONTEXT, Checkout, Customer
+from redemption.domain.risk.given_subjects import GivenSubject
+from redemption.domain.risk.lists import ListKind
+from redemption.domain.risk.rules import Rules
+from redemption.domain.risk.subjects import SubjectKind
 from redemption.domain.signed.check_values import check_values
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.ledger import RedisLedger
@@ -29,9 +33,19 @@ from redemption.service.issuer import MintRequest
 from redemption.service.pending_order import RedeemRequest
 from redemption.service.quoter import QuoteRequest
 from redemption.service.revoker import RevokeRequest
+from redemption.service.risk_lists import EntriesUnwanted, EntriesWanted
+from redemption.service.risk_rules import etag as risk_etag
 from redemption.service.use_cases import UseCases
 
 TEN_YEARS_SECONDS = 10 * 366 * 86_400
+
+
+def given(subject):
+    """A subject as a request names it, made of its kind and its text, or of a coupon's campaign and serial."""
+    what, named = subject
+    if isinstance(what, SubjectKind):
+        return GivenSubject(what, named)
+    return GivenSubject(SubjectKind.COUPON, campaign=what, serial=named)
 
 
 class House:
@@ -73,6 +87,8 @@ class House:
         self.claimer = self.use_cases.claimer
         self.revoker = self.use_cases.revoker
         self.campaigns = self.use_cases.campaigns
+        self.risk_rules = self.use_cases.risk_rules
+        self.risk_lists = self.use_cases.risk_lists
 
     def another(self, fence_path, **changes):
         """Another server, of the same program and with the same keys unless told otherwise; it has to be started."""
@@ -125,6 +141,25 @@ class House:
     async def stats(self, campaign):
         return await self.campaigns.stats(calling(), self.program, campaign.number)
 
+    # Rules and lists
+
+    async def apply_rules(self, *velocity, accounts=(), **changes):
+        """Replace the program's rules."""
+        rules = Rules(velocity=velocity, accounts=tuple(accounts), **changes)
+        before = await self.risk_rules.get(calling(), self.program)
+        return await self.risk_rules.update(calling(), self.program, rules, risk_etag(before))
+
+    async def list_subjects(self, *subjects, kind=ListKind.DENY, reason="", expires_in_ms=None):
+        """Add entries to a list: each subject as its kind and its text, or as a coupon's campaign and serial."""
+        expires_at_ms = None if expires_in_ms is None else (self.ledger.now_ms() + expires_in_ms) // 1000 * 1000
+        wanted = EntriesWanted(kind, [given(subject) for subject in subjects], reason, expires_at_ms)
+        return await self.risk_lists.add(calling(), self.program, wanted)
+
+    async def unlist_subjects(self, *subjects, kind=ListKind.DENY):
+        """Remove entries from a list, likewise."""
+        unwanted = EntriesUnwanted(kind, [given(subject) for subject in subjects])
+        return await self.risk_lists.remove(calling(), self.program, unwanted)
+
     # Coupons
 
     async def mint(self, campaign, count=1, **changes):
@@ -171,6 +206,7 @@ class House:
         customer=None,
         lines=None,
         currency="CNY",
+        person="",
         risk=NO_RISK_CONTEXT,
     ):
         """An attempt to redeem an order; every one is new unless ids are given."""
@@ -178,7 +214,7 @@ class House:
         order = order_of(
             order_id=order_id or f"order-{number}", currency_code=currency, lines=lines or (line_of(spend),)
         )
-        buyer = Customer(customer_id=customer) if customer else GUEST
+        buyer = Customer(customer_id=customer or "", person_id=person) if customer or person else GUEST
         return RedeemRequest(request_id or f"request-{number}", Checkout(self.program, tokens, order, buyer, risk))
 
     async def redeem(self, *tokens, principal=PRINCIPAL, **order):

@@ -15,6 +15,8 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
+from redemption.service.risk_lists import RiskLists
+from redemption.service.risk_rules import RiskRules
 from redemption.telemetry.guess_alarms import GuessAlarms
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -49,3 +51,5 @@ class UseCases:
         self.claimer = Claimer(keyset=keyset, digests=digests, guessing=guessing, ledger=ledger)
         self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)
         self.campaigns = Campaigns(digests=digests, ledger=ledger)
+        self.risk_rules = RiskRules(ledger=ledger)
+        self.risk_lists = RiskLists(digests=digests, ledger=ledger)

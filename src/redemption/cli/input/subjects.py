@@ -34,7 +34,12 @@ _LINE_BYTES_MAX = 4096
 _TEXT_BYTES_MAX = 128
 _SERIAL_MAX = 2**40 - 1
 _PROBLEMS_MAX = 20
+_IPV6 = 6
 _IPV6_BITS = 64
+_MAPPED_BITS = 96
+"""IPv4 addresses that are written as IPv6 addresses, ``::ffff:192.0.2.7``, are judged as IPv4 addresses."""
+_CIDR = re.compile(r"[^/%]+/(0|[1-9][0-9]{0,2})")
+"""Python would also read masks, leading zeros and zones."""
 _COUPON = re.compile(r"(?P<campaign>.+):(?P<serial>[0-9]{1,16})")
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _COUPON_REF = re.compile(r"[0-9]{1,10}:[0-9]{1,16}")
@@ -208,14 +213,22 @@ def _network_problem(text: str) -> str:
     """Return what is wrong with an address or a range; the server says the same, but only of what it is sent."""
     if "/" not in text:
         return "" if _is_address(text) else f"is no network address, such as 192.0.2.7; it is {text[:60]!r}"
+    no_range = f"is no range in CIDR notation, such as 192.0.2.0/24; it is {text[:60]!r}"
+    if not _CIDR.fullmatch(text):
+        return no_range
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        return f"is no range in CIDR notation, such as 192.0.2.0/24; it is {text[:60]!r}"
+        return no_range
     address = text.partition("/")[0]
     if str(network.network_address) != str(_address(address)):
         return f"has bits set behind the prefix; did you mean {network}?"
-    if isinstance(network.network_address, IPv6Address) and network.prefixlen > _IPV6_BITS:
+    mapped = isinstance(network.network_address, IPv6Address) and network.network_address.ipv4_mapped is not None
+    if (
+        network.version == _IPV6
+        and network.prefixlen > _IPV6_BITS
+        and not (mapped and network.prefixlen >= _MAPPED_BITS)
+    ):
         return f"is narrower than /64; IPv6 addresses are judged by their /64; it is {text[:60]!r}"
     return ""
 

@@ -103,7 +103,7 @@ def judge_claim(
         frozen: All claims of the program are frozen.
     """
     moment = issuing_moment(now_ms)
-    moment.within(0, assessment.until_ms)
+    moment.within(assessment.since_ms, assessment.until_ms)
     day = days.at(campaign.time_zone, now_ms)
     moment.within(day.starts_at_ms, day.ends_at_ms)
     refused = _refusal(claim, campaign, offer_index, valid, moment, assessment=assessment)

@@ -181,7 +181,7 @@ class Screening:
         self._days = days
         self._assessment = assessment
         if assessment is not None:
-            self.moment.within(0, assessment.until_ms)
+            self.moment.within(assessment.since_ms, assessment.until_ms)
         self._eligible: list[EligibleCoupon] = []
 
     def screen(self, coupon: Coupon | None) -> None:

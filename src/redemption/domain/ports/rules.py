@@ -20,6 +20,19 @@ class ListChanged:
     removed: int
 
 
+@record(frozen=True, slots=True)
+class RuleCounted:
+    """What rules did, as the ledger has counted it.
+
+    Attributes:
+        as_of_ms: When it was read, Unix milliseconds.
+        counts: How often, by the rule's number and a number of ``RuleDid``.
+    """
+
+    as_of_ms: int
+    counts: dict[tuple[int, int], int]
+
+
 class RulesLedger(Protocol):
     """Keeps rules and lists. Every method but ``cached`` may raise ``ServiceError``."""
 
@@ -28,6 +41,9 @@ class RulesLedger(Protocol):
 
     async def load(self, program: str) -> ActiveRules:
         """Return the rules and lists of a program as they are now."""
+
+    async def counts(self, program: str) -> RuleCounted:
+        """Return what the rules of a program did; it has had rules or entries, so it has a ledger."""
 
     async def define(self, program: str, rules: Rules, *, expected: int, what: str, principal: str) -> ActiveRules:
         """Replace the rules of a program, and return what is in force then.
@@ -44,11 +60,27 @@ class RulesLedger(Protocol):
         """
 
     async def change_lists(
-        self, program: str, put: Sequence[ListEntry], removed: Sequence[bytes], *, reason: str, principal: str
+        self,
+        program: str,
+        put: Sequence[ListEntry],
+        removed: Sequence[bytes],
+        *,
+        reason: str,
+        principal: str,
+        expected: int | None = None,
     ) -> ListChanged:
         """Add, change and remove entries of the lists, all of them or none; each subject once.
 
+        Args:
+            program: The program.
+            put: The entries to add or change.
+            removed: The names of the entries to remove.
+            reason: Why, for the event.
+            principal: Who changes them.
+            expected: ``ActiveRules.version`` that must be in force; None: whichever is.
+
         Raises:
+            Conflict: Another version is in force than ``expected``.
             LimitReached: There would be more entries than ``ENTRIES_MAX``.
         """
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from redemption.domain.order import MINOR_MAX, Customer, RiskContext
 from redemption.domain.record import record
-from redemption.domain.risk.lists import ListKind, Lists
+from redemption.domain.risk.lists import ListEntry, ListKind, Lists
 from redemption.domain.risk.network import read_address
 from redemption.domain.risk.rules import (
     NO_RULES,
@@ -141,6 +141,7 @@ class Assessment:
         exempt: The kinds of its subjects that allow entries name.
         missing: The rules whose subject it lacks.
         checks: What the ledger counts: how many, and of each the rule's position and the subject's digest.
+        since_ms: It holds from this instant on, Unix milliseconds: then an entry expired.
         until_ms: It holds until this instant, exclusive, Unix milliseconds: then an entry expires.
     """
 
@@ -151,6 +152,7 @@ class Assessment:
     missing: tuple[Missing, ...] = ()
     checks: bytes = NO_CHECKS
     until_ms: int = MINOR_MAX
+    since_ms: int = 0
 
     def lacking(self, campaign: int) -> tuple[SubjectKind, ...]:
         """Return the subjects that a request for a campaign lacks, and must name; empty: none."""
@@ -216,6 +218,7 @@ def assess(
         missing=tuple(missing),
         checks=b"".join(checks),
         until_ms=listed.until * MILLISECONDS if listed.until else MINOR_MAX,
+        since_ms=listed.since * MILLISECONDS,
     )
 
 
@@ -244,13 +247,15 @@ class Listed:
         denied: The first subject that a deny entry names, or None.
         coupons: The coupons that deny entries name.
         exempt: The kinds of its subjects that allow entries name.
-        until: When the first of these entries expires, Unix seconds; 0: never.
+        since: When the last of the expired entries that name a subject of it expired, Unix seconds; 0: none did.
+        until: When the first of the others expires, Unix seconds; 0: never.
     """
 
     def __init__(self, lists: Lists, now: int) -> None:
         self.denied: Subject | None = None
         self.coupons: set[tuple[int, int]] = set()
         self.exempt: set[SubjectKind] = set()
+        self.since = 0
         self.until = 0
         self._lists = lists
         self._now = now
@@ -272,10 +277,16 @@ class Listed:
                 self.coupons.add(coupon)
 
     def _has(self, list_kind: ListKind, kind: SubjectKind, subject_id: bytes, address: bytes | None) -> bool:
-        entry = self._lists.get(list_kind, kind, subject_id, self._now)
-        if entry is None and kind is SubjectKind.NETWORK and address is not None:
-            entry = self._lists.around(list_kind, address, self._now)
-        if entry is None:
+        entry = self._lists.find(bytes((list_kind, kind)) + subject_id)
+        found = entry is not None and self._applies(entry)
+        if not found and kind is SubjectKind.NETWORK and address is not None:
+            found = any(self._applies(around) for around in self._lists.all_around(list_kind, address))
+        return found
+
+    def _applies(self, entry: ListEntry) -> bool:
+        """Whether an entry has not expired; notes how long that holds."""
+        if entry.has_expired(self._now):
+            self.since = max(self.since, entry.expires_at)
             return False
         if entry.expires_at:
             self.until = min(self.until or entry.expires_at, entry.expires_at)

@@ -1,16 +1,23 @@
 """Network addresses and ranges: how they are read, and which of them count as one subject."""
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, NetmaskValueError, ip_network
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from typing import Final, NamedTuple
 
+_CIDR: Final = re.compile(r"[^/%]+/(0|[1-9][0-9]{0,2})")
+"""Python would also read masks, leading zeros and zones."""
+_NO_RANGE: Final = "is no range in CIDR notation, for example 192.0.2.0/24 or 2001:db8::/48"
 IPV4: Final = b"4"
 IPV6: Final = b"6"
 _CACHED = 4096
 _IPV4_BITS: Final = 32
 _IPV6_BITS: Final = 64
 """An IPv6 customer has a /64 as a rule, and may change the rest of the address at will."""
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How an IPv4 address begins that is written as an IPv6 address, ``::ffff:192.0.2.7``."""
+_MAPPED_BITS: Final = 8 * len(_MAPPED)
 
 
 class Range(NamedTuple):
@@ -64,15 +71,20 @@ def read_range(text: str) -> Range | bytes | str:
     if "/" not in text:
         subject = read_address(text)
         return subject if subject is not None else "is no network address, for example 192.0.2.7 or 2001:db8::7"
+    if not _CIDR.fullmatch(text):
+        return _NO_RANGE
     try:
         network = ip_network(text)
-    except (AddressValueError, NetmaskValueError, ValueError):
+    except ValueError:
         try:
             wider = ip_network(text, strict=False)
         except ValueError:
-            return "is no range in CIDR notation, for example 192.0.2.0/24 or 2001:db8::/48"
+            return _NO_RANGE
         return f"has bits set behind the prefix; did you mean {wider}?"
     bits, packed = network.prefixlen, network.network_address.packed
+    if bits >= _MAPPED_BITS and packed.startswith(_MAPPED):
+        bits, packed = bits - _MAPPED_BITS, packed[len(_MAPPED) :]
+        return IPV4 + packed if bits == _IPV4_BITS else Range(IPV4, bits, packed)
     if isinstance(network.network_address, IPv4Address):
         return IPV4 + packed if bits == _IPV4_BITS else Range(IPV4, bits, packed)
     if bits > _IPV6_BITS:

@@ -66,6 +66,18 @@ def tightened_violations(rules: Rules, tightened: Tightened, field: str = "rule"
         found.append(Violation(f"{field}.burst", f"is of velocity rules only; {rule.name} counts accounts"))
     if tightened.mode is RuleMode.SHADOW and rule.mode is RuleMode.ENFORCE:
         found.append(Violation(f"{field}.mode", "must not be SHADOW: the rule was applied with ENFORCE"))
+    in_force = rule.tightened(tightened)
+    if not found and isinstance(in_force, VelocityRule):
+        found += _life_violations(in_force, f"{field}.burst")
+    return found
+
+
+def in_force_violations(rules: Rules, field: str = "rules") -> list[Violation]:
+    """Return what is wrong with well-formed rules because of what is tightened of them."""
+    found: list[Violation] = []
+    for index, rule in enumerate(rules.in_force[: len(rules.velocity)]):
+        if isinstance(rule, VelocityRule):
+            found += _life_violations(rule, f"{field}.velocity[{index}].burst")
     return found
 
 
@@ -101,11 +113,14 @@ def _velocity_violations(rule: VelocityRule, field: str, seen: dict[str, str]) -
         *range_violations(rule.burst, f"{field}.burst", 1, LIMIT_MAX),
         *_period_violations(rule.period_ms, f"{field}.period"),
     ]
-    yield from limits
-    if not limits and rule.life_ms > LIFE_MS_MAX:
+    yield from limits or _life_violations(rule, f"{field}.burst")
+
+
+def _life_violations(rule: VelocityRule, field: str) -> Iterator[Violation]:
+    if rule.life_ms > LIFE_MS_MAX:
         days = rule.life_ms // SECOND_MS // DAY_SECONDS
         problem = f"would take {days} days to be free again at this limit; at most {LIFE_MS_MAX // 86_400_000} days"
-        yield Violation(f"{field}.burst", f"{problem}: take a smaller burst, or a higher limit")
+        yield Violation(field, f"{problem}: take a smaller burst, or a higher limit")
 
 
 def _accounts_violations(rule: AccountsRule, field: str, seen: dict[str, str]) -> Iterator[Violation]:
@@ -119,7 +134,8 @@ def _accounts_violations(rule: AccountsRule, field: str, seen: dict[str, str]) -
 
 def _period_violations(period_ms: int, field: str) -> Iterator[Violation]:
     if not SECOND_MS <= period_ms <= PERIOD_MS_MAX:
-        problem = f"must be 1 second to 30 days; it is {period_ms / SECOND_MS:g} seconds"
+        seconds = f"{period_ms / SECOND_MS:.3f}".rstrip("0").removesuffix(".")
+        problem = f"must be 1 second to 30 days; it is {seconds} seconds"
         values = ViolationValues(least=1, most=PERIOD_MS_MAX // SECOND_MS, given=period_ms // SECOND_MS)
         yield Violation(field, problem, ViolationReason.OUT_OF_RANGE, values)
 

@@ -77,6 +77,12 @@ class VelocityRule:
         """How long after a request the state of its subject can matter, milliseconds."""
         return -(-(self.tolerance_us + self.interval_us) // MICROSECONDS)
 
+    def tightened(self, by: "Tightened") -> "VelocityRule":
+        """Return the rule as it is in force when it is tightened."""
+        limit = min(by.limit or self.limit, self.limit)
+        burst = by.burst or (self.burst if by.limit is None else min(self.burst, limit))
+        return replace(self, mode=by.tighter_mode(self.mode), limit=limit, burst=min(burst, self.burst))
+
 
 @dataclass(frozen=True, slots=True)
 class AccountsRule:
@@ -101,6 +107,11 @@ class AccountsRule:
     def life_ms(self) -> int:
         """How long after a request the state of its subject can matter, milliseconds."""
         return self.window_seconds * 1000
+
+    def tightened(self, by: "Tightened") -> "AccountsRule":
+        """Return the rule as it is in force when it is tightened."""
+        customers = min(by.limit or self.customers, self.customers)
+        return replace(self, mode=by.tighter_mode(self.mode), customers=customers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,10 @@ class Tightened:
     burst: int | None = None
     mode: RuleMode | None = None
 
+    def tighter_mode(self, applied: RuleMode) -> RuleMode:
+        """Return the mode that is in force of a rule that was applied with another one."""
+        return RuleMode.ENFORCE if RuleMode.ENFORCE in (self.mode, applied) else RuleMode.SHADOW
+
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
@@ -211,8 +226,29 @@ class Rules:
         found: list[VelocityRule | AccountsRule] = []
         for rule in self.applied:
             tightened = changed.get(rule.name)
-            found.append(rule if tightened is None else _tightened(rule, tightened))
+            found.append(rule if tightened is None else rule.tightened(tightened))
         return tuple(found)
+
+    @property
+    def tightened_in_force(self) -> tuple[Tightened, ...]:
+        """The rules that are tightened, with what is in force of them: the rules may have been replaced since."""
+        applied = {rule.name: rule for rule in self.applied}
+        return tuple(_at_most(tightened, applied[tightened.name]) for tightened in self.tightened)
+
+    def replaced_by(self, wanted: "Rules") -> "Rules":
+        """Return the rules of ``wanted`` with a number for each; what was changed in an emergency stays in force.
+
+        A rule that is as tight as it was tightened to, or that is gone, is not tightened any more.
+        """
+        applied = {rule.name: rule for rule in wanted.applied}
+        kept = [one for one in self.tightened if one.name in applied]
+        return replace(
+            wanted,
+            tightened=tuple(one for one in kept if applied[one.name].tightened(one) != applied[one.name]),
+            claims_frozen=self.claims_frozen,
+            numbers=self.numbers,
+            next_number=self.next_number,
+        ).numbered()
 
     def numbered(self) -> "Rules":
         """Return the same rules with a number for each: the same as before while it counts the same."""
@@ -229,13 +265,16 @@ class Rules:
 NO_RULES: Final = Rules()
 
 
-def _tightened(rule: VelocityRule | AccountsRule, tightened: Tightened) -> VelocityRule | AccountsRule:
-    mode = tightened.mode or rule.mode
+def _at_most(tightened: Tightened, rule: VelocityRule | AccountsRule) -> Tightened:
+    """Return what is in force of a tightened rule, as far as it was said."""
+    limit, burst = tightened.limit, tightened.burst
     if isinstance(rule, AccountsRule):
-        return replace(rule, mode=mode, customers=min(tightened.limit or rule.customers, rule.customers))
-    limit = min(tightened.limit or rule.limit, rule.limit)
-    burst = tightened.burst or (rule.burst if tightened.limit is None else min(rule.burst, limit))
-    return replace(rule, mode=mode, limit=limit, burst=min(burst, rule.burst))
+        return replace(tightened, limit=None if limit is None else min(limit, rule.customers), burst=None)
+    return replace(
+        tightened,
+        limit=None if limit is None else min(limit, rule.limit),
+        burst=None if burst is None else min(burst, rule.burst),
+    )
 
 
 def _signature(rule: VelocityRule | AccountsRule) -> str:

@@ -95,11 +95,10 @@ function claim.decide(call, packed, stale)
     return 'P' .. records.request_text(remembered)
   end
   local code, answer = nil, nil
-  if item.campaign == 0 and item.outcome ~= CODE_INVALID then -- refused, unless it is repeated: no code is looked at
-    if item.rules ~= call.rules and rules.is_stale(call, item.rules) then return 'S' end
-    return refused(item.outcome)
-  end
   if item.has_code == 1 then
+    -- Before the code is looked up: who is denied by the rules in force must not learn which codes there are.
+    if item.rules ~= call.rules and rules.is_stale(call, item.rules) then return 'S' end
+    if item.campaign == 0 and item.outcome ~= CODE_INVALID then return refused(item.outcome) end
     code, answer = code_of(call, item)
     if not code then return answer end
   end

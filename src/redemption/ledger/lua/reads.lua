@@ -1,4 +1,4 @@
--- campaigns, named, counters, coupon, request and status: read something, and write nothing.
+-- campaigns, named, counters, rule_counts, coupon, request and status: read something, and write nothing.
 --
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua (status has no ARGV)
 -- campaigns  ARGV[4] first number · [5…] for this number and those that follow it: the version that the server has
@@ -10,6 +10,8 @@
 --            Replies what it is warned of (warnings.lua; empty: nothing), clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
 --            (minor units), then of each outcome that refused: outcome, count; or an empty list when there is no such
 --            campaign
+-- rule_counts
+--            Replies clock (Unix ms), then what rules did and how often: see refusal_counts.lua
 -- coupon     ARGV[4] campaign · [5] serial
 --            Replies the snapshot of the coupon (see quote_snapshot.lua)
 -- request    ARGV[4] request digest
@@ -72,6 +74,13 @@ function reads.counters(key_names, args)
     found[#found + 1] = keys.number_text(counted.discount)
   end
   for _, text in ipairs(redis.call('HGETALL', keys.refused(call.tag, number))) do found[#found + 1] = text end
+  return found
+end
+
+function reads.rule_counts(key_names, args)
+  local call = frame.begin(key_names, args)
+  local found = { keys.number_text(call.now) }
+  for _, text in ipairs(redis.call('HGETALL', keys.rule_counts(call.tag))) do found[#found + 1] = text end
   return found
 end
 

@@ -15,16 +15,17 @@
 --              Event rules_changed: principal · version · the word · definition (empty when it is larger than 4 KiB) ·
 --              its SHA-256; warning_cleared, see watch.lua
 -- change_list  adds, changes and removes entries, all of them or none.
---              ARGV[5] the principal · [6] how many entries there may be · [7] reason, for the event · [8…] pairs of key
---              and value (an empty value removes)
---              Replies head · version in force · entries now · how many were removed; or head · full · entries now
+--              ARGV[5] the principal · [6] how many entries there may be · [7] reason, for the event · [8] the version
+--              that must be in force (empty: any) · [9…] pairs of key and value (an empty value removes), each key once
+--              Replies head · version in force · entries now · how many were removed; or head · full · entries now; or
+--              head · conflict (another version is in force)
 --              Event list_changed: principal · version · reason · the keys, or how many when they are longer than 4 KiB
 -- Invariant: every change raises the version by one; a removed entry stays in the log, so that every server learns of it.
 
 local rule_changes = {}
 
 local EVENT_BYTES_MAX = 4096
-local FIRST_ENTRY = 8
+local FIRST_ENTRY = 9
 local LOGGED_MAX = 4096 -- changes that a server may have missed and still gets one by one
 
 function rule_changes.since(key_names, args)
@@ -64,8 +65,9 @@ function rule_changes.define(key_names, args)
 end
 
 function rule_changes.change_list(key_names, args)
-  local principal, entries_max, reason = args[5], tonumber(args[6]), args[7]
+  local principal, entries_max, reason, expected = args[5], tonumber(args[6]), args[7], tonumber(args[8])
   local call = frame.begin_writing(key_names, args)
+  if expected and expected ~= call.rules then return { frame.head(call), 'conflict' } end
   local listed, log, hash = keys.listed(call.tag), keys.listed_log(call.tag), keys.rules(call.tag)
   local total, removed, named, bytes = redis.call('HLEN', listed), 0, {}, 0
   local kept, gone, logged = {}, {}, {}

@@ -55,8 +55,9 @@ function rules.is_stale(call, version)
   return true
 end
 
--- Changes since a version: C · version in force 4 · definition: 1 if it changed, length 4, text · of each entry that
--- changed: length 1, key · length 2, value (empty: removed). Or, when the log does not reach so far: R · version in force 4
+-- Changes since a version: C · version in force 4 · of the definition: the version of its last change 4 (0: it has not
+-- changed), length 4, text · of each entry that changed: length 1, key · length 2, value (empty: removed). Or, when the
+-- log does not reach so far: R · version in force 4
 function rules.changes(call, since)
   local key = keys.rules(call.tag)
   local values = redis.call('HMGET', key, 'changed', 'floor', 'definition')
@@ -64,7 +65,8 @@ function rules.changes(call, since)
   if since < floor or since > call.rules then return struct.pack('>c1I4', 'R', call.rules) end
   local definition = changed > since and values[3] or false
   local parts = {
-    struct.pack('>c1I4BI4', 'C', call.rules, definition and 1 or 0, definition and #definition or 0), definition or '',
+    struct.pack('>c1I4I4I4', 'C', call.rules, definition and changed or 0, definition and #definition or 0),
+    definition or '',
   }
   local fields = redis.call('ZREVRANGEBYSCORE', keys.listed_log(call.tag), '+inf', '(' .. keys.number_text(since))
   if #fields > 0 then

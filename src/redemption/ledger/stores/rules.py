@@ -2,13 +2,14 @@
 
 import hashlib
 import struct
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from redemption.domain.errors import Conflict, LedgerRefused, LimitReached
-from redemption.domain.ports.rules import ListChanged
+from redemption.domain.ports.rules import ListChanged, RuleCounted
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.risk.lists import ENTRIES_MAX, ListEntry, Lists, entry_subject
 from redemption.domain.risk.rules import (
@@ -26,12 +27,15 @@ from redemption.domain.risk.rules import (
     WarningThresholds,
 )
 from redemption.ledger.functions import FunctionClient
+from redemption.ledger.stores.refusal_counts import RULE_DID
 from redemption.ledger.trust.reply_errors import no_ledger
 from redemption.scheduling.single_flight import SingleFlight
 
 PROGRAMS_MAX = 256
-PAGE_ENTRIES = 1000
-"""Entries in one call that reads all of them; it blocks the ledger for about a millisecond."""
+ENTRIES_KEPT_MAX = 1_000_000
+"""Entries of all programs in memory, about 350 MB; the entries of one program are kept in any case."""
+PAGE_ENTRIES = 250
+"""Entries in one call that reads all of them; to read the reply takes the server almost a millisecond."""
 TRIES = 3
 
 _FORMAT = b"1"
@@ -39,11 +43,13 @@ _FORMAT = b"1"
 _CHECK = struct.Struct(">IBBIQQQ")
 _RATE, _ACCOUNTS = 1, 2
 _SHADOW, _APPROVALS = 1, 2
-_CHANGED = struct.Struct(">cIBI")
+_CHANGED = struct.Struct(">cIII")
 _RELOAD = b"R"
 _ENTRY = struct.Struct(">BIIB")
 _ENTRY_FORMAT = 1
 _PRINCIPAL_BYTES_MAX = 255
+UNREADABLE = (ValueError, IndexError, struct.error)
+"""What is raised by rules and entries of an unknown format, or damaged ones."""
 for _model in (
     Rules,
     VelocityRule,
@@ -59,7 +65,7 @@ _CODEC = TypeAdapter(Rules)
 
 
 class RulesStore:
-    """Implements ``domain.ports.rules.RulesLedger``. The rules of recently used programs are in memory."""
+    """Implements ``domain.ports.rules.RulesLedger``. The programs that were read or changed last are in memory."""
 
     def __init__(self, functions: FunctionClient, *, may_create_ledger: bool) -> None:
         """Build it.
@@ -72,6 +78,7 @@ class RulesStore:
         self._may_create_ledger = may_create_ledger
         self._active: OrderedDict[str, ActiveRules] = OrderedDict()
         self._loading: SingleFlight[str, ActiveRules] = SingleFlight()
+        self._ledgers = 0
         self.cached = self._active.get
         """Returns the rules of a program if they are in memory. It is the dictionary's own method, for speed."""
 
@@ -82,6 +89,7 @@ class RulesStore:
     def clear(self) -> None:
         """Drop everything: another ledger may have other rules with the same version."""
         self._active.clear()
+        self._ledgers += 1
 
     async def load(self, program: str) -> ActiveRules:
         """Return the rules and lists of a program as they are now."""
@@ -107,20 +115,26 @@ class RulesStore:
     async def _load_all(self, program: str) -> tuple[ActiveRules, bool]:
         """Read all entries, page by page; return them, and whether one page had all, so that all are of one moment."""
         lists, first, cursor, pages = Lists(), None, b"0", 0
+        ledgers = self._ledgers
         while True:
             pages += 1
             *seen, cursor, flat = await self._functions.call("rules_page", program, cursor, PAGE_ENTRIES)
             first = first or seen
-            for position in range(0, len(flat), 2):
-                lists.put(unpack_entry(*flat[position : position + 2]))
+            try:
+                for position in range(0, len(flat), 2):
+                    lists.put(unpack_entry(*flat[position : position + 2]))
+            except UNREADABLE as error:
+                raise _unreadable(program) from error
             if cursor == b"0":
                 break
         version, changed, definition = first
-        if version == b"0":
-            self._put(program, NO_ACTIVE_RULES)
-            return NO_ACTIVE_RULES, pages == 1
-        active = ActiveRules(int(version), int(changed), unpack_rules(definition) if definition else NO_RULES, lists)
-        self._put(program, active)
+        try:
+            rules = unpack_rules(definition) if definition else NO_RULES
+        except ValueError as error:
+            raise _unreadable(program) from error
+        active = NO_ACTIVE_RULES if version == b"0" else ActiveRules(int(version), int(changed), rules, lists)
+        if self._ledgers == ledgers:  # else some of it may be of the ledger before
+            self._put(program, active)
         return active, pages == 1
 
     def redefined(self, program: str, blob: bytes) -> None:
@@ -134,7 +148,7 @@ class RulesStore:
             return
         try:
             found = _apply(known, blob)
-        except (ValueError, IndexError, struct.error) as error:
+        except UNREADABLE as error:
             self._active.pop(program, None)
             raise _unreadable(program) from error
         if found is None:
@@ -145,8 +159,16 @@ class RulesStore:
     def _put(self, program: str, active: ActiveRules) -> None:
         self._active[program] = active
         self._active.move_to_end(program)
-        while len(self._active) > PROGRAMS_MAX:
-            self._active.popitem(last=False)
+        entries = sum(len(each.lists) for each in self._active.values())
+        while len(self._active) > PROGRAMS_MAX or (entries > ENTRIES_KEPT_MAX and len(self._active) > 1):
+            _, dropped = self._active.popitem(last=False)
+            entries -= len(dropped.lists)
+
+    async def counts(self, program: str) -> RuleCounted:
+        """Return what the rules of a program did, see ``RulesLedger``; the program has a ledger."""
+        now_ms, *flat = await self._functions.call("rule_counts", program)
+        counts = {divmod(int(flat[index]), RULE_DID): int(flat[index + 1]) for index in range(0, len(flat), 2)}
+        return RuleCounted(int(now_ms), counts)
 
     async def define(self, program: str, rules: Rules, *, expected: int, what: str, principal: str) -> ActiveRules:
         """Replace the rules of a program, see ``RulesLedger``."""
@@ -162,7 +184,14 @@ class RulesStore:
         return await self.load(program)
 
     async def change_lists(
-        self, program: str, put: Sequence[ListEntry], removed: Sequence[bytes], *, reason: str, principal: str
+        self,
+        program: str,
+        put: Sequence[ListEntry],
+        removed: Sequence[bytes],
+        *,
+        reason: str,
+        principal: str,
+        expected: int | None = None,
     ) -> ListChanged:
         """Add, change and remove entries, see ``RulesLedger``."""
         if not await self._functions.open(program, create=self._may_create_ledger):
@@ -172,7 +201,10 @@ class RulesStore:
             flat += (entry.key, pack_entry(entry))
         for key in removed:
             flat += (key, b"")
-        _, reply = await self._functions.write("change_list", program, principal, ENTRIES_MAX, reason, *flat)
+        args = (principal, ENTRIES_MAX, reason, "" if expected is None else expected)
+        _, reply = await self._functions.write("change_list", program, *args, *flat)
+        if reply[0] == b"conflict":
+            raise Conflict("the lists were changed meanwhile; ask again")
         if reply[0] == b"full":
             raise LimitReached(
                 f"subjects: the lists have {int(reply[1])} entries, and room for {ENTRIES_MAX}; remove some first "
@@ -186,21 +218,19 @@ def _apply(known: ActiveRules, blob: bytes) -> ActiveRules | None:
     """Return the rules with the changes in ``blob``; None when they must be read anew."""
     if blob[:1] == _RELOAD:
         return None
-    _, version, has_definition, length = _CHANGED.unpack_from(blob)
-    position = _CHANGED.size
-    rules, changed = known.rules, known.changed
-    if has_definition:
-        rules, changed = unpack_rules(blob[position : position + length]), version
-    position += length
+    _, version, changed, length = _CHANGED.unpack_from(blob)
     if version <= known.version:  # nothing new: a reply that was on its way for longer than a later one
         return known
+    position = _CHANGED.size
+    rules = unpack_rules(blob[position : position + length]) if changed else known.rules
+    position += length
     lists = known.lists if known.version else Lists()
     for key, value in _entries(blob, position):
         if value:
             lists.put(unpack_entry(key, value))
         else:
             lists.remove(key)
-    return ActiveRules(version, changed, rules, lists)
+    return ActiveRules(version, changed or known.changed, rules, lists)
 
 
 def _entries(blob: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
@@ -222,20 +252,17 @@ def unpack_rules(definition: bytes) -> Rules:
     """Unpack the rules of a program.
 
     Raises:
-        LedgerRefused: This version of the service cannot read them.
+        ValueError: This version of the service cannot read them.
     """
-    try:
-        if not definition.startswith(_FORMAT):
-            raise ValueError("its format is not known")  # noqa: TRY301 - one answer for all that cannot be read
-        return _CODEC.validate_json(definition[1:])
-    except ValueError as error:
-        raise _unreadable("") from error
+    if not definition.startswith(_FORMAT):
+        raise ValueError("rules of an unknown format")
+    return _CODEC.validate_json(definition[1:])
 
 
 def _unreadable(program: str) -> LedgerRefused:
-    of = f" of program {program!r}" if program else ""
     return LedgerRefused(
-        f"the rules{of} in the ledger cannot be read; were they written by a newer version of this service?"
+        f"the rules of program {program!r} in the ledger cannot be read; were they written by a newer version of this "
+        "service?"
     )
 
 
@@ -265,11 +292,14 @@ def unpack_entry(key: bytes, value: bytes) -> ListEntry:
 
     Raises:
         ValueError: It is of a format that is not known.
+        IndexError: Its key is too short.
+        struct.error: It is too short.
     """
     form, expires_at, added_at, length = _ENTRY.unpack_from(value)
     if form != _ENTRY_FORMAT:
         raise ValueError(f"a list entry of unknown format {form}")
     list_kind, subject = entry_subject(key)
     text = value[_ENTRY.size :]
-    principal, reason = text[:length].decode(errors="replace"), text[length:].decode(errors="replace")
+    # Interned: most entries share their texts with others that were added in the same call.
+    principal, reason = (sys.intern(part.decode(errors="replace")) for part in (text[:length], text[length:]))
     return ListEntry(list_kind, subject, reason, expires_at, added_at, principal)
