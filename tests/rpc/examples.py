@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from builders.full_campaign import CAMPAIGN, OFFERS
+from builders.rules import velocity_rule
 from builders.times import NOW
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,18 +13,28 @@ from redemption.domain.decision import Allocation, Decision, Detail, Verdict
 from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext, Shipping
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import OfferCounters
+from redemption.domain.risk.assessment import ActiveRules
+from redemption.domain.risk.lists import ListEntry, ListKind, Lists
+from redemption.domain.risk.network import Range
+from redemption.domain.risk.rules import RuleMode, Rules
+from redemption.domain.risk.subjects import Subject, SubjectKind, range_subject
 from redemption.domain.risk.warnings import RiskWarning, RiskWarningReason
 from redemption.domain.signed.receipt import Receipt
 from redemption.rpc.convert.offers import offer_of
 from redemption.service.campaigns import Page, Stats, Updated
 from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Quote
+from redemption.service.risk_lists import EntriesAdded, EntriesPage
+from redemption.service.risk_rules import RiskStats, RuleStats
 from redemption.v1 import (
     campaign_pb2,
     campaign_service_pb2,
     issuance_service_pb2,
     order_pb2,
+    outcome_pb2,
     redemption_service_pb2,
+    risk_service_pb2,
+    rules_pb2,
 )
 
 CHECKOUT = Checkout(
@@ -104,6 +115,13 @@ UPDATED = Updated(
     CAMPAIGN, (ChangeWarning("campaign.end_time", WarningReason.ISSUED_EXPIRE_AS_BEFORE, "is later than before"),)
 )
 PAGE = Page([CAMPAIGN], 51)
+
+ENTRY = ListEntry(ListKind.DENY, Subject(SubjectKind.CUSTOMER, bytes(range(8))), "resale", NOW + 60, NOW, "operator")
+RANGE = ListEntry(ListKind.ALLOW, range_subject(Range(b"4", 24, b"\xc0\x00\x02\x00")), "", 0, NOW, "operator")
+ADDED = EntriesAdded([ENTRY, RANGE], 7)
+ENTRIES = EntriesPage([ENTRY, RANGE], b"\x01\x02", 7)
+ACTIVE = ActiveRules(9, 5, Rules(velocity=(velocity_rule("five"),)).numbered(), Lists())
+RISK_STATS = RiskStats(NOW * 1000, (RuleStats("five", RuleMode.SHADOW, 1, 2, 3),), STATS.warnings)
 
 
 def checkout_message(checkout: Checkout = CHECKOUT) -> order_pb2.Checkout:
@@ -230,6 +248,33 @@ def update_message() -> campaign_pb2.Campaign:
     return message
 
 
+def rules_message(**changes) -> rules_pb2.Rules:
+    """Return rules that say something in every part."""
+    parts = {
+        "velocity": [
+            {"name": "five", "subject": rules_pb2.SUBJECT_KIND_CUSTOMER, "limit": 5, "period": Duration(seconds=60)}
+        ],
+        "accounts": [
+            {"name": "shared", "subject": rules_pb2.SUBJECT_KIND_DEVICE, "customers": 2, "window": Duration(seconds=60)}
+        ],
+        "lock_out": {"period": Duration(seconds=61), "wait": Duration(seconds=62), "wait_max": Duration(seconds=63)},
+        "warnings": {
+            "refusal_shares": [{"outcome": outcome_pb2.OUTCOME_TOKEN_INVALID, "basis_points": 5_000}],
+            "budget_gone_within": Duration(seconds=60),
+        },
+    }
+    return rules_pb2.Rules(program="shop", etag="v5", **parts | changes)
+
+
+SUBJECTS = [
+    {"customer_id": "customer-1"},
+    {"person_id": "person-1"},
+    {"device_id": "device-1"},
+    {"network": "192.0.2.0/24"},
+    {"payment_fingerprint": "fingerprint-1"},
+    {"coupon": {"campaign": 7, "serial": 42}},
+]
+
 # For every method that is built, by its full name: requests that work.
 REQUESTS = {
     "RedemptionService.Redeem": [redeem_request()],
@@ -285,4 +330,35 @@ REQUESTS = {
     "CampaignService.EndCampaign": [campaign_service_pb2.EndCampaignRequest(program="shop", number=7)],
     "CampaignService.ArchiveCampaign": [campaign_service_pb2.ArchiveCampaignRequest(program="shop", number=7)],
     "CampaignService.GetCampaignStats": [campaign_service_pb2.GetCampaignStatsRequest(program="shop", number=7)],
+    "RiskService.GetRules": [risk_service_pb2.GetRulesRequest(program="shop")],
+    "RiskService.UpdateRules": [
+        risk_service_pb2.UpdateRulesRequest(rules=rules_message(), validate_only=validate_only)
+        for validate_only in (False, True)
+    ],
+    "RiskService.TightenRule": [
+        risk_service_pb2.TightenRuleRequest(program="shop", rule=rules_pb2.TightenedRule(name="five", limit=1))
+    ],
+    "RiskService.LoosenRule": [risk_service_pb2.LoosenRuleRequest(program="shop", name="five")],
+    "RiskService.FreezeClaims": [risk_service_pb2.FreezeClaimsRequest(program="shop")],
+    "RiskService.ThawClaims": [risk_service_pb2.ThawClaimsRequest(program="shop")],
+    "RiskService.AddListEntries": [
+        risk_service_pb2.AddListEntriesRequest(
+            program="shop",
+            list=rules_pb2.LIST_KIND_DENY,
+            subjects=[subject],
+            expire_time=Timestamp(seconds=NOW),
+        )
+        for subject in SUBJECTS
+    ],
+    "RiskService.RemoveListEntries": [
+        risk_service_pb2.RemoveListEntriesRequest(
+            program="shop",
+            list=rules_pb2.LIST_KIND_DENY,
+            subjects=[subject],
+            refs=[{"kind": rules_pb2.SUBJECT_KIND_CUSTOMER, "id": "0123456789abcdef"}],
+        )
+        for subject in SUBJECTS
+    ],
+    "RiskService.ListListEntries": [risk_service_pb2.ListListEntriesRequest(program="shop")],
+    "RiskService.GetRiskStats": [risk_service_pb2.GetRiskStatsRequest(program="shop")],
 }

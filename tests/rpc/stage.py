@@ -26,7 +26,14 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
-from redemption.v1 import campaign_service_pb2_grpc, issuance_service_pb2_grpc, redemption_service_pb2_grpc
+from redemption.service.risk_lists import RiskLists
+from redemption.service.risk_rules import RiskRules
+from redemption.v1 import (
+    campaign_service_pb2_grpc,
+    issuance_service_pb2_grpc,
+    redemption_service_pb2_grpc,
+    risk_service_pb2_grpc,
+)
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -36,6 +43,7 @@ NAMES = [
     "redemption.v1.RedemptionService",
     "redemption.v1.IssuanceService",
     "redemption.v1.CampaignService",
+    "redemption.v1.RiskService",
 ]
 """Of all services that health knows; the first stands for the whole server."""
 
@@ -70,6 +78,10 @@ class Running:
     def campaign(self):
         return campaign_service_pb2_grpc.CampaignServiceStub(self.channel)
 
+    @property
+    def risk(self):
+        return risk_service_pb2_grpc.RiskServiceStub(self.channel)
+
 
 @dataclass
 class Failure:
@@ -100,6 +112,8 @@ USE_CASES = {
     "claimer": Claimer,
     "revoker": Revoker,
     "campaigns": Campaigns,
+    "risk_rules": RiskRules,
+    "risk_lists": RiskLists,
 }
 
 

@@ -16,7 +16,7 @@ from waiting import SECONDS_MAX
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, Overloaded, Violation
 from redemption.rpc.guard import Gathered, Guard, PendingCall, ServerStream
 from redemption.rpc.request_limits import ORDER_BYTES_MAX
-from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION
+from redemption.rpc.server import CAMPAIGN, ISSUANCE, REDEMPTION, RISK
 from redemption.rpc.transport.methods import Call, Status
 from redemption.scheduling.work_bounds import STREAMS_PER_PEER_MAX, WorkBounds
 from redemption.service.issuer import Minted
@@ -24,7 +24,7 @@ from redemption.v1.issuance_service_pb2 import MintRequest, MintResponse
 from redemption.v1.redemption_service_pb2 import RedeemRequest, RedeemResponse
 
 SECRET = "hunter2: the text of an exception"
-SERVICES = (REDEMPTION, ISSUANCE, CAMPAIGN)
+SERVICES = (REDEMPTION, ISSUANCE, CAMPAIGN, RISK)
 NOT_BUILT = [
     f"{service.name}.{name}"
     for service in SERVICES
@@ -46,6 +46,7 @@ def call(stage, name, request):
         "RedemptionService": stage.redemption,
         "IssuanceService": stage.issuance,
         "CampaignService": stage.campaign,
+        "RiskService": stage.risk,
     }[service]
     return getattr(stub, method)(request, timeout=SECONDS_MAX)
 
@@ -146,6 +147,8 @@ def test_what_is_not_built_is_known():
         "RedemptionService.Confirm",
         "RedemptionService.Release",
         "RedemptionService.Reverse",
+        "RiskService.ListTopSubjects",
+        "RiskService.GetSubject",
     }
 
 

@@ -14,11 +14,11 @@ from redemption.rpc.health import WATCHERS_MAX, WATCHERS_PER_PEER_MAX
 
 async def test_health_is_not_serving_until_told(run):
     stage = await run()
-    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
+    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * len(NAMES)
     stage.server.set_serving(True)
-    assert [await health(stage, name) for name in NAMES] == [SERVING] * 4
+    assert [await health(stage, name) for name in NAMES] == [SERVING] * len(NAMES)
     stage.server.set_serving(False)
-    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * 4
+    assert [await health(stage, name) for name in NAMES] == [NOT_SERVING] * len(NAMES)
 
 
 async def test_health_of_an_unknown_service_is_not_found(run):

@@ -120,6 +120,7 @@ def call(stage, name, request):
         "RedemptionService": stage.redemption,
         "IssuanceService": stage.issuance,
         "CampaignService": stage.campaign,
+        "RiskService": stage.risk,
     }[service]
     return getattr(stub, method)(request, timeout=SECONDS_MAX)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from builders.calls import calling
 from builders.rules import accounts_rule, velocity_rule
+from ledger.watched import Watched
 
 from redemption.domain.errors import Conflict, InvalidRequest, LedgerRefused, NotFound
 from redemption.domain.order import RiskContext
@@ -259,6 +260,14 @@ async def test_what_rules_did_is_counted(house):
     await house.apply_rules(replace(one, limit=2), replace(watched, mode=RuleMode.ENFORCE))
     stats = await house.risk_rules.stats(calling(), house.program)
     assert [(rule.refused, rule.would_refuse, rule.without_subject) for rule in stats.rules] == [(0, 0, 0), (0, 3, 0)]
+
+
+async def test_warnings_that_are_raised_are_among_the_numbers(house):
+    watched = await Watched.of(house, budget=1_000_000, budget_spent_basis_points=5_000)
+    await watched.count(discount=600_000)
+    await watched.look()
+    (warning,) = (await house.risk_rules.stats(calling(), house.program)).warnings
+    assert (warning.campaign, warning.reason.name) == (watched.campaign.number, "BUDGET_SPENT")
 
 
 async def test_a_program_without_rules_has_no_counts(house):

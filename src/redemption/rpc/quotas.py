@@ -23,16 +23,16 @@ from redemption.v1.redemption_service_pb2 import BatchRedeemRequest
 MINT_COUPONS: Final = 10_000
 """Coupons of a Mint that count as one call. They are made in steps that rest while others are busy, so they weigh less
 than their work."""
-OPERATORS = ("CampaignService.", "IssuanceService.Mint", "IssuanceService.Revoke")
-"""The calls of those who run campaigns. They have buckets of their own: a campaign can still be paused while the
-checkouts of its program are over the quota."""
+OPERATORS = ("CampaignService.", "RiskService.", "IssuanceService.Mint", "IssuanceService.Revoke")
+"""The calls of those who run campaigns. They have buckets of their own: a campaign can still be paused, and a customer
+denied, while the checkouts of its program are over the quota."""
 DELAY_STEP_MS = 10
 """Delays are rounded up to this, so that few different refusals have to be written."""
 STATUSES_MAX = 256
 """The most refusals that are kept as they are sent."""
 _MS: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
-_WHERE = ("checkout", "campaign")
+_WHERE = ("checkout", "campaign", "rules")
 """The fields in which a request has its program, if it has none itself."""
 
 Whose = Literal["principal", "program"]

@@ -1,4 +1,4 @@
-"""The gRPC server: a port, three services, health, and a stop that answers every call."""
+"""The gRPC server: a port, four services, health, and a stop that answers every call."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.quotas import Quotas
 from redemption.rpc.redemption_servicer import RedemptionServicer
 from redemption.rpc.reflection import Reflection
+from redemption.rpc.risk_servicer import RiskServicer
 from redemption.rpc.transport.bounds import Bounds
 from redemption.rpc.transport.grpcio import GrpcioServer
 from redemption.rpc.transport.listener import Listener
@@ -25,11 +26,12 @@ from redemption.rpc.transport.tls import CertificateUnusable, Tls
 from redemption.scheduling.quota import QuotaRules
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.use_cases import UseCases
-from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2
+from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2, risk_service_pb2
 
 REDEMPTION = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
 ISSUANCE = issuance_service_pb2.DESCRIPTOR.services_by_name["IssuanceService"]
 CAMPAIGN = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
+RISK = risk_service_pb2.DESCRIPTOR.services_by_name["RiskService"]
 ANSWER_SECONDS_MAX = 10.0
 ANSWER_SECONDS_UNSET = 5.0
 MARGIN_SECONDS = 0.02
@@ -86,6 +88,7 @@ class RpcServer:
             REDEMPTION: RedemptionServicer(use_cases, config.work).methods(),
             ISSUANCE: IssuanceServicer(use_cases).methods(),
             CAMPAIGN: CampaignServicer(use_cases).methods(),
+            RISK: RiskServicer(use_cases).methods(),
         }
         names = [service.full_name for service in services]
         self._health = Health(names)

@@ -50,6 +50,9 @@ DEFINITIONS: Final = SlotRule(at_once=2, rest=1)
 """A large definition takes milliseconds to read or to write, and a page of them hundreds. Reading definitions, writing
 pages, and writing single campaigns have slots of their own: who lists campaigns must not keep others from pausing one.
 """
+LISTS: Final = SlotRule(at_once=1, rest=2)
+"""A thousand entries of deny lists take milliseconds to read or to write, and may come in hundreds of requests. Changes
+and pages have slots of their own: who lists entries must not keep others from denying a customer."""
 MINTING: Final = SlotRule(at_once=1, rest=8)
 """The rest also leaves time to send the coupons. The slot is given to other requests after each chunk."""
 REJUDGING: Final = SlotRule(at_once=8, rest=0)
@@ -62,6 +65,8 @@ LARGE_BATCH_POSITIONS: Final = 1_000
 """A batch with this many positions needs a slot."""
 DEFINITIONS_WAITING_MAX: Final = 64
 """The most requests to read or to write definitions that wait for a slot."""
+LISTS_WAITING_MAX: Final = 64
+"""The most requests to change or to list entries that wait for a slot."""
 LEDGER_CALLS_AT_ONCE: Final = 32
 """Function calls of the ledger at once, besides the commit path. The client may have more connections than this, so
 that the health check has one of its own."""

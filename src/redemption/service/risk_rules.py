@@ -14,6 +14,7 @@ from redemption.domain.ports.orders import Outdated
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.risk.rule_checks import in_force_violations, rules_violations, tightened_violations
 from redemption.domain.risk.rules import RuleMode, Rules, Tightened
+from redemption.domain.risk.warnings import RiskWarning
 from redemption.service.judging_rounds import until_decided
 from redemption.service.risk_reports import RuleDid
 
@@ -36,10 +37,12 @@ class RiskStats:
     Attributes:
         as_of_ms: When the ledger was read, Unix milliseconds.
         rules: One for each rule in force, in their order.
+        warnings: The early warnings that are raised now.
     """
 
     as_of_ms: int
     rules: tuple[RuleStats, ...]
+    warnings: tuple[RiskWarning, ...] = ()
 
 
 def etag(active: ActiveRules) -> str:
@@ -174,7 +177,7 @@ class RiskRules:
         active = await self._rules.load(program)
         if active is NO_ACTIVE_RULES:
             return RiskStats(self._ledger.now_ms(), ())
-        counted = await self._rules.counts(program)
+        counted, warnings = await self._rules.counts(program), await self._ledger.warnings.warnings(program)
         return RiskStats(
             counted.as_of_ms,
             tuple(
@@ -185,6 +188,7 @@ class RiskRules:
                 )
                 for placed in active.placed
             ),
+            tuple(warnings),
         )
 
 

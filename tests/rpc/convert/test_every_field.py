@@ -8,15 +8,29 @@ from builders.calls import calling
 from builders.full_campaign import CAMPAIGN
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from rpc.examples import APPROVAL, PAGE, QUOTED, REDEEMED, REQUESTS, STATS, UPDATED
+from rpc.examples import (
+    ACTIVE,
+    ADDED,
+    APPROVAL,
+    ENTRIES,
+    PAGE,
+    QUOTED,
+    REDEEMED,
+    REQUESTS,
+    RISK_STATS,
+    STATS,
+    UPDATED,
+)
 from rpc.stage import OneCall, stand_ins, telling
 
 from redemption.domain.errors import InvalidRequest, NotBuilt
 from redemption.domain.outcome import Outcome
+from redemption.domain.ports.rules import ListChanged
 from redemption.rpc.campaign_servicer import CampaignServicer
 from redemption.rpc.guard import Gathered, Unary, Unparsed
 from redemption.rpc.issuance_servicer import IssuanceServicer
 from redemption.rpc.redemption_servicer import RedemptionServicer
+from redemption.rpc.risk_servicer import RiskServicer
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.claimer import Claimed
@@ -31,6 +45,15 @@ SAME = {
     "campaign.return_policy=1",
     "campaign.offers[0].tiers.measure=1",
     "form=1",
+    "rules.velocity[0].counts=1",
+    "rules.velocity[0].mode=1",
+    "rules.velocity[0].without_subject=1",
+    "rules.accounts[0].counts=2",
+    "rules.accounts[0].mode=1",
+    "rules.accounts[0].without_subject=1",
+    "rules.lock_out.customers=1",
+    "rules.lock_out.devices=1",
+    "rules.lock_out.networks=2",
     # A campaign's state, given back as it was read.
     "campaign.state=1",
 }
@@ -70,6 +93,13 @@ def use_cases() -> Any:
         method.return_value = UPDATED
     campaigns.list.return_value = PAGE
     campaigns.stats.return_value = STATS
+    rules = stand_in.risk_rules
+    for method in (rules.get, rules.update, rules.check_update, rules.tighten, rules.loosen, rules.set_claims_frozen):
+        method.return_value = ACTIVE
+    rules.stats.return_value = RISK_STATS
+    stand_in.risk_lists.add.return_value = ADDED
+    stand_in.risk_lists.remove.return_value = ListChanged(7, 1)
+    stand_in.risk_lists.list.return_value = ENTRIES
     return stand_in
 
 
@@ -81,6 +111,7 @@ METHODS = {
         "RedemptionService": RedemptionServicer(USE_CASES, WorkBounds()),
         "IssuanceService": IssuanceServicer(USE_CASES),
         "CampaignService": CampaignServicer(USE_CASES),
+        "RiskService": RiskServicer(USE_CASES),
     }.items()
     for name, method in servicer.methods().items()
 }
@@ -108,7 +139,11 @@ async def effect(name: str, request: Message) -> object:
         return f"refused: {refusal.message}"
     asked = [
         # Without the caller: who comes first, or with each order. And without the slot, which is another one each time.
-        (call[0], [attempt for attempt, *_ in call[1][0]] if call[0] == "redeem" else _asked(call[1][1:]), call[2])
+        (
+            call[0],
+            [attempt for attempt, *_ in call[1][0]] if call[0] == "redeem" else _asked(call[1][1:]),
+            {name: value for name, value in call[2].items() if not isinstance(value, WorkSlot)},
+        )
         for stand_in in STAND_INS
         for call in stand_in.mock_calls
     ]

@@ -58,6 +58,28 @@ def seconds_from(duration: Duration, field: str) -> int:
     return seconds
 
 
+def duration_ms_from(duration: Duration, field: str) -> int:
+    """Return the milliseconds of a duration.
+
+    Raises:
+        InvalidRequest: It is not a valid duration, is negative, or has fractions of a millisecond.
+    """
+    seconds, nanoseconds = duration.seconds, duration.nanos
+    if seconds < 0 or nanoseconds < 0:
+        raise InvalidRequest([Violation(field, "must not be negative")])
+    if seconds > _DURATION_SECONDS_MAX or nanoseconds >= NANOSECONDS:
+        raise InvalidRequest([Violation(field, "is not a duration: longer than 10000 years, or not of its second")])
+    if nanoseconds % NANOSECONDS_PER_MS:
+        raise InvalidRequest([Violation(field, "must be whole milliseconds")])
+    return seconds * MILLISECONDS + nanoseconds // NANOSECONDS_PER_MS
+
+
+def duration_of_ms(milliseconds: int) -> Duration:
+    """Return the duration of these milliseconds."""
+    seconds, rest = divmod(milliseconds, MILLISECONDS)
+    return Duration(seconds=seconds, nanos=rest * NANOSECONDS_PER_MS)
+
+
 def duration_of(seconds: int) -> Duration:
     """Return the duration of these seconds."""
     return Duration(seconds=seconds)
