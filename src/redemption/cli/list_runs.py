@@ -171,6 +171,8 @@ def _stopped(error: Unanswered | KeyboardInterrupt, done: str, again: str, progr
         if not error.sent:
             return error
         rejected = isinstance(error.error, RequestRejected)  # the same again would be rejected again
+        if rejected and not progress.sent:
+            return error
         stop = Stop(error.code, f"{error}; {done}" if rejected else f"{error}; {done}; {again}")
         stop.failure = error.failure
     else:

@@ -119,7 +119,7 @@ def _allow(context: typer.Context) -> int:
 
 @fraud.callback(invoke_without_command=True)
 def _fraud(context: typer.Context) -> int:
-    """What the rules did, who was refused most, what is known of somebody."""
+    """What rules did, who was refused most, what is known of whom."""
     return _help_alone(context)
 
 
