@@ -24,7 +24,8 @@ def samples(
 ) -> int:
     """Print one command to copy for every outcome.
 
-    What the commands need is made first; doing it again makes nothing more. They are good until midnight UTC.
+    What the commands need is made first: campaigns, coupons, a rule and a deny entry about them alone. Doing it again
+    makes nothing more. The commands are good until midnight UTC.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.demo.sample_shop import SampleShop

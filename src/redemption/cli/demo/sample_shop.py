@@ -10,22 +10,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient, new_request_id
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, PauseCampaignRequest
-from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MintRequest, RevokeRequest
+from redemption.v1.issuance_service_pb2 import MINT_FORM_CODE, MintedToken, MintRequest, RevokeRequest
 from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
 from redemption.v1.outcome_pb2 import Outcome
 from redemption.v1.redemption_service_pb2 import RedeemRequest
+from redemption.v1.risk_service_pb2 import AddListEntriesRequest, GetRulesRequest, UpdateRulesRequest
+from redemption.v1.rules_pb2 import LIST_KIND_DENY, SUBJECT_KIND_CUSTOMER, CouponSerial, RiskSubject
 
 _DAY = 86_400
 _MINUTES_PER_DAY = 1440
 _COUPON_DAYS = 30
 _SHORT_LIFE_SECONDS = 2
 _ENOUGH_MINOR = 238_00
+_RULE = "sample-velocity"
 _PERCENT_OFF = v1.Offer(name="8折", percent_off=v1.PercentOff(basis_points=2000, cap_minor=100_00))
 
 
@@ -61,7 +65,7 @@ class SampleShop:
         made = [self._short_lived()]
         for rules in (self._token_rules, self._campaign_rules, self._conditions, self._order_rules, self._limits):
             made += rules()
-        made += self._codes()
+        made += [*self._abuse(), *self._codes()]
         while time.time() < self._now + _SHORT_LIFE_SECONDS:
             time.sleep(0.1)  # wait until the coupon has expired
         return sorted(made, key=_precedence)
@@ -170,6 +174,33 @@ class SampleShop:
             made.append(self._sample(outcome, why, second, f"{what}-2", customer="sample-customer"))
         return made
 
+    def _abuse(self) -> list[Sample]:
+        plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
+        hurried = self._campaign("sample velocity exceeded", _amount_off(200_00, 50_00))
+        denied = self._minted(plain, "denied")
+        subject = RiskSubject(coupon=CouponSerial(campaign=plain.number, serial=denied.serial))
+        self._client.add_list_entries(
+            AddListEntriesRequest(program=self._program, list=LIST_KIND_DENY, subjects=[subject], reason="a sample")
+        )
+        self._require_rule(hurried.number)
+        first, second = self._coupon(hurried, "hurried-1"), self._coupon(hurried, "hurried-2")
+        self._redeem(first, "hurried", customer="sample-customer")
+        why = "a rule of the program lets each customer try once a day"
+        return [
+            self._sample("DENYLISTED", "the deny list of the program names it", denied.token, "denied"),
+            self._sample("VELOCITY_EXCEEDED", why, second, "hurried-2", customer="sample-customer"),
+        ]
+
+    def _require_rule(self, campaign: int) -> None:
+        """Let customers try once a day to use a coupon of a campaign; all other rules stay as they are."""
+        rules = self._client.get_rules(GetRulesRequest(program=self._program)).rules
+        if any(rule.name == _RULE for rule in rules.velocity):
+            return
+        rules.velocity.add(
+            name=_RULE, subject=SUBJECT_KIND_CUSTOMER, campaign=campaign, limit=1, period=Duration(seconds=_DAY)
+        )
+        self._client.update_rules(UpdateRulesRequest(rules=rules))
+
     def _codes(self) -> list[Sample]:
         plain = self._campaign("sample 满200减50", _amount_off(200_00, 50_00))
         code = self._code(plain, "code")
@@ -226,6 +257,18 @@ class SampleShop:
         expires: int | None = None,
     ) -> str:
         """Return today's coupon for a purpose."""
+        return self._minted(campaign, what, customer=customer, not_before=not_before, expires=expires).token
+
+    def _minted(
+        self,
+        campaign: v1.Campaign,
+        what: str,
+        *,
+        customer: str = "",
+        not_before: int | None = None,
+        expires: int | None = None,
+    ) -> MintedToken:
+        """Return today's coupon for a purpose, with its serial."""
         request = MintRequest(
             program=self._program,
             # Request ids are shared by all operations, so a mint must not use the id of a redeem.
@@ -236,7 +279,7 @@ class SampleShop:
             not_before=Timestamp(seconds=self._midnight - _DAY if not_before is None else not_before),
             expire_time=Timestamp(seconds=self._midnight + _COUPON_DAYS * _DAY if expires is None else expires),
         )
-        return next(token.token for part in self._client.mint(request) for token in part.tokens)
+        return next(minted for part in self._client.mint(request) for minted in part.tokens)
 
     def _code(self, campaign: v1.Campaign, what: str) -> str:
         """Return today's exchange code for a purpose."""
