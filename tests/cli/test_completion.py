@@ -94,6 +94,14 @@ def test_a_calling_shell_without_completion_is_told_which_ones_have_it(command, 
             "redeem\nrevoke\n",
         ),
         (
+            {"_REDEMPTION_COMPLETE": "complete_bash", "COMP_WORDS": "redemption program t", "COMP_CWORD": "2"},
+            "tighten\nthaw-claims\n",
+        ),
+        (
+            {"_REDEMPTION_COMPLETE": "complete_bash", "COMP_WORDS": "redemption deny add --kind d", "COMP_CWORD": "4"},
+            "device\n",
+        ),
+        (
             {"_REDEMPTION_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "redemption rev"},
             '_arguments \'*: :(("revoke"',
         ),
