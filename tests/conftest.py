@@ -1,13 +1,13 @@
 """One real ledger for the whole run; each test has a program of its own in it."""
 
 import itertools
-import os
 import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import quiet_grpc  # noqa: F401 - before anything that imports gRPC
 import structlog
 import thoroughness  # noqa: F401 - sets how much is tried, before the tests are read
 from fake_server import FakeServer
@@ -20,7 +20,6 @@ from redemption.ledger.commit import lane as connection
 from redemption.server import embedded_valkey as embedded
 from redemption.server.embedded_valkey import EmbeddedValkey
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its notes on closed connections are not part of any output
 # A shell starts background jobs deaf to Ctrl-C, and what the tests start would be as deaf as they are.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

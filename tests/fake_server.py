@@ -1,6 +1,5 @@
 """A gRPC server on a real port that answers as a test tells it to, and keeps what it was asked."""
 
-import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,10 +11,6 @@ from grpc_status import rpc_status
 
 from redemption.v1 import campaign_service_pb2, issuance_service_pb2, redemption_service_pb2, risk_service_pb2
 from redemption.v1.bad_request_pb2 import BadRequestValues
-
-# gRPC reads it when it is first used: its log would mix with what tests compare.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
 
 # What gRPC's retries are told: else they wait for 0.1 s and more, and nothing but the test's time would be saved.
 TRY_AGAIN_AT_ONCE = ("grpc-retry-pushback-ms", "1")
