@@ -59,6 +59,14 @@ class RulesLedger(Protocol):
             Conflict: Other rules are in force.
         """
 
+    async def subject_states(self, program: str, digest: bytes) -> tuple[int, int, Sequence[bytes]]:
+        """Return what the rules have counted of a subject, by its digest.
+
+        Returns:
+            The ledger's clock (Unix milliseconds), the version of the rules, and for each rule in force its state, as
+            ``domain.risk.subject_counts`` reads it.
+        """
+
     async def change_lists(
         self,
         program: str,

@@ -16,6 +16,9 @@
 --            Replies the snapshot of the coupon (see quote_snapshot.lua)
 -- request    ARGV[4] request digest
 --            Replies the record of an approved order, or nil
+-- subject_states  ARGV[4] a subject's digest
+--            Replies clock (Unix ms), version of the rules, then of each rule in their order what it has counted of the
+--            subject (its state, see velocity.lua; empty: nothing)
 -- status     Replies the header as field, value, …, and `events`, the length of the event stream
 -- Invariant: none of them writes.
 
@@ -95,6 +98,14 @@ function reads.request(key_names, args)
   local call = frame.begin(key_names, args)
   local value = idempotency.find_digest(call, digest)
   return value and records.is_approval(value) and value or false
+end
+
+function reads.subject_states(key_names, args)
+  local digest = args[4]
+  local call = frame.begin(key_names, args)
+  local found = { keys.number_text(call.now), keys.number_text(call.rules) }
+  for _, rule in ipairs(rules.checks(call)) do found[#found + 1] = velocity.state_of(call, rule, digest) end
+  return found
 end
 
 function reads.status(key_names)

@@ -43,18 +43,24 @@ local wanted_lists, flats = {}, {}
 local planned_size, planned_states, planned_digests, planned_values = 0, {}, {}, {}
 local counts_attempts, exceeded, refuses_all, refused_campaigns = false, false, false, false
 
+-- Returns the keys of a rule's present generation, and of the one before if its states can still matter, or false; and
+-- when the present one expires (Unix ms).
+local function keys_of(call, rule)
+  local length = math.max(rule.life_ms, GENERATION_MS_MIN)
+  local generation = math.floor(call.now / length)
+  local before = call.now < generation * length + rule.life_ms and keys.velocity(call.tag, rule.id, generation - 1)
+  return keys.velocity(call.tag, rule.id, generation), before, (generation + 1) * length + rule.life_ms
+end
+
 -- Returns the states of the rule at a position.
 local function states_of(call, position)
   local rule = call.checks[position] or error('a check of a rule that is not there')
-  local length = math.max(rule.life_ms, GENERATION_MS_MIN)
-  local generation = math.floor(call.now / length)
+  local key, before, expires_ms = keys_of(call, rule)
   if not flats[position] then wanted_lists[position], flats[position] = { '' }, {} end
   local states = {
     rule = rule, is_rate = rule.is_rate, interval = rule.interval, tolerance = rule.tolerance,
-    approvals = rule.approvals, key = keys.velocity(call.tag, rule.id, generation), wanted = wanted_lists[position], wanted_size = 1,
-    values = {}, flat = flats[position], flat_size = 0, is_new = false, unreadable = false,
-    expires_ms = (generation + 1) * length + rule.life_ms,
-    before = call.now < generation * length + rule.life_ms and keys.velocity(call.tag, rule.id, generation - 1),
+    approvals = rule.approvals, key = key, before = before, expires_ms = expires_ms, wanted = wanted_lists[position],
+    wanted_size = 1, values = {}, flat = flats[position], flat_size = 0, is_new = false, unreadable = false,
   }
   call.velocity[position] = states
   return states
@@ -151,6 +157,12 @@ local function exceed(rule, position, again)
     refused_campaigns = refused_campaigns or {}
     refused_campaigns[rule.campaign] = true
   end
+end
+
+-- Returns what a rule has counted of a subject: its state, or an empty text.
+function velocity.state_of(call, rule, digest)
+  local now, before = keys_of(call, rule)
+  return redis.call('HGET', now, digest) or before and redis.call('HGET', before, digest) or ''
 end
 
 -- Decides the checks of the item that the call decides. count: how many they are · customer: the digest, or false

@@ -183,6 +183,11 @@ class RulesStore:
             raise Conflict("rules.etag: the rules were changed meanwhile; read them again and repeat the change")
         return await self.load(program)
 
+    async def subject_states(self, program: str, digest: bytes) -> tuple[int, int, Sequence[bytes]]:
+        """Return what the rules have counted of a subject, see ``RulesLedger``."""
+        now_ms, version, *states = await self._functions.call("subject_states", program, digest)
+        return int(now_ms), int(version), states
+
     async def change_lists(
         self,
         program: str,
