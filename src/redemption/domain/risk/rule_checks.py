@@ -30,6 +30,12 @@ LIFE_MS_MAX: Final = 366 * DAY_SECONDS * SECOND_MS
 """How long a state may matter: a burst of a million of one a month would take for ever to forget."""
 SHARES_MAX: Final = 16
 BASIS_POINTS: Final = 10_000
+_WITHOUT_CAMPAIGN: Final = (
+    Outcome.TOKEN_INVALID,
+    Outcome.NOT_EVALUATED,
+    Outcome.CODE_INVALID,
+    Outcome.CODE_MISTYPED,
+)
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _SHARED: Final = (SubjectKind.DEVICE, SubjectKind.NETWORK, SubjectKind.PAYMENT)
 
@@ -178,6 +184,11 @@ def _share_violations(warnings: WarningThresholds, field: str) -> Iterator[Viola
         place = f"{field}[{index}]"
         if share.outcome not in refusals:
             yield Violation(f"{place}.outcome", "must be an outcome that refuses, for example TOKEN_EXPIRED")
+        elif share.outcome in _WITHOUT_CAMPAIGN:
+            problem = (
+                "is answered where no campaign is known, so no campaign counts it; lock_out is about failed tokens"
+            )
+            yield Violation(f"{place}.outcome", problem)
         first = seen.setdefault(share.outcome, index)
         if first != index:
             yield Violation(f"{place}.outcome", f"is the same as entry [{first}]; name each outcome once")
