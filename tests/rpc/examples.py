@@ -14,9 +14,11 @@ from redemption.domain.order import Checkout, Customer, Line, Order, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.campaigns import OfferCounters
 from redemption.domain.risk.assessment import ActiveRules
+from redemption.domain.risk.attempts import Tried
 from redemption.domain.risk.lists import ListEntry, ListKind, Lists
 from redemption.domain.risk.network import Range
 from redemption.domain.risk.rules import RuleMode, Rules
+from redemption.domain.risk.subject_counts import SubjectCount
 from redemption.domain.risk.subjects import Subject, SubjectKind, range_subject
 from redemption.domain.risk.warnings import RiskWarning, RiskWarningReason
 from redemption.domain.signed.receipt import Receipt
@@ -26,6 +28,7 @@ from redemption.service.decisions import Redeemed
 from redemption.service.quoter import Quote
 from redemption.service.risk_lists import EntriesAdded, EntriesPage
 from redemption.service.risk_rules import RiskStats, RuleStats
+from redemption.service.risk_subjects import SubjectKnown
 from redemption.v1 import (
     campaign_pb2,
     campaign_service_pb2,
@@ -121,7 +124,19 @@ RANGE = ListEntry(ListKind.ALLOW, range_subject(Range(b"4", 24, b"\xc0\x00\x02\x
 ADDED = EntriesAdded([ENTRY, RANGE], 7)
 ENTRIES = EntriesPage([ENTRY, RANGE], b"\x01\x02", 7)
 ACTIVE = ActiveRules(9, 5, Rules(velocity=(velocity_rule("five"),)).numbered(), Lists())
-RISK_STATS = RiskStats(NOW * 1000, (RuleStats("five", RuleMode.SHADOW, 1, 2, 3),), STATS.warnings)
+RISK_STATS = RiskStats(
+    NOW * 1000,
+    (RuleStats("five", RuleMode.SHADOW, 1, 2, 3),),
+    RuleStats("lock_out", RuleMode.ENFORCE, 4, 5, 0),
+    STATS.warnings,
+    failures_last_minute=6,
+    locked_out=7,
+    code_budget_spent=True,
+)
+TOP = [(ENTRY.subject, Tried(3, 4))]
+KNOWN = SubjectKnown(
+    ENTRY.subject, [ENTRY], [SubjectCount("five", 0, NOW * 1000, (b"12345678",))], Tried(3, 4), NOW * 1000
+)
 
 
 def checkout_message(checkout: Checkout = CHECKOUT) -> order_pb2.Checkout:
@@ -361,4 +376,8 @@ REQUESTS = {
     ],
     "RiskService.ListListEntries": [risk_service_pb2.ListListEntriesRequest(program="shop")],
     "RiskService.GetRiskStats": [risk_service_pb2.GetRiskStatsRequest(program="shop")],
+    "RiskService.ListTopSubjects": [risk_service_pb2.ListTopSubjectsRequest(program="shop")],
+    "RiskService.GetSubject": [
+        risk_service_pb2.GetSubjectRequest(program="shop", subject=subject) for subject in SUBJECTS
+    ],
 }

@@ -28,6 +28,7 @@ from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_rules import RiskRules
+from redemption.service.risk_subjects import RiskSubjects
 from redemption.v1 import (
     campaign_service_pb2_grpc,
     issuance_service_pb2_grpc,
@@ -114,6 +115,7 @@ USE_CASES = {
     "campaigns": Campaigns,
     "risk_rules": RiskRules,
     "risk_lists": RiskLists,
+    "risk_subjects": RiskSubjects,
 }
 
 

@@ -147,8 +147,6 @@ def test_what_is_not_built_is_known():
         "RedemptionService.Confirm",
         "RedemptionService.Release",
         "RedemptionService.Reverse",
-        "RiskService.ListTopSubjects",
-        "RiskService.GetSubject",
     }
 
 

@@ -7,8 +7,9 @@ from unittest.mock import ANY
 import grpc
 import pytest
 from builders.calls import calling
+from builders.times import NOW
 from google.protobuf.message import DecodeError
-from rpc.examples import ACTIVE, ADDED, ENTRIES, ENTRY, RANGE, REQUESTS, rules_message
+from rpc.examples import ACTIVE, ADDED, ENTRIES, ENTRY, KNOWN, RANGE, REQUESTS, TOP, rules_message
 from rpc.stage import ANYBODY, failure_of, stand_ins
 from waiting import SECONDS_MAX, settled
 
@@ -184,3 +185,24 @@ async def test_only_so_many_large_requests_wait():
 def test_large_bytes_that_are_no_message_are_refused():
     with pytest.raises(DecodeError):
         require_few_fields(b"\x0a\xff\x7f" * 6000)
+
+
+async def test_who_tried_most_in_vain_is_listed(run):
+    stage = await run()
+    stage.use_cases.risk_subjects.top.return_value = TOP
+    answer = await stage.risk.ListTopSubjects(messages.ListTopSubjectsRequest(program="shop", minutes=5))
+    (found,) = answer.subjects
+    assert (found.subject.id, found.refused, found.failures) == (TOP[0][0].text, 3, 4)
+
+
+async def test_what_is_known_of_a_subject_is_told(run):
+    stage = await run()
+    stage.use_cases.risk_subjects.subject.return_value = KNOWN
+    request = messages.GetSubjectRequest(program="shop", subject={"device_id": "phone"})
+    answer = await stage.risk.GetSubject(request)
+    assert answer.subject.id == KNOWN.subject.text
+    assert [entry.reason for entry in answer.entries] == [KNOWN.entries[0].reason]
+    (count,) = answer.counts
+    assert (count.rule, count.left, count.customers) == ("five", 0, [b"12345678".hex()])
+    assert (answer.refused, answer.failures, answer.locked_until.seconds) == (3, 4, NOW)
+    assert count.try_after.seconds == NOW

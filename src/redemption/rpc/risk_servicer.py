@@ -5,7 +5,16 @@ from typing import Final
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import InvalidRequest, Violation, ViolationReason
-from redemption.rpc.convert.listed import entry_steps, key_from, list_kind_from, unwanted_steps, wanted_steps
+from redemption.rpc.convert.listed import (
+    entry_steps,
+    key_from,
+    known_of,
+    list_kind_from,
+    ref_of,
+    subject_from,
+    unwanted_steps,
+    wanted_steps,
+)
 from redemption.rpc.convert.rules import rules_from, rules_of, stats_of, tightened_from
 from redemption.rpc.guard import UNCOUNTED_BYTES_MAX, Unary, Unparsed
 from redemption.rpc.message_fields import fields_of
@@ -28,6 +37,7 @@ class RiskServicer:
     def __init__(self, use_cases: UseCases) -> None:
         self._rules = use_cases.risk_rules
         self._lists = use_cases.risk_lists
+        self._subjects = use_cases.risk_subjects
         self._changes = FairSlots(LISTS, waiting_max=LISTS_WAITING_MAX)
         self._pages = FairSlots(LISTS, waiting_max=LISTS_WAITING_MAX)
 
@@ -46,6 +56,8 @@ class RiskServicer:
             ),
             "ListListEntries": Unary(messages.ListListEntriesRequest, self.list_list_entries, REQUEST_BYTES_MAX),
             "GetRiskStats": Unary(messages.GetRiskStatsRequest, self.get_risk_stats, REQUEST_BYTES_MAX),
+            "ListTopSubjects": Unary(messages.ListTopSubjectsRequest, self.list_top_subjects, REQUEST_BYTES_MAX),
+            "GetSubject": Unary(messages.GetSubjectRequest, self.get_subject, REQUEST_BYTES_MAX),
         }
 
     async def get_rules(self, request: messages.GetRulesRequest, info: CallInfo) -> messages.GetRulesResponse:
@@ -140,6 +152,24 @@ class RiskServicer:
     ) -> messages.GetRiskStatsResponse:
         """Count what the rules did."""
         return stats_of(await self._rules.stats(info, request.program))
+
+    async def list_top_subjects(
+        self, request: messages.ListTopSubjectsRequest, info: CallInfo
+    ) -> messages.ListTopSubjectsResponse:
+        """List those who tried most in vain."""
+        found = await self._subjects.top(
+            info, request.program, minutes=request.minutes, subjects_max=request.subjects_max
+        )
+        subjects = [
+            messages.TopSubject(subject=ref_of(subject), refused=tried.refused, failures=tried.failures)
+            for subject, tried in found
+        ]
+        return messages.ListTopSubjectsResponse(subjects=subjects)
+
+    async def get_subject(self, request: messages.GetSubjectRequest, info: CallInfo) -> messages.GetSubjectResponse:
+        """Return what is known of a subject."""
+        given = subject_from(request.subject, "subject")
+        return known_of(await self._subjects.subject(info, request.program, given))
 
 
 def require_few_fields(raw: bytes) -> None:

@@ -11,12 +11,17 @@ from redemption.domain.errors import Conflict, InvalidRequest, NotFound, Violati
 from redemption.domain.order import program_violations
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Outdated
-from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
+from redemption.domain.ports.rules import RuleCounted
+from redemption.domain.risk.assessment import ActiveRules
 from redemption.domain.risk.rule_checks import in_force_violations, rules_violations, tightened_violations
 from redemption.domain.risk.rules import RuleMode, Rules, Tightened
 from redemption.domain.risk.warnings import RiskWarning
 from redemption.service.judging_rounds import until_decided
-from redemption.service.risk_reports import RuleDid
+from redemption.service.risk_reports import LOCK_OUT, RuleDid
+
+LOCK_OUT_NAME = "lock_out"
+"""The name under which it is shown what lock-out did."""
+_LAST_MINUTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,20 @@ class RiskStats:
     Attributes:
         as_of_ms: When the ledger was read, Unix milliseconds.
         rules: One for each rule in force, in their order.
+        lock_out: What lock-out did, as ``RuleStats``.
         warnings: The early warnings that are raised now.
+        failures_last_minute: Tokens and exchange codes that failed in the last minute.
+        locked_out: Subjects that are locked out now, as this process knows.
+        code_budget_spent: Whoever failed lately has to wait with exchange codes, as this process knows.
     """
 
     as_of_ms: int
     rules: tuple[RuleStats, ...]
+    lock_out: RuleStats
     warnings: tuple[RiskWarning, ...] = ()
+    failures_last_minute: int = 0
+    locked_out: int = 0
+    code_budget_spent: bool = False
 
 
 def etag(active: ActiveRules) -> str:
@@ -55,6 +68,7 @@ class RiskRules:
 
     def __init__(self, *, ledger: Ledger) -> None:
         self._rules = ledger.rules
+        self._attempts = ledger.attempts
         self._ledger = ledger
 
     async def get(self, caller: CallInfo, program: str) -> ActiveRules:
@@ -175,21 +189,22 @@ class RiskRules:
         """Count what the rules of a program did."""
         _require(program_violations(program))
         active = await self._rules.load(program)
-        if active is NO_ACTIVE_RULES:
-            return RiskStats(self._ledger.now_ms(), ())
+        reported = await self._attempts.reported(program, _LAST_MINUTES)
         counted, warnings = await self._rules.counts(program), await self._ledger.warnings.warnings(program)
+        as_of_ms = counted.as_of_ms or self._ledger.now_ms()
         return RiskStats(
-            counted.as_of_ms,
-            tuple(
-                RuleStats(
-                    placed.rule.name,
-                    placed.rule.mode,
-                    *(counted.counts.get((placed.number, did), 0) for did in RuleDid),
-                )
-                for placed in active.placed
-            ),
+            as_of_ms,
+            tuple(_stats(counted, placed.rule.name, placed.rule.mode, placed.number) for placed in active.placed),
+            _stats(counted, LOCK_OUT_NAME, RuleMode.ENFORCE, LOCK_OUT),
             tuple(warnings),
+            reported.failures_of_last_minute(as_of_ms),
+            self._attempts.locked_out(program),
+            self._attempts.codes_spent_until_ms(program) is not None,
         )
+
+
+def _stats(counted: RuleCounted, name: str, mode: RuleMode, number: int) -> RuleStats:
+    return RuleStats(name, mode, *(counted.counts.get((number, did), 0) for did in RuleDid))
 
 
 def _output_only(before: Rules, wanted: Rules) -> list[Violation]:

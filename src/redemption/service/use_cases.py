@@ -17,6 +17,7 @@ from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_rules import RiskRules
+from redemption.service.risk_subjects import RiskSubjects
 from redemption.telemetry.guess_alarms import GuessAlarms
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -53,3 +54,4 @@ class UseCases:
         self.campaigns = Campaigns(digests=digests, ledger=ledger)
         self.risk_rules = RiskRules(ledger=ledger)
         self.risk_lists = RiskLists(digests=digests, ledger=ledger)
+        self.risk_subjects = RiskSubjects(digests=digests, ledger=ledger)

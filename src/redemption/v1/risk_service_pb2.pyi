@@ -160,20 +160,22 @@ class GetRiskStatsRequest(_message.Message):
     def __init__(self, program: _Optional[str] = ...) -> None: ...
 
 class GetRiskStatsResponse(_message.Message):
-    __slots__ = ("rules", "warnings", "failures_last_minute", "locked_out", "code_budget_spent", "as_of")
+    __slots__ = ("rules", "warnings", "failures_last_minute", "locked_out", "code_budget_spent", "as_of", "lock_out")
     RULES_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_LAST_MINUTE_FIELD_NUMBER: _ClassVar[int]
     LOCKED_OUT_FIELD_NUMBER: _ClassVar[int]
     CODE_BUDGET_SPENT_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    LOCK_OUT_FIELD_NUMBER: _ClassVar[int]
     rules: _containers.RepeatedCompositeFieldContainer[RuleStats]
     warnings: _containers.RepeatedCompositeFieldContainer[RiskWarning]
     failures_last_minute: int
     locked_out: int
     code_budget_spent: bool
     as_of: _timestamp_pb2.Timestamp
-    def __init__(self, rules: _Optional[_Iterable[_Union[RuleStats, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[RiskWarning, _Mapping]]] = ..., failures_last_minute: _Optional[int] = ..., locked_out: _Optional[int] = ..., code_budget_spent: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    lock_out: RuleStats
+    def __init__(self, rules: _Optional[_Iterable[_Union[RuleStats, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[RiskWarning, _Mapping]]] = ..., failures_last_minute: _Optional[int] = ..., locked_out: _Optional[int] = ..., code_budget_spent: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lock_out: _Optional[_Union[RuleStats, _Mapping]] = ...) -> None: ...
 
 class RuleStats(_message.Message):
     __slots__ = ("name", "mode", "refused", "would_refuse", "without_subject")

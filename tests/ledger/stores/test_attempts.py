@@ -2,7 +2,7 @@
 
 from builders.times import DAY_MS
 
-from redemption.domain.risk.attempts import Report, Tried, pack_report
+from redemption.domain.risk.attempts import NOTHING_REPORTED, Report, Reported, Tried, pack_report
 from redemption.domain.risk.rules import LockOut, Rules
 from redemption.domain.risk.subjects import Subject, SubjectKind
 from redemption.ledger import keys
@@ -80,14 +80,16 @@ async def test_the_end_of_a_minute_loses_no_failure(house, other):
     assert other.ledger.attempts._programs[other.program].unsent is not None
     await exchange(other, house)
     assert locked(house)
-    assert await house.ledger.attempts.reported(house.program, 2) == (10, {PHONE: Tried(0, 10)})
+    reported = await house.ledger.attempts.reported(house.program, 2)
+    assert reported == Reported({end_ms // MINUTE_MS - 1: 9, end_ms // MINUTE_MS: 1}, {PHONE: Tried(0, 10)})
+    assert reported.failures_of_last_minute(end_ms + 20_000) == 1 + 6
 
 
 async def test_programs_that_callers_invent_are_not_counted(house):
     house.ledger.attempts.fail("invented", [PHONE], 100, codes=False)
     assert house.ledger.attempts.locked_until_ms("invented", PHONE) is None
     assert house.ledger.attempts._programs == {}
-    assert await house.ledger.attempts.reported("invented", 10) == (0, {})
+    assert await house.ledger.attempts.reported("invented", 10) == NOTHING_REPORTED
 
 
 async def test_a_program_that_another_process_created_is_counted_from_the_next_second_on(house, other):
@@ -140,7 +142,9 @@ async def test_what_was_tried_in_vain_is_told_of_all_processes(house, other):
     house.ledger.attempts.refuse(house.program, [PHONE])
     fail(other, 4)
     await exchange(other)
-    assert await house.ledger.attempts.reported(house.program, 10) == (7, {PHONE: Tried(1, 7), HOME: Tried(0, 3)})
+    reported = await house.ledger.attempts.reported(house.program, 10)
+    assert sum(reported.failures.values()) == 7
+    assert reported.subjects == {PHONE: Tried(1, 7), HOME: Tried(0, 3)}
 
 
 async def test_reports_go_by_themselves_after_an_hour(house):

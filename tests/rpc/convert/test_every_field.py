@@ -13,12 +13,14 @@ from rpc.examples import (
     ADDED,
     APPROVAL,
     ENTRIES,
+    KNOWN,
     PAGE,
     QUOTED,
     REDEEMED,
     REQUESTS,
     RISK_STATS,
     STATS,
+    TOP,
     UPDATED,
 )
 from rpc.stage import OneCall, stand_ins, telling
@@ -100,6 +102,8 @@ def use_cases() -> Any:
     stand_in.risk_lists.add.return_value = ADDED
     stand_in.risk_lists.remove.return_value = ListChanged(7, 1)
     stand_in.risk_lists.list.return_value = ENTRIES
+    stand_in.risk_subjects.top.return_value = TOP
+    stand_in.risk_subjects.subject.return_value = KNOWN
     return stand_in
 
 

@@ -153,6 +153,10 @@ def test_the_numbers_of_rules():
                 "without_subject": 3,
             }
         ],
+        lock_out={"name": "lock_out", "mode": rules_pb2.RULE_MODE_ENFORCE, "refused": 4, "would_refuse": 5},
         warnings=map(risk_warning_of, RISK_STATS.warnings),
+        failures_last_minute=6,
+        locked_out=7,
+        code_budget_spent=True,
         as_of={"seconds": NOW},
     )

@@ -57,6 +57,9 @@ def print_stats(stats: GetRiskStatsResponse, program: str, names: Names) -> None
         say("it has no velocity and no accounts rules")
     failed = f"{stats.failures_last_minute:,} tokens and exchange codes failed in the last minute"
     say(f"{failed}; {stats.locked_out:,} subjects are locked out, as the answering process knows")
+    refused, would_refuse = stats.lock_out.refused, stats.lock_out.would_refuse
+    if refused or would_refuse:
+        say(f"lock-out let {refused:,} guesses wait; networks in shadow would have let {would_refuse:,} wait")
 
 
 def print_top(answer: ListTopSubjectsResponse, minutes: int) -> None:

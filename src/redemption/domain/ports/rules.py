@@ -1,11 +1,11 @@
 """How the use cases read and change the rules of a program: implemented by ``ledger``, used by ``service``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from redemption.domain.record import record
 from redemption.domain.risk.assessment import ActiveRules
-from redemption.domain.risk.attempts import Tried
+from redemption.domain.risk.attempts import Reported
 from redemption.domain.risk.lists import ListEntry
 from redemption.domain.risk.rules import Rules
 from redemption.domain.risk.subjects import Subject
@@ -25,7 +25,7 @@ class RuleCounted:
     """What rules did, as the ledger has counted it.
 
     Attributes:
-        as_of_ms: When it was read, Unix milliseconds.
+        as_of_ms: When it was read, Unix milliseconds; 0 for a program that has no ledger.
         counts: How often, by the rule's number and a number of ``RuleDid``.
     """
 
@@ -127,12 +127,8 @@ class AttemptLedger(Protocol):
     def locked_out(self, program: str) -> int:
         """Return how many subjects of a program are locked out now."""
 
-    async def reported(self, program: str, minutes: int) -> tuple[int, Mapping[Subject, Tried]]:
-        """Return what was tried in vain in the last minutes, at most 60; may raise ``ServiceError``.
-
-        Returns:
-            How many tokens and codes failed, and what each of the subjects with most attempts tried.
-        """
+    async def reported(self, program: str, minutes: int) -> Reported:
+        """Return what was tried in vain in the last minutes, at most 60; may raise ``ServiceError``."""
 
 
 class WarningLedger(Protocol):

@@ -50,6 +50,28 @@ class Report:
     subjects: Mapping[Subject, Tried]
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What all servers reported together.
+
+    Attributes:
+        failures: How many tokens and codes failed, by minute (since 1970).
+        subjects: What each of the subjects with most attempts tried.
+    """
+
+    failures: Mapping[int, int]
+    subjects: Mapping[Subject, Tried]
+
+    def failures_of_last_minute(self, now_ms: int) -> int:
+        """Estimate how many failed in the last 60 seconds, as if the minute before had been even."""
+        minute, passed_ms = divmod(now_ms, MINUTE_MS)
+        before = self.failures.get(minute - 1, 0) * (MINUTE_MS - passed_ms) // MINUTE_MS
+        return self.failures.get(minute, 0) + before
+
+
+NOTHING_REPORTED: Final = Reported({}, {})
+
+
 class Minute:
     """The attempts of one program in one minute, as one process sees them.
 

@@ -8,13 +8,23 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from redemption.domain.errors import ServiceError
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES
-from redemption.domain.risk.attempts import MINUTE_MS, Minute, Report, Tried, added, pack_report, unpack_report
+from redemption.domain.risk.attempts import (
+    MINUTE_MS,
+    NOTHING_REPORTED,
+    Minute,
+    Report,
+    Reported,
+    Tried,
+    added,
+    pack_report,
+    unpack_report,
+)
 from redemption.domain.risk.lock_out import CodeBudget, LockOuts
 from redemption.domain.risk.rules import LockOut
 from redemption.domain.risk.subjects import Subject
@@ -131,13 +141,16 @@ class AttemptStore:
         """Return how many subjects are locked out, see ``AttemptLedger``."""
         return self._lock_outs.locked_out(program, self._now_ms(), self._policy(program))
 
-    async def reported(self, program: str, minutes: int) -> tuple[int, Mapping[Subject, Tried]]:
+    async def reported(self, program: str, minutes: int) -> Reported:
         """Return what was tried in vain, see ``AttemptLedger``."""
         if not await self._functions.begun(program):
-            return 0, {}
+            return NOTHING_REPORTED
         await self._exchange(program)
         reports = _read(await self._functions.call("attempts", program, minutes))
-        return sum(report.failures for _, _, report in reports), added(report for _, _, report in reports)
+        failures: Counter[int] = Counter()
+        for minute, _, report in reports:
+            failures[minute] += report.failures
+        return Reported(failures, added(report for _, _, report in reports))
 
     def _policy(self, program: str) -> LockOut:
         return (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out

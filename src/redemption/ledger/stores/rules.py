@@ -165,7 +165,9 @@ class RulesStore:
             entries -= len(dropped.lists)
 
     async def counts(self, program: str) -> RuleCounted:
-        """Return what the rules of a program did, see ``RulesLedger``; the program has a ledger."""
+        """Return what the rules of a program did, see ``RulesLedger``."""
+        if not await self._functions.begun(program):
+            return RuleCounted(0, {})
         now_ms, *flat = await self._functions.call("rule_counts", program)
         counts = {divmod(int(flat[index]), RULE_DID): int(flat[index + 1]) for index in range(0, len(flat), 2)}
         return RuleCounted(int(now_ms), counts)

@@ -7,9 +7,10 @@ from redemption.domain.errors import VIOLATIONS_MAX, InvalidRequest, Violation, 
 from redemption.domain.risk.given_subjects import FIELDS, GivenRef, GivenSubject
 from redemption.domain.risk.lists import ListEntry, ListKind
 from redemption.domain.risk.subjects import Subject, SubjectKind
-from redemption.rpc.convert.timestamps import at_seconds, whole_second_ms_from
+from redemption.rpc.convert.timestamps import at_ms, at_seconds, whole_second_ms_from
 from redemption.rpc.message_limits import require_shape
 from redemption.service.risk_lists import EntriesUnwanted, EntriesWanted
+from redemption.service.risk_subjects import SubjectKnown
 from redemption.v1 import risk_service_pb2 as messages
 from redemption.v1 import rules_pb2
 
@@ -101,6 +102,27 @@ def entry_of(entry: ListEntry) -> rules_pb2.ListEntry:
         expire_time=at_seconds(entry.expires_at) if entry.expires_at else None,
         add_time=at_seconds(entry.added_at),
         principal=entry.principal,
+    )
+
+
+def known_of(known: SubjectKnown) -> messages.GetSubjectResponse:
+    """Return what is known of a subject."""
+    until_ms = known.locked_until_ms
+    return messages.GetSubjectResponse(
+        subject=ref_of(known.subject),
+        entries=[entry_of(entry) for entry in known.entries],
+        counts=[
+            messages.SubjectCount(
+                rule=count.rule,
+                left=count.left,
+                try_after=None if count.try_after_ms is None else at_ms(count.try_after_ms),
+                customers=[digest.hex() for digest in count.customers],
+            )
+            for count in known.counts
+        ],
+        refused=known.tried.refused,
+        failures=known.tried.failures,
+        locked_until=None if until_ms is None else at_ms(until_ms),
     )
 
 

@@ -28,7 +28,7 @@ from redemption.rpc.convert.orders import OUTCOMES
 from redemption.rpc.convert.timestamps import at_ms, duration_ms_from, duration_of, duration_of_ms, seconds_from
 from redemption.rpc.convert.warnings import risk_warning_of
 from redemption.rpc.message_limits import require_shape
-from redemption.service.risk_rules import RiskStats, etag
+from redemption.service.risk_rules import RiskStats, RuleStats, etag
 from redemption.v1 import risk_service_pb2 as messages
 from redemption.v1 import rules_pb2
 
@@ -117,18 +117,25 @@ def tightened_from(message: rules_pb2.TightenedRule) -> Tightened:
 
 def stats_of(stats: RiskStats) -> messages.GetRiskStatsResponse:
     """Return the contract's numbers."""
-    rules = [
-        messages.RuleStats(
-            name=rule.name,
-            mode=MODES[rule.mode],
-            refused=rule.refused,
-            would_refuse=rule.would_refuse,
-            without_subject=rule.without_subject,
-        )
-        for rule in stats.rules
-    ]
-    warnings = [risk_warning_of(warning) for warning in stats.warnings]
-    return messages.GetRiskStatsResponse(rules=rules, warnings=warnings, as_of=at_ms(stats.as_of_ms))
+    return messages.GetRiskStatsResponse(
+        rules=[_rule_stats_of(rule) for rule in stats.rules],
+        lock_out=_rule_stats_of(stats.lock_out),
+        warnings=[risk_warning_of(warning) for warning in stats.warnings],
+        failures_last_minute=stats.failures_last_minute,
+        locked_out=stats.locked_out,
+        code_budget_spent=stats.code_budget_spent,
+        as_of=at_ms(stats.as_of_ms),
+    )
+
+
+def _rule_stats_of(stats: RuleStats) -> messages.RuleStats:
+    return messages.RuleStats(
+        name=stats.name,
+        mode=MODES[stats.mode],
+        refused=stats.refused,
+        would_refuse=stats.would_refuse,
+        without_subject=stats.without_subject,
+    )
 
 
 # The parts
