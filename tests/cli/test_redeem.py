@@ -43,6 +43,18 @@ def test_what_was_typed_is_what_is_asked(ask, fake):
     }
 
 
+@pytest.mark.parametrize("word", ["redeem", "quote"])
+def test_signals_of_risk_are_asked_as_they_were_typed(ask, fake, word):
+    """So that rules of the program can be tried by hand."""
+    order = ("--order", "ord-1", "--spend", "1", "--customer", "ann", "--person", "p-1")
+    signals = ("--device", "d-1", "--network", "192.0.2.7", "--payment", "c-1")
+    ask(word, "TOKEN", *order, *signals)
+    (request,) = fake.asked[word.capitalize()]
+    checkout = json_format.MessageToDict(request.checkout, preserving_proto_field_name=True)
+    assert checkout["customer"] == {"customer_id": "ann", "person_id": "p-1"}
+    assert checkout["risk"] == {"device_id": "d-1", "network_address": "192.0.2.7", "payment_fingerprint": "c-1"}
+
+
 @pytest.mark.parametrize(
     ("answer", "lang", "expected"),
     [
@@ -185,6 +197,10 @@ def test_json_is_the_answer_of_the_contract(ask, fake):
         (
             ("--order", "1", "--order-file", "f"),
             "redemption: --order and --order-file exclude each other: the file has the whole order\n",
+        ),
+        (
+            ("--device", "1", "--order-file", "f"),
+            "redemption: --device and --order-file exclude each other: the file has the whole order\n",
         ),
         (
             ("--order", "1", "--spend", "1", "--lang", "fr"),

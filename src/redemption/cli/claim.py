@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
+from redemption.cli.input.checkout import Device, Network, Payment, PersonId
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import complain, print_message, say
 from redemption.cli.server_calls import Unanswered, campaign_called, connected
@@ -37,10 +38,10 @@ def claim(
         bool | None,
         typer.Option("--new/--not-new", help="Whether the customer is new. [not known]", show_default=False),
     ] = None,
-    person: Annotated[str | None, typer.Option(metavar="ID", help="The natural person behind the account.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the device.")] = None,
-    network: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Risk signal: the address.")] = None,
-    payment: Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the payment instrument.")] = None,
+    person: PersonId = None,
+    device: Device = None,
+    network: Network = None,
+    payment: Payment = None,
     request_id: RequestId = None,
     server: Server = None,
     program: Program = None,

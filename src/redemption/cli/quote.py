@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, BadFile, Stop
-from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.checkout import (
+    Currency,
+    CustomerId,
+    Device,
+    Network,
+    OrderFile,
+    OrderId,
+    Payment,
+    PersonId,
+    Spend,
+    Typed,
+    checkout_of,
+)
 from redemption.cli.input.file_bytes import read_bytes
 from redemption.cli.input.file_text import file_text
 from redemption.cli.input.options import AsJson, Language, Program, Server, TlsCa, language, settings_of
@@ -42,6 +54,10 @@ def quote(
     customer: CustomerId = None,
     currency: Currency = None,
     order_file: OrderFile = None,
+    person: PersonId = None,
+    device: Device = None,
+    network: Network = None,
+    payment: Payment = None,
     best: Annotated[bool, typer.Option("--best", help="Choose the combination that takes most off.")] = False,
     at: Annotated[
         str | None,
@@ -62,7 +78,7 @@ def quote(
     coupons = [*(tokens or ()), *(() if tokens_file is None else _tokens(tokens_file))]
     if not coupons:
         raise Stop(BAD_INPUT, "there are no coupons: give TOKENs, or --tokens-file FILE")
-    typed = Typed(order, spend, customer, currency, order_file)
+    typed = Typed(order, spend, customer, currency, order_file, person, device, network, payment)
     checkout = checkout_of(typed, coupons, program=program, program_default=settings.program)
 
     from redemption.cli.output.quote import print_quote

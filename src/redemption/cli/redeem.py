@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from redemption.cli.exits import DONE, REFUSED
-from redemption.cli.input.checkout import Currency, CustomerId, OrderFile, OrderId, Spend, Typed, checkout_of
+from redemption.cli.input.checkout import (
+    Currency,
+    CustomerId,
+    Device,
+    Network,
+    OrderFile,
+    OrderId,
+    Payment,
+    PersonId,
+    Spend,
+    Typed,
+    checkout_of,
+)
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
 from redemption.cli.server_calls import Unanswered, connected
@@ -21,6 +33,10 @@ def redeem(
     customer: CustomerId = None,
     currency: Currency = None,
     order_file: OrderFile = None,
+    person: PersonId = None,
+    device: Device = None,
+    network: Network = None,
+    payment: Payment = None,
     request_id: RequestId = None,
     server: Server = None,
     program: Program = None,
@@ -30,7 +46,7 @@ def redeem(
 ) -> int:
     """Use coupons on an order: all of them, or none."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca, lang=lang)
-    typed = Typed(order, spend, customer, currency, order_file)
+    typed = Typed(order, spend, customer, currency, order_file, person, device, network, payment)
     checkout = checkout_of(typed, tokens, program=program, program_default=settings.program)
 
     from redemption.cli.output.decision import print_decision

@@ -18,6 +18,10 @@ OrderId: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="The 
 Spend: TypeAlias = Annotated[str | None, typer.Option(metavar="SUM", help="What its goods cost, such as 238.00.")]
 CustomerId: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Who buys. [a guest]")]
 Currency: TypeAlias = Annotated[str | None, typer.Option(metavar="CODE", help=f"Of the sum. [{_CURRENCY}]")]
+PersonId: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="The natural person behind the account.")]
+Device: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the device.")]
+Network: TypeAlias = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Risk signal: the address.")]
+Payment: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Risk signal: the payment instrument.")]
 OrderFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The whole order instead: a Checkout of the contract in YAML or JSON."),
@@ -32,6 +36,10 @@ class Typed(NamedTuple):
     customer: str | None
     currency: str | None
     order_file: Path | None
+    person: str | None = None
+    device: str | None = None
+    network: str | None = None
+    payment: str | None = None
 
 
 def checkout_of(typed: Typed, tokens: Iterable[str], *, program: str | None, program_default: str) -> "Checkout":
@@ -55,7 +63,7 @@ def checkout_of(typed: Typed, tokens: Iterable[str], *, program: str | None, pro
 def _from_flags(typed: Typed) -> "Checkout":
     """Return an order of one line."""
     from redemption.client import minor_units
-    from redemption.v1.order_pb2 import Checkout, Customer, Line, Order
+    from redemption.v1.order_pb2 import Checkout, Customer, Line, Order, RiskContext
 
     if typed.order is None or typed.spend is None:
         missing = "--order" if typed.order is None else "--spend"
@@ -68,15 +76,19 @@ def _from_flags(typed: Typed) -> "Checkout":
     line = Line(line_id="1", quantity=1, amount_minor=amount_minor)
     return Checkout(
         order=Order(order_id=typed.order, currency_code=currency, lines=[line]),
-        customer=Customer(customer_id=typed.customer) if typed.customer else None,
+        customer=Customer(customer_id=typed.customer, person_id=typed.person)
+        if typed.customer or typed.person
+        else None,
+        risk=RiskContext(device_id=typed.device, network_address=typed.network, payment_fingerprint=typed.payment)
+        if typed.device or typed.network or typed.payment
+        else None,
     )
 
 
 def _from_file(file: Path, typed: Typed) -> "Checkout":
     from redemption.cli.input.order_file import read_checkout
 
-    flags = {"order": typed.order, "spend": typed.spend, "customer": typed.customer, "currency": typed.currency}
-    given = [flag for flag, value in flags.items() if value is not None]
+    given = [flag for flag, value in typed._asdict().items() if flag != "order_file" and value is not None]
     if given:
         raise Stop(BAD_INPUT, f"--{given[0]} and --order-file exclude each other: the file has the whole order")
     return read_checkout(file)
