@@ -387,6 +387,7 @@ def test_a_torn_write_is_dropped_only_where_one_worker_remembers_all_answers(ser
         log.write_bytes(file)
         server.process.send_signal(signal.SIGCONT)
 
+    server.told("came_up")  # else the worker could be killed before it has told that
     match forgotten_by:
         case "a worker that ends with the ledger":
             end_ledger(worker)
