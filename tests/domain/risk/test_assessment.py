@@ -136,7 +136,7 @@ def test_a_signal_that_two_rules_need_is_named_once_and_only_for_their_campaigns
         (DEVICE, "phone"),
         (NETWORK, "192.0.2.7"),
         (NETWORK, "192.0.2.0/24"),
-        (NETWORK, "0.0.0.0/0"),
+        (NETWORK, "192.0.0.0/8"),
         (PAYMENT, "card"),
     ],
 )
@@ -157,7 +157,7 @@ def test_another_subject_is_neither(kind, what):
 
 
 def test_a_guest_without_signals_is_named_by_no_entry():
-    entries = [listed(CUSTOMER, "ann"), listed(NETWORK, "0.0.0.0/0"), listed(COUPON, (1, 0))]
+    entries = [listed(CUSTOMER, "ann"), listed(NETWORK, "192.0.0.0/8"), listed(COUPON, (1, 0))]
     found = assessed(active(entries=entries), GUEST, NO_RISK_CONTEXT)
     assert (found.denied, found.subjects, found.denied_coupons) == (None, (), {(1, 0)})
 

@@ -36,8 +36,11 @@ _SERIAL_MAX = 2**40 - 1
 _PROBLEMS_MAX = 20
 _IPV6 = 6
 _IPV6_BITS = 64
+_BITS_MIN = 8
 _MAPPED_BITS = 96
 """IPv4 addresses that are written as IPv6 addresses, ``::ffff:192.0.2.7``, are judged as IPv4 addresses."""
+_OTHER_IPV4 = (ip_network("64:ff9b::/96"), ip_network("2002::/16"))
+"""Other IPv6 addresses that are judged as IPv4 addresses: NAT64 and 6to4."""
 _CIDR = re.compile(r"[^/%]+/(0|[1-9][0-9]{0,2})")
 """Python would also read masks, leading zeros and zones."""
 _COUPON = re.compile(r"(?P<campaign>.+):(?P<serial>[0-9]{1,16})")
@@ -224,11 +227,12 @@ def _network_problem(text: str) -> str:
     if str(network.network_address) != str(_address(address)):
         return f"has bits set behind the prefix; did you mean {network}?"
     mapped = isinstance(network.network_address, IPv6Address) and network.network_address.ipv4_mapped is not None
-    if (
-        network.version == _IPV6
-        and network.prefixlen > _IPV6_BITS
-        and not (mapped and network.prefixlen >= _MAPPED_BITS)
-    ):
+    bits = network.prefixlen - (_MAPPED_BITS if mapped else 0)
+    if bits < _BITS_MIN:
+        return f"is wider than /{_BITS_MIN}; name the ranges that are meant; it is {text[:60]!r}"
+    if any(network.network_address in other for other in _OTHER_IPV4):
+        return f"stands for IPv4 addresses; write their range, such as 192.0.2.0/24; it is {text[:60]!r}"
+    if network.version == _IPV6 and not mapped and bits > _IPV6_BITS:
         return f"is narrower than /64; IPv6 addresses are judged by their /64; it is {text[:60]!r}"
     return ""
 

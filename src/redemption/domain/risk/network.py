@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 _CIDR: Final = re.compile(r"[^/%]+/(0|[1-9][0-9]{0,2})")
 """Python would also read masks, leading zeros and zones."""
 _NO_RANGE: Final = "is no range in CIDR notation, for example 192.0.2.0/24 or 2001:db8::/48"
+_BITS_MIN: Final = 8
+"""A wider range is a slip, or an attempt to name everybody."""
 IPV4: Final = b"4"
 IPV6: Final = b"6"
 _CACHED = 4096
@@ -18,6 +20,10 @@ _IPV6_BITS: Final = 64
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """How an IPv4 address begins that is written as an IPv6 address, ``::ffff:192.0.2.7``."""
 _MAPPED_BITS: Final = 8 * len(_MAPPED)
+_NAT64: Final = bytes.fromhex("0064ff9b") + bytes(8)
+"""``64:ff9b::/96``: what a translator makes of IPv4 addresses (RFC 6052). All of them are in one /64."""
+_6TO4: Final = b"\x20\x02"
+"""``2002::/16``: IPv6 through an IPv4 address (RFC 3056). Each IPv4 address has 65,536 /64 of it."""
 
 
 class Range(NamedTuple):
@@ -44,8 +50,8 @@ class Range(NamedTuple):
 def read_address(text: str) -> bytes | None:
     """Return the subject that an address stands for, or None when the text is no address.
 
-    An IPv4 address stands for itself, also when it is written as an IPv6 address (``::ffff:192.0.2.7``). An IPv6
-    address stands for its first 64 bits. The result begins with the family.
+    An IPv4 address stands for itself, also when it is written as an IPv6 address (``::ffff:192.0.2.7``, NAT64, 6to4).
+    An IPv6 address stands for its first 64 bits. The result begins with the family.
     """
     try:
         return IPV4 + IPv4Address(text).packed
@@ -57,8 +63,10 @@ def read_address(text: str) -> bytes | None:
         return None
     if address.scope_id is not None:
         return None
-    mapped = address.ipv4_mapped
-    return IPV4 + mapped.packed if mapped is not None else IPV6 + address.packed[:8]
+    packed = address.packed
+    if packed.startswith((_MAPPED, _NAT64)):
+        return IPV4 + packed[_MAPPED_BITS // 8 :]
+    return IPV4 + packed[2:6] if packed.startswith(_6TO4) else IPV6 + packed[:8]
 
 
 def read_range(text: str) -> Range | bytes | str:
@@ -82,11 +90,14 @@ def read_range(text: str) -> Range | bytes | str:
             return _NO_RANGE
         return f"has bits set behind the prefix; did you mean {wider}?"
     bits, packed = network.prefixlen, network.network_address.packed
-    if bits >= _MAPPED_BITS and packed.startswith(_MAPPED):
+    if packed.startswith(_MAPPED):
         bits, packed = bits - _MAPPED_BITS, packed[len(_MAPPED) :]
+    if bits < _BITS_MIN:
+        return f"is wider than /{_BITS_MIN}, a large part of all addresses; name the ranges that are meant"
+    if 8 * len(packed) == _IPV4_BITS:
         return IPV4 + packed if bits == _IPV4_BITS else Range(IPV4, bits, packed)
-    if isinstance(network.network_address, IPv4Address):
-        return IPV4 + packed if bits == _IPV4_BITS else Range(IPV4, bits, packed)
+    if packed.startswith((_NAT64, _6TO4)):
+        return "stands for IPv4 addresses; write their range, for example 192.0.2.0/24"
     if bits > _IPV6_BITS:
         return "is narrower than /64; IPv6 addresses are judged by their /64"
     return IPV6 + packed[:8] if bits == _IPV6_BITS else Range(IPV6, bits, packed[:8])
