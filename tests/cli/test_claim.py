@@ -98,7 +98,7 @@ def test_unknown_is_neither_new_nor_not(ask, fake, flags, said):
                 disposition=v1.DISPOSITION_TRY_LATER,
                 detail=Detail(try_after=Timestamp(seconds=IN_JUNE_2026 + 12)),
             ),
-            "VELOCITY_EXCEEDED (try later)   not possible right now; try again in 12 s",
+            "VELOCITY_EXCEEDED (try later)   not possible right now",
         ),
         (
             ClaimResponse(

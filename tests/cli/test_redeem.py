@@ -81,12 +81,12 @@ def test_signals_of_risk_are_asked_as_they_were_typed(ask, fake, word):
         (
             refusal(v1.OUTCOME_VELOCITY_EXCEEDED, v1.DISPOSITION_TRY_LATER, try_after=Timestamp(seconds=NOW + 40)),
             "en",
-            "VELOCITY_EXCEEDED (try later)   not possible right now; try again in 40 s\n",
+            "VELOCITY_EXCEEDED (try later)   not possible right now\n",
         ),
         (
             refusal(v1.OUTCOME_VELOCITY_EXCEEDED, v1.DISPOSITION_TRY_LATER, try_after=Timestamp(seconds=NOW + 40)),
             "zh",
-            "VELOCITY_EXCEEDED (稍后再试)   当前无法使用或领取，40 秒后可再试\n",
+            "VELOCITY_EXCEEDED (稍后再试)   当前无法使用或领取\n",
         ),
         (
             refusal(v1.OUTCOME_DENYLISTED, v1.DISPOSITION_FINAL),

@@ -32,12 +32,9 @@ class Text(NamedTuple):
         return self.zh if lang == "zh" else self.en
 
 
-# Deny lists and velocity limits have the same sentence, so that nobody learns which of them refused the coupon.
-# They are said of coupons and of claims.
-_NEUTRAL = (
-    Text("not possible right now; try again {after}", "当前无法使用或领取，{after}可再试"),
-    Text("not possible right now", "当前无法使用或领取"),
-)
+# Deny lists and velocity limits have the same sentence, so that nobody learns which of them refused the coupon. So it
+# names no time: only velocity limits have one. It is said of coupons and of claims.
+_NEUTRAL = (Text("not possible right now", "当前无法使用或领取"),)
 
 # The sentences of each outcome: the one with the most facts first; the last one needs no facts.
 CATALOGUE: Mapping[int, tuple[Text, ...]] = {
