@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 from waiting import comes
 
 from redemption.domain.outcome import Outcome
+from redemption.domain.risk.lists import ListEntry, ListKind
 from redemption.domain.risk.rules import Rules, VelocityRule
-from redemption.domain.risk.subjects import SubjectKind
+from redemption.domain.risk.subjects import Subject, SubjectKind
 from redemption.ledger import watching
 from redemption.ledger.trust.reply_errors import LedgerFull
 from redemption.server.embedded_valkey import EmbeddedValkey
@@ -111,6 +112,18 @@ async def test_a_server_with_older_rules_learns_of_the_thresholds_in_force(house
         assert other.ledger.rules.cached(house.program).version == watched.active.version
         await other.ledger.watching.look()
     assert logs == []
+
+
+async def test_list_entries_that_others_add_all_the_time_do_not_keep_it_from_looking(house, other):
+    """As a deny list grows during an attack: each entry is a version of the rules of its own."""
+    watched = await over_budget(house)
+    await other.ledger.rules.load(house.program)
+    entry = ListEntry(ListKind.DENY, Subject(SubjectKind.CUSTOMER, bytes(8)), "", 0, 1, "operator")
+    await house.ledger.rules.change_lists(house.program, [entry], [], reason="", principal="operator")
+    with capture_logs() as logs:
+        await other.ledger.watching.look()
+    assert [entry["event"] for entry in logs] == ["a warning is raised"]
+    assert other.ledger.rules.cached(house.program).version == watched.active.version + 1
 
 
 async def test_only_so_many_programs_are_read_in_one_round(house, monkeypatch):

@@ -10,7 +10,6 @@ from typing import Final
 import structlog
 
 from redemption.domain.errors import ServiceError
-from redemption.domain.risk.assessment import ActiveRules
 from redemption.domain.risk.rules import NO_THRESHOLDS
 from redemption.domain.risk.warnings import RiskWarning
 from redemption.ledger.stores.rules import RulesStore
@@ -19,7 +18,7 @@ from redemption.ledger.trust.fence import Fence
 
 WATCH_SECONDS: Final = 5.0
 CALLS_MAX: Final = 4
-"""So many calls follow each other when a program has more campaigns than one call looks at."""
+"""So many calls follow each other when a program has more campaigns than one call looks at, or its rules changed."""
 LOADS_MAX: Final = 16
 """So many programs whose rules are not in memory are read in one round."""
 _log = structlog.get_logger(__name__)
@@ -61,13 +60,12 @@ class Watching:
         for program in self._fence.programs():
             if self._stopping.is_set():
                 return
-            active = self._rules.cached(program)
-            if active is None:
+            if self._rules.cached(program) is None:
                 if program in self._without or not loads:
                     continue
                 loads -= 1
             try:
-                await self._look_at(program, active or await self._rules.load(program))
+                await self._look_at(program)
             except ServiceError as error:
                 self._on_failure(program, getattr(error, "for_operator", error.message))
             except Exception as error:  # noqa: BLE001 - logged; nobody waits for it, and the next round tries again
@@ -75,16 +73,17 @@ class Watching:
             else:
                 self._failed.pop(program, None)
 
-    async def _look_at(self, program: str, active: ActiveRules) -> None:
-        if active.rules.warnings == NO_THRESHOLDS:
-            self._without.add(program)
-            return
-        self._without.discard(program)
+    async def _look_at(self, program: str) -> None:
         for _ in range(CALLS_MAX):
-            found = await self._warnings.watch(program, active.version, active.rules.warnings)
-            if isinstance(found, Stale):
-                self._rules.redefined(program, found.changes)
+            active = self._rules.cached(program) or await self._rules.load(program)
+            if active.rules.warnings == NO_THRESHOLDS:
+                self._without.add(program)
                 return
+            self._without.discard(program)
+            found = await self._warnings.watch(program, active.version, active.rules.warnings)
+            if isinstance(found, Stale):  # also when a list changed, which happens often during an attack: ask again
+                self._rules.redefined(program, found.changes)
+                continue
             for warning in found.raised:
                 _log.warning("a warning is raised", **_fields(program, warning))
             for warning in found.cleared:

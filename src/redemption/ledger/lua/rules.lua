@@ -79,12 +79,14 @@ function rules.changes(call, since)
   return table.concat(parts)
 end
 
--- Adds to the list of changed definitions (campaigns.lua) what changed in the rules, as campaign 0.
+-- Adds to the list of changed definitions (campaigns.lua) what changed in the rules, as campaign 0. It must not raise:
+-- items of the call are written. What cannot be read, the server meets when it reads everything anew.
 function rules.add_changes(call, found)
   if not call.rules_since then return end
+  local ok, changes = pcall(rules.changes, call, call.rules_since)
   found[#found + 1] = 0
   found[#found + 1] = call.rules
-  found[#found + 1] = rules.changes(call, call.rules_since)
+  found[#found + 1] = ok and changes or struct.pack('>c1I4', 'R', call.rules)
 end
 
 return rules
