@@ -61,6 +61,19 @@ async def test_of_a_thousand_orders_of_one_customer_at_once_five_pass(house, mod
         assert counted(house) == {RuleDid.WOULD_REFUSE: 995}
 
 
+async def test_an_order_is_decided_although_its_rules_cannot_be_counted(house, monkeypatch):
+    tokens = await house.mint(await house.campaign(), 2)
+    await use_rules(house, rule(limit=1), rule(subject=DEVICE, name="device"))
+
+    def fail(*_):
+        raise RuntimeError("no counts today")
+
+    monkeypatch.setattr(house.ledger.orders, "count_rule", fail)
+    decisions = [await house.redeem(token, customer="ann") for token in tokens]
+    assert [decision.outcome for decision in decisions] == [APPROVED, EXCEEDED]
+    assert decisions[1].verdicts[0].detail.try_after_ms
+
+
 async def test_the_caller_learns_when_to_try_again(house):
     tokens = await house.mint(await house.campaign(), 2)
     await use_rules(house, rule(limit=1))

@@ -19,7 +19,7 @@ from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Approved, Failed, JudgedToken, RedeemReply, Refused, Remembered
-from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS, Assessment, assess
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
@@ -256,21 +256,13 @@ class Redeemer:
             return reply
         if isinstance(reply, Failed):
             return ItemFailed(_UNREADABLE)
-        if order.assessment is not None and isinstance(reply, Approved | Refused):
-            reply = self._count_rules(order, order.assessment, reply)
+        if order.exceeded and isinstance(reply, Refused):
+            assert order.rules is not None, "judged by them"
+            reply = replace(reply, try_after_ms=try_after_ms(order.rules, order.exceeded))
         decision = self._decision(order, reply)
-        if decision.outcome is not Outcome.APPROVED:
+        if order.assessment is not None or decision.outcome is not Outcome.APPROVED:
             self._count_and_report(order, reply, decision)
         return decision
-
-    def _count_rules(self, order: PendingOrder, assessment: Assessment, reply: RedeemReply) -> RedeemReply:
-        """Count what the rules did to a decided order; return the reply, and in a refusal when to try again."""
-        active, exceeded = order.rules, order.exceeded
-        assert active is not None, "judged by them"
-        count_rules(self._orders, order.program, active, exceeded, assessment.missing)
-        if exceeded and isinstance(reply, Refused):
-            return replace(reply, try_after_ms=try_after_ms(active, exceeded))
-        return reply
 
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
         checkout, positions = order.asked.checkout, order.positions
@@ -291,8 +283,10 @@ class Redeemer:
         return decision
 
     def _count_and_report(self, order: PendingOrder, reply: RedeemReply, decision: Decision) -> None:
-        """Tell the observers of a refusal; an error in them does not change the decision."""
+        """Count what rules did, and tell the observers of a refusal; an error in it does not change the decision."""
         try:
+            if order.rules is not None and order.assessment is not None and isinstance(reply, Approved | Refused):
+                count_rules(self._orders, order.program, order.rules, order.exceeded, order.assessment.missing)
             for verdict in decision.verdicts:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
@@ -301,7 +295,7 @@ class Redeemer:
             if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
                 self._report_invalid(order, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback
-            _log.exception("a refusal cannot be counted", program=order.program)
+            _log.exception("a decision cannot be counted", program=order.program)
 
     def _report_invalid(self, order: PendingOrder, reply: Refused) -> None:
         """Report the tokens of an order that are refused as TOKEN_INVALID although they are correctly signed."""
