@@ -43,7 +43,7 @@ from redemption.service.earlier_content import earlier_claim_content
 from redemption.service.guessing import Guessing
 from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
-from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, people_of, try_after_ms
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
@@ -232,7 +232,8 @@ class Claimer:
                 return self._code_failed(caller, claim)
             case ClaimRefused():
                 if reply.outcome in REFUSED_BY_RULES:
-                    self._attempts.refuse(claim.program, judged.assessment.subjects)
+                    digests = self._digests.for_program(claim.program)
+                    self._attempts.refuse(claim.program, people_of(digests, claim.customer, claim.risk))
                 if judged.item.campaign:
                     self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
                 return _refused(reply, judged.judgement, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
@@ -396,7 +397,7 @@ def _unjudged(pending: _PendingClaim, active: ActiveRules, assessment: Assessmen
         version=0,
         offer_index=0,
         offer_quota=None,
-        outcome=outcome if assessment.denied is None else Outcome.DENYLISTED,
+        outcome=Outcome.DENYLISTED if assessment.denied else outcome,
         not_before=0,
         expires_at=0,
         key_id=0,

@@ -31,7 +31,7 @@ from redemption.service.guessing import Guessing
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
-from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, people_of, try_after_ms
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -290,8 +290,9 @@ class Redeemer:
             for verdict in decision.verdicts:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
-            if decision.outcome in REFUSED_BY_RULES and order.assessment is not None:
-                self._attempts.refuse(order.program, order.assessment.subjects)
+            if decision.outcome in REFUSED_BY_RULES:
+                digests, checkout = self._digests.for_program(order.program), order.asked.checkout
+                self._attempts.refuse(order.program, people_of(digests, checkout.customer, checkout.risk))
             if decision.outcome is Outcome.TOKEN_INVALID and isinstance(reply, Refused):
                 self._report_invalid(order, reply)
         except Exception:  # noqa: BLE001 - logged with its traceback

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
+from redemption.domain.order import Customer, RiskContext
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Exceeded, OrderLedger
-from redemption.domain.risk.assessment import ActiveRules, Missing
+from redemption.domain.risk.assessment import ActiveRules, Missing, ids_of
+from redemption.domain.risk.subjects import DIGEST_KINDS, Subject
+from redemption.domain.signed.digest import ProgramDigests
 
 LOCK_OUT = 0
 """The number under which it is counted what lock-out did; no rule has it."""
@@ -39,6 +42,11 @@ def count_rules(
         orders.count_rule(program, placed.number, RuleDid.REFUSED if placed.is_enforced else RuleDid.WOULD_REFUSE)
     for lacking in missing:
         orders.count_rule(program, lacking.placed.number, RuleDid.WITHOUT_SUBJECT)
+
+
+def people_of(digests: ProgramDigests, customer: Customer, risk: RiskContext) -> list[Subject]:
+    """Return all whom a request names, of every kind, to count who tries in vain."""
+    return [Subject(kind, digest) for kind, digest in ids_of(digests, DIGEST_KINDS, customer, risk).items()]
 
 
 def try_after_ms(active: ActiveRules, exceeded: Sequence[Exceeded]) -> int | None:

@@ -1,6 +1,6 @@
 """Network addresses and ranges: what is read, what counts as one subject, and which ranges contain it."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -139,6 +139,8 @@ def test_ranges_contain_what_the_standard_library_says(networks, data):
     text = data.draw(st.one_of(ADDRESSES, *near))
     address = ip_address(text)
     as_ipv4 = (address.ipv4_mapped or address.sixtofour) if address.version == 6 else None
+    if address in ip_network("64:ff9b::/96"):
+        as_ipv4 = IPv4Address(address.packed[12:])
     networks = [network for network in networks if not isinstance(read_range(network), str)]
     expected = {network for network in networks if (as_ipv4 or address) in ip_network(network)}
     ranges = Ranges()

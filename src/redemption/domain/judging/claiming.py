@@ -151,7 +151,7 @@ def _refusal(
     not_before, expires_at = valid
     lacking = _lacking(claim, campaign, assessment)
     return (
-        (Refusal(Outcome.DENYLISTED) if assessment.denied is not None or assessment.denied_coupons else None)
+        (Refusal(Outcome.DENYLISTED) if assessment.denied or assessment.denied_coupons else None)
         or (None if claim.customer.customer_id else customer_required())
         or (signals_required(lacking) if lacking else None)
         or campaign_refusal(campaign, offer_index, moment)

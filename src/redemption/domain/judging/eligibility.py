@@ -115,7 +115,7 @@ def _token_refusal(coupon: Coupon, checkout: Checkout, moment: Moment, assessmen
         return Refusal(Outcome.TOKEN_INVALID)
     lacking: tuple[SubjectKind, ...] = ()
     if assessment is not None:
-        if assessment.denied is not None or (token.campaign, token.serial) in assessment.denied_coupons:
+        if assessment.denied or (token.campaign, token.serial) in assessment.denied_coupons:
             return Refusal(Outcome.DENYLISTED)
         lacking = assessment.lacking(token.campaign)
     not_before_ms = token.not_before * MILLISECONDS

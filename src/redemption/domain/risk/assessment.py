@@ -18,7 +18,7 @@ from redemption.domain.risk.rules import (
     VelocityRule,
     WithoutSubject,
 )
-from redemption.domain.risk.subjects import Subject, SubjectKind, coupon_subject, digest_of, named
+from redemption.domain.risk.subjects import SubjectKind, coupon_subject, digest_of, named
 from redemption.domain.signed.digest import ProgramDigests
 
 MILLISECONDS: Final = 1000
@@ -135,8 +135,7 @@ class Assessment:
     """What rules and lists say about one request.
 
     Attributes:
-        subjects: The subjects that it names, of the kinds that were wanted.
-        denied: The subject that a deny entry names, or None.
+        denied: A deny entry names one of its subjects.
         denied_coupons: The coupons that deny entries name, as campaign and serial.
         exempt: The kinds of its subjects that allow entries name.
         missing: The rules whose subject it lacks.
@@ -145,8 +144,7 @@ class Assessment:
         until_ms: It holds until this instant, exclusive, Unix milliseconds: then an entry expires.
     """
 
-    subjects: tuple[Subject, ...] = ()
-    denied: Subject | None = None
+    denied: bool = False
     denied_coupons: Collection[tuple[int, int]] = ()
     exempt: Collection[SubjectKind] = ()
     missing: tuple[Missing, ...] = ()
@@ -192,8 +190,9 @@ def assess(
         now_ms: The instant, Unix milliseconds.
     """
     ids = ids_of(digests, active.wanted, customer, risk)
-    listed = Listed(active.lists, now_ms // MILLISECONDS)
+    listed = NOT_LISTED
     if active.lists:
+        listed = Listed(active.lists, now_ms // MILLISECONDS)
         listed.look_up(ids, risk)
         if active.lists.names(SubjectKind.COUPON):
             listed.look_up_coupons(coupons)
@@ -211,7 +210,6 @@ def assess(
             checks += (placed.prefix, digest)
     checks[0] = bytes((len(checks) // 2,))
     return Assessment(
-        subjects=tuple(Subject(kind, digest) for kind, digest in ids.items()),
         denied=listed.denied,
         denied_coupons=listed.coupons,
         exempt=listed.exempt,
@@ -244,7 +242,7 @@ class Listed:
     """What the lists say about a request.
 
     Attributes:
-        denied: The first subject that a deny entry names, or None.
+        denied: A deny entry names one of its subjects.
         coupons: The coupons that deny entries name.
         exempt: The kinds of its subjects that allow entries name.
         since: When the last of the expired entries that name a subject of it expired, Unix seconds; 0: none did.
@@ -252,7 +250,7 @@ class Listed:
     """
 
     def __init__(self, lists: Lists, now: int) -> None:
-        self.denied: Subject | None = None
+        self.denied = False
         self.coupons: set[tuple[int, int]] = set()
         self.exempt: set[SubjectKind] = set()
         self.since = 0
@@ -266,7 +264,7 @@ class Listed:
         address = read_address(risk.network_address) if ranges else None
         for kind, digest in ids.items():
             if self._has(ListKind.DENY, kind, digest, address):
-                self.denied = self.denied or Subject(kind, digest)
+                self.denied = True
             if self._has(ListKind.ALLOW, kind, digest, address):
                 self.exempt.add(kind)
 
@@ -291,3 +289,7 @@ class Listed:
         if entry.expires_at:
             self.until = min(self.until or entry.expires_at, entry.expires_at)
         return True
+
+
+NOT_LISTED: Final = Listed(Lists(), 0)
+"""What empty lists say."""
