@@ -242,10 +242,29 @@ def test_a_rule_is_tightened_and_loosened_and_each_says_how_to_take_it_back(ask,
     assert request.rule == v1.TightenedRule(name="device-burst", limit=3, burst=2, mode=v1.RULE_MODE_ENFORCE)
     ended = ask("program", "loosen", "device-burst", "--program", "demo")
     assert ended.out == (
+        f"before     {SENTENCE.replace('5 per 1m for each device', '3 per 1m for each device, 2 at once')}\n"
         f"in force   {SENTENCE}\n"
         f"to take it back: redemption program tighten device-burst --limit 3 --burst 2 --mode enforce {server} --program demo\n"
     )
     assert ask("program", "loosen", "device-burst").out == f"in force   {SENTENCE}\nit was not tightened\n"
+
+
+def test_a_tightening_that_does_nothing_now_is_shown(ask, desk, rules_file):
+    """It comes back with the rule, so nobody may believe that it is gone."""
+    ask("program", "apply", rules_file)
+    ask("program", "tighten", "device-burst", "--limit", "3")
+    for text, told in (
+        ("3 per 1m", "was tightened (--limit 3), and is as strict as it was applied; to take it back: "),
+        ("1 per 1m", "was tightened (--limit 3), and is as strict as it was applied; to take it back: "),
+        ("9 per 1m", "is tightened; to take it back: "),
+    ):
+        rules_file.write_text(RULES.replace("5 per 1m", text))
+        for verb in (("apply", rules_file, "--dry-run"), ("apply", rules_file), ("show",)):
+            assert f"rule device-burst {told}" in ask("program", *verb).out
+    rules_file.write_text("program: demo\n")
+    ask("program", "apply", rules_file)
+    assert "(--limit 3), and is not there: it is tightened when it is applied again" in ask("program", "show").out
+    assert ask("program", "loosen", "device-burst").out.startswith("there is no rule device-burst now; ")
 
 
 def test_what_is_left_out_of_tighten_is_not_sent(ask, fake, desk, rules_file):

@@ -155,8 +155,15 @@ def test_a_rule_holds_and_is_tightened_and_loosened(on_server, write, redeem):
     refused = on_server("program", "tighten", "device-day", "--limit", 3)
     assert (refused.code, refused.err.partition(":")[0]) == (2, "redemption")
     assert "--limit: must be 1 to 2" in refused.err
+    for text in (RULES.replace("2 per", "1 per"), "program: demo\n", RULES):
+        assert on_server("program", "apply", write(text)).code == 0
+    assert redeem("ann", "phone-3").startswith("APPROVED")
+    assert redeem("ann", "phone-3").startswith("VELOCITY_EXCEEDED"), "no file ends what was tightened"
     ended = on_server("program", "loosen", "device-day")
-    assert ended.out.splitlines()[0] == "in force   2 per 1d for each device; attempts; enforce"
+    assert ended.out.splitlines()[:2] == [
+        "before     1 per 1d for each device; attempts; enforce",
+        "in force   2 per 1d for each device; attempts; enforce",
+    ]
     assert "redemption program tighten device-day --limit 1 --server " in ended.out
     missing = on_server("program", "loosen", "device-days")
     told = "NOT_FOUND: there is no rule 'device-days' in program demo; did you mean device-day?"

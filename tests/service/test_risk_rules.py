@@ -116,15 +116,15 @@ async def test_a_tightened_rule_is_in_force_until_it_is_loosened(house):
     assert (rule.limit, rule.burst, tightened.rules.velocity[0].limit) == (2, 2, 10)
     again = await house.risk_rules.tighten(calling(), house.program, Tightened("ten", limit=2))
     assert etag(again) == etag(tightened) == "v2"
-    replaced = await house.risk_rules.tighten(calling(), house.program, Tightened("ten", burst=3))
-    assert [(rule.limit, rule.burst) for rule in replaced.rules.in_force] == [(10, 3)]
+    further = await house.risk_rules.tighten(calling(), house.program, Tightened("ten", burst=1))
+    assert [(rule.limit, rule.burst) for rule in further.rules.in_force] == [(2, 1)], "the limit stays"
     for _ in range(2):
         loosened = await house.risk_rules.loosen(calling(), house.program, "ten")
     assert (loosened.rules.tightened, etag(loosened)) == ((), "v4")
 
 
-async def test_an_update_keeps_what_is_still_tightened(house):
-    """A rule that is gone, or as tight by itself, is not tightened any more; read rules can be given back."""
+async def test_an_update_keeps_what_was_tightened(house):
+    """Also of a rule that is gone, or as tight by itself; read rules can be given back."""
     ten = {name: velocity_rule(name, limit=10, burst=10) for name in ("a", "b", "c")}
     await house.apply_rules(*ten.values())
     for name in ten:
@@ -133,12 +133,43 @@ async def test_an_update_keeps_what_is_still_tightened(house):
     active = await house.risk_rules.get(calling(), house.program)
     back = replace(active.rules, velocity=(ten["a"], replace(ten["b"], limit=5, burst=5)))
     updated = await house.risk_rules.update(calling(), house.program, back, etag(active))
-    assert updated.rules.tightened == (Tightened("a", limit=5),)
+    assert updated.rules.tightened == active.rules.tightened
     assert updated.rules.claims_frozen
     smaller = replace(ten["a"], limit=3, burst=9)
     updated = await house.apply_rules(smaller)
-    assert [(rule.limit, rule.burst) for rule in updated.rules.in_force] == [(3, 3)]
-    assert updated.rules.tightened_in_force == (Tightened("a", limit=3),)
+    assert [(rule.limit, rule.burst) for rule in updated.rules.in_force] == [(3, 5)]
+    updated = await house.apply_rules(*ten.values())
+    assert [(rule.limit, rule.burst) for rule in updated.rules.in_force] == [(5, 5)] * 3, "they came back"
+    assert updated.rules.tightened == active.rules.tightened
+
+
+async def test_a_rule_that_is_away_can_be_loosened(house):
+    """Else nobody could ever take it back."""
+    await house.apply_rules(FIVE)
+    await house.risk_rules.tighten(calling(), house.program, Tightened("five", limit=1))
+    await house.apply_rules()
+    loosened = await house.risk_rules.loosen(calling(), house.program, "five")
+    assert loosened.rules.tightened == ()
+    with pytest.raises(NotFound):
+        await house.risk_rules.loosen(calling(), house.program, "five")
+
+
+async def test_a_mode_stays_when_a_limit_is_tightened(house):
+    """A second, stricter command must not let a rule be shadow again."""
+    await house.apply_rules(SHADOW)
+    for change in (Tightened("shadow", mode=RuleMode.ENFORCE), Tightened("shadow", limit=1)):
+        active = await house.risk_rules.tighten(calling(), house.program, change)
+    assert [(rule.mode, rule.limit) for rule in active.rules.in_force] == [(RuleMode.ENFORCE, 1)]
+
+
+async def test_so_many_rules_are_tightened_at_most(house, monkeypatch):
+    """They are kept while their rules are away, so the number of rules does not bound them."""
+    monkeypatch.setattr("redemption.domain.risk.rule_checks.TIGHTENED_MAX", 1)
+    await house.apply_rules(FIVE, SHADOW)
+    for limit in (2, 1):
+        await house.risk_rules.tighten(calling(), house.program, Tightened("five", limit=limit))
+    with pytest.raises(InvalidRequest, match="loosen those that are not needed"):
+        await house.risk_rules.tighten(calling(), house.program, Tightened("shadow", limit=1))
 
 
 @pytest.mark.parametrize(

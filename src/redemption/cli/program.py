@@ -141,8 +141,8 @@ def tighten(
 ) -> int:
     """Tighten one rule in an emergency, until it is loosened (应急预案).
 
-    It holds at once for every server, and program apply does not change it. What is tightened twice is as the second
-    command says.
+    It holds at once for every server, and program apply does not change it: the stricter of both is in force. An
+    option that is left out stays as it was tightened before. The rule counts anew when its limit or burst changes.
     """
     if limit is None and burst is None and mode is None:
         raise Stop(BAD_INPUT, "say what to tighten: give --limit N, --burst N or --mode enforce")
@@ -152,6 +152,7 @@ def tighten(
 
     change = TightenedRule(name=rule, limit=limit, burst=burst, mode=RULE_MODE_ENFORCE if mode else None)
     with connected(settings) as client:
+        before = _rules(client, settings.program)
         rules = tighten_rule(client, settings.program, change)
         names = {} if as_json else _names(client, rules)
     if as_json:
@@ -159,7 +160,7 @@ def tighten(
         return DONE
     from redemption.cli.output.rules import LOOSEN, print_in_force
 
-    print_in_force(rules, rule, names)
+    print_in_force(rules, rule, names, before)
     say(f"to take it back: {LOOSEN} {rule}{typed_target(server=server, program=program, tls_ca=tls_ca)}")
     return DONE
 
@@ -173,7 +174,7 @@ def loosen(
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take program tighten back: the rule is as it was applied."""
+    """Take program tighten back: the rule is as it was applied, and counts anew if its limit or burst changes."""
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.cli.tightening import loosen_rule
 
@@ -186,7 +187,7 @@ def loosen(
         return DONE
     from redemption.cli.output.rules import print_in_force, tighten_command
 
-    print_in_force(rules, rule, names)
+    print_in_force(rules, rule, names, before)
     again = tighten_command(before, rule)
     if again:
         say(f"to take it back: {again}{typed_target(server=server, program=program, tls_ca=tls_ca)}")

@@ -124,7 +124,7 @@ class RiskRules:
         return before, after
 
     async def tighten(self, caller: CallInfo, program: str, tightened: Tightened) -> ActiveRules:
-        """Tighten a rule until it is loosened; it replaces an earlier tightening of the rule.
+        """Tighten a rule until it is loosened. What is not said stays as it was tightened before.
 
         Raises:
             NotFound: There is no such rule.
@@ -138,7 +138,8 @@ class RiskRules:
             places = {one.name: index for index, one in enumerate(rules.tightened)}
             found = [*rules.tightened]
             if tightened.name in places:
-                found[places[tightened.name]] = tightened
+                place = places[tightened.name]
+                found[place] = tightened.merged(found[place])
             else:
                 found.append(tightened)
             return replace(rules, tightened=tuple(found)).numbered()
@@ -146,15 +147,16 @@ class RiskRules:
         return await self._change(caller, program, f"tightened {tightened.name}", change)
 
     async def loosen(self, caller: CallInfo, program: str, name: str) -> ActiveRules:
-        """Let a rule be in force again as it was applied.
+        """Let a rule be in force again as it was applied; also one that is not there now.
 
         Raises:
-            NotFound: There is no such rule.
+            NotFound: There is no such rule, nor was one tightened.
         """
         _require([*program_violations(program), *_name_violations(name, "name")])
 
         def change(rules: Rules) -> Rules:
-            _require_rule(rules, program, name, "name")
+            if all(one.name != name for one in rules.tightened):
+                _require_rule(rules, program, name, "name")
             return replace(rules, tightened=tuple(one for one in rules.tightened if one.name != name)).numbered()
 
         return await self._change(caller, program, f"loosened {name}", change)
@@ -210,7 +212,7 @@ def _stats(counted: RuleCounted, name: str, mode: RuleMode, number: int) -> Rule
 def _output_only(before: Rules, wanted: Rules) -> list[Violation]:
     """Return what is wrong with what rules say about emergencies: they may say it as it was read, or leave it out."""
     found = []
-    if wanted.tightened and wanted.tightened != before.tightened_in_force:
+    if wanted.tightened and wanted.tightened != before.tightened:
         found.append(Violation("rules.tightened", "is output only: leave it out, and ask TightenRule or LoosenRule"))
     if wanted.claims_frozen and not before.claims_frozen:
         found.append(Violation("rules.claims_frozen", "is output only: leave it out, and ask FreezeClaims"))

@@ -60,7 +60,13 @@ def print_emergency(rules: v1.Rules, target: str) -> None:
     if rules.claims_frozen:
         say(f"claims of program {rules.program} are frozen; to take it back: {THAW}{target}", _ALERT)
     for change in rules.tightened:
-        say(f"rule {change.name} is tightened; to take it back: {LOOSEN} {change.name}{target}", _ALERT)
+        rule = applied_rule(rules, change.name)
+        state = "is tightened"
+        if rule is None:
+            state = f"is tightened ({_asked_text(change)}), and is not there: it is tightened when it is applied again"
+        elif tightened(rule, change) == rule:
+            state = f"was tightened ({_asked_text(change)}), and is as strict as it was applied"
+        say(f"rule {change.name} {state}; to take it back: {LOOSEN} {change.name}{target}", _ALERT)
 
 
 def applied_rule(rules: v1.Rules, name: str) -> Rule | None:
@@ -70,13 +76,23 @@ def applied_rule(rules: v1.Rules, name: str) -> Rule | None:
     return next((rule for rule in every if rule.name == name), None)
 
 
-def print_in_force(rules: v1.Rules, name: str, names: Names) -> None:
-    """Print one rule as it is in force, and as it was applied if it is tightened."""
-    rule = applied_rule(rules, name)
+def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules) -> None:
+    """Print one rule as it is in force, and as it was before and was applied, where that differs.
+
+    Args:
+        rules: All rules, as they are now.
+        name: The rule.
+        names: The names of the program's campaigns.
+        before: All rules, as they were before the command.
+    """
+    rule, was = applied_rule(rules, name), applied_rule(before, name)
     if rule is None:
+        say(f"there is no rule {name} now; it is as it is applied, once it is")
         return
-    change = next((each for each in rules.tightened if each.name == name), None)
-    in_force = rule if change is None else tightened(rule, change)
+    change = _change_of(rules, name)
+    in_force, earlier = _in_force(rules, rule), rule if was is None else _in_force(before, was)
+    if earlier not in (in_force, rule if change else None):
+        say(f"before     {rule_text(earlier, names)}")
     say(f"in force   {rule_text(in_force, names)}", _ALERT if change else "green")
     if change:
         say(f"applied    {rule_text(rule, names)}")
@@ -84,20 +100,32 @@ def print_in_force(rules: v1.Rules, name: str, names: Names) -> None:
 
 def tighten_command(rules: v1.Rules, name: str) -> str:
     """Return the command that tightens a rule as it is tightened; empty if it is not."""
-    change = next((each for each in rules.tightened if each.name == name), None)
-    if change is None:
-        return ""
-    options = [f" --limit {change.limit}"] if change.HasField("limit") else []
-    options += [f" --burst {change.burst}"] if change.HasField("burst") else []
-    options += [" --mode enforce"] if change.mode == v1.RULE_MODE_ENFORCE else []
-    return f"redemption program tighten {name}{''.join(options)}"
+    change = _change_of(rules, name)
+    return "" if change is None else f"redemption program tighten {name} {_asked_text(change)}"
+
+
+def _change_of(rules: v1.Rules, name: str) -> v1.TightenedRule | None:
+    return next((each for each in rules.tightened if each.name == name), None)
+
+
+def _in_force(rules: v1.Rules, rule: Rule) -> Rule:
+    change = _change_of(rules, rule.name)
+    return rule if change is None else tightened(rule, change)
+
+
+def _asked_text(change: v1.TightenedRule) -> str:
+    """Return how a rule was tightened, as options of the command."""
+    options = [f"--limit {change.limit}"] if change.HasField("limit") else []
+    options += [f"--burst {change.burst}"] if change.HasField("burst") else []
+    options += ["--mode enforce"] if change.mode == v1.RULE_MODE_ENFORCE else []
+    return " ".join(options)
 
 
 def _add(rows: object, rule: Rule, change: v1.TightenedRule | None, names: Names) -> None:
     in_force = rule if change is None else tightened(rule, change)
     fields = rule_fields(in_force)
     allows = Text(allowed_text(in_force))
-    if change is not None:
+    if allowed_text(in_force) != allowed_text(rule):
         allows = Text(f"{allowed_text(in_force)} (tightened from {allowed_text(rule)})", _ALERT)
     mode = Text(fields["mode"], _MODE_STYLES.get(fields["mode"], ""))
     more = printable(judged_text(in_force, names))

@@ -46,19 +46,23 @@ def tightened(rule: Rule, change: v1.TightenedRule) -> Rule:
     if isinstance(rule, v1.AccountsRule):
         accounts = v1.AccountsRule()
         accounts.CopyFrom(rule)
-        accounts.mode = change.mode or accounts.mode
+        accounts.mode = _tighter_mode(accounts.mode, change.mode)
         if change.HasField("limit"):
             accounts.customers = min(change.limit, accounts.customers)
         return accounts
     velocity = v1.VelocityRule()
     velocity.CopyFrom(rule)
-    velocity.mode = change.mode or velocity.mode
+    velocity.mode = _tighter_mode(velocity.mode, change.mode)
     if change.HasField("limit"):
         velocity.limit = min(change.limit, velocity.limit)
-        velocity.burst = min(velocity.burst, velocity.limit)
+        velocity.burst = min(change.limit, velocity.burst)
     if change.HasField("burst"):
         velocity.burst = min(change.burst, rule.burst)
     return velocity
+
+
+def _tighter_mode(applied: v1.RuleMode, change: v1.RuleMode) -> v1.RuleMode:
+    return v1.RULE_MODE_ENFORCE if change == v1.RULE_MODE_ENFORCE else applied
 
 
 def _fill(rule: Rule) -> None:

@@ -21,6 +21,8 @@ from redemption.domain.risk.rules import (
 from redemption.domain.risk.subjects import SubjectKind
 
 RULES_MAX: Final = 32
+TIGHTENED_MAX: Final = 64
+"""Tightened rules of a program: more than its rules, because they are kept while their rule is not there."""
 LIMIT_MAX: Final = 1_000_000
 CUSTOMERS_MAX: Final = 100
 SECOND_MS: Final = 1000
@@ -59,8 +61,9 @@ def rules_violations(rules: Rules, field: str = "rules") -> list[Violation]:
 
 
 def tightened_violations(rules: Rules, tightened: Tightened, field: str = "rule") -> list[Violation]:
-    """Return what is wrong with tightening one of the rules; the rule exists."""
+    """Return what is wrong with tightening one of the rules further; the rule exists."""
     (rule,) = [rule for rule in rules.applied if rule.name == tightened.name]
+    earlier = next((one for one in rules.tightened if one.name == tightened.name), None)
     if tightened.limit is None and tightened.burst is None and tightened.mode is None:
         return [Violation(field, "changes nothing: set limit, burst or mode", ViolationReason.REQUIRED)]
     found: list[Violation] = []
@@ -72,7 +75,12 @@ def tightened_violations(rules: Rules, tightened: Tightened, field: str = "rule"
         found.append(Violation(f"{field}.burst", f"is of velocity rules only; {rule.name} counts accounts"))
     if tightened.mode is RuleMode.SHADOW and rule.mode is RuleMode.ENFORCE:
         found.append(Violation(f"{field}.mode", "must not be SHADOW: the rule was applied with ENFORCE"))
-    in_force = rule.tightened(tightened)
+    if earlier is None and len(rules.tightened) >= TIGHTENED_MAX:
+        problem = (
+            f"does not fit: {TIGHTENED_MAX} rules are tightened already; loosen those that are not needed any more"
+        )
+        found.append(Violation(f"{field}.name", problem))
+    in_force = rule.tightened(tightened.merged(earlier))
     if not found and isinstance(in_force, VelocityRule):
         found += _life_violations(in_force, f"{field}.burst")
     return found

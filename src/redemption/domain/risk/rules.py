@@ -80,8 +80,8 @@ class VelocityRule:
     def tightened(self, by: "Tightened") -> "VelocityRule":
         """Return the rule as it is in force when it is tightened."""
         limit = min(by.limit or self.limit, self.limit)
-        burst = by.burst or (self.burst if by.limit is None else min(self.burst, limit))
-        return replace(self, mode=by.tighter_mode(self.mode), limit=limit, burst=min(burst, self.burst))
+        burst = min(by.burst or by.limit or self.burst, self.burst)
+        return replace(self, mode=by.tighter_mode(self.mode), limit=limit, burst=burst)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,10 @@ NO_THRESHOLDS: Final = WarningThresholds()
 
 @dataclass(frozen=True, slots=True)
 class Tightened:
-    """What is in force of a rule until it is loosened again; None: as it was applied.
+    """How a rule was tightened until it is loosened again; None: as it was applied.
+
+    It is kept as it was asked for, also while the rule is not there, or is applied as strict: of each value the
+    stricter one is in force.
 
     Attributes:
         limit: Its limit, or its number of customers.
@@ -175,6 +178,17 @@ class Tightened:
     limit: int | None = None
     burst: int | None = None
     mode: RuleMode | None = None
+
+    def merged(self, earlier: "Tightened | None") -> "Tightened":
+        """Return it together with an earlier one of the same rule: what it does not say stays as it was."""
+        if earlier is None:
+            return self
+        return Tightened(
+            self.name,
+            limit=earlier.limit if self.limit is None else self.limit,
+            burst=earlier.burst if self.burst is None else self.burst,
+            mode=earlier.mode if self.mode is None else self.mode,
+        )
 
     def tighter_mode(self, applied: RuleMode) -> RuleMode:
         """Return the mode that is in force of a rule that was applied with another one."""
@@ -199,7 +213,7 @@ class Rules:
     """All rules of a program as they were applied, and what is changed of them in an emergency.
 
     Attributes:
-        tightened: Rules that were tightened.
+        tightened: How rules were tightened; some of them may not be there now.
         claims_frozen: All claims are refused.
         numbers: The numbers of the rules in force, by name.
         next_number: The number of the next rule that needs one.
@@ -229,22 +243,14 @@ class Rules:
             found.append(rule if tightened is None else rule.tightened(tightened))
         return tuple(found)
 
-    @property
-    def tightened_in_force(self) -> tuple[Tightened, ...]:
-        """The rules that are tightened, with what is in force of them: the rules may have been replaced since."""
-        applied = {rule.name: rule for rule in self.applied}
-        return tuple(_at_most(tightened, applied[tightened.name]) for tightened in self.tightened)
-
     def replaced_by(self, wanted: "Rules") -> "Rules":
-        """Return the rules of ``wanted`` with a number for each; what was changed in an emergency stays in force.
+        """Return the rules of ``wanted`` with a number for each; what was changed in an emergency is kept.
 
-        A rule that is as tight as it was tightened to, or that is gone, is not tightened any more.
+        Also of a rule that is not there now: it is tightened again when it comes back.
         """
-        applied = {rule.name: rule for rule in wanted.applied}
-        kept = [one for one in self.tightened if one.name in applied]
         return replace(
             wanted,
-            tightened=tuple(one for one in kept if applied[one.name].tightened(one) != applied[one.name]),
+            tightened=self.tightened,
             claims_frozen=self.claims_frozen,
             numbers=self.numbers,
             next_number=self.next_number,
@@ -263,18 +269,6 @@ class Rules:
 
 
 NO_RULES: Final = Rules()
-
-
-def _at_most(tightened: Tightened, rule: VelocityRule | AccountsRule) -> Tightened:
-    """Return what is in force of a tightened rule, as far as it was said."""
-    limit, burst = tightened.limit, tightened.burst
-    if isinstance(rule, AccountsRule):
-        return replace(tightened, limit=None if limit is None else min(limit, rule.customers), burst=None)
-    return replace(
-        tightened,
-        limit=None if limit is None else min(limit, rule.limit),
-        burst=None if burst is None else min(burst, rule.burst),
-    )
 
 
 def _signature(rule: VelocityRule | AccountsRule) -> str:

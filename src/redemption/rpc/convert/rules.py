@@ -99,7 +99,7 @@ def rules_of(program: str, active: ActiveRules) -> rules_pb2.Rules:
         lock_out=_lock_out_of(rules.lock_out),
         warnings=None if rules.warnings == WarningThresholds() else _warnings_of(rules.warnings),
         etag=etag(active),
-        tightened=[_tightened_of(one) for one in rules.tightened_in_force],
+        tightened=[_tightened_of(one) for one in rules.tightened],
         claims_frozen=rules.claims_frozen,
     )
 
