@@ -59,9 +59,9 @@ class RiskDesk:
 
     def _add(self, request, _context):
         told = []
-        for subject in request.subjects:
+        for ref in (*map(ref_of, request.subjects), *request.refs):
             entry = v1.ListEntry(
-                subject=ref_of(subject),
+                subject=ref,
                 list=request.list,
                 reason=request.reason,
                 add_time=Timestamp(seconds=ADDED),

@@ -124,7 +124,7 @@ def test_minutes_have_a_bound(ask, fake, minutes):
 
 def known(request, _context):
     """Much is known of a device, and nothing of others."""
-    ref = ref_of(request.subject)
+    ref = request.ref if request.HasField("ref") else ref_of(request.subject)
     if ref.kind != v1.SUBJECT_KIND_DEVICE:
         return risk.GetSubjectResponse(subject=ref)
     through = v1.SubjectRef(kind=v1.SUBJECT_KIND_NETWORK, id="192.0.2.0/24")
@@ -164,9 +164,10 @@ def test_all_that_is_known_of_somebody_is_told(command, fake, monkeypatch):
         "  rule           left   next                         customers\n"
         "  device-burst      0   2026-11-11 20:30:12 +08:00\n"
         "  device-farm       1                                0123456789abcdef fedcba9876543210\n"
-        "customer:0000000000642d31   nothing is known of it\n"
-        "person:0000000000642d31   nothing is known of it\n"
-        "payment:0000000000642d31   nothing is known of it\n"
+        "customer:0000000000642d31   on no list, counted by no rule, not locked out\n"
+        "person:0000000000642d31   on no list, counted by no rule, not locked out\n"
+        "payment:0000000000642d31   on no list, counted by no rule, not locked out\n"
+        "none of these was among the hundred with most attempts in vain in any minute of the last hour\n"
     )
 
 
@@ -188,6 +189,41 @@ def test_a_kind_is_the_only_one_that_is_asked_for(ask, fake, monkeypatch, argume
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("张三\n".encode())))
     assert ask("fraud", "who", *arguments).code == 0
     assert [request.subject for request in fake.asked["GetSubject"]] == asked
+
+
+def test_a_digest_is_asked_for_as_it_is_printed(ask, fake):
+    """Of somebody whom fraud top showed, nobody knows the id."""
+    fake.answers["GetSubject"] = known
+    ended = ask("fraud", "who", "--id", "device:0123456789abcdef")
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "device:0123456789abcdef")
+    (request,) = fake.asked["GetSubject"]
+    assert (request.HasField("subject"), request.ref.id) == (False, "0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("0123456789abcdef", "--id and its kind, such as --id device:0123456789abcdef"),
+        ("device:0123456789abcdef", "--id device:0123456789abcdef"),
+    ],
+)
+def test_a_digest_that_is_given_as_an_id_is_noticed(ask, fake, value, hint):
+    """Else its owner would seem to be unknown."""
+    fake.answers["GetSubject"] = known
+    assert ask("fraud", "who", value).err == f"{value} looks like a digest: then give {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "say whom: give either VALUE or --id KIND:ID"),
+        (("d", "--id", "device:0123456789abcdef"), "say whom: give either VALUE or --id KIND:ID"),
+        (("--id", "device:0123456789abcdef", "--kind", "device"), "--kind says what VALUE is; --id says it itself"),
+    ],
+)
+def test_somebody_is_named_once(ask, fake, arguments, told):
+    ended = ask("fraud", "who", *arguments)
+    assert (ended.code, ended.err, dict(fake.asked)) == (2, f"redemption: {told}\n", {})
 
 
 def test_json_is_the_answers_of_the_contract(ask, fake):

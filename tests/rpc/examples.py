@@ -361,6 +361,7 @@ REQUESTS = {
             program="shop",
             list=rules_pb2.LIST_KIND_DENY,
             subjects=[subject],
+            refs=[{"kind": rules_pb2.SUBJECT_KIND_CUSTOMER, "id": "0123456789abcdef"}],
             expire_time=Timestamp(seconds=NOW),
         )
         for subject in SUBJECTS
@@ -378,6 +379,9 @@ REQUESTS = {
     "RiskService.GetRiskStats": [risk_service_pb2.GetRiskStatsRequest(program="shop")],
     "RiskService.ListTopSubjects": [risk_service_pb2.ListTopSubjectsRequest(program="shop")],
     "RiskService.GetSubject": [
-        risk_service_pb2.GetSubjectRequest(program="shop", subject=subject) for subject in SUBJECTS
+        *(risk_service_pb2.GetSubjectRequest(program="shop", subject=subject) for subject in SUBJECTS),
+        risk_service_pb2.GetSubjectRequest(
+            program="shop", ref={"kind": rules_pb2.SUBJECT_KIND_DEVICE, "id": "0123456789abcdef"}
+        ),
     ],
 }

@@ -15,7 +15,9 @@ from waiting import SECONDS_MAX, settled
 
 from redemption.domain.errors import Conflict, LimitReached, NotFound
 from redemption.domain.ports.rules import ListChanged
+from redemption.domain.risk.given_subjects import GivenRef
 from redemption.domain.risk.rules import Tightened
+from redemption.domain.risk.subjects import SubjectKind
 from redemption.rpc.convert.listed import entry_of
 from redemption.rpc.convert.rules import rules_from, rules_of
 from redemption.rpc.risk_servicer import ENTRIES_BYTES_MAX, FIELDS_MAX, RiskServicer, require_few_fields
@@ -193,6 +195,29 @@ async def test_who_tried_most_in_vain_is_listed(run):
     answer = await stage.risk.ListTopSubjects(messages.ListTopSubjectsRequest(program="shop", minutes=5))
     (found,) = answer.subjects
     assert (found.subject.id, found.refused, found.failures) == (TOP[0][0].text, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({}, "subject"),
+        ({"ref": {"id": "x"}}, "ref.kind"),
+        ({"ref": {"kind": 3, "id": "x"}, "subject": {"device_id": "phone"}}, "ref"),
+    ],
+)
+async def test_a_subject_is_named_once(run, asked, field):
+    stage = await run()
+    failure = await failure_of(stage.risk.GetSubject(messages.GetSubjectRequest(program="shop", **asked)))
+    assert failure.fields == [field]
+
+
+async def test_a_subject_is_asked_for_as_it_was_shown(run):
+    stage = await run()
+    stage.use_cases.risk_subjects.subject.return_value = KNOWN
+    ref = {"kind": rules_pb2.SUBJECT_KIND_DEVICE, "id": "0123456789abcdef"}
+    await stage.risk.GetSubject(messages.GetSubjectRequest(program="shop", ref=ref))
+    (*_, asked) = stage.use_cases.risk_subjects.subject.await_args.args
+    assert asked == GivenRef(SubjectKind.DEVICE, "0123456789abcdef")
 
 
 async def test_what_is_known_of_a_subject_is_told(run):

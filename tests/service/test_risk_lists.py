@@ -96,6 +96,17 @@ async def test_removing_takes_names_and_what_was_listed(house, other):
     assert await listed(house) == []
 
 
+async def test_what_the_service_showed_is_added(house, other):
+    """Of somebody whom only a digest names, and together with those who are named by ids."""
+    (entry,) = (await house.list_subjects(ANN)).entries
+    await house.unlist_subjects(ANN)
+    refs = [GivenRef(SubjectKind.CUSTOMER, entry.subject.text), GivenRef(SubjectKind.NETWORK, "192.0.2.0/24")]
+    asked = EntriesWanted(ListKind.DENY, [given((SubjectKind.DEVICE, "d"))], refs=refs)
+    added = await other.risk_lists.add(calling(), house.program, asked)
+    assert [one.subject.text for one in added.entries[1:]] == [entry.subject.text, "192.0.2.0/24"]
+    assert (added.total, added.entries[1].subject) == (3, entry.subject)
+
+
 async def test_an_entry_of_one_list_is_not_removed_from_the_other(house):
     await house.list_subjects(ANN, kind=ListKind.ALLOW)
     assert (await house.unlist_subjects(ANN, kind=ListKind.DENY)).removed == 0
@@ -124,6 +135,8 @@ def wanted(*subjects, kind=ListKind.DENY, **changes):
         (wanted((0, 42)), "subjects[0].coupon"),
         (wanted((7, 2**40)), "subjects[0].coupon"),
         (wanted((7, 42), kind=ListKind.ALLOW), "subjects[0].coupon"),
+        (wanted(kind=ListKind.ALLOW, refs=[GivenRef(SubjectKind.COUPON, "7:42")]), "refs[0].id"),
+        (wanted(refs=[GivenRef(SubjectKind.CUSTOMER, "ann")]), "refs[0].id"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -135,7 +148,7 @@ async def test_a_wrong_addition_names_the_field_and_adds_nothing(house, asked, f
 
 
 async def test_too_many_subjects_are_told_the_bound_and_how_many_there_are(house):
-    with pytest.raises(InvalidRequest, match="must be 1 to 1000; there are 1001"):
+    with pytest.raises(InvalidRequest, match="must be 1 to 1000, refs together with subjects; there are 1001"):
         await house.risk_lists.add(calling(), house.program, wanted(*[ANN] * 1001))
     refs = [GivenRef(SubjectKind.CUSTOMER, "0" * 16)]
     unwanted = EntriesUnwanted(ListKind.DENY, [given(ANN)] * 1000, refs)

@@ -6,7 +6,7 @@ from builders.calls import calling
 from redemption.domain.errors import InvalidRequest, LedgerRefused
 from redemption.domain.order import RiskContext
 from redemption.domain.outcome import Outcome
-from redemption.domain.risk.given_subjects import GivenSubject
+from redemption.domain.risk.given_subjects import GivenRef, GivenSubject
 from redemption.domain.risk.lists import ListKind
 from redemption.domain.risk.rules import AccountsRule, RuleMode, VelocityRule
 from redemption.domain.risk.subjects import SubjectKind
@@ -93,6 +93,23 @@ async def test_the_entries_that_apply_to_an_address_are_those_of_its_ranges_too(
     assert [(entry.list, entry.reason) for entry in entries] == [(ListKind.DENY, ""), (ListKind.ALLOW, "stores")]
     ranged = await who(house, NETWORK, "192.0.2.0/24")
     assert [(entry.list, entry.subject.text) for entry in ranged.entries] == [(ListKind.ALLOW, "192.0.2.0/24")]
+
+
+async def test_a_subject_is_known_by_what_the_service_showed(house):
+    """Of a digest, nobody knows the id; of an address, its ranges cannot be found."""
+    (token,) = await house.mint(await house.campaign())
+    await house.apply_rules(rate("device", DEVICE))
+    await house.redeem(token, risk=PHONE)
+    await house.list_subjects((DEVICE, "phone"), (NETWORK, "192.0.2.0/24"))
+    named = await who(house, DEVICE, "phone")
+    shown = GivenRef(DEVICE, named.subject.text)
+    known = await house.use_cases.risk_subjects.subject(calling(), house.program, shown)
+    assert (known.subject, known.entries, known.counts) == (named.subject, named.entries, named.counts)
+    assert [count.left for count in known.counts] == [1]
+    address = GivenRef(NETWORK, (await who(house, NETWORK, "192.0.2.7")).subject.text)
+    assert (await house.use_cases.risk_subjects.subject(calling(), house.program, address)).entries == []
+    with pytest.raises(InvalidRequest, match=r"ref\.id"):
+        await house.use_cases.risk_subjects.subject(calling(), house.program, GivenRef(DEVICE, "phone"))
 
 
 async def test_of_a_coupon_its_entry_is_told(house):

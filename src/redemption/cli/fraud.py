@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from redemption.cli.exits import DONE
+from redemption.cli.exits import BAD_INPUT, DONE, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, settings_of, typed_target
 from redemption.cli.input.parsing import Group
 from redemption.cli.lists import KindName
-from redemption.cli.output.screen import print_json, print_message
+from redemption.cli.output.screen import complain, print_json, print_message
 from redemption.cli.server_calls import all_campaigns, connected
 
 _now = time.time
@@ -58,7 +58,7 @@ def top(
 ) -> int:
     """List those who were refused most lately, by their digests.
 
-    Compare a digest with that of somebody whom you suspect: redemption fraud who.
+    redemption fraud who --id shows what is known of one of them, redemption deny add --id denies it.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
     from redemption.v1.risk_service_pb2 import ListTopSubjectsRequest
@@ -79,15 +79,18 @@ def top(
     epilog=examples(
         "redemption fraud who d-123 --kind device",
         "redemption fraud who 192.0.2.7",
+        "redemption fraud who --id device:0123456789abcdef",
         "redemption fraud who 3:17",
         "redemption fraud who - < id.txt",
     )
 )
 def who(
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="Whom: an id, an address, CAMPAIGN:SERIAL.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(metavar="[VALUE]", help="Whom: an id, an address, CAMPAIGN:SERIAL.", show_default=False),
+    ] = None,
     *,
+    known: Annotated[str | None, typer.Option("--id", metavar="KIND:ID", help="As list and top print it.")] = None,
     kind: Annotated[KindName | None, typer.Option(metavar="KIND", help="What it is. [all that it can be]")] = None,
     server: Server = None,
     program: Program = None,
@@ -98,25 +101,36 @@ def who(
 
     Ids of people that are typed stay in the shell's history: give - as VALUE, and the id on standard input.
     """
+    if known is not None and kind is not None:
+        raise Stop(BAD_INPUT, "--kind says what VALUE is; --id says it itself")
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.cli.input.subjects import possible_subjects
+    from redemption.cli.input.subjects import Ref, Subject, digest_hint, possible_subjects, ref_of
     from redemption.cli.list_changes import campaign_numbers
     from redemption.cli.output.contract_json import as_dict
     from redemption.v1.risk_service_pb2 import GetSubjectRequest
+    from redemption.v1.rules_pb2 import SubjectRef
 
-    subjects = possible_subjects(value, kind)
+    subjects: list[Subject | Ref]
+    if known is not None and value is None:
+        subjects = [ref_of(known)]
+    elif value is not None and known is None:
+        subjects = [*possible_subjects(value, kind)]
+    else:
+        raise Stop(BAD_INPUT, "say whom: give either VALUE or --id KIND:ID")
     with connected(settings) as client:
         numbers = campaign_numbers(client, settings.program, subjects)
-        answers = {
-            subject.kind: client.get_subject(
-                GetSubjectRequest(program=settings.program, subject=subject.message(numbers))
-            )
-            for subject in subjects
-        }
+        answers = {}
+        for subject in subjects:
+            whom = subject.message(numbers)
+            of = {"ref": whom} if isinstance(whom, SubjectRef) else {"subject": whom}
+            answers[subject.kind] = client.get_subject(GetSubjectRequest(program=settings.program, **of))
     if as_json:
         print_json({"subjects": [as_dict(answer) for answer in answers.values()]})
         return DONE
     from redemption.cli.output.risk import print_subjects
 
     print_subjects(answers, _now(), typed_target(server=server, program=program, tls_ca=tls_ca))
+    hint = "" if value is None else digest_hint(value.strip())
+    if hint:
+        complain(hint)
     return DONE

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.cli.exits import BAD_INPUT, Stop
-from redemption.cli.input.subjects import Subject, coupon_parts
+from redemption.cli.input.subjects import Ref, Subject, coupon_parts
 from redemption.cli.program_file.campaigns import names_of, number_of
 from redemption.cli.server_calls import all_campaigns
 from redemption.client import RedemptionClient
@@ -21,6 +21,11 @@ ENTRIES_MAX = 100_000
 """So many entries both lists of a program take together."""
 
 _Item = TypeVar("_Item")
+
+
+class _Fields(TypedDict):
+    subjects: list[v1.RiskSubject]
+    refs: list[v1.SubjectRef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +66,30 @@ def total_of(client: RedemptionClient, program: str) -> int:
     return client.list_list_entries(risk.ListListEntriesRequest(program=program, page_size=1)).total
 
 
-def require_room(client: RedemptionClient, program: str, count: int, *, total: int, now: float) -> None:
-    """Refuse more subjects than there is room for, before anything is sent.
+def require_room(count: int) -> None:
+    """Refuse more subjects than there can ever be room for, before anything is sent.
 
-    The server removes entries that have expired when it needs their room.
+    Whether there is room beside the entries that are there, the server says: it knows which of them are new.
 
     Args:
-        client: The server.
-        program: The program.
         count: How many subjects are to be added.
-        total: How many entries both lists have.
-        now: The present, Unix seconds.
 
     Raises:
-        Stop: There are too many; the message says the bound and how many there are.
+        Stop: There are too many; the message says the bound.
     """
-    if count + total <= ENTRIES_MAX:
-        return
-    entries, _ = entries_of(client, OfList(program, v1.LIST_KIND_UNSPECIFIED))
-    expired = sum(entry.HasField("expire_time") and entry.expire_time.seconds <= now for entry in entries)
-    if count + total - expired > ENTRIES_MAX:
-        of_them = f" ({expired:,} of them expired)" if expired else ""
-        there = f"{count:,} to add, and both lists together have {total:,}{of_them} of at most {ENTRIES_MAX:,} entries"
-        again = "after a command that was interrupted, give --skip as it said"
-        raise Stop(BAD_INPUT, f"there is no room: {there}; nothing was sent; {again}")
+    if count > ENTRIES_MAX:
+        problem = f"there is no room: {count:,} to add, and both lists together have room for {ENTRIES_MAX:,} entries"
+        raise Stop(BAD_INPUT, f"{problem}; nothing was sent")
 
 
-def campaign_numbers(client: RedemptionClient, program: str, subjects: Iterable[Subject]) -> dict[str, int]:
+def campaign_numbers(client: RedemptionClient, program: str, subjects: Iterable[Subject | Ref]) -> dict[str, int]:
     """Return the numbers of the campaigns that coupons name.
 
     Raises:
         Stop: There is no campaign of some name; the message names it.
     """
-    named = {coupon_parts(subject.text)[0] for subject in subjects if subject.kind == "coupon"}
+    coupons = (each for each in subjects if isinstance(each, Subject) and each.kind == "coupon")
+    named = {coupon_parts(coupon.text)[0] for coupon in coupons}
     numbers = {text: number for text in named if (number := number_of(text)) is not None}
     if named == numbers.keys():
         return numbers
@@ -107,7 +103,7 @@ def campaign_numbers(client: RedemptionClient, program: str, subjects: Iterable[
 def add(
     client: RedemptionClient,
     of: OfList,
-    subjects: Sequence[v1.RiskSubject],
+    subjects: Sequence[v1.RiskSubject | v1.SubjectRef],
     *,
     reason: str,
     expire_time: Timestamp | None,
@@ -116,7 +112,7 @@ def add(
     """Add entries, and yield after each answer how many subjects it was about; ``progress`` is brought up to date."""
     for part in _parts(subjects):
         request = risk.AddListEntriesRequest(
-            program=of.program, list=of.kind, subjects=part, reason=reason, expire_time=expire_time
+            program=of.program, list=of.kind, reason=reason, expire_time=expire_time, **_fields(part)
         )
         answer = client.add_list_entries(request)
         progress.sent += len(part)
@@ -128,22 +124,26 @@ def add(
 def remove(
     client: RedemptionClient,
     of: OfList,
-    subjects: Sequence[v1.RiskSubject],
-    refs: Sequence[v1.SubjectRef],
+    subjects: Sequence[v1.RiskSubject | v1.SubjectRef],
     *,
     progress: Progress,
 ) -> Iterator[int]:
     """Remove entries, and yield as ``add`` does; ``progress`` is brought up to date."""
-    requests = [risk.RemoveListEntriesRequest(subjects=part) for part in _parts(subjects)]
-    requests += [risk.RemoveListEntriesRequest(refs=part) for part in _parts(refs)]
-    for request in requests:
-        request.program, request.list = of.program, of.kind
+    for part in _parts(subjects):
+        request = risk.RemoveListEntriesRequest(program=of.program, list=of.kind, **_fields(part))
         answer = client.remove_list_entries(request)
-        count = len(request.subjects) + len(request.refs)
-        progress.sent += count
+        progress.sent += len(part)
         progress.removed += answer.removed
         progress.total = answer.total
-        yield count
+        yield len(part)
+
+
+def _fields(part: Sequence[v1.RiskSubject | v1.SubjectRef]) -> _Fields:
+    """Return the fields of a request that name somebody."""
+    return {
+        "subjects": [each for each in part if isinstance(each, v1.RiskSubject)],
+        "refs": [each for each in part if isinstance(each, v1.SubjectRef)],
+    }
 
 
 def _entries(client: RedemptionClient, of: OfList, page: risk.ListListEntriesResponse) -> Iterator[v1.ListEntry]:

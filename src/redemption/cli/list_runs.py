@@ -11,8 +11,9 @@ from rich.progress import Progress as Bar
 from redemption.cli import list_changes as lists
 from redemption.cli.exits import BAD_INPUT, INTERRUPTED, Stop
 from redemption.cli.input.instants import INSTANT, instant
+from redemption.cli.input.networks import width
 from redemption.cli.input.spans import SPAN, span
-from redemption.cli.input.subjects import Subject, file_subjects, ref_of, typed_subjects
+from redemption.cli.input.subjects import Ref, Subject, file_subjects, ref_of, typed_subjects
 from redemption.cli.list_changes import ENTRIES_MAX, REQUEST_MAX, OfList, Progress
 from redemption.cli.output.lists import print_entries
 from redemption.cli.output.screen import print_message, say, stderr
@@ -43,23 +44,43 @@ class Whom:
 
 
 def run_add(
-    settings: Settings, name: str, whom: Whom, *, reason: str, expires: str | None, skip: int, as_json: bool
+    settings: Settings,
+    name: str,
+    whom: Whom,
+    *,
+    reason: str,
+    expires: str | None,
+    skip: int,
+    wide: bool,
+    as_json: bool,
 ) -> None:
     """Add to a list, and print how many were added.
+
+    Args:
+        settings: The server and the program.
+        name: The list.
+        whom: Whom to add.
+        reason: Why.
+        expires: Until when, as it was typed; None: for good.
+        skip: So many of them are left out, from the first.
+        wide: Ranges of IPv6 that are wider than /16 are meant.
+        as_json: Print the contract's answer.
 
     Raises:
         Stop: Something that was typed is wrong, there is no room, or a call failed; it says how to go on.
     """
+    if skip and whom.file is None:
+        raise Stop(BAD_INPUT, "--skip leaves out lines of a file: give --file FILE too")
     subjects, twice = _subjects(name, whom)
-    if not subjects:
-        raise Stop(BAD_INPUT, "say whom: give --customer, --device, ..., or --file FILE")
+    if not wide:
+        _refuse_wide(subjects)
     until = None if expires is None else _expiry(expires)
     of, progress = _of(settings.program, name), Progress()
     rest = subjects[skip:]
+    lists.require_room(len(rest))
     try:
         with connected(settings) as client:
             before = lists.total_of(client, settings.program)
-            lists.require_room(client, settings.program, len(rest), total=before, now=_now())
             numbers = lists.campaign_numbers(client, settings.program, rest)
             messages = [subject.message(numbers) for subject in rest]
             steps = lists.add(client, of, messages, reason=reason, expire_time=until, progress=progress)
@@ -86,16 +107,13 @@ def run_remove(settings: Settings, name: str, whom: Whom, *, as_json: bool) -> N
         Stop: Something that was typed is wrong, or a call failed; it says how to go on.
     """
     subjects, twice = _subjects(name, whom)
-    refs = [ref_of(text) for text in dict.fromkeys(whom.ids)]
-    count = len(subjects) + len(refs)
-    if not count:
-        raise Stop(BAD_INPUT, "say whom: give --customer, --device, ..., --id or --file FILE")
+    count = len(subjects)
     of, progress = _of(settings.program, name), Progress()
     try:
         with connected(settings) as client:
             numbers = lists.campaign_numbers(client, settings.program, subjects)
             messages = [subject.message(numbers) for subject in subjects]
-            _take(lists.remove(client, of, messages, refs, progress=progress), count, f"{name} remove")
+            _take(lists.remove(client, of, messages, progress=progress), count, f"{name} remove")
     except (Unanswered, KeyboardInterrupt) as error:
         done = f"{progress.removed:,} were removed"
         raise _stopped(error, done, "the same command removes the rest", progress) from error
@@ -120,28 +138,44 @@ def run_list(settings: Settings, name: str, *, as_json: bool) -> None:
     _print_total(of, [(len(found), "on it")], total)
 
 
-def _subjects(name: str, whom: Whom) -> tuple[list[Subject], int]:
+def _subjects(name: str, whom: Whom) -> tuple[list[Subject | Ref], int]:
     """Return whom a command names, each once, and how many were named again."""
     if whom.kind is not None and whom.file is None:
         raise Stop(BAD_INPUT, "--kind says what the lines of a file are: give --file FILE too")
-    every = typed_subjects(whom.options)
+    every: list[Subject | Ref] = [*typed_subjects(whom.options), *map(ref_of, whom.ids)]
     every += [] if whom.file is None else file_subjects(whom.file, whom.kind)
     if name == "allow" and any(subject.kind == "coupon" for subject in every):
         raise Stop(BAD_INPUT, "a coupon can be denied, and not allowed: allow its customer instead")
+    if not every:
+        raise Stop(BAD_INPUT, "say whom: give --customer, --device, ..., --id or --file FILE")
     found = list(dict.fromkeys(every))
     return found, len(every) - len(found)
+
+
+def _refuse_wide(subjects: Iterable[Subject | Ref]) -> None:
+    """Refuse ranges so wide that they are hardly meant.
+
+    Raises:
+        Stop: There are some; a line for each.
+    """
+    ranges = (each.text if isinstance(each, Subject) else each.id for each in subjects if each.kind == "network")
+    problems = [f"{text} {told}: give --yes if that is meant" for text in ranges if (told := width(text))]
+    if problems:
+        raise Stop(BAD_INPUT, *problems)
 
 
 def _expiry(text: str) -> Timestamp:
     """Return when entries expire: an instant, or so long from now."""
     now = int(_now())
     if not SPAN.fullmatch(text) and not INSTANT.fullmatch(text):
-        what = "a length of time such as 7d, or an instant such as 2026-11-12T00:00+08:00"
+        what = "a length of time in s, m, h or d such as 7d, or an instant such as 2026-11-12T00:00+08:00"
         raise Stop(BAD_INPUT, f"--expires: must be {what}; it is {text[:40]!r}")
     try:
         until = Timestamp(seconds=now + span(text).seconds) if SPAN.fullmatch(text) else instant(text, None)
     except ValueError as error:
         raise Stop(BAD_INPUT, f"--expires: {error}") from error
+    if SPAN.fullmatch(text) and until.seconds == now:
+        raise Stop(BAD_INPUT, f"--expires: must be 1s or more; it is {text[:40]!r}")
     if until.nanos:
         raise Stop(BAD_INPUT, f"--expires: must be a whole second; it is {text[:40]!r}")
     if until.seconds <= now:

@@ -27,6 +27,9 @@ Payments: TypeAlias = Annotated[
 Coupons: TypeAlias = Annotated[
     list[str] | None, typer.Option("--coupon", metavar="CAMPAIGN:SERIAL", help="This coupon; deny only.")
 ]
+Ids: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--id", metavar="KIND:ID", help="As list and fraud top print it.")
+]
 SubjectsFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="One a line, such as 'device d-123'; - reads standard input. # is a comment."),
@@ -48,6 +51,7 @@ def _make_add(group: typer.Typer, name: ListName) -> None:
         epilog=examples(
             f"redemption {name} add --device d-123 --reason 'script' --expires 7d",
             f"redemption {name} add --network 192.0.2.0/24",
+            f"redemption {name} add --id device:0123456789abcdef",
             f"redemption {name} add --file - --kind customer < ids.txt",
         ),
         help=f"Add to the {name} list; who is there already gets the new reason and expiry.\n\n"
@@ -62,6 +66,7 @@ def _make_add(group: typer.Typer, name: ListName) -> None:
         network: Networks = None,
         payment: Payments = None,
         coupon: Coupons = None,
+        ids: Ids = None,
         file: SubjectsFile = None,
         kind: Kind = None,
         reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for people.", show_default=False)] = "",
@@ -74,6 +79,7 @@ def _make_add(group: typer.Typer, name: ListName) -> None:
         skip: Annotated[
             int, typer.Option(metavar="N", help="Leave out the first N; an interrupted command says it.", min=0)
         ] = 0,
+        yes: Annotated[bool, typer.Option("--yes", help="Add also ranges of IPv6 wider than /16.")] = False,
         server: Server = None,
         program: Program = None,
         tls_ca: TlsCa = None,
@@ -82,8 +88,8 @@ def _make_add(group: typer.Typer, name: ListName) -> None:
         settings = settings_of(server=server, program=program, tls_ca=tls_ca)
         from redemption.cli.list_runs import Whom, run_add
 
-        whom = Whom(_options(customer, person, device, network, payment, coupon), file, kind)
-        run_add(settings, name, whom, reason=reason, expires=expires, skip=skip, as_json=as_json)
+        whom = Whom(_options(customer, person, device, network, payment, coupon), file, kind, ids or ())
+        run_add(settings, name, whom, reason=reason, expires=expires, skip=skip, wide=yes, as_json=as_json)
         return DONE
 
 
@@ -108,7 +114,7 @@ def _make_remove(group: typer.Typer, name: ListName) -> None:
         network: Networks = None,
         payment: Payments = None,
         coupon: Coupons = None,
-        ids: Annotated[list[str] | None, typer.Option("--id", metavar="KIND:ID", help="As list prints it.")] = None,
+        ids: Ids = None,
         file: SubjectsFile = None,
         kind: Kind = None,
         server: Server = None,

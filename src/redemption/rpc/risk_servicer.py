@@ -6,12 +6,12 @@ from typing import Final
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import InvalidRequest, Violation, ViolationReason
 from redemption.rpc.convert.listed import (
+    asked_from,
     entry_steps,
     key_from,
     known_of,
     list_kind_from,
     ref_of,
-    subject_from,
     unwanted_steps,
     wanted_steps,
 )
@@ -109,7 +109,7 @@ class RiskServicer:
             require_few_fields(raw)
             request = parse(raw)
             await slot.pause()
-            _require_few(len(request.subjects))
+            _require_few(len(request.subjects) + len(request.refs))
             wanted = await slot.drive_small_steps(wanted_steps(request))
             added = await self._lists.add(info, request.program, wanted, slot)
             entries = await slot.drive_small_steps(entry_steps(added.entries))
@@ -168,8 +168,7 @@ class RiskServicer:
 
     async def get_subject(self, request: messages.GetSubjectRequest, info: CallInfo) -> messages.GetSubjectResponse:
         """Return what is known of a subject."""
-        given = subject_from(request.subject, "subject")
-        return known_of(await self._subjects.subject(info, request.program, given))
+        return known_of(await self._subjects.subject(info, request.program, asked_from(request)))
 
 
 def require_few_fields(raw: bytes) -> None:

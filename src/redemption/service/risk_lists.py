@@ -34,7 +34,7 @@ PAGE_KEY_BYTES_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class EntriesWanted:
-    """Entries to add.
+    """Entries to add: of these subjects, and of those that the service showed.
 
     Attributes:
         expires_at_ms: They do nothing from this instant on, a whole second in Unix milliseconds; None: for good.
@@ -44,6 +44,7 @@ class EntriesWanted:
     subjects: Sequence[GivenSubject]
     reason: str = ""
     expires_at_ms: int | None = None
+    refs: Sequence[GivenRef] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class EntriesUnwanted:
 
 @dataclass(frozen=True, slots=True)
 class EntriesAdded:
-    """The entries in the order of their subjects, and how many entries both lists have."""
+    """The entries in the order of their subjects, then of the references, and how many entries both lists have."""
 
     entries: list[ListEntry]
     total: int
@@ -98,11 +99,12 @@ class RiskLists:
             LimitReached: There is no room for so many entries; nothing was added.
         """
         now = self._ledger.now_ms() // MILLISECONDS
-        violations = [*program_violations(program), *_size_violations("subjects", len(wanted.subjects), least=1)]
+        count = len(wanted.subjects) + len(wanted.refs)
+        violations = [*program_violations(program), *_size_violations("subjects", count, least=1, with_refs=True)]
         violations += [*reason_violations(wanted.reason), *_expiry_violations(wanted.expires_at_ms, now)]
         _require(violations)
         digests = self._digests.for_program(program)
-        subjects = await slot.drive_small_steps(_subject_steps(wanted.subjects, (), digests, wanted.list))
+        subjects = await slot.drive_small_steps(_subject_steps(wanted.subjects, wanted.refs, digests, wanted.list))
 
         async def change(_now_ms: int | None) -> EntriesAdded | Outdated:
             try:
@@ -236,7 +238,7 @@ def _subject_steps(
     violations: list[Violation] = []
     read = chain(
         (read_subject(one, digests, f"subjects[{index}]", added_to) for index, one in enumerate(given)),
-        (read_ref(one, f"refs[{index}]") for index, one in enumerate(refs)),
+        (read_ref(one, f"refs[{index}]", added_to) for index, one in enumerate(refs)),
     )
     for one in read:
         if isinstance(one, Subject):

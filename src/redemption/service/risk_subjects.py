@@ -9,7 +9,7 @@ from redemption.domain.order import program_violations
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.risk.assessment import ActiveRules
 from redemption.domain.risk.attempts import Tried
-from redemption.domain.risk.given_subjects import GivenSubject, read_subject
+from redemption.domain.risk.given_subjects import GivenRef, GivenSubject, read_ref, read_subject
 from redemption.domain.risk.lists import ListEntry, ListKind, entry_key
 from redemption.domain.risk.network import read_address
 from redemption.domain.risk.subject_counts import SubjectCount, subject_counts
@@ -67,15 +67,18 @@ class RiskSubjects:
         ranked = sorted(reported.subjects.items(), key=lambda item: (-item[1].together, item[0].packed))
         return ranked[: subjects_max or SUBJECTS]
 
-    async def subject(self, caller: CallInfo, program: str, given: GivenSubject) -> SubjectKnown:
-        """Return what is known of a subject.
+    async def subject(self, caller: CallInfo, program: str, given: GivenSubject | GivenRef) -> SubjectKnown:
+        """Return what is known of a subject; of an address's digest, entries of ranges around it are not found.
 
         Raises:
             InvalidRequest: The program's name or the subject is malformed.
             LedgerRefused: What a rule has counted cannot be read.
         """
         violations = list(program_violations(program))
-        subject = read_subject(given, self._digests.for_program(program), "subject")
+        if isinstance(given, GivenRef):
+            text, subject = "", read_ref(given, "ref")
+        else:
+            text, subject = given.text, read_subject(given, self._digests.for_program(program), "subject")
         if isinstance(subject, Violation):
             raise InvalidRequest([*violations, subject])
         if violations:
@@ -85,7 +88,7 @@ class RiskSubjects:
         reported = await self._attempts.reported(program, MINUTES_MAX)
         return SubjectKnown(
             subject,
-            _entries(active, subject, given.text),
+            _entries(active, subject, text),
             counts,
             reported.subjects.get(subject, Tried()),
             self._attempts.locked_until_ms(program, subject),

@@ -90,18 +90,20 @@ class ThawClaimsResponse(_message.Message):
     def __init__(self, rules: _Optional[_Union[_rules_pb2.Rules, _Mapping]] = ...) -> None: ...
 
 class AddListEntriesRequest(_message.Message):
-    __slots__ = ("program", "list", "subjects", "reason", "expire_time")
+    __slots__ = ("program", "list", "subjects", "reason", "expire_time", "refs")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
     SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REFS_FIELD_NUMBER: _ClassVar[int]
     program: str
     list: _rules_pb2.ListKind
     subjects: _containers.RepeatedCompositeFieldContainer[_rules_pb2.RiskSubject]
     reason: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, program: _Optional[str] = ..., list: _Optional[_Union[_rules_pb2.ListKind, str]] = ..., subjects: _Optional[_Iterable[_Union[_rules_pb2.RiskSubject, _Mapping]]] = ..., reason: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    refs: _containers.RepeatedCompositeFieldContainer[_rules_pb2.SubjectRef]
+    def __init__(self, program: _Optional[str] = ..., list: _Optional[_Union[_rules_pb2.ListKind, str]] = ..., subjects: _Optional[_Iterable[_Union[_rules_pb2.RiskSubject, _Mapping]]] = ..., reason: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refs: _Optional[_Iterable[_Union[_rules_pb2.SubjectRef, _Mapping]]] = ...) -> None: ...
 
 class AddListEntriesResponse(_message.Message):
     __slots__ = ("entries", "total")
@@ -234,12 +236,14 @@ class TopSubject(_message.Message):
     def __init__(self, subject: _Optional[_Union[_rules_pb2.SubjectRef, _Mapping]] = ..., refused: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
 
 class GetSubjectRequest(_message.Message):
-    __slots__ = ("program", "subject")
+    __slots__ = ("program", "subject", "ref")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
     program: str
     subject: _rules_pb2.RiskSubject
-    def __init__(self, program: _Optional[str] = ..., subject: _Optional[_Union[_rules_pb2.RiskSubject, _Mapping]] = ...) -> None: ...
+    ref: _rules_pb2.SubjectRef
+    def __init__(self, program: _Optional[str] = ..., subject: _Optional[_Union[_rules_pb2.RiskSubject, _Mapping]] = ..., ref: _Optional[_Union[_rules_pb2.SubjectRef, _Mapping]] = ...) -> None: ...
 
 class GetSubjectResponse(_message.Message):
     __slots__ = ("subject", "entries", "counts", "refused", "failures", "locked_until")

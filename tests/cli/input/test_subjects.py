@@ -8,6 +8,7 @@ import pytest
 
 from redemption.cli.exits import BadFile, Stop
 from redemption.cli.input.subjects import (
+    Ref,
     Subject,
     file_subjects,
     possible_subjects,
@@ -91,6 +92,23 @@ def test_a_file_has_a_subject_a_line(tmp_path):
     assert file_subjects(file, None) == [Subject("device", "d-1"), Subject("customer", "张 三"), Subject("coupon", "满200:17")]  # fmt: skip
 
 
+def test_a_line_may_be_what_a_list_prints(tmp_path):
+    """With the columns that follow, too; with a kind, every line is an id."""
+    file = tmp_path / "subjects.txt"
+    text = "device:0123456789abcdef   for good   2026-06-09 10:13   ann   脚本 # 7\ncoupon:3:17\nnetwork:192.0.2.0/24\n"
+    file.write_text(text)
+    refs = [Ref("device", "0123456789abcdef"), Ref("coupon", "3:17"), Ref("network", "192.0.2.0/24")]
+    assert file_subjects(file, None) == refs
+    file.write_text("device:0123456789abcdef\n")
+    assert file_subjects(file, "device") == [Subject("device", "device:0123456789abcdef")]
+
+
+def test_one_value_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"d-1\nd-2\n")))
+    with pytest.raises(Stop, match="standard input: has more than one line; give one id"):
+        possible_subjects("-", "device")
+
+
 def test_with_a_kind_a_line_is_the_id_alone(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"d-1\ndevice d-2\n#x\n")))
     assert file_subjects(Path("-"), "device") == [Subject("device", "d-1"), Subject("device", "device d-2")]
@@ -99,8 +117,10 @@ def test_with_a_kind_a_line_is_the_id_alone(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "kind", "told"),
     [
-        (b"device a\nphone b\n\nnetwork c\n", None, [f":2: must begin with a kind and a blank, or give --kind for all lines; the kinds are {KINDS}", ":4: is no network address, such as 192.0.2.7; it is 'c'"]),
-        (b"device\n", None, [":1: is empty"]),
+        (b"device a\nphone b\n\nnetwork c\n", None, [f":2: must be a kind, a blank and an id, such as 'device d-123', or give --kind for all lines; the kinds are {KINDS}", ":4: is no network address, such as 192.0.2.7; it is 'c'"]),
+        (b"device\n", None, [":1: the id is missing: a line is a kind and an id, such as 'device d-123'"]),
+        (b"device d-1 # a script\nnetwork 192.0.2.1 #\n", None, [f":{line}: has a comment behind the id; a comment needs a line of its own" for line in (1, 2)]),
+        (b"d-1 # a script\n", "device", [":1: has a comment behind the id; a comment needs a line of its own"]),
         (b"# nobody\n\n", None, [": names nobody"]),
         (b"a\n\xff\n", "device", [":2: is not UTF-8 text; save the file as UTF-8"]),
         (b"x" * (16 * 1024 * 1024 + 1), "device", [": is larger than 16384 KiB"]),

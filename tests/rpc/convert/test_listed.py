@@ -27,10 +27,12 @@ GIVEN = [
 
 def test_entries_to_add_and_to_remove():
     add = AddListEntriesRequest(list=2, subjects=SUBJECTS, reason="a", expire_time=Timestamp(seconds=NOW))
-    assert finished(wanted_steps(add)) == EntriesWanted(ListKind.ALLOW, GIVEN, "a", NOW * 1000)
+    assert finished(wanted_steps(add)) == EntriesWanted(ListKind.ALLOW, GIVEN, "a", NOW * 1000, [])
     refs = [{"kind": kind, "id": "x"} for kind in range(1, 7)]
     remove = RemoveListEntriesRequest(list=1, subjects=SUBJECTS, refs=refs)
     expected = [GivenRef(SubjectKind(kind), "x") for kind in range(1, 7)]
+    added = AddListEntriesRequest(list=1, subjects=SUBJECTS, refs=refs)
+    assert finished(wanted_steps(added)) == EntriesWanted(ListKind.DENY, GIVEN, refs=expected)
     assert finished(unwanted_steps(remove)) == EntriesUnwanted(ListKind.DENY, GIVEN, expected)
 
 
@@ -41,6 +43,7 @@ def test_entries_to_add_and_to_remove():
         (AddListEntriesRequest(list=9, subjects=SUBJECTS), ["list"]),
         (AddListEntriesRequest(list=1, subjects=[{}, SUBJECTS[0], {}]), ["subjects[0]", "subjects[2]"]),
         (AddListEntriesRequest(list=1, expire_time=Timestamp(nanos=1_000_000)), ["expire_time"]),
+        (AddListEntriesRequest(list=1, refs=[{"kind": 1}, {"id": "x"}]), ["refs[1].kind"]),
         (RemoveListEntriesRequest(), ["list"]),
         (RemoveListEntriesRequest(list=1, subjects=[{}]), ["subjects[0]"]),
         (RemoveListEntriesRequest(list=1, refs=[{"kind": 1}, {"kind": 9}]), ["refs[1].kind"]),

@@ -4,13 +4,14 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
 from redemption.cli.input.file_bytes import read_bytes
 from redemption.cli.input.file_text import file_text
+from redemption.cli.input.networks import network_problem
 from redemption.v1 import rules_pb2 as v1
 
 KINDS = {
@@ -28,21 +29,20 @@ _FIELDS = {
     "network": "network",
     "payment": "payment_fingerprint",
 }
+_EXAMPLES = {
+    "customer": "c-123",
+    "person": "p-123",
+    "device": "d-123",
+    "network": "192.0.2.0/24",
+    "payment": "card-123",
+    "coupon": "3:17",
+}
 STDIN = "-"
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 _LINE_BYTES_MAX = 4096
 _TEXT_BYTES_MAX = 128
 _SERIAL_MAX = 2**40 - 1
 _PROBLEMS_MAX = 20
-_IPV6 = 6
-_IPV6_BITS = 64
-_BITS_MIN = 8
-_MAPPED_BITS = 96
-"""IPv4 addresses that are written as IPv6 addresses, ``::ffff:192.0.2.7``, are judged as IPv4 addresses."""
-_OTHER_IPV4 = (ip_network("64:ff9b::/96"), ip_network("2002::/16"))
-"""Other IPv6 addresses that are judged as IPv4 addresses: NAT64 and 6to4."""
-_CIDR = re.compile(r"[^/%]+/(0|[1-9][0-9]{0,2})")
-"""Python would also read masks, leading zeros and zones."""
 _COUPON = re.compile(r"(?P<campaign>.+):(?P<serial>[0-9]{1,16})")
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _COUPON_REF = re.compile(r"[0-9]{1,10}:[0-9]{1,16}")
@@ -60,6 +60,18 @@ class Subject(NamedTuple):
             campaign, serial = coupon_parts(self.text)
             return v1.RiskSubject(coupon=v1.CouponSerial(campaign=numbers[campaign], serial=serial))
         return v1.RiskSubject(**{_FIELDS[self.kind]: self.text})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One subject as a list prints it: its kind, and its digest, its range or its coupon."""
+
+    kind: str
+    id: str
+
+    def message(self, _numbers: dict[str, int]) -> v1.SubjectRef:
+        """Return it for the contract."""
+        return v1.SubjectRef(kind=KINDS[self.kind], id=self.id)
 
 
 def typed_subjects(typed: dict[str, Sequence[str]]) -> list[Subject]:
@@ -81,12 +93,12 @@ def typed_subjects(typed: dict[str, Sequence[str]]) -> list[Subject]:
     return found
 
 
-def file_subjects(file: Path, kind: str | None) -> list[Subject]:
+def file_subjects(file: Path, kind: str | None) -> list[Subject | Ref]:
     """Return the subjects of a file, or of standard input for ``-``.
 
     Args:
         file: One subject a line; empty lines, and lines that begin with ``#``, count for nothing.
-        kind: The kind of all of them; None: each line begins with its kind.
+        kind: The kind of all of them; None: each line begins with its kind, or is one that a list prints.
 
     Raises:
         BadFile: It cannot be read, or lines are wrong; each is named by its number.
@@ -99,7 +111,8 @@ def file_subjects(file: Path, kind: str | None) -> list[Subject]:
             raise BadFile(f"{name}: is larger than {_FILE_BYTES_MAX // 1024} KiB")
     else:
         content = read_bytes(file, bytes_max=_FILE_BYTES_MAX)
-    found, problems = [], []
+    found: list[Subject | Ref] = []
+    problems: list[str] = []
     for number, line in _lines(file_text(name, content, piped=piped)):
         subject, problem = _of_line(line, kind)
         if problem:
@@ -126,7 +139,9 @@ def possible_subjects(value: str, kind: str | None) -> list[Subject]:
     """
     text = value.strip()
     if text == STDIN:
-        text = file_text("standard input", sys.stdin.buffer.readline(_LINE_BYTES_MAX), piped=True).strip()
+        text = file_text("standard input", sys.stdin.buffer.read(_LINE_BYTES_MAX), piped=True).strip()
+        if "\n" in text:
+            raise Stop(BAD_INPUT, "standard input: has more than one line; give one id")
     kinds = KINDS if kind is None else (kind,)
     subjects = [Subject(each, text) for each in kinds]
     # Without a kind, a name and a number are an id as a rule, and not a campaign by its name.
@@ -140,22 +155,25 @@ def _is_numbers(coupon: str) -> bool:
     return _COUPON_REF.fullmatch(coupon) is not None
 
 
-def ref_of(text: str) -> v1.SubjectRef:
+def ref_of(text: str) -> Ref:
     """Return a subject as a list prints it: ``device:0123456789abcdef``.
 
     Raises:
         Stop: It is none.
     """
-    kind, _, known = text.strip().partition(":")
-    right = _DIGEST.fullmatch(known) is not None
-    if kind == "coupon":
-        right = _COUPON_REF.fullmatch(known) is not None
-    elif kind == "network" and "/" in known:
-        right = not problem_of(Subject(kind, known))
-    if kind not in KINDS or not right:
+    found = _ref(text.strip())
+    if found is None:
         problem = f"must be as list prints it, such as device:0123456789abcdef; it is {text[:40]!r}"
         raise Stop(BAD_INPUT, f"--id: {problem}")
-    return v1.SubjectRef(kind=KINDS[kind], id=known)
+    return found
+
+
+def digest_hint(text: str) -> str:
+    """Return what to type for a text that looks like a digest; empty for all others."""
+    if _DIGEST.fullmatch(text):
+        return f"{text} looks like a digest: then give --id and its kind, such as --id device:{text}"
+    found = _ref(text)
+    return "" if found is None or found.kind == "coupon" else f"{text} looks like a digest: then give --id {text}"
 
 
 def ref_text(ref: v1.SubjectRef) -> str:
@@ -181,7 +199,7 @@ def problem_of(subject: Subject) -> str:
     if any(unicodedata.category(char) == "Cc" for char in text):
         return "has a control character"
     if kind == "network":
-        return _network_problem(text)
+        return network_problem(text)
     if kind == "coupon":
         found = _COUPON.fullmatch(text)
         if found is None:
@@ -191,18 +209,38 @@ def problem_of(subject: Subject) -> str:
     return ""
 
 
-def _of_line(line: str, kind: str | None) -> tuple[Subject, str]:
+def _of_line(line: str, kind: str | None) -> tuple[Subject | Ref, str]:
     """Return the subject of a line, and what is wrong with it."""
     if kind is None:
+        # Behind a subject, a list prints three blanks and the columns that follow.
+        listed = _ref(line.partition("   ")[0])
+        if listed is not None:
+            return listed, ""
         first, _, rest = line.partition(" ")
         if first not in KINDS:
             kinds = ", ".join(KINDS)
-            problem = f"must begin with a kind and a blank, or give --kind for all lines; the kinds are {kinds}"
-            return Subject("", line), problem
+            problem = "must be a kind, a blank and an id, such as 'device d-123', or give --kind for all lines"
+            return Subject("", line), f"{problem}; the kinds are {kinds}"
+        if not rest.strip():
+            return Subject(
+                first, ""
+            ), f"the id is missing: a line is a kind and an id, such as '{first} {_EXAMPLES[first]}'"
         subject = Subject(first, rest.strip())
     else:
         subject = Subject(kind, line)
+    if " #" in subject.text:
+        return subject, "has a comment behind the id; a comment needs a line of its own"
     return subject, problem_of(subject)
+
+
+def _ref(text: str) -> Ref | None:
+    kind, _, known = text.partition(":")
+    right = _DIGEST.fullmatch(known) is not None
+    if kind == "coupon":
+        right = _COUPON_REF.fullmatch(known) is not None
+    elif kind == "network" and "/" in known:
+        right = not problem_of(Subject(kind, known))
+    return Ref(kind, known) if kind in KINDS and right else None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -210,43 +248,3 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         stripped = line.replace("\t", " ").strip()
         if stripped and not stripped.startswith("#"):
             yield number, stripped
-
-
-def _network_problem(text: str) -> str:
-    """Return what is wrong with an address or a range; the server says the same, but only of what it is sent."""
-    if "/" not in text:
-        return "" if _is_address(text) else f"is no network address, such as 192.0.2.7; it is {text[:60]!r}"
-    no_range = f"is no range in CIDR notation, such as 192.0.2.0/24; it is {text[:60]!r}"
-    if not _CIDR.fullmatch(text):
-        return no_range
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError:
-        return no_range
-    address = text.partition("/")[0]
-    if str(network.network_address) != str(_address(address)):
-        return f"has bits set behind the prefix; did you mean {network}?"
-    mapped = isinstance(network.network_address, IPv6Address) and network.network_address.ipv4_mapped is not None
-    bits = network.prefixlen - (_MAPPED_BITS if mapped else 0)
-    if bits < _BITS_MIN:
-        return f"is wider than /{_BITS_MIN}; name the ranges that are meant; it is {text[:60]!r}"
-    if any(network.network_address in other for other in _OTHER_IPV4):
-        return f"stands for IPv4 addresses; write their range, such as 192.0.2.0/24; it is {text[:60]!r}"
-    if network.version == _IPV6 and not mapped and bits > _IPV6_BITS:
-        return f"is narrower than /64; IPv6 addresses are judged by their /64; it is {text[:60]!r}"
-    return ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        address = _address(text)
-    except AddressValueError:
-        return False
-    return isinstance(address, IPv4Address) or address.scope_id is None
-
-
-def _address(text: str) -> IPv4Address | IPv6Address:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return IPv6Address(text)

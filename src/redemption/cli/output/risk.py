@@ -23,6 +23,8 @@ from redemption.v1.risk_service_pb2 import (
 )
 
 _ALERT = "bold red"
+_HUNDRED = "among the hundred with most attempts in vain in any minute of the last hour"
+"""Each server reports these alone: somebody else may have been refused now and then."""
 _WARNING = "yellow"
 _MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
 
@@ -88,7 +90,9 @@ def print_subjects(answers: Mapping[str, GetSubjectResponse], now: float, target
         if _is_known(answer):
             _print_subject(answer, now, target)
     for answer in unknown:
-        say(f"{ref_text(answer.subject)}   nothing is known of it", "dim")
+        say(f"{ref_text(answer.subject)}   on no list, counted by no rule, not locked out", "dim")
+    if unknown:
+        say(f"none of these was {_HUNDRED}", "dim")
 
 
 def _print_warning(warning: RiskWarning, names: Names) -> None:
@@ -122,7 +126,10 @@ def _print_subject(answer: GetSubjectResponse, now: float, target: str) -> None:
         say(f"    to take it off: redemption {name} remove --id {through}{target}")
     if answer.HasField("locked_until"):
         say(f"  locked out until {local_text(answer.locked_until, None)}, as the answering process knows", _ALERT)
-    say(f"  in the last hour {answer.refused:,} refused, {answer.failures:,} failed tokens and exchange codes")
+    if answer.refused or answer.failures:
+        say(f"  in the last hour {answer.refused:,} refused, {answer.failures:,} failed tokens and exchange codes")
+    else:
+        say(f"  not {_HUNDRED}")
     if answer.counts:
         rows = table("  rule", "left", "next", "customers", right=("left",))
         for count in answer.counts:

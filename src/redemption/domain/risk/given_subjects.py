@@ -31,6 +31,7 @@ FIELDS: Final = {
 """The field of the contract in which a subject of each kind is."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 _NO_REF: Final = "is no id of an earlier answer: 16 hexadecimal digits, or a range of addresses in CIDR notation"
+_NEVER_ALLOWED: Final = "cannot be allowed: no rule counts coupons; take it out"
 _COUPON: Final = re.compile(r"([0-9]{1,10}):([0-9]{1,13})")
 
 
@@ -73,7 +74,7 @@ def read_subject(
     path = f"{field}.{FIELDS[given.kind]}"
     if given.kind is SubjectKind.COUPON:
         if added_to is ListKind.ALLOW:
-            return Violation(path, "cannot be allowed: no rule counts coupons; take it out")
+            return Violation(path, _NEVER_ALLOWED)
         return _coupon(given.campaign, given.serial, path)
     for violation in id_violations(given.text, path):
         return violation
@@ -89,10 +90,12 @@ def read_subject(
     return Subject(given.kind, digest)
 
 
-def read_ref(given: GivenRef, field: str) -> Subject | Violation:
-    """Return a subject that the service showed, or what is wrong with it."""
+def read_ref(given: GivenRef, field: str, added_to: ListKind | None = None) -> Subject | Violation:
+    """Return a subject that the service showed, or what is wrong with it; arguments as for ``read_subject``."""
     path = f"{field}.id"
     if given.kind is SubjectKind.COUPON:
+        if added_to is ListKind.ALLOW:
+            return Violation(path, _NEVER_ALLOWED)
         coupon = _COUPON.fullmatch(given.id)
         if coupon is None:
             return Violation(path, "is no coupon, campaign:serial, for example 7:42")

@@ -37,7 +37,8 @@ def wanted_steps(request: messages.AddListEntriesRequest) -> Generator[None, Non
         whole_second_ms_from(request.expire_time, "expire_time") if request.HasField("expire_time") else None
     )
     subjects = yield from _subject_steps(request.subjects)
-    return EntriesWanted(list_kind, subjects, request.reason, expires_at_ms)
+    refs = yield from _ref_steps(request.refs)
+    return EntriesWanted(list_kind, subjects, request.reason, expires_at_ms, refs)
 
 
 def unwanted_steps(request: messages.RemoveListEntriesRequest) -> Generator[None, None, EntriesUnwanted]:
@@ -49,13 +50,7 @@ def unwanted_steps(request: messages.RemoveListEntriesRequest) -> Generator[None
     """
     list_kind = _require_list(request.list)
     subjects = yield from _subject_steps(request.subjects)
-    refs = []
-    for index, ref in enumerate(request.refs):
-        require_shape(ref, f"refs[{index}]")
-        if not ref.kind:
-            raise InvalidRequest([Violation(f"refs[{index}].kind", "is required", ViolationReason.REQUIRED)])
-        refs.append(GivenRef(SubjectKind(ref.kind), ref.id))
-        yield
+    refs = yield from _ref_steps(request.refs)
     return EntriesUnwanted(list_kind, subjects, refs)
 
 
@@ -86,6 +81,20 @@ def subject_from(message: rules_pb2.RiskSubject, field: str) -> GivenSubject:
         require_shape(message, field)
         return GivenSubject(SubjectKind.COUPON, campaign=coupon.campaign, serial=coupon.serial)
     return GivenSubject(_GIVEN[which], getattr(message, which))
+
+
+def asked_from(request: messages.GetSubjectRequest) -> GivenSubject | GivenRef:
+    """Return whom a request asks about.
+
+    Raises:
+        InvalidRequest: It names nobody, or names them twice.
+        NotBuilt: A subject is of a kind that this version does not know.
+    """
+    if not request.HasField("ref"):
+        return subject_from(request.subject, "subject")
+    if request.HasField("subject"):
+        raise InvalidRequest([Violation("ref", "names somebody a second time: set either subject or ref")])
+    return _ref_from(request.ref, "ref")
 
 
 def ref_of(subject: Subject) -> rules_pb2.SubjectRef:
@@ -161,6 +170,21 @@ def _subject_steps(subjects: Sequence[rules_pb2.RiskSubject]) -> Generator[None,
     if violations:
         raise InvalidRequest(violations)
     return found
+
+
+def _ref_steps(refs: Sequence[rules_pb2.SubjectRef]) -> Generator[None, None, list[GivenRef]]:
+    found = []
+    for index, ref in enumerate(refs):
+        found.append(_ref_from(ref, f"refs[{index}]"))
+        yield
+    return found
+
+
+def _ref_from(ref: rules_pb2.SubjectRef, field: str) -> GivenRef:
+    require_shape(ref, field)
+    if not ref.kind:
+        raise InvalidRequest([Violation(f"{field}.kind", "is required", ViolationReason.REQUIRED)])
+    return GivenRef(SubjectKind(ref.kind), ref.id)
 
 
 def _require_list(number: int) -> ListKind:
