@@ -24,6 +24,7 @@ READING = {
     "XINFO",
     "ZCARD",
     "ZCOUNT",
+    "ZRANGEBYSCORE",
     "ZREVRANGEBYSCORE",
 }
 APPLYING = ("frame.apply(", "frame.commit(", "frame.close(", "operation.apply(", "limits.apply_")

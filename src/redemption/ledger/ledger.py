@@ -133,11 +133,12 @@ class RedisLedger:
         self._proved_state: tuple[str, ...] = ()
 
     async def start(self) -> None:
-        """Start the lanes, check the ledger once, and start the check that runs every second."""
+        """Start the lanes, check the ledger once, load the rules, and start the check that runs every second."""
         self.batcher.start()
         self._refusal_counts.start()
         self.attempts.start()
         await self.check()
+        await self.rules.preload(self._fence.programs())
         self._watching = asyncio.create_task(self._watch(), name="ledger-watch")
         self.watching.start()
 

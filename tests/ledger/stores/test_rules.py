@@ -192,16 +192,58 @@ async def test_changes_while_pages_are_read_are_not_lost(house, other, monkeypat
     assert (active.version, active.changed) == (cached(house).version, cached(house).changed)
 
 
+async def test_pages_that_were_read_are_kept_when_reading_the_changes_fails(house, other, monkeypatch):
+    """The next reader goes on with the changes; no order finds rules that are not complete yet."""
+    for start in range(0, 2000, 1000):
+        await change(house, [entry(start + index) for index in range(1000)])
+    functions, called = other.ledger.rules._functions, []
+    call = functions.call
+
+    async def call_and_fail(function, program, *args):
+        called.append(function)
+        if function == "rules_since" and called.count("rules_since") == 1:
+            raise LedgerRefused("not now")
+        return await call(function, program, *args)
+
+    monkeypatch.setattr(functions, "call", call_and_fail)
+    with pytest.raises(LedgerRefused, match="not now"):
+        await other.ledger.rules.load(house.program)
+    assert cached(other) is None
+    pages = called.count("rules_page")
+    assert len((await other.ledger.rules.load(house.program)).lists) == 2000
+    assert called.count("rules_page") == pages
+
+
+async def test_changes_come_in_whole_versions_and_end_with_the_one_in_force(house, other):
+    """A reply has about a thousand entries; a version with more of them comes whole."""
+    await change(house, [entry(0)])
+    store, functions = other.ledger.rules, other.ledger.rules._functions
+    await store.load(house.program)
+    await change(house, [entry(number) for number in range(1, 901)])
+    await define(house, FIVE)
+    await change(house, [entry(number) for number in range(901, 1801)])
+    await change(house, [entry(number) for number in range(2000, 3000)], [entry(number).key for number in range(500)])
+    since, seen = 1, []
+    while since < 5:
+        in_force, blob = await functions.call("rules_since", house.program, since)
+        _, since, changed, _ = stored._CHANGED.unpack_from(blob)
+        seen.append((int(in_force), since, changed))
+    assert seen == [(5, 2, 0), (5, 4, 3), (5, 5, 0)]
+    active = await store.load(house.program)
+    assert (active.version, active.changed, active.rules) == (5, 3, FIVE)
+    assert keys_of(active) == keys_of(cached(house))
+
+
 async def test_rules_that_change_faster_than_they_can_be_read_end_in_a_failure(house, other, monkeypatch):
-    """More entries change between two reads than the log keeps, each time."""
-    monkeypatch.setattr(stored, "PAGE_ENTRIES", 100)
+    """More entries change between two reads than one reply has, each time."""
+    monkeypatch.setattr(stored, "CATCHING_UP_MAX", 2)
     await change(house, [entry(index) for index in range(1000)])
     functions, numbers = other.ledger.rules._functions, iter(range(10**6))
     call = functions.call
 
     async def call_and_change(function, program, *args):
         if function == "rules_since":
-            for _ in range(5):
+            for _ in range(2):
                 await change(house, [entry(next(numbers)) for _ in range(1000)])
         return await call(function, program, *args)
 
@@ -415,3 +457,28 @@ async def test_counts_are_read_with_the_ledgers_clock(house):
 def test_numbers_that_do_not_fit_are_an_error_before_anything_is_sent():
     with pytest.raises(struct.error):
         pack_entry(entry(1, expires_at=2**32))
+
+
+# A start
+
+
+async def test_a_server_that_starts_has_the_rules_of_the_programs_that_it_knows(house, tmp_path):
+    """The first order does not wait for them."""
+    await change(house, [entry(1)])
+    async with house.another(tmp_path / "fence-2") as second:
+        await second.ledger.rules.load(house.program)
+        second.ledger.rules.clear()
+        await second.ledger.rules.preload(second.ledger._fence.programs())
+        assert keys_of(cached(second)) == {entry(1).key}
+    async with house.another(tmp_path / "fence-2") as third:
+        assert keys_of(cached(third)) == {entry(1).key}
+
+
+async def test_rules_that_cannot_be_read_do_not_keep_a_server_from_starting(house, tmp_path):
+    async with house.another(tmp_path / "fence-2") as second:
+        await define(second, FIVE)
+        await house.redis.hset(house.key("rules"), "definition", b"2")
+    async with house.another(tmp_path / "fence-2") as third:
+        assert cached(third) is None
+        with pytest.raises(LedgerRefused, match="cannot be read"):
+            await third.ledger.rules.load(house.program)

@@ -2,7 +2,8 @@
 --
 -- KEYS[1], ARGV[1] to ARGV[4]  see frame.lua (the first two only read: their ARGV[4] is their own)
 -- rules_since  ARGV[4] a version
---              Replies version in force · changes since that version (rules.lua)
+--              Replies version in force · changes since that version (rules.lua). They may reach less far than the version in
+--              force: then ask again for those since the version that they reach.
 -- rules_page   ARGV[4] a cursor ('0' begins) · [5] about how many entries
 --              Replies version in force · version of the definition · the definition · the next cursor ('0': that was all) · {key, value, …}. An entry
 --              may come twice, and one that changes meanwhile may be missing: so ask for the changes since the version
@@ -26,12 +27,13 @@ local rule_changes = {}
 
 local EVENT_BYTES_MAX = 4096
 local FIRST_ENTRY = 9
-local LOGGED_MAX = 4096 -- changes that a server may have missed and still gets one by one
+-- So many changed entries a server may have missed and still gets one by one. The log has each entry once.
+local LOGGED_MAX = 200000
 
 function rule_changes.since(key_names, args)
   local since = tonumber(args[4])
   local call = frame.begin(key_names, args)
-  return { keys.number_text(call.rules), rules.changes(call, since) }
+  return { keys.number_text(call.rules), rules.changes(call, since, true) }
 end
 
 function rule_changes.page(key_names, args)
@@ -99,8 +101,9 @@ function rule_changes.change_list(key_names, args)
     return { frame.head(call), keys.number_text(call.rules), keys.number_text(total), '0' }
   end
   -- Of the log, the oldest entries go; a server that knows no later version reads everything anew.
-  local kept_before = LOGGED_MAX - #logged / 2
-  local floor = redis.call('ZREVRANGEBYSCORE', log, '+inf', '-inf', 'WITHSCORES', 'LIMIT', kept_before, 1)[2]
+  local excess = redis.call('ZCARD', log) + #logged / 2 - LOGGED_MAX
+  local floor
+  if excess > 0 then floor = redis.call('ZRANGEBYSCORE', log, '-inf', '+inf', 'WITHSCORES', 'LIMIT', excess - 1, 1)[2] end
   frame.plan_nothing()
   frame.plan(keys.ledger(call.tag), 'rules', version)
   if floor then frame.plan(hash, 'floor', floor) end

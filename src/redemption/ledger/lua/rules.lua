@@ -15,6 +15,7 @@ local rules = {}
 local KINDS = { RATE = 1, ACCOUNTS = 2 }
 local CHECK = '>I4BBI4I8I8I8'
 local CHECK_BYTES = 34
+local CHANGED_MAX = 1000 -- entries in one reply, or those of one version
 
 -- checks: for each rule: id 4 · kind 1 · flags 1 (1: shadow, 2: counts approvals only) · campaign 4 (0: all) ·
 -- of a rate: interval 8 · tolerance 8 (both in microseconds) · how long a state can matter 8 (ms)
@@ -55,25 +56,44 @@ function rules.is_stale(call, version)
   return true
 end
 
--- Changes since a version: C · version in force 4 · of the definition: the version of its last change 4 (0: it has not
--- changed), length 4, text · of each entry that changed: length 1, key · length 2, value (empty: removed). Or, when the
--- log does not reach so far: R · version in force 4
-function rules.changes(call, since)
-  local key = keys.rules(call.tag)
+-- The names of the entries that changed after a version, in rising order of their versions, and the version that they
+-- reach: about CHANGED_MAX of them, those of a version together (a call changes at most 2,000).
+local function changed_names(call, since)
+  local log = keys.listed_log(call.tag)
+  local found = redis.call('ZRANGEBYSCORE', log, '(' .. keys.number_text(since), '+inf', 'WITHSCORES', 'LIMIT', 0,
+    CHANGED_MAX + 1)
+  local cut = #found > 2 * CHANGED_MAX and found[#found] or nil -- more entries of this version may follow
+  local names, reached = {}, nil
+  for index = 1, #found, 2 do
+    if found[index + 1] ~= cut then names[#names + 1], reached = found[index], found[index + 1] end
+  end
+  if not cut then return names, call.rules end
+  if reached then return names, tonumber(reached) end
+  return redis.call('ZRANGEBYSCORE', log, cut, cut), tonumber(cut)
+end
+
+-- Changes since a version: C · the version that they reach 4 · of the definition: the version of its last change 4 (0:
+-- it has not changed), length 4, text · of each entry that changed: length 1, key · length 2, value (empty: removed).
+-- Or R · version in force 4: they cannot be sent. With may_reach_less, they may end at an earlier version than the one
+-- in force, and R says that the log does not reach back so far, so everything must be read. Without it, R also says
+-- that there are too many for one reply.
+function rules.changes(call, since, may_reach_less)
+  local key, reload = keys.rules(call.tag), struct.pack('>c1I4', 'R', call.rules)
   local values = redis.call('HMGET', key, 'changed', 'floor', 'definition')
   local changed, floor = tonumber(values[1] or 0), tonumber(values[2] or 0)
-  if since < floor or since > call.rules then return struct.pack('>c1I4', 'R', call.rules) end
-  local definition = changed > since and values[3] or false
+  if since < floor or since > call.rules then return reload end
+  local names, reached = changed_names(call, since)
+  if reached < call.rules and not may_reach_less then return reload end
+  local definition = changed > since and changed <= reached and values[3] or false
   local parts = {
-    struct.pack('>c1I4I4I4', 'C', call.rules, definition and changed or 0, definition and #definition or 0),
+    struct.pack('>c1I4I4I4', 'C', reached, definition and changed or 0, definition and #definition or 0),
     definition or '',
   }
-  local fields = redis.call('ZREVRANGEBYSCORE', keys.listed_log(call.tag), '+inf', '(' .. keys.number_text(since))
-  if #fields > 0 then
-    local found = redis.call('HMGET', keys.listed(call.tag), unpack(fields))
-    for index, field in ipairs(fields) do
+  if #names > 0 then
+    local found = redis.call('HMGET', keys.listed(call.tag), unpack(names))
+    for index, name in ipairs(names) do
       local value = found[index] or ''
-      parts[#parts + 1] = struct.pack('>B', #field) .. field .. struct.pack('>I2', #value) .. value
+      parts[#parts + 1] = struct.pack('>B', #name) .. name .. struct.pack('>I2', #value) .. value
     end
   end
   return table.concat(parts)

@@ -1,14 +1,17 @@
 """Rules and lists of the programs: their cache, and their format in the ledger (``lua/rules.lua``)."""
 
+import asyncio
+import contextlib
 import hashlib
 import struct
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from redemption.domain.errors import Conflict, LedgerRefused, LimitReached
+from redemption.domain.errors import Conflict, LedgerRefused, LimitReached, ServiceError
 from redemption.domain.ports.rules import ListChanged, RuleCounted
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.risk.lists import ENTRIES_MAX, ListEntry, Lists, entry_subject
@@ -37,6 +40,11 @@ ENTRIES_KEPT_MAX = 1_000_000
 PAGE_ENTRIES = 250
 """Entries in one call that reads all of them; to read the reply takes the server almost a millisecond."""
 TRIES = 3
+PRELOAD_SECONDS_MAX = 5.0
+CATCHING_UP_MAX = 400
+"""So many replies with changes, of 1,000 entries or more each, may follow each other until all are read."""
+BEHIND_MAX = 4
+"""So many programs are in memory whose rules are outdated and are not read again yet."""
 
 _FORMAT = b"1"
 """Of the definition. Increase it when no definition of the version before can be read any more."""
@@ -77,6 +85,7 @@ class RulesStore:
         self._functions = functions
         self._may_create_ledger = may_create_ledger
         self._active: OrderedDict[str, ActiveRules] = OrderedDict()
+        self._behind: OrderedDict[str, ActiveRules] = OrderedDict()
         self._loading: SingleFlight[str, ActiveRules] = SingleFlight()
         self._ledgers = 0
         self.cached = self._active.get
@@ -89,35 +98,51 @@ class RulesStore:
     def clear(self) -> None:
         """Drop everything: another ledger may have other rules with the same version."""
         self._active.clear()
+        self._behind.clear()
         self._ledgers += 1
 
     async def load(self, program: str) -> ActiveRules:
         """Return the rules and lists of a program as they are now."""
         return await self._loading.share(program, lambda: self._load(program))
 
+    async def preload(self, programs: Sequence[str]) -> None:
+        """Load the rules of programs, for ``PRELOAD_SECONDS_MAX`` at most; an error shows when they are needed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PRELOAD_SECONDS_MAX):
+                for program in programs[:PROGRAMS_MAX]:
+                    with contextlib.suppress(ServiceError):
+                        await self.load(program)
+
     async def _load(self, program: str) -> ActiveRules:
-        """Read what changed; everything, if nothing is known yet, or too much changed."""
+        """Read what changed; everything, if nothing is known yet, or the ledger does not know what changed."""
         if not await self._functions.begun(program):
             return NO_ACTIVE_RULES
         for _ in range(TRIES):
-            active = self._active.get(program)
-            if active is None:
-                active, is_whole = await self._load_all(program)
-                if is_whole:
-                    return active
-            _, blob = await self._functions.call("rules_since", program, active.version)
-            self.redefined(program, blob)
-            found = self._active.get(program)
-            if found is not None:
-                return found
+            ledgers = self._ledgers
+            known = self._known(program) or await self._load_all(program)
+            for _ in range(CATCHING_UP_MAX):
+                in_force, blob = await self._functions.call("rules_since", program, known.version)
+                if self._ledgers == ledgers:
+                    latest = self._known(program)  # an order's reply may have brought changes meanwhile
+                    known = latest if latest is not None and latest.version > known.version else known
+                found = self._applied(program, known, blob)
+                if found is None:
+                    self._forget(program)
+                    break
+                known = found
+                if known.version >= int(in_force):
+                    if self._ledgers == ledgers:  # else some of it may be of the ledger before
+                        self._put(program, known)
+                    return known
+                if self._ledgers == ledgers:
+                    self._put_behind(program, known)
         raise LedgerRefused("the rules of this program change faster than they can be read; ask again")
 
-    async def _load_all(self, program: str) -> tuple[ActiveRules, bool]:
-        """Read all entries, page by page; return them, and whether one page had all, so that all are of one moment."""
-        lists, first, cursor, pages = Lists(), None, b"0", 0
+    async def _load_all(self, program: str) -> ActiveRules:
+        """Read all entries, page by page; changes that are made meanwhile may be missing."""
+        lists, first, cursor = Lists(), None, b"0"
         ledgers = self._ledgers
         while True:
-            pages += 1
             *seen, cursor, flat = await self._functions.call("rules_page", program, cursor, PAGE_ENTRIES)
             first = first or seen
             try:
@@ -133,12 +158,12 @@ class RulesStore:
         except ValueError as error:
             raise _unreadable(program) from error
         active = NO_ACTIVE_RULES if version == b"0" else ActiveRules(int(version), int(changed), rules, lists)
-        if self._ledgers == ledgers:  # else some of it may be of the ledger before
-            self._put(program, active)
-        return active, pages == 1
+        if self._ledgers == ledgers:
+            self._put_behind(program, active)
+        return active
 
     def redefined(self, program: str, blob: bytes) -> None:
-        """Take changes that the ledger sent; if it cannot send them, forget the rules, so that they are read anew.
+        """Take changes that the ledger sent; if it cannot send them, orders wait until ``load`` has read them.
 
         Raises:
             LedgerRefused: They cannot be read; then the rules are forgotten, too.
@@ -146,23 +171,47 @@ class RulesStore:
         known = self._active.get(program)
         if known is None:  # an order that waits for its rules; ``load`` reads them
             return
-        try:
-            found = _apply(known, blob)
-        except UNREADABLE as error:
-            self._active.pop(program, None)
-            raise _unreadable(program) from error
+        found = self._applied(program, known, blob)
         if found is None:
-            self._active.pop(program, None)
+            self._put_behind(program, known)
         else:
             self._put(program, found)
 
+    def _applied(self, program: str, known: ActiveRules, blob: bytes) -> ActiveRules | None:
+        """Return rules with the changes in ``blob``, None without any; if they cannot be read, forget the rules."""
+        try:
+            return _apply(known, blob)
+        except UNREADABLE as error:
+            self._forget(program)
+            raise _unreadable(program) from error
+
+    def _known(self, program: str) -> ActiveRules | None:
+        return self._active.get(program) or self._behind.get(program)
+
+    def _forget(self, program: str) -> None:
+        self._active.pop(program, None)
+        self._behind.pop(program, None)
+
+    def _put_behind(self, program: str, known: ActiveRules) -> None:
+        """Keep rules that are outdated: no order is judged by them, and ``load`` reads only what changed since."""
+        self._forget(program)
+        self._behind[program] = known
+        while len(self._behind) > BEHIND_MAX:
+            self._behind.popitem(last=False)
+
     def _put(self, program: str, active: ActiveRules) -> None:
+        self._behind.pop(program, None)
         self._active[program] = active
         self._active.move_to_end(program)
         entries = sum(len(each.lists) for each in self._active.values())
-        while len(self._active) > PROGRAMS_MAX or (entries > ENTRIES_KEPT_MAX and len(self._active) > 1):
+        while entries > ENTRIES_KEPT_MAX and len(self._active) > 1:
             _, dropped = self._active.popitem(last=False)
             entries -= len(dropped.lists)
+        if len(self._active) > PROGRAMS_MAX:
+            # Orders do not note that they use rules, as that would cost each of them. So a program in use may be among
+            # the oldest; the one with the fewest entries is read again soonest.
+            oldest = islice(self._active, max(1, PROGRAMS_MAX // 2))
+            del self._active[min(oldest, key=lambda name: len(self._active[name].lists))]
 
     async def counts(self, program: str) -> RuleCounted:
         """Return what the rules of a program did, see ``RulesLedger``."""
@@ -222,7 +271,7 @@ class RulesStore:
 
 
 def _apply(known: ActiveRules, blob: bytes) -> ActiveRules | None:
-    """Return the rules with the changes in ``blob``; None when they must be read anew."""
+    """Return the rules with the changes in ``blob``; None when it has none, because the ledger could not send them."""
     if blob[:1] == _RELOAD:
         return None
     _, version, changed, length = _CHANGED.unpack_from(blob)
