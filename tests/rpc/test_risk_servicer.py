@@ -13,11 +13,12 @@ from rpc.examples import ACTIVE, ADDED, ENTRIES, ENTRY, KNOWN, RANGE, REQUESTS, 
 from rpc.stage import ANYBODY, failure_of, stand_ins
 from waiting import SECONDS_MAX, settled
 
-from redemption.domain.errors import Conflict, LimitReached, NotFound
+from redemption.domain.errors import Conflict, LimitReached, NotFound, Overloaded
 from redemption.domain.ports.rules import ListChanged
 from redemption.domain.risk.given_subjects import GivenRef
 from redemption.domain.risk.rules import Tightened
 from redemption.domain.risk.subjects import SubjectKind
+from redemption.rpc import risk_servicer
 from redemption.rpc.convert.listed import entry_of
 from redemption.rpc.convert.rules import rules_from, rules_of
 from redemption.rpc.risk_servicer import ENTRIES_BYTES_MAX, FIELDS_MAX, RiskServicer, require_few_fields
@@ -164,7 +165,27 @@ async def test_a_thousand_subjects_are_converted_in_steps():
     assert turns >= 3
 
 
-async def test_only_so_many_large_requests_wait():
+async def test_changes_of_one_programs_lists_are_some_time_apart_and_others_do_not_wait(monkeypatch):
+    """Each change has all orders in flight judged again. Here the time is longer than the caller's deadline."""
+    monkeypatch.setattr(risk_servicer, "LIST_CHANGE_SECONDS", 7200)
+    use_cases = stand_ins()
+    use_cases.risk_lists.add.return_value = ADDED
+    servicer = RiskServicer(use_cases)
+    request = many(1)
+    await servicer.add_list_entries(request.SerializeToString(), calling())
+    with pytest.raises(Overloaded) as refused:
+        await servicer.add_list_entries(request.SerializeToString(), calling())
+    assert refused.value.retry_after_seconds > 3000
+    removal = messages.RemoveListEntriesRequest(program=request.program, list=request.list)
+    with pytest.raises(Overloaded):
+        await servicer.remove_list_entries(removal.SerializeToString(), calling())
+    request.program = "cafe"
+    await servicer.add_list_entries(request.SerializeToString(), calling())
+    assert use_cases.risk_lists.add.await_count == 2
+
+
+async def test_only_so_many_large_requests_wait(monkeypatch):
+    monkeypatch.setattr(risk_servicer, "LIST_CHANGE_SECONDS", 0)
     use_cases = stand_ins()
     released = asyncio.Event()
 

@@ -20,7 +20,8 @@ from redemption.rpc.guard import UNCOUNTED_BYTES_MAX, Unary, Unparsed
 from redemption.rpc.message_fields import fields_of
 from redemption.rpc.request_limits import REQUEST_BYTES_MAX
 from redemption.scheduling.fair_slots import FairSlots
-from redemption.scheduling.work_bounds import LISTS, LISTS_WAITING_MAX
+from redemption.scheduling.pace import Pace
+from redemption.scheduling.work_bounds import LIST_CHANGE_SECONDS, LISTS, LISTS_WAITING_MAX
 from redemption.service.risk_lists import SUBJECTS_MAX
 from redemption.service.use_cases import UseCases
 from redemption.v1 import risk_service_pb2 as messages
@@ -38,7 +39,9 @@ class RiskServicer:
         self._rules = use_cases.risk_rules
         self._lists = use_cases.risk_lists
         self._subjects = use_cases.risk_subjects
+        self._reading = FairSlots(LISTS, waiting_max=LISTS_WAITING_MAX)
         self._changes = FairSlots(LISTS, waiting_max=LISTS_WAITING_MAX)
+        self._pace = Pace(LIST_CHANGE_SECONDS, waiting_max=LISTS_WAITING_MAX)
         self._pages = FairSlots(LISTS, waiting_max=LISTS_WAITING_MAX)
 
     def methods(self) -> Mapping[str, Unary | Unparsed]:
@@ -105,12 +108,14 @@ class RiskServicer:
         parse: Callable[[bytes], messages.AddListEntriesRequest] = messages.AddListEntriesRequest.FromString,
     ) -> messages.AddListEntriesResponse:
         """Add entries to a list."""
-        async with self._changes.slot(info.deadline) as slot:
+        async with self._reading.slot(info.deadline) as slot:
             require_few_fields(raw)
             request = parse(raw)
             await slot.pause()
             _require_few(len(request.subjects) + len(request.refs))
             wanted = await slot.drive_small_steps(wanted_steps(request))
+        await self._pace.turn(request.program, info.deadline)
+        async with self._changes.slot(info.deadline) as slot:
             added = await self._lists.add(info, request.program, wanted, slot)
             entries = await slot.drive_small_steps(entry_steps(added.entries))
             await slot.pause()
@@ -123,12 +128,14 @@ class RiskServicer:
         parse: Callable[[bytes], messages.RemoveListEntriesRequest] = messages.RemoveListEntriesRequest.FromString,
     ) -> messages.RemoveListEntriesResponse:
         """Remove entries from a list."""
-        async with self._changes.slot(info.deadline) as slot:
+        async with self._reading.slot(info.deadline) as slot:
             require_few_fields(raw)
             request = parse(raw)
             await slot.pause()
             _require_few(len(request.subjects) + len(request.refs))
             unwanted = await slot.drive_small_steps(unwanted_steps(request))
+        await self._pace.turn(request.program, info.deadline)
+        async with self._changes.slot(info.deadline) as slot:
             done = await self._lists.remove(info, request.program, unwanted, slot)
             return messages.RemoveListEntriesResponse(removed=done.removed, total=done.total)
 

@@ -66,7 +66,10 @@ LARGE_BATCH_POSITIONS: Final = 1_000
 DEFINITIONS_WAITING_MAX: Final = 64
 """The most requests to read or to write definitions that wait for a slot."""
 LISTS_WAITING_MAX: Final = 64
-"""The most requests to change or to list entries that wait for a slot."""
+"""The most requests to change or to list entries that wait for a slot, and to change them that wait for their turn."""
+LIST_CHANGE_SECONDS: Final = 0.05
+"""Changes of one program's lists begin so much apart. After each, every order in flight is judged again, and an order
+is judged six times at most: without a pause between changes, it would be given up."""
 LEDGER_CALLS_AT_ONCE: Final = 32
 """Function calls of the ledger at once, besides the commit path. The client may have more connections than this, so
 that the health check has one of its own."""

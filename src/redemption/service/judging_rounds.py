@@ -20,7 +20,10 @@ those of a campaign that never stops changing hold up all others."""
 
 def changes_too_fast() -> ServiceError:
     """Return the failure of a request whose judgement was outdated in every round."""
-    return LedgerUnavailable("the campaign changes faster than it can be judged; ask again with the same request id")
+    return LedgerUnavailable(
+        "the campaign or the rules of its program change faster than it can be judged; "
+        "ask again with the same request id"
+    )
 
 
 async def until_decided(

@@ -249,7 +249,9 @@ class Quoter:
 
 
 def _changes_too_fast() -> LedgerUnavailable:
-    return LedgerUnavailable("the campaign changes faster than it can be judged; ask again")
+    return LedgerUnavailable(
+        "the campaigns or the rules of their program change faster than it can be judged; ask again"
+    )
 
 
 class VerdictWriter:
