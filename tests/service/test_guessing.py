@@ -8,14 +8,17 @@ import structlog
 from builders.calls import calling
 from structlog.testing import capture_logs
 
-from redemption.domain.order import RiskContext
+from redemption.domain.judging.claiming import Claim, CodeGiven
+from redemption.domain.order import Customer, RiskContext
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.risk.lists import ListEntry, ListKind
-from redemption.domain.risk.rules import LockOut, RuleMode, Rules
+from redemption.domain.risk.rules import LockOut, RuleMode, Rules, VelocityRule
 from redemption.domain.risk.subjects import Subject, SubjectKind, digest_of
 from redemption.domain.signed.digest import DigestKind
 from redemption.domain.signed.exchange_code import write_code
 from redemption.ledger import keys
+from redemption.ledger.trust.reply_errors import NoLedger
+from redemption.service.guessing import PLACE_SECONDS_MAX, PLACE_WAITING_MAX
 from redemption.service.quoter import QuoteRequest
 from redemption.service.risk_reports import LOCK_OUT, RuleDid
 
@@ -162,14 +165,133 @@ async def test_after_ten_failed_codes_no_code_is_looked_up(house):
 
 
 async def test_many_guesses_at_once_are_no_more_guesses(house):
-    """Of a hundred that are sent together, ten are looked up."""
+    """Of a hundred that are sent together, ten are looked up; the others wait for them, and are refused."""
     campaign = await house.campaign()
     await house.mint_codes(campaign)
     answers = await asyncio.gather(*(guess_code(house) for _ in range(100)))
     outcomes = [answer.outcome for answer in answers]
     assert outcomes.count(Outcome.CODE_INVALID) == FAILURES
     assert outcomes.count(WAITS) == 100 - FAILURES
-    assert not house.claimer._guessing._under_way
+    assert lock_outs_counted(house) == 100 - FAILURES
+    nobody_waits(house)
+
+
+def lock_outs_counted(house):
+    """How often lock-out refused somebody."""
+    return house.ledger._refusal_counts._counts[house.program][0, LOCK_OUT * 4 + RuleDid.REFUSED]
+
+
+def nobody_waits(house):
+    guessing = house.claimer._guessing
+    assert (guessing._under_way, guessing._waiting) == ({}, {})
+
+
+async def test_many_good_codes_at_one_till_are_all_answered(house):
+    """Forty customers at once, more than may fail: they wait for each other."""
+    codes = await house.mint_codes(await house.campaign(), 40)
+    claims = [house.claim(code, f"customer {number}", risk=PHONE) for number, code in enumerate(codes)]
+    assert {claimed.outcome for claimed in await asyncio.gather(*claims)} == {APPROVED}
+    nobody_waits(house)
+
+
+async def test_codes_that_wait_too_long_are_refused_and_nothing_is_counted(house, clock, monkeypatch):
+    """The ledger does not answer: ten are under way, a hundred wait for a second, and others are refused at once."""
+    codes = await house.mint_codes(await house.campaign(), 120)
+    await use_rules(house, velocity=(VelocityRule("device", SubjectKind.DEVICE, 1_000, MINUTE_MS, 1_000),))
+    answering = asyncio.Event()
+    claim = house.ledger.issuing.claim
+
+    async def slow(*args, **named):
+        await answering.wait()
+        return await claim(*args, **named)
+
+    monkeypatch.setattr(house.ledger.issuing, "claim", slow)
+    claims = [
+        asyncio.create_task(house.claim(code, f"customer {number}", risk=PHONE)) for number, code in enumerate(codes)
+    ]
+    (waiting,) = await until_waiting(house, PLACE_WAITING_MAX)
+    waiting[0].cancel()  # as if its caller had left
+    clock.forward(PLACE_SECONDS_MAX)
+    await until_waiting(house, 0)
+    answering.set()
+    answers = await asyncio.gather(*claims, return_exceptions=True)
+    outcomes = [answer.outcome for answer in answers if not isinstance(answer, BaseException)]
+    assert (outcomes.count(APPROVED), outcomes.count(WAITS)) == (FAILURES, 109)
+    assert house.program not in house.ledger._refusal_counts._counts
+    reported = await house.ledger.attempts.reported(house.program, 1)
+    assert reported.refused_of == {}
+    nobody_waits(house)
+
+
+async def until_waiting(house, count):
+    """Wait until so many codes of one subject wait; returns what waits, by subject."""
+    waiting = house.claimer._guessing._waiting
+    async with asyncio.timeout(20):
+        while sum(map(len, waiting.values())) != count:
+            await asyncio.sleep(0)
+    return list(waiting.values())
+
+
+async def test_a_place_that_its_waiter_does_not_take_is_the_next_ones(house, monkeypatch):
+    """The first waiter's caller leaves at the very moment in which it is called."""
+    guessing, program = house.claimer._guessing, house.program
+    await house.campaign()
+    await use_rules(house, lock_out=LockOut(failures=1))
+    ended = []
+
+    async def claim(name, release):
+        async with guessing.code_under_way(calling(seconds=60), program, Customer("ann"), PHONE) as until_ms:
+            await release.wait()
+        ended.append((name, until_ms))
+
+    releases = [asyncio.Event() for _ in range(3)]
+    tasks = [asyncio.create_task(claim(name, release)) for name, release in zip("abc", releases, strict=True)]
+    await until_waiting(house, 2)
+    releases[2].set()
+    releases[0].set()
+    while not ended:
+        await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.wait(tasks, timeout=20)
+    assert ended == [("a", None), ("c", None)]
+    nobody_waits(house)
+
+
+async def test_a_claim_by_code_begins_to_learn_what_others_saw(house):
+    """A process that sees no failure would never hear whom the others locked out."""
+    (code,) = await house.mint_codes(await house.campaign())
+    assert house.program not in house.ledger.attempts._programs
+    assert (await house.claim(code, risk=PHONE)).outcome is APPROVED
+    assert house.program in house.ledger.attempts._programs
+
+
+async def test_a_program_that_a_caller_invents_is_counted_nowhere(house):
+    """Else its counts would be sent to the ledger, in vain, for ever."""
+    await house.campaign()
+    codes = [CodeGiven(write_code(secrets.token_bytes(10))) for _ in range(30)]
+    claims = [
+        house.claimer.claim(calling(), Claim("invented", f"claim {number}", code, Customer("eve"), PHONE))
+        for number, code in enumerate(codes)
+    ]
+    answers = await asyncio.gather(*claims, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {NoLedger}
+    assert "invented" not in house.ledger._refusal_counts._counts
+    assert "invented" not in house.ledger.attempts._programs
+    nobody_waits(house)
+
+
+async def test_a_quote_is_one_failure_however_many_of_its_tokens_fail(house):
+    """A shopper's wallet may have many tokens of a key that is gone."""
+    await house.campaign()
+    for _ in range(FAILURES - 1):
+        assert (await house.quote(*(forged() for _ in range(30)), risk=PHONE)).together.outcome is INVALID
+    assert (await house.quote(forged(), risk=PHONE)).together.outcome is WAITS
+
+
+async def test_one_request_locks_out_for_the_first_time_only(house):
+    await house.campaign()
+    decision = await house.redeem(*(forged() for _ in range(30)), risk=PHONE)
+    assert decision.verdicts[0].detail.try_after_ms <= house.ledger.now_ms() + MINUTE_MS
 
 
 async def test_a_claim_that_was_approved_is_answered_again_whoever_waits(house):

@@ -53,6 +53,8 @@ pages, and writing single campaigns have slots of their own: who lists campaigns
 LISTS: Final = SlotRule(at_once=1, rest=2)
 """A thousand entries of deny lists take milliseconds to read or to write, and may come in hundreds of requests. Changes
 and pages have slots of their own: who lists entries must not keep others from denying a customer."""
+ATTEMPTS: Final = SlotRule(at_once=1, rest=1)
+"""What eight processes reported of attempts in vain in an hour takes tens of milliseconds to read."""
 MINTING: Final = SlotRule(at_once=1, rest=8)
 """The rest also leaves time to send the coupons. The slot is given to other requests after each chunk."""
 REJUDGING: Final = SlotRule(at_once=8, rest=0)

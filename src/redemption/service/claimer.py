@@ -144,7 +144,7 @@ class Claimer:
             return Claimed(opened)
         if opened.code is None:
             return await self._decide(opened, caller, None)
-        with self._guessing.code_under_way(claim.program, claim.customer, claim.risk) as waits_until_ms:
+        async with self._guessing.code_under_way(caller, claim.program, claim.customer, claim.risk) as waits_until_ms:
             return await self._decide(opened, caller, waits_until_ms)
 
     def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | Outcome:
@@ -231,7 +231,7 @@ class Claimer:
             case ClaimRefused(Outcome.CODE_INVALID):
                 return self._code_failed(caller, claim)
             case ClaimRefused():
-                if reply.outcome in REFUSED_BY_RULES:
+                if reply.outcome in REFUSED_BY_RULES and judged.waits_until_ms is None:  # else it is counted already
                     digests = self._digests.for_program(claim.program)
                     self._attempts.refuse(claim.program, people_of(digests, claim.customer, claim.risk))
                 if judged.item.campaign:

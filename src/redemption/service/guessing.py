@@ -4,9 +4,11 @@ Tokens are verified first: an order whose tokens are all genuine never comes her
 that the caller would get anyway.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.order import Customer, RiskContext
@@ -19,7 +21,12 @@ from redemption.domain.signed.digest import Digests
 from redemption.service.risk_reports import LOCK_OUT, RuleDid
 from redemption.telemetry.guess_alarms import GuessAlarms
 
+PLACE_SECONDS_MAX = 1.0
+"""How long a code waits until fewer of the same subject are being looked up."""
+PLACE_WAITING_MAX = 100
+"""So many codes of one subject wait; further ones are refused at once."""
 _MILLISECONDS = 1000
+_Key: TypeAlias = tuple[str, Subject]
 
 
 class Guessing:
@@ -32,7 +39,8 @@ class Guessing:
         self._orders = ledger.orders
         self._ledger = ledger
         self._alarms = alarms
-        self._under_way: Counter[tuple[str, Subject]] = Counter()
+        self._under_way: Counter[_Key] = Counter()
+        self._waiting: dict[_Key, deque[asyncio.Future[None]]] = {}
 
     def tokens_failed(
         self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext, count: int
@@ -55,27 +63,96 @@ class Guessing:
         self._alarms.failed(program, caller.principal, count)
         return self._locked_until_ms(program, subjects)
 
-    @contextmanager
-    def code_under_way(self, program: str, customer: Customer, risk: RiskContext) -> Iterator[int | None]:
+    @asynccontextmanager
+    async def code_under_way(
+        self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext
+    ) -> AsyncIterator[int | None]:
         """Look up one exchange code, if its claimer need not wait: yield until when it has to wait, or None.
 
-        A code that is being looked up counts as one that fails, until it is known: else many at once would be as many
-        guesses.
+        Of a customer, device or network that would be locked out, no more codes are looked up at a time than may fail:
+        else many at once would be as many guesses. Further codes wait for a place, for a second at most, and not longer
+        than their caller.
         """
+        if not self._attempts.knows(program):  # a caller invented it
+            yield None
+            return
         subjects = self._subjects(program, customer, risk)
-        until_ms = self._code_waits_until_ms(program, subjects)
+        until_ms = await self._place(caller, program, subjects)
         if until_ms is not None:
             yield until_ms
             return
-        counted = [(program, subject) for subject in subjects]
-        self._under_way.update(counted)
+        taken = [(program, subject) for subject in subjects]
         try:
             yield None
         finally:
-            for each in counted:
-                self._under_way[each] -= 1
-                if not self._under_way[each]:
-                    del self._under_way[each]
+            for key in taken:
+                self._under_way[key] -= 1
+                if not self._under_way[key]:
+                    del self._under_way[key]
+                self._call_next(key)
+
+    async def _place(self, caller: CallInfo, program: str, subjects: list[Subject]) -> int | None:
+        """Take a place for a code of some subjects, or return until when its claimer has to wait, Unix milliseconds."""
+        ends_at = min(asyncio.get_running_loop().time() + PLACE_SECONDS_MAX, caller.deadline)
+        called_for: _Key | None = None
+        is_taken = False
+        try:
+            while (full := self._full(program, subjects)) is not None:
+                if called_for is not None and called_for != full:
+                    self._call_next(called_for)
+                called_for = None
+                if not await self._wait(full, ends_at):
+                    return self._ledger.now_ms() + _MILLISECONDS
+                called_for = full
+            until_ms = self._code_waits_until_ms(program, subjects)
+            if until_ms is None:
+                self._under_way.update((program, subject) for subject in subjects)
+                is_taken = True
+            return until_ms
+        finally:
+            if called_for is not None and not is_taken:
+                self._call_next(called_for)
+
+    def _full(self, program: str, subjects: list[Subject]) -> _Key | None:
+        """Return one of the subjects of which no further code is looked up now; None if there is none."""
+        policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
+        for subject in subjects:
+            key = program, subject
+            if self._under_way[key] >= policy.failures and mode_of(policy, subject.kind) is RuleMode.ENFORCE:
+                return key
+        return None
+
+    async def _wait(self, key: _Key, ends_at: float) -> bool:
+        """Wait until a code of a subject was looked up; returns False if that takes too long, or too many wait."""
+        waiting = self._waiting.setdefault(key, deque())
+        if len(waiting) >= PLACE_WAITING_MAX:
+            return False
+        called = asyncio.get_running_loop().create_future()
+        waiting.append(called)
+        is_called = False
+        try:
+            async with asyncio.timeout_at(ends_at):
+                await called
+            is_called = True
+        except TimeoutError:
+            pass
+        finally:
+            if called in waiting:
+                waiting.remove(called)
+            if not is_called and not called.cancelled():  # it was called at the moment in which it left
+                self._call_next(key)
+            if not waiting and self._waiting.get(key) is waiting:
+                del self._waiting[key]
+        return is_called
+
+    def _call_next(self, key: _Key) -> None:
+        """Call the one that waits longest for a place of a subject."""
+        waiting = self._waiting.get(key)
+        while waiting:
+            called = waiting.popleft()
+            if not called.done():
+                called.set_result(None)
+                return
 
     def code_failed(self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext) -> None:
         """Count an exchange code that failed."""
@@ -87,16 +164,9 @@ class Guessing:
     def _code_waits_until_ms(self, program: str, subjects: list[Subject]) -> int | None:
         """Return until when a code of somebody is not looked up, Unix milliseconds; None if it is.
 
-        Whoever is locked out has to wait, and whoever has as many codes under way as would lock it out; and while the
-        program's budget of failed codes is spent, whoever failed lately.
+        Whoever is locked out has to wait; and while the program's budget of failed codes is spent, whoever failed
+        lately.
         """
-        policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
-        if any(
-            self._under_way[program, subject] >= policy.failures and mode_of(policy, subject.kind) is RuleMode.ENFORCE
-            for subject in subjects
-        ):
-            self._count_refusal(program, subjects)
-            return self._ledger.now_ms() + _MILLISECONDS
         until_ms = self._locked_until_ms(program, subjects)
         spent_until_ms = self._attempts.codes_spent_until_ms(program)
         if spent_until_ms is not None and self._attempts.failed_lately(program, subjects):

@@ -122,7 +122,11 @@ class Quoter:
         waits_until_ms = None
         if None in found:
             waits_until_ms = self._guessing.tokens_failed(
-                caller, checkout.program, checkout.customer, checkout.risk, found.count(None)
+                caller,
+                checkout.program,
+                checkout.customer,
+                checkout.risk,
+                1,  # a wallet may have many old tokens
             )
         if not any(found):  # forged tokens cost the ledger nothing
             at_ms = self._ledger.now_ms() if request.at_ms is None else request.at_ms

@@ -200,7 +200,7 @@ class RiskRules:
             _stats(counted, LOCK_OUT_NAME, RuleMode.ENFORCE, LOCK_OUT),
             tuple(warnings),
             reported.failures_of_last_minute(as_of_ms),
-            self._attempts.locked_out(program),
+            await self._attempts.locked_out(program),
             self._attempts.codes_spent_until_ms(program) is not None,
         )
 

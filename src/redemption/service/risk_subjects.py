@@ -15,6 +15,8 @@ from redemption.domain.risk.network import read_address
 from redemption.domain.risk.subject_counts import SubjectCount, subject_counts
 from redemption.domain.risk.subjects import DIGEST_KINDS, Subject, SubjectKind
 from redemption.domain.signed.digest import Digests
+from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.work_bounds import ATTEMPTS
 
 MINUTES = 10
 MINUTES_MAX = 60
@@ -48,6 +50,7 @@ class RiskSubjects:
         self._digests = digests
         self._rules = ledger.rules
         self._attempts = ledger.attempts
+        self._slots = FairSlots(ATTEMPTS)
 
     async def top(
         self, caller: CallInfo, program: str, *, minutes: int, subjects_max: int
@@ -64,8 +67,8 @@ class RiskSubjects:
         if violations:
             raise InvalidRequest(violations)
         reported = await self._attempts.reported(program, minutes or MINUTES)
-        ranked = sorted(reported.subjects.items(), key=lambda item: (-item[1].together, item[0].packed))
-        return ranked[: subjects_max or SUBJECTS]
+        async with self._slots.slot() as slot:
+            return await slot.drive_small_steps(reported.top(subjects_max or SUBJECTS))
 
     async def subject(self, caller: CallInfo, program: str, given: GivenSubject | GivenRef) -> SubjectKnown:
         """Return what is known of a subject; of an address's digest, entries of ranges around it are not found.
@@ -90,7 +93,7 @@ class RiskSubjects:
             subject,
             _entries(active, subject, text),
             counts,
-            reported.subjects.get(subject, Tried()),
+            reported.of(subject),
             self._attempts.locked_until_ms(program, subject),
         )
 

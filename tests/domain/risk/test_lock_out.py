@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from redemption.domain.risk.lock_out import CodeBudget, LockOuts
 from redemption.domain.risk.rules import LockOut, RuleMode
 from redemption.domain.risk.subjects import Subject, SubjectKind
+from redemption.domain.steps import finished
 
-ANN, PHONE, HOME = (Subject(SubjectKind(kind), bytes(7) + bytes((kind,))) for kind in (1, 3, 4))
+ANN, PHONE, HOME = (Subject(SubjectKind(kind), bytes(7) + bytes((kind,))).packed for kind in (1, 3, 4))
 POLICY = LockOut(failures=10, period_seconds=60, wait_seconds=60, wait_seconds_max=3600)
 START_MS = 1_800_000_000_000
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -21,11 +22,11 @@ class Case:
         self.lock_outs = LockOuts(**changes)
         self.now_ms = START_MS
 
-    def fail(self, count=1, *, subject=PHONE, program="demo", policy=POLICY):
-        self.lock_outs.fail(program, subject, count, now_ms=self.now_ms, policy=policy)
+    def fail(self, count=1, *, subject=PHONE, policy=POLICY, codes=False):
+        self.lock_outs.fail(subject, count, now_ms=self.now_ms, policy=policy, codes=codes)
 
-    def waits_ms(self, subject=PHONE, program="demo"):
-        until_ms = self.lock_outs.locked_until_ms(program, subject, self.now_ms)
+    def waits_ms(self, subject=PHONE):
+        until_ms = self.lock_outs.locked_until_ms(subject, self.now_ms)
         return None if until_ms is None else until_ms - self.now_ms
 
 
@@ -67,48 +68,112 @@ def test_failures_while_locked_out_make_it_longer():
 
 def test_after_a_quiet_time_as_long_as_the_longest_the_next_one_is_a_first_one():
     case = Case()
-    case.fail(30)
+    for _ in range(30):
+        case.fail()
     assert case.waits_ms() == 4 * MINUTE
     case.now_ms += 4 * MINUTE + HOUR
     case.fail(10)
     assert case.waits_ms() == MINUTE
 
 
-def test_many_at_once_are_as_one_after_the_other():
-    """Those that another server counted come together."""
-    one, many = Case(), Case()
-    for _ in range(35):
-        one.fail()
-    many.fail(35)
-    assert one.waits_ms() == many.waits_ms() == 4 * MINUTE
+def test_one_request_is_one_lock_out_however_many_of_it_fail():
+    """Else a single request of a hundred tokens would lock a subject out for an hour."""
+    case = Case()
+    case.fail(1_000)
+    assert case.waits_ms() == MINUTE
+    case.fail(9)
+    assert case.waits_ms() == MINUTE, "what was over is forgotten"
+    case.fail()
+    assert case.waits_ms() == 2 * MINUTE
 
 
-def test_each_subject_and_program_is_counted_by_itself():
+def test_each_subject_is_counted_by_itself():
     case = Case()
     case.fail(10)
     assert case.waits_ms() == MINUTE
     assert case.waits_ms(ANN) is None
-    assert case.waits_ms(program="other") is None
 
 
 def test_those_that_failed_longest_ago_are_forgotten():
-    case = Case(subjects_max=2)
-    case.fail(10, subject=ANN)
-    case.fail(10, subject=PHONE)
-    case.fail(1, subject=ANN)
+    case = Case(failed_max=2)
+    case.fail(9, subject=ANN)
+    case.fail(9, subject=PHONE)
+    case.fail(0, subject=ANN)
     case.fail(1, subject=HOME)
+    for subject in (ANN, PHONE):
+        case.fail(1, subject=subject)
     assert case.waits_ms(PHONE) is None
     assert case.waits_ms(ANN) is not None
-    assert len(case.lock_outs) == 2
+    assert len(case.lock_outs) == 3
+
+
+def flood(case, number, **how):
+    """Fail with names that nobody used before."""
+    for fresh in range(number):
+        case.fail(subject=Subject(SubjectKind.DEVICE, (10**6 + fresh).to_bytes(8)).packed, **how)
+
+
+def test_a_flood_of_fresh_names_makes_nobody_forgotten_who_is_locked_out_or_failed_at_codes():
+    case = Case(failed_max=10, failed_codes_max=10, locked_max=10)
+    case.fail(10, subject=ANN)
+    case.fail(1, subject=PHONE, codes=True)
+    flood(case, 1_000)
+    assert case.waits_ms(ANN) == MINUTE
+    assert case.lock_outs.failed_lately([PHONE], case.now_ms)
+    assert len(case.lock_outs) == 12
+
+
+@pytest.mark.parametrize("codes", [False, True])
+def test_a_flood_of_lock_outs_makes_nobody_forgotten_who_is_locked_out(codes):
+    """New ones have a place when the lock-out of others has ended."""
+    case = Case(failed_max=10, failed_codes_max=10, locked_max=10)
+    case.fail(10, subject=ANN)
+    case.fail(10, subject=ANN)
+    flood(case, 1_000, count=10, codes=codes)
+    assert case.waits_ms(ANN) == 2 * MINUTE
+    assert len(case.lock_outs) == 20
+    case.now_ms += MINUTE
+    case.fail(10, subject=PHONE)
+    flood(case, 1_000)
+    assert (case.waits_ms(ANN), case.waits_ms(PHONE)) == (MINUTE, MINUTE)
+    assert len(case.lock_outs) <= 30
+
+
+def earlier_and_now(before, now, *, minutes):
+    """A case in which ``before`` failures came some minutes ago, and were learned of after ``now`` others."""
+    case, history = Case(), Case()
+    history.now_ms -= minutes * MINUTE
+    for _ in range(before):
+        history.fail()
+    if now:
+        case.fail(now)
+    finished(case.lock_outs.add_earlier(history.lock_outs, case.now_ms, POLICY))
+    return case
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "minutes", "waits"),
+    [
+        (5, 5, 0, MINUTE),
+        (5, 5, 2, None),
+        (9, 9, 2, None),
+        (20, 0, 1, MINUTE),
+        (20, 1, 1, MINUTE),
+        (20, 10, 1, 4 * MINUTE),
+        (20, 10, 90, MINUTE),
+    ],
+    ids=["together", "long ago", "twice nine", "locked out before", "and fails", "a third time", "after a quiet time"],
+)
+def test_what_came_before_is_counted_with_its_time(before, now, minutes, waits):
+    assert earlier_and_now(before, now, minutes=minutes).waits_ms() == waits
 
 
 def test_who_failed_lately_is_known_for_ten_minutes():
     case = Case()
     case.fail()
-    assert case.lock_outs.failed_lately("demo", [ANN, PHONE], case.now_ms)
-    assert not case.lock_outs.failed_lately("demo", [ANN], case.now_ms)
-    assert not case.lock_outs.failed_lately("other", [PHONE], case.now_ms)
-    assert not case.lock_outs.failed_lately("demo", [PHONE], case.now_ms + 10 * MINUTE)
+    assert case.lock_outs.failed_lately([ANN, PHONE], case.now_ms)
+    assert not case.lock_outs.failed_lately([ANN], case.now_ms)
+    assert not case.lock_outs.failed_lately([PHONE], case.now_ms + 10 * MINUTE)
 
 
 @pytest.mark.parametrize(("networks", "count"), [(RuleMode.SHADOW, 2), (RuleMode.ENFORCE, 3)])
@@ -117,8 +182,7 @@ def test_those_who_only_would_be_locked_out_are_not_counted(networks, count):
     policy = LockOut(networks=networks)
     for subject in (ANN, PHONE, HOME):
         case.fail(10, subject=subject, policy=policy)
-    case.fail(10, program="other")
-    assert case.lock_outs.locked_out("demo", case.now_ms, policy) == count
+    assert finished(case.lock_outs.locked_out(case.now_ms, policy)) == count
 
 
 @given(
@@ -156,3 +220,13 @@ def test_a_flood_spends_the_budget_of_two_minutes_at_most():
     budget = CodeBudget()
     budget.spend(1_000_000, now_ms=START_MS, per_minute=60)
     assert budget.spent_until_ms(START_MS, 60) == START_MS + MINUTE + SECOND
+
+
+def test_what_was_spent_before_is_counted_with_its_time():
+    earlier, budget = CodeBudget(), CodeBudget()
+    earlier.spend(60, now_ms=START_MS - MINUTE // 2, per_minute=60)
+    budget.spend(20, now_ms=START_MS, per_minute=60)
+    budget.spend_earlier(earlier, START_MS)
+    assert budget.spent_until_ms(START_MS, 60) is None
+    budget.spend(10, now_ms=START_MS, per_minute=60)
+    assert budget.spent_until_ms(START_MS, 60) == START_MS + SECOND

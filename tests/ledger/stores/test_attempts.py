@@ -1,14 +1,17 @@
 """Attempts in vain: what one server process counts, and what it learns of the others through the ledger."""
 
-from builders.times import DAY_MS
+import asyncio
 
-from redemption.domain.risk.attempts import NOTHING_REPORTED, Report, Reported, Tried, pack_report
+from redemption.domain.risk.attempts import NOTHING_REPORTED, Minute, Tried, pack_report
 from redemption.domain.risk.rules import LockOut, Rules
 from redemption.domain.risk.subjects import Subject, SubjectKind
 from redemption.ledger import keys
+from redemption.ledger.stores import attempts
+from redemption.ledger.stores.attempts import EXCHANGE_SECONDS
 
 PHONE, HOME = Subject(SubjectKind.DEVICE, b"phone..."), Subject(SubjectKind.NETWORK, b"home....")
 MINUTE_MS = 60_000
+SECONDS_MAX = 20
 
 
 def fail(house, count=1, *, subjects=(PHONE,), codes=False):
@@ -17,6 +20,14 @@ def fail(house, count=1, *, subjects=(PHONE,), codes=False):
 
 def locked(house, subject=PHONE):
     return house.ledger.attempts.locked_until_ms(house.program, subject) is not None
+
+
+def report_of(failures, *subjects, codes=False):
+    """A packed report: PHONE and others failed so often each."""
+    minute = Minute(0)
+    for subject in subjects or [PHONE]:
+        minute.fail([subject.packed], failures, codes=codes)
+    return pack_report(minute.report())
 
 
 async def exchange(*houses):
@@ -31,7 +42,7 @@ async def test_a_process_locks_out_by_itself(house):
     assert not locked(house)
     fail(house)
     assert locked(house)
-    assert house.ledger.attempts.locked_out(house.program) == 1
+    assert await house.ledger.attempts.locked_out(house.program) == 1
 
 
 async def test_the_failures_of_all_processes_count_together_after_one_exchange(house, other):
@@ -73,6 +84,7 @@ async def test_the_end_of_a_minute_loses_no_failure(house, other):
         for server in (house, other):
             server.ledger._clock.set(now_ms)
 
+    await exchange(other, house)  # each begins
     await at(end_ms - 10)
     fail(other, 9)
     await at(end_ms + 10)
@@ -81,7 +93,8 @@ async def test_the_end_of_a_minute_loses_no_failure(house, other):
     await exchange(other, house)
     assert locked(house)
     reported = await house.ledger.attempts.reported(house.program, 2)
-    assert reported == Reported({end_ms // MINUTE_MS - 1: 9, end_ms // MINUTE_MS: 1}, {PHONE: Tried(0, 10)})
+    assert reported.failures == {end_ms // MINUTE_MS - 1: 9, end_ms // MINUTE_MS: 1}
+    assert reported.of(PHONE) == Tried(0, 10)
     assert reported.failures_of_last_minute(end_ms + 20_000) == 1 + 6
 
 
@@ -144,7 +157,7 @@ async def test_what_was_tried_in_vain_is_told_of_all_processes(house, other):
     await exchange(other)
     reported = await house.ledger.attempts.reported(house.program, 10)
     assert sum(reported.failures.values()) == 7
-    assert reported.subjects == {PHONE: Tried(1, 7), HOME: Tried(0, 3)}
+    assert (reported.of(PHONE), reported.of(HOME)) == (Tried(1, 7), Tried(0, 3))
 
 
 async def test_reports_go_by_themselves_after_an_hour(house):
@@ -172,7 +185,7 @@ async def test_a_report_that_cannot_be_read_is_left_out(house):
     minute = house.ledger.now_ms() // MINUTE_MS
     key = keys.attempts(house.program, minute)
     await house.redis.hset(key, b"newer", b"\x09 whatever")
-    await house.redis.hset(key, b"older", pack_report(Report(10, 0, {PHONE: Tried(0, 10)})))
+    await house.redis.hset(key, b"older", report_of(10))
     fail(house, 0)
     await exchange(house)
     assert locked(house)
@@ -188,9 +201,144 @@ async def test_a_key_of_another_type_is_no_end(house, capsys):
     assert store._programs[house.program].minute.changed
 
 
-async def test_a_quiet_program_is_forgotten(house):
+async def report(house, process, packed, *, minutes_ago=0):
+    """What another process reported of a minute."""
+    minute = house.ledger.now_ms() // MINUTE_MS - minutes_ago
+    await house.redis.hset(keys.attempts(house.program, minute), process, packed)
+    return minute
+
+
+async def until(asked):
+    """Wait until something is true."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while not asked():
+            await asyncio.sleep(0)
+
+
+async def test_a_process_that_sees_its_first_claim_by_code_learns_at_once_who_is_locked_out(house):
+    """Three lock-outs, of which the last one lasts until four minutes after its minute; no failure here, no wait."""
     await house.campaign()
+    for minutes_ago in (4, 3, 2):
+        await report(house, b"other", report_of(10), minutes_ago=minutes_ago)
+    minute = house.ledger.now_ms() // MINUTE_MS - 2
+    assert not locked(house)
+    assert house.ledger.attempts.knows(house.program)
+    await house.ledger.attempts._beginning
+    assert locked(house)
+    assert house.ledger.attempts.locked_until_ms(house.program, PHONE) == (minute + 1 + 4) * MINUTE_MS
+
+
+async def test_what_is_long_over_locks_nobody_out(house):
+    """Nine failures in each of many minutes, and one more now."""
+    await house.campaign()
+    for minutes_ago in range(2, 60):
+        await report(house, b"other", report_of(9), minutes_ago=minutes_ago)
     fail(house)
-    assert house.program in house.ledger.attempts._programs
-    house.ledger._clock.set(house.ledger.now_ms() + DAY_MS)
-    assert house.ledger.attempts._of(house.program).minute.changed is False
+    await exchange(house)
+    assert not locked(house)
+
+
+async def test_begins_for_several_programs_come_one_after_the_other(house, monkeypatch):
+    running, most = 0, 0
+    store = house.ledger.attempts
+
+    async def begin(_program):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    monkeypatch.setattr(store, "_load_and_exchange", begin)
+    for number in range(5):
+        store._begin(f"program {number}")
+    await store._beginning
+    assert (most, store._to_begin) == (1, {})
+
+
+async def test_a_quiet_program_is_forgotten_whole_and_what_is_lately_is_read_again_once(house, clock):
+    """Its own reports are read as those of others are; what came before is counted once."""
+    await house.campaign()
+    fail(house, 6)
+    await exchange(house)
+    store, own = house.ledger.attempts, house.ledger.attempts._process
+    store._programs[house.program].active_ms -= 11 * MINUTE_MS
+    clock.forward(EXCHANGE_SECONDS)
+    await until(lambda: not store._programs)
+    await house.redis.delete(*[keys.attempts(house.program, house.ledger.now_ms() // MINUTE_MS)])
+    await report(house, own, report_of(10), minutes_ago=15)
+    await report(house, own, report_of(10), minutes_ago=14)
+    fail(house, 10)
+    await exchange(house, house)
+    left_ms = store.locked_until_ms(house.program, PHONE) - house.ledger.now_ms()
+    assert 3 * MINUTE_MS < left_ms <= 4 * MINUTE_MS, "the third in a row"
+
+
+async def test_a_subject_that_is_missing_from_one_report_counts_once(house):
+    """The hundred with most attempts change; an honest shopper who mistyped six times is not locked out for it."""
+    await house.campaign()
+    await exchange(house)
+    for _ in range(5):
+        await report(house, b"other", report_of(6))
+        await exchange(house)
+        await report(house, b"other", report_of(7, HOME))
+        await exchange(house)
+    assert not locked(house)
+    await report(house, b"other", report_of(10))
+    await exchange(house)
+    assert locked(house)
+
+
+async def test_subjects_of_one_process_and_minute_are_remembered_up_to_a_bound(house, monkeypatch):
+    monkeypatch.setattr(attempts, "HEARD_MAX", 1)
+    await house.campaign()
+    await exchange(house)
+    await report(house, b"other", report_of(1))
+    await exchange(house)
+    await report(house, b"other", report_of(20, PHONE, HOME))
+    await exchange(house)
+    assert locked(house)
+    assert not locked(house, HOME)
+
+
+async def test_exchanges_of_a_program_never_overlap(house, monkeypatch):
+    """Else an older reply that is read last would be counted again."""
+    await house.campaign()
+    store, running = house.ledger.attempts, []
+    call = store._functions.call
+
+    async def watched(function, *args):
+        running.append(function)
+        assert running.count("attempts") == 1
+        try:
+            return await call(function, *args)
+        finally:
+            running.remove(function)
+
+    fail(house)
+    monkeypatch.setattr(store._functions, "call", watched)
+    await asyncio.gather(*(exchange(house) for _ in range(10)))
+
+
+async def test_reading_an_hour_of_eight_processes_lets_others_run(house):
+    """It pauses after each step; here it is counted how often others had a turn."""
+    await house.campaign()
+    for minutes_ago in range(60):
+        names = [Subject(SubjectKind.DEVICE, (minutes_ago * 100 + each).to_bytes(8)) for each in range(100)]
+        for process in range(8):
+            await report(house, b"other %d" % process, report_of(1, *names), minutes_ago=minutes_ago)
+    turns, done = 0, False
+
+    async def others():
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    reported = await house.ledger.attempts.reported(house.program, 60)
+    done = True
+    await beside
+    assert sum(reported.failures.values()) == 48_000
+    assert len(reported.failures_of) == 6_000
+    assert turns > 10

@@ -138,6 +138,15 @@ async def test_a_campaign_that_does_not_exist_has_no_counts(house):
     assert await refused(house, campaign) == {}
 
 
+async def test_counts_of_a_program_that_does_not_exist_are_dropped(house):
+    """A caller invented it; else each second would bring a call in vain, for ever."""
+    await house.campaign()
+    counts = house.ledger._refusal_counts
+    counts.count_rule("invented", 1, 1)
+    await counts.send()
+    assert (dict(counts._counts), counts._kinds) == ({}, 0)
+
+
 class Recorder:
     """Records what is sent to the ledger."""
 

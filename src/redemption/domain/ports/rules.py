@@ -99,6 +99,9 @@ class AttemptLedger(Protocol):
     What other server processes saw is known a second later. Attempts at programs that do not exist are not counted.
     """
 
+    def knows(self, program: str) -> bool:
+        """Whether there is such a program. From now on, what other processes see of it is learned."""
+
     def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> bool:
         """Count tokens, or exchange codes, of one request that failed.
 
@@ -124,7 +127,7 @@ class AttemptLedger(Protocol):
     def failed_lately(self, program: str, subjects: Iterable[Subject]) -> bool:
         """Whether any of the subjects failed in the last minutes."""
 
-    def locked_out(self, program: str) -> int:
+    async def locked_out(self, program: str) -> int:
         """Return how many subjects of a program are locked out now."""
 
     async def reported(self, program: str, minutes: int) -> Reported:

@@ -1,11 +1,14 @@
 """Counts of what subjects tried in vain, minute by minute; and the report in which servers exchange them.
 
 A report is about one minute, and has the subjects with most attempts only: so a flood of names that are used once costs
-no more than a report.
+no more than a report. A subject is named as it is packed, until somebody asks for it: reports of an hour have tens of
+thousands.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final
@@ -14,9 +17,11 @@ from redemption.domain.risk.subjects import Subject, subject_from
 
 REPORTED_MAX: Final = 100
 """Subjects in one report."""
-COUNTED_MAX: Final = 10_000
-"""Subjects that are counted in one minute; with more, those with the fewest attempts are forgotten."""
+COUNTED_MAX: Final = 2_000
+"""Subjects that are counted in one minute; with more, those with the fewest attempts are forgotten, in about 1 ms."""
 MINUTE_MS: Final = 60_000
+_STEP: Final = 1_000
+"""Subjects that are compared in one step."""
 _HEAD: Final = struct.Struct(">BII")
 _ENTRY: Final = struct.Struct(">9sII")
 _FORMAT: Final = 1
@@ -42,12 +47,16 @@ class Report:
     Attributes:
         failures: All tokens and codes that failed.
         codes: Codes among them.
-        subjects: The subjects with most attempts.
+        packed: The subjects with most attempts.
     """
 
     failures: int
     codes: int
-    subjects: Mapping[Subject, Tried]
+    packed: bytes
+
+    def subjects(self) -> Iterator[tuple[bytes, int, int]]:
+        """Return each subject, its refused attempts, and its tokens and codes that failed."""
+        return _ENTRY.iter_unpack(self.packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,13 @@ class Reported:
 
     Attributes:
         failures: How many tokens and codes failed, by minute (since 1970).
-        subjects: What each of the subjects with most attempts tried.
+        refused_of: How many attempts of each of the subjects with most attempts were refused.
+        failures_of: How many tokens and codes of each of them failed.
     """
 
     failures: Mapping[int, int]
-    subjects: Mapping[Subject, Tried]
+    refused_of: Mapping[bytes, int]
+    failures_of: Mapping[bytes, int]
 
     def failures_of_last_minute(self, now_ms: int) -> int:
         """Estimate how many failed in the last 60 seconds, as if the minute before had been even."""
@@ -68,8 +79,31 @@ class Reported:
         before = self.failures.get(minute - 1, 0) * (MINUTE_MS - passed_ms) // MINUTE_MS
         return self.failures.get(minute, 0) + before
 
+    def of(self, subject: Subject) -> Tried:
+        """Return what one subject tried."""
+        return self._tried(subject.packed)
 
-NOTHING_REPORTED: Final = Reported({}, {})
+    def top(self, count: int) -> Generator[None, None, list[tuple[Subject, Tried]]]:
+        """Return those who tried most, most first; find them in steps."""
+        first: list[tuple[int, bytes]] = []
+        step: list[tuple[int, bytes]] = []
+        for packed, failures in self.failures_of.items():  # every subject is in both
+            step.append((-failures - self.refused_of[packed], packed))
+            if len(step) == _STEP:
+                first, step = sorted(first + step)[:count], []
+                yield
+        ranked = sorted(first + step)[:count]
+        found = []
+        for _, packed in ranked:
+            with suppress(ValueError):  # of a kind that a newer version counts
+                found.append((subject_from(packed), self._tried(packed)))
+        return found
+
+    def _tried(self, packed: bytes) -> Tried:
+        return Tried(self.refused_of.get(packed, 0), self.failures_of.get(packed, 0))
+
+
+NOTHING_REPORTED: Final = Reported({}, {}, {})
 
 
 class Minute:
@@ -88,9 +122,9 @@ class Minute:
         self.number = number
         self.failures = self.codes = 0
         self.changed = False
-        self._subjects: dict[Subject, Tried] = {}
+        self._subjects: dict[bytes, Tried] = {}
 
-    def fail(self, subjects: Iterable[Subject], count: int, *, codes: bool) -> None:
+    def fail(self, subjects: Iterable[bytes], count: int, *, codes: bool) -> None:
         """Count tokens, or exchange codes, of one request that failed."""
         self.changed = True
         self.failures += count
@@ -99,13 +133,13 @@ class Minute:
         for tried in self._of(subjects):
             tried.failures += count
 
-    def refuse(self, subjects: Iterable[Subject]) -> None:
+    def refuse(self, subjects: Iterable[bytes]) -> None:
         """Count a request that a rule, a list or a lock-out refused."""
         self.changed = True
         for tried in self._of(subjects):
             tried.refused += 1
 
-    def _of(self, subjects: Iterable[Subject]) -> Iterator[Tried]:
+    def _of(self, subjects: Iterable[bytes]) -> Iterator[Tried]:
         for subject in subjects:
             found = self._subjects.get(subject)
             if found is None:
@@ -114,20 +148,21 @@ class Minute:
                 found = self._subjects[subject] = Tried()
             yield found
 
-    def _top(self, count: int) -> list[tuple[Subject, Tried]]:
-        return nlargest(count, self._subjects.items(), key=lambda item: item[1].together)
+    def _top(self, count: int) -> list[tuple[bytes, Tried]]:
+        return nlargest(count, self._subjects.items(), key=lambda item: item[1].refused + item[1].failures)
 
     def report(self) -> Report:
         """Return what there is to report."""
-        return Report(self.failures, self.codes, dict(self._top(REPORTED_MAX)))
+        packed = [
+            _ENTRY.pack(subject, _counted(tried.refused), _counted(tried.failures))
+            for subject, tried in self._top(REPORTED_MAX)
+        ]
+        return Report(self.failures, self.codes, b"".join(packed))
 
 
 def pack_report(report: Report) -> bytes:
     """Pack a report, about 17 bytes a subject."""
-    parts = [_HEAD.pack(_FORMAT, _counted(report.failures), _counted(report.codes))]
-    for subject, tried in report.subjects.items():
-        parts.append(_ENTRY.pack(subject.packed, _counted(tried.refused), _counted(tried.failures)))
-    return b"".join(parts)
+    return _HEAD.pack(_FORMAT, _counted(report.failures), _counted(report.codes)) + report.packed
 
 
 def unpack_report(packed: bytes) -> Report:
@@ -136,28 +171,26 @@ def unpack_report(packed: bytes) -> Report:
     Raises:
         ValueError: It is of a format that is not known.
     """
-    try:
-        form, failures, codes = _HEAD.unpack_from(packed)
-        if form != _FORMAT:
-            raise ValueError(f"a report of unknown format {form}")
-        subjects = {
-            subject_from(subject): Tried(refused, failed)
-            for subject, refused, failed in _ENTRY.iter_unpack(packed[_HEAD.size :])
-        }
-    except struct.error as error:
-        raise ValueError("a report that is cut short") from error
-    return Report(failures, codes, subjects)
+    if len(packed) < _HEAD.size or (len(packed) - _HEAD.size) % _ENTRY.size:
+        raise ValueError("a report that is cut short")
+    form, failures, codes = _HEAD.unpack_from(packed)
+    if form != _FORMAT:
+        raise ValueError(f"a report of unknown format {form}")
+    return Report(failures, codes, packed[_HEAD.size :])
 
 
-def added(reports: Iterable[Report]) -> dict[Subject, Tried]:
-    """Return what all reports together say of each subject."""
-    together: dict[Subject, Tried] = {}
-    for report in reports:
-        for subject, tried in report.subjects.items():
-            found = together.setdefault(subject, Tried())
-            found.refused += tried.refused
-            found.failures += tried.failures
-    return together
+def added(reports: Iterable[tuple[int, Report]]) -> Generator[None, None, Reported]:
+    """Return what the reports, each about a minute, say together; add them in steps."""
+    failures: Counter[int] = Counter()
+    refused_of: dict[bytes, int] = {}
+    failures_of: dict[bytes, int] = {}
+    for minute, report in reports:
+        failures[minute] += report.failures
+        for subject, refused, failed in report.subjects():
+            refused_of[subject] = refused_of.get(subject, 0) + refused
+            failures_of[subject] = failures_of.get(subject, 0) + failed
+        yield
+    return Reported(failures, refused_of, failures_of)
 
 
 def _counted(count: int) -> int:

@@ -7,18 +7,26 @@ the first again.
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from redemption.domain.risk.rules import LockOut, RuleMode
-from redemption.domain.risk.subjects import Subject, SubjectKind
+from redemption.domain.risk.subjects import SubjectKind
 
-SUBJECTS_MAX: Final = 50_000
-"""Subjects with failures that a process remembers, about 15 MB; those that failed longest ago are forgotten first."""
+FAILED_MAX: Final = 20_000
+"""Subjects of a program whose tokens failed that a process remembers; who failed longest ago is forgotten first."""
+FAILED_CODES_MAX: Final = 20_000
+"""Those whose codes failed, apart from the former: who floods with tokens must not make us forget who guesses codes."""
+LOCKED_MAX: Final = 20_000
+"""Those that are locked out, or were. Who is locked out is not forgotten for others."""
 COUNTED: Final = (SubjectKind.CUSTOMER, SubjectKind.DEVICE, SubjectKind.NETWORK)
 """Kinds of subjects whose failures are counted. Never a calling service: one vandal must not lock out a whole shop."""
 LATELY_SECONDS: Final = 600
 """Whoever failed within this time waits while the program's budget of failed codes is spent."""
+_LOOKED_AT = 8
+"""So many of those that were locked out are looked at for one whose place is free."""
+_STEP = 100
+"""Subjects in one step of long work."""
 _MILLISECONDS: Final = 1000
 
 
@@ -37,81 +45,155 @@ class _Failures:
         last_ms: When the last one came.
         lock_outs: How often it was locked out in a row.
         until_ms: Until when it is locked out.
+        of_codes: Exchange codes are among them.
     """
 
-    __slots__ = ("due_ms", "last_ms", "lock_outs", "until_ms")
+    __slots__ = ("due_ms", "last_ms", "lock_outs", "of_codes", "until_ms")
 
     def __init__(self) -> None:
         self.due_ms = 0.0
         self.last_ms = self.until_ms = 0
         self.lock_outs = 0
+        self.of_codes = False
 
     def add(self, count: int, now_ms: int, policy: LockOut) -> None:
-        """Count some failures, at once."""
+        """Count some failures, at once. However many they are, they are at most one lock-out."""
         if now_ms - max(self.last_ms, self.until_ms) >= policy.wait_seconds_max * _MILLISECONDS:
             self.lock_outs = 0
         self.last_ms = now_ms
         period_ms = policy.period_seconds * _MILLISECONDS
         self.due_ms = max(self.due_ms, now_ms) + count * period_ms / policy.failures
+        self._lock_out_if_due(now_ms, policy)
+
+    def add_earlier(self, earlier: "_Failures", now_ms: int, policy: LockOut) -> None:
+        """Count what came before the first failure in this, and what of it matters still."""
+        if self.last_ms - max(earlier.last_ms, earlier.until_ms) < policy.wait_seconds_max * _MILLISECONDS:
+            self.lock_outs += earlier.lock_outs
+        if self.until_ms > now_ms:  # it was locked out as if for the first time
+            self.until_ms = max(self.until_ms, now_ms + _wait_ms(self.lock_outs - 1, policy))
+        self.until_ms = max(self.until_ms, earlier.until_ms)
+        self.last_ms = max(self.last_ms, earlier.last_ms)
+        self.of_codes = self.of_codes or earlier.of_codes
+        self.due_ms = max(self.due_ms, now_ms) + max(earlier.due_ms - now_ms, 0)
+        self._lock_out_if_due(now_ms, policy)
+
+    def _lock_out_if_due(self, now_ms: int, policy: LockOut) -> None:
+        period_ms = policy.period_seconds * _MILLISECONDS
         # Compared with half a failure less, so that a division that is not exact loses none.
-        last_free_ms = period_ms - period_ms / policy.failures / 2
-        while self.due_ms - now_ms > last_free_ms:
-            self.due_ms -= period_ms
-            wait_ms = min(policy.wait_seconds << min(self.lock_outs, 30), policy.wait_seconds_max) * _MILLISECONDS
-            self.until_ms = max(self.until_ms, now_ms + wait_ms)
+        if self.due_ms - now_ms > period_ms - period_ms / policy.failures / 2:
+            self.due_ms = now_ms
+            self.until_ms = max(self.until_ms, now_ms + _wait_ms(self.lock_outs, policy))
             self.lock_outs += 1
 
 
-class LockOuts:
-    """The failures of the subjects of all programs, as one process knows them."""
+def _wait_ms(lock_outs: int, policy: LockOut) -> int:
+    """Return how long somebody waits who was locked out so often before."""
+    return min(policy.wait_seconds << min(lock_outs, 30), policy.wait_seconds_max) * _MILLISECONDS
 
-    def __init__(self, *, subjects_max: int = SUBJECTS_MAX) -> None:
-        """Build it; ``subjects_max`` is how many subjects are remembered."""
-        self._subjects_max = subjects_max
-        self._failures: OrderedDict[tuple[str, bytes], _Failures] = OrderedDict()
+
+class LockOuts:
+    """The failures of the subjects of one program, as one process knows them. A subject is named as it is packed.
+
+    There are three parts, each with a bound of its own, so that a flood of fresh names makes us forget none of those
+    that matter more: subjects whose tokens failed, subjects whose codes failed, and subjects that are locked out.
+    """
+
+    def __init__(
+        self, *, failed_max: int = FAILED_MAX, failed_codes_max: int = FAILED_CODES_MAX, locked_max: int = LOCKED_MAX
+    ) -> None:
+        """Build it with the bounds of its parts."""
+        self._failed: OrderedDict[bytes, _Failures] = OrderedDict()
+        self._failed_codes: OrderedDict[bytes, _Failures] = OrderedDict()
+        self._locked: OrderedDict[bytes, _Failures] = OrderedDict()
+        self._failed_max, self._failed_codes_max, self._locked_max = failed_max, failed_codes_max, locked_max
 
     def __len__(self) -> int:
-        return len(self._failures)
+        return len(self._failed) + len(self._failed_codes) + len(self._locked)
 
-    def fail(self, program: str, subject: Subject, count: int, *, now_ms: int, policy: LockOut) -> None:
-        """Count failures of a subject.
+    def fail(self, subject: bytes, count: int, *, now_ms: int, policy: LockOut, codes: bool = False) -> None:
+        """Count failures of one request, or of one report: at most one lock-out.
 
         Args:
-            program: The program.
             subject: Who failed.
             count: How often.
             now_ms: The moment, Unix milliseconds.
             policy: The program's rules of lock-out.
+            codes: They are exchange codes.
         """
-        key = (program, subject.packed)
-        found = self._failures.get(key)
-        if found is None:
-            found = self._failures[key] = _Failures()
-            if len(self._failures) > self._subjects_max:
-                self._failures.popitem(last=False)
-        else:
-            self._failures.move_to_end(key)
+        found = self._find(subject) or _Failures()
         found.add(count, now_ms, policy)
+        found.of_codes = found.of_codes or codes
+        self._keep(subject, found, now_ms)
 
-    def locked_until_ms(self, program: str, subject: Subject, now_ms: int) -> int | None:
+    def add_earlier(self, earlier: "LockOuts", now_ms: int, policy: LockOut) -> Generator[None, None, None]:
+        """Count what came before everything in this, in steps. ``earlier`` must not change meanwhile."""
+        for part in (earlier._failed, earlier._failed_codes, earlier._locked):  # noqa: SLF001 - of its own class
+            for number, (subject, before) in enumerate(part.items(), 1):
+                found = self._find(subject)
+                if found is None:
+                    found = before
+                else:
+                    found.add_earlier(before, now_ms, policy)
+                self._keep(subject, found, now_ms)
+                if number % _STEP == 0:
+                    yield
+
+    def locked_until_ms(self, subject: bytes, now_ms: int) -> int | None:
         """Return until when a subject is locked out, Unix milliseconds; None if it is not."""
-        found = self._failures.get((program, subject.packed))
+        found = self._find(subject)
         return found.until_ms if found is not None and found.until_ms > now_ms else None
 
-    def failed_lately(self, program: str, subjects: Iterable[Subject], now_ms: int) -> bool:
+    def failed_lately(self, subjects: Iterable[bytes], now_ms: int) -> bool:
         """Whether any of these subjects failed within ``LATELY_SECONDS``."""
         since_ms = now_ms - LATELY_SECONDS * _MILLISECONDS
-        found = [self._failures.get((program, subject.packed)) for subject in subjects]
+        found = [self._find(subject) for subject in subjects]
         return any(failures is not None and failures.last_ms > since_ms for failures in found)
 
-    def locked_out(self, program: str, now_ms: int, policy: LockOut) -> int:
-        """Return how many subjects of a program are locked out now, without those that only would be."""
-        return sum(
-            of_program == program
-            and failures.until_ms > now_ms
-            and mode_of(policy, SubjectKind(packed[0])) is RuleMode.ENFORCE
-            for (of_program, packed), failures in self._failures.items()
-        )
+    def locked_out(self, now_ms: int, policy: LockOut) -> Generator[None, None, int]:
+        """Return how many subjects are locked out now, without those that only would be; count them in steps."""
+        enforced = {int(kind) for kind in COUNTED if mode_of(policy, kind) is RuleMode.ENFORCE}
+        count = 0
+        for part in (self._failed, self._failed_codes, self._locked):
+            for number, subject in enumerate(list(part), 1):
+                failures = part.get(subject)  # it may be forgotten between two steps
+                count += failures is not None and failures.until_ms > now_ms and subject[0] in enforced
+                if number % _STEP == 0:
+                    yield
+        return count
+
+    def _find(self, subject: bytes) -> _Failures | None:
+        return self._locked.get(subject) or self._failed_codes.get(subject) or self._failed.get(subject)
+
+    def _keep(self, subject: bytes, failures: _Failures, now_ms: int) -> None:
+        """Put a subject into the part in which it belongs, and forget another one if that part is full."""
+        if subject in self._locked:
+            return
+        if failures.until_ms > now_ms and self._has_place(now_ms):
+            self._failed.pop(subject, None)
+            self._failed_codes.pop(subject, None)
+            self._locked[subject] = failures
+            return
+        if failures.of_codes:
+            self._failed.pop(subject, None)
+            part, most = self._failed_codes, self._failed_codes_max
+        else:
+            part, most = self._failed, self._failed_max
+        part[subject] = failures
+        part.move_to_end(subject)
+        if len(part) > most:
+            part.popitem(last=False)
+
+    def _has_place(self, now_ms: int) -> bool:
+        """Whether one more is remembered as locked out; forgets one whose lock-out has ended, if it must."""
+        if len(self._locked) < self._locked_max:
+            return True
+        for _ in range(_LOOKED_AT):
+            subject, failures = next(iter(self._locked.items()))
+            if failures.until_ms <= now_ms:
+                del self._locked[subject]
+                return True
+            self._locked.move_to_end(subject)
+        return False
 
 
 class CodeBudget:
@@ -127,6 +209,11 @@ class CodeBudget:
         minute_ms = 60 * _MILLISECONDS
         due_ms = max(self._due_ms, now_ms) + count * minute_ms / per_minute
         self._due_ms = min(due_ms, now_ms + 2 * minute_ms)  # so that a flood does not spend the budget of an hour
+
+    def spend_earlier(self, earlier: "CodeBudget", now_ms: int) -> None:
+        """Count what was spent before, and what of it matters still."""
+        due_ms = max(self._due_ms, now_ms) + max(earlier._due_ms - now_ms, 0)  # noqa: SLF001 - of its own class
+        self._due_ms = min(due_ms, now_ms + 2 * 60 * _MILLISECONDS)
 
     def spent_until_ms(self, now_ms: int, per_minute: int) -> int | None:
         """Return when there is room for another failure, Unix milliseconds; None if there is room now."""

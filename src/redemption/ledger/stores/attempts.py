@@ -1,14 +1,17 @@
 """Attempts in vain: who is locked out, and the exchange of what every server process saw, once a second.
 
 A process locks a subject out by itself when it saw enough failures. What the others saw it learns within a second, by
-one call in the background. While nobody fails, there is no such call.
+one call in the background. A process begins with a program when it first sees a failure or a claim by code in it: it
+reads at once what all processes reported in the last hour. After ten quiet minutes it forgets the program as a whole.
+While nobody fails or claims by code, there is no call.
 """
 
 import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -20,7 +23,6 @@ from redemption.domain.risk.attempts import (
     Minute,
     Report,
     Reported,
-    Tried,
     added,
     pack_report,
     unpack_report,
@@ -31,36 +33,66 @@ from redemption.domain.risk.subjects import Subject
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.rules import RulesStore
 from redemption.ledger.trust.fence import Fence
+from redemption.scheduling.fair_slots import FairSlots
+from redemption.scheduling.single_flight import SingleFlight
+from redemption.scheduling.work_bounds import ATTEMPTS
 
 EXCHANGE_SECONDS = 1.0
 ACTIVE_MS = 10 * MINUTE_MS
-"""A program is asked about for so long after the last failure that this process saw or heard of."""
+"""A program is asked about for so long after the last failure or claim by code that this process saw or heard of."""
 UNKNOWN_MAX = 64
 LOOKED_FOR = 4
 """Programs that this process does not know: how many are remembered, and how many are looked for in a second."""
+HEARD_MAX = 4_000
+"""Subjects that are remembered of the reports of one process about one minute; more are not counted."""
 _EXCHANGED_MINUTES = 2
+_REPORTED_MINUTES = 60
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class _Heard:
+    """What was heard of one process about one minute.
+
+    Attributes:
+        packed: The last report, as it came.
+        codes: The highest number of failed codes in any report.
+        failures: The highest number of failures of each subject in any report.
+    """
+
+    __slots__ = ("codes", "failures", "packed")
+
+    def __init__(self) -> None:
+        self.packed = b""
+        self.codes = 0
+        self.failures: dict[bytes, int] = {}
 
 
 class _Program:
     """What is known of one program.
 
     Attributes:
+        began: The minute in which this process began to count.
+        has_begun: The reports of the hour before were read.
         minute: What this process counts now.
         unsent: What it counted in the minute before, if the last of it was not reported yet.
-        heard: The last report of each other process, by minute and process.
+        lock_outs: Who failed, and who is locked out.
         budget: The program's budget of failed codes.
-        active_ms: When a failure was seen or heard of last, Unix milliseconds.
+        heard: What was heard of each other process, by minute and process.
+        active_ms: When a failure or a claim by code was seen or heard of last, Unix milliseconds.
     """
 
-    __slots__ = ("active_ms", "budget", "heard", "minute", "unsent")
+    __slots__ = ("active_ms", "began", "budget", "has_begun", "heard", "lock_outs", "minute", "unsent")
 
-    def __init__(self, minute: int) -> None:
-        self.minute = Minute(minute)
+    def __init__(self, now_ms: int) -> None:
+        self.began = now_ms // MINUTE_MS
+        self.has_begun = False
+        self.minute = Minute(self.began)
         self.unsent: Minute | None = None
-        self.heard: dict[tuple[int, bytes], Report] = {}
+        self.lock_outs = LockOuts()
         self.budget = CodeBudget()
-        self.active_ms = 0
+        self.heard: dict[tuple[int, bytes], _Heard] = {}
+        self.active_ms = now_ms
 
 
 class AttemptStore:
@@ -82,11 +114,14 @@ class AttemptStore:
         self._fence = fence
         self._now_ms = now_ms
         self._process = secrets.token_bytes(8)
-        self._lock_outs = LockOuts()
         self._programs: dict[str, _Program] = {}
         self._unknown: Counter[str] = Counter()
         self._stopping = asyncio.Event()
         self._exchanging: asyncio.Task[None] | None = None
+        self._to_begin: dict[str, None] = {}
+        self._beginning: asyncio.Task[None] | None = None
+        self._exchanges: SingleFlight[str, None] = SingleFlight()
+        self._hearing, self._answering = FairSlots(ATTEMPTS), FairSlots(ATTEMPTS)
 
     def start(self) -> None:
         """Exchange reports every second from now on; needs a running event loop."""
@@ -95,10 +130,20 @@ class AttemptStore:
     async def stop(self) -> None:
         """Stop, after a call in flight."""
         self._stopping.set()
-        if self._exchanging is not None:
-            await self._exchanging
+        self._to_begin.clear()
+        for task in (self._exchanging, self._beginning):
+            if task is not None:
+                await task
+        await self._exchanges.stop()
 
-    def fail(self, program: str, subjects: Sequence[Subject], count: int, *, codes: bool) -> bool:
+    def knows(self, program: str) -> bool:
+        """Whether there is such a program; what others saw of it is learned from now on, see ``AttemptLedger``."""
+        found = self._of(program)
+        if found is not None:
+            found.active_ms = self._now_ms()
+        return found is not None
+
+    def fail(self, program: str, subjects: Iterable[Subject], count: int, *, codes: bool) -> bool:
         """Count failures, see ``AttemptLedger``."""
         found = self._of(program)
         if found is None:
@@ -107,10 +152,11 @@ class AttemptStore:
             return False
         now_ms = self._now_ms()
         found.active_ms = now_ms
-        found.minute.fail(subjects, count, codes=codes)
+        packed = [subject.packed for subject in subjects]
+        found.minute.fail(packed, count, codes=codes)
         policy = self._policy(program)
-        for subject in subjects:
-            self._lock_outs.fail(program, subject, count, now_ms=now_ms, policy=policy)
+        for subject in packed:
+            found.lock_outs.fail(subject, count, now_ms=now_ms, policy=policy, codes=codes)
         if codes:
             found.budget.spend(count, now_ms=now_ms, per_minute=policy.code_failures_per_minute)
         return True
@@ -120,11 +166,12 @@ class AttemptStore:
         found = self._of(program)
         if found is not None:
             found.active_ms = self._now_ms()
-            found.minute.refuse(subjects)
+            found.minute.refuse([subject.packed for subject in subjects])
 
     def locked_until_ms(self, program: str, subject: Subject) -> int | None:
         """Return until when a subject is locked out, see ``AttemptLedger``."""
-        return self._lock_outs.locked_until_ms(program, subject, self._now_ms())
+        found = self._programs.get(program)
+        return None if found is None else found.lock_outs.locked_until_ms(subject.packed, self._now_ms())
 
     def codes_spent_until_ms(self, program: str) -> int | None:
         """Return until when the budget of failed codes is spent, see ``AttemptLedger``."""
@@ -135,38 +182,55 @@ class AttemptStore:
 
     def failed_lately(self, program: str, subjects: Iterable[Subject]) -> bool:
         """Whether any of the subjects failed lately, see ``AttemptLedger``."""
-        return self._lock_outs.failed_lately(program, subjects, self._now_ms())
+        found = self._programs.get(program)
+        packed = [subject.packed for subject in subjects]
+        return found is not None and found.lock_outs.failed_lately(packed, self._now_ms())
 
-    def locked_out(self, program: str) -> int:
+    async def locked_out(self, program: str) -> int:
         """Return how many subjects are locked out, see ``AttemptLedger``."""
-        return self._lock_outs.locked_out(program, self._now_ms(), self._policy(program))
+        found = self._programs.get(program)
+        if found is None:
+            return 0
+        return await _in_steps(self._answering, found.lock_outs.locked_out(self._now_ms(), self._policy(program)))
 
     async def reported(self, program: str, minutes: int) -> Reported:
         """Return what was tried in vain, see ``AttemptLedger``."""
         if not await self._functions.begun(program):
             return NOTHING_REPORTED
         await self._exchange(program)
-        reports = _read(await self._functions.call("attempts", program, minutes))
-        failures: Counter[int] = Counter()
-        for minute, _, report in reports:
-            failures[minute] += report.failures
-        return Reported(failures, added(report for _, _, report in reports))
+        flat = await self._functions.call("attempts", program, minutes)
+        return await _in_steps(self._answering, added((minute, report) for minute, _, _, report in _read(flat)))
 
     def _policy(self, program: str) -> LockOut:
         return (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
 
     def _of(self, program: str) -> _Program | None:
         """Return what is known of a program, in the present minute; None if there is no such program."""
-        minute = self._now_ms() // MINUTE_MS
+        now_ms = self._now_ms()
         found = self._programs.get(program)
         if found is None:
             if self._fence.mark(program) is None:
                 return None
-            found = self._programs[program] = _Program(minute)
-        elif found.minute.number < minute:
+            found = self._programs[program] = _Program(now_ms)
+            self._begin(program)
+        elif found.minute.number < now_ms // MINUTE_MS:
             found.unsent = found.minute if found.minute.changed else None
-            found.minute = Minute(minute)
+            found.minute = Minute(now_ms // MINUTE_MS)
         return found
+
+    def _begin(self, program: str) -> None:
+        """Read what was reported of a program before, at once: one program after the other."""
+        if self._exchanging is None or self._stopping.is_set():
+            return
+        self._to_begin[program] = None
+        if self._beginning is None or self._beginning.done():
+            self._beginning = asyncio.create_task(self._begin_waiting(), name="attempts-begin")
+
+    async def _begin_waiting(self) -> None:
+        while self._to_begin:
+            program = next(iter(self._to_begin))
+            del self._to_begin[program]
+            await self._load_and_exchange(program)
 
     async def _exchange_every_second(self) -> None:
         while True:
@@ -179,13 +243,16 @@ class AttemptStore:
                 if self._programs[program].active_ms + ACTIVE_MS < self._now_ms():
                     del self._programs[program]
                     continue
-                try:
-                    await self._rules.load(program)
-                    await self._exchange(program)
-                except ServiceError:
-                    continue  # the ledger's health says so; the next second tries again
-                except Exception:  # noqa: BLE001 - logged with its traceback; the next second tries again
-                    _log.exception("attempts cannot be exchanged", program=program)
+                await self._load_and_exchange(program)
+
+    async def _load_and_exchange(self, program: str) -> None:
+        try:
+            await self._rules.load(program)
+            await self._exchange(program)
+        except ServiceError:
+            return  # the ledger's health says so; the next second tries again
+        except Exception:  # noqa: BLE001 - logged with its traceback; the next second tries again
+            _log.exception("attempts cannot be exchanged", program=program)
 
     async def _look_for_programs(self) -> None:
         """Find out whether there are the programs that this process does not know and at which most attempts failed.
@@ -198,7 +265,10 @@ class AttemptStore:
                 await self._functions.begun(program)
 
     async def _exchange(self, program: str) -> None:
-        """Report what is new, and learn what the other processes reported."""
+        """Report what is new, and learn what the other processes reported; for each program one after the other."""
+        await self._exchanges.share(program, lambda: self._exchange_alone(program))
+
+    async def _exchange_alone(self, program: str) -> None:
         found = self._of(program)
         if found is None:
             return
@@ -211,43 +281,86 @@ class AttemptStore:
                     _, (flat,) = await self._functions.write(
                         "exchange_attempts", program, self._process, minute.number, packed
                     )
-                except ServiceError:
+                except BaseException:
                     minute.changed = True
                     raise
-        found.unsent = None
+                if minute is found.unsent and not minute.changed:
+                    found.unsent = None
+        if not found.has_begun:
+            flat = await self._functions.call("attempts", program, _REPORTED_MINUTES)
+            await _in_steps(self._hearing, self._hear_of_before(program, found, flat))
+            found.has_begun = True
+            return
         if flat is None:
             flat = await self._functions.call("attempts", program, _EXCHANGED_MINUTES)
-        self._hear(program, found, flat)
+        await _in_steps(self._hearing, self._hear(program, found, flat))
 
-    def _hear(self, program: str, found: _Program, flat: Sequence[bytes]) -> None:
-        """Count what the reports of other processes have more than before."""
+    def _hear(self, program: str, found: _Program, flat: Sequence[bytes]) -> Generator[None, None, None]:
+        """Count what the reports of other processes have more than before, in steps."""
         now_ms, policy = self._now_ms(), self._policy(program)
-        heard: dict[tuple[int, bytes], Report] = {}
-        for minute, process, report in _read(flat):
+        heard: dict[tuple[int, bytes], _Heard] = {}
+        for minute, process, packed, report in _read(flat):
             if process == self._process:
                 continue
-            before = found.heard.get((minute, process), _NOTHING)
-            heard[minute, process] = report
-            for subject, tried in report.subjects.items():
-                more = tried.failures - before.subjects.get(subject, _NEVER).failures
-                if more > 0:
-                    found.active_ms = now_ms
-                    self._lock_outs.fail(program, subject, more, now_ms=now_ms, policy=policy)
-            if report.codes > before.codes:
-                more = report.codes - before.codes
-                found.budget.spend(more, now_ms=now_ms, per_minute=policy.code_failures_per_minute)
+            known = heard[minute, process] = found.heard.get((minute, process)) or _Heard()
+            if packed == known.packed:
+                continue
+            _count(known, packed, report, found.lock_outs, found.budget, at_ms=now_ms, policy=policy)
+            found.active_ms = now_ms
+            yield
         found.heard = heard
 
+    def _hear_of_before(self, program: str, found: _Program, flat: Sequence[bytes]) -> Generator[None, None, None]:
+        """Count what all processes reported in the last hour, oldest first, each with the time of its minute.
 
-_NOTHING = Report(0, 0, {})
-_NEVER = Tried()
+        Its own reports are among them: those from before it forgot the program.
+        """
+        now_ms, policy = self._now_ms(), self._policy(program)
+        before, budget = LockOuts(), CodeBudget()
+        for minute, process, packed, report in sorted(_read(flat), key=lambda each: each[0]):
+            if process == self._process and minute >= found.began:
+                continue
+            known = found.heard[minute, process] = _Heard()
+            end_ms = min(now_ms, (minute + 1) * MINUTE_MS)
+            _count(known, packed, report, before, budget, at_ms=end_ms, policy=policy)
+            if minute <= now_ms // MINUTE_MS - _EXCHANGED_MINUTES:
+                del found.heard[minute, process]
+            yield
+        found.budget.spend_earlier(budget, now_ms)
+        yield from found.lock_outs.add_earlier(before, now_ms, policy)
 
 
-def _read(flat: Sequence[bytes]) -> list[tuple[int, bytes, Report]]:
+async def _in_steps(slots: FairSlots, steps: Generator[None, None, T]) -> T:
+    async with slots.slot() as slot:
+        return await slot.drive_small_steps(steps)
+
+
+def _count(
+    known: _Heard,
+    packed: bytes,
+    report: Report,
+    lock_outs: LockOuts,
+    budget: CodeBudget,
+    *,
+    at_ms: int,
+    policy: LockOut,
+) -> None:
+    """Count what a report has more than those before it; a subject may be missing in some."""
+    codes = max(report.codes - known.codes, 0)
+    for subject, _, failures in report.subjects():
+        more = failures - known.failures.get(subject, 0)
+        if more > 0 and (subject in known.failures or len(known.failures) < HEARD_MAX):
+            known.failures[subject] = failures
+            lock_outs.fail(subject, more, now_ms=at_ms, policy=policy, codes=codes > 0)
+    if codes:
+        known.codes = report.codes
+        budget.spend(codes, now_ms=at_ms, per_minute=policy.code_failures_per_minute)
+    known.packed = packed
+
+
+def _read(flat: Sequence[bytes]) -> Iterator[tuple[int, bytes, bytes, Report]]:
     """Return the reports in a reply; those that cannot be read, of a newer version, are left out."""
-    found = []
     for position in range(0, len(flat), 3):
         minute, process, packed = flat[position : position + 3]
         with contextlib.suppress(ValueError):
-            found.append((int(minute), process, unpack_report(packed)))
-    return found
+            yield int(minute), process, packed, unpack_report(packed)

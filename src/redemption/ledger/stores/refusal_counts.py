@@ -10,6 +10,7 @@ from collections import Counter
 
 from redemption.domain.errors import ServiceError
 from redemption.ledger.functions import FunctionClient
+from redemption.ledger.trust.reply_errors import NoLedger
 
 SEND_SECONDS = 1.0
 RULE_DID = 4
@@ -57,7 +58,7 @@ class RefusalCounts:
         self.count(program, 0, number * RULE_DID + did)
 
     async def send(self) -> None:
-        """Add the counts to the ledger; keep those that it does not take."""
+        """Add the counts to the ledger; keep those that it does not take, but not those of programs that it has not."""
         for program in list(self._counts):
             counts = self._counts.pop(program)
             self._kinds -= len(counts)
@@ -67,6 +68,8 @@ class RefusalCounts:
                 args = [number for (campaign, outcome), count in part for number in (campaign, outcome, count)]
                 try:
                     await self._functions.write("count_refusals", program, *args)
+                except NoLedger:
+                    break  # a caller invented the program
                 except ServiceError:
                     self._keep(program, dict(part + kinds))
                     break

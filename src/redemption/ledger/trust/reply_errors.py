@@ -25,6 +25,10 @@ class LedgerNotTrusted(LedgerRefused):
     reason = "LEDGER_NOT_TRUSTED"
 
 
+class NoLedger(LedgerNotTrusted):
+    """The program has no ledger, or none that this machine knows; nothing was done."""
+
+
 class LedgerUnknown(LedgerUnavailable):
     """This server remembers no ledger, and may not accept one by itself: it waits until an operator adopts one."""
 
@@ -86,9 +90,9 @@ def error_of(reply: Exception) -> LedgerUnavailable:
     return LedgerRefused("the ledger refused a call; its operator finds the cause in the log of the server")
 
 
-def no_ledger() -> LedgerNotTrusted:
+def no_ledger() -> NoLedger:
     """Return the failure for a program that nobody began, or that this machine does not know."""
-    return LedgerNotTrusted(
+    return NoLedger(
         "this server knows no ledger of this program; nothing was done. Check the program's name; if it is right, its "
         "operator has to begin or accept its ledger",
         for_operator="this machine remembers no ledger of the program. Check the program's name; if it is right, begin "
