@@ -176,6 +176,14 @@ async def test_many_guesses_at_once_are_no_more_guesses(house):
     nobody_waits(house)
 
 
+async def test_who_failed_already_has_fewer_guesses_at_once(house):
+    campaign = await house.campaign()
+    await house.mint_codes(campaign)
+    await guess_code(house, FAILURES - 1)
+    answers = await asyncio.gather(*(guess_code(house) for _ in range(20)))
+    assert [answer.outcome for answer in answers].count(Outcome.CODE_INVALID) == 1
+
+
 def lock_outs_counted(house):
     """How often lock-out refused somebody."""
     return house.ledger._refusal_counts._counts[house.program][0, LOCK_OUT * 4 + RuleDid.REFUSED]

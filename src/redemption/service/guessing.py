@@ -69,9 +69,9 @@ class Guessing:
     ) -> AsyncIterator[int | None]:
         """Look up one exchange code, if its claimer need not wait: yield until when it has to wait, or None.
 
-        Of a customer, device or network that would be locked out, no more codes are looked up at a time than may fail:
-        else many at once would be as many guesses. Further codes wait for a place, for a second at most, and not longer
-        than their caller.
+        Of a customer, device or network that would be locked out, no more codes are looked up at a time than may still
+        fail: else many at once would be as many guesses. Further codes wait for a place, for a second at most, and not
+        longer than their caller.
         """
         if not self._attempts.knows(program):  # a caller invented it
             yield None
@@ -118,7 +118,9 @@ class Guessing:
         policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
         for subject in subjects:
             key = program, subject
-            if self._under_way[key] >= policy.failures and mode_of(policy, subject.kind) is RuleMode.ENFORCE:
+            if mode_of(policy, subject.kind) is not RuleMode.ENFORCE:
+                continue
+            if self._under_way[key] and self._under_way[key] >= self._attempts.failures_left(program, subject):
                 return key
         return None
 

@@ -39,6 +39,16 @@ def test_the_tenth_failure_within_a_minute_locks_out():
     assert waits == [None] * 9 + [MINUTE]
 
 
+def test_how_many_more_failures_lock_out_is_known():
+    case, left = Case(), []
+    for _ in range(11):
+        left.append(case.lock_outs.failures_left(PHONE, case.now_ms, POLICY))
+        case.fail()
+    assert left == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 10]
+    case.now_ms += 3 * SECOND
+    assert case.lock_outs.failures_left(PHONE, case.now_ms, POLICY) == 10, "a half one counts as none"
+
+
 def test_failures_that_come_slowly_never_lock_out():
     """A shopper who mistypes nine times a minute, all day."""
     case = Case()

@@ -262,6 +262,7 @@ async def test_a_quiet_program_is_forgotten_whole_and_what_is_lately_is_read_aga
     fail(house, 6)
     await exchange(house)
     store, own = house.ledger.attempts, house.ledger.attempts._process
+    await store._beginning
     store._programs[house.program].active_ms -= 11 * MINUTE_MS
     clock.forward(EXCHANGE_SECONDS)
     await until(lambda: not store._programs)

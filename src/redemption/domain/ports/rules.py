@@ -121,6 +121,9 @@ class AttemptLedger(Protocol):
     def locked_until_ms(self, program: str, subject: Subject) -> int | None:
         """Return until when a subject is locked out, Unix milliseconds; None if it is not."""
 
+    def failures_left(self, program: str, subject: Subject) -> int:
+        """Return how many more failures at once lock a subject out."""
+
     def codes_spent_until_ms(self, program: str) -> int | None:
         """Return until when the program's budget of failed codes is spent, Unix milliseconds; None if it is not."""
 

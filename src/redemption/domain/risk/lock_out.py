@@ -65,6 +65,11 @@ class _Failures:
         self.due_ms = max(self.due_ms, now_ms) + count * period_ms / policy.failures
         self._lock_out_if_due(now_ms, policy)
 
+    def left(self, now_ms: int, policy: LockOut) -> int:
+        """Return how many more failures lock it out."""
+        failed = max(self.due_ms - now_ms, 0) * policy.failures / (policy.period_seconds * _MILLISECONDS)
+        return math.floor(policy.failures - 0.5 - failed) + 1
+
     def add_earlier(self, earlier: "_Failures", now_ms: int, policy: LockOut) -> None:
         """Count what came before the first failure in this, and what of it matters still."""
         if self.last_ms - max(earlier.last_ms, earlier.until_ms) < policy.wait_seconds_max * _MILLISECONDS:
@@ -142,6 +147,11 @@ class LockOuts:
         """Return until when a subject is locked out, Unix milliseconds; None if it is not."""
         found = self._find(subject)
         return found.until_ms if found is not None and found.until_ms > now_ms else None
+
+    def failures_left(self, subject: bytes, now_ms: int, policy: LockOut) -> int:
+        """Return how many more failures at once lock a subject out."""
+        found = self._find(subject)
+        return policy.failures if found is None else found.left(now_ms, policy)
 
     def failed_lately(self, subjects: Iterable[bytes], now_ms: int) -> bool:
         """Whether any of these subjects failed within ``LATELY_SECONDS``."""

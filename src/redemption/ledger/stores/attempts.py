@@ -173,6 +173,13 @@ class AttemptStore:
         found = self._programs.get(program)
         return None if found is None else found.lock_outs.locked_until_ms(subject.packed, self._now_ms())
 
+    def failures_left(self, program: str, subject: Subject) -> int:
+        """Return how many more failures lock a subject out, see ``AttemptLedger``."""
+        found, policy = self._programs.get(program), self._policy(program)
+        if found is None:
+            return policy.failures
+        return found.lock_outs.failures_left(subject.packed, self._now_ms(), policy)
+
     def codes_spent_until_ms(self, program: str) -> int | None:
         """Return until when the budget of failed codes is spent, see ``AttemptLedger``."""
         found = self._programs.get(program)
