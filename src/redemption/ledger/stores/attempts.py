@@ -294,6 +294,7 @@ class AttemptStore:
                 if minute is found.unsent and not minute.changed:
                     found.unsent = None
         if not found.has_begun:
+            await self._rules.load(program)  # an hour is counted by the program's own rules
             flat = await self._functions.call("attempts", program, _REPORTED_MINUTES)
             await _in_steps(self._hearing, self._hear_of_before(program, found, flat))
             found.has_begun = True
