@@ -25,12 +25,12 @@ CODE = ">BIHQIIII"
 async def records(house):
     """Every key of the program with what is in it, but for those that no campaign owns, and the counts of refusals.
 
-    These stay as totals, and are added within a second of a refusal.
+    These stay as totals, and are added within a second of a refusal; attempts in vain are reported as they come.
     """
     found = {}
     for key in await house.keys():
         name = key.decode().removeprefix(house.key(""))
-        if name.split(":")[0] not in ("ledger", "keyset", "names", "events", "r", "refused"):
+        if name.split(":")[0] not in ("ledger", "keyset", "names", "events", "r", "refused", "attempts"):
             in_order = await house.redis.type(key) == b"zset"
             read = house.redis.zrange(key, 0, -1, withscores=True) if in_order else house.redis.hgetall(key)
             found[name] = await read
