@@ -9,13 +9,17 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 from waiting import SECONDS_MAX
 
+from redemption.domain.campaign.campaign import CampaignState
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable
 from redemption.domain.outcome import Outcome
+from redemption.domain.risk.rules import VelocityRule
+from redemption.domain.risk.subjects import SubjectKind
 from redemption.ledger import ledger as module
 from redemption.ledger.commit.batcher import LANES
 from redemption.ledger.reachability import GRACE_SECONDS, LedgerDown
 from redemption.ledger.trust.reply_errors import LedgerFull
 from redemption.server.embedded_valkey import EmbeddedValkey
+from redemption.service.revoker import TokenGiven
 
 
 @pytest.fixture
@@ -68,6 +72,30 @@ async def test_a_ledger_without_memory_answers_what_it_remembers_and_nothing_fla
     await shop.ledger.check()
     assert told == [False, True]
     assert (await shop.redeem(second)).outcome is Outcome.APPROVED
+
+
+async def test_a_ledger_without_memory_takes_what_an_operator_needs_in_an_emergency(shop):
+    """Rules, lists, pauses and revocations; nothing else is written."""
+    campaign = shop.ledger.campaigns.cached("shop", 1)
+    first, second, third = await shop.mint(campaign, 3)
+    await shop.apply_rules(VelocityRule("device", SubjectKind.DEVICE, 5, 60_000, 5))
+    await shop.redis.config_set("maxmemory", "1mb")
+    await shop.ledger.check()
+    with pytest.raises(LedgerFull):
+        await shop.redeem(first)
+    await shop.apply_rules(VelocityRule("device", SubjectKind.DEVICE, 1, 60_000, 1))
+    await shop.list_subjects((SubjectKind.CUSTOMER, "eve"))
+    await shop.list_subjects((SubjectKind.CUSTOMER, "bob"))
+    await shop.unlist_subjects((SubjectKind.CUSTOMER, "bob"))
+    await shop.revoke(TokenGiven(second))
+    with pytest.raises(LedgerFull):
+        await shop.mint(campaign)
+    assert (await shop.redeem(first, customer="eve")).outcome is Outcome.DENYLISTED
+    assert (await shop.redeem(second, customer="ann")).outcome is Outcome.REVOKED
+    await shop.set_state(campaign, CampaignState.PAUSED)
+    assert (await shop.redeem(third, customer="ann")).outcome is Outcome.CAMPAIGN_PAUSED
+    await shop.redis.config_set("maxmemory", "64mb")
+    await shop.ledger.check()
 
 
 async def test_paused_writes_are_noticed_though_everything_can_be_read(shop, told, monkeypatch):

@@ -1,5 +1,9 @@
 -- Registers the functions. Every name ends with a digest of the library's text. So during a deploy old and new servers
 -- of one ledger format work side by side, each with its own functions.
+--
+-- Functions with `allow-oom` also write while the ledger has no memory left: what an operator needs in an emergency (deny,
+-- tighten, freeze, pause, revoke) takes little, and must work just then. `open` goes before them, and seldom writes. Any
+-- other function that writes is refused.
 
 local function register(name, callback, flags)
   redis.register_function({ function_name = name .. '_' .. SUFFIX, callback = callback, flags = flags or {} })
@@ -11,16 +15,16 @@ register('write_check', write_check)
 register('issue', issue.call)
 register('codes', codes.call)
 register('count_refusals', refusal_counts.call)
-register('define_rules', rule_changes.define)
-register('change_list', rule_changes.change_list)
+register('define_rules', rule_changes.define, { 'allow-oom' })
+register('change_list', rule_changes.change_list, { 'allow-oom' })
 register('exchange_attempts', attempts.exchange)
 register('watch', watch.call)
-register('revoke_serials', revoke.serials)
-register('revoke_customer', revoke.customer)
-register('define', define.call)
+register('revoke_serials', revoke.serials, { 'allow-oom' })
+register('revoke_customer', revoke.customer, { 'allow-oom' })
+register('define', define.call, { 'allow-oom' })
 register('archive', archive.begin)
 register('archive_step', archive.step)
-register('open', open_ledger.open)
+register('open', open_ledger.open, { 'allow-oom' })
 register('adopt', open_ledger.adopt)
 register('upgrade', open_ledger.upgrade)
 register('reset_clock', open_ledger.reset_clock)
