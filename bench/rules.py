@@ -50,7 +50,7 @@ RATES = tuple(
     _rate(kind.name.lower(), kind) for kind in (SubjectKind.DEVICE, SubjectKind.CUSTOMER, SubjectKind.NETWORK)
 )
 MORE = (_rate("payment", SubjectKind.PAYMENT), _rate("person", SubjectKind.PERSON))
-ACCOUNTS = (AccountsRule("farm", SubjectKind.DEVICE, 100, 60),)
+ACCOUNTS = (AccountsRule("farm", SubjectKind.DEVICE, 50, 60),)
 CASES = {
     "no rules": Rules(),
     "1 rule: device": Rules(velocity=RATES[:1]),

@@ -57,7 +57,7 @@ _ACCOUNTS = st.builds(
     AccountsRule,
     name=st.just(""),
     subject=_SHARED,
-    customers=st.integers(1, 100),
+    customers=st.integers(1, 50),
     window_seconds=st.integers(1, 30 * 86_400),
     **_COMMON,
 )

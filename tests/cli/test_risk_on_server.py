@@ -113,7 +113,7 @@ def test_a_file_with_every_field_is_applied_and_told_back(on_server, write):
         ("5 per 1m, burst: 5", "5 per 30d, burst: 900000", 3, "velocity[0].burst: would take "),
         ("name: b, subject: device", "name: b, subject: customer", 5, "accounts[0].subject: must be "),
         ("name: b", "name: a", 5, "accounts[0].name: is the name of "),
-        ("customers: 3", "customers: 101", 5, "accounts[0].customers: must be 1 to 100; it is 101"),
+        ("customers: 3", "customers: 51", 5, "accounts[0].customers: must be 1 to 50; it is 51"),
         ("window: 1d", "window: 31d", 5, "accounts[0].window: must be 1s to 30d; it is 31d"),
         ("window: 1d", "window: 1500ms", 5, "accounts[0].window: "),
         ("wait: 1m,", "wait: 2d,", 6, "lock_out.wait: must be 1s to 1d; it is 2d"),

@@ -43,7 +43,7 @@ from redemption.service.earlier_content import earlier_claim_content
 from redemption.service.guessing import Guessing
 from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
-from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, people_of, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, RuleReports, people_of, try_after_ms
 from redemption.service.signers import Signers
 
 _NEVER = (0, 0)
@@ -114,10 +114,13 @@ class _Judged:
 class Claimer:
     """Claims coupons of all programs."""
 
-    def __init__(self, *, keyset: Keyset, digests: Digests, guessing: Guessing, ledger: Ledger) -> None:
+    def __init__(
+        self, *, keyset: Keyset, digests: Digests, guessing: Guessing, ledger: Ledger, rule_reports: RuleReports
+    ) -> None:
         self._signers = Signers(keyset)
         self._digests = digests
         self._guessing = guessing
+        self._rule_reports = rule_reports
         self._attempts = ledger.attempts
         self._orders = ledger.orders
         self._campaigns = ledger.campaigns
@@ -222,7 +225,7 @@ class Claimer:
         exceeded: Sequence[Exceeded],
     ) -> Claimed:
         if isinstance(reply, ClaimedCoupon | ClaimRefused):
-            count_rules(self._orders, claim.program, judged.active, exceeded, judged.assessment.missing)
+            self._rule_reports.count(claim.program, judged.active, exceeded, judged.assessment.missing)
         match reply:
             case ClaimedCoupon():
                 return self._approved(claim, reply)

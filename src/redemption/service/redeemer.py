@@ -31,7 +31,7 @@ from redemption.service.guessing import Guessing
 from redemption.service.idempotency import canonical_positions, order_digests
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
 from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
-from redemption.service.risk_reports import REFUSED_BY_RULES, count_rules, people_of, try_after_ms
+from redemption.service.risk_reports import REFUSED_BY_RULES, RuleReports, people_of, try_after_ms
 
 _SINGLE = (0,)
 """The ledger's order of a single token."""
@@ -51,9 +51,11 @@ class Redeemer:
         decisions: DecisionWriter,
         guessing: Guessing,
         ledger: Ledger,
+        rule_reports: RuleReports,
     ) -> None:
         self._reader = reader
         self._guessing = guessing
+        self._rule_reports = rule_reports
         self._digests = digests
         self._decisions = decisions
         self._orders = ledger.orders
@@ -286,7 +288,7 @@ class Redeemer:
         """Count what rules did, and tell the observers of a refusal; an error in it does not change the decision."""
         try:
             if order.rules is not None and order.assessment is not None and isinstance(reply, Approved | Refused):
-                count_rules(self._orders, order.program, order.rules, order.exceeded, order.assessment.missing)
+                self._rule_reports.count(order.program, order.rules, order.exceeded, order.assessment.missing)
             for verdict in decision.verdicts:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)

@@ -16,8 +16,10 @@ from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
+from redemption.service.risk_reports import RuleReports
 from redemption.service.risk_rules import RiskRules
 from redemption.service.risk_subjects import RiskSubjects
+from redemption.telemetry.full_rules import FullRules
 from redemption.telemetry.guess_alarms import GuessAlarms
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -38,7 +40,15 @@ class UseCases:
         digests = Digests(keyset.privacy_root, environment=keyset.environment)
         decisions = DecisionWriter(keyset)
         guessing = Guessing(digests=digests, ledger=ledger, alarms=GuessAlarms())
-        self.redeemer = Redeemer(reader=reader, digests=digests, decisions=decisions, guessing=guessing, ledger=ledger)
+        rule_reports = RuleReports(ledger.orders, FullRules())
+        self.redeemer = Redeemer(
+            reader=reader,
+            digests=digests,
+            decisions=decisions,
+            guessing=guessing,
+            ledger=ledger,
+            rule_reports=rule_reports,
+        )
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
         self.quoter = Quoter(
             reader=reader,
@@ -49,7 +59,9 @@ class UseCases:
             bounds=bounds or WorkBounds(),
         )
         self.issuer = Issuer(keyset=keyset, reader=reader, digests=digests, decisions=decisions, ledger=ledger)
-        self.claimer = Claimer(keyset=keyset, digests=digests, guessing=guessing, ledger=ledger)
+        self.claimer = Claimer(
+            keyset=keyset, digests=digests, guessing=guessing, ledger=ledger, rule_reports=rule_reports
+        )
         self.revoker = Revoker(reader=reader, digests=digests, ledger=ledger)
         self.campaigns = Campaigns(digests=digests, ledger=ledger)
         self.risk_rules = RiskRules(ledger=ledger)

@@ -47,6 +47,31 @@ end)
 """
 
 
+# Decides arrivals in one call, at one moment (Unix ms): pairs of the digests of a subject and of a customer. Replies
+# what each is told of rules, and then how many arguments each HSET has that the call sends.
+TOGETHER = """
+redis.register_function('together_' .. SUFFIX, function(key_names, args)
+  local tag, now, packed, replies, written = key_names[1], tonumber(args[1]), args[2], {}, {}
+  command = function(name, ...)
+    if name == 'HSET' then written[#written + 1] = select('#', ...) end
+    return redis.call(name, ...)
+  end
+  local call = { tag = tag, epoch = tag, rules = 1, now = now, seconds = math.floor(now / 1000), velocity = false }
+  local items = {}
+  for at = 1, #packed, 16 do items[#items + 1] = 'R\\1\\1' .. packed:sub(at, at + 7) end
+  velocity.begin(call, items, 1, { [82] = function() return 2 end })
+  for index = 1, #items do
+    call.next = index + 1
+    velocity.decide(call, 1, packed:sub(16 * index - 7, 16 * index))
+    replies[index] = velocity.reply('')
+    velocity.apply(call, not velocity.refuses(0))
+  end
+  velocity.close(call)
+  return { replies, written }
+end)
+"""
+
+
 def rule(name="device", subject=DEVICE, limit=5, period_ms=MINUTE_MS, burst=None, **rest):
     """A velocity rule: five a minute for each device, with changes."""
     return VelocityRule(name, subject, limit, period_ms, limit if burst is None else burst, **rest)
@@ -129,6 +154,77 @@ async def test_the_lua_lets_pass_exactly_what_the_model_does(desk, of):
     assert 0.05 < passed / (rounds * AT_ONCE) < 0.95, "both answers are tried"
     await desk.redis.function_delete(f"redemption_{library.suffix}")
     await desk.redis.unlink(*await desk.redis.keys(f"{{{name}}}:*"))
+
+
+@pytest.fixture
+async def together(desk):
+    """Makes a function that decides arrivals in one call, and what it replies; every rule has a program of its own."""
+    libraries = []
+
+    async def make(of, subjects_max=2_000_000):
+        sources = texts() | {"together": TOGETHER}
+        bound = "SUBJECTS_MAX = 2000000"
+        assert bound in sources["velocity"]
+        sources["velocity"] = sources["velocity"].replace(bound, f"SUBJECTS_MAX = {subjects_max}")
+        library, name = assembled(sources), f"together-{len(libraries)}-{subjects_max}-{of.life_ms}"
+        libraries.append((library, name))
+        await desk.redis.function_load(library.text, replace=True)
+        rules = Rules(velocity=(of,)) if isinstance(of, VelocityRule) else Rules(accounts=(of,))
+        await desk.redis.hset(keys.rules(name), "checks", pack_checks(rules.numbered()))
+
+        async def send(now_ms, *arrivals):
+            packed = b"".join(subject + customer for subject, customer in arrivals)
+            function = library.name("together").decode()
+            replies, written = await desk.redis.fcall(function, 1, keys.tag(name), now_ms, packed)
+            return [list(split_exceeded(reply)[0]) if reply else [] for reply in replies], written
+
+        return send
+
+    yield make
+    for library, name in libraries:
+        await desk.redis.function_delete(f"redemption_{library.suffix}")
+        await desk.redis.unlink(*await desk.redis.keys(f"{{{name}}}:*"))
+
+
+def bytes_of(*names):
+    return [digest(name, 8) for name in names]
+
+
+async def test_of_an_accounts_rule_a_call_writes_each_subject_once_and_nothing_when_nothing_changed(desk, together):
+    """However many customers of one device are in it; its state is long."""
+    send = await together(accounts(customers=50))
+    (phone, *people), now_ms = bytes_of("phone", *"abcdefghij"), desk.ledger.now_ms()
+    arrivals = [(phone, who) for who in people + people]
+    assert await send(now_ms, *arrivals) == ([[]] * 20, [3, 3]), "the first one makes the key"
+    assert await send(now_ms, *arrivals) == ([[]] * 20, [])
+    assert await send(now_ms + 1_000, *arrivals) == ([[]] * 20, [3])
+
+
+async def test_a_customer_is_not_found_across_two_others(desk, together):
+    """In the list, a digest is followed by a time; both may look like parts of a digest."""
+    send = await together(accounts(customers=1))
+    now_ms = 1_000 * (desk.ledger.now_ms() // 1_000)
+    (phone,) = bytes_of("phone")
+    odd = b"beef" + struct.pack(">I", now_ms // 1_000)
+    replies, _ = await send(now_ms, (phone, b"deadbeef"), (phone, odd), (phone, b"deadbeef"))
+    assert replies == [[], [Exceeded(1, now_ms + 60_000)], []]
+
+
+@pytest.mark.parametrize("of", [rule(limit=1), accounts(customers=1)], ids=["rate", "accounts"])
+async def test_a_rule_without_room_counts_no_new_subject_and_says_so(desk, together, of):
+    """Whoever is there is counted as ever."""
+    send = await together(of, subjects_max=3)
+    (one, two, three, four, five, ann, bob), now_ms = bytes_of(*"1234567"), desk.ledger.now_ms()
+    assert (await send(now_ms, (one, ann), (two, ann)))[0] == [[], []]
+    assert (await send(now_ms, (three, ann)))[0] == [[]]
+    uncounted = [Exceeded(1, 0)]
+    for _ in range(2):
+        replies, written = await send(now_ms, (four, ann), (five, ann), (four, bob), (two, bob))
+        assert replies[:3] == [uncounted] * 3
+        assert replies[3][0].try_after_ms > now_ms, "it is there, and exceeds the rule"
+        assert written == []
+    (key,) = await desk.redis.keys(f"{{together-0-3-{of.life_ms}}}:velocity:1:*")
+    assert await desk.redis.hlen(key) == 4, "and the empty name"
 
 
 class Shop:
@@ -304,6 +400,34 @@ async def test_checks_of_a_program_without_rules_fail_their_order_alone(shop_of)
     shop = await shop_of()
     sound, broken = await shop.desk.send(shop.order(), shop.order((1, "phone")))
     assert [type(reply).__name__ for reply in (sound, broken)] == ["Approved", "Failed"]
+
+
+async def test_checks_that_cannot_be_read_fail_only_what_needs_them(desk):
+    """What was answered before is answered again, and orders that no rule counts go on."""
+    campaign = await desk.campaign(issued=100)
+    before = desk.order(desk.token(campaign, 0), order="ord-1", request="try-1")
+    await desk.send(before)
+    wanted = Rules(velocity=(rule(),)).numbered()
+    active = await desk.ledger.rules.define(desk.program, wanted, expected=0, what="applied", principal="test")
+    key = keys.rules(desk.program)
+    await desk.redis.hset(key, "checks", (await desk.redis.hget(key, "checks"))[:-1])
+    shop = Shop(desk, campaign, active)
+    shop.order()  # the first serial is used
+    found = await desk.send(before, shop.order((1, "phone")), shop.order(), shop.order((1, "phone")))
+    assert [type(reply).__name__ for reply in found] == ["Remembered", "Failed", "Approved", "Failed"]
+
+
+@pytest.mark.parametrize(("tokens", "checks", "weight"), [(1, 0, 1), (1, 3, 1), (1, 4, 2), (1, 32, 9), (20, 32, 28)])
+async def test_checks_of_rules_are_part_of_the_weight_of_an_order(desk, monkeypatch, tokens, checks, weight):
+    """So a call of many orders and many rules does not hold up the ledger for longer than one without rules."""
+    submitted = []
+    monkeypatch.setattr(desk.ledger.orders._batcher, "submit", lambda _, items, **__: submitted.extend(items))
+    campaign = await desk.campaign()
+    order = desk.order(*(desk.token(campaign, serial) for serial in range(tokens)))
+    desk.ledger.orders.redeem(
+        desk.program, [changed(order, checks=bytes((checks,)) + bytes(9 * checks))], rejudged=False
+    )
+    assert [item.weight for item in submitted] == [weight]
 
 
 def test_an_exceeded_rule_is_read_from_a_reply():

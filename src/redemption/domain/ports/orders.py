@@ -156,15 +156,21 @@ class Failed:
 
 @record(frozen=True, slots=True)
 class Exceeded:
-    """A rule that a request exceeds, whether it refuses the request or not.
+    """A rule that a request exceeds, whether it refuses the request or not; or that could not count its subject.
 
     Attributes:
         position: The rule's place among the rules in force; the first is 1.
-        try_after_ms: Before this instant the same request exceeds it again, Unix milliseconds.
+        try_after_ms: Before this instant the same request exceeds it again, Unix milliseconds; 0: the rule could not
+            count the subject, because it counts too many already. Then it refuses nothing.
     """
 
     position: int
     try_after_ms: int
+
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether the rule could not count the subject, and refuses nothing."""
+        return self.try_after_ms == 0
 
 
 RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed

@@ -24,7 +24,8 @@ RULES_MAX: Final = 32
 TIGHTENED_MAX: Final = 64
 """Tightened rules of a program: more than its rules, because they are kept while their rule is not there."""
 LIMIT_MAX: Final = 1_000_000
-CUSTOMERS_MAX: Final = 100
+CUSTOMERS_MAX: Final = 50
+"""Each takes 12 bytes, and a subject's are written together, at each new second in which one of them is counted."""
 SECOND_MS: Final = 1000
 DAY_SECONDS: Final = 86_400
 PERIOD_MS_MAX: Final = 30 * DAY_SECONDS * SECOND_MS

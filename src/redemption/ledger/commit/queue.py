@@ -11,9 +11,21 @@ from redemption.ledger.wire.orders import NO_HEAD
 
 PROGRAM_BYTES_MAX = 256 * 1024
 """Bytes of one program's payloads in one call."""
+CHECKS_OF_A_TOKEN = 4
+"""So many checks of rules take the ledger about as long as a token."""
 BULK_SHARE = 4
 """Under load the remainders of big batches get at least a quarter of each call."""
 GONE = LedgerUnavailable("its caller left: nobody waits for the answer")
+
+
+def weight_of(tokens: int, checks: bytes) -> int:
+    """Return how long the ledger works on an item: four checks of rules take about as long as a token.
+
+    Args:
+        tokens: How many tokens it has.
+        checks: Its checks of rules; the first byte says how many.
+    """
+    return tokens + checks[0] // CHECKS_OF_A_TOKEN
 
 
 class QueuedItem:
@@ -21,7 +33,7 @@ class QueuedItem:
 
     Attributes:
         payload: The packed order or claim, as the ledger reads it.
-        weight: How many tokens it has.
+        weight: How long the ledger works on it, in tokens, see ``weight_of``.
         caller: Who waits for it, and the deadline.
         context: A value of its maker, who reads it again in ``on_outcome``.
         on_outcome: The callback; called once with this item, when ``outcome`` is known.
@@ -83,13 +95,13 @@ class Queue:
         return before - len(self)
 
     def take(self, weight_max: int, *, at_least_one: bool) -> tuple[list[QueuedItem], list[QueuedItem]]:
-        """Take the next orders, of ``weight_max`` tokens and 256 KiB at most.
+        """Take the next orders, of ``weight_max`` and 256 KiB at most.
 
-        Single orders go before the remainders of big batches, but a quarter of the tokens is reserved for these, so
+        Single orders go before the remainders of big batches, but a quarter of the weight is reserved for these, so
         that they never starve.
 
         Args:
-            weight_max: How many tokens to take at most.
+            weight_max: How much to take at most, in tokens.
             at_least_one: Take the first order even when it alone is larger than that.
 
         Returns:

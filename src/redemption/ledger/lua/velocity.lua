@@ -2,30 +2,39 @@
 --
 -- A rate is counted by GCRA (ITU-T I.371, the virtual scheduling algorithm): the state of a subject is the time at which
 -- its next request would come if all came evenly spaced. Accounts are counted by the list of the customers that a
--- subject had within the window.
+-- subject had within the window, at most 50 (see domain/risk/rule_checks.py).
 --
 -- The states of one rule are in one hash for each generation: subject digest → state. A generation lasts as long as a
 -- state can matter, but five minutes at least: so a state that matters is in the present generation, or, at its
--- beginning, in the one before. The key expires when no state in it can matter. The hash has one field more, with an empty name: its long value makes it a hash table from the beginning (a
--- list of 500 entries takes ten times as long to search).
+-- beginning, in the one before. The key expires when no state in it can matter. The hash has one field more, with an
+-- empty name: its long value makes it a hash table from the beginning (a list of 500 entries takes ten times as long to
+-- search).
+--
+-- A generation takes so many subjects at most (SUBJECTS_MAX): names of devices can be invented, and the ledger must not
+-- be filled by them. When there is no room, a subject that is not there yet is not counted, and passes; one that is
+-- there is counted as ever. Subjects of the generation before are still refused by what was counted of them.
 --
 -- State    of a rate: time 8 (microseconds since 1970) · of accounts: for each customer: digest 8 · last counted 4 (Unix
 --          seconds), the longest ago first
 -- Checks   of an item: how many 1 · of each: position of its rule 1 (the first is 1; see rules.lua) · subject digest 8
--- Exceeded how many 1 · of each: position of its rule 1 · when to try again 8 (Unix ms)
+-- Exceeded how many 1 · of each: position of its rule 1 · when to try again 8 (Unix ms; 0: the rule refuses nothing, it
+--          could not count the subject, because there is no room)
 -- Invariant: a rate never lets more pass than its burst, and then one for each interval; accounts never count more
---            customers than they allow; what is replayed or judged again is counted once.
+--            customers than they allow; what is replayed or judged again is counted once. All of that as long as there
+--            is room for its subject.
 --
 -- All states that a call needs are read before its first item is decided, in one command for each rule and generation,
--- and written when it is closed. Reading and writing them one by one takes twice as long.
+-- and written when it is closed. Reading and writing them one by one takes twice as long. Of a subject of an accounts
+-- rule only the last state is written, because it is long.
 
 local velocity = {}
 
-local sub, byte = (('').sub), (('').byte)
+local sub, byte, find = (('').sub), (('').byte), (('').find)
 local CHECK_BYTES, EXCEEDED_BYTES, DIGEST = 9, 9, 8
 local CUSTOMER_BYTES = 12
 local PADDING = (' '):rep(65)
 local GENERATION_MS_MIN = 300000
+local SUBJECTS_MAX = 2000000
 
 local pack, unpack_number -- struct.pack and struct.unpack, from the first call on: there is none while the library loads
 
@@ -61,6 +70,7 @@ local function states_of(call, position)
     rule = rule, is_rate = rule.is_rate, interval = rule.interval, tolerance = rule.tolerance,
     approvals = rule.approvals, key = key, before = before, expires_ms = expires_ms, wanted = wanted_lists[position],
     wanted_size = 1, values = {}, flat = flats[position], flat_size = 0, is_new = false, unreadable = false,
+    dirty = not rule.is_rate and {}, present = false,
   }
   call.velocity[position] = states
   return states
@@ -90,11 +100,21 @@ local function want_all(call, args, first, places)
   end
 end
 
+-- Of a rule that has no room for all subjects of the call, notes which of them are in the present generation.
+local function note_present(states, now)
+  if command('HLEN', states.key) + states.wanted_size <= SUBJECTS_MAX + 2 then return end -- both have the empty name
+  states.present = {}
+  for index = 2, states.wanted_size do
+    if now[index] then states.present[states.wanted[index]] = true end
+  end
+end
+
 local function read_states(states)
   local wanted, values = states.wanted, states.values
   local now = command('HMGET', states.key, unpack(wanted, 1, states.wanted_size))
   local before = states.before and command('HMGET', states.before, unpack(wanted, 1, states.wanted_size))
   states.is_new = not now[1]
+  if now[1] then note_present(states, now) end
   for index = 2, states.wanted_size do
     local value = now[index] or before and before[index]
     if value then values[wanted[index]] = value end
@@ -102,10 +122,16 @@ local function read_states(states)
 end
 
 -- Reads the states that the items of a call need. places: by operation, a function that returns where an item's checks
--- begin. An item that is not understood, or a state that cannot be read, fails when its item is decided.
+-- begin. What cannot be read (an item, a state, or what the rules check) fails the items that need it, when they are
+-- decided.
 function velocity.begin(call, args, first, places)
-  call.checks = rules.checks(call)
-  if #call.checks == 0 then return end
+  local ok, checks = pcall(rules.checks, call)
+  if not ok then
+    call.unreadable_checks = checks
+    return
+  end
+  call.checks = checks
+  if #checks == 0 then return end
   pack, unpack_number = struct.pack, struct.unpack
   call.velocity, checks_size = {}, 0
   if not pcall(want_all, call, args, first, places) then
@@ -121,29 +147,48 @@ function velocity.begin(call, args, first, places)
   end
 end
 
+-- Plans that a subject's state becomes `value`. If it is not there and there is no room, notes that it is not counted.
+local function plan(states, position, digest, value)
+  if states.present and not states.present[digest] then
+    exceeded = (exceeded or '') .. pack('>BI8', position, 0)
+    return
+  end
+  planned_size = planned_size + 1
+  planned_states[planned_size], planned_digests[planned_size], planned_values[planned_size] = states, digest, value
+  if not states.approvals then counts_attempts = true end
+end
+
+-- Where a customer is in a list of customers, or nil. A digest can also be found across two of them: that is none.
+local function place_of(packed, customer, from)
+  local at = find(packed, customer, from, true)
+  while at and at % CUSTOMER_BYTES ~= 1 do at = find(packed, customer, at + 1, true) end
+  return at
+end
+
+-- Where the customers begin that were counted within the window.
+local function first_within(packed, window, seconds)
+  local at = 1
+  while at < #packed and seconds - unpack_number('>I4', packed, at + DIGEST) >= window do at = at + CUSTOMER_BYTES end
+  return at
+end
+
 -- Plans to count one more customer of a subject; or returns when there is room again (Unix ms).
-local function decide_accounts(call, states, digest, customer)
+local function decide_accounts(call, states, position, digest, customer)
   if states.unreadable then error(states.unreadable) end
   if not customer then error('accounts without a customer') end
-  local rule, packed, rest, count, oldest = states.rule, states.values[digest] or '', '', 0, nil
-  local is_there = false
-  for at = 1, #packed, CUSTOMER_BYTES do
-    local last = unpack_number('>I4', packed, at + DIGEST)
-    if call.seconds - last < rule.window then
-      if sub(packed, at, at + DIGEST - 1) == customer then
-        is_there = true
-      else
-        count, oldest = count + 1, oldest or last
-        rest = rest .. sub(packed, at, at + CUSTOMER_BYTES - 1)
-      end
-    end
+  local rule, packed, seconds = states.rule, states.values[digest] or '', call.seconds
+  local first = first_within(packed, rule.window, seconds)
+  local at = place_of(packed, customer, first)
+  if at then
+    if unpack_number('>I4', packed, at + DIGEST) == seconds then return nil end -- nothing changes
+    plan(states, position, digest, sub(packed, first, at - 1) .. sub(packed, at + CUSTOMER_BYTES)
+      .. customer .. pack('>I4', seconds))
+    return nil
   end
-  if not is_there and count >= rule.customers then return (oldest + rule.window) * 1000 end
-  local value = rest .. customer .. pack('>I4', call.seconds)
-  if value ~= packed then
-    planned_size = planned_size + 1
-    planned_states[planned_size], planned_digests[planned_size], planned_values[planned_size] = states, digest, value
+  if (#packed + 1 - first) / CUSTOMER_BYTES >= rule.customers then
+    return (unpack_number('>I4', packed, first + DIGEST) + rule.window) * 1000
   end
+  plan(states, position, digest, sub(packed, first) .. customer .. pack('>I4', seconds))
   return nil
 end
 
@@ -170,9 +215,9 @@ function velocity.decide(call, count, customer)
   planned_size, counts_attempts, exceeded, refuses_all, refused_campaigns = 0, false, false, false, false
   local now = call.now * 1000
   local first = call.velocity and first_check[call.next - 1] -- the item, see batch.lua
-  if not first then error('checks of rules that are not there') end
+  if not first then error(call.unreadable_checks or 'checks of rules that are not there') end
   for check = first, first + count - 1 do
-    local states, digest, again = check_states[check], check_digests[check], nil
+    local states, position, digest, again = check_states[check], check_positions[check], check_digests[check], nil
     if states.is_rate then
       local due = states.values[digest]
       due = due and unpack_number('>I8', due) or now
@@ -180,18 +225,12 @@ function velocity.decide(call, count, customer)
       if due - now > states.tolerance then
         again = math.ceil((due - states.tolerance) / 1000)
       else
-        planned_size = planned_size + 1
-        planned_states[planned_size], planned_digests[planned_size] = states, digest
-        planned_values[planned_size] = pack('>I8', due + states.interval)
+        plan(states, position, digest, pack('>I8', due + states.interval))
       end
     else
-      again = decide_accounts(call, states, digest, customer)
+      again = decide_accounts(call, states, position, digest, customer)
     end
-    if again then
-      exceed(states.rule, check_positions[check], again)
-    elseif not states.approvals then
-      counts_attempts = true
-    end
+    if again then exceed(states.rule, position, again) end
   end
 end
 
@@ -215,18 +254,32 @@ function velocity.apply(call, approved)
   for index = 1, planned_size do
     local states, digest, value = planned_states[index], planned_digests[index], planned_values[index]
     if approved or not states.approvals then
-      local flat, size = states.flat, states.flat_size
-      flat[size + 1], flat[size + 2], states.flat_size = digest, value, size + 2
+      if states.dirty then
+        states.dirty[digest] = true
+      else
+        local flat, size = states.flat, states.flat_size
+        flat[size + 1], flat[size + 2], states.flat_size = digest, value, size + 2
+      end
       states.values[digest] = value
       call.changed = true
     end
   end
 end
 
--- Writes the states that the call changed. If a subject is there twice, the later value stays.
+-- Adds the last states of an accounts rule's subjects to what is written.
+local function flatten(states)
+  local flat, size = states.flat, states.flat_size
+  for digest in pairs(states.dirty) do
+    flat[size + 1], flat[size + 2], size = digest, states.values[digest], size + 2
+  end
+  states.flat_size = size
+end
+
+-- Writes the states that the call changed. If a subject of a rate is there twice, the later value stays.
 function velocity.close(call)
   if not call.velocity then return end
   for _, states in pairs(call.velocity) do
+    if states.dirty then flatten(states) end
     if states.flat_size > 0 then
       if states.is_new then
         command('HSET', states.key, '', PADDING)

@@ -18,7 +18,7 @@ from redemption.domain.ports.issuing import (
 from redemption.domain.ports.orders import Exceeded, Failed, Outdated
 from redemption.domain.request_identity import RequestIdentity
 from redemption.ledger.commit.batcher import Batcher
-from redemption.ledger.commit.queue import QueuedItem
+from redemption.ledger.commit.queue import QueuedItem, weight_of
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.trust.fence import Fence
 from redemption.ledger.trust.health import LedgerHealth
@@ -28,7 +28,7 @@ from redemption.ledger.wire.orders import Head
 
 CODES_AT_ONCE = 100
 """Codes in one call; such a call blocks the ledger for about 2 ms, and orders wait for it."""
-_WEIGHT = 1
+_TOKENS = 1
 """A claim counts like an order of one token."""
 _log = structlog.get_logger(__name__)
 
@@ -116,7 +116,7 @@ class IssuingStore:
             exceeded: tuple[Exceeded, ...] = ()
         else:
             decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            claim = QueuedItem(payload, _WEIGHT, caller, decided, _report)
+            claim = QueuedItem(payload, weight_of(_TOKENS, item.checks), caller, decided, _report)
             self._health.require()
             if self._fence.mark(program) is None:
                 await self._require_begun(program, caller.deadline)

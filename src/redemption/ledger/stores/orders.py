@@ -16,7 +16,7 @@ from redemption.domain.ports.orders import (
     Remembered,
 )
 from redemption.ledger.commit.batcher import Batcher
-from redemption.ledger.commit.queue import QueuedItem
+from redemption.ledger.commit.queue import QueuedItem, weight_of
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.refusal_counts import RefusalCounts
@@ -86,7 +86,7 @@ class OrderStore:
                     self._catalog.forget(program, token.campaign)
                 item.on_reply(item, Failed("cannot be packed"))
             else:
-                orders.append(QueuedItem(payload, len(item.tokens), item.caller, item, _report))
+                orders.append(QueuedItem(payload, weight_of(len(item.tokens), item.checks), item.caller, item, _report))
         if not orders:
             return
         try:
