@@ -9,6 +9,7 @@ from redemption.domain.order import RiskContext
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.risk.rules import (
     AccountsRule,
+    RuleCounts,
     RuleMode,
     RuleOperation,
     Rules,
@@ -192,6 +193,59 @@ async def test_a_claim_for_a_code_counts_once(house):
     await use_rules(house, rule(limit=2))
     outcomes = [(await house.claim(code, "ann")).outcome for code in codes]
     assert outcomes == [APPROVED, APPROVED, EXCEEDED]
+
+
+WRONG = "0000-0000-0000-0000"
+
+
+@pytest.mark.parametrize("counts", RuleCounts)
+async def test_a_wrong_code_counts_once_where_attempts_do(house, counts):
+    campaign = await house.campaign()
+    codes = await house.mint_codes(campaign, 3)
+    await use_rules(house, rule(limit=3, counts=counts))
+    outcomes = [(await house.claim(code, "ann")).outcome for code in (WRONG, codes[0], WRONG, codes[1], codes[2])]
+    invalid = Outcome.CODE_INVALID
+    if counts is RuleCounts.ATTEMPTS:
+        assert outcomes == [invalid, APPROVED, invalid, EXCEEDED, EXCEEDED]
+    else:
+        assert outcomes == [invalid, APPROVED, invalid, APPROVED, APPROVED]
+
+
+async def test_while_a_rule_is_exceeded_nothing_tells_a_right_code_from_a_wrong_one(house):
+    """But what was answered before is answered again."""
+    campaign = await house.campaign()
+    mine, code = await house.mint_codes(campaign, 2)
+    await use_rules(house, rule(limit=1))
+    first = await house.claim(mine, "ann", request_id="mine")
+    answers = [await house.claim(text, "ann") for text in (code, WRONG, mine)]
+    assert first.outcome is APPROVED
+    assert answers[0].outcome is EXCEEDED
+    assert answers[0].detail.try_after_ms > house.ledger.now_ms()
+    assert len(set(answers)) == 1
+    assert counted(house) == {RuleDid.REFUSED: 3}
+    assert await house.claim(mine, "ann", request_id="mine") == first
+    assert (await house.claim(code, "bob")).outcome is APPROVED
+
+
+async def test_a_shadow_rule_is_told_of_a_wrong_code_once(house):
+    (code,) = await house.mint_codes(await house.campaign(), 1)
+    await use_rules(house, rule(limit=1, mode=RuleMode.SHADOW))
+    outcomes = [(await house.claim(text, "ann")).outcome for text in (WRONG, WRONG, code)]
+    assert outcomes == [Outcome.CODE_INVALID, Outcome.CODE_INVALID, APPROVED]
+    assert counted(house) == {RuleDid.WOULD_REFUSE: 2}
+
+
+async def test_without_a_signal_that_a_rule_needs_no_code_is_looked_up(house):
+    campaign = await house.campaign()
+    mine, code = await house.mint_codes(campaign, 2)
+    first = await house.claim(mine, "ann", request_id="mine")
+    await use_rules(house, rule(DEVICE, without_subject=WithoutSubject.REFUSE))
+    answers = [await house.claim(text, "ann") for text in (code, WRONG)]
+    assert answers[0] == answers[1]
+    assert (answers[0].outcome, answers[0].detail.missing_signals) == (Outcome.RISK_CONTEXT_REQUIRED, (DEVICE,))
+    assert counted(house) == {RuleDid.WITHOUT_SUBJECT: 2}
+    assert await house.claim(mine, "ann", request_id="mine") == first
+    assert (await house.claim(code, "ann", risk=PHONE)).outcome is APPROVED
 
 
 async def test_an_order_of_several_coupons_counts_once(house):

@@ -28,12 +28,13 @@ from redemption.domain.judging.claiming import (
     claim_violations,
     judge_claim,
 )
+from redemption.domain.judging.eligibility import Refusal, signals_required
 from redemption.domain.outcome import Disposition, Outcome
 from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefused, CodeFound
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Exceeded, Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.risk.assessment import NOT_ASSESSED, ActiveRules, Assessment, assess
+from redemption.domain.risk.assessment import ANY_CAMPAIGN, NOT_ASSESSED, ActiveRules, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import Misread, read_code
 from redemption.domain.signed.keyset import Keyset
@@ -99,6 +100,7 @@ class _Judged:
         waits_until_ms: Until when its code is not looked up, because others of the same customer, device or network
             failed; None: it is.
         judgement: None while the coupon of a code is not known.
+        lacking: Then: why the code is not looked up, when the claim lacks signals that rules of all campaigns need.
         failure: Why no token can be signed now, although the claim is not refused. The claim is sent to the ledger even
             so: a repeated request gets its token again.
     """
@@ -109,6 +111,7 @@ class _Judged:
     judgement: ClaimJudgement | None
     failure: WrongState | None = None
     waits_until_ms: int | None = None
+    lacking: Refusal | None = None
 
 
 class Claimer:
@@ -239,7 +242,7 @@ class Claimer:
                     self._attempts.refuse(claim.program, people_of(digests, claim.customer, claim.risk))
                 if judged.item.campaign:
                     self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
-                return _refused(reply, judged.judgement, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
+                return _refused(reply, judged, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
@@ -264,8 +267,9 @@ class Claimer:
         active = self._rules.cached(program) or await current_rules(self._rules, program, deadline)
         if isinstance(source, CodeGiven) and found is None:
             assessment = self._assessed(pending.claim, active, None, (), now_ms)
-            item = _unjudged(pending, active, assessment, waits=waits_until_ms is not None)
-            return _Judged(item, active, assessment, None, waits_until_ms=waits_until_ms)
+            lacking = signals_required(kinds) if (kinds := assessment.lacking(ANY_CAMPAIGN)) else None
+            item = _unjudged(pending, active, assessment, lacking, waits=waits_until_ms is not None)
+            return _Judged(item, active, assessment, None, waits_until_ms=waits_until_ms, lacking=lacking)
         if found is not None:
             number, offer_index = found.campaign, found.offer_index
         else:
@@ -323,12 +327,15 @@ class Claimer:
     def _assessed(
         self, claim: Claim, active: ActiveRules, campaign: int | None, coupons: Sequence[tuple[int, int]], now_ms: int
     ) -> Assessment:
-        """Compare a claim with the rules and lists of its program; None is the campaign of a code not looked up yet."""
+        """Compare a claim with the rules and lists of its program.
+
+        None is the campaign of a code that is not looked up yet: then only rules of all campaigns are compared.
+        """
         if not active.judges_claims:
             return NOT_ASSESSED
         return assess(
             active,
-            active.of_claim if campaign is not None else (),
+            active.of_claim,
             digests=self._digests.for_program(claim.program),
             customer=claim.customer,
             risk=claim.risk,
@@ -387,13 +394,19 @@ class Claimer:
         return Claimed(Outcome.APPROVED, token, coupon.not_before, coupon.expires_at)
 
 
-def _unjudged(pending: _PendingClaim, active: ActiveRules, assessment: Assessment, *, waits: bool) -> ClaimItem:
-    """Return an item that only asks the ledger for the coupon of a code: the ledger decides nothing with it.
+def _unjudged(
+    pending: _PendingClaim, active: ActiveRules, assessment: Assessment, lacking: Refusal | None, *, waits: bool
+) -> ClaimItem:
+    """Return an item that asks the ledger for the coupon of a code, and has a wrong code counted.
 
-    Of a customer who is denied, or who has to wait, no code is looked up: the ledger only looks whether the request was
-    answered before.
+    Of a claim that is denied, that has to wait, or that lacks signals, no code is looked up: the ledger only looks
+    whether the request was answered before, and counts the attempt.
     """
-    outcome = Outcome.VELOCITY_EXCEEDED if waits else Outcome.CODE_INVALID
+    outcome = Outcome.CODE_INVALID
+    if waits:
+        outcome = Outcome.VELOCITY_EXCEEDED
+    elif lacking is not None:
+        outcome = lacking.outcome
     return ClaimItem(
         identity=pending.identity,
         campaign=0,
@@ -424,12 +437,12 @@ def _require_offer(campaign: Campaign | None, program: str, number: int, offer_i
     return campaign
 
 
-def _refused(refused: ClaimRefused, judgement: ClaimJudgement | None, try_after: int | None) -> Claimed:
-    outcome = Outcome(refused.outcome)
+def _refused(refused: ClaimRefused, judged: _Judged, try_after: int | None) -> Claimed:
+    outcome, judgement = Outcome(refused.outcome), judged.judgement or judged.lacking
     if outcome is Outcome.VELOCITY_EXCEEDED:
         return Claimed(outcome, detail=Detail(try_after_ms=try_after))
     if judgement is None:
         return Claimed(outcome)
-    if refused.only_today:
-        return Claimed(outcome, detail=Detail(try_after_ms=judgement.day_ends_at_ms))
+    if refused.only_today and judged.judgement is not None:
+        return Claimed(outcome, detail=Detail(try_after_ms=judged.judgement.day_ends_at_ms))
     return Claimed(outcome, detail=judgement.detail if judgement.outcome is outcome else None)

@@ -31,6 +31,8 @@ _PEOPLE: Final = (
 )
 NO_CHECKS: Final = b"\0"
 """The checks of a request that no rule counts, as the ledger reads them."""
+ANY_CAMPAIGN: Final = 0
+"""Instead of a campaign's number: no campaign is known yet, so only rules of all campaigns hold."""
 
 
 @record(frozen=True, slots=True)

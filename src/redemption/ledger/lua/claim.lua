@@ -1,8 +1,8 @@
 -- claim (C): gives one coupon to a customer, of an offer or for an exchange code.
 --
--- Item     big-endian: C · request digest 10 · content digest 8 · campaign 4 (0: the server does not know yet which
---          coupon the code stands for; with another outcome than CODE_INVALID it need not be known) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (the server's
---          judgement) · not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · id of the key that signs
+-- Item     big-endian: C · request digest 10 · content digest 8 · campaign 4 (0: the first round of a code; the server
+--          does not know yet which coupon it stands for) · version 4 · offer 2 · its quota 8 (0: none) · outcome 2 (the
+--          server's judgement; in a first round: CODE_INVALID, or why the code is not looked up) · not before 4 · expires at 4 (Unix seconds: when the coupon is valid) · id of the key that signs
 --          its token 4 · day 2 (days since 1970, campaign's zone) ·
 --          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) ·
 --          version of the rules 4 · has customer 1 · customer digest 8 · has person 1 · person digest 8 · has code 1 ·
@@ -16,6 +16,10 @@
 -- Event    claimed: principal · campaign · serial · offer · request digest · customer digest · person digest (empty:
 --          none) · 1 if for a code, else 0 · not before · expires at (Unix seconds)
 -- Invariant: a request gets one coupon, a code is claimed once, no limit is passed, and a serial is issued once.
+--
+-- The first round of a code has the checks of the rules of all campaigns. They are decided before the code is looked up:
+-- while they refuse, a right code and a wrong one have the same answer. A wrong code is counted in its first round, a
+-- right one in its second, which has the checks of its campaign's rules too.
 
 local claim = {}
 
@@ -85,6 +89,23 @@ local function decide_new(call, item, campaign, code, outcome, request_key)
   return 'A' .. decide_approval(call, item, campaign, code, request_key), true
 end
 
+-- Decides the first round of a code: it finds the coupon, or it is refused.
+local function decide_first_round(call, packed, item)
+  local checks, outcome = packed:byte(item.checks_at), item.outcome
+  decided.approved, decided.has_checks = false, checks > 0
+  if decided.has_checks then
+    velocity.decide(call, checks, item.has_customer == 1 and item.customer)
+    if velocity.refuses(0) then outcome = math.min(outcome, VELOCITY_EXCEEDED) end
+  end
+  local reply, is_refused = refused(outcome), true
+  if outcome == CODE_INVALID then
+    local _, answer = code_of(call, item)
+    reply, is_refused = answer, answer == reply
+  end
+  if not is_refused or not decided.has_checks then return reply, false end
+  return velocity.reply(reply), velocity.counts_attempts()
+end
+
 -- Returns the reply; and true when `apply` is to be called.
 function claim.decide(call, packed, stale)
   local item = unpack_claim(packed)
@@ -98,7 +119,7 @@ function claim.decide(call, packed, stale)
   if item.has_code == 1 then
     -- Before the code is looked up: who is denied by the rules in force must not learn which codes there are.
     if item.rules ~= call.rules and rules.is_stale(call, item.rules) then return 'S' end
-    if item.campaign == 0 and item.outcome ~= CODE_INVALID then return refused(item.outcome) end
+    if item.campaign == 0 then return decide_first_round(call, packed, item) end
     code, answer = code_of(call, item)
     if not code then return answer end
   end
