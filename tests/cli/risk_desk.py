@@ -4,6 +4,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from redemption.v1 import risk_service_pb2 as risk
 from redemption.v1 import rules_pb2 as v1
+from redemption.v1.campaign_pb2 import Campaign
+from redemption.v1.campaign_service_pb2 import ListCampaignsResponse
 
 ADDED = 1_781_000_000
 
@@ -14,6 +16,7 @@ class RiskDesk:
     def __init__(self, fake):
         self.rules = v1.Rules(program="demo", etag="1")
         self.entries = {}
+        fake.answers.setdefault("ListCampaigns", ListCampaignsResponse(campaigns=[Campaign(number=1, name="a")]))
         fake.answers |= {
             "GetRules": lambda *_: risk.GetRulesResponse(rules=self.rules),
             "UpdateRules": self._update,

@@ -1,6 +1,7 @@
 """``program``: a file becomes the rules, they are shown, and emergencies come and go."""
 # ruff: noqa: E501 - what is printed is compared in one piece.
 
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import grpc
 import pytest
 from fake_server import failing
 from google.protobuf import json_format
+from rich.console import Console
 
 from redemption.v1 import rules_pb2 as v1
 from redemption.v1.campaign_pb2 import Campaign
@@ -179,12 +181,59 @@ def test_the_program_of_the_file_counts(ask, fake, desk, rules_file):
     assert (ended.code, ended.err) == (2, told)
 
 
+def test_a_file_that_removes_every_rule_is_warned_of(ask, desk, rules_file):
+    ask("program", "apply", rules_file)
+    rules_file.write_text("program: demo\n")
+    problem = "has no velocity and no accounts rules: the only rule in force would be removed"
+    told = f"{rules_file}:1: warning: program: {problem}\n"
+    strict = ask("program", "apply", rules_file, "--strict")
+    assert (strict.code, strict.err, len(desk.rules.velocity)) == (2, told, 1)
+    ended = ask("program", "apply", rules_file)
+    assert (ended.code, ended.err) == (0, told)
+    assert ask("program", "apply", rules_file).err == "", "it has none already"
+
+
+def test_a_file_can_come_from_standard_input(ask, desk, rules_file, monkeypatch):
+    for text, code, told in (
+        (RULES, 0, ""),
+        ("program: demo\nx: 1\n", 2, "standard input:2: x: is not a known field; there are "),
+        ("#" * 2**21, 2, "standard input: is larger than "),
+    ):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        ended = ask("program", "apply", "-")
+        assert (ended.code, ended.err.startswith(told)) == (code, True), ended.err
+    assert desk.rules.velocity[0].name == "device-burst"
+
+
+@pytest.mark.parametrize(
+    "typed", [("program", "freeze-claims"), ("deny", "add", "--device", "d"), ("program", "apply")]
+)
+def test_a_program_without_campaigns_is_warned_of(ask, fake, desk, rules_file, typed):
+    """A development server makes the program of any name, and nobody would be safer."""
+    fake.answers["ListCampaigns"] = ListCampaignsResponse()
+    rules_file.write_text("program: nosuch\n")
+    arguments = (rules_file, "--strict") if typed[-1] == "apply" else ("--program", "nosuch")
+    ended = ask(*typed, *arguments)
+    assert ended.code == 0
+    assert "warning: " in ended.err
+    assert "there is no campaign in program nosuch: is it the right program?" in ended.err
+
+
+def test_names_are_not_broken_in_a_narrow_terminal(ask, desk, rules_file, monkeypatch):
+    rules_file.write_text(RULES.replace("device-burst", "d" * 40))
+    ask("program", "apply", rules_file)
+    console = Console(width=80)
+    monkeypatch.setattr("redemption.cli.output.screen.stdout", lambda: console)
+    assert "d" * 40 in ask("program", "show").out
+
+
 SHOWN = """\
 claims of program demo are frozen; to take it back: redemption program thaw-claims
 rule device-burst is tightened; to take it back: redemption program loosen device-burst
 rule           subject   allows                               counts      mode      more
 device-burst   device    2 per 1m (tightened from 5 per 1m)   attempts    enforce   campaign 3 618 满200减50 only
 card-farm      payment   3 customers in 7d                    approvals   shadow    redeem only; without payment: refused
+a limit is spread evenly, besides the burst: in its first period, limit and burst together pass
 
 lock-out   after 10 failures in 1m: 1m, then twice as long each time, at most 1h
            customers enforce; devices enforce; networks shadow

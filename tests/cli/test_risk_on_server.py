@@ -111,13 +111,19 @@ def test_a_file_with_every_field_is_applied_and_told_back(on_server, write):
         ("5 per 1m", "5 per 31d", 3, "velocity[0].limit: the period must be 1s to 30d; it is 31d"),
         ("burst: 5", "burst: 0", 3, "velocity[0].burst: must be 1 to 1,000,000; it is 0"),
         ("5 per 1m, burst: 5", "5 per 30d, burst: 900000", 3, "velocity[0].burst: would take "),
-        ("name: b, subject: device", "name: b, subject: customer", 5, "accounts[0].subject: must be "),
-        ("name: b", "name: a", 5, "accounts[0].name: is the name of "),
+        (
+            "name: b, subject: device",
+            "name: b, subject: customer",
+            5,
+            "accounts[0].subject: must be one of device, network, payment; it is 'customer'",
+        ),
+        ("name: b", "name: a", 5, "accounts[0].name: is the name of velocity[0] already; names must differ"),
         ("customers: 3", "customers: 51", 5, "accounts[0].customers: must be 1 to 50; it is 51"),
         ("window: 1d", "window: 31d", 5, "accounts[0].window: must be 1s to 30d; it is 31d"),
         ("window: 1d", "window: 1500ms", 5, "accounts[0].window: "),
         ("wait: 1m,", "wait: 2d,", 6, "lock_out.wait: must be 1s to 1d; it is 2d"),
-        ("wait_max: 1h", "wait_max: 30s", 6, "lock_out.wait_max: must be at least "),
+        ("wait_max: 1h", "wait_max: 30s", 6, "lock_out.wait_max: must be at least the 1m of wait; it is 30s"),
+        ("program: demo", "program: Demo!", 1, "program: "),
         ("share: 20%", "share: 120%", 8, "warnings.refusal_shares[0].share: must be 0.01% to 100%; it is 120%"),
         ("80%", "0%", 9, "warnings.budget_spent: must be 0.01% to 100%; it is 0%"),
         ("within: 1h", "within: 30s", 10, "warnings.budget_gone_within: must be 1m to 30d; it is 30s"),
@@ -137,7 +143,7 @@ def test_more_rules_than_there_may_be_are_refused(on_server, write):
     file = write(f"program: demo\nvelocity:\n{rules}")
     ended = on_server("program", "apply", file)
     assert ended.code == 2
-    assert ended.err == f"{file}:2: velocity: and accounts must be at most 32 rules together; there are 33\n"
+    assert ended.err == f"{file}:2: velocity: must be at most 32 rules, together with accounts; there are 33\n"
 
 
 def test_a_rule_holds_and_is_tightened_and_loosened(on_server, write, redeem):

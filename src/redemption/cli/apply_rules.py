@@ -7,13 +7,14 @@ import grpc
 
 from redemption.cli.campaign_file.text import Change
 from redemption.cli.exits import BAD_INPUT, BadFile, Stop
+from redemption.cli.input.source_file import Problem
 from redemption.cli.program_file.campaigns import Names, campaign_fields, named_in, names_of, numbers_of
 from redemption.cli.program_file.reading import ProgramFile
 from redemption.cli.program_file.text import changes
 from redemption.cli.program_file.to_contract import rules_message
 from redemption.cli.program_file.violations import file_problem, is_of_rules
 from redemption.cli.program_file.warnings import rules_warnings
-from redemption.cli.server_calls import all_campaigns
+from redemption.cli.server_calls import all_campaigns, has_no_campaign
 from redemption.client import CallFailed, RedemptionClient
 from redemption.v1.risk_service_pb2 import GetRulesRequest, UpdateRulesRequest
 from redemption.v1.rules_pb2 import Rules
@@ -64,7 +65,7 @@ def apply_rules(client: RedemptionClient, read: ProgramFile, *, dry_run: bool, s
         Stop: A campaign is not known, the server refuses the rules, somebody else changed them, or strict found
             something; the message names the wrong fields with their lines.
     """
-    before = client.get_rules(GetRulesRequest(program=read.part.program)).rules
+    before = _rules(client, read)
     fields = campaign_fields(read.part)
     names: Names = {}
     if fields or named_in(before):
@@ -73,7 +74,8 @@ def apply_rules(client: RedemptionClient, read: ProgramFile, *, dry_run: bool, s
     if problems:
         raise read.source.stop(problems)
     wanted = rules_message(read.part, numbers)
-    warnings = read.source.warnings(rules_warnings(wanted, names))
+    problems = [*rules_warnings(wanted, names), *_emptied(before, wanted)]
+    warnings = read.source.warnings(problems)
     if strict and warnings:
         raise BadFile(*warnings)
     found = changes(before, wanted, names)
@@ -81,7 +83,31 @@ def apply_rules(client: RedemptionClient, read: ProgramFile, *, dry_run: bool, s
     if found:
         wanted.etag = before.etag
         now = _updated(client, read, UpdateRulesRequest(rules=wanted, validate_only=dry_run), names)
+    if has_no_campaign(client, read.part.program):  # not refused: rules may be applied before the first campaign
+        nobody = f"there is no campaign in program {read.part.program}: is it the right program?"
+        warnings += read.source.warnings([Problem(("program",), nobody)])
     return AppliedRules(str(read.source.file), now, names, tuple(found), tuple(warnings))
+
+
+def _rules(client: RedemptionClient, read: ProgramFile) -> Rules:
+    try:
+        return client.get_rules(GetRulesRequest(program=read.part.program)).rules
+    except CallFailed as error:
+        of_program = [Problem(("program",), each.problem) for each in error.violations if each.field == "program"]
+        if not of_program:
+            raise
+        stop = read.source.stop(of_program)
+        stop.failure = error.failure
+        raise stop from error
+
+
+def _emptied(before: Rules, wanted: Rules) -> list[Problem]:
+    """Return a warning if a file removes every rule."""
+    count = len(before.velocity) + len(before.accounts)
+    if not count or wanted.velocity or wanted.accounts:
+        return []
+    rules = "the only rule" if count == 1 else f"all {count} rules"
+    return [Problem(("program",), f"has no velocity and no accounts rules: {rules} in force would be removed")]
 
 
 def _updated(client: RedemptionClient, read: ProgramFile, request: UpdateRulesRequest, names: Names) -> Rules:

@@ -17,7 +17,7 @@ from redemption.cli.input.subjects import Ref, Subject, file_subjects, ref_of, t
 from redemption.cli.list_changes import ENTRIES_MAX, REQUEST_MAX, OfList, Progress
 from redemption.cli.output.lists import print_entries
 from redemption.cli.output.screen import print_message, say, stderr
-from redemption.cli.server_calls import Unanswered, connected
+from redemption.cli.server_calls import Unanswered, connected, warn_of_no_campaign
 from redemption.client import RequestRejected
 from redemption.settings import Settings
 from redemption.v1 import risk_service_pb2 as risk
@@ -85,6 +85,7 @@ def run_add(
             messages = [subject.message(numbers) for subject in rest]
             steps = lists.add(client, of, messages, reason=reason, expire_time=until, progress=progress)
             _take(steps, len(messages), f"{name} add")
+            warn_of_no_campaign(client, settings.program)
     except (Unanswered, KeyboardInterrupt) as error:
         more = f", and with --skip {skip + progress.sent} only the rest" if progress.sent else ""
         done = f"{progress.sent:,} of {len(rest):,} were added"

@@ -10,7 +10,7 @@ from redemption.cli.exits import BAD_INPUT, DONE, BadFile, Stop
 from redemption.cli.input.options import AsJson, Program, Server, TlsCa, examples, settings_of, typed_target
 from redemption.cli.input.parsing import Group
 from redemption.cli.output.screen import complain, print_json, print_message, say
-from redemption.cli.server_calls import all_campaigns, connected
+from redemption.cli.server_calls import all_campaigns, connected, warn_of_no_campaign
 
 if TYPE_CHECKING:
     from redemption.cli.apply_rules import AppliedRules
@@ -31,7 +31,10 @@ program = typer.Typer(cls=Group)
     )
 )
 def apply(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="All rules of one program.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="All rules of one program; - reads standard input.", show_default=False),
+    ],
     *,
     server: Server = None,
     program: Program = None,
@@ -121,7 +124,7 @@ def schema() -> int:
 @program.command(
     epilog=examples(
         "redemption program tighten device-burst --limit 2",
-        "redemption program tighten network-burst --mode enforce",
+        "redemption program tighten network-rate --mode enforce",
     )
 )
 def tighten(
@@ -213,6 +216,7 @@ def freeze_claims(
 
     with connected(settings) as client:
         rules = client.freeze_claims(FreezeClaimsRequest(program=settings.program)).rules
+        warn_of_no_campaign(client, settings.program)
     if as_json:
         print_message(rules)
         return DONE

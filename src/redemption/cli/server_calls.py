@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from redemption.cli.exits import BAD_INPUT, FAILED, UNREACHABLE, Stop, code_of_status
+from redemption.cli.output.screen import complain
 from redemption.cli.tls import handshake_failure, tls_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,19 @@ def all_campaigns(client: "RedemptionClient", program: str) -> Iterator["Campaig
         page_token = page.next_page_token
         if not page_token:
             return
+
+
+def has_no_campaign(client: "RedemptionClient", program: str) -> bool:
+    """Whether a program has no campaign: then its name is a mistake, as a rule."""
+    from redemption.v1.campaign_service_pb2 import ListCampaignsRequest
+
+    return not client.list_campaigns(ListCampaignsRequest(program=program, page_size=1)).campaigns
+
+
+def warn_of_no_campaign(client: "RedemptionClient", program: str) -> None:
+    """Print a warning if a program has no campaign; a development server makes the program of any name."""
+    if has_no_campaign(client, program):
+        complain(f"warning: there is no campaign in program {program}: is it the right program?")
 
 
 def _unreachable(error: "CallFailed", settings: "Settings") -> str:

@@ -97,7 +97,7 @@ def test_there_are_examples():
         ("spend: 200.00", "spend: .inf", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '.inf'"),
         ("percent: 12.5%", "percent: 2000", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '2000'"),
         ("percent: 12.5%", "percent: 8折", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '8折'"),
-        ("percent: 12.5%", "percent: 12.555%", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '12.555%'"),
+        ("percent: 12.5%", "percent: 12.555%", "12: offers[1].percent_off.percent: must have at most 2 decimals, such as 12.25%; it is '12.555%'"),
         ("      cap: 100.00\n", "", "11: offers[1].percent_off.cap: is missing"),
         ("  redemptions: 1000", "  redemptions: 1_000", "17: limits.redemptions: must be a whole number; it is '1_000'"),
         ("  redemptions: 1000", "  redemptions: 1e3", "17: limits.redemptions: must be a whole number; it is '1e3'"),

@@ -5,7 +5,7 @@ import pytest
 
 from redemption.cli.input.source_file import dotted
 from redemption.cli.program_file.violations import file_problem, is_of_rules
-from redemption.client import FieldViolation
+from redemption.client import FieldViolation, OtherField
 
 RANGE = {"reason": "OUT_OF_RANGE", "least": 1, "most": 1_000_000, "given": 2_000_000}
 
@@ -20,6 +20,8 @@ RANGE = {"reason": "OUT_OF_RANGE", "least": 1, "most": 1_000_000, "given": 2_000
         (FieldViolation("rules.warnings.refusal_shares[1].basis_points", "x", reason="OUT_OF_RANGE", least=1, most=10_000, given=15_000), "warnings.refusal_shares[1].share", "must be 0.01% to 100%; it is 150%"),
         (FieldViolation("rules.warnings.budget_spent_basis_points", "x", reason="OUT_OF_RANGE", least=1, most=10_000, given=0), "warnings.budget_spent", "must be 0.01% to 100%; it is 0%"),
         (FieldViolation("rules.velocity[1].name", "is the name of another"), "velocity[1].name", "is the name of another"),
+        (FieldViolation("rules.accounts[1].name", "x", reason="DUPLICATE", others=(OtherField("rules.velocity[0].name"),)), "accounts[1].name", "is the name of velocity[0] already; names must differ"),
+        (FieldViolation("rules.lock_out.wait_max", "x", reason="LESS_THAN_OTHER", given=60, others=(OtherField("rules.lock_out.wait", 7200),)), "lock_out.wait_max", "must be at least the 2h of wait; it is 1m"),
         (FieldViolation("rules.velocity", "are too many", reason="WRONG_COUNT", most=32, given=33), "velocity", "are too many"),
     ],
 )  # fmt: skip

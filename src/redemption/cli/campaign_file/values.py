@@ -25,6 +25,7 @@ BASIS_POINTS_PER_PERCENT = 100
 EMPTY = "is empty: give it a value, or take the line out"
 
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})? ?%")
+_PRECISE = re.compile(r"[0-9]{1,3}\.[0-9]{3,} ?%")
 _WHOLE = re.compile(r"-?[0-9]{1,16}")
 _SUM = re.compile(r"[0-9]{1,16}(\.[0-9]{1,8})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -72,7 +73,7 @@ def _name(value: object) -> str:
 
 
 def _campaign_number(value: object) -> int:
-    number = _whole(value)
+    number = whole(value)
     if not 1 <= number <= UINT32_MAX:
         raise ValueError(f"must be 1 to {UINT32_MAX}, as campaigns list shows it; it is {number}")
     return number
@@ -105,12 +106,15 @@ def _instant(value: object, info: ValidationInfo[Units]) -> Timestamp:
 
 def _percent(value: object) -> int:
     text = single(value)
+    if _PRECISE.fullmatch(text):
+        raise ValueError(f"must have at most 2 decimals, such as 12.25%; it is {text[:40]!r}")
     if not _PERCENT.fullmatch(text):
         raise ValueError(f"must be a percentage with its sign, such as 20% or 12.5%; it is {text[:40]!r}")
     return int(Decimal(text.rstrip(" %")) * BASIS_POINTS_PER_PERCENT)
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """Return a value as a whole number; raises ValueError for another one."""
     text = single(value)
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"must be a whole number; it is {text[:40]!r}")
@@ -118,7 +122,7 @@ def _whole(value: object) -> int:
 
 
 def _small_whole(value: object) -> int:
-    number = _whole(value)
+    number = whole(value)
     if abs(number) > _INT32_MAX:  # the field of the contract has 32 bits
         raise ValueError(f"must be a whole number of at most {_INT32_MAX}; it is {number}")
     return number
@@ -186,7 +190,7 @@ Name: TypeAlias = Annotated[str, BeforeValidator(_name), _ANY_TEXT]
 CampaignNumber: TypeAlias = Annotated[int, BeforeValidator(_campaign_number), shaped(_WHOLE, "integer", minimum=1)]
 Zone: TypeAlias = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "minLength": 1})]
 Money: TypeAlias = Annotated[int, BeforeValidator(_money), shaped(_SUM, "number", minimum=0)]
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), shaped(_WHOLE, "integer")]
+Whole: TypeAlias = Annotated[int, BeforeValidator(whole), shaped(_WHOLE, "integer")]
 SmallWhole: TypeAlias = Annotated[int, BeforeValidator(_small_whole), shaped(_WHOLE, "integer")]
 Percent: TypeAlias = Annotated[int, BeforeValidator(_percent), shaped(_PERCENT)]
 Truth: TypeAlias = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"enum": [True, False, "true", "false"]})]

@@ -6,6 +6,7 @@ duplicate names and deep nesting are refused: they have surprising meanings, or 
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,13 +173,23 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
     return f"is not a known field; there are {', '.join(known)}"
 
 
-def read_source(file: Path) -> Source:
+def read_source(file: Path, *, piped: bool = False) -> Source:
     """Read a file.
+
+    Args:
+        file: The file.
+        piped: Read standard input in its place.
 
     Raises:
         BadFile: It cannot be read or parsed; the message names the line.
     """
-    text = file_text(str(file), read_bytes(file, bytes_max=BYTES_MAX))
+    if piped:
+        file, content = Path("standard input"), sys.stdin.buffer.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
+            raise BadFile(f"{file}: is larger than {BYTES_MAX // 1024} KiB")
+    else:
+        content = read_bytes(file, bytes_max=BYTES_MAX)
+    text = file_text(str(file), content, piped=piped)
     found = _NOT_TEXT.search(text)
     if found:
         line = text.count("\n", 0, found.start()) + 1

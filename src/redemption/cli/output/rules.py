@@ -24,6 +24,7 @@ LOOSEN = "redemption program loosen"
 _ALERT = "bold red"
 _MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
 _HEADING = 10
+_FIRST_PERIOD = "a limit is spread evenly, besides the burst: in its first period, limit and burst together pass"
 _WARNED = {
     "budget_spent": "{} of a budget spent",
     "budget_gone_within": "a budget gone within {} at the present pace",
@@ -45,9 +46,12 @@ def print_rules(rules: v1.Rules, names: Names, target: str) -> None:
     every: list[Rule] = [*full.velocity, *full.accounts]
     if every:
         rows = table("rule", "subject", "allows", "counts", "mode", "more")
+        rows.columns[0].no_wrap = True  # so that a name can be copied
         for rule in every:
             _add(rows, rule, changed.get(rule.name), names)
         show(rows)
+        if full.velocity:
+            say(_FIRST_PERIOD, "dim")
     else:
         say(f"program {rules.program} has no velocity and no accounts rules; write some: redemption program apply FILE")
     say("")

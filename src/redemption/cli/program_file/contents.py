@@ -4,13 +4,19 @@
 """
 
 from redemption.cli.campaign_file.part import Part
-from redemption.cli.campaign_file.values import Percent, Several, Text, Whole
+from redemption.cli.campaign_file.values import Percent, Several, Text
 from redemption.cli.program_file.values import (
+    AnswersMin,
+    CodeFailures,
+    Count,
     CountsName,
+    Customers,
+    Failures,
     ModeName,
-    OperationName,
+    Operations,
     OutcomeName,
     RateText,
+    SharedName,
     Span,
     SubjectName,
     WithoutName,
@@ -29,7 +35,7 @@ class VelocityPart(Part):
     """Who is counted: customer, person, device, network (the address) or payment (the instrument)."""
     limit: RateText
     """How many in a period, evenly spread, such as 5 per 1m."""
-    burst: Whole | None = None
+    burst: Count | None = None
     """How many at once; left out, as many as in the limit."""
     counts: CountsName | None = None
     """attempts: every one that is decided, which it is when left out. approvals: only those that succeed."""
@@ -39,7 +45,7 @@ class VelocityPart(Part):
     """Requests that do not say their subject: pass, which it is when left out, or refuse."""
     campaign: Text | None = None
     """Only coupons of this campaign, by its number or its name; left out, all of the program."""
-    operations: Several[OperationName] = ()
+    operations: Operations = ()
     """What it judges: redeem, claim; left out, both."""
 
 
@@ -50,9 +56,9 @@ class AccountsPart(Part):
 
     name: Text
     """What it is called, once in a program: a-z, 0-9, hyphen, underscore. A rule is known by its name."""
-    subject: SubjectName
+    subject: SharedName
     """What the customers share: device, network or payment."""
-    customers: Whole
+    customers: Customers
     """How many different customers."""
     window: Span
     """A customer counts until this long after it was counted last, such as 1d."""
@@ -64,7 +70,7 @@ class AccountsPart(Part):
     """Requests without the subject or without a customer: pass, which it is when left out, or refuse."""
     campaign: Text | None = None
     """Only coupons of this campaign, by its number or its name; left out, all of the program."""
-    operations: Several[OperationName] = ()
+    operations: Operations = ()
     """What it judges: redeem, claim; left out, both."""
 
 
@@ -73,8 +79,8 @@ class LockOutPart(Part):
 
     contract = v1.LockOut.DESCRIPTOR
 
-    failures: Whole | None = None
-    """So many failures within the period lock out; left out, 10."""
+    failures: Failures | None = None
+    """So many failures within the period lock out; left out, 10. With shadow for all three, nobody is locked out."""
     period: Span | None = None
     """The period; left out, 1m."""
     wait: Span | None = None
@@ -87,7 +93,7 @@ class LockOutPart(Part):
     """Whether devices are locked out: enforce, which it is when left out, or shadow."""
     networks: ModeName | None = None
     """Whether addresses are locked out: enforce, or shadow, which it is when left out: many people share one."""
-    code_failures_per_minute: Whole | None = None
+    code_failures_per_minute: CodeFailures | None = None
     """So many exchange codes may fail in the whole program in a minute; left out, 1000."""
 
 
@@ -100,7 +106,7 @@ class SharePart(Part):
     """The refusal, such as TOKEN_EXPIRED."""
     share: Percent
     """Warn from this share on, such as 20%."""
-    answers_min: Whole | None = None
+    answers_min: AnswersMin | None = None
     """Only when there were so many answers; left out, 100."""
 
 
@@ -115,7 +121,7 @@ class WarningsPart(Part):
     """Warn when so much of a campaign's budget is spent, such as 80%."""
     budget_gone_within: Span | None = None
     """Warn when a budget is gone within this time at the present pace, such as 1h."""
-    claims_per_minute: Whole | None = None
+    claims_per_minute: Count | None = None
     """Warn when a campaign has more claims than this in a minute."""
 
 

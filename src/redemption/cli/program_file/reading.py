@@ -14,6 +14,7 @@ from redemption.cli.campaign_file.part import part_at, problems_of
 from redemption.cli.input.source_file import FieldPath, Problem, Source, plain, read_source, unknown_field
 from redemption.cli.program_file.contents import ProgramPart
 
+STDIN = "-"
 _OF_A_CAMPAIGN = ("offers", "currency_code", "start_time")
 _OTHERWISE = {
     ("etag",): "is told by the server, and does not stand in a file",
@@ -38,12 +39,12 @@ class ProgramFile(NamedTuple):
 
 
 def read_program(file: Path) -> ProgramFile:
-    """Read the rules of a program.
+    """Read the rules of a program; the file ``-`` is standard input.
 
     Raises:
         BadFile: The file has none; the message names each problem with its line.
     """
-    source = read_source(file)
+    source = read_source(file, piped=str(file) == STDIN)
     for name in _OF_A_CAMPAIGN:
         if name in source.root.fields:
             problem = (

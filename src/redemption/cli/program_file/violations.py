@@ -2,7 +2,7 @@
 
 import re
 
-from redemption.cli.input.source_file import FieldPath, Problem
+from redemption.cli.input.source_file import FieldPath, Problem, dotted
 from redemption.cli.input.spans import of_unit, span_text
 from redemption.cli.program_file.text import percent_text
 from redemption.client import FieldViolation
@@ -20,14 +20,26 @@ def is_of_rules(violation: FieldViolation) -> bool:
 def file_problem(violation: FieldViolation) -> Problem:
     """Return a violation as a problem: its path in the file, and a sentence with the numbers as people write them."""
     steps = re.findall(r"\w+", violation.field.removeprefix(_PREFIX))
-    path: FieldPath = tuple(int(step) if step.isdecimal() else _file_name(step, steps) for step in steps)
+    path = _path(violation.field)
     name = steps[-1] if steps else ""
     range_ = (violation.least, violation.most, violation.given)
     least, most, given = (None if number is None else _number(number, name) for number in range_)
     if violation.reason == "OUT_OF_RANGE" and least and most and given:
         period = "the period " if name == "period" and steps[0] == "velocity" else ""
         return Problem(path, f"{period}must be {least} to {most}; it is {given}")
+    if violation.reason == "DUPLICATE" and name == "name" and violation.others:
+        other = dotted(_path(violation.others[0].field)[:-1])
+        return Problem(path, f"is the name of {other} already; names must differ")
+    if violation.reason == "LESS_THAN_OTHER" and given and violation.others and violation.others[0].value is not None:
+        wait = str(_path(violation.others[0].field)[-1])
+        least = _number(violation.others[0].value, wait)
+        return Problem(path, f"must be at least the {least} of {wait}; it is {given}")
     return Problem(path, violation.problem)
+
+
+def _path(field: str) -> FieldPath:
+    steps = re.findall(r"\w+", field.removeprefix(_PREFIX))
+    return tuple(int(step) if step.isdecimal() else _file_name(step, steps) for step in steps)
 
 
 def _file_name(step: str, steps: list[str]) -> str:

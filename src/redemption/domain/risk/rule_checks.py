@@ -48,7 +48,7 @@ def rules_violations(rules: Rules, field: str = "rules") -> list[Violation]:
     found: list[Violation] = []
     count = len(rules.velocity) + len(rules.accounts)
     if count > RULES_MAX:
-        problem = f"and accounts must be at most {RULES_MAX} rules together; there are {count}"
+        problem = f"must be at most {RULES_MAX} rules, together with accounts; there are {count}"
         values = ViolationValues(most=RULES_MAX, given=count)
         return [Violation(f"{field}.velocity", problem, ViolationReason.WRONG_COUNT, values)]
     seen: dict[str, str] = {}
