@@ -57,8 +57,18 @@ STATS = risk.GetRiskStatsResponse(
 )
 
 
-def test_warnings_come_first_and_rules_have_their_numbers(ask, fake):
+def test_warnings_come_first_and_rules_have_their_numbers(command, fake, desk, monkeypatch):
+    """And what of an emergency is in force, so that nobody reads the numbers as those of the file."""
+    monkeypatch.setenv("REDEMPTION_SERVER", fake.address)
+    ask = command
+    desk.rules = v1.Rules(
+        program="shop",
+        velocity=[v1.VelocityRule(name="device-burst", limit=5, period={"seconds": 60})],
+        tightened=[v1.TightenedRule(name="device-burst", limit=2)],
+        claims_frozen=True,
+    )
     fake.answers |= {
+        "ListListEntries": risk.ListListEntriesResponse(total=1),
         "GetRiskStats": STATS,
         "ListCampaigns": ListCampaignsResponse(campaigns=[Campaign(number=3, name="双11 满300减40")]),
     }
@@ -70,15 +80,18 @@ def test_warnings_come_first_and_rules_have_their_numbers(ask, fake):
         "WARNING   campaign 9   BUDGET_GONE_SOON\n"
         "          in 12 minutes   since 2026-11-11 20:30:09 +08:00, gone at 2026-11-11 20:42 +08:00\n"
         "WARNING   too many exchange codes fail in the whole program: whoever has failed lately waits\n"
+        "claims of program shop are frozen; to take it back: redemption program thaw-claims --program shop\n"
+        "rule device-burst is tightened; to take it back: redemption program loosen device-burst --program shop\n"
         "program shop, as of 2026-11-11 20:30:10 +08:00\n"
         "rule           mode      refused   would refuse   without subject\n"
         "device-burst   enforce     1,234              0                 5\n"
         "network-rate   shadow          0            999                 0\n"
-        "4,321 tokens and exchange codes failed in the last minute; 17 subjects are locked out, as the answering process knows\n"
+        "4,321 tokens and exchange codes failed in the last minute; 17 subjects are locked out, as far as the server process that answered knows\n"
+        "the deny list and the allow list have 1 entry together\n"
     )
 
 
-def test_a_quiet_program_is_three_lines(ask, fake):
+def test_a_quiet_program_is_four_lines(ask, fake, desk):
     fake.answers["GetRiskStats"] = risk.GetRiskStatsResponse(as_of=at(0))
     ended = ask("fraud", "stats")
     assert ended.out.splitlines()[:2] == [
@@ -103,7 +116,7 @@ def test_those_who_were_refused_most_are_listed(ask, fake):
     ended = ask("fraud", "top", "--minutes", "1", "--count", "5")
     assert ended.code == 0
     assert ended.out == (
-        "refused most in the last minute\n"
+        "refused most in the last minute, since 2026-11-11 20:30 +08:00\n"
         "subject                     refused   failures\n"
         "device:0123456789abcdef      12,345          3\n"
         "customer:fedcba9876543210         4          0\n"
@@ -114,7 +127,15 @@ def test_those_who_were_refused_most_are_listed(ask, fake):
 
 def test_nobody_was_refused(ask, fake):
     fake.answers["ListTopSubjects"] = risk.ListTopSubjectsResponse()
-    assert ask("fraud", "top").out == "nobody was refused in the last 10 minutes\n"
+    assert ask("fraud", "top").out == "nobody was refused in the last 10 minutes, since 2026-11-11 20:21 +08:00\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(2, "there may be more than these 2 (--count, at most 100)"), (3, "customer:")]
+)
+def test_it_is_told_that_there_may_be_more(ask, fake, count, told):
+    fake.answers["ListTopSubjects"] = TOP
+    assert ask("fraud", "top", "--count", count).out.splitlines()[-1].startswith(told)
 
 
 @pytest.mark.parametrize("minutes", [0, 61])
@@ -159,7 +180,7 @@ def test_all_that_is_known_of_somebody_is_told(command, fake, monkeypatch):
         "    to take it off: redemption allow remove --id network:192.0.2.0/24 --program demo\n"
         "  on the allow list   expired, since 2026-11-11 20:29:51 +08:00, by ben\n"
         "    to take it off: redemption allow remove --id device:0000000000642d31 --program demo\n"
-        "  locked out until 2026-11-11 20:40 +08:00, as the answering process knows\n"
+        "  locked out until 2026-11-11 20:40 +08:00, as far as the server process that answered knows\n"
         "  in the last hour 17 refused, 2 failed tokens and exchange codes\n"
         "  rule           left   next                         customers\n"
         "  device-burst      0   2026-11-11 20:30:12 +08:00\n"

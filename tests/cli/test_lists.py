@@ -321,6 +321,17 @@ def test_a_mistake_is_one_line_and_nothing_is_sent(ask, fake, arguments, told):
     assert (ended.code, ended.out, ended.err, dict(fake.asked)) == (2, "", f"redemption: {told}\n", {})
 
 
+def test_a_coupon_of_no_campaign_is_warned_of(ask, desk):
+    """Nobody has one, so the number is surely a slip."""
+    ended = ask("deny", "add", "--coupon", "99:5", "--coupon", "1:5")
+    told = "warning: there is no campaign 99 in program demo: nobody can have its coupons\n"
+    assert (ended.code, ended.err) == (0, told)
+
+
+def test_a_coupon_is_not_offered_to_those_who_allow(ask):
+    assert [("--coupon" in ask(name, "add", "--help").out) for name in ("deny", "allow")] == [True, False]
+
+
 def test_a_campaign_that_is_not_there_is_named_before_anything_is_sent(ask, fake, desk):
     fake.answers["ListCampaigns"] = ListCampaignsResponse()
     ended = ask("deny", "add", "--coupon", "满200:17", "--device", "d")

@@ -26,23 +26,27 @@ def stats(
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """Count what each rule refused, or would refuse; warnings come first.
+    """Count what each rule refused, or would refuse; warnings, frozen claims and tightened rules come first.
 
     A rule that is changed counts anew.
     """
     settings = settings_of(server=server, program=program, tls_ca=tls_ca)
-    from redemption.v1.risk_service_pb2 import GetRiskStatsRequest
+    from redemption.cli.list_changes import total_of
+    from redemption.v1.risk_service_pb2 import GetRiskStatsRequest, GetRulesRequest
 
     with connected(settings) as client:
         answer = client.get_risk_stats(GetRiskStatsRequest(program=settings.program))
-        campaigns = () if as_json or not answer.warnings else tuple(all_campaigns(client, settings.program))
-    if as_json:
-        print_message(answer)
-        return DONE
+        if as_json:
+            print_message(answer)
+            return DONE
+        rules = client.get_rules(GetRulesRequest(program=settings.program)).rules
+        entries = total_of(client, settings.program)
+        campaigns = tuple(all_campaigns(client, settings.program)) if answer.warnings else ()
     from redemption.cli.output.risk import print_stats
     from redemption.cli.program_file.campaigns import names_of
 
-    print_stats(answer, settings.program, names_of(campaigns))
+    target = typed_target(server=server, program=program, tls_ca=tls_ca)
+    print_stats(answer, rules, names_of(campaigns), entries=entries, target=target)
     return DONE
 
 
@@ -71,7 +75,7 @@ def top(
         return DONE
     from redemption.cli.output.risk import print_top
 
-    print_top(answer, minutes)
+    print_top(answer, minutes, most, _now())
     return DONE
 
 

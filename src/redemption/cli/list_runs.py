@@ -16,9 +16,10 @@ from redemption.cli.input.spans import SPAN, span
 from redemption.cli.input.subjects import Ref, Subject, file_subjects, ref_of, typed_subjects
 from redemption.cli.list_changes import ENTRIES_MAX, REQUEST_MAX, OfList, Progress
 from redemption.cli.output.lists import print_entries
-from redemption.cli.output.screen import print_message, say, stderr
-from redemption.cli.server_calls import Unanswered, connected, warn_of_no_campaign
-from redemption.client import RequestRejected
+from redemption.cli.output.screen import complain, print_message, say, stderr
+from redemption.cli.program_file.campaigns import names_of
+from redemption.cli.server_calls import Unanswered, all_campaigns, connected, warn_of_no_campaign
+from redemption.client import RedemptionClient, RequestRejected
 from redemption.settings import Settings
 from redemption.v1 import risk_service_pb2 as risk
 from redemption.v1.rules_pb2 import LIST_KIND_ALLOW, LIST_KIND_DENY
@@ -82,6 +83,7 @@ def run_add(
         with connected(settings) as client:
             before = lists.total_of(client, settings.program)
             numbers = lists.campaign_numbers(client, settings.program, rest)
+            _warn_of_campaigns(client, settings.program, set(numbers.values()))
             messages = [subject.message(numbers) for subject in rest]
             steps = lists.add(client, of, messages, reason=reason, expire_time=until, progress=progress)
             _take(steps, len(messages), f"{name} add")
@@ -182,6 +184,13 @@ def _expiry(text: str) -> Timestamp:
     if until.seconds <= now:
         raise Stop(BAD_INPUT, f"--expires: has passed: the entries would do nothing; it is {text[:40]!r}")
     return until
+
+
+def _warn_of_campaigns(client: RedemptionClient, program: str, numbers: set[int]) -> None:
+    """Print a warning for each campaign of coupons that the program does not have."""
+    known = names_of(all_campaigns(client, program)) if numbers else {}
+    for number in sorted(numbers - known.keys()):
+        complain(f"warning: there is no campaign {number} in program {program}: nobody can have its coupons")
 
 
 def _of(program: str, name: str) -> OfList:

@@ -27,6 +27,8 @@ Payments: TypeAlias = Annotated[
 Coupons: TypeAlias = Annotated[
     list[str] | None, typer.Option("--coupon", metavar="CAMPAIGN:SERIAL", help="This coupon; deny only.")
 ]
+_NoCoupons: TypeAlias = Annotated[list[str] | None, typer.Option("--coupon", hidden=True)]
+"""Typed all the same, it is refused with what to do instead."""
 Ids: TypeAlias = Annotated[
     list[str] | None, typer.Option("--id", metavar="KIND:ID", help="As list and fraud top print it.")
 ]
@@ -65,7 +67,7 @@ def _make_add(group: typer.Typer, name: ListName) -> None:
         device: Devices = None,
         network: Networks = None,
         payment: Payments = None,
-        coupon: Coupons = None,
+        coupon: (Coupons if name == "deny" else _NoCoupons) = None,  # type: ignore[valid-type]
         ids: Ids = None,
         file: SubjectsFile = None,
         kind: Kind = None,

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
 from redemption.cli.input.instants import local_text
 from redemption.cli.input.subjects import ref_text
 from redemption.cli.output.decision import outcome_name
 from redemption.cli.output.lists import until_text
+from redemption.cli.output.rules import print_emergency
 from redemption.cli.output.screen import say, show, table
 from redemption.cli.program_file.campaigns import Names
 from redemption.cli.program_file.text import campaign_text, word
@@ -23,25 +25,31 @@ from redemption.v1.risk_service_pb2 import (
 )
 
 _ALERT = "bold red"
+_AS_KNOWN = "as far as the server process that answered knows"
+_MINUTE = 60
+_COUNT_MAX = 100
 _HUNDRED = "among the hundred with most attempts in vain in any minute of the last hour"
 """Each server reports these alone: somebody else may have been refused now and then."""
 _WARNING = "yellow"
 _MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
 
 
-def print_stats(stats: GetRiskStatsResponse, program: str, names: Names) -> None:
+def print_stats(stats: GetRiskStatsResponse, rules: v1.Rules, names: Names, *, entries: int, target: str) -> None:
     """Print the warnings of a program, its rules with their numbers, and what guessing does.
 
     Args:
         stats: The numbers.
-        program: The program.
+        rules: The program's rules.
         names: The names of its campaigns.
+        entries: How many entries both lists have.
+        target: The options that commands need which are proposed.
     """
     for warning in stats.warnings:
         _print_warning(warning, names)
     if stats.code_budget_spent:
         say("WARNING   too many exchange codes fail in the whole program: whoever has failed lately waits", _ALERT)
-    say(f"program {program}, as of {local_text(stats.as_of, None)}", "bold")
+    print_emergency(rules, target)
+    say(f"program {rules.program}, as of {local_text(stats.as_of, None)}", "bold")
     if stats.rules:
         counts = ("refused", "would refuse", "without subject")
         rows = table("rule", "mode", *counts, right=counts)
@@ -57,24 +65,38 @@ def print_stats(stats: GetRiskStatsResponse, program: str, names: Names) -> None
         show(rows)
     else:
         say("it has no velocity and no accounts rules")
-    failed = f"{stats.failures_last_minute:,} tokens and exchange codes failed in the last minute"
-    say(f"{failed}; {stats.locked_out:,} subjects are locked out, as the answering process knows")
+    failed, locked_out = stats.failures_last_minute, stats.locked_out
+    failures = f"{failed:,} {'token or exchange code' if failed == 1 else 'tokens and exchange codes'} failed"
+    subjects = "1 subject is" if locked_out == 1 else f"{locked_out:,} subjects are"
+    say(f"{failures} in the last minute; {subjects} locked out, {_AS_KNOWN}")
     refused, would_refuse = stats.lock_out.refused, stats.lock_out.would_refuse
+    say(f"the deny list and the allow list have {entries:,} {'entry' if entries == 1 else 'entries'} together")
     if refused or would_refuse:
         say(f"lock-out let {refused:,} guesses wait; networks in shadow would have let {would_refuse:,} wait")
 
 
-def print_top(answer: ListTopSubjectsResponse, minutes: int) -> None:
-    """Print those who were refused most in the last so many minutes."""
+def print_top(answer: ListTopSubjectsResponse, minutes: int, most: int, now: float) -> None:
+    """Print those who were refused most.
+
+    Args:
+        answer: Who, most first.
+        minutes: In the last so many minutes.
+        most: So many were asked for.
+        now: The present, Unix seconds.
+    """
+    since = local_text(Timestamp(seconds=(int(now) // _MINUTE - minutes + 1) * _MINUTE), None)
     period = "minute" if minutes == 1 else f"{minutes} minutes"
     if not answer.subjects:
-        say(f"nobody was refused in the last {period}")
+        say(f"nobody was refused in the last {period}, since {since}")
         return
-    say(f"refused most in the last {period}", "bold")
+    say(f"refused most in the last {period}, since {since}", "bold")
     rows = table("subject", "refused", "failures", right=("refused", "failures"))
     for each in answer.subjects:
         rows.add_row(ref_text(each.subject), f"{each.refused:,}", f"{each.failures:,}")
     show(rows)
+    if len(answer.subjects) == most:
+        more = " (--count, at most 100)" if most < _COUNT_MAX else ""
+        say(f"there may be more than these {most:,}{more}", "dim")
 
 
 def print_subjects(answers: Mapping[str, GetSubjectResponse], now: float, target: str) -> None:
@@ -125,9 +147,10 @@ def _print_subject(answer: GetSubjectResponse, now: float, target: str) -> None:
         say(f"  {said.replace('until for good', 'for good').replace('until expired', 'expired')}", style)
         say(f"    to take it off: redemption {name} remove --id {through}{target}")
     if answer.HasField("locked_until"):
-        say(f"  locked out until {local_text(answer.locked_until, None)}, as the answering process knows", _ALERT)
+        say(f"  locked out until {local_text(answer.locked_until, None)}, {_AS_KNOWN}", _ALERT)
     if answer.refused or answer.failures:
-        say(f"  in the last hour {answer.refused:,} refused, {answer.failures:,} failed tokens and exchange codes")
+        failed = "failed token or exchange code" if answer.failures == 1 else "failed tokens and exchange codes"
+        say(f"  in the last hour {answer.refused:,} refused, {answer.failures:,} {failed}")
     else:
         say(f"  not {_HUNDRED}")
     if answer.counts:
