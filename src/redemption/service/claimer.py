@@ -8,6 +8,8 @@ token, field for field.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.calendar import Days
 from redemption.domain.campaign.campaign import MILLISECONDS, Campaign
@@ -50,6 +52,7 @@ from redemption.service.signers import Signers
 _NEVER = (0, 0)
 _MISREAD = {Misread.NOT_A_CODE: Outcome.CODE_INVALID, Misread.MISTYPED: Outcome.CODE_MISTYPED}
 _UNREADABLE = "a record of this claim or its campaign cannot be read; nothing was done, its operator has to look"
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,8 @@ class Claimer:
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
             judged = await self._judged(pending, found, at_ms, caller.deadline, waits_until_ms=waits_until_ms)
             if judged is None:
-                return self._code_failed(caller, pending.claim)
+                self._guessing.code_failed(caller, pending.claim.program, pending.claim.customer, pending.claim.risk)
+                return Claimed(Outcome.CODE_INVALID)
             program = pending.claim.program
             reply, exceeded = await self._issuing.claim(caller, program, judged.item, rejudged=now_ms is not None)
             if isinstance(reply, CodeFound):  # the first round of a code only finds its coupon
@@ -227,21 +231,13 @@ class Claimer:
         *,
         exceeded: Sequence[Exceeded],
     ) -> Claimed:
-        if isinstance(reply, ClaimedCoupon | ClaimRefused):
-            self._rule_reports.count(claim.program, judged.active, exceeded, judged.assessment.missing)
+        self._count(caller, claim, judged, reply, exceeded)
         match reply:
             case ClaimedCoupon():
                 return self._approved(claim, reply)
             case ClaimRefused(Outcome.NOT_EVALUATED) if judged.failure is not None:
                 raise judged.failure
-            case ClaimRefused(Outcome.CODE_INVALID):
-                return self._code_failed(caller, claim)
             case ClaimRefused():
-                if reply.outcome in REFUSED_BY_RULES and judged.waits_until_ms is None:  # else it is counted already
-                    digests = self._digests.for_program(claim.program)
-                    self._attempts.refuse(claim.program, people_of(digests, claim.customer, claim.risk))
-                if judged.item.campaign:
-                    self._orders.count_refusal(claim.program, judged.item.campaign, reply.outcome)
                 return _refused(reply, judged, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
@@ -249,9 +245,36 @@ class Claimer:
                 self._campaigns.forget(claim.program, judged.item.campaign)  # the next read may find it repaired
                 raise ItemFailed(_UNREADABLE)
 
-    def _code_failed(self, caller: CallInfo, claim: Claim) -> Claimed:
-        self._guessing.code_failed(caller, claim.program, claim.customer, claim.risk)
-        return Claimed(Outcome.CODE_INVALID)
+    def _count(
+        self,
+        caller: CallInfo,
+        claim: Claim,
+        judged: _Judged,
+        reply: ClaimedCoupon | ClaimRefused | Mismatch | Failed,
+        exceeded: Sequence[Exceeded],
+    ) -> None:
+        """Count what rules did, and tell the observers of a refusal; an error in it does not change the answer.
+
+        A claim that was approved before counts nowhere.
+        """
+        if isinstance(reply, Mismatch | Failed) or (isinstance(reply, ClaimedCoupon) and reply.remembered):
+            return
+        program, waits = claim.program, judged.waits_until_ms is not None
+        try:
+            self._rule_reports.count(program, judged.active, exceeded, judged.assessment.missing)
+            if isinstance(claim.source, CodeGiven):
+                self._guessing.count_code(program, claim.customer, claim.risk, refused=waits)
+            if isinstance(reply, ClaimedCoupon):
+                return
+            if reply.outcome == Outcome.CODE_INVALID:
+                self._guessing.code_failed(caller, program, claim.customer, claim.risk)
+            elif reply.outcome in REFUSED_BY_RULES and not waits:
+                digests = self._digests.for_program(program)
+                self._attempts.refuse(program, people_of(digests, claim.customer, claim.risk))
+            if judged.item.campaign and reply.outcome not in {Outcome.CODE_INVALID, Outcome.NOT_EVALUATED}:
+                self._orders.count_refusal(program, judged.item.campaign, reply.outcome)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            _log.exception("a claim cannot be counted", program=program)
 
     async def _judged(
         self,

@@ -6,9 +6,11 @@ that the caller would get anyway.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
+
+import structlog
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.order import Customer, RiskContext
@@ -26,6 +28,7 @@ PLACE_SECONDS_MAX = 1.0
 PLACE_WAITING_MAX = 100
 """So many codes of one subject wait; further ones are refused at once."""
 _MILLISECONDS = 1000
+_log = structlog.get_logger(__name__)
 _Key: TypeAlias = tuple[str, Subject]
 
 
@@ -55,13 +58,19 @@ class Guessing:
             count: How many tokens failed.
 
         Returns:
-            Until when the one who sent them is locked out, Unix milliseconds; None: it is not.
+            Until when the one who sent them is locked out, Unix milliseconds; None: it is not, or there was an error.
         """
-        subjects = self._subjects(program, customer, risk)
-        if not self._attempts.fail(program, subjects, count, codes=False):
+        try:
+            subjects = self._subjects(program, customer, risk)
+            if not self._attempts.fail(program, subjects, count, codes=False):
+                return None
+            self._alarms.failed(program, caller.principal, count)
+            until_ms = self._locked_until_ms(program, subjects)
+            self._count(program, subjects, refused=until_ms is not None)
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not change the answer
+            _log.exception("failed tokens cannot be counted", program=program)
             return None
-        self._alarms.failed(program, caller.principal, count)
-        return self._locked_until_ms(program, subjects)
+        return until_ms
 
     @asynccontextmanager
     async def code_under_way(
@@ -157,23 +166,43 @@ class Guessing:
                 return
 
     def code_failed(self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext) -> None:
-        """Count an exchange code that failed."""
-        if not self._attempts.fail(program, self._subjects(program, customer, risk), 1, codes=True):
-            return
-        self._alarms.failed(program, caller.principal, 1)
-        self._alarms.code_budget(program, spent=self._attempts.codes_spent_until_ms(program) is not None)
+        """Count an exchange code that failed; an error in it is logged."""
+        try:
+            if not self._attempts.fail(program, self._subjects(program, customer, risk), 1, codes=True):
+                return
+            self._alarms.failed(program, caller.principal, 1)
+            spent_until_ms = self._attempts.codes_spent_until_ms(program)
+            if spent_until_ms is not None:
+                self._alarms.code_budget_spent(program, (spent_until_ms - self._ledger.now_ms()) / _MILLISECONDS)
+        except Exception:  # noqa: BLE001 - logged with its traceback; it must not change the answer
+            _log.exception("a failed code cannot be counted", program=program)
+
+    def count_code(self, program: str, customer: Customer, risk: RiskContext, *, refused: bool) -> None:
+        """Count what lock-out did to a code that was answered; one that only waited for a place counts nowhere.
+
+        Args:
+            program: The program.
+            customer: Who claims.
+            risk: The other signals of the claim.
+            refused: It was not looked up.
+        """
+        subjects = self._subjects(program, customer, risk)
+        if not refused or self._code_waits_until_ms(program, subjects) is not None:
+            self._count(program, subjects, refused=refused)
 
     def _code_waits_until_ms(self, program: str, subjects: list[Subject]) -> int | None:
         """Return until when a code of somebody is not looked up, Unix milliseconds; None if it is.
 
         Whoever is locked out has to wait; and while the program's budget of failed codes is spent, whoever failed
-        lately.
+        lately. A subject that lock-out only watches makes nobody wait.
         """
         until_ms = self._locked_until_ms(program, subjects)
         spent_until_ms = self._attempts.codes_spent_until_ms(program)
-        if spent_until_ms is not None and self._attempts.failed_lately(program, subjects):
-            if until_ms is None:
-                self._count_refusal(program, subjects)
+        if spent_until_ms is None:
+            return until_ms
+        policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
+        enforced = [subject for subject in subjects if mode_of(policy, subject.kind) is RuleMode.ENFORCE]
+        if self._attempts.failed_lately(program, enforced):
             return max(spent_until_ms, until_ms or 0)
         return until_ms
 
@@ -187,24 +216,23 @@ class Guessing:
         return [Subject(kind, digest) for kind, digest in ids.items() if kind not in listed.exempt]
 
     def _locked_until_ms(self, program: str, subjects: list[Subject]) -> int | None:
-        """Return until when any of the subjects is locked out, and count what that did."""
+        """Return until when any of the subjects is locked out, Unix milliseconds; None if none of them is."""
+        return max(
+            (until_ms for until_ms, mode in self._locked(program, subjects) if mode is RuleMode.ENFORCE), default=None
+        )
+
+    def _locked(self, program: str, subjects: list[Subject]) -> Iterator[tuple[int, RuleMode]]:
+        """Yield until when each subject is locked out, or would be, and which of the two."""
         policy = (self._rules.cached(program) or NO_ACTIVE_RULES).rules.lock_out
-        latest_ms, would_wait = 0, False
         for subject in subjects:
             until_ms = self._attempts.locked_until_ms(program, subject)
-            if until_ms is None:
-                continue
-            if mode_of(policy, subject.kind) is RuleMode.ENFORCE:
-                latest_ms = max(latest_ms, until_ms)
-            else:
-                would_wait = True
-        if latest_ms:
-            self._count_refusal(program, subjects)
-            return latest_ms
-        if would_wait:
-            self._orders.count_rule(program, LOCK_OUT, RuleDid.WOULD_REFUSE)
-        return None
+            if until_ms is not None:
+                yield until_ms, mode_of(policy, subject.kind)
 
-    def _count_refusal(self, program: str, subjects: list[Subject]) -> None:
-        self._orders.count_rule(program, LOCK_OUT, RuleDid.REFUSED)
-        self._attempts.refuse(program, subjects)
+    def _count(self, program: str, subjects: list[Subject], *, refused: bool) -> None:
+        """Count what lock-out did to one request, if anything."""
+        if refused:
+            self._orders.count_rule(program, LOCK_OUT, RuleDid.REFUSED)
+            self._attempts.refuse(program, subjects)
+        elif any(mode is RuleMode.SHADOW for _, mode in self._locked(program, subjects)):
+            self._orders.count_rule(program, LOCK_OUT, RuleDid.WOULD_REFUSE)

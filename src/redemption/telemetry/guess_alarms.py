@@ -13,6 +13,8 @@ FAILURES_MIN = 100
 WINDOW_SECONDS = 60.0
 SERVICES_MAX = 1_000
 """Services that are counted at a time; when there are more, counting begins anew."""
+PROGRAMS_MAX = 1_000
+"""Programs whose spent budgets are remembered, likewise."""
 _log = structlog.get_logger(__name__)
 
 
@@ -23,7 +25,7 @@ class GuessAlarms:
         """Build it; ``now`` is a monotonic clock, in seconds."""
         self._now = now
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
-        self._spent: set[str] = set()
+        self._spent_until: dict[str, float] = {}
 
     def failed(self, program: str, principal: str, count: int) -> None:
         """Count failed tokens or codes of a calling service."""
@@ -44,14 +46,16 @@ class GuessAlarms:
                 seconds=round(now - since, 1),
             )
 
-    def code_budget(self, program: str, *, spent: bool) -> None:
-        """Report whether a program's budget of failed codes is spent."""
-        if spent and program not in self._spent:
-            self._spent.add(program)
-            _log.warning(
-                "the budget of failed exchange codes is spent: whoever failed lately waits, others are answered",
-                program=program,
-            )
-        elif not spent and program in self._spent:
-            self._spent.discard(program)
-            _log.info("the budget of failed exchange codes has room again", program=program)
+    def code_budget_spent(self, program: str, seconds: float) -> None:
+        """Report that a program's budget of failed codes is spent for so many seconds, once for that time."""
+        now = self._now()
+        if now < self._spent_until.get(program, now):
+            return
+        if program not in self._spent_until and len(self._spent_until) >= PROGRAMS_MAX:
+            self._spent_until.clear()
+        self._spent_until[program] = now + seconds
+        _log.warning(
+            "the budget of failed exchange codes is spent: whoever failed lately waits, others are answered",
+            program=program,
+            seconds=round(seconds, 1),
+        )

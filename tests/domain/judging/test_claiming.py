@@ -12,6 +12,7 @@ from redemption.domain.campaign.campaign import CampaignState, RiskSignal
 from redemption.domain.judging.claiming import CLOCK_TOLERANCE_MS, Claim, OfferWanted, issuing_moment, judge_claim
 from redemption.domain.order import Customer, RiskContext
 from redemption.domain.outcome import Outcome
+from redemption.domain.risk.assessment import Assessment
 
 NOW_MS = NOW * 1000
 CUSTOMER = Customer("ann", tier="gold", segments=("vip",), is_new=True, person_id="p")
@@ -27,12 +28,14 @@ CAMPAIGN = campaign_of(
 VALID = (NOW - 9, NOW + 9)
 
 
-def judged(*, campaign=CAMPAIGN, customer=CUSTOMER, risk=RISK, valid=VALID, now_ms=NOW_MS):
+def judged(*, campaign=CAMPAIGN, customer=CUSTOMER, risk=RISK, valid=VALID, now_ms=NOW_MS, **rules):
     claim = Claim("shop", "request", OfferWanted(7, 0), customer, risk)
-    return judge_claim(claim, campaign, 0, valid, now_ms=now_ms, days=Days())
+    return judge_claim(claim, campaign, 0, valid, now_ms=now_ms, days=Days(), **rules)
 
 
 REASONS = [
+    (Outcome.DENYLISTED, {"assessment": Assessment(denied=True)}),
+    (Outcome.DENYLISTED, {"assessment": Assessment(denied_coupons={(7, 0)})}),
     (Outcome.CUSTOMER_REQUIRED, {"customer": replace(CUSTOMER, customer_id="")}),
     (Outcome.RISK_CONTEXT_REQUIRED, {"risk": replace(RISK, device_id="")}),
     (Outcome.RISK_CONTEXT_REQUIRED, {"customer": replace(CUSTOMER, person_id="")}),
@@ -66,6 +69,12 @@ def test_of_several_reasons_the_first_is_told():
     assert judged(**against_all, customer=replace(nobody, person_id="")).outcome is Outcome.RISK_CONTEXT_REQUIRED
 
 
+@pytest.mark.parametrize(("outcome", "changes"), REASONS)
+def test_a_freeze_comes_after_the_end_of_a_campaign_and_before_what_follows(outcome, changes):
+    frozen = judged(**changes, frozen=True).outcome
+    assert frozen is (outcome if outcome <= Outcome.CAMPAIGN_ENDED else Outcome.CAMPAIGN_PAUSED)
+
+
 def test_a_claim_that_comes_too_early_is_told_when_to_come_again():
     assert judged(now_ms=NOW_MS - 2).detail.try_after_ms == CAMPAIGN.starts_at_ms
 
@@ -87,6 +96,13 @@ def test_a_judgement_holds_until_the_campaign_starts_or_ends():
         (NOW_MS - 2 - CLOCK_TOLERANCE_MS, NOW_MS - 1),
         (NOW_MS - 1, NOW_MS + 1),
     ]
+
+
+def test_a_judgement_holds_as_long_as_the_list_entries_it_was_made_by():
+    held = judged(
+        assessment=Assessment(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1), campaign=replace(CAMPAIGN, starts_at_ms=0)
+    )
+    assert (held.since_ms, held.until_ms) == (NOW_MS - 1, NOW_MS + 1)
 
 
 @pytest.mark.parametrize(("now_ms", "since_ms"), [(NOW_MS, NOW_MS - CLOCK_TOLERANCE_MS), (5, 0)])

@@ -71,7 +71,7 @@ COUPON = ClaimedCoupon(1_800_000_000, 7, 2, 2**40 - 1, VALID_FROM, VALID_UNTIL, 
     ("reply", "answer"),
     [
         (b"A" + CLAIMED, COUPON),
-        (b"P" + CLAIMED, COUPON),
+        (b"P" + CLAIMED, replace(COUPON, remembered=True)),
         (b"L" + FOUND, CodeFound(7, 2, 2**40 - 1, VALID_FROM, VALID_UNTIL, 9)),
         (b"N" + struct.pack(">HB", Outcome.ISSUE_LIMIT, 1), ClaimRefused(Outcome.ISSUE_LIMIT, only_today=True)),
         (b"N" + struct.pack(">HB", Outcome.REVOKED, 0), ClaimRefused(Outcome.REVOKED, only_today=False)),

@@ -121,6 +121,7 @@ class ClaimedCoupon:
     Attributes:
         claimed_at: When it was claimed, by the ledger's clock, Unix seconds.
         key_id: The key that signs its token.
+        remembered: The request got it at an earlier try.
     """
 
     claimed_at: int
@@ -130,6 +131,7 @@ class ClaimedCoupon:
     not_before: int
     expires_at: int
     key_id: int
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

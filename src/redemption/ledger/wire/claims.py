@@ -1,6 +1,7 @@
 """The bytes of claims and of their replies, as ``lua/{claim,codes}.lua`` describe them."""
 
 import struct
+from dataclasses import replace
 
 import structlog
 
@@ -62,7 +63,8 @@ def unpack_claim(reply: bytes, head: Head) -> tuple[ClaimReply, tuple[Exceeded, 
 def _unpack(reply: bytes, head: Head) -> ClaimReply:
     kind, rest = reply[:1], reply[1:]
     if kind in (b"A", b"P"):
-        return ClaimedCoupon(*_CLAIMED.unpack(rest))
+        coupon = ClaimedCoupon(*_CLAIMED.unpack(rest))
+        return coupon if kind == b"A" else replace(coupon, remembered=True)
     if kind == b"N":
         return ClaimRefused(*_REFUSED.unpack(rest))
     if kind == b"L":
