@@ -72,6 +72,18 @@ end)
 """
 
 
+# Replies the intervals of the rates that a program has, by the ledger's epoch and the version of the rules.
+LIMITS = """
+redis.register_function('limits_' .. SUFFIX, function(key_names, args)
+  local intervals = {}
+  for _, rule in ipairs(rules.checks({ tag = key_names[1], epoch = args[1], rules = tonumber(args[2]) })) do
+    intervals[#intervals + 1] = rule.interval
+  end
+  return intervals
+end)
+"""
+
+
 def rule(name="device", subject=DEVICE, limit=5, period_ms=MINUTE_MS, burst=None, **rest):
     """A velocity rule: five a minute for each device, with changes."""
     return VelocityRule(name, subject, limit, period_ms, limit if burst is None else burst, **rest)
@@ -227,6 +239,23 @@ async def test_a_rule_without_room_counts_no_new_subject_and_says_so(desk, toget
     assert await desk.redis.hlen(key) == 4, "and the empty name"
 
 
+@pytest.mark.parametrize("of", [rule(limit=2), accounts(customers=2)], ids=["rate", "accounts"])
+async def test_what_was_counted_before_the_clock_was_set_back_refuses_nobody(desk, together, of):
+    """An operator may set the ledger's clock back after it was wrong, by hours."""
+    send = await together(of)
+    (phone, *people), now_ms = bytes_of("phone", *"abcde"), 1_000 * (desk.ledger.now_ms() // 1_000)
+    ahead_ms = now_ms + 3 * 60 * MINUTE_MS
+    assert (await send(ahead_ms, *((phone, who) for who in people[:2])))[0] == [[], []]
+    (key,) = await desk.redis.keys("{together-*}:velocity:1:*")
+    moved = await desk.redis.hgetall(key)
+    await desk.redis.unlink(key)
+    await send(now_ms, (people[4], people[4]))  # makes the key of the present generation
+    (key,) = await desk.redis.keys("{together-*}:velocity:1:*")
+    await desk.redis.hset(key, mapping=moved)
+    replies, _ = await send(now_ms, *((phone, who) for who in people[:4]))
+    assert [bool(exceeded) for exceeded in replies] == [False, False, True, True]
+
+
 class Shop:
     """Orders of a program with rules."""
 
@@ -302,6 +331,47 @@ async def test_a_refused_order_counts_only_where_attempts_do(shop_of, counts, af
     assert await shop.send(shop.order((1, "phone"))) == [[after_refusals]]
 
 
+async def test_a_refused_order_counts_for_the_rules_of_attempts_alone(shop_of):
+    attempts, approvals = (
+        rule(limit=1, counts=RuleCounts.ATTEMPTS),
+        rule("network", NETWORK, limit=1, counts=RuleCounts.APPROVALS),
+    )
+    shop = await shop_of(attempts, approvals)
+    both = ((1, "phone"), (2, "192.0.2.7"))
+    assert await shop.send(shop.order(*both, outcome=Outcome.MIN_SPEND_NOT_MET)) == [[Outcome.MIN_SPEND_NOT_MET]]
+    found = await shop.send(shop.order((1, "phone")), shop.order((2, "192.0.2.7")), shop.order((2, "192.0.2.7")))
+    assert found == [[EXCEEDED], [Outcome.APPROVED], [EXCEEDED]]
+
+
+async def test_an_order_of_somebody_denied_is_denied_whatever_it_exceeds(shop_of):
+    shop = await shop_of(rule(limit=1))
+    await shop.send(shop.order((1, "phone")))
+    assert await shop.send(shop.order((1, "phone"), outcome=Outcome.DENYLISTED)) == [[Outcome.DENYLISTED]]
+
+
+async def test_the_limits_in_memory_are_those_of_the_version_and_of_the_ledger(desk):
+    """The library keeps the limits of a program. A restored ledger may have other ones at the same version."""
+    library, name = assembled(texts() | {"limits": LIMITS}), "limits"
+    await desk.redis.function_load(library.text, replace=True)
+
+    async def limits(epoch, version):
+        return await desk.redis.fcall(library.name("limits").decode(), 1, keys.tag(name), epoch, version)
+
+    async def define(*limits):
+        velocity = tuple(rule(f"rule-{limit}", limit=limit) for limit in limits)
+        await desk.redis.hset(keys.rules(name), "checks", pack_checks(Rules(velocity=velocity).numbered()))
+
+    await define(1)
+    assert await limits("a", 1) == [MINUTE_MS * 1000]
+    await define(2, 3)
+    assert await limits("a", 1) == [MINUTE_MS * 1000], "it did not read them again"
+    assert await limits("a", 2) == [MINUTE_MS * 500, MINUTE_MS * 1000 // 3]
+    await define(4)
+    assert await limits("b", 2) == [MINUTE_MS * 250]
+    await desk.redis.function_delete(f"redemption_{library.suffix}")
+    await desk.redis.unlink(keys.rules(name))
+
+
 async def test_what_was_approved_and_is_asked_again_is_answered_and_counts_nowhere(shop_of):
     shop = await shop_of(rule(limit=2))
     order = shop.order((1, "phone"), order="ord-1", request="try-1", content="cart")
@@ -330,6 +400,23 @@ async def test_each_rule_counts_for_itself(shop_of):
     shop = await shop_of(rule("device", limit=1), rule("customer", CUSTOMER, limit=3))
     found = await shop.send(*(shop.order((1, "phone"), (2, "ann")) for _ in range(3)), shop.order((2, "ann")))
     assert found == [[Outcome.APPROVED], [EXCEEDED], [EXCEEDED], [EXCEEDED]]
+
+
+async def test_customers_who_exceed_a_device_learn_when_the_first_of_the_others_goes(shop_of):
+    shop = await shop_of(accounts(customers=2))
+    now_ms = 1_000 * (shop.desk.ledger.now_ms() // 1_000) + 10_000
+    for late_ms, name in ((0, "ann"), (7_000, "ben")):
+        await shop.desk.house.set_clock(now_ms + late_ms)
+        await shop.send(shop.order((1, "phone"), customer=name))
+    ((_, (exceeded,)),) = await shop.desk.send_and_see(shop.order((1, "phone"), customer="cat"))
+    assert exceeded == Exceeded(1, now_ms + 60_000)
+
+
+async def test_accounts_of_an_order_without_a_customer_fail_it_alone(shop_of):
+    """A defect of the server."""
+    shop = await shop_of(accounts())
+    broken, sound = await shop.desk.send(shop.order((1, "phone")), shop.order((1, "phone"), customer="ann"))
+    assert [type(reply).__name__ for reply in (broken, sound)] == ["Failed", "Approved"]
 
 
 async def test_customers_of_a_device_are_counted_exactly(shop_of):
@@ -375,6 +462,23 @@ async def test_what_was_counted_leaves_nothing_after_its_time(shop_of):
     (key,) = await shop.desk.redis.keys(f"{{{shop.desk.program}}}:velocity:1:*")
     assert await shop.desk.redis.hlen(key) == 65
     assert 0 < await shop.desk.redis.pttl(key) <= 5 * MINUTE_MS + 1_000
+
+
+async def test_what_was_counted_stays_as_long_as_it_matters(shop_of):
+    """Also what was counted at the end of a generation."""
+    hour = rule(limit=1, period_ms=60 * MINUTE_MS)
+    shop = await shop_of(hour)
+    now_ms = shop.desk.ledger.now_ms()
+    await shop.send(shop.order((1, "phone")))
+    (key,) = await shop.desk.redis.keys(f"{{{shop.desk.program}}}:velocity:1:*")
+    ends_ms = now_ms - now_ms % hour.life_ms + hour.life_ms
+    assert await shop.desk.redis.pexpiretime(key) >= ends_ms + hour.life_ms
+
+
+async def test_a_key_of_a_generation_is_a_hash_table(shop_of):
+    shop = await shop_of(rule(limit=1))
+    await shop.send(shop.order((1, "phone")))
+    (key,) = await shop.desk.redis.keys(f"{{{shop.desk.program}}}:velocity:1:*")
     assert await shop.desk.redis.object("encoding", key) == b"hashtable"
 
 

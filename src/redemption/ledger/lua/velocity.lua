@@ -68,6 +68,8 @@ local function states_of(call, position)
   if not flats[position] then wanted_lists[position], flats[position] = { '' }, {} end
   local states = {
     rule = rule, is_rate = rule.is_rate, interval = rule.interval, tolerance = rule.tolerance,
+    -- Further ahead is only what was counted before an operator set back the clock.
+    ahead_max = rule.tolerance + rule.interval,
     approvals = rule.approvals, key = key, before = before, expires_ms = expires_ms, wanted = wanted_lists[position],
     wanted_size = 1, values = {}, flat = flats[position], flat_size = 0, is_new = false, unreadable = false,
     dirty = not rule.is_rate and {}, present = false,
@@ -165,11 +167,14 @@ local function place_of(packed, customer, from)
   return at
 end
 
--- Where the customers begin that were counted within the window.
+-- Where the customers begin that were counted within the window; in the future is only what was counted before an
+-- operator set back the clock.
 local function first_within(packed, window, seconds)
-  local at = 1
-  while at < #packed and seconds - unpack_number('>I4', packed, at + DIGEST) >= window do at = at + CUSTOMER_BYTES end
-  return at
+  for at = 1, #packed, CUSTOMER_BYTES do
+    local ago = seconds - unpack_number('>I4', packed, at + DIGEST)
+    if ago >= 0 and ago < window then return at end
+  end
+  return #packed + 1
 end
 
 -- Plans to count one more customer of a subject; or returns when there is room again (Unix ms).
@@ -221,7 +226,7 @@ function velocity.decide(call, count, customer)
     if states.is_rate then
       local due = states.values[digest]
       due = due and unpack_number('>I8', due) or now
-      if due < now then due = now end
+      if due < now or due - now > states.ahead_max then due = now end
       if due - now > states.tolerance then
         again = math.ceil((due - states.tolerance) / 1000)
       else
