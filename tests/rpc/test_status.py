@@ -50,6 +50,7 @@ TABLE = [
     ("LedgerRefused", code_pb2.UNAVAILABLE),
     ("LedgerForbids", code_pb2.UNAVAILABLE),
     ("LedgerNotTrusted", code_pb2.UNAVAILABLE),
+    ("NoLedger", code_pb2.UNAVAILABLE),
     ("LedgerNotDurable", code_pb2.UNAVAILABLE),
     ("LedgerFull", code_pb2.UNAVAILABLE),
     ("FenceUnsaved", code_pb2.UNAVAILABLE),

@@ -137,4 +137,4 @@ async def test_a_claim_is_decided_although_it_cannot_be_counted(house, monkeypat
 
     monkeypatch.setattr(house.ledger.orders, broken, fail)
     assert await outcomes(house, campaign, times=2, risk=PHONE) == [APPROVED, EXCEEDED]
-    assert await outcomes(house, WRONG) == [Outcome.CODE_INVALID]
+    assert await outcomes(house, WRONG, customer="bob") == [Outcome.CODE_INVALID]

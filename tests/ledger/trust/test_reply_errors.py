@@ -13,12 +13,13 @@ from redemption.ledger.trust.reply_errors import (
     LedgerNotReady,
     LedgerNotTrusted,
     LedgerReadOnly,
+    NoLedger,
     error_of,
     has_unknown_text,
 )
 
 MEANINGS = [
-    (ResponseError("NOLEDGER secret"), LedgerNotTrusted, "begin or accept its ledger"),
+    (ResponseError("NOLEDGER secret"), NoLedger, "begin or accept its ledger"),
     (ResponseError("NOTTRUSTED secret"), LedgerNotTrusted, "not the one that this server knows"),
     (ResponseError("CLOCKAPART 7000 1000 secret"), LedgerClockApart, "6.0 s ahead of this server's"),
     (ResponseError("CLOCKAPART 1000 7500"), LedgerClockApart, "6.5 s behind this server's"),
