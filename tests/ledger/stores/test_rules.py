@@ -434,9 +434,10 @@ async def test_a_large_definition_is_named_by_its_digest_only(house):
     assert (definition, digest) == (b"", hashlib.sha256(pack_rules(rules)).hexdigest().encode())
 
 
-async def test_a_key_of_another_type_fails_the_change_and_leaves_no_trace(house):
+@pytest.mark.parametrize("key", ["listed", "listed_log", "rules"])
+async def test_a_key_of_another_type_fails_the_change_and_leaves_no_trace(house, key):
     await house.campaign()
-    await house.redis.set(house.key("listed_log"), "somebody else's")
+    await house.redis.set(house.key(key), "somebody else's")
     before = await house.dump()
     with pytest.raises(ServiceError):
         await change(house, [entry(1)])

@@ -74,6 +74,7 @@ function rule_changes.change_list(key_names, args)
   local total, removed, named, bytes = redis.call('HLEN', listed), 0, {}, 0
   local kept, gone, logged = {}, {}, {}
   local version = keys.number_text(call.rules + 1)
+  redis.call('HLEN', hash) -- raises if it is no hash
   for index = FIRST_ENTRY, #args, 2 do
     local key, value = args[index], args[index + 1]
     local is_there = redis.call('HEXISTS', listed, key) == 1
