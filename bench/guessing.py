@@ -185,7 +185,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Report, int]:
             )
             judged = outcomes["TOKEN_INVALID"] + outcomes["CODE_INVALID"]
             notes.append(f"alone, {kind}: {_told(outcomes)}")
-            wrong = wrong or grown > GROWTH_MAX * max(seconds / 60, 1) or judged > outcomes.total() / 10
+            wrong = wrong or grown > GROWTH_MAX * seconds / 60 or judged > outcomes.total() / 10
         shop.close()
     report = Report(
         "guessing", {"workers": str(WORKERS), "seconds": f"{seconds:g}", "shoppers": f"{SHOPPERS_PER_SECOND:g}/s"}
