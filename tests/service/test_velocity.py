@@ -75,6 +75,15 @@ async def test_an_order_is_decided_although_its_rules_cannot_be_counted(house, m
     assert decisions[1].verdicts[0].detail.try_after_ms
 
 
+async def test_of_orders_under_rules_only_refused_ones_are_refusals_of_their_campaign(house):
+    campaign = await house.campaign()
+    await use_rules(house, rule(limit=1), rule(subject=DEVICE, name="watched", limit=1, mode=RuleMode.SHADOW))
+    for token in await house.mint(campaign, 3):
+        await house.redeem(token, customer="ann", risk=PHONE)
+    await house.ledger._refusal_counts.send()
+    assert (await house.stats(campaign)).refusals == ((EXCEEDED, 2),)
+
+
 async def test_the_caller_learns_when_to_try_again(house):
     tokens = await house.mint(await house.campaign(), 2)
     await use_rules(house, rule(limit=1))

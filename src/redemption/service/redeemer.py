@@ -289,6 +289,8 @@ class Redeemer:
         try:
             if order.rules is not None and order.assessment is not None and isinstance(reply, Approved | Refused):
                 self._rule_reports.count(order.program, order.rules, order.exceeded, order.assessment.missing)
+            if decision.outcome is Outcome.APPROVED:
+                return
             for verdict in decision.verdicts:
                 if verdict.campaign:
                     self._orders.count_refusal(order.program, verdict.campaign, verdict.outcome)
