@@ -259,7 +259,7 @@ async def test_begins_for_several_programs_come_one_after_the_other(house, monke
         await asyncio.sleep(0)
         running -= 1
 
-    monkeypatch.setattr(store, "_load_and_exchange", begin)
+    monkeypatch.setattr(store, "_try_to_exchange", begin)
     for number in range(5):
         store._begin(f"program {number}")
     await store._beginning
@@ -355,3 +355,24 @@ async def test_reading_an_hour_of_eight_processes_lets_others_run(house):
     assert len(reported.failures) >= 59, "the oldest minute may be over meanwhile"
     assert set(reported.failures.values()) == {800}
     assert turns > 10
+
+
+async def test_an_exchange_is_one_call_and_tells_of_changed_rules(house, other, monkeypatch):
+    await house.campaign()
+    fail(house)
+    await exchange(house)
+    calls, plain = [], house.ledger._functions._call
+
+    async def counted(send, function, *args):
+        calls.append(function)
+        return await plain(send, function, *args)
+
+    monkeypatch.setattr(house.ledger._functions, "_call", counted)
+    await exchange(house)
+    fail(house)
+    await exchange(house)
+    assert calls == ["attempts", "exchange_attempts"]
+    await other.apply_rules(lock_out=LockOut(failures=5))
+    await exchange(house)
+    assert calls[2:] == ["attempts", "rules_since"]
+    assert house.ledger.rules.cached(house.program).rules.lock_out.failures == 5

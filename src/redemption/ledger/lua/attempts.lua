@@ -5,7 +5,7 @@
 --          ARGV[5]  the process, a name of its own · [6] minute (since 1970) · [7] its report about that minute
 --          Replies head · what `attempts` replies of the last two minutes
 -- attempts ARGV[4] of how many minutes, the present one included
---          Replies minute, process, report, …
+--          Replies the version of the rules, then minute, process, report, …
 -- No event: reports are of the last hour only, and each replaces the one before.
 -- Invariant: a process has one report for each minute; reports go by themselves after an hour.
 
@@ -16,7 +16,7 @@ local KEPT_MS = 61 * MINUTE_MS
 local TOLD = 2 -- minutes: a report about a minute may come when the next one has begun
 
 local function reports(call, minutes)
-  local found, present = {}, math.floor(call.now / MINUTE_MS)
+  local found, present = { keys.number_text(call.rules) }, math.floor(call.now / MINUTE_MS)
   for minute = present, present - minutes + 1, -1 do
     local flat = redis.call('HGETALL', keys.attempts(call.tag, minute))
     for index = 1, #flat, 2 do

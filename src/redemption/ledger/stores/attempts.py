@@ -205,7 +205,7 @@ class AttemptStore:
         if not await self._functions.begun(program):
             return NOTHING_REPORTED
         await self._exchange(program)
-        flat = await self._functions.call("attempts", program, minutes)
+        _, *flat = await self._functions.call("attempts", program, minutes)
         return await _in_steps(self._answering, added((minute, report) for minute, _, _, report in _read(flat)))
 
     def _policy(self, program: str) -> LockOut:
@@ -237,7 +237,7 @@ class AttemptStore:
         while self._to_begin:
             program = next(iter(self._to_begin))
             del self._to_begin[program]
-            await self._load_and_exchange(program)
+            await self._try_to_exchange(program)
 
     async def _exchange_every_second(self) -> None:
         while True:
@@ -250,11 +250,10 @@ class AttemptStore:
                 if self._programs[program].active_ms + ACTIVE_MS < self._now_ms():
                     del self._programs[program]
                     continue
-                await self._load_and_exchange(program)
+                await self._try_to_exchange(program)
 
-    async def _load_and_exchange(self, program: str) -> None:
+    async def _try_to_exchange(self, program: str) -> None:
         try:
-            await self._rules.load(program)
             await self._exchange(program)
         except ServiceError:
             return  # the ledger's health says so; the next second tries again
@@ -279,13 +278,13 @@ class AttemptStore:
         found = self._of(program)
         if found is None:
             return
-        flat: Sequence[bytes] | None = None
+        told: Sequence[bytes] | None = None
         for minute in (found.unsent, found.minute):
             if minute is not None and minute.changed:
                 minute.changed = False
                 packed = pack_report(minute.report())
                 try:
-                    _, (flat,) = await self._functions.write(
+                    _, (told,) = await self._functions.write(
                         "exchange_attempts", program, self._process, minute.number, packed
                     )
                 except BaseException:
@@ -293,15 +292,16 @@ class AttemptStore:
                     raise
                 if minute is found.unsent and not minute.changed:
                     found.unsent = None
-        if not found.has_begun:
-            await self._rules.load(program)  # an hour is counted by the program's own rules
-            flat = await self._functions.call("attempts", program, _REPORTED_MINUTES)
+        if told is None or not found.has_begun:
+            minutes = _EXCHANGED_MINUTES if found.has_begun else _REPORTED_MINUTES
+            told = await self._functions.call("attempts", program, minutes)
+        version, *flat = told
+        await self._rules.load_newer(program, int(version))
+        if found.has_begun:
+            await _in_steps(self._hearing, self._hear(program, found, flat))
+        else:
             await _in_steps(self._hearing, self._hear_of_before(program, found, flat))
             found.has_begun = True
-            return
-        if flat is None:
-            flat = await self._functions.call("attempts", program, _EXCHANGED_MINUTES)
-        await _in_steps(self._hearing, self._hear(program, found, flat))
 
     def _hear(self, program: str, found: _Program, flat: Sequence[bytes]) -> Generator[None, None, None]:
         """Count what the reports of other processes have more than before, in steps."""

@@ -105,6 +105,12 @@ class RulesStore:
         """Return the rules and lists of a program as they are now."""
         return await self._loading.share(program, lambda: self._load(program))
 
+    async def load_newer(self, program: str, version: int) -> None:
+        """Load the rules of a program unless those in memory are of this version, or newer."""
+        known = self._active.get(program)
+        if known is None or known.version < version:
+            await self.load(program)
+
     async def preload(self, programs: Sequence[str]) -> None:
         """Load the rules of programs, for ``PRELOAD_SECONDS_MAX`` at most; an error shows when they are needed."""
         with contextlib.suppress(TimeoutError):
