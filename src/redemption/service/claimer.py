@@ -36,14 +36,14 @@ from redemption.domain.ports.issuing import ClaimedCoupon, ClaimItem, ClaimRefus
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Exceeded, Failed, Mismatch, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.risk.assessment import ANY_CAMPAIGN, NOT_ASSESSED, ActiveRules, Assessment, assess
+from redemption.domain.risk.assessment import ANY_CAMPAIGN, NO_CHECKS, NOT_ASSESSED, ActiveRules, Assessment, assess
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.exchange_code import Misread, read_code
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.signing import SigningError
 from redemption.service.coupon_reader import current_campaign, current_rules, find_campaign
 from redemption.service.earlier_content import earlier_claim_content
-from redemption.service.guessing import Guessing
+from redemption.service.guessing import CodeWait, Guessing
 from redemption.service.idempotency import as_set, canonical, identity_of
 from redemption.service.judging_rounds import ROUNDS_MAX, until_decided
 from redemption.service.risk_reports import REFUSED_BY_RULES, RuleReports, people_of, try_after_ms
@@ -100,8 +100,7 @@ class _Judged:
     Attributes:
         active: The program's rules that it was judged by.
         assessment: What they say about the claim, before the ledger counts.
-        waits_until_ms: Until when its code is not looked up, because others of the same customer, device or network
-            failed; None: it is.
+        wait: Why its code is not looked up now; None: it is.
         judgement: None while the coupon of a code is not known.
         lacking: Then: why the code is not looked up, when the claim lacks signals that rules of all campaigns need.
         failure: Why no token can be signed now, although the claim is not refused. The claim is sent to the ledger even
@@ -113,7 +112,7 @@ class _Judged:
     assessment: Assessment
     judgement: ClaimJudgement | None
     failure: WrongState | None = None
-    waits_until_ms: int | None = None
+    wait: CodeWait | None = None
     lacking: Refusal | None = None
 
 
@@ -153,8 +152,8 @@ class Claimer:
             return Claimed(opened)
         if opened.code is None:
             return await self._decide(opened, caller, None)
-        async with self._guessing.code_under_way(caller, claim.program, claim.customer, claim.risk) as waits_until_ms:
-            return await self._decide(opened, caller, waits_until_ms)
+        async with self._guessing.code_under_way(caller, claim.program, claim.customer, claim.risk) as wait:
+            return await self._decide(opened, caller, wait)
 
     def _open(self, caller: CallInfo, claim: Claim) -> _PendingClaim | Outcome:
         """Return the claim as it is sent to the ledger, or a refusal that costs the ledger nothing."""
@@ -188,20 +187,20 @@ class Claimer:
             code=None if code is None else digests.digest(DigestKind.CODE, code),
         )
 
-    async def _decide(self, pending: _PendingClaim, caller: CallInfo, waits_until_ms: int | None) -> Claimed:
+    async def _decide(self, pending: _PendingClaim, caller: CallInfo, wait: CodeWait | None) -> Claimed:
         """Have the ledger decide; a claim whose judgement is outdated is judged again.
 
         Args:
             pending: The claim.
             caller: The caller, and its deadline.
-            waits_until_ms: Until when its code is not looked up, Unix milliseconds; None: it is.
+            wait: Why its code is not looked up now; None: it is.
         """
         found: CodeFound | None = None
 
         async def judge_and_ask(now_ms: int | None) -> Claimed | Outdated:
             nonlocal found, pending
             at_ms = self._ledger.now_ms() if now_ms is None else now_ms
-            judged = await self._judged(pending, found, at_ms, caller.deadline, waits_until_ms=waits_until_ms)
+            judged = await self._judged(pending, found, at_ms, caller.deadline, wait)
             if judged is None:
                 self._guessing.code_failed(caller, pending.claim.program, pending.claim.customer, pending.claim.risk)
                 return Claimed(Outcome.CODE_INVALID)
@@ -238,7 +237,8 @@ class Claimer:
             case ClaimRefused(Outcome.NOT_EVALUATED) if judged.failure is not None:
                 raise judged.failure
             case ClaimRefused():
-                return _refused(reply, judged, judged.waits_until_ms or try_after_ms(judged.active, exceeded))
+                waits_until_ms = None if judged.wait is None else judged.wait.until_ms
+                return _refused(reply, judged, waits_until_ms or try_after_ms(judged.active, exceeded))
             case Mismatch():
                 return Claimed(Outcome.IDEMPOTENCY_MISMATCH)
             case Failed():
@@ -255,11 +255,13 @@ class Claimer:
     ) -> None:
         """Count what rules did, and tell the observers of a refusal; an error in it does not change the answer.
 
-        A claim that was approved before counts nowhere.
+        A claim that was approved before counts nowhere, and neither does a code that only waits for a place.
         """
         if isinstance(reply, Mismatch | Failed) or (isinstance(reply, ClaimedCoupon) and reply.remembered):
             return
-        program, waits = claim.program, judged.waits_until_ms is not None
+        program, waits = claim.program, judged.wait is not None
+        if judged.wait is not None and judged.wait.for_place:
+            return
         try:
             self._rule_reports.count(program, judged.active, exceeded, judged.assessment.missing)
             if isinstance(claim.source, CodeGiven):
@@ -282,8 +284,7 @@ class Claimer:
         found: CodeFound | None,
         now_ms: int,
         deadline: float,
-        *,
-        waits_until_ms: int | None,
+        wait: CodeWait | None,
     ) -> _Judged | None:
         """Judge a claim at this moment, and return what the ledger needs to decide; None if its code is invalid."""
         source, program = pending.claim.source, pending.claim.program
@@ -291,8 +292,8 @@ class Claimer:
         if isinstance(source, CodeGiven) and found is None:
             assessment = self._assessed(pending.claim, active, None, (), now_ms)
             lacking = signals_required(kinds) if (kinds := assessment.lacking(ANY_CAMPAIGN)) else None
-            item = _unjudged(pending, active, assessment, lacking, waits=waits_until_ms is not None)
-            return _Judged(item, active, assessment, None, waits_until_ms=waits_until_ms, lacking=lacking)
+            item = _unjudged(pending, active, assessment, lacking, wait)
+            return _Judged(item, active, assessment, None, wait=wait, lacking=lacking)
         if found is not None:
             number, offer_index = found.campaign, found.offer_index
         else:
@@ -418,15 +419,19 @@ class Claimer:
 
 
 def _unjudged(
-    pending: _PendingClaim, active: ActiveRules, assessment: Assessment, lacking: Refusal | None, *, waits: bool
+    pending: _PendingClaim,
+    active: ActiveRules,
+    assessment: Assessment,
+    lacking: Refusal | None,
+    wait: CodeWait | None,
 ) -> ClaimItem:
     """Return an item that asks the ledger for the coupon of a code, and has a wrong code counted.
 
     Of a claim that is denied, that has to wait, or that lacks signals, no code is looked up: the ledger only looks
-    whether the request was answered before, and counts the attempt.
+    whether the request was answered before, and counts the attempt, unless the code only waits for a place.
     """
     outcome = Outcome.CODE_INVALID
-    if waits:
+    if wait is not None:
         outcome = Outcome.VELOCITY_EXCEEDED
     elif lacking is not None:
         outcome = lacking.outcome
@@ -447,7 +452,7 @@ def _unjudged(
         person=pending.person,
         code=pending.code,
         rules_version=active.version,
-        checks=assessment.checks,
+        checks=NO_CHECKS if wait is not None and wait.for_place else assessment.checks,
     )
 
 

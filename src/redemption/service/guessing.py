@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
@@ -30,6 +31,20 @@ PLACE_WAITING_MAX = 100
 _MILLISECONDS = 1000
 _log = structlog.get_logger(__name__)
 _Key: TypeAlias = tuple[str, Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWait:
+    """Why a code is not looked up now.
+
+    Attributes:
+        until_ms: Until when its claimer has to wait, Unix milliseconds.
+        for_place: Nobody is locked out: only, too many codes of the same customer, device or network are being looked
+            up. It counts nowhere.
+    """
+
+    until_ms: int
+    for_place: bool = False
 
 
 class Guessing:
@@ -75,8 +90,8 @@ class Guessing:
     @asynccontextmanager
     async def code_under_way(
         self, caller: CallInfo, program: str, customer: Customer, risk: RiskContext
-    ) -> AsyncIterator[int | None]:
-        """Look up one exchange code, if its claimer need not wait: yield until when it has to wait, or None.
+    ) -> AsyncIterator[CodeWait | None]:
+        """Look up one exchange code, if its claimer need not wait: yield why it has to, or None.
 
         Of a customer, device or network that would be locked out, no more codes are looked up at a time than may still
         fail: else many at once would be as many guesses. Further codes wait for a place, for a second at most, and not
@@ -86,9 +101,9 @@ class Guessing:
             yield None
             return
         subjects = self._subjects(program, customer, risk)
-        until_ms = await self._place(caller, program, subjects)
-        if until_ms is not None:
-            yield until_ms
+        wait = await self._place(caller, program, subjects)
+        if wait is not None:
+            yield wait
             return
         taken = [(program, subject) for subject in subjects]
         try:
@@ -100,24 +115,27 @@ class Guessing:
                     del self._under_way[key]
                 self._call_next(key)
 
-    async def _place(self, caller: CallInfo, program: str, subjects: list[Subject]) -> int | None:
-        """Take a place for a code of some subjects, or return until when its claimer has to wait, Unix milliseconds."""
+    async def _place(self, caller: CallInfo, program: str, subjects: list[Subject]) -> CodeWait | None:
+        """Take a place for a code of some subjects, or return why its claimer has to wait."""
         ends_at = min(asyncio.get_running_loop().time() + PLACE_SECONDS_MAX, caller.deadline)
         called_for: _Key | None = None
         is_taken = False
         try:
-            while (full := self._full(program, subjects)) is not None:
+            while True:
+                until_ms = self._code_waits_until_ms(program, subjects)
+                if until_ms is not None:
+                    return CodeWait(until_ms)
+                full = self._full(program, subjects)
+                if full is None:
+                    self._under_way.update((program, subject) for subject in subjects)
+                    is_taken = True
+                    return None
                 if called_for is not None and called_for != full:
                     self._call_next(called_for)
                 called_for = None
                 if not await self._wait(full, ends_at):
-                    return self._ledger.now_ms() + _MILLISECONDS
+                    return CodeWait(self._ledger.now_ms() + _MILLISECONDS, for_place=True)
                 called_for = full
-            until_ms = self._code_waits_until_ms(program, subjects)
-            if until_ms is None:
-                self._under_way.update((program, subject) for subject in subjects)
-                is_taken = True
-            return until_ms
         finally:
             if called_for is not None and not is_taken:
                 self._call_next(called_for)
@@ -178,7 +196,7 @@ class Guessing:
             _log.exception("a failed code cannot be counted", program=program)
 
     def count_code(self, program: str, customer: Customer, risk: RiskContext, *, refused: bool) -> None:
-        """Count what lock-out did to a code that was answered; one that only waited for a place counts nowhere.
+        """Count what lock-out did to a code that was answered.
 
         Args:
             program: The program.
@@ -186,9 +204,7 @@ class Guessing:
             risk: The other signals of the claim.
             refused: It was not looked up.
         """
-        subjects = self._subjects(program, customer, risk)
-        if not refused or self._code_waits_until_ms(program, subjects) is not None:
-            self._count(program, subjects, refused=refused)
+        self._count(program, self._subjects(program, customer, risk), refused=refused)
 
     def _code_waits_until_ms(self, program: str, subjects: list[Subject]) -> int | None:
         """Return until when a code of somebody is not looked up, Unix milliseconds; None if it is.

@@ -47,13 +47,16 @@ class GuessAlarms:
             )
 
     def code_budget_spent(self, program: str, seconds: float) -> None:
-        """Report that a program's budget of failed codes is spent for so many seconds, once for that time."""
+        """Report that a program's budget of failed codes is spent for so many seconds, once for that time.
+
+        It is spent again and again while somebody guesses, so it is also reported once in a minute at most.
+        """
         now = self._now()
         if now < self._spent_until.get(program, now):
             return
         if program not in self._spent_until and len(self._spent_until) >= PROGRAMS_MAX:
             self._spent_until.clear()
-        self._spent_until[program] = now + seconds
+        self._spent_until[program] = now + max(seconds, WINDOW_SECONDS)
         _log.warning(
             "the budget of failed exchange codes is spent: whoever failed lately waits, others are answered",
             program=program,
