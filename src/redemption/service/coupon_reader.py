@@ -10,7 +10,8 @@ from redemption.domain.order import Checkout
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.rules import RulesLedger
-from redemption.domain.risk.assessment import ActiveRules
+from redemption.domain.risk.assessment import ActiveRules, Assessment, assess
+from redemption.domain.signed.digest import Digests
 from redemption.domain.signed.token import TokenDefect, TokenVerifier, VerifiedToken, signed_ids
 from redemption.telemetry.invalid_tokens import InvalidTokens
 
@@ -165,6 +166,22 @@ async def current_rules(rules: RulesLedger, program: str, deadline: float) -> Ac
             return await rules.load(program)
     except TimeoutError as error:
         raise DeadlinePassed("the deadline passed before the ledger could be asked; nothing was done") from error
+
+
+def assess_order(
+    active: ActiveRules, digests: Digests, checkout: Checkout, tokens: Sequence[VerifiedToken], now_ms: int
+) -> Assessment:
+    """Compare an order and its genuine tokens with the rules and lists of its program."""
+    return assess(
+        active,
+        active.of_redeem,
+        digests=digests.for_program(checkout.program),
+        customer=checkout.customer,
+        risk=checkout.risk,
+        coupons=[(token.campaign, token.serial) for token in tokens],
+        campaigns=[token.campaign for token in tokens],
+        now_ms=now_ms,
+    )
 
 
 def _require_different(tokens: Sequence[VerifiedToken | None]) -> None:

@@ -17,13 +17,13 @@ from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violat
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
-from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules, Assessment, assess
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.concurrency_limit import ConcurrencyLimit
 from redemption.scheduling.fair_slots import FairSlots, WorkSlot
 from redemption.scheduling.work_bounds import QUOTES, WorkBounds
-from redemption.service.coupon_reader import CouponReader, current_rules
+from redemption.service.coupon_reader import CouponReader, assess_order, current_rules
 from redemption.service.decisions import (
     DecisionWriter,
     allocations_of,
@@ -152,7 +152,10 @@ class Quoter:
         """Judge the coupons with the snapshot of the ledger."""
         checkout = request.checkout
         now_ms = seen.now_ms if request.at_ms is None else request.at_ms
-        assessment = self._assessed(checkout, found, active, now_ms) if active.judges_orders else None
+        assessment = None
+        if active.judges_orders:  # no rule counts a quote
+            tokens = [token for token in found if token is not None]
+            assessment = assess_order(active, self._digests, checkout, tokens, now_ms)
         screening = Screening(checkout, now_ms=now_ms, days=self._days, assessment=assessment)
         for coupon in coupons:
             screening.screen(coupon)
@@ -180,22 +183,6 @@ class Quoter:
             writer.verdicts(alone),
             chosen=tuple(sorted(candidate.eligible.index for candidate in chosen)),
             exhaustive=choice.combination.exhaustive,
-        )
-
-    def _assessed(
-        self, checkout: Checkout, found: Sequence[VerifiedToken | None], active: ActiveRules, now_ms: int
-    ) -> Assessment:
-        """Compare an order with the rules and lists of its program. A quote is counted by no rule."""
-        tokens = [token for token in found if token is not None]
-        return assess(
-            active,
-            active.of_redeem,
-            digests=self._digests.for_program(checkout.program),
-            customer=checkout.customer,
-            risk=checkout.risk,
-            coupons=[(token.campaign, token.serial) for token in tokens],
-            campaigns=[token.campaign for token in tokens],
-            now_ms=now_ms,
         )
 
     async def _read(

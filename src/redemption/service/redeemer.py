@@ -19,11 +19,11 @@ from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Approved, Failed, JudgedToken, RedeemReply, Refused, Remembered
-from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS, assess
+from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
-from redemption.service.coupon_reader import CouponReader, current_rules
+from redemption.service.coupon_reader import CouponReader, assess_order, current_rules
 from redemption.service.dead_coupons import judged_without_dead
 from redemption.service.decisions import DecisionWriter, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
@@ -192,21 +192,12 @@ class Redeemer:
 
     def _assess(self, order: PendingOrder, now_ms: int) -> None:
         """Compare an order with the rules and lists of its program."""
-        active, checkout = order.rules, order.asked.checkout
+        active = order.rules
         assert active is not None, "loaded before"
         order.rules_version = active.version
         order.assessment, order.checks = None, NO_CHECKS
         if active.judges_orders:
-            order.assessment = assess(
-                active,
-                active.of_redeem,
-                digests=self._digests.for_program(order.program),
-                customer=checkout.customer,
-                risk=checkout.risk,
-                coupons=[(token.campaign, token.serial) for token in order.verified],
-                campaigns=[token.campaign for token in order.verified],
-                now_ms=now_ms,
-            )
+            order.assessment = assess_order(active, self._digests, order.asked.checkout, order.verified, now_ms)
             order.checks = order.assessment.checks
 
     def _coupons(self, order: PendingOrder) -> list[Coupon | None]:
