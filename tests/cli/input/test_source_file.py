@@ -1,5 +1,6 @@
 """Reading files: nothing is guessed, and no input uses up time or memory."""
 
+import itertools
 import json
 
 import pytest
@@ -113,6 +114,22 @@ def test_broken_yaml_is_named_with_its_line(tmp_path, content):
     (line,) = caught.value.told
     assert line.startswith(f"{file}:")
     assert "cannot be read: " in line
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+def test_a_file_that_ends_too_early_is_named_with_a_line_that_it_has(tmp_path, loader, monkeypatch):
+    """As a copy that was cut off: at each of its characters, with and without an end of the line."""
+    monkeypatch.setattr("redemption.cli.input.source_file._Loader", loader)
+    whole = "a: [{b: 1, 'c\uff1a':2},\n  {d: [e, {f: \"g\"}],\n\th: i}]\nj:\n- {k: l}\n"
+    for cut, end in itertools.product(range(1, len(whole)), ("", "\n")):
+        text = whole[:cut] + end
+        file, source = read(tmp_path, text)
+        try:
+            source()
+        except BadFile as error:
+            for told in error.told:
+                line = int(told.removeprefix(f"{file}:").split(":")[0])
+                assert 1 <= line <= len(text.splitlines()), text
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])

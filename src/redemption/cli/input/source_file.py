@@ -209,7 +209,8 @@ def read_source(file: Path, *, piped: bool = False) -> Source:
             raise
         if not isinstance(error, yaml.MarkedYAMLError):
             raise BadFile(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        last = max(1, text.count("\n") + (not text.endswith("\n")))
+        line = min(error.problem_mark.line + 1, last) if error.problem_mark else 1
         raise BadFile(f"{file}:{line}: cannot be read: {error.problem}") from error
     return Source(file, root, wide)
 

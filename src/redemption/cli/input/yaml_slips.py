@@ -84,7 +84,7 @@ def _suspects(lines: list[str], error: MarkedYAMLError) -> Iterator[Position]:
     """Yield the lines in which a full-width sign may be the cause, and the column from which on it may."""
     last = min(_position(error)[0], len(lines) - 1)
     context = error.context_mark
-    if context is not None and "flow" in (error.context or ""):
+    if context is not None and context.line <= last and "flow" in (error.context or ""):
         yield context.line, context.column
         yield from ((number, 0) for number in range(context.line + 1, last + 1))
         return
