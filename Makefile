@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/redemption/v1/*.proto)
+# One process for each core, four at most: each starts a ledger of its own. The tests of one file stay together.
+ALL_TESTS := pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help
 help: ## Show this list
@@ -42,7 +44,7 @@ demo: $(VENV)/.run ## Play a flash sale in the terminal against a private server
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests against the real ledger and a real gRPC port
 	@$(BIN)/python tools/engine_version.py
-	@$(BIN)/pytest -q
+	@$(BIN)/$(ALL_TESTS)
 
 # The environment of the compiled build. The constraints hold for what builds it, too.
 COMPILED := .venv-compiled
@@ -59,12 +61,12 @@ $(COMPILED)/.stamp: $(SOURCES)
 compiled: $(COMPILED)/.stamp ## Compile most of what an order runs through: .venv-compiled/bin/redemption serve
 
 .PHONY: test-compiled
-test-compiled: $(COMPILED)/.stamp ## Run the tests on the compiled build (6 minutes)
-	@$(COMPILED)/bin/pytest -q
+test-compiled: $(COMPILED)/.stamp ## Run the tests on the compiled build (5 minutes)
+	@$(COMPILED)/bin/$(ALL_TESTS)
 
 .PHONY: test-thorough
-test-thorough: $(VENV)/.dev ## The same with ten times as many random examples (10 minutes)
-	@$(BIN)/pytest -q --hypothesis-profile=thorough
+test-thorough: $(VENV)/.dev ## The same with ten times as many random examples (8 minutes)
+	@$(BIN)/$(ALL_TESTS) --hypothesis-profile=thorough
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Throw junk, changed traffic and random frames at the transport (EXAMPLES=20000 of each)
