@@ -1,4 +1,4 @@
-"""``fraud``: what the rules did, who was refused most, what is known of somebody."""
+"""``fraud``: what the rules did, who tried most in vain, what is known of somebody."""
 # ruff: noqa: E501 - what is printed is compared in one piece.
 
 import io
@@ -53,6 +53,7 @@ STATS = risk.GetRiskStatsResponse(
     failures_last_minute=4321,
     locked_out=17,
     code_budget_spent=True,
+    lock_out=risk.RuleStats(refused=8, would_refuse=9),
     as_of=at(10),
 )
 
@@ -88,6 +89,7 @@ def test_warnings_come_first_and_rules_have_their_numbers(command, fake, desk, m
         "network-rate   shadow          0            999                 0\n"
         "4,321 tokens and exchange codes failed in the last minute; 17 subjects are locked out, as far as the server process that answered knows\n"
         "the deny list and the allow list have 1 entry together\n"
+        "lock-out let 8 guesses wait; where it is in shadow, it would have let 9 wait\n"
     )
 
 
@@ -111,12 +113,12 @@ TOP = risk.ListTopSubjectsResponse(
 )
 
 
-def test_those_who_were_refused_most_are_listed(ask, fake):
+def test_those_who_tried_most_in_vain_are_listed(ask, fake):
     fake.answers["ListTopSubjects"] = TOP
     ended = ask("fraud", "top", "--minutes", "1", "--count", "5")
     assert ended.code == 0
     assert ended.out == (
-        "refused most in the last minute, since 2026-11-11 20:30 +08:00\n"
+        "who tried most in vain in the last minute, since 2026-11-11 20:30 +08:00\n"
         "subject                     refused   failures\n"
         "device:0123456789abcdef      12,345          3\n"
         "customer:fedcba9876543210         4          0\n"
@@ -125,9 +127,11 @@ def test_those_who_were_refused_most_are_listed(ask, fake):
     assert (request.minutes, request.subjects_max) == (1, 5)
 
 
-def test_nobody_was_refused(ask, fake):
+def test_nobody_tried_anything(ask, fake):
     fake.answers["ListTopSubjects"] = risk.ListTopSubjectsResponse()
-    assert ask("fraud", "top").out == "nobody was refused in the last 10 minutes, since 2026-11-11 20:21 +08:00\n"
+    assert ask("fraud", "top").out == (
+        "nobody tried anything in vain in the last 10 minutes, since 2026-11-11 20:21 +08:00\n"
+    )
 
 
 @pytest.mark.parametrize(

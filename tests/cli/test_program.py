@@ -298,6 +298,18 @@ def test_a_rule_is_tightened_and_loosened_and_each_says_how_to_take_it_back(ask,
     assert ask("program", "loosen", "device-burst").out == f"in force   {SENTENCE}\nit was not tightened\n"
 
 
+def test_a_tightening_that_refuses_nobody_more_says_so(ask, desk, rules_file):
+    rules_file.write_text(RULES.replace("limit: 5 per 1m", "limit: 5 per 1m\n    mode: shadow"))
+    ask("program", "apply", rules_file)
+    only_counts = "it refuses nobody: it only counts (shadow); to have it refuse: --mode enforce\n"
+    already = "it was in force like this already; nothing has changed for anybody\n"
+    limit, enforce = ("--limit", "3"), ("--mode", "enforce")
+    for options, told in ((limit, only_counts), (limit, already + only_counts), (enforce, ""), (enforce, already)):
+        out = ask("program", "tighten", "device-burst", *options).out
+        assert out.partition("applied ")[2].partition("\n")[2].partition("to take it back: redemption")[0] == told
+    assert "enforce (tightened from shadow)" in ask("program", "show").out
+
+
 def test_a_tightening_that_does_nothing_now_is_shown(ask, desk, rules_file):
     """It comes back with the rule, so nobody may believe that it is gone."""
     ask("program", "apply", rules_file)

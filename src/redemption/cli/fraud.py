@@ -1,4 +1,4 @@
-"""``redemption fraud``: what the rules did, who was refused most, and what is known of somebody."""
+"""``redemption fraud``: what the rules did, who tried most in vain, and what is known of somebody."""
 # ruff: noqa: PLC0415 - gRPC and rich are imported when a call is made, so that help is quick.
 
 import time
@@ -60,7 +60,7 @@ def top(
     tls_ca: TlsCa = None,
     as_json: AsJson = False,
 ) -> int:
-    """List those who were refused most lately, by their digests.
+    """List those who tried most in vain lately, by their digests: refused attempts and failures together.
 
     redemption fraud who --id shows what is known of one of them, redemption deny add --id denies it.
     """

@@ -175,7 +175,7 @@ class RiskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTopSubjects(self, request, context):
-        """Lists the subjects with the most refused attempts lately.
+        """Lists the subjects that tried most in vain lately.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

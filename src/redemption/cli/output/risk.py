@@ -1,4 +1,4 @@
-"""Prints what a risk officer sees: warnings, what rules did, who was refused most, and what is known of somebody."""
+"""Prints what a risk officer sees: warnings, what rules did, who tried most in vain, and what is known of somebody."""
 
 from collections.abc import Mapping
 
@@ -72,11 +72,11 @@ def print_stats(stats: GetRiskStatsResponse, rules: v1.Rules, names: Names, *, e
     refused, would_refuse = stats.lock_out.refused, stats.lock_out.would_refuse
     say(f"the deny list and the allow list have {entries:,} {'entry' if entries == 1 else 'entries'} together")
     if refused or would_refuse:
-        say(f"lock-out let {refused:,} guesses wait; networks in shadow would have let {would_refuse:,} wait")
+        say(f"lock-out let {refused:,} guesses wait; where it is in shadow, it would have let {would_refuse:,} wait")
 
 
 def print_top(answer: ListTopSubjectsResponse, minutes: int, most: int, now: float) -> None:
-    """Print those who were refused most.
+    """Print those who tried most in vain.
 
     Args:
         answer: Who, most first.
@@ -87,9 +87,9 @@ def print_top(answer: ListTopSubjectsResponse, minutes: int, most: int, now: flo
     since = local_text(Timestamp(seconds=(int(now) // _MINUTE - minutes + 1) * _MINUTE), None)
     period = "minute" if minutes == 1 else f"{minutes} minutes"
     if not answer.subjects:
-        say(f"nobody was refused in the last {period}, since {since}")
+        say(f"nobody tried anything in vain in the last {period}, since {since}")
         return
-    say(f"refused most in the last {period}, since {since}", "bold")
+    say(f"who tried most in vain in the last {period}, since {since}", "bold")
     rows = table("subject", "refused", "failures", right=("refused", "failures"))
     for each in answer.subjects:
         rows.add_row(ref_text(each.subject), f"{each.refused:,}", f"{each.failures:,}")

@@ -100,6 +100,10 @@ def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules) -
     say(f"in force   {rule_text(in_force, names)}", _ALERT if change else "green")
     if change:
         say(f"applied    {rule_text(rule, names)}")
+        if earlier == in_force:
+            say("it was in force like this already; nothing has changed for anybody")
+        if in_force.mode == v1.RULE_MODE_SHADOW:
+            say("it refuses nobody: it only counts (shadow); to have it refuse: --mode enforce")
 
 
 def tighten_command(rules: v1.Rules, name: str) -> str:
@@ -127,11 +131,13 @@ def _asked_text(change: v1.TightenedRule) -> str:
 
 def _add(rows: object, rule: Rule, change: v1.TightenedRule | None, names: Names) -> None:
     in_force = rule if change is None else tightened(rule, change)
-    fields = rule_fields(in_force)
+    fields, applied = rule_fields(in_force), rule_fields(rule)
     allows = Text(allowed_text(in_force))
     if allowed_text(in_force) != allowed_text(rule):
         allows = Text(f"{allowed_text(in_force)} (tightened from {allowed_text(rule)})", _ALERT)
     mode = Text(fields["mode"], _MODE_STYLES.get(fields["mode"], ""))
+    if fields["mode"] != applied["mode"]:
+        mode = Text(f"{fields['mode']} (tightened from {applied['mode']})", _ALERT)
     more = printable(judged_text(in_force, names))
     rows.add_row(rule.name, fields["subject"], allows, fields["counts"], mode, more)  # type: ignore[attr-defined]
 
