@@ -1,18 +1,31 @@
 """Shares by time of day on the real ledger: exact, also when slots are redefined in the middle of one."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from builders.calls import calling
 
 from redemption.domain.campaign.campaign import Limits, Slot, SlotLimits
 from redemption.domain.outcome import Disposition, Outcome
 
+ZONE = ZoneInfo("Asia/Shanghai")
+"""That of the campaigns."""
+
+
+@pytest.fixture(autouse=True)
+async def noon(house):
+    """Noon of tomorrow: the tests need some time before and after it in the same day."""
+    local = datetime.fromtimestamp(house.ledger.now_ms() / 1000, ZONE) + timedelta(days=1)
+    await house.campaign()
+    await house.set_clock(int(local.replace(hour=12, minute=0, second=0, microsecond=0).timestamp()) * 1000)
+    await house.campaign()  # the server learns of it
+
 
 def minute_now(house):
-    """The minute of the day in the campaigns' zone; from 1 to 1438, so that there is room on both sides."""
-    local = datetime.fromtimestamp(house.ledger.now_ms() / 1000, UTC).astimezone(ZoneInfo("Asia/Shanghai"))
-    return min(max(local.hour * 60 + local.minute, 1), 1438)
+    """The minute of the day."""
+    local = datetime.fromtimestamp(house.ledger.now_ms() / 1000, ZONE)
+    return local.hour * 60 + local.minute
 
 
 async def change(house, campaign, slots):
@@ -39,7 +52,7 @@ async def test_a_slot_gives_its_share_and_says_when_the_next_one_begins(house):
     approved, decision = await approvals(house, tokens, 5)
     assert approved == 2
     assert (decision.outcome, decision.disposition) == (Outcome.SLOT_LIMIT, Disposition.TRY_LATER)
-    again = datetime.fromtimestamp(decision.verdicts[0].detail.try_after_ms / 1000, ZoneInfo("Asia/Shanghai"))
+    again = datetime.fromtimestamp(decision.verdicts[0].detail.try_after_ms / 1000, ZONE)
     assert (again.hour, again.minute) == (23, 59)
 
 

@@ -14,10 +14,10 @@ from redemption.v1 import outcome_pb2
 from redemption.v1 import rules_pb2 as v1
 
 LIMIT_MAX = 1_000_000
-_FAILURES_MAX = 1000
+FAILURES_MAX = 1000
 _TOO_LARGE = 2**31
 """The contract has no field for larger numbers, so the server would not be told them."""
-_CUSTOMERS_MAX = 50
+CUSTOMERS_MAX = 50
 _NO_LOCK_OUT = "; customers, devices and networks: shadow turns lock-out off"
 _WHOLE = re.compile(r"-?[0-9]{1,30}")
 _RATE = re.compile(rf"(?P<limit>[0-9]{{1,30}}) per (?:(?P<count>[0-9]{{1,10}}) ?)?(?P<unit>{UNIT})")
@@ -96,9 +96,9 @@ def _outcome(value: object) -> int:
 RateText: TypeAlias = Annotated[Rate, BeforeValidator(_rate), shaped(_RATE)]
 Span: TypeAlias = Annotated[Duration, BeforeValidator(lambda value: span(single(value))), shaped(SPAN)]
 Count: TypeAlias = Annotated[int, BeforeValidator(_counted(LIMIT_MAX)), shaped(_WHOLE, "integer")]
-Customers: TypeAlias = Annotated[int, BeforeValidator(_counted(_CUSTOMERS_MAX)), shaped(_WHOLE, "integer")]
+Customers: TypeAlias = Annotated[int, BeforeValidator(_counted(CUSTOMERS_MAX)), shaped(_WHOLE, "integer")]
 AnswersMin: TypeAlias = Annotated[int, BeforeValidator(_counted(LIMIT_MAX, "")), shaped(_WHOLE, "integer")]
-Failures: TypeAlias = Annotated[int, BeforeValidator(_counted(_FAILURES_MAX, _NO_LOCK_OUT)), shaped(_WHOLE, "integer")]
+Failures: TypeAlias = Annotated[int, BeforeValidator(_counted(FAILURES_MAX, _NO_LOCK_OUT)), shaped(_WHOLE, "integer")]
 CodeFailures: TypeAlias = Annotated[int, BeforeValidator(_counted(LIMIT_MAX, "")), shaped(_WHOLE, "integer")]
 SharedName: TypeAlias = Annotated[int, BeforeValidator(word_of(_SHARED)), enum_schema(_SHARED)]
 SubjectName: TypeAlias = Annotated[int, BeforeValidator(word_of(SUBJECTS)), enum_schema(SUBJECTS)]

@@ -32,6 +32,7 @@ PERIOD_MS_MAX: Final = 30 * DAY_SECONDS * SECOND_MS
 LIFE_MS_MAX: Final = 366 * DAY_SECONDS * SECOND_MS
 """How long a state may matter: a burst of a million of one a month would take for ever to forget."""
 SHARES_MAX: Final = 16
+FAILURES_MAX: Final = 1000
 BASIS_POINTS: Final = 10_000
 _WITHOUT_CAMPAIGN: Final = (
     Outcome.TOKEN_INVALID,
@@ -156,7 +157,7 @@ def _period_violations(period_ms: int, field: str) -> Iterator[Violation]:
 
 
 def _lock_out_violations(lock_out: LockOut, field: str) -> Iterator[Violation]:
-    yield from range_violations(lock_out.failures, f"{field}.failures", 1, 1000)
+    yield from range_violations(lock_out.failures, f"{field}.failures", 1, FAILURES_MAX)
     yield from range_violations(lock_out.period_seconds, f"{field}.period", 1, 3600)
     yield from range_violations(lock_out.wait_seconds, f"{field}.wait", 1, DAY_SECONDS)
     if lock_out.wait_seconds_max < lock_out.wait_seconds:
