@@ -77,11 +77,11 @@ def test_a_wide_range_is_added_with_consent(ask, desk):
 
 
 def test_what_list_prints_is_a_file_that_can_be_removed(ask, desk, tmp_path):
-    """Also whole lines of it, with their other columns."""
+    """The whole of it, whole lines with their other columns, and what stands in front of those."""
     ask("deny", "add", "--device", "d-1", "--device", "d-2", "--network", "192.0.2.0/24", "--reason", "脚本")
-    lines = ask("deny", "list").out.splitlines()[1:-1]
+    lines = ask("deny", "list").out.splitlines()
     file = tmp_path / "listed.txt"
-    file.write_text("\n".join([lines[0], *(line.partition(" ")[0] for line in lines[1:])]))
+    file.write_text("\n".join([*lines[:2], *(line.partition(" ")[0] for line in lines[2:-1]), lines[-1]]))
     ended = ask("deny", "remove", "--file", file)
     assert (ended.code, ended.out, ended.err) == (0, f"deny list of program demo: 3 removed; {both(0)}", "")
 
@@ -296,14 +296,14 @@ def test_json_is_the_answer_of_the_contract(ask, fake, desk, many):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("deny", "add"), "say whom: give --customer, --device, ..., --id or --file FILE"),
+        (("deny", "add"), "say whom: give --customer, --person, --device, --network, --payment, --coupon, --id or --file FILE"),
         (("deny", "add", "--device", "a", "--skip", "1"), "--skip leaves out lines of a file: give --file FILE too"),
         (("allow", "add", "--id", "coupon:3:17"), "a coupon can be denied, and not allowed: allow its customer instead"),
         (("deny", "add", "--network", "0.0.0.0/0"), "--network: is wider than /8; name the ranges that are meant; it is '0.0.0.0/0'"),
         (("deny", "add", "--network", "10.0.0.1/1"), "--network: is wider than /8; name the ranges that are meant; it is '10.0.0.1/1'"),
         (("deny", "add", "--id", "network:2600::/12"), "2600::/12 is wider than /16: it has 1 of 4,096 of all addresses of IPv6: give --yes if that is meant"),
         (("deny", "add", "--network", "2600::1/12"), "--network: has bits set behind the prefix; it is '2600::1/12'"),
-        (("deny", "remove"), "say whom: give --customer, --device, ..., --id or --file FILE"),
+        (("deny", "remove"), "say whom: give --customer, --person, --device, --network, --payment, --coupon, --id or --file FILE"),
         (("deny", "add", "--kind", "device", "--device", "a"), "--kind says what the lines of a file are: give --file FILE too"),
         (("allow", "add", "--coupon", "3:17"), "a coupon can be denied, and not allowed: allow its customer instead"),
         (("deny", "add", "--network", "192.0.2.1/24"), "--network: has bits set behind the prefix; did you mean 192.0.2.0/24?"),

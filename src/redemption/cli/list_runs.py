@@ -13,7 +13,7 @@ from redemption.cli.exits import BAD_INPUT, INTERRUPTED, Stop
 from redemption.cli.input.instants import INSTANT, instant
 from redemption.cli.input.networks import width
 from redemption.cli.input.spans import SPAN, span
-from redemption.cli.input.subjects import Ref, Subject, file_subjects, ref_of, typed_subjects
+from redemption.cli.input.subjects import KINDS, Ref, Subject, file_subjects, ref_of, typed_subjects
 from redemption.cli.list_changes import ENTRIES_MAX, REQUEST_MAX, OfList, Progress
 from redemption.cli.output.lists import print_entries
 from redemption.cli.output.screen import complain, print_message, say, stderr
@@ -150,7 +150,8 @@ def _subjects(name: str, whom: Whom) -> tuple[list[Subject | Ref], int]:
     if name == "allow" and any(subject.kind == "coupon" for subject in every):
         raise Stop(BAD_INPUT, "a coupon can be denied, and not allowed: allow its customer instead")
     if not every:
-        raise Stop(BAD_INPUT, "say whom: give --customer, --device, ..., --id or --file FILE")
+        kinds = [kind for kind in KINDS if name == "deny" or kind != "coupon"]
+        raise Stop(BAD_INPUT, f"say whom: give {', '.join(f'--{kind}' for kind in kinds)}, --id or --file FILE")
     found = list(dict.fromkeys(every))
     return found, len(every) - len(found)
 

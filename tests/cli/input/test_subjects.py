@@ -44,8 +44,8 @@ def test_each_kind_has_its_field_of_the_contract(subject, message):
     ("kind", "text", "problem"),
     [
         ("device", "", "is empty"),
-        ("device", "x" * 129, "is longer than 128 bytes"),
-        ("customer", "张" * 43, "is longer than 128 bytes"),
+        ("device", "x" * 129, "is longer than 128 bytes; it has 129"),
+        ("customer", "张" * 43, "is longer than 128 bytes; it has 129"),
         ("device", "a\x1bb", "has a control character"),
         ("network", "192.0.2", "is no network address, such as 192.0.2.7; it is '192.0.2'"),
         ("network", "fe80::1%eth0", "is no network address, such as 192.0.2.7; it is 'fe80::1%eth0'"),

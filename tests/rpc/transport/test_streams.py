@@ -558,7 +558,9 @@ async def test_a_bomb_is_unpacked_up_to_the_bound_only(stage):
 
 
 @pytest.mark.parametrize(
-    "packed", [b"", b"hello", gzip.compress(b"hello")[:-1], gzip.compress(b"a") + b"b", gzip.compress(b"a") * 2]
+    "packed",
+    [b"", b"hello", gzip.compress(b"hello")[:-1], gzip.compress(b"a") + b"b", gzip.compress(b"a") * 2],
+    ids=["empty", "junk", "cut", "followed", "two"],
 )
 async def test_what_is_no_whole_gzip_is_refused(stage, packed):
     client = await stage.client()

@@ -45,6 +45,8 @@ _SERIAL_MAX = 2**40 - 1
 _PROBLEMS_MAX = 20
 _COUPON = re.compile(r"(?P<campaign>.+):(?P<serial>[0-9]{1,16})")
 _DIGEST = re.compile(r"[0-9a-f]{16}")
+_NOBODY = re.compile(r"#|subject   +until |(?:deny|allow) list of program ")
+"""The beginning of a line that names nobody: a comment, or the first and the last line of what list prints."""
 _COUPON_REF = re.compile(r"[0-9]{1,10}:[0-9]{1,16}")
 
 
@@ -97,7 +99,8 @@ def file_subjects(file: Path, kind: str | None) -> list[Subject | Ref]:
     """Return the subjects of a file, or of standard input for ``-``.
 
     Args:
-        file: One subject a line; empty lines, and lines that begin with ``#``, count for nothing.
+        file: One subject a line. Empty lines, comments, and the first and the last line of what list prints count for
+            nothing.
         kind: The kind of all of them; None: each line begins with its kind, or is one that a list prints.
 
     Raises:
@@ -195,7 +198,7 @@ def problem_of(subject: Subject) -> str:
     if not text:
         return "is empty"
     if len(text.encode()) > _TEXT_BYTES_MAX:
-        return f"is longer than {_TEXT_BYTES_MAX} bytes"
+        return f"is longer than {_TEXT_BYTES_MAX} bytes; it has {len(text.encode())}"
     if any(unicodedata.category(char) == "Cc" for char in text):
         return "has a control character"
     if kind == "network":
@@ -246,5 +249,5 @@ def _ref(text: str) -> Ref | None:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.replace("\t", " ").strip()
-        if stripped and not stripped.startswith("#"):
+        if stripped and not _NOBODY.match(stripped):
             yield number, stripped

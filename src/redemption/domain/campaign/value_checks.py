@@ -22,7 +22,8 @@ def range_violations(value: int | None, field: str, least: int, most: int) -> It
     """Yield what is wrong with a whole number outside of its range; None means not set, which is allowed."""
     if value is not None and not least <= value <= most:
         values = ViolationValues(least=least, most=most, given=value)
-        yield Violation(field, f"must be {least} to {most}; it is {value}", ViolationReason.OUT_OF_RANGE, values)
+        allowed = f"{least} to {most}" if least < most else f"{most}"
+        yield Violation(field, f"must be {allowed}; it is {value}", ViolationReason.OUT_OF_RANGE, values)
 
 
 def list_violations(values: Sequence[str], field: str) -> Iterator[Violation]:

@@ -124,9 +124,10 @@ def _name_violations(rule: VelocityRule | AccountsRule, field: str, seen: dict[s
 def _velocity_violations(rule: VelocityRule, field: str, seen: dict[str, str]) -> Iterator[Violation]:
     yield from _name_violations(rule, field, seen)
     yield from range_violations(rule.campaign, f"{field}.campaign", 0, NUMBER_MAX)
+    burst = None if rule.burst == rule.limit else rule.burst  # that is its default: nobody wrote it
     limits = [
         *range_violations(rule.limit, f"{field}.limit", 1, LIMIT_MAX),
-        *range_violations(rule.burst, f"{field}.burst", 1, LIMIT_MAX),
+        *range_violations(burst, f"{field}.burst", 1, LIMIT_MAX),
         *_period_violations(rule.period_ms, f"{field}.period"),
     ]
     yield from limits or _life_violations(rule, f"{field}.burst")
