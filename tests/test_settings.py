@@ -176,11 +176,11 @@ SHAPE = 'must be a JSON object of names, such as {"shop": {"calls_per_second": 5
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("PROGRAM_CALLS_PER_SECOND", "0", "input should be greater than or equal to 0.001"),
+        ("PROGRAM_CALLS_PER_SECOND", "0", "must be at least 0.001"),
         ("PROGRAM_CALLS_PER_SECOND", "inf", "input should be a finite number"),
         ("PROGRAM_CALLS_PER_SECOND", "nan", "input should be a finite number"),
         ("PROGRAM_BURST", "5", "needs program_calls_per_second as well"),
-        ("PRINCIPAL_BURST", "0", "input should be greater than or equal to 1"),
+        ("PRINCIPAL_BURST", "0", "must be at least 1"),
         ("PROGRAMS", "[]", SHAPE),
         ("PROGRAMS", '{"a":' * 9_999, SHAPE),
         ("PROGRAMS", "shop=5", f"{SHAPE}: Expecting value"),
@@ -188,7 +188,7 @@ SHAPE = 'must be a JSON object of names, such as {"shop": {"calls_per_second": 5
         ("PROGRAMS", '{"No Such": null}', "'No Such': a name of a program must be 1 to 64 of a-z, 0-9, _ and -"),
         ("PROGRAMS", '{"a": 5}', "'a': must be null, for no quota, or an object with calls_per_second"),
         ("PROGRAMS", '{"a": {}}', "'a': calls_per_second: field required"),
-        ("PROGRAMS", '{"a": {"calls_per_second": -1}}', "'a': calls_per_second: input should be greater than"),
+        ("PROGRAMS", '{"a": {"calls_per_second": -1}}', "'a': calls_per_second: must be at least 0.001"),
         ("PROGRAMS", '{"a": {"calls_per_second": 1, "x": 1}}', "'a': x: extra inputs are not permitted"),
         ("PRINCIPALS", '{"": null}', "'': a name must be 1 to 1024 characters"),
     ],

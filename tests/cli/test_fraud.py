@@ -142,9 +142,14 @@ def test_it_is_told_that_there_may_be_more(ask, fake, count, told):
     assert ask("fraud", "top", "--count", count).out.splitlines()[-1].startswith(told)
 
 
-@pytest.mark.parametrize("minutes", [0, 61])
-def test_minutes_have_a_bound(ask, fake, minutes):
-    assert (ask("fraud", "top", "--minutes", minutes).code, dict(fake.asked)) == (2, {})
+@pytest.mark.parametrize(
+    ("minutes", "problem"),
+    [(0, "must be at least 1"), (61, "must be at most 60"), ("ten", "must be a whole number")],
+)
+def test_minutes_have_a_bound(ask, fake, minutes, problem):
+    ended = ask("fraud", "top", "--minutes", minutes)
+    assert (ended.code, dict(fake.asked)) == (2, {})
+    assert ended.err.startswith(f"redemption fraud top: invalid value for '--minutes': {problem}; see ")
 
 
 def known(request, _context):

@@ -76,14 +76,25 @@ def test_a_wide_range_is_added_with_consent(ask, desk):
     assert ask("deny", "remove", "--network", "2600::/12").code == 0
 
 
-def test_what_list_prints_is_a_file_that_can_be_removed(ask, desk, tmp_path):
-    """The whole of it, whole lines with their other columns, and what stands in front of those."""
-    ask("deny", "add", "--device", "d-1", "--device", "d-2", "--network", "192.0.2.0/24", "--reason", "脚本")
-    lines = ask("deny", "list").out.splitlines()
+@pytest.mark.parametrize("width", [80, 200])
+def test_what_list_prints_is_a_file_that_can_be_removed(ask, desk, tmp_path, monkeypatch, width):
+    """The whole of it, in wide and in narrow terminals, and what stands in front of the columns alone."""
+    monkeypatch.setattr("redemption.cli.output.lists.stdout", lambda: SimpleNamespace(width=width))
     file = tmp_path / "listed.txt"
-    file.write_text("\n".join([*lines[:2], *(line.partition(" ")[0] for line in lines[2:-1]), lines[-1]]))
-    ended = ask("deny", "remove", "--file", file)
-    assert (ended.code, ended.out, ended.err) == (0, f"deny list of program demo: 3 removed; {both(0)}", "")
+    for only_first in (False, True):
+        ask("deny", "add", "--device", "d-1", "--network", "192.0.2.0/24", "--reason", "device d-9")
+        lines = ask("deny", "list").out.splitlines()
+        assert len(lines) == (6 if width == 80 else 4)
+        file.write_text("\n".join(line.partition("   ")[0] if only_first else line for line in lines))
+        ended = ask("deny", "remove", "--file", file)
+        assert (ended.code, ended.out, ended.err) == (0, f"deny list of program demo: 2 removed; {both(0)}", "")
+
+
+def test_with_a_kind_every_line_is_an_id(ask, fake, desk, tmp_path):
+    file = tmp_path / "ids.txt"
+    file.write_text("subject   until\n# vip\n    d-1\n")
+    assert ask("deny", "add", "--file", file, "--kind", "device").code == 0
+    assert [each.device_id for each in fake.asked["AddListEntries"][0].subjects] == ["subject   until", "d-1"]
 
 
 def test_it_is_told_how_many_were_there_already(ask, desk):

@@ -298,10 +298,11 @@ def test_a_rule_is_tightened_and_loosened_and_each_says_how_to_take_it_back(ask,
     assert ask("program", "loosen", "device-burst").out == f"in force   {SENTENCE}\nit was not tightened\n"
 
 
-def test_a_tightening_that_refuses_nobody_more_says_so(ask, desk, rules_file):
+def test_a_tightening_that_refuses_nobody_more_says_so(ask, fake, desk, rules_file):
     rules_file.write_text(RULES.replace("limit: 5 per 1m", "limit: 5 per 1m\n    mode: shadow"))
     ask("program", "apply", rules_file)
-    only_counts = "it refuses nobody: it only counts (shadow); to have it refuse: --mode enforce\n"
+    remedy = f"redemption program tighten device-burst --mode enforce --server {fake.address}"
+    only_counts = f"it refuses nobody: it only counts (shadow); to have it refuse: {remedy}\n"
     already = "it was in force like this already; nothing has changed for anybody\n"
     limit, enforce = ("--limit", "3"), ("--mode", "enforce")
     for options, told in ((limit, only_counts), (limit, already + only_counts), (enforce, ""), (enforce, already)):

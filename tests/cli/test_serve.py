@@ -61,10 +61,10 @@ def test_a_bound_of_work_reaches_what_keeps_it(command, served, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("CONNECTIONS_MAX", "0", "input should be greater than 0; it is '0'"),
-        ("HEADER_BYTES_MAX", "1", "input should be greater than or equal to 1024; it is '1'"),
-        ("HEADER_BYTES_MAX", "300000", "input should be less than or equal to 65536; it is '300000'"),
-        ("STREAMS_PER_CONNECTION_MAX", "9" * 10, f"input should be less than or equal to 1000000; it is '{'9' * 10}'"),
+        ("CONNECTIONS_MAX", "0", "must be more than 0; it is '0'"),
+        ("HEADER_BYTES_MAX", "1", "must be at least 1024; it is '1'"),
+        ("HEADER_BYTES_MAX", "300000", "must be at most 65536; it is '300000'"),
+        ("STREAMS_PER_CONNECTION_MAX", "9" * 10, f"must be at most 1000000; it is '{'9' * 10}'"),
         ("HEADER_FIELD_MAX", "9", "there is no such setting; did you mean REDEMPTION_BOUNDS__HEADER_FIELDS_MAX"),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_url_in_the_wrong_place_is_not_repeated(command, served):
 @pytest.mark.parametrize(
     ("flags", "error"),
     [
-        (("--workers", "0"), "--workers: input should be greater than or equal to 1; it is '0'"),
+        (("--workers", "0"), "--workers: must be at least 1; it is '0'"),
         (("--listen", "50051"), "--listen: must be HOST:PORT, for example 127.0.0.1:50051; it is '50051'"),
     ],
 )

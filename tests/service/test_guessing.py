@@ -7,6 +7,7 @@ import pytest
 import structlog
 from builders.calls import calling
 from structlog.testing import capture_logs
+from waiting import settled
 
 from redemption.domain.judging.claiming import Claim, CodeGiven
 from redemption.domain.order import Customer, RiskContext
@@ -204,20 +205,10 @@ async def test_many_good_codes_at_one_till_are_all_answered(house):
 
 async def test_codes_that_wait_too_long_are_refused_and_nothing_is_counted(house, clock, monkeypatch):
     """The ledger does not answer: ten are under way, a hundred wait for a place, and others are refused at once."""
-    *codes, last = await house.mint_codes(await house.campaign(), 121)
+    *codes, last = await house.mint_codes(await house.campaign(), 120 + 1)
     counted_max = FAILURES + 1
     await use_rules(house, velocity=(VelocityRule("device", SubjectKind.DEVICE, counted_max, MINUTE_MS, counted_max),))
-    answering = asyncio.Event()
-    claim = house.ledger.issuing.claim
-
-    async def slow(*args, **named):
-        await answering.wait()
-        return await claim(*args, **named)
-
-    monkeypatch.setattr(house.ledger.issuing, "claim", slow)
-    claims = [
-        asyncio.create_task(house.claim(code, f"customer {number}", risk=PHONE)) for number, code in enumerate(codes)
-    ]
+    claims, answering = claims_without_an_answer(house, monkeypatch, codes)
     (waiting,) = await until_waiting(house, PLACE_WAITING_MAX)
     waiting[0].cancel()  # as if its caller had left
     clock.forward(PLACE_SECONDS_MAX)
@@ -231,6 +222,74 @@ async def test_codes_that_wait_too_long_are_refused_and_nothing_is_counted(house
     assert reported.refused_of == {}
     nobody_waits(house)
     assert (await house.claim(last, risk=PHONE)).outcome is APPROVED, "the rule has room for one more"
+
+
+async def test_who_is_denied_is_counted_as_refused_also_without_a_place(house, clock, monkeypatch):
+    codes = await house.mint_codes(await house.campaign(), 120)
+    await house.list_subjects((SubjectKind.DEVICE, "phone"))
+    claims, answering = claims_without_an_answer(house, monkeypatch, codes)
+    await until_waiting(house, PLACE_WAITING_MAX)
+    clock.forward(PLACE_SECONDS_MAX)
+    await until_waiting(house, 0)
+    answering.set()
+    assert {answer.outcome for answer in await asyncio.gather(*claims)} == {Outcome.DENYLISTED}
+    reported = await house.ledger.attempts.reported(house.program, 1)
+    assert max(reported.refused_of.values()) == len(codes)
+
+
+async def test_who_is_locked_out_while_waiting_for_a_place_is_told_so(house, clock, monkeypatch):
+    codes = await house.mint_codes(await house.campaign(), FAILURES + 2)
+    claims, answering = claims_without_an_answer(house, monkeypatch, codes)
+    await until_waiting(house, 2)
+    await guess(house, FAILURES)
+    clock.forward(PLACE_SECONDS_MAX)
+    await until_waiting(house, 0)
+    answering.set()
+    waited = [answer for answer in await asyncio.gather(*claims) if answer.outcome is WAITS]
+    assert len(waited) == 2
+    assert all(answer.detail.try_after_ms > house.ledger.now_ms() + MINUTE_MS // 2 for answer in waited)
+    assert lock_outs_counted(house) == 1 + 2, "the last guess, and those two"
+
+
+async def test_who_was_called_and_found_no_place_is_the_next_one_all_the_same(house):
+    """A code that fails frees its place, and there is one place fewer."""
+    guessing, program = house.claimer._guessing, house.program
+    await house.campaign()
+    await use_rules(house, lock_out=LockOut(failures=2))
+    begun, releases = [], {name: asyncio.Event() for name in "abcd"}
+
+    async def claim(name):
+        async with guessing.code_under_way(calling(seconds=60), program, Customer("ann"), PHONE) as wait:
+            assert wait is None
+            begun.append(name)
+            await releases[name].wait()
+
+    tasks = [asyncio.create_task(claim(name)) for name in releases]
+    await until_waiting(house, 2)
+    house.ledger.attempts.fail(program, guessing._subjects(program, Customer("ann"), PHONE), 1, codes=True)
+    for name in "ab":
+        releases[name].set()
+        await settled()
+    assert begun == ["a", "b", "c"]
+    for name in "cd":
+        releases[name].set()
+    await asyncio.wait(tasks, timeout=20)
+    assert begun == ["a", "b", "c", "d"]
+    nobody_waits(house)
+
+
+def claims_without_an_answer(house, monkeypatch, codes):
+    """Claim each code, all at once, on one phone; the ledger does not answer until the event is set."""
+    answering = asyncio.Event()
+    claim = house.ledger.issuing.claim
+
+    async def slow(*args, **named):
+        await answering.wait()
+        return await claim(*args, **named)
+
+    monkeypatch.setattr(house.ledger.issuing, "claim", slow)
+    claims = [house.claim(code, f"customer {number}", risk=PHONE) for number, code in enumerate(codes)]
+    return [asyncio.create_task(each) for each in claims], answering
 
 
 async def until_waiting(house, count):
@@ -250,9 +309,9 @@ async def test_a_place_that_its_waiter_does_not_take_is_the_next_ones(house, mon
     ended = []
 
     async def claim(name, release):
-        async with guessing.code_under_way(calling(seconds=60), program, Customer("ann"), PHONE) as until_ms:
+        async with guessing.code_under_way(calling(seconds=60), program, Customer("ann"), PHONE) as wait:
             await release.wait()
-        ended.append((name, until_ms))
+        ended.append((name, wait))
 
     releases = [asyncio.Event() for _ in range(3)]
     tasks = [asyncio.create_task(claim(name, release)) for name, release in zip("abc", releases, strict=True)]

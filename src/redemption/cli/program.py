@@ -163,8 +163,9 @@ def tighten(
         return DONE
     from redemption.cli.output.rules import LOOSEN, print_in_force
 
-    print_in_force(rules, rule, names, before)
-    say(f"to take it back: {LOOSEN} {rule}{typed_target(server=server, program=program, tls_ca=tls_ca)}")
+    target = typed_target(server=server, program=program, tls_ca=tls_ca)
+    print_in_force(rules, rule, names, before, target)
+    say(f"to take it back: {LOOSEN} {rule}{target}")
     return DONE
 
 
@@ -190,10 +191,11 @@ def loosen(
         return DONE
     from redemption.cli.output.rules import print_in_force, tighten_command
 
-    print_in_force(rules, rule, names, before)
+    target = typed_target(server=server, program=program, tls_ca=tls_ca)
+    print_in_force(rules, rule, names, before, target)
     again = tighten_command(before, rule)
     if again:
-        say(f"to take it back: {again}{typed_target(server=server, program=program, tls_ca=tls_ca)}")
+        say(f"to take it back: {again}{target}")
     else:
         say("it was not tightened")
     return DONE

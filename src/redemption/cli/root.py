@@ -21,7 +21,7 @@ from redemption.cli.fraud import fraud
 from redemption.cli.get import get
 from redemption.cli.input.leftovers import without_leftovers
 from redemption.cli.input.options import examples
-from redemption.cli.input.parsing import Command, Group
+from redemption.cli.input.parsing import Command, Group, in_our_words
 from redemption.cli.inspect_token import inspect_token
 from redemption.cli.ledger import ledger
 from redemption.cli.lists import allow, deny
@@ -36,12 +36,6 @@ from redemption.cli.samples import samples
 from redemption.cli.serve import serve
 
 # Errors of a write when the disk is full, or the user's quota or the largest file size is reached.
-_PLAINER = (
-    (re.compile("Input should be greater than or equal to "), "must be at least "),
-    (re.compile("Input should be less than or equal to "), "must be at most "),
-    (re.compile("Input should be a valid integer, .*"), "must be a whole number"),
-)
-"""What pydantic says of a number, and what we say."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _URL = re.compile(r"\b([a-z]+://)\S+")
@@ -250,8 +244,7 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "redemption"
     message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
-    for pydantics, ours in _PLAINER:
-        message = pydantics.sub(ours, message)
+    message = in_our_words(message)
     if path.endswith(" serve"):
         message = without_leftovers(message)
     message = _URL.sub(r"\1…", message)  # it may hold a password

@@ -255,22 +255,25 @@ class Claimer:
     ) -> None:
         """Count what rules did, and tell the observers of a refusal; an error in it does not change the answer.
 
-        A claim that was approved before counts nowhere, and neither does a code that only waits for a place.
+        A claim that was approved before counts nowhere, and neither does one that is refused because its code only
+        waits for a place.
         """
         if isinstance(reply, Mismatch | Failed) or (isinstance(reply, ClaimedCoupon) and reply.remembered):
             return
-        program, waits = claim.program, judged.wait is not None
-        if judged.wait is not None and judged.wait.for_place:
+        program, wait = claim.program, judged.wait
+        waits_for_place = wait is not None and wait.for_place
+        if waits_for_place and isinstance(reply, ClaimRefused) and reply.outcome == Outcome.VELOCITY_EXCEEDED:
             return
         try:
             self._rule_reports.count(program, judged.active, exceeded, judged.assessment.missing)
-            if isinstance(claim.source, CodeGiven):
-                self._guessing.count_code(program, claim.customer, claim.risk, refused=waits)
+            is_locked_out = wait is not None and not waits_for_place
+            if isinstance(claim.source, CodeGiven) and not waits_for_place:
+                self._guessing.count_code(program, claim.customer, claim.risk, refused=is_locked_out)
             if isinstance(reply, ClaimedCoupon):
                 return
             if reply.outcome == Outcome.CODE_INVALID:
                 self._guessing.code_failed(caller, program, claim.customer, claim.risk)
-            elif reply.outcome in REFUSED_BY_RULES and not waits:
+            elif reply.outcome in REFUSED_BY_RULES and not is_locked_out:
                 digests = self._digests.for_program(program)
                 self._attempts.refuse(program, people_of(digests, claim.customer, claim.risk))
             if judged.item.campaign and reply.outcome not in {Outcome.CODE_INVALID, Outcome.NOT_EVALUATED}:

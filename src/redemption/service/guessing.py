@@ -132,8 +132,11 @@ class Guessing:
                     return None
                 if called_for is not None and called_for != full:
                     self._call_next(called_for)
-                called_for = None
-                if not await self._wait(full, ends_at):
+                was_called, called_for = called_for == full, None
+                if not await self._wait(full, ends_at, first=was_called):
+                    until_ms = self._code_waits_until_ms(program, subjects)  # others may have failed meanwhile
+                    if until_ms is not None:
+                        return CodeWait(until_ms)
                     return CodeWait(self._ledger.now_ms() + _MILLISECONDS, for_place=True)
                 called_for = full
         finally:
@@ -151,13 +154,22 @@ class Guessing:
                 return key
         return None
 
-    async def _wait(self, key: _Key, ends_at: float) -> bool:
-        """Wait until a code of a subject was looked up; returns False if that takes too long, or too many wait."""
+    async def _wait(self, key: _Key, ends_at: float, *, first: bool) -> bool:
+        """Wait until a code of a subject was looked up; returns False if that takes too long, or too many wait.
+
+        Args:
+            key: The subject.
+            ends_at: How long at most, in the event loop's time.
+            first: In front of all others: it was called before, and found no place, because the code failed.
+        """
         waiting = self._waiting.setdefault(key, deque())
-        if len(waiting) >= PLACE_WAITING_MAX:
+        if len(waiting) >= PLACE_WAITING_MAX and not first:
             return False
         called = asyncio.get_running_loop().create_future()
-        waiting.append(called)
+        if first:
+            waiting.appendleft(called)
+        else:
+            waiting.append(called)
         is_called = False
         try:
             async with asyncio.timeout_at(ends_at):

@@ -47,9 +47,9 @@ class GuessAlarms:
             )
 
     def code_budget_spent(self, program: str, seconds: float) -> None:
-        """Report that a program's budget of failed codes is spent for so many seconds, once for that time.
+        """Report that a program's budget of failed codes is spent for so many seconds.
 
-        It is spent again and again while somebody guesses, so it is also reported once in a minute at most.
+        It is reported once while it is spent, and once a minute at most.
         """
         now = self._now()
         if now < self._spent_until.get(program, now):

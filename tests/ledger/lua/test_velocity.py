@@ -3,6 +3,7 @@
 import random
 import struct
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import pytest
 from ledger.desk import changed, digest
@@ -525,9 +526,10 @@ async def test_checks_that_cannot_be_read_fail_only_what_needs_them(desk):
 async def test_checks_of_rules_are_part_of_the_weight_of_an_order(desk, monkeypatch, tokens, checks, weight):
     """So a call of many orders and many rules does not hold up the ledger for longer than one without rules."""
     submitted = []
-    monkeypatch.setattr(desk.ledger.orders._batcher, "submit", lambda _, items, **__: submitted.extend(items))
     campaign = await desk.campaign()
     order = desk.order(*(desk.token(campaign, serial) for serial in range(tokens)))
+    batcher = SimpleNamespace(submit=lambda _, items, **__: submitted.extend(items))
+    monkeypatch.setattr(desk.ledger.orders, "_batcher", batcher)
     desk.ledger.orders.redeem(
         desk.program, [changed(order, checks=bytes((checks,)) + bytes(9 * checks))], rejudged=False
     )

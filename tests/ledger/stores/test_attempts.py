@@ -2,6 +2,7 @@
 
 import asyncio
 
+from redemption.domain.errors import LedgerRefused
 from redemption.domain.risk.attempts import NOTHING_REPORTED, Minute, Tried, pack_report
 from redemption.domain.risk.rules import LockOut, Rules
 from redemption.domain.risk.subjects import Subject, SubjectKind
@@ -56,6 +57,21 @@ async def test_the_failures_of_all_processes_count_together_after_one_exchange(h
     await exchange(house, other, house)
     assert locked(house)
     assert locked(other)
+
+
+async def test_reports_are_heard_although_newer_rules_cannot_be_read(house, other, monkeypatch):
+    await house.campaign()
+    fail(house)
+    await exchange(house)
+
+    async def unreadable(*_):
+        raise LedgerRefused("rules of a newer version")
+
+    monkeypatch.setattr(house.ledger.rules, "load_newer", unreadable)
+    await other.ledger.rules.load(other.program)
+    fail(other, 9)
+    await exchange(other, house)
+    assert locked(house)
 
 
 async def test_a_report_that_is_heard_again_counts_once(house, other):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from redemption.cli.exits import BAD_INPUT, REFUSED, Stop
+from redemption.cli.input.parsing import in_our_words
 
 if TYPE_CHECKING:
     from redemption.client import Lang
@@ -109,7 +110,7 @@ def _place(detail: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydanti
 def _problem(detail: Any) -> str:  # noqa: ANN401 - pydantic's own dict
     """Return what is wrong with a value, what it may be, and the value if it holds no secret."""
     cause = detail.get("ctx", {}).get("error")
-    problem = "must be true or false" if detail["type"] == "bool_parsing" else str(cause or detail["msg"])
+    problem = "must be true or false" if detail["type"] == "bool_parsing" else in_our_words(str(cause or detail["msg"]))
     value = str(detail["input"])
     shown = f"; it is {value[:_SHOWN_MAX]!r}" if _may_be_shown(str(detail["loc"][0]), value) else ""
     return f"{problem[:1].lower()}{problem[1:]}{shown}"

@@ -11,6 +11,23 @@ from redemption.cli.exits import BadUsage
 
 _DEFAULT = re.compile(r"\[(?P<default>[^\]]+)\]$")
 """The end of an option's help: what is done without the option."""
+_OUR_WORDS = (
+    (re.compile(r"input should be greater than or equal to (?=\S)", re.IGNORECASE), "must be at least "),
+    (re.compile(r"input should be less than or equal to (?=\S)", re.IGNORECASE), "must be at most "),
+    (re.compile(r"input should be greater than (?=\S)", re.IGNORECASE), "must be more than "),
+    (
+        re.compile(r"input should be a valid integer, unable to parse string as an integer", re.IGNORECASE),
+        "must be a whole number",
+    ),
+)
+"""What pydantic says of a number, and what we say."""
+
+
+def in_our_words(message: str) -> str:
+    """Return a message of pydantic as we say it."""
+    for pydantics, ours in _OUR_WORDS:
+        message = pydantics.sub(ours, message)
+    return message
 
 
 class Command(TyperCommand):

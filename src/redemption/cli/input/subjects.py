@@ -3,7 +3,7 @@
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,8 +45,10 @@ _SERIAL_MAX = 2**40 - 1
 _PROBLEMS_MAX = 20
 _COUPON = re.compile(r"(?P<campaign>.+):(?P<serial>[0-9]{1,16})")
 _DIGEST = re.compile(r"[0-9a-f]{16}")
-_NOBODY = re.compile(r"#|subject   +until |(?:deny|allow) list of program ")
-"""The beginning of a line that names nobody: a comment, or the first and the last line of what list prints."""
+_HEADING = re.compile(r"subject(?:   +until .*)?$")
+_TOTAL = re.compile(r"(?:deny|allow) list of program ")
+_REASON = "    "
+"""The beginnings of lines that list prints and that name nobody; a reason is a line of its own in a narrow terminal."""
 _COUPON_REF = re.compile(r"[0-9]{1,10}:[0-9]{1,16}")
 
 
@@ -99,8 +101,7 @@ def file_subjects(file: Path, kind: str | None) -> list[Subject | Ref]:
     """Return the subjects of a file, or of standard input for ``-``.
 
     Args:
-        file: One subject a line. Empty lines, comments, and the first and the last line of what list prints count for
-            nothing.
+        file: One subject a line. Empty lines, and lines that begin with ``#``, count for nothing.
         kind: The kind of all of them; None: each line begins with its kind, or is one that a list prints.
 
     Raises:
@@ -116,8 +117,9 @@ def file_subjects(file: Path, kind: str | None) -> list[Subject | Ref]:
         content = read_bytes(file, bytes_max=_FILE_BYTES_MAX)
     found: list[Subject | Ref] = []
     problems: list[str] = []
-    for number, line in _lines(file_text(name, content, piped=piped)):
-        subject, problem = _of_line(line, kind)
+    text = file_text(name, content, piped=piped)
+    for number, line in _lines(text) if kind else _without_frame(_lines(text)):
+        subject, problem = _of_line(line.strip(), kind)
         if problem:
             problems.append(f"{name}:{number}: {problem}")
         found.append(subject)
@@ -247,7 +249,18 @@ def _ref(text: str) -> Ref | None:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Return the lines that say something, with their numbers."""
     for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.replace("\t", " ").strip()
-        if stripped and not _NOBODY.match(stripped):
-            yield number, stripped
+        plain = line.replace("\t", " ").rstrip()
+        if plain and not plain.lstrip().startswith("#"):
+            yield number, plain
+
+
+def _without_frame(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Leave out what list prints around its subjects: the heading, the reasons on lines of their own, the total."""
+    is_listed = False
+    for number, line in lines:
+        if _HEADING.match(line):
+            is_listed = True
+        elif not (_TOTAL.match(line) or (is_listed and line.startswith(_REASON))):
+            yield number, line

@@ -20,6 +20,7 @@ from redemption.printable import printable
 from redemption.v1 import rules_pb2 as v1
 
 THAW = "redemption program thaw-claims"
+TIGHTEN = "redemption program tighten"
 LOOSEN = "redemption program loosen"
 _ALERT = "bold red"
 _MODE_STYLES = {"enforce": "green", "shadow": "yellow"}
@@ -80,7 +81,7 @@ def applied_rule(rules: v1.Rules, name: str) -> Rule | None:
     return next((rule for rule in every if rule.name == name), None)
 
 
-def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules) -> None:
+def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules, target: str) -> None:
     """Print one rule as it is in force, and as it was before and was applied, where that differs.
 
     Args:
@@ -88,6 +89,7 @@ def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules) -
         name: The rule.
         names: The names of the program's campaigns.
         before: All rules, as they were before the command.
+        target: The options that commands need which are proposed.
     """
     rule, was = applied_rule(rules, name), applied_rule(before, name)
     if rule is None:
@@ -103,13 +105,14 @@ def print_in_force(rules: v1.Rules, name: str, names: Names, before: v1.Rules) -
         if earlier == in_force:
             say("it was in force like this already; nothing has changed for anybody")
         if in_force.mode == v1.RULE_MODE_SHADOW:
-            say("it refuses nobody: it only counts (shadow); to have it refuse: --mode enforce")
+            enforce = f"{TIGHTEN} {name} --mode enforce{target}"
+            say(f"it refuses nobody: it only counts (shadow); to have it refuse: {enforce}")
 
 
 def tighten_command(rules: v1.Rules, name: str) -> str:
     """Return the command that tightens a rule as it is tightened; empty if it is not."""
     change = _change_of(rules, name)
-    return "" if change is None else f"redemption program tighten {name} {_asked_text(change)}"
+    return "" if change is None else f"{TIGHTEN} {name} {_asked_text(change)}"
 
 
 def _change_of(rules: v1.Rules, name: str) -> v1.TightenedRule | None:

@@ -96,7 +96,7 @@ class RulesLedger(Protocol):
 class AttemptLedger(Protocol):
     """Counts what subjects tried in vain, and knows who is locked out.
 
-    What other server processes saw is known a second later. Attempts at programs that do not exist are not counted.
+    What other server processes saw is known within two seconds. Attempts at programs that do not exist are not counted.
     """
 
     def knows(self, program: str) -> bool:

@@ -1,9 +1,9 @@
 """Attempts in vain: who is locked out, and the exchange of what every server process saw, once a second.
 
-A process locks a subject out by itself when it saw enough failures. What the others saw it learns within a second, by
-one call in the background. A process begins with a program when it first sees a failure or a claim by code in it: it
-reads at once what all processes reported in the last hour. After ten quiet minutes it forgets the program as a whole.
-While nobody fails or claims by code, there is no call.
+A process locks a subject out by itself when it saw enough failures. What the others saw it learns within two seconds: a
+process reports and asks once a second, by one call in the background. A process begins with a program when it first
+sees a failure or a claim by code in it: it reads at once what all processes reported in the last hour. After ten quiet
+minutes it forgets the program as a whole. While nobody fails or claims by code, there is no call.
 """
 
 import asyncio
@@ -292,16 +292,18 @@ class AttemptStore:
                     raise
                 if minute is found.unsent and not minute.changed:
                     found.unsent = None
-        if told is None or not found.has_begun:
-            minutes = _EXCHANGED_MINUTES if found.has_begun else _REPORTED_MINUTES
-            told = await self._functions.call("attempts", program, minutes)
-        version, *flat = told
-        await self._rules.load_newer(program, int(version))
-        if found.has_begun:
-            await _in_steps(self._hearing, self._hear(program, found, flat))
-        else:
+        if not found.has_begun:
+            await self._rules.load(program)  # an hour is counted by the program's own rules
+            _, *flat = await self._functions.call("attempts", program, _REPORTED_MINUTES)
             await _in_steps(self._hearing, self._hear_of_before(program, found, flat))
             found.has_begun = True
+            return
+        if told is None:
+            told = await self._functions.call("attempts", program, _EXCHANGED_MINUTES)
+        version, *flat = told
+        with contextlib.suppress(ServiceError):  # rules that cannot be read must not keep reports from being heard
+            await self._rules.load_newer(program, int(version))
+        await _in_steps(self._hearing, self._hear(program, found, flat))
 
     def _hear(self, program: str, found: _Program, flat: Sequence[bytes]) -> Generator[None, None, None]:
         """Count what the reports of other processes have more than before, in steps."""
