@@ -107,7 +107,18 @@ docs: $(VENV)/.dev ## Write docs/coupons.md from the example campaigns and order
 
 # A bench that measured well ends with this when an aim was missed, which its table says: no reason to stop make.
 AIM_MISSED := 3
+BENCH_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(HOST),--host $(HOST)) $(if $(LEDGER),--ledger $(LEDGER)) \
+  $(if $(SCALE),--scale $(SCALE)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(WORKERS),--workers $(WORKERS)) \
+  $(if $(FAULT),--fault $(FAULT))
 ROUNDS_AND_SECONDS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Play a flash sale with locust, and judge it (1 minute; SCENARIO=… HOST=… LEDGER=… SCALE=… PROCESSES=…)
+	@$(BIN)/python bench/flash_sale.py $(BENCH_OPTIONS)
+
+.PHONY: bench-ui
+bench-ui: $(VENV)/.dev ## The same scenarios from locust's web page on http://127.0.0.1:8089
+	@$(BIN)/python bench/flash_sale.py $(BENCH_OPTIONS) --ui
 
 .PHONY: bench-growth
 bench-growth: $(VENV)/.dev ## Cost and bytes of a redeem with 10,000 to 1,000,000 coupons used (4 minutes)

@@ -23,5 +23,6 @@ def _load(folder: Path, name: str) -> ModuleType:
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     module = importlib.import_module(name)
-    assert module.__file__ == str(folder / f"{name}.py"), "another module has this name"
+    file = folder.joinpath(*name.split(".")).with_suffix(".py")
+    assert module.__file__ == str(file), "another module has this name"
     return module

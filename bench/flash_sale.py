@@ -1,0 +1,74 @@
+"""The flash sale in one command: a server, locust that plays the sale, and the verdict.
+
+Run it with ``make bench``. It starts a private server, plays a scenario (``bench/scenarios``) headless, and audits the
+ledger afterwards. With ``--host`` it plays against your own server instead, which must be on this machine, unless you
+say with ``--yes-i-own-it`` that you may load it.
+
+Exit codes: 0 all is right; 1 a check of correctness failed; 2 an option or a file is wrong, or the server cannot be
+asked; 3 a service level was missed; 4 the run was not the one that was planned.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from report import RESULTS
+from sale.faults import FAULTS, injected
+from under_test import BENCH, redemption_server
+
+from redemption.cli.exits import INTERRUPTED, Stop
+from redemption.server.embedded_valkey import EmbeddedValkey
+
+LOCUST = str(Path(sys.executable).with_name("locust"))
+
+
+@contextmanager
+def target(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield locust's options that name the server and its ledger; start a server, unless one is named."""
+    if arguments.host:
+        owned = ["--yes-i-own-it"] if arguments.i_own_it else []
+        yield ["--host", arguments.host, "--ledger", arguments.ledger, *owned]
+        return
+    fault = injected(arguments.fault) if arguments.fault else nullcontext()
+    with fault, redemption_server(workers=arguments.workers) as server:
+        assert server.directory is not None
+        yield ["--host", server.authority, "--ledger", EmbeddedValkey(server.directory / "ledger").url]
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Play, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", default="flash-sale", help="a scenario, or a file (default: flash-sale)")
+    parser.add_argument("--scale", default="1", help="so many times its buyers (default: 1)")
+    parser.add_argument("--host", default="", metavar="HOST:PORT", help="your own server (default: one is started)")
+    parser.add_argument("--ledger", default="", metavar="URL", help="with --host: the ledger, to audit its records")
+    parser.add_argument("--yes-i-own-it", dest="i_own_it", action="store_true", help="--host may be another machine")
+    parser.add_argument("--program", default="bench", help="the program (default: bench)")
+    parser.add_argument("--workers", type=int, default=1, help="of the server that is started (default: 1)")
+    parser.add_argument("--processes", default="", metavar="N", help="so many processes of locust (default: one)")
+    parser.add_argument("--fault", choices=FAULTS, help="start a server with this fault: the verdict must find it")
+    parser.add_argument("--ui", action="store_true", help="open locust's web page on 127.0.0.1:8089 and wait there")
+    parser.add_argument("--slo", default=str(BENCH / "slo.yaml"), metavar="FILE", help="service levels by scenario")
+    parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="(default: bench/results)")
+    arguments = parser.parse_args(given)
+    command = [LOCUST, "-f", str(BENCH / "locustfile.py"), "--loglevel", "WARNING"]
+    command += ["--web-host", "127.0.0.1"] if arguments.ui else ["--headless", "--only-summary"]
+    command += ["--processes", arguments.processes] if arguments.processes else []
+    for name in ("scenario", "scale", "program", "slo", "results"):
+        command += [f"--{name}", getattr(arguments, name)]
+    try:
+        with target(arguments) as options:
+            played = subprocess.run([*command, *options], check=False)  # noqa: S603 - our own suite
+    except Stop as stop:
+        print(*stop.told, sep="\n", file=sys.stderr)
+        return stop.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return played.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

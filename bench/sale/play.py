@@ -1,0 +1,330 @@
+"""Plays a scenario in locust: options, what happens when a run begins and ends, and the verdict.
+
+With one process, everything is here. With several, the master makes the campaigns, tells its workers what is sold,
+collects their journals, and gives the verdict; each worker plays its part of the buyers, with coupons of its own.
+"""
+
+import math
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import locust.stats
+from locust import LoadTestShape, events
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from redemption.cli.exits import Stop
+from redemption.client import CallFailed, RedemptionClient
+from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
+from sale.empty import measure_empty
+from sale.goods import Plan, mint, minted_for, open_sale
+from sale.journal import Journal
+from sale.ledger_records import Records, UnreadableLedger
+from sale.levels import FILE as LEVELS
+from sale.levels import read_levels
+from sale.scenario import read_scenario
+from sale.shift import BEGIN_SECONDS, Shift
+from sale.summary import Lags, summary_of
+from sale.verdict import judge
+
+BENCH = Path(__file__).parent.parent
+PROGRAM = "bench"
+SCENARIO = "smoke"
+ADDRESS = "127.0.0.1:50051"
+LOOPBACK = ("127.", "localhost", "[::1]")
+EMPTY_SECONDS = 3.0
+"""So long the empty handler is measured."""
+CALLS_EACH = 3
+"""So many calls a buyer makes."""
+SCALE_MAX = 1000.0
+PLAN = "sale-plan"
+BAD_INPUT = 2
+"""The exit code when an option or a file is wrong, or the server cannot be asked; ``summary.py`` has the others."""
+
+
+class Conductor:
+    """Leads the runs of this process.
+
+    Attributes:
+        scenario: What is played.
+        shift: What this process plays; None in a master.
+        plan: What is sold in the present run.
+        journal: Every answer of the present run, of all processes.
+        lags: How late visits began.
+        ends_at: When the last buyer comes, in monotonic seconds.
+        code: The exit code.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        options = environment.parsed_options
+        self.environment = environment
+        self.address = address_of(environment.host, owned=options.i_own_it)
+        if not 0 < options.scale <= SCALE_MAX:
+            raise Stop(BAD_INPUT, f"--scale must be more than 0 and at most {SCALE_MAX:g}; it is {options.scale:g}")
+        self.scenario = read_scenario(options.scenario, list(KINDS)).scaled(options.scale)
+        self.levels = read_levels(Path(options.slo), self.scenario.name)
+        self.empty: Any = None
+        self.program: str = options.program
+        self.ledger: str = options.ledger
+        self.results = Path(options.results)
+        self.kinds = kinds_of(options, environment.user_classes)
+        self.shift: Shift | None = None
+        self.plan: Plan | None = None
+        self.journal = Journal()
+        self.lags = Lags()
+        self.used_up = False
+        self.ends_at = math.inf
+        self.code = BAD_INPUT  # until there is a verdict
+        self.text = ""
+
+    def begin(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
+        """Begin a run: make what is sold, and tell the workers."""
+        runner = self.environment.runner
+        self.journal, self.lags, self.used_up, self.ends_at = Journal(), Lags(), False, math.inf
+        if isinstance(runner, WorkerRunner):
+            return  # it was told before
+        try:
+            if self.ledger:
+                Records(self.ledger)  # now, and not when the run is over
+        except UnreadableLedger as error:
+            self.give_up(str(error))
+        if self.levels.need_empty:
+            seconds = min(EMPTY_SECONDS, self.scenario.seconds)
+            self.empty = measure_empty(self.scenario.rate_max * CALLS_EACH, seconds=seconds)
+        with grpc.insecure_channel(self.address) as channel:
+            client = RedemptionClient(channel)
+            minted = sum(minted_for(self.scenario, kind, each) for kind, each in MINTED.items())
+            try:
+                self.plan = open_sale(client, self.scenario, self.program, minted=minted)
+            except CallFailed as error:
+                self.give_up(f"the campaigns of the run cannot be made: {error}")
+        if isinstance(runner, MasterRunner):
+            ids = sorted(each.id for each in runner.clients.ready)
+            for index, client_id in enumerate(ids):
+                message = {"plan": self.plan.message(), "index": index, "workers": len(ids)}
+                runner.send_message(PLAN, message, client_id)
+        else:
+            self.play(self.plan, index=0, workers=1)
+        self.ends_at = time.monotonic() + BEGIN_SECONDS + self.scenario.seconds
+
+    def told(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - locust's messages
+        """Take the plan from the master, in a worker."""
+        self.play(Plan.from_message(msg.data["plan"]), index=msg.data["index"], workers=msg.data["workers"])
+
+    def play(self, plan: Plan, *, index: int, workers: int) -> None:
+        """Prepare what this process plays."""
+        if self.shift is not None:
+            self.shift.close()
+        self.plan = plan
+        with grpc.insecure_channel(self.address) as channel:
+            client = RedemptionClient(channel)
+            minted = {
+                kind: mint(client, plan, minted_for(self.scenario, kind, each) // workers)
+                for kind, each in MINTED.items()
+                if minted_for(self.scenario, kind)
+            }
+        self.shift = Buyer.shift = Shift(self.scenario, plan, self.address, self.kinds, index=index, workers=workers)
+        self.shift.minted = minted
+
+    def report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
+        """Send what is new to the master, in a worker."""
+        if self.shift is not None:
+            lags = array("d", self.shift.lags)
+            del self.shift.lags[:]
+            data["sale"] = {"journal": self.shift.journal.take(), "lags": list(lags), "used_up": self.shift.used_up}
+
+    def collect(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
+        """Take what a worker sent, in the master."""
+        sent = data.get("sale")
+        if sent:
+            self.journal.add(sent["journal"])
+            self.lags.add(sent["lags"])
+            self.used_up = self.used_up or sent["used_up"]
+
+    def end(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
+        """Give the verdict, and write the results."""
+        if isinstance(self.environment.runner, WorkerRunner) or self.plan is None:
+            return
+        if self.shift is not None:
+            self.journal.add(self.shift.journal.take())
+            self.lags.add(self.shift.lags)
+            self.used_up = self.used_up or self.shift.used_up
+            self.shift.close()
+            self.shift = None
+        with grpc.insecure_channel(self.address) as channel:
+            try:
+                records = Records(self.ledger) if self.ledger else None
+                verdict = judge(self.journal, self.plan, RedemptionClient(channel), records)
+            except (CallFailed, UnreadableLedger) as error:
+                self.give_up(f"the run cannot be judged: {error}")
+        summary = summary_of(
+            self.scenario,
+            self.journal,
+            self.lags,
+            verdict,
+            levels=self.levels,
+            empty=self.empty,
+            used_up=self.used_up,
+        )
+        self.code = summary.code
+        self.results.mkdir(parents=True, exist_ok=True)
+        file = self.results / f"{self.scenario.name}-{self.plan.run}.jsonl"
+        self.journal.write(file)
+        self.text = f"{summary.text()}\njournal    {file}"
+        if self.environment.web_ui is not None:
+            self.tell()
+
+    def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
+        """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
+        if not isinstance(environment.runner, WorkerRunner):
+            environment.process_exit_code = self.code
+
+    def tell(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
+        """Print the result: headless below locust's own tables, else when the run has ended."""
+        if self.text:
+            print(self.text, flush=True)
+        self.text = ""
+
+    def give_up(self, why: str) -> None:
+        """End the process with one line."""
+        print(f"bench: {why}", file=sys.stderr, flush=True)
+        sys.exit(BAD_INPUT)
+
+
+MINTED = {"till": BATCH, "replayer": 1}
+"""Kinds of buyers whose coupons are minted before, and how many each needs."""
+
+
+class Schedule(LoadTestShape):
+    """Locust's shape: one user, the door, in each process. When buyers come is in the scenario's schedule."""
+
+    conductor: Conductor
+
+    def tick(self) -> tuple[int, float] | None:
+        """Return how many users there are; None when the last visit has ended."""
+        late = time.monotonic() - self.conductor.ends_at
+        if late > LEAVE_SECONDS_MAX or (late > 0 and not self.get_current_user_count()):
+            return None
+        workers = len(getattr(self.runner, "clients", ())) or 1
+        return workers, float(workers)
+
+
+def kinds_of(options: Namespace, user_classes: Sequence[type[Buyer]]) -> list[str]:
+    """Return the kinds of buyers who come: those of the classes that were named, by --tags, or all.
+
+    Raises:
+        Stop: A tag is no kind of buyers, or there are none left.
+    """
+    tags, without = options.tags or [], options.exclude_tags or []
+    for each in (*tags, *without):
+        if each not in KINDS:
+            raise Stop(BAD_INPUT, f"--tags are kinds of buyers: {', '.join(KINDS)}; there is no {each!r}")
+    kinds = [each.kind for each in user_classes]
+    return [kind for kind in kinds if (not tags or kind in tags) and kind not in without]
+
+
+def address_of(host: str | None, *, owned: bool) -> str:
+    """Return host and port of the server.
+
+    Raises:
+        Stop: It is another machine, and nobody said that it is theirs.
+    """
+    address = (host or ADDRESS).removeprefix("grpc://").removeprefix("http://").rstrip("/")
+    if not address.startswith(LOOPBACK) and not owned:
+        raise Stop(BAD_INPUT, f"{address} is another machine: is it yours to load? then say so with --yes-i-own-it")
+    if not address.rpartition(":")[2].isdigit():
+        raise Stop(BAD_INPUT, f"--host must be HOST:PORT, such as {ADDRESS}; it is {address!r}")
+    return address
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options; each is also a line of locust's configuration file, and a variable that begins with LOCUST_."""
+    group = parser.add_argument_group("flash sale")
+    group.add_argument(
+        "--scenario",
+        default=SCENARIO,
+        metavar="NAME",
+        env_var="LOCUST_SCENARIO",
+        help="a scenario of bench/scenarios, or a file (default: smoke)",
+    )
+    group.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        env_var="LOCUST_SCALE",
+        help="so many times its buyers (default: 1)",
+    )
+    group.add_argument(
+        "--program",
+        default=PROGRAM,
+        metavar="NAME",
+        env_var="LOCUST_PROGRAM",
+        help="the program (tenant); the run makes campaigns of its own in it",
+    )
+    group.add_argument(
+        "--ledger",
+        default="",
+        metavar="URL",
+        env_var="LOCUST_LEDGER",
+        help="the ledger, to audit its records: redis:// or unix://",
+    )
+    group.add_argument(
+        "--slo",
+        default=str(LEVELS),
+        metavar="FILE",
+        env_var="LOCUST_SLO",
+        help="service levels by scenario (default: bench/slo.yaml)",
+    )
+    group.add_argument(
+        "--results",
+        default=str(BENCH / "results"),
+        metavar="DIR",
+        env_var="LOCUST_RESULTS",
+        help="where the journal is written (default: bench/results)",
+    )
+    group.add_argument(
+        "--yes-i-own-it",
+        dest="i_own_it",
+        action="store_true",
+        help="the server may be another machine: you may load it",
+    )
+
+
+def three_digits(milliseconds: float) -> float:
+    """Return a time with three digits; locust keeps whole milliseconds otherwise, and most answers here take few."""
+    return float(f"{milliseconds:.3g}")
+
+
+locust.stats.bucket_response_time = three_digits
+
+
+@events.init.add_listener
+def prepare(environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
+    """Prepare the process, and choose the hands."""
+    try:
+        conductor = Conductor(environment)
+    except Stop as stop:
+        for line in stop.told:
+            print(line, file=sys.stderr, flush=True)
+        sys.exit(BAD_INPUT)
+    Schedule.conductor = conductor
+    # They choose among kinds of buyers, and not among tasks: there is only one.
+    environment.parsed_options.tags = environment.parsed_options.exclude_tags = None
+    environment.stop_timeout = environment.stop_timeout or LEAVE_SECONDS_MAX
+    environment.events.test_start.add_listener(conductor.begin)
+    environment.events.test_stop.add_listener(conductor.end)
+    environment.events.quitting.add_listener(conductor.quitting)
+    environment.events.quit.add_listener(conductor.tell)
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.register_message(PLAN, conductor.told)
+        environment.events.report_to_master.add_listener(conductor.report)
+    elif isinstance(environment.runner, MasterRunner):
+        environment.events.worker_report.add_listener(conductor.collect)

@@ -1,0 +1,179 @@
+"""A shift: what one locust process plays of a run. It has the moments at which buyers arrive, connections and coupons.
+
+Buyers arrive on a schedule that does not depend on the answers, as in a shop (an open model). So locust's user is the
+door of the shop, one in each process: it waits for the next buyer and lets the visit begin beside those under way. A
+visit begins late when this process has no time for it. The shift notes that, and when too many are late the run is
+INVALID: the load was another one than was planned.
+"""
+
+import random
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import gevent
+import grpc
+from gevent.pool import Pool
+
+from redemption.client import CallFailed, RedemptionClient, RequestRejected
+from sale.goods import Plan, Wishes
+from sale.journal import UNKNOWN, Entry, Journal
+from sale.scenario import Scenario
+
+CONNECTIONS = 4
+DEADLINE_SECONDS = 5.0
+BEGIN_SECONDS = 1.0
+"""Time between the start of a run and the first moment of its schedule, for locust to be ready."""
+VISITS_MAX = 5_000
+"""So many visits are under way in one process at most."""
+_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
+_Answer = TypeVar("_Answer")
+
+
+class Shift:
+    """What this process plays.
+
+    Attributes:
+        scenario: What is played.
+        plan: What is sold.
+        draw: The choices of its buyers.
+        wishes: Which campaign a buyer wants.
+        journal: Every answer.
+        minted: Coupons for buyers who do not claim, by kind.
+        lags: Seconds between each buyer's moment and the beginning of the visit.
+        visits: The visits under way.
+        used_up: Coupons that were brought are used up.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: Plan,
+        address: str,
+        kinds: Sequence[str],
+        *,
+        index: int = 0,
+        workers: int = 1,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            scenario: What is played.
+            plan: What is sold.
+            address: Host and port of the server.
+            kinds: The kinds of buyers who come; others of the scenario stay at home.
+            index: Which of the workers this is, from 0.
+            workers: How many there are.
+        """
+        self.scenario = scenario
+        self.plan = plan
+        self.draw = random.Random(f"{scenario.part.seed} choices {index}")  # noqa: S311 - the same in every run
+        self.wishes = Wishes(plan.campaigns, self.draw)
+        self.journal = Journal()
+        self.minted: dict[str, list[str]] = {}
+        self.lags = array("d")
+        self.used_up = False
+        self._names = 0
+        self._index = index
+        self._channels = [grpc.insecure_channel(address, [*_OPTIONS, ("bench", each)]) for each in range(CONNECTIONS)]
+        self._clients = [RedemptionClient(channel) for channel in self._channels]
+        self.visits = Pool(VISITS_MAX)
+        buyers = {kind: share for kind, share in scenario.part.buyers.items() if kind in kinds}
+        self._coming = iter(
+            sorted(
+                (moment, kind)
+                for kind, share in buyers.items()
+                for moment in scenario.arrivals(share / workers, seed=f"{kind} {index} of {workers}")
+            )
+        )
+        self._began = time.monotonic() + BEGIN_SECONDS
+
+    def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            channel.close()
+
+    @property
+    def client(self) -> RedemptionClient:
+        """A client on one of the connections."""
+        return self._clients[self._names % len(self._clients)]
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the warm-up is over."""
+        return time.monotonic() - self._began >= self.scenario.part.warm_up
+
+    def name(self) -> str:
+        """Return a name that nobody else has, for a buyer or a request."""
+        self._names += 1
+        return f"{self.plan.run}-{self._index}-{self._names}"
+
+    def await_buyer(self) -> str:
+        """Wait until the next buyer arrives, and return the kind; an empty text: there is none any more."""
+        moment, kind = next(self._coming, (0.0, ""))
+        if kind:
+            due = self._began + moment
+            gevent.sleep(max(due - time.monotonic(), 0.0))
+            self.lags.append(max(time.monotonic() - due, 0.0))
+        return kind
+
+    def begin(self, visit: Callable[[], None]) -> None:
+        """Begin a visit beside those under way; wait, and so be late, when there are too many."""
+        self.visits.spawn(visit)
+
+    def think(self) -> None:
+        """Wait as long as a buyer thinks."""
+        think = self.scenario.part.think
+        if think.median:
+            gevent.sleep(think.median * self.draw.lognormvariate(0.0, think.spread))
+
+    def ask(
+        self,
+        method: str,
+        call: Callable[..., _Answer],
+        request: Any,  # noqa: ANN401 - of any method
+        read: Callable[[_Answer], Sequence[dict[str, Any]]],
+        asked: Sequence[dict[str, Any]],
+        *,
+        expected: Sequence[str],
+        timeout: float = DEADLINE_SECONDS,
+    ) -> tuple[_Answer | None, list[Entry]]:
+        """Make one call and note its answers.
+
+        Args:
+            method: The method of the contract.
+            call: The client's method.
+            request: The request.
+            read: Returns the fields of an entry that the answer says, for each order in it.
+            asked: The fields of an entry that are known before, for each order in the request.
+            expected: The answers that this buyer has to expect.
+            timeout: The deadline, in seconds.
+
+        Returns:
+            The answer, None if there was none; and the entries of the journal.
+        """
+        counted, sent_at, began = self.is_counted, time.time(), time.perf_counter()
+        answer: _Answer | None = None
+        try:
+            answer = call(request, timeout=timeout)
+            found = read(answer)
+        except CallFailed as error:
+            status = error.code.name if isinstance(error, RequestRejected) else UNKNOWN
+            found = [{"answer": status}] * len(asked)
+        seconds = time.perf_counter() - began
+        entries = [
+            Entry(
+                method,
+                sent_at=sent_at,
+                seconds=seconds,
+                expected=told["answer"] in expected,
+                counted=counted,
+                **known,
+                **told,
+            )
+            for known, told in zip(asked, found, strict=True)
+        ]
+        for entry in entries:
+            self.journal.note(entry)
+        return answer, entries

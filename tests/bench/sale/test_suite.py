@@ -1,0 +1,172 @@
+"""The suite as people run it: locust against a real server, its verdict, and that the verdict can be red."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from tool_loader import BENCH, load_bench
+from waiting import SECONDS_MAX, until
+
+from redemption.server.embedded_valkey import EmbeddedValkey
+
+faults, under_test = load_bench("sale.faults"), load_bench("under_test")
+
+SALE = """\
+description: A small sale with everything in it.
+seed: 5
+phases:
+  - {name: calm, lasts: 300ms, buyers_per_second: 20}
+  - {name: wall, lasts: 1500ms, buyers_per_second: 60 to 100}
+think: {median: 20ms}
+habits: {abandon: 5%, double_click: 10%, lost_answer: 10%, short_of_money: 5%}
+goods: {campaigns: 2, hot: 80%, stock: 40%}
+buyers: {shopper: 60%, claimer: 5%, till: 5%, replayer: 25%, guesser: 5%}
+"""
+LEVELS = "{}"
+FAST = "sale:\n  Redeem: {p50: 15ms}\n"
+CHECKS = 8
+
+
+class Played:
+    """A run that has ended."""
+
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        self.wrong = re.findall(r"^WRONG +(.*) \(", self.out, re.MULTILINE)
+        self.right = re.findall(r"^right +(.*) \(", self.out, re.MULTILINE)
+        self.missed = re.findall(r"^MISSED +(.*?):", self.out, re.MULTILINE)
+        self.verdict = "".join(re.findall(r"^verdict +(.*)$", self.out, re.MULTILINE))
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Play the small sale, with more options."""
+
+    def run(*options, levels=LEVELS, while_it_runs=None):
+        (tmp_path / "sale.yaml").write_text(SALE)
+        (tmp_path / "slo.yaml").write_text(levels)
+        files = ["--scenario", tmp_path / "sale.yaml", "--slo", tmp_path / "slo.yaml", "--results", tmp_path]
+        command = [sys.executable, str(BENCH / "flash_sale.py"), *map(str, files), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            if while_it_runs:
+                while_it_runs(process)
+            out, err = process.communicate(timeout=SECONDS_MAX)
+        finally:
+            process.kill()
+        return Played(subprocess.CompletedProcess(command, process.returncode, out, err))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def server():
+    with under_test.redemption_server(workers=2) as started:
+        yield started
+
+
+def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
+    levels = "sale:\n  Redeem: {p50: 1000x}\n  errors: 0.1%\n"
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+    played = play("--host", server.authority, "--ledger", ledger, levels=levels)
+    assert (played.code, played.verdict, played.wrong, len(played.right)) == (0, "PASS", [], CHECKS), played.err
+    assert re.search(r"^kept +Redeem p50: [0-9.]+x \(", played.out, re.MULTILINE)
+    for answer in ("CAMPAIGN_LIMIT", "ISSUE_LIMIT", "ALREADY_REDEEMED", "MIN_SPEND_NOT_MET", "CODE_INVALID"):
+        assert answer in played.out
+    (journal,) = tmp_path.glob("*.jsonl")
+    assert len(load_bench("sale.journal").read_journal(journal).entries) > 100
+
+
+def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says_so(play, server):
+    played = play("--host", server.authority, "--processes", "2")
+    assert (played.code, played.verdict, played.wrong) == (0, "PASS (API only)", []), played.out
+    assert "not looked the ledger's own records" in played.out
+    visits = re.search(r"visits +([0-9,]+), planned ([0-9,]+)", played.out)
+    came, planned = (int(each.replace(",", "")) for each in visits.groups())
+    assert abs(came - planned) < 5 * planned**0.5
+
+
+def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, server, tmp_path):
+    """As a locust user runs it: with a file of options, and locust's own tables as CSV."""
+    (tmp_path / "sale.yaml").write_text(SALE)
+    (tmp_path / "locust.conf").write_text(f"headless = true\nscenario = {tmp_path}/sale.yaml\nresults = {tmp_path}\n")
+    command = [
+        Path(sys.executable).with_name("locust"),
+        "-f",
+        BENCH / "locustfile.py",
+        "--config",
+        tmp_path / "locust.conf",
+    ]
+    command += ["--host", server.authority, "--tags", "replayer", "--csv", tmp_path / "run", "--loglevel", "ERROR"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    played = Played(done)
+    assert (played.code, played.verdict) == (0, "PASS (API only)"), done
+    names = {row["Name"] for row in csv.DictReader((tmp_path / "run_stats.csv").read_text().splitlines())}
+    assert names == {"Redeem APPROVED", "Redeem ALREADY_REDEEMED", "Aggregated"}
+
+
+def test_a_ledger_and_a_worker_that_are_killed_in_mid_run_lose_nothing(play, server, tmp_path):
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+
+    killed_at = []
+
+    def kill(process):
+        with Redis.from_url(ledger) as redis:
+            before = redis.xlen("{bench}:events")
+            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        killed_at.append(time.time())
+        os.kill(server.ledger.pid, signal.SIGKILL)
+        os.kill(server.workers[0].pid, signal.SIGKILL)
+
+    played = play("--host", server.authority, "--ledger", ledger, while_it_runs=kill)
+    assert (played.verdict, played.wrong, len(played.right)) == ("PASS", [], CHECKS), played.err
+    (journal,) = tmp_path.glob("*.jsonl")
+    moments = [entry.sent_at for entry in load_bench("sale.journal").read_journal(journal).entries]
+    assert min(moments) < killed_at[0] < max(moments)
+
+
+@pytest.mark.parametrize("name", faults.FAULTS)
+def test_each_fault_is_found(play, name):
+    played = play("--fault", name, levels=FAST if name == "slow" else LEVELS)
+    found = faults.FAULTS[name].found
+    if name == "slow":
+        assert (played.code, played.verdict, played.missed) == (3, "MISSED", [found]), played.out
+    else:
+        assert (played.code, played.verdict) == (1, "FAIL"), played.out
+        assert found in played.wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--host", "127.0.0.1:1"), "bench: the campaigns of the run cannot be made: UNAVAILABLE"),
+        (
+            ("--host", "192.0.2.7:50051"),
+            "redemption: 192.0.2.7:50051 is another machine: is it yours to load? then say",
+        ),
+        (("--host", "127.0.0.1"), "redemption: --host must be HOST:PORT, such as 127.0.0.1:50051; it is '127.0.0.1'"),
+        (("--host", "127.0.0.1:1", "--ledger", "redis://127.0.0.1:1"), "bench: the ledger cannot be read: "),
+        (
+            ("--host", "127.0.0.1:1", "--ledger", "here"),
+            "bench: --ledger must be a URL, such as redis://127.0.0.1:6379",
+        ),
+        (("--host", "127.0.0.1:1", "--scale", "0"), "redemption: --scale must be more than 0"),
+        (
+            ("--host", "127.0.0.1:1", "--scenario", "nosuch"),
+            "redemption: there is no scenario 'nosuch'; there are baseline",
+        ),
+    ],
+    ids=["nobody there", "another machine", "no port", "no ledger", "no url", "no buyers", "no scenario"],
+)
+def test_what_cannot_be_played_is_told_in_one_line(play, options, told):
+    played = play(*options)
+    assert (played.code, played.verdict) == (2, "")
+    assert [line for line in played.err.splitlines() if line.startswith(told)], played.err
+    assert "Traceback" not in played.err
