@@ -43,6 +43,7 @@ EMPTY_SECONDS = 3.0
 CALLS_EACH = 3
 """So many calls a buyer makes."""
 SCALE_MAX = 1000.0
+LATE_SECONDS_MAX = 0.1
 PLAN = "sale-plan"
 BAD_INPUT = 2
 """The exit code when an option or a file is wrong, or the server cannot be asked; ``summary.py`` has the others."""
@@ -69,6 +70,7 @@ class Conductor:
             raise Stop(BAD_INPUT, f"--scale must be more than 0 and at most {SCALE_MAX:g}; it is {options.scale:g}")
         self.scenario = read_scenario(options.scenario, list(KINDS)).scaled(options.scale)
         self.levels = read_levels(Path(options.slo), self.scenario.name)
+        self.late_seconds_max: float = options.late_seconds_max
         self.empty: Any = None
         self.program: str = options.program
         self.ledger: str = options.ledger
@@ -171,6 +173,7 @@ class Conductor:
             levels=self.levels,
             empty=self.empty,
             used_up=self.used_up,
+            late_seconds_max=self.late_seconds_max,
         )
         self.code = summary.code
         self.results.mkdir(parents=True, exist_ok=True)
@@ -275,6 +278,14 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="URL",
         env_var="LOCUST_LEDGER",
         help="the ledger, to audit its records: redis:// or unix://",
+    )
+    group.add_argument(
+        "--late-seconds-max",
+        type=float,
+        default=LATE_SECONDS_MAX,
+        metavar="SECONDS",
+        env_var="LOCUST_LATE_SECONDS_MAX",
+        help="the run is INVALID when more than one of a hundred visits begins later than this (default: 0.1)",
     )
     group.add_argument(
         "--slo",

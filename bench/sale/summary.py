@@ -14,8 +14,6 @@ from sale.verdict import Verdict
 
 HIGHEST_US = 60_000_000
 PERCENTILES = (50.0, 99.0, 99.9)
-LATE_P99_SECONDS_MAX = 0.1
-"""A run is INVALID when more than one of a hundred visits began later than this: the load was another one."""
 PASS, FAIL, MISSED, INVALID = 0, 1, 3, 4
 
 
@@ -131,8 +129,20 @@ def summary_of(
     levels: Levels,
     empty: HdrHistogram | None,
     used_up: bool,
+    late_seconds_max: float,
 ) -> Summary:
-    """Sum up a run."""
+    """Sum up a run.
+
+    Args:
+        scenario: What was played.
+        journal: Every answer.
+        lags: How late visits began.
+        verdict: Whether it is correct.
+        levels: What is asked of it.
+        empty: The latencies of the empty handler, in microseconds.
+        used_up: Coupons were used up before the last buyer came.
+        late_seconds_max: When more than one of a hundred visits began later than this, the run is INVALID.
+    """
     latencies: dict[str, HdrHistogram] = {}
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     unexpected: Counter[str] = Counter()
@@ -154,14 +164,14 @@ def summary_of(
         verdict,
         compared,
         empty,
-        _invalid(lags, used_up=used_up),
+        _invalid(lags, late_seconds_max, used_up=used_up),
     )
 
 
-def _invalid(lags: Lags, *, used_up: bool) -> str:
+def _invalid(lags: Lags, late_seconds_max: float, *, used_up: bool) -> str:
     if used_up:
         return "coupons were used up before the last buyer came"
-    if lags.p99 > LATE_P99_SECONDS_MAX:
+    if lags.p99 > late_seconds_max:
         late = f"visits began late, p99 {lags.p99 * 1000:.0f} ms"
         return f"{late}: locust is too slow for this scenario; use --scale or --processes"
     if not lags.seconds:

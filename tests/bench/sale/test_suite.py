@@ -25,9 +25,9 @@ phases:
   - {name: calm, lasts: 300ms, buyers_per_second: 20}
   - {name: wall, lasts: 1500ms, buyers_per_second: 60 to 100}
 think: {median: 20ms}
-habits: {abandon: 5%, double_click: 10%, lost_answer: 10%, short_of_money: 5%}
+habits: {double_click: 15%, lost_answer: 15%, short_of_money: 30%}
 goods: {campaigns: 2, hot: 80%, stock: 40%}
-buyers: {shopper: 60%, claimer: 5%, till: 5%, replayer: 25%, guesser: 5%}
+buyers: {shopper: 55%, claimer: 5%, till: 5%, replayer: 25%, guesser: 10%}
 """
 LEVELS = "{}"
 FAST = "sale:\n  Redeem: {p50: 15ms}\n"
@@ -49,10 +49,11 @@ class Played:
 def play(tmp_path):
     """Play the small sale, with more options."""
 
-    def run(*options, levels=LEVELS, while_it_runs=None):
+    def run(*options, levels=LEVELS, late_seconds_max=60, while_it_runs=None):
         (tmp_path / "sale.yaml").write_text(SALE)
         (tmp_path / "slo.yaml").write_text(levels)
         files = ["--scenario", tmp_path / "sale.yaml", "--slo", tmp_path / "slo.yaml", "--results", tmp_path]
+        files += ["--late-seconds-max", late_seconds_max]
         command = [sys.executable, str(BENCH / "flash_sale.py"), *map(str, files), *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -84,6 +85,12 @@ def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
     assert len(load_bench("sale.journal").read_journal(journal).entries) > 100
 
 
+def test_a_generator_that_is_late_makes_the_run_invalid(play, server):
+    played = play("--host", server.authority, late_seconds_max=0)
+    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
+    assert "INVALID    visits began late, p99 " in played.out
+
+
 def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says_so(play, server):
     played = play("--host", server.authority, "--processes", "2")
     assert (played.code, played.verdict, played.wrong) == (0, "PASS (API only)", []), played.out
@@ -105,6 +112,7 @@ def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, se
         tmp_path / "locust.conf",
     ]
     command += ["--host", server.authority, "--tags", "replayer", "--csv", tmp_path / "run", "--loglevel", "ERROR"]
+    command += ["--late-seconds-max", "60"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     played = Played(done)
     assert (played.code, played.verdict) == (0, "PASS (API only)"), done
