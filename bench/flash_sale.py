@@ -35,7 +35,9 @@ def target(arguments: argparse.Namespace) -> Iterator[list[str]]:
     fault = injected(arguments.fault) if arguments.fault else nullcontext()
     with fault, redemption_server(workers=arguments.workers) as server:
         assert server.directory is not None
-        yield ["--host", server.authority, "--ledger", EmbeddedValkey(server.directory / "ledger").url]
+        supervisor = str(server.workers[0].ppid())
+        ledger = EmbeddedValkey(server.directory / "ledger").url
+        yield ["--host", server.authority, "--ledger", ledger, "--watch", supervisor]
 
 
 def main(given: Sequence[str] | None = None) -> int:

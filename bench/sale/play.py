@@ -8,8 +8,9 @@ import math
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from array import array
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ import locust.stats
 from locust import LoadTestShape, events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
+from report import machine
 
 from redemption.cli.exits import Stop
 from redemption.client import CallFailed, RedemptionClient
 from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
 from sale.empty import measure_empty
-from sale.goods import Plan, mint, minted_for, open_sale
+from sale.goods import OFF_MINOR, Plan, mint, minted_for, open_sale
 from sale.journal import Journal
 from sale.ledger_records import Records, UnreadableLedger
 from sale.levels import FILE as LEVELS
 from sale.levels import read_levels
 from sale.scenario import read_scenario
+from sale.series import series_of
 from sale.shift import BEGIN_SECONDS, Shift
-from sale.summary import Lags, summary_of
+from sale.summary import Lags, Summary, summary_of
+from sale.usage import Watch
 from sale.verdict import judge
 
 BENCH = Path(__file__).parent.parent
@@ -59,6 +63,7 @@ class Conductor:
         journal: Every answer of the present run, of all processes.
         lags: How late visits began.
         ends_at: When the last buyer comes, in monotonic seconds.
+        began: The beginning of the schedule, Unix seconds.
         code: The exit code.
     """
 
@@ -82,6 +87,9 @@ class Conductor:
         self.lags = Lags()
         self.used_up = False
         self.ends_at = math.inf
+        self.began = 0.0
+        self.supervisor: int = options.watch
+        self.watch: Watch | None = None
         self.code = BAD_INPUT  # until there is a verdict
         self.text = ""
 
@@ -114,6 +122,8 @@ class Conductor:
         else:
             self.play(self.plan, index=0, workers=1)
         self.ends_at = time.monotonic() + BEGIN_SECONDS + self.scenario.seconds
+        self.began = time.time() + BEGIN_SECONDS
+        self.watch = Watch(self.supervisor)
 
     def told(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - locust's messages
         """Take the plan from the master, in a worker."""
@@ -137,25 +147,28 @@ class Conductor:
     def report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
         """Send what is new to the master, in a worker."""
         if self.shift is not None:
-            lags = array("d", self.shift.lags)
-            del self.shift.lags[:]
-            data["sale"] = {"journal": self.shift.journal.take(), "lags": list(lags), "used_up": self.shift.used_up}
+            shift = self.shift
+            data["sale"] = {"journal": shift.journal.take(), "lags": list(shift.lags), "moments": list(shift.moments)}
+            data["sale"]["used_up"] = shift.used_up
+            del shift.lags[:], shift.moments[:]
 
     def collect(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
         """Take what a worker sent, in the master."""
         sent = data.get("sale")
         if sent:
             self.journal.add(sent["journal"])
-            self.lags.add(sent["lags"])
+            self.lags.add(sent["lags"], sent["moments"])
             self.used_up = self.used_up or sent["used_up"]
 
     def end(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Give the verdict, and write the results."""
         if isinstance(self.environment.runner, WorkerRunner) or self.plan is None:
             return
+        if self.watch is not None:
+            self.watch.stop()
         if self.shift is not None:
             self.journal.add(self.shift.journal.take())
-            self.lags.add(self.shift.lags)
+            self.lags.add(self.shift.lags, self.shift.moments)
             self.used_up = self.used_up or self.shift.used_up
             self.shift.close()
             self.shift = None
@@ -179,9 +192,33 @@ class Conductor:
         self.results.mkdir(parents=True, exist_ok=True)
         file = self.results / f"{self.scenario.name}-{self.plan.run}.jsonl"
         self.journal.write(file)
-        self.text = f"{summary.text()}\njournal    {file}"
+        self.text = f"{summary.text()}\njournal    {file}"  # now: nothing that fails below may hide the verdict
+        report = file.with_suffix(".html")
+        report.write_text(self.page(summary), encoding="utf-8")
+        self.text += f"\nreport     {report}"
         if self.environment.web_ui is not None:
             self.tell()
+
+    def page(self, summary: Summary) -> str:
+        """Return the report."""
+        from sale.page import page  # noqa: PLC0415 - it draws pictures, which workers do not need
+
+        assert self.plan is not None, "a run has ended"
+        hot = self.plan.campaigns[0]
+        stock = min(hot.redemptions, hot.budget_minor // OFF_MINOR)
+        series = series_of(
+            self.scenario, self.journal, self.lags.moments, began=self.began, hot=hot.number, stock=stock
+        )
+        usage = [replace(each, moment=each.moment - self.began) for each in self.watch.seen] if self.watch else []
+        workers = getattr(self.environment.parsed_options, "expect_workers", 1) or 1
+        facts = {
+            "server": self.address,
+            "run": f"{self.plan.run}, program {self.program}",
+            "began": datetime.fromtimestamp(self.began, UTC).isoformat(" ", "seconds"),
+            "seed": str(self.scenario.part.seed),
+            "processes of locust": str(workers if isinstance(self.environment.runner, MasterRunner) else 1),
+        }
+        return page(summary, series, [each for each in usage if each.moment > 0], facts | machine())
 
     def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
@@ -300,6 +337,14 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="DIR",
         env_var="LOCUST_RESULTS",
         help="where the journal is written (default: bench/results)",
+    )
+    group.add_argument(
+        "--watch",
+        type=int,
+        default=0,
+        metavar="PID",
+        env_var="LOCUST_WATCH",
+        help="the process id of the server, if it is on this machine: the report shows its CPU",
     )
     group.add_argument(
         "--yes-i-own-it",

@@ -42,6 +42,7 @@ class Shift:
         journal: Every answer.
         minted: Coupons for buyers who do not claim, by kind.
         lags: Seconds between each buyer's moment and the beginning of the visit.
+        moments: When each visit began, in seconds from the beginning of the schedule.
         visits: The visits under way.
         used_up: Coupons that were brought are used up.
     """
@@ -72,7 +73,7 @@ class Shift:
         self.wishes = Wishes(plan.campaigns, self.draw)
         self.journal = Journal()
         self.minted: dict[str, list[str]] = {}
-        self.lags = array("d")
+        self.lags, self.moments = array("d"), array("d")
         self.used_up = False
         self._names = 0
         self._index = index
@@ -116,6 +117,7 @@ class Shift:
             due = self._began + moment
             gevent.sleep(max(due - time.monotonic(), 0.0))
             self.lags.append(max(time.monotonic() - due, 0.0))
+            self.moments.append(time.monotonic() - self._began)
         return kind
 
     def begin(self, visit: Callable[[], None]) -> None:

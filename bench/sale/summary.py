@@ -10,7 +10,7 @@ from hdrh.histogram import HdrHistogram
 from sale.journal import UNKNOWN, Journal
 from sale.levels import Compared, Levels, compare
 from sale.scenario import Scenario
-from sale.verdict import Verdict
+from sale.verdict import REDEEMING, Verdict
 
 HIGHEST_US = 60_000_000
 PERCENTILES = (50.0, 99.0, 99.9)
@@ -18,14 +18,16 @@ PASS, FAIL, MISSED, INVALID = 0, 1, 3, 4
 
 
 class Lags:
-    """How late visits began, in seconds."""
+    """How late visits began, in seconds, and when, in seconds from the beginning of the schedule."""
 
     def __init__(self) -> None:
         self.seconds = array("d")
+        self.moments = array("d")
 
-    def add(self, seconds: Iterable[float]) -> None:
+    def add(self, seconds: Iterable[float], moments: Iterable[float]) -> None:
         """Add those of a process."""
         self.seconds.extend(seconds)
+        self.moments.extend(moments)
 
     @property
     def p99(self) -> float:
@@ -60,6 +62,11 @@ class Summary:
     levels: list[Compared]
     empty: HdrHistogram | None
     invalid: str
+
+    @property
+    def approved(self) -> int:
+        """How many redemptions callers were told are approved, repeated answers included."""
+        return sum(counted["APPROVED"] for method, counted in self.answers.items() if method in REDEEMING)
 
     @property
     def word(self) -> str:

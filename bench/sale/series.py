@@ -1,0 +1,120 @@
+"""What happened when: the numbers of a run by the second, for its report."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sale.journal import UNKNOWN, Entry, Journal
+from sale.scenario import Scenario
+
+POINTS = 60
+"""About so many points of time has each line."""
+PERCENTILES = (50, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The CPU of a process at a moment, as a part of one core.
+
+    Attributes:
+        moment: Seconds from the beginning of the schedule.
+        parts: By name, such as worker or ledger.
+    """
+
+    moment: float
+    parts: dict[str, float]
+
+
+@dataclass(slots=True)
+class Series:
+    """Lines of a run; each has a value for each moment, or None where there is none.
+
+    Attributes:
+        step: Seconds between two moments.
+        moments: The middle of each step, in seconds from the beginning of the schedule.
+        planned: Buyers a second, as the schedule has them.
+        came: Buyers a second who came.
+        sent: Calls a second.
+        answered: Answers a second.
+        under_way: Calls under way.
+        percentiles: Milliseconds, by percentile, of answers that came in a step.
+        stock: Redemptions that the hot campaign has left.
+    """
+
+    step: float
+    moments: list[float]
+    planned: list[float]
+    came: list[float] = field(default_factory=list)
+    sent: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+    under_way: list[float] = field(default_factory=list)
+    percentiles: dict[int, list[float | None]] = field(default_factory=dict)
+    stock: list[float] = field(default_factory=list)
+
+
+def series_of(
+    scenario: Scenario, journal: Journal, arrivals: Sequence[float], *, began: float, hot: int, stock: int
+) -> Series:
+    """Return the lines of a run.
+
+    Args:
+        scenario: What was played.
+        journal: Every answer.
+        arrivals: When buyers came, in seconds from the beginning of the schedule.
+        began: The beginning of the schedule, Unix seconds.
+        hot: The hot campaign.
+        stock: How many redemptions it allows.
+    """
+    sent = [entry.sent_at - began for entry in journal.entries]
+    answered = [entry.sent_at + entry.seconds - began for entry in journal.entries]
+    ends = max([scenario.seconds, *answered])
+    step = max(ends / POINTS, 0.25)
+    count = int(ends / step) + 1
+    moments = [(index + 0.5) * step for index in range(count)]
+    found = Series(step, moments, [scenario.rate(moment) for moment in moments])
+    found.came = _per_second(arrivals, step, count)
+    found.sent, found.answered = _per_second(sent, step, count), _per_second(answered, step, count)
+    sent.sort()
+    answered.sort()
+    found.under_way = [float(bisect_right(sent, moment) - bisect_right(answered, moment)) for moment in moments]
+    found.percentiles = _percentiles(journal.entries, began, step, count)
+    used = sorted(each.sent_at + each.seconds - began for each in _approvals(journal.entries) if each.campaign == hot)
+    found.stock = [float(stock - bisect_right(used, moment)) for moment in moments]
+    return found
+
+
+def refusals(journal: Journal) -> list[tuple[str, int]]:
+    """Return how often each answer came that is no approval, the most frequent first."""
+    counted = Counter(f"{entry.method} {entry.answer}" for entry in journal.entries if not entry.approved)
+    return counted.most_common()
+
+
+def _per_second(moments: Iterable[float], step: float, count: int) -> list[float]:
+    counted = Counter(int(moment / step) for moment in moments)
+    return [counted[index] / step for index in range(count)]
+
+
+def _percentiles(entries: Iterable[Entry], began: float, step: float, count: int) -> dict[int, list[float | None]]:
+    by_step = defaultdict(list)
+    for entry in entries:
+        if entry.answer != UNKNOWN:
+            by_step[int((entry.sent_at + entry.seconds - began) / step)].append(entry.seconds * 1000)
+    for times in by_step.values():
+        times.sort()
+    return {
+        percent: [
+            times[min(len(times) * percent // 100, len(times) - 1)] if (times := by_step.get(index)) else None
+            for index in range(count)
+        ]
+        for percent in PERCENTILES
+    }
+
+
+def _approvals(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the first approval of each redemption."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.approved and entry.receipt:
+            first.setdefault(entry.request_id, entry)
+    return list(first.values())
