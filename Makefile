@@ -8,8 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/redemption/v1/*.proto)
-# One process for each core, four at most: each starts a ledger of its own. The tests of one file stay together.
-ALL_TESTS := pytest -q -n auto --maxprocesses 4 --dist loadfile
+# Three processes: on two cores, one of them usually waits. Each starts a ledger of its own. The tests of one file stay
+# together.
+ALL_TESTS := pytest -q -n 3 --dist loadfile
 
 .PHONY: help
 help: ## Show this list
@@ -109,7 +110,7 @@ docs: $(VENV)/.dev ## Write docs/coupons.md from the example campaigns and order
 AIM_MISSED := 3
 BENCH_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(HOST),--host $(HOST)) $(if $(LEDGER),--ledger $(LEDGER)) \
   $(if $(SCALE),--scale $(SCALE)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(WORKERS),--workers $(WORKERS)) \
-  $(if $(FAULT),--fault $(FAULT))
+  $(if $(FAULT),--fault $(FAULT)) $(if $(COMPARE),--compare $(COMPARE))
 ROUNDS_AND_SECONDS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 .PHONY: bench

@@ -53,6 +53,9 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", default="", metavar="N", help="so many processes of locust (default: one)")
     parser.add_argument("--fault", choices=FAULTS, help="start a server with this fault: the verdict must find it")
     parser.add_argument("--ui", action="store_true", help="open locust's web page on 127.0.0.1:8089 and wait there")
+    parser.add_argument("--tokens", default="", metavar="FILE", help="coupons for the shoppers, one token a line")
+    parser.add_argument("--tls-ca", default="", metavar="FILE", help="with --host: speak TLS, trusting this authority")
+    parser.add_argument("--compare", default="", metavar="FILE", help="the .json of an earlier run of the scenario")
     parser.add_argument("--late-seconds-max", default="0.1", metavar="SECONDS", help="of one visit in a hundred")
     parser.add_argument("--slo", default=str(BENCH / "slo.yaml"), metavar="FILE", help="service levels by scenario")
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="(default: bench/results)")
@@ -60,7 +63,7 @@ def main(given: Sequence[str] | None = None) -> int:
     command = [LOCUST, "-f", str(BENCH / "locustfile.py"), "--loglevel", "WARNING"]
     command += ["--web-host", "127.0.0.1"] if arguments.ui else ["--headless", "--only-summary"]
     command += ["--processes", arguments.processes] if arguments.processes else []
-    for name in ("scenario", "scale", "program", "late-seconds-max", "slo", "results"):
+    for name in ("scenario", "scale", "program", "tokens", "tls-ca", "compare", "late-seconds-max", "slo", "results"):
         command += [f"--{name}", getattr(arguments, name.replace("-", "_"))]
     try:
         with target(arguments) as options:

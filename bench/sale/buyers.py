@@ -187,13 +187,19 @@ class Shopper(Buyer):
     def visit(self) -> None:
         """Claim, quote, redeem."""
         shift, habits = self.shift, self.shift.scenario.part.habits
-        customer, wanted = f"customer-{shift.name()}", shift.wishes.next()
-        token = self.claim(customer, wanted, expected=(APPROVED, *NONE_LEFT))
+        customer = f"customer-{shift.name()}"
+        if shift.brought is None:
+            campaign = (wanted := shift.wishes.next()).number
+            token = self.claim(customer, wanted, expected=(APPROVED, *NONE_LEFT))
+        else:
+            campaign = 0
+            token = shift.brought.pop() if shift.brought else ""
+            shift.used_up = shift.used_up or not token
         if not token:
             return
         shift.think()
         quote = QuoteRequest(checkout=self.checkout(token, customer))
-        asked = [{"request_id": "", "campaign": wanted.number, "customer": customer}]
+        asked = [{"request_id": "", "campaign": campaign, "customer": customer}]
         self.ask("Quote", shift.client.quote, quote, _quoted, asked, expected=(APPROVED, *SOLD_OUT))
         shift.think()
         chance = shift.draw.random()
@@ -205,18 +211,18 @@ class Shopper(Buyer):
             short = RedeemRequest(
                 request_id=f"short-{shift.name()}", checkout=self.checkout(token, customer, SPEND_TOO_LITTLE_MINOR)
             )
-            self.redeem(short, wanted.number, expected=("MIN_SPEND_NOT_MET",))
+            self.redeem(short, campaign, expected=("MIN_SPEND_NOT_MET",))
             shift.think()
         chance -= habits.short_of_money
         expected = (APPROVED, *SOLD_OUT)
         if 0 <= chance < habits.double_click:
-            gevent.joinall([gevent.spawn(self.redeem, request, wanted.number, expected=expected) for _ in range(2)])
+            gevent.joinall([gevent.spawn(self.redeem, request, campaign, expected=expected) for _ in range(2)])
             return
         chance -= habits.double_click
         if 0 <= chance < habits.lost_answer:
-            asked, more = [_asked(request, wanted.number)], {"expected": (*expected, UNKNOWN)}
+            asked, more = [_asked(request, campaign)], {"expected": (*expected, UNKNOWN)}
             self.ask("Redeem", shift.client.redeem, request, _redeemed, asked, timeout=GIVE_UP_SECONDS, **more)
-        self.redeem(request, wanted.number, expected=expected)
+        self.redeem(request, campaign, expected=expected)
 
 
 class Claimer(Buyer):

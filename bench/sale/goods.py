@@ -106,7 +106,9 @@ def minted_for(scenario: Scenario, kind: str, each: int = 1) -> int:
     return math.ceil(buyers * MINTED_SPARE + 10) * each if buyers else 0
 
 
-def open_sale(client: RedemptionClient, scenario: Scenario, program: str, *, minted: int) -> Plan:
+def open_sale(
+    client: RedemptionClient, scenario: Scenario, program: str, *, minted: int, brought: bool = False
+) -> Plan:
     """Create the campaigns of a run.
 
     Args:
@@ -114,14 +116,16 @@ def open_sale(client: RedemptionClient, scenario: Scenario, program: str, *, min
         scenario: What is played.
         program: The program.
         minted: How many coupons are minted besides those that are claimed.
+        brought: Shoppers have coupons already, so there is nothing to claim.
 
     Raises:
         CallFailed: The server refused it.
     """
     run = secrets.token_hex(4)
-    claimers = sum(scenario.part.buyers.get(kind, 0.0) for kind in ("shopper", "claimer"))
+    claiming = ("claimer",) if brought else ("shopper", "claimer")
+    claimers = sum(scenario.part.buyers.get(kind, 0.0) for kind in claiming)
     campaigns = []
-    for index, share in enumerate(shares(scenario)):
+    for index, share in enumerate(shares(scenario) if claimers else ()):
         stock = max(1, math.ceil(scenario.expected_buyers * claimers * share * scenario.part.goods.stock))
         # Either the limit of redemptions is reached first, or the budget.
         of_limit, of_budget = (stock, stock + LOOSE) if index % 2 == 0 else (stock + LOOSE, stock)

@@ -48,6 +48,7 @@ class Records:
             counted: How many redemptions each campaign has counted.
         """
         used = {sold.number: dict(self._used(plan.program, sold.number)) for sold in plan.campaigns}
+        told = {(number, serial) for number, serial in told if number in used}  # others were brought
         there = {(number, serial) for number, coupons in used.items() for serial in coupons}
         wrong = [*_difference(told, there, "has no record of a use", "was used, and nobody was told")]
         for number, coupons in used.items():

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from sale.charts import Line, latencies, over_time
+from sale.record import Change
 from sale.scenario import Scenario
 from sale.series import Series, Usage
 from sale.summary import PERCENTILES, Summary
@@ -15,8 +16,10 @@ _TONES = {"PASS": "good", "PASS (API only)": "good", "FAIL": "bad", "MISSED": "b
 _MAIN = ("Redeem", "Claim", "Quote")
 
 
-def page(summary: Summary, series: Series, usage: Sequence[Usage], facts: Mapping[str, str]) -> str:
-    """Return the page of a run."""
+def page(
+    summary: Summary, series: Series, usage: Sequence[Usage], facts: Mapping[str, str], changes: Sequence[Change] = ()
+) -> str:
+    """Return the page of a run; ``changes`` are those since an earlier one."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html"]),
@@ -44,6 +47,7 @@ def page(summary: Summary, series: Series, usage: Sequence[Usage], facts: Mappin
         "percentiles": ["p50", "p99", "p99.9"],
         "latencies": list(_latencies(summary)),
         "answers": list(_answers(summary)),
+        "changes": changes,
         "facts": list(facts.items()),
     }
     return templates.get_template("page.html").render(context)
@@ -106,11 +110,13 @@ def _pictures(summary: Summary, series: Series, usage: Sequence[Usage]) -> Itera
         "Sent and not answered yet, at a moment.",
         lines("Calls under way", "calls", Line("under way", series.under_way)),
     )
-    yield (
-        "Stock",
-        "Redemptions that the hot campaign has left.",
-        lines("Redemptions left", "redemptions", Line("left", series.stock)),
-    )
+    if any(series.to_redeem):
+        left = Line("to claim", series.to_claim), Line("to redeem", series.to_redeem)
+        yield (
+            "Stock",
+            "What the hot campaign has left: coupons to be claimed, and redemptions.",
+            lines("Stock of the hot campaign", "coupons", *left),
+        )
     if usage:
         names = sorted({name for each in usage for name in each.parts}, key=("worker", "ledger", "locust").index)
         drawn = [Line(name, [100 * each.parts.get(name, 0.0) for each in usage]) for name in names]

@@ -4,6 +4,7 @@ With one process, everything is here. With several, the master makes the campaig
 collects their journals, and gives the verdict; each worker plays its part of the buyers, with coupons of its own.
 """
 
+import json
 import math
 import sys
 import time
@@ -14,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import grpc
 import locust.stats
 from locust import LoadTestShape, events
 from locust.env import Environment
@@ -25,14 +25,15 @@ from redemption.cli.exits import Stop
 from redemption.client import CallFailed, RedemptionClient
 from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
 from sale.empty import measure_empty
-from sale.goods import OFF_MINOR, Plan, mint, minted_for, open_sale
+from sale.goods import OFF_MINOR, Plan, mint, minted_for, open_sale, part_of
 from sale.journal import Journal
 from sale.ledger_records import Records, UnreadableLedger
 from sale.levels import FILE as LEVELS
 from sale.levels import read_levels
+from sale.record import Change, as_data, changes_of, markdown, read_earlier
 from sale.scenario import read_scenario
 from sale.series import series_of
-from sale.shift import BEGIN_SECONDS, Shift
+from sale.shift import BEGIN_SECONDS, Shift, channel
 from sale.summary import Lags, Summary, summary_of
 from sale.usage import Watch
 from sale.verdict import judge
@@ -76,6 +77,10 @@ class Conductor:
         self.scenario = read_scenario(options.scenario, list(KINDS)).scaled(options.scale)
         self.levels = read_levels(Path(options.slo), self.scenario.name)
         self.late_seconds_max: float = options.late_seconds_max
+        self.tls = _content(Path(options.tls_ca), "--tls-ca") if options.tls_ca else None
+        tokens = _content(Path(options.tokens), "--tokens").decode(errors="replace").split() if options.tokens else None
+        self.brought = tokens
+        self.earlier = read_earlier(Path(options.compare), self.scenario.name) if options.compare else None
         self.empty: Any = None
         self.program: str = options.program
         self.ledger: str = options.ledger
@@ -107,11 +112,13 @@ class Conductor:
         if self.levels.need_empty:
             seconds = min(EMPTY_SECONDS, self.scenario.seconds)
             self.empty = measure_empty(self.scenario.rate_max * CALLS_EACH, seconds=seconds)
-        with grpc.insecure_channel(self.address) as channel:
-            client = RedemptionClient(channel)
+        with channel(self.address, self.tls) as line:
+            client = RedemptionClient(line)
             minted = sum(minted_for(self.scenario, kind, each) for kind, each in MINTED.items())
             try:
-                self.plan = open_sale(client, self.scenario, self.program, minted=minted)
+                self.plan = open_sale(
+                    client, self.scenario, self.program, minted=minted, brought=self.brought is not None
+                )
             except CallFailed as error:
                 self.give_up(f"the campaigns of the run cannot be made: {error}")
         if isinstance(runner, MasterRunner):
@@ -134,15 +141,19 @@ class Conductor:
         if self.shift is not None:
             self.shift.close()
         self.plan = plan
-        with grpc.insecure_channel(self.address) as channel:
-            client = RedemptionClient(channel)
+        with channel(self.address, self.tls) as line:
+            client = RedemptionClient(line)
             minted = {
                 kind: mint(client, plan, minted_for(self.scenario, kind, each) // workers)
                 for kind, each in MINTED.items()
                 if minted_for(self.scenario, kind)
             }
-        self.shift = Buyer.shift = Shift(self.scenario, plan, self.address, self.kinds, index=index, workers=workers)
+        self.shift = Buyer.shift = Shift(
+            self.scenario, plan, self.address, self.kinds, tls=self.tls, index=index, workers=workers
+        )
         self.shift.minted = minted
+        if self.brought is not None:
+            self.shift.brought = part_of(self.brought, index, workers)
 
     def report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
         """Send what is new to the master, in a worker."""
@@ -172,10 +183,10 @@ class Conductor:
             self.used_up = self.used_up or self.shift.used_up
             self.shift.close()
             self.shift = None
-        with grpc.insecure_channel(self.address) as channel:
+        with channel(self.address, self.tls) as line:
             try:
                 records = Records(self.ledger) if self.ledger else None
-                verdict = judge(self.journal, self.plan, RedemptionClient(channel), records)
+                verdict = judge(self.journal, self.plan, RedemptionClient(line), records)
             except (CallFailed, UnreadableLedger) as error:
                 self.give_up(f"the run cannot be judged: {error}")
         summary = summary_of(
@@ -193,32 +204,45 @@ class Conductor:
         file = self.results / f"{self.scenario.name}-{self.plan.run}.jsonl"
         self.journal.write(file)
         self.text = f"{summary.text()}\njournal    {file}"  # now: nothing that fails below may hide the verdict
+        facts = self.facts(self.plan)
+        data = as_data(summary, facts)
+        changes = changes_of(data, self.earlier) if self.earlier else []
+        file.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        file.with_suffix(".md").write_text(markdown(data, changes), encoding="utf-8")
         report = file.with_suffix(".html")
-        report.write_text(self.page(summary), encoding="utf-8")
-        self.text += f"\nreport     {report}"
+        report.write_text(self.page(summary, self.plan, facts, changes), encoding="utf-8")
+        self.text += f"\nreport     {report}, and .md and .json"
         if self.environment.web_ui is not None:
             self.tell()
 
-    def page(self, summary: Summary) -> str:
-        """Return the report."""
-        from sale.page import page  # noqa: PLC0415 - it draws pictures, which workers do not need
-
-        assert self.plan is not None, "a run has ended"
-        hot = self.plan.campaigns[0]
-        stock = min(hot.redemptions, hot.budget_minor // OFF_MINOR)
-        series = series_of(
-            self.scenario, self.journal, self.lags.moments, began=self.began, hot=hot.number, stock=stock
-        )
-        usage = [replace(each, moment=each.moment - self.began) for each in self.watch.seen] if self.watch else []
+    def facts(self, plan: Plan) -> dict[str, str]:
+        """Return what ran where."""
         workers = getattr(self.environment.parsed_options, "expect_workers", 1) or 1
-        facts = {
+        return {
             "server": self.address,
-            "run": f"{self.plan.run}, program {self.program}",
+            "run": f"{plan.run}, program {self.program}",
             "began": datetime.fromtimestamp(self.began, UTC).isoformat(" ", "seconds"),
             "seed": str(self.scenario.part.seed),
             "processes of locust": str(workers if isinstance(self.environment.runner, MasterRunner) else 1),
+            **machine(),
         }
-        return page(summary, series, [each for each in usage if each.moment > 0], facts | machine())
+
+    def page(self, summary: Summary, plan: Plan, facts: dict[str, str], changes: list[Change]) -> str:
+        """Return the report."""
+        from sale.page import page  # noqa: PLC0415 - it draws pictures, which workers do not need
+
+        hot = plan.campaigns[0] if plan.campaigns else None
+        series = series_of(
+            self.scenario,
+            self.journal,
+            self.lags.moments,
+            began=self.began,
+            hot=hot.number if hot else -1,
+            issued=hot.issued if hot else 0,
+            redemptions=min(hot.redemptions, hot.budget_minor // OFF_MINOR) if hot else 0,
+        )
+        usage = [replace(each, moment=each.moment - self.began) for each in self.watch.seen] if self.watch else []
+        return page(summary, series, [each for each in usage if each.moment > 0], facts, changes)
 
     def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
@@ -267,6 +291,21 @@ def kinds_of(options: Namespace, user_classes: Sequence[type[Buyer]]) -> list[st
             raise Stop(BAD_INPUT, f"--tags are kinds of buyers: {', '.join(KINDS)}; there is no {each!r}")
     kinds = [each.kind for each in user_classes]
     return [kind for kind in kinds if (not tags or kind in tags) and kind not in without]
+
+
+def _content(file: Path, option: str) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        Stop: It cannot be read, or there is nothing in it.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Stop(BAD_INPUT, f"{option}: {file}: cannot be read: {error.strerror}") from error
+    if not content.strip():
+        raise Stop(BAD_INPUT, f"{option}: {file}: is empty")
+    return content
 
 
 def address_of(host: str | None, *, owned: bool) -> str:
@@ -337,6 +376,27 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="DIR",
         env_var="LOCUST_RESULTS",
         help="where the journal is written (default: bench/results)",
+    )
+    group.add_argument(
+        "--tokens",
+        default="",
+        metavar="FILE",
+        env_var="LOCUST_TOKENS",
+        help="coupons of your own for the shoppers, one token a line, not bound to customers; then they do not claim",
+    )
+    group.add_argument(
+        "--tls-ca",
+        default="",
+        metavar="FILE",
+        env_var="LOCUST_TLS_CA",
+        help="speak TLS, trusting this PEM file's authority",
+    )
+    group.add_argument(
+        "--compare",
+        default="",
+        metavar="FILE",
+        env_var="LOCUST_COMPARE",
+        help="the .json of an earlier run of the same scenario: the report shows what has changed",
     )
     group.add_argument(
         "--watch",

@@ -39,7 +39,8 @@ class Series:
         answered: Answers a second.
         under_way: Calls under way.
         percentiles: Milliseconds, by percentile, of answers that came in a step.
-        stock: Redemptions that the hot campaign has left.
+        to_claim: Coupons of the hot campaign that are left to be claimed.
+        to_redeem: Redemptions that it has left.
     """
 
     step: float
@@ -50,11 +51,19 @@ class Series:
     answered: list[float] = field(default_factory=list)
     under_way: list[float] = field(default_factory=list)
     percentiles: dict[int, list[float | None]] = field(default_factory=dict)
-    stock: list[float] = field(default_factory=list)
+    to_claim: list[float] = field(default_factory=list)
+    to_redeem: list[float] = field(default_factory=list)
 
 
 def series_of(
-    scenario: Scenario, journal: Journal, arrivals: Sequence[float], *, began: float, hot: int, stock: int
+    scenario: Scenario,
+    journal: Journal,
+    arrivals: Sequence[float],
+    *,
+    began: float,
+    hot: int,
+    issued: int,
+    redemptions: int,
 ) -> Series:
     """Return the lines of a run.
 
@@ -64,7 +73,8 @@ def series_of(
         arrivals: When buyers came, in seconds from the beginning of the schedule.
         began: The beginning of the schedule, Unix seconds.
         hot: The hot campaign.
-        stock: How many redemptions it allows.
+        issued: How many of its coupons can be claimed.
+        redemptions: How many redemptions it allows.
     """
     sent = [entry.sent_at - began for entry in journal.entries]
     answered = [entry.sent_at + entry.seconds - began for entry in journal.entries]
@@ -79,8 +89,12 @@ def series_of(
     answered.sort()
     found.under_way = [float(bisect_right(sent, moment) - bisect_right(answered, moment)) for moment in moments]
     found.percentiles = _percentiles(journal.entries, began, step, count)
-    used = sorted(each.sent_at + each.seconds - began for each in _approvals(journal.entries) if each.campaign == hot)
-    found.stock = [float(stock - bisect_right(used, moment)) for moment in moments]
+    approvals = [each for each in _approvals(journal.entries) if each.campaign == hot]
+    for left, amount, is_claim in ((found.to_claim, issued, True), (found.to_redeem, redemptions, False)):
+        taken = sorted(
+            each.sent_at + each.seconds - began for each in approvals if (each.method == "Claim") == is_claim
+        )
+        left += [float(amount - bisect_right(taken, moment)) for moment in moments]
     return found
 
 
@@ -112,9 +126,9 @@ def _percentiles(entries: Iterable[Entry], began: float, step: float, count: int
 
 
 def _approvals(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the first approval of each redemption."""
+    """Return the first approval of each redemption and claim."""
     first: dict[str, Entry] = {}
     for entry in entries:
-        if entry.approved and entry.receipt:
+        if entry.approved and (entry.receipt or entry.method == "Claim"):
             first.setdefault(entry.request_id, entry)
     return list(first.values())

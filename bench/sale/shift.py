@@ -31,6 +31,14 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), (
 _Answer = TypeVar("_Answer")
 
 
+def channel(address: str, tls: bytes | None = None, *, number: int = 0) -> grpc.Channel:
+    """Return a connection without retries: each answer is noted, also a failure. Each number has one of its own."""
+    options = [*_OPTIONS, ("bench", number)]
+    if tls is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(tls), options)
+
+
 class Shift:
     """What this process plays.
 
@@ -41,6 +49,7 @@ class Shift:
         wishes: Which campaign a buyer wants.
         journal: Every answer.
         minted: Coupons for buyers who do not claim, by kind.
+        brought: Coupons from a file, for shoppers, who then do not claim; None: they claim.
         lags: Seconds between each buyer's moment and the beginning of the visit.
         moments: When each visit began, in seconds from the beginning of the schedule.
         visits: The visits under way.
@@ -54,6 +63,7 @@ class Shift:
         address: str,
         kinds: Sequence[str],
         *,
+        tls: bytes | None = None,
         index: int = 0,
         workers: int = 1,
     ) -> None:
@@ -64,6 +74,7 @@ class Shift:
             plan: What is sold.
             address: Host and port of the server.
             kinds: The kinds of buyers who come; others of the scenario stay at home.
+            tls: The authority that signed the server's certificate, as PEM; None: no TLS.
             index: Which of the workers this is, from 0.
             workers: How many there are.
         """
@@ -73,11 +84,12 @@ class Shift:
         self.wishes = Wishes(plan.campaigns, self.draw)
         self.journal = Journal()
         self.minted: dict[str, list[str]] = {}
+        self.brought: list[str] | None = None
         self.lags, self.moments = array("d"), array("d")
         self.used_up = False
         self._names = 0
         self._index = index
-        self._channels = [grpc.insecure_channel(address, [*_OPTIONS, ("bench", each)]) for each in range(CONNECTIONS)]
+        self._channels = [channel(address, tls, number=each) for each in range(CONNECTIONS)]
         self._clients = [RedemptionClient(channel) for channel in self._channels]
         self.visits = Pool(VISITS_MAX)
         buyers = {kind: share for kind, share in scenario.part.buyers.items() if kind in kinds}

@@ -10,7 +10,7 @@ from hdrh.histogram import HdrHistogram
 from sale.journal import UNKNOWN, Journal
 from sale.levels import Compared, Levels, compare
 from sale.scenario import Scenario
-from sale.verdict import REDEEMING, Verdict
+from sale.verdict import NO_LEDGER, REDEEMING, Verdict
 
 HIGHEST_US = 60_000_000
 PERCENTILES = (50.0, 99.0, 99.9)
@@ -77,7 +77,7 @@ class Summary:
             return "INVALID"
         if self.missed:
             return "MISSED"
-        return "PASS" if not self.verdict.not_checked else "PASS (API only)"
+        return "PASS (API only)" if NO_LEDGER in self.verdict.not_checked else "PASS"
 
     @property
     def code(self) -> int:

@@ -22,6 +22,7 @@ from sale.ledger_records import Records
 
 REDEEMING = ("Redeem", "BatchRedeem")
 CHANGING = (*REDEEMING, "Claim")
+BROUGHT = "limits, budgets and records of the campaigns whose coupons were brought"
 NO_LEDGER = "the ledger's own records: those of the coupons, and the event stream (give --ledger)"
 LOOKUPS_AT_ONCE = 16
 LOOKUP_SECONDS_MAX = 10.0
@@ -125,6 +126,8 @@ def judge(journal: Journal, plan: Plan, client: RedemptionClient, records: Recor
     else:
         checks += records.checks(plan, coupons, {number: each.redeemed for number, each in stats.items()})
         not_checked = records.not_checked
+    if any(entry.campaign == 0 for entry in approved.values()):
+        not_checked = [*not_checked, BROUGHT]
     return Verdict(tuple(checks), tuple(not_checked), (len(resolved), len(in_doubt) - len(resolved)))
 
 

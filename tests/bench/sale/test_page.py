@@ -46,11 +46,9 @@ def report(*, wrong=(), usage=(), asked=levels.NOTHING_ASKED):
     told = journal.Journal(entries())
     lags = summary.Lags()
     lags.add(array("d", [0.001] * 100), array("d", [number * 0.3 for number in range(100)]))
-    found = verdict.Verdict(
-        (RIGHT, replace(RIGHT, name="limits hold", wrong=tuple(wrong))), ("the ledger's own records",)
-    )
+    found = verdict.Verdict((RIGHT, replace(RIGHT, name="limits hold", wrong=tuple(wrong))), (verdict.NO_LEDGER,))
     summed = summary.summary_of(SALE, told, lags, found, levels=asked, empty=None, used_up=False, late_seconds_max=1.0)
-    drawn = series.series_of(SALE, told, lags.moments, began=BEGAN, hot=1, stock=100)
+    drawn = series.series_of(SALE, told, lags.moments, began=BEGAN, hot=1, issued=150, redemptions=100)
     return page.page(summed, drawn, usage, {"server": "127.0.0.1:50051"})
 
 
@@ -103,13 +101,16 @@ def test_names_within_pictures_are_unique_and_their_colours_are_those_of_the_pag
 
 
 def test_lines_follow_the_run():
-    drawn = series.series_of(SALE, journal.Journal(entries()), [1.0, 1.1, 9.0], began=BEGAN, hot=1, stock=100)
+    drawn = series.series_of(
+        SALE, journal.Journal(entries()), [1.0, 1.1, 9.0], began=BEGAN, hot=1, issued=150, redemptions=100
+    )
     assert sum(drawn.sent) * drawn.step == pytest.approx(400)
     assert sum(drawn.answered) * drawn.step == pytest.approx(400)
     assert sum(drawn.came) * drawn.step == pytest.approx(3)
-    assert (drawn.stock[0], drawn.stock[-1]) == (pytest.approx(100, abs=13), -100)
+    assert (drawn.to_claim[0], drawn.to_claim[-1]) == (pytest.approx(150, abs=13), 150 - 67)
+    assert (drawn.to_redeem[0], drawn.to_redeem[-1]) == (pytest.approx(100, abs=13), 100 - 133)
     assert drawn.percentiles[50][-1] is None, "nothing was answered at the end"
-    assert len({len(values) for values in (drawn.moments, drawn.planned, drawn.stock, drawn.percentiles[99])}) == 1
+    assert len({len(values) for values in (drawn.moments, drawn.planned, drawn.to_redeem, drawn.percentiles[99])}) == 1
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine; the other tests look at the text")

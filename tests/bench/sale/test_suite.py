@@ -82,6 +82,7 @@ def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
     for answer in ("CAMPAIGN_LIMIT", "ISSUE_LIMIT", "ALREADY_REDEEMED", "MIN_SPEND_NOT_MET", "CODE_INVALID"):
         assert answer in played.out
     (journal,) = tmp_path.glob("*.jsonl")
+    assert {file.suffix for file in tmp_path.glob(f"{journal.stem}*")} == {".jsonl", ".json", ".md", ".html"}
     assert len(load_bench("sale.journal").read_journal(journal).entries) > 100
 
 
@@ -98,6 +99,18 @@ def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says
     visits = re.search(r"visits +([0-9,]+), planned ([0-9,]+)", played.out)
     came, planned = (int(each.replace(",", "")) for each in visits.groups())
     assert abs(came - planned) < 5 * planned**0.5
+
+
+@pytest.mark.parametrize(("count", "code", "word"), [(300, 0, "PASS"), (5, 4, "INVALID")])
+def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(play, server, tmp_path, count, code, word):
+    shop = load_bench("shop").Shop(server.authority, campaigns=1)
+    (tmp_path / "tokens.txt").write_text("\n".join(shop.mint(shop.campaigns[0], count)) + "\n")
+    shop.close()
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+    played = play("--host", server.authority, "--ledger", ledger, "--tokens", tmp_path / "tokens.txt")
+    assert (played.code, played.verdict, played.wrong) == (code, word, []), played.out
+    assert "not looked limits, budgets and records of the campaigns whose coupons were brought" in played.out
+    assert ("INVALID    coupons were used up before the last buyer came" in played.out) == (code == 4)
 
 
 def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, server, tmp_path):
@@ -154,6 +167,10 @@ def test_each_fault_is_found(play, name):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (
+            ("--host", "127.0.0.1:1", "--tokens", "/nosuch"),
+            "redemption: --tokens: /nosuch: cannot be read: No such file",
+        ),
         (("--host", "127.0.0.1:1"), "bench: the campaigns of the run cannot be made: UNAVAILABLE"),
         (
             ("--host", "192.0.2.7:50051"),
@@ -171,7 +188,7 @@ def test_each_fault_is_found(play, name):
             "redemption: there is no scenario 'nosuch'; there are baseline",
         ),
     ],
-    ids=["nobody there", "another machine", "no port", "no ledger", "no url", "no buyers", "no scenario"],
+    ids=["no tokens", "nobody there", "another machine", "no port", "no ledger", "no url", "no buyers", "no scenario"],
 )
 def test_what_cannot_be_played_is_told_in_one_line(play, options, told):
     played = play(*options)
