@@ -92,7 +92,7 @@ def _compared(
     value = latencies.get_value_at_percentile(percent) / 1000
     if not bound.is_ratio:
         return Compared(name, asked, f"{value:.2f} ms", value <= bound.number)
-    if empty is None:
+    if empty is None or not empty.get_total_count():
         return Compared(name, asked, f"{value:.2f} ms; the empty handler was not measured", None)
     beside = empty.get_value_at_percentile(percent) / 1000
     ratio = value / beside if beside else 0.0

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,6 +92,7 @@ class Conductor:
         self.journal = Journal()
         self.lags = Lags()
         self.used_up = False
+        self.broken = ""
         self.ends_at = math.inf
         self.began = 0.0
         self.supervisor: int = options.watch
@@ -99,9 +101,19 @@ class Conductor:
         self.text = ""
 
     def begin(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
-        """Begin a run: make what is sold, and tell the workers."""
+        """Begin a run, or end the process: locust would go on after an error."""
+        try:
+            self._begin()
+        except CallFailed as error:
+            self.give_up(f"the run cannot begin: {error}")
+        except Exception:  # noqa: BLE001 - told with its traceback
+            self.give_up(f"the run cannot begin: {traceback.format_exc()}")
+
+    def _begin(self) -> None:
+        """Make what is sold, and tell the workers."""
         runner = self.environment.runner
-        self.journal, self.lags, self.used_up, self.ends_at = Journal(), Lags(), False, math.inf
+        self.journal, self.lags, self.used_up, self.broken = Journal(), Lags(), False, ""
+        self.ends_at, self.plan, self.code, self.text = math.inf, None, BAD_INPUT, ""
         if isinstance(runner, WorkerRunner):
             return  # it was told before
         try:
@@ -160,7 +172,7 @@ class Conductor:
         if self.shift is not None:
             shift = self.shift
             data["sale"] = {"journal": shift.journal.take(), "lags": list(shift.lags), "moments": list(shift.moments)}
-            data["sale"]["used_up"] = shift.used_up
+            data["sale"] |= {"used_up": shift.used_up, "broken": shift.broken}
             del shift.lags[:], shift.moments[:]
 
     def collect(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
@@ -169,7 +181,7 @@ class Conductor:
         if sent:
             self.journal.add(sent["journal"])
             self.lags.add(sent["lags"], sent["moments"])
-            self.used_up = self.used_up or sent["used_up"]
+            self.used_up, self.broken = self.used_up or sent["used_up"], self.broken or sent["broken"]
 
     def end(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Give the verdict, and write the results."""
@@ -181,6 +193,7 @@ class Conductor:
             self.journal.add(self.shift.journal.take())
             self.lags.add(self.shift.lags, self.shift.moments)
             self.used_up = self.used_up or self.shift.used_up
+            self.broken = self.broken or self.shift.broken
             self.shift.close()
             self.shift = None
         with channel(self.address, self.tls) as line:
@@ -196,7 +209,7 @@ class Conductor:
             verdict,
             levels=self.levels,
             empty=self.empty,
-            used_up=self.used_up,
+            broken="coupons were used up before the last buyer came" if self.used_up else self.broken,
             late_seconds_max=self.late_seconds_max,
         )
         self.code = summary.code

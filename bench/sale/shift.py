@@ -6,8 +6,10 @@ visit begins late when this process has no time for it. The shift notes that, an
 INVALID: the load was another one than was planned.
 """
 
+import contextlib
 import random
 import time
+import traceback
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -54,6 +56,7 @@ class Shift:
         moments: When each visit began, in seconds from the beginning of the schedule.
         visits: The visits under way.
         used_up: Coupons that were brought are used up.
+        broken: A defect of the bench that ended a visit; or empty.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Shift:
         self.brought: list[str] | None = None
         self.lags, self.moments = array("d"), array("d")
         self.used_up = False
+        self.broken = ""
         self._names = 0
         self._index = index
         self._channels = [channel(address, tls, number=each) for each in range(CONNECTIONS)]
@@ -134,7 +138,23 @@ class Shift:
 
     def begin(self, visit: Callable[[], None]) -> None:
         """Begin a visit beside those under way; wait, and so be late, when there are too many."""
-        self.visits.spawn(visit)
+        self.visits.spawn(self._live, visit)
+
+    def begin_unheard(self, call: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of any method
+        """Make a call whose answer nobody hears."""
+
+        def ask() -> None:
+            with contextlib.suppress(CallFailed):
+                call(request, timeout=DEADLINE_SECONDS)
+
+        self.visits.spawn(ask)
+
+    def _live(self, visit: Callable[[], None]) -> None:
+        try:
+            visit()
+        except Exception:
+            self.broken = self.broken or traceback.format_exc().strip().splitlines()[-1]
+            raise  # gevent prints it
 
     def think(self) -> None:
         """Wait as long as a buyer thinks."""

@@ -135,7 +135,7 @@ def summary_of(
     *,
     levels: Levels,
     empty: HdrHistogram | None,
-    used_up: bool,
+    broken: str,
     late_seconds_max: float,
 ) -> Summary:
     """Sum up a run.
@@ -147,7 +147,7 @@ def summary_of(
         verdict: Whether it is correct.
         levels: What is asked of it.
         empty: The latencies of the empty handler, in microseconds.
-        used_up: Coupons were used up before the last buyer came.
+        broken: Why buyers could not do what was planned; or empty.
         late_seconds_max: When more than one of a hundred visits began later than this, the run is INVALID.
     """
     latencies: dict[str, HdrHistogram] = {}
@@ -171,13 +171,13 @@ def summary_of(
         verdict,
         compared,
         empty,
-        _invalid(lags, late_seconds_max, used_up=used_up),
+        _invalid(lags, late_seconds_max, broken),
     )
 
 
-def _invalid(lags: Lags, late_seconds_max: float, *, used_up: bool) -> str:
-    if used_up:
-        return "coupons were used up before the last buyer came"
+def _invalid(lags: Lags, late_seconds_max: float, broken: str) -> str:
+    if broken:
+        return broken
     if lags.p99 > late_seconds_max:
         late = f"visits began late, p99 {lags.p99 * 1000:.0f} ms"
         return f"{late}: locust is too slow for this scenario; use --scale or --processes"

@@ -16,7 +16,7 @@ import grpc
 from redemption.client import CallFailed, GetRedemptionRequest, Redemption, RedemptionClient
 from redemption.v1.campaign_service_pb2 import CampaignStats, GetCampaignStatsRequest
 from sale.check import Check, shown
-from sale.goods import Plan
+from sale.goods import OFF_MINOR, Plan
 from sale.journal import UNKNOWN, Entry, Journal
 from sale.ledger_records import Records
 
@@ -24,6 +24,8 @@ REDEEMING = ("Redeem", "BatchRedeem")
 CHANGING = (*REDEEMING, "Claim")
 BROUGHT = "limits, budgets and records of the campaigns whose coupons were brought"
 NO_LEDGER = "the ledger's own records: those of the coupons, and the event stream (give --ledger)"
+NEVER_BESIDE_AN_APPROVAL = ("ALREADY_REDEEMED", "IDEMPOTENCY_MISMATCH")
+"""What a request that is approved cannot be answered, not even to a second call at the same time."""
 LOOKUPS_AT_ONCE = 16
 LOOKUP_SECONDS_MAX = 10.0
 _T = TypeVar("_T")
@@ -117,6 +119,8 @@ def judge(journal: Journal, plan: Plan, client: RedemptionClient, records: Recor
         _used_once(told, approved, resolved),
         _answered_alike(told),
         _nothing_lost(approved, found),
+        _nothing_wrongly_approved(told),
+        _sold_out_only_when_it_is(plan, stats, told),
         _limits_kept(plan, stats, used),
         _budgets_kept(plan, stats, discounts),
         _claims_kept(plan, stats, told),
@@ -146,11 +150,12 @@ def _answered_alike(told: Told) -> Check:
         first = next((entry for entry in entries if entry.approved), None)
         if first is None:
             continue  # a refusal is decided again
-        others = {(entry.answer, entry.receipt, entry.discount_minor) for entry in entries if entry.approved}
+        others = {(entry.receipt, entry.token, entry.discount_minor) for entry in entries if entry.approved}
         later = [
             entry.answer for entry in entries if entry.sent_at > first.sent_at + first.seconds and not entry.approved
         ]
-        if len(others) > 1 or later:
+        never = [entry.answer for entry in entries if entry.answer in NEVER_BESIDE_AN_APPROVAL]
+        if len(others) > 1 or later or never:
             answers = ", ".join(f"{entry.answer} {entry.receipt[-8:]}".strip() for entry in entries)
             wrong.append(f"{request_id} was answered {answers}")
     return Check("a repeated request gets the same answer", f"{len(repeated):,} repeated requests", shown(wrong))
@@ -159,13 +164,39 @@ def _answered_alike(told: Told) -> Check:
 def _nothing_lost(approved: Mapping[str, Entry], found: Mapping[str, Sequence[Redemption]]) -> Check:
     lost = []
     for request_id, entry in approved.items():
-        receipts = [each.redemption_id for each in found[request_id]]
+        receipts = {each.redemption_id: each.discount_minor for each in found[request_id]}
         if entry.receipt not in receipts:
             what = "under another receipt" if receipts else "not there"
             lost.append(f"the approval of {request_id} is {what}")
+        elif receipts[entry.receipt] != entry.discount_minor:
+            lost.append(f"the approval of {request_id} has another discount")
     return Check(
         "every approval is there, under its own request and receipt", f"{len(approved):,} approvals", shown(lost)
     )
+
+
+def _nothing_wrongly_approved(told: Told) -> Check:
+    approved = [entry for entries in told.answers.values() for entry in entries if entry.approved]
+    wrong = [f"{entry.request_id} was approved, and has to be refused" for entry in approved if not entry.expected]
+    return Check("nothing is approved that has to be refused", f"{len(approved):,} approvals", shown(wrong))
+
+
+def _sold_out_only_when_it_is(plan: Plan, stats: Mapping[int, CampaignStats], told: Told) -> Check:
+    """Counters of a run only grow, so what was used up once is used up at its end."""
+    said = Counter((entry.campaign, entry.answer) for entries in told.answers.values() for entry in entries)
+    wrong, looked_at = [], 0
+    for sold in plan.campaigns:
+        counted = stats[sold.number]
+        for answer, left in (
+            ("CAMPAIGN_LIMIT", sold.redemptions - counted.redeemed),
+            ("BUDGET_EXHAUSTED", (sold.budget_minor - counted.discount_minor) // OFF_MINOR),
+            ("ISSUE_LIMIT", sold.issued - counted.issued),
+        ):
+            times = said[sold.number, answer]
+            looked_at += times
+            if times and left > 0:
+                wrong.append(f"campaign {sold.number} was {answer} {times:,} times, and has {left:,} left")
+    return Check("sold out is said only of what is", f"{looked_at:,} answers", shown(wrong))
 
 
 def _limits_kept(plan: Plan, stats: Mapping[int, CampaignStats], used: Mapping[int, int]) -> Check:

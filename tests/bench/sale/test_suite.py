@@ -31,7 +31,7 @@ buyers: {shopper: 55%, claimer: 5%, till: 5%, replayer: 25%, guesser: 10%}
 """
 LEVELS = "{}"
 FAST = "sale:\n  Redeem: {p50: 15ms}\n"
-CHECKS = 8
+CHECKS = 10
 
 
 class Played:

@@ -65,7 +65,7 @@ class Run:
         self.moment = 1_000.0
         for request_id, campaign in (("r1", HOT), ("r2", HOT), ("r3", COLD)):
             self.approved(request_id, campaign)
-        self.told("r4", HOT, "CAMPAIGN_LIMIT")
+        self.told("r4", HOT, "MIN_SPEND_NOT_MET")
         self.claimed("c1", "ann")
 
     def told(self, request_id, campaign, answer, method="Redeem", **more):
@@ -87,7 +87,7 @@ class Run:
     def judge(self):
         """What is wrong, by check."""
         found = verdict.judge(journal.Journal(self.entries), PLAN, self.service, None)
-        assert len(found.checks) == 6
+        assert len(found.checks) == 8
         assert found.passed == (not any(check.wrong for check in found.checks))
         self.resolved = found.resolved
         return {check.name: check.wrong for check in found.checks if check.wrong}
@@ -106,7 +106,7 @@ def test_a_run_as_it_should_be_passes_and_says_what_was_not_looked_at(run):
 
 def test_a_request_that_is_repeated_passes_with_the_same_answer(run):
     run.told("r1", HOT, "APPROVED", receipt="receipt of r1", discount_minor=OFF)
-    run.told("r4", HOT, "BUDGET_EXHAUSTED")
+    run.told("r4", HOT, "CUSTOMER_LIMIT")
     assert run.judge() == {}
 
 
@@ -119,7 +119,37 @@ def test_an_approval_that_becomes_a_refusal_is_found(run, answer):
 def test_a_double_click_may_be_refused_before_it_is_approved(run):
     """Of two at the same time, the first may be in doubt and be decided after the second."""
     first = run.entries[0]
-    run.entries.append(replace(first, answer="CAMPAIGN_LIMIT", receipt="", discount_minor=0))
+    run.entries.append(replace(first, answer="CUSTOMER_LIMIT", receipt="", discount_minor=0))
+    assert run.judge() == {}
+
+
+def test_a_double_click_is_never_refused_because_it_was_approved(run):
+    run.entries.append(replace(run.entries[0], answer="ALREADY_REDEEMED", receipt="", discount_minor=0))
+    assert list(run.judge()) == [ALIKE]
+
+
+def test_another_discount_than_callers_were_told_is_found(run):
+    run.service.redemptions["r2"].discount_minor += 1
+    assert run.judge()[THERE] == ("the approval of r2 has another discount",)
+
+
+def test_an_approval_that_has_to_be_a_refusal_is_found(run):
+    run.approved("short", COLD, expected=False)
+    assert run.judge() == {"nothing is approved that has to be refused": ("short was approved, and has to be refused",)}
+
+
+@pytest.mark.parametrize(
+    ("campaign", "answer", "left"), [(HOT, "CAMPAIGN_LIMIT", 1), (COLD, "BUDGET_EXHAUSTED", 1), (HOT, "ISSUE_LIMIT", 8)]
+)
+def test_sold_out_that_is_not_so_is_found(run, campaign, answer, left):
+    run.told("r5", campaign, answer)
+    told = f"campaign {campaign} was {answer} 1 times, and has {left} left"
+    assert run.judge() == {"sold out is said only of what is": (told,)}
+
+
+def test_sold_out_that_is_so_is_right(run):
+    run.approved("r5", HOT)
+    run.told("r6", HOT, "CAMPAIGN_LIMIT")
     assert run.judge() == {}
 
 
