@@ -9,6 +9,7 @@ asked; 3 a service level was missed; 4 the run was not the one that was planned.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,16 @@ def target(arguments: argparse.Namespace) -> Iterator[list[str]]:
         yield ["--host", server.authority, "--ledger", ledger, "--watch", supervisor]
 
 
+def play(command: Sequence[str]) -> int:
+    """Run locust, and return its exit code. When we are interrupted, locust ends in order and judges the run."""
+    process = subprocess.Popen(command)  # noqa: S603 - our own suite
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Play, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,13 +78,12 @@ def main(given: Sequence[str] | None = None) -> int:
         command += [f"--{name}", getattr(arguments, name.replace("-", "_"))]
     try:
         with target(arguments) as options:
-            played = subprocess.run([*command, *options], check=False)  # noqa: S603 - our own suite
+            return play([*command, *options])
     except Stop as stop:
         print(*stop.told, sep="\n", file=sys.stderr)
         return stop.code
     except KeyboardInterrupt:
         return INTERRUPTED
-    return played.returncode
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ collects their journals, and gives the verdict; each worker plays its part of th
 
 import json
 import math
+import signal
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import gevent
 import locust.stats
 from locust import LoadTestShape, events
 from locust.env import Environment
@@ -94,6 +96,7 @@ class Conductor:
         self.used_up = False
         self.broken = ""
         self.ends_at = math.inf
+        self.interrupted = False
         self.began = 0.0
         self.supervisor: int = options.watch
         self.watch: Watch | None = None
@@ -190,18 +193,23 @@ class Conductor:
         if self.watch is not None:
             self.watch.stop()
         if self.shift is not None:
+            if ended := self.shift.end_visits():
+                self.broken = self.broken or f"{ended:,} visits were under way when the run was ended"
             self.journal.add(self.shift.journal.take())
             self.lags.add(self.shift.lags, self.shift.moments)
             self.used_up = self.used_up or self.shift.used_up
             self.broken = self.broken or self.shift.broken
             self.shift.close()
             self.shift = None
+        self.results.mkdir(parents=True, exist_ok=True)
+        file = self.results / f"{self.scenario.name}-{self.plan.run}.jsonl"
+        self.journal.write(file)  # now: it is all there is when the server cannot be asked any more
         with channel(self.address, self.tls) as line:
             try:
                 records = Records(self.ledger) if self.ledger else None
                 verdict = judge(self.journal, self.plan, RedemptionClient(line), records)
             except (CallFailed, UnreadableLedger) as error:
-                self.give_up(f"the run cannot be judged: {error}")
+                self.give_up(f"the run cannot be judged: {error}; its journal is {file}")
         summary = summary_of(
             self.scenario,
             self.journal,
@@ -213,9 +221,6 @@ class Conductor:
             late_seconds_max=self.late_seconds_max,
         )
         self.code = summary.code
-        self.results.mkdir(parents=True, exist_ok=True)
-        file = self.results / f"{self.scenario.name}-{self.plan.run}.jsonl"
-        self.journal.write(file)
         self.text = f"{summary.text()}\njournal    {file}"  # now: nothing that fails below may hide the verdict
         facts = self.facts(self.plan)
         data = as_data(summary, facts)
@@ -257,6 +262,10 @@ class Conductor:
         usage = [replace(each, moment=each.moment - self.began) for each in self.watch.seen] if self.watch else []
         return page(summary, series, [each for each in usage if each.moment > 0], facts, changes)
 
+    def interrupt(self) -> None:
+        """End the run in order: the shape sees it within a second."""
+        self.interrupted, self.broken = True, "the run was interrupted"
+
     def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
         if not isinstance(environment.runner, WorkerRunner):
@@ -285,6 +294,8 @@ class Schedule(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """Return how many users there are; None when the last visit has ended."""
+        if self.conductor.interrupted:
+            return None
         late = time.monotonic() - self.conductor.ends_at
         if late > LEAVE_SECONDS_MAX or (late > 0 and not self.get_current_user_count()):
             return None
@@ -445,6 +456,9 @@ def prepare(environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locus
             print(line, file=sys.stderr, flush=True)
         sys.exit(BAD_INPUT)
     Schedule.conductor = conductor
+    if environment.web_ui is None:
+        # Python would raise KeyboardInterrupt in whichever visit is running.
+        gevent.signal_handler(signal.SIGINT, conductor.interrupt)
     # They choose among kinds of buyers, and not among tasks: there is only one.
     environment.parsed_options.tags = environment.parsed_options.exclude_tags = None
     environment.stop_timeout = environment.stop_timeout or LEAVE_SECONDS_MAX

@@ -98,12 +98,6 @@ def series_of(
     return found
 
 
-def refusals(journal: Journal) -> list[tuple[str, int]]:
-    """Return how often each answer came that is no approval, the most frequent first."""
-    counted = Counter(f"{entry.method} {entry.answer}" for entry in journal.entries if not entry.approved)
-    return counted.most_common()
-
-
 def _per_second(moments: Iterable[float], step: float, count: int) -> list[float]:
     counted = Counter(int(moment / step) for moment in moments)
     return [counted[index] / step for index in range(count)]

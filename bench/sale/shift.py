@@ -27,6 +27,8 @@ CONNECTIONS = 4
 DEADLINE_SECONDS = 5.0
 BEGIN_SECONDS = 1.0
 """Time between the start of a run and the first moment of its schedule, for locust to be ready."""
+SETTLE_SECONDS = 2.0
+"""Time for calls that nobody waits for any more, so that a look-up sees what they did."""
 VISITS_MAX = 5_000
 """So many visits are under way in one process at most."""
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
@@ -140,6 +142,14 @@ class Shift:
         """Begin a visit beside those under way; wait, and so be late, when there are too many."""
         self.visits.spawn(self._live, visit)
 
+    def end_visits(self) -> int:
+        """End the visits that are still under way; their calls are noted as UNKNOWN. Returns how many there were."""
+        count = len(self.visits)
+        if count:
+            self.visits.kill()
+            gevent.sleep(SETTLE_SECONDS)
+        return count
+
     def begin_unheard(self, call: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of any method
         """Make a call whose answer nobody hears."""
 
@@ -189,25 +199,29 @@ class Shift:
         """
         counted, sent_at, began = self.is_counted, time.time(), time.perf_counter()
         answer: _Answer | None = None
+        found: Sequence[dict[str, Any]] = [{"answer": UNKNOWN}] * len(asked)  # also when the visit is ended meanwhile
         try:
             answer = call(request, timeout=timeout)
-            found = read(answer)
+            told = read(answer)
+            if len(told) == len(asked):
+                found = told
         except CallFailed as error:
-            status = error.code.name if isinstance(error, RequestRejected) else UNKNOWN
-            found = [{"answer": status}] * len(asked)
-        seconds = time.perf_counter() - began
-        entries = [
-            Entry(
-                method,
-                sent_at=sent_at,
-                seconds=seconds,
-                expected=told["answer"] in expected,
-                counted=counted,
-                **known,
-                **told,
-            )
-            for known, told in zip(asked, found, strict=True)
-        ]
-        for entry in entries:
-            self.journal.note(entry)
+            if isinstance(error, RequestRejected):
+                found = [{"answer": error.code.name}] * len(asked)
+        finally:
+            seconds = time.perf_counter() - began
+            entries = [
+                Entry(
+                    method,
+                    sent_at=sent_at,
+                    seconds=seconds,
+                    expected=told["answer"] in expected,
+                    counted=counted,
+                    **known,
+                    **told,
+                )
+                for known, told in zip(asked, found, strict=True)
+            ]
+            for entry in entries:
+                self.journal.note(entry)
         return answer, entries

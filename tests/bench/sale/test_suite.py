@@ -86,6 +86,20 @@ def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
     assert len(load_bench("sale.journal").read_journal(journal).entries) > 100
 
 
+def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server):
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+
+    def interrupt(process):
+        with Redis.from_url(ledger) as redis:
+            before = redis.xlen("{bench}:events")
+            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+
+    played = play("--host", server.authority, "--ledger", ledger, while_it_runs=interrupt)
+    assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
+    assert "INVALID    the run was interrupted" in played.out
+
+
 def test_a_generator_that_is_late_makes_the_run_invalid(play, server):
     played = play("--host", server.authority, late_seconds_max=0)
     assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
