@@ -45,6 +45,7 @@ LEAVE_SECONDS_MAX = 15.0
 """Time for the last visits when the last buyer has come."""
 GIVE_UP_SECONDS = 0.002
 """The patience of those whose answer is lost."""
+USED_UP = "coupons were used up before the last buyer came"
 GREEDY = 0.5
 """This part of those who claim in a rush claims again."""
 BATCH = 16
@@ -204,7 +205,8 @@ class Shopper(Buyer):
         else:
             campaign = 0
             token = shift.brought.pop() if shift.brought else ""
-            shift.used_up = shift.used_up or not token
+            if not token:
+                shift.broken = USED_UP
         if not token:
             return
         shift.think()
@@ -258,7 +260,7 @@ class Till(Buyer):
         shift, minted = self.shift, self.shift.minted[self.kind]
         tokens = [minted.pop() for _ in range(min(BATCH, len(minted)))]
         if not tokens:
-            shift.used_up = True
+            shift.broken = USED_UP
             return
         requests = [
             RedeemRequest(request_id=f"batch-{name}", checkout=self.checkout(token, f"customer-{name}"))
@@ -285,7 +287,7 @@ class Replayer(Buyer):
         shift = self.shift
         minted = shift.minted[self.kind]
         if not minted:
-            shift.used_up = True
+            shift.broken = USED_UP
             return
         token, customer = minted.pop(), f"customer-{shift.name()}"
         campaign = shift.plan.printed

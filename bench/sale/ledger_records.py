@@ -65,17 +65,16 @@ class Records:
         key = f"{{{plan.program}}}:events"
         numbers = {sold.number for sold in plan.campaigns}
         redeemed: Counter[tuple[int, int]] = Counter()
-        first, calls, least = None, 0, None
-        for seq, events in self._stream(key):
-            first = seq if first is None else first
+        calls, is_whole = 0, False
+        for events in self._stream(key):
             calls += 1
             for kind, _, *rest in events:
-                if kind == b"defined" and rest[0] in numbers and least is None:
-                    least = seq
+                if kind == b"defined" and rest[0] in numbers:
+                    is_whole = True
                 if kind == b"redeemed":
                     coupons = zip(*[iter(rest[0])] * 3, strict=True)
                     redeemed.update((number, serial) for number, serial, _ in coupons if number in numbers)
-        if least is None:
+        if not is_whole:
             self.not_checked.append("the event stream: it no longer reaches back to the beginning of the run")
             return
         wrong = [*_difference(there, set(redeemed), "is in no event", "is in an event, and was not used")]
@@ -95,13 +94,13 @@ class Records:
                 if record[0] % 16 == 1:  # in use, and not given back
                     yield block * width + int(place), record[REQUEST]
 
-    def _stream(self, key: str) -> Iterator[tuple[int, list[list[Any]]]]:
+    def _stream(self, key: str) -> Iterator[list[list[Any]]]:
         last = b"-"
         while found := self._redis.xrange(key, last, "+", count=READ_AT_ONCE):
             for entry_id, entry in found:
                 last = b"(" + entry_id
-                seq, _, events = msgpack.unpackb(entry[b"e"], raw=True)
-                yield seq, events
+                _, _, events = msgpack.unpackb(entry[b"e"], raw=True)
+                yield events
 
 
 def _difference(

@@ -10,8 +10,6 @@ import signal
 import sys
 import time
 import traceback
-from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,37 +22,29 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from report import machine
 
-from redemption.cli.exits import Stop
+from redemption.cli.exits import BAD_INPUT, Stop
 from redemption.client import CallFailed, RedemptionClient
 from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
 from sale.empty import measure_empty
 from sale.goods import OFF_MINOR, Plan, mint, minted_for, open_sale, part_of
 from sale.journal import Journal
 from sale.ledger_records import Records, UnreadableLedger
-from sale.levels import FILE as LEVELS
 from sale.levels import read_levels
+from sale.options import address_of, content_of, kinds_of
 from sale.record import Change, as_data, changes_of, markdown, read_earlier
 from sale.scenario import read_scenario
 from sale.series import series_of
-from sale.shift import BEGIN_SECONDS, Shift, channel
+from sale.shift import BEGIN_SECONDS, Shift, channel, coming
 from sale.summary import Lags, Summary, summary_of
 from sale.usage import Watch
 from sale.verdict import judge
 
-BENCH = Path(__file__).parent.parent
-PROGRAM = "bench"
-SCENARIO = "smoke"
-ADDRESS = "127.0.0.1:50051"
-LOOPBACK = ("127.", "localhost", "[::1]")
 EMPTY_SECONDS = 3.0
 """So long the empty handler is measured."""
 CALLS_EACH = 3
 """So many calls a buyer makes."""
 SCALE_MAX = 1000.0
-LATE_SECONDS_MAX = 0.1
 PLAN = "sale-plan"
-BAD_INPUT = 2
-"""The exit code when an option or a file is wrong, or the server cannot be asked; ``summary.py`` has the others."""
 
 
 class Conductor:
@@ -68,6 +58,7 @@ class Conductor:
         lags: How late visits began.
         ends_at: When the last buyer comes, in monotonic seconds.
         began: The beginning of the schedule, Unix seconds.
+        planned: How many buyers the schedules of all processes have.
         code: The exit code.
     """
 
@@ -80,8 +71,10 @@ class Conductor:
         self.scenario = read_scenario(options.scenario, list(KINDS)).scaled(options.scale)
         self.levels = read_levels(Path(options.slo), self.scenario.name)
         self.late_seconds_max: float = options.late_seconds_max
-        self.tls = _content(Path(options.tls_ca), "--tls-ca") if options.tls_ca else None
-        tokens = _content(Path(options.tokens), "--tokens").decode(errors="replace").split() if options.tokens else None
+        self.tls = content_of(Path(options.tls_ca), "--tls-ca") if options.tls_ca else None
+        tokens = (
+            content_of(Path(options.tokens), "--tokens").decode(errors="replace").split() if options.tokens else None
+        )
         self.brought = tokens
         self.earlier = read_earlier(Path(options.compare), self.scenario.name) if options.compare else None
         self.empty: Any = None
@@ -93,8 +86,8 @@ class Conductor:
         self.plan: Plan | None = None
         self.journal = Journal()
         self.lags = Lags()
-        self.used_up = False
         self.broken = ""
+        self.planned = 0
         self.ends_at = math.inf
         self.interrupted = False
         self.began = 0.0
@@ -107,7 +100,7 @@ class Conductor:
         """Begin a run, or end the process: locust would go on after an error."""
         try:
             self._begin()
-        except CallFailed as error:
+        except (CallFailed, UnreadableLedger) as error:
             self.give_up(f"the run cannot begin: {error}")
         except Exception:  # noqa: BLE001 - told with its traceback
             self.give_up(f"the run cannot begin: {traceback.format_exc()}")
@@ -115,31 +108,25 @@ class Conductor:
     def _begin(self) -> None:
         """Make what is sold, and tell the workers."""
         runner = self.environment.runner
-        self.journal, self.lags, self.used_up, self.broken = Journal(), Lags(), False, ""
+        self.journal, self.lags, self.broken, self.planned = Journal(), Lags(), "", 0
         self.ends_at, self.plan, self.code, self.text = math.inf, None, BAD_INPUT, ""
         if isinstance(runner, WorkerRunner):
             return  # it was told before
-        try:
-            if self.ledger:
-                Records(self.ledger)  # now, and not when the run is over
-        except UnreadableLedger as error:
-            self.give_up(str(error))
+        if self.ledger:
+            Records(self.ledger)  # now, and not when the run is over
         if self.levels.need_empty:
             seconds = min(EMPTY_SECONDS, self.scenario.seconds)
             self.empty = measure_empty(self.scenario.rate_max * CALLS_EACH, seconds=seconds)
         with channel(self.address, self.tls) as line:
             client = RedemptionClient(line)
             minted = sum(minted_for(self.scenario, kind, each) for kind, each in MINTED.items())
-            try:
-                self.plan = open_sale(
-                    client, self.scenario, self.program, minted=minted, brought=self.brought is not None
-                )
-            except CallFailed as error:
-                self.give_up(f"the campaigns of the run cannot be made: {error}")
+            brought = self.brought is not None
+            self.plan = open_sale(client, self.scenario, self.program, minted=minted, brought=brought)
+        workers = len(runner.clients.ready) if isinstance(runner, MasterRunner) else 1
+        self.planned = sum(len(coming(self.scenario, self.kinds, index, workers)) for index in range(workers))
         if isinstance(runner, MasterRunner):
-            ids = sorted(each.id for each in runner.clients.ready)
-            for index, client_id in enumerate(ids):
-                message = {"plan": self.plan.message(), "index": index, "workers": len(ids)}
+            for index, client_id in enumerate(sorted(each.id for each in runner.clients.ready)):
+                message = {"plan": self.plan.message(), "index": index, "workers": workers}
                 runner.send_message(PLAN, message, client_id)
         else:
             self.play(self.plan, index=0, workers=1)
@@ -175,7 +162,7 @@ class Conductor:
         if self.shift is not None:
             shift = self.shift
             data["sale"] = {"journal": shift.journal.take(), "lags": list(shift.lags), "moments": list(shift.moments)}
-            data["sale"] |= {"used_up": shift.used_up, "broken": shift.broken}
+            data["sale"]["broken"] = shift.broken
             del shift.lags[:], shift.moments[:]
 
     def collect(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
@@ -184,7 +171,7 @@ class Conductor:
         if sent:
             self.journal.add(sent["journal"])
             self.lags.add(sent["lags"], sent["moments"])
-            self.used_up, self.broken = self.used_up or sent["used_up"], self.broken or sent["broken"]
+            self.broken = self.broken or sent["broken"]
 
     def end(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Give the verdict, and write the results."""
@@ -197,7 +184,6 @@ class Conductor:
                 self.broken = self.broken or f"{ended:,} visits were under way when the run was ended"
             self.journal.add(self.shift.journal.take())
             self.lags.add(self.shift.lags, self.shift.moments)
-            self.used_up = self.used_up or self.shift.used_up
             self.broken = self.broken or self.shift.broken
             self.shift.close()
             self.shift = None
@@ -217,7 +203,8 @@ class Conductor:
             verdict,
             levels=self.levels,
             empty=self.empty,
-            broken="coupons were used up before the last buyer came" if self.used_up else self.broken,
+            planned=self.planned,
+            broken=self.broken,
             late_seconds_max=self.late_seconds_max,
         )
         self.code = summary.code
@@ -303,141 +290,6 @@ class Schedule(LoadTestShape):
         return workers, float(workers)
 
 
-def kinds_of(options: Namespace, user_classes: Sequence[type[Buyer]]) -> list[str]:
-    """Return the kinds of buyers who come: those of the classes that were named, by --tags, or all.
-
-    Raises:
-        Stop: A tag is no kind of buyers, or there are none left.
-    """
-    tags, without = options.tags or [], options.exclude_tags or []
-    for each in (*tags, *without):
-        if each not in KINDS:
-            raise Stop(BAD_INPUT, f"--tags are kinds of buyers: {', '.join(KINDS)}; there is no {each!r}")
-    kinds = [each.kind for each in user_classes]
-    return [kind for kind in kinds if (not tags or kind in tags) and kind not in without]
-
-
-def _content(file: Path, option: str) -> bytes:
-    """Return what is in a file.
-
-    Raises:
-        Stop: It cannot be read, or there is nothing in it.
-    """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise Stop(BAD_INPUT, f"{option}: {file}: cannot be read: {error.strerror}") from error
-    if not content.strip():
-        raise Stop(BAD_INPUT, f"{option}: {file}: is empty")
-    return content
-
-
-def address_of(host: str | None, *, owned: bool) -> str:
-    """Return host and port of the server.
-
-    Raises:
-        Stop: It is another machine, and nobody said that it is theirs.
-    """
-    address = (host or ADDRESS).removeprefix("grpc://").removeprefix("http://").rstrip("/")
-    if not address.startswith(LOOPBACK) and not owned:
-        raise Stop(BAD_INPUT, f"{address} is another machine: is it yours to load? then say so with --yes-i-own-it")
-    if not address.rpartition(":")[2].isdigit():
-        raise Stop(BAD_INPUT, f"--host must be HOST:PORT, such as {ADDRESS}; it is {address!r}")
-    return address
-
-
-@events.init_command_line_parser.add_listener
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options; each is also a line of locust's configuration file, and a variable that begins with LOCUST_."""
-    group = parser.add_argument_group("flash sale")
-    group.add_argument(
-        "--scenario",
-        default=SCENARIO,
-        metavar="NAME",
-        env_var="LOCUST_SCENARIO",
-        help="a scenario of bench/scenarios, or a file (default: smoke)",
-    )
-    group.add_argument(
-        "--scale",
-        type=float,
-        default=1.0,
-        metavar="FACTOR",
-        env_var="LOCUST_SCALE",
-        help="so many times its buyers (default: 1)",
-    )
-    group.add_argument(
-        "--program",
-        default=PROGRAM,
-        metavar="NAME",
-        env_var="LOCUST_PROGRAM",
-        help="the program (tenant); the run makes campaigns of its own in it",
-    )
-    group.add_argument(
-        "--ledger",
-        default="",
-        metavar="URL",
-        env_var="LOCUST_LEDGER",
-        help="the ledger, to audit its records: redis:// or unix://",
-    )
-    group.add_argument(
-        "--late-seconds-max",
-        type=float,
-        default=LATE_SECONDS_MAX,
-        metavar="SECONDS",
-        env_var="LOCUST_LATE_SECONDS_MAX",
-        help="the run is INVALID when more than one of a hundred visits begins later than this (default: 0.1)",
-    )
-    group.add_argument(
-        "--slo",
-        default=str(LEVELS),
-        metavar="FILE",
-        env_var="LOCUST_SLO",
-        help="service levels by scenario (default: bench/slo.yaml)",
-    )
-    group.add_argument(
-        "--results",
-        default=str(BENCH / "results"),
-        metavar="DIR",
-        env_var="LOCUST_RESULTS",
-        help="where the journal is written (default: bench/results)",
-    )
-    group.add_argument(
-        "--tokens",
-        default="",
-        metavar="FILE",
-        env_var="LOCUST_TOKENS",
-        help="coupons of your own for the shoppers, one token a line, not bound to customers; then they do not claim",
-    )
-    group.add_argument(
-        "--tls-ca",
-        default="",
-        metavar="FILE",
-        env_var="LOCUST_TLS_CA",
-        help="speak TLS, trusting this PEM file's authority",
-    )
-    group.add_argument(
-        "--compare",
-        default="",
-        metavar="FILE",
-        env_var="LOCUST_COMPARE",
-        help="the .json of an earlier run of the same scenario: the report shows what has changed",
-    )
-    group.add_argument(
-        "--watch",
-        type=int,
-        default=0,
-        metavar="PID",
-        env_var="LOCUST_WATCH",
-        help="the process id of the server, if it is on this machine: the report shows its CPU",
-    )
-    group.add_argument(
-        "--yes-i-own-it",
-        dest="i_own_it",
-        action="store_true",
-        help="the server may be another machine: you may load it",
-    )
-
-
 def three_digits(milliseconds: float) -> float:
     """Return a time with three digits; locust keeps whole milliseconds otherwise, and most answers here take few."""
     return float(f"{milliseconds:.3g}")
@@ -448,7 +300,7 @@ locust.stats.bucket_response_time = three_digits
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
-    """Prepare the process, and choose the hands."""
+    """Prepare the process; the conductor hears of the runs."""
     try:
         conductor = Conductor(environment)
     except Stop as stop:

@@ -49,7 +49,7 @@ def as_data(summary: Summary, facts: Mapping[str, str]) -> dict[str, Any]:
         "exit_code": summary.code,
         "facts": dict(facts),
         "visits": summary.visits,
-        "visits_planned": summary.scenario.expected_buyers,
+        "visits_planned": summary.planned,
         "late_p99_ms": 1000 * summary.lag_p99,
         "checks": [asdict(check) | {"wrong": list(check.wrong)} for check in summary.verdict.checks],
         "not_checked": list(summary.verdict.not_checked),

@@ -175,13 +175,12 @@ class Scenario(NamedTuple):
         """How many buyers are expected to arrive."""
         return sum(phase.lasts * sum(phase.buyers_per_second) / 2 for phase in self.part.phases)
 
-    def arrivals(self, share: float, *, seed: str, more: float = 0.0) -> "array[float]":
+    def arrivals(self, share: float, *, seed: str) -> "array[float]":
         """Return the moments at which buyers arrive: a Poisson process with the scenario's rate.
 
         Args:
             share: The part of the buyers that is wanted.
             seed: Makes these arrivals different from others of the same scenario.
-            more: A constant rate that is taken off: what somebody else plays, in buyers a second.
         """
         draw = random.Random(f"{self.part.seed} {seed}")  # noqa: S311 - a schedule, not a secret
         highest = self.rate_max * share
@@ -191,7 +190,7 @@ class Scenario(NamedTuple):
             moment += draw.expovariate(highest)
             if moment >= self.seconds:
                 break
-            if draw.random() * highest < max(self.rate(moment) - more, 0.0) * share:
+            if draw.random() * highest < self.rate(moment) * share:
                 moments.append(moment)
         return moments
 

@@ -43,6 +43,16 @@ def channel(address: str, tls: bytes | None = None, *, number: int = 0) -> grpc.
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(tls), options)
 
 
+def coming(scenario: Scenario, kinds: Sequence[str], index: int, workers: int) -> list[tuple[float, str]]:
+    """Return when the buyers of one of several workers come, in seconds from the beginning, and their kinds."""
+    buyers = {kind: share for kind, share in scenario.part.buyers.items() if kind in kinds}
+    return sorted(
+        (moment, kind)
+        for kind, share in buyers.items()
+        for moment in scenario.arrivals(share / workers, seed=f"{kind} {index} of {workers}")
+    )
+
+
 class Shift:
     """What this process plays.
 
@@ -57,8 +67,7 @@ class Shift:
         lags: Seconds between each buyer's moment and the beginning of the visit.
         moments: When each visit began, in seconds from the beginning of the schedule.
         visits: The visits under way.
-        used_up: Coupons that were brought are used up.
-        broken: A defect of the bench that ended a visit; or empty.
+        broken: Why buyers could not do what was planned: coupons are used up, or the bench has a defect; or empty.
     """
 
     def __init__(
@@ -91,21 +100,13 @@ class Shift:
         self.minted: dict[str, list[str]] = {}
         self.brought: list[str] | None = None
         self.lags, self.moments = array("d"), array("d")
-        self.used_up = False
         self.broken = ""
         self._names = 0
         self._index = index
         self._channels = [channel(address, tls, number=each) for each in range(CONNECTIONS)]
         self._clients = [RedemptionClient(channel) for channel in self._channels]
         self.visits = Pool(VISITS_MAX)
-        buyers = {kind: share for kind, share in scenario.part.buyers.items() if kind in kinds}
-        self._coming = iter(
-            sorted(
-                (moment, kind)
-                for kind, share in buyers.items()
-                for moment in scenario.arrivals(share / workers, seed=f"{kind} {index} of {workers}")
-            )
-        )
+        self._coming = iter(coming(scenario, kinds, index, workers))
         self._began = time.monotonic() + BEGIN_SECONDS
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ class Summary:
     Attributes:
         scenario: What was played.
         visits: How many buyers came.
+        planned: How many the schedule has.
         lag_p99: How late their visits began, the 99th percentile, in seconds.
         latencies: By method, in microseconds.
         answers: How often each answer came, by method.
@@ -54,6 +55,7 @@ class Summary:
 
     scenario: Scenario
     visits: int
+    planned: int
     lag_p99: float
     latencies: dict[str, HdrHistogram]
     answers: dict[str, Counter[str]]
@@ -99,8 +101,8 @@ class Summary:
 
     def _lines(self) -> Iterator[str]:
         yield f"\n{self.scenario.name}: {self.scenario.part.description}"
-        planned, late = self.scenario.expected_buyers, 1000 * self.lag_p99
-        yield f"{'visits':10} {self.visits:,}, planned {planned:,.0f}; p99 of lateness {late:.1f} ms"
+        late = 1000 * self.lag_p99
+        yield f"{'visits':10} {self.visits:,} of {self.planned:,}; p99 of lateness {late:.1f} ms"
         for method, histogram in self.latencies.items():
             times = ("p50", "p99", "p99.9")
             values = [
@@ -135,6 +137,7 @@ def summary_of(
     *,
     levels: Levels,
     empty: HdrHistogram | None,
+    planned: int,
     broken: str,
     late_seconds_max: float,
 ) -> Summary:
@@ -147,6 +150,7 @@ def summary_of(
         verdict: Whether it is correct.
         levels: What is asked of it.
         empty: The latencies of the empty handler, in microseconds.
+        planned: How many buyers the schedule has.
         broken: Why buyers could not do what was planned; or empty.
         late_seconds_max: When more than one of a hundred visits began later than this, the run is INVALID.
     """
@@ -164,6 +168,7 @@ def summary_of(
     return Summary(
         scenario,
         len(lags.seconds),
+        planned,
         lags.p99,
         latencies,
         answers,
@@ -171,16 +176,16 @@ def summary_of(
         verdict,
         compared,
         empty,
-        _invalid(lags, late_seconds_max, broken),
+        _invalid(lags, planned, late_seconds_max, broken),
     )
 
 
-def _invalid(lags: Lags, late_seconds_max: float, broken: str) -> str:
+def _invalid(lags: Lags, planned: int, late_seconds_max: float, broken: str) -> str:
     if broken:
         return broken
+    if len(lags.seconds) != planned or not planned:
+        return f"{len(lags.seconds):,} of {planned:,} buyers came"
     if lags.p99 > late_seconds_max:
         late = f"visits began late, p99 {lags.p99 * 1000:.0f} ms"
         return f"{late}: locust is too slow for this scenario; use --scale or --processes"
-    if not lags.seconds:
-        return "no buyer came"
     return ""

@@ -39,8 +39,8 @@ class CodeWait:
 
     Attributes:
         until_ms: Until when its claimer has to wait, Unix milliseconds.
-        for_place: Nobody is locked out: only, too many codes of the same customer, device or network are being looked
-            up. It counts nowhere.
+        for_place: It waits for a place, because too many codes of the same customer, device or network are being looked
+            up. Nobody is locked out, and it counts nowhere.
     """
 
     until_ms: int

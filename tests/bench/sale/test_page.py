@@ -47,7 +47,9 @@ def report(*, wrong=(), usage=(), asked=levels.NOTHING_ASKED):
     lags = summary.Lags()
     lags.add(array("d", [0.001] * 100), array("d", [number * 0.3 for number in range(100)]))
     found = verdict.Verdict((RIGHT, replace(RIGHT, name="limits hold", wrong=tuple(wrong))), (verdict.NO_LEDGER,))
-    summed = summary.summary_of(SALE, told, lags, found, levels=asked, empty=None, broken="", late_seconds_max=1.0)
+    summed = summary.summary_of(
+        SALE, told, lags, found, levels=asked, empty=None, planned=100, broken="", late_seconds_max=1.0
+    )
     drawn = series.series_of(SALE, told, lags.moments, began=BEGAN, hot=1, issued=150, redemptions=100)
     return page.page(summed, drawn, usage, {"server": "127.0.0.1:50051"})
 

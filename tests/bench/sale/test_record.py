@@ -32,7 +32,9 @@ def run(seconds=0.002, *, empty_us=1_000, wrong=()):
     found = verdict.Verdict((check.Check("no coupon is used twice", "7 coupons", tuple(wrong)),), ("the records",))
     asked = levels.Levels({"Redeem": {"p50": levels.Bound(1.0, is_ratio=False)}})
     empty = histogram(empty_us)
-    summed = summary.summary_of(SALE, told, lags, found, levels=asked, empty=empty, broken="", late_seconds_max=1.0)
+    summed = summary.summary_of(
+        SALE, told, lags, found, levels=asked, empty=empty, planned=1, broken="", late_seconds_max=1.0
+    )
     return record.as_data(summed, FACTS)
 
 

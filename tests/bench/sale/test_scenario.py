@@ -108,11 +108,3 @@ def test_the_same_seed_gives_the_same_arrivals_and_parts_add_up(tmp_path):
     assert found.arrivals(0.5, seed="a") != found.arrivals(0.5, seed="b")
     parts = sum(len(found.arrivals(0.25, seed=str(part))) for part in range(4))
     assert abs(parts - found.expected_buyers) < 5 * found.expected_buyers**0.5
-
-
-def test_what_somebody_else_plays_is_taken_off_the_peak(tmp_path):
-    """Below that rate nobody arrives here, above it those who are more."""
-    found = read(tmp_path, RIGHT)
-    moments = found.arrivals(1.0, seed="a", more=200.0)
-    assert min(moments) >= 15.0
-    assert abs(len(moments) - 5 * 50) < 5 * 250**0.5
