@@ -10,6 +10,7 @@ asked; 3 a service level was missed; 4 the run was not the one that was planned.
 
 import argparse
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,12 @@ def target(arguments: argparse.Namespace) -> Iterator[list[str]]:
         yield ["--host", server.authority, "--ledger", ledger, "--watch", supervisor]
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
 def play(command: Sequence[str]) -> int:
     """Run locust, and return its exit code. When we are interrupted, locust ends in order and judges the run."""
     process = subprocess.Popen(command)  # noqa: S603 - our own suite
@@ -55,7 +62,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Play, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", default="flash-sale", help="a scenario, or a file (default: flash-sale)")
-    parser.add_argument("--scale", default="1", help="so many times its buyers (default: 1)")
+    parser.add_argument("--scale", default="", help="so many times its buyers (default: as many as locust can bring)")
     parser.add_argument("--host", default="", metavar="HOST:PORT", help="your own server (default: one is started)")
     parser.add_argument("--ledger", default="", metavar="URL", help="with --host: the ledger, to audit its records")
     parser.add_argument("--yes-i-own-it", dest="i_own_it", action="store_true", help="--host may be another machine")
@@ -73,8 +80,11 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     command = [LOCUST, "-f", str(BENCH / "locustfile.py"), "--loglevel", "WARNING"]
     command += ["--web-host", "127.0.0.1"] if arguments.ui else ["--headless", "--only-summary"]
-    command += ["--processes", arguments.processes] if arguments.processes else []
-    for name in ("scenario", "scale", "program", "tokens", "tls-ca", "compare", "late-seconds-max", "slo", "results"):
+    command += ["--scale", arguments.scale] if arguments.scale else ["--calibrate"]
+    if arguments.processes:
+        port = str(free_port())
+        command += ["--processes", arguments.processes, "--master-bind-port", port, "--master-port", port]
+    for name in ("scenario", "program", "tokens", "tls-ca", "compare", "late-seconds-max", "slo", "results"):
         command += [f"--{name}", getattr(arguments, name.replace("-", "_"))]
     try:
         with target(arguments) as options:

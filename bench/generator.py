@@ -15,12 +15,12 @@ import ssl
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from hdrh.histogram import HdrHistogram
 from http2 import Answer, Call, Connection, ProtocolError
+from latency import Histogram
 
 SECONDS_MAX = 15.0
 """Time for the answers to calls that are in flight when the run ends."""
@@ -38,7 +38,10 @@ ANSWERS_MIN = 10
 PRECISE_LINES_MAX = 512
 """With more connections the schedule is precise to the millisecond only."""
 RECEIVE_BYTES = 1 << 18
-HIGHEST_US = 60_000_000
+REOPEN_SECONDS, OPEN_SECONDS_MAX = 0.05, 1.0
+"""A lost connection is opened again after the first, if that is wanted; it may take the second."""
+LOOK_SECONDS = 0.5
+"""So often a run looks whether it has to stop."""
 
 
 @dataclass(slots=True)
@@ -92,12 +95,9 @@ class Run:
         """How late the generator itself sent calls: the 99th percentile; 0 without a schedule."""
         return _p99(self.lags)
 
-    def histogram(self) -> HdrHistogram:
-        """Return a histogram of the latencies in microseconds, exact to three digits."""
-        histogram = HdrHistogram(1, HIGHEST_US, 3)
-        for latency in self.latencies:
-            histogram.record_value(max(1, round(latency * 1e6)))
-        return histogram
+    def histogram(self) -> Histogram:
+        """Return a histogram of the latencies."""
+        return Histogram(self.latencies)
 
 
 def _p99(seconds: Sequence[float]) -> float:
@@ -111,24 +111,33 @@ class Line:
         self, address: tuple[str, int], calls: Sequence[Call], number: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
         self.number = number
-        self.socket = socket.create_connection(address, timeout=SECONDS_MAX)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.calls = calls
         self.next = 0  # the index of the next call to send
         self.due = array("d", bytes(8 * len(calls)))
         self.under_way = 0
+        self._address, self._tls = address, tls
         self._protocol = Connection()
         self._unsent = b""
+        self.socket: socket.socket | None = None
 
-    def open(self) -> None:
-        """Connect and exchange settings; then calls may begin."""
+    def open(self, seconds_max: float = SECONDS_MAX) -> None:
+        """Connect and exchange settings; then calls may begin. After ``close``, that is a new connection."""
+        self.socket = socket.create_connection(self._address, timeout=seconds_max)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            self.socket = self._tls.wrap_socket(self.socket, server_hostname=self._address[0])
         while not self._protocol.ready:
             self.flush()
             self.receive()
         self.flush()
         self.socket.setblocking(False)
+
+    def close(self) -> None:
+        """Close the connection; calls that were under way get no answer any more."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket, self.under_way = None, 0
+        self._protocol, self._unsent = Connection(), b""
 
     def begin(self, due: float) -> None:
         """Begin the next call, which was due at ``due``."""
@@ -139,6 +148,8 @@ class Line:
 
     def flush(self) -> bool:
         """Pass bytes to the system; return whether it took all of them."""
+        if self.socket is None:
+            return True
         data = self._unsent + self._protocol.take() if self._unsent else self._protocol.take()
         if data:
             sent = 0
@@ -149,6 +160,7 @@ class Line:
 
     def receive(self) -> list[Answer]:
         """Read what the server sent; return the calls that ended with it."""
+        assert self.socket is not None, "it is open"
         try:
             data = self.socket.recv(RECEIVE_BYTES)
             while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
@@ -176,12 +188,22 @@ def lines(
         yield opened
     finally:
         for line in opened:
-            line.socket.close()
+            line.close()
 
 
 def closed_loop(opened: Sequence[Line], *, under_way: int, seconds: float) -> Run:
     """Keep a number of calls in flight on each connection, for some seconds or until one has no more calls."""
     return _Driver(opened, under_way=under_way, seconds=seconds).run()
+
+
+def on_schedule(opened: Sequence[Line], schedule: Sequence[float], *, stopped: Callable[[], bool]) -> Run:
+    """Send each call at its moment, in seconds from now, until ``stopped`` says so, through whatever happens.
+
+    A connection that is lost is opened again. The calls that were under way on it get no answer, nor do those that are
+    due until it is open.
+    """
+    seconds = schedule[-1] if schedule else 0.0
+    return _Driver(opened, schedule=schedule, seconds=seconds, stopped=stopped).run()
 
 
 def open_loop(opened: Sequence[Line], *, calls_per_second: float, seconds: float, seed: int) -> Run:
@@ -206,15 +228,19 @@ class _Driver:
         seconds: float,
         schedule: Sequence[float] | None = None,
         under_way: int = 0,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
+        """Prepare a run; with ``stopped`` it goes on when connections are lost."""
         self._lines = opened
+        self._stopped = stopped
+        self._lost: dict[Line, float] = {}  # connections that were lost, and when each is opened again
         self._schedule = schedule
         self._under_way = under_way
         self._seconds = seconds
         # select() waits with a precision of microseconds but takes no file above 1,023; other selectors: milliseconds.
         self._selector = selectors.SelectSelector() if len(opened) <= PRECISE_LINES_MAX else selectors.DefaultSelector()
         for line in opened:
-            self._selector.register(line.socket, selectors.EVENT_READ, line)
+            self._selector.register(line.socket, selectors.EVENT_READ, line)  # type: ignore[arg-type] - it is open
         self._blocked: set[Line] = set()
         self._position = 0
         self._run = Run(warm=max(under_way * len(opened), 1))
@@ -245,9 +271,11 @@ class _Driver:
     def _exchange(self, began: float) -> None:
         run, ends = self._run, began + self._seconds
         begin = self._send_next if self._schedule is None else self._send_due
-        while True:
+        while not (self._stopped and self._stopped()):
+            if self._lost:
+                self._open_again()
             more = begin(began, ends)
-            self._watch({line for line in self._lines if not line.flush()})
+            self._watch({line for line in self._lines if not self._flushed(line)})
             self._have_left(time.perf_counter(), began)
             if not more and not self._waited_for:
                 return
@@ -262,18 +290,54 @@ class _Driver:
                 run.failures["no answer"] += self._waited_for
                 return
 
+    def _flushed(self, line: Line) -> bool:
+        try:
+            return line.flush()
+        except OSError as error:
+            self._lose(line, error)
+            return True
+
+    def _lose(self, line: Line, error: Exception) -> None:
+        """Take a connection out that was lost; without ``stopped`` the run ends with it."""
+        if self._stopped is None:
+            raise error
+        self._run.failures[f"connection lost: {error}"] += max(line.under_way, 1)
+        self._selector.unregister(line.socket)  # type: ignore[arg-type] - it was open
+        self._blocked.discard(line)
+        line.close()
+        self._lost[line] = time.perf_counter() + REOPEN_SECONDS
+
+    def _open_again(self) -> None:
+        """Open connections that were lost, when it is time."""
+        for line, due in list(self._lost.items()):
+            if time.perf_counter() < due:
+                continue
+            try:
+                line.open(OPEN_SECONDS_MAX)
+            except (OSError, ProtocolError):
+                line.close()
+                self._lost[line] = time.perf_counter() + REOPEN_SECONDS
+            else:
+                self._selector.register(line.socket, selectors.EVENT_READ, line)  # type: ignore[arg-type]
+                del self._lost[line]
+
     def _watch(self, blocked: set[Line]) -> None:
         """Watch blocked connections for writing, until they can be written again."""
         for line in blocked ^ self._blocked:
             more = selectors.EVENT_WRITE if line in blocked else 0
-            self._selector.modify(line.socket, selectors.EVENT_READ | more, line)
+            self._selector.modify(line.socket, selectors.EVENT_READ | more, line)  # type: ignore[arg-type]
         self._blocked = blocked
 
     def _send_due(self, began: float, _: float) -> bool:
         """Send the calls that are due by the schedule; return whether there are more to come."""
         schedule, position, now = self._schedule or (), self._position, time.perf_counter()
         while position < len(schedule) and began + schedule[position] <= now:
-            self._lines[position % len(self._lines)].begin(began + schedule[position])
+            line = self._lines[position % len(self._lines)]
+            if line.socket is None:
+                line.next += 1
+                self._run.failures["not connected"] += 1
+            else:
+                line.begin(began + schedule[position])
             position += 1
         self._position = position
         return position < len(schedule)
@@ -300,12 +364,18 @@ class _Driver:
         if not more:
             return SECONDS_MAX
         until = ends if self._schedule is None else began + self._schedule[self._position]
-        return max(until - time.perf_counter(), 0.0)
+        wait = max(until - time.perf_counter(), 0.0)
+        return min(wait, LOOK_SECONDS) if self._stopped else wait
 
     def _read(self, line: Line) -> float:
         """Read the answers on a connection, and return the time of the read."""
         run, now = self._run, time.perf_counter()
-        for answer in line.receive():
+        try:
+            answers = line.receive()
+        except (OSError, ProtocolError) as error:
+            self._lose(line, error)
+            return now
+        for answer in answers:
             if answer.status == "OK":
                 run.latencies.append(now - line.due[answer.call])
                 run.answers.append(answer.message)

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection as Pipe
 import command
 from generator import Run, closed_loop, lines, open_loop
 from http2 import write_calls
+from latency import PERCENTILES
 from redis import Redis
 from report import Report
 from shop import PROGRAM, REDEEM, GateError, Shop
@@ -161,7 +162,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Report, int]:
             )
             wrong = wrong or approved < run.sent
             histogram = run.histogram()
-            latencies = [f"{histogram.get_value_at_percentile(part) / 1000:.1f}" for part in (50, 99, 99.9)]
+            latencies = [f"{histogram.ms(part):.1f}" for part in PERCENTILES]
             rows.append((f"{kind or 'nobody'}", f"{run.sent:,}", f"{approved / run.sent:.2%}", *latencies))
             for outcomes, rate in found:
                 notes.append(f"{kind}: {_told(outcomes)}; {rate:,.0f} a second")

@@ -6,15 +6,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from generator import Run
-from hdrh.histogram import HdrHistogram
+from latency import PERCENTILES, Histogram, enough
 from report import MISSED, Part, Report
 from under_test import Cost
 
-HIGHEST_US = 60_000_000
 ROUNDS_MIN = 3
 """With fewer rounds a ratio may be chance."""
-BEYOND_MIN = 10
-"""A percentile is printed if at least this many calls are above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Sample:
         approved: Redemptions that the answers approve.
         expected: Redemptions that they would approve if none were refused.
         failures: How often calls failed, by status.
-        histogram: The latencies, encoded by HdrHistogram.
+        histogram: The latencies, see ``latency.py``.
         invalid: Why it does not count, or empty.
     """
 
@@ -50,7 +47,7 @@ class Sample:
         histogram = run.histogram()
         redeems = max(run.sent, 1) * redeems_per_call
         expected = len(run.latencies) * redeems_per_call * tokens
-        p50, p99, p999 = (histogram.get_value_at_percentile(percent) / 1000 for percent in (50, 99, 99.9))
+        p50, p99, p999 = map(histogram.ms, PERCENTILES)
         return cls(
             redeems_per_second=run.calls_per_second * redeems_per_call,
             server_us=1e6 * cost.server / redeems,
@@ -63,7 +60,7 @@ class Sample:
             approved=approved,
             expected=expected,
             failures=dict(run.failures),
-            histogram=histogram.encode().decode(),
+            histogram=histogram.encode(),
             invalid=_wrong(run, approved, expected) or run.invalid,
         )
 
@@ -84,8 +81,7 @@ def _wrong(run: Run, approved: int, expected: int) -> str:
 
 def has_percentile(samples: Sequence[Sample], percent: float) -> bool:
     """Whether enough calls are above a percentile, so that it can be printed."""
-    calls = sum(HdrHistogram.decode(sample.histogram).get_total_count() for sample in samples)
-    return bool(calls * round(1000 - 10 * percent) >= 1000 * BEYOND_MIN)
+    return enough(sum(len(Histogram.decode(sample.histogram)) for sample in samples), percent)
 
 
 def measured(samples: Sequence[Sample]) -> list[Sample]:

@@ -27,7 +27,7 @@ from redemption.v1.redemption_service_pb2 import (
 
 PROGRAM = "bench"
 STAGES = (v1.STAGE_PLATFORM, v1.STAGE_MERCHANT, v1.STAGE_ITEM)
-OFF_MINOR = 50_00
+THRESHOLD_MINOR, OFF_MINOR = 200_00, 50_00
 SPEND_MINOR = 338_00
 """The amount of a line: enough for all three coupons, one after the other."""
 DAY_SECONDS = 86_400
@@ -115,40 +115,51 @@ class Shop:
         require_same(max(approved, min(counted, approved + unknown)), counted, besides=besides)
 
     def _create(self, index: int) -> int:
-        now = int(time.time())
-        campaign = v1.Campaign(
-            program=PROGRAM,
-            name=f"bench {index} {secrets.token_hex(4)}",
-            currency_code="CNY",
-            time_zone="Asia/Shanghai",
-            start_time=Timestamp(seconds=now - DAY_SECONDS),
-            end_time=Timestamp(seconds=now + 30 * DAY_SECONDS),
-            offers=[
-                v1.Offer(
-                    name="满200减50",
-                    tiers=v1.Tiers(
-                        measure=v1.MEASURE_SPEND,
-                        tiers=[v1.Tier(threshold=200_00, amount_off_minor=OFF_MINOR)],
-                    ),
-                )
-            ],
-            stacking=v1.Stacking(stage=STAGES[index % len(STAGES)]),
-            limits=v1.Limits(
-                redemptions=10**9,
-                redemptions_per_customer=5,
-                redemptions_per_customer_per_day=5,
-                redemptions_per_day=10**9,
-                budget_minor=10**15,
-            ),
+        limits = v1.Limits(
+            redemptions=10**9,
+            redemptions_per_customer=5,
+            redemptions_per_customer_per_day=5,
+            redemptions_per_day=10**9,
+            budget_minor=10**15,
         )
-        created = self._client.create_campaign(
-            CreateCampaignRequest(request_id=secrets.token_hex(8), campaign=campaign)
-        )
-        return created.campaign.number
+        name = f"bench {index} {secrets.token_hex(4)}"
+        return open_campaign(self._client, PROGRAM, name, limits, stage=STAGES[index % len(STAGES)])
 
     def _request(self, tokens: Sequence[str], lines: int) -> RedeemRequest:
         self._orders += 1
         return order_request(f"{self._orders:06}-{secrets.token_hex(4)}", tokens, lines)
+
+
+def open_campaign(
+    client: RedemptionClient, program: str, name: str, limits: v1.Limits, *, stage: v1.Stage = v1.STAGE_PLATFORM
+) -> int:
+    """Create a campaign, 50 off from 200 on, and return its number.
+
+    Args:
+        client: Of the server.
+        program: The program.
+        name: Its name, which nothing else of the program has.
+        limits: Its limits.
+        stage: When it is applied.
+
+    Raises:
+        CallFailed: The server refused it.
+    """
+    now = int(time.time())
+    tier = v1.Tier(threshold=THRESHOLD_MINOR, amount_off_minor=OFF_MINOR)
+    campaign = v1.Campaign(
+        program=program,
+        name=name,
+        currency_code="CNY",
+        time_zone="Asia/Shanghai",
+        start_time=Timestamp(seconds=now - DAY_SECONDS),
+        end_time=Timestamp(seconds=now + 30 * DAY_SECONDS),
+        offers=[v1.Offer(name="满200减50", tiers=v1.Tiers(measure=v1.MEASURE_SPEND, tiers=[tier]))],
+        stacking=v1.Stacking(stage=stage),
+        limits=limits,
+    )
+    request = CreateCampaignRequest(request_id=name, campaign=campaign)
+    return client.create_campaign(request).campaign.number
 
 
 def order_request(name: str, tokens: Sequence[str], lines: int) -> RedeemRequest:

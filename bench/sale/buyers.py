@@ -21,23 +21,19 @@ from redemption.client import (
     ClaimRequest,
     ClaimResponse,
     Customer,
-    Decision,
     Line,
     Order,
-    Outcome,
     QuoteRequest,
     QuoteResponse,
     RedeemRequest,
     RedeemResponse,
     RiskContext,
 )
+from sale.answers import APPROVED, NONE_LEFT, SOLD_OUT, name_of, of_decision
 from sale.goods import SPEND_MINOR, SPEND_TOO_LITTLE_MINOR, OnSale
 from sale.journal import UNKNOWN, Entry
 from sale.shift import Shift
 
-APPROVED = "APPROVED"
-SOLD_OUT = ("CAMPAIGN_LIMIT", "BUDGET_EXHAUSTED")
-NONE_LEFT = ("ISSUE_LIMIT",)
 TRIES_MAX = 20
 """How often a buyer asks again when there was no answer."""
 AGAIN_SECONDS = 0.25
@@ -48,23 +44,11 @@ GIVE_UP_SECONDS = 0.002
 USED_UP = "coupons were used up before the last buyer came"
 GREEDY = 0.5
 """This part of those who claim in a rush claims again."""
+CLICKS_AGAIN = 0.2
+"""This part of them all sends the same request again."""
 BATCH = 16
 """Orders in a batch."""
 LINE_ID = "1"
-
-
-def name_of(outcome: int) -> str:
-    """Return the name of an outcome: APPROVED."""
-    return Outcome.Name(outcome).removeprefix("OUTCOME_")  # type: ignore[arg-type]
-
-
-def of_decision(decision: Decision) -> dict[str, Any]:
-    """Return what the journal keeps of a decision about one coupon."""
-    found: dict[str, Any] = {"answer": name_of(decision.outcome)}
-    if decision.verdicts and decision.verdicts[0].redemption_id:
-        found["receipt"] = decision.verdicts[0].redemption_id
-        found["discount_minor"] = decision.verdicts[0].discount_minor
-    return found
 
 
 def _redeemed(answer: RedeemResponse) -> Sequence[dict[str, Any]]:
@@ -130,16 +114,18 @@ class Buyer(User):
         **more: Any,  # noqa: ANN401 - as Shift.ask has them
     ) -> Any:  # noqa: ANN401 - the answer
         """Make one call, note its answers, and tell locust of them; see ``Shift.ask``."""
-        answer, entries = self.shift.ask(method, call, request, read, asked, **more)
-        for entry in entries:
-            self.environment.events.request.fire(
-                request_type="grpc",
-                name=f"{method} {entry.answer}",
-                response_time=entry.seconds * 1000,
-                response_length=0,
-                exception=None if entry.expected else _Unexpected(f"{method} was answered {entry.answer}"),
-                context={},
-            )
+        answer, entries = self.shift.ask(method, call, request, read, asked, sender=self.kind, **more)
+        answers = ", ".join(sorted({entry.answer for entry in entries}))
+        self.environment.events.request.fire(
+            request_type="grpc",
+            name=f"{method} {answers}",
+            response_time=entries[0].seconds * 1000,
+            response_length=0,
+            exception=None
+            if all(entry.expected for entry in entries)
+            else _Unexpected(f"{method} was answered {answers}"),
+            context={},
+        )
         return answer
 
     def redeem(self, request: RedeemRequest, campaign: int, *, expected: Sequence[str]) -> str:
@@ -156,7 +142,13 @@ class Buyer(User):
         """Redeem, and leave before the answer comes: the call goes on, and what it says is not heard."""
         self.shift.begin_unheard(self.shift.client.redeem, request)
         entry = Entry(
-            "Redeem", sent_at=time.time(), seconds=GIVE_UP_SECONDS, answer=UNKNOWN, **_asked(request, campaign)
+            "Redeem",
+            sent_at=time.time(),
+            seconds=GIVE_UP_SECONDS,
+            answer=UNKNOWN,
+            counted=False,
+            sender=self.kind,
+            **_asked(request, campaign),
         )
         self.shift.journal.note(entry)
         gevent.sleep(GIVE_UP_SECONDS)
@@ -169,15 +161,19 @@ class Buyer(User):
             program=self.shift.plan.program, tokens=[token], order=order, customer=Customer(customer_id=customer)
         )
 
-    def claim(self, customer: str, wanted: OnSale, *, expected: Sequence[str]) -> str:
-        """Claim a coupon; returns its token, or an empty text."""
-        request = ClaimRequest(
+    def claim_request(self, customer: str, wanted: OnSale) -> ClaimRequest:
+        """Return a customer's wish for a coupon."""
+        return ClaimRequest(
             program=self.shift.plan.program,
             request_id=f"claim-{self.shift.name()}",
             offer=ClaimOffer(campaign=wanted.number),
             customer=Customer(customer_id=customer),
         )
-        asked = [{"request_id": request.request_id, "customer": customer, "campaign": wanted.number}]
+
+    def claim(self, request: ClaimRequest, *, expected: Sequence[str]) -> str:
+        """Claim a coupon; returns its token, or an empty text."""
+        customer = request.customer.customer_id
+        asked = [{"request_id": request.request_id, "customer": customer, "campaign": request.offer.campaign}]
         for _ in range(TRIES_MAX):
             answer = self.ask("Claim", self.shift.client.claim, request, _claimed, asked, expected=expected)
             if answer is not None:
@@ -201,7 +197,7 @@ class Shopper(Buyer):
         customer = f"customer-{shift.name()}"
         if shift.brought is None:
             campaign = (wanted := shift.wishes.next()).number
-            token = self.claim(customer, wanted, expected=(APPROVED, *NONE_LEFT))
+            token = self.claim(self.claim_request(customer, wanted), expected=(APPROVED, *NONE_LEFT))
         else:
             campaign = 0
             token = shift.brought.pop() if shift.brought else ""
@@ -237,17 +233,27 @@ class Shopper(Buyer):
 
 
 class Claimer(Buyer):
-    """Claims one coupon in a rush; every second one claims again, and may have only one."""
+    """Claims one coupon in a rush; every second one claims again, and may have only one.
+
+    Some of those click a second time: the same request gets the same coupon.
+    """
 
     kind = "claimer"
 
     def visit(self) -> None:
         """Claim, and perhaps claim again."""
         wanted, customer = self.shift.wishes.next(), f"customer-{self.shift.name()}"
-        got = self.claim(customer, wanted, expected=(APPROVED, *NONE_LEFT))
-        if self.shift.draw.random() < GREEDY:
-            self.shift.think()
-            self.claim(customer, wanted, expected=("CLAIM_LIMIT", *NONE_LEFT) if got else (APPROVED, *NONE_LEFT))
+        first = self.claim_request(customer, wanted)
+        got = self.claim(first, expected=(APPROVED, *NONE_LEFT))
+        chance = self.shift.draw.random()
+        if chance >= GREEDY:
+            return
+        self.shift.think()
+        if got and chance < CLICKS_AGAIN:
+            self.claim(first, expected=(APPROVED,))
+            return
+        expected = ("CLAIM_LIMIT", *NONE_LEFT) if got else (APPROVED, *NONE_LEFT)
+        self.claim(self.claim_request(customer, wanted), expected=expected)
 
 
 class Till(Buyer):

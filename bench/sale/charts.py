@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
-from hdrh.histogram import HdrHistogram
+from latency import Histogram
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -20,9 +20,16 @@ SIZES = {"wide": (9.2, 2.5), "narrow": (3.7, 2.5)}
 """Inches."""
 _MARGINS = (0.62, 0.08, 0.45, 0.28)
 """Left, right, bottom and top, in inches; to have them worked out takes twice as long."""
-_COLOURS = {"ink": "#0a0b0c", "faint": "#0a0b0d", "one": "#0a0b01", "two": "#0a0b02", "three": "#0a0b03"}
-_LINES = ("one", "two", "three")
-_STYLES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)))
+_COLOURS = {
+    "ink": "#0a0b0c",
+    "faint": "#0a0b0d",
+    "one": "#0a0b01",
+    "two": "#0a0b02",
+    "three": "#0a0b03",
+    "four": "#0a0b04",
+}
+_LINES = ("one", "two", "three", "four")
+_STYLES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)))
 """Lines differ in their dashes, too, for those who see no colours and for printing."""
 _FONT = re.compile(r"font: ([0-9.]+)px [^;\"]*")
 _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
@@ -54,7 +61,7 @@ def over_time(
         title: What is shown; it is the text for those who see no picture.
         unit: Of the values.
         moments: Seconds.
-        lines: At most three.
+        lines: At most four.
         phases: The name of each phase, and when it begins.
         log: The values have a logarithmic scale.
     """
@@ -95,8 +102,8 @@ def over_time(
     return _both(title, draw)
 
 
-def latencies(title: str, histograms: Mapping[str, HdrHistogram]) -> str:
-    """Draw histograms of latencies, given in microseconds, on a logarithmic scale of milliseconds."""
+def latencies(title: str, histograms: Mapping[str, Histogram]) -> str:
+    """Draw at most four histograms on a logarithmic scale of milliseconds."""
 
     def draw(axes: Axes, _: str) -> None:
         for (name, histogram), colour, style in zip(histograms.items(), _LINES, _STYLES, strict=False):
@@ -114,21 +121,17 @@ def latencies(title: str, histograms: Mapping[str, HdrHistogram]) -> str:
     return _both(title, draw)
 
 
-def _buckets(histogram: HdrHistogram) -> tuple[list[float], list[float]]:
+def _buckets(histogram: Histogram) -> tuple[list[float], list[float]]:
     """Return the edges of buckets that are equally wide on a logarithmic scale, and the part of values in each."""
     counted: dict[int, int] = {}
-    for item in histogram.get_recorded_iterator():
-        index = _bucket(item.value_iterated_to / 1000)
-        counted[index] = counted.get(index, 0) + item.count_added_in_this_iter_step
+    for milliseconds, times in histogram.values():
+        index = math.floor(_BUCKETS_PER_DECADE * math.log10(milliseconds))
+        counted[index] = counted.get(index, 0) + times
     if not counted:
         return [0.1, 1.0], [0.0]
     first, last, total = min(counted), max(counted), sum(counted.values())
     edges = [10 ** (index / _BUCKETS_PER_DECADE) for index in range(first, last + 2)]
     return edges, [100 * counted.get(index, 0) / total for index in range(first, last + 1)]
-
-
-def _bucket(milliseconds: float) -> int:
-    return math.floor(_BUCKETS_PER_DECADE * math.log10(milliseconds))
 
 
 def _both(title: str, draw: Callable[[Axes, str], None]) -> str:

@@ -3,22 +3,18 @@
 import math
 import random
 import secrets
-import time
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from shop import OFF_MINOR, open_campaign
 
 from redemption.client import MintRequest, RedemptionClient
-from redemption.v1 import campaign_pb2 as v1
-from redemption.v1.campaign_service_pb2 import CreateCampaignRequest
+from redemption.v1.campaign_pb2 import Limits
 from sale.scenario import Scenario
 
-OFF_MINOR = 50_00
-THRESHOLD_MINOR = 200_00
 SPEND_MINOR = 238_00
 SPEND_TOO_LITTLE_MINOR = 99_00
 ISSUED_PART = 1.2
@@ -28,7 +24,6 @@ LOOSE = 5
 MINTED_SPARE = 1.5
 """More coupons are minted than buyers are expected, because they arrive at random."""
 MINT_SECONDS_MAX = 120.0
-_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +97,18 @@ def shares(scenario: Scenario) -> list[float]:
 
 def minted_for(scenario: Scenario, kind: str, each: int = 1) -> int:
     """Return how many coupons to mint for a kind of buyers who do not claim; each needs so many."""
-    buyers = scenario.expected_buyers * scenario.part.buyers.get(kind, 0.0)
+    buyers = scenario.buyers.expected * scenario.part.buyers.get(kind, 0.0)
     return math.ceil(buyers * MINTED_SPARE + 10) * each if buyers else 0
 
 
 def open_sale(
-    client: RedemptionClient, scenario: Scenario, program: str, *, minted: int, brought: bool = False
+    client: RedemptionClient,
+    scenario: Scenario,
+    program: str,
+    *,
+    minted: int,
+    prebuilt: int = 0,
+    brought: bool = False,
 ) -> Plan:
     """Create the campaigns of a run.
 
@@ -116,6 +117,7 @@ def open_sale(
         scenario: What is played.
         program: The program.
         minted: How many coupons are minted besides those that are claimed.
+        prebuilt: How many more, of the hot campaign, the prebuilt-frame generator redeems.
         brought: Shoppers have coupons already, so there is nothing to claim.
 
     Raises:
@@ -125,11 +127,14 @@ def open_sale(
     claiming = ("claimer",) if brought else ("shopper", "claimer")
     claimers = sum(scenario.part.buyers.get(kind, 0.0) for kind in claiming)
     campaigns = []
-    for index, share in enumerate(shares(scenario) if claimers else ()):
-        stock = max(1, math.ceil(scenario.expected_buyers * claimers * share * scenario.part.goods.stock))
+    part = scenario.part.goods.stock
+    for index, share in enumerate(shares(scenario) if claimers else [1.0] if prebuilt else ()):
+        claimed = max(1, math.ceil(scenario.buyers.expected * claimers * share * part))
+        besides = 0 if index else prebuilt
+        stock = claimed + math.ceil(besides * part)
         # Either the limit of redemptions is reached first, or the budget.
         of_limit, of_budget = (stock, stock + LOOSE) if index % 2 == 0 else (stock + LOOSE, stock)
-        issued = math.ceil(stock * ISSUED_PART)
+        issued = math.ceil(claimed * ISSUED_PART) + besides
         limits = {"redemptions": of_limit, "issued": issued, "budget": of_budget}
         campaigns.append(_on_sale(client, program, f"bench {run} {index}", share=share, **limits))
     if not minted:
@@ -156,27 +161,5 @@ def _on_sale(
 ) -> OnSale:
     """Create a campaign; its budget is told in redemptions."""
     limits = {"redemptions": redemptions, "issued": issued, "budget_minor": budget * OFF_MINOR}
-    return OnSale(number=_create(client, program, name, limits), share=share, **limits)
-
-
-def _create(client: RedemptionClient, program: str, name: str, limits: dict[str, int]) -> int:
-    now = int(time.time())
-    campaign = v1.Campaign(
-        program=program,
-        name=name,
-        currency_code="CNY",
-        time_zone="Asia/Shanghai",
-        start_time=Timestamp(seconds=now - _DAY),
-        end_time=Timestamp(seconds=now + 30 * _DAY),
-        offers=[
-            v1.Offer(
-                name="满200减50",
-                tiers=v1.Tiers(
-                    measure=v1.MEASURE_SPEND, tiers=[v1.Tier(threshold=THRESHOLD_MINOR, amount_off_minor=OFF_MINOR)]
-                ),
-            )
-        ],
-        limits=v1.Limits(claims_per_customer=1, redemptions_per_customer=1, **limits),
-    )
-    request = CreateCampaignRequest(request_id=name, campaign=campaign)
-    return client.create_campaign(request).campaign.number
+    number = open_campaign(client, program, name, Limits(claims_per_customer=1, redemptions_per_customer=1, **limits))
+    return OnSale(number=number, share=share, **limits)

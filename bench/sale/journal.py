@@ -6,6 +6,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+PREBUILT = "prebuilt"
+"""Who sent the redeems of the prebuilt-frame generator; the others were sent by a kind of buyers."""
+DEADLINE_SECONDS = 5.0
+"""Of each call; one without an answer counts as if it had taken so long."""
 UNKNOWN = "UNKNOWN"
 """The answer of a call that got none, or not whether it was done: it is looked up after the run."""
 
@@ -21,12 +25,14 @@ class Entry:
         seconds: How long it took.
         answer: The outcome, such as APPROVED; for a call that failed its status, or ``UNKNOWN``.
         expected: The answer is one that this buyer had to expect.
-        counted: It was sent after the warm-up, so its time counts.
+        counted: Its time counts: it was sent after the warm-up, and is the first order of its call.
         campaign: The campaign that was wanted; 0: none.
         customer: The customer.
         token: The coupon's token.
         receipt: Of an approved redemption: its receipt.
         discount_minor: What it took off.
+        sender: The kind of buyer, or ``PREBUILT``.
+        position: Which order of its call this is, from 0.
     """
 
     method: str
@@ -41,6 +47,18 @@ class Entry:
     token: str = ""
     receipt: str = ""
     discount_minor: int = 0
+    sender: str = ""
+    position: int = 0
+
+    @property
+    def row(self) -> str:
+        """What it is counted as in tables: its method, and apart what was prebuilt."""
+        return f"{self.method} ({PREBUILT})" if self.sender == PREBUILT else self.method
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long the caller waited; without an answer as long as the deadline."""
+        return max(self.seconds, DEADLINE_SECONDS) if self.answer == UNKNOWN else self.seconds
 
     @property
     def approved(self) -> bool:
@@ -49,10 +67,16 @@ class Entry:
 
 
 class Journal:
-    """The entries of one process, or of all."""
+    """The entries of one process, or of all.
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    Attributes:
+        entries: The entries.
+        whole: Whether nothing is missing: each process has sent all it has.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = (), *, whole: bool = True) -> None:
         self.entries = list(entries)
+        self.whole = whole
         self._taken = 0
 
     def note(self, entry: Entry) -> None:

@@ -1,23 +1,25 @@
 """Service levels: what ``bench/slo.yaml`` asks of a scenario, and whether a run keeps it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hdrh.histogram import HdrHistogram
+from latency import Histogram
 
 from redemption.cli.input.source_file import Group, Problem, Scalar, Source, read_source, unknown_field
+from sale.journal import PREBUILT, Entry, Journal
+from sale.yardstick import Empty
 
 FILE = Path(__file__).parent.parent / "slo.yaml"
-METHODS = ("Redeem", "BatchRedeem", "Claim", "Quote")
+METHODS = ("Redeem", f"Redeem ({PREBUILT})", "BatchRedeem", "Claim", "Quote")
+"""Rows of latencies: methods as locust called them, and the redeems of the prebuilt-frame generator."""
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
-ERRORS = "errors"
-BEYOND_MIN = 10
-"""A percentile is compared if so many calls at least are above it."""
+ERRORS, GOODPUT = "errors", "goodput"
 _BOUND = re.compile(r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,4})?)(?P<unit>us|ms|s|x)")
 _PART = re.compile(r"(?P<number>[0-9]{1,3}(?:\.[0-9]{1,4})?) ?%")
+_GOODPUT = re.compile(rf"{_PART.pattern} within (?P<time>[0-9]{{1,6}})(?P<unit>ms|s)")
 _MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _HUNDRED = 100
 
@@ -33,6 +35,13 @@ class Bound(NamedTuple):
         return f"{self.number:g}{'x' if self.is_ratio else ' ms'}"
 
 
+class Goodput(NamedTuple):
+    """This part of the calls has to get an answer that had to be expected, within so many milliseconds."""
+
+    part: float
+    within_ms: float
+
+
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What is asked of a scenario.
@@ -40,10 +49,12 @@ class Levels:
     Attributes:
         latencies: By method and percentile, such as p99.
         errors: The part of calls that may fail; None: not asked.
+        goodput: The part of calls that has to be answered well and in time; None: not asked.
     """
 
     latencies: Mapping[str, Mapping[str, Bound]]
     errors: float | None = None
+    goodput: Goodput | None = None
 
     @property
     def need_empty(self) -> bool:
@@ -63,39 +74,44 @@ class Compared(NamedTuple):
     kept: bool | None
 
 
-def compare(
-    levels: Levels,
-    latencies: Mapping[str, HdrHistogram],
-    empty: HdrHistogram | None,
-    *,
-    calls: int,
-    errors: int,
-) -> list[Compared]:
+def compare(levels: Levels, latencies: Mapping[str, Histogram], empty: Empty, journal: Journal) -> list[Compared]:
     """Compare a run with what is asked of it."""
     found = []
     for method, bounds in levels.latencies.items():
         for name, bound in bounds.items():
-            found.append(_compared(f"{method} {name}", bound, PERCENTILES[name], latencies.get(method), empty))
+            beside = empty.beside(method)
+            found.append(_compared(f"{method} {name}", bound, PERCENTILES[name], latencies.get(method), beside))
     if levels.errors is not None:
-        part = errors / calls if calls else 0.0
+        part = _part_of(journal.entries, lambda entry: not entry.expected)
         found.append(Compared(ERRORS, f"at most {levels.errors:.4%}", f"{part:.4%}", part <= levels.errors))
+    if levels.goodput is not None:
+        asked, within_ms = levels.goodput
+        counted = [entry for entry in journal.entries if entry.counted]
+        part = _part_of(counted, lambda entry: entry.expected and entry.seconds * 1000 <= within_ms)
+        found.append(Compared(GOODPUT, f"at least {asked:.2%} within {within_ms:g} ms", f"{part:.2%}", part >= asked))
     return found
 
 
+def _part_of(entries: Sequence[Entry], counts: Callable[[Entry], bool]) -> float:
+    return sum(counts(entry) for entry in entries) / len(entries) if entries else 0.0
+
+
 def _compared(
-    name: str, bound: Bound, percent: float, latencies: HdrHistogram | None, empty: HdrHistogram | None
+    name: str, bound: Bound, percent: float, latencies: Histogram | None, empty: Histogram | None
 ) -> Compared:
     asked = f"at most {bound.text()}"
-    calls = latencies.get_total_count() if latencies else 0
-    if latencies is None or calls * (_HUNDRED - percent) / _HUNDRED < BEYOND_MIN:
+    calls = len(latencies) if latencies is not None else 0
+    if latencies is None or not latencies.has(percent):
         return Compared(name, asked, f"too few calls ({calls:,})", None)
-    value = latencies.get_value_at_percentile(percent) / 1000
+    value = latencies.ms(percent)
     if not bound.is_ratio:
         return Compared(name, asked, f"{value:.2f} ms", value <= bound.number)
-    if empty is None or not empty.get_total_count():
+    if empty is None:
         return Compared(name, asked, f"{value:.2f} ms; the empty handler was not measured", None)
-    beside = empty.get_value_at_percentile(percent) / 1000
-    ratio = value / beside if beside else 0.0
+    if not empty.has(percent):
+        return Compared(name, asked, f"{value:.2f} ms; too few calls of the empty handler ({len(empty):,})", None)
+    beside = empty.ms(percent)
+    ratio = value / beside
     return Compared(name, asked, f"{ratio:.1f}x ({value:.2f} of {beside:.2f} ms)", ratio <= bound.number)
 
 
@@ -116,18 +132,20 @@ def read_levels(file: Path, scenario: str) -> Levels:
 def _levels(source: Source, scenario: str, problems: list[Problem]) -> Levels:
     node = source.root.fields[scenario]
     if not isinstance(node, Group):
-        problems.append(Problem((scenario,), f"must have methods ({', '.join(METHODS)}) or {ERRORS}"))
+        problems.append(Problem((scenario,), f"must have methods ({', '.join(METHODS)}), {ERRORS} or {GOODPUT}"))
         return NOTHING_ASKED
     latencies: dict[str, dict[str, Bound]] = {}
-    errors = None
+    errors = goodput = None
     for name, value in node.fields.items():
         if name == ERRORS:
             errors = _part(value, (scenario, name), problems)
+        elif name == GOODPUT:
+            goodput = _goodput(value, (scenario, name), problems)
         elif name not in METHODS:
-            problems.append(Problem((scenario, name), unknown_field(name, (*METHODS, ERRORS))))
+            problems.append(Problem((scenario, name), unknown_field(name, (*METHODS, ERRORS, GOODPUT))))
         else:
             latencies[name] = dict(_bounds(value, (scenario, name), problems))
-    return Levels(latencies, errors)
+    return Levels(latencies, errors, goodput)
 
 
 def _bounds(node: Any, path: tuple[str, ...], problems: list[Problem]) -> Iterator[tuple[str, Bound]]:  # noqa: ANN401 - a node
@@ -155,3 +173,12 @@ def _part(node: Any, path: tuple[str, ...], problems: list[Problem]) -> float | 
         problems.append(Problem(path, f"must be a part such as 0.1%; it is {text[:40]!r}"))
         return None
     return float(found["number"]) / _HUNDRED
+
+
+def _goodput(node: Any, path: tuple[str, ...], problems: list[Problem]) -> Goodput | None:  # noqa: ANN401 - a node
+    text = node.text if isinstance(node, Scalar) else ""
+    found = _GOODPUT.fullmatch(text)
+    if found is None or float(found["number"]) > _HUNDRED:
+        problems.append(Problem(path, f"must be a part and a time, such as 99% within 250ms; it is {text[:40]!r}"))
+        return None
+    return Goodput(float(found["number"]) / _HUNDRED, float(found["time"]) * _MS[found["unit"]])

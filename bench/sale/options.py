@@ -35,7 +35,13 @@ def add_options(parser: ArgumentParser) -> None:
         default=1.0,
         metavar="FACTOR",
         env_var="LOCUST_SCALE",
-        help="so many times its buyers (default: 1)",
+        help="so many times its buyers and prebuilt redeems (default: 1)",
+    )
+    group.add_argument(
+        "--calibrate",
+        action="store_true",
+        env_var="LOCUST_CALIBRATE",
+        help="measure first what locust can do here, and let fewer buyers come if it could not bring them all",
     )
     group.add_argument(
         "--program",

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hdrh.histogram import HdrHistogram
+from latency import PERCENTILES, Histogram
 
 from redemption.cli.exits import BAD_INPUT, Stop
-from sale.summary import PERCENTILES, Summary
+from sale.journal import PREBUILT
+from sale.summary import Summary
+from sale.yardstick import LOCUST, OF_PREBUILT
 
-FORMAT = "redemption-flash-sale-1"
-EMPTY = "empty handler"
+FORMAT = "redemption-flash-sale-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,20 @@ class Change:
     @property
     def ratio(self) -> float:
         """How many times as long it takes now."""
-        return self.now / self.before if self.before else 0.0
+        return self.now / self.before
 
 
 def as_data(summary: Summary, facts: Mapping[str, str]) -> dict[str, Any]:
     """Return a run as JSON has it."""
-    histograms = dict(summary.latencies)
-    if summary.empty is not None:
-        histograms[EMPTY] = summary.empty
+    histograms = {**summary.latencies, **summary.empty.latencies}
     return {
         "format": FORMAT,
         "scenario": summary.scenario.name,
         "verdict": summary.word,
         "exit_code": summary.code,
         "facts": dict(facts),
+        "calls": summary.calls,
+        "ceilings": {name: asdict(ceiling) for name, ceiling in summary.empty.ceilings.items()},
         "visits": summary.visits,
         "visits_planned": summary.planned,
         "late_p99_ms": 1000 * summary.lag_p99,
@@ -60,9 +61,10 @@ def as_data(summary: Summary, facts: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _latency(histogram: HdrHistogram) -> dict[str, Any]:
-    values = {f"p{part:g}_ms": histogram.get_value_at_percentile(part) / 1000 for part in PERCENTILES}
-    return {"count": histogram.get_total_count(), **values, "histogram": histogram.encode().decode()}
+def _latency(histogram: Histogram) -> dict[str, Any]:
+    """Return the percentiles, None where too few calls are above one, and all of it as text."""
+    values = {f"p{part:g}_ms": histogram.ms(part) if histogram.has(part) else None for part in PERCENTILES}
+    return {"count": len(histogram), **values, "histogram": histogram.encode()}
 
 
 def markdown(data: Mapping[str, Any], changes: list[Change]) -> str:
@@ -72,13 +74,13 @@ def markdown(data: Mapping[str, Any], changes: list[Change]) -> str:
     lines = [
         f"### Flash-sale bench: {data['scenario']}: **{data['verdict']}**",
         "",
-        f"{data['visits']:,} buyers, lateness p99 {data['late_p99_ms']:.1f} ms; {where}",
+        f"{data['visits']:,} buyers, {data['calls']:,} calls, lateness p99 {data['late_p99_ms']:.1f} ms; {where}",
         "",
         "| | answers | p50 ms | p99 ms | p99.9 ms |",
         "|---|--:|--:|--:|--:|",
     ]
     for name, found in data["latencies"].items():
-        values = " | ".join(f"{found[f'p{part:g}_ms']:.2f}" for part in PERCENTILES)
+        values = " | ".join(Histogram.decode(found["histogram"]).told(part) for part in PERCENTILES)
         lines.append(f"| {name} | {found['count']:,} | {values} |")
     lines += ["", "| | check or level | |", "|---|---|---|"]
     for check in data["checks"]:
@@ -124,10 +126,18 @@ def changes_of(data: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[Chan
     before, now = earlier["latencies"], data["latencies"]
     found = []
     for name in (each for each in now if each in before):
+        beside = OF_PREBUILT if PREBUILT in name else LOCUST
         for part in PERCENTILES:
             key = f"p{part:g}_ms"
-            machine = now[EMPTY][key] / before[EMPTY][key] if EMPTY in now and EMPTY in before else None
-            ratio = now[name][key] / before[name][key] if before[name][key] else 0.0
-            own_ratio = None if machine is None or name == EMPTY or not machine else ratio / machine
+            ratio, machine = _ratio(now, before, name, key), _ratio(now, before, beside, key)
+            if ratio is None:
+                continue
+            own_ratio = None if machine is None or name == beside else ratio / machine
             found.append(Change(f"{name} p{part:g}", before[name][key], now[name][key], own_ratio))
     return found
+
+
+def _ratio(now: Mapping[str, Any], before: Mapping[str, Any], name: str, key: str) -> float | None:
+    """Return how a percentile has changed; None if one of the runs cannot tell it."""
+    values = [run.get(name, {}).get(key) for run in (now, before)]
+    return values[0] / values[1] if all(values) else None

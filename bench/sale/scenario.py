@@ -1,5 +1,6 @@
 """What a scenario file says: when buyers arrive, what they do, what is sold. The files are in ``bench/scenarios``."""
 
+import hashlib
 import math
 import random
 from array import array
@@ -87,6 +88,9 @@ class Phase(Part):
     """How long it lasts, such as 10s."""
     buyers_per_second: BuyersPerSecond
     """How many buyers arrive, at random moments: a number, or two, such as 40 to 600."""
+    prebuilt_redeems_per_second: BuyersPerSecond = Rate(0.0, 0.0)
+    """Redemptions of the hot campaign besides, with coupons that were minted before: a generator sends them that needs
+    a hundredth of locust's CPU."""
 
 
 class Think(Part):
@@ -156,51 +160,84 @@ class Scenario(NamedTuple):
         """How long buyers arrive."""
         return sum(phase.lasts for phase in self.part.phases)
 
-    def rate(self, moment: float) -> float:
-        """Return how many buyers a second arrive at a moment, in seconds from the beginning."""
-        for phase in self.part.phases:
-            if moment < phase.lasts:
-                first, last = phase.buyers_per_second
-                return first + (last - first) * moment / phase.lasts
-            moment -= phase.lasts
+    @property
+    def buyers(self) -> "Rates":
+        """How many buyers arrive."""
+        return Rates([(phase.lasts, phase.buyers_per_second) for phase in self.part.phases], self.part.seed)
+
+    @property
+    def prebuilt(self) -> "Rates":
+        """How many redemptions the prebuilt-frame generator sends."""
+        return Rates([(phase.lasts, phase.prebuilt_redeems_per_second) for phase in self.part.phases], self.part.seed)
+
+    def scaled(self, factor: float, *, prebuilt: float = 1.0) -> "Scenario":
+        """Return the scenario with so many times the buyers, and so many times the prebuilt redemptions."""
+        phases = tuple(
+            phase.model_copy(
+                update={
+                    "buyers_per_second": Rate(*(rate * factor for rate in phase.buyers_per_second)),
+                    "prebuilt_redeems_per_second": Rate(
+                        *(rate * prebuilt for rate in phase.prebuilt_redeems_per_second)
+                    ),
+                }
+            )
+            for phase in self.part.phases
+        )
+        return Scenario(self.name, self.part.model_copy(update={"phases": phases}))
+
+    @property
+    def digest(self) -> str:
+        """The same for two processes that play the same."""
+        return hashlib.sha256(self.part.model_dump_json().encode()).hexdigest()
+
+
+class Rates(NamedTuple):
+    """How many arrive a second, over time.
+
+    Attributes:
+        steps: How long each step lasts, in seconds, and its rate.
+        seed: Of the moments.
+    """
+
+    steps: Sequence[tuple[float, Rate]]
+    seed: int
+
+    def at(self, moment: float) -> float:
+        """Return how many a second arrive at a moment, in seconds from the beginning."""
+        for lasts, (first, last) in self.steps:
+            if moment < lasts:
+                return first + (last - first) * moment / lasts
+            moment -= lasts
         return 0.0
 
     @property
-    def rate_max(self) -> float:
-        """The highest rate of arrivals."""
-        return max(max(phase.buyers_per_second) for phase in self.part.phases)
+    def highest(self) -> float:
+        """The highest rate."""
+        return max((max(rate) for _, rate in self.steps), default=0.0)
 
     @property
-    def expected_buyers(self) -> float:
-        """How many buyers are expected to arrive."""
-        return sum(phase.lasts * sum(phase.buyers_per_second) / 2 for phase in self.part.phases)
+    def expected(self) -> float:
+        """How many are expected to arrive."""
+        return sum(lasts * sum(rate) / 2 for lasts, rate in self.steps)
 
-    def arrivals(self, share: float, *, seed: str) -> "array[float]":
-        """Return the moments at which buyers arrive: a Poisson process with the scenario's rate.
+    def arrivals(self, *, share: float = 1.0, seed: str) -> "array[float]":
+        """Return the moments of arrival: a Poisson process with this rate.
 
         Args:
-            share: The part of the buyers that is wanted.
-            seed: Makes these arrivals different from others of the same scenario.
+            share: The part of them that is wanted.
+            seed: Makes these arrivals different from others of the same rates.
         """
-        draw = random.Random(f"{self.part.seed} {seed}")  # noqa: S311 - a schedule, not a secret
-        highest = self.rate_max * share
+        draw = random.Random(f"{self.seed} {seed}")  # noqa: S311 - a schedule, not a secret
+        seconds, highest = sum(lasts for lasts, _ in self.steps), self.highest * share
         moments = array("d")
         moment = 0.0
         while highest > 0:  # thinning (Lewis and Shedler, 1979): too many, of which some are left out
             moment += draw.expovariate(highest)
-            if moment >= self.seconds:
+            if moment >= seconds:
                 break
-            if draw.random() * highest < self.rate(moment) * share:
+            if draw.random() * highest < self.at(moment) * share:
                 moments.append(moment)
         return moments
-
-    def scaled(self, factor: float) -> "Scenario":
-        """Return the scenario with so many times the buyers."""
-        phases = tuple(
-            phase.model_copy(update={"buyers_per_second": Rate(*(rate * factor for rate in phase.buyers_per_second))})
-            for phase in self.part.phases
-        )
-        return Scenario(self.name, self.part.model_copy(update={"phases": phases}))
 
 
 def read_scenario(name_or_file: str, kinds: Sequence[str]) -> Scenario:
@@ -257,7 +294,7 @@ def _schedule_problems(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(("phases", index, "lasts"), "must be longer than 0s")
     if not part.phases:
         yield Problem(("phases",), "must have one phase at least")
-    elif not scenario.rate_max:
+    elif not scenario.buyers.highest:
         yield Problem(("phases",), "must have a phase in which buyers arrive")
     if part.warm_up >= scenario.seconds > 0:
         yield Problem(("warm_up",), f"must be shorter than all phases together, {scenario.seconds:g}s")

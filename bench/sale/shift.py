@@ -20,11 +20,10 @@ from gevent.pool import Pool
 
 from redemption.client import CallFailed, RedemptionClient, RequestRejected
 from sale.goods import Plan, Wishes
-from sale.journal import UNKNOWN, Entry, Journal
+from sale.journal import DEADLINE_SECONDS, UNKNOWN, Entry, Journal
 from sale.scenario import Scenario
 
 CONNECTIONS = 4
-DEADLINE_SECONDS = 5.0
 BEGIN_SECONDS = 1.0
 """Time between the start of a run and the first moment of its schedule, for locust to be ready."""
 SETTLE_SECONDS = 2.0
@@ -49,7 +48,7 @@ def coming(scenario: Scenario, kinds: Sequence[str], index: int, workers: int) -
     return sorted(
         (moment, kind)
         for kind, share in buyers.items()
-        for moment in scenario.arrivals(share / workers, seed=f"{kind} {index} of {workers}")
+        for moment in scenario.buyers.arrivals(share=share / workers, seed=f"{kind} {index} of {workers}")
     )
 
 
@@ -151,6 +150,17 @@ class Shift:
             gevent.sleep(SETTLE_SECONDS)
         return count
 
+    def take(self) -> dict[str, Any]:
+        """Return what is new since the last call, as locust sends it to its master."""
+        new = {
+            "journal": self.journal.take(),
+            "lags": list(self.lags),
+            "moments": list(self.moments),
+            "broken": self.broken,
+        }
+        del self.lags[:], self.moments[:]
+        return new
+
     def begin_unheard(self, call: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of any method
         """Make a call whose answer nobody hears."""
 
@@ -182,6 +192,7 @@ class Shift:
         asked: Sequence[dict[str, Any]],
         *,
         expected: Sequence[str],
+        sender: str,
         timeout: float = DEADLINE_SECONDS,
     ) -> tuple[_Answer | None, list[Entry]]:
         """Make one call and note its answers.
@@ -193,6 +204,7 @@ class Shift:
             read: Returns the fields of an entry that the answer says, for each order in it.
             asked: The fields of an entry that are known before, for each order in the request.
             expected: The answers that this buyer has to expect.
+            sender: The kind of buyer.
             timeout: The deadline, in seconds.
 
         Returns:
@@ -217,11 +229,13 @@ class Shift:
                     sent_at=sent_at,
                     seconds=seconds,
                     expected=told["answer"] in expected,
-                    counted=counted,
+                    counted=counted and not position,
+                    sender=sender,
+                    position=position,
                     **known,
                     **told,
                 )
-                for known, told in zip(asked, found, strict=True)
+                for position, (known, told) in enumerate(zip(asked, found, strict=True))
             ]
             for entry in entries:
                 self.journal.note(entry)

@@ -5,15 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hdrh.histogram import HdrHistogram
+from latency import PERCENTILES, Histogram
 
 from sale.journal import UNKNOWN, Journal
 from sale.levels import Compared, Levels, compare
 from sale.scenario import Scenario
 from sale.verdict import NO_LEDGER, REDEEMING, Verdict
+from sale.yardstick import Empty
 
-HIGHEST_US = 60_000_000
-PERCENTILES = (50.0, 99.0, 99.9)
 PASS, FAIL, MISSED, INVALID = 0, 1, 3, 4
 
 
@@ -44,12 +43,14 @@ class Summary:
         visits: How many buyers came.
         planned: How many the schedule has.
         lag_p99: How late their visits began, the 99th percentile, in seconds.
-        latencies: By method, in microseconds.
-        answers: How often each answer came, by method.
+        latencies: Of approved calls, by method. A refusal is often quicker, and would hide how long the others take; a
+            call without an answer counts as its deadline. Apart what was prebuilt.
+        answers: How often each answer came, by the same.
+        calls: How many calls were sent.
         unexpected: How often one that nobody had to expect.
         verdict: Whether it is correct.
         levels: Service levels, and what was found.
-        empty: The latencies of the empty handler, in microseconds; None: not measured.
+        empty: The empty handler.
         invalid: Why the run is not the planned one; or empty.
     """
 
@@ -57,18 +58,19 @@ class Summary:
     visits: int
     planned: int
     lag_p99: float
-    latencies: dict[str, HdrHistogram]
+    latencies: dict[str, Histogram]
     answers: dict[str, Counter[str]]
+    calls: int
     unexpected: Counter[str]
     verdict: Verdict
     levels: list[Compared]
-    empty: HdrHistogram | None
+    empty: Empty
     invalid: str
 
     @property
     def approved(self) -> int:
         """How many redemptions callers were told are approved, repeated answers included."""
-        return sum(counted["APPROVED"] for method, counted in self.answers.items() if method in REDEEMING)
+        return sum(counted["APPROVED"] for row, counted in self.answers.items() if row.startswith(REDEEMING))
 
     @property
     def word(self) -> str:
@@ -103,14 +105,13 @@ class Summary:
         yield f"\n{self.scenario.name}: {self.scenario.part.description}"
         late = 1000 * self.lag_p99
         yield f"{'visits':10} {self.visits:,} of {self.planned:,}; p99 of lateness {late:.1f} ms"
-        for method, histogram in self.latencies.items():
-            times = ("p50", "p99", "p99.9")
-            values = [
-                f"{name} {histogram.get_value_at_percentile(part) / 1000:.2f}"
-                for name, part in zip(times, PERCENTILES, strict=True)
-            ]
-            told = ", ".join(f"{answer} {count:,}" for answer, count in self.answers[method].most_common())
-            yield f"{method:10} {'  '.join(values)} ms   {told}"
+        for name, ceiling in self.empty.ceilings.items():
+            yield f"{'generator':10} {name}: {ceiling}"
+        for row, counted in self.answers.items():
+            histogram = self.latencies.get(row, Histogram())
+            values = [f"p{part:g} {histogram.told(part)}" for part in PERCENTILES if histogram.has(part)]
+            told = ", ".join(f"{answer} {count:,}" for answer, count in counted.most_common())
+            yield f"{row:10} {'  '.join([*values, 'ms  ']) if values else ''} {told}"
         if self.unexpected:
             yield f"unexpected {', '.join(f'{name} {count:,}' for name, count in self.unexpected.most_common())}"
         there, missing = self.verdict.resolved
@@ -124,6 +125,8 @@ class Summary:
         for level in self.levels:
             word = "too few" if level.kept is None else "kept" if level.kept else "MISSED"
             yield f"{word:10} {level.name}: {level.found}; {level.asked}"
+        if not self.levels:
+            yield f"{'not asked':10} no service levels: the file has none for {self.scenario.name}"
         if self.invalid:
             yield f"INVALID    {self.invalid}"
         yield f"{'verdict':10} {self.word}"
@@ -136,7 +139,7 @@ def summary_of(
     verdict: Verdict,
     *,
     levels: Levels,
-    empty: HdrHistogram | None,
+    empty: Empty,
     planned: int,
     broken: str,
     late_seconds_max: float,
@@ -149,22 +152,21 @@ def summary_of(
         lags: How late visits began.
         verdict: Whether it is correct.
         levels: What is asked of it.
-        empty: The latencies of the empty handler, in microseconds.
+        empty: The empty handler.
         planned: How many buyers the schedule has.
         broken: Why buyers could not do what was planned; or empty.
         late_seconds_max: When more than one of a hundred visits began later than this, the run is INVALID.
     """
-    latencies: dict[str, HdrHistogram] = {}
+    latencies: dict[str, Histogram] = {}
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     unexpected: Counter[str] = Counter()
     for entry in journal.entries:
-        answers[entry.method][entry.answer] += 1
+        answers[entry.row][entry.answer] += 1
         if not entry.expected:
-            unexpected[f"{entry.method} {entry.answer}"] += 1
-        if entry.counted and entry.answer != UNKNOWN:
-            histogram = latencies.setdefault(entry.method, HdrHistogram(1, HIGHEST_US, 3))
-            histogram.record_value(min(max(1, round(entry.seconds * 1e6)), HIGHEST_US))
-    compared = compare(levels, latencies, empty, calls=len(journal.entries), errors=unexpected.total())
+            unexpected[f"{entry.row} {entry.answer}"] += 1
+        if entry.counted and (entry.approved or entry.answer == UNKNOWN):
+            latencies.setdefault(entry.row, Histogram()).add(entry.waited_seconds)
+    compared = compare(levels, latencies, empty, journal)
     return Summary(
         scenario,
         len(lags.seconds),
@@ -172,6 +174,7 @@ def summary_of(
         lags.p99,
         latencies,
         answers,
+        sum(not entry.position for entry in journal.entries),
         unexpected,
         verdict,
         compared,

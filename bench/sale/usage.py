@@ -6,10 +6,13 @@ from collections import defaultdict
 import gevent
 import psutil
 
+from sale.journal import PREBUILT
 from sale.series import Usage
 
 STEP_SECONDS = 0.5
 _NAMES = {"redemption.worker": "worker", "valkey-server": "ledger"}
+NAMES = (*_NAMES.values(), "locust", PREBUILT)
+"""The names of processes, as reports have them."""
 
 
 class Watch:
@@ -54,7 +57,7 @@ class Watch:
 
     def _processes(self) -> list[tuple[str, psutil.Process]]:
         own = psutil.Process()
-        found = [("locust", process) for process in (own, *own.children(recursive=True)) if _is_locust(process)]
+        found = [(name, process) for process in (own, *own.children(recursive=True)) if (name := _generator(process))]
         if self._supervisor:
             try:
                 children = psutil.Process(self._supervisor).children(recursive=True)
@@ -64,16 +67,20 @@ class Watch:
         return found
 
 
-def _is_locust(process: psutil.Process) -> bool:
-    try:
-        return any("locust" in part for part in process.cmdline()[:3])
-    except psutil.Error:
-        return False
+def _generator(process: psutil.Process) -> str:
+    parts = _command(process)
+    if "sale.prebuilt" in parts:
+        return PREBUILT
+    return "locust" if any("locust" in part for part in parts[:3]) else ""
 
 
 def _name(process: psutil.Process) -> str:
-    try:
-        line = " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+    line = " ".join(_command(process))
     return next((name for sign, name in _NAMES.items() if sign in line), "")
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []  # it has ended

@@ -1,19 +1,28 @@
 """Service levels: what a file may ask, and what is kept."""
 
 import pytest
-from hdrh.histogram import HdrHistogram
 from tool_loader import load_bench
 
 from redemption.cli.exits import BadFile
 
+latency, journal, yardstick = (load_bench(name) for name in ("latency", "sale.journal", "sale.yardstick"))
 levels, scenario = load_bench("sale.levels"), load_bench("sale.scenario")
+NOBODY = journal.Journal()
+NO_EMPTY = yardstick.Empty()
 
 
 def latencies(*values_us, count=10_000):
-    histogram = HdrHistogram(1, 60_000_000, 3)
-    for value in values_us:
-        histogram.record_value(value, count)
-    return histogram
+    return latency.Histogram(value / 1e6 for value in values_us for _ in range(count))
+
+
+def calls(count, *, failed=0, late=0):
+    """A journal of calls, of which some were not answered as expected, and others late."""
+    return journal.Journal(
+        journal.Entry(
+            "Redeem", f"r{number}", 0.0, 0.3 if failed <= number < failed + late else 0.1, "APPROVED", number >= failed
+        )
+        for number in range(count)
+    )
 
 
 def read(tmp_path, text, name="mine"):
@@ -44,7 +53,9 @@ def test_a_scenario_that_is_not_named_is_asked_nothing(tmp_path):
         ("mine:\n  Redeem: {p50: 0ms}\n", ":2: mine.Redeem.p50: must be a time or a ratio"),
         ("mine:\n  Redeem: 5x\n", ":2: mine.Redeem: must have percentiles, such as {p50: 5x, p99: 20ms}"),
         ("mine:\n  errors: 5\n", ":2: mine.errors: must be a part such as 0.1%; it is '5'"),
-        ("mine: fast\n", ":1: mine: must have methods (Redeem, BatchRedeem, Claim, Quote) or errors"),
+        ("mine:\n  goodput: 99%\n", ":2: mine.goodput: must be a part and a time, such as 99% within 250ms"),
+        ("mine:\n  goodput: 101% within 1s\n", ":2: mine.goodput: must be a part and a time"),
+        ("mine: fast\n", ":1: mine: must have methods (Redeem, Redeem (prebuilt), BatchRedeem, Claim, Quote), errors"),
         ("other:\n  Redem: {p50: 5x}\nmine:\n  errors: 1%\n", ":2: other.Redem: is not a known field"),
     ],
 )
@@ -69,19 +80,42 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, problem):
 )
 def test_a_level_is_a_figure_or_a_ratio_to_the_empty_handler(tmp_path, asked, kept, found):
     asked_of = read(tmp_path, f"mine:\n  Redeem: {{{asked}}}\n")
-    seen, empty = latencies(2_000, 10_000), latencies(1_000, 2_000)
-    (compared,) = levels.compare(asked_of, {"Redeem": seen}, empty, calls=1, errors=0)
+    seen, empty = latencies(2_000, 10_000), yardstick.Empty({yardstick.LOCUST: latencies(1_000, 2_000)})
+    (compared,) = levels.compare(asked_of, {"Redeem": seen}, empty, NOBODY)
     assert (compared.kept, compared.found) == (kept, found)
     assert asked_of.need_empty == asked.endswith("x")
 
 
 def test_too_few_calls_say_nothing(tmp_path):
     asked = read(tmp_path, "mine:\n  Redeem: {p99: 1us, p50: 1ms}\n  Quote: {p50: 1us}\n")
-    found = levels.compare(asked, {"Redeem": latencies(500, count=999)}, None, calls=999, errors=0)
+    found = levels.compare(asked, {"Redeem": latencies(500, count=999)}, NO_EMPTY, NOBODY)
     assert [each.kept for each in found] == [None, True, None]
+
+
+def test_too_few_calls_of_the_empty_handler_say_nothing_either(tmp_path):
+    asked = read(tmp_path, "mine:\n  Redeem: {p50: 2x, p99: 2x}\n")
+    empty = yardstick.Empty({yardstick.LOCUST: latencies(500, count=999)})
+    found = levels.compare(asked, {"Redeem": latencies(500)}, empty, NOBODY)
+    assert [each.kept for each in found] == [True, None]
+    assert "too few calls of the empty handler (999)" in found[1].found
+
+
+def test_prebuilt_redeems_are_held_against_prebuilt_calls_of_the_empty_handler(tmp_path):
+    asked = read(tmp_path, "mine:\n  Redeem: {p50: 2x}\n  Redeem (prebuilt): {p50: 2x}\n")
+    empty = yardstick.Empty({yardstick.LOCUST: latencies(1_000), yardstick.OF_PREBUILT: latencies(400)})
+    rows = {"Redeem": latencies(1_000), "Redeem (prebuilt)": latencies(1_000)}
+    assert [each.kept for each in levels.compare(asked, rows, empty, NOBODY)] == [True, False]
+
+
+@pytest.mark.parametrize(("failed", "late", "kept"), [(1, 1, True), (2, 1, False), (0, 3, False)])
+def test_goodput_is_what_is_answered_as_expected_and_in_time(tmp_path, failed, late, kept):
+    asked = read(tmp_path, "mine:\n  goodput: 98% within 250ms\n")
+    (compared,) = levels.compare(asked, {}, NO_EMPTY, calls(100, failed=failed, late=late))
+    assert (compared.name, compared.kept) == ("goodput", kept)
 
 
 @pytest.mark.parametrize(("errors", "kept"), [(1, True), (2, False)])
 def test_errors_are_a_part_of_all_calls(tmp_path, errors, kept):
-    (compared,) = levels.compare(read(tmp_path, "mine:\n  errors: 0.1%\n"), {}, None, calls=1_000, errors=errors)
+    asked = read(tmp_path, "mine:\n  errors: 0.1%\n")
+    (compared,) = levels.compare(asked, {}, NO_EMPTY, calls(1_000, failed=errors))
     assert (compared.name, compared.kept) == ("errors", kept)

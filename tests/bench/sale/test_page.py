@@ -15,6 +15,7 @@ check, journal, levels, page, scenario, series, summary, verdict = (
     load_bench(f"sale.{name}")
     for name in ("check", "journal", "levels", "page", "scenario", "series", "summary", "verdict")
 )
+EMPTY = load_bench("sale.yardstick").Empty()
 SALE = scenario.read_scenario("flash-sale", ["shopper", "replayer", "guesser"])
 BEGAN = 1_800_000_000.0
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -48,9 +49,10 @@ def report(*, wrong=(), usage=(), asked=levels.NOTHING_ASKED):
     lags.add(array("d", [0.001] * 100), array("d", [number * 0.3 for number in range(100)]))
     found = verdict.Verdict((RIGHT, replace(RIGHT, name="limits hold", wrong=tuple(wrong))), (verdict.NO_LEDGER,))
     summed = summary.summary_of(
-        SALE, told, lags, found, levels=asked, empty=None, planned=100, broken="", late_seconds_max=1.0
+        SALE, told, lags, found, levels=asked, empty=EMPTY, planned=100, broken="", late_seconds_max=1.0
     )
-    drawn = series.series_of(SALE, told, lags.moments, began=BEGAN, hot=1, issued=150, redemptions=100)
+    calls = [(BEGAN + 1, 1), (BEGAN + 1.1, 3)]
+    drawn = series.series_of(SALE, told, lags.moments, began=BEGAN, hot=1, issued=150, redemptions=100, calls=calls)
     return page.page(summed, drawn, usage, {"server": "127.0.0.1:50051"})
 
 
@@ -93,7 +95,7 @@ def test_names_within_pictures_are_unique_and_their_colours_are_those_of_the_pag
     written = report()
     names = re.findall(r'\bid="([^"]+)"', written)
     pictures = written.count("<svg ")
-    assert pictures == 2 * 6
+    assert pictures == 2 * 8
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", written))
     assert used <= set(names)
     assert all(names.count(name) == 1 for name in used), "a picture would take another one's parts"
@@ -111,8 +113,53 @@ def test_lines_follow_the_run():
     assert sum(drawn.came) * drawn.step == pytest.approx(3)
     assert (drawn.to_claim[0], drawn.to_claim[-1]) == (pytest.approx(150, abs=13), 150 - 67)
     assert (drawn.to_redeem[0], drawn.to_redeem[-1]) == (pytest.approx(100, abs=13), 100 - 133)
-    assert drawn.percentiles[50][-1] is None, "nothing was answered at the end"
-    assert len({len(values) for values in (drawn.moments, drawn.planned, drawn.to_redeem, drawn.percentiles[99])}) == 1
+    assert drawn.percentiles["p50"][-1] is None, "nothing was answered at the end"
+    assert (
+        len({len(values) for values in (drawn.moments, drawn.planned, drawn.to_redeem, drawn.percentiles["p99"])}) == 1
+    )
+
+
+def test_prebuilt_redeems_and_the_batches_of_the_ledger_have_lines_of_their_own():
+    def redeem(sender, seconds):
+        return journal.Entry("Redeem", sender, sent_at=BEGAN, seconds=seconds, answer="APPROVED", sender=sender)
+
+    told = journal.Journal([redeem("shopper", 0.004), redeem("prebuilt", 0.002)])
+    calls = [(BEGAN, 1), (BEGAN + 0.1, 4), (BEGAN + 30, 9)]
+    drawn = series.series_of(SALE, told, [], began=BEGAN, hot=1, issued=0, redemptions=0, calls=calls)
+    firsts = {name: values[0] for name, values in (drawn.percentiles | drawn.in_a_call).items()}
+    assert firsts == pytest.approx(
+        {"p50": 4, "p99": 4, "p50 prebuilt": 2, "p99 prebuilt": 2, "mean": 2.5, "most": 4}, rel=0.01
+    )
+    assert (sum(drawn.sent) * drawn.step, sum(drawn.sent_prebuilt) * drawn.step) == pytest.approx((2, 1))
+    assert drawn.in_a_call["mean"][1] is None
+
+
+def test_a_call_of_many_orders_is_one_call_and_one_without_an_answer_takes_as_long_as_its_deadline():
+    batch = [
+        journal.Entry("BatchRedeem", f"r{number}", BEGAN, 0.01, "APPROVED", counted=not number, position=number)
+        for number in range(16)
+    ]
+    told = [
+        *batch,
+        journal.Entry("Redeem", "fast", BEGAN, 0.002, "CAMPAIGN_LIMIT"),
+        journal.Entry("Redeem", "gone", BEGAN, 0.001, journal.UNKNOWN),
+        journal.Entry("Redeem", "left", BEGAN, 0.001, journal.UNKNOWN, counted=False),
+    ]
+    found = verdict.Verdict((RIGHT,))
+    summed = summary.summary_of(
+        SALE,
+        journal.Journal(told),
+        summary.Lags(),
+        found,
+        levels=levels.NOTHING_ASKED,
+        empty=EMPTY,
+        planned=0,
+        broken="",
+        late_seconds_max=1.0,
+    )
+    assert summed.calls == 4
+    assert {row: len(histogram) for row, histogram in summed.latencies.items()} == {"BatchRedeem": 1, "Redeem": 1}
+    assert summed.latencies["Redeem"].ms(50) == pytest.approx(1000 * journal.DEADLINE_SECONDS, rel=0.01)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine; the other tests look at the text")
@@ -125,4 +172,4 @@ def test_in_a_browser_nothing_overflows_or_is_loaded(tmp_path, width):
     command += [f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", f"file://{file}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=True)
     overflow, loaded, shown = map(int, re.search(r"<title>([-0-9]+) (\d+) (\d+)</title>", done.stdout).groups())
-    assert (overflow <= 0, loaded, shown) == (True, 0, 7)
+    assert (overflow <= 0, loaded, shown) == (True, 0, 9)

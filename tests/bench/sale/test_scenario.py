@@ -30,7 +30,7 @@ def read(tmp_path, text):
 def test_every_scenario_of_the_suite_can_be_read(name):
     found = scenario.read_scenario(name, KINDS)
     assert found.name == name
-    assert found.expected_buyers > 0
+    assert found.buyers.expected > 0
 
 
 @pytest.mark.parametrize(
@@ -84,27 +84,28 @@ def test_a_name_that_is_no_scenario_is_told_with_those_that_are():
 
 def test_the_rate_changes_evenly_within_a_phase(tmp_path):
     found = read(tmp_path, RIGHT)
-    assert [found.rate(moment) for moment in (0, 9.9, 10, 15, 19.99, 20, 99)] == pytest.approx(
+    assert [found.buyers.at(moment) for moment in (0, 9.9, 10, 15, 19.99, 20, 99)] == pytest.approx(
         [20, 20, 100, 200, 299.8, 0, 0]
     )
-    assert (found.seconds, found.rate_max, found.expected_buyers) == (20.0, 300.0, 2_200.0)
-    assert found.scaled(2).expected_buyers == 4_400.0
+    assert (found.seconds, found.buyers.highest, found.buyers.expected) == (20.0, 300.0, 2_200.0)
+    assert found.scaled(2).buyers.expected == 4_400.0
 
 
 def test_buyers_arrive_at_random_with_the_rate_of_the_schedule(tmp_path):
     """As many as expected, in each second: off by less than five standard deviations."""
     found = read(tmp_path, RIGHT)
-    moments = found.arrivals(1.0, seed="a")
+    moments = found.buyers.arrivals(seed="a")
     assert list(moments) == sorted(moments)
     for second in range(20):
-        expected = sum(found.rate(second + part / 10 + 0.05) for part in range(10)) / 10
+        expected = sum(found.buyers.at(second + part / 10 + 0.05) for part in range(10)) / 10
         came = sum(second <= moment < second + 1 for moment in moments)
         assert abs(came - expected) < 5 * expected**0.5, second
 
 
 def test_the_same_seed_gives_the_same_arrivals_and_parts_add_up(tmp_path):
     found = read(tmp_path, RIGHT)
-    assert found.arrivals(0.5, seed="a") == found.arrivals(0.5, seed="a")
-    assert found.arrivals(0.5, seed="a") != found.arrivals(0.5, seed="b")
-    parts = sum(len(found.arrivals(0.25, seed=str(part))) for part in range(4))
-    assert abs(parts - found.expected_buyers) < 5 * found.expected_buyers**0.5
+    buyers = found.buyers
+    assert buyers.arrivals(share=0.5, seed="a") == buyers.arrivals(share=0.5, seed="a")
+    assert buyers.arrivals(share=0.5, seed="a") != buyers.arrivals(share=0.5, seed="b")
+    parts = sum(len(buyers.arrivals(share=0.25, seed=str(part))) for part in range(4))
+    assert abs(parts - buyers.expected) < 5 * buyers.expected**0.5

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from redis import Redis
 from tool_loader import BENCH, load_bench
@@ -23,7 +24,7 @@ description: A small sale with everything in it.
 seed: 5
 phases:
   - {name: calm, lasts: 300ms, buyers_per_second: 20}
-  - {name: wall, lasts: 1500ms, buyers_per_second: 60 to 100}
+  - {name: wall, lasts: 1500ms, buyers_per_second: 60 to 100, prebuilt_redeems_per_second: PREBUILT}
 think: {median: 20ms}
 habits: {double_click: 15%, lost_answer: 15%, short_of_money: 30%}
 goods: {campaigns: 2, hot: 80%, stock: 40%}
@@ -32,6 +33,8 @@ buyers: {shopper: 55%, claimer: 5%, till: 5%, replayer: 25%, guesser: 10%}
 LEVELS = "{}"
 FAST = "sale:\n  Redeem: {p50: 15ms}\n"
 CHECKS = 10
+CALIBRATE = "without --scale"
+PREBUILT = 200
 
 
 class Played:
@@ -49,11 +52,13 @@ class Played:
 def play(tmp_path):
     """Play the small sale, with more options."""
 
-    def run(*options, levels=LEVELS, late_seconds_max=60, while_it_runs=None):
-        (tmp_path / "sale.yaml").write_text(SALE)
+    def run(*options, levels=LEVELS, late_seconds_max=60, prebuilt=0, while_it_runs=None):
+        (tmp_path / "sale.yaml").write_text(SALE.replace("PREBUILT", str(prebuilt)))
         (tmp_path / "slo.yaml").write_text(levels)
         files = ["--scenario", tmp_path / "sale.yaml", "--slo", tmp_path / "slo.yaml", "--results", tmp_path]
         files += ["--late-seconds-max", late_seconds_max]
+        files += [] if CALIBRATE in options else ["--scale", "1"]
+        options = [option for option in options if option != CALIBRATE]
         command = [sys.executable, str(BENCH / "flash_sale.py"), *map(str, files), *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -74,16 +79,22 @@ def server():
 
 
 def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
-    levels = "sale:\n  Redeem: {p50: 1000x}\n  errors: 0.1%\n"
+    levels = "sale:\n  Redeem: {p50: 1000x}\n  Redeem (prebuilt): {p50: 1000x}\n  errors: 0.1%\n"
     ledger = EmbeddedValkey(server.directory / "ledger").url
-    played = play("--host", server.authority, "--ledger", ledger, levels=levels)
+    played = play("--host", server.authority, "--ledger", ledger, CALIBRATE, levels=levels, prebuilt=PREBUILT)
     assert (played.code, played.verdict, played.wrong, len(played.right)) == (0, "PASS", [], CHECKS), played.err
     assert re.search(r"^kept +Redeem p50: [0-9.]+x \(", played.out, re.MULTILINE)
+    assert re.search(r"^kept +Redeem \(prebuilt\) p50: [0-9.]+x \(", played.out, re.MULTILINE)
+    ceilings = re.findall(r"^generator +(.*): [0-9,]+ calls a second at most", played.out, re.MULTILINE)
+    assert ceilings == ["one process of locust", "the prebuilt-frame generator"]
     for answer in ("CAMPAIGN_LIMIT", "ISSUE_LIMIT", "ALREADY_REDEEMED", "MIN_SPEND_NOT_MET", "CODE_INVALID"):
         assert answer in played.out
     (journal,) = tmp_path.glob("*.jsonl")
     assert {file.suffix for file in tmp_path.glob(f"{journal.stem}*")} == {".jsonl", ".json", ".md", ".html"}
-    assert len(load_bench("sale.journal").read_journal(journal).entries) > 100
+    entries = load_bench("sale.journal").read_journal(journal).entries
+    prebuilt = [entry for entry in entries if entry.sender == "prebuilt"]
+    assert 200 < len(prebuilt) < 400 < len(entries)
+    assert {entry.answer for entry in prebuilt} == {"APPROVED", "CAMPAIGN_LIMIT"}
 
 
 def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server):
@@ -95,7 +106,7 @@ def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server):
             until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
 
-    played = play("--host", server.authority, "--ledger", ledger, while_it_runs=interrupt)
+    played = play("--host", server.authority, "--ledger", ledger, prebuilt=PREBUILT, while_it_runs=interrupt)
     assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
     assert "INVALID    the run was interrupted" in played.out
 
@@ -114,6 +125,23 @@ def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says
     assert came == planned
 
 
+def test_a_process_of_locust_that_dies_makes_the_run_invalid_and_not_the_service_wrong(play, server):
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+
+    def kill(process):
+        with Redis.from_url(ledger) as redis:
+            before = redis.xlen("{bench}:events")
+            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        (locust,) = psutil.Process(process.pid).children()
+        locust.children()[0].kill()
+
+    options = ("--host", server.authority, "--ledger", ledger, "--processes", "2")
+    played = play(*options, prebuilt=PREBUILT, while_it_runs=kill)
+    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
+    assert "INVALID    only 1 of 2 processes of locust have told all that they played" in played.out
+    assert "not looked what was done and nobody was told" in played.out
+
+
 @pytest.mark.parametrize(("count", "code", "word"), [(300, 0, "PASS"), (5, 4, "INVALID")])
 def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(play, server, tmp_path, count, code, word):
     shop = load_bench("shop").Shop(server.authority, campaigns=1)
@@ -128,7 +156,7 @@ def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(pla
 
 def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, server, tmp_path):
     """As a locust user runs it: with a file of options, and locust's own tables as CSV."""
-    (tmp_path / "sale.yaml").write_text(SALE)
+    (tmp_path / "sale.yaml").write_text(SALE.replace("PREBUILT", "0"))
     (tmp_path / "locust.conf").write_text(f"headless = true\nscenario = {tmp_path}/sale.yaml\nresults = {tmp_path}\n")
     command = [
         Path(sys.executable).with_name("locust"),
@@ -159,7 +187,7 @@ def test_a_ledger_and_a_worker_that_are_killed_in_mid_run_lose_nothing(play, ser
         os.kill(server.ledger.pid, signal.SIGKILL)
         os.kill(server.workers[0].pid, signal.SIGKILL)
 
-    played = play("--host", server.authority, "--ledger", ledger, while_it_runs=kill)
+    played = play("--host", server.authority, "--ledger", ledger, prebuilt=PREBUILT, while_it_runs=kill)
     assert (played.verdict, played.wrong, len(played.right)) == ("PASS", [], CHECKS), played.err
     (journal,) = tmp_path.glob("*.jsonl")
     moments = [entry.sent_at for entry in load_bench("sale.journal").read_journal(journal).entries]

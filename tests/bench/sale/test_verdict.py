@@ -270,3 +270,36 @@ def test_a_journal_is_sent_in_parts_each_entry_once(run):
         parts.add(own.take())
     assert own.take() == []
     assert parts.entries == run.entries
+
+
+def test_two_redemptions_of_one_coupon_are_found_though_their_tokens_differ(run):
+    run.service.redemptions["r2"].serial = run.service.redemptions["r1"].serial
+    assert run.judge() == {USED_ONCE: (f"coupon {HOT}:0 has 2 redemptions",)}
+
+
+def partly(run):
+    """What is wrong when a process has not sent its journal, and what was not looked at."""
+    found = verdict.judge(journal.Journal(run.entries, whole=False), PLAN, run.service, None)
+    return {check.name: check.wrong for check in found.checks if check.wrong}, found.not_checked
+
+
+def test_what_nobody_could_tell_is_not_wrong_when_a_journal_is_missing(run):
+    run.service.approve("of the lost process", HOT)
+    run.service.stats[HOT].claimed += 1
+    assert set(run.judge()) == {LIMITS, BUDGETS, CLAIMS}
+    wrong, not_checked = partly(run)
+    assert wrong == {}
+    assert verdict.NOT_WHOLE in not_checked
+
+
+def test_what_was_told_and_not_done_is_wrong_all_the_same(run):
+    run.service.stats[HOT].redeemed -= 1
+    run.service.stats[HOT].claimed -= 1
+    del run.service.redemptions["r3"]
+    assert set(partly(run)[0]) == {THERE, LIMITS, CLAIMS}
+
+
+def test_a_limit_that_is_passed_is_wrong_all_the_same(run):
+    for number in range(2):
+        run.service.approve(f"of the lost process {number}", HOT)
+    assert set(partly(run)[0]) == {LIMITS}
