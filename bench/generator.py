@@ -16,6 +16,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -148,8 +149,7 @@ class Line:
 
     def flush(self) -> bool:
         """Pass bytes to the system; return whether it took all of them."""
-        if self.socket is None:
-            return True
+        assert self.socket is not None, "it is open"
         data = self._unsent + self._protocol.take() if self._unsent else self._protocol.take()
         if data:
             sent = 0
@@ -234,6 +234,8 @@ class _Driver:
         self._lines = opened
         self._stopped = stopped
         self._lost: dict[Line, float] = {}  # connections that were lost, and when each is opened again
+        self._opening: dict[Line, Future[None]] = {}
+        self._opener = ThreadPoolExecutor()  # to open one can take long, and calls are due meanwhile
         self._schedule = schedule
         self._under_way = under_way
         self._seconds = seconds
@@ -258,6 +260,7 @@ class _Driver:
         finally:
             gc.enable()
             self._selector.close()
+            self._opener.shutdown(wait=True)
         ended = time.perf_counter()
         run.cpu_seconds = time.process_time() - cpu
         run.sent = sum(line.next for line in self._lines)
@@ -291,6 +294,8 @@ class _Driver:
                 return
 
     def _flushed(self, line: Line) -> bool:
+        if line in self._lost:
+            return True
         try:
             return line.flush()
         except OSError as error:
@@ -308,18 +313,21 @@ class _Driver:
         self._lost[line] = time.perf_counter() + REOPEN_SECONDS
 
     def _open_again(self) -> None:
-        """Open connections that were lost, when it is time."""
+        """Open connections that were lost, when it is time, and use those that are open."""
+        now = time.perf_counter()
         for line, due in list(self._lost.items()):
-            if time.perf_counter() < due:
-                continue
-            try:
-                line.open(OPEN_SECONDS_MAX)
-            except (OSError, ProtocolError):
-                line.close()
-                self._lost[line] = time.perf_counter() + REOPEN_SECONDS
-            else:
-                self._selector.register(line.socket, selectors.EVENT_READ, line)  # type: ignore[arg-type]
-                del self._lost[line]
+            opening = self._opening.get(line)
+            if opening is None:
+                if now >= due:
+                    self._opening[line] = self._opener.submit(line.open, OPEN_SECONDS_MAX)
+            elif opening.done():
+                del self._opening[line]
+                if opening.exception() is None:
+                    self._selector.register(line.socket, selectors.EVENT_READ, line)  # type: ignore[arg-type]
+                    del self._lost[line]
+                else:
+                    line.close()
+                    self._lost[line] = now + REOPEN_SECONDS
 
     def _watch(self, blocked: set[Line]) -> None:
         """Watch blocked connections for writing, until they can be written again."""
@@ -333,7 +341,7 @@ class _Driver:
         schedule, position, now = self._schedule or (), self._position, time.perf_counter()
         while position < len(schedule) and began + schedule[position] <= now:
             line = self._lines[position % len(self._lines)]
-            if line.socket is None:
+            if line in self._lost:
                 line.next += 1
                 self._run.failures["not connected"] += 1
             else:

@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 SIZES = {"wide": (9.2, 2.5), "narrow": (3.7, 2.5)}
 """Inches."""
-_MARGINS = (0.62, 0.08, 0.45, 0.28)
+_MARGINS = (0.72, 0.08, 0.45, 0.28)
 """Left, right, bottom and top, in inches; to have them worked out takes twice as long."""
 _COLOURS = {
     "ink": "#0a0b0c",

@@ -22,6 +22,7 @@ from sale.yardstick import LOCUST, LOCUST_PROCESS, OF_PREBUILT, PREBUILT_GENERAT
 
 CALLS_PER_SECOND_MIN, CALLS_PER_SECOND_MAX = 400.0, 800.0
 """With fewer there are too few for a 99th percentile; with more locust's own queue is measured, and not the handler."""
+LOCUST_SECONDS = 3.0
 PREBUILT_CALLS, PREBUILT_SECONDS_MAX = 11_000, 10.0
 """So many are enough for the percentile 99.9."""
 AT_ONCE = 200
@@ -34,16 +35,16 @@ def measure_empty(calls_per_second: float, prebuilt_per_second: float, *, second
     Args:
         calls_per_second: The calls of one process of locust.
         prebuilt_per_second: The prebuilt calls; 0: there are none.
-        seconds: For how long locust is measured.
+        seconds: For how long at most.
     """
     found = Empty()
     with _client() as (client, address):
         cpu = time.process_time()
-        found.latencies[LOCUST] = _paced(client, _within(calls_per_second), seconds)
+        found.latencies[LOCUST] = _paced(client, _within(calls_per_second), min(seconds, LOCUST_SECONDS))
         cpu_seconds = (time.process_time() - cpu) / max(len(found.latencies[LOCUST]), 1)
         found.ceilings[LOCUST_PROCESS] = Ceiling(1 / cpu_seconds, 1e6 * cpu_seconds)
         if prebuilt_per_second:
-            seconds = min(PREBUILT_CALLS / prebuilt_per_second, PREBUILT_SECONDS_MAX)
+            seconds = min(PREBUILT_CALLS / prebuilt_per_second, PREBUILT_SECONDS_MAX, seconds)
             measured = measure_prebuilt(address, prebuilt_per_second, seconds)
             found.latencies[OF_PREBUILT] = measured.latencies
             found.ceilings[PREBUILT_GENERATOR] = Ceiling(measured.calls_per_second, measured.cpu_us)

@@ -43,8 +43,6 @@ from sale.usage import Watch
 from sale.verdict import judge
 from sale.yardstick import LOCUST_PROCESS, Empty
 
-EMPTY_SECONDS = 3.0
-"""So long the empty handler is measured."""
 CALLS_EACH = 3
 """So many calls a buyer makes."""
 PLANNED_PART_MAX = 0.6
@@ -182,8 +180,7 @@ class Conductor:
         self.factor, self.empty = 1.0, Empty()
         needed = self.whole.buyers.highest * CALLS_EACH / self.workers
         if self.levels.need_empty or self.calibrates:
-            seconds = min(EMPTY_SECONDS, self.whole.seconds)
-            self.empty = measure_empty(needed, self.whole.prebuilt.highest, seconds=seconds)
+            self.empty = measure_empty(needed, self.whole.prebuilt.highest, seconds=self.whole.seconds)
         if self.calibrates:
             ceiling = self.empty.ceilings[LOCUST_PROCESS].calls_per_second
             self.factor = min(1.0, PLANNED_PART_MAX * ceiling / needed)

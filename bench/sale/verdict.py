@@ -5,6 +5,7 @@ there, under its own request id and with its own receipt; no coupon may be used 
 and what was counted has to be what was approved.
 """
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,13 @@ NEVER_BESIDE_AN_APPROVAL = ("ALREADY_REDEEMED", "IDEMPOTENCY_MISMATCH")
 """What a request that is approved cannot be answered, not even to a second call at the same time."""
 LOOKUPS_AT_ONCE = 16
 LOOKUP_SECONDS_MAX = 10.0
+TRIES_MAX, AGAIN_SECONDS = 10, 1.0
+"""So often, and after so long, the server is asked again when it cannot answer."""
+_TRANSIENT = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 _T = TypeVar("_T")
 
 
@@ -273,7 +281,7 @@ def _look_up(client: RedemptionClient, program: str, request_ids: Sequence[str])
     def one(request_id: str) -> Sequence[Redemption]:
         request = GetRedemptionRequest(program=program, request_id=request_id)
         try:
-            return client.get_redemption(request, timeout=LOOKUP_SECONDS_MAX).redemptions
+            return _answer(client.get_redemption, request).redemptions
         except CallFailed as error:
             if error.code is grpc.StatusCode.NOT_FOUND:
                 return []
@@ -289,4 +297,16 @@ def _at_once(do: Callable[[str], _T], things: Sequence[str]) -> Iterator[_T]:
 
 def _stats(client: RedemptionClient, program: str, number: int) -> CampaignStats:
     request = GetCampaignStatsRequest(program=program, number=number)
-    return client.get_campaign_stats(request, timeout=LOOKUP_SECONDS_MAX).stats
+    return _answer(client.get_campaign_stats, request).stats
+
+
+def _answer(call: Callable[..., _T], request: object) -> _T:
+    """Ask the server, and again while it is overloaded or starts anew."""
+    for _ in range(TRIES_MAX - 1):
+        try:
+            return call(request, timeout=LOOKUP_SECONDS_MAX)
+        except CallFailed as error:
+            if error.code not in _TRANSIENT:
+                raise
+            time.sleep(AGAIN_SECONDS)
+    return call(request, timeout=LOOKUP_SECONDS_MAX)

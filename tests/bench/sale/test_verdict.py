@@ -245,11 +245,36 @@ def test_of_many_findings_the_first_are_told():
     )
 
 
-def test_a_server_that_cannot_be_asked_gives_no_verdict(run):
-    def unavailable(*_, **__):
-        raise CallFailed(Failure(code=grpc.StatusCode.UNAVAILABLE, message="away"))
+@pytest.fixture
+def flaky(run, monkeypatch):
+    """Let the service fail some times before it answers; returns how often it was asked."""
+    monkeypatch.setattr(verdict, "AGAIN_SECONDS", 0.001)
+    get, asked = run.service.get_redemption, []
 
-    run.service.get_redemption = unavailable
+    def of(times, code=grpc.StatusCode.UNAVAILABLE):
+        def fail(request, timeout):
+            asked.append(request.request_id)
+            if asked.count(request.request_id) <= times:
+                raise CallFailed(Failure(code=code, message="away"))
+            return get(request, timeout)
+
+        run.service.get_redemption = fail
+        return asked
+
+    return of
+
+
+def test_a_server_that_cannot_be_asked_is_asked_again(run, flaky):
+    asked = flaky(times=verdict.TRIES_MAX - 1)
+    assert run.judge() == {}
+    assert len(asked) == 3 * verdict.TRIES_MAX
+
+
+@pytest.mark.parametrize(
+    ("times", "code"), [(verdict.TRIES_MAX, grpc.StatusCode.UNAVAILABLE), (1, grpc.StatusCode.PERMISSION_DENIED)]
+)
+def test_a_server_that_goes_on_failing_or_refuses_gives_no_verdict(run, flaky, times, code):
+    flaky(times=times, code=code)
     with pytest.raises(CallFailed):
         run.judge()
 
