@@ -52,6 +52,7 @@ FOLDERS_MAY_IMPORT = {
     "cli/program_file": {"cli/input", "cli/campaign_file"},
     "cli/output": {"cli/input", "cli/campaign_file", "cli/program_file"},
     "cli/demo": {"cli/input", "cli/output"},
+    "cli/capacity": {"cli/input", "cli/output"},
 }
 """Which other folders of its room the files of a folder may import."""
 NOT_IN_DOMAIN = {"asyncio", "time", "os", "socket", "random", "secrets", "pathlib", "logging", "structlog"}

@@ -14,6 +14,7 @@ import typer
 from redemption import __version__
 from redemption.cli import exits
 from redemption.cli.campaigns import campaigns
+from redemption.cli.capacity.command import capacity
 from redemption.cli.claim import claim
 from redemption.cli.completion import Shell, install, prepare_completion, show, with_shell
 from redemption.cli.demo.command import demo
@@ -173,6 +174,12 @@ app.command("inspect", epilog=examples("redemption inspect TOKEN"))(inspect_toke
 app.command(epilog=examples("redemption get --request-id ID", "redemption get --receipt RECEIPT"))(get)
 app.command(epilog=examples("redemption samples", "redemption samples --json"))(samples)
 app.command(epilog=examples("redemption demo", "redemption demo --buyers 2000 --coupons 500 --seed 7"))(demo)
+app.command(
+    epilog=examples(
+        "redemption capacity --peak 16000 --orders 1000000",
+        "redemption capacity --peak 50000 --orders 5000000 --programs 4 --quotes 1",
+    )
+)(capacity)
 app.add_typer(campaigns, name="campaigns", rich_help_panel=None)
 app.add_typer(program, name="program", rich_help_panel=None)
 app.add_typer(deny, name="deny", rich_help_panel=None)

@@ -1,0 +1,1 @@
+"""``redemption capacity``: how much machine a sale needs."""
