@@ -29,7 +29,9 @@ from rich.console import Console
 from rich.progress import Progress
 from shop import (
     BATCH_REDEEM,
+    CLAIM,
     PROGRAM,
+    QUOTE,
     REDEEM,
     SIMPLE,
     GateError,
@@ -43,6 +45,9 @@ from shop import (
 from under_test import Cost, Neighbours, UnderTest, redemption_server, script_server, settle
 
 from redemption.server.embedded_valkey import EmbeddedValkey
+from redemption.v1.issuance_service_pb2 import ClaimResponse
+from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+from redemption.v1.redemption_service_pb2 import QuoteRequest, QuoteResponse
 
 COMPILED = Path(__file__).resolve().parent.parent / ".venv-compiled" / "bin" / "python"
 """The folder of the compiled build from ``make compiled``; it is measured if it exists."""
@@ -204,7 +209,8 @@ class Bench:
         shapes = {
             f"tokens: {each.tokens}, lines: {each.lines}": partial(self.unary, self.strict, each) for each in SHAPES
         }
-        return [one_by_one, batched, paced, two_workers, shapes]
+        others = {"claim": self.claims, "quote": self.quotes}
+        return [one_by_one, batched, paced, two_workers, shapes, others]
 
     def calibrate(self) -> float:
         """Find the peak of unary calls; latency is measured at shares of it. This also warms up the server.
@@ -249,6 +255,21 @@ class Bench:
             run = open_loop(opened, calls_per_second=rate, seconds=self._seconds, seed=self._seed)
             cost = place.server.cost() - before
         return _sample(place, messages, run, cost, REDEEM)
+
+    def claims(self) -> Sample:
+        """Claim a coupon for each of many customers, as many as possible."""
+        place = self.strict
+        assert place.shop is not None
+        messages = place.shop.claims(round(self._seconds * CALLS_PER_SECOND_MAX))
+        return _other(place, messages, CLAIM, lambda raw: ClaimResponse.FromString(raw).outcome, self._seconds)
+
+    def quotes(self) -> Sample:
+        """Quote orders with one coupon, as many as possible."""
+        place = self.strict
+        assert place.shop is not None
+        requests = place.shop.requests(round(self._seconds * CALLS_PER_SECOND_MAX))
+        messages = [QuoteRequest(checkout=request.checkout).SerializeToString() for request in requests]
+        return _other(place, messages, QUOTE, lambda raw: QuoteResponse.FromString(raw).together.outcome, self._seconds)
 
     def plain_unary(self) -> Sample:
         """Redeem single orders at the plain server."""
@@ -322,6 +343,19 @@ def _sample(
         place.shop.require_counted(approved, besides=sample.invalid if sample.wrong else "")
         require_own(messages, run, batched=method == BATCH_REDEEM)
     return sample
+
+
+def _other(
+    place: Place, messages: Sequence[bytes], method: str, outcome: Callable[[bytes], int], seconds: float
+) -> Sample:
+    """Send calls that redeem nothing, as many as possible."""
+    settle()
+    with lines(place.server.address, _calls(place, messages, method)) as opened:
+        before = place.server.cost()
+        run = closed_loop(opened, under_way=UNARY_UNDER_WAY // place.connections, seconds=seconds)
+        cost = place.server.cost() - before
+    approved = sum(outcome(raw) == OUTCOME_APPROVED for raw in run.answers)
+    return Sample.of(run, cost, redeems_per_call=1, approved=approved)
 
 
 def _calls(place: Place, messages: Sequence[bytes], method: str) -> list[list[Call]]:

@@ -18,7 +18,7 @@ def run(
     description: str | None,
     measure: Callable[[argparse.Namespace], tuple[Report, int]],
     *,
-    seconds: float,
+    seconds: float = 0.0,
     rounds: int = 0,
     transports: bool = False,
     given: Sequence[str] | None = None,
@@ -28,7 +28,7 @@ def run(
     Args:
         description: The text of ``--help``.
         measure: Takes the arguments; returns the report and the exit code.
-        seconds: The default for the seconds of a case in a round.
+        seconds: The default for the seconds of a case in a round; 0: a case takes as long as it takes.
         rounds: The default for the number of rounds; 0: there are no rounds.
         transports: Whether there is an option to choose the transports.
         given: The arguments; None: those of the process.
@@ -36,8 +36,10 @@ def run(
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if rounds:
         parser.add_argument("--rounds", type=int, default=rounds, help=f"of all cases (default: {rounds})")
-    parser.add_argument("--seconds", type=float, default=seconds, help=f"of a case in a round (default: {seconds:g})")
-    parser.set_defaults(rounds=rounds or 1)
+    if seconds:
+        told = f"of a case in a round (default: {seconds:g})"
+        parser.add_argument("--seconds", type=float, default=seconds, help=told)
+    parser.set_defaults(rounds=rounds or 1, seconds=seconds or 1.0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to (default: bench/results)")
     if transports:
         both = ",".join(TRANSPORTS)

@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+import command
 import uvloop
 from audit import Audit, digest_of
 from private import PROGRAM, Server, another_server, calling, mint, open_campaign, private_services, redeem
 from redis.asyncio import Redis
-from report import machine_line
-from rich.console import Console
-from rich.table import Table
+from report import Report
+from shop import GateError
 
 from redemption.domain.campaign.benefit import BASIS_POINTS, PercentOff, amount_off
 from redemption.domain.campaign.campaign import Campaign, CampaignState, Limits, Offer, Stacking
@@ -343,11 +343,12 @@ KINDS: dict[str, tuple[Sequence[Edit], float]] = {
 }
 
 
-async def measure(rounds: int, seconds: float) -> int:
-    """Measure and print; return the exit code."""
-    console = Console()
-    console.print(f"{machine_line()}; embedded valkey, strict")
-    console.print(f"2 servers in one process, {BUYERS} buyers, {rounds} rounds of {seconds:g} s")
+async def run(rounds: int, seconds: float) -> Report:
+    """Measure; return the report.
+
+    Raises:
+        GateError: A decision was wrong, an order was not answered, or the campaign sold too slowly.
+    """
     rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     async with private_services() as first, another_server(first) as second:
@@ -367,33 +368,37 @@ async def measure(rounds: int, seconds: float) -> int:
         kind: median(rate / base for rate, base in zip(rates[kind], rates["undisturbed"], strict=True))
         for kind in KINDS
     }
-    table = Table("hot campaign", "orders/s", "ratio", "edits", "approved", "refused", "unanswered")
+    rows = []
     for kind, counted in counts.items():
         figures = [f"{counted[name]:,}" for name in ("edits", "approved", "refused", "unanswered")]
-        table.add_row(kind, f"{median(rates[kind]):,.0f}", f"{ratios[kind]:.2f}", *figures)
-    console.print(table)
+        rows.append((kind, f"{median(rates[kind]):,.0f}", f"{ratios[kind]:.2f}", *figures))
     wrong = sale.wrong + audit.wrong
-    console.print(
-        f"{audit.approvals:,} approvals judged again by {audit.definitions:,} definitions in the ledger's own order, "
-        f"{RACES} races of a mint with changes of the amount: {len(wrong)} wrong"
+    judged = (
+        f"{audit.approvals:,} approvals judged again by {audit.definitions:,} definitions in the ledger's own order"
     )
-    for problem in wrong[:10]:
-        console.print(f"  {problem}")
     kinds = list(KINDS)
-    ratio = ratios[kinds[1]]
     unanswered = sum(counts[kind]["unanswered"] for kind in kinds[:3])
-    passed = not wrong and not unanswered and ratio >= RATIO_MIN
-    console.print(
-        f"{'PASS' if passed else 'FAIL'}: {len(wrong)} decisions wrong and {unanswered} orders unanswered at "
-        f"{EDITS_PER_SECOND} edits a second (aim: 0), {ratio:.2f} of the undisturbed throughput (aim: {RATIO_MIN:.2f} "
-        "or more)"
-    )
-    return 0 if passed else 1
+    if wrong or unanswered or ratios[kinds[1]] < RATIO_MIN:
+        found = (
+            f"{len(wrong)} decisions wrong, {unanswered} orders unanswered, {ratios[kinds[1]]:.2f} of the throughput"
+        )
+        raise GateError("; ".join([found, judged, *wrong[:10]]))
+    report = Report("editing", {"servers": "2 in one process", "buyers": str(BUYERS), "rounds": str(rounds)})
+    header = ("hot campaign", "orders/s", "ratio", "edits", "approved", "refused", "unanswered")
+    races = f"{RACES} races of a mint with changes of the amount; nothing is wrong"
+    aim = f"aim at {EDITS_PER_SECOND} edits a second: {RATIO_MIN:.2f} of the undisturbed throughput or more; reached"
+    report.add("Selling while a campaign is edited", header, rows, f"{judged}, {races}", aim)
+    return report
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the results; return the exit code."""
+
+    def measure(arguments: argparse.Namespace) -> tuple[Report, int]:
+        return uvloop.run(run(arguments.rounds, arguments.seconds)), 0
+
+    return command.run(__doc__, measure, seconds=SECONDS, rounds=ROUNDS, given=given)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each kind (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a round (default: {SECONDS:g})")
-    arguments = parser.parse_args()
-    sys.exit(uvloop.run(measure(arguments.rounds, arguments.seconds)))
+    sys.exit(main())

@@ -25,7 +25,7 @@ from http2 import write_calls
 from latency import PERCENTILES
 from redis import Redis
 from report import Report
-from shop import PROGRAM, REDEEM, GateError, Shop
+from shop import CLAIM, PROGRAM, REDEEM, GateError, Shop
 from under_test import UnderTest, redemption_server
 
 from redemption.server.embedded_valkey import EmbeddedValkey
@@ -42,7 +42,6 @@ SHOPPERS_PER_SECOND = 200.0
 FAILURES = 10
 """So many failed tokens lock a device out, by default."""
 ADDRESS = "192.0.2.7"
-CLAIM = "/redemption.v1.IssuanceService/Claim"
 GROWTH_MAX = 2**20
 
 

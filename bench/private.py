@@ -137,8 +137,3 @@ async def redeem(server: Server, attempt: RedeemRequest) -> Decision:
     if isinstance(result, ServiceError):
         raise result
     return result
-
-
-def percentile(sorted_values: list[float], part: float) -> float:
-    """Return the value below which a part (0 to 1) of sorted values lies."""
-    return sorted_values[min(int(len(sorted_values) * part), len(sorted_values) - 1)]

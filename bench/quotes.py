@@ -3,18 +3,19 @@
 Run it with ``make bench-quotes``; it needs no running server and leaves nothing behind.
 """
 
-import argparse
 import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
+import command
 import uvloop
-from private import PROGRAM, Private, calling, mint, open_campaign, percentile, private_services, redeem
-from report import machine_line
-from rich.console import Console
-from rich.table import Table
+from latency import Histogram
+from private import PROGRAM, Private, calling, mint, open_campaign, private_services, redeem
+from report import MISSED, Report
+from shop import GateError
 
 from redemption.domain.campaign.benefit import (
     BuyGet,
@@ -98,24 +99,24 @@ async def quote(private: Private, tokens: tuple[str, ...], *, choose_best: bool)
     request = QuoteRequest(Checkout(PROGRAM, tokens, ORDER, CUSTOMER), choose_best)
     quoted = await private.use_cases.quoter.quote(calling(deadline=asyncio.get_running_loop().time() + 10), request)
     if any(verdict.outcome is not Outcome.APPROVED for verdict in quoted.alone):
-        sys.exit(f"a coupon of the bench is worth nothing: {quoted.alone}")
+        raise GateError(f"a coupon of the bench is worth nothing: {quoted.alone}")
     if choose_best and not quoted.exhaustive:
-        sys.exit("the search was not exhaustive")
+        raise GateError("the search was not exhaustive")
 
 
-async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[list[float], float]:
-    """Return the sorted durations and the mean CPU time, in milliseconds."""
-    took = []
+async def timed(times: int, work: Callable[[], Awaitable[None]]) -> tuple[Histogram, float]:
+    """Return the latencies and the mean CPU time, in milliseconds."""
+    took = Histogram()
     cpu = time.process_time()
     for _ in range(times):
         began = time.perf_counter()
         await work()
-        took.append((time.perf_counter() - began) * 1000)
-    return sorted(took), (time.process_time() - cpu) * 1000 / times
+        took.add(time.perf_counter() - began)
+    return took, (time.process_time() - cpu) * 1000 / times
 
 
 async def redeems(private: Private, of: Campaign) -> list[float]:
-    """Redeem with some buyers at once; return the sorted latencies in milliseconds."""
+    """Redeem with some buyers at once; return the latencies in seconds."""
     coupons = iter(await mint(private, of, REDEEMS_UNDER_LOAD))
     took = []
 
@@ -125,12 +126,12 @@ async def redeems(private: Private, of: Campaign) -> list[float]:
             began = time.perf_counter()
             attempt = RedeemRequest(secrets.token_hex(8), Checkout(PROGRAM, (coupon.token,), order))
             decision = await redeem(private, attempt)
-            took.append((time.perf_counter() - began) * 1000)
+            took.append(time.perf_counter() - began)
             if decision.outcome is not Outcome.APPROVED:
-                sys.exit(f"a redeem of the bench was not approved: {decision}")
+                raise GateError(f"a redeem of the bench was not approved: {decision}")
 
     await asyncio.gather(*(buyer() for _ in range(BUYERS)))
-    return sorted(took)
+    return took
 
 
 async def redeems_beside_quotes(private: Private, of: Campaign, tokens: tuple[str, ...]) -> tuple[list[float], int]:
@@ -150,44 +151,48 @@ async def redeems_beside_quotes(private: Private, of: Campaign, tokens: tuple[st
     return took, found
 
 
-async def measure(rounds: int) -> int:
-    """Measure and print; return the exit code."""
-    console = Console()
-    console.print(f"{machine_line()}; {len(offers())} coupons, {LINES} lines and a fee, {rounds} quotes each")
-    missed = 0
+async def run(rounds: int) -> tuple[Report, int]:
+    """Measure; return the report and the exit code."""
+    report = Report("quotes", {"coupons": str(len(offers())), "lines": f"{LINES} and a fee", "quotes": str(rounds)})
+    missed = False
     async with private_services() as private:
         tokens = await wallet(private)
-        table = Table("quote", "p50 ms", "p99 ms", "CPU ms", "aim, CPU ms", title="quotes")
+        rows = []
         for kind, choose_best in (("all together", False), ("best of all", True)):
-            await quote(private, tokens, choose_best=choose_best)
-            took, cpu = await timed(
-                rounds, lambda choose_best=choose_best: quote(private, tokens, choose_best=choose_best)
-            )  # type: ignore[misc]
-            missed += cpu > AIMS_MS[kind]
-            figures = (percentile(took, 0.5), percentile(took, 0.99), cpu, AIMS_MS[kind])
-            table.add_row(kind, *(f"{figure:.2f}" for figure in figures))
-        console.print(table)
+            search = partial(quote, private, tokens, choose_best=choose_best)
+            await search()
+            took, cpu = await timed(rounds, search)
+            reached = cpu <= AIMS_MS[kind]
+            missed = missed or not reached
+            aim = (f"{AIMS_MS[kind]:g} or less", "reached" if reached else "missed")
+            rows.append((kind, took.told(50), took.told(99), f"{cpu:.2f}", *aim))
+        report.add("Quotes", ("quote", "p50 ms", "p99 ms", "CPU ms", "aim, CPU ms", ""), rows)
         plain = await open_campaign(private, Offer(amount_off(200_00, 50_00)))
-        table = Table("redeems of 16 buyers", "p50 ms", "p99 ms", "searches", title="quoting beside redeeming")
-        alone: list[float] = []
-        beside: list[float] = []
-        searches = 0
-        for _ in range(ROUNDS_UNDER_LOAD):  # alternating, so that a noisy neighbour disturbs both
-            alone += await redeems(private, plain)
-            took, found = await redeems_beside_quotes(private, plain, tokens)
-            beside += took
+        alone, beside, searches = Histogram(), Histogram(), 0
+        for _ in range(ROUNDS_UNDER_LOAD):
+            for each in await redeems(private, plain):
+                alone.add(each)
+            took_beside, found = await redeems_beside_quotes(private, plain, tokens)
             searches += found
-        for kind, times, count in (("alone", alone, 0), ("beside searches without a pause", beside, searches)):
-            times.sort()
-            table.add_row(kind, f"{percentile(times, 0.5):.2f}", f"{percentile(times, 0.99):.2f}", str(count))
-        console.print(table)
-        ratios = [percentile(beside, part) / percentile(alone, part) for part in (0.5, 0.99)]
-        console.print(f"redeeming beside searches: {ratios[0]:.2f} times the p50, {ratios[1]:.2f} times the p99")
-    console.print("aims " + ("missed" if missed else "reached"))
-    return min(missed, 1)
+            for each in took_beside:
+                beside.add(each)
+    ratios = [f"{beside.ms(part) / alone.ms(part):.2f} times the p{part}" for part in (50, 99)]
+    report.add(
+        "Redeeming",
+        ("redeeming", "p50 ms", "p99 ms", "searches"),
+        [
+            ("alone", alone.told(50), alone.told(99), ""),
+            ("beside searches without a pause", beside.told(50), beside.told(99), str(searches)),
+        ],
+        f"beside searches: {' and '.join(ratios)}",
+    )
+    return report, MISSED if missed else 0
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the results; return the exit code."""
+    return command.run(__doc__, lambda arguments: uvloop.run(run(arguments.rounds)), rounds=ROUNDS, given=given)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"quotes of each kind (default: {ROUNDS})")
-    sys.exit(uvloop.run(measure(parser.parse_args().rounds)))
+    sys.exit(main())

@@ -16,7 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redemption.client import RedemptionClient
 from redemption.v1 import campaign_pb2 as v1
 from redemption.v1.campaign_service_pb2 import CreateCampaignRequest, GetCampaignStatsRequest
-from redemption.v1.issuance_service_pb2 import MintRequest
+from redemption.v1.issuance_service_pb2 import ClaimOffer, ClaimRequest, MintRequest
+from redemption.v1.order_pb2 import Customer
 from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
 from redemption.v1.redemption_service_pb2 import (
     BatchRedeemRequest,
@@ -35,6 +36,8 @@ MINT_MAX = 1_000_000
 MINT_SECONDS_MAX = 60.0
 REDEEM = "/redemption.v1.RedemptionService/Redeem"
 BATCH_REDEEM = "/redemption.v1.RedemptionService/BatchRedeem"
+QUOTE = "/redemption.v1.RedemptionService/Quote"
+CLAIM = "/redemption.v1.IssuanceService/Claim"
 
 
 class GateError(Exception):
@@ -76,6 +79,20 @@ class Shop:
         for tokens in minted:
             random.Random(count).shuffle(tokens)  # noqa: S311 - the same order in every run
         return [self._request(tokens, shape.lines) for tokens in zip(*minted, strict=True)]
+
+    def claims(self, count: int) -> list[bytes]:
+        """Return serialised claims, each of another customer, for one coupon each."""
+        run = secrets.token_hex(4)
+        offer = ClaimOffer(campaign=self.campaigns[0])
+        return [
+            ClaimRequest(
+                program=PROGRAM,
+                request_id=f"claim-{run}-{number}",
+                offer=offer,
+                customer=Customer(customer_id=f"customer-{run}-{number}"),
+            ).SerializeToString()
+            for number in range(count)
+        ]
 
     def mint(self, campaign: int, count: int) -> list[str]:
         """Mint tokens of a campaign."""

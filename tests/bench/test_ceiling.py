@@ -119,6 +119,8 @@ def test_each_kind_of_case_measures_approvals(bench, shop, monkeypatch):
     kinds = {
         "empty": lambda: bench.unary(bench.empty),
         "plain": bench.plain_unary,
+        "claim": bench.claims,
+        "quote": bench.quotes,
         "batch 8": lambda: bench.batch(bench.strict, 8),
         "ledger 8": lambda: bench.ledger(8),
         "unary at 50%": lambda: bench.paced(bench.strict, 0.5),
