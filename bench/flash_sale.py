@@ -5,7 +5,7 @@ ledger afterwards. With ``--host`` it plays against your own server instead, whi
 say with ``--yes-i-own-it`` that you may load it.
 
 Exit codes: 0 all is right; 1 a check of correctness failed; 2 an option or a file is wrong, or the server cannot be
-asked; 3 a service level was missed; 4 the run was not the one that was planned.
+asked; 3 a service level was missed; 4 the run was not the one that was planned; 130 interrupted before it began.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from report import RESULTS
 from sale.faults import FAULTS, injected
 from under_test import BENCH, redemption_server
 
+from redemption.cli.demo.server import signals_as_interrupt
 from redemption.cli.exits import INTERRUPTED, Stop
 from redemption.server.embedded_valkey import EmbeddedValkey
 
@@ -50,12 +51,16 @@ def free_port() -> int:
 
 def play(command: Sequence[str]) -> int:
     """Run locust, and return its exit code. When we are interrupted, locust ends in order and judges the run."""
-    process = subprocess.Popen(command)  # noqa: S603 - our own suite
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+    with signals_as_interrupt():
+        # In a session of its own, because the terminal would interrupt it, too, and its workers.
+        process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own suite
+        while True:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+            else:
+                return code if code >= 0 else INTERRUPTED
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,12 @@ def redemption_server(
 
 @contextmanager
 def script_server(
-    name: str, *, workers: int = 1, arguments: Sequence[str] = (), ledger: UnderTest | None = None
+    name: str,
+    *,
+    workers: int = 1,
+    arguments: Sequence[str] = (),
+    ledger: UnderTest | None = None,
+    signals: bool = True,
 ) -> Iterator[UnderTest]:
     """Run a server script of this folder, in one or more processes on one port.
 
@@ -81,8 +86,9 @@ def script_server(
         workers: How many processes.
         arguments: More arguments.
         ledger: The server whose ledger it uses, if any.
+        signals: Handle signals like Ctrl-C meanwhile; not in a process that has handlers of its own.
     """
-    with signals_as_interrupt(), ExitStack() as stack:
+    with signals_as_interrupt() if signals else nullcontext(), ExitStack() as stack:
         port = "0"
         processes = []
         for _ in range(workers):

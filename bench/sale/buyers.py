@@ -7,6 +7,7 @@ CAMPAIGN_LIMIT"). An answer that it need not expect is a failure.
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import gevent
@@ -112,7 +113,7 @@ class Buyer(User):
         read: Callable[..., Sequence[dict[str, Any]]],
         asked: Sequence[dict[str, Any]],
         **more: Any,  # noqa: ANN401 - as Shift.ask has them
-    ) -> Any:  # noqa: ANN401 - the answer
+    ) -> tuple[Any, list[Entry]]:
         """Make one call, note its answers, and tell locust of them; see ``Shift.ask``."""
         answer, entries = self.shift.ask(method, call, request, read, asked, sender=self.kind, **more)
         answers = ", ".join(sorted({entry.answer for entry in entries}))
@@ -126,15 +127,15 @@ class Buyer(User):
             else _Unexpected(f"{method} was answered {answers}"),
             context={},
         )
-        return answer
+        return answer, entries
 
     def redeem(self, request: RedeemRequest, campaign: int, *, expected: Sequence[str]) -> str:
         """Redeem; without an answer ask again with the same request id, as a checkout should. Returns the answer."""
         call, asked = self.shift.client.redeem, [_asked(request, campaign)]
         for _ in range(TRIES_MAX):
-            answer = self.ask("Redeem", call, request, _redeemed, asked, expected=expected)
-            if answer is not None:
-                return name_of(answer.decision.outcome)
+            _, (entry,) = self.ask("Redeem", call, request, _redeemed, asked, expected=expected)
+            if entry.answer != UNKNOWN:
+                return entry.answer
             gevent.sleep(AGAIN_SECONDS)
         return UNKNOWN
 
@@ -170,16 +171,16 @@ class Buyer(User):
             customer=Customer(customer_id=customer),
         )
 
-    def claim(self, request: ClaimRequest, *, expected: Sequence[str]) -> str:
-        """Claim a coupon; returns its token, or an empty text."""
+    def claim(self, request: ClaimRequest, *, expected: Sequence[str]) -> Entry:
+        """Claim a coupon; returns the last answer, whose token is empty when there is none."""
         customer = request.customer.customer_id
         asked = [{"request_id": request.request_id, "customer": customer, "campaign": request.offer.campaign}]
         for _ in range(TRIES_MAX):
-            answer = self.ask("Claim", self.shift.client.claim, request, _claimed, asked, expected=expected)
-            if answer is not None:
-                return str(answer.token)
+            _, (entry,) = self.ask("Claim", self.shift.client.claim, request, _claimed, asked, expected=expected)
+            if entry.answer != UNKNOWN:
+                break
             gevent.sleep(AGAIN_SECONDS)
-        return ""
+        return entry
 
 
 class _Unexpected(Exception):
@@ -197,7 +198,7 @@ class Shopper(Buyer):
         customer = f"customer-{shift.name()}"
         if shift.brought is None:
             campaign = (wanted := shift.wishes.next()).number
-            token = self.claim(self.claim_request(customer, wanted), expected=(APPROVED, *NONE_LEFT))
+            token = self.claim(self.claim_request(customer, wanted), expected=(APPROVED, *NONE_LEFT)).token
         else:
             campaign = 0
             token = shift.brought.pop() if shift.brought else ""
@@ -224,7 +225,8 @@ class Shopper(Buyer):
         chance -= habits.short_of_money
         expected = (APPROVED, *SOLD_OUT)
         if 0 <= chance < habits.double_click:
-            gevent.joinall([gevent.spawn(self.redeem, request, campaign, expected=expected) for _ in range(2)])
+            click = partial(self.redeem, request, campaign, expected=expected)
+            gevent.joinall([shift.begin(click) for _ in range(2)])
             return
         chance -= habits.double_click
         if 0 <= chance < habits.lost_answer:
@@ -244,16 +246,16 @@ class Claimer(Buyer):
         """Claim, and perhaps claim again."""
         wanted, customer = self.shift.wishes.next(), f"customer-{self.shift.name()}"
         first = self.claim_request(customer, wanted)
-        got = self.claim(first, expected=(APPROVED, *NONE_LEFT))
+        got = self.claim(first, expected=(APPROVED, *NONE_LEFT)).answer
         chance = self.shift.draw.random()
         if chance >= GREEDY:
             return
         self.shift.think()
-        if got and chance < CLICKS_AGAIN:
+        if got == APPROVED and chance < CLICKS_AGAIN:
             self.claim(first, expected=(APPROVED,))
             return
-        expected = ("CLAIM_LIMIT", *NONE_LEFT) if got else (APPROVED, *NONE_LEFT)
-        self.claim(self.claim_request(customer, wanted), expected=expected)
+        expected = {APPROVED: ("CLAIM_LIMIT", *NONE_LEFT), UNKNOWN: (APPROVED, "CLAIM_LIMIT", *NONE_LEFT)}
+        self.claim(self.claim_request(customer, wanted), expected=expected.get(got, (APPROVED, *NONE_LEFT)))
 
 
 class Till(Buyer):
@@ -277,8 +279,8 @@ class Till(Buyer):
 
         asked, expected = [_asked(request, campaign) for request in requests], (APPROVED, *SOLD_OUT)
         for _ in range(TRIES_MAX):
-            answer = self.ask("BatchRedeem", shift.client.batch_redeem, batch, _batch, asked, expected=expected)
-            if answer is not None and all(each.WhichOneof("result") == "decision" for each in answer.results):
+            _, entries = self.ask("BatchRedeem", shift.client.batch_redeem, batch, _batch, asked, expected=expected)
+            if all(entry.answer != UNKNOWN for entry in entries):
                 return
             gevent.sleep(AGAIN_SECONDS)
 

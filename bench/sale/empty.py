@@ -94,7 +94,7 @@ _REQUEST = RedeemRequest(
 @contextmanager
 def _client() -> Iterator[tuple[RedemptionClient, str]]:
     with (
-        script_server("empty_server.py", arguments=("nghttp2",)) as server,
+        script_server("empty_server.py", arguments=("nghttp2",), signals=False) as server,
         grpc.insecure_channel(server.authority, [("grpc.use_local_subchannel_pool", 1)]) as channel,
     ):
         yield RedemptionClient(channel), server.authority

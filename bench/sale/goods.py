@@ -21,8 +21,6 @@ ISSUED_PART = 1.2
 """So many coupons are given out for each that can be redeemed: so the limit of redemptions is reached, too."""
 LOOSE = 5
 """So many more redemptions the looser one of both limits allows."""
-MINTED_SPARE = 1.5
-"""More coupons are minted than buyers are expected, because they arrive at random."""
 MINT_SECONDS_MAX = 120.0
 
 
@@ -93,12 +91,6 @@ def shares(scenario: Scenario) -> list[float]:
         return [1.0]
     weights = [rank**-goods.zipf for rank in range(1, goods.campaigns)]
     return [goods.hot, *((1 - goods.hot) * weight / sum(weights) for weight in weights)]
-
-
-def minted_for(scenario: Scenario, kind: str, each: int = 1) -> int:
-    """Return how many coupons to mint for a kind of buyers who do not claim; each needs so many."""
-    buyers = scenario.buyers.expected * scenario.part.buyers.get(kind, 0.0)
-    return math.ceil(buyers * MINTED_SPARE + 10) * each if buyers else 0
 
 
 def open_sale(

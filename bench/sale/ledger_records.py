@@ -47,15 +47,30 @@ class Records:
 
     def checks(
         self, plan: Plan, told: set[tuple[int, int]], counted: Mapping[int, int], *, whole: bool = True
-    ) -> Iterator[Check]:
-        """Yield what was looked at.
+    ) -> list[Check]:
+        """Return what was looked at.
 
         Args:
             plan: What was sold.
             told: The coupons, as campaign and serial, that were approved as callers were told.
             counted: How many redemptions each campaign has counted.
             whole: Whether all callers could say what they were told; else there may be more records.
+
+        Raises:
+            UnreadableLedger: It cannot be read any more.
         """
+        try:
+            return [*self._checks(plan, told, counted, whole=whole)]
+        except RedisError as error:
+            raise UnreadableLedger(f"the ledger cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._redis.close()
+
+    def _checks(
+        self, plan: Plan, told: set[tuple[int, int]], counted: Mapping[int, int], *, whole: bool
+    ) -> Iterator[Check]:
         used = {sold.number: dict(self._used(plan.program, sold.number)) for sold in plan.campaigns}
         told = {(number, serial) for number, serial in told if number in used}  # others were brought
         there = {(number, serial) for number, coupons in used.items() for serial in coupons}

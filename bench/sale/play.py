@@ -9,22 +9,24 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gevent
 import locust.stats
+from gevent import Greenlet
 from locust import LoadTestShape, events
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from report import machine
 
-from redemption.cli.exits import BAD_INPUT, Stop
+from redemption.cli.exits import BAD_INPUT, INTERRUPTED, Stop
 from redemption.client import CallFailed, RedemptionClient
 from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
 from sale.empty import measure_empty
-from sale.goods import Plan, mint, minted_for, open_sale, part_of
+from sale.goods import Plan, mint, open_sale, part_of
 from sale.journal import PREBUILT
 from sale.ledger_records import Records, UnreadableLedger
 from sale.levels import read_levels
@@ -55,7 +57,9 @@ class Conductor:
 
     Attributes:
         scenario: What is asked for.
-        run: What is known of the present run.
+        run: What is known of the present run; without a plan there is none.
+        beginning: Who begins a run now; None: nobody.
+        is_judging: Whether a run has been played, and its verdict is worked out.
         shift: What this process plays; None in a master.
         code: The exit code.
     """
@@ -81,20 +85,27 @@ class Conductor:
         self.kinds = kinds_of(options, environment.user_classes)
         self.supervisor: int = options.watch
         self.run = Run(self.scenario)
+        self.beginning: Greenlet | None = None
+        self.is_judging = False
         self.shift: Shift | None = None
         self.watch: Watch | None = None
         self.interrupted = False
-        self.code = BAD_INPUT  # until there is a verdict
+        self.code = INTERRUPTED  # until there is a verdict
         self.text = ""
 
     def begin(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Begin a run, or end the process: locust would go on after an error."""
+        self.beginning = gevent.getcurrent()
         try:
             self._begin()
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except (CallFailed, UnreadableLedger, UnusableGenerator) as error:
             self.give_up(f"the run cannot begin: {error}")
         except Exception:  # noqa: BLE001 - told with its traceback
             self.give_up(f"the run cannot begin: {traceback.format_exc()}")
+        finally:
+            self.beginning = None
 
     def _begin(self) -> None:
         """Make what is sold, and tell the workers."""
@@ -102,14 +113,14 @@ class Conductor:
         if isinstance(runner, WorkerRunner):
             return  # it was told before
         if self.ledger:
-            Records(self.ledger)  # now, and not when the run is over
-        self.code, self.text = BAD_INPUT, ""
+            Records(self.ledger).close()  # now, and not when the run is over
+        self.code, self.text, self.interrupted = BAD_INPUT, "", False
         self.run = run = self.measured(len(runner.clients.ready) if isinstance(runner, MasterRunner) else 1)
         moments = run.scenario.prebuilt.arrivals(seed=PREBUILT)
         run.prebuilt = len(moments)
         with channel(self.address, self.tls) as line:
             client = RedemptionClient(line)
-            minted = sum(minted_for(run.scenario, kind, each) for kind, each in MINTED.items())
+            minted = sum(self.minted(run, index).total() for index in range(run.workers))
             brought = self.brought is not None
             run.plan = open_sale(
                 client, run.scenario, self.program, minted=minted, prebuilt=run.prebuilt, brought=brought
@@ -160,7 +171,10 @@ class Conductor:
         part = told["part"]
         scenario = self.scenario.scaled(part) if part < 1 else self.scenario
         self.run = Run(scenario, part, told["workers"])
-        self.play(Plan.from_message(told["plan"]), index=told["index"])
+        try:
+            self.play(Plan.from_message(told["plan"]), index=told["index"])
+        except CallFailed as error:
+            self.give_up(f"this worker cannot play: {error}")
         if self.shift is not None and scenario.digest != told["scenario"]:
             self.shift.broken = OTHER_SCENARIO
 
@@ -172,17 +186,18 @@ class Conductor:
         run.plan = plan
         with channel(self.address, self.tls) as line:
             client = RedemptionClient(line)
-            minted = {
-                kind: mint(client, plan, minted_for(run.scenario, kind, each) // run.workers)
-                for kind, each in MINTED.items()
-                if minted_for(run.scenario, kind)
-            }
+            minted = {kind: mint(client, plan, count) for kind, count in self.minted(run, index).items()}
         self.shift = Buyer.shift = Shift(
             run.scenario, plan, self.address, self.kinds, tls=self.tls, index=index, workers=run.workers
         )
         self.shift.minted = minted
         if self.brought is not None:
             self.shift.brought = part_of(self.brought, index, run.workers)
+
+    def minted(self, run: Run, index: int) -> Counter[str]:
+        """Return how many coupons a process needs for each kind of buyers who do not claim."""
+        comes = Counter(kind for _, kind in coming(run.scenario, self.kinds, index, run.workers))
+        return Counter({kind: each * comes[kind] for kind, each in MINTED.items() if comes[kind]})
 
     def report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - locust's events
         """Send what is new to the master, in a worker."""
@@ -197,7 +212,8 @@ class Conductor:
     def last(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - locust's messages
         """Take the last that a worker has to send, in the master."""
         self.run.take(msg.data)
-        self.run.last_words.add(msg.node_id)
+        if self.run.plan is not None and msg.data["run"] == self.run.plan.run:
+            self.run.last_words.add(msg.node_id)
 
     def end_shift(self) -> dict[str, Any] | None:
         """End what this process plays, and return what is new; None: it does not play."""
@@ -224,28 +240,39 @@ class Conductor:
             run.blame(f"only {came} have told all that they played")
 
     def end(self, **_: Any) -> None:  # noqa: ANN401 - locust's events
-        """Give the verdict, and write the results."""
-        runner, run, played = self.environment.runner, self.run, self.end_shift()
-        if isinstance(runner, WorkerRunner):
+        """Give the verdict, and write the results; locust may fire this more than once."""
+        runner, run = self.environment.runner, self.run
+        if run.plan is None or self.is_judging:
+            return
+        self.is_judging = True
+        try:
+            played = self.end_shift()
+            if isinstance(runner, WorkerRunner):
+                if played:
+                    runner.send_message(LAST, played)
+                return
             if played:
-                runner.send_message(LAST, played)
-            return
-        if run.plan is None:
-            return
-        if played:
-            run.take(played)
+                run.take(played)
+            self.collect_rest(run)
+            self.judge(run, run.plan)
+            if self.environment.web_ui is not None:
+                self.tell()
+        finally:
+            self.run, self.is_judging = Run(self.scenario), False
+
+    def collect_rest(self, run: Run) -> None:
+        """Wait for what the workers and the prebuilt-frame generator have played, or end them when the run is ended."""
+        runner = self.environment.runner
         if isinstance(runner, MasterRunner):
             self.await_workers(runner)
         run.cpu_seconds = time.process_time() - run.cpu_seconds
+        early = self.interrupted or time.monotonic() < run.ends_at
         try:
-            run.end_generator(now=self.interrupted, late_seconds_max=self.late_seconds_max)
+            run.end_generator(now=early, late_seconds_max=self.late_seconds_max)
         except UnusableGenerator as error:
             run.journal.whole, run.broken = False, str(error)
         if self.watch is not None:
             self.watch.stop()
-        self.judge(run, run.plan)
-        if self.environment.web_ui is not None:
-            self.tell()
 
     def judge(self, run: Run, plan: Plan) -> None:
         """Give the verdict on what was played, and write the results."""
@@ -286,6 +313,8 @@ class Conductor:
         if run.done is not None:
             late = f"p99 of lateness {1000 * run.done.late_p99:.1f} ms"
             costs["prebuilt redeems"] = f"{run.done.cpu_us:,.0f} µs of the generator's CPU for each; {late}"
+            failed = ", ".join(f"{count:,} {status}" for status, count in run.done.failures.items())
+            costs |= {"prebuilt redeems that failed": failed} if failed else {}
         return {
             "server": self.address,
             "run": f"{plan.run}, program {self.program}",
@@ -298,11 +327,24 @@ class Conductor:
         }
 
     def interrupt(self) -> None:
-        """End the run in order: the shape sees it within a second."""
-        self.interrupted, self.run.broken = True, "the run was interrupted"
+        """End the run in order, as after its last buyer; or the process, if there is no run."""
+        if self.is_judging:
+            print("bench: the run has ended, and its verdict is worked out", file=sys.stderr, flush=True)
+            return
+        if self.beginning is not None:
+            gevent.kill(self.beginning, KeyboardInterrupt, block=False)
+            return
+        if is_played := self.run.plan is not None:
+            self.interrupted, self.run.broken = True, "the run was interrupted"
+        if self.environment.web_ui is not None:
+            self.environment.web_ui.greenlet.kill(block=False)  # locust waits for it, and then ends all
+        elif not is_played or isinstance(self.environment.runner, WorkerRunner):
+            self.end()
+            sys.exit(INTERRUPTED)
 
     def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
+        self.end()  # after SIGTERM a run is still under way
         if not isinstance(environment.runner, WorkerRunner):
             environment.process_exit_code = self.code
 
@@ -319,7 +361,7 @@ class Conductor:
 
 
 MINTED = {"till": BATCH, "replayer": 1}
-"""Kinds of buyers whose coupons are minted before, and how many each needs."""
+"""Kinds of buyers whose coupons are minted before, and how many each buyer needs."""
 
 
 class Schedule(LoadTestShape):
@@ -356,9 +398,11 @@ def prepare(environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locus
             print(line, file=sys.stderr, flush=True)
         sys.exit(BAD_INPUT)
     Schedule.conductor = conductor
-    if environment.web_ui is None:
-        # Python would raise KeyboardInterrupt in whichever visit is running.
-        gevent.signal_handler(signal.SIGINT, conductor.interrupt)
+    # Python would raise KeyboardInterrupt in whichever visit is running. Workers that locust has forked get what the
+    # terminal sends to their master, which tells them when to end.
+    forked = environment.parsed_options.processes and isinstance(environment.runner, WorkerRunner)
+    gevent.signal_handler(signal.SIGINT, (lambda: None) if forked else conductor.interrupt)
+    gevent.signal_handler(signal.SIGTERM, conductor.interrupt)
     # They choose among kinds of buyers, and not among tasks: there is only one.
     environment.parsed_options.tags = environment.parsed_options.exclude_tags = None
     environment.stop_timeout = environment.stop_timeout or LEAVE_SECONDS_MAX

@@ -62,7 +62,9 @@ class Run:
         self.broken = self.broken or why
 
     def take(self, sent: Mapping[str, Any]) -> None:
-        """Add what a process has played."""
+        """Add what a process has played; not what is of another run."""
+        if self.plan is None or sent["run"] != self.plan.run:
+            return
         self.journal.add(sent["journal"])
         self.lags.add(sent["lags"], sent["moments"])
         self.blame(sent["broken"])

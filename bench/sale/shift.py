@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import gevent
 import grpc
+from gevent import Greenlet
 from gevent.pool import Pool
 
 from redemption.client import CallFailed, RedemptionClient, RequestRejected
@@ -65,7 +66,8 @@ class Shift:
         brought: Coupons from a file, for shoppers, who then do not claim; None: they claim.
         lags: Seconds between each buyer's moment and the beginning of the visit.
         moments: When each visit began, in seconds from the beginning of the schedule.
-        visits: The visits under way.
+        visits: The visits under way, and calls that are made beside one.
+        is_over: No buyer is let in any more.
         broken: Why buyers could not do what was planned: coupons are used up, or the bench has a defect; or empty.
     """
 
@@ -105,11 +107,12 @@ class Shift:
         self._channels = [channel(address, tls, number=each) for each in range(CONNECTIONS)]
         self._clients = [RedemptionClient(channel) for channel in self._channels]
         self.visits = Pool(VISITS_MAX)
+        self.is_over = False
         self._coming = iter(coming(scenario, kinds, index, workers))
         self._began = time.monotonic() + BEGIN_SECONDS
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; the visits have ended."""
         for channel in self._channels:
             channel.close()
 
@@ -131,19 +134,27 @@ class Shift:
     def await_buyer(self) -> str:
         """Wait until the next buyer arrives, and return the kind; an empty text: there is none any more."""
         moment, kind = next(self._coming, (0.0, ""))
-        if kind:
-            due = self._began + moment
-            gevent.sleep(max(due - time.monotonic(), 0.0))
-            self.lags.append(max(time.monotonic() - due, 0.0))
-            self.moments.append(time.monotonic() - self._began)
+        if not kind:
+            return ""
+        due = self._began + moment
+        gevent.sleep(max(due - time.monotonic(), 0.0))
+        if self.is_over:
+            return ""
+        self.lags.append(max(time.monotonic() - due, 0.0))
+        self.moments.append(time.monotonic() - self._began)
         return kind
 
-    def begin(self, visit: Callable[[], None]) -> None:
-        """Begin a visit beside those under way; wait, and so be late, when there are too many."""
-        self.visits.spawn(self._live, visit)
+    def begin(self, visit: Callable[[], Any]) -> Greenlet:
+        """Begin a visit, or a part of one, beside those under way; wait, and so be late, when there are too many."""
+        return self.visits.spawn(self._live, visit)
 
     def end_visits(self) -> int:
-        """End the visits that are still under way; their calls are noted as UNKNOWN. Returns how many there were."""
+        """Let nobody in any more, and end the visits that are under way; their calls are noted as UNKNOWN.
+
+        Returns:
+            How many there were.
+        """
+        self.is_over = True
         count = len(self.visits)
         if count:
             self.visits.kill()
@@ -153,6 +164,7 @@ class Shift:
     def take(self) -> dict[str, Any]:
         """Return what is new since the last call, as locust sends it to its master."""
         new = {
+            "run": self.plan.run,
             "journal": self.journal.take(),
             "lags": list(self.lags),
             "moments": list(self.moments),
@@ -170,7 +182,7 @@ class Shift:
 
         self.visits.spawn(ask)
 
-    def _live(self, visit: Callable[[], None]) -> None:
+    def _live(self, visit: Callable[[], Any]) -> None:
         try:
             visit()
         except Exception:

@@ -24,7 +24,7 @@ from sale.ledger_records import Records
 REDEEMING = ("Redeem", "BatchRedeem")
 CHANGING = (*REDEEMING, "Claim")
 BROUGHT = "limits, budgets and records of the campaigns whose coupons were brought"
-NOT_WHOLE = "what was done and nobody was told: not all processes of locust have sent their whole journal"
+NOT_WHOLE = "what was done and nobody was told: not all who played have sent their whole journal"
 NO_LEDGER = "the ledger's own records: those of the coupons, and the event stream (give --ledger)"
 NEVER_BESIDE_AN_APPROVAL = ("ALREADY_REDEEMED", "IDEMPOTENCY_MISMATCH")
 """What a request that is approved cannot be answered, not even to a second call at the same time."""

@@ -40,10 +40,3 @@ def test_wishes_follow_the_shares_and_nobody_wants_what_is_printed():
 def test_a_plan_comes_whole_through_a_message():
     plan = goods.Plan("run", "bench", (on_sale(1, 0.7), on_sale(2, 0.0)), printed=2)
     assert goods.Plan.from_message(plan.message()) == plan
-
-
-def test_nothing_is_minted_for_kinds_that_do_not_come():
-    found = sale(campaigns="2")
-    assert goods.minted_for(found, "till") == 0
-    assert goods.minted_for(found, "replayer", 3) % 3 == 0
-    assert goods.minted_for(found, "replayer") > found.buyers.expected * found.part.buyers["replayer"]

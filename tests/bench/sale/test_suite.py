@@ -1,12 +1,14 @@
 """The suite as people run it: locust against a real server, its verdict, and that the verdict can be red."""
 
 import csv
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -24,17 +26,24 @@ description: A small sale with everything in it.
 seed: 5
 phases:
   - {name: calm, lasts: 300ms, buyers_per_second: 20}
-  - {name: wall, lasts: 1500ms, buyers_per_second: 60 to 100, prebuilt_redeems_per_second: PREBUILT}
+  - {name: wall, lasts: LASTS, buyers_per_second: 60 to 100, prebuilt_redeems_per_second: PREBUILT}
 think: {median: 20ms}
 habits: {double_click: 15%, lost_answer: 15%, short_of_money: 30%}
 goods: {campaigns: 2, hot: 80%, stock: 40%}
 buyers: {shopper: 55%, claimer: 5%, till: 5%, replayer: 25%, guesser: 10%}
 """
+SHORT, LONG = "1500ms", "60s"
+"""How long the wall lasts; a run that is ended early has the long one, so that it cannot end by itself before."""
 LEVELS = "{}"
 FAST = "sale:\n  Redeem: {p50: 15ms}\n"
 CHECKS = 10
 CALIBRATE = "without --scale"
 PREBUILT = 200
+
+
+def sale(*, prebuilt=0, lasts=SHORT):
+    """The scenario file."""
+    return SALE.replace("PREBUILT", str(prebuilt)).replace("LASTS", lasts)
 
 
 class Played:
@@ -52,8 +61,8 @@ class Played:
 def play(tmp_path):
     """Play the small sale, with more options."""
 
-    def run(*options, levels=LEVELS, late_seconds_max=60, prebuilt=0, while_it_runs=None):
-        (tmp_path / "sale.yaml").write_text(SALE.replace("PREBUILT", str(prebuilt)))
+    def run(*options, levels=LEVELS, late_seconds_max=60, prebuilt=0, lasts=SHORT, while_it_runs=None):
+        (tmp_path / "sale.yaml").write_text(sale(prebuilt=prebuilt, lasts=lasts))
         (tmp_path / "slo.yaml").write_text(levels)
         files = ["--scenario", tmp_path / "sale.yaml", "--slo", tmp_path / "slo.yaml", "--results", tmp_path]
         files += ["--late-seconds-max", late_seconds_max]
@@ -97,18 +106,133 @@ def test_a_sale_passes_and_everything_was_looked_at(play, server, tmp_path):
     assert {entry.answer for entry in prebuilt} == {"APPROVED", "CAMPAIGN_LIMIT"}
 
 
-def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server):
+def sold(ledger, process, count=40):
+    """Wait until a run has sold something, or has ended."""
+    with Redis.from_url(ledger) as redis:
+        before = redis.xlen("{bench}:events")
+        until(lambda: redis.xlen("{bench}:events") > before + count or process.poll() is not None)
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "two"])
+def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server, more):
     ledger = EmbeddedValkey(server.directory / "ledger").url
 
     def interrupt(process):
-        with Redis.from_url(ledger) as redis:
-            before = redis.xlen("{bench}:events")
-            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        sold(ledger, process)
         process.send_signal(signal.SIGINT)
 
-    played = play("--host", server.authority, "--ledger", ledger, prebuilt=PREBUILT, while_it_runs=interrupt)
+    options = ("--host", server.authority, "--ledger", ledger, *more)
+    played = play(*options, prebuilt=PREBUILT, lasts=LONG, while_it_runs=interrupt)
     assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
     assert "INVALID    the run was interrupted" in played.out
+
+
+def test_a_process_that_is_ended_by_its_system_gives_a_verdict_first(play, server):
+    """Also the prebuilt-frame generator ends, and leaves nothing behind."""
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+    left = []
+
+    def end(process):
+        sold(ledger, process)
+        (locust,) = psutil.Process(process.pid).children()
+        left.extend(locust.children())
+        locust.terminate()
+
+    options = ("--host", server.authority, "--ledger", ledger)
+    played = play(*options, prebuilt=PREBUILT, lasts=LONG, while_it_runs=end)
+    assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
+    assert left
+    assert not psutil.wait_procs(left, timeout=SECONDS_MAX)[1]
+
+
+def test_when_locust_dies_its_generator_ends_by_itself(play, server):
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+    left = []
+
+    def kill(process):
+        sold(ledger, process)
+        (locust,) = psutil.Process(process.pid).children()
+        left.extend(locust.children())
+        locust.kill()
+
+    played = play("--host", server.authority, prebuilt=PREBUILT, lasts=LONG, while_it_runs=kill)
+    assert (played.code, played.verdict) == (130, "")
+    assert left
+    assert not psutil.wait_procs(left, timeout=SECONDS_MAX)[1]
+
+
+@pytest.fixture
+def page(server, tmp_path):
+    """Locust with its web page; returns the page's address and the process."""
+    (tmp_path / "sale.yaml").write_text(sale(prebuilt=PREBUILT, lasts=LONG))
+    port = str(load_bench("flash_sale").free_port())
+    command = [Path(sys.executable).with_name("locust"), "-f", BENCH / "locustfile.py", "--loglevel", "ERROR"]
+    command += ["--host", server.authority, "--scenario", tmp_path / "sale.yaml", "--results", tmp_path]
+    command += [
+        "--late-seconds-max",
+        "60",
+        "--web-host",
+        "127.0.0.1",
+        "--web-port",
+        port,
+        "--slo",
+        tmp_path / "slo.yaml",
+    ]
+    (tmp_path / "slo.yaml").write_text(LEVELS)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_from_the_web_page_one_run_after_the_other_is_played_and_judged(page, server, tmp_path):
+    """The first is stopped from the page, and the second one by Ctrl-C, which ends locust as well."""
+    address, process = page
+
+    def ask(path, data=None):
+        try:
+            with urllib.request.urlopen(f"{address}{path}", data=data) as answer:
+                return json.load(answer)
+        except OSError:
+            return {}
+
+    until(lambda: ask("/stats/requests"))
+    ledger = EmbeddedValkey(server.directory / "ledger").url
+    for end in (lambda: ask("/stop", b""), lambda: process.send_signal(signal.SIGINT)):
+        assert ask("/swarm", b"user_count=1&spawn_rate=1")["success"]
+        sold(ledger, process)
+        end()
+        until(lambda: process.poll() is not None or ask("/stats/requests").get("state") == "stopped")
+    out, err = process.communicate(timeout=SECONDS_MAX)
+    assert re.findall(r"^verdict +(.*)$", out, re.MULTILINE) == ["INVALID"] * 2, (out, err)
+    assert not re.findall(r"^WRONG", out, re.MULTILINE)
+    assert len(list(tmp_path.glob("*.html"))) == 2
+    assert process.returncode == 4
+
+
+def test_a_master_and_a_worker_that_wait_for_others_can_be_interrupted():
+    port = str(load_bench("flash_sale").free_port())
+    command = [Path(sys.executable).with_name("locust"), "-f", BENCH / "locustfile.py", "--scenario", "smoke"]
+    both = [
+        subprocess.Popen([*command, *more, port], stderr=subprocess.PIPE, text=True)
+        for more in (
+            ("--headless", "--master", "--expect-workers", "2", "--master-bind-port"),
+            ("--worker", "--master-port"),
+        )
+    ]
+    try:
+        for line in both[0].stderr:
+            if "1 of 2 connected" in line:
+                break
+        for process in reversed(both):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=SECONDS_MAX) == 130
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
 
 
 def test_a_generator_that_is_late_makes_the_run_invalid(play, server):
@@ -125,13 +249,29 @@ def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says
     assert came == planned
 
 
+def test_a_worker_that_was_started_with_other_options_makes_the_run_invalid(server, tmp_path):
+    (tmp_path / "sale.yaml").write_text(sale())
+    command = [Path(sys.executable).with_name("locust"), "-f", BENCH / "locustfile.py", "--loglevel", "ERROR"]
+    command += ["--host", server.authority, "--scenario", tmp_path / "sale.yaml", "--results", tmp_path]
+    command += ["--late-seconds-max", "60"]
+    port = str(load_bench("flash_sale").free_port())
+    worker = subprocess.Popen([*command, "--worker", "--master-port", port, "--scale", "0.5"])
+    try:
+        master = [*command, "--headless", "--master", "--expect-workers", "1", "--master-bind-port", port]
+        done = subprocess.run(master, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    finally:
+        worker.kill()
+        worker.wait()
+    played = Played(done)
+    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), done
+    assert "INVALID    a worker was started with another scenario" in played.out
+
+
 def test_a_process_of_locust_that_dies_makes_the_run_invalid_and_not_the_service_wrong(play, server):
     ledger = EmbeddedValkey(server.directory / "ledger").url
 
     def kill(process):
-        with Redis.from_url(ledger) as redis:
-            before = redis.xlen("{bench}:events")
-            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        sold(ledger, process)
         (locust,) = psutil.Process(process.pid).children()
         locust.children()[0].kill()
 
@@ -156,7 +296,7 @@ def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(pla
 
 def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, server, tmp_path):
     """As a locust user runs it: with a file of options, and locust's own tables as CSV."""
-    (tmp_path / "sale.yaml").write_text(SALE.replace("PREBUILT", "0"))
+    (tmp_path / "sale.yaml").write_text(sale())
     (tmp_path / "locust.conf").write_text(f"headless = true\nscenario = {tmp_path}/sale.yaml\nresults = {tmp_path}\n")
     command = [
         Path(sys.executable).with_name("locust"),
@@ -180,9 +320,7 @@ def test_a_ledger_and_a_worker_that_are_killed_in_mid_run_lose_nothing(play, ser
     killed_at = []
 
     def kill(process):
-        with Redis.from_url(ledger) as redis:
-            before = redis.xlen("{bench}:events")
-            until(lambda: redis.xlen("{bench}:events") > before + 40 or process.poll() is not None)
+        sold(ledger, process)
         killed_at.append(time.time())
         os.kill(server.ledger.pid, signal.SIGKILL)
         os.kill(server.workers[0].pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from redemption.cli import root
+from redemption.cli.capacity import command
 from redemption.cli.capacity.plan import PLANNED_PART, Costs, Sale, needs
 
 COSTS = Costs(
@@ -22,6 +23,7 @@ COSTS = Costs(
     claim_bytes=50,
     log_bytes=200,
     wire_bytes=600,
+    line_wire_bytes=50,
     event_bytes=50,
     stream_bytes=1_000_000,
 )
@@ -46,13 +48,14 @@ def test_a_small_sale_is_worked_out_from_the_costs():
         ({"lines": 3}, 120, 20),
         ({"batch": 15}, 100, 20),
         ({"batch": 16}, 80, 20),
+        ({"batch": 16, "quotes": 1}, 80 + 300, 60),
         ({"quotes": 1}, 400, 60),
         ({"claims": 0.5}, 150, 30),
         ({"lines": 2, "quotes": 1, "claims": 1}, 110 * 5, 80),
         ({"orders": 100_000}, 100, 20),
         ({"orders": 1_000_000}, 100, 30),
         ({"orders": 10_000_000}, 100, 40),
-        ({"orders": 10_000_000, "programs": 10}, 100, 30),
+        ({"orders": 10_000_000, "programs": 10}, 100, 40),
     ],
     ids=str,
 )
@@ -84,6 +87,27 @@ def test_a_ledger_takes_whole_programs(peak, programs, ledgers, fits):
     """Each order takes 20 µs of a ledger; a program is not divided."""
     found = needs(Sale(peak, 1_000, programs=programs), COSTS)
     assert (found.ledgers, found.fits) == (ledgers, fits)
+
+
+def test_what_all_programs_of_a_ledger_keep_makes_it_slower():
+    """A thousand programs have room in one ledger, by what each of them asks; together they keep too much for it."""
+    alone = needs(Sale(15_000, 100_000_000), COSTS)
+    assert alone.program_part == pytest.approx(15_000 * 50 / 1e6)
+    found = needs(Sale(15_000, 100_000_000, programs=1_000), COSTS)
+    assert (found.ledgers, found.fits) == (2, True)
+    assert found.ledger_cores / 2 <= PLANNED_PART
+
+
+def test_lines_are_on_the_wire_too():
+    assert needs(replace(SMALL, lines=3, quotes=1), COSTS).wire_bytes_per_second == 5_000 * 2 * (600 + 2 * 50)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(0.4, "0.4 B"), (999.4, "999 B"), (999.6, "1 kB"), (488e6, "488 MB"), (999_600, "1 MB"), (2e15, "2e+03 TB")],
+)
+def test_bytes_have_three_digits_and_the_unit_that_fits(number, told):
+    assert command._bytes(number) == told
 
 
 def test_the_fullest_ledger_has_room_for_all_its_programs():

@@ -87,9 +87,9 @@ def _count(number: float, one: str, many: str = "") -> str:
 
 
 def _bytes(number: float) -> str:
-    """Return a number of bytes with two digits: 240 MB."""
+    """Return a number of bytes with three digits: 240 MB."""
     for unit in ("B", "kB", "MB", "GB"):
-        if number < _KILO:
+        if round(number) < _KILO:
             return f"{number:.3g} {unit}"
         number /= _KILO
     return f"{number:,.3g} TB"

@@ -36,7 +36,8 @@ class Costs:
         used_bytes: A used coupon keeps in the ledger, with its customer and its request.
         claim_bytes: A claim keeps.
         log_bytes: A redemption, or a claim, adds to the append-only file.
-        wire_bytes: A Redeem and its answer have on the wire.
+        wire_bytes: A Redeem of one line and its answer have on the wire.
+        line_wire_bytes: Each line more.
         event_bytes: A redemption adds to the program's event stream, in small calls, until it is full.
         stream_bytes: The stream keeps at most, in large calls.
     """
@@ -54,6 +55,7 @@ class Costs:
     claim_bytes: float = 128.0
     log_bytes: float = 244.0
     wire_bytes: float = 600.0
+    line_wire_bytes: float = 65.0
     event_bytes: float = 50.0
     stream_bytes: float = 30e6
 
@@ -117,31 +119,46 @@ class Needs:
 
 def needs(sale: Sale, costs: Costs) -> Needs:
     """Work out what a sale needs."""
-    order_us = costs.worker_us if sale.batch < BATCH_MIN else costs.batch_us
-    order_us += costs.line_us * (sale.lines - 1)
-    order_us *= 1 + sale.quotes * costs.quote_worker + sale.claims * costs.claim_worker
-    program_orders = sale.orders / sale.programs
-    tenfolds = math.log10(max(program_orders, FLAT_USED) / FLAT_USED)
-    ledger_us = costs.ledger_us * (1 + (costs.growth - 1) * tenfolds)
-    ledger_us *= 1 + sale.quotes * costs.quote_ledger + sale.claims * costs.claim_ledger
-    worker_cores, ledger_cores = sale.peak * order_us / 1e6, sale.peak * ledger_us / 1e6
-    program_part = ledger_cores / sale.programs
-    # A program is not divided: a ledger takes as many whole programs as it has room for.
-    programs_each = max(1, math.floor(PLANNED_PART / program_part + 1e-9))
-    ledgers = math.ceil(sale.programs / programs_each)
-    part = min(programs_each, sale.programs) / sale.programs
+    lines_us = costs.line_us * (sale.lines - 1)
+    order_us = (costs.worker_us if sale.batch < BATCH_MIN else costs.batch_us) + lines_us
+    others = sale.quotes * costs.quote_worker + sale.claims * costs.claim_worker  # they come one by one
+    worker_cores = sale.peak * (order_us + others * (costs.worker_us + lines_us)) / 1e6
+    program_orders, program_peak = sale.orders / sale.programs, sale.peak / sale.programs
+    programs_each = _programs_each(sale, costs)
+    part = programs_each / sale.programs
+    ledger_us = _ledger_us(sale, costs, programs_each * program_orders)
     writes = 1 + sale.claims
     kept = program_orders * (costs.used_bytes + sale.claims * costs.claim_bytes)
     kept += min(program_orders * costs.event_bytes, costs.stream_bytes)
     return Needs(
         worker_cores=worker_cores,
         workers=max(1, math.ceil(worker_cores / PLANNED_PART)),
-        ledger_cores=ledger_cores,
-        ledgers=ledgers,
-        program_part=program_part,
-        memory_bytes=kept * sale.programs * part,
+        ledger_cores=sale.peak * ledger_us / 1e6,
+        ledgers=math.ceil(sale.programs / programs_each),
+        program_part=program_peak * _ledger_us(sale, costs, program_orders) / 1e6,
+        memory_bytes=kept * programs_each,
         disk_bytes=DISK_FACTOR * sale.orders * part * costs.log_bytes * writes,
         disk_bytes_per_second=sale.peak * part * costs.log_bytes * writes,
-        wire_bytes_per_second=sale.peak * costs.wire_bytes * (1 + sale.quotes + sale.claims),
-        program_max=PLANNED_PART * 1e6 / ledger_us,
+        wire_bytes_per_second=sale.peak
+        * (costs.wire_bytes + costs.line_wire_bytes * (sale.lines - 1))
+        * (1 + sale.quotes + sale.claims),
+        program_max=PLANNED_PART * 1e6 / _ledger_us(sale, costs, program_orders),
     )
+
+
+def _ledger_us(sale: Sale, costs: Costs, kept: float) -> float:
+    """Return what an order, with its quotes and claims, takes of a ledger that keeps so many redemptions."""
+    tenfolds = math.log10(max(kept, FLAT_USED) / FLAT_USED)
+    others = sale.quotes * costs.quote_ledger + sale.claims * costs.claim_ledger
+    return costs.ledger_us * (1 + (costs.growth - 1) * tenfolds) * (1 + others)
+
+
+def _programs_each(sale: Sale, costs: Costs) -> int:
+    """Return how many whole programs a ledger takes: one at least, because a program is not divided."""
+    peak, orders = sale.peak / sale.programs, sale.orders / sale.programs
+    fit = (
+        count
+        for count in range(sale.programs, 1, -1)
+        if count * peak * _ledger_us(sale, costs, count * orders) <= PLANNED_PART * 1e6
+    )
+    return next(fit, 1)
