@@ -114,7 +114,7 @@ BENCH_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(HOST),--host $(H
 ROUNDS_AND_SECONDS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Play a flash sale with locust, and judge it (1 minute; SCENARIO=… HOST=… LEDGER=… SCALE=… PROCESSES=…)
+bench: $(VENV)/.dev ## Play a flash sale with locust, and judge it (1 minute; SCENARIO HOST LEDGER SCALE PROCESSES WORKERS FAULT COMPARE)
 	@$(BIN)/python bench/flash_sale.py $(BENCH_OPTIONS)
 
 .PHONY: bench-ui

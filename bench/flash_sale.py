@@ -9,7 +9,6 @@ asked; 3 a service level was missed; 4 the run was not the one that was planned;
 """
 
 import argparse
-import signal
 import socket
 import subprocess
 import sys
@@ -58,14 +57,18 @@ def play(command: Sequence[str]) -> int:
             try:
                 code = process.wait()
             except KeyboardInterrupt:
-                process.send_signal(signal.SIGINT)
+                process.terminate()  # as SIGINT does, and silently while locust is starting
             else:
                 return code if code >= 0 else INTERRUPTED
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Play, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]; --help lists them",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--scenario", default="flash-sale", help="a scenario, or a file (default: flash-sale)")
     parser.add_argument("--scale", default="", help="so many times its buyers (default: as many as locust can bring)")
     parser.add_argument("--host", default="", metavar="HOST:PORT", help="your own server (default: one is started)")
@@ -83,6 +86,12 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--slo", default=str(BENCH / "slo.yaml"), metavar="FILE", help="service levels by scenario")
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="(default: bench/results)")
     arguments = parser.parse_args(given)
+    if arguments.host and arguments.fault:
+        parser.error("--fault starts a server of its own: leave out --host")
+    if arguments.ledger and not arguments.host:
+        parser.error("--ledger is that of your own server: give --host, too")
+    if arguments.workers < 1 or (arguments.processes and not arguments.processes.isdigit()):
+        parser.error("--workers and --processes are 1 or more")
     command = [LOCUST, "-f", str(BENCH / "locustfile.py"), "--loglevel", "WARNING"]
     command += ["--web-host", "127.0.0.1"] if arguments.ui else ["--headless", "--only-summary"]
     command += ["--scale", arguments.scale] if arguments.scale else ["--calibrate"]

@@ -58,4 +58,9 @@ class Histogram:
 
 def enough(calls: int, percent: float) -> bool:
     """Whether enough of so many calls are above a percentile to tell it."""
-    return calls * round(1000 - 10 * percent) >= 1000 * BEYOND_MIN
+    return calls >= needed(percent)
+
+
+def needed(percent: float) -> int:
+    """Return how many calls a percentile needs: 1,000 for the 99th."""
+    return -(-1000 * BEYOND_MIN // round(1000 - 10 * percent))

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latency import Histogram
+from latency import Histogram, needed
 
 from redemption.cli.input.source_file import Group, Problem, Scalar, Source, read_source, unknown_field
 from sale.journal import PREBUILT, Entry, Journal
+from sale.scenario import FOLDER as SCENARIOS
 from sale.yardstick import Empty
 
+CLOSE = 0.8
+"""How like a scenario a name is that is taken for a slip; others may be scenarios of the user's own."""
 FILE = Path(__file__).parent.parent / "slo.yaml"
 METHODS = ("Redeem", f"Redeem ({PREBUILT})", "BatchRedeem", "Claim", "Quote")
 """Rows of latencies: methods as locust called them, and the redeems of the prebuilt-frame generator."""
@@ -102,14 +106,19 @@ def _compared(
     asked = f"at most {bound.text()}"
     calls = len(latencies) if latencies is not None else 0
     if latencies is None or not latencies.has(percent):
-        return Compared(name, asked, f"too few calls ({calls:,})", None)
+        return Compared(name, asked, f"too few calls ({calls:,} of {needed(percent):,})", None)
     value = latencies.ms(percent)
     if not bound.is_ratio:
         return Compared(name, asked, f"{value:.2f} ms", value <= bound.number)
     if empty is None:
         return Compared(name, asked, f"{value:.2f} ms; the empty handler was not measured", None)
     if not empty.has(percent):
-        return Compared(name, asked, f"{value:.2f} ms; too few calls of the empty handler ({len(empty):,})", None)
+        return Compared(
+            name,
+            asked,
+            f"{value:.2f} ms; too few calls of the empty handler ({len(empty):,} of {needed(percent):,})",
+            None,
+        )
     beside = empty.ms(percent)
     ratio = value / beside
     return Compared(name, asked, f"{ratio:.1f}x ({value:.2f} of {beside:.2f} ms)", ratio <= bound.number)
@@ -124,6 +133,12 @@ def read_levels(file: Path, scenario: str) -> Levels:
     source = read_source(file)
     problems: list[Problem] = []
     levels = {name: _levels(source, name, problems) for name in source.root.fields}
+    known = [scenario, *(each.stem for each in SCENARIOS.glob("*.yaml"))]
+    problems += [
+        Problem((name,), f"is no scenario; did you mean {close[0]}?")
+        for name in levels
+        if name not in known and (close := get_close_matches(name, known, 1, CLOSE))
+    ]
     if problems:
         raise source.stop(problems)
     return levels.get(scenario, NOTHING_ASKED)

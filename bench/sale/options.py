@@ -1,5 +1,7 @@
 """The options that the suite adds to those of locust."""
 
+import re
+import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ SCENARIO = "smoke"
 ADDRESS = "127.0.0.1:50051"
 LOOPBACK = ("127.", "localhost", "[::1]")
 LATE_SECONDS_MAX = 0.1
+PORT_MAX = 65_535
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 @events.init_command_line_parser.add_listener
@@ -142,7 +146,8 @@ def address_of(host: str | None, *, owned: bool) -> str:
     address = (host or ADDRESS).removeprefix("grpc://").removeprefix("http://").rstrip("/")
     if not address.startswith(LOOPBACK) and not owned:
         raise Stop(BAD_INPUT, f"{address} is another machine: is it yours to load? then say so with --yes-i-own-it")
-    if not address.rpartition(":")[2].isdigit():
+    port = address.rpartition(":")[2]
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
         raise Stop(BAD_INPUT, f"--host must be HOST:PORT, such as {ADDRESS}; it is {address!r}")
     return address
 
@@ -160,3 +165,32 @@ def content_of(file: Path, option: str) -> bytes:
     if not content.strip():
         raise Stop(BAD_INPUT, f"{option}: {file}: is empty")
     return content
+
+
+def tokens_of(file: Path) -> list[str]:
+    """Return the tokens of a file, one a line.
+
+    Raises:
+        Stop: It cannot be read, or a line is no token.
+    """
+    tokens = content_of(file, "--tokens").decode(errors="replace").split()
+    for number, token in enumerate(tokens, start=1):
+        if not _TOKEN.fullmatch(token):
+            raise Stop(BAD_INPUT, f"--tokens: {file}: token {number} is none: {token[:40]!r}")
+    return tokens
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder for the results; it is made if there is none.
+
+    Raises:
+        Stop: It cannot be written to.
+    """
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Stop(BAD_INPUT, f"--results: {folder}: cannot be written to: {error.strerror}") from error
+    return folder

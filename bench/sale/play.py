@@ -30,7 +30,7 @@ from sale.goods import Plan, mint, open_sale, part_of
 from sale.journal import PREBUILT
 from sale.ledger_records import Records, UnreadableLedger
 from sale.levels import read_levels
-from sale.options import address_of, content_of, kinds_of
+from sale.options import address_of, content_of, folder_of, kinds_of, tokens_of
 from sale.prebuilt import Generator, UnusableGenerator, Work
 from sale.record import read_earlier
 from sale.run import Run, write
@@ -76,12 +76,11 @@ class Conductor:
         self.levels = read_levels(Path(options.slo), self.scenario.name)
         self.late_seconds_max: float = options.late_seconds_max
         self.tls = content_of(Path(options.tls_ca), "--tls-ca") if options.tls_ca else None
-        tokens = content_of(Path(options.tokens), "--tokens").decode(errors="replace") if options.tokens else None
-        self.brought = None if tokens is None else tokens.split()
+        self.brought = tokens_of(Path(options.tokens)) if options.tokens else None
         self.earlier = read_earlier(Path(options.compare), self.scenario.name) if options.compare else None
         self.program: str = options.program
         self.ledger: str = options.ledger
-        self.results = Path(options.results)
+        self.results = folder_of(options.results)
         self.kinds = kinds_of(options, environment.user_classes)
         self.supervisor: int = options.watch
         self.run = Run(self.scenario)
@@ -99,8 +98,10 @@ class Conductor:
         try:
             self._begin()
         except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
-        except (CallFailed, UnreadableLedger, UnusableGenerator) as error:
+            self.give_up("interrupted before the run began", INTERRUPTED)
+        except CallFailed as error:
+            self.give_up(f"the run cannot begin: {self.address} answers {error}")
+        except (UnreadableLedger, UnusableGenerator) as error:
             self.give_up(f"the run cannot begin: {error}")
         except Exception:  # noqa: BLE001 - told with its traceback
             self.give_up(f"the run cannot begin: {traceback.format_exc()}")
@@ -276,7 +277,6 @@ class Conductor:
 
     def judge(self, run: Run, plan: Plan) -> None:
         """Give the verdict on what was played, and write the results."""
-        self.results.mkdir(parents=True, exist_ok=True)
         file = self.results / f"{run.scenario.name}-{plan.run}.jsonl"
         run.journal.write(file)  # now: it is all there is when the server cannot be asked any more
         with channel(self.address, self.tls) as line:
@@ -302,7 +302,8 @@ class Conductor:
         calls = records.calls if records else []
         facts = self.facts(run, plan, summary)
         page = write(file, run, summary, facts, usage=usage, calls=calls, earlier=self.earlier)
-        self.text += f"\nreport     {page}, and .md and .json"
+        compared = "; it has the comparison" if self.earlier else ""
+        self.text += f"\nreport     {page}, and .md and .json{compared}"
 
     def facts(self, run: Run, plan: Plan, summary: Summary) -> dict[str, str]:
         """Return what ran where, and what the generators cost."""
@@ -340,7 +341,7 @@ class Conductor:
             self.environment.web_ui.greenlet.kill(block=False)  # locust waits for it, and then ends all
         elif not is_played or isinstance(self.environment.runner, WorkerRunner):
             self.end()
-            sys.exit(INTERRUPTED)
+            self.give_up("interrupted", INTERRUPTED)
 
     def quitting(self, environment: Environment, **_: Any) -> None:  # noqa: ANN401 - locust's events
         """Set the exit code: the verdict's, and not the one of locust, which knows failures only."""
@@ -354,10 +355,10 @@ class Conductor:
             print(self.text, flush=True)
         self.text = ""
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, why: str, code: int = BAD_INPUT) -> None:
         """End the process with one line."""
         print(f"bench: {why}", file=sys.stderr, flush=True)
-        sys.exit(BAD_INPUT)
+        sys.exit(code)
 
 
 MINTED = {"till": BATCH, "replayer": 1}

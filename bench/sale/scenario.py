@@ -19,6 +19,7 @@ from redemption.cli.input.spans import span
 FOLDER = Path(__file__).parent.parent / "scenarios"
 RATE_MAX = 1_000_000.0
 SECONDS_MAX = 24 * 3600.0
+CAMPAIGNS_MAX = 1_000
 _HUNDRED = 100
 
 
@@ -41,7 +42,7 @@ def _number(text: str, what: str) -> float:
 
 def _rate(value: object) -> Rate:
     text = single(value)
-    what = f"0 to {RATE_MAX:,.0f} buyers a second, such as 40, or 40 to 600"
+    what = f"0 to {RATE_MAX:,.0f} a second, such as 40, or 40 to 600"
     first, _, last = text.partition(" to ")
     return Rate(_number(first, what), _number(last if " to " in text else first, what))
 
@@ -278,6 +279,10 @@ def _problems(scenario: Scenario, kinds: Sequence[str]) -> Iterator[Problem]:
     part = scenario.part
     if sum(part.habits.model_dump().values()) > 1:
         yield Problem(("habits",), "must be at most 100% together")
+    if part.goods.campaigns > CAMPAIGNS_MAX:
+        yield Problem(("goods", "campaigns"), f"must be at most {CAMPAIGNS_MAX:,}")
+    if not part.goods.stock:
+        yield Problem(("goods", "stock"), "must be more than 0%")
     if part.goods.hot > 1:
         yield Problem(("goods", "hot"), "must be at most 100%")
     for kind in part.buyers:

@@ -56,6 +56,8 @@ def test_a_scenario_that_is_not_named_is_asked_nothing(tmp_path):
         ("mine:\n  goodput: 99%\n", ":2: mine.goodput: must be a part and a time, such as 99% within 250ms"),
         ("mine:\n  goodput: 101% within 1s\n", ":2: mine.goodput: must be a part and a time"),
         ("mine: fast\n", ":1: mine: must have methods (Redeem, Redeem (prebuilt), BatchRedeem, Claim, Quote), errors"),
+        ("smok:\n  errors: 1%\n", ":1: smok: is no scenario; did you mean smoke?"),
+        ("mines:\n  errors: 1%\n", ":1: mines: is no scenario; did you mean mine?"),
         ("other:\n  Redem: {p50: 5x}\nmine:\n  errors: 1%\n", ":2: other.Redem: is not a known field"),
     ],
 )
@@ -97,7 +99,7 @@ def test_too_few_calls_of_the_empty_handler_say_nothing_either(tmp_path):
     empty = yardstick.Empty({yardstick.LOCUST: latencies(500, count=999)})
     found = levels.compare(asked, {"Redeem": latencies(500)}, empty, NOBODY)
     assert [each.kept for each in found] == [True, None]
-    assert "too few calls of the empty handler (999)" in found[1].found
+    assert "too few calls of the empty handler (999 of 1,000)" in found[1].found
 
 
 def test_prebuilt_redeems_are_held_against_prebuilt_calls_of_the_empty_handler(tmp_path):

@@ -350,7 +350,22 @@ def test_each_fault_is_found(play, name):
             ("--host", "127.0.0.1:1", "--tokens", "/nosuch"),
             "redemption: --tokens: /nosuch: cannot be read: No such file",
         ),
-        (("--host", "127.0.0.1:1"), "bench: the run cannot begin: UNAVAILABLE"),
+        (("--host", "127.0.0.1:1"), "bench: the run cannot begin: 127.0.0.1:1 answers UNAVAILABLE"),
+        (("--host", "127.0.0.1:99999"), "redemption: --host must be HOST:PORT, such as 127.0.0.1:50051; it is"),
+        (
+            ("--host", "127.0.0.1:1", "--results", "/dev/null/x"),
+            "redemption: --results: /dev/null/x: cannot be written",
+        ),
+        (
+            ("--host", "127.0.0.1:1", "--tokens", str(BENCH / "slo.yaml")),
+            f"redemption: --tokens: {BENCH}/slo.yaml: token 1 is none: '#'",
+        ),
+        (
+            ("--host", "127.0.0.1:1", "--fault", "slow"),
+            "flash_sale.py: error: --fault starts a server of its own: leave out --host",
+        ),
+        (("--ledger", "redis://127.0.0.1"), "flash_sale.py: error: --ledger is that of your own server"),
+        (("--workers", "0"), "flash_sale.py: error: --workers and --processes are 1 or more"),
         (
             ("--host", "192.0.2.7:50051"),
             "redemption: 192.0.2.7:50051 is another machine: is it yours to load? then say",
@@ -370,7 +385,22 @@ def test_each_fault_is_found(play, name):
             "redemption: there is no scenario 'nosuch'; there are baseline",
         ),
     ],
-    ids=["no tokens", "nobody there", "another machine", "no port", "no ledger", "no url", "no buyers", "no scenario"],
+    ids=[
+        "no tokens",
+        "nobody there",
+        "no such port",
+        "no folder",
+        "other tokens",
+        "fault of another",
+        "ledger of ours",
+        "no workers",
+        "another machine",
+        "no port",
+        "no ledger",
+        "no url",
+        "no buyers",
+        "no scenario",
+    ],
 )
 def test_what_cannot_be_played_is_told_in_one_line(play, options, told):
     played = play(*options)
