@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from redemption.app import WORKER_ENVIRONMENT
 from redemption.cli.demo.server import private_server, signals_as_interrupt, stop
 
 BENCH = Path(__file__).parent
@@ -88,6 +87,8 @@ def script_server(
         ledger: The server whose ledger it uses, if any.
         signals: Handle signals like Ctrl-C meanwhile; not in a process that has handlers of its own.
     """
+    from redemption.app import WORKER_ENVIRONMENT  # noqa: PLC0415 - it imports the server
+
     with signals_as_interrupt() if signals else nullcontext(), ExitStack() as stack:
         port = "0"
         processes = []

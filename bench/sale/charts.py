@@ -104,10 +104,10 @@ def over_time(
 
 def latencies(title: str, histograms: Mapping[str, Histogram]) -> str:
     """Draw at most four histograms on a logarithmic scale of milliseconds."""
+    buckets = {name: _buckets(histogram) for name, histogram in histograms.items()}
 
     def draw(axes: Axes, _: str) -> None:
-        for (name, histogram), colour, style in zip(histograms.items(), _LINES, _STYLES, strict=False):
-            edges, parts = _buckets(histogram)
+        for (name, (edges, parts)), colour, style in zip(buckets.items(), _LINES, _STYLES, strict=False):
             axes.stairs(parts, edges, color=_COLOURS[colour], linestyle=style, linewidth=1.6, label=name)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")

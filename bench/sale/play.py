@@ -22,15 +22,16 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from report import machine
 
+import sale.options  # noqa: F401 - it adds them
 from redemption.cli.exits import BAD_INPUT, INTERRUPTED, Stop
 from redemption.client import CallFailed, RedemptionClient
 from sale.buyers import BATCH, KINDS, LEAVE_SECONDS_MAX, Buyer
 from sale.empty import measure_empty
+from sale.given import address_of, content_of, folder_of, kinds_of, tokens_of
 from sale.goods import Plan, mint, open_sale, part_of
 from sale.journal import PREBUILT
 from sale.ledger_records import Records, UnreadableLedger
 from sale.levels import read_levels
-from sale.options import address_of, content_of, folder_of, kinds_of, tokens_of
 from sale.prebuilt import Generator, UnusableGenerator, Work
 from sale.record import read_earlier
 from sale.run import Run, write
@@ -81,7 +82,7 @@ class Conductor:
         self.program: str = options.program
         self.ledger: str = options.ledger
         self.results = folder_of(options.results)
-        self.kinds = kinds_of(options, environment.user_classes)
+        self.kinds = kinds_of(options, [each.kind for each in environment.user_classes], list(KINDS))
         self.supervisor: int = options.watch
         self.run = Run(self.scenario)
         self.beginning: Greenlet | None = None

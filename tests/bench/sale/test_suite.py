@@ -115,33 +115,20 @@ def sold(ledger, process, count=40):
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "two"])
 def test_a_run_that_is_interrupted_is_judged_by_what_was_played(play, server, more):
+    """Also the prebuilt-frame generator ends, and leaves nothing behind."""
     ledger = EmbeddedValkey(server.directory / "ledger").url
+    left = []
 
     def interrupt(process):
         sold(ledger, process)
+        left.extend(psutil.Process(process.pid).children(recursive=True))
         process.send_signal(signal.SIGINT)
 
     options = ("--host", server.authority, "--ledger", ledger, *more)
     played = play(*options, prebuilt=PREBUILT, lasts=LONG, while_it_runs=interrupt)
     assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
     assert "INVALID    the run was interrupted" in played.out
-
-
-def test_a_process_that_is_ended_by_its_system_gives_a_verdict_first(play, server):
-    """Also the prebuilt-frame generator ends, and leaves nothing behind."""
-    ledger = EmbeddedValkey(server.directory / "ledger").url
-    left = []
-
-    def end(process):
-        sold(ledger, process)
-        (locust,) = psutil.Process(process.pid).children()
-        left.extend(locust.children())
-        locust.terminate()
-
-    options = ("--host", server.authority, "--ledger", ledger)
-    played = play(*options, prebuilt=PREBUILT, lasts=LONG, while_it_runs=end)
-    assert (played.code, played.verdict, played.wrong, len(played.right)) == (4, "INVALID", [], CHECKS), played.err
-    assert left
+    assert len(left) > 1
     assert not psutil.wait_procs(left, timeout=SECONDS_MAX)[1]
 
 
@@ -235,36 +222,12 @@ def test_a_master_and_a_worker_that_wait_for_others_can_be_interrupted():
             process.communicate()
 
 
-def test_a_generator_that_is_late_makes_the_run_invalid(play, server):
-    played = play("--host", server.authority, late_seconds_max=0)
-    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
-    assert "INVALID    visits began late, p99 " in played.out
-
-
 def test_several_processes_play_one_sale_and_without_the_ledger_the_verdict_says_so(play, server):
     played = play("--host", server.authority, "--processes", "2")
     assert (played.code, played.verdict, played.wrong) == (0, "PASS (API only)", []), played.out
     assert "not looked the ledger's own records" in played.out
     came, planned = re.search(r"visits +([0-9,]+) of ([0-9,]+);", played.out).groups()
     assert came == planned
-
-
-def test_a_worker_that_was_started_with_other_options_makes_the_run_invalid(server, tmp_path):
-    (tmp_path / "sale.yaml").write_text(sale())
-    command = [Path(sys.executable).with_name("locust"), "-f", BENCH / "locustfile.py", "--loglevel", "ERROR"]
-    command += ["--host", server.authority, "--scenario", tmp_path / "sale.yaml", "--results", tmp_path]
-    command += ["--late-seconds-max", "60"]
-    port = str(load_bench("flash_sale").free_port())
-    worker = subprocess.Popen([*command, "--worker", "--master-port", port, "--scale", "0.5"])
-    try:
-        master = [*command, "--headless", "--master", "--expect-workers", "1", "--master-bind-port", port]
-        done = subprocess.run(master, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
-    finally:
-        worker.kill()
-        worker.wait()
-    played = Played(done)
-    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), done
-    assert "INVALID    a worker was started with another scenario" in played.out
 
 
 def test_a_process_of_locust_that_dies_makes_the_run_invalid_and_not_the_service_wrong(play, server):
@@ -282,16 +245,15 @@ def test_a_process_of_locust_that_dies_makes_the_run_invalid_and_not_the_service
     assert "not looked what was done and nobody was told" in played.out
 
 
-@pytest.mark.parametrize(("count", "code", "word"), [(300, 0, "PASS"), (5, 4, "INVALID")])
-def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(play, server, tmp_path, count, code, word):
+def test_coupons_can_be_brought_and_when_they_are_used_up_the_run_is_invalid(play, server, tmp_path):
     shop = load_bench("shop").Shop(server.authority, campaigns=1)
-    (tmp_path / "tokens.txt").write_text("\n".join(shop.mint(shop.campaigns[0], count)) + "\n")
+    (tmp_path / "tokens.txt").write_text("\n".join(shop.mint(shop.campaigns[0], 5)) + "\n")
     shop.close()
     ledger = EmbeddedValkey(server.directory / "ledger").url
     played = play("--host", server.authority, "--ledger", ledger, "--tokens", tmp_path / "tokens.txt")
-    assert (played.code, played.verdict, played.wrong) == (code, word, []), played.out
+    assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
     assert "not looked limits, budgets and records of the campaigns whose coupons were brought" in played.out
-    assert ("INVALID    coupons were used up before the last buyer came" in played.out) == (code == 4)
+    assert "INVALID    coupons were used up before the last buyer came" in played.out
 
 
 def test_locust_itself_plays_it_and_its_tags_choose_the_kinds_of_buyers(play, server, tmp_path):
@@ -346,61 +308,20 @@ def test_each_fault_is_found(play, name):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (
-            ("--host", "127.0.0.1:1", "--tokens", "/nosuch"),
-            "redemption: --tokens: /nosuch: cannot be read: No such file",
-        ),
         (("--host", "127.0.0.1:1"), "bench: the run cannot begin: 127.0.0.1:1 answers UNAVAILABLE"),
-        (("--host", "127.0.0.1:99999"), "redemption: --host must be HOST:PORT, such as 127.0.0.1:50051; it is"),
         (
-            ("--host", "127.0.0.1:1", "--results", "/dev/null/x"),
-            "redemption: --results: /dev/null/x: cannot be written",
+            ("--host", "127.0.0.1:1", "--ledger", "redis://127.0.0.1:1"),
+            "bench: the run cannot begin: the ledger cannot be read: ",
         ),
-        (
-            ("--host", "127.0.0.1:1", "--tokens", str(BENCH / "slo.yaml")),
-            f"redemption: --tokens: {BENCH}/slo.yaml: token 1 is none: '#'",
-        ),
+        (("--host", "127.0.0.1:1", "--scale", "0"), "redemption: --scale must be more than 0"),
         (
             ("--host", "127.0.0.1:1", "--fault", "slow"),
             "flash_sale.py: error: --fault starts a server of its own: leave out --host",
         ),
         (("--ledger", "redis://127.0.0.1"), "flash_sale.py: error: --ledger is that of your own server"),
         (("--workers", "0"), "flash_sale.py: error: --workers and --processes are 1 or more"),
-        (
-            ("--host", "192.0.2.7:50051"),
-            "redemption: 192.0.2.7:50051 is another machine: is it yours to load? then say",
-        ),
-        (("--host", "127.0.0.1"), "redemption: --host must be HOST:PORT, such as 127.0.0.1:50051; it is '127.0.0.1'"),
-        (
-            ("--host", "127.0.0.1:1", "--ledger", "redis://127.0.0.1:1"),
-            "bench: the run cannot begin: the ledger cannot be read: ",
-        ),
-        (
-            ("--host", "127.0.0.1:1", "--ledger", "here"),
-            "bench: the run cannot begin: --ledger must be a URL, such as redis://127.0.0.1:6379",
-        ),
-        (("--host", "127.0.0.1:1", "--scale", "0"), "redemption: --scale must be more than 0"),
-        (
-            ("--host", "127.0.0.1:1", "--scenario", "nosuch"),
-            "redemption: there is no scenario 'nosuch'; there are baseline",
-        ),
     ],
-    ids=[
-        "no tokens",
-        "nobody there",
-        "no such port",
-        "no folder",
-        "other tokens",
-        "fault of another",
-        "ledger of ours",
-        "no workers",
-        "another machine",
-        "no port",
-        "no ledger",
-        "no url",
-        "no buyers",
-        "no scenario",
-    ],
+    ids=["nobody there", "no ledger", "no buyers", "fault of another", "ledger of ours", "no workers"],
 )
 def test_what_cannot_be_played_is_told_in_one_line(play, options, told):
     played = play(*options)
