@@ -10,7 +10,9 @@ from redemption.cli.exits import BAD_INPUT, Stop
 given, records, scenario, summary, verdict = (
     load_bench(f"sale.{name}") for name in ("given", "ledger_records", "scenario", "summary", "verdict")
 )
-journal, levels, yardstick = (load_bench(f"sale.{name}") for name in ("journal", "levels", "yardstick"))
+goods, journal, levels, runs, yardstick = (
+    load_bench(f"sale.{name}") for name in ("goods", "journal", "levels", "run", "yardstick")
+)
 KINDS = ["shopper", "claimer", "till", "replayer", "guesser"]
 
 
@@ -135,3 +137,13 @@ def test_who_plays_something_else_is_known_by_its_digest():
     smoke = scenario.read_scenario("smoke", KINDS)
     assert smoke.digest == smoke.scaled(1.0).digest
     assert smoke.digest != smoke.scaled(0.5).digest
+
+
+def test_what_a_process_sends_of_an_earlier_run_is_not_taken():
+    smoke = scenario.read_scenario("smoke", KINDS)
+    run = runs.Run(smoke, plan=goods.Plan("this", "bench", ()))
+    one = [("Redeem", "r1", 1.0, 0.1, "APPROVED")]
+    for name, count in (("that", 0), ("this", 1)):
+        run.take({"run": name, "journal": one, "lags": [0.1], "moments": [1.0], "broken": f"of {name}"})
+        assert (len(run.journal.entries), len(run.lags.seconds)) == (count, count)
+    assert run.broken == "of this"
