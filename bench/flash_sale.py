@@ -9,6 +9,7 @@ asked; 3 a service level was missed; 4 the run was not the one that was planned;
 """
 
 import argparse
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from redemption.cli.demo.server import signals_as_interrupt
 from redemption.cli.exits import INTERRUPTED, Stop
 from redemption.server.embedded_valkey import EmbeddedValkey
 
+EVENTS_MAX = 20_000_000
+"""So many entries has the event stream of the server that is started, so that all of a long run can be audited."""
 LOCUST = str(Path(sys.executable).with_name("locust"))
 
 
@@ -34,6 +37,7 @@ def target(arguments: argparse.Namespace) -> Iterator[list[str]]:
         owned = ["--yes-i-own-it"] if arguments.i_own_it else []
         yield ["--host", arguments.host, "--ledger", arguments.ledger, *owned]
         return
+    os.environ.setdefault("REDEMPTION_OUTBOX_MAX", str(EVENTS_MAX))
     fault = injected(arguments.fault) if arguments.fault else nullcontext()
     with fault, redemption_server(workers=arguments.workers) as server:
         assert server.directory is not None
