@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from redemption.server.child import send_signal
 from redemption.server.file_lock import FileLock, LockHeldError, private_directory, private_path
 from redemption.server.valkey_log import ValkeyLog
 
@@ -403,7 +405,7 @@ class EmbeddedValkey:
         if self._process is None:
             return
         if self._process.returncode is None:
-            self._process.terminate()
+            send_signal(self._process, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._stop_seconds_max):
                     await self._process.wait()
@@ -413,7 +415,7 @@ class EmbeddedValkey:
                 pid=self._process.pid,
                 waited_seconds=self._stop_seconds_max,
             )
-            self._process.kill()
+            send_signal(self._process, signal.SIGKILL)
             await self._process.wait()
         self._process = None
         self.socket_path.unlink(missing_ok=True)

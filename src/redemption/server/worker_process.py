@@ -22,6 +22,8 @@ import signal
 import sys
 from typing import Any, Final
 
+from redemption.server.child import send_signal
+
 LAST_WORDS_SECONDS: Final = 1.0
 
 
@@ -107,8 +109,7 @@ class Worker:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        send_signal(self.process, number)
 
     async def _listen(self) -> None:
         assert self.process.stdout is not None
