@@ -80,7 +80,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--yes-i-own-it", dest="i_own_it", action="store_true", help="--host may be another machine")
     parser.add_argument("--program", default="bench", help="the program (default: bench)")
     parser.add_argument("--workers", type=int, default=1, help="of the server that is started (default: 1)")
-    parser.add_argument("--processes", default="", metavar="N", help="so many processes of locust (default: one)")
+    parser.add_argument("--processes", type=int, metavar="N", help="so many processes of locust (default: one)")
     parser.add_argument("--fault", choices=FAULTS, help="start a server with this fault: the verdict must find it")
     parser.add_argument("--ui", action="store_true", help="open locust's web page on 127.0.0.1:8089 and wait there")
     parser.add_argument("--tokens", default="", metavar="FILE", help="coupons for the shoppers, one token a line")
@@ -94,14 +94,14 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error("--fault starts a server of its own: leave out --host")
     if arguments.ledger and not arguments.host:
         parser.error("--ledger is that of your own server: give --host, too")
-    if arguments.workers < 1 or (arguments.processes and not arguments.processes.isdigit()):
+    if arguments.workers < 1 or (arguments.processes is not None and arguments.processes < 1):
         parser.error("--workers and --processes are 1 or more")
     command = [LOCUST, "-f", str(BENCH / "locustfile.py"), "--loglevel", "WARNING"]
     command += ["--web-host", "127.0.0.1"] if arguments.ui else ["--headless", "--only-summary"]
     command += ["--scale", arguments.scale] if arguments.scale else ["--calibrate"]
     if arguments.processes:
         port = str(free_port())
-        command += ["--processes", arguments.processes, "--master-bind-port", port, "--master-port", port]
+        command += ["--processes", str(arguments.processes), "--master-bind-port", port, "--master-port", port]
     for name in ("scenario", "program", "tokens", "tls-ca", "compare", "late-seconds-max", "slo", "results"):
         command += [f"--{name}", getattr(arguments, name.replace("-", "_"))]
     try:

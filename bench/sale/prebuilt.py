@@ -112,7 +112,8 @@ class Generator:
         self._work = work
         self._process = _start(asdict(work))
         if self._process.stdout.readline().strip() != "ready":  # type: ignore[union-attr] - a pipe
-            raise UnusableGenerator(f"the prebuilt-frame generator cannot begin: {_last_words(self._process)}")
+            _, err = self._process.communicate(timeout=END_SECONDS_MAX)
+            raise UnusableGenerator(f"the prebuilt-frame generator cannot begin: {_last_line(err)}")
 
     def begin(self, began: float) -> None:
         """Let it play from a moment on, Unix seconds."""
@@ -132,7 +133,7 @@ class Generator:
             self._process.kill()
             raise UnusableGenerator("the prebuilt-frame generator did not end") from None
         if self._process.returncode:
-            raise UnusableGenerator(f"the prebuilt-frame generator has ended: {err.strip().splitlines()[-1:]}")
+            raise UnusableGenerator(f"the prebuilt-frame generator has ended: {_last_line(err)}")
         file = Path(self._work.file)
         entries = read_journal(file).entries
         file.unlink()
@@ -150,7 +151,7 @@ def measure(address: str, calls_per_second: float, seconds: float) -> Measured:
     process = _start({"address": address, "calls_per_second": calls_per_second, "seconds": seconds})
     out, err = process.communicate(timeout=END_SECONDS_MAX + seconds)
     if process.returncode:
-        raise UnusableGenerator(f"the prebuilt-frame generator cannot be measured: {err.strip().splitlines()[-1:]}")
+        raise UnusableGenerator(f"the prebuilt-frame generator cannot be measured: {_last_line(err)}")
     found = json.loads(out)
     return Measured(found["calls_per_second"], found["cpu_us"], Histogram.decode(found["latencies"]))
 
@@ -174,8 +175,7 @@ def _say(process: "subprocess.Popen[str]", line: str) -> None:
     process.stdin.flush()  # type: ignore[union-attr]
 
 
-def _last_words(process: "subprocess.Popen[str]") -> str:
-    _, err = process.communicate(timeout=END_SECONDS_MAX)
+def _last_line(err: str) -> str:
     return (err.strip().splitlines() or ["it said nothing"])[-1]
 
 

@@ -32,8 +32,10 @@ habits: {double_click: 15%, lost_answer: 15%, short_of_money: 30%}
 goods: {campaigns: 2, hot: 80%, stock: 40%}
 buyers: {shopper: 55%, claimer: 5%, till: 5%, replayer: 25%, guesser: 10%}
 """
-SHORT, LONG = "1500ms", "60s"
-"""How long the wall lasts; a run that is ended early has the long one, so that it cannot end by itself before."""
+SHORT, ENOUGH, LONG = "1500ms", "6s", "60s"
+"""How long the wall lasts. A run in which something is killed has enough; one that is ended early has the long one, so
+that it cannot end by itself before.
+"""
 LEVELS = "{}"
 FAST = "sale:\n  Redeem: {p50: 15ms}\n"
 CHECKS = 10
@@ -239,7 +241,7 @@ def test_a_process_of_locust_that_dies_makes_the_run_invalid_and_not_the_service
         locust.children()[0].kill()
 
     options = ("--host", server.authority, "--ledger", ledger, "--processes", "2")
-    played = play(*options, prebuilt=PREBUILT, while_it_runs=kill)
+    played = play(*options, prebuilt=PREBUILT, lasts=ENOUGH, while_it_runs=kill)
     assert (played.code, played.verdict, played.wrong) == (4, "INVALID", []), played.out
     assert "INVALID    only 1 of 2 processes of locust have told all that they played" in played.out
     assert "not looked what was done and nobody was told" in played.out
@@ -287,7 +289,7 @@ def test_a_ledger_and_a_worker_that_are_killed_in_mid_run_lose_nothing(play, ser
         os.kill(server.ledger.pid, signal.SIGKILL)
         os.kill(server.workers[0].pid, signal.SIGKILL)
 
-    played = play("--host", server.authority, "--ledger", ledger, prebuilt=PREBUILT, while_it_runs=kill)
+    played = play("--host", server.authority, "--ledger", ledger, prebuilt=PREBUILT, lasts=ENOUGH, while_it_runs=kill)
     assert (played.verdict, played.wrong, len(played.right)) == ("PASS", [], CHECKS), played.err
     (journal,) = tmp_path.glob("*.jsonl")
     moments = [entry.sent_at for entry in load_bench("sale.journal").read_journal(journal).entries]
@@ -320,8 +322,9 @@ def test_each_fault_is_found(play, name):
         ),
         (("--ledger", "redis://127.0.0.1"), "flash_sale.py: error: --ledger is that of your own server"),
         (("--workers", "0"), "flash_sale.py: error: --workers and --processes are 1 or more"),
+        (("--processes", "0"), "flash_sale.py: error: --workers and --processes are 1 or more"),
     ],
-    ids=["nobody there", "no ledger", "no buyers", "fault of another", "ledger of ours", "no workers"],
+    ids=["nobody there", "no ledger", "no buyers", "fault of another", "ledger of ours", "no workers", "no processes"],
 )
 def test_what_cannot_be_played_is_told_in_one_line(play, options, told):
     played = play(*options)
