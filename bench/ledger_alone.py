@@ -58,7 +58,7 @@ class Recorder:
         """This object itself: it records orders."""
         return self
 
-    def redeem(self, _: str, items: Sequence[RedeemItem], **__: object) -> None:
+    def decide(self, _: str, items: Sequence[RedeemItem], **__: object) -> None:
         """Record orders."""
         for item in items:
             self.packed.append(pack_item(item))

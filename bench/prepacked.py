@@ -33,7 +33,7 @@ SECONDS_MAX = 600.0
 _NOT_CALLED = ("fcall", "info")
 """Commands that clients send during a measurement; the others are called by functions."""
 APPROVED = b"A"
-"""The first byte of the ledger's reply to an approved order, see ``lua/redeem.lua``."""
+"""The first byte of the ledger's reply to an approved order, see ``lua/orders.lua``."""
 
 
 Context: TypeAlias = Callable[[str], tuple[Customer, RiskContext]]

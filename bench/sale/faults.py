@@ -30,25 +30,25 @@ class Fault:
 
 FAULTS = {
     "double-approval": Fault(
-        "ledger/lua/redeem.lua",
+        "ledger/lua/orders.lua",
         "and SAME_ORDER_RANK or ALREADY_REDEEMED)",
         "and SAME_ORDER_RANK or APPROVED)",
         "no coupon is used twice",
     ),
     "lost-approval": Fault(
-        "ledger/lua/redeem.lua",
-        "  local redeemed = call.redeemed[principal]\n",
-        "  if tokens[1].serial % 10 == 7 then return end\n  local redeemed = call.redeemed[principal]\n",
+        "ledger/lua/orders.lua",
+        "  if confirms then\n    apply_confirmation(call)\n",
+        "  if tokens[1].serial % 10 == 7 then return end\n  if confirms then\n    apply_confirmation(call)\n",
         "every approval is there, under its own request and receipt",
     ),
     "limit-passed-by-one": Fault(
         "ledger/lua/limits.lua",
-        "campaign.limit_redemptions and redeemed >= campaign.limit_redemptions",
-        "campaign.limit_redemptions and redeemed > campaign.limit_redemptions",
+        "if limit and redeemed >= limit then",
+        "if limit and redeemed > limit then",
         "redemptions are counted exactly, and within their limit",
     ),
     "other-answer": Fault(
-        "ledger/lua/redeem.lua",
+        "ledger/lua/orders.lua",
         "return is_same and 'P' .. remembered or 'M'",
         "return 'M'",
         "a repeated request gets the same answer",

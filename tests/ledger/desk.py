@@ -1,6 +1,7 @@
 """Orders made by hand for the ledger alone: judged as a test wants, with digests of plain words."""
 
 import asyncio
+import copy
 import hashlib
 import itertools
 
@@ -9,7 +10,7 @@ from waiting import SECONDS_MAX
 
 from redemption.domain.campaign.calendar import local_day
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import JudgedToken, RedeemItem, Refused
+from redemption.domain.ports.orders import ConfirmItem, JudgedToken, RedeemItem, Refused, ReleaseItem
 from redemption.domain.request_identity import RequestIdentity
 
 DISCOUNT = 50_00
@@ -82,6 +83,50 @@ class Desk:
         order.until_ms = 2**63
         return order
 
+    def hold(self, *tokens, seconds=900, terms=None, rules_version=0, **names):
+        """One order that holds its coupons; its terms are its tokens unless they are given."""
+        order = self.order(*tokens, **names)
+        order.hold_seconds, order.terms = seconds, digest(terms or repr(tokens), 6)
+        order.rules_version = rules_version
+        return order
+
+    def confirm(self, hold, held, *, request=None, reacquires=False):
+        """The confirmation of a hold that was approved."""
+        request = digest(request or f"request-{next(_numbers)}", 10)
+        confirmation = ConfirmItem(
+            self.program,
+            hold.caller,
+            None,
+            (request, digest(f"confirm {held} {reacquires}", 8), hold.order, hold.customer),
+            terms=hold.terms,
+            reserved_until=held.held_until,
+            reacquires=reacquires,
+            generations=held.generations,
+        )
+        confirmation.tokens, confirmation.until_ms = hold.tokens, 2**63
+        return confirmation
+
+    async def release(self, hold, *, request=None):
+        """Release a hold; returns the ledger's reply."""
+        return await self.ledger.orders.release(self.release_item(hold, request=request))
+
+    def release_item(self, hold, *, request=None):
+        identity = self.named(request, f"release {hold.order} {hold.terms}")
+        first = hold.tokens[0]
+        caller = calling(seconds=SECONDS_MAX)
+        return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, first.campaign, first.serial)
+
+    async def held(self, *tokens, **names):
+        """Hold coupons; returns the order and the ledger's reply."""
+        hold = self.hold(*tokens, **names)
+        (reply,) = await self.send(hold)
+        return hold, reply
+
+    async def later(self, seconds):
+        """Move the ledger's clock."""
+        now_ms = int(await self.redis.hget(self.house.key("ledger"), "clock_ms"))
+        await self.house.set_clock(now_ms + 1000 * seconds)
+
     async def send(self, *orders):
         """Send orders together; returns the ledger's replies."""
         return [reply for reply, _ in await self.send_and_see(*orders)]
@@ -93,7 +138,7 @@ class Desk:
         replies = [loop.create_future() for _ in orders]
         take = [lambda item, reply, future=future: future.set_result((reply, item.exceeded)) for future in replies]
         sent = [changed(order, caller=caller, on_reply=on_reply) for order, on_reply in zip(orders, take, strict=True)]
-        self.ledger.orders.redeem(self.program, sent, rejudged=False)
+        self.ledger.orders.decide(self.program, sent, rejudged=False)
         async with asyncio.timeout(SECONDS_MAX):
             return await asyncio.gather(*replies)
 
@@ -106,11 +151,15 @@ class Desk:
         (ranks,) = await self.ranks(self.order(self.token(campaign, serial, **changes), customer=customer, order=order))
         return ranks[0] if isinstance(ranks, list) else ranks
 
-    async def quote_snapshot(self, *coupons, customer=None, rules_version=0):
+    async def quote_snapshot(self, *coupons, customer=None, order=None, rules_version=0):
         """What the ledger knows of coupons, each a campaign and a serial, unbound."""
         asked = [(campaign.number, campaign.version, serial, False) for campaign, serial in coupons]
         return await self.ledger.orders.quote_snapshot(
-            self.program, asked, customer=customer and customer_digest(customer), rules_version=rules_version
+            self.program,
+            asked,
+            customer=customer and customer_digest(customer),
+            order=digest(order, 6) if order else b"",
+            rules_version=rules_version,
         )
 
     async def campaign_snapshot(self, campaign, customer=None):
@@ -150,11 +199,8 @@ class Desk:
 
 def changed(order, **fields):
     """The same order once more, with changes."""
-    again = RedeemItem(
-        order.program, order.caller, order.on_reply, (order.request, order.content, order.order, order.customer)
-    )
-    again.since_ms, again.until_ms, again.tokens = order.since_ms, order.until_ms, order.tokens
-    again.rules_version, again.checks = order.rules_version, order.checks
+    again = copy.copy(order)
+    again.exceeded = ()
     for name, value in fields.items():
         setattr(again, name, value)
     return again
@@ -165,4 +211,4 @@ def ranks_of(order, reply):
     if isinstance(reply, Refused):
         return [token.rank for token in reply.tokens]
     name = type(reply).__name__
-    return [Outcome.APPROVED] * len(order.tokens) if name == "Approved" else name
+    return [Outcome.APPROVED] * len(order.tokens) if name in ("Approved", "Held") else name

@@ -1,5 +1,6 @@
 """The ledger's keys: Python and Lua build the same names."""
 
+from ledger.desk import Desk
 from ledger.watched import Watched
 
 from redemption.domain.campaign.campaign import Sizing
@@ -37,6 +38,14 @@ async def test_the_speller_in_python_and_the_one_in_lua_agree(house):
         (keys.revoked_customers(program, 1), customer),
     ):
         assert await house.redis.hexists(key, field), key
+    order = digest(DigestKind.ORDER, b"held")
+    desk = Desk(house)
+    hold = desk.hold(desk.token(campaign, 4))
+    hold.order = order
+    (held,) = await desk.send(hold)
+    assert await house.redis.hexists(*keys.hold(program, order))
+    assert await house.redis.get(keys.due(program, held.held_until)) == order
+    assert await house.redis.zcount(keys.wheel(program, 1), held.held_until, held.held_until) == 1
     watched = await Watched.of(house, campaign=campaign, budget_spent_basis_points=1)
     await watched.count(limit_budget=1, discount=1)
     await watched.look()

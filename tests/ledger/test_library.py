@@ -10,15 +10,17 @@ from redis.exceptions import ResponseError
 from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 from redemption.ledger.library import _PARTS, Library, assembled, library
 
-WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "PEXPIREAT", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
+WRITING = {"APPEND", "HSET", "HSETNX", "HINCRBY", "HDEL", "PEXPIREAT", "UNLINK", "XADD", "ZADD", "ZREMRANGEBYSCORE"}
 READING = {
     "EXISTS",
+    "GETRANGE",
     "HEXISTS",
     "HGET",
     "HGETALL",
     "HLEN",
     "HMGET",
     "HSCAN",
+    "STRLEN",
     "TIME",
     "XLEN",
     "XINFO",
@@ -81,7 +83,7 @@ def reads_in(calls, function):
 def test_what_a_decision_calls_writes_nothing():
     """However deep: `decide` calls functions that are not named so."""
     calls = Calls(texts())
-    assert {("redeem", "read_tokens"), ("limits", "read_customer"), ("idempotency", "idempotency.find")} <= deciding(
+    assert {("orders", "read_tokens"), ("limits", "read_customer"), ("idempotency", "idempotency.find")} <= deciding(
         calls
     )
     assert {function: found for function in deciding(calls) if (found := writes_in(calls, function))} == {}
@@ -95,13 +97,18 @@ def test_what_writes_calls_nothing_that_reads_or_raises():
 
 PLANTED = [
     (
-        "redeem",
-        "    token.record = records.pack_used_coupon(",
+        "orders",
+        "      token.record = records.pack_used_coupon(",
         "redis.call('HSET', token.key, token.field, '')",
         writes_in,
     ),
-    ("redeem", "      coupon = command('HGET', key, field)", "command('HSET', key, field, '')", writes_in),
-    ("limits", "  if stored then return key, unpack_customer", "command('HSET', key, customer, '')", writes_in),
+    ("orders", "      coupon = command('HGET', key, field)", "command('HSET', key, field, '')", writes_in),
+    (
+        "limits",
+        "  local redeemed, day, today, holds = unpack_customer",
+        "command('HSET', key, customer, '')",
+        writes_in,
+    ),
     ("campaigns", "    call.campaigns[number] = campaign", "redis.call('HDEL', key, 'x')", writes_in),
     ("idempotency", "  local oldest = call.generations", "redis.call('EXISTS', 'x')", reads_in),
     ("campaigns", "    if value ~= (stored[index] or 0) then", "error('planted')", reads_in),
@@ -121,7 +128,7 @@ def test_the_checks_of_what_is_called_can_fail(part, line, planted, found_in):
 
 @pytest.mark.parametrize("hidden", ["local hset = redis.call", "redis['call']('HSET', 'a', 'b', 'c')", "f(command)"])
 def test_the_check_of_other_names_can_fail(monkeypatch, hidden):
-    changed = texts() | {"redeem": texts()["redeem"] + f"\n{hidden}\n"}
+    changed = texts() | {"orders": texts()["orders"] + f"\n{hidden}\n"}
     monkeypatch.setitem(globals(), "texts", lambda: changed)
     with pytest.raises(AssertionError):
         test_no_command_has_another_name()
@@ -130,8 +137,8 @@ def test_the_check_of_other_names_can_fail(monkeypatch, hidden):
 def test_all_functions_are_looked_at():
     names = {param.values[0] for param in FUNCTIONS}
     assert {
-        "redeem.decide",
-        "redeem.apply",
+        "orders.decide",
+        "orders.apply",
         "claim.decide",
         "claim.apply",
         "limits.apply_issue",
@@ -218,7 +225,8 @@ POSITIONS = {
     "campaigns": {10},
     "codes": {10, 20, 30},
     "limits": {40},
-    "records": {10},
+    "orders": {10},
+    "records": {10, 14, 20},
     "warnings": {10, 40, 60, 330, 600},
     "watch": {40, 150, 500},
 }

@@ -332,7 +332,7 @@ class Shop:
             for token in order.tokens
         ]
         snapshot = await desk.ledger.orders.quote_snapshot(
-            desk.program, asked, customer=order.customer, rules_version=0
+            desk.program, asked, customer=order.customer, order=order.order, rules_version=0
         )
         for token, coupon in zip(order.tokens, snapshot.coupons, strict=True):
             assert coupon.issued == (token.serial < self.book.issued[token.campaign])

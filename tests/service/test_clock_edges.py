@@ -97,7 +97,7 @@ async def test_an_order_is_decided_by_the_ledgers_hour(
     if YES is not before is not Outcome.OUTSIDE_WINDOW:
         assert (await house.redeem(one, customer="ann")).outcome is YES
     await clocks.set(edge_ms + judged_ms)
-    asked = decided_at(house.ledger.orders, "redeem", edge_ms + decided_ms)
+    asked = decided_at(house.ledger.orders, "decide", edge_ms + decided_ms)
     decision = await house.redeem(two, customer="ann")
     assert decision.outcome is (before if decided_ms < 0 else after)
     assert decision.decided_at == (edge_ms + decided_ms) // 1000

@@ -124,7 +124,7 @@ async def test_a_calling_service_is_alarmed_on_and_not_locked_out(house):
 
 async def test_failed_tokens_cost_the_ledger_nothing(house, monkeypatch):
     await house.campaign()
-    monkeypatch.setattr(house.ledger.orders, "redeem", None)
+    monkeypatch.setattr(house.ledger.orders, "decide", None)
     assert (await guess(house, 50)).outcome is WAITS
 
 

@@ -217,7 +217,7 @@ def ever_changing(house, monkeypatch, gate):
         working.append(asyncio.ensure_future(outdated(items, rejudged)))
 
     working = []
-    monkeypatch.setattr(house.ledger.orders, "redeem", redeem)
+    monkeypatch.setattr(house.ledger.orders, "decide", redeem)
     monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 1)
     return asked
 
@@ -231,13 +231,13 @@ async def test_orders_that_have_to_be_judged_again_take_turns(house, ever_changi
 
 async def test_orders_that_come_back_together_are_judged_again_in_small_groups(house, ever_changing, monkeypatch):
     monkeypatch.setattr(order_rounds, "REJUDGED_TOGETHER", 20)
-    sizes, ask = [], house.ledger.orders.redeem
+    sizes, ask = [], house.ledger.orders.decide
 
     def noted(program, items, *, rejudged):
         sizes.append((rejudged, len(items)))
         ask(program, items, rejudged=rejudged)
 
-    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
+    monkeypatch.setattr(house.ledger.orders, "decide", noted)
     answers = await house.send_all([house.attempt(token) for token in await house.mint(await house.campaign(), 50)])
     assert {type(answer) for answer in answers} == {LedgerUnavailable}
     assert sizes[:4] == [(False, 50), (True, 20), (True, 20), (True, 10)]

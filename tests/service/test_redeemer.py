@@ -133,7 +133,7 @@ async def test_the_value_of_an_order_counts_once_for_each_of_its_campaigns(house
 
 async def test_a_cancelled_batch_marks_its_caller_as_gone(house, monkeypatch):
     """So orders that are not sent yet are dropped."""
-    monkeypatch.setattr(house.ledger.orders, "redeem", lambda *_, **__: None)
+    monkeypatch.setattr(house.ledger.orders, "decide", lambda *_, **__: None)
     caller = calling(seconds=SECONDS_MAX)
     attempts = [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
     redeeming = asyncio.create_task(house.redeemer.redeem_all(caller, attempts))
@@ -368,13 +368,13 @@ async def test_the_order_of_a_caller_who_left_is_not_sent_to_the_ledger(house, m
     callers = [calling(seconds=SECONDS_MAX + index) for index in range(3)]
     callers[0].gone = True
     asked = []
-    redeem = house.ledger.orders.redeem
+    redeem = house.ledger.orders.decide
 
     def listen(program, items, *, rejudged):
         asked.append([(item.tokens[0].serial, item.caller) for item in items])
         redeem(program, items, rejudged=rejudged)
 
-    monkeypatch.setattr(house.ledger.orders, "redeem", listen)
+    monkeypatch.setattr(house.ledger.orders, "decide", listen)
     await told_each(house, attempts, callers)
     assert asked == [[(1, callers[1]), (2, callers[2])]]
 
@@ -383,13 +383,13 @@ async def test_orders_of_several_programs_are_asked_each_of_its_own(house, monke
     attempts, programs = [], (house.program, f"{house.program}-2")
     for house.program in programs:
         attempts += [house.attempt(token) for token in await house.mint(await house.campaign(), 2)]
-    asked, redeem = [], house.ledger.orders.redeem
+    asked, redeem = [], house.ledger.orders.decide
 
     def noted(program, items, *, rejudged):
         asked.append((program, [item.program for item in items]))
         redeem(program, items, rejudged=rejudged)
 
-    monkeypatch.setattr(house.ledger.orders, "redeem", noted)
+    monkeypatch.setattr(house.ledger.orders, "decide", noted)
     callers = [calling(seconds=SECONDS_MAX) for _ in attempts]
     told = await told_each(house, [*attempts[::2], *attempts[1::2]], callers)
     assert {decision.outcome for decision in told} == {Outcome.APPROVED}
@@ -435,7 +435,7 @@ async def test_a_reply_that_nobody_understands_is_told(house, monkeypatch, turn)
 
 async def test_the_ledger_is_not_asked_when_all_callers_are_gone(house, monkeypatch):
     (token,) = await house.mint(await house.campaign(), 1)
-    monkeypatch.setattr(house.ledger.orders, "redeem", None)
+    monkeypatch.setattr(house.ledger.orders, "decide", None)
     caller = calling(gone=True)
     (left,) = await told_each(house, [house.attempt(token)], [caller])
     assert isinstance(left, LedgerUnavailable)

@@ -113,6 +113,22 @@ def revoked_customers(program: str, number: int) -> bytes:
     return b"%b:revoked_customers:%d" % (tag(program), number)
 
 
+def wheel(program: str, number: int) -> bytes:
+    """Return the key of the sums of what is held of a campaign, by the second at which the holds end."""
+    return b"%b:wheel:%d" % (tag(program), number)
+
+
+def hold(program: str, order: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the field of an order's hold."""
+    bucket = int.from_bytes(order[:2]) >> 2
+    return b"%b:hold:%d" % (tag(program), bucket), order
+
+
+def due(program: str, second: int) -> bytes:
+    """Return the key of the digests of the orders whose holds end at a second, since 1970."""
+    return b"%b:due:%d" % (tag(program), second)
+
+
 def claims(program: str, number: int, buckets: int, kind: bytes, digest: bytes) -> tuple[bytes, bytes]:
     """Return the key and the field of the claims of a customer (kind ``c``) or a person (``p``)."""
     bucket = int.from_bytes(digest[:2]) % buckets

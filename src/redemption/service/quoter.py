@@ -16,7 +16,7 @@ from redemption.domain.judging.stacking import Screening
 from redemption.domain.order import QUOTED_TOKENS_MAX, Checkout, checkout_violations
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.ports.orders import EarlierUse, Outdated, QuoteSnapshot, RefusedToken
+from redemption.domain.ports.orders import CouponSnapshot, EarlierUse, Outdated, QuoteSnapshot, RefusedToken
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES, ActiveRules
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
@@ -192,6 +192,7 @@ class Quoter:
         customer_id = checkout.customer.customer_id
         digest = self._digests.for_program(checkout.program).digest
         customer = digest(DigestKind.CUSTOMER, customer_id.encode()) if customer_id else None
+        order = digest(DigestKind.ORDER, checkout.order.order_id.encode())
         coupons: list[Coupon | None] = []
         program, active = checkout.program, NO_ACTIVE_RULES
 
@@ -207,7 +208,9 @@ class Quoter:
                     continue
                 coupons.append(self._reader.coupon(token, campaign, customer_id) if campaign else None)
                 wanted.append((token.campaign, campaign.version if campaign else 0, token.serial, token.holder_bound))
-            return await self._orders.quote_snapshot(program, wanted, customer=customer, rules_version=active.version)
+            return await self._orders.quote_snapshot(
+                program, wanted, customer=customer, order=order, rules_version=active.version
+            )
 
         return await until_decided(read, failure=_changes_too_fast), coupons, active
 
@@ -235,8 +238,15 @@ class Quoter:
         order = self._digests.for_program(checkout.program).digest(DigestKind.ORDER, order_id)
         snapshots = iter(seen.coupons)
         by_token = [None if token is None else next(snapshots) for token in found]
-        uses = [_NO_USE if coupon is None or coupon.use is None else coupon.use for coupon in by_token]
+        uses = [_NO_USE if coupon is None else use_of(coupon) for coupon in by_token]
         return uses, [None if coupon is None else coupon_rank(coupon, order) for coupon in by_token]
+
+
+def use_of(coupon: CouponSnapshot) -> EarlierUse:
+    """Return a coupon's use, or the end of the hold on it, as ``RefusedToken.use`` has them."""
+    if coupon.use is not None:
+        return coupon.use
+    return EarlierUse(coupon.held_until, 0, 0) if coupon.held_until else _NO_USE
 
 
 def _changes_too_fast() -> LedgerUnavailable:

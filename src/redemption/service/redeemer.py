@@ -209,7 +209,7 @@ class Redeemer:
 
     def ask(self, program: str, orders: Sequence[PendingOrder], *, rejudged: bool) -> None:
         """Have the ledger decide orders."""
-        self._orders.redeem(program, orders, rejudged=rejudged)
+        self._orders.decide(program, orders, rejudged=rejudged)
 
     def take_earlier_form(self, order: PendingOrder) -> bool:
         """Give an order its content in the form of earlier versions; False if it had that form already.

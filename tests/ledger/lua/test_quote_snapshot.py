@@ -97,7 +97,9 @@ async def test_bound_coupons_of_a_revoked_customer_are_seen_as_revoked(desk):
     asked = [(1, 1, 5, True), (1, 1, 5, False), (1, 1, 15, True)]
     for customer, expected in (("ann", [True, False, False]), ("ben", [False] * 3), (None, [False] * 3)):
         named = customer and customer_digest(customer)
-        snapshot = await desk.ledger.orders.quote_snapshot(desk.program, asked, customer=named, rules_version=0)
+        snapshot = await desk.ledger.orders.quote_snapshot(
+            desk.program, asked, customer=named, order=b"", rules_version=0
+        )
         assert [coupon.revoked for coupon in snapshot.coupons] == expected, customer
 
 

@@ -530,7 +530,7 @@ async def test_checks_of_rules_are_part_of_the_weight_of_an_order(desk, monkeypa
     order = desk.order(*(desk.token(campaign, serial) for serial in range(tokens)))
     batcher = SimpleNamespace(submit=lambda _, items, **__: submitted.extend(items))
     monkeypatch.setattr(desk.ledger.orders, "_batcher", batcher)
-    desk.ledger.orders.redeem(
+    desk.ledger.orders.decide(
         desk.program, [changed(order, checks=bytes((checks,)) + bytes(9 * checks))], rejudged=False
     )
     assert [item.weight for item in submitted] == [weight]

@@ -17,13 +17,19 @@ from redemption.domain.risk.rules import AccountsRule, RuleCounts, Rules, Veloci
 from redemption.domain.risk.subjects import SubjectKind
 from redemption.ledger.library import assembled
 from redemption.ledger.wire.claims import pack_claim
-from redemption.ledger.wire.orders import pack_item
+from redemption.ledger.wire.orders import pack_item, pack_release
 
-OPERATIONS = [("redeem", "redeem.apply"), ("claim", "claim.apply"), ("frame", "frame.close")]
-DECIDING = [("redeem", "redeem.decide"), ("claim", "claim.decide")]
+OPERATIONS = [
+    ("orders", "orders.apply"),
+    ("release", "release.apply"),
+    ("claim", "claim.apply"),
+    ("frame", "frame.close"),
+]
+DECIDING = [("orders", "orders.decide"), ("release", "release.decide"), ("claim", "claim.decide")]
 PLANTED = "error('planted')"
 TEN_YEARS_MS = 3_660 * DAY_MS
-LINES_MIN = 70
+LINES_MIN = 100
+KINDS = 6
 
 
 def lines_that_write():
@@ -46,7 +52,7 @@ def planted(part, number, what=PLANTED):
 
 
 async def items(desk):
-    """One order of each kind that writes differently, and a claim; generations of old requests wait to be removed.
+    """One item of each kind that writes differently; generations of old requests and a hold that is over are there.
 
     The rules count something in a hash that is there, in a new one, and of a refused order.
     """
@@ -58,17 +64,41 @@ async def items(desk):
     offers = (Offer(amount_off(200_00, 50_00)), Offer(amount_off(0, 10_00)))
     campaign = await desk.campaign(offers=offers, issued_per_day=50)
     several = {"merchant_minor": 10_00, "offer_index": 1, "slot": 5, "slot_limit": 9}
-    yesterday = desk.token(campaign, 9, day=desk.today(campaign) - 1)
+    day = desk.today(campaign) - 1
+    yesterday = desk.token(campaign, 9, day=day)
     device, farm = b"\x01\x01" + digest("phone", 8), b"\x01\x02" + digest("phone", 8)
     await desk.send(changed(desk.order(yesterday), rules_version=1, checks=device))
     orders = [
         changed(desk.order(desk.token(campaign, 0)), rules_version=1, checks=device),
         changed(desk.order(desk.token(campaign, 1, **several), customer="ann"), rules_version=1, checks=farm),
     ]
+    await desk.held(desk.token(campaign, 10, slot=4, slot_limit=9, day=day), customer="cat", seconds=1, rules_version=1)
+    await desk.later(5)
+    confirmed, held = await desk.held(
+        desk.token(campaign, 11, **several | {"slot": 4, "day": day}), customer="ann", rules_version=1
+    )
+    released, _ = await desk.held(desk.token(campaign, 12, day=day), customer="ben", rules_version=1)
+    await desk.held(desk.token(campaign, 13, day=day), customer="ben", order="replaced", rules_version=1)
+    await desk.redis.hset(desk.house.key("u:1:0"), "13", await with_generation(desk, 13))
+    orders += [
+        desk.confirm(confirmed, held),
+        desk.hold(desk.token(campaign, 14), customer="dan", order="replaced", rules_version=1),
+    ]
     now_ms = desk.ledger.now_ms()
     old = f"2:4096:{now_ms} 1:4096:{now_ms - 5 * DAY_MS}"
     await desk.redis.hset(desk.house.key("ledger"), mapping={"generations": old, "reaped": 4_090})
-    return [*map(pack_item, orders), pack_claim(claim_item(campaign, day=desk.today(campaign), rules_version=1))]
+    release = pack_release(desk.release_item(released))
+    return [
+        *map(pack_item, orders),
+        release,
+        pack_claim(claim_item(campaign, day=desk.today(campaign), rules_version=1)),
+    ]
+
+
+async def with_generation(desk, serial):
+    """The record of a held coupon as if it had been given back before."""
+    record = await desk.redis.hget(desk.house.key("u:1:0"), str(serial))
+    return b"\x32" + record[1:] + b"\x00\x01"
 
 
 class Ledger:
@@ -106,7 +136,7 @@ class Ledger:
 async def test_an_error_after_the_first_write_fails_the_whole_call(desk):
     """Every such line is reached by these items; a line that is not would need another item here."""
     packed, ledger = await items(desk), Ledger(desk)
-    assert await ledger.batch(planted("keys", 0, "-- nothing"), packed) == [b"A", b"A", b"A"]
+    assert await ledger.batch(planted("keys", 0, "-- nothing"), packed) == [b"A"] * KINDS
     replies = {line: await ledger.batch(planted(*line), packed) for line in lines_that_write()}
     # A line in the middle of a statement cannot have another one in front.
     tried = {line: reply for line, reply in replies.items() if "Error compiling" not in reply}
@@ -117,5 +147,5 @@ async def test_an_error_after_the_first_write_fails_the_whole_call(desk):
 async def test_an_error_before_the_first_write_fails_one_item_alone(desk):
     """Shows that the test above can fail: this item is told that nothing was done."""
     packed, ledger = await items(desk), Ledger(desk)
-    number = next(at for at, line in enumerate(texts()["redeem"].split("\n")) if "principal = sub(packed" in line)
-    assert await ledger.batch(planted("redeem", number), packed) == [b"E", b"E", b"A"]
+    number = next(at for at, line in enumerate(texts()["orders"].split("\n")) if "principal = sub(packed" in line)
+    assert await ledger.batch(planted("orders", number), packed) == [b"E"] * 4 + [b"A"] * 2

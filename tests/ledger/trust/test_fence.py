@@ -341,7 +341,9 @@ async def test_nothing_heals_a_rolled_back_ledger_but_an_operator(house):
         lambda: house.stats(campaign),
         lambda: house.inspect(spent),
         lambda: house.finder.by_request(calling(), house.program, attempt.request_id),
-        lambda: house.ledger.orders.quote_snapshot(house.program, [(1, 1, 0, False)], customer=None, rules_version=0),
+        lambda: house.ledger.orders.quote_snapshot(
+            house.program, [(1, 1, 0, False)], customer=None, order=b"", rules_version=0
+        ),
         lambda: house.ledger.revocation.revoke_serials(house.program, 1, 0, 1, identity=identity),
         lambda: house.ledger.revocation.revoke_customer(house.program, 1, bytes(8), identity=identity),
     ):

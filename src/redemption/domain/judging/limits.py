@@ -1,6 +1,6 @@
 """Predicts what the ledger would decide on a judged coupon, from a snapshot of it: for quotes, which change nothing.
 
-To redeem, the ledger itself decides (``ledger/lua/redeem.lua``); a test checks that both decide the same.
+To redeem, the ledger itself decides (``ledger/lua/orders.lua``); a test checks that both decide the same.
 """
 
 from dataclasses import dataclass
@@ -83,7 +83,9 @@ def coupon_rank(seen: CouponSnapshot, order: bytes) -> int | None:
         return SAME_ORDER_RANK
     if seen.revoked:
         return Outcome.REVOKED
-    return None if seen.use is None else Outcome.ALREADY_REDEEMED
+    if seen.use is not None:
+        return Outcome.ALREADY_REDEEMED
+    return Outcome.RESERVED if seen.held_until and seen.used_by != order else None
 
 
 def limit_rank(count: Count, limits: Limits, clock: CampaignClock, discount_minor: int, *, guest: bool) -> int:

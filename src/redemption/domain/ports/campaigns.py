@@ -24,12 +24,15 @@ class Counters:
 
     Attributes:
         claimed: How many of the issued coupons were claimed.
+        redeemed: How many are used; those that are only held are not counted here, nor in the amounts.
         merchant_minor: The share of ``discount_minor`` that merchants pay.
         order_value_minor: The value of the orders before discounts; each order counts once.
         day: The day of ``redeemed_today``, days since 1970 in the campaign's zone.
         offers: By the offer's index.
         refusals: Pairs of an outcome's number and how often it was the answer; less exact, see ``count_refusal``.
         warnings: What the campaign is warned of now.
+        reserved: How many coupons are held now.
+        reserved_minor: Their discount.
     """
 
     now_ms: int
@@ -44,6 +47,8 @@ class Counters:
     offers: tuple[OfferCounters, ...]
     refusals: tuple[tuple[int, int], ...]
     warnings: tuple[RiskWarning, ...] = ()
+    reserved: int = 0
+    reserved_minor: int = 0
 
 
 @record(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """How the use cases decide orders and read coupons, with the values: implemented by ``ledger``, used by ``service``."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Protocol, TypeAlias
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import ServiceError
 from redemption.domain.record import record
+from redemption.domain.request_identity import RequestIdentity
 from redemption.domain.risk.assessment import NO_CHECKS
 
 
@@ -65,12 +67,26 @@ class Approved:
 
 
 @record(frozen=True, slots=True)
+class Held:
+    """Every coupon of the order is held for it until ``held_until``, Unix seconds, exclusive."""
+
+    decided_at: int
+    held_until: int
+    generations: tuple[int, ...]
+
+
+@record(frozen=True, slots=True)
 class Remembered:
-    """This request was approved before; this is the answer that it got."""
+    """This request was approved before; this is the answer that it got.
+
+    Attributes:
+        held_until: Until when the coupons were held, Unix seconds; 0: they were redeemed.
+    """
 
     decided_at: int
     generations: tuple[int, ...]
     answer: Sequence[AnsweredToken]
+    held_until: int = 0
 
 
 @record(frozen=True, slots=True)
@@ -91,7 +107,14 @@ class RememberedByCoupons:
 
 @record(frozen=True, slots=True)
 class RefusedToken:
-    """The verdict on one token of a refused order; ``rank`` is an outcome's number, or a rank of ``outcome.py``."""
+    """The verdict on one token of a refused order.
+
+    Attributes:
+        rank: An outcome's number, or a rank of ``outcome.py``.
+        use: The coupon's present use. When it has none, ``redeemed_at`` is the end of a hold, Unix seconds: of another
+            order's hold on it, with RESERVED; of the reservation, with RESERVATION_EXPIRED; of the first hold that may
+            make room, with a limit; 0 when there is no such hold.
+    """
 
     rank: int
     use: EarlierUse
@@ -173,7 +196,23 @@ class Exceeded:
         return self.try_after_ms == 0
 
 
-RedeemReply = Approved | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
+RedeemReply = Approved | Held | Remembered | RememberedByCoupons | Refused | Mismatch | Outdated | Failed
+
+
+class Released(Enum):
+    """What became of a hold that is to end."""
+
+    NOW = "now"
+    """It ended now, or when the same request was made before."""
+    NOTHING_HELD = "nothing held"
+    """The order holds nothing on these terms: the hold was released, is over, or was replaced by another one."""
+    USED = "used"
+    """The order has used the coupons."""
+    MISMATCH = "mismatch"
+    """The request id was used for other content."""
+
+
+ReleaseReply: TypeAlias = Released | Failed
 
 
 class RedeemItem:
@@ -193,6 +232,8 @@ class RedeemItem:
         since_ms: The judgement holds from this instant of the ledger's clock, Unix milliseconds.
         until_ms: It holds until this instant, exclusive.
         tokens: As they were judged, in the order in which the ledger counts them.
+        hold_seconds: How long to hold the coupons; 0 means to use them now.
+        terms: Of a hold: 6 bytes. Requests of an order with the same terms hold the same coupons for the same discount.
     """
 
     __slots__ = (
@@ -201,12 +242,14 @@ class RedeemItem:
         "content",
         "customer",
         "exceeded",
+        "hold_seconds",
         "on_reply",
         "order",
         "program",
         "request",
         "rules_version",
         "since_ms",
+        "terms",
         "tokens",
         "until_ms",
     )
@@ -225,8 +268,63 @@ class RedeemItem:
         self.request, self.content, self.order, self.customer = digests
         self.rules_version, self.checks = 0, NO_CHECKS
         self.exceeded: tuple[Exceeded, ...] = ()
-        self.since_ms = self.until_ms = 0
+        self.since_ms = self.until_ms = self.hold_seconds = 0
         self.tokens: tuple[JudgedToken, ...] = ()
+        self.terms = b""
+
+
+class ConfirmItem(RedeemItem):
+    """A hold of an order that is to become redemptions, on its terms.
+
+    Attributes:
+        reserved_until: Until when the reservation holds, Unix seconds. The hold itself may be longer.
+        reacquires: If the hold is over, the coupons are taken again, as ``tokens`` says. Otherwise nothing in these is
+            read that is not part of the terms.
+        generations: Of each token, how often its coupon had been given back when it was reserved.
+    """
+
+    __slots__ = ("generations", "reacquires", "reserved_until")
+
+    def __init__(
+        self,
+        program: str,
+        caller: CallInfo,
+        on_reply: Callable[[Any, RedeemReply | ServiceError], None],
+        digests: tuple[bytes, bytes, bytes, bytes | None],
+        *,
+        terms: bytes,
+        reserved_until: int,
+        reacquires: bool,
+        generations: tuple[int, ...],
+    ) -> None:
+        super().__init__(program, caller, on_reply, digests)
+        self.terms = terms
+        self.reserved_until = reserved_until
+        self.reacquires = reacquires
+        self.generations = generations
+
+
+@record(frozen=True, slots=True)
+class ReleaseItem:
+    """A hold that is to end.
+
+    Attributes:
+        program: Its program.
+        caller: The caller, and its deadline.
+        identity: Which request it is.
+        order: Digest of the order id.
+        terms: Of the hold.
+        campaign: Of one of its coupons.
+        serial: Of the same coupon.
+    """
+
+    program: str
+    caller: CallInfo
+    identity: RequestIdentity
+    order: bytes
+    terms: bytes
+    campaign: int
+    serial: int
 
 
 @record(frozen=True, slots=True)
@@ -237,13 +335,15 @@ class CouponSnapshot:
         issued: Its serial was issued.
         revoked: It was revoked.
         use: Its current use, or None.
-        used_by: Digest of the order that used it; empty when ``use`` is None.
+        used_by: Digest of the order that used it or holds it; empty when there is none.
+        held_until: Until when an order holds it, Unix seconds; 0: none does.
     """
 
     issued: bool
     revoked: bool
     use: EarlierUse | None
     used_by: bytes
+    held_until: int = 0
 
 
 @record(frozen=True, slots=True)
@@ -263,8 +363,10 @@ class QuoteSnapshot:
 class OrderLedger(Protocol):
     """Decides orders, and knows coupons. Every method may raise ``ServiceError``."""
 
-    def redeem(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
-        """Decide orders of one program; each gets one reply, at once or in a later turn of the event loop.
+    def decide(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
+        """Redeem, reserve or confirm orders of one program.
+
+        Each gets one reply, at once or in a later turn of the event loop.
 
         An order whose caller has left may be dropped without being sent; its reply says so.
 
@@ -289,6 +391,7 @@ class OrderLedger(Protocol):
         coupons: Sequence[tuple[int, int, int, bool]],
         *,
         customer: bytes | None,
+        order: bytes,
         rules_version: int,
     ) -> QuoteSnapshot | Outdated:
         """Return what the ledger knows of coupons and their campaigns at one moment, without changing anything.
@@ -298,11 +401,15 @@ class OrderLedger(Protocol):
             coupons: For each its campaign, the campaign's version (0: there is none), its serial, and whether it is
                 bound to the customer.
             customer: Digest of the customer id; None for a guest.
+            order: Digest of the order id. What this order holds itself is not counted in the campaigns' snapshots.
             rules_version: The version of the program's rules.
 
         Returns:
             ``Outdated`` when a version is not the current one; by then the cache has the current one.
         """
+
+    async def release(self, item: ReleaseItem) -> ReleaseReply:
+        """End a hold before it is over."""
 
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
         """Return what the ledger knows of one coupon, except whether all coupons of its holder were revoked."""

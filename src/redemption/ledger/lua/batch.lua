@@ -19,8 +19,11 @@ local FIRST_ITEM, FIRST_REPLY = 5, 3
 
 -- The `decide` of an operation gets the call, the whole item, and the set `stale`, to which it adds the numbers of
 -- campaigns whose version was not the server's. It returns the reply; and true when `apply` is to be called.
-local operations = { [82] = redeem, [67] = claim } -- R and C
-local checks_at = { [82] = redeem.checks_at, [67] = claim.checks_at }
+local operations = { [82] = orders, [72] = orders, [75] = orders, [67] = claim, [76] = release } -- R H K C L
+local checks_at = {
+  [82] = orders.checks_at, [72] = orders.checks_at, [75] = orders.checks_at, [67] = claim.checks_at,
+  [76] = release.checks_at,
+}
 
 -- Decides and applies the items from call.next on. An error in one of them ends it; `batch` then begins it again behind
 -- that item.
@@ -44,6 +47,7 @@ local function run(key_names, args, may_write)
   local call = frame.begin_writing(key_names, args)
   local stale, replies = {}, {}
   if call.rules > 0 then velocity.begin(call, args, FIRST_ITEM, checks_at) end
+  if may_write then holds.reap(call) end
   call.next = FIRST_ITEM
   while call.next <= #args do
     local ok, why = pcall(decide_items, call, args, stale, replies, may_write)

@@ -3,6 +3,9 @@
 --
 -- A campaign is one hash. Its fields are the definition and its version, the layout (`width`, `customer_buckets`), the
 -- limits (missing: none) and the counters (missing: 0).
+-- `redeemed` and `discount`, and those of a day and a slot, are what limits are compared with: coupons that are used or
+-- held. `held` and `held_discount` are the part that is only held, and `hold_due` is explained in wheel.lua. All other
+-- counters (`merchant`, `order_value`, and those of offers) are of coupons that are used.
 -- `slot_start` is what `redeemed` was when the slot began; `budget_start` is what `discount` was when the day began.
 -- The difference is what was redeemed in the slot, or discounted on the day. So these two need no counter that every
 -- redemption writes, and a limit that is set in the middle of a day counts all of that day. Code that lowers a total, for
@@ -15,6 +18,7 @@ local FIELDS = {
   'limit_redemptions', 'limit_customer', 'limit_customer_day', 'limit_day', 'limit_budget', 'limit_budget_day',
   'issued', 'redeemed', 'discount', 'merchant', 'order_value', 'day', 'redeemed_day', 'budget_start',
   'slot', 'slot_start', 'revoked', 'revoked_customers',
+  'held', 'held_discount', 'hold_due',
 }
 local FIRST_COUNTER = 10 -- from here on they are counters
 local ISSUING_FIELDS = {
@@ -23,7 +27,7 @@ local ISSUING_FIELDS = {
 }
 local FIRST_ISSUING_COUNTER = 5
 -- Counters of an offer; the field is this name, a colon and the offer's index. `redeemed` and `discount` of offer 0 are
--- not stored: they are the total less those of all other offers, and most campaigns have no other offer.
+-- not stored: they are the total of what is used less those of all other offers, and most campaigns have no other offer.
 local OFFER_COUNTERS = { 'issued', 'redeemed', 'discount' }
 
 -- Reads fields of a hash as whole numbers; false where a field is missing.
@@ -57,7 +61,10 @@ function campaigns.of(call, number)
       budget_start = stored[17] or 0, slot = stored[18] or 0, slot_start = stored[19] or 0,
       revoked = stored[20] or 0, revoked_customers = stored[21] or 0,
       has_revoked = (stored[20] or 0) + (stored[21] or 0) > 0,
+      held = stored[22] or 0, held_discount = stored[23] or 0, hold_due = stored[24] or 0,
+      seconds = false, swept = false,
     }
+    if campaign and campaign.hold_due > 0 and campaign.hold_due <= call.seconds then wheel.sweep(call, campaign) end
     call.campaigns[number] = campaign
   end
   return campaign
@@ -139,6 +146,7 @@ function campaigns.close(call)
       if issuing then changes(flat, issuing, ISSUING_FIELDS, ISSUING_FIELDS, issuing.stored, FIRST_ISSUING_COUNTER) end
       for _, offer in pairs(campaign.offers) do changes(flat, offer, OFFER_COUNTERS, offer.fields, offer.stored, 1) end
       if #flat > 0 then redis.call('HSET', campaign.key, unpack(flat)) end
+      wheel.close(call, campaign)
     end
   end
 end

@@ -52,13 +52,15 @@ function frame.begin(key_names, args)
   local tag, known, server_clock, apart_max = key_names[1], args[1], tonumber(args[2]), tonumber(args[3])
   command = redis.call -- a local name, which is faster; while the library is loaded, there is no redis.call
   local header = redis.call('HMGET', keys.ledger(tag), 'epoch', 'seq', 'clock_ms', 'generations', 'remembered',
-    'reaped', 'rules')
+    'reaped', 'rules', 'holds', 'hold_next', 'hold_place')
   if known == UNKNOWN or not header[1] and known == '' then
     error({ err = 'NOLEDGER the program has no ledger that the server knows' })
   end
   local seq, clock = keys.whole(header[2]), keys.whole(header[3])
   local remembered, reaped, rules_version = keys.whole(header[5]), keys.whole(header[6]), keys.whole(header[7] or 0)
-  if not (seq and clock and remembered and reaped and rules_version and header[4]) then
+  local held, hold_next, hold_place =
+    keys.whole(header[8] or 0), keys.whole(header[9] or 0), keys.whole(header[10] or 0)
+  if not (seq and clock and remembered and reaped and rules_version and header[4] and held and hold_next and hold_place) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   if known ~= '' and not frame.is_known(known, header[1], seq) then
@@ -71,6 +73,7 @@ function frame.begin(key_names, args)
     approved = struct.pack('>c1I4', 'A', seconds), campaigns = {}, redeemed = {}, events = {}, changed = false,
     generations = false, live = 0, remembered = 0, reaped = 0, rolls = false, outbox_max = 0, next = 0, applied = 0,
     rules = rules_version, rules_since = false, checks = false, velocity = false,
+    holds = held, hold_next = hold_next, hold_place = hold_place, had_holds = held > 0,
   }
   idempotency.begin(call, header[4], remembered, reaped)
   return call
@@ -144,6 +147,12 @@ function frame.close(call)
   local entry, header = event_entry(call), idempotency.close(call)
   campaigns.close(call)
   velocity.close(call)
+  if call.holds > 0 or call.had_holds then
+    for _, name in ipairs({ 'holds', 'hold_next', 'hold_place' }) do
+      header[#header + 1] = name
+      header[#header + 1] = keys.number_text(call[name])
+    end
+  end
   redis.call('HSET', keys.ledger(call.tag), 'seq', keys.number_text(call.seq), 'clock_ms', keys.number_text(call.now),
     unpack(header))
   if entry then redis.call('XADD', keys.events(call.tag), 'MAXLEN', '~', call.outbox_max, '*', 'e', entry) end

@@ -98,6 +98,18 @@ function keys.revoked(tag, number) return tag .. ':revoked:' .. spelled(number) 
 -- Revoked customers, a hash: digest → how many serials were issued when the customer was revoked.
 function keys.revoked_customers(tag, number) return tag .. ':revoked_customers:' .. spelled(number) end
 
+-- How many coupons of a campaign are held, by the second at which the holds end; see wheel.lua.
+function keys.wheel(tag, number) return tag .. ':wheel:' .. spelled(number) end
+
+-- The hold of an order is in one of 16,384 hashes. The field is the order's digest.
+function keys.hold(tag, order)
+  local first, second = order:byte(1, 2)
+  return behind(tag .. ':hold:', first * 64 + math.floor(second / 4))
+end
+
+-- The digests of the orders whose holds end at a second (since 1970), one after the other.
+function keys.due(tag, second) return tag .. ':due:' .. spelled(second) end
+
 -- Claims of a customer (kind c) or a person (kind p) are in one of `buckets` hashes. The field is the kind and the
 -- digest.
 function keys.claims(tag, number, buckets, kind, digest)

@@ -9,8 +9,8 @@ local permissions = {}
 
 -- Each with arguments that it could have; %s is a key.
 local COMMANDS = {
-  'EXISTS %s', 'HEXISTS %s f', 'HGET %s f', 'HGETALL %s', 'HLEN %s', 'HMGET %s f', 'HSCAN %s 0', 'TIME', 'XLEN %s',
-  'XINFO STREAM %s', 'ZCARD %s', 'ZCOUNT %s 0 1', 'ZRANGEBYSCORE %s 0 1', 'ZREVRANGEBYSCORE %s 1 0', 'HSET %s f v', 'HSETNX %s f v',
+  'EXISTS %s', 'GETRANGE %s 0 1', 'STRLEN %s', 'APPEND %s v', 'HEXISTS %s f', 'HGET %s f', 'HGETALL %s', 'HLEN %s', 'HMGET %s f',
+  'HSCAN %s 0', 'TIME', 'XLEN %s', 'XINFO STREAM %s', 'ZCARD %s', 'ZCOUNT %s 0 1', 'ZRANGEBYSCORE %s 0 1', 'ZREVRANGEBYSCORE %s 1 0', 'HSET %s f v', 'HSETNX %s f v',
   'HINCRBY %s f 1', 'HDEL %s f', 'UNLINK %s', 'PEXPIREAT %s 1', 'XADD %s * f v', 'ZADD %s 1 m', 'ZREMRANGEBYSCORE %s 0 1',
   'FUNCTION LIST', 'PUBLISH redemption_proof m',
 }

@@ -3,7 +3,8 @@
 -- KEYS[1], ARGV[1] to ARGV[3]  see frame.lua
 -- ARGV[4]  the customer's digest, or empty
 -- ARGV[5]  the version of the rules
--- ARGV[6]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · 1 if
+-- ARGV[6]  the order's digest, or empty: its own hold counts for nothing in the snapshots
+-- ARGV[7]  the coupons, big-endian: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · 1 if
 --          bound to the customer, else 0 (1 byte)
 -- Replies  head · {number, version, definition, …} of campaigns, and of rules (number 0, see batch.lua), whose version was
 --          not the server's: then the question is outdated, and this is all. Else head · {} · the snapshots of the coupons, in the order of the question ·
@@ -14,34 +15,40 @@
 local quote_snapshot = {}
 
 local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
--- Snapshot of a coupon: the sum of 1 issued, 2 revoked, 4 in use (1 byte) · of its present use (0: none): redeemed at 4
--- (Unix seconds) · generation 2 · discount 8 (minor units) · order digest 6
+-- Snapshot of a coupon: the sum of 1 issued, 2 revoked, 4 in use, 8 held (1 byte) · of its present use or hold (0: none):
+-- redeemed at, or held until 4 (Unix seconds) · generation 2 · discount 8 (minor units; 0 of a hold) · order digest 6
 local COUPON_SNAPSHOT = '>BI4I2I8c6'
-local IS_ISSUED, IS_REVOKED, IS_IN_USE = 1, 2, 4
+local IS_ISSUED, IS_REVOKED, IS_IN_USE, IS_HELD = 1, 2, 4, 8
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
 -- holder: the digest of the customer that the coupon is bound to, or false.
 function quote_snapshot.coupon(call, campaign, serial, holder)
-  local kind, use = 0, UNUSED
+  local kind, use, moment = 0, UNUSED, nil
   if campaign and serial < campaign.issued then
     kind = revoke.is_revoked(call, campaign, serial, holder) and IS_ISSUED + IS_REVOKED or IS_ISSUED
     local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
     local stored = redis.call('HGET', key, field)
     local coupon = stored and records.unpack_coupon(stored)
-    if coupon and coupon.state == records.REDEEMED then kind, use = kind + IS_IN_USE, coupon end
+    if coupon and coupon.state == records.REDEEMED then
+      kind, use = kind + IS_IN_USE, coupon
+    elseif coupon and coupon.state == records.HELD and coupon.expires > call.seconds then
+      kind, use, moment = kind + IS_HELD, coupon, coupon.expires
+    end
   end
-  return struct.pack(COUPON_SNAPSHOT, kind, use.redeemed_at, use.generation, use.discount, use.order)
+  return struct.pack(COUPON_SNAPSHOT, kind, moment or use.redeemed_at, use.generation, use.discount, use.order)
 end
 
 -- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.
--- customer: the digest, or false
-local function snapshots_of(call, packed, customer, rules_version, stale)
+-- customer, order: the digest, or false
+local function snapshots_of(call, packed, customer, order, rules_version, stale)
   local of_coupons, of_campaigns, done, is_stale = {}, {}, {}, rules.is_stale(call, rules_version)
   for position = 1, #packed, ASKED_BYTES do
     local number, version = struct.unpack(ASKED_COUPON, packed, position)
     is_stale = campaigns.is_stale(campaigns.of(call, number), number, version, stale) or is_stale
   end
   if is_stale then return nil end
+  local own = order and holds.find(call, order)
+  own = own and own.is_open and own
   for position = 1, #packed, ASKED_BYTES do
     local number, _, serial, bound = struct.unpack(ASKED_COUPON, packed, position)
     local campaign = campaigns.of(call, number)
@@ -49,16 +56,17 @@ local function snapshots_of(call, packed, customer, rules_version, stale)
     of_coupons[#of_coupons + 1] = quote_snapshot.coupon(call, campaign, serial, holder)
     if campaign and not done[number] then
       done[number] = true
-      of_campaigns[#of_campaigns + 1] = limits.snapshot(campaign, customer)
+      of_campaigns[#of_campaigns + 1] = limits.snapshot(call, campaign, customer, own)
     end
   end
   return table.concat(of_coupons), table.concat(of_campaigns)
 end
 
 function quote_snapshot.call(key_names, args)
-  local customer, rules_version, packed = args[4] ~= '' and args[4], tonumber(args[5]), args[6]
+  local customer, rules_version = args[4] ~= '' and args[4], tonumber(args[5])
+  local order, packed = args[6] ~= '' and args[6], args[7]
   local call, stale = frame.begin(key_names, args), {}
-  local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, rules_version, stale)
+  local ok, coupons, of_campaigns = pcall(snapshots_of, call, packed, customer, order, rules_version, stale)
   if not ok then return { frame.head(call), {}, type(coupons) == 'table' and coupons.err or tostring(coupons) } end
   if not coupons then
     local changed = campaigns.definitions(call, stale)

@@ -7,9 +7,10 @@
 -- named      ARGV[4] name · [5] what it looks like
 --            Replies number and name of the campaign that has this name, or else one that looks the same; or nothing
 -- counters   ARGV[4] campaign · [5] how many offers it has
---            Replies what it is warned of (warnings.lua; empty: nothing), clock (Unix ms), claimed, the counters of COUNTERS, then of each offer: issued, redeemed, discount
---            (minor units), then of each outcome that refused: outcome, count; or an empty list when there is no such
---            campaign
+--            Replies what it is warned of (warnings.lua; empty: nothing), clock (Unix ms), claimed, the counters of COUNTERS,
+--            redeemed, discount, redeemed on the day (all three without what is only held), then of each offer: issued,
+--            redeemed, discount (minor units), then of each outcome that refused: outcome, count; or an empty list when
+--            there is no such campaign
 -- rule_counts
 --            Replies clock (Unix ms), then what rules did and how often: see refusal_counts.lua
 -- coupon     ARGV[4] campaign · [5] serial
@@ -26,7 +27,7 @@ local reads = {}
 
 local FIRST_VERSION = 5
 
-local COUNTERS = { 'issued', 'redeemed', 'discount', 'day', 'redeemed_day', 'merchant', 'order_value' }
+local COUNTERS = { 'issued', 'held', 'held_discount', 'day', 'merchant', 'order_value' }
 
 function reads.campaigns(key_names, args)
   local first = tonumber(args[4])
@@ -64,7 +65,11 @@ function reads.counters(key_names, args)
     keys.number_text(campaigns.issuing(campaign).claimed),
   }
   for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
-  local rest = { redeemed = campaign.redeemed, discount = campaign.discount } -- for offer 0, see campaigns.lua
+  local redeemed, discount = campaign.redeemed - campaign.held, campaign.discount - campaign.held_discount
+  found[#found + 1] = keys.number_text(redeemed)
+  found[#found + 1] = keys.number_text(discount)
+  found[#found + 1] = keys.number_text(campaign.redeemed_day - wheel.held_on(call, campaign, campaign.day))
+  local rest = { redeemed = redeemed, discount = discount } -- for offer 0, see campaigns.lua
   for index = 1, offers - 1 do
     local offer = campaigns.offer(campaign, index)
     rest.redeemed, rest.discount = rest.redeemed - offer.redeemed, rest.discount - offer.discount

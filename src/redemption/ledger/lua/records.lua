@@ -6,7 +6,8 @@ local records = {}
 local sub = (('').sub) -- faster than calling it as a method
 local NARROW_MAX = 2 ^ 24 - 1
 local COUNT_MAX = 65535
-records.REDEEMED = 1 -- state of a used coupon; 0: it was given back
+-- States of a coupon: free (it was given back, or held when it had been), used, and held.
+records.FREE, records.REDEEMED, records.HELD = 0, 1, 2
 
 -- Coupon: format * 16 + state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8
 -- · discount 3 or 8 (minor units) · generation 2 or missing (then it is 0) · offer 2 or missing (then it is 0).
@@ -36,8 +37,36 @@ function records.pack_used_coupon(seconds, packed, at, discount, generation, off
   return struct.pack('>BI4', format * 16 + records.REDEEMED, seconds) .. narrow .. rest
 end
 
+-- A coupon that is free, and was given back before: only its generation matters.
+local NO_USE, NO_DISCOUNT = ('\0'):rep(4 + 10 + 6 + 8), ('\0'):rep(3)
+function records.pack_free_coupon(generation)
+  return struct.pack('>B', 3 * 16 + records.FREE) .. NO_USE .. NO_DISCOUNT .. struct.pack('>I2', generation)
+end
+
+-- A coupon that is held: format * 16 + state 1 · until when 4 (Unix seconds) · order digest 6 · generation 2 or missing
+-- (then it is 0, and the format 1; else 3). The order's hold says the rest.
+local HELD_COUPON_BYTES = { 11, false, 13 }
+local held_until, held_stamp = nil, nil -- the first bytes of most of these records of this second
+function records.pack_held_coupon(expires, order, generation)
+  if generation > 0 then return struct.pack('>BI4', 3 * 16 + records.HELD, expires) .. order .. struct.pack('>I2', generation) end
+  if held_until ~= expires then held_until, held_stamp = expires, struct.pack('>BI4', 16 + records.HELD, expires) end
+  return held_stamp .. order
+end
+
+local function unpack_held_coupon(head, value)
+  local format = math.floor(head / 16)
+  if #value ~= HELD_COUPON_BYTES[format] then error('coupon record of unknown format ' .. head) end
+  local _, expires, order = struct.unpack('>BI4c6', value)
+  local generation = format == 3 and struct.unpack('>I2', value, 12) or 0
+  return {
+    state = records.HELD, redeemed_at = 0, request = '', order = order, customer = '', discount = 0,
+    generation = generation, offer = 0, expires = expires,
+  }
+end
+
 function records.unpack_coupon(value)
   local head = value:byte(1)
+  if head % 16 == records.HELD then return unpack_held_coupon(head, value) end
   local bits = math.floor(head / 16) - 1
   local format = COUPON_FORMATS[bits + 1]
   -- A newer version may know more states. A coupon in such a state must not be taken for an unused one.
@@ -47,15 +76,57 @@ function records.unpack_coupon(value)
   return {
     state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
     discount = discount, generation = has_generation and one or 0,
-    offer = bits >= 4 and (has_generation and two or one) or 0,
+    offer = bits >= 4 and (has_generation and two or one) or 0, expires = 0,
   }
 end
 
+-- The hold of an order: format 1 · until when 4 (Unix seconds) · terms 6 (two requests with the same terms hold the same
+-- coupons for the same discount) · customer digest 8, missing in formats 1 and 2 · of each token: campaign 4 · serial 5 ·
+-- day 2 · in formats 2 and 4 slot 4 and discount 8, in 1 and 3 discount 3 (minor units).
+local HOLD_TOKENS = { '>I4I5I2I3', '>I4I5I2I4I8', '>I4I5I2I3', '>I4I5I2I4I8' }
+local HOLD_TOKEN_BYTES = { 14, 23, 14, 23 }
+
+-- tokens: those of an order, see limits.lua; customer: the digest, or false
+function records.pack_hold(expires, terms, customer, tokens, count)
+  local format, packed = 1, ''
+  for index = 1, count do
+    if tokens[index].discount > NARROW_MAX or tokens[index].slot > 0 then format = 2 end
+  end
+  for index = 1, count do
+    local token = tokens[index]
+    if format == 1 then
+      packed = packed .. struct.pack(HOLD_TOKENS[1], token.number, token.serial, token.day, token.discount)
+    else
+      packed = packed .. struct.pack(HOLD_TOKENS[2], token.number, token.serial, token.day, token.slot, token.discount)
+    end
+  end
+  return struct.pack('>BI4', format + (customer and 2 or 0), expires) .. terms .. (customer or '') .. packed
+end
+
+function records.unpack_hold(value)
+  local format, expires, terms = struct.unpack('>BI4c6', value)
+  local layout, size = HOLD_TOKENS[format], HOLD_TOKEN_BYTES[format]
+  if not layout then error('hold of unknown format ' .. format) end
+  local hold = { expires = expires, terms = terms, customer = format > 2 and sub(value, 12, 19), tokens = {} }
+  for at = format > 2 and 20 or 12, #value, size do
+    local number, serial, day, four, five = struct.unpack(layout, value, at)
+    local has_slot = size > HOLD_TOKEN_BYTES[1]
+    hold.tokens[#hold.tokens + 1] = {
+      number = number, serial = serial, day = day, slot = has_slot and four or 0, discount = has_slot and five or four,
+    }
+  end
+  return hold
+end
+
 -- Counters of a customer in a campaign. day: days since 1970 in the campaign's zone, of the last redemption.
--- One redemption: format 2 · day 2. More: format 1 · redemptions 2 · day 2 · redemptions on that day 2.
+-- One redemption: format 2 · day 2. More: format 1 · redemptions 2 · day 2 · redemptions on that day 2. With holds:
+-- format 3 · redemptions 2 · day 2 · redemptions on that day 2 · of each held coupon: until when 4 (Unix seconds) · day 2.
 -- A count that has reached 65,535 stays there; no limit can be higher.
 local once_day, once_record = nil, nil -- the last record of one redemption: most customers redeem once, many on one day
-function records.pack_customer(redeemed, day, today)
+function records.pack_customer(redeemed, day, today, holds)
+  if holds ~= '' then
+    return struct.pack('>BI2I2I2', 3, math.min(redeemed, COUNT_MAX), day, math.min(today, COUNT_MAX)) .. holds
+  end
   if redeemed == 1 and today == 1 then
     if once_day ~= day then once_day, once_record = day, struct.pack('>BI2', 2, day) end
     return once_record
@@ -63,13 +134,13 @@ function records.pack_customer(redeemed, day, today)
   return struct.pack('>BI2I2I2', 1, math.min(redeemed, COUNT_MAX), day, math.min(today, COUNT_MAX))
 end
 
--- Returns redemptions, day, and redemptions on that day.
+-- Returns redemptions, day, redemptions on that day, and the holds as they are packed.
 function records.unpack_customer(value)
   local format = value:byte(1)
-  if format == 2 then return 1, (struct.unpack('>I2', value, 2)), 1 end
-  if format ~= 1 then error('customer record of unknown format ' .. format) end
+  if format == 2 then return 1, (struct.unpack('>I2', value, 2)), 1, '' end
+  if format ~= 1 and format ~= 3 then error('customer record of unknown format ' .. format) end
   local redeemed, day, today = struct.unpack('>I2I2I2', value, 2)
-  return redeemed, day, today
+  return redeemed, day, today, format == 3 and sub(value, 8) or ''
 end
 
 -- Claims of a customer or a person of a campaign: format 1 · claims 4.
@@ -93,6 +164,14 @@ function records.pack_request(seconds, generations, rest)
   return struct.pack('>BI4B', 5, seconds, #generations / 2) .. generations .. rest
 end
 
+-- Remembered request that was approved with a hold: format 6 · decided at 4 · held until 4 (Unix seconds) · content digest 8
+-- · the answer. If a coupon of it was given back before: format 7 · decided at 4 · held until 4 · tokens 1 · generation 2
+-- of each token · content digest 8 · the answer.
+function records.pack_held_request(seconds, expires, generations, rest)
+  if not generations then return struct.pack('>BI4I4', 6, seconds, expires) .. rest end
+  return struct.pack('>BI4I4B', 7, seconds, expires, #generations / 2) .. generations .. rest
+end
+
 -- Remembered request of another kind than an order: format 3 · content digest 8 · the answer as text.
 function records.pack_request_text(content, answer) return struct.pack('>Bc8', 3, content) .. answer end
 
@@ -100,10 +179,12 @@ function records.request_text(value) return value:sub(10) end
 
 function records.is_approval(value) return value:byte(1) ~= 3 end
 
-local CONTENT_AT = { 2, 2, 2, 6 } -- by format
+local CONTENT_AT = { 2, 2, 2, 6, false, 10 } -- by format
+local COUNT_AT = { [5] = 6, [7] = 10 }
 function records.request_content(value)
   local format = value:byte(1)
-  local at = format == 5 and 7 + 2 * value:byte(6) or CONTENT_AT[format]
+  local count_at = COUNT_AT[format]
+  local at = count_at and count_at + 1 + 2 * value:byte(count_at) or CONTENT_AT[format]
   if not at or #value < at + 7 then error('request record of unknown format ' .. (format or 'none')) end
   return value:sub(at, at + 7)
 end

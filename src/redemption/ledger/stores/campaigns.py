@@ -162,13 +162,17 @@ class CampaignStore:
         if not reply:
             return None
         warned, *numbers = reply
-        now_ms, claimed, issued, redeemed, discount, day, today, merchant, order_value, *rest = map(int, numbers)
+        now_ms, claimed, issued, held, held_discount, day, merchant, order_value, redeemed, discount, today, *rest = (
+            map(int, numbers)
+        )
         of_offers, of_refusals = rest[: 3 * offers], rest[3 * offers :]
         return Counters(
             now_ms=now_ms,
             issued=issued,
             claimed=claimed,
             redeemed=redeemed,
+            reserved=held,
+            reserved_minor=held_discount,
             discount_minor=discount,
             merchant_minor=merchant,
             order_value_minor=order_value,

@@ -1,5 +1,6 @@
 """Orders and coupons in the ledger: the batcher sends orders to be decided; reads are calls of their own."""
 
+import asyncio
 import struct
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,8 @@ from redemption.domain.ports.orders import (
     QuoteSnapshot,
     RedeemItem,
     RedeemReply,
+    ReleaseItem,
+    ReleaseReply,
     Remembered,
 )
 from redemption.ledger.commit.batcher import Batcher
@@ -27,14 +30,18 @@ from redemption.ledger.wire.orders import (
     Head,
     pack_asked,
     pack_item,
+    pack_release,
     unpack_coupon_snapshot,
     unpack_quote_snapshot,
+    unpack_release,
     unpack_reply,
     unpack_request,
 )
 
 SNAPSHOT_COUPONS_MAX = 100
 """Coupons in one quote snapshot; it blocks the ledger as long as a commit of as many coupons."""
+_RELEASE_WEIGHT = 2
+"""The ledger works on a release about as long as on an order of two tokens."""
 _FAILED_PARTS = 3
 """Length of the reply when a quote snapshot met a record that cannot be read."""
 _UNREADABLE = "a record of one of these coupons or their campaigns cannot be read; its operator has to look"
@@ -74,7 +81,7 @@ class OrderStore:
         self._fence = fence
         self._health = health
 
-    def redeem(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
+    def decide(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
         """Decide orders of one program, see ``OrderLedger``."""
         orders: list[QueuedItem] = []
         for item in items:
@@ -90,14 +97,17 @@ class OrderStore:
         if not orders:
             return
         try:
-            self._health.require()
-            if self._fence.mark(program) is None:  # a judged order read a campaign, which opened the ledger
-                raise no_ledger()
-            self._batcher.submit(program, orders, rejudged=rejudged)
+            self._submit(program, orders, rejudged=rejudged)
         except ServiceError as error:
             for order in orders:
                 order.outcome = error
                 _report(order)
+
+    def _submit(self, program: str, items: Sequence[QueuedItem], *, rejudged: bool) -> None:
+        self._health.require()
+        if self._fence.mark(program) is None:  # whoever judged an order read a campaign, which opened the ledger
+            raise no_ledger()
+        self._batcher.submit(program, items, rejudged=rejudged)
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
@@ -113,6 +123,7 @@ class OrderStore:
         coupons: Sequence[tuple[int, int, int, bool]],
         *,
         customer: bytes | None,
+        order: bytes,
         rules_version: int,
     ) -> QuoteSnapshot | Outdated:
         """Return what the ledger knows of at most 100 coupons and their campaigns, see ``OrderLedger``.
@@ -129,7 +140,7 @@ class OrderStore:
             for number, *_ in coupons:  # so that the next quote reads the campaign again: it may be repaired by then
                 self._catalog.forget(program, number)
             raise ItemFailed(_UNREADABLE) from error
-        reply = await self._functions.call("quote_snapshot", program, customer or b"", rules_version, packed)
+        reply = await self._functions.call("quote_snapshot", program, customer or b"", rules_version, order, packed)
         now_ms, changed = self._functions.observe(program, reply[0]).clock_ms, reply[1]
         if changed:
             for position in range(0, len(changed), 3):
@@ -140,6 +151,24 @@ class OrderStore:
             raise ItemFailed(_UNREADABLE)
         return unpack_quote_snapshot(now_ms, *reply[2:])
 
+    async def release(self, item: ReleaseItem) -> ReleaseReply:
+        """End a hold before it is over, see ``OrderLedger``."""
+        replied: asyncio.Future[QueuedItem] = asyncio.get_running_loop().create_future()
+        queued = QueuedItem(pack_release(item), _RELEASE_WEIGHT, item.caller, None, _setter(replied))
+        self._submit(item.program, [queued], rejudged=False)
+        try:
+            outcome = (await replied).outcome
+        except asyncio.CancelledError:
+            item.caller.gone = True
+            raise
+        assert outcome is not None, "set before the callback"
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        reply = unpack_release(outcome)
+        if isinstance(reply, Failed):
+            _log.error("a record could not be read", program=item.program, campaigns=[item.campaign], cause=reply.cause)
+        return reply
+
     async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
         """Return the ledger's snapshot of one coupon; it does not say whether its holder was revoked."""
         return unpack_coupon_snapshot(await self._functions.call("coupon", program, number, serial))
@@ -148,6 +177,16 @@ class OrderStore:
         """Return the approval of a request by its digest; None when there is none or it is not remembered any more."""
         record = await self._functions.call("request", program, request)
         return unpack_request(record) if record else None
+
+
+def _setter(replied: asyncio.Future[QueuedItem]) -> Callable[[QueuedItem], None]:
+    """Return a callback that ends a wait for an item; nobody may wait any more."""
+
+    def report(item: QueuedItem) -> None:
+        if not replied.done():
+            replied.set_result(item)
+
+    return report
 
 
 def _report(order: QueuedItem) -> None:

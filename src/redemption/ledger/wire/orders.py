@@ -1,6 +1,6 @@
 """The bytes of orders, quote snapshots and replies.
 
-They are described in ``lua/{redeem,limits,quote_snapshot,records}.lua``.
+They are described in ``lua/{orders,release,limits,quote_snapshot,records}.lua``.
 """
 
 import struct
@@ -10,10 +10,12 @@ from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
     CampaignSnapshot,
+    ConfirmItem,
     CouponSnapshot,
     EarlierUse,
     Exceeded,
     Failed,
+    Held,
     Mismatch,
     Outdated,
     QuoteSnapshot,
@@ -21,6 +23,9 @@ from redemption.domain.ports.orders import (
     RedeemReply,
     Refused,
     RefusedToken,
+    Released,
+    ReleaseItem,
+    ReleaseReply,
     Remembered,
     RememberedByCoupons,
 )
@@ -35,11 +40,14 @@ _KEY_ID = struct.Struct(">I")
 _ASKED_COUPON = struct.Struct(">IIQB")
 _COUPON_SNAPSHOT = struct.Struct(">BIHQ6s")
 _CAMPAIGN_SNAPSHOT = struct.Struct(">IQQHQQIQHHH")
-_ISSUED, _REVOKED, _IN_USE = 1, 2, 4
+_ISSUED, _REVOKED, _IN_USE, _HELD = 1, 2, 4, 8
 _CONTENT_BYTES = 8
-_APPROVED_FORM, _GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 1
-_FORMS = (1, 2, 4, 5)
+_APPROVED_FORM, _GIVEN_BACK_FORM, _HELD_FORM, _HELD_GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 6, 7, 1
+_FORMS = (1, 2, 4, 5, 6, 7)
 """The forms of remembered approvals; 1 and 2 were written when the ledger had format 2."""
+_HELD_FORMS = (_HELD_FORM, _HELD_GIVEN_BACK_FORM)
+_PLAIN_FORMS = (_APPROVED_FORM, _HELD_FORM, _APPROVED_FORM_BEFORE)
+"""Forms without generations: all are 0."""
 _APPROVED_BYTES = 5
 """Length of an approval's reply when no coupon of the order was ever given back."""
 _MERCHANT_SHARES = 0x80
@@ -47,8 +55,12 @@ _MERCHANT_SHARES = 0x80
 _NO_CUSTOMER = bytes(8)
 _EXCEEDED = struct.Struct(">BQ")
 _PRINCIPAL_BYTES_MAX = 255
-_REDEEM = b"R"
-"""The byte that marks an item as an order, see ``lua/batch.lua``."""
+_REDEEM, _RESERVE, _CONFIRM, _RELEASE = b"R", b"H", b"K", b"L"
+"""The bytes that mark the operation of an item, see ``lua/batch.lua``."""
+_HOLD = struct.Struct(">6sI")
+_CONFIRMATION = struct.Struct(">6sIB")
+_RELEASE_ITEM = struct.Struct(">cB10s8s6s6sIQ")
+_RELEASED = {b"A": Released.NOW, b"H": Released.NOTHING_HELD, b"U": Released.USED, b"M": Released.MISMATCH}
 _NARROW_MAX = 2**24 - 1
 """The largest discount that takes three bytes in the coupon's record, see ``lua/records.lua``."""
 
@@ -82,8 +94,9 @@ def pack_item(item: RedeemItem) -> bytes:
     request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
     principal = item.caller.principal.encode()[:_PRINCIPAL_BYTES_MAX]
     has_customer = item.customer is not None
+    operation, asked = _asked(item) if item.terms else (_REDEEM, b"")
     head = _ITEM.pack(
-        _REDEEM, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms, item.rules_version
+        operation, len(item.tokens), has_customer, len(principal), item.since_ms, item.until_ms, item.rules_version
     )
     parts = [head]
     for token in item.tokens:
@@ -110,8 +123,30 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.holder_bound | token.slot_carries << 1,
             )
         )
-    parts += (principal, item.checks, item.content, pack_answer(item.tokens))
+    parts += (principal, item.checks, item.content, asked, pack_answer(item.tokens))
     return b"".join(parts)
+
+
+def _asked(item: RedeemItem) -> tuple[bytes, bytes]:
+    """Return the operation of an item that makes or ends a hold, and what only this operation needs."""
+    if isinstance(item, ConfirmItem):
+        generations = struct.pack(f">{len(item.generations)}H", *item.generations)
+        return _CONFIRM, _CONFIRMATION.pack(item.terms, item.reserved_until, item.reacquires) + generations
+    return _RESERVE, _HOLD.pack(item.terms, item.hold_seconds)
+
+
+def pack_release(item: ReleaseItem) -> bytes:
+    """Pack a release as ``lua/release.lua`` reads it."""
+    identity = item.identity
+    head = _RELEASE_ITEM.pack(
+        _RELEASE, 0, identity.request, identity.content, item.order, item.terms, item.campaign, item.serial
+    )
+    return head + identity.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+
+
+def unpack_release(reply: bytes) -> ReleaseReply:
+    """Unpack the ledger's reply to one release."""
+    return _RELEASED.get(reply[:1]) or Failed(reply[1:].decode(errors="replace"))
 
 
 def pack_principal(principal: str) -> bytes:
@@ -134,6 +169,9 @@ def unpack_reply(reply: bytes, item: RedeemItem, head: Head) -> RedeemReply:
         kind = reply[:1]
     if kind == b"A":
         decided_at = int.from_bytes(reply[1:5])
+        if item.hold_seconds:
+            held_until, rest = int.from_bytes(reply[5:9]), reply[9:]
+            return Held(decided_at, held_until, struct.unpack(f">{count}H", rest) if rest else (0,) * count)
         if len(reply) == _APPROVED_BYTES:
             return Approved(decided_at, (0,) * count)
         return Approved(decided_at, struct.unpack_from(f">{count}H", reply, _APPROVED_BYTES))
@@ -158,16 +196,18 @@ def unpack_request(record: bytes) -> Remembered:
     form = record[0]
     if form not in _FORMS:
         raise ValueError(f"a remembered approval of unknown form {form}")
-    time_at = 1 if form in (_APPROVED_FORM, _GIVEN_BACK_FORM) else 1 + _CONTENT_BYTES
+    time_at = 1 if form >= _APPROVED_FORM else 1 + _CONTENT_BYTES
     decided_at = int.from_bytes(record[time_at : time_at + 4])
-    position = 1 + 4 + _CONTENT_BYTES
-    if form in (_APPROVED_FORM, _APPROVED_FORM_BEFORE):
+    count_at, held_until = time_at + 4, 0
+    if form in _HELD_FORMS:
+        held_until, count_at = int.from_bytes(record[count_at : count_at + 4]), count_at + 4
+    position = (count_at if form >= _APPROVED_FORM else time_at - _CONTENT_BYTES + 4) + _CONTENT_BYTES
+    if form in _PLAIN_FORMS:
         answer = unpack_answer(record, position)
-        return Remembered(decided_at, (0,) * len(answer), answer)
-    count_at = time_at + 4
+        return Remembered(decided_at, (0,) * len(answer), answer, held_until)
     count = record[count_at]
     generations = struct.unpack_from(f">{count}H", record, count_at + 1)
-    return Remembered(decided_at, generations, unpack_answer(record, position + 1 + 2 * count))
+    return Remembered(decided_at, generations, unpack_answer(record, position + 1 + 2 * count), held_until)
 
 
 def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:
@@ -192,13 +232,14 @@ def _unpack_campaigns(packed: bytes) -> dict[int, CampaignSnapshot]:
 
 def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:
     """Unpack the snapshot of one coupon."""
-    kind, redeemed_at, generation, discount, order = _COUPON_SNAPSHOT.unpack(packed)
-    in_use = bool(kind & _IN_USE)
+    kind, moment, generation, discount, order = _COUPON_SNAPSHOT.unpack(packed)
+    in_use, is_held = bool(kind & _IN_USE), bool(kind & _HELD)
     return CouponSnapshot(
         issued=bool(kind & _ISSUED),
         revoked=bool(kind & _REVOKED),
-        use=EarlierUse(redeemed_at, generation, discount) if in_use else None,
-        used_by=order if in_use else b"",
+        use=EarlierUse(moment, generation, discount) if in_use else None,
+        used_by=order if in_use or is_held else b"",
+        held_until=moment if is_held else 0,
     )
 
 

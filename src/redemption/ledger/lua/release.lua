@@ -1,0 +1,56 @@
+-- release (L): ends the hold of an order before it is over.
+--
+-- Item     big-endian: L · 0 (it has no checks, see velocity.lua) · request digest 10 · content digest 8 · order digest 6
+--          · terms of the hold 6 · campaign 4 · serial 8 (of one of its coupons) · the principal
+-- Replies  beside those of batch.lua:
+--   A released now, or before with this request
+--   H nothing is held with these terms: it was released before, it is over, or another hold took its place
+--   U the order has used the coupon
+--   M the request id stands for other content
+-- Events   released, see holds.lua
+-- Invariant: only the hold with these terms ends.
+
+local release = {}
+
+local ITEM, ITEM_BYTES = '>c10c8c6c6I4I8', 42
+local CHECKS_AT = 2
+
+local ended, request_key, request_field, request_record = false, '', '', ''
+
+-- Where the checks of an item begin.
+function release.checks_at() return CHECKS_AT end
+
+-- Whether an order has used a coupon.
+local function is_used_by(call, number, serial, order)
+  local campaign = campaigns.of(call, number)
+  if not campaign then return false end
+  local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
+  local stored = command('HGET', key, field)
+  local coupon = stored and records.unpack_coupon(stored)
+  return coupon and coupon.state == records.REDEEMED and coupon.order == order
+end
+
+-- Returns the reply; and true when `apply` is to be called.
+function release.decide(call, packed)
+  local request, content, order, terms, number, serial = struct.unpack(ITEM, packed, CHECKS_AT + 1)
+  local principal = packed:sub(CHECKS_AT + 1 + ITEM_BYTES)
+  local remembered, key = idempotency.find_digest(call, request)
+  if remembered then return records.request_content(remembered) == content and 'A' or 'M' end
+  local hold = holds.find(call, order)
+  if not hold or not hold.is_open or hold.terms ~= terms then
+    return is_used_by(call, number, serial, order) and 'U' or 'H'
+  end
+  ended = hold
+  holds.decide_end(call, hold, principal)
+  request_key, request_field = idempotency.place_digest(call, request, key)
+  request_record = records.pack_request_text(content, '')
+  return 'A', true
+end
+
+function release.apply(call)
+  holds.apply_end(call, ended)
+  command('HSET', request_key, request_field, request_record)
+  call.remembered = call.remembered + 1
+end
+
+return release
