@@ -14,7 +14,7 @@ from typing import Any
 
 from vector_basis import keysets
 from vector_codes import codes, typed
-from vector_records import check_values, digests, receipts, settlements
+from vector_records import check_values, digests, receipts, reservations, settlements
 from vector_tokens import golden, holders, hostile, key_lives, times, worked_example
 
 
@@ -42,6 +42,10 @@ def documents() -> dict[str, Any]:
         "settlement.json": {
             "about": "As receipt.json, in hexadecimal; an allocation is line, amount, merchant share.",
             "vectors": list(settlements()),
+        },
+        "reservation.json": {
+            "about": "As receipt.json; digests and terms are in hexadecimal, customer is null for a guest.",
+            "vectors": list(reservations()),
         },
         "code.json": {
             "about": "Codes of key_id of keyset main, bytes in hexadecimal; older_text has no check character. And "

@@ -1,5 +1,6 @@
-"""Vectors of receipts, settlements, check values and digests."""
+"""Vectors of receipts, settlements, reservation ids, check values and digests."""
 
+import base64
 import struct
 from collections.abc import Iterator
 
@@ -21,6 +22,16 @@ from vector_basis import (
     refused,
 )
 from verify_token import hkdf, mac, pae, utf8
+
+
+def signed_bytes(text: str) -> bytes:
+    """The bytes of a text in base64url."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def spelled(raw: bytes) -> str:
+    """Bytes of any length in base64url, without padding."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def receipt_key(key_id: int, state: str) -> bytes:
@@ -174,6 +185,111 @@ def settlements() -> Iterator[Vector]:
     yield refuse("line id that is a surrogate", "body", signed(settlement_body([redemption(("\ud800", 1, 0))])))
     for name, order_id in {"overlong": b"\xc0\x80", "a surrogate": b"\xed\xa0\x80", "cut off": b"\xc3"}.items():
         yield refuse(f"order id in UTF-8 that is {name}", "body", signed(settlement_body([one], order_id=order_id)))
+
+
+def reserved_coupon(serial: int = 123_456_789, key_id: int = PRIMARY, **changed: int) -> Vector:
+    """One coupon of a reservation."""
+    plain = {"key_id": key_id, "campaign": 7, "serial": serial, "offer_index": 2, "generation": 0}
+    amounts = {"discount_minor": 5000, "merchant_minor": 1000, "order_value_minor": 23_800}
+    return plain | {"holder_bound": False} | amounts | changed
+
+
+def reservation_body(
+    *coupons: Vector, customer: bytes = bytes(8), flags: int = 0, coupon_flags: int = 0, **changed: int
+) -> bytes:
+    """All bytes of a reservation id before its tag."""
+    head = {
+        "version": 1,
+        "key_id": coupons[0]["key_id"],
+        "held_until": NOT_BEFORE + 900,
+        "count": len(coupons),
+    } | changed
+    body = struct.pack(">BBI", head["version"], flags, head["key_id"]) + bytes(range(6)) + customer + b"terms!"
+    body += struct.pack(">IB", head["held_until"], head["count"])
+    for coupon in coupons:
+        body += struct.pack(">II", coupon["key_id"], coupon["campaign"]) + coupon["serial"].to_bytes(6, "big")
+        body += struct.pack(">HHB", coupon["offer_index"], coupon["generation"], coupon["holder_bound"] | coupon_flags)
+        body += struct.pack(">QQQ", coupon["discount_minor"], coupon["merchant_minor"], coupon["order_value_minor"])
+    return body
+
+
+def signed_reservation(body: bytes, state: str = "PRIMARY", label: bytes = b"redemption/v1/reservation") -> str:
+    """A reservation id whose tag is made with the key that has a given state."""
+    key = receipt_key(int.from_bytes(body[2:6], "big"), state)
+    return spelled(body + mac(key, pae(label, utf8(ENVIRONMENT), utf8(PROGRAM), body))[:16])
+
+
+def reservations() -> Iterator[Vector]:
+    """Reservation ids that must be read, and texts that must be refused."""
+    one, customer = reserved_coupon(), bytes(range(1, 9))
+
+    def read(name: str, text: str, *coupons: Vector, of_customer: bytes | None = None) -> Vector:
+        fields = {
+            "order": bytes(range(6)).hex(),
+            "customer": of_customer and of_customer.hex(),
+            "terms": b"terms!".hex(),
+        }
+        return {
+            "name": name,
+            "text": text,
+            "reservation": fields | {"held_until": NOT_BEFORE + 900, "coupons": coupons or (one,)},
+        }
+
+    good = signed_reservation(reservation_body(one))
+    yield read("one coupon of a guest", good)
+    known = signed_reservation(reservation_body(one, customer=customer, flags=1))
+    yield read("one coupon of a customer", known, of_customer=customer)
+    bound = reserved_coupon(holder_bound=True, generation=U16, offer_index=U16)
+    most = reserved_coupon(
+        U40, campaign=U32, discount_minor=2**53 - 1, merchant_minor=2**53 - 1, order_value_minor=2**53 - 1
+    )
+    for coupons in ((one, bound), (one, bound, most)):
+        yield read(f"{len(coupons)} coupons", signed_reservation(reservation_body(*coupons)), *coupons)
+    many = tuple(reserved_coupon(serial) for serial in range(32))
+    yield read("32 coupons", signed_reservation(reservation_body(*many)), *many)
+    for state in ("CREATED", "VERIFY_ONLY", "DISABLED", "DESTROY_SCHEDULED"):
+        coupon = reserved_coupon(key_id=KEY_IDS[state])
+        yield read(f"key state {state}", signed_reservation(reservation_body(coupon), state), coupon)
+    destroyed = signed_reservation(reservation_body(reserved_coupon(key_id=KEY_IDS["DESTROYED"])), "DESTROYED")
+    yield refused("key state DESTROYED", "key_unknown", destroyed)
+    unknown = signed_reservation(reservation_body(reserved_coupon(key_id=UNKNOWN)))
+    yield refused("unknown key", "key_unknown", unknown)
+    yield refused("empty", "malformed", "")
+    yield refused("trailing newline", "malformed", good + "\n")
+    yield refused("padded", "malformed", signed_reservation(reservation_body(one, bound)) + "=")
+    yield refused(
+        "another spelling of the last bits", "malformed", signed_reservation(reservation_body(one, bound))[:-1] + "_"
+    )
+    yield refused("a character less", "malformed", good[:-1])
+    yield refused("without its tag", "malformed", good[:-22])
+    yield refused("no coupon", "malformed", spelled(reservation_body(one, count=0)[:31] + bytes(16)))
+    yield refused("33 coupons", "malformed", signed_reservation(reservation_body(*many, one)))
+    yield refused("a token as a reservation id", "malformed", Draft().text())
+    yield refused("version 2", "version", signed_reservation(reservation_body(one, version=2)))
+    yield refused("reserved flag", "flags", signed_reservation(reservation_body(one, flags=2)))
+    yield refused("presented to another program", "tag", good, program="shop2")
+    yield refused("presented in another environment", "tag", good, keyset="staging")
+    yield refused("zero tag", "tag", spelled(reservation_body(one) + bytes(16)))
+    other = signed_reservation(reservation_body(one), label=b"redemption/v1/settlement")
+    yield refused("signed with the settlement's label", "tag", other)
+    longer = reservation_body(one, held_until=NOT_BEFORE + 90_000)
+    yield refused("held for longer", "tag", spelled(longer + signed_bytes(good)[-16:]))
+    yield refused("more coupons announced than given", "fields", signed_reservation(reservation_body(one, count=2)))
+    yield refused(
+        "key of another coupon",
+        "fields",
+        signed_reservation(reservation_body(one, key_id=KEY_IDS["CREATED"]), "CREATED"),
+    )
+    yield refused("a guest with a customer", "fields", signed_reservation(reservation_body(one, customer=customer)))
+    yield refused("reserved flag of a coupon", "fields", signed_reservation(reservation_body(one, coupon_flags=2)))
+    impossible = {
+        "cell set": reserved_coupon(1 << 40),
+        "a discount of 2^53": reserved_coupon(discount_minor=2**53),
+        "an order of 2^53": reserved_coupon(order_value_minor=2**53),
+        "merchants pay more than the discount": reserved_coupon(merchant_minor=5001),
+    }
+    for name, coupon in impossible.items():
+        yield refused(name, "fields", signed_reservation(reservation_body(coupon)))
 
 
 def check_values() -> Vector:

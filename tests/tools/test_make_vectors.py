@@ -15,13 +15,13 @@ def test_making_the_vectors_again_changes_nothing(tmp_path):
     assert made == committed, "the vectors differ: run tools/make_vectors.py and commit the result"
 
 
-@pytest.mark.parametrize("name", ["token.json", "receipt.json", "settlement.json"])
+@pytest.mark.parametrize("name", ["token.json", "receipt.json", "settlement.json", "reservation.json"])
 def test_every_vector_has_a_name_of_its_own_and_one_expected_result(name):
     document = json.loads((VECTORS / name).read_bytes())
     vectors = document.get("vectors") or document["golden"] + document["hostile"]
     names = [vector["name"] for vector in vectors]
     assert sorted(set(names)) == sorted(names)
-    expected = [{"token", "receipt", "settlement", "defect"} & vector.keys() for vector in vectors]
+    expected = [{"token", "receipt", "settlement", "reservation", "defect"} & vector.keys() for vector in vectors]
     assert {len(results) for results in expected} == {1}
 
 

@@ -110,12 +110,14 @@ class ReceiptKey:
     Attributes:
         mac: The MAC after everything that comes before a receipt's body.
         settlement_mac: The MAC after everything that comes before a settlement and its length.
+        reservation_mac: The same for a reservation id.
     """
 
     place: tuple[str, int]
     known: bool
     mac: Mac
     settlement_mac: Mac
+    reservation_mac: Mac
 
 
 class ReceiptKeys:
@@ -165,6 +167,7 @@ class ReceiptKeys:
             known=material is not None,
             mac=Mac(secret, prefix),
             settlement_mac=Mac(secret, pae_opening(b"redemption/v1/settlement", *names)),
+            reservation_mac=Mac(secret, pae_opening(b"redemption/v1/reservation", *names)),
         )
 
 
