@@ -30,8 +30,9 @@ from redemption.ledger.ledger import RedisLedger
 from redemption.ledger.trust.fence import Fence
 from redemption.service.campaigns import etag
 from redemption.service.issuer import MintRequest
-from redemption.service.pending_order import RedeemRequest
+from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import QuoteRequest
+from redemption.service.reserver import ConfirmRequest, ReleaseRequest
 from redemption.service.revoker import RevokeRequest
 from redemption.service.risk_lists import EntriesUnwanted, EntriesWanted
 from redemption.service.risk_rules import etag as risk_etag
@@ -82,6 +83,7 @@ class House:
         self.use_cases = UseCases(keyset, self.ledger)
         self.redeemer = self.use_cases.redeemer
         self.finder = self.use_cases.finder
+        self.reserver = self.use_cases.reserver
         self.quoter = self.use_cases.quoter
         self.issuer = self.use_cases.issuer
         self.claimer = self.use_cases.claimer
@@ -228,6 +230,25 @@ class House:
             raise result
         return result
 
+    async def reserve(self, *tokens, seconds=900, principal=PRINCIPAL, **order):
+        """Hold the coupons of one order."""
+        return await self.send(self.reservation(*tokens, seconds=seconds, **order), principal=principal)
+
+    def reservation(self, *tokens, seconds=900, **order):
+        """A request to hold the coupons of one order; every one is new unless ids are given."""
+        attempt = self.attempt(*tokens, **order)
+        return ReserveRequest(attempt.request_id, attempt.checkout, seconds)
+
+    async def confirm(self, reservation_id, *, request_id=None, reacquire=False, principal=PRINCIPAL):
+        """Confirm a reservation; every try is new unless an id is given."""
+        request = ConfirmRequest(self.program, request_id or f"confirm-{next(self.ids)}", reservation_id, reacquire)
+        return await self.reserver.confirm(calling(principal, seconds=SECONDS_MAX), request)
+
+    async def release(self, reservation_id, *, request_id=None):
+        """Release a reservation; every try is new unless an id is given."""
+        request = ReleaseRequest(self.program, request_id or f"release-{next(self.ids)}", reservation_id)
+        return await self.reserver.release(calling(seconds=SECONDS_MAX), request)
+
     async def send_all(self, attempts, seconds=SECONDS_MAX):
         """Send a batch."""
         return await self.redeemer.redeem_all(calling(seconds=seconds), attempts)
@@ -277,6 +298,10 @@ class House:
         """How many commands of each kind the ledger has seen, but for this request."""
         stats = await self.redis.info("commandstats")
         return {name: found["calls"] for name, found in stats.items() if name != "cmdstat_info"}
+
+    async def later(self, seconds):
+        """Move the ledger's clock ahead."""
+        await self.set_clock(int(await self.redis.hget(self.key("ledger"), "clock_ms")) + 1000 * seconds)
 
     async def set_clock(self, now_ms):
         """Let the ledger's clock show a moment, of which the server learns with the next answer; it never runs back."""

@@ -295,6 +295,17 @@ REQUESTS = {
     "RedemptionService.Redeem": [redeem_request()],
     "RedemptionService.BatchRedeem": [batch_request(redeem_request("a"), redeem_request("b"))],
     "RedemptionService.Quote": [redemption_service_pb2.QuoteRequest(checkout=checkout_message())],
+    "RedemptionService.Reserve": [
+        redemption_service_pb2.ReserveRequest(
+            request_id="hold-1", checkout=checkout_message(), ttl=Duration(seconds=60)
+        )
+    ],
+    "RedemptionService.Confirm": [
+        redemption_service_pb2.ConfirmRequest(program="shop", request_id="confirm-1", reservation_id="reservation-1")
+    ],
+    "RedemptionService.Release": [
+        redemption_service_pb2.ReleaseRequest(program="shop", request_id="release-1", reservation_id="reservation-1")
+    ],
     "RedemptionService.GetRedemption": [
         redemption_service_pb2.GetRedemptionRequest(program="shop", request_id="attempt-1"),
         redemption_service_pb2.GetRedemptionRequest(program="shop", redemption_id="receipt-1"),

@@ -25,6 +25,7 @@ from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
+from redemption.service.reserver import Reserver
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_rules import RiskRules
@@ -108,6 +109,7 @@ def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) ->
 USE_CASES = {
     "redeemer": Redeemer,
     "finder": RedemptionFinder,
+    "reserver": Reserver,
     "quoter": Quoter,
     "issuer": Issuer,
     "claimer": Claimer,

@@ -1,10 +1,12 @@
 """What RedemptionService asks of the redeemer, and how it writes the answers."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
 from builders.calls import calling
+from builders.times import NOW
 from google.rpc import code_pb2
 from rpc.examples import APPROVAL, CHECKOUT, QUOTED, REDEEMED, REFUSAL, batch_request, checkout_message, redeem_request
 from rpc.stage import ANYBODY, OneCall, failure_of, telling
@@ -16,7 +18,7 @@ from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.rpc.request_limits import ORDER_BYTES_MAX
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
-from redemption.service.pending_order import RedeemRequest
+from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import QuoteRequest
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
@@ -46,6 +48,33 @@ async def test_redeem_answers_with_the_decision(run):
     assert response.decision.discount_minor == 950
     ((asked,), _) = stage.redeemer.redeem.call_args
     assert [order[:2] for order in asked] == [(RedeemRequest("attempt-1", CHECKOUT), ANYBODY)]
+
+
+async def test_reserve_answers_with_the_reservation_and_its_end(run):
+    stage = await run()
+    stage.redeemer.redeem.side_effect = telling(replace(APPROVAL, reservation_id="reservation-1", held_until=NOW + 60))
+    asked = messages.ReserveRequest(request_id="hold-1", checkout=checkout_message(), ttl={"seconds": 60})
+    response = await stage.redemption.Reserve(asked)
+    assert (response.reservation_id, response.expire_time.seconds) == ("reservation-1", NOW + 60)
+    assert response.decision.discount_minor == 950
+    ((taken,), _) = stage.redeemer.redeem.call_args
+    assert [order[:2] for order in taken] == [(ReserveRequest("hold-1", CHECKOUT, 60), ANYBODY)]
+
+
+async def test_without_a_time_to_hold_it_is_fifteen_minutes(run):
+    stage = await run()
+    stage.redeemer.redeem.side_effect = telling(REFUSAL)
+    response = await stage.redemption.Reserve(messages.ReserveRequest(request_id="x", checkout=checkout_message()))
+    assert (response.reservation_id, response.HasField("expire_time")) == ("", False)
+    (((request, *_),),) = stage.redeemer.redeem.call_args[0]
+    assert request.hold_seconds == 900
+
+
+async def test_a_failed_reserve_has_the_status_of_its_failure(run):
+    stage = await run()
+    stage.redeemer.redeem.side_effect = telling(Overloaded("too many"))
+    failure = await failure_of(stage.redemption.Reserve(messages.ReserveRequest(checkout=checkout_message())))
+    assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_batch_tells_each_item_s_own_answer_in_its_place(run):

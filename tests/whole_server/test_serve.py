@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 from builders.keysets import keyset_of
+from google.protobuf import duration_pb2
 from processes import is_alive
 from redis import Redis
 from served import Served, redeem_request, redeemed
@@ -356,10 +357,54 @@ def test_batches_over_the_wire(shared):
     assert list(again) == list(results)
 
 
+def test_reserve_confirm_and_release_over_the_wire(shared):
+    client = shared.client()
+    first, second = client.mint(1, 2)
+
+    def reserve(token, **changes):
+        checkout = redeem_request(token, request_id=token).checkout
+        request = redemption_service_pb2.ReserveRequest(request_id=f"hold {token}", checkout=checkout, **changes)
+        return client.redemption.Reserve(request, timeout=SECONDS_MAX)
+
+    held = reserve(first)
+    assert held.decision.outcome == APPROVED
+    assert 890 < held.expire_time.seconds - time.time() < 905
+    refused = client.redeem(first, request_id="another order")
+    assert refused.outcome == outcome_pb2.OUTCOME_RESERVED
+    assert refused.verdicts[0].detail.hold_expire_time == held.expire_time
+    names = {"program": "demo", "reservation_id": held.reservation_id}
+    confirm = redemption_service_pb2.ConfirmRequest(request_id="confirm", **names)
+    confirmed = client.redemption.Confirm(confirm, timeout=SECONDS_MAX).decision
+    assert (confirmed.outcome, confirmed.discount_minor) == (APPROVED, held.decision.discount_minor)
+    assert client.redemption.Confirm(confirm, timeout=SECONDS_MAX).decision == confirmed
+    late = client.redemption.Release(
+        redemption_service_pb2.ReleaseRequest(request_id="late", **names), timeout=SECONDS_MAX
+    )
+    assert late.outcome == outcome_pb2.OUTCOME_ALREADY_REDEEMED
+    other = reserve(second, ttl=duration_pb2.Duration(seconds=60))
+    release = redemption_service_pb2.ReleaseRequest(
+        program="demo", request_id="release", reservation_id=other.reservation_id
+    )
+    assert client.redemption.Release(release, timeout=SECONDS_MAX).outcome == APPROVED
+    assert client.redeem(second, request_id="after the release").outcome == APPROVED
+
+
+@pytest.mark.parametrize("seconds", [0, 86_401, 365 * 86_400, -1])
+def test_a_time_to_hold_that_is_none_is_named(shared, seconds):
+    client = shared.client()
+    checkout = redeem_request("x", request_id="hold").checkout
+    request = redemption_service_pb2.ReserveRequest(
+        request_id="hold", checkout=checkout, ttl=duration_pb2.Duration(seconds=seconds)
+    )
+    with pytest.raises(grpc.RpcError, match="ttl: must") as raised:
+        client.redemption.Reserve(request, timeout=SECONDS_MAX)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_what_is_not_built_says_so(shared):
     client = shared.client()
     with pytest.raises(grpc.RpcError) as raised:
-        client.redemption.Reserve(redemption_service_pb2.ReserveRequest(), timeout=SECONDS_MAX)
+        client.redemption.Reverse(redemption_service_pb2.ReverseRequest(), timeout=SECONDS_MAX)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

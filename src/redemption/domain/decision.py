@@ -19,6 +19,7 @@ class Detail:
         same_order: This same order used the coupon, under another request id.
         redeemed_at: When the coupon was used, Unix seconds.
         missing_signals: What the request does not name, and must.
+        held_until: When the hold is over that is in the way, or that ran out, Unix seconds.
     """
 
     missing_minor: int = 0
@@ -28,6 +29,7 @@ class Detail:
     same_order: bool = False
     redeemed_at: int | None = None
     missing_signals: tuple[SubjectKind, ...] = ()
+    held_until: int | None = None
 
 
 def disposition_of(outcome: Outcome, detail: Detail | None) -> Disposition:
@@ -73,6 +75,8 @@ class Decision:
     Attributes:
         decided_at: When it was decided, by the ledger's clock, Unix seconds.
         settlement: The signed allocation of an approval.
+        reservation_id: Names the reservation, when the coupons are held and not used.
+        held_until: Then, when the hold is over, Unix seconds.
     """
 
     outcome: Outcome
@@ -80,6 +84,8 @@ class Decision:
     decided_at: int
     discount_minor: int = 0
     settlement: bytes = b""
+    reservation_id: str = ""
+    held_until: int = 0
 
     @property
     def disposition(self) -> Disposition:

@@ -1,18 +1,22 @@
 """RedemptionService: what a checkout calls."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from typing import Any, TypeAlias
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.decision import Decision
 from redemption.domain.errors import InvalidRequest, LedgerUnavailable, ServiceError, Violation
 from redemption.domain.order import id_violations, program_violations
 from redemption.rpc.convert.orders import (
+    DISPOSITIONS,
+    OUTCOMES,
     quote_request_from,
     redeem_request_from,
     redemption_of,
+    reserve_request_from,
     write_decision,
     write_quote,
 )
@@ -41,9 +45,14 @@ from redemption.scheduling.work_bounds import (
     WorkBounds,
 )
 from redemption.service.pending_order import RedeemRequest
+from redemption.service.reserver import ConfirmRequest, ReleaseRequest
 from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 
+RequestFrom: TypeAlias = Callable[[Any], RedeemRequest]
+"""Returns the request of a message."""
+Answer: TypeAlias = Callable[[PendingCall, Decision | ServiceError], None]
+"""Answers a call with the result of its order."""
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
@@ -52,6 +61,7 @@ class RedemptionServicer:
 
     def __init__(self, use_cases: UseCases, bounds: WorkBounds) -> None:
         self._redeemer = use_cases.redeemer
+        self._reserver = use_cases.reserver
         self._finder = use_cases.finder
         self._quoter = use_cases.quoter
         self._orders = FairSlots(LARGE_ORDERS, waiting_max=bounds.large_waiting_max)
@@ -71,41 +81,51 @@ class RedemptionServicer:
                 parsed_bytes_max=PARSED_BYTES_MAX,
             ),
             "Quote": Unary(messages.QuoteRequest, self.quote, ORDER_BYTES_MAX, count=count_quote),
+            "Reserve": Gathered(messages.ReserveRequest, self.reserve, ORDER_BYTES_MAX, count=count_redeem),
+            "Confirm": Unary(messages.ConfirmRequest, self.confirm, REQUEST_BYTES_MAX),
+            "Release": Unary(messages.ReleaseRequest, self.release, REQUEST_BYTES_MAX),
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
     def redeem(self, calls: Sequence[PendingCall]) -> None:
         """Redeem each of these orders by itself: use all of its tokens, or none."""
+        self._begin(calls, redeem_request_from, _answer)
+
+    def reserve(self, calls: Sequence[PendingCall]) -> None:
+        """Reserve each of these orders by itself: hold all of its tokens, or none."""
+        self._begin(calls, reserve_request_from, _answer_reserve)
+
+    def _begin(self, calls: Sequence[PendingCall], request_from: RequestFrom, answer: Answer) -> None:
         orders = []
         for call in calls:
             try:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
                 elif positions_in(call.request) < LARGE_ORDER_POSITIONS:
-                    orders.append((redeem_request_from(call.request), call.info, partial(_answer, call)))
+                    orders.append((request_from(call.request), call.info, partial(answer, call)))
                 else:
-                    self._begin_large(call)
+                    self._begin_large(call, request_from, answer)
             except Exception as error:  # noqa: BLE001 - a failure of one call must not affect the others
                 call.fail(error)
         if orders:
             self._redeemer.redeem(orders)
 
-    def _begin_large(self, call: PendingCall) -> None:
+    def _begin_large(self, call: PendingCall, request_from: RequestFrom, answer: Answer) -> None:
         call.leave_short_line()  # it may be short in bytes, but it is long work
-        task = asyncio.get_running_loop().create_task(self._redeem_large(call))
+        task = asyncio.get_running_loop().create_task(self._decide_large(call, request_from, answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _redeem_large(self, call: PendingCall) -> None:
-        """Redeem a large order once it has a slot."""
+    async def _decide_large(self, call: PendingCall, request_from: RequestFrom, answer: Answer) -> None:
+        """Redeem or reserve a large order once it has a slot."""
         try:
             async with self._orders.slot(call.info.deadline) as slot:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
                     return
-                orders = [redeem_request_from(call.request)]
+                orders = [request_from(call.request)]
                 (result,) = await self._redeemer.redeem_all(call.info, orders, slot)
-                _answer(call, result)
+                answer(call, result)
         except Exception as error:  # noqa: BLE001 - the task ends here; nobody else could answer the call
             call.fail(error)
 
@@ -146,6 +166,19 @@ class RedemptionServicer:
         write_quote(quote, response, with_allocations=quote_request.with_allocations)
         return response
 
+    async def confirm(self, request: messages.ConfirmRequest, info: CallInfo) -> messages.ConfirmResponse:
+        """Use the coupons that a reservation holds."""
+        asked = ConfirmRequest(request.program, request.request_id, request.reservation_id, request.reacquire)
+        response = messages.ConfirmResponse()
+        write_decision(await self._reserver.confirm(info, asked), response.decision)
+        return response
+
+    async def release(self, request: messages.ReleaseRequest, info: CallInfo) -> messages.ReleaseResponse:
+        """Give a reservation up."""
+        asked = ReleaseRequest(request.program, request.request_id, request.reservation_id)
+        outcome = await self._reserver.release(info, asked)
+        return messages.ReleaseResponse(outcome=OUTCOMES[outcome], disposition=DISPOSITIONS[outcome.disposition])
+
     async def get_redemption(
         self, request: messages.GetRedemptionRequest, info: CallInfo
     ) -> messages.GetRedemptionResponse:
@@ -175,6 +208,22 @@ def _answer(call: PendingCall, result: Decision | ServiceError) -> None:
             return
         response = messages.RedeemResponse()
         write_decision(result, response.decision)
+        call.answer(response)
+    except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
+        call.fail(error)
+
+
+def _answer_reserve(call: PendingCall, result: Decision | ServiceError) -> None:
+    """Answer a call with the result of reserving its order."""
+    try:
+        if isinstance(result, ServiceError):
+            call.fail(result)
+            return
+        response = messages.ReserveResponse()
+        write_decision(result, response.decision)
+        if result.reservation_id:
+            response.reservation_id = result.reservation_id
+            response.expire_time.seconds = result.held_until
         call.answer(response)
     except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
         call.fail(error)

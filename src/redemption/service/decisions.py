@@ -6,6 +6,7 @@ the same answer, field for field, whatever has changed since.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
@@ -25,20 +26,41 @@ from redemption.domain.ports.orders import (
 )
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
+from redemption.domain.signed.reservation import Reservation, ReservationDefect, Reservations, ReservedCoupon
 from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
 from redemption.domain.signed.token import VerifiedToken
 
+MILLISECONDS = 1000
+CouponIds: TypeAlias = VerifiedToken | AnsweredToken | ReservedCoupon
+"""Whatever says which coupon it is, and which key signed its token."""
 INVALID_RANKS = (Outcome.TOKEN_INVALID, NEVER_ISSUED_RANK)
 """Ranks whose answer is ``TOKEN_INVALID``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """One approved use of a coupon, as a later lookup finds it."""
+    """One approved use of a coupon, or a hold on one, as a later lookup finds it.
+
+    Attributes:
+        redemption_id: The receipt; empty for a coupon that is only held.
+        receipt: What the receipt says, or would say; ``redeemed_at`` of a hold is when it was made.
+        is_held: The coupon is held, and not used.
+    """
 
     redemption_id: str
     receipt: Receipt
     discount_minor: int
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOfOrder:
+    """Digests of an order and its customer (None for a guest), the terms of its hold, and its end, Unix seconds."""
+
+    order: bytes
+    customer: bytes | None
+    terms: bytes
+    held_until: int
 
 
 class DecisionWriter:
@@ -47,6 +69,7 @@ class DecisionWriter:
     def __init__(self, keyset: Keyset) -> None:
         self._keys = ReceiptKeys(keyset)
         self._receipts = Receipts(self._keys)
+        self._reservations = Reservations(self._keys)
 
     def decision(
         self,
@@ -78,14 +101,83 @@ class DecisionWriter:
             case Remembered(decided_at, generations, answer):
                 return self._approval(checkout, positions, decided_at, generations, answer)
             case RememberedByCoupons(uses):
-                return self._approval_by_coupons(tokens, uses)
+                return self._approval_by_coupons(checkout.program, tokens, uses)
             case Refused():
-                return self._refusal(tokens, judged, reply)
+                return self.refusal(checkout.program, tokens, judged, reply)
             case Mismatch(decided_at):
                 verdicts = tuple(Verdict(Outcome.IDEMPOTENCY_MISMATCH, campaign=token.campaign) for token in tokens)
                 return Decision(Outcome.IDEMPOTENCY_MISMATCH, verdicts, decided_at)
             case _:
                 raise AssertionError(reply)
+
+    def reserved(
+        self,
+        checkout: Checkout,
+        tokens: Sequence[VerifiedToken],
+        hold: HoldOfOrder,
+        *,
+        decided_at: int,
+        generations: Sequence[int],
+        answer: Sequence[AnsweredToken],
+        positions: Sequence[int] | None,
+    ) -> Decision:
+        """Return the decision that an order's coupons are held.
+
+        Args:
+            checkout: The checkout of the request.
+            tokens: Its tokens, in the ledger's order.
+            hold: The hold.
+            decided_at: When it was made, Unix seconds.
+            generations: Of each coupon, how often it was given back.
+            answer: What is remembered about each, in the same order.
+            positions: As of ``decision``.
+        """
+        approved = self._approval(checkout, positions, decided_at, generations, answer)
+        coupons, before = [], None
+        for token, said, generation, verdict in zip(tokens, answer, generations, approved.verdicts, strict=True):
+            coupon = ReservedCoupon(
+                key_id=token.key_id,
+                campaign=token.campaign,
+                serial=token.serial,
+                offer_index=token.offer_index,
+                generation=generation,
+                holder_bound=token.holder_bound,
+                discount_minor=said.discount_minor,
+                merchant_minor=sum(part.merchant_minor for part in verdict.allocations),
+                order_value_minor=0 if token.campaign == before else checkout.order.value_minor,
+            )
+            coupons.append(coupon)
+            before = token.campaign
+        reservation = Reservation(
+            order=hold.order,
+            customer=hold.customer,
+            terms=hold.terms,
+            held_until=hold.held_until,
+            coupons=tuple(coupons),
+        )
+        return replace(
+            approved,
+            verdicts=tuple(replace(verdict, redemption_id="") for verdict in approved.verdicts),
+            reservation_id=self._reservations.sign(reservation, program=checkout.program),
+            held_until=hold.held_until,
+        )
+
+    def confirmed(
+        self, program: str, coupons: Sequence[ReservedCoupon], reply: Approved | Remembered | RememberedByCoupons
+    ) -> Decision:
+        """Return the decision that a reservation's coupons are used: outcome, receipts and discounts."""
+        if isinstance(reply, RememberedByCoupons):
+            return self._approval_by_coupons(program, coupons, reply.uses)
+        uses = [
+            EarlierUse(reply.decided_at, generation, coupon.discount_minor)
+            for coupon, generation in zip(coupons, reply.generations, strict=True)
+        ]
+        return self._approval_by_coupons(program, coupons, uses)
+
+    def read_reservation(self, reservation_id: str, *, program: str) -> Reservation | None:
+        """Return what a reservation id says, or None when it is not genuine."""
+        reservation = self._reservations.verify(reservation_id, program=program)
+        return None if isinstance(reservation, ReservationDefect) else reservation
 
     def redeemed(self, program: str, remembered: Remembered) -> list[Redeemed]:
         """Return the redemptions of a remembered approval."""
@@ -96,14 +188,23 @@ class DecisionWriter:
             redemptions.append(Redeemed(signed, receipt, token.discount_minor))
         return redemptions
 
+    def redeemed_by(self, program: str, token: AnsweredToken, use: EarlierUse) -> Redeemed:
+        """Return the use of a coupon."""
+        receipt = _receipt(token, use.generation, use.redeemed_at)
+        return Redeemed(self._receipts.sign(receipt, program=program), receipt, use.discount_minor)
+
+    def held(self, token: AnsweredToken, reserved_at: int) -> Redeemed:
+        """Return the hold on a coupon, which was made at ``reserved_at``, Unix seconds."""
+        return Redeemed("", _receipt(token, 0, reserved_at), token.discount_minor, is_held=True)
+
     def read_receipt(self, redemption_id: str, *, program: str) -> Receipt | None:
         """Return what a receipt says, or None when it is not genuine."""
         receipt = self._receipts.verify(redemption_id, program=program)
         return receipt if isinstance(receipt, Receipt) else None
 
-    def receipt_of(self, token: VerifiedToken, use: EarlierUse) -> str:
+    def receipt_of(self, program: str, coupon: CouponIds, use: EarlierUse) -> str:
         """Return the receipt of a use of a coupon."""
-        return self._receipts.sign(_receipt(token, use.generation, use.redeemed_at), program=token.program)
+        return self._receipts.sign(_receipt(coupon, use.generation, use.redeemed_at), program=program)
 
     def _approval(
         self,
@@ -132,7 +233,7 @@ class DecisionWriter:
         settlement = settlement_bytes(key, checkout.order.order_id, settled)
         return Decision(Outcome.APPROVED, tuple(verdicts), decided_at, discount_minor, settlement)
 
-    def _approval_by_coupons(self, tokens: Sequence[VerifiedToken], uses: Sequence[EarlierUse]) -> Decision:
+    def _approval_by_coupons(self, program: str, coupons: Sequence[CouponIds], uses: Sequence[EarlierUse]) -> Decision:
         """Return the approval of a request that the ledger has forgotten, from its coupons' records.
 
         The records keep the outcome, the receipts and the discounts. They do not keep how the discounts were divided
@@ -141,11 +242,11 @@ class DecisionWriter:
         verdicts = tuple(
             Verdict(
                 Outcome.APPROVED,
-                campaign=token.campaign,
-                redemption_id=self.receipt_of(token, use),
+                campaign=coupon.campaign,
+                redemption_id=self.receipt_of(program, coupon, use),
                 discount_minor=use.discount_minor,
             )
-            for token, use in zip(tokens, uses, strict=True)
+            for coupon, use in zip(coupons, uses, strict=True)
         )
         return Decision(
             Outcome.APPROVED,
@@ -154,30 +255,44 @@ class DecisionWriter:
             discount_minor=sum(use.discount_minor for use in uses),
         )
 
-    def _refusal(
-        self, tokens: Sequence[VerifiedToken], judged: Sequence[CouponJudgement], refused: Refused
+    def refusal(
+        self, program: str, coupons: Sequence[CouponIds], judged: Sequence[CouponJudgement], refused: Refused
     ) -> Decision:
+        """Return the decision that refuses an order.
+
+        Args:
+            program: The program.
+            coupons: The order's coupons, in the ledger's order.
+            judged: The server's judgements on them, in the same order.
+            refused: The ledger's reply.
+        """
         genuine = [token.rank not in INVALID_RANKS for token in refused.tokens]
         if not all(genuine):
             return invalid_tokens(genuine, refused.decided_at)
         verdicts = tuple(
-            self.refused_verdict(token, coupon, found, refused.try_after_ms)
-            for token, coupon, found in zip(tokens, judged, refused.tokens, strict=True)
+            self.refused_verdict(program, coupon, judgement, found, refused.try_after_ms)
+            for coupon, judgement, found in zip(coupons, judged, refused.tokens, strict=True)
         )
         return refusal(verdicts, refused.decided_at)
 
     def refused_verdict(
-        self, token: VerifiedToken, judged: CouponJudgement, refused: RefusedToken, try_after_ms: int | None = None
+        self,
+        program: str,
+        coupon: CouponIds,
+        judged: CouponJudgement,
+        refused: RefusedToken,
+        try_after_ms: int | None = None,
     ) -> Verdict:
         """Return the verdict on one token of an order that is not approved as a whole.
 
         Args:
-            token: The token.
+            program: Its program.
+            coupon: The token's coupon.
             judged: The server's judgement on it.
             refused: The ledger's verdict on it.
             try_after_ms: If a velocity rule refuses it: when to try again, Unix milliseconds.
         """
-        verdict = Verdict(Outcome.STACK_REJECTED, campaign=token.campaign)
+        verdict = Verdict(Outcome.STACK_REJECTED, campaign=coupon.campaign)
         clock = judged.clock
         match refused.rank:
             case Outcome.APPROVED:
@@ -186,7 +301,7 @@ class DecisionWriter:
                 return replace(
                     verdict,
                     outcome=Outcome.ALREADY_REDEEMED,
-                    redemption_id=self.receipt_of(token, refused.use),
+                    redemption_id=self.receipt_of(program, coupon, refused.use),
                     detail=Detail(same_order=True, redeemed_at=refused.use.redeemed_at),
                 )
             case rank if rank == BUDGET_DAY_RANK:
@@ -196,6 +311,10 @@ class DecisionWriter:
                 detail = Detail(try_after_ms=try_after_ms)
             case Outcome.ALREADY_REDEEMED:
                 detail = Detail(redeemed_at=refused.use.redeemed_at)
+            case Outcome.RESERVED | Outcome.RESERVATION_EXPIRED:
+                detail = Detail(held_until=refused.use.redeemed_at)
+            case Outcome.CUSTOMER_LIMIT | Outcome.CAMPAIGN_LIMIT | Outcome.BUDGET_EXHAUSTED if refused.use.redeemed_at:
+                detail = Detail(try_after_ms=refused.use.redeemed_at * MILLISECONDS)
             case Outcome.CUSTOMER_DAY_LIMIT | Outcome.DAY_LIMIT:
                 detail = Detail(try_after_ms=clock.day_ends_at_ms)
             case Outcome.SLOT_LIMIT:
@@ -243,11 +362,11 @@ def invalid_verdict(waits_until_ms: int | None) -> Verdict:
     return Verdict(Outcome.VELOCITY_EXCEEDED, detail=Detail(try_after_ms=waits_until_ms))
 
 
-def _receipt(token: VerifiedToken | AnsweredToken, generation: int, redeemed_at: int) -> Receipt:
+def _receipt(coupon: CouponIds, generation: int, redeemed_at: int) -> Receipt:
     return Receipt(
-        key_id=token.key_id,
-        campaign=token.campaign,
-        serial=token.serial,
+        key_id=coupon.key_id,
+        campaign=coupon.campaign,
+        serial=coupon.serial,
         generation=generation,
         redeemed_at=redeemed_at,
     )

@@ -14,8 +14,10 @@ from typing import Any
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.order import Checkout, Customer, Order
+from redemption.domain.ports.orders import AnsweredToken
 from redemption.domain.request_identity import RequestIdentity
-from redemption.domain.signed.digest import DigestKind, Digests, ProgramDigests
+from redemption.domain.signed.digest import DigestKind, ProgramDigests
+from redemption.domain.signed.reservation import TERMS_LENGTH
 
 _JSON_OF = {None: "null", True: "true", False: "false"}
 _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -42,26 +44,26 @@ def request_digest(digests: ProgramDigests, caller: CallInfo, request_id: str) -
     return digests.digest(DigestKind.REQUEST, caller.principal.encode(), request_id.encode())
 
 
-def order_digests(
-    digests: Digests, caller: CallInfo, request_id: str, checkout: Checkout, positions: Sequence[int] | None
-) -> tuple[bytes, bytes, bytes, bytes | None]:
-    """Return all digests of an order: request, content, order, and customer (None for a guest).
-
-    The digests of request and content are those of ``identity_of``; all four are made together: every order needs them.
-    ``positions`` are those of ``canonical_positions``.
-    """
-    return digests.for_program(checkout.program).of_order(
-        caller.principal,
-        request_id,
-        checkout_content("redeem", checkout, positions),
-        checkout.order.order_id,
-        checkout.customer.customer_id,
-    )
-
-
 def canonical(operation: str, *content: Any) -> bytes:  # noqa: ANN401 - texts, numbers, None, and lists and dicts of these
     """Return the canonical form of an operation and its content, in a fixed order."""
     return _encode((operation, *content)).encode()
+
+
+def terms_of(digests: ProgramDigests, content: bytes, answer: Sequence[AnsweredToken]) -> bytes:
+    """Return what the ledger knows the terms of a hold by: 6 bytes.
+
+    They are the same for two requests of an order with the same content, as long as its coupons take off the same.
+
+    Args:
+        digests: The program's digests.
+        content: Digest of the content of the request.
+        answer: What its approval says of each token.
+    """
+    tokens = [
+        (token.campaign, token.key_id, token.serial, token.discount_minor, token.merchant_basis_points, token.parts)
+        for token in answer
+    ]
+    return digests.digest(DigestKind.CONTENT, content, canonical("terms", tokens))[:TERMS_LENGTH]
 
 
 def set_fields(value: Any) -> Any:  # noqa: ANN401 - any value of a definition

@@ -164,7 +164,7 @@ class Issuer:
                 "nobody knows whether it was used"
             )
         honoured = self._reader.honoured_until_ms(token, campaign)
-        receipt = "" if seen.use is None else self._decisions.receipt_of(token, seen.use)
+        receipt = "" if seen.use is None else self._decisions.receipt_of(token.program, token, seen.use)
         return Inspection(token, seen.use, receipt, revoked=seen.revoked, honoured_until_ms=honoured)
 
     async def _block(self, caller: CallInfo, request: MintRequest, content: bytes, *, codes: bool) -> Block:

@@ -40,6 +40,13 @@ class RedeemRequest:
         return positions_of(len(self.checkout.tokens), len(order.lines), len(order.shipping))
 
 
+@record(frozen=True, slots=True)
+class ReserveRequest(RedeemRequest):
+    """A request to hold the coupons of an order for so many seconds."""
+
+    hold_seconds: int
+
+
 Submission: TypeAlias = tuple[RedeemRequest, CallInfo, OnResult]
 """A request, its caller, and the callback for its result."""
 

@@ -316,7 +316,9 @@ class VerdictWriter:
         if finding.rank == Outcome.TOKEN_INVALID:
             return Verdict(Outcome.TOKEN_INVALID)
         if not finding.approved:
-            return self._decisions.refused_verdict(token, judged, RefusedToken(finding.rank, self._uses[index]))
+            return self._decisions.refused_verdict(
+                token.program, token, judged, RefusedToken(finding.rank, self._uses[index])
+            )
         return Verdict(
             Outcome.APPROVED,
             campaign=token.campaign,

@@ -1,4 +1,4 @@
-"""Redeeming: verify the tokens, judge the order on cached campaigns, let the ledger decide, return the decision.
+"""Redeeming and reserving: verify the tokens, judge the order on cached campaigns, let the ledger decide.
 
 Every order takes this way, with one round trip to the ledger. When the ledger replies that a judgement is outdated, the
 order is judged again, ``ROUNDS_MAX`` times in total at most (``judging_rounds.py``).
@@ -18,19 +18,26 @@ from redemption.domain.judging.stacking import Judgement, judge, judge_steps
 from redemption.domain.order import checkout_violations, id_fits, id_violations
 from redemption.domain.outcome import NEVER_ISSUED_RANK, Outcome
 from redemption.domain.ports.ledger import Ledger
-from redemption.domain.ports.orders import Approved, Failed, JudgedToken, RedeemReply, Refused, Remembered
+from redemption.domain.ports.orders import Approved, Failed, Held, JudgedToken, RedeemReply, Refused, Remembered
 from redemption.domain.risk.assessment import NO_ACTIVE_RULES, NO_CHECKS
 from redemption.domain.signed.digest import DigestKind, Digests
 from redemption.domain.signed.token import VerifiedToken
 from redemption.scheduling.fair_slots import NO_SLOT, NoSlot, WorkSlot
 from redemption.service.coupon_reader import CouponReader, assess_order, current_rules
 from redemption.service.dead_coupons import judged_without_dead
-from redemption.service.decisions import DecisionWriter, invalid_tokens
+from redemption.service.decisions import DecisionWriter, HoldOfOrder, invalid_tokens
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.guessing import Guessing
-from redemption.service.idempotency import canonical_positions, order_digests
+from redemption.service.idempotency import canonical_positions, checkout_content, terms_of
 from redemption.service.order_rounds import CALLER_LEFT, OrderRounds
-from redemption.service.pending_order import OnResult, PendingOrder, RedeemRequest, Submission, hand_over
+from redemption.service.pending_order import (
+    OnResult,
+    PendingOrder,
+    RedeemRequest,
+    ReserveRequest,
+    Submission,
+    hand_over,
+)
 from redemption.service.risk_reports import REFUSED_BY_RULES, RuleReports, people_of, try_after_ms
 
 _SINGLE = (0,)
@@ -41,7 +48,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Redeemer:
-    """Redeems orders of all programs."""
+    """Redeems orders of all programs, or reserves their coupons."""
 
     def __init__(
         self,
@@ -67,13 +74,13 @@ class Redeemer:
         self._rounds = OrderRounds(self)
 
     def redeem(self, submissions: Iterable[Submission]) -> None:
-        """Redeem orders, see ``OrderRounds.begin``."""
+        """Redeem or reserve orders, see ``OrderRounds.begin``."""
         self._rounds.begin(submissions)
 
     async def redeem_all(
         self, caller: CallInfo, requests: Sequence[RedeemRequest], slot: WorkSlot | NoSlot = NO_SLOT
     ) -> list[Decision | ServiceError]:
-        """Redeem orders for one caller, see ``OrderRounds.run_all``."""
+        """Redeem or reserve orders for one caller, see ``OrderRounds.run_all``."""
         return await self._rounds.run_all(caller, requests, slot)
 
     def open(
@@ -123,8 +130,10 @@ class Redeemer:
         ledger_order: Sequence[int] = _SINGLE
         if len(tokens) > 1:
             ledger_order = sorted(range(len(tokens)), key=lambda index: _ledger_key(tokens[index]))
+        operation = "reserve" if isinstance(asked, ReserveRequest) else "redeem"
         lines, fees = checkout.order.lines, checkout.order.shipping
         positions = canonical_positions(checkout.order) if len(lines) > 1 or len(fees) > 1 else None
+        content = checkout_content(operation, checkout, positions)
         return PendingOrder(
             asked,
             caller,
@@ -132,7 +141,9 @@ class Redeemer:
             verified=tokens,
             ledger_order=ledger_order,
             positions=positions,
-            digests=order_digests(self._digests, caller, asked.request_id, checkout, positions),
+            digests=self._digests.for_program(checkout.program).of_order(
+                caller.principal, asked.request_id, content, checkout.order.order_id, checkout.customer.customer_id
+            ),
             on_reply=on_reply,
         )
 
@@ -169,7 +180,7 @@ class Redeemer:
             if order.rules is not NO_ACTIVE_RULES:
                 self._assess(order, now_ms)
             coupons, checkout = self._coupons(order), order.asked.checkout
-            _store(order, judge(coupons, checkout, now_ms=now_ms, days=self._days, assessment=order.assessment))
+            self._store(order, judge(coupons, checkout, now_ms=now_ms, days=self._days, assessment=order.assessment))
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
@@ -184,11 +195,20 @@ class Redeemer:
                 self._assess(order, now_ms)
             coupons, checkout = self._coupons(order), order.asked.checkout
             steps = judge_steps(coupons, checkout, now_ms=now_ms, days=self._days, assessment=order.assessment)
-            _store(order, (yield from steps))
+            self._store(order, (yield from steps))
         except Exception:  # noqa: BLE001 - logged with its traceback; it must not affect other orders
             self._give_up(order)
             return False
         return True
+
+    def _store(self, order: PendingOrder, judgement: Judgement) -> None:
+        """Store a judgement in an order, as the ledger needs it."""
+        order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
+        order.coupons = judgement.coupons
+        order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
+        if isinstance(order.asked, ReserveRequest):
+            order.hold_seconds = order.asked.hold_seconds
+            order.terms = terms_of(self._digests.for_program(order.program), order.content, order.tokens)
 
     def _assess(self, order: PendingOrder, now_ms: int) -> None:
         """Compare an order with the rules and lists of its program."""
@@ -216,6 +236,8 @@ class Redeemer:
 
         An answer that an earlier version stored names positions of the order as it was sent.
         """
+        if isinstance(order.asked, ReserveRequest):
+            return False  # earlier versions reserved nothing
         content = earlier_checkout_content("redeem", order.asked.checkout)
         earlier = self._digests.for_program(order.program).digest(DigestKind.CONTENT, content)
         if earlier == order.content:
@@ -260,7 +282,9 @@ class Redeemer:
     def _decision(self, order: PendingOrder, reply: RedeemReply) -> Decision:
         checkout, positions = order.asked.checkout, order.positions
         ledger_order = order.ledger_order
-        if len(ledger_order) == 1:
+        if isinstance(reply, Held | Remembered) and reply.held_until:
+            decision = self._reserved(order, reply)
+        elif len(ledger_order) == 1:
             decision = self._decisions.decision(
                 checkout, order.verified, order.coupons, order.tokens, reply, positions=positions
             )
@@ -275,10 +299,34 @@ class Redeemer:
             decision = _in_callers_order(decision, ledger_order)
         return decision
 
+    def _reserved(self, order: PendingOrder, reply: Held | Remembered) -> Decision:
+        """Return the decision that an order's coupons are held.
+
+        It is made only from the request and from what the ledger remembers of it, so a repetition gets the same.
+        """
+        answer = order.tokens if isinstance(reply, Held) else reply.answer
+        terms = terms_of(self._digests.for_program(order.program), order.content, answer)
+        verified = [order.verified[index] for index in order.ledger_order]
+        hold = HoldOfOrder(order.order, order.customer, terms, reply.held_until)
+        decision = self._decisions.reserved(
+            order.asked.checkout,
+            verified,
+            hold,
+            decided_at=reply.decided_at,
+            generations=reply.generations,
+            answer=answer,
+            positions=order.positions,
+        )
+        return decision if len(verified) == 1 else _in_callers_order(decision, order.ledger_order)
+
     def _count_and_report(self, order: PendingOrder, reply: RedeemReply, decision: Decision) -> None:
         """Count what rules did, and tell the observers of a refusal; an error in it does not change the decision."""
         try:
-            if order.rules is not None and order.assessment is not None and isinstance(reply, Approved | Refused):
+            if (
+                order.rules is not None
+                and order.assessment is not None
+                and isinstance(reply, Approved | Held | Refused)
+            ):
                 self._rule_reports.count(order.program, order.rules, order.exceeded, order.assessment.missing)
             if decision.outcome is Outcome.APPROVED:
                 return
@@ -299,12 +347,6 @@ class Redeemer:
             never_issued = refused.rank == NEVER_ISSUED_RANK
             if never_issued or refused.rank == Outcome.TOKEN_INVALID:
                 self._reader.report_refused(order.verified[index], order.campaigns[index], issued=not never_issued)
-
-
-def _store(order: PendingOrder, judgement: Judgement) -> None:
-    order.since_ms, order.until_ms = judgement.since_ms, judgement.until_ms
-    order.coupons = judgement.coupons
-    order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
 
 
 def _judged_tokens(order: PendingOrder, order_value_minor: int) -> tuple[JudgedToken, ...]:

@@ -3,6 +3,7 @@
 from redemption.domain.call_info import CallInfo
 from redemption.domain.errors import NotFound
 from redemption.domain.ports.ledger import Ledger
+from redemption.domain.ports.orders import Remembered
 from redemption.domain.signed.digest import Digests
 from redemption.service.decisions import DecisionWriter, Redeemed
 from redemption.service.idempotency import request_digest
@@ -17,7 +18,7 @@ class RedemptionFinder:
         self._orders = ledger.orders
 
     async def by_request(self, caller: CallInfo, program: str, request_id: str) -> list[Redeemed]:
-        """Return what was approved under a request id.
+        """Return what was approved under a request id; of a reservation, what has become of it.
 
         Raises:
             NotFound: Nothing was approved, or it is no longer remembered.
@@ -26,7 +27,28 @@ class RedemptionFinder:
         remembered = await self._orders.remembered(program, request)
         if remembered is None or not remembered.answer:
             raise NotFound("nothing was approved under this request id in the last 24 hours")
+        if remembered.held_until:
+            return await self._reserved(program, remembered)
         return self._decisions.redeemed(program, remembered)
+
+    async def _reserved(self, program: str, remembered: Remembered) -> list[Redeemed]:
+        """Return what has become of the coupons of a reservation: its order holds them still, or has used them.
+
+        Raises:
+            NotFound: It has none of them any more.
+        """
+        found = []
+        for token in remembered.answer:
+            seen = await self._orders.coupon(program, token.campaign, token.serial)
+            if seen.used_by != remembered.order:
+                continue
+            if seen.use is not None:
+                found.append(self._decisions.redeemed_by(program, token, seen.use))
+            else:
+                found.append(self._decisions.held(token, remembered.decided_at))
+        if not found:
+            raise NotFound("the reservation of this request id was released, replaced, or ran out")
+        return found
 
     async def by_receipt(self, caller: CallInfo, program: str, redemption_id: str) -> Redeemed:
         """Return the redemption of a receipt.

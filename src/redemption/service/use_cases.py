@@ -14,6 +14,7 @@ from redemption.service.issuer import Issuer
 from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
+from redemption.service.reserver import Reserver
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_reports import RuleReports
@@ -49,6 +50,7 @@ class UseCases:
             ledger=ledger,
             rule_reports=rule_reports,
         )
+        self.reserver = Reserver(digests=digests, decisions=decisions, ledger=ledger)
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
         self.quoter = Quoter(
             reader=reader,

@@ -113,21 +113,24 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reserve(self, request, context):
-        """Holds all tokens of an order for a while, or none. A live reservation guarantees Confirm.
+        """Holds all tokens of an order for a while, or none. A reservation that is not over can be confirmed, whatever becomes
+        of the campaign; only a revocation stops that. An order has one reservation: the same request again, under a new
+        request_id, makes it longer; a changed one takes its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Confirm(self, request, context):
-        """Turns a reservation into redemptions.
+        """Turns a reservation into redemptions. Confirmed before under another request_id, it is ALREADY_REDEEMED, with
+        detail.same_order and the receipts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Gives up a reservation.
+        """Gives up a reservation. One that was released, replaced or is over is APPROVED as well, because nothing is held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,6 +81,8 @@ def use_cases() -> Any:
     stand_in.redeemer.redeem_all.side_effect = lambda _, attempts, *__: [APPROVAL] * len(attempts)
     stand_in.finder.by_request.return_value = [REDEEMED]
     stand_in.finder.by_receipt.return_value = REDEEMED
+    stand_in.reserver.confirm.return_value = APPROVAL
+    stand_in.reserver.release.return_value = Outcome.APPROVED
     stand_in.quoter.quote.return_value = QUOTED
     stand_in.issuer.mint.side_effect = no_coupons
     stand_in.issuer.mint_codes.side_effect = no_coupons

@@ -189,7 +189,7 @@ class Screening:
         if coupon is None:
             self.refused.append(CouponJudgement(Outcome.TOKEN_INVALID))
             return
-        clock = _clock(coupon, self.moment, self._days)
+        clock = clock_of(coupon.campaign, self.moment, self._days)
         found = judge_alone(
             coupon, self._checkout, self.basket, moment=self.moment, days=self._days, assessment=self._assessment
         )
@@ -208,8 +208,8 @@ class Screening:
         return self._eligible
 
 
-def _clock(coupon: Coupon, moment: Moment, days: Days) -> CampaignClock:
-    campaign = coupon.campaign
+def clock_of(campaign: Campaign, moment: Moment, days: Days) -> CampaignClock:
+    """Return a campaign's day and slot at a moment, whose interval ends when one of them does."""
     day = days.at(campaign.time_zone, moment.now_ms)
     moment.within(day.starts_at_ms, day.ends_at_ms)
     limits = campaign.limits.slots

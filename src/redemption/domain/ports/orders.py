@@ -81,12 +81,14 @@ class Remembered:
 
     Attributes:
         held_until: Until when the coupons were held, Unix seconds; 0: they were redeemed.
+        order: When they were held: digest of the order.
     """
 
     decided_at: int
     generations: tuple[int, ...]
     answer: Sequence[AnsweredToken]
     held_until: int = 0
+    order: bytes = b""
 
 
 @record(frozen=True, slots=True)

@@ -42,6 +42,8 @@ _COUPON_SNAPSHOT = struct.Struct(">BIHQ6s")
 _CAMPAIGN_SNAPSHOT = struct.Struct(">IQQHQQIQHHH")
 _ISSUED, _REVOKED, _IN_USE, _HELD = 1, 2, 4, 8
 _CONTENT_BYTES = 8
+_ORDER_BYTES = 6
+"""What is remembered of a reservation begins with the digest of its order."""
 _APPROVED_FORM, _GIVEN_BACK_FORM, _HELD_FORM, _HELD_GIVEN_BACK_FORM, _APPROVED_FORM_BEFORE = 4, 5, 6, 7, 1
 _FORMS = (1, 2, 4, 5, 6, 7)
 """The forms of remembered approvals; 1 and 2 were written when the ledger had format 2."""
@@ -132,7 +134,7 @@ def _asked(item: RedeemItem) -> tuple[bytes, bytes]:
     if isinstance(item, ConfirmItem):
         generations = struct.pack(f">{len(item.generations)}H", *item.generations)
         return _CONFIRM, _CONFIRMATION.pack(item.terms, item.reserved_until, item.reacquires) + generations
-    return _RESERVE, _HOLD.pack(item.terms, item.hold_seconds)
+    return _RESERVE, _HOLD.pack(item.terms, item.hold_seconds) + item.order
 
 
 def pack_release(item: ReleaseItem) -> bytes:
@@ -198,16 +200,19 @@ def unpack_request(record: bytes) -> Remembered:
         raise ValueError(f"a remembered approval of unknown form {form}")
     time_at = 1 if form >= _APPROVED_FORM else 1 + _CONTENT_BYTES
     decided_at = int.from_bytes(record[time_at : time_at + 4])
-    count_at, held_until = time_at + 4, 0
+    count_at, held_until, order = time_at + 4, 0, 0
     if form in _HELD_FORMS:
         held_until, count_at = int.from_bytes(record[count_at : count_at + 4]), count_at + 4
+        order = _ORDER_BYTES
     position = (count_at if form >= _APPROVED_FORM else time_at - _CONTENT_BYTES + 4) + _CONTENT_BYTES
     if form in _PLAIN_FORMS:
-        answer = unpack_answer(record, position)
-        return Remembered(decided_at, (0,) * len(answer), answer, held_until)
+        answer = unpack_answer(record, position + order)
+        return Remembered(decided_at, (0,) * len(answer), answer, held_until, record[position : position + order])
     count = record[count_at]
     generations = struct.unpack_from(f">{count}H", record, count_at + 1)
-    return Remembered(decided_at, generations, unpack_answer(record, position + 1 + 2 * count), held_until)
+    position += 1 + 2 * count
+    answer = unpack_answer(record, position + order)
+    return Remembered(decided_at, generations, answer, held_until, record[position : position + order])
 
 
 def pack_asked(coupons: Sequence[tuple[int, int, int, bool]]) -> bytes:

@@ -7,7 +7,7 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from redemption.domain.campaign.campaign_checks import LATEST_MS
 from redemption.domain.decision import Decision, Detail, Verdict
-from redemption.domain.errors import InvalidRequest, Violation
+from redemption.domain.errors import InvalidRequest, Violation, ViolationReason, ViolationValues
 from redemption.domain.order import (
     CATEGORIES_MAX,
     GUEST,
@@ -23,11 +23,12 @@ from redemption.domain.order import (
     Shipping,
 )
 from redemption.domain.outcome import Disposition, Outcome
-from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from
+from redemption.rpc.convert.timestamps import at_ms, at_seconds, ms_from, seconds_from
 from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
-from redemption.service.pending_order import RedeemRequest
+from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import Quote, QuoteRequest
+from redemption.service.reserver import HOLD_SECONDS, HOLD_SECONDS_MAX
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 # Looked up by name: a name that the contract does not have fails at import, not when the outcome is first used.
@@ -51,6 +52,22 @@ def redeem_request_from(request: redemption_service_pb2.RedeemRequest, program: 
         InvalidRequest: A list is too long.
     """
     return RedeemRequest(request.request_id, checkout_from(request.checkout, program))
+
+
+def reserve_request_from(request: redemption_service_pb2.ReserveRequest) -> ReserveRequest:
+    """Return the request of a message whose size was checked (see ``positions_in``).
+
+    Raises:
+        InvalidRequest: A list is too long, or the time to hold is not 1 second to 24 hours.
+    """
+    hold_seconds = HOLD_SECONDS
+    if request.HasField("ttl"):
+        hold_seconds = seconds_from(request.ttl, "ttl")
+        if not 1 <= hold_seconds <= HOLD_SECONDS_MAX:
+            problem = f"must be 1 second to 24 hours; it is {hold_seconds} seconds"
+            values = ViolationValues(least=1, most=HOLD_SECONDS_MAX, given=hold_seconds)
+            raise InvalidRequest([Violation("ttl", problem, ViolationReason.OUT_OF_RANGE, values)])
+    return ReserveRequest(request.request_id, checkout_from(request.checkout), hold_seconds)
 
 
 def quote_request_from(request: redemption_service_pb2.QuoteRequest) -> QuoteRequest:
@@ -111,7 +128,14 @@ def write_quote(quote: Quote, message: redemption_service_pb2.QuoteResponse, *, 
 
 
 def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
-    """Return the contract's redemption; its state is always REDEEMED, because this version reverses none."""
+    """Return the contract's redemption or reservation; this version reverses none."""
+    if redeemed.is_held:
+        return redemption_service_pb2.Redemption(
+            campaign=redeemed.receipt.campaign,
+            serial=redeemed.receipt.serial,
+            discount_minor=redeemed.discount_minor,
+            state=redemption_service_pb2.REDEMPTION_STATE_RESERVED,
+        )
     return redemption_service_pb2.Redemption(
         redemption_id=redeemed.redemption_id,
         campaign=redeemed.receipt.campaign,
@@ -229,5 +253,6 @@ def detail_of(detail: Detail) -> decision_pb2.Detail:
         conflicts=detail.conflicts,
         same_order=detail.same_order,
         redeem_time=None if detail.redeemed_at is None else at_seconds(detail.redeemed_at),
+        hold_expire_time=None if detail.held_until is None else at_seconds(detail.held_until),
         missing_signals=detail.missing_signals,  # type: ignore[arg-type]  # the numbers are those of the contract
     )
