@@ -115,6 +115,16 @@ def test_an_overdrawn_budget_is_shown_as_one(ask, fake, existing):
     ]
 
 
+def test_what_is_only_held_is_shown_when_there_is_any(ask, fake, existing):
+    stats = GetCampaignStatsResponse()
+    stats.stats.redeemed, stats.stats.reserved = 7, 1_234
+    fake.answers |= {"GetCampaign": GetCampaignResponse(campaign=existing), "GetCampaignStats": stats}
+    lines = ask("campaigns", "stats", "3").out.splitlines()
+    assert [line.split(maxsplit=2) for line in lines if line.startswith("reserved")] == [
+        ["reserved", "1,234", "held by orders that are not paid"]
+    ]
+
+
 def updated(request, _context):
     return UpdateCampaignResponse(campaign=request.campaign)
 

@@ -109,6 +109,7 @@ STATS = Stats(
     refusals=((60, 2), (150, 9)),
     claimed=70,
     budget_left_minor=0,
+    reserved=2,
     warnings=(
         RiskWarning(7, RiskWarningReason.REFUSAL_SHARE, 150, NOW - 60, 2500, 0, 30, 90),
         RiskWarning(7, RiskWarningReason.BUDGET_GONE_SOON, 0, NOW, 3600, 5_000, 10, NOW + 600),

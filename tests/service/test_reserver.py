@@ -79,6 +79,19 @@ async def test_a_quote_of_the_order_that_holds_it_is_not_in_its_own_way(house):
     assert (await house.quote(token, customer="ann", order_id="other")).together.outcome is Outcome.RESERVED
 
 
+async def test_the_stats_tell_what_is_held_and_what_is_used(house):
+    campaign, (first, second) = await tokens_of(house, 2, budget_minor=200_00)
+    held = await house.reserve(first)
+    await house.redeem(second)
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.reserved, stats.redeemed_today) == (1, 1, 1)
+    assert (stats.discount_minor, stats.budget_left_minor) == (50_00, 100_00)
+    await house.confirm(held.reservation_id)
+    stats = await house.stats(campaign)
+    assert (stats.redeemed, stats.reserved, stats.redeemed_today) == (2, 0, 2)
+    assert (stats.discount_minor, stats.budget_left_minor) == (100_00, 100_00)
+
+
 async def test_a_limit_that_is_only_held_may_be_free_later(house):
     _, (first, second) = await tokens_of(house, 2, redemptions=1)
     held = await house.reserve(first)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from redemption.cli.apply import Applied
     from redemption.client import RedemptionClient
     from redemption.v1.campaign_pb2 import Campaign
+    from redemption.v1.campaign_service_pb2 import CampaignStats
 
 Which: TypeAlias = Annotated[
     str, typer.Argument(metavar="CAMPAIGN", help="Its number or its name.", show_default=False)
@@ -115,28 +116,10 @@ def stats(
     from redemption.client import format_money
 
     counted = answer.stats
-    limits = found.limits
-    rows = [
-        ("issued", f"{counted.issued:,}", _of(limits.issued, limited=limits.HasField("issued"))),
-        ("claimed", f"{counted.claimed:,}", ""),
-        ("redeemed", f"{counted.redeemed:,}", _of(limits.redemptions, limited=limits.HasField("redemptions"))),
-        (
-            "today",
-            f"{counted.redeemed_today:,}",
-            _of(limits.redemptions_per_day, limited=limits.HasField("redemptions_per_day")),
-        ),
-        ("discount", format_money(counted.discount_minor, found.currency_code), ""),
-        ("by merchants", format_money(counted.merchant_minor, found.currency_code), ""),
-        ("order value", format_money(counted.order_value_minor, found.currency_code), ""),
-    ]
-    if counted.HasField("budget_left_minor"):
-        budget = format_money(limits.budget_minor, found.currency_code)
-        over = ", lowered below what is spent" if counted.budget_left_minor < 0 else ""
-        rows.append(("budget left", format_money(counted.budget_left_minor, found.currency_code), f"of {budget}{over}"))
     say(f"campaign {found.number} {found.name}, {_state(found)}", "bold")
     counts = table("counter", "count", "limit", right=("count",))
     counts.show_header = False
-    for row in rows:
+    for row in _stats_rows(found, counted):
         counts.add_row(*row)
     show(counts)
     if len(counted.offers) > 1:
@@ -416,6 +399,33 @@ def _state(campaign: "Campaign") -> str:
     from redemption.cli.output.campaign_summary import state_of
 
     return state_of(campaign, _now())
+
+
+def _stats_rows(found: "Campaign", counted: "CampaignStats") -> list[tuple[str, str, str]]:
+    """Return the numbers of a campaign: name, number, and what it is compared with."""
+    from redemption.client import format_money
+
+    limits = found.limits
+    rows = [
+        ("issued", f"{counted.issued:,}", _of(limits.issued, limited=limits.HasField("issued"))),
+        ("claimed", f"{counted.claimed:,}", ""),
+        ("redeemed", f"{counted.redeemed:,}", _of(limits.redemptions, limited=limits.HasField("redemptions"))),
+        (
+            "today",
+            f"{counted.redeemed_today:,}",
+            _of(limits.redemptions_per_day, limited=limits.HasField("redemptions_per_day")),
+        ),
+        ("discount", format_money(counted.discount_minor, found.currency_code), ""),
+        ("by merchants", format_money(counted.merchant_minor, found.currency_code), ""),
+        ("order value", format_money(counted.order_value_minor, found.currency_code), ""),
+    ]
+    if counted.reserved:
+        rows.insert(4, ("reserved", f"{counted.reserved:,}", "held by orders that are not paid"))
+    if counted.HasField("budget_left_minor"):
+        budget = format_money(limits.budget_minor, found.currency_code)
+        over = ", lowered below what is spent" if counted.budget_left_minor < 0 else ""
+        rows.append(("budget left", format_money(counted.budget_left_minor, found.currency_code), f"of {budget}{over}"))
+    return rows
 
 
 def _of(limit: int, *, limited: bool) -> str:

@@ -58,7 +58,9 @@ class Stats:
     """What happened to a campaign's coupons, by the ledger's counters; see ``Counters`` in ``domain/ports``.
 
     Attributes:
-        budget_left_minor: Less than 0 when the budget was lowered below what was spent; None when there is no budget.
+        budget_left_minor: What is neither spent nor held. Less than 0 when the budget was lowered below that; None when
+            there is no budget.
+        reserved: How many coupons are held now.
     """
 
     as_of_ms: int
@@ -73,6 +75,7 @@ class Stats:
     offers: tuple[OfferCounters, ...]
     refusals: tuple[tuple[int, int], ...]
     warnings: tuple[RiskWarning, ...] = ()
+    reserved: int = 0
 
 
 def etag(campaign: Campaign) -> str:
@@ -307,6 +310,7 @@ class Campaigns:
             as_of_ms=counters.now_ms,
             issued=counters.issued,
             redeemed=counters.redeemed,
+            reserved=counters.reserved,
             redeemed_today=counters.redeemed_today if counters.day == today else 0,
             discount_minor=counters.discount_minor,
             merchant_minor=counters.merchant_minor,
@@ -315,7 +319,7 @@ class Campaigns:
             offers=counters.offers,
             refusals=counters.refusals,
             warnings=counters.warnings,
-            budget_left_minor=None if budget is None else budget - counters.discount_minor,
+            budget_left_minor=None if budget is None else budget - counters.discount_minor - counters.reserved_minor,
         )
 
 

@@ -332,6 +332,7 @@ def test_statistics_tell_what_is_counted_and_nothing_else():
         issued=10,
         redeemed=8,
         redeemed_today=6,
+        reserved=2,
         discount_minor=4_000,
         merchant_minor=1_000,
         order_value_minor=90_000,

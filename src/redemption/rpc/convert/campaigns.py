@@ -199,6 +199,7 @@ def stats_of(stats: Stats) -> campaign_service_pb2.CampaignStats:
     return campaign_service_pb2.CampaignStats(
         issued=stats.issued,
         redeemed=stats.redeemed,
+        reserved=stats.reserved,
         redeemed_today=stats.redeemed_today,
         discount_minor=stats.discount_minor,
         merchant_minor=stats.merchant_minor,
