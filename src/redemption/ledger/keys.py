@@ -120,7 +120,7 @@ def wheel(program: str, number: int) -> bytes:
 
 def hold(program: str, order: bytes) -> tuple[bytes, bytes]:
     """Return the key and the field of an order's hold."""
-    bucket = int.from_bytes(order[:2]) >> 2
+    bucket = int.from_bytes(order[:2]) >> 4
     return b"%b:hold:%d" % (tag(program), bucket), order
 
 

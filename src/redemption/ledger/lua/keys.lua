@@ -101,10 +101,10 @@ function keys.revoked_customers(tag, number) return tag .. ':revoked_customers:'
 -- How many coupons of a campaign are held, by the second at which the holds end; see wheel.lua.
 function keys.wheel(tag, number) return tag .. ':wheel:' .. spelled(number) end
 
--- The hold of an order is in one of 16,384 hashes. The field is the order's digest.
+-- The hold of an order is in one of 4,096 hashes. The field is the order's digest.
 function keys.hold(tag, order)
   local first, second = order:byte(1, 2)
-  return behind(tag .. ':hold:', first * 64 + math.floor(second / 4))
+  return behind(tag .. ':hold:', first * 16 + math.floor(second / 16))
 end
 
 -- The digests of the orders whose holds end at a second (since 1970), one after the other.
