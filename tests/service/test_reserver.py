@@ -153,10 +153,10 @@ class TestConfirm:
     async def test_a_reservation_is_not_taken_again_after_a_day(self, house):
         _, (token,) = await tokens_of(house)
         held = await house.reserve(token, seconds=60)
-        for seconds, outcome in ((60 + 86_401, Outcome.RESERVATION_EXPIRED),):
-            await house.later(seconds)
-            await house.quote(token)  # the server learns the time
-            assert (await house.confirm(held.reservation_id, reacquire=True)).outcome is outcome
+        await house.later(60 + 86_401)
+        await house.quote(token)  # the server learns the time
+        decision = await house.confirm(held.reservation_id, reacquire=True)
+        assert decision.outcome is Outcome.RESERVATION_EXPIRED
 
     async def test_a_campaign_that_changed_is_read_again(self, house, tmp_path):
         campaign, (token,) = await tokens_of(house)

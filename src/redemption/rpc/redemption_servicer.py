@@ -51,8 +51,7 @@ from redemption.v1 import redemption_service_pb2 as messages
 
 RequestFrom: TypeAlias = Callable[[Any], RedeemRequest]
 """Returns the request of a message."""
-Answer: TypeAlias = Callable[[PendingCall, Decision | ServiceError], None]
-"""Answers a call with the result of its order."""
+Response: TypeAlias = type[messages.RedeemResponse | messages.ReserveResponse]
 _CALLER_LEFT = LedgerUnavailable("its caller left before it was looked at")
 
 
@@ -89,34 +88,34 @@ class RedemptionServicer:
 
     def redeem(self, calls: Sequence[PendingCall]) -> None:
         """Redeem each of these orders by itself: use all of its tokens, or none."""
-        self._begin(calls, redeem_request_from, _answer)
+        self._begin(calls, redeem_request_from, messages.RedeemResponse)
 
     def reserve(self, calls: Sequence[PendingCall]) -> None:
         """Reserve each of these orders by itself: hold all of its tokens, or none."""
-        self._begin(calls, reserve_request_from, _answer_reserve)
+        self._begin(calls, reserve_request_from, messages.ReserveResponse)
 
-    def _begin(self, calls: Sequence[PendingCall], request_from: RequestFrom, answer: Answer) -> None:
+    def _begin(self, calls: Sequence[PendingCall], request_from: RequestFrom, response: Response) -> None:
         orders = []
         for call in calls:
             try:
                 if call.info.gone:
                     call.fail(_CALLER_LEFT)
                 elif positions_in(call.request) < LARGE_ORDER_POSITIONS:
-                    orders.append((request_from(call.request), call.info, partial(answer, call)))
+                    orders.append((request_from(call.request), call.info, partial(_answer, call, response)))
                 else:
-                    self._begin_large(call, request_from, answer)
+                    self._begin_large(call, request_from, response)
             except Exception as error:  # noqa: BLE001 - a failure of one call must not affect the others
                 call.fail(error)
         if orders:
             self._redeemer.redeem(orders)
 
-    def _begin_large(self, call: PendingCall, request_from: RequestFrom, answer: Answer) -> None:
+    def _begin_large(self, call: PendingCall, request_from: RequestFrom, response: Response) -> None:
         call.leave_short_line()  # it may be short in bytes, but it is long work
-        task = asyncio.get_running_loop().create_task(self._decide_large(call, request_from, answer))
+        task = asyncio.get_running_loop().create_task(self._decide_large(call, request_from, response))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _decide_large(self, call: PendingCall, request_from: RequestFrom, answer: Answer) -> None:
+    async def _decide_large(self, call: PendingCall, request_from: RequestFrom, response: Response) -> None:
         """Redeem or reserve a large order once it has a slot."""
         try:
             async with self._orders.slot(call.info.deadline) as slot:
@@ -125,7 +124,7 @@ class RedemptionServicer:
                     return
                 orders = [request_from(call.request)]
                 (result,) = await self._redeemer.redeem_all(call.info, orders, slot)
-                answer(call, result)
+                _answer(call, response, result)
         except Exception as error:  # noqa: BLE001 - the task ends here; nobody else could answer the call
             call.fail(error)
 
@@ -200,30 +199,17 @@ class RedemptionServicer:
         return messages.GetRedemptionResponse(redemptions=[redemption_of(redeemed) for redeemed in found])
 
 
-def _answer(call: PendingCall, result: Decision | ServiceError) -> None:
+def _answer(call: PendingCall, kind: Response, result: Decision | ServiceError) -> None:
     """Answer a call with the result of its order."""
     try:
         if isinstance(result, ServiceError):
             call.fail(result)
             return
-        response = messages.RedeemResponse()
-        write_decision(result, response.decision)
-        call.answer(response)
-    except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
-        call.fail(error)
-
-
-def _answer_reserve(call: PendingCall, result: Decision | ServiceError) -> None:
-    """Answer a call with the result of reserving its order."""
-    try:
-        if isinstance(result, ServiceError):
-            call.fail(result)
-            return
-        response = messages.ReserveResponse()
+        response = kind()
         write_decision(result, response.decision)
         if result.reservation_id:
-            response.reservation_id = result.reservation_id
-            response.expire_time.seconds = result.held_until
+            response.reservation_id = result.reservation_id  # type: ignore[union-attr]  # only Reserve has such results
+            response.expire_time.seconds = result.held_until  # type: ignore[union-attr]
         call.answer(response)
     except Exception as error:  # noqa: BLE001 - a failure of one answer must not affect the others
         call.fail(error)

@@ -165,6 +165,17 @@ async def test_the_same_request_gets_the_same_answer_whatever_became_of_the_hold
     assert other == "Mismatch"
 
 
+async def test_what_an_order_holds_itself_is_no_reason_to_wait(desk):
+    """One use is left, the order's own; it asks for two."""
+    campaign = await desk.campaign(redemptions=2)
+    await desk.rank(campaign, 0)
+    await desk.held(desk.token(campaign, 1), order="mine")
+    two = desk.order(desk.token(campaign, 1), desk.token(campaign, 2), order="mine")
+    (reply,) = await desk.send(two)
+    assert [token.rank for token in reply.tokens] == [APPROVED, Outcome.CAMPAIGN_LIMIT]
+    assert [token.use.redeemed_at for token in reply.tokens] == [0, 0]
+
+
 class TestTheSameOrderAgain:
     """An order has one hold at most."""
 

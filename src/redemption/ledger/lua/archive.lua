@@ -8,8 +8,8 @@
 --          archive_step  head · places done · places in all; or head · gone (archiving has not begun).
 --                        A place is one key that may have records of the campaign.
 -- Events   archiving: principal · campaign · version; archived: principal · campaign
--- Invariant: no record of the campaign is written while the steps remove them, or later. No coupon is held by then. `archive` changes the version,
---            so nothing is redeemed, claimed or issued any more; revoke and codes check the field `archive`.
+-- Invariant: no record of the campaign is written while the steps remove them, or later. No coupon is held by then.
+--            `archive` changes the version, so nothing is redeemed, claimed or issued any more; revoke and codes check the field `archive`.
 --            A step stores how far it came in the same call, so the next step may come at any time.
 
 local archive = {}
@@ -41,7 +41,8 @@ function archive.begin(key_names, args)
   local version = tonumber(values[1])
   if version ~= expected then return { frame.head(call), 'conflict' } end
   local last_use = math.max(tonumber(values[2]), tonumber(values[3] or 0))
-  local last_hold = redis.call('ZREVRANGEBYSCORE', keys.wheel(call.tag, number), '+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0
+  local last_hold = redis.call('ZREVRANGEBYSCORE', keys.wheel(call.tag, number), '+inf', '-inf', 'WITHSCORES',
+    'LIMIT', 0, 1)[2] or 0
   local possible_at = math.max(last_use + return_window, tonumber(last_hold) * 1000)
   if call.now < possible_at then return { frame.head(call), 'early', keys.number_text(possible_at) } end
   frame.plan_nothing()

@@ -60,7 +60,8 @@ function frame.begin(key_names, args)
   local remembered, reaped, rules_version = keys.whole(header[5]), keys.whole(header[6]), keys.whole(header[7] or 0)
   local held, hold_next, hold_place =
     keys.whole(header[8] or 0), keys.whole(header[9] or 0), keys.whole(header[10] or 0)
-  if not (seq and clock and remembered and reaped and rules_version and header[4] and held and hold_next and hold_place) then
+  local is_readable = seq and clock and remembered and reaped and rules_version and header[4]
+  if not (is_readable and held and hold_next and hold_place) then
     error({ err = 'UNREADABLE the header is of another format, or damaged' })
   end
   if known ~= '' and not frame.is_known(known, header[1], seq) then

@@ -130,33 +130,35 @@ local function taken_before(tokens, index)
 end
 
 -- Returns APPROVED, or the outcome of the first limit of the campaign that has no room for a token. ahead and
--- ahead_discount: what the tokens before it take, less what the order's own hold has taken; ahead_day, ahead_discount_day
--- and ahead_slot: the same in the campaign's present day and slot.
-local function decide_campaign(campaign, token, ahead, ahead_discount, ahead_day, ahead_discount_day, ahead_slot)
-  local redeemed, is_new_day = campaign.redeemed + ahead, is_over(campaign.day, token.day)
-  local redeemed_day = (is_new_day and 0 or campaign.redeemed_day) + ahead_day
+-- ahead_discount: what the tokens before it take.
+local function decide_campaign(campaign, token, ahead, ahead_discount, own)
+  local count, discount, count_day, discount_day, count_slot = 0, 0, 0, 0, 0
+  if own then count, discount, count_day, discount_day, count_slot = taken_by(own, campaign) end
+  local redeemed, is_new_day = campaign.redeemed - count + ahead, is_over(campaign.day, token.day)
+  local redeemed_day = (is_new_day and 0 or campaign.redeemed_day - count_day) + ahead
   if campaign.limit_day and redeemed_day >= campaign.limit_day then return DAY_LIMIT end
   if token.slot > 0 then
     -- With carry-over, the limit is for the whole day so far: what earlier slots left over may be used. What was
     -- redeemed before carry-over was switched on counts too.
-    local redeemed_slot = (is_over(campaign.slot, token.slot) and 0 or campaign.redeemed - campaign.slot_start) + ahead_slot
-    local counted = token.flags >= CARRIES and redeemed_day or redeemed_slot
+    local is_new_slot = is_over(campaign.slot, token.slot)
+    local redeemed_slot = is_new_slot and 0 or campaign.redeemed - campaign.slot_start - count_slot
+    local counted = token.flags >= CARRIES and redeemed_day or redeemed_slot + ahead
     if counted >= token.slot_limit then return SLOT_LIMIT end
   end
   local limit = campaign.limit_redemptions
   if limit and redeemed >= limit then
-    if redeemed - campaign.held < limit then token.until_ = campaign.hold_due end
+    if redeemed - (campaign.held - count) < limit then token.until_ = campaign.hold_due end
     return CAMPAIGN_LIMIT
   end
-  local spent = campaign.discount + ahead_discount + token.discount
+  local spent = campaign.discount - discount + ahead_discount + token.discount
   limit = campaign.limit_budget or MINOR_MAX
   if spent > limit then
-    if spent - campaign.held_discount <= limit then token.until_ = campaign.hold_due end
+    if spent - (campaign.held_discount - discount) <= limit then token.until_ = campaign.hold_due end
     return BUDGET_EXHAUSTED
   end
   if campaign.limit_budget_day then
-    local spent_day = is_new_day and 0 or campaign.discount - campaign.budget_start
-    if spent_day + ahead_discount_day + token.discount > campaign.limit_budget_day then return BUDGET_DAY_RANK end
+    local spent_day = is_new_day and 0 or campaign.discount - campaign.budget_start - discount_day
+    if spent_day + ahead_discount + token.discount > campaign.limit_budget_day then return BUDGET_DAY_RANK end
   end
   return APPROVED
 end
@@ -202,12 +204,7 @@ function limits.decide_redemption(call, campaign, token, customer, tokens, index
     local rank = decide_customer(call, campaign, token, customer, ahead, own, expires)
     if rank ~= APPROVED then return rank end
   end
-  if not own then return decide_campaign(campaign, token, ahead, ahead_discount, ahead, ahead_discount, ahead) end
-  local count, discount, count_day, discount_day, count_slot = taken_by(own, campaign)
-  if is_over(campaign.day, token.day) then count_day, discount_day = 0, 0 end
-  if is_over(campaign.slot, token.slot) then count_slot = 0 end
-  return decide_campaign(campaign, token, ahead - count, ahead_discount - discount, ahead - count_day,
-    ahead_discount - discount_day, ahead - count_slot)
+  return decide_campaign(campaign, token, ahead, ahead_discount, own)
 end
 
 -- Counts what a redemption alone counts, and a hold does not.
