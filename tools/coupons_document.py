@@ -22,7 +22,7 @@ from redemption.domain.judging.stacking import CouponJudgement
 from redemption.domain.judging.units import Units
 from redemption.domain.order import Checkout, Order
 from redemption.domain.outcome import Outcome
-from redemption.service.decisions import allocations_of, position_names
+from redemption.service.decisions import allocations_of
 
 DOCUMENT = ROOT / "docs" / "coupons.md"
 _STAGES = {Stage.ITEM: "单品", Stage.MERCHANT: "店铺", Stage.PLATFORM: "平台", Stage.PAYMENT: "支付"}
@@ -234,10 +234,11 @@ def _best(shop: Shop) -> str:
 def _lines_table(done: Sequence[Applied], order: Order) -> str:
     """Return a table of an order's lines, with the discount of each and who pays for it."""
     code = order.currency_code
-    names = position_names(order)
-    off, merchant = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    bearers = order.lines + order.shipping
+    off = {bearer.line_id: 0 for bearer in bearers}
+    merchant = dict(off)
     for one in done:
-        for part in allocations_of(one.judged.parts, one.judged.merchant_basis_points, names):
+        for part in allocations_of(one.judged.parts, one.judged.merchant_basis_points, bearers):
             off[part.line_id] += part.amount_minor
             merchant[part.line_id] += part.merchant_minor
     lines = [(line.line_id, str(line.quantity), line.amount_minor) for line in order.lines]
@@ -271,7 +272,7 @@ def _gives(file: str, one: Applied) -> str:
 
 def _counted(one: Applied, order: Order) -> str:
     """Return which lines or fees are in scope, and what was left of them before the coupon was applied."""
-    matched, names = one.eligible.matched, position_names(order)
+    matched, names = one.eligible.matched, [bearer.line_id for bearer in order.lines + order.shipping]
     is_shipping = isinstance(matched.offer.benefit, FreeShipping)
     goods = matched.fees if is_shipping else matched.goods
     kinds = one.stage_units.live(goods)

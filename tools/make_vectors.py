@@ -40,7 +40,8 @@ def documents() -> dict[str, Any]:
             "vectors": list(receipts()),
         },
         "settlement.json": {
-            "about": "As receipt.json, in hexadecimal; an allocation is line, amount, merchant share.",
+            "about": "As receipt.json, in hexadecimal; an allocation is line, amount, merchant share, "
+            "and from version 2 on what the line cost.",
             "vectors": list(settlements()),
         },
         "reservation.json": {

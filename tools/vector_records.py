@@ -98,29 +98,36 @@ def receipts() -> Iterator[Vector]:
     yield refused("a use without the shared flag", "fields", signed_receipt(receipt_body(PRIMARY, use=use)))
 
 
-def settlement_body(redemptions: list[Vector], *, order_id: bytes = b"order-1", count: int | None = None) -> bytes:
-    """All bytes of a settlement before its tag."""
-    body = struct.pack(">BBI", 1, 0, PRIMARY) + bytes([len(order_id)]) + order_id
+def settlement_body(
+    redemptions: list[Vector], *, order_id: bytes = b"order-1", count: int | None = None, version: int = 2
+) -> bytes:
+    """All bytes of a settlement before its tag; version 1 does not say the amounts of lines."""
+    body = struct.pack(">BBI", version, 0, PRIMARY) + bytes([len(order_id)]) + order_id
     body += bytes([len(redemptions) if count is None else count])
     for redemption in redemptions:
         body += struct.pack(">I", redemption["campaign"]) + redemption["serial"].to_bytes(6, "big")
         body += bytes.fromhex(redemption["use"]) + struct.pack(">H", redemption["generation"])
         body += struct.pack(">QH", redemption["discount_minor"], len(redemption["allocations"]))
-        for line_id, amount_minor, merchant_minor in redemption["allocations"]:
+        for line_id, amount_minor, merchant_minor, line_minor in redemption["allocations"]:
             body += bytes([len(utf8(line_id))]) + utf8(line_id) + struct.pack(">QQ", amount_minor, merchant_minor)
+            body += struct.pack(">Q", line_minor) if version > 1 else b""
     return body
 
 
-def redemption(*allocations: tuple[str, int, int], serial: int = 123_456_789, discount: int | None = None) -> Vector:
-    """One redemption of a settlement."""
-    allocated = sum(amount_minor for _, amount_minor, _ in allocations)
+def redemption(
+    *allocations: tuple[str, int, int] | tuple[str, int, int, int],
+    serial: int = 123_456_789,
+    discount: int | None = None,
+) -> Vector:
+    """One redemption of a settlement: line, amount, merchant share, and what the line cost if it was not free."""
+    allocated = sum(amount_minor for _, amount_minor, *_ in allocations)
     return {
         "campaign": 7,
         "serial": serial,
         "use": bytes(8).hex(),
         "generation": 0,
         "discount_minor": allocated if discount is None else discount,
-        "allocations": allocations,
+        "allocations": [(*each, each[1])[:4] for each in allocations],
     }
 
 
@@ -131,16 +138,17 @@ def settlements() -> Iterator[Vector]:
         key = receipt_key(int.from_bytes(body[2:6], "big"), "PRIMARY")
         return (body + mac(key, pae(label, utf8(ENVIRONMENT), utf8(PROGRAM), body))[:16]).hex()
 
-    def read(name: str, order_id: str, *redemptions: Vector) -> Vector:
-        text = signed(settlement_body(list(redemptions), order_id=utf8(order_id)))
-        settlement = {"key_id": PRIMARY, "order_id": order_id, "redemptions": redemptions}
+    def read(name: str, order_id: str, *redemptions: Vector, version: int = 2) -> Vector:
+        text = signed(settlement_body(list(redemptions), order_id=utf8(order_id), version=version))
+        given = [each | {"allocations": [row[: version + 2] for row in each["allocations"]]} for each in redemptions]
+        settlement = {"version": version, "key_id": PRIMARY, "order_id": order_id, "redemptions": given}
         return {"name": name, "hex": text, "settlement": settlement}
 
     def refuse(name: str, defect: str, text: str, **more: str) -> Vector:
         return {"name": name, "hex": text, "defect": defect, **more}
 
     most = 2**53 - 1
-    one = redemption(("line-1", 300, 100), ("line-2", 700, 0))
+    one = redemption(("line-1", 300, 100, 12_000), ("line-2", 700, 0, 28_000))
     body = settlement_body([one])
     yield read("one coupon over two lines", "order-1", one)
     yield read("two coupons", "\u8ba2\u5355-1", one, redemption(("line-1", 1, 1), serial=U40) | {"campaign": U32})
@@ -150,7 +158,10 @@ def settlements() -> Iterator[Vector]:
     yield read("free of charge: nothing allocated", "order-1", redemption())
     yield refuse("empty", "length", "")
     yield refuse("21 bytes", "length", signed(body)[:42])
-    yield refuse("version 2", "version", signed(b"\x02" + body[1:]))
+    yield read("version 1: without the amounts of lines", "order-1", one, version=1)
+    yield refuse("version 3", "version", signed(b"\x03" + body[1:]))
+    yield refuse("version 1 with the amounts of lines", "body", signed(b"\x01" + body[1:]))
+    yield refuse("version 2 without them", "body", signed(b"\x02" + settlement_body([one], version=1)[1:]))
     yield refuse("a flag", "flags", signed(b"\x01\x01" + body[2:]))
     yield refuse("unknown key", "key_unknown", signed(body[:2] + UNKNOWN.to_bytes(4, "big") + body[6:]))
     yield refuse("presented to another program", "tag", signed(body), program="shop2")
@@ -173,6 +184,8 @@ def settlements() -> Iterator[Vector]:
         "the same line twice": redemption(("line-1", 1, 0), ("line-1", 2, 0)),
         "merchant bears more than the line's part": redemption(("line-1", 1, 2)),
         "amount of 2^53": redemption(("line-1", most + 1, 0)),
+        "more taken off a line than it cost": redemption(("line-1", 300, 0, 299)),
+        "a line that cost 2^53": redemption(("line-1", 300, 0, most + 1)),
         "allocations sum to less than the discount": redemption(("line-1", 1, 0), discount=2),
         "allocations sum to more than the discount": redemption(("line-1", 2, 0), discount=1),
         "cell set": redemption(("line-1", 1, 0), serial=1 << 40),

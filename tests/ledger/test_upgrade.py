@@ -7,6 +7,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from refused import refused
 
 from redemption.domain.errors import LedgerRefused
 from redemption.domain.request_identity import RequestIdentity
+from redemption.domain.signed.receipt import ReceiptKeys
+from redemption.domain.signed.settlement import Settlements
 from redemption.ledger.trust.reply_errors import LedgerNotTrusted
 from redemption.rpc.convert.orders import redeem_request_from, write_decision
 from redemption.service.issuer import MintRequest
@@ -75,14 +78,31 @@ async def old(house, tmp_path):
 
 
 async def answers(server):
-    """What the server answers to the recorded requests, as bytes."""
+    """What the server answers to the recorded requests."""
     told = []
     for each in RECORDED["requests"]:
         request = redemption_service_pb2.RedeemRequest.FromString(bytes.fromhex(each["request"]))
         response = redemption_service_pb2.RedeemResponse()
         write_decision(await server.send(redeem_request_from(request)), response.decision)
-        told.append(response.SerializeToString(deterministic=True).hex())
+        told.append(parts_of(response))
     return told
+
+
+def parts_of(response):
+    """An answer: all of it but the settlement, and what that says; later versions add to it what the lines cost."""
+    presented, response.decision.settlement = response.decision.settlement, b""
+    rest = response.SerializeToString(deterministic=True)
+    if not presented:
+        return rest, None
+    settlement = Settlements(ReceiptKeys(keyset_from(RECORDED["keyset"]))).verify(presented, program=PROGRAM)
+    redemptions = [replace(each, line_amounts=()) for each in settlement.redemptions]
+    return rest, (settlement.key_id, settlement.order_id, redemptions)
+
+
+def recorded_answers(field):
+    """What the older version answered to the recorded requests."""
+    kept = [bytes.fromhex(each[field]) for each in RECORDED["requests"]]
+    return [parts_of(redemption_service_pb2.RedeemResponse.FromString(answer)) for answer in kept]
 
 
 async def counted(server):
@@ -101,13 +121,13 @@ async def test_an_old_ledger_is_not_served_and_the_way_out_is_named(old):
     assert await old.dump() == before
 
 
-async def test_approvals_are_told_again_byte_for_byte(old):
+async def test_approvals_are_told_again_field_for_field(old):
     """At once, on the next day, after a restart, and from the coupons' records alone when the request is forgotten."""
     (row,) = await old.ledger.operations.upgrade(None, PROGRAM)
     assert (row["program"], row["was"], row["format"], row["trusted"]) == (PROGRAM, "2", "3", "yes")
     await old.start()
     assert old.ledger.health.failure is None
-    recorded = [each["answer"] for each in RECORDED["requests"]]
+    recorded = recorded_answers("answer")
     assert await answers(old) == recorded
     assert [(each.issued, each.redeemed) for each in await counted(old)] == [(9, 4), (5, 3)]
     await old.set_clock(old.ledger.now_ms() + DAY_MS)
@@ -119,7 +139,7 @@ async def test_approvals_are_told_again_byte_for_byte(old):
     await again.start()
     assert await answers(again) == recorded
     await again.set_clock(again.ledger.now_ms() + 2 * DAY_MS)
-    forgotten = [each["answer_when_forgotten"] for each in RECORDED["requests"]]
+    forgotten = recorded_answers("answer_when_forgotten")
     told = await answers(again)
     assert [told[index] for index in STILL_USED] == [forgotten[index] for index in STILL_USED]
     assert [each.redeemed for each in await counted(again)] == [4, 3]
@@ -151,7 +171,7 @@ async def test_another_machine_learns_that_it_was_done(old, tmp_path):
     await other.ledger.operations.upgrade(None, PROGRAM)
     await other.start()
     assert other.ledger.health.failure is None
-    assert await answers(other) == [each["answer"] for each in RECORDED["requests"]]
+    assert await answers(other) == recorded_answers("answer")
     await other.stop()
 
 
@@ -167,7 +187,7 @@ async def test_a_ledger_that_is_behind_is_not_upgraded_but_can_be_adopted(old, t
     assert await old.dump() == before
     assert (await ahead.ledger.operations.adopt(PROGRAM))["format"] == "3"
     await ahead.start()
-    assert await answers(ahead) == [each["answer"] for each in RECORDED["requests"]]
+    assert await answers(ahead) == recorded_answers("answer")
     await ahead.stop()
 
 

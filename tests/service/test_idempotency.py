@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from redemption.domain.order import Checkout, Customer, Line, Order, Shipping
 from redemption.domain.signed.digest import DigestKind, ProgramDigests
 from redemption.domain.signed.signing import Secret
-from redemption.service.decisions import position_names
 from redemption.service.earlier_content import earlier_checkout_content
 from redemption.service.idempotency import canonical, canonical_positions, checkout_content
 
@@ -107,7 +106,8 @@ def test_an_order_whose_lines_are_shuffled_has_the_same_content_and_the_same_nam
     )
 
     def names_of(each):
-        names, positions = position_names(each), canonical_positions(each)
+        names = [bearer.line_id for bearer in each.lines + each.shipping]
+        positions = canonical_positions(each)
         return names if positions is None else [names[position] for position in positions]
 
     assert names_of(shuffled) == names_of(order)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from redemption.domain.campaign.benefit import BASIS_POINTS
 from redemption.domain.decision import Allocation, Decision, Detail, Verdict, refusal
 from redemption.domain.judging.stacking import CouponJudgement
-from redemption.domain.order import Checkout, Order
+from redemption.domain.order import Checkout, Line, Shipping
 from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_ORDER_RANK, Outcome
 from redemption.domain.ports.orders import (
     AnsweredToken,
@@ -33,6 +33,8 @@ from redemption.domain.signed.token import VerifiedToken
 MILLISECONDS = 1000
 CouponIds: TypeAlias = VerifiedToken | AnsweredToken | ReservedCoupon
 """Whatever says which coupon it is, and which key signed its token."""
+Bearers: TypeAlias = Sequence[Line | Shipping]
+"""What may bear a part of a discount: an order's lines, then its shipping fees."""
 INVALID_RANKS = (Outcome.TOKEN_INVALID, NEVER_ISSUED_RANK)
 """Ranks whose answer is ``TOKEN_INVALID``."""
 
@@ -216,18 +218,23 @@ class DecisionWriter:
     ) -> Decision:
         """Return the decision that approves tokens; the settlement is signed with the key of the first token."""
         program = checkout.program
-        names = position_names(checkout.order)
+        bearers: Bearers = checkout.order.lines + checkout.order.shipping
         if positions is not None:
-            names = [names[position] for position in positions]
+            bearers = [bearers[position] for position in positions]
         verdicts, settled = [], []
         discount_minor = 0
         for token, generation in zip(tokens, generations, strict=True):
             key = self._keys.signing(program, token.key_id)
             receipt = receipt_text(key, token.campaign, token.serial, generation, decided_at)
             discount = token.discount_minor
-            allocations = allocations_of(token.parts, token.merchant_basis_points, names)
+            allocations = allocations_of(token.parts, token.merchant_basis_points, bearers)
             verdicts.append(Verdict(Outcome.APPROVED, token.campaign, receipt, discount, allocations))
-            settled.append(settled_bytes(token.campaign, token.serial, generation, discount, allocations))
+            line_amounts = [bearers[position].amount_minor for position, _ in token.parts]
+            settled.append(
+                settled_bytes(
+                    token.campaign, token.serial, generation, discount, allocations, line_amounts=line_amounts
+                )
+            )
             discount_minor += discount
         key = self._keys.signing(program, tokens[0].key_id)
         settlement = settlement_bytes(key, checkout.order.order_id, settled)
@@ -325,19 +332,19 @@ class DecisionWriter:
         return replace(verdict, outcome=Outcome(refused.rank), detail=detail)
 
 
-def position_names(order: Order) -> list[str]:
-    """Return the caller's id of each position of an order: its lines, then its shipping fees."""
-    names = [line.line_id for line in order.lines]
-    return names + [fee.line_id for fee in order.shipping] if order.shipping else names
-
-
 def allocations_of(
-    parts: Sequence[tuple[int, int]], merchant_basis_points: int, names: Sequence[str]
+    parts: Sequence[tuple[int, int]], merchant_basis_points: int, bearers: Bearers
 ) -> tuple[Allocation, ...]:
-    """Return how a discount is divided among the lines, with the merchant's share of each part, rounded down."""
+    """Return how a discount is divided among the lines, with the merchant's share of each part, rounded down.
+
+    Args:
+        parts: Pairs of position and amount.
+        merchant_basis_points: The merchant's share of each amount.
+        bearers: The order's lines and then its shipping fees, to which the positions refer.
+    """
     return tuple(
         [
-            Allocation(names[position], amount, amount * merchant_basis_points // BASIS_POINTS)
+            Allocation(bearers[position].line_id, amount, amount * merchant_basis_points // BASIS_POINTS)
             for position, amount in parts
         ]
     )

@@ -29,7 +29,6 @@ from redemption.service.decisions import (
     allocations_of,
     invalid_tokens,
     invalid_verdict,
-    position_names,
 )
 from redemption.service.guessing import Guessing
 from redemption.service.judging_rounds import until_decided
@@ -273,7 +272,8 @@ class VerdictWriter:
         self._decided_at = decided_at
         self._decisions = decisions
         self._waits_until_ms = waits_until_ms
-        self._names = position_names(request.checkout.order) if request.with_allocations else None
+        order = request.checkout.order
+        self._bearers = order.lines + order.shipping if request.with_allocations else None
 
     def verdicts(self, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
         """Return one verdict for each coupon by itself."""
@@ -323,5 +323,7 @@ class VerdictWriter:
             Outcome.APPROVED,
             campaign=token.campaign,
             discount_minor=judged.discount_minor,
-            allocations=allocations_of(judged.parts, judged.merchant_basis_points, self._names) if self._names else (),
+            allocations=allocations_of(judged.parts, judged.merchant_basis_points, self._bearers)
+            if self._bearers
+            else (),
         )

@@ -26,13 +26,16 @@ from redemption.domain.signed.signing import (
     require_text,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
+VERSION_WITHOUT_LINE_AMOUNTS: Final = 1
+"""Still read: with such a settlement only whole lines can be given back."""
 REDEMPTIONS_MAX: Final = 32
 ALLOCATIONS_MAX: Final = 1_000
 
 _HEAD: Final = struct.Struct(">BBI")  # version, flags, key id
 _REDEMPTION: Final = struct.Struct(">I6s8sHQH")  # campaign, serial, use, generation, discount, allocations
-_SHARES: Final = struct.Struct(">QQ")  # amount, merchant share
+_SHARES: Final = struct.Struct(">QQQ")  # amount, merchant share, the line's amount
+_SHARES_OF_VERSION_1: Final = struct.Struct(">QQ")
 _SERIAL_LENGTH: Final = 6
 _LENGTH_MIN: Final = _HEAD.size + TAG_LENGTH
 _ALLOCATION_LENGTH_MAX: Final = 1 + TEXT_LENGTH_MAX + _SHARES.size
@@ -48,7 +51,7 @@ class SettlementDefect(StrEnum):
     VERSION = "version"
     """A version this release does not know."""
     FLAGS = "flags"
-    """A flag is set; version 1 has none."""
+    """A flag is set; there are none."""
     KEY_UNKNOWN = "key_unknown"
     """No such key, or it was destroyed."""
     TAG = "tag"
@@ -59,13 +62,19 @@ class SettlementDefect(StrEnum):
 
 @record(frozen=True, slots=True, kw_only=True)
 class SettledRedemption:
-    """One redemption and its discount; the allocations name each line once and sum exactly to the discount."""
+    """One redemption and its discount; the allocations name each line once and sum exactly to the discount.
+
+    Attributes:
+        line_amounts: The amount of each of these lines, as the order had it, in the order of the allocations; empty in
+            version 1.
+    """
 
     campaign: int
     serial: int
     generation: int
     discount_minor: int
     allocations: tuple[Allocation, ...]
+    line_amounts: tuple[int, ...] = ()
     use: bytes = NO_USE
 
     def __post_init__(self) -> None:
@@ -93,6 +102,8 @@ class SettledRedemption:
             raise SigningError("two allocations of one redemption name the same line; add them up")
         if allocated != self.discount_minor:
             raise SigningError(f"the allocations sum to {allocated}, the discount is {self.discount_minor}")
+        if self.line_amounts:
+            _require_line_amounts(self.allocations, self.line_amounts)
 
     def _refuse(self) -> None:
         """Raise an error that says which number is out of range, if one is."""
@@ -108,6 +119,9 @@ class SettledRedemption:
 class Settlement:
     """All redemptions of one order's approval, signed under ``key_id``.
 
+    Attributes:
+        version: 2; or 1, which says no amounts of lines.
+
     Raises:
         SigningError: A field is out of range.
     """
@@ -115,8 +129,16 @@ class Settlement:
     key_id: int
     order_id: str
     redemptions: tuple[SettledRedemption, ...]
+    version: int = VERSION
 
     def __post_init__(self) -> None:
+        for redemption in self.redemptions:
+            has = len(redemption.line_amounts)
+            if has != (len(redemption.allocations) if self.version == VERSION else 0):
+                raise SigningError(
+                    f"{has} line amounts for {len(redemption.allocations)} allocations; version {VERSION} has one for "
+                    f"each, version {VERSION_WITHOUT_LINE_AMOUNTS} has none"
+                )
         require_range("key_id", self.key_id, U32_MAX)
         require_text("order_id", self.order_id)
         if not 1 <= len(self.redemptions) <= REDEMPTIONS_MAX:
@@ -130,15 +152,23 @@ class Settlements:
         self._keys = keys
 
     def sign(self, settlement: Settlement, *, program: str) -> bytes:
-        """Return the settlement as bytes, always the same for the same settlement.
+        """Return a settlement of version 2 as bytes, always the same for the same settlement.
 
         Raises:
-            SigningError: The key is unknown or destroyed, or the program is not 1 to 128 bytes.
+            SigningError: The key is unknown or destroyed, the program is not 1 to 128 bytes, or it is of version 1.
         """
         key = self._keys.signing(program, settlement.key_id)
+        if settlement.version != VERSION:
+            raise SigningError(f"version {settlement.version} is only read; sign version {VERSION}")
         redemptions = [
             settled_bytes(
-                each.campaign, each.serial, each.generation, each.discount_minor, each.allocations, use=each.use
+                each.campaign,
+                each.serial,
+                each.generation,
+                each.discount_minor,
+                each.allocations,
+                line_amounts=each.line_amounts,
+                use=each.use,
             )
             for each in settlement.redemptions
         ]
@@ -149,7 +179,7 @@ class Settlements:
         if not _LENGTH_MIN <= len(presented) <= LENGTH_MAX:
             return SettlementDefect.LENGTH
         version, flags, key_id = _HEAD.unpack_from(presented)
-        if version != VERSION:
+        if version not in (VERSION, VERSION_WITHOUT_LINE_AMOUNTS):
             return SettlementDefect.VERSION
         if flags:
             return SettlementDefect.FLAGS
@@ -162,7 +192,7 @@ class Settlements:
             return SettlementDefect.TAG
         self._keys.remember(key)
         try:
-            return _decode(signed, key_id)
+            return _decode(signed, version, key_id)
         except ValueError:
             return SettlementDefect.BODY
 
@@ -178,13 +208,14 @@ def settled_bytes(
     discount_minor: int,
     allocations: Sequence[Allocation],
     *,
+    line_amounts: Sequence[int],
     use: bytes = NO_USE,
 ) -> bytes:
     """Write one redemption of a settlement.
 
     Raises:
         SigningError: A number is out of range, or the allocations name a line twice, give a merchant more than the
-            line's amount, or do not sum to the discount.
+            line's part, take more off a line than its amount, or do not sum to the discount.
     """
     if not (0 <= serial <= SERIAL_MAX and 0 <= discount_minor <= MINOR_MAX and len(allocations) <= ALLOCATIONS_MAX):
         raise SigningError(
@@ -193,12 +224,14 @@ def settled_bytes(
     serial_bytes = serial.to_bytes(_SERIAL_LENGTH)
     pieces = [_REDEMPTION.pack(campaign, serial_bytes, use, generation, discount_minor, len(allocations))]
     allocated = 0
-    for line_id, amount_minor, merchant_minor in allocations:
-        if merchant_minor > amount_minor:
-            raise SigningError(f"a line has merchant_minor {merchant_minor} of amount_minor {amount_minor}")
+    for (line_id, amount_minor, merchant_minor), line_minor in zip(allocations, line_amounts, strict=True):
+        if not merchant_minor <= amount_minor <= line_minor <= MINOR_MAX:
+            raise SigningError(
+                f"a line of {line_minor} has merchant_minor {merchant_minor} of amount_minor {amount_minor}"
+            )
         allocated += amount_minor
         exact = exact_bytes(line_id)
-        pieces.append(bytes((len(exact),)) + exact + _SHARES.pack(amount_minor, merchant_minor))
+        pieces.append(bytes((len(exact),)) + exact + _SHARES.pack(amount_minor, merchant_minor, line_minor))
     if allocated != discount_minor:
         raise SigningError(f"the allocations sum to {allocated}, the discount is {discount_minor}")
     if len(allocations) > 1 and len({line_id for line_id, _, _ in allocations}) < len(allocations):
@@ -223,34 +256,48 @@ def settlement_bytes(key: ReceiptKey, order_id: str, redemptions: Sequence[bytes
     return signed + _tag(key, signed)
 
 
-def _decode(signed: bytes, key_id: int) -> Settlement:
+def _require_line_amounts(allocations: Sequence[Allocation], line_amounts: Sequence[int]) -> None:
+    """Raise an error unless each line has an amount that is at least what was taken off."""
+    if len(allocations) != len(line_amounts):
+        raise SigningError(f"there are {len(line_amounts)} line amounts for {len(allocations)} allocations")
+    for allocation, line_minor in zip(allocations, line_amounts, strict=True):
+        if not allocation.amount_minor <= line_minor <= MINOR_MAX:
+            raise SigningError(
+                f"a line of {line_minor} has amount_minor {allocation.amount_minor};"
+                f" keep amount_minor <= the line's amount <= {MINOR_MAX}"
+            )
+
+
+def _decode(signed: bytes, version: int, key_id: int) -> Settlement:
     reader = _Reader(signed, _HEAD.size)
     order_id = reader.text()
     count = reader.take(1)[0]
     if count > REDEMPTIONS_MAX:
         raise ValueError("too many redemptions")
-    redemptions = tuple(_redemption(reader) for _ in range(count))
+    redemptions = tuple(_redemption(reader, has_line_amounts=version == VERSION) for _ in range(count))
     if reader.left():
         raise ValueError("bytes after the last redemption")
-    return Settlement(key_id=key_id, order_id=order_id, redemptions=redemptions)
+    return Settlement(key_id=key_id, order_id=order_id, redemptions=redemptions, version=version)
 
 
-def _redemption(reader: "_Reader") -> SettledRedemption:
+def _redemption(reader: "_Reader", *, has_line_amounts: bool) -> SettledRedemption:
     campaign, serial, use, generation, discount_minor, count = _REDEMPTION.unpack(reader.take(_REDEMPTION.size))
+    allocations, line_amounts = [], []
+    layout = _SHARES if has_line_amounts else _SHARES_OF_VERSION_1
+    for _ in range(count):
+        line_id = reader.text()
+        amount_minor, merchant_minor, *line_minor = layout.unpack(reader.take(layout.size))
+        allocations.append(Allocation(line_id, amount_minor, merchant_minor))
+        line_amounts += line_minor
     return SettledRedemption(
         campaign=campaign,
         serial=int.from_bytes(serial),
         use=use,
         generation=generation,
         discount_minor=discount_minor,
-        allocations=tuple(_allocation(reader) for _ in range(count)),
+        allocations=tuple(allocations),
+        line_amounts=tuple(line_amounts),
     )
-
-
-def _allocation(reader: "_Reader") -> Allocation:
-    line_id = reader.text()
-    amount_minor, merchant_minor = _SHARES.unpack(reader.take(_SHARES.size))
-    return Allocation(line_id, amount_minor, merchant_minor)
 
 
 class _Reader:
