@@ -22,6 +22,9 @@ READ_AT_ONCE = 1_000
 Expect = Callable[[Campaign, int, int], int]
 """Returns the discount that a coupon must have, from the definition in force, its serial, and its order's coupons."""
 
+_PLAIN, _FLAGGED = 9, 10
+"""Formats of the records of coupons, see ``lua/records.lua``."""
+
 
 @dataclass(slots=True)
 class Audit:
@@ -135,8 +138,11 @@ class Audit:
 
 def _use(record: bytes) -> tuple[bytes, int]:
     """Return request digest and discount in the record of a used coupon, see ``lua/records.lua``."""
-    is_wide = ((record[0] >> 4) - 1) & 1
-    return record[5:15], int.from_bytes(record[29 : 37 if is_wide else 32])
+    form, at = record[0] >> 4, 29
+    is_wide = form < _PLAIN and (form - 1) & 1
+    if form == _FLAGGED:
+        is_wide, at = record[29] & 1, 32
+    return record[5:15], int.from_bytes(record[at : at + (8 if is_wide else 3)])
 
 
 def digest_of(campaign: Campaign) -> str:

@@ -98,7 +98,7 @@ def test_what_writes_calls_nothing_that_reads_or_raises():
 PLANTED = [
     (
         "orders",
-        "      token.record = records.pack_used_coupon(",
+        "      token.record = used_record(",
         "redis.call('HSET', token.key, token.field, '')",
         writes_in,
     ),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from builders.calls import calling
+from builders.coupon_records import discount_of
 from ledger.desk import changed, customer_digest
 
 from redemption.domain.campaign.benefit import amount_off
@@ -355,7 +356,7 @@ class Shop:
         shares = [(event[2], event[5]) for event in events if event[0] == b"merchant_share"]
         for number in RULES:
             counters = await desk.ledger.campaigns.counters(desk.program, number, offers=1)
-            used = [unpack_used(record) for record in await desk.house.records(f"u:{number}:*")]
+            used = [discount_of(record) for record in await desk.house.records(f"u:{number}:*")]
             customers = [redemptions_of(record) for record in await desk.house.records(f"c:{number}:*")]
             mine = [serial for campaign, serial, _ in said if campaign == number]
             redeemed = [(order, token) for order, token in self.book.redeemed if token.campaign == number]
@@ -371,12 +372,6 @@ class Shop:
 def redemptions_of(record):
     """The redemptions in the record of a customer."""
     return 1 if record[0] == 2 else struct.unpack(">BHHH", record)[1]
-
-
-def unpack_used(record):
-    """The discount in the record of a used coupon that was never given back."""
-    assert record[0] in (0x11, 0x21)
-    return int.from_bytes(record[29:])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,6 +2,7 @@
 
 import pytest
 from builders.calls import calling
+from builders.coupon_records import given_back
 
 from redemption.domain.errors import NotFound
 
@@ -27,7 +28,7 @@ async def test_the_receipt_of_an_earlier_use_is_not_found(house):
     (token,) = await house.mint(await house.campaign())
     first = (await house.redeem(token)).verdicts[0].redemption_id
     record = await house.redis.hget(house.key("u:1:0"), "0")
-    await house.redis.hset(house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
+    await house.redis.hset(house.key("u:1:0"), "0", given_back(record, 1))
     second = (await house.redeem(token)).verdicts[0].redemption_id
     assert (await house.finder.by_receipt(calling(), house.program, second)).redemption_id == second
     with pytest.raises(NotFound, match="not the receipt of a redemption"):

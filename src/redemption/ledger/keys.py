@@ -91,6 +91,11 @@ def used(program: str, number: int, width: int, serial: int) -> tuple[bytes, int
     return b"%b:u:%d:%d" % (tag(program), number, serial // width), serial % width
 
 
+def returned(program: str, number: int, width: int, serial: int) -> tuple[bytes, int]:
+    """Return the key and the field of what was given back of a coupon that is used."""
+    return b"%b:returned:%d:%d" % (tag(program), number, serial // width), serial % width
+
+
 def customer(program: str, number: int, buckets: int, digest: bytes) -> tuple[bytes, bytes]:
     """Return the key and the field of a customer's counters."""
     bucket = int.from_bytes(digest[:2]) % buckets

@@ -25,6 +25,7 @@ _PARTS = (
     "holds",
     "orders",
     "release",
+    "reverse",
     "issue",
     "codes",
     "claim",

@@ -4,6 +4,7 @@ import asyncio
 
 import msgpack
 import pytest
+from builders.coupon_records import given_back
 from ledger.desk import DISCOUNT, changed, digest
 
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
@@ -150,6 +151,18 @@ async def test_what_a_hold_took_yesterday_is_taken_out_of_yesterday(desk):
     assert (snapshot.discount_minor, snapshot.discount_day_minor) == (DISCOUNT, DISCOUNT)
     assert await desk.rank(campaign, 2, day=today + 1, slot=6, slot_limit=1) == APPROVED
     assert await desk.rank(campaign, 3, day=today + 2) == Outcome.BUDGET_EXHAUSTED
+
+
+async def test_a_hold_counts_in_its_slot_also_when_slots_are_switched_off_for_a_while(desk):
+    """What is taken while a campaign has no slots belongs to the slot that began last, and leaves it again."""
+    campaign = await desk.campaign()
+    assert await desk.rank(campaign, 0, slot=4, slot_limit=3) == APPROVED
+    hold, _ = await desk.held(desk.token(campaign, 1))
+    assert await desk.rank(campaign, 2) == APPROVED
+    assert await desk.rank(campaign, 3, slot=4, slot_limit=3) == Outcome.SLOT_LIMIT
+    await desk.release(hold)
+    assert await desk.rank(campaign, 3, slot=4, slot_limit=3) == APPROVED
+    assert await desk.rank(campaign, 4, slot=4, slot_limit=3) == Outcome.SLOT_LIMIT
 
 
 async def test_the_same_request_gets_the_same_answer_whatever_became_of_the_hold(desk):
@@ -434,7 +447,7 @@ class TestWhatIsLeft:
         used = desk.house.key("u:1:0")
         await desk.rank(campaign, 0)
         record = await desk.redis.hget(used, "0")
-        await desk.redis.hset(used, "0", b"\x30" + record[1:] + b"\x00\x05")
+        await desk.redis.hset(used, "0", given_back(record, 5))
         hold, held = await desk.held(desk.token(campaign, 0))
         assert held.generations == (5,)
         await desk.release(hold)

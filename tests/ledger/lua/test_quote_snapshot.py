@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from builders.coupon_records import given_back
 from ledger.desk import DISCOUNT, customer_digest, digest
 
 from redemption.domain.errors import ItemFailed
@@ -107,7 +108,7 @@ async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
     campaign = await desk.campaign()
     await desk.rank(campaign, 0)
     record = await desk.redis.hget(desk.house.key("u:1:0"), "0")
-    await desk.redis.hset(desk.house.key("u:1:0"), "0", b"\x30" + record[1:] + (1).to_bytes(2))
+    await desk.redis.hset(desk.house.key("u:1:0"), "0", given_back(record, 1))
     assert (await desk.quote_snapshot((campaign, 0))).coupons == (UNUSED,)
     assert await desk.ledger.orders.coupon(desk.program, 1, 0) == UNUSED
 

@@ -29,6 +29,7 @@ local PARTS = {
   { name = 'revoked_customers', key = keys.revoked_customers },
   { name = 'code', key = keys.code_bucket },
   { name = 'wheel', key = keys.wheel },
+  { name = 'returned', key = keys.returned_block },
 }
 
 function archive.begin(key_names, args)
@@ -59,11 +60,11 @@ end
 -- it, and the sizes of all parts; nil if it has not begun.
 local function archive_of(call, number)
   local values = redis.call('HMGET', keys.campaign(call.tag, number), 'archive', 'issued', 'width', 'customer_buckets',
-    'codes')
+    'codes', 'returns')
   if not values[1] then return nil end
-  local buckets = tonumber(values[4])
+  local blocks, buckets = math.ceil(values[2] / values[3]), tonumber(values[4])
   local way = { part = #PARTS + 1, position = 0,
-    sizes = { math.ceil(values[2] / values[3]), buckets, buckets, 1, 1, values[5] and CODE_BUCKETS or 0, 1 } }
+    sizes = { blocks, buckets, buckets, 1, 1, values[5] and CODE_BUCKETS or 0, 1, values[6] and blocks or 0 } }
   if values[1] == 'done' then return way end
   local name, position = string.match(values[1], '^(%S+) (%d+)$')
   for index, part in ipairs(PARTS) do

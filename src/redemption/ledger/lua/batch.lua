@@ -19,10 +19,10 @@ local FIRST_ITEM, FIRST_REPLY = 5, 3
 
 -- The `decide` of an operation gets the call, the whole item, and the set `stale`, to which it adds the numbers of
 -- campaigns whose version was not the server's. It returns the reply; and true when `apply` is to be called.
-local operations = { [82] = orders, [72] = orders, [75] = orders, [67] = claim, [76] = release } -- R H K C L
+local operations = { [82] = orders, [72] = orders, [75] = orders, [67] = claim, [76] = release, [86] = reverse } -- R H K C L V
 local checks_at = {
   [82] = orders.checks_at, [72] = orders.checks_at, [75] = orders.checks_at, [67] = claim.checks_at,
-  [76] = release.checks_at,
+  [76] = release.checks_at, [86] = reverse.checks_at,
 }
 
 -- Decides and applies the items from call.next on. An error in one of them ends it; `batch` then begins it again behind

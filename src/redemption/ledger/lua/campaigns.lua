@@ -26,6 +26,8 @@ local ISSUING_FIELDS = {
   'issue_day', 'issued_day', 'claimed',
 }
 local FIRST_ISSUING_COUNTER = 5
+-- Of what was given back: coupons that were given back whole, the discount (minor units), and how often anything was.
+local RETURN_FIELDS = { 'reversed', 'reversed_discount', 'returns' }
 -- Counters of an offer; the field is this name, a colon and the offer's index. `redeemed` and `discount` of offer 0 are
 -- not stored: they are the total of what is used less those of all other offers, and most campaigns have no other offer.
 local OFFER_COUNTERS = { 'issued', 'redeemed', 'discount' }
@@ -51,7 +53,7 @@ function campaigns.of(call, number)
     local stored = numbers(key, FIELDS)
     -- All fields at once, in the order of FIELDS: a table that grows field by field takes longer than the read.
     campaign = stored[1] and {
-      key = key, number = number, stored = stored, issuing = false, offers = {},
+      key = key, number = number, stored = stored, issuing = false, returned = false, offers = {},
       used_prefix = keys.used_prefix(call.tag, number), customer_prefix = keys.customer_prefix(call.tag, number),
       version = stored[1], width = stored[2], customer_buckets = stored[3],
       limit_redemptions = stored[4], limit_customer = stored[5], limit_customer_day = stored[6], limit_day = stored[7],
@@ -84,6 +86,19 @@ function campaigns.issuing(campaign)
     campaign.issuing = issuing
   end
   return issuing
+end
+
+-- The part of the working copy that tells what was given back; it is read when it is first asked for.
+function campaigns.returned(campaign)
+  local returned = campaign.returned
+  if not returned then
+    local stored = numbers(campaign.key, RETURN_FIELDS)
+    returned = {
+      stored = stored, reversed = stored[1] or 0, reversed_discount = stored[2] or 0, returns = stored[3] or 0,
+    }
+    campaign.returned = returned
+  end
+  return returned
 end
 
 -- The counters of one offer, which are read when they are first asked for.
@@ -141,9 +156,10 @@ end
 function campaigns.close(call)
   for _, campaign in pairs(call.campaigns) do
     if campaign then
-      local flat, issuing = {}, campaign.issuing
+      local flat, issuing, returned = {}, campaign.issuing, campaign.returned
       changes(flat, campaign, FIELDS, FIELDS, campaign.stored, FIRST_COUNTER)
       if issuing then changes(flat, issuing, ISSUING_FIELDS, ISSUING_FIELDS, issuing.stored, FIRST_ISSUING_COUNTER) end
+      if returned then changes(flat, returned, RETURN_FIELDS, RETURN_FIELDS, returned.stored, 1) end
       for _, offer in pairs(campaign.offers) do changes(flat, offer, OFFER_COUNTERS, offer.fields, offer.stored, 1) end
       if #flat > 0 then redis.call('HSET', campaign.key, unpack(flat)) end
       wheel.close(call, campaign)

@@ -126,14 +126,21 @@ function frame.apply(call)
   call.changed = true
 end
 
+-- Ends the events of all redemptions so far: what comes now may be about the same coupons, and events are in order.
+function frame.close_redeemed(call)
+  local events = call.events
+  for principal, redeemed in pairs(call.redeemed) do
+    events[#events + 1] = cmsgpack.pack({ 'redeemed', principal, redeemed })
+    call.redeemed[principal] = nil
+  end
+end
+
 -- Makes the entry of the event stream, one for all that a call changed: [seq, Unix seconds, [event, …]], in
 -- MessagePack. An event is a list that begins with its kind and the principal. All redemptions of one principal are one
 -- event: [redeemed, principal, [campaign, serial, generation, …]]. The coupons' records say the rest.
 local function event_entry(call)
   local events = call.events
-  for principal, redeemed in pairs(call.redeemed) do
-    events[#events + 1] = cmsgpack.pack({ 'redeemed', principal, redeemed })
-  end
+  frame.close_redeemed(call)
   if #events == 0 then return nil end
   -- The events are packed already, so the heads of both lists are written here: \147 is a list of three; \220 is a
   -- list, and its length follows.

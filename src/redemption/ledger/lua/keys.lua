@@ -56,6 +56,12 @@ function keys.used(prefix, width, serial)
 end
 function keys.used_block(tag, number, block) return keys.used_prefix(tag, number) .. spelled(block) end
 
+-- What was given back of a coupon that is used: blocks and fields are those of the coupons' records.
+function keys.returned(tag, number, width, serial)
+  return keys.used(tag .. ':returned:' .. spelled(number) .. ':', width, serial)
+end
+function keys.returned_block(tag, number, block) return tag .. ':returned:' .. spelled(number) .. ':' .. spelled(block) end
+
 -- The rules of a program, their entries, the log of changed entries, and how often each rule did what; see rules.lua.
 function keys.rules(tag) return tag .. ':rules' end
 function keys.listed(tag) return tag .. ':listed' end

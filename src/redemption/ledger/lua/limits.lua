@@ -25,6 +25,7 @@ local APPROVED, CLAIM_LIMIT = OUTCOME.APPROVED, OUTCOME.CLAIM_LIMIT
 local customer_key = keys.customer -- every order calls these three: local names save it the table lookups
 local pack_customer, unpack_customer = records.pack_customer, records.unpack_customer
 local CARRIES = 2 -- a flag of a token
+local COUNT_MAX = 65535 -- a customer's count that has reached it stays there, see records.lua
 local HELD_BYTES = 6 -- of a held coupon in a customer's record: until when 4 · day 2
 local MINOR_MAX = 2 ^ 53 - 1 -- minor units; numbers of Lua are exact up to here
 local SERIALS = 2 ^ 40 -- of a campaign
@@ -100,6 +101,29 @@ function limits.customer_with_confirmed(call, campaign, customer, own)
     today = today + confirmed
   end
   return pack_customer(redeemed + confirmed, day, today, without_own(holds, campaign, own)), key
+end
+
+-- Returns the record of a customer after a coupon, which was counted on a day, is given back and can be used again; false
+-- when nothing is left in it; and its key.
+function limits.customer_after_return(call, campaign, customer, used_day)
+  local key, redeemed, day, today, holds = read_customer(campaign, customer, call.seconds)
+  if redeemed == 0 or day == used_day and today == 0 then error('a customer who has not redeemed what is given back') end
+  if day == used_day and today < COUNT_MAX then today = today - 1 end
+  if redeemed < COUNT_MAX then redeemed = redeemed - 1 end
+  if redeemed == 0 and holds == '' then return false, key end
+  return pack_customer(redeemed, day, today, holds), key
+end
+
+-- Takes a part of a redemption's discount out of the counters of its campaign. whole: the coupon can be used again, so it
+-- counts as no redemption any more · coupon: its record · merchant: the merchants' share of the part
+function limits.apply_return(campaign, coupon, discount, merchant, whole)
+  local count = whole and 1 or 0
+  wheel.take_out(campaign, coupon.day, coupon.slot, count, discount)
+  campaign.merchant = math.max(campaign.merchant - merchant, 0)
+  if coupon.offer > 0 then
+    local offer = campaign.offers[coupon.offer]
+    offer.redeemed, offer.discount = offer.redeemed - count, offer.discount - discount
+  end
 end
 
 -- What an order's own hold takes of a campaign: coupons, their discount; and the part of both that is counted in the

@@ -4,12 +4,12 @@
 -- Item     big-endian: R, H or K · tokens 1 · has customer 1 · bytes of the principal 1 ·
 --          since 8 · until 8 (Unix ms; the judgement holds from since on and before until) · version of the rules 4 ·
 --          for each token, as its record will have them: request digest 10 · order digest 6 · customer digest 8 (zeros:
---          none) · discount 3 (minor units; 0 if it does not fit) ·
+--          none) · discount 3 (minor units; 0 if it does not fit) · day 2 (days since 1970, campaign's zone) ·
 --          and then: campaign 4 · version 4 (0: the server knows of no such campaign) · serial 8 · outcome 2 (the
 --          server's judgement) · discount 8 · merchants' share of the discount 8 · value of the order 8 (all three in
---          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · day 2 (days since
---          1970, campaign's zone) · slot 4 (names a slot of a day; 0: none) · the slot's limit 8 · flags 1 (1: bound to
---          the customer; 2: the slot's limit is for all of the day so far) ·
+--          minor units; the value is 0 when another token of the same campaign has it) · offer 2 · slot 4 (names a slot of a
+--          day; 0: none) · the slot's limit 8 · flags 1 (1: bound to the customer; 2: the slot's limit is for all of the
+--          day so far) ·
 --          after all tokens: the principal · checks (velocity.lua) · content digest 8 ·
 --          H: terms 6 · how long to hold 4 (seconds) ·
 --          K: terms 6 · until when the reservation holds 4 (Unix seconds) · 1 to take the coupons again if it is over, else
@@ -37,7 +37,9 @@ local sub, byte = (('').sub), (('').byte) -- faster than calling them as methods
 -- Positions in an item, whose first byte is 1. TOKEN_NUMBERS: how many bytes of a token are before what TOKEN unpacks.
 local HEAD, TOKENS = 2, 25
 local REQUEST, ORDER, CUSTOMER, CUSTOMER_LAST = 25, 35, 41, 48
-local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS = '>I4I4I8I2I8I8I8I2I2I4I8B', 86, 27
+local TOKEN, TOKEN_BYTES, TOKEN_NUMBERS, TOKEN_VERSION = '>I2I4I4I8I2I8I8I8I2I4I8B', 86, 27, 33
+local DIGESTS_LAST, PLAIN_LAST = 23, 28 -- of a token, from its first byte on: what its record has
+local NARROW_MAX = 2 ^ 24 - 1
 local CONTENT_LAST = 7 -- from the first byte of the content digest to its last one
 local HOLD, HOLD_BYTES, CONFIRM, CONFIRM_BYTES = '>c6I4', 10, '>c6I4B', 11 -- behind the content digest
 local REDEEM_NAME, RESERVE_NAME, CONFIRM_NAME = 82, 72, 75 -- R, H and K
@@ -70,7 +72,7 @@ local function read_tokens(call, packed, stale)
       tokens[index] = token
     end
     local number, version, serial, flags
-    number, version, serial, token.rank, token.discount, token.merchant, token.order_value, token.offer, token.day,
+    token.day, number, version, serial, token.rank, token.discount, token.merchant, token.order_value, token.offer,
       token.slot, token.slot_limit, flags =
       struct.unpack(TOKEN, packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
     local campaign, coupon = call.campaigns[number], false
@@ -159,6 +161,17 @@ local function refusal(call)
   return ok and reply .. of_campaigns or reply -- a record that cannot be read is no reason to tell nothing
 end
 
+-- Returns the record of a coupon that is used. day and slot: in which it is counted
+local function used_record(call, packed, index, token, day, slot)
+  local at = TOKENS + (index - 1) * TOKEN_BYTES
+  local is_plain = slot == 0 and token.discount <= NARROW_MAX and token.generation == 0 and token.offer == 0
+  if is_plain and token.merchant == 0 and not confirms then
+    return records.pack_plain_coupon(call.seconds, sub(packed, at, at + PLAIN_LAST))
+  end
+  return records.pack_coupon(REDEEMED, call.seconds, sub(packed, at, at + DIGESTS_LAST), token.discount, token.generation,
+    token.offer, day, slot, token.merchant)
+end
+
 -- Packs the records of an approved order's coupons. Returns the packed generations, or nil when all are 0.
 local function decide_records(call, packed)
   local given_back = false
@@ -168,11 +181,13 @@ local function decide_records(call, packed)
     if generation > 0 then given_back = true end
     token.generation = generation
     token.merchant_event = false
+    -- While a campaign has no slots, what is taken counts in its last one: it may have slots again before that is over.
+    if token.slot == 0 then token.slot = token.campaign.slot end
     if expires then
       token.record = records.pack_held_coupon(expires, sub(packed, ORDER, CUSTOMER - 1), generation)
     else
-      token.record = records.pack_used_coupon(call.seconds, packed, TOKENS + (index - 1) * TOKEN_BYTES, token.discount,
-        generation, token.offer)
+      local counted = confirms and own.tokens[index] or token
+      token.record = used_record(call, packed, index, token, counted.day, counted.slot)
       if token.offer > 0 then campaigns.offer(token.campaign, token.offer) end
       token.merchant_event = token.merchant > 0
         and cmsgpack.pack({ 'merchant_share', principal, token.number, token.serial, generation, token.merchant })
@@ -268,7 +283,7 @@ local function find_stale(packed, stale)
   local is_stale = false
   for index = 1, count do
     local token = tokens[index]
-    local _, version = struct.unpack('>I4I4', packed, TOKENS + TOKEN_NUMBERS + (index - 1) * TOKEN_BYTES)
+    local version = struct.unpack('>I4', packed, TOKENS + TOKEN_VERSION + (index - 1) * TOKEN_BYTES)
     is_stale = campaigns.is_stale(token.campaign, token.number, version, stale) or is_stale
   end
   return is_stale

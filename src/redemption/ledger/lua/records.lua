@@ -9,38 +9,70 @@ local COUNT_MAX = 65535
 -- States of a coupon: free (it was given back, or held when it had been), used, and held.
 records.FREE, records.REDEEMED, records.HELD = 0, 1, 2
 
--- Coupon: format * 16 + state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 · customer digest 8
--- · discount 3 or 8 (minor units) · generation 2 or missing (then it is 0) · offer 2 or missing (then it is 0).
--- The bits of format - 1 say which: 1 discount has 8 bytes · 2 generation is there · 4 offer is there.
-local COUPON_FORMATS = {}
-for format = 1, 8 do
-  local bits = format - 1
-  COUPON_FORMATS[format] = '>BI4c10c6c8' .. (bits % 2 >= 1 and 'I8' or 'I3') .. (bits % 4 >= 2 and 'I2' or '')
-    .. (bits >= 4 and 'I2' or '')
-end
+-- Coupon that is used: format * 16 + state 1 · redeemed at 4 (Unix seconds) · request digest 10 · order digest 6 ·
+-- customer digest 8 (zeros: none) · and then, in
+--   format 9   discount 3 (minor units) · the day on which it is counted 2
+--   format 10  flags 1 · that day 2 · discount 3, or 8 with flag 1 · with flag 2: generation 2 · with flag 4: offer 2 ·
+--              with flag 8: the slot in which it is counted 4 · with flag 16: merchants' share of the discount 8 (minor
+--              units). What is missing is 0
+--   1 to 8     written before coupons could be given back. The bits of format - 1 say what there is: discount 3, or 8
+--              with bit 1 · with bit 2: generation 2 · with bit 4: offer 2
+-- A coupon that was given back has its last use in format 10, with the state `free` and the next generation.
+local PLAIN, FLAGGED = 9, 10
+local WIDE, GENERATION, OFFER, SLOT, MERCHANT = 1, 2, 4, 8, 16
+local DIGESTS_AT, DIGESTS = 6, 24
+local REST_AT = DIGESTS_AT + DIGESTS
 
--- The record of a coupon that is used now. `packed` has, from `at` on, the digests and the discount in 3 bytes as the
--- record has them.
 local used_seconds, used_stamp = nil, nil -- the first bytes of most records of this second
-function records.pack_used_coupon(seconds, packed, at, discount, generation, offer)
-  local narrow = sub(packed, at, at + 26)
-  if discount <= NARROW_MAX and generation == 0 and offer == 0 then
-    if used_seconds ~= seconds then
-      used_seconds, used_stamp = seconds, struct.pack('>BI4', 16 + records.REDEEMED, seconds)
-    end
-    return used_stamp .. narrow
+
+-- The record of a coupon that is used now, of which only discount and day are not 0. plain: digests 24 · discount 3 · day
+-- 2, as the record has them.
+function records.pack_plain_coupon(seconds, plain)
+  if used_seconds ~= seconds then
+    used_seconds, used_stamp = seconds, struct.pack('>BI4', PLAIN * 16 + records.REDEEMED, seconds)
   end
-  local format, rest = 1, ''
-  if discount > NARROW_MAX then format, narrow = 2, narrow:sub(1, 24) .. struct.pack('>I8', discount) end
-  if generation > 0 then format, rest = format + 2, struct.pack('>I2', generation) end
-  if offer > 0 then format, rest = format + 4, rest .. struct.pack('>I2', offer) end
-  return struct.pack('>BI4', format * 16 + records.REDEEMED, seconds) .. narrow .. rest
+  return used_stamp .. plain
 end
 
--- A coupon that is free, and was given back before: only its generation matters.
-local NO_USE, NO_DISCOUNT = ('\0'):rep(4 + 10 + 6 + 8), ('\0'):rep(3)
+-- The record of any coupon that is used or free. digests: of request, order and customer · counted: has day and slot
+function records.pack_coupon(state, seconds, digests, discount, generation, offer, day, slot, merchant)
+  local flags, rest = 0, ''
+  if discount > NARROW_MAX then flags = WIDE end
+  if generation > 0 then flags, rest = flags + GENERATION, struct.pack('>I2', generation) end
+  if offer > 0 then flags, rest = flags + OFFER, rest .. struct.pack('>I2', offer) end
+  if slot > 0 then flags, rest = flags + SLOT, rest .. struct.pack('>I4', slot) end
+  if merchant > 0 then flags, rest = flags + MERCHANT, rest .. struct.pack('>I8', merchant) end
+  return struct.pack('>BI4', FLAGGED * 16 + state, seconds) .. digests .. struct.pack('>BI2', flags, day)
+    .. struct.pack(discount > NARROW_MAX and '>I8' or '>I3', discount) .. rest
+end
+
+-- A coupon that is free, and was given back before. Its last use is not known any more.
+local NO_DIGESTS = ('\0'):rep(DIGESTS)
 function records.pack_free_coupon(generation)
-  return struct.pack('>B', 3 * 16 + records.FREE) .. NO_USE .. NO_DISCOUNT .. struct.pack('>I2', generation)
+  return records.pack_coupon(records.FREE, 0, NO_DIGESTS, 0, generation, 0, 0, 0, 0)
+end
+
+-- Returns the number at a place if it is there, else 0; and the next place.
+local function number_at(value, at, is_there, layout)
+  if not is_there then return 0, at end
+  return struct.unpack(layout, value, at)
+end
+
+-- Returns discount, generation, offer, day, slot and merchants' share of the record of a coupon that is used or free.
+local function unpack_rest(format, value)
+  if format == PLAIN then
+    local discount, day = struct.unpack('>I3I2', value, REST_AT)
+    return discount, 0, 0, day, 0, 0
+  end
+  local flags, day, at = format - 1, 0, REST_AT -- the first three flags are the bits of the formats up to 8
+  if format == FLAGGED then flags, day, at = struct.unpack('>BI2', value, at) end
+  local discount, generation, offer, slot, merchant
+  discount, at = struct.unpack(flags % 2 >= WIDE and '>I8' or '>I3', value, at)
+  generation, at = number_at(value, at, flags % 4 >= GENERATION, '>I2')
+  offer, at = number_at(value, at, flags % 8 >= OFFER, '>I2')
+  slot, at = number_at(value, at, flags % 16 >= SLOT, '>I4')
+  merchant = number_at(value, at, flags >= MERCHANT, '>I8')
+  return discount, generation, offer, day, slot, merchant
 end
 
 -- A coupon that is held: format * 16 + state 1 · until when 4 (Unix seconds) · order digest 6 · generation 2 or missing
@@ -60,23 +92,23 @@ local function unpack_held_coupon(head, value)
   local generation = format == 3 and struct.unpack('>I2', value, 12) or 0
   return {
     state = records.HELD, redeemed_at = 0, request = '', order = order, customer = '', discount = 0,
-    generation = generation, offer = 0, expires = expires,
+    generation = generation, offer = 0, day = 0, slot = 0, merchant = 0, expires = expires,
   }
 end
 
 function records.unpack_coupon(value)
   local head = value:byte(1)
   if head % 16 == records.HELD then return unpack_held_coupon(head, value) end
-  local bits = math.floor(head / 16) - 1
-  local format = COUPON_FORMATS[bits + 1]
+  local format = math.floor(head / 16)
   -- A newer version may know more states. A coupon in such a state must not be taken for an unused one.
-  if not format or head % 16 > records.REDEEMED then error('coupon record of unknown format ' .. head) end
-  local _, redeemed_at, request, order, customer, discount, one, two = struct.unpack(format, value)
-  local has_generation = bits % 4 >= 2
+  if format < 1 or format > FLAGGED or head % 16 > records.REDEEMED then
+    error('coupon record of unknown format ' .. head)
+  end
+  local _, redeemed_at, request, order, customer = struct.unpack('>BI4c10c6c8', value)
+  local discount, generation, offer, day, slot, merchant = unpack_rest(format, value)
   return {
     state = head % 16, redeemed_at = redeemed_at, request = request, order = order, customer = customer,
-    discount = discount, generation = has_generation and one or 0,
-    offer = bits >= 4 and (has_generation and two or one) or 0, expires = 0,
+    discount = discount, generation = generation, offer = offer, day = day, slot = slot, merchant = merchant, expires = 0,
   }
 end
 
@@ -116,6 +148,26 @@ function records.unpack_hold(value)
     }
   end
   return hold
+end
+
+-- The record of a coupon that is given back whole, so that it can be used again. coupon: its use · stored: its record
+function records.pack_given_back(coupon, stored)
+  return records.pack_coupon(records.FREE, coupon.redeemed_at, sub(stored, DIGESTS_AT, DIGESTS_AT + DIGESTS - 1),
+    coupon.discount, coupon.generation + 1, coupon.offer, coupon.day, coupon.slot, coupon.merchant)
+end
+
+-- What was given back of a coupon that is used: format 1 · how often 2 · in all 8 · merchants' share of it 8 (minor units)
+-- · of its lines, opaque.
+local RETURNED = '>BI2I8I8'
+records.RETURNS_MAX = 65534
+function records.pack_returned(returned)
+  return struct.pack(RETURNED, 1, returned.count, returned.discount, returned.merchant) .. returned.lines
+end
+
+function records.unpack_returned(value)
+  local format, count, discount, merchant, at = struct.unpack(RETURNED, value)
+  if format ~= 1 then error('what was given back, in unknown format ' .. format) end
+  return { count = count, discount = discount, merchant = merchant, lines = sub(value, at) }
 end
 
 -- Counters of a customer in a campaign. day: days since 1970 in the campaign's zone, of the last redemption.

@@ -19,16 +19,19 @@ local function unpack_sum(member)
   return { day = day, slot = slot, count = count, discount = discount }
 end
 
--- Takes coupons that were counted, but are not used, out of a campaign's counters of redemptions. day, slot: in which
--- they were counted. What was counted in an earlier day or slot lowers the point where the present one began as well.
+-- Takes what was counted, but is not used or was given back, out of a campaign's counters of redemptions. day, slot: in
+-- which it was counted. What was counted in an earlier day or slot lowers the point where the present one began as well;
+-- not below 0, because the records of redemptions that were made before coupons could be given back have neither.
 function wheel.take_out(campaign, day, slot, count, discount)
   campaign.redeemed, campaign.discount = campaign.redeemed - count, campaign.discount - discount
   if campaign.day == day then
     campaign.redeemed_day = campaign.redeemed_day - count
   else
-    campaign.budget_start = campaign.budget_start - discount
+    campaign.budget_start = math.max(campaign.budget_start - discount, 0)
   end
-  if campaign.slot > 0 and campaign.slot ~= slot then campaign.slot_start = campaign.slot_start - count end
+  if campaign.slot > 0 and campaign.slot ~= slot then
+    campaign.slot_start = math.max(campaign.slot_start - count, 0)
+  end
 end
 
 local function count_held(campaign, count, discount)

@@ -32,7 +32,7 @@ from redemption.domain.ports.orders import (
 from redemption.domain.record import record
 
 _ITEM = struct.Struct(">cBBBQQI")
-_TOKEN = struct.Struct(">10s6s8sBHIIQHQQQHHIQB")
+_TOKEN = struct.Struct(">10s6s8sBHHIIQHQQQHIQB")
 _HEAD = struct.Struct(">QQ16s")
 _REFUSED_TOKEN = struct.Struct(">HIHQ")
 _USE = struct.Struct(">IHQ")
@@ -111,6 +111,7 @@ def pack_item(item: RedeemItem) -> bytes:
                 customer,
                 narrow >> 16,
                 narrow & 0xFFFF,
+                token.day,
                 token.campaign,
                 token.version,
                 token.serial,
@@ -119,7 +120,6 @@ def pack_item(item: RedeemItem) -> bytes:
                 token.merchant_minor,
                 token.order_value_minor,
                 token.offer_index,
-                token.day,
                 token.slot,
                 token.slot_limit,
                 token.holder_bound | token.slot_carries << 1,
