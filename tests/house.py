@@ -33,6 +33,7 @@ from redemption.service.issuer import MintRequest
 from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import QuoteRequest
 from redemption.service.reserver import ConfirmRequest, ReleaseRequest
+from redemption.service.reverser import ReverseRequest
 from redemption.service.revoker import RevokeRequest
 from redemption.service.risk_lists import EntriesUnwanted, EntriesWanted
 from redemption.service.risk_rules import etag as risk_etag
@@ -84,6 +85,7 @@ class House:
         self.redeemer = self.use_cases.redeemer
         self.finder = self.use_cases.finder
         self.reserver = self.use_cases.reserver
+        self.reverser = self.use_cases.reverser
         self.quoter = self.use_cases.quoter
         self.issuer = self.use_cases.issuer
         self.claimer = self.use_cases.claimer
@@ -248,6 +250,21 @@ class House:
         """Release a reservation; every try is new unless an id is given."""
         request = ReleaseRequest(self.program, request_id or f"release-{next(self.ids)}", reservation_id)
         return await self.reserver.release(calling(seconds=SECONDS_MAX), request)
+
+    def reversal(self, attempt, decision, *, index=0, request_id=None, with_settlement=True, **changes):
+        """A request to give back what an attempt redeemed; every one is new unless an id is given."""
+        request = ReverseRequest(
+            self.program,
+            request_id or f"reverse-{next(self.ids)}",
+            attempt.checkout.order.order_id,
+            decision.verdicts[index].redemption_id,
+            decision.settlement if with_settlement else b"",
+        )
+        return replace(request, **changes)
+
+    async def reverse(self, request, *, principal=PRINCIPAL):
+        """Give a redemption back."""
+        return await self.reverser.reverse(calling(principal, seconds=SECONDS_MAX), request)
 
     async def send_all(self, attempts, seconds=SECONDS_MAX):
         """Send a batch."""

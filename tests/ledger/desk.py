@@ -4,6 +4,7 @@ import asyncio
 import copy
 import hashlib
 import itertools
+from dataclasses import replace
 
 from builders.calls import PRINCIPAL, calling
 from waiting import SECONDS_MAX
@@ -11,6 +12,7 @@ from waiting import SECONDS_MAX
 from redemption.domain.campaign.calendar import local_day
 from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import ConfirmItem, JudgedToken, RedeemItem, Refused, ReleaseItem
+from redemption.domain.ports.reversals import ReverseItem
 from redemption.domain.request_identity import RequestIdentity
 
 DISCOUNT = 50_00
@@ -115,6 +117,37 @@ class Desk:
         first = hold.tokens[0]
         caller = calling(seconds=SECONDS_MAX)
         return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, first.campaign, first.serial)
+
+    def reversal(self, order, reply, /, *, index=0, restores=True, plan=None, request=None, **changes):
+        """A return of what an order redeemed, all of it unless there is a plan."""
+        token = order.tokens[index]
+        item = ReverseItem(
+            self.program,
+            calling(seconds=SECONDS_MAX),
+            self.named(request, f"reverse {order.order} {plan}"),
+            order.order,
+            token.campaign,
+            token.version,
+            token.serial,
+            reply.generations[index],
+            reply.decided_at,
+            0,
+            2**63,
+            is_closed=False,
+            restores=restores,
+            plan=plan,
+        )
+        return replace(item, **changes)
+
+    async def reverse(self, *redeemed, **changes):
+        """Give back what an order redeemed; returns the ledger's reply."""
+        return await self.ledger.reversals.reverse(self.reversal(*redeemed, **changes))
+
+    async def redeemed(self, *tokens, **names):
+        """Redeem coupons; returns the order and the ledger's reply."""
+        order = self.order(*tokens, **names)
+        (reply,) = await self.send(order)
+        return order, reply
 
     async def held(self, *tokens, **names):
         """Hold coupons; returns the order and the ledger's reply."""

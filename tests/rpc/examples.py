@@ -307,6 +307,17 @@ REQUESTS = {
     "RedemptionService.Release": [
         redemption_service_pb2.ReleaseRequest(program="shop", request_id="release-1", reservation_id="reservation-1")
     ],
+    "RedemptionService.Reverse": [
+        redemption_service_pb2.ReverseRequest(
+            program="shop",
+            request_id="reverse-1",
+            order_id="order-1",
+            redemption_id="receipt-1",
+            settlement=b"settlement",
+            lines=[redemption_service_pb2.ReverseLine(line_id="1", amount_minor=50_00)],
+            unpaid=True,
+        )
+    ],
     "RedemptionService.GetRedemption": [
         redemption_service_pb2.GetRedemptionRequest(program="shop", request_id="attempt-1"),
         redemption_service_pb2.GetRedemptionRequest(program="shop", redemption_id="receipt-1"),

@@ -26,6 +26,7 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.reserver import Reserver
+from redemption.service.reverser import Reverser
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_rules import RiskRules
@@ -110,6 +111,7 @@ USE_CASES = {
     "redeemer": Redeemer,
     "finder": RedemptionFinder,
     "reserver": Reserver,
+    "reverser": Reverser,
     "quoter": Quoter,
     "issuer": Issuer,
     "claimer": Claimer,

@@ -186,7 +186,12 @@ def longest_verdict(bearers):
 def longest_settlement(checkout):
     allocations = tuple(Allocation(line.line_id, 1, 1) for line in checkout.order.lines)
     redemption = SettledRedemption(
-        campaign=7, serial=9, generation=0, discount_minor=len(allocations), allocations=allocations
+        campaign=7,
+        serial=9,
+        generation=0,
+        discount_minor=len(allocations),
+        allocations=allocations,
+        line_amounts=(2**53 - 1,) * len(allocations),
     )
     keyset = keyset_of()
     settlement = Settlement(

@@ -419,6 +419,9 @@ def _stats_rows(found: "Campaign", counted: "CampaignStats") -> list[tuple[str, 
         ("by merchants", format_money(counted.merchant_minor, found.currency_code), ""),
         ("order value", format_money(counted.order_value_minor, found.currency_code), ""),
     ]
+    if counted.reversed:
+        amount = format_money(counted.reversed_minor, found.currency_code)
+        rows.insert(4, ("given back", f"{counted.reversed:,}", f"wholly or in part, {amount}"))
     if counted.reserved:
         rows.insert(4, ("reserved", f"{counted.reserved:,}", "held by orders that are not paid"))
     if counted.HasField("budget_left_minor"):

@@ -165,6 +165,7 @@ CATALOGUE: Mapping[int, tuple[Text, ...]] = {
         Text("this request id was used for another request; nothing was done", "请求号已用于其他请求，未做任何操作"),
     ),
     v1.OUTCOME_RESERVATION_NOT_FOUND: (Text("there is no such reservation", "没有此占用记录"),),
+    v1.OUTCOME_REDEMPTION_NOT_FOUND: (Text("this order has no such redemption", "该订单没有此核销记录"),),
     v1.OUTCOME_RESERVATION_EXPIRED: (Text("the reservation ran out; order again", "占用已过期，请重新下单"),),
     v1.OUTCOME_REVERSAL_EXCEEDS: (Text("more would be given back than was taken off", "退回金额超过已优惠金额"),),
     v1.OUTCOME_RETURN_WINDOW_CLOSED: (Text("the time for giving it back is over", "已过退回期限"),),

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redemption.domain.errors import LedgerRefused, LedgerUnavailable, ServiceError
 from redemption.ledger.causes import LedgerUnreachable, writes_hang
 from redemption.ledger.commit.batcher import LANES, Batcher
+from redemption.ledger.commit.item_queue import ItemQueue
 from redemption.ledger.commit.lane import Lane
 from redemption.ledger.endpoint import Endpoint
 from redemption.ledger.functions import FunctionClient
@@ -22,6 +23,7 @@ from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.issuing import IssuingStore
 from redemption.ledger.stores.orders import OrderStore
 from redemption.ledger.stores.refusal_counts import RefusalCounts
+from redemption.ledger.stores.reversals import ReversalStore
 from redemption.ledger.stores.revocation import RevocationStore
 from redemption.ledger.stores.rules import RulesStore
 from redemption.ledger.stores.warnings import WarningStore
@@ -107,17 +109,17 @@ class RedisLedger:
             durability=endpoint.durability,
         )
         self._refusal_counts = RefusalCounts(self._functions)
+        queue = ItemQueue(self.batcher, fence=fence, health=self.health)
         self.orders = OrderStore(
             self._functions,
-            batcher=self.batcher,
+            queue=queue,
             catalog=self._catalog,
             redefined=self._redefined,
             refusal_counts=self._refusal_counts,
-            fence=fence,
-            health=self.health,
         )
+        self.reversals = ReversalStore(queue)
         self.campaigns = CampaignStore(self._functions, catalog=self._catalog, may_create_ledger=may_create_ledger)
-        self.issuing = IssuingStore(self._functions, batcher=self.batcher, fence=fence, health=self.health)
+        self.issuing = IssuingStore(self._functions, queue=queue, fence=fence)
         self.revocation = RevocationStore(self._functions)
         self.rules = RulesStore(self._functions, may_create_ledger=may_create_ledger)
         self.attempts = AttemptStore(self._functions, rules=self.rules, fence=fence, now_ms=self.now_ms)

@@ -17,16 +17,14 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.errors import DeadlinePassed, InvalidRequest, NotBuilt, Overloaded, ServiceError, Violation
+from redemption.domain.errors import DeadlinePassed, InvalidRequest, Overloaded, ServiceError, Violation
 from redemption.rpc.quotas import MethodQuota, Quotas
-from redemption.rpc.request_limits import MESSAGE_BYTES_MAX
 from redemption.rpc.status import Stopping, internal_status, status_of
 from redemption.rpc.transport.methods import (
     Call,
     CallResult,
     Gate,
     GatheredMethod,
-    ImmediateMethod,
     Method,
     Status,
     StreamMethod,
@@ -286,15 +284,6 @@ class Guard:
                 yield _failed(name, method.request, failure)
 
         return StreamMethod(request_bytes_max=method.request_bytes_max, answer=handle, gate=_gate_of(quota))
-
-    def not_built(self, name: str) -> Method:
-        """Return the method for a transport, for a method of the contract that this version does not have."""
-        status = status_of(NotBuilt(f"{name} is part of the contract, but not of this version of the server"))
-
-        def handle(_: bytes, __: CallInfo) -> CallResult:
-            return status
-
-        return ImmediateMethod(request_bytes_max=MESSAGE_BYTES_MAX, answer=handle)
 
     def _quota_of(self, name: str, request: type[Message]) -> MethodQuota | None:
         return None if self._quotas is None else self._quotas.of(name, request)

@@ -17,6 +17,7 @@ from redemption.rpc.convert.orders import (
     redeem_request_from,
     redemption_of,
     reserve_request_from,
+    reverse_response_of,
     write_decision,
     write_quote,
 )
@@ -26,8 +27,10 @@ from redemption.rpc.request_limits import (
     ORDER_BYTES_MAX,
     PARSED_BYTES_MAX,
     REQUEST_BYTES_MAX,
+    REVERSE_BYTES_MAX,
     count_quote,
     count_redeem,
+    count_reverse,
     positions_in,
     read_batch,
     require_answer_fits,
@@ -46,6 +49,7 @@ from redemption.scheduling.work_bounds import (
 )
 from redemption.service.pending_order import RedeemRequest
 from redemption.service.reserver import ConfirmRequest, ReleaseRequest
+from redemption.service.reverser import ReverseRequest
 from redemption.service.use_cases import UseCases
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -61,6 +65,7 @@ class RedemptionServicer:
     def __init__(self, use_cases: UseCases, bounds: WorkBounds) -> None:
         self._redeemer = use_cases.redeemer
         self._reserver = use_cases.reserver
+        self._reverser = use_cases.reverser
         self._finder = use_cases.finder
         self._quoter = use_cases.quoter
         self._orders = FairSlots(LARGE_ORDERS, waiting_max=bounds.large_waiting_max)
@@ -83,6 +88,7 @@ class RedemptionServicer:
             "Reserve": Gathered(messages.ReserveRequest, self.reserve, ORDER_BYTES_MAX, count=count_redeem),
             "Confirm": Unary(messages.ConfirmRequest, self.confirm, REQUEST_BYTES_MAX),
             "Release": Unary(messages.ReleaseRequest, self.release, REQUEST_BYTES_MAX),
+            "Reverse": Unary(messages.ReverseRequest, self.reverse, REVERSE_BYTES_MAX, count=count_reverse),
             "GetRedemption": Unary(messages.GetRedemptionRequest, self.get_redemption, REQUEST_BYTES_MAX),
         }
 
@@ -177,6 +183,19 @@ class RedemptionServicer:
         asked = ReleaseRequest(request.program, request.request_id, request.reservation_id)
         outcome = await self._reserver.release(info, asked)
         return messages.ReleaseResponse(outcome=OUTCOMES[outcome], disposition=DISPOSITIONS[outcome.disposition])
+
+    async def reverse(self, request: messages.ReverseRequest, info: CallInfo) -> messages.ReverseResponse:
+        """Give a redemption back, wholly or in part."""
+        asked = ReverseRequest(
+            request.program,
+            request.request_id,
+            request.order_id,
+            request.redemption_id,
+            request.settlement,
+            tuple((line.line_id, line.amount_minor) for line in request.lines),
+            request.unpaid,
+        )
+        return reverse_response_of(await self._reverser.reverse(info, asked))
 
     async def get_redemption(
         self, request: messages.GetRedemptionRequest, info: CallInfo

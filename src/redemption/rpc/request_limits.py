@@ -19,6 +19,7 @@ from redemption.domain.order import (
     positions_of,
     program_violations,
 )
+from redemption.domain.signed.settlement import ALLOCATIONS_MAX
 from redemption.rpc.message_fields import fields_of
 from redemption.scheduling.fair_slots import WorkSlot
 from redemption.service.quoter import QuoteRequest
@@ -37,6 +38,8 @@ OTHER_FIELDS_MAX = 64
 """The most fields of a batch that are not orders: the program, and fields that a newer caller may send."""
 REQUEST_BYTES_MAX = 64 * 1024
 """A request that is neither an order nor a campaign."""
+REVERSE_BYTES_MAX = 1024 * 1024
+"""A return: the settlement of an order with ``PAIRS_MAX`` pairs fits, however long the line ids are."""
 
 PAIRS_MAX = 5_000
 """The most pairs of token and line of one order: it is judged and answered in one step, of about 10 ms."""
@@ -55,8 +58,8 @@ Size: TypeAlias = tuple[int, int, int]
 
 _PAIRS_SAFE = 8_000
 """This many pairs of token and line always fit into an answer, however long the line ids are."""
-_PART_BYTES = 41
-"""The bytes of a pair without the line id: 24 as an allocation and 17 in the settlement."""
+_PART_BYTES = 49
+"""The bytes of a pair without the line id: 24 as an allocation and 25 in the settlement."""
 _TOKEN_BYTES = 400
 _REQUESTS = redemption_service_pb2.BatchRedeemRequest.REQUESTS_FIELD_NUMBER
 _REDEEM_CHECKOUT = redemption_service_pb2.RedeemRequest.CHECKOUT_FIELD_NUMBER
@@ -157,6 +160,17 @@ def count_redeem(raw: bytes) -> None:
 def count_quote(raw: bytes) -> None:
     """Do the same for a ``QuoteRequest``."""
     _count_order(raw, _QUOTE_CHECKOUT)
+
+
+def count_reverse(raw: bytes) -> None:
+    """Refuse a ``ReverseRequest`` with too many lines."""
+    lines = 0
+    for field in fields_of(raw):
+        lines += field.number == redemption_service_pb2.ReverseRequest.LINES_FIELD_NUMBER
+        if lines > ALLOCATIONS_MAX:
+            raise InvalidRequest(
+                [Violation("lines", f"are more than {ALLOCATIONS_MAX}; leave them out to give all back")]
+            )
 
 
 def _count_order(raw: bytes, checkout: int) -> None:

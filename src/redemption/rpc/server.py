@@ -164,12 +164,12 @@ def call_info(path: str, peer: str, seconds: float | None, now: float) -> CallIn
 def _methods(
     services: Mapping[ServiceDescriptor, Mapping[str, Unary | Unparsed | Gathered | ServerStream]], guard: Guard
 ) -> dict[str, Method]:
-    """Return the methods for a transport: all of the contract, including those that this version does not have."""
+    """Return the methods for a transport: all of the contract."""
     table: dict[str, Method] = {}
     for service, methods in services.items():
         for name in service.methods_by_name:
             path, full_name = f"/{service.full_name}/{name}", f"{service.name}.{name}"
-            match methods.get(name):
+            match methods[name]:
                 case Unary() as method:
                     table[path] = guard.unary(full_name, method)
                 case Unparsed() as method:
@@ -178,6 +178,4 @@ def _methods(
                     table[path] = guard.gathered(full_name, method)
                 case ServerStream() as method:
                     table[path] = guard.server_stream(full_name, method)
-                case None:
-                    table[path] = guard.not_built(full_name)
     return table

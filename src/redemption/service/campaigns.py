@@ -61,6 +61,8 @@ class Stats:
         budget_left_minor: What is neither spent nor held. Less than 0 when the budget was lowered below that; None when
             there is no budget.
         reserved: How many coupons are held now.
+        reversed: Redemptions of which anything was given back.
+        reversed_minor: How much discount was given back.
     """
 
     as_of_ms: int
@@ -76,6 +78,8 @@ class Stats:
     refusals: tuple[tuple[int, int], ...]
     warnings: tuple[RiskWarning, ...] = ()
     reserved: int = 0
+    reversed: int = 0
+    reversed_minor: int = 0
 
 
 def etag(campaign: Campaign) -> str:
@@ -311,6 +315,8 @@ class Campaigns:
             issued=counters.issued,
             redeemed=counters.redeemed,
             reserved=counters.reserved,
+            reversed=counters.reversed,
+            reversed_minor=counters.reversed_minor,
             redeemed_today=counters.redeemed_today if counters.day == today else 0,
             discount_minor=counters.discount_minor,
             merchant_minor=counters.merchant_minor,

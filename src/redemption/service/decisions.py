@@ -16,6 +16,7 @@ from redemption.domain.outcome import BUDGET_DAY_RANK, NEVER_ISSUED_RANK, SAME_O
 from redemption.domain.ports.orders import (
     AnsweredToken,
     Approved,
+    CouponRecord,
     EarlierUse,
     Mismatch,
     RedeemReply,
@@ -27,11 +28,11 @@ from redemption.domain.ports.orders import (
 from redemption.domain.signed.keyset import Keyset
 from redemption.domain.signed.receipt import Receipt, ReceiptKeys, Receipts, receipt_text
 from redemption.domain.signed.reservation import Reservation, ReservationDefect, Reservations, ReservedCoupon
-from redemption.domain.signed.settlement import settled_bytes, settlement_bytes
+from redemption.domain.signed.settlement import Settlement, Settlements, settled_bytes, settlement_bytes
 from redemption.domain.signed.token import VerifiedToken
 
 MILLISECONDS = 1000
-CouponIds: TypeAlias = VerifiedToken | AnsweredToken | ReservedCoupon
+CouponIds: TypeAlias = VerifiedToken | AnsweredToken | ReservedCoupon | Receipt
 """Whatever says which coupon it is, and which key signed its token."""
 Bearers: TypeAlias = Sequence[Line | Shipping]
 """What may bear a part of a discount: an order's lines, then its shipping fees."""
@@ -47,12 +48,16 @@ class Redeemed:
         redemption_id: The receipt; empty for a coupon that is only held.
         receipt: What the receipt says, or would say; ``redeemed_at`` of a hold is when it was made.
         is_held: The coupon is held, and not used.
+        is_reversed: All of it was given back.
+        reversed_minor: How much of the discount was given back.
     """
 
     redemption_id: str
     receipt: Receipt
     discount_minor: int
     is_held: bool = False
+    is_reversed: bool = False
+    reversed_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class DecisionWriter:
         self._keys = ReceiptKeys(keyset)
         self._receipts = Receipts(self._keys)
         self._reservations = Reservations(self._keys)
+        self._settlements = Settlements(self._keys)
 
     def decision(
         self,
@@ -181,19 +187,23 @@ class DecisionWriter:
         reservation = self._reservations.verify(reservation_id, program=program)
         return None if isinstance(reservation, ReservationDefect) else reservation
 
-    def redeemed(self, program: str, remembered: Remembered) -> list[Redeemed]:
-        """Return the redemptions of a remembered approval."""
+    def redeemed(self, program: str, remembered: Remembered, seen: Sequence[CouponRecord]) -> list[Redeemed]:
+        """Return the redemptions of a remembered approval. ``seen``: what the ledger knows of its coupons now."""
         redemptions = []
-        for token, generation in zip(remembered.answer, remembered.generations, strict=True):
-            receipt = _receipt(token, generation, remembered.decided_at)
-            signed = self._receipts.sign(receipt, program=program)
-            redemptions.append(Redeemed(signed, receipt, token.discount_minor))
+        for token, generation, record in zip(remembered.answer, remembered.generations, seen, strict=True):
+            use = EarlierUse(remembered.decided_at, generation, token.discount_minor)
+            redemptions.append(self.redeemed_by(program, token, use, record))
         return redemptions
 
-    def redeemed_by(self, program: str, token: AnsweredToken, use: EarlierUse) -> Redeemed:
-        """Return the use of a coupon."""
-        receipt = _receipt(token, use.generation, use.redeemed_at)
-        return Redeemed(self._receipts.sign(receipt, program=program), receipt, use.discount_minor)
+    def redeemed_by(self, program: str, coupon: CouponIds, use: EarlierUse, record: CouponRecord) -> Redeemed:
+        """Return a use of a coupon, with what was given back of it. ``record``: what the ledger knows of the coupon."""
+        receipt = _receipt(coupon, use.generation, use.redeemed_at)
+        signed = self._receipts.sign(receipt, program=program)
+        if record.generation > use.generation:
+            return Redeemed(signed, receipt, use.discount_minor, is_reversed=True, reversed_minor=use.discount_minor)
+        given_back = record.reversed_minor
+        is_reversed = given_back == use.discount_minor
+        return Redeemed(signed, receipt, use.discount_minor, is_reversed=is_reversed, reversed_minor=given_back)
 
     def held(self, token: AnsweredToken, reserved_at: int) -> Redeemed:
         """Return the hold on a coupon, which was made at ``reserved_at``, Unix seconds."""
@@ -203,6 +213,11 @@ class DecisionWriter:
         """Return what a receipt says, or None when it is not genuine."""
         receipt = self._receipts.verify(redemption_id, program=program)
         return receipt if isinstance(receipt, Receipt) else None
+
+    def read_settlement(self, settlement: bytes, *, program: str) -> Settlement | None:
+        """Return what a settlement says, or None when it is not genuine."""
+        read = self._settlements.verify(settlement, program=program)
+        return read if isinstance(read, Settlement) else None
 
     def receipt_of(self, program: str, coupon: CouponIds, use: EarlierUse) -> str:
         """Return the receipt of a use of a coupon."""

@@ -152,7 +152,7 @@ class Issuer:
         token = self._reader.token(text, program)
         if token is None:
             return Inspection(None)
-        seen = await self._orders.coupon(program, token.campaign, token.serial)
+        seen = (await self._orders.coupon(program, token.campaign, token.serial)).now
         # Read after the coupon: if it is not archived now, the coupon's record was still complete then.
         campaign = await self._campaigns.load(program, token.campaign)
         if campaign is None or lacks_offer(token, campaign) or not seen.issued or token.outlives_key:

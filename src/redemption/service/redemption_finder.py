@@ -29,21 +29,23 @@ class RedemptionFinder:
             raise NotFound("nothing was approved under this request id in the last 24 hours")
         if remembered.held_until:
             return await self._reserved(program, remembered)
-        return self._decisions.redeemed(program, remembered)
+        seen = [await self._orders.coupon(program, token.campaign, token.serial) for token in remembered.answer]
+        return self._decisions.redeemed(program, remembered, seen)
 
     async def _reserved(self, program: str, remembered: Remembered) -> list[Redeemed]:
         """Return what has become of the coupons of a reservation: its order holds them still, or has used them.
 
         Raises:
-            NotFound: It has none of them any more.
+            NotFound: It has none of them any more, and gave none back.
         """
         found = []
         for token in remembered.answer:
             seen = await self._orders.coupon(program, token.campaign, token.serial)
-            if seen.used_by != remembered.order:
+            use = seen.now.use or seen.last_use
+            if seen.last_order != remembered.order:
                 continue
-            if seen.use is not None:
-                found.append(self._decisions.redeemed_by(program, token, seen.use))
+            if use is not None:
+                found.append(self._decisions.redeemed_by(program, token, use, seen))
             else:
                 found.append(self._decisions.held(token, remembered.decided_at))
         if not found:
@@ -54,11 +56,15 @@ class RedemptionFinder:
         """Return the redemption of a receipt.
 
         Raises:
-            NotFound: It is not a receipt of this program, or the coupon was given back and used again since.
+            NotFound: It is not a receipt of this program, or of an archived campaign.
         """
         receipt = self._decisions.read_receipt(redemption_id, program=program)
         if receipt is not None:
-            use = (await self._orders.coupon(program, receipt.campaign, receipt.serial)).use
-            if use and (use.generation, use.redeemed_at) == (receipt.generation, receipt.redeemed_at):
-                return Redeemed(redemption_id, receipt, use.discount_minor)
+            seen = await self._orders.coupon(program, receipt.campaign, receipt.serial)
+            of_receipt = (receipt.generation, receipt.redeemed_at)
+            for use in (seen.now.use, seen.last_use):
+                if use and (use.generation, use.redeemed_at) == of_receipt:
+                    return self._decisions.redeemed_by(program, receipt, use, seen)
+            if seen.generation > receipt.generation:
+                return Redeemed(redemption_id, receipt, 0, is_reversed=True)
         raise NotFound("redemption_id: is not the receipt of a redemption of this program")

@@ -15,6 +15,7 @@ from redemption.service.quoter import Quoter
 from redemption.service.redeemer import Redeemer
 from redemption.service.redemption_finder import RedemptionFinder
 from redemption.service.reserver import Reserver
+from redemption.service.reverser import Reverser
 from redemption.service.revoker import Revoker
 from redemption.service.risk_lists import RiskLists
 from redemption.service.risk_reports import RuleReports
@@ -51,6 +52,7 @@ class UseCases:
             rule_reports=rule_reports,
         )
         self.reserver = Reserver(digests=digests, decisions=decisions, ledger=ledger)
+        self.reverser = Reverser(digests=digests, decisions=decisions, ledger=ledger)
         self.finder = RedemptionFinder(digests=digests, decisions=decisions, ledger=ledger)
         self.quoter = Quoter(
             reader=reader,

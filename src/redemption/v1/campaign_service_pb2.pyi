@@ -157,7 +157,7 @@ class GetCampaignStatsResponse(_message.Message):
     def __init__(self, stats: _Optional[_Union[CampaignStats, _Mapping]] = ...) -> None: ...
 
 class CampaignStats(_message.Message):
-    __slots__ = ("issued", "claimed", "redeemed", "redeemed_today", "reserved", "reversed", "discount_minor", "merchant_minor", "order_value_minor", "budget_left_minor", "refusals", "offers", "as_of", "warnings")
+    __slots__ = ("issued", "claimed", "redeemed", "redeemed_today", "reserved", "reversed", "discount_minor", "merchant_minor", "order_value_minor", "budget_left_minor", "refusals", "offers", "as_of", "warnings", "reversed_minor")
     ISSUED_FIELD_NUMBER: _ClassVar[int]
     CLAIMED_FIELD_NUMBER: _ClassVar[int]
     REDEEMED_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class CampaignStats(_message.Message):
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    REVERSED_MINOR_FIELD_NUMBER: _ClassVar[int]
     issued: int
     claimed: int
     redeemed: int
@@ -186,7 +187,8 @@ class CampaignStats(_message.Message):
     offers: _containers.RepeatedCompositeFieldContainer[OfferStats]
     as_of: _timestamp_pb2.Timestamp
     warnings: _containers.RepeatedCompositeFieldContainer[_risk_service_pb2.RiskWarning]
-    def __init__(self, issued: _Optional[int] = ..., claimed: _Optional[int] = ..., redeemed: _Optional[int] = ..., redeemed_today: _Optional[int] = ..., reserved: _Optional[int] = ..., reversed: _Optional[int] = ..., discount_minor: _Optional[int] = ..., merchant_minor: _Optional[int] = ..., order_value_minor: _Optional[int] = ..., budget_left_minor: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusalCount, _Mapping]]] = ..., offers: _Optional[_Iterable[_Union[OfferStats, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_risk_service_pb2.RiskWarning, _Mapping]]] = ...) -> None: ...
+    reversed_minor: int
+    def __init__(self, issued: _Optional[int] = ..., claimed: _Optional[int] = ..., redeemed: _Optional[int] = ..., redeemed_today: _Optional[int] = ..., reserved: _Optional[int] = ..., reversed: _Optional[int] = ..., discount_minor: _Optional[int] = ..., merchant_minor: _Optional[int] = ..., order_value_minor: _Optional[int] = ..., budget_left_minor: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusalCount, _Mapping]]] = ..., offers: _Optional[_Iterable[_Union[OfferStats, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_risk_service_pb2.RiskWarning, _Mapping]]] = ..., reversed_minor: _Optional[int] = ...) -> None: ...
 
 class RefusalCount(_message.Message):
     __slots__ = ("outcome", "count")

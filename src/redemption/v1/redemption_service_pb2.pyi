@@ -166,36 +166,42 @@ class ReverseLine(_message.Message):
     def __init__(self, line_id: _Optional[str] = ..., amount_minor: _Optional[int] = ...) -> None: ...
 
 class ReverseRequest(_message.Message):
-    __slots__ = ("program", "request_id", "order_id", "redemption_id", "settlement", "lines")
+    __slots__ = ("program", "request_id", "order_id", "redemption_id", "settlement", "lines", "unpaid")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     REDEMPTION_ID_FIELD_NUMBER: _ClassVar[int]
     SETTLEMENT_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
+    UNPAID_FIELD_NUMBER: _ClassVar[int]
     program: str
     request_id: str
     order_id: str
     redemption_id: str
     settlement: bytes
     lines: _containers.RepeatedCompositeFieldContainer[ReverseLine]
-    def __init__(self, program: _Optional[str] = ..., request_id: _Optional[str] = ..., order_id: _Optional[str] = ..., redemption_id: _Optional[str] = ..., settlement: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[ReverseLine, _Mapping]]] = ...) -> None: ...
+    unpaid: bool
+    def __init__(self, program: _Optional[str] = ..., request_id: _Optional[str] = ..., order_id: _Optional[str] = ..., redemption_id: _Optional[str] = ..., settlement: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[ReverseLine, _Mapping]]] = ..., unpaid: _Optional[bool] = ...) -> None: ...
 
 class ReverseResponse(_message.Message):
-    __slots__ = ("outcome", "disposition", "reversed_minor", "allocations", "total_reversed_minor", "restored")
+    __slots__ = ("outcome", "disposition", "reversed_minor", "allocations", "total_reversed_minor", "restored", "exceeded_line_id", "left_minor")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     DISPOSITION_FIELD_NUMBER: _ClassVar[int]
     REVERSED_MINOR_FIELD_NUMBER: _ClassVar[int]
     ALLOCATIONS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_REVERSED_MINOR_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FIELD_NUMBER: _ClassVar[int]
+    EXCEEDED_LINE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFT_MINOR_FIELD_NUMBER: _ClassVar[int]
     outcome: _outcome_pb2.Outcome
     disposition: _outcome_pb2.Disposition
     reversed_minor: int
     allocations: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Allocation]
     total_reversed_minor: int
     restored: bool
-    def __init__(self, outcome: _Optional[_Union[_outcome_pb2.Outcome, str]] = ..., disposition: _Optional[_Union[_outcome_pb2.Disposition, str]] = ..., reversed_minor: _Optional[int] = ..., allocations: _Optional[_Iterable[_Union[_decision_pb2.Allocation, _Mapping]]] = ..., total_reversed_minor: _Optional[int] = ..., restored: _Optional[bool] = ...) -> None: ...
+    exceeded_line_id: str
+    left_minor: int
+    def __init__(self, outcome: _Optional[_Union[_outcome_pb2.Outcome, str]] = ..., disposition: _Optional[_Union[_outcome_pb2.Disposition, str]] = ..., reversed_minor: _Optional[int] = ..., allocations: _Optional[_Iterable[_Union[_decision_pb2.Allocation, _Mapping]]] = ..., total_reversed_minor: _Optional[int] = ..., restored: _Optional[bool] = ..., exceeded_line_id: _Optional[str] = ..., left_minor: _Optional[int] = ...) -> None: ...
 
 class GetRedemptionRequest(_message.Message):
     __slots__ = ("program", "request_id", "redemption_id")
@@ -214,17 +220,19 @@ class GetRedemptionResponse(_message.Message):
     def __init__(self, redemptions: _Optional[_Iterable[_Union[Redemption, _Mapping]]] = ...) -> None: ...
 
 class Redemption(_message.Message):
-    __slots__ = ("redemption_id", "campaign", "serial", "discount_minor", "redeem_time", "state")
+    __slots__ = ("redemption_id", "campaign", "serial", "discount_minor", "redeem_time", "state", "reversed_minor")
     REDEMPTION_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_MINOR_FIELD_NUMBER: _ClassVar[int]
     REDEEM_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    REVERSED_MINOR_FIELD_NUMBER: _ClassVar[int]
     redemption_id: str
     campaign: int
     serial: int
     discount_minor: int
     redeem_time: _timestamp_pb2.Timestamp
     state: RedemptionState
-    def __init__(self, redemption_id: _Optional[str] = ..., campaign: _Optional[int] = ..., serial: _Optional[int] = ..., discount_minor: _Optional[int] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[RedemptionState, str]] = ...) -> None: ...
+    reversed_minor: int
+    def __init__(self, redemption_id: _Optional[str] = ..., campaign: _Optional[int] = ..., serial: _Optional[int] = ..., discount_minor: _Optional[int] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[RedemptionState, str]] = ..., reversed_minor: _Optional[int] = ...) -> None: ...

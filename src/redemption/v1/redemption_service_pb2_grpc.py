@@ -137,7 +137,9 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reverse(self, request, context):
-        """Gives a redemption back, wholly or by lines.
+        """Gives a redemption back, wholly or by lines. Each line gives back its part of the discount in proportion; all returns
+        of a redemption together never more than the discount. Whether the coupon can be used again when all is given back is
+        the campaign's return_policy; the new use has another receipt, so that the old one gives back nothing of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,7 @@ def echo(campaign):
     stacking.exclusivity_reach = stacking.exclusivity_reach or v1.EXCLUSIVITY_REACH_ORDER
     if not stacking.HasField("max_tokens_per_order"):
         stacking.max_tokens_per_order = 1
-    campaign.return_policy = v1.RETURN_POLICY_NEVER
+    campaign.return_policy = campaign.return_policy or v1.RETURN_POLICY_NEVER
     if not campaign.HasField("return_window"):
         campaign.return_window.seconds = 30 * 86_400
     if not campaign.sizing.HasField("expected_redemptions"):

@@ -143,7 +143,6 @@ def test_a_number_is_written_in_the_unit_of_its_field(path, number, expected):
         (("offers", 0, "buy_get", "buy_units"), "is called buy in a file, and written as people write it"),
         (("program",), "is not the file's matter; name the program on the command line, with --program"),
         (("etag",), "is told by the server, and does not stand in a file"),
-        (("return_policy",), "belongs to the contract, but this version of the command line does not support it"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_not_known_is_answered_with_the_right_one(path, expected):

@@ -78,7 +78,7 @@ def test_there_are_examples():
         ("  budget: 500000.00", "  budget_minor: 5", "18: limits.budget_minor: is called budget in a file, and written as people write it"),
         ("spend: 200.00", "threshold: 200.00", "9: offers[0].tiers[0].threshold: is called spend or units in a file, and written as people write it"),
         ("percent: 12.5%", "basis_points: 1250", "12: offers[1].percent_off.basis_points: is called percent in a file, and written as people write it"),
-        ("limits:\n", "return_policy: never\nlimits:\n", "16: return_policy: belongs to the contract, but this version of the command line does not support it"),
+        ("limits:\n", "return_policy: always\nlimits:\n", "16: return_policy: must be one of never, if_unpaid, on_full_return; it is 'always'"),
         ("percent: 12.5%", "percent: 12.5\uff05", "12: offers[1].percent_off.percent: must be a percentage with its sign, such as 20% or 12.5%; it is '12.5\uff05'; it has the full-width '\uff05' (U+FF05); write '%'"),
         ("spend: 200.00", "spend: \uff12\uff10\uff10", "9: offers[0].tiers[0].spend: must be a sum such as 238.00; it is '\uff12\uff10\uff10'; it has the full-width '\uff12' (U+FF12); write '2'"),
         ("start_time: 2026-06-01 00:00", "start_time: 2026-06-01 00\uff1a00", "4: start_time: must be a date and a time such as 2026-06-18 20:00, or with an offset 2026-06-18T20:00+08:00; it is '2026-06-01 00\uff1a00'; it has the full-width '\uff1a' (U+FF1A); write ':'"),

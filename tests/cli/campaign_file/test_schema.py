@@ -118,7 +118,7 @@ def test_each_way_to_write_a_value_is_right_for_the_reader_and_for_editors(tmp_p
         ("currency_code: CNY", "# nothing"),
         ("currency_code: CNY", "currency_code:"),
         ("offers:\n", "ofers:\n"),
-        ("offers:\n", "return_policy: never\noffers:\n"),
+        ("return_policy: on_full_return", "return_policy: always"),
         ("spend: 300.00", "spend: -1"),
         ("spend: 300.00", "spend: ¥300"),
         ("spend: 300.00", "threshold: 300.00"),

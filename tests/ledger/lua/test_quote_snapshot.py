@@ -110,7 +110,9 @@ async def test_a_coupon_that_was_given_back_is_seen_as_unused(desk):
     record = await desk.redis.hget(desk.house.key("u:1:0"), "0")
     await desk.redis.hset(desk.house.key("u:1:0"), "0", given_back(record, 1))
     assert (await desk.quote_snapshot((campaign, 0))).coupons == (UNUSED,)
-    assert await desk.ledger.orders.coupon(desk.program, 1, 0) == UNUSED
+    seen = await desk.ledger.orders.coupon(desk.program, 1, 0)
+    assert (seen.now, seen.generation, seen.reversed_minor) == (UNUSED, 1, 0)
+    assert (seen.last_use.generation, seen.last_use.discount_minor) == (0, DISCOUNT)
 
 
 async def test_one_coupon_is_told_to_who_inspects_it(desk):
@@ -124,8 +126,8 @@ async def test_one_coupon_is_told_to_who_inspects_it(desk):
         2: replace(UNUSED, revoked=True),
         3: CouponSnapshot(issued=False, revoked=False, use=None, used_by=b""),
     }
-    assert {serial: await desk.ledger.orders.coupon(desk.program, 1, serial) for serial in expected} == expected
-    assert not (await desk.ledger.orders.coupon(desk.program, 9, 0)).issued
+    assert {serial: (await desk.ledger.orders.coupon(desk.program, 1, serial)).now for serial in expected} == expected
+    assert not (await desk.ledger.orders.coupon(desk.program, 9, 0)).now.issued
 
 
 @pytest.mark.parametrize("key", ["u:1:0", "customer", "campaign:1", "revoked:1"])

@@ -529,7 +529,7 @@ async def test_checks_of_rules_are_part_of_the_weight_of_an_order(desk, monkeypa
     campaign = await desk.campaign()
     order = desk.order(*(desk.token(campaign, serial) for serial in range(tokens)))
     batcher = SimpleNamespace(submit=lambda _, items, **__: submitted.extend(items))
-    monkeypatch.setattr(desk.ledger.orders, "_batcher", batcher)
+    monkeypatch.setattr(desk.ledger.orders._queue, "_batcher", batcher)
     desk.ledger.orders.decide(
         desk.program, [changed(order, checks=bytes((checks,)) + bytes(9 * checks))], rejudged=False
     )

@@ -18,18 +18,25 @@ from redemption.domain.risk.subjects import SubjectKind
 from redemption.ledger.library import assembled
 from redemption.ledger.wire.claims import pack_claim
 from redemption.ledger.wire.orders import pack_item, pack_release
+from redemption.ledger.wire.reversals import pack_reversal
 
 OPERATIONS = [
     ("orders", "orders.apply"),
     ("release", "release.apply"),
+    ("reverse", "reverse.apply"),
     ("claim", "claim.apply"),
     ("frame", "frame.close"),
 ]
-DECIDING = [("orders", "orders.decide"), ("release", "release.decide"), ("claim", "claim.decide")]
+DECIDING = [
+    ("orders", "orders.decide"),
+    ("release", "release.decide"),
+    ("reverse", "reverse.decide"),
+    ("claim", "claim.decide"),
+]
 PLANTED = "error('planted')"
 TEN_YEARS_MS = 3_660 * DAY_MS
 LINES_MIN = 100
-KINDS = 6
+KINDS = 9
 
 
 def lines_that_write():
@@ -74,15 +81,23 @@ async def items(desk):
     ]
     await desk.held(desk.token(campaign, 10, slot=4, slot_limit=9, day=day), customer="cat", seconds=1, rules_version=1)
     await desk.later(5)
-    confirmed, held = await desk.held(
-        desk.token(campaign, 11, **several | {"slot": 4, "day": day}), customer="ann", rules_version=1
-    )
-    released, _ = await desk.held(desk.token(campaign, 12, day=day), customer="ben", rules_version=1)
+    earlier = several | {"slot": 4, "day": day}
+    confirmed, held = await desk.held(desk.token(campaign, 11, **earlier), customer="ann", rules_version=1)
+    released, _ = await desk.held(desk.token(campaign, 12, day=day - 1), customer="ben", rules_version=1)
     await desk.held(desk.token(campaign, 13, day=day), customer="ben", order="replaced", rules_version=1)
     await desk.redis.hset(desk.house.key("u:1:0"), "13", await with_generation(desk, 13))
     orders += [
         desk.confirm(confirmed, held),
         desk.hold(desk.token(campaign, 14), customer="dan", order="replaced", rules_version=1),
+    ]
+    redeemed = [
+        changed(desk.order(desk.token(campaign, serial, **earlier), customer=customer), rules_version=1)
+        for serial, customer in ((15, "eva"), (16, "eva"), (17, "fay"))
+    ]
+    replies = await desk.send(*redeemed)
+    reversals = [
+        desk.reversal(order, reply, restores=restores)
+        for order, reply, restores in zip(redeemed, replies, (True, False, True), strict=True)
     ]
     now_ms = desk.ledger.now_ms()
     old = f"2:4096:{now_ms} 1:4096:{now_ms - 5 * DAY_MS}"
@@ -91,6 +106,7 @@ async def items(desk):
     return [
         *map(pack_item, orders),
         release,
+        *map(pack_reversal, reversals),
         pack_claim(claim_item(campaign, day=desk.today(campaign), rules_version=1)),
     ]
 
@@ -148,4 +164,4 @@ async def test_an_error_before_the_first_write_fails_one_item_alone(desk):
     """Shows that the test above can fail: this item is told that nothing was done."""
     packed, ledger = await items(desk), Ledger(desk)
     number = next(at for at, line in enumerate(texts()["orders"].split("\n")) if "principal = sub(packed" in line)
-    assert await ledger.batch(planted("orders", number), packed) == [b"E"] * 4 + [b"A"] * 2
+    assert await ledger.batch(planted("orders", number), packed) == [b"E"] * 4 + [b"A"] * 5

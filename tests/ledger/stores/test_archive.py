@@ -40,13 +40,15 @@ async def records(house):
 async def used(house):
     """A campaign with records of every kind; returns it with some unused tokens and codes, and a remembered attempt."""
     campaign = await house.campaign(
-        sizing=SPREAD, return_window_seconds=0, redemptions_per_customer=50, claims_per_customer=5, claims_per_person=5
+        sizing=SPREAD, redemptions_per_customer=50, claims_per_customer=5, claims_per_person=5
     )
     tokens = await house.mint(campaign, 300)
     attempts = [house.attempt(token, customer=f"buyer-{index}") for index, token in enumerate(tokens[:100])]
     attempts += [house.attempt(token, customer="ann") for token in tokens[298:]]
     decisions = await house.send_all(attempts)
     assert {decision.outcome for decision in decisions} == {Outcome.APPROVED}
+    assert (await house.reverse(house.reversal(attempts[5], decisions[5]))).outcome is Outcome.APPROVED
+    campaign = await house.update(campaign, return_window_seconds=0)
     codes = await house.mint_codes(campaign, 50)
     for index in range(20):
         claimed = await house.claim(campaign, f"claimer-{index}", person_id=f"person-{index}")

@@ -163,7 +163,7 @@ async def test_a_call_that_waited_too_long_for_the_ledger_is_no_wrong_clock(stri
     late.append(60_000)
     assert await strict.rank(campaign, 0) == 400
     late.append(60_000)
-    assert (await strict.ledger.orders.coupon(strict.program, campaign.number, 0)).use
+    assert (await strict.ledger.orders.coupon(strict.program, campaign.number, 0)).now.use
     assert late == []
     assert strict.ledger.health.failure is None
 

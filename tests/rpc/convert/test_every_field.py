@@ -37,6 +37,7 @@ from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.claimer import Claimed
 from redemption.service.issuer import Inspection
+from redemption.service.reverser import Reversal
 
 UNKNOWN = 99
 SAME = {
@@ -83,6 +84,7 @@ def use_cases() -> Any:
     stand_in.finder.by_receipt.return_value = REDEEMED
     stand_in.reserver.confirm.return_value = APPROVAL
     stand_in.reserver.release.return_value = Outcome.APPROVED
+    stand_in.reverser.reverse.return_value = Reversal(Outcome.REVERSAL_EXCEEDS)
     stand_in.quoter.quote.return_value = QUOTED
     stand_in.issuer.mint.side_effect = no_coupons
     stand_in.issuer.mint_codes.side_effect = no_coupons

@@ -25,6 +25,7 @@ from redemption.cli.campaign_file.values import (
     PausedOffers,
     Percent,
     ReachName,
+    ReturnPolicyName,
     RiskSignalName,
     Several,
     SmallWhole,
@@ -174,6 +175,8 @@ class CampaignPart(Part):
     """When a coupon is valid; left out, as long as the campaign runs."""
     stacking: StackingPart | None = None
     """How its coupons go together with others."""
+    return_policy: ReturnPolicyName | None = None
+    """Whether a return gives the coupon back: never (also when left out), if_unpaid, or on_full_return."""
     return_window: Length | None = None
     """How long after its use a coupon can be given back, such as 30 days, which it is when left out."""
     required_risk_signals: Several[RiskSignalName] = ()

@@ -19,8 +19,6 @@ NOT_IN_A_FILE = {
     "etag": _TOLD_BY_THE_SERVER,
     "create_time": _TOLD_BY_THE_SERVER,
     "update_time": _TOLD_BY_THE_SERVER,
-    # Giving coupons back is not built, so a file cannot configure it.
-    "return_policy": "belongs to the contract, but this version of the command line does not support it",
 }
 """Fields of the contract that a file cannot have, each with its error message."""
 

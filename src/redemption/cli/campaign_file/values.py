@@ -56,6 +56,7 @@ BASES = words(v1.DiscountBase.DESCRIPTOR)
 REACHES = words(v1.ExclusivityReach.DESCRIPTOR)
 WEEKDAYS = words(v1.Weekday.DESCRIPTOR)
 RISK_SIGNALS = words(v1.RiskSignal.DESCRIPTOR)
+RETURN_POLICIES = words(v1.ReturnPolicy.DESCRIPTOR)
 
 
 def single(value: object) -> str:
@@ -204,6 +205,7 @@ StageName: TypeAlias = Annotated[int, BeforeValidator(word_of(STAGES)), enum_sch
 BaseName: TypeAlias = Annotated[int, BeforeValidator(word_of(BASES)), enum_schema(BASES)]
 ReachName: TypeAlias = Annotated[int, BeforeValidator(word_of(REACHES)), enum_schema(REACHES)]
 WeekdayName: TypeAlias = Annotated[int, BeforeValidator(word_of(WEEKDAYS)), enum_schema(WEEKDAYS)]
+ReturnPolicyName: TypeAlias = Annotated[int, BeforeValidator(word_of(RETURN_POLICIES)), enum_schema(RETURN_POLICIES)]
 RiskSignalName: TypeAlias = Annotated[int, BeforeValidator(word_of(RISK_SIGNALS)), enum_schema(RISK_SIGNALS)]
 
 _Each = TypeVar("_Each")

@@ -54,6 +54,14 @@ class RiskSignal(IntEnum):
     PERSON = 4
 
 
+class ReturnPolicy(IntEnum):
+    """Whether a coupon that was given back whole can be used again; the numbers are those of the contract."""
+
+    NEVER = 1
+    IF_UNPAID = 2
+    ON_FULL_RETURN = 3
+
+
 class Thresholds(NamedTuple):
     """From which spend and how many units on an offer gives anything.
 
@@ -212,7 +220,9 @@ class Campaign:
         starts_at_ms: Coupons can be claimed and redeemed from this instant on, Unix milliseconds.
         ends_at_ms: They can be claimed and redeemed until this instant, exclusive, Unix milliseconds.
         validity: When a coupon is valid; None means from the campaign's start to its end.
-        return_window_seconds: How long after its end the campaign's records are needed.
+        return_policy: Whether a return gives the coupon back.
+        return_window_seconds: How long after its redemption a coupon can be given back. The campaign's records are kept
+            so long after its end.
         required_risk_signals: The signals that a request must carry.
         paused_merchant_ids: The goods of these merchants are in no scope of any offer.
         paused_skus: Neither are these articles.
@@ -243,6 +253,7 @@ class Campaign:
     paused_skus: tuple[str, ...] = ()
     paused_offers: tuple[int, ...] = ()
     honoured_until_ms: int | None = None
+    return_policy: ReturnPolicy = ReturnPolicy.NEVER
 
     @cached_property
     def offers_now(self) -> tuple[Offer, ...]:

@@ -24,7 +24,8 @@ class Counters:
 
     Attributes:
         claimed: How many of the issued coupons were claimed.
-        redeemed: How many are used; those that are only held are not counted here, nor in the amounts.
+        redeemed: How many are used and not given back whole; those that are only held are not counted here, nor in the
+            amounts.
         merchant_minor: The share of ``discount_minor`` that merchants pay.
         order_value_minor: The value of the orders before discounts; each order counts once.
         day: The day of ``redeemed_today``, days since 1970 in the campaign's zone.
@@ -33,6 +34,8 @@ class Counters:
         warnings: What the campaign is warned of now.
         reserved: How many coupons are held now.
         reserved_minor: Their discount.
+        reversed: Redemptions of which anything was given back.
+        reversed_minor: How much discount was given back.
     """
 
     now_ms: int
@@ -49,6 +52,8 @@ class Counters:
     warnings: tuple[RiskWarning, ...] = ()
     reserved: int = 0
     reserved_minor: int = 0
+    reversed: int = 0
+    reversed_minor: int = 0
 
 
 @record(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Protocol
 from redemption.domain.ports.campaigns import CampaignLedger
 from redemption.domain.ports.issuing import IssuingLedger, RevocationLedger
 from redemption.domain.ports.orders import OrderLedger
+from redemption.domain.ports.reversals import ReversalLedger
 from redemption.domain.ports.rules import AttemptLedger, RulesLedger, WarningLedger
 
 
@@ -14,6 +15,10 @@ class Ledger(Protocol):
     @property
     def orders(self) -> OrderLedger:
         """Orders and coupons."""
+
+    @property
+    def reversals(self) -> ReversalLedger:
+        """Giving redemptions back."""
 
     @property
     def campaigns(self) -> CampaignLedger:

@@ -349,6 +349,25 @@ class CouponSnapshot:
 
 
 @record(frozen=True, slots=True)
+class CouponRecord:
+    """What the ledger knows of one coupon, and of what was given back.
+
+    Attributes:
+        now: Its state.
+        generation: How often it was given back whole, so that it could be used again.
+        reversed_minor: What was given back of its present use, minor units.
+        last_use: If it is free because its last use was given back whole: that use; else None.
+        last_order: Digest of the order of that use; or of the one that uses or holds it now.
+    """
+
+    now: CouponSnapshot
+    generation: int
+    reversed_minor: int
+    last_use: EarlierUse | None
+    last_order: bytes
+
+
+@record(frozen=True, slots=True)
 class QuoteSnapshot:
     """What the ledger knows at one moment; nothing was changed.
 
@@ -413,7 +432,7 @@ class OrderLedger(Protocol):
     async def release(self, item: ReleaseItem) -> ReleaseReply:
         """End a hold before it is over."""
 
-    async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
+    async def coupon(self, program: str, number: int, serial: int) -> CouponRecord:
         """Return what the ledger knows of one coupon, except whether all coupons of its holder were revoked."""
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:

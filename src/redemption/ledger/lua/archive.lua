@@ -60,7 +60,7 @@ end
 -- it, and the sizes of all parts; nil if it has not begun.
 local function archive_of(call, number)
   local values = redis.call('HMGET', keys.campaign(call.tag, number), 'archive', 'issued', 'width', 'customer_buckets',
-    'codes', 'returns')
+    'codes', 'reversed')
   if not values[1] then return nil end
   local blocks, buckets = math.ceil(values[2] / values[3]), tonumber(values[4])
   local way = { part = #PARTS + 1, position = 0,

@@ -26,8 +26,9 @@ local ISSUING_FIELDS = {
   'issue_day', 'issued_day', 'claimed',
 }
 local FIRST_ISSUING_COUNTER = 5
--- Of what was given back: coupons that were given back whole, the discount (minor units), and how often anything was.
-local RETURN_FIELDS = { 'reversed', 'reversed_discount', 'returns' }
+-- Of what was given back: redemptions of which anything was, the discount (minor units), and redemptions that were given
+-- back whole whose coupons stay used, so that they are in `redeemed` still.
+local RETURN_FIELDS = { 'reversed', 'reversed_discount', 'stays_used' }
 -- Counters of an offer; the field is this name, a colon and the offer's index. `redeemed` and `discount` of offer 0 are
 -- not stored: they are the total of what is used less those of all other offers, and most campaigns have no other offer.
 local OFFER_COUNTERS = { 'issued', 'redeemed', 'discount' }
@@ -94,7 +95,7 @@ function campaigns.returned(campaign)
   if not returned then
     local stored = numbers(campaign.key, RETURN_FIELDS)
     returned = {
-      stored = stored, reversed = stored[1] or 0, reversed_discount = stored[2] or 0, returns = stored[3] or 0,
+      stored = stored, reversed = stored[1] or 0, reversed_discount = stored[2] or 0, stays_used = stored[3] or 0,
     }
     campaign.returned = returned
   end

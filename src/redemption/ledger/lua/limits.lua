@@ -114,16 +114,20 @@ function limits.customer_after_return(call, campaign, customer, used_day)
   return pack_customer(redeemed, day, today, holds), key
 end
 
--- Takes a part of a redemption's discount out of the counters of its campaign. whole: the coupon can be used again, so it
--- counts as no redemption any more · coupon: its record · merchant: the merchants' share of the part
-function limits.apply_return(campaign, coupon, discount, merchant, whole)
-  local count = whole and 1 or 0
-  wheel.take_out(campaign, coupon.day, coupon.slot, count, discount)
+-- Takes a part of a redemption's discount out of the counters of its campaign. coupon: its record · merchant: the
+-- merchants' share of the part · is_first: nothing of it was given back before · is_whole: now all of it is · restores:
+-- the coupon can be used again, so no limit counts it any more
+function limits.apply_return(campaign, coupon, discount, merchant, is_first, is_whole, restores)
+  local returned = campaign.returned
+  wheel.take_out(campaign, coupon.day, coupon.slot, restores and 1 or 0, discount)
   campaign.merchant = math.max(campaign.merchant - merchant, 0)
   if coupon.offer > 0 then
     local offer = campaign.offers[coupon.offer]
-    offer.redeemed, offer.discount = offer.redeemed - count, offer.discount - discount
+    offer.redeemed, offer.discount = offer.redeemed - (is_whole and 1 or 0), offer.discount - discount
   end
+  if is_first then returned.reversed = returned.reversed + 1 end
+  if is_whole and not restores then returned.stays_used = returned.stays_used + 1 end
+  returned.reversed_discount = returned.reversed_discount + discount
 end
 
 -- What an order's own hold takes of a campaign: coupons, their discount; and the part of both that is counted in the

@@ -18,24 +18,42 @@ local ASKED_COUPON, ASKED_BYTES = '>I4I4I8B', 17
 -- Snapshot of a coupon: the sum of 1 issued, 2 revoked, 4 in use, 8 held (1 byte) · of its present use or hold (0: none):
 -- redeemed at, or held until 4 (Unix seconds) · generation 2 · discount 8 (minor units; 0 of a hold) · order digest 6
 local COUPON_SNAPSHOT = '>BI4I2I8c6'
-local IS_ISSUED, IS_REVOKED, IS_IN_USE, IS_HELD = 1, 2, 4, 8
+local IS_ISSUED, IS_REVOKED, IS_IN_USE, IS_HELD, IS_GIVEN_BACK = 1, 2, 4, 8, 16 -- the last: free, and this is the last use
 local UNUSED = { redeemed_at = 0, generation = 0, discount = 0, order = '\0\0\0\0\0\0' }
 
--- holder: the digest of the customer that the coupon is bound to, or false.
-function quote_snapshot.coupon(call, campaign, serial, holder)
-  local kind, use, moment = 0, UNUSED, nil
+-- Returns the snapshot of a coupon, and its record, unpacked. holder: the digest of the customer that it is bound to, or
+-- false · with_last_use: of a coupon that is free because it was given back, the snapshot has its last use
+local function coupon_snapshot(call, campaign, serial, holder, with_last_use)
+  local kind, use, moment, coupon = 0, UNUSED, nil, false
   if campaign and serial < campaign.issued then
     kind = revoke.is_revoked(call, campaign, serial, holder) and IS_ISSUED + IS_REVOKED or IS_ISSUED
     local key, field = keys.used(campaign.used_prefix, campaign.width, serial)
     local stored = redis.call('HGET', key, field)
-    local coupon = stored and records.unpack_coupon(stored)
+    coupon = stored and records.unpack_coupon(stored)
     if coupon and coupon.state == records.REDEEMED then
       kind, use = kind + IS_IN_USE, coupon
     elseif coupon and coupon.state == records.HELD and coupon.expires > call.seconds then
       kind, use, moment = kind + IS_HELD, coupon, coupon.expires
+    elseif coupon and with_last_use and coupon.redeemed_at > 0 then
+      kind, use = kind + IS_GIVEN_BACK, coupon
     end
   end
-  return struct.pack(COUPON_SNAPSHOT, kind, moment or use.redeemed_at, use.generation, use.discount, use.order)
+  return struct.pack(COUPON_SNAPSHOT, kind, moment or use.redeemed_at, use.generation, use.discount, use.order), coupon
+end
+
+function quote_snapshot.coupon(call, campaign, serial, holder)
+  return (coupon_snapshot(call, campaign, serial, holder, false))
+end
+
+-- The snapshot of a coupon, how often it was given back whole 2, and how much of its use was given back 8 (minor units).
+function quote_snapshot.coupon_with_returns(call, campaign, serial)
+  local packed, coupon = coupon_snapshot(call, campaign, serial, false, true)
+  local discount = 0
+  if coupon and coupon.state == records.REDEEMED then
+    local record = redis.call('HGET', keys.returned(call.tag, campaign.number, campaign.width, serial))
+    discount = record and records.unpack_returned(record).discount or 0
+  end
+  return packed .. struct.pack('>I2I8', coupon and coupon.generation or 0, discount)
 end
 
 -- Returns the snapshots of the coupons and those of their campaigns; or nil when the question is outdated.

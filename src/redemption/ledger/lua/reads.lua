@@ -8,13 +8,15 @@
 --            Replies number and name of the campaign that has this name, or else one that looks the same; or nothing
 -- counters   ARGV[4] campaign · [5] how many offers it has
 --            Replies what it is warned of (warnings.lua; empty: nothing), clock (Unix ms), claimed, the counters of COUNTERS,
---            redeemed, discount, redeemed on the day (all three without what is only held), then of each offer: issued,
+--            redemptions of which anything was given back, the discount that was, redeemed (without what is only held or was
+--            given back whole), discount, redeemed on the day (both without what is only held), then of each offer: issued,
 --            redeemed, discount (minor units), then of each outcome that refused: outcome, count; or an empty list when
 --            there is no such campaign
 -- rule_counts
 --            Replies clock (Unix ms), then what rules did and how often: see refusal_counts.lua
 -- coupon     ARGV[4] campaign · [5] serial
---            Replies the snapshot of the coupon (see quote_snapshot.lua)
+--            Replies the snapshot of the coupon · how often it was given back whole 2 · given back of its present use 8 (minor
+--            units), see quote_snapshot.lua
 -- request    ARGV[4] request digest
 --            Replies the record of an approved order, or nil
 -- subject_states  ARGV[4] a subject's digest
@@ -65,7 +67,11 @@ function reads.counters(key_names, args)
     keys.number_text(campaigns.issuing(campaign).claimed),
   }
   for _, counter in ipairs(COUNTERS) do found[#found + 1] = keys.number_text(campaign[counter]) end
-  local redeemed, discount = campaign.redeemed - campaign.held, campaign.discount - campaign.held_discount
+  local returned = campaigns.returned(campaign)
+  found[#found + 1] = keys.number_text(returned.reversed)
+  found[#found + 1] = keys.number_text(returned.reversed_discount)
+  local redeemed = campaign.redeemed - campaign.held - returned.stays_used
+  local discount = campaign.discount - campaign.held_discount
   found[#found + 1] = keys.number_text(redeemed)
   found[#found + 1] = keys.number_text(discount)
   found[#found + 1] = keys.number_text(campaign.redeemed_day - wheel.held_on(call, campaign, campaign.day))
@@ -95,7 +101,7 @@ end
 function reads.coupon(key_names, args)
   local number, serial = tonumber(args[4]), tonumber(args[5])
   local call = frame.begin(key_names, args)
-  return quote_snapshot.coupon(call, campaigns.of(call, number), serial, false)
+  return quote_snapshot.coupon_with_returns(call, campaigns.of(call, number), serial)
 end
 
 function reads.request(key_names, args)

@@ -159,7 +159,6 @@ end
 -- What was given back of a coupon that is used: format 1 · how often 2 · in all 8 · merchants' share of it 8 (minor units)
 -- · of its lines, opaque.
 local RETURNED = '>BI2I8I8'
-records.RETURNS_MAX = 65534
 function records.pack_returned(returned)
   return struct.pack(RETURNED, 1, returned.count, returned.discount, returned.merchant) .. returned.lines
 end

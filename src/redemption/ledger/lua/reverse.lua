@@ -14,7 +14,7 @@
 --   N the order has no such redemption
 --   D the discount was another one: that discount 8
 --   W the time for returns is over
---   X nothing is left: given back in all 8
+--   X nothing is left: given back in all 8 (minor units; 0 when the ledger does not know it any more)
 --   O something was given back since: the record, see records.lua
 --   M the request id stands for other content
 --   The answer: 1 if the coupon can be used again, else 0 (1 byte) · given back now 8 · in all 8 (minor units) · the parts
@@ -33,7 +33,7 @@ local ANSWER = '>BI8I8'
 
 -- What `apply` writes of the use that was decided last.
 local plan = {
-  campaign = false, coupon = false, discount = 0, merchant = 0, is_whole = false, restores = false,
+  campaign = false, coupon = false, discount = 0, merchant = 0, is_first = false, is_whole = false, restores = false,
   key = '', field = '', record = '', returned_key = '', returned_record = '', customer = '', customer_key = false,
   customer_record = '', request_key = '', request_field = '', request_record = '', event = '',
 }
@@ -52,7 +52,10 @@ end
 -- Returns how a coupon stands to the use that is given back: it is `used` so, it was `returned` whole, or neither (nil).
 local function standing(coupon, order, generation, redeemed_at)
   if not coupon then return nil end
-  if coupon.generation > generation then return 'returned' end
+  if coupon.generation > generation then
+    local is_known = coupon.state == records.FREE and coupon.redeemed_at == redeemed_at
+    return (not is_known or coupon.order == order) and 'returned' or nil
+  end
   local is_used = coupon.state == records.REDEEMED and coupon.generation == generation
   return is_used and coupon.order == order and coupon.redeemed_at == redeemed_at and 'used' or nil
 end
@@ -83,7 +86,10 @@ function reverse.decide(call, packed, stale)
   local is = standing(coupon, order, generation, redeemed_at)
   if not is then return 'N' end
   if judgement >= CLOSED then return 'W' end
-  if is == 'returned' then return 'X' .. struct.pack('>I8', 0) end
+  if is == 'returned' then
+    local is_last_use = coupon.state == records.FREE and coupon.generation == generation + 1
+    return 'X' .. struct.pack('>I8', is_last_use and coupon.discount or 0)
+  end
   local returned_key = keys.returned(call.tag, number, campaign.width, serial)
   local record = command('HGET', returned_key, plan.field)
   local before = record and records.unpack_returned(record) or { count = 0, discount = 0, merchant = 0, lines = '' }
@@ -93,19 +99,17 @@ function reverse.decide(call, packed, stale)
     in_all, merchant_in_all, lines = coupon.discount, math.max(coupon.merchant, before.merchant), before.lines
   elseif discount ~= coupon.discount then
     return 'D' .. struct.pack('>I8', coupon.discount)
-  elseif count ~= before.count then
+  elseif count ~= before.count or count == ANY - 1 then
     return 'O' .. (record or '')
   end
-  if in_all <= before.discount or in_all > coupon.discount or before.count >= records.RETURNS_MAX then
-    error('a return that is no part of what is left')
-  end
+  if in_all < before.discount or in_all > coupon.discount then error('a return that is no part of what is left') end
   plan.campaign, plan.coupon = campaign, coupon
   plan.discount, plan.merchant = in_all - before.discount, merchant_in_all - before.merchant
-  plan.is_whole = in_all == coupon.discount
+  plan.is_first, plan.is_whole = before.count == 0, in_all == coupon.discount
   plan.restores = plan.is_whole and judgement == RESTORES and generation < GENERATION_MAX
   plan.returned_key = returned_key
   plan.returned_record = records.pack_returned({
-    count = before.count + 1, discount = in_all, merchant = merchant_in_all, lines = lines,
+    count = math.min(before.count + 1, ANY - 1), discount = in_all, merchant = merchant_in_all, lines = lines,
   })
   if plan.restores then decide_restored(call, coupon, stored) end
   if coupon.offer > 0 then campaigns.offer(campaign, coupon.offer) end
@@ -123,7 +127,6 @@ function reverse.decide(call, packed, stale)
 end
 
 function reverse.apply(call)
-  local campaign, returned = plan.campaign, plan.campaign.returned
   if plan.restores then
     command('HSET', plan.key, plan.field, plan.record)
     command('HDEL', plan.returned_key, plan.field)
@@ -135,10 +138,8 @@ function reverse.apply(call)
   else
     command('HSET', plan.returned_key, plan.field, plan.returned_record)
   end
-  limits.apply_return(campaign, plan.coupon, plan.discount, plan.merchant, plan.restores)
-  if plan.is_whole then returned.reversed = returned.reversed + 1 end
-  returned.reversed_discount = returned.reversed_discount + plan.discount
-  returned.returns = returned.returns + 1
+  limits.apply_return(plan.campaign, plan.coupon, plan.discount, plan.merchant, plan.is_first, plan.is_whole,
+    plan.restores)
   frame.close_redeemed(call)
   call.events[#call.events + 1] = plan.event
   command('HSET', plan.request_key, plan.request_field, plan.request_record)

@@ -162,9 +162,8 @@ class CampaignStore:
         if not reply:
             return None
         warned, *numbers = reply
-        now_ms, claimed, issued, held, held_discount, day, merchant, order_value, redeemed, discount, today, *rest = (
-            map(int, numbers)
-        )
+        now_ms, claimed, issued, held, held_discount, day, merchant, order_value, *numbers = map(int, numbers)
+        returned, returned_minor, redeemed, discount, today, *rest = numbers
         of_offers, of_refusals = rest[: 3 * offers], rest[3 * offers :]
         return Counters(
             now_ms=now_ms,
@@ -173,6 +172,8 @@ class CampaignStore:
             redeemed=redeemed,
             reserved=held,
             reserved_minor=held_discount,
+            reversed=returned,
+            reversed_minor=returned_minor,
             discount_minor=discount,
             merchant_minor=merchant,
             order_value_minor=order_value,

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from redemption.domain.call_info import CallInfo
-from redemption.domain.errors import DeadlinePassed, LimitReached, RequestIdReused, ServiceError, WrongState
+from redemption.domain.errors import DeadlinePassed, LimitReached, RequestIdReused, WrongState
 from redemption.domain.ports.issuing import (
     Block,
     BlockWanted,
@@ -17,11 +17,10 @@ from redemption.domain.ports.issuing import (
 )
 from redemption.domain.ports.orders import Exceeded, Failed, Outdated
 from redemption.domain.request_identity import RequestIdentity
-from redemption.ledger.commit.batcher import Batcher
-from redemption.ledger.commit.queue import QueuedItem, weight_of
+from redemption.ledger.commit.item_queue import ItemQueue
+from redemption.ledger.commit.queue import weight_of
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.health import LedgerHealth
 from redemption.ledger.trust.reply_errors import no_ledger
 from redemption.ledger.wire.claims import pack_claim, unpack_claim
 from redemption.ledger.wire.orders import Head
@@ -36,19 +35,17 @@ _log = structlog.get_logger(__name__)
 class IssuingStore:
     """Implements ``domain.ports.issuing.IssuingLedger``."""
 
-    def __init__(self, functions: FunctionClient, *, batcher: Batcher, fence: Fence, health: LedgerHealth) -> None:
+    def __init__(self, functions: FunctionClient, *, queue: ItemQueue, fence: Fence) -> None:
         """Build it.
 
         Args:
             functions: The ledger.
-            batcher: Sends claims to the ledger, together with orders.
+            queue: Sends claims to the ledger, together with orders.
             fence: The last known state of each program's ledger.
-            health: Whether the ledger may be used.
         """
         self._functions = functions
-        self._batcher = batcher
+        self._queue = queue
         self._fence = fence
-        self._health = health
 
     async def issued_before(self, program: str, identity: RequestIdentity) -> Block | None:
         """Return the block that the same request got before, or None."""
@@ -115,14 +112,11 @@ class IssuingStore:
             reply: ClaimReply = Failed("cannot be packed")
             exceeded: tuple[Exceeded, ...] = ()
         else:
-            decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            claim = QueuedItem(payload, weight_of(_TOKENS, item.checks), caller, decided, _report)
-            self._health.require()
             if self._fence.mark(program) is None:
                 await self._require_begun(program, caller.deadline)
-            self._batcher.submit(program, [claim], rejudged=rejudged)
-            await decided
-            reply, exceeded = _read(claim.outcome, claim.head)
+            weight = weight_of(_TOKENS, item.checks)
+            outcome, head = await self._queue.ask(program, caller, payload, weight=weight, rejudged=rejudged)
+            reply, exceeded = _read(outcome, head)
         if isinstance(reply, Failed):
             _log.error("a claim could not be decided", program=program, cause=reply.cause)
         return reply, exceeded
@@ -160,17 +154,8 @@ def _block(reply: list[Any]) -> Block:
     return Block(int(first), int(not_before), int(expires_at), int(key_id))
 
 
-def _report(claim: QueuedItem) -> None:
-    decided: asyncio.Future[None] = claim.context
-    if not decided.done():
-        decided.set_result(None)
-
-
-def _read(outcome: bytes | ServiceError | None, head: Head) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
-    """Unpack the reply to a claim, or raise the failure."""
-    if isinstance(outcome, ServiceError):
-        raise outcome
-    assert outcome is not None, "set before the callback"
+def _read(outcome: bytes, head: Head) -> tuple[ClaimReply, tuple[Exceeded, ...]]:
+    """Unpack the reply to a claim."""
     try:
         return unpack_claim(outcome, head)
     except (ValueError, IndexError, struct.error) as error:

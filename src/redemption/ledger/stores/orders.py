@@ -1,6 +1,5 @@
 """Orders and coupons in the ledger: the batcher sends orders to be decided; reads are calls of their own."""
 
-import asyncio
 import struct
 from collections.abc import Callable, Sequence
 
@@ -8,7 +7,7 @@ import structlog
 
 from redemption.domain.errors import ItemFailed, ServiceError
 from redemption.domain.ports.orders import (
-    CouponSnapshot,
+    CouponRecord,
     Failed,
     Outdated,
     QuoteSnapshot,
@@ -18,20 +17,17 @@ from redemption.domain.ports.orders import (
     ReleaseReply,
     Remembered,
 )
-from redemption.ledger.commit.batcher import Batcher
+from redemption.ledger.commit.item_queue import ItemQueue
 from redemption.ledger.commit.queue import QueuedItem, weight_of
 from redemption.ledger.functions import FunctionClient
 from redemption.ledger.stores.catalog import Catalog
 from redemption.ledger.stores.refusal_counts import RefusalCounts
-from redemption.ledger.trust.fence import Fence
-from redemption.ledger.trust.health import LedgerHealth
-from redemption.ledger.trust.reply_errors import no_ledger
 from redemption.ledger.wire.orders import (
     Head,
     pack_asked,
     pack_item,
     pack_release,
-    unpack_coupon_snapshot,
+    unpack_coupon_record,
     unpack_quote_snapshot,
     unpack_release,
     unpack_reply,
@@ -55,31 +51,25 @@ class OrderStore:
         self,
         functions: FunctionClient,
         *,
-        batcher: Batcher,
+        queue: ItemQueue,
         catalog: Catalog,
         redefined: Callable[[str, int, int, bytes], None],
         refusal_counts: RefusalCounts,
-        fence: Fence,
-        health: LedgerHealth,
     ) -> None:
         """Build it.
 
         Args:
             functions: The ledger.
-            batcher: Sends orders to the ledger.
+            queue: Sends orders to the ledger.
             catalog: The cached definitions.
             redefined: As of the batcher.
             refusal_counts: Counts refused coupons.
-            fence: The last known state of each program's ledger.
-            health: Whether the ledger may be used.
         """
         self._functions = functions
-        self._batcher = batcher
+        self._queue = queue
         self._catalog = catalog
         self._redefined = redefined
         self._refusal_counts = refusal_counts
-        self._fence = fence
-        self._health = health
 
     def decide(self, program: str, items: Sequence[RedeemItem], *, rejudged: bool) -> None:
         """Decide orders of one program, see ``OrderLedger``."""
@@ -97,17 +87,11 @@ class OrderStore:
         if not orders:
             return
         try:
-            self._submit(program, orders, rejudged=rejudged)
+            self._queue.submit(program, orders, rejudged=rejudged)
         except ServiceError as error:
             for order in orders:
                 order.outcome = error
                 _report(order)
-
-    def _submit(self, program: str, items: Sequence[QueuedItem], *, rejudged: bool) -> None:
-        self._health.require()
-        if self._fence.mark(program) is None:  # whoever judged an order read a campaign, which opened the ledger
-            raise no_ledger()
-        self._batcher.submit(program, items, rejudged=rejudged)
 
     def count_refusal(self, program: str, number: int, outcome: int) -> None:
         """Count that a coupon of a campaign was refused, see ``OrderLedger``."""
@@ -153,40 +137,20 @@ class OrderStore:
 
     async def release(self, item: ReleaseItem) -> ReleaseReply:
         """End a hold before it is over, see ``OrderLedger``."""
-        replied: asyncio.Future[QueuedItem] = asyncio.get_running_loop().create_future()
-        queued = QueuedItem(pack_release(item), _RELEASE_WEIGHT, item.caller, None, _setter(replied))
-        self._submit(item.program, [queued], rejudged=False)
-        try:
-            outcome = (await replied).outcome
-        except asyncio.CancelledError:
-            item.caller.gone = True
-            raise
-        assert outcome is not None, "set before the callback"
-        if isinstance(outcome, ServiceError):
-            raise outcome
-        reply = unpack_release(outcome)
+        packed, _ = await self._queue.ask(item.program, item.caller, pack_release(item), weight=_RELEASE_WEIGHT)
+        reply = unpack_release(packed)
         if isinstance(reply, Failed):
             _log.error("a record could not be read", program=item.program, campaigns=[item.campaign], cause=reply.cause)
         return reply
 
-    async def coupon(self, program: str, number: int, serial: int) -> CouponSnapshot:
-        """Return the ledger's snapshot of one coupon; it does not say whether its holder was revoked."""
-        return unpack_coupon_snapshot(await self._functions.call("coupon", program, number, serial))
+    async def coupon(self, program: str, number: int, serial: int) -> CouponRecord:
+        """Return what the ledger knows of one coupon; it does not say whether its holder was revoked."""
+        return unpack_coupon_record(await self._functions.call("coupon", program, number, serial))
 
     async def remembered(self, program: str, request: bytes) -> Remembered | None:
         """Return the approval of a request by its digest; None when there is none or it is not remembered any more."""
         record = await self._functions.call("request", program, request)
         return unpack_request(record) if record else None
-
-
-def _setter(replied: asyncio.Future[QueuedItem]) -> Callable[[QueuedItem], None]:
-    """Return a callback that ends a wait for an item; nobody may wait any more."""
-
-    def report(item: QueuedItem) -> None:
-        if not replied.done():
-            replied.set_result(item)
-
-    return report
 
 
 def _report(order: QueuedItem) -> None:

@@ -11,6 +11,7 @@ from redemption.domain.ports.orders import (
     Approved,
     CampaignSnapshot,
     ConfirmItem,
+    CouponRecord,
     CouponSnapshot,
     EarlierUse,
     Exceeded,
@@ -40,7 +41,8 @@ _KEY_ID = struct.Struct(">I")
 _ASKED_COUPON = struct.Struct(">IIQB")
 _COUPON_SNAPSHOT = struct.Struct(">BIHQ6s")
 _CAMPAIGN_SNAPSHOT = struct.Struct(">IQQHQQIQHHH")
-_ISSUED, _REVOKED, _IN_USE, _HELD = 1, 2, 4, 8
+_ISSUED, _REVOKED, _IN_USE, _HELD, _GIVEN_BACK = 1, 2, 4, 8, 16
+_RETURNS = struct.Struct(">HQ")
 _CONTENT_BYTES = 8
 _ORDER_BYTES = 6
 """What is remembered of a reservation begins with the digest of its order."""
@@ -56,7 +58,7 @@ _MERCHANT_SHARES = 0x80
 """A bit in the count of tokens: each token also has the merchants' part. No order has 128 tokens."""
 _NO_CUSTOMER = bytes(8)
 _EXCEEDED = struct.Struct(">BQ")
-_PRINCIPAL_BYTES_MAX = 255
+PRINCIPAL_BYTES_MAX = 255
 _REDEEM, _RESERVE, _CONFIRM, _RELEASE = b"R", b"H", b"K", b"L"
 """The bytes that mark the operation of an item, see ``lua/batch.lua``."""
 _HOLD = struct.Struct(">6sI")
@@ -94,7 +96,7 @@ def unpack_head(packed: bytes) -> Head:
 def pack_item(item: RedeemItem) -> bytes:
     """Pack one order as ``batch`` reads it."""
     request, order, customer = item.request, item.order, item.customer or _NO_CUSTOMER
-    principal = item.caller.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    principal = item.caller.principal.encode()[:PRINCIPAL_BYTES_MAX]
     has_customer = item.customer is not None
     operation, asked = _asked(item) if item.terms else (_REDEEM, b"")
     head = _ITEM.pack(
@@ -143,7 +145,7 @@ def pack_release(item: ReleaseItem) -> bytes:
     head = _RELEASE_ITEM.pack(
         _RELEASE, 0, identity.request, identity.content, item.order, item.terms, item.campaign, item.serial
     )
-    return head + identity.principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    return head + identity.principal.encode()[:PRINCIPAL_BYTES_MAX]
 
 
 def unpack_release(reply: bytes) -> ReleaseReply:
@@ -153,7 +155,7 @@ def unpack_release(reply: bytes) -> ReleaseReply:
 
 def pack_principal(principal: str) -> bytes:
     """Pack the caller's name, which events contain; cut to 255 bytes."""
-    text = principal.encode()[:_PRINCIPAL_BYTES_MAX]
+    text = principal.encode()[:PRINCIPAL_BYTES_MAX]
     return bytes((len(text),)) + text
 
 
@@ -233,6 +235,15 @@ def unpack_quote_snapshot(now_ms: int, coupons: bytes, campaigns: bytes) -> Quot
 def _unpack_campaigns(packed: bytes) -> dict[int, CampaignSnapshot]:
     """Unpack snapshots of campaigns, as ``lua/limits.lua`` describes them."""
     return {number: CampaignSnapshot(*counted) for number, *counted in _CAMPAIGN_SNAPSHOT.iter_unpack(packed)}
+
+
+def unpack_coupon_record(packed: bytes) -> CouponRecord:
+    """Unpack the reply of ``coupon``."""
+    size = _COUPON_SNAPSHOT.size
+    kind, redeemed_at, _, discount, order = _COUPON_SNAPSHOT.unpack(packed[:size])
+    generation, reversed_minor = _RETURNS.unpack(packed[size:])
+    last_use = EarlierUse(redeemed_at, generation - 1, discount) if kind & _GIVEN_BACK else None
+    return CouponRecord(unpack_coupon_snapshot(packed[:size]), generation, reversed_minor, last_use, order)
 
 
 def unpack_coupon_snapshot(packed: bytes) -> CouponSnapshot:

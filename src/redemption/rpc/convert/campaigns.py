@@ -18,6 +18,7 @@ from redemption.domain.campaign.campaign import (
     ExclusivityReach,
     Limits,
     Offer,
+    ReturnPolicy,
     RiskSignal,
     Sizing,
     Slot,
@@ -34,7 +35,7 @@ from redemption.rpc.convert.offers import offer_from, offer_of
 from redemption.rpc.convert.orders import OUTCOMES
 from redemption.rpc.convert.timestamps import at_ms, duration_of, ms_from, seconds_from, whole_second_ms_from
 from redemption.rpc.convert.warnings import risk_warning_of
-from redemption.rpc.message_limits import not_built, shape_steps
+from redemption.rpc.message_limits import shape_steps
 from redemption.service.campaigns import Stats, etag
 from redemption.v1 import campaign_pb2, campaign_service_pb2
 
@@ -60,6 +61,10 @@ _SIZINGS = ("expected_redemptions", "expected_redemption_rate_basis_points")
 _STATES = {
     state: cast("campaign_pb2.CampaignState", campaign_pb2.CampaignState.Value(f"CAMPAIGN_STATE_{state.name}"))
     for state in CampaignState
+}
+_POLICIES = {
+    policy: cast("campaign_pb2.ReturnPolicy", campaign_pb2.ReturnPolicy.Value(f"RETURN_POLICY_{policy.name}"))
+    for policy in ReturnPolicy
 }
 _STAGES = {stage: cast("campaign_pb2.Stage", campaign_pb2.Stage.Value(f"STAGE_{stage.name}")) for stage in Stage}
 _BASES = {
@@ -115,7 +120,6 @@ def campaign_steps(message: campaign_pb2.Campaign) -> Generator[None, None, Camp
     """
     _require_size(message)
     yield from shape_steps(message, "campaign")
-    _require_return_policy(message)
     _require_set(message, "campaign", "start_time", "end_time")
     offers: list[Offer] = []
     for index, offer in enumerate(message.offers):
@@ -145,6 +149,7 @@ def campaign_steps(message: campaign_pb2.Campaign) -> Generator[None, None, Camp
         honoured_until_ms=(
             ms_from(message.honoured_until, "campaign.honoured_until") if message.HasField("honoured_until") else None
         ),
+        return_policy=ReturnPolicy(message.return_policy) if message.return_policy else ReturnPolicy.NEVER,
     )
 
 
@@ -162,7 +167,7 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
         limits=_limits_of(campaign.limits),
         validity=None if campaign.validity is None else _validity_of(campaign.validity),
         stacking=_stacking_of(campaign.stacking),
-        return_policy=campaign_pb2.RETURN_POLICY_NEVER,
+        return_policy=_POLICIES[campaign.return_policy],
         return_window=duration_of(campaign.return_window_seconds),
         required_risk_signals=[_SIGNALS[signal] for signal in campaign.required_risk_signals],
         sizing=campaign_pb2.Sizing(**{name: getattr(campaign.sizing, name) for name in _SIZINGS}),
@@ -200,6 +205,8 @@ def stats_of(stats: Stats) -> campaign_service_pb2.CampaignStats:
         issued=stats.issued,
         redeemed=stats.redeemed,
         reserved=stats.reserved,
+        reversed=stats.reversed,
+        reversed_minor=stats.reversed_minor,
         redeemed_today=stats.redeemed_today,
         discount_minor=stats.discount_minor,
         merchant_minor=stats.merchant_minor,
@@ -321,11 +328,6 @@ def _require_size(message: campaign_pb2.Campaign) -> None:
             f"is {size} bytes, at most {BYTES_MAX} are taken; name categories or brands instead of single articles"
         )
         raise InvalidRequest([Violation("campaign", problem)])
-
-
-def _require_return_policy(message: campaign_pb2.Campaign) -> None:
-    if message.return_policy not in (campaign_pb2.RETURN_POLICY_UNSPECIFIED, campaign_pb2.RETURN_POLICY_NEVER):
-        raise not_built("campaign.return_policy", "giving coupons back")
 
 
 def _require_set(message: campaign_pb2.Campaign | campaign_pb2.AbsoluteValidity, field: str, *names: str) -> None:

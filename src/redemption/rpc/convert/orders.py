@@ -29,6 +29,7 @@ from redemption.service.decisions import Redeemed
 from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import Quote, QuoteRequest
 from redemption.service.reserver import HOLD_SECONDS, HOLD_SECONDS_MAX
+from redemption.service.reverser import Reversal
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
 # Looked up by name: a name that the contract does not have fails at import, not when the outcome is first used.
@@ -128,7 +129,7 @@ def write_quote(quote: Quote, message: redemption_service_pb2.QuoteResponse, *, 
 
 
 def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
-    """Return the contract's redemption or reservation; this version reverses none."""
+    """Return the contract's redemption or reservation."""
     if redeemed.is_held:
         return redemption_service_pb2.Redemption(
             campaign=redeemed.receipt.campaign,
@@ -142,7 +143,36 @@ def redemption_of(redeemed: Redeemed) -> redemption_service_pb2.Redemption:
         serial=redeemed.receipt.serial,
         discount_minor=redeemed.discount_minor,
         redeem_time=at_seconds(redeemed.receipt.redeemed_at),
-        state=redemption_service_pb2.REDEMPTION_STATE_REDEEMED,
+        state=_state_of(redeemed),
+        reversed_minor=redeemed.reversed_minor,
+    )
+
+
+def _state_of(redeemed: Redeemed) -> redemption_service_pb2.RedemptionState:
+    if redeemed.is_reversed:
+        return redemption_service_pb2.REDEMPTION_STATE_REVERSED
+    if redeemed.reversed_minor:
+        return redemption_service_pb2.REDEMPTION_STATE_PARTLY_REVERSED
+    return redemption_service_pb2.REDEMPTION_STATE_REDEEMED
+
+
+def reverse_response_of(reversal: Reversal) -> redemption_service_pb2.ReverseResponse:
+    """Return the answer to a request to give a redemption back."""
+    exceeded = reversal.exceeded
+    return redemption_service_pb2.ReverseResponse(
+        outcome=OUTCOMES[reversal.outcome],
+        disposition=DISPOSITIONS[reversal.outcome.disposition],
+        reversed_minor=reversal.reversed_minor,
+        allocations=[
+            decision_pb2.Allocation(
+                line_id=each.line_id, amount_minor=each.amount_minor, merchant_minor=each.merchant_minor
+            )
+            for each in reversal.allocations
+        ],
+        total_reversed_minor=reversal.total_minor,
+        restored=reversal.restored,
+        exceeded_line_id=exceeded.line_id if exceeded else "",
+        left_minor=exceeded.left_minor if exceeded else 0,
     )
 
 
