@@ -230,7 +230,7 @@ class Desk:
         await self.quote_snapshot((campaign, 0))
 
 
-def changed(order, **fields):
+def changed(order, /, **fields):
     """The same order once more, with changes."""
     again = copy.copy(order)
     again.exceeded = ()

@@ -53,8 +53,8 @@ end
 local function standing(coupon, order, generation, redeemed_at)
   if not coupon then return nil end
   if coupon.generation > generation then
-    local is_known = coupon.state == records.FREE and coupon.redeemed_at == redeemed_at
-    return (not is_known or coupon.order == order) and 'returned' or nil
+    local is_last_use = coupon.state == records.FREE and coupon.generation == generation + 1 and coupon.redeemed_at > 0
+    return (not is_last_use or coupon.order == order) and 'returned' or nil
   end
   local is_used = coupon.state == records.REDEEMED and coupon.generation == generation
   return is_used and coupon.order == order and coupon.redeemed_at == redeemed_at and 'used' or nil
