@@ -145,6 +145,7 @@ CAMPAIGNS = every_field(
     sizing=every_field(Sizing, expected_redemptions=INT64, expected_redemption_rate_basis_points=INT32),
     validity=st.none() | VALIDITIES,
     return_window_seconds=SECONDS,
+    reservation_seconds_max=SECONDS,
     return_policy=st.sampled_from(ReturnPolicy),
     required_risk_signals=lists(st.sampled_from(RiskSignal)),
     state=st.sampled_from(CampaignState),

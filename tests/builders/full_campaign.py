@@ -88,6 +88,7 @@ CAMPAIGN = Campaign(
     validity=ClaimValidity(days=7, wait_seconds=3_600, end_of_day=True),
     return_window_seconds=864_000,
     return_policy=ReturnPolicy.ON_FULL_RETURN,
+    reservation_seconds_max=1_200,
     required_risk_signals=(RiskSignal.DEVICE, RiskSignal.PERSON),
     state=CampaignState.PAUSED,
     number=7,

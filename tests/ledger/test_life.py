@@ -48,11 +48,13 @@ CARTS = st.one_of(
 )
 ORDERS = st.sampled_from(["first", "second", "third"])
 CUSTOMERS = st.sampled_from([None, "ann", "ben"])
-HOLD_SECONDS = st.sampled_from([1, 600, 2_000])
-PAUSES = st.sampled_from([1, 500, 1_100])
+HOLD_SECONDS = st.sampled_from([1, 600, 2_000, 2_000])
+PAUSES = st.sampled_from([1, 1, 500, 1_100])
 ORDERING = st.tuples(st.booleans(), CARTS, ORDERS, CUSTOMERS, HOLD_SECONDS)
 LATEST = st.integers(1, 3)
 """Counts from the end: what happened lately is of more interest."""
+WHICH = st.tuples(st.sampled_from([True, True, False]), LATEST)
+"""Of reservations: whether one that holds still is preferred, and which."""
 QUARTERS = st.sampled_from([None, None, 1, 2, 4])
 """How much of what is left is given back; None: all of it, by the receipt alone."""
 _programs = itertools.count()
@@ -105,7 +107,7 @@ class Life(RuleBasedStateMachine):
         self.house = House(self.url, self.fence / f"fence-{next(_programs)}", program=f"life-{next(_programs)}")
         self.desk = Desk(self.house)
         self.names = itertools.count()
-        self.day, self.slot = 20_000, 0
+        self.day, self.slot = 20_000, 1
         self.reservations, self.receipts, self.sent, self.reversed, self.released = [], [], [], [], []
         self.seen = Counter()
 
@@ -185,6 +187,15 @@ class Life(RuleBasedStateMachine):
             elif isinstance(reply, Approved):
                 self.receipts += [(item, reply, index) for index in range(len(item.tokens))]
 
+    def reservation(self, is_open, which):
+        """One of the latest reservations."""
+        holds = self.book.holds
+        still = [
+            each for each in self.reservations if (hold := holds.get(each[0].order)) and hold.terms == each[0].terms
+        ]
+        among = still if is_open and still else self.reservations
+        return among[-min(which, len(among))]
+
     # The steps
 
     @rule(orders=st.lists(ORDERING, min_size=1, max_size=3))
@@ -199,10 +210,10 @@ class Life(RuleBasedStateMachine):
         self.redeem_or_reserve([ordering])
 
     @precondition(lambda self: self.reservations)
-    @rule(which=LATEST, holds=st.booleans(), seconds=HOLD_SECONDS)
+    @rule(which=WHICH, holds=st.booleans(), seconds=HOLD_SECONDS)
     def order_again(self, which, holds, seconds):
         """The same order with the same coupons: its hold is made longer, or ends because they are used."""
-        hold, _ = self.reservations[-min(which, len(self.reservations))]
+        hold, _ = self.reservation(*which)
         again = self.order(holds, [(token.campaign, token.serial) for token in hold.tokens], "", None, seconds)
         again = changed(again, order=hold.order, customer=hold.customer, content=hold.content)
         if holds:
@@ -211,9 +222,9 @@ class Life(RuleBasedStateMachine):
         self.check()
 
     @precondition(lambda self: self.reservations)
-    @rule(which=LATEST, reacquires=st.booleans(), times=st.integers(1, 2))
+    @rule(which=WHICH, reacquires=st.booleans(), times=st.integers(1, 2))
     def confirm(self, which, reacquires, times):
-        hold, held = self.reservations[-min(which, len(self.reservations))]
+        hold, held = self.reservation(*which)
         fresh = tuple(self.token(token.campaign, token.serial) for token in hold.tokens)
         items = [
             changed(self.desk.confirm(hold, held, request=self.name(), reacquires=reacquires), tokens=fresh)
@@ -223,9 +234,9 @@ class Life(RuleBasedStateMachine):
         self.check()
 
     @precondition(lambda self: self.reservations)
-    @rule(which=LATEST)
+    @rule(which=WHICH)
     def release(self, which):
-        hold, _ = self.reservations[-min(which, len(self.reservations))]
+        hold, _ = self.reservation(*which)
         item = self.desk.release_item(hold, request=self.name())
         first = (item.campaign, item.serial)
         identity = item.identity
@@ -305,7 +316,7 @@ class Life(RuleBasedStateMachine):
             assert of_reversal(self.run(self.desk.ledger.reversals.reverse(item))) == known
         self.check()
 
-    @rule(seconds=PAUSES, days=st.integers(0, 1), slot=st.integers(0, 2))
+    @rule(seconds=PAUSES, days=st.integers(0, 1), slot=st.integers(0, 3))
     def pass_time(self, seconds, days, slot):
         """Some seconds; and the next slot or day of the calendar. Slot 0: the campaign has no slots for a while."""
         self.set_clock(self.book.now + seconds)
@@ -324,7 +335,8 @@ class Life(RuleBasedStateMachine):
         if what == "claim":
             self.claim(customer)
         elif what == "revoke":
-            self.revoke(coupon)
+            held = [coupon for hold in self.book.holds.values() for coupon in hold.coupons]
+            self.revoke(held[-1] if held else coupon)
         elif what == "pause":
             paused = self.campaigns[number].state is CampaignState.PAUSED
             self.edit(number, state=CampaignState.ACTIVE if paused else CampaignState.PAUSED)

@@ -48,6 +48,15 @@ async def test_a_reservation_says_what_a_redemption_would(house):
     assert stats.order_value_minor == 238_00
 
 
+async def test_the_campaign_that_allows_the_shortest_hold_decides(house):
+    _, (short,) = await tokens_of(house, reservation_seconds_max=60)
+    _, (long,) = await tokens_of(house, reservation_seconds_max=86_400)
+    for tokens, asked, held_seconds in (((long,), 3_600, 3_600), ((short,), 30, 30), ((short, long), 3_600, 60)):
+        held = await house.reserve(*tokens, seconds=asked, spend=1_000_00)
+        assert held.held_until - held.decided_at in (held_seconds, held_seconds + 1)
+        await house.release(held.reservation_id)
+
+
 async def test_the_same_request_gets_the_same_reservation_field_for_field(house):
     _, tokens = await tokens_of(house, 2)
     attempt = house.reservation(*tokens)

@@ -207,7 +207,8 @@ class Redeemer:
         order.coupons = judgement.coupons
         order.tokens = _judged_tokens(order, order.asked.checkout.order.value_minor)
         if isinstance(order.asked, ReserveRequest):
-            order.hold_seconds = order.asked.hold_seconds
+            longest = [campaign.reservation_seconds_max for campaign in order.campaigns if campaign]
+            order.hold_seconds = min(order.asked.hold_seconds, *longest)
             order.terms = terms_of(self._digests.for_program(order.program), order.content, order.tokens)
 
     def _assess(self, order: PendingOrder, now_ms: int) -> None:

@@ -40,7 +40,6 @@ from redemption.service.judging_rounds import until_decided
 
 HOLD_SECONDS = 15 * 60
 """How long coupons are held unless the request says otherwise."""
-HOLD_SECONDS_MAX = 24 * 60 * 60
 REACQUIRE_SECONDS_MAX = 24 * 60 * 60
 """How long after its end a reservation can be taken again: on terms of yesterday, but not of last year."""
 _UNREADABLE = "a record of this reservation cannot be read; nothing was done, its operator has to look"

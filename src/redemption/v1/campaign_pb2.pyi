@@ -108,7 +108,7 @@ RISK_SIGNAL_PAYMENT: RiskSignal
 RISK_SIGNAL_PERSON: RiskSignal
 
 class Campaign(_message.Message):
-    __slots__ = ("program", "number", "name", "currency_code", "time_zone", "start_time", "end_time", "offers", "limits", "validity", "stacking", "return_policy", "return_window", "required_risk_signals", "sizing", "state", "etag", "create_time", "update_time", "paused_merchant_ids", "paused_skus", "paused_offers", "honoured_until")
+    __slots__ = ("program", "number", "name", "currency_code", "time_zone", "start_time", "end_time", "offers", "limits", "validity", "stacking", "return_policy", "return_window", "required_risk_signals", "sizing", "state", "etag", "create_time", "update_time", "paused_merchant_ids", "paused_skus", "paused_offers", "honoured_until", "max_reservation_ttl")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +132,7 @@ class Campaign(_message.Message):
     PAUSED_SKUS_FIELD_NUMBER: _ClassVar[int]
     PAUSED_OFFERS_FIELD_NUMBER: _ClassVar[int]
     HONOURED_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    MAX_RESERVATION_TTL_FIELD_NUMBER: _ClassVar[int]
     program: str
     number: int
     name: str
@@ -155,7 +156,8 @@ class Campaign(_message.Message):
     paused_skus: _containers.RepeatedScalarFieldContainer[str]
     paused_offers: _containers.RepeatedScalarFieldContainer[int]
     honoured_until: _timestamp_pb2.Timestamp
-    def __init__(self, program: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., currency_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., validity: _Optional[_Union[Validity, _Mapping]] = ..., stacking: _Optional[_Union[Stacking, _Mapping]] = ..., return_policy: _Optional[_Union[ReturnPolicy, str]] = ..., return_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., required_risk_signals: _Optional[_Iterable[_Union[RiskSignal, str]]] = ..., sizing: _Optional[_Union[Sizing, _Mapping]] = ..., state: _Optional[_Union[CampaignState, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_merchant_ids: _Optional[_Iterable[str]] = ..., paused_skus: _Optional[_Iterable[str]] = ..., paused_offers: _Optional[_Iterable[int]] = ..., honoured_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    max_reservation_ttl: _duration_pb2.Duration
+    def __init__(self, program: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., currency_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., validity: _Optional[_Union[Validity, _Mapping]] = ..., stacking: _Optional[_Union[Stacking, _Mapping]] = ..., return_policy: _Optional[_Union[ReturnPolicy, str]] = ..., return_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., required_risk_signals: _Optional[_Iterable[_Union[RiskSignal, str]]] = ..., sizing: _Optional[_Union[Sizing, _Mapping]] = ..., state: _Optional[_Union[CampaignState, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_merchant_ids: _Optional[_Iterable[str]] = ..., paused_skus: _Optional[_Iterable[str]] = ..., paused_offers: _Optional[_Iterable[int]] = ..., honoured_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_reservation_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Offer(_message.Message):
     __slots__ = ("name", "tiers", "every_full", "percent_off", "free_shipping", "fixed_price", "buy_get", "cash_voucher", "conditions", "funding", "issue_quota")

@@ -72,6 +72,8 @@ def echo(campaign):
     if not stacking.HasField("max_tokens_per_order"):
         stacking.max_tokens_per_order = 1
     campaign.return_policy = campaign.return_policy or v1.RETURN_POLICY_NEVER
+    if not campaign.HasField("max_reservation_ttl"):
+        campaign.max_reservation_ttl.seconds = 86_400
     if not campaign.HasField("return_window"):
         campaign.return_window.seconds = 30 * 86_400
     if not campaign.sizing.HasField("expected_redemptions"):

@@ -94,6 +94,7 @@ def test_values_are_told_as_a_file_writes_them():
         "limits.slots[0].to": "20:30",
         "limits.slots_carry_over": "true",
         "validity.from_claim.wait": "12 hours",
+        "max_reservation_ttl": "20 minutes",
         "return_policy": "on_full_return",
         "return_window": "15 days",
         "stacking.base": "list",

@@ -100,6 +100,7 @@ def test_example_is_told_field_by_field():
         },
         return_policy="RETURN_POLICY_ON_FULL_RETURN",
         return_window={"seconds": 864_000},
+        max_reservation_ttl={"seconds": 1_200},
         required_risk_signals=["RISK_SIGNAL_DEVICE", "RISK_SIGNAL_PERSON"],
         sizing={"expected_redemptions": 500, "expected_redemption_rate_basis_points": 9_000},
         state="CAMPAIGN_STATE_PAUSED",
@@ -136,6 +137,7 @@ def test_what_is_left_unset_means_what_the_contract_says():
     assert campaign.validity is None
     assert campaign.return_window_seconds == 30 * 86_400
     assert campaign.return_policy is ReturnPolicy.NEVER
+    assert campaign.reservation_seconds_max == 86_400
     assert campaign.required_risk_signals == ()
 
 

@@ -175,6 +175,8 @@ class CampaignPart(Part):
     """When a coupon is valid; left out, as long as the campaign runs."""
     stacking: StackingPart | None = None
     """How its coupons go together with others."""
+    max_reservation_ttl: Length | None = None
+    """For how long an order may hold a coupon until it is paid, at most; left out, 24 hours."""
     return_policy: ReturnPolicyName | None = None
     """Whether a return gives the coupon back: never (also when left out), if_unpaid, or on_full_return."""
     return_window: Length | None = None

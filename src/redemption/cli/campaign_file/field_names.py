@@ -38,7 +38,7 @@ _RENAMED = {
     "start_minute": "from",
     "end_minute": "to",
 }
-_DURATIONS = frozenset({"return_window", "wait"})
+_DURATIONS = frozenset({"max_reservation_ttl", "return_window", "wait"})
 
 
 def file_path(contract_path: str, campaign: v1.Campaign) -> FieldPath:

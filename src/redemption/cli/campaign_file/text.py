@@ -30,6 +30,7 @@ _UNSPOKEN = {
     "conditions.new_customer_only": "false",
     "funding.merchant": "0%",
     "limits.slots_carry_over": "false",
+    "max_reservation_ttl": "1 day",
     "return_policy": "never",
     "return_window": "30 days",
     "stacking.base": "remaining",

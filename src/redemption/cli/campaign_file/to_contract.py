@@ -24,6 +24,7 @@ def campaign_message(part: model.CampaignPart) -> v1.Campaign:
         limits=_made(_limits, part.limits),
         validity=_made(_validity, part.validity),
         stacking=_made(_stacking, part.stacking),
+        max_reservation_ttl=part.max_reservation_ttl,
         return_policy=part.return_policy,  # type: ignore[arg-type]
         return_window=part.return_window,
         required_risk_signals=part.required_risk_signals,  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from redemption.domain.campaign.conditions import NO_CONDITIONS, Conditions, Sco
 MILLISECONDS = 1000
 RETURN_WINDOW_SECONDS = 30 * 86_400
 """The return window of a campaign that sets none."""
+RESERVATION_SECONDS_MAX = 24 * 60 * 60
+"""The longest time for which an order holds coupons."""
 
 
 class CampaignState(IntEnum):
@@ -223,6 +225,7 @@ class Campaign:
         return_policy: Whether a return gives the coupon back.
         return_window_seconds: How long after its redemption a coupon can be given back. The campaign's records are kept
             so long after its end.
+        reservation_seconds_max: The longest time for which an order holds one of its coupons.
         required_risk_signals: The signals that a request must carry.
         paused_merchant_ids: The goods of these merchants are in no scope of any offer.
         paused_skus: Neither are these articles.
@@ -254,6 +257,7 @@ class Campaign:
     paused_offers: tuple[int, ...] = ()
     honoured_until_ms: int | None = None
     return_policy: ReturnPolicy = ReturnPolicy.NEVER
+    reservation_seconds_max: int = RESERVATION_SECONDS_MAX
 
     @cached_property
     def offers_now(self) -> tuple[Offer, ...]:

@@ -13,6 +13,7 @@ from redemption.domain.campaign.benefit_checks import benefit_violations
 from redemption.domain.campaign.calendar import DAY_SECONDS
 from redemption.domain.campaign.campaign import (
     MILLISECONDS,
+    RESERVATION_SECONDS_MAX,
     AbsoluteValidity,
     Campaign,
     ClaimValidity,
@@ -123,6 +124,10 @@ def _violations(campaign: Campaign) -> Iterator[Violation | None]:
         problem = f"must be 0 to {most} seconds (10 years); it is {campaign.return_window_seconds} seconds"
         values = ViolationValues(least=0, most=most, given=campaign.return_window_seconds)
         yield Violation("campaign.return_window", problem, ViolationReason.OUT_OF_RANGE, values)
+    if not 1 <= campaign.reservation_seconds_max <= RESERVATION_SECONDS_MAX:
+        problem = f"must be 1 second to 24 hours; it is {campaign.reservation_seconds_max} seconds"
+        values = ViolationValues(least=1, most=RESERVATION_SECONDS_MAX, given=campaign.reservation_seconds_max)
+        yield Violation("campaign.max_reservation_ttl", problem, ViolationReason.OUT_OF_RANGE, values)
     signals, field = campaign.required_risk_signals, "campaign.required_risk_signals"
     for index, signal in enumerate(signals):
         first = signals.index(signal)

@@ -45,7 +45,15 @@ _FORMAT = b"2"
 _LATER_FIELDS = {
     field.name: field.default
     for field in fields(Campaign)
-    if field.name in {"paused_merchant_ids", "paused_skus", "paused_offers", "honoured_until_ms", "return_policy"}
+    if field.name
+    in {
+        "paused_merchant_ids",
+        "paused_skus",
+        "paused_offers",
+        "honoured_until_ms",
+        "return_policy",
+        "reservation_seconds_max",
+    }
 }
 """Fields that were added to this format later, with their defaults. A definition that does not use one is packed as
 before, without it: servers of an earlier version go on reading it. They refuse a definition that uses one."""

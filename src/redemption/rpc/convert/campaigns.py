@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any, TypeAlias, cast
 
 from redemption.domain.campaign.campaign import (
+    RESERVATION_SECONDS_MAX,
     RETURN_WINDOW_SECONDS,
     AbsoluteValidity,
     Campaign,
@@ -150,6 +151,11 @@ def campaign_steps(message: campaign_pb2.Campaign) -> Generator[None, None, Camp
             ms_from(message.honoured_until, "campaign.honoured_until") if message.HasField("honoured_until") else None
         ),
         return_policy=ReturnPolicy(message.return_policy) if message.return_policy else ReturnPolicy.NEVER,
+        reservation_seconds_max=(
+            seconds_from(message.max_reservation_ttl, "campaign.max_reservation_ttl")
+            if message.HasField("max_reservation_ttl")
+            else RESERVATION_SECONDS_MAX
+        ),
     )
 
 
@@ -169,6 +175,7 @@ def campaign_of(campaign: Campaign) -> campaign_pb2.Campaign:
         stacking=_stacking_of(campaign.stacking),
         return_policy=_POLICIES[campaign.return_policy],
         return_window=duration_of(campaign.return_window_seconds),
+        max_reservation_ttl=duration_of(campaign.reservation_seconds_max),
         required_risk_signals=[_SIGNALS[signal] for signal in campaign.required_risk_signals],
         sizing=campaign_pb2.Sizing(**{name: getattr(campaign.sizing, name) for name in _SIZINGS}),
         state=_STATES[campaign.state],

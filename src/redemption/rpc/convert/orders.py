@@ -5,6 +5,7 @@ from typing import cast
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
+from redemption.domain.campaign.campaign import RESERVATION_SECONDS_MAX
 from redemption.domain.campaign.campaign_checks import LATEST_MS
 from redemption.domain.decision import Decision, Detail, Verdict
 from redemption.domain.errors import InvalidRequest, Violation, ViolationReason, ViolationValues
@@ -28,7 +29,7 @@ from redemption.rpc.request_limits import positions_in
 from redemption.service.decisions import Redeemed
 from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import Quote, QuoteRequest
-from redemption.service.reserver import HOLD_SECONDS, HOLD_SECONDS_MAX
+from redemption.service.reserver import HOLD_SECONDS
 from redemption.service.reverser import Reversal
 from redemption.v1 import decision_pb2, order_pb2, outcome_pb2, redemption_service_pb2
 
@@ -64,9 +65,9 @@ def reserve_request_from(request: redemption_service_pb2.ReserveRequest) -> Rese
     hold_seconds = HOLD_SECONDS
     if request.HasField("ttl"):
         hold_seconds = seconds_from(request.ttl, "ttl")
-        if not 1 <= hold_seconds <= HOLD_SECONDS_MAX:
+        if not 1 <= hold_seconds <= RESERVATION_SECONDS_MAX:
             problem = f"must be 1 second to 24 hours; it is {hold_seconds} seconds"
-            values = ViolationValues(least=1, most=HOLD_SECONDS_MAX, given=hold_seconds)
+            values = ViolationValues(least=1, most=RESERVATION_SECONDS_MAX, given=hold_seconds)
             raise InvalidRequest([Violation("ttl", problem, ViolationReason.OUT_OF_RANGE, values)])
     return ReserveRequest(request.request_id, checkout_from(request.checkout), hold_seconds)
 
