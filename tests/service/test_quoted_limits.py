@@ -7,7 +7,7 @@ from service.clocks import Clocks
 
 from redemption.domain.campaign.benefit import PercentOff, amount_off
 from redemption.domain.campaign.campaign import CampaignState, Offer, Slot, SlotLimits, Stacking, Stage
-from redemption.domain.outcome import Outcome
+from redemption.domain.outcome import Disposition, Outcome
 from redemption.service.revoker import CustomerGiven
 
 YES = Outcome.APPROVED
@@ -186,3 +186,32 @@ async def test_a_bound_coupon_of_a_customer_whose_coupons_were_taken_back_is_rev
 async def test_forged_coupons_are_told_at_the_moment_that_was_asked(house):
     moment_ms = house.ledger.now_ms() + 3_600_000
     assert (await quote(house, "A" * 64, at_ms=moment_ms)).together.decided_at == moment_ms // 1000
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"redemptions": 2}, {"redemptions_per_customer": 2}, {"budget_minor": 149_99}],
+    ids=lambda limits: next(iter(limits)),
+)
+async def test_what_is_only_held_may_be_free_later(house, limits):
+    """A quote says so, and when, as a redemption does; once it is used, neither does."""
+    campaign = await house.campaign(stacking=Stacking(max_tokens_per_order=2), **limits)
+    *first, second, third = await house.mint(campaign, 4)
+    held = await house.reserve(*first, customer="ann", spend=500_00)
+    for tokens in ((second,), (second, third)):
+        order = {"customer": "ann", "spend": 500_00}
+        quoted = (await house.quote(*tokens, **order)).together.verdicts
+        told = (await house.redeem(*tokens, **order)).verdicts
+        assert [verdict.detail.try_after_ms for verdict in told] == [held.held_until * 1000] * len(tokens)
+        assert [verdict.disposition for verdict in told] == [Disposition.TRY_LATER] * len(tokens)
+        assert [(verdict.outcome, verdict.detail) for verdict in quoted] == [
+            (verdict.outcome, verdict.detail) for verdict in told
+        ]
+    best = await house.quote(second, choose_best=True, customer="ann")
+    assert best.together.verdicts[0].disposition is Disposition.TRY_LATER
+    await house.confirm(held.reservation_id)
+    for verdict in (
+        (await house.quote(second, customer="ann")).together.verdicts[0],
+        (await house.redeem(second, customer="ann")).verdicts[0],
+    ):
+        assert (verdict.disposition, verdict.detail) == (Disposition.FINAL, None)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from redemption.domain.campaign.calendar import Days
 from redemption.domain.judging.appraisal import Appraisal
 from redemption.domain.judging.eligibility import Coupon
+from redemption.domain.judging.limits import Finding
 from redemption.domain.judging.stacking import CouponJudgement, Screening
 from redemption.domain.outcome import Outcome
-from redemption.domain.ports.orders import Refused, RefusedToken
+from redemption.domain.ports.orders import EarlierUse, Refused, RefusedToken
 from redemption.service.decisions import INVALID_RANKS
 from redemption.service.pending_order import PendingOrder
 
@@ -53,7 +54,12 @@ def judged_without_dead(
     appraisal = Appraisal(screening, known, reply.campaigns, guest=guest, with_parts=False)
     findings = yield from appraisal.together()
     tokens = [
-        RefusedToken(findings[index].rank, refused.use)
+        RefusedToken(findings[index].rank, _in_the_way(findings[index], refused))
         for index, refused in zip(order.ledger_order, reply.tokens, strict=True)
     ]
     return [finding.judgement for finding in findings], replace(reply, tokens=tuple(tokens))
+
+
+def _in_the_way(finding: Finding, refused: RefusedToken) -> EarlierUse:
+    """Return the use or the hold that is in a coupon's way, see ``RefusedToken.use``."""
+    return EarlierUse(finding.free_at, 0, 0) if finding.rank > _BY_ITSELF_MAX else refused.use

@@ -316,9 +316,8 @@ class VerdictWriter:
         if finding.rank == Outcome.TOKEN_INVALID:
             return Verdict(Outcome.TOKEN_INVALID)
         if not finding.approved:
-            return self._decisions.refused_verdict(
-                token.program, token, judged, RefusedToken(finding.rank, self._uses[index])
-            )
+            use = EarlierUse(finding.free_at, 0, 0) if finding.free_at else self._uses[index]
+            return self._decisions.refused_verdict(token.program, token, judged, RefusedToken(finding.rank, use))
         return Verdict(
             Outcome.APPROVED,
             campaign=token.campaign,

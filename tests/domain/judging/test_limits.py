@@ -4,7 +4,7 @@ import pytest
 
 from redemption.domain.campaign.calendar import CampaignClock
 from redemption.domain.campaign.campaign import Limits
-from redemption.domain.judging.limits import Count, count_of, coupon_rank, limit_rank
+from redemption.domain.judging.limits import Count, count_of, coupon_rank, free_at, limit_rank
 from redemption.domain.order import MINOR_MAX
 from redemption.domain.outcome import BUDGET_DAY_RANK, SAME_ORDER_RANK, Outcome
 from redemption.domain.ports.orders import CampaignSnapshot, CouponSnapshot, EarlierUse
@@ -20,8 +20,14 @@ SEEN = CampaignSnapshot(
     customer_redeemed=3,
     customer_day=20_000,
     customer_today=2,
+    held=10,
+    held_minor=9,
+    hold_due=1_800_000_100,
+    customer_held=1,
+    customer_hold_due=1_800_000_200,
 )
-ALL = Count(90, 80, 7, 60, 4, 3, 2)
+HELD = (10, 9, 1_800_000_100, 1, 1_800_000_200)
+ALL = Count(90, 80, 7, 60, 4, 3, 2, *HELD)
 USE = EarlierUse(1_800_000_000, 0, 50_00)
 
 
@@ -29,9 +35,9 @@ USE = EarlierUse(1_800_000_000, 0, 50_00)
     ("clock", "count"),
     [
         (CampaignClock(day=20_000, slot=5), ALL),
-        (CampaignClock(day=20_000, slot=6), Count(90, 80, 7, 60, 0, 3, 2)),
-        (CampaignClock(day=20_001, slot=5), Count(90, 80, 0, 0, 4, 3, 0)),
-        (CampaignClock(day=20_001, slot=6), Count(90, 80, 0, 0, 0, 3, 0)),
+        (CampaignClock(day=20_000, slot=6), Count(90, 80, 7, 60, 0, 3, 2, *HELD)),
+        (CampaignClock(day=20_001, slot=5), Count(90, 80, 0, 0, 4, 3, 0, *HELD)),
+        (CampaignClock(day=20_001, slot=6), Count(90, 80, 0, 0, 0, 3, 0, *HELD)),
     ],
     ids=["now", "another slot", "another day", "another day and slot"],
 )
@@ -40,7 +46,7 @@ def test_counts_of_another_day_or_slot_are_over(clock, count):
 
 
 def test_one_more_coupon_counts_everywhere():
-    assert ALL.with_coupon(5) == Count(91, 85, 8, 65, 5, 4, 3)
+    assert ALL.with_coupon(5) == Count(91, 85, 8, 65, 5, 4, 3, *HELD)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +124,20 @@ def test_a_slot_is_told_before_the_campaigns_own_limit_and_after_the_days():
 def test_without_a_budget_sums_stay_exact():
     assert limit_rank(ALL, Limits(), NO_SLOT, MINOR_MAX - 80, guest=False) == Outcome.APPROVED
     assert limit_rank(ALL, Limits(), NO_SLOT, MINOR_MAX - 79, guest=False) == Outcome.BUDGET_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("limits", "rank", "due"),
+    [
+        ({"redemptions": 90}, Outcome.CAMPAIGN_LIMIT, SEEN.hold_due),
+        ({"redemptions": 81}, Outcome.CAMPAIGN_LIMIT, SEEN.hold_due),
+        ({"redemptions": 80}, Outcome.CAMPAIGN_LIMIT, 0),
+        ({"redemptions_per_customer": 3}, Outcome.CUSTOMER_LIMIT, SEEN.customer_hold_due),
+        ({"redemptions_per_customer": 2}, Outcome.CUSTOMER_LIMIT, 0),
+        ({"budget_minor": 81}, Outcome.BUDGET_EXHAUSTED, SEEN.hold_due),
+        ({"budget_minor": 80}, Outcome.BUDGET_EXHAUSTED, 0),
+        ({"redemptions_per_day": 7}, Outcome.DAY_LIMIT, 0),
+    ],
+)
+def test_a_limit_that_only_holds_fill_is_free_when_the_first_of_them_is_over(limits, rank, due):
+    assert free_at(ALL, Limits(**limits), rank, 10) == due

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from redemption.domain.judging.best_combination import Candidate, Combination, Search, Work
-from redemption.domain.judging.limits import Count, Finding, count_of, limit_rank
+from redemption.domain.judging.limits import Count, Finding, count_of, free_at, limit_rank
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, Screening, StackState
 from redemption.domain.outcome import BUDGET_DAY_RANK, Outcome
 from redemption.domain.ports.orders import CampaignSnapshot
@@ -129,10 +129,12 @@ class Appraisal:
 
     def _finding(self, eligible: EligibleCoupon, judgement: CouponJudgement, counts: Mapping[int, Count]) -> Finding:
         rank = self._rank(eligible.index, judgement)
-        if rank == Outcome.APPROVED:
-            campaign, off = eligible.coupon.campaign, judgement.discount_minor
-            rank = limit_rank(counts[campaign.number], campaign.limits, eligible.clock, off, guest=self._guest)
-        return Finding(rank, judgement)
+        if rank != Outcome.APPROVED:
+            return Finding(rank, judgement)
+        campaign, off = eligible.coupon.campaign, judgement.discount_minor
+        count = counts[campaign.number]
+        rank = limit_rank(count, campaign.limits, eligible.clock, off, guest=self._guest)
+        return Finding(rank, judgement, free_at(count, campaign.limits, rank, off))
 
     def _all(self, found: dict[int, Finding]) -> tuple[Finding, ...]:
         """Return the findings of the eligible coupons and those that were refused before, in the caller's order."""

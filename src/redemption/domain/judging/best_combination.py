@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from redemption.domain.decision import Detail
 from redemption.domain.judging.eligibility import Refusal
-from redemption.domain.judging.limits import Count, Finding, limit_rank
+from redemption.domain.judging.limits import Count, Finding, free_at, limit_rank
 from redemption.domain.judging.stacking import CouponJudgement, EligibleCoupon, StackState
 from redemption.domain.judging.units import Units
 from redemption.domain.order import TOKENS_MAX
@@ -158,7 +158,9 @@ class Search:
             if rank == Outcome.APPROVED:
                 stack = following
                 counts = _counted(counts, eligible, judged.discount_minor)
-            together[eligible.index] = Finding(rank, judged)
+            together[eligible.index] = Finding(
+                rank, judged, self._free_at(eligible, rank, judged.discount_minor, counts)
+            )
         return together
 
     def _explore(
@@ -203,6 +205,10 @@ class Search:
         campaign = eligible.coupon.campaign
         count = counts[campaign.number]
         return limit_rank(count, campaign.limits, eligible.clock, discount_minor, guest=self._guest)
+
+    def _free_at(self, eligible: EligibleCoupon, rank: int, discount_minor: int, counts: Mapping[int, Count]) -> int:
+        campaign = eligible.coupon.campaign
+        return free_at(counts[campaign.number], campaign.limits, rank, discount_minor)
 
 
 def _groups(sorted_candidates: Iterable[Candidate]) -> list[list[Candidate]]:

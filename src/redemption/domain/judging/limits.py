@@ -3,7 +3,7 @@
 To redeem, the ledger itself decides (``ledger/lua/orders.lua``); a test checks that both decide the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redemption.domain.campaign.calendar import CampaignClock
 from redemption.domain.campaign.campaign import Limits
@@ -20,10 +20,12 @@ class Finding:
     Attributes:
         rank: An outcome's number, SAME_ORDER_RANK or BUDGET_DAY_RANK.
         judgement: The server's judgement, made without the ledger.
+        free_at: If only holds are in the way: when the first of them is over, Unix seconds; else 0.
     """
 
     rank: int
     judgement: CouponJudgement
+    free_at: int = 0
 
     @property
     def approved(self) -> bool:
@@ -33,7 +35,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The counters of one campaign, as if some coupons had been used already; for the current day and slot."""
+    """The counters of one campaign, as if some coupons had been used already; for the current day and slot.
+
+    The last five are those of ``CampaignSnapshot``.
+    """
 
     redeemed: int
     discount_minor: int
@@ -42,10 +47,16 @@ class Count:
     redeemed_slot: int
     customer_redeemed: int
     customer_today: int
+    held: int = 0
+    held_minor: int = 0
+    hold_due: int = 0
+    customer_held: int = 0
+    customer_hold_due: int = 0
 
     def with_coupon(self, discount_minor: int) -> "Count":
         """Return the counters with one more coupon used."""
-        return Count(
+        return replace(
+            self,
             redeemed=self.redeemed + 1,
             discount_minor=self.discount_minor + discount_minor,
             redeemed_day=self.redeemed_day + 1,
@@ -67,6 +78,11 @@ def count_of(seen: CampaignSnapshot, clock: CampaignClock) -> Count:
         redeemed_slot=seen.redeemed_slot if seen.slot == clock.slot else 0,
         customer_redeemed=seen.customer_redeemed,
         customer_today=seen.customer_today if seen.customer_day == clock.day else 0,
+        held=seen.held,
+        held_minor=seen.held_minor,
+        hold_due=seen.hold_due,
+        customer_held=seen.customer_held,
+        customer_hold_due=seen.customer_hold_due,
     )
 
 
@@ -109,6 +125,26 @@ def limit_rank(count: Count, limits: Limits, clock: CampaignClock, discount_mino
     ):
         return BUDGET_DAY_RANK
     return Outcome.APPROVED
+
+
+def free_at(count: Count, limits: Limits, rank: int, discount_minor: int) -> int:
+    """Return when the first hold is over, Unix seconds, if without holds a limit would not refuse; else 0.
+
+    Args:
+        count: The counters.
+        limits: The campaign's limits.
+        rank: The limit that refuses, see ``limit_rank``.
+        discount_minor: The discount that is refused.
+    """
+    if rank == Outcome.CUSTOMER_LIMIT:
+        used, due = count.customer_redeemed - count.customer_held, count.customer_hold_due
+        return 0 if _full(used, limits.redemptions_per_customer) else due
+    if rank == Outcome.CAMPAIGN_LIMIT:
+        return 0 if _full(count.redeemed - count.held, limits.redemptions) else count.hold_due
+    if rank == Outcome.BUDGET_EXHAUSTED:
+        spent = count.discount_minor - count.held_minor + discount_minor
+        return 0 if spent > (MINOR_MAX if limits.budget_minor is None else limits.budget_minor) else count.hold_due
+    return 0
 
 
 def _full(count: int, limit: int | None) -> bool:

@@ -128,6 +128,11 @@ class CampaignSnapshot:
 
     Days are days since 1970 in the campaign's zone: ``redeemed_day`` and ``discount_day_minor`` were counted on
     ``day``, ``customer_today`` on ``customer_day``, ``redeemed_slot`` in ``slot`` (see ``JudgedToken.slot``).
+
+    Attributes:
+        held: How many of ``redeemed`` are only held; their discount is ``held_minor``.
+        hold_due: When the first of these holds is over, Unix seconds; 0: there are none.
+        customer_held: How many of ``customer_redeemed`` are only held; ``customer_hold_due`` is as ``hold_due``.
     """
 
     redeemed: int
@@ -140,6 +145,11 @@ class CampaignSnapshot:
     customer_redeemed: int
     customer_day: int
     customer_today: int
+    held: int = 0
+    held_minor: int = 0
+    hold_due: int = 0
+    customer_held: int = 0
+    customer_hold_due: int = 0
 
 
 @record(frozen=True, slots=True)

@@ -271,11 +271,14 @@ function limits.apply_redemption(campaign, token, customer, expires)
 end
 
 -- Snapshot of a campaign: number 4 · redeemed 8 · discount 8 · day 2 · redeemed on that day 8 · discount of that day 8
--- · slot 4 · redeemed in that slot 8 · of the customer: redeemed 2 · day 2 · redeemed on that day 2. Days are since
--- 1970, in the campaign's zone; discounts are minor units.
-local CAMPAIGN_SNAPSHOT = '>I4I8I8I2I8I8I4I8I2I2I2'
+-- · slot 4 · redeemed in that slot 8 · of the customer: redeemed 2 · day 2 · redeemed on that day 2 · of all this, what is
+-- only held: coupons 8 · discount 8 · when the first of these holds is over 4 · the customer's coupons 2 · when the first
+-- of these is over 4 (Unix seconds, 0: there are none). Days are since 1970, in the campaign's zone; discounts are minor
+-- units.
+local CAMPAIGN_SNAPSHOT = '>I4I8I8I2I8I8I4I8I2I2I2I8I8I4I2I4'
 
--- Returns what a customer has redeemed and holds in a campaign, as one counts it today: coupons, day, those of that day.
+-- Returns what a customer has redeemed and holds in a campaign, as one counts it today: coupons, day, those of that day;
+-- and how many of them are only held, and when the first hold is over.
 local function count_customer(call, campaign, customer, own)
   local _, redeemed, day, today, holds = read_customer(campaign, customer, call.seconds)
   if own and own.customer == customer then holds = without_own(holds, campaign, own) end
@@ -283,19 +286,20 @@ local function count_customer(call, campaign, customer, own)
     local _, held_day = struct.unpack('>I4I2', holds, at)
     if held_day > day then day, today = held_day, 0 end
   end
-  local held, held_today = count_holds(holds, day)
-  return redeemed + held, day, today + held_today
+  local held, held_today, first_due = count_holds(holds, day)
+  return redeemed + held, day, today + held_today, held, first_due or 0
 end
 
 -- Returns the snapshot of a campaign's counters, without what an order's own hold takes. customer: the digest, or false
 function limits.snapshot(call, campaign, customer, own)
-  local redeemed, day, today = 0, 0, 0
-  if customer then redeemed, day, today = count_customer(call, campaign, customer, own) end
+  local redeemed, day, today, held, first_due = 0, 0, 0, 0, 0
+  if customer then redeemed, day, today, held, first_due = count_customer(call, campaign, customer, own) end
   local count, discount, count_day, discount_day, count_slot = taken_by(own, campaign)
   local redeemed_slot = campaign.slot > 0 and campaign.redeemed - campaign.slot_start - count_slot or 0
   return struct.pack(CAMPAIGN_SNAPSHOT, campaign.number, campaign.redeemed - count, campaign.discount - discount,
     campaign.day, campaign.redeemed_day - count_day, campaign.discount - campaign.budget_start - discount_day,
-    campaign.slot, redeemed_slot, redeemed, day, today)
+    campaign.slot, redeemed_slot, redeemed, day, today, campaign.held - count, campaign.held_discount - discount,
+    campaign.hold_due, held, first_due)
 end
 
 -- Issued coupons
