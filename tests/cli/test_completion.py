@@ -91,7 +91,7 @@ def test_a_calling_shell_without_completion_is_told_which_ones_have_it(command, 
     [
         (
             {"_REDEMPTION_COMPLETE": "complete_bash", "COMP_WORDS": "redemption re", "COMP_CWORD": "1"},
-            "redeem\nrevoke\n",
+            "redeem\nreserve\nrelease\nreverse\nrevoke\n",
         ),
         (
             {"_REDEMPTION_COMPLETE": "complete_bash", "COMP_WORDS": "redemption program t", "COMP_CWORD": "2"},
@@ -103,7 +103,7 @@ def test_a_calling_shell_without_completion_is_told_which_ones_have_it(command, 
         ),
         (
             {"_REDEMPTION_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "redemption rev"},
-            '_arguments \'*: :(("revoke"',
+            '_arguments \'*: :(("reverse"',
         ),
         (
             {
@@ -111,7 +111,7 @@ def test_a_calling_shell_without_completion_is_told_which_ones_have_it(command, 
                 "_TYPER_COMPLETE_ARGS": "redemption rev",
                 "_TYPER_COMPLETE_FISH_ACTION": "get-args",
             },
-            "revoke\t",
+            "reverse\t",
         ),
         (
             {
@@ -119,7 +119,7 @@ def test_a_calling_shell_without_completion_is_told_which_ones_have_it(command, 
                 "_TYPER_COMPLETE_ARGS": "redemption rev",
                 "_TYPER_COMPLETE_WORD_TO_COMPLETE": "rev",
             },
-            "revoke:::",
+            "reverse:::",
         ),
     ],
 )

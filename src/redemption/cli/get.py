@@ -57,8 +57,13 @@ def _print(found: "Redemption", campaign: "Campaign") -> None:
     from redemption.client import format_money
     from redemption.v1.redemption_service_pb2 import RedemptionState
 
-    state = RedemptionState.Name(found.state).removeprefix("REDEMPTION_STATE_")
-    off = format_money(-found.discount_minor, campaign.currency_code)
-    say(f"{state}   {off}   {local_text(found.redeem_time, ZoneInfo(campaign.time_zone))}", "green")
+    state = RedemptionState.Name(found.state).removeprefix("REDEMPTION_STATE_").replace("_", " ")
+    parts = [state, format_money(-found.discount_minor, campaign.currency_code)]
+    if found.HasField("redeem_time"):
+        parts.append(local_text(found.redeem_time, ZoneInfo(campaign.time_zone)))
+    if found.reversed_minor:
+        parts.append(f"{format_money(found.reversed_minor, campaign.currency_code)} given back")
+    say("   ".join(parts), "green")
     say(f"campaign   {found.campaign} {campaign.name}, serial {found.serial}")
-    say(f"receipt    {found.redemption_id}")
+    if found.redemption_id:
+        say(f"receipt    {found.redemption_id}")

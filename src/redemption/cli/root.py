@@ -32,6 +32,8 @@ from redemption.cli.output.streams import leave_quietly, prepare_streams, write_
 from redemption.cli.program import program
 from redemption.cli.quote import quote
 from redemption.cli.redeem import redeem
+from redemption.cli.reservations import confirm, release, reserve
+from redemption.cli.reverse import reverse
 from redemption.cli.revoke import revoke
 from redemption.cli.samples import samples
 from redemption.cli.serve import serve
@@ -163,6 +165,20 @@ app.command(
         "redemption redeem TOKEN TOKEN --order-file order.yaml --json",
     )
 )(redeem)
+app.command(
+    epilog=examples(
+        "redemption reserve TOKEN --order ord-1 --spend 238.00",
+        "redemption reserve TOKEN --order-file order.yaml --ttl 30m --json > held.json",
+    )
+)(reserve)
+app.command(epilog=examples("redemption confirm RESERVATION", "redemption confirm RESERVATION --reacquire"))(confirm)
+app.command(epilog=examples("redemption release RESERVATION"))(release)
+app.command(
+    epilog=examples(
+        "redemption reverse RECEIPT --order ord-1",
+        "redemption reverse RECEIPT --order ord-1 --line shoes --line socks=12.50 --decision-file answer.json",
+    )
+)(reverse)
 app.command(
     epilog=examples(
         "redemption revoke TOKEN --reason 'sent to the wrong list'",

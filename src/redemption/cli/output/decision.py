@@ -74,6 +74,11 @@ def say_refusal(decision: Decision, order: Order, lang: Lang, *more: str, zone: 
     say(_GAP.join(filter(None, (outcome, text, lacking, *more))), _STYLES.get(decision.disposition, "red"))
 
 
+def say_outcome(outcome: v1.Outcome, disposition: v1.Disposition, lang: Lang, *more: str) -> None:
+    """Print the outcome of a request that is about no single coupon, as ``say_refusal`` does."""
+    say_refusal(Decision(outcome=outcome, disposition=disposition), Order(), lang, *more)
+
+
 def shopper_text(
     verdict: TokenVerdict, decide_time: Timestamp, order: Order, lang: Lang, *, zone: dt.tzinfo | None = None
 ) -> str:
