@@ -1,4 +1,4 @@
-"""The page on calling: its example runs, and says what the page says."""
+"""The page on calling: its examples run, and do what the page says."""
 
 import re
 import subprocess
@@ -10,10 +10,11 @@ from fake_server import failing
 from grpc import StatusCode
 from waiting import SECONDS_MAX
 
-from redemption.client import RedeemResponse
+from redemption.client import RedeemResponse, RedemptionClient, ReserveRequest, connect
+from redemption.v1.redemption_service_pb2 import ConfirmResponse, ReleaseResponse, ReserveResponse
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "calling.md").read_text()
-(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+EXAMPLE, HOLDING = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,27 @@ def test_the_example_tells_each_answer(fake, answer, told):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=SECONDS_MAX
     )
     assert ended.stdout.startswith(told)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_the_example_of_a_hold_confirms_what_was_paid_and_releases_what_was_not(fake, pays):
+    fake.answers["Reserve"] = ReserveResponse(decision={"disposition": 1, "discount_minor": 50}, reservation_id="R")
+    fake.answers["Confirm"] = ConfirmResponse(decision={"disposition": 1, "verdicts": [{"redemption_id": "RECEIPT"}]})
+    fake.answers["Release"] = ReleaseResponse()
+    page, paid = {}, []
+
+    def pay(amount_minor, *, keep):
+        paid.append((amount_minor, bool(keep)))
+        if not pays:
+            raise RuntimeError("no money")
+
+    exec(HOLDING, page)
+    page["pay"] = pay
+    with connect(fake.address) as channel:
+        if pays:
+            assert page["check_out"](RedemptionClient(channel), ReserveRequest(), 200) == ["RECEIPT"]
+        else:
+            with pytest.raises(RuntimeError, match="no money"):
+                page["check_out"](RedemptionClient(channel), ReserveRequest(), 200)
+    assert paid == [(150, True)]
+    assert (len(fake.asked.get("Confirm") or ()), len(fake.asked.get("Release") or ())) == (int(pays), int(not pays))

@@ -18,6 +18,7 @@ in ``redemption.v1``. ``docs/calling.md`` has all of this for other languages, t
 from redemption.client.channel import DEADLINE_SECONDS, Tls, connect, connect_aio, new_request_id, service_config
 from redemption.client.errors import CallFailed, RequestRejected, ServerFailed, TryAgain, call_failed
 from redemption.client.failure import Failure, FieldViolation, OtherField, failure_of
+from redemption.client.holding import AsyncHeld, Held, holding, holding_aio
 from redemption.client.money import format_money, minor_units, money_decimal
 from redemption.client.sentences_en_zh import Lang, coupons_words, disposition_words, sentence
 from redemption.client.stub import AsyncRedemptionClient, RedemptionClient
@@ -79,6 +80,7 @@ __all__ = [
     "DISPOSITION_FIX_CALLER",
     "DISPOSITION_TRY_LATER",
     "Allocation",
+    "AsyncHeld",
     "AsyncRedemptionClient",
     "BatchRedeemError",
     "BatchRedeemRequest",
@@ -99,6 +101,7 @@ __all__ = [
     "FieldViolation",
     "GetRedemptionRequest",
     "GetRedemptionResponse",
+    "Held",
     "InspectTokenRequest",
     "InspectTokenResponse",
     "Lang",
@@ -142,6 +145,8 @@ __all__ = [
     "disposition_words",
     "failure_of",
     "format_money",
+    "holding",
+    "holding_aio",
     "minor_units",
     "money_decimal",
     "new_request_id",
