@@ -108,15 +108,16 @@ class Desk:
         confirmation.tokens, confirmation.until_ms = hold.tokens, 2**63
         return confirmation
 
-    async def release(self, hold, *, request=None):
+    async def release(self, hold, *, request=None, generation=0):
         """Release a hold; returns the ledger's reply."""
-        return await self.ledger.orders.release(self.release_item(hold, request=request))
+        return await self.ledger.orders.release(self.release_item(hold, request=request, generation=generation))
 
-    def release_item(self, hold, *, request=None):
+    def release_item(self, hold, *, request=None, generation=0):
         identity = self.named(request, f"release {hold.order} {hold.terms}")
         first = hold.tokens[0]
         caller = calling(seconds=SECONDS_MAX)
-        return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, first.campaign, first.serial)
+        coupon = (first.campaign, first.serial, generation)
+        return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, *coupon)
 
     def reversal(self, order, reply, /, *, index=0, restores=True, plan=None, request=None, **changes):
         """A return of what an order redeemed, all of it unless there is a plan."""

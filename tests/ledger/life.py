@@ -95,7 +95,7 @@ class Book:
             for coupon in coupons:
                 self._use(self.taken[coupon])
             return self._remember(order, [self.taken[coupon].generation for coupon in coupons])
-        is_over = not hold and self.now >= reserved_until
+        is_over = not hold and generations == order.generations and self.now >= reserved_until
         if is_over and order.reacquires:
             return self._take(order, None, None)
         return [self._lost(coupon, order.order, DENIED[is_over]) for coupon in coupons]
@@ -104,10 +104,10 @@ class Book:
         taken = self.taken.get(coupon)
         return SAME_ORDER_RANK if taken and taken.is_used and taken.order == order else rank
 
-    def release(self, request, content, order, terms, first):
+    def release(self, request, content, order, terms, first, generation):
         """Returns the name of the reply."""
         hold = self.holds.get(order)
-        if not hold or hold.terms != terms:
+        if not hold or hold.terms != terms or self.generations[first] != generation:
             taken = self.taken.get(first)
             return "USED" if taken and taken.is_used and taken.order == order else "NOTHING_HELD"
         self._end(hold)

@@ -27,7 +27,7 @@ from redemption.domain.outcome import Outcome
 from redemption.domain.ports.orders import Approved, Held, Refused, Remembered
 from redemption.domain.ports.reversals import Returned, ReturnPlan
 
-RUNS, STEPS = 100, 60
+RUNS, STEPS = 80, 60
 PLAIN, DAILY = 1, 2
 ISSUED, ISSUED_MAX = 4, 6
 LIMITS = {
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
         self.house = House(self.url, self.fence / f"fence-{next(_programs)}", program=f"life-{next(_programs)}")
         self.desk = Desk(self.house)
         self.names = itertools.count()
-        self.day, self.slot = 20_000, 1
+        self.day, self.slot, self.last_slot = 20_000, 1, 1
         self.reservations, self.receipts, self.sent, self.reversed, self.released = [], [], [], [], []
         self.seen = Counter()
 
@@ -236,11 +236,11 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.reservations)
     @rule(which=WHICH)
     def release(self, which):
-        hold, _ = self.reservation(*which)
-        item = self.desk.release_item(hold, request=self.name())
+        hold, held = self.reservation(*which)
+        item = self.desk.release_item(hold, request=self.name(), generation=held.generations[0])
         first = (item.campaign, item.serial)
         identity = item.identity
-        expected = self.book.release(identity.request, identity.content, item.order, item.terms, first)
+        expected = self.book.release(identity.request, identity.content, item.order, item.terms, first, item.generation)
         assert self.run(self.desk.ledger.orders.release(item)).name == expected
         self.released.append(item)
         self.check()
@@ -320,8 +320,10 @@ class Life(RuleBasedStateMachine):
     def pass_time(self, seconds, days, slot):
         """Some seconds; and the next slot or day of the calendar. Slot 0: the campaign has no slots for a while."""
         self.set_clock(self.book.now + seconds)
-        if days or slot > self.slot or slot == 0:
-            self.day, self.slot = self.day + days, slot
+        if days:
+            self.last_slot = 0
+        if slot >= self.last_slot or slot == 0:  # a slot of a day comes once
+            self.day, self.slot, self.last_slot = self.day + days, slot, max(slot, self.last_slot)
         self.check()
 
     @rule(

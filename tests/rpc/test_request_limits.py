@@ -21,7 +21,9 @@ from redemption.domain.order import (
 from redemption.domain.outcome import Outcome
 from redemption.domain.signed.receipt import ReceiptKeys
 from redemption.domain.signed.settlement import SettledRedemption, Settlement, Settlements
+from redemption.rpc import request_limits
 from redemption.rpc.convert.orders import write_decision, write_quote
+from redemption.rpc.message_fields import fields_of
 from redemption.rpc.request_limits import (
     BATCH_LINES_MAX,
     BATCH_PAIRS_MAX,
@@ -29,6 +31,7 @@ from redemption.rpc.request_limits import (
     QUOTED_PAIRS_MAX,
     count_quote,
     count_redeem,
+    count_reverse,
     require_answer_fits,
     require_batch,
     require_quote_fits,
@@ -296,3 +299,17 @@ def test_lines_of_a_checkout_that_comes_in_parts_count_together():
 def test_bytes_that_are_no_order_cannot_be_counted():
     with pytest.raises(DecodeError):
         count_redeem(b"\x12\xff")
+
+
+@pytest.mark.parametrize("field", [b"\x32\x00", b"\x38\x01", b"\x78\x01"], ids=["lines", "unpaid", "unknown"])
+def test_a_return_with_too_many_fields_is_refused_after_the_first_of_them(field):
+    """Whatever they are: to count all of them takes hundreds of times as long as to parse them."""
+    seen = []
+    raw = field * 500_000
+    assert count_reverse(field * 1_000) is None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(request_limits, "fields_of", lambda raw: (seen.append(each) or each for each in fields_of(raw)))
+        with pytest.raises(InvalidRequest) as refused:
+            count_reverse(raw)
+    assert fields(refused) == ["lines"]
+    assert len(seen) < 1_100

@@ -313,6 +313,72 @@ class TestWhatIsNotGenuine:
         assert (reversal.outcome, reversal.reversed_minor) == (APPROVED, 10_00)
 
 
+class TestTwoSettlementsOfOneOrder:
+    """The order held one cart, and then used the coupon for another one: both settlements are genuine."""
+
+    async def test_are_not_mixed(self, house):
+        campaign = await house.campaign(offers=(Offer(amount_off(100_00, 50_00)),), return_policy=ON_FULL_RETURN)
+        (token,) = await house.mint(campaign)
+        held = await house.reserve(token, order_id="mine", lines=(line_of(200_00, line_id="coat"),))
+        attempt = house.attempt(token, order_id="mine", lines=LINES)
+        decision = await house.send(attempt)
+        first = await house.reverse(house.reversal(attempt, decision, lines=(("shoes", 0),)))
+        assert first.total_minor == 25_00
+        for lines in ((), (("coat", 0),), (("coat", 1_00),)):
+            mixed = house.reversal(attempt, decision, settlement=held.settlement, lines=lines)
+            with pytest.raises(InvalidRequest, match="settlement: is another one than that of earlier returns"):
+                await house.reverse(mixed)
+        rest = await house.reverse(house.reversal(attempt, decision))
+        assert (sum(part.amount_minor for part in rest.allocations), rest.restored) == (25_00, True)
+
+
+class TestAfterTheCouponCameBack:
+    """What was said of its last use, or of a hold before it, must not reach the next one."""
+
+    async def test_a_reservation_of_before_takes_nothing_again(self, house):
+        campaign = await house.campaign(offers=(OFFER,), return_policy=ON_FULL_RETURN)
+        (token,) = await house.mint(campaign)
+        reservation = house.reservation(token, customer="ann", lines=LINES, seconds=5)
+        held = await house.send(reservation)
+        confirmed = await house.confirm(held.reservation_id)
+        await house.reverse(house.reversal(reservation, replace(confirmed, settlement=held.settlement)))
+        await house.later(100)
+        late = await house.confirm(held.reservation_id, reacquire=True)
+        assert late.outcome is Outcome.RESERVATION_NOT_FOUND
+        assert (await house.stats(campaign)).redeemed == 0
+
+    async def test_nor_when_another_order_used_it_and_gave_it_back(self, house):
+        campaign = await house.campaign(offers=(OFFER,), return_policy=ON_FULL_RETURN)
+        (token,) = await house.mint(campaign)
+        held = await house.reserve(token, customer="ann", lines=LINES, seconds=5)
+        await house.later(100)
+        attempt = house.attempt(token, customer="bob", lines=LINES)
+        await house.reverse(house.reversal(attempt, await house.send(attempt)))
+        late = await house.confirm(held.reservation_id, reacquire=True)
+        assert late.outcome is Outcome.RESERVATION_NOT_FOUND
+
+    async def test_a_release_of_before_ends_no_new_hold(self, house):
+        campaign = await house.campaign(offers=(OFFER,), return_policy=ON_FULL_RETURN)
+        (token,) = await house.mint(campaign)
+        reservation = house.reservation(token, customer="ann", lines=LINES)
+        held = await house.send(reservation)
+        confirmed = await house.confirm(held.reservation_id)
+        assert await house.release(held.reservation_id, request_id="release") is Outcome.ALREADY_REDEEMED
+        await house.reverse(house.reversal(reservation, replace(confirmed, settlement=held.settlement)))
+        again = await house.send(replace(reservation, request_id="again"))
+        assert await house.release(held.reservation_id, request_id="release") is APPROVED, "nothing of it is held"
+        assert (await house.confirm(again.reservation_id)).outcome is APPROVED
+
+    async def test_a_forgotten_request_does_not_use_it_a_second_time(self, house):
+        campaign, attempt, decision = await redeemed(house, ON_FULL_RETURN)
+        assert (await house.reverse(house.reversal(attempt, decision))).restored
+        await house.delete("r:*")
+        again = await house.send(attempt)
+        assert again.verdicts[0].redemption_id == decision.verdicts[0].redemption_id
+        assert await found(house, again) == (50_00, 50_00, True)
+        assert (await house.stats(campaign)).redeemed == 0
+
+
 class TestRequests:
     @pytest.mark.parametrize(
         ("changes", "field", "problem"),

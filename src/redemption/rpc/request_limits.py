@@ -163,14 +163,11 @@ def count_quote(raw: bytes) -> None:
 
 
 def count_reverse(raw: bytes) -> None:
-    """Refuse a ``ReverseRequest`` with too many lines."""
-    lines = 0
-    for field in fields_of(raw):
-        lines += field.number == redemption_service_pb2.ReverseRequest.LINES_FIELD_NUMBER
-        if lines > ALLOCATIONS_MAX:
-            raise InvalidRequest(
-                [Violation("lines", f"are more than {ALLOCATIONS_MAX}; leave them out to give all back")]
-            )
+    """Refuse a ``ReverseRequest`` with too many lines, or other fields."""
+    for total, _ in enumerate(fields_of(raw)):
+        if total == ALLOCATIONS_MAX + OTHER_FIELDS_MAX:
+            problem = f"are more than {ALLOCATIONS_MAX}; leave them out to give all back"
+            raise InvalidRequest([Violation("lines", problem)])
 
 
 def _count_order(raw: bytes, checkout: int) -> None:

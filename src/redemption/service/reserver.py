@@ -122,7 +122,8 @@ class Reserver:
         content = canonical("release", request.reservation_id)
         identity = identity_of(self._digests.for_program(request.program), caller, request.request_id, content)
         order, terms = reservation.order, reservation.terms
-        item = ReleaseItem(request.program, caller, identity, order, terms, first.campaign, first.serial)
+        coupon = (first.campaign, first.serial, first.generation)
+        item = ReleaseItem(request.program, caller, identity, order, terms, *coupon)
         reply = await self._orders.release(item)
         if isinstance(reply, Failed):
             raise ItemFailed(_UNREADABLE)

@@ -4,8 +4,11 @@ Neither a pause nor the end of a campaign stops a return, only the return window
 refused before the ledger is asked.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from weakref import WeakValueDictionary
 
 from redemption.domain.call_info import CallInfo
 from redemption.domain.campaign.campaign import Campaign, CampaignState, ReturnPolicy
@@ -25,8 +28,10 @@ from redemption.domain.ports.ledger import Ledger
 from redemption.domain.ports.orders import Mismatch, Outdated
 from redemption.domain.ports.reversals import (
     ASKING,
-    LINE_NAME_BYTES,
+    NAME_BYTES,
+    NO_SETTLEMENT,
     NOTHING_RETURNED,
+    STEPS_MAX,
     GivenBack,
     NothingLeft,
     NotRedeemed,
@@ -48,8 +53,8 @@ from redemption.service.decisions import MILLISECONDS, DecisionWriter
 from redemption.service.idempotency import canonical, identity_of
 from redemption.service.judging_rounds import until_decided
 
-STEPS_MAX = 100
-"""How often a return is worked out anew because another return of the same redemption was faster."""
+ROUNDS_MAX = 20
+"""How often a return is worked out anew because another server's return of the same redemption was faster."""
 NAMED_MAX = 5
 """Lines that a message names."""
 _FOREVER_MS = 2**63
@@ -109,6 +114,8 @@ class Reverser:
         self._ledger = ledger
         self._campaigns = ledger.campaigns
         self._reversals = ledger.reversals
+        # Of returns that are under way, by the place of their redemption; one that nobody holds disappears by itself.
+        self._locks: WeakValueDictionary[tuple[str, int, int], asyncio.Lock] = WeakValueDictionary()
 
     async def reverse(self, caller: CallInfo, request: ReverseRequest) -> Reversal:
         """Give a redemption back, wholly or in part.
@@ -148,18 +155,22 @@ class Reverser:
         return None if receipt is None else _redemption_in(settlement, receipt)
 
     async def _ask(self, attempt: "_Attempt", campaign: Campaign | None, now_ms: int) -> Reversal | Outdated:
-        """Have the ledger decide, as often as it knows of other returns than the plan."""
-        plan = attempt.plan(NOTHING_RETURNED)
-        if isinstance(plan, Exceeded):
-            plan = attempt.question()  # it is refused, but the ledger may have another reason, or know the request
-        for _ in range(STEPS_MAX):
-            reply = await self._reversals.reverse(attempt.item(campaign, now_ms, plan))
-            if not isinstance(reply, ReturnedSince):
-                return _answer(attempt, reply)
-            before = reply.returned
-            plan = attempt.plan(before)
-            if plan is None or isinstance(plan, Exceeded):
-                return Reversal(Outcome.REVERSAL_EXCEEDS, total_minor=before.discount_minor, exceeded=plan)
+        """Have the ledger decide, as often as it knows of other returns than the plan.
+
+        Returns of the same redemption wait for each other here, so only other servers' returns can come between.
+        """
+        async with self._locks.setdefault(attempt.place, asyncio.Lock()):
+            plan = attempt.plan(NOTHING_RETURNED)
+            if isinstance(plan, Exceeded):
+                plan = attempt.question()  # it is refused, but the ledger may have another reason, or know the request
+            for _ in range(ROUNDS_MAX):
+                reply = await self._reversals.reverse(attempt.item(campaign, now_ms, plan))
+                if not isinstance(reply, ReturnedSince):
+                    return _answer(attempt, reply)
+                before = reply.returned
+                plan = attempt.plan(before)
+                if plan is None or isinstance(plan, Exceeded):
+                    return Reversal(Outcome.REVERSAL_EXCEEDS, total_minor=before.discount_minor, exceeded=plan)
         raise LedgerUnavailable(_BUSY)
 
 
@@ -180,14 +191,29 @@ class _Attempt:
         self._receipt = receipt
         self._digests = digests
         self._asked = dict(request.lines)
+        self._names: dict[str, bytes] = {}
+        self._settlement = NO_SETTLEMENT if settled is None else self._name(repr(settled.allocations))
         self._order = digests.digest(DigestKind.ORDER, request.order_id.encode())
         self._identity = _identity(digests, caller, request)
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """The coupon whose use is given back."""
+        return self._request.program, self._receipt.campaign, self._receipt.serial
 
     def plan(self, before: Returned) -> ReturnPlan | Exceeded | None:
         """Return what is given back; None without a settlement, or when nothing is left."""
         if self.settled is None:
             return None
-        return plan_return(self.settled, self._asked, name_of=self._name, before=before)
+        if before.count >= STEPS_MAX:
+            problem = f"were returned in {STEPS_MAX} steps already; leave them out to give back all that is left"
+            raise InvalidRequest([Violation("lines", problem)])
+        try:
+            return plan_return(
+                self.settled, self._asked, settlement=self._settlement, name_of=self._name, before=before
+            )
+        except ValueError as error:
+            raise _settlement_violation(str(error)) from error
 
     def question(self) -> ReturnPlan:
         """Return a plan that only asks the ledger what was given back."""
@@ -220,8 +246,13 @@ class _Attempt:
             plan=plan,
         )
 
-    def _name(self, line_id: str) -> bytes:
-        return self._digests.digest(DigestKind.CONTENT, b"line", line_id.encode())[:LINE_NAME_BYTES]
+    def _name(self, text: str) -> bytes:
+        """Return what the ledger knows a line, or a settlement, by."""
+        name = self._names.get(text)
+        if name is None:
+            name = self._digests.digest(DigestKind.CONTENT, b"returned", text.encode())[:NAME_BYTES]
+            self._names[text] = name
+        return name
 
 
 def _restores(policy: ReturnPolicy, *, unpaid: bool) -> bool:
@@ -235,7 +266,7 @@ def _identity(digests: ProgramDigests, caller: CallInfo, request: ReverseRequest
         "reverse",
         request.order_id,
         request.redemption_id,
-        request.settlement.hex(),
+        sha256(request.settlement).hexdigest(),
         sorted(request.lines),
         request.unpaid,
     )
@@ -313,8 +344,8 @@ def _line_violations(request: ReverseRequest, settled: SettledRedemption | None)
     """Return which lines cannot be given back by a settlement."""
     if settled is None:
         return []
-    known = [allocation.line_id for allocation in settled.allocations]
-    named = ", ".join(known[:NAMED_MAX]) + (", …" if len(known) > NAMED_MAX else "")
+    known = {allocation.line_id: None for allocation in settled.allocations}
+    named = ", ".join(list(known)[:NAMED_MAX]) + (", …" if len(known) > NAMED_MAX else "")
     found = []
     for index, (line_id, amount_minor) in enumerate(request.lines):
         if line_id not in known:

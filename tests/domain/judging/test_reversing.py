@@ -24,7 +24,7 @@ def settled(*lines, with_amounts=True):
 
 
 def plan(redemption, asked=(), before=NOTHING_RETURNED):
-    return plan_return(redemption, dict(asked), name_of=str.encode, before=before)
+    return plan_return(redemption, dict(asked), settlement=b"settled!", name_of=str.encode, before=before)
 
 
 def given_back(planned):
@@ -80,6 +80,16 @@ def test_a_settlement_of_version_1_gives_whole_lines_back():
     assert given_back(plan(old, {}, first.after)) == ([(0, 300, 100)], 1_000, 100)
     newer = settled((300, 100, 5_000), (700, 0, 10_000))
     assert plan(newer, {"1": 0}, first.after) is None, "a settlement of version 2 of the same redemption knows it too"
+
+
+def test_all_returns_of_a_redemption_are_by_the_same_settlement():
+    """Another one may divide the same discount otherwise."""
+    other = Returned(1, 5, 0, {b"0": 100}, b"another!")
+    with pytest.raises(ValueError, match="another one than that of earlier returns"):
+        plan(THREE, {}, other)
+    old = settled((300, 100, 1), (700, 0, 1), with_amounts=False)
+    with pytest.raises(ValueError, match="a part of one was returned"):
+        plan(old, {}, Returned(1, 5, 0, {b"0": 100}, b"settled!"))
 
 
 @st.composite

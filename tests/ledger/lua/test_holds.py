@@ -450,7 +450,7 @@ class TestWhatIsLeft:
         await desk.redis.hset(used, "0", given_back(record, 5))
         hold, held = await desk.held(desk.token(campaign, 0))
         assert held.generations == (5,)
-        await desk.release(hold)
+        await desk.release(hold, generation=5)
         _, held = await desk.held(desk.token(campaign, 0))
         assert held.generations == (5,)
         await pass_time(desk, campaign, 901)

@@ -66,9 +66,8 @@ class TestWhatIsLeft:
             plan = part(discount, count=count, merchant=merchant)
             assert isinstance(await desk.reverse(order, reply, plan=plan, restores=False), GivenBack)
             (record,) = await desk.house.records("returned:*")
-            assert record == b"\1" + count.to_bytes(2) + discount.to_bytes(8) + merchant.to_bytes(8) + LINE + (
-                1_00
-            ).to_bytes(8)
+            sums = b"\1" + count.to_bytes(2) + discount.to_bytes(8) + merchant.to_bytes(8)
+            assert record == sums + bytes(8) + LINE + (1_00).to_bytes(8)
         assert await numbers(desk, campaign, "redeemed", "discount", "merchant", "stays_used") == (1, 0, 0, 1)
         events = [(campaign.number, 3, 0, 20_00, 4_00, 0), (campaign.number, 3, 0, 30_00, 6_00, 0)]
         assert await told(desk) == events

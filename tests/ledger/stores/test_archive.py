@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from builders.calls import PRINCIPAL, calling
 from builders.times import DAY_MS
+from ledger.desk import DISCOUNT
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.campaign.campaign import CampaignState, Limits, Sizing
@@ -183,6 +184,22 @@ async def test_records_are_kept_for_the_return_window_of_the_last_possible_redem
     assert str(refused.value).endswith(" on; shorten return_window if that is to be earlier")
     await desk.house.set_clock(until_ms)
     assert (await archive(desk.house, campaign)).state is CampaignState.ARCHIVED
+
+
+async def test_coupons_that_were_held_can_be_used_for_two_days_longer(desk):
+    """A hold lasts up to a day, and for another day the coupon can be taken again. The return window comes after."""
+    campaign = await desk.campaign(return_window_seconds=3_600)
+    hold, held = await desk.held(desk.token(campaign, 0), seconds=86_400)
+    campaign = await end(desk.house, campaign)
+    ended_ms = int(await desk.redis.hget(desk.house.key("ledger"), "clock_ms"))
+    await desk.later(86_000)
+    confirmation = desk.confirm(hold, held)
+    (reply,) = await desk.send(confirmation)
+    early = await desk.ledger.campaigns.archive(campaign, principal="shop", now_ms=desk.ledger.now_ms())
+    assert isinstance(early, TooEarly)
+    assert early.until_ms >= ended_ms + 2 * 86_400_000 + 3_600_000 - 1_000
+    version = campaign.version
+    assert (await desk.reverse(confirmation, reply, version=version)).total_minor == DISCOUNT
 
 
 async def test_an_ended_campaign_names_its_return_window_which_cannot_change_any_more(desk):

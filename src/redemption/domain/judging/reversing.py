@@ -8,7 +8,14 @@ back its whole share. So it does not matter in how many steps a line is returned
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from redemption.domain.ports.reversals import NOTHING_RETURNED, WHOLE_LINE, Returned, ReturnPart, ReturnPlan
+from redemption.domain.ports.reversals import (
+    NO_SETTLEMENT,
+    NOTHING_RETURNED,
+    WHOLE_LINE,
+    Returned,
+    ReturnPart,
+    ReturnPlan,
+)
 from redemption.domain.signed.settlement import SettledRedemption
 
 
@@ -29,6 +36,7 @@ def plan_return(
     settled: SettledRedemption,
     asked: Mapping[str, int],
     *,
+    settlement: bytes,
     name_of: Callable[[str], bytes],
     before: Returned = NOTHING_RETURNED,
 ) -> ReturnPlan | Exceeded | None:
@@ -38,12 +46,18 @@ def plan_return(
         settled: The redemption and its allocations.
         asked: How much of which line's amount is returned, minor units; 0 means all that is left of the line. Nothing
             at all means all lines. Every line is one of the allocations.
+        settlement: The name of the settlement.
         name_of: Returns what the ledger knows a line by.
         before: What was given back already.
 
     Returns:
         The plan; or which line has too little left; or None when nothing is left of any of these lines.
+
+    Raises:
+        ValueError: Earlier returns were made by another settlement, or by one that knows what the lines cost.
     """
+    if before.settlement not in (NO_SETTLEMENT, settlement):
+        raise ValueError("is another one than that of earlier returns of this redemption; send the same for all")
     discount_minor = merchant_minor = 0
     returned = dict(before.lines)
     parts = []
@@ -51,7 +65,10 @@ def plan_return(
     for position, allocation in enumerate(settled.allocations):
         name = name_of(allocation.line_id)
         line_minor = settled.line_amounts[position] if settled.line_amounts else WHOLE_LINE
-        earlier = now = min(before.lines.get(name, 0), line_minor)
+        known = before.lines.get(name, 0)
+        if not settled.line_amounts and 0 < known < WHOLE_LINE:
+            raise ValueError("does not say what the lines cost, and a part of one was returned; send a newer one")
+        earlier = now = min(known, line_minor)
         if not asked or allocation.line_id in asked:
             more = asked.get(allocation.line_id, 0)
             if earlier + more > line_minor:
@@ -68,7 +85,7 @@ def plan_return(
             parts.append(ReturnPart(position, given - given_before, merchant - merchant_before))
     if not is_new:
         return None
-    after = Returned(before.count + 1, discount_minor, merchant_minor, returned)
+    after = Returned(before.count + 1, discount_minor, merchant_minor, returned, settlement)
     return ReturnPlan(settled.discount_minor, after, tuple(parts))
 
 

@@ -328,6 +328,7 @@ class ReleaseItem:
         terms: Of the hold.
         campaign: Of one of its coupons.
         serial: Of the same coupon.
+        generation: How often the same coupon had been given back when it was reserved.
     """
 
     program: str
@@ -337,6 +338,7 @@ class ReleaseItem:
     terms: bytes
     campaign: int
     serial: int
+    generation: int
 
 
 @record(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.record import record
 from redemption.domain.request_identity import RequestIdentity
 
-LINE_NAME_BYTES = 8
+NAME_BYTES = 8
+NO_SETTLEMENT = bytes(NAME_BYTES)
+STEPS_MAX = 60_000
+"""In so many steps a redemption can be given back."""
 WHOLE_LINE = 2**64 - 1
 """In place of an amount that was returned: the whole line."""
 
@@ -24,12 +27,14 @@ class Returned:
         merchant_minor: How much of that merchants had borne.
         lines: How much of which line's amount was returned: a line's name, a digest of 8 bytes, to minor units or
             ``WHOLE_LINE``. When all was given back without a settlement, lines may be missing.
+        settlement: The name of the settlement by which lines were returned: a digest of 8 bytes, or ``NO_SETTLEMENT``.
     """
 
     count: int
     discount_minor: int
     merchant_minor: int
     lines: Mapping[bytes, int]
+    settlement: bytes = NO_SETTLEMENT
 
 
 ASKING = 2**16 - 1

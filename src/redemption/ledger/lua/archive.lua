@@ -16,6 +16,9 @@ local archive = {}
 
 -- Keys that one call removes, and codes that it reads, at most: orders wait for it, about a millisecond.
 local ARCHIVED_AT_ONCE = 256
+-- A coupon that is held when the campaign ends can be used later: a hold lasts up to a day, and for another day the coupon
+-- can be taken again.
+local USED_AFTER_END_MS = 2 * 86400000
 local CODE_BUCKETS = 16384
 
 -- What is removed, in this order. Each part has a number of keys; a position is the number of a key in its part. The
@@ -37,11 +40,12 @@ function archive.begin(key_names, args)
   local return_window = tonumber(args[9])
   local call = frame.begin_writing(key_names, args)
   local key = keys.campaign(call.tag, number)
-  local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until', 'name')
+  local values = redis.call('HMGET', key, 'version', 'ends_at', 'open_until', 'name', 'held')
   if not values[1] then return { frame.head(call), 'gone' } end
   local version = tonumber(values[1])
   if version ~= expected then return { frame.head(call), 'conflict' } end
   local last_use = math.max(tonumber(values[2]), tonumber(values[3] or 0))
+  if values[5] then last_use = last_use + USED_AFTER_END_MS end -- coupons of it were held
   local last_hold = redis.call('ZREVRANGEBYSCORE', keys.wheel(call.tag, number), '+inf', '-inf', 'WITHSCORES',
     'LIMIT', 0, 1)[2] or 0
   local possible_at = math.max(last_use + return_window, tonumber(last_hold) * 1000)

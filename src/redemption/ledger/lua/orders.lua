@@ -94,8 +94,9 @@ local function read_tokens(call, packed, stale)
       end
     end
     token.coupon, token.until_ = coupon, 0
-    mine = mine and coupon and coupon.state == REDEEMED
-      and coupon.request == sub(packed, REQUEST, ORDER - 1) and coupon.order == sub(packed, ORDER, CUSTOMER - 1)
+    -- Also of a use that was given back: the same request must not use the coupon a second time.
+    mine = mine and coupon and coupon.request == sub(packed, REQUEST, ORDER - 1)
+      and coupon.order == sub(packed, ORDER, CUSTOMER - 1)
     if stale and (campaign and campaign.version or 0) ~= version then
       stale[number] = true
       is_stale = true
@@ -129,7 +130,8 @@ local function used_already()
   local reply = 'U'
   for index = 1, count do
     local coupon = tokens[index].coupon
-    reply = reply .. struct.pack('>I4I2I8', coupon.redeemed_at, coupon.generation, coupon.discount)
+    local generation = coupon.state == FREE and coupon.generation - 1 or coupon.generation
+    reply = reply .. struct.pack('>I4I2I8', coupon.redeemed_at, generation, coupon.discount)
   end
   return reply
 end
@@ -240,6 +242,16 @@ local function is_reserved(packed, at, terms)
   return #own.tokens == count
 end
 
+-- Whether no coupon of a reservation was used and given back since.
+local function is_untouched(packed, at)
+  for index = 1, count do
+    local coupon = tokens[index].coupon
+    local generation = struct.unpack('>I2', packed, at + 2 * (index - 1))
+    if (coupon and coupon.generation or 0) ~= generation then return false end
+  end
+  return true
+end
+
 -- Decides the ranks of the tokens of a reservation that cannot be confirmed.
 local function decide_lost(packed, rank, reserved_until)
   for index = 1, count do
@@ -271,7 +283,7 @@ local function decide_confirmation(call, packed, at)
   own = holds.find(call, sub(packed, ORDER, CUSTOMER - 1))
   confirms = is_reserved(packed, at + CONFIRM_BYTES, terms)
   if confirms then return decide_reserved(call) end
-  local is_replaced = own and own.is_open
+  local is_replaced = own and own.is_open or not is_untouched(packed, at + CONFIRM_BYTES)
   if not is_replaced and call.seconds >= reserved_until and reacquires == 1 then return nil end
   local is_over = not is_replaced and call.seconds >= reserved_until
   decide_lost(packed, is_over and RESERVATION_EXPIRED or RESERVATION_NOT_FOUND, is_over and reserved_until or 0)

@@ -1,10 +1,11 @@
 -- release (L): ends the hold of an order before it is over.
 --
 -- Item     big-endian: L · 0 (it has no checks, see velocity.lua) · request digest 10 · content digest 8 · order digest 6
---          · terms of the hold 6 · campaign 4 · serial 8 (of one of its coupons) · the principal
+--          · terms of the hold 6 · campaign 4 · serial 8 · generation 2 (of one of its coupons) · the principal
 -- Replies  beside those of batch.lua:
 --   A released now, or before with this request
---   H nothing is held with these terms: it was released before, it is over, or another hold took its place
+--   H nothing is held with these terms: it was released before, it is over, or another hold took its place, perhaps after
+--     the coupon had been used and given back
 --   U the order has used the coupon
 --   M the request id stands for other content
 -- Events   released, see holds.lua
@@ -12,7 +13,7 @@
 
 local release = {}
 
-local ITEM, ITEM_BYTES = '>c10c8c6c6I4I8', 42
+local ITEM, ITEM_BYTES = '>c10c8c6c6I4I8I2', 44
 local CHECKS_AT = 2
 
 local ended, request_key, request_field, request_record = false, '', '', ''
@@ -30,14 +31,22 @@ local function is_used_by(call, number, serial, order)
   return coupon and coupon.state == records.REDEEMED and coupon.order == order
 end
 
+-- Whether a hold has a coupon in this generation.
+local function has_coupon(hold, number, serial, generation)
+  for _, token in ipairs(hold.tokens) do
+    if token.number == number and token.serial == serial then return token.generation == generation end
+  end
+  return false
+end
+
 -- Returns the reply; and true when `apply` is to be called.
 function release.decide(call, packed)
-  local request, content, order, terms, number, serial = struct.unpack(ITEM, packed, CHECKS_AT + 1)
+  local request, content, order, terms, number, serial, generation = struct.unpack(ITEM, packed, CHECKS_AT + 1)
   local principal = packed:sub(CHECKS_AT + 1 + ITEM_BYTES)
   local remembered, key = idempotency.find_digest(call, request)
   if remembered then return records.request_content(remembered) == content and 'A' or 'M' end
   local hold = holds.find(call, order)
-  if not hold or not hold.is_open or hold.terms ~= terms then
+  if not hold or not hold.is_open or hold.terms ~= terms or not has_coupon(hold, number, serial, generation) then
     return is_used_by(call, number, serial, order) and 'U' or 'H'
   end
   ended = hold

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from redemption.domain.ports.orders import Failed, Mismatch, Outdated
 from redemption.domain.ports.reversals import (
-    LINE_NAME_BYTES,
+    NAME_BYTES,
+    NO_SETTLEMENT,
     NOTHING_RETURNED,
     GivenBack,
     NothingLeft,
@@ -26,7 +27,7 @@ _OPERATION = b"V"
 _RESTORES, _CLOSED = 1, 2
 _ANY = 0xFFFF
 _LENGTH = struct.Struct(">I")
-_LINE = struct.Struct(f">{LINE_NAME_BYTES}sQ")
+_LINE = struct.Struct(f">{NAME_BYTES}sQ")
 _PART = struct.Struct(">HQQ")
 _ANSWER = struct.Struct(">?QQ")
 _RETURNED = struct.Struct(">BHQQ")
@@ -57,7 +58,7 @@ def pack_reversal(item: ReverseItem) -> bytes:
         after.discount_minor,
         after.merchant_minor,
     )
-    lines = b"".join(_LINE.pack(*line) for line in after.lines.items())
+    lines = after.settlement + b"".join(_LINE.pack(*line) for line in after.lines.items()) if plan else b""
     parts = b"".join(_PART.pack(*part) for part in (plan.parts if plan else ()))
     principal = identity.principal.encode()[:PRINCIPAL_BYTES_MAX]
     return b"".join((head, _LENGTH.pack(len(lines)), lines, _LENGTH.pack(len(parts)), parts, principal))
@@ -93,4 +94,7 @@ def _unpack_returned(record: bytes) -> Returned:
     form, count, discount_minor, merchant_minor = _RETURNED.unpack_from(record)
     if form != _FORMAT:
         raise ValueError(f"what was given back, in unknown form {form}")
-    return Returned(count, discount_minor, merchant_minor, dict(_LINE.iter_unpack(record[_RETURNED.size :])))
+    lines_at = _RETURNED.size + NAME_BYTES
+    settlement = record[_RETURNED.size : lines_at] or NO_SETTLEMENT  # nothing of it is there yet
+    lines = dict(_LINE.iter_unpack(record[lines_at:]))
+    return Returned(count, discount_minor, merchant_minor, lines, settlement)
