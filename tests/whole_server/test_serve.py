@@ -123,6 +123,28 @@ def test_a_killed_server_and_a_retry_give_the_same_answer(started, tmp_path):
     second.stop()
 
 
+def test_a_server_killed_between_reserve_and_confirm_loses_no_reservation(started, tmp_path):
+    """The next one confirms it; nobody else got the coupon meanwhile."""
+    first = started(tmp_path)
+    client = first.client()
+    (token,) = client.mint(1, 1)
+    checkout = redeem_request(token, request_id="hold").checkout
+    request = redemption_service_pb2.ReserveRequest(request_id="hold", checkout=checkout)
+    held = client.redemption.Reserve(request, timeout=SECONDS_MAX)
+    workers, valkey = first.workers, first.valkey
+    first.stop(signal.SIGKILL)
+    until(lambda: not any(map(is_alive, (*workers, valkey))))
+    second = started(tmp_path)
+    client = second.client()
+    assert client.redeem(token, request_id="thief").outcome == outcome_pb2.OUTCOME_RESERVED
+    assert client.redemption.Reserve(request, timeout=SECONDS_MAX) == held
+    confirm = redemption_service_pb2.ConfirmRequest(
+        program="demo", request_id="confirm", reservation_id=held.reservation_id
+    )
+    assert client.redemption.Confirm(confirm, timeout=SECONDS_MAX).decision.outcome == APPROVED
+    second.stop()
+
+
 def redeem(client, request_id, token):
     return client.redeem(token, request_id=request_id)
 
