@@ -13,6 +13,7 @@ from rpc.stage import ANYBODY, OneCall, failure_of, telling
 from waiting import SECONDS_MAX, comes
 
 from redemption.domain.errors import InvalidRequest, ItemFailed, LedgerRefused, NotFound, Overloaded, Violation
+from redemption.domain.outcome import Outcome
 from redemption.rpc.guard import UNCOUNTED_BYTES_MAX
 from redemption.rpc.redemption_servicer import RedemptionServicer, _opened
 from redemption.rpc.request_limits import ORDER_BYTES_MAX
@@ -20,6 +21,7 @@ from redemption.scheduling.fair_slots import WorkSlot
 from redemption.scheduling.work_bounds import WorkBounds
 from redemption.service.pending_order import RedeemRequest, ReserveRequest
 from redemption.service.quoter import QuoteRequest
+from redemption.service.reverser import Reversal
 from redemption.v1 import order_pb2
 from redemption.v1 import redemption_service_pb2 as messages
 
@@ -176,6 +178,33 @@ async def test_large_orders_and_large_batches_are_worked_on_two_at_a_time_and_sm
     counter.go.set()
     async with asyncio.timeout(SECONDS_MAX):
         await asyncio.gather(*batches, *orders, *small)
+
+
+async def test_returns_with_large_settlements_are_worked_on_two_at_a_time_and_small_ones_at_once(run):
+    stage = await run()
+    running, go = [], asyncio.Event()
+
+    async def reverse(_, request):
+        running.append(request.request_id)
+        await go.wait()
+        return Reversal(Outcome.APPROVED)
+
+    stage.reverser.reverse.side_effect = reverse
+    large = [
+        asyncio.ensure_future(
+            stage.redemption.Reverse(messages.ReverseRequest(request_id="large", settlement=bytes(100_000)))
+        )
+        for _ in range(5)
+    ]
+    await comes(lambda: running == ["large"] * 2)
+    small = asyncio.ensure_future(
+        stage.redemption.Reverse(messages.ReverseRequest(request_id="small", settlement=bytes(1_000)))
+    )
+    await comes(lambda: running == ["large"] * 2 + ["small"])
+    go.set()
+    async with asyncio.timeout(SECONDS_MAX):
+        await asyncio.gather(*large, small)
+    assert running.count("large") == 5
 
 
 async def redeemed(servicer, *calls):

@@ -45,6 +45,7 @@ from redemption.scheduling.work_bounds import (
     LARGE_BATCHES,
     LARGE_ORDER_POSITIONS,
     LARGE_ORDERS,
+    LARGE_SETTLEMENT_BYTES,
     WorkBounds,
 )
 from redemption.service.pending_order import RedeemRequest
@@ -195,7 +196,9 @@ class RedemptionServicer:
             tuple((line.line_id, line.amount_minor) for line in request.lines),
             request.unpaid,
         )
-        return reverse_response_of(await self._reverser.reverse(info, asked))
+        is_large = len(request.settlement) > LARGE_SETTLEMENT_BYTES
+        async with self._orders.slot(info.deadline) if is_large else nullcontext():
+            return reverse_response_of(await self._reverser.reverse(info, asked))
 
     async def get_redemption(
         self, request: messages.GetRedemptionRequest, info: CallInfo

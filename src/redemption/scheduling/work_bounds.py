@@ -63,6 +63,8 @@ edited all the time would change again before the last order is judged."""
 
 LARGE_ORDER_POSITIONS: Final = 200
 """An order with this many positions (lines and fees, for each token) needs a slot: it is 0.6 ms of work."""
+LARGE_SETTLEMENT_BYTES: Final = 64 * 1024
+"""A return with a longer settlement needs a slot of large orders: reading it takes more than a millisecond."""
 LARGE_BATCH_POSITIONS: Final = 1_000
 """A batch with this many positions needs a slot."""
 DEFINITIONS_WAITING_MAX: Final = 64
