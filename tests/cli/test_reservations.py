@@ -100,8 +100,8 @@ def test_a_refused_confirmation_is_a_no(ask, fake, campaign_3, answer, beginning
 @pytest.mark.parametrize(
     ("outcome", "disposition", "code", "beginning"),
     [
-        (v1.OUTCOME_APPROVED, v1.DISPOSITION_APPROVED, 0, "released; nothing is held any more"),
-        (v1.OUTCOME_ALREADY_REDEEMED, v1.DISPOSITION_FINAL, 1, "ALREADY_REDEEMED (final)"),
+        (v1.OUTCOME_APPROVED, v1.DISPOSITION_APPROVED, 0, "released: this reservation holds nothing any more"),
+        (v1.OUTCOME_ALREADY_REDEEMED, v1.DISPOSITION_FINAL, 1, "ALREADY_REDEEMED (final)   already used by this order"),
     ],
 )
 def test_a_release_says_whether_anything_is_held(ask, fake, outcome, disposition, code, beginning):

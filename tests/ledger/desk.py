@@ -1,7 +1,6 @@
 """Orders made by hand for the ledger alone: judged as a test wants, with digests of plain words."""
 
 import asyncio
-import copy
 import hashlib
 import itertools
 from dataclasses import replace
@@ -108,16 +107,16 @@ class Desk:
         confirmation.tokens, confirmation.until_ms = hold.tokens, 2**63
         return confirmation
 
-    async def release(self, hold, *, request=None, generation=0):
+    async def release(self, hold, held, *, request=None):
         """Release a hold; returns the ledger's reply."""
-        return await self.ledger.orders.release(self.release_item(hold, request=request, generation=generation))
+        return await self.ledger.orders.release(self.release_item(hold, held, request=request))
 
-    def release_item(self, hold, *, request=None, generation=0):
+    def release_item(self, hold, held, *, request=None):
         identity = self.named(request, f"release {hold.order} {hold.terms}")
         first = hold.tokens[0]
         caller = calling(seconds=SECONDS_MAX)
-        coupon = (first.campaign, first.serial, generation)
-        return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, *coupon)
+        coupon = (first.campaign, first.serial, held.generations[0])
+        return ReleaseItem(self.program, caller, identity, hold.order, hold.terms, held.held_until, *coupon)
 
     def reversal(self, order, reply, /, *, index=0, restores=True, plan=None, request=None, **changes):
         """A return of what an order redeemed, all of it unless there is a plan."""
@@ -231,11 +230,20 @@ class Desk:
         await self.quote_snapshot((campaign, 0))
 
 
+ALIKE = ("rules_version", "checks", "since_ms", "until_ms", "hold_seconds", "terms", "tokens")
+"""What an order has besides what it is made of."""
+
+
 def changed(order, /, **fields):
     """The same order once more, with changes."""
-    again = copy.copy(order)
-    again.exceeded = ()
-    for name, value in fields.items():
+    digests = (order.request, order.content, order.order, order.customer)
+    made_of = (order.program, order.caller, order.on_reply, digests)
+    if isinstance(order, ConfirmItem):
+        about = {name: getattr(order, name) for name in ("terms", "reserved_until", "reacquires", "generations")}
+        again = ConfirmItem(*made_of, **about)
+    else:
+        again = RedeemItem(*made_of)
+    for name, value in ({name: getattr(order, name) for name in ALIKE} | fields).items():
         setattr(again, name, value)
     return again
 

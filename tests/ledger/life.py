@@ -104,10 +104,11 @@ class Book:
         taken = self.taken.get(coupon)
         return SAME_ORDER_RANK if taken and taken.is_used and taken.order == order else rank
 
-    def release(self, request, content, order, terms, first, generation):
+    def release(self, request, content, order, terms, reserved_until, first, generation):
         """Returns the name of the reply."""
         hold = self.holds.get(order)
-        if not hold or hold.terms != terms or self.generations[first] != generation:
+        is_its_own = hold and (hold.terms, hold.expires) == (terms, reserved_until)
+        if not is_its_own or self.generations[first] != generation:
             taken = self.taken.get(first)
             return "USED" if taken and taken.is_used and taken.order == order else "NOTHING_HELD"
         self._end(hold)

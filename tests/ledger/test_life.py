@@ -237,10 +237,18 @@ class Life(RuleBasedStateMachine):
     @rule(which=WHICH)
     def release(self, which):
         hold, held = self.reservation(*which)
-        item = self.desk.release_item(hold, request=self.name(), generation=held.generations[0])
+        item = self.desk.release_item(hold, held, request=self.name())
         first = (item.campaign, item.serial)
         identity = item.identity
-        expected = self.book.release(identity.request, identity.content, item.order, item.terms, first, item.generation)
+        expected = self.book.release(
+            identity.request,
+            identity.content,
+            item.order,
+            item.terms,
+            item.reserved_until,
+            first,
+            item.generation,
+        )
         assert self.run(self.desk.ledger.orders.release(item)).name == expected
         self.released.append(item)
         self.check()

@@ -62,7 +62,7 @@ async def test_with_the_settlement_it_says_how_that_falls_on_the_lines(house):
 async def test_lines_are_given_back_one_after_the_other(house):
     campaign, attempt, decision = await redeemed(house, ON_FULL_RETURN)
     steps = [
-        ((("socks", 0),), 12_50, 12_50, False),
+        ((("socks", None),), 12_50, 12_50, False),
         ((("shoes", 33_33),), 8_33, 20_83, False),
         ((("shoes", 66_67),), 16_67, 37_50, False),
         ((("laces", 50_00),), 12_50, 50_00, True),
@@ -82,7 +82,7 @@ async def test_what_is_left_after_returns_by_lines_is_given_back_with_and_withou
         (False, ()),
     ):
         campaign, attempt, decision = await redeemed(house)
-        await house.reverse(house.reversal(attempt, decision, lines=(("socks", 0), ("shoes", 25_00))))
+        await house.reverse(house.reversal(attempt, decision, lines=(("socks", None), ("shoes", 25_00))))
         assert await counted(house, campaign) == (1, 31_25, 15_63, 1, 18_75)
         rest = await house.reverse(house.reversal(attempt, decision, with_settlement=with_settlement))
         assert (rest.reversed_minor, rest.total_minor, rest.allocations) == (31_25, 50_00, allocations)
@@ -110,7 +110,7 @@ class TestWhetherTheCouponComesBack:
 
     async def test_a_part_never_brings_it_back(self, house):
         _, attempt, decision = await redeemed(house, ON_FULL_RETURN)
-        reversal = await house.reverse(house.reversal(attempt, decision, lines=(("shoes", 0), ("socks", 0))))
+        reversal = await house.reverse(house.reversal(attempt, decision, lines=(("shoes", None), ("socks", None))))
         assert (reversal.total_minor, reversal.restored) == (37_50, False)
         again = await house.redeem(*attempt.checkout.tokens, customer="ann", lines=LINES)
         assert again.outcome is Outcome.ALREADY_REDEEMED
@@ -181,7 +181,7 @@ class TestLimits:
 class TestAgain:
     async def test_the_same_request_gets_the_same_answer(self, house):
         _, attempt, decision = await redeemed(house, ON_FULL_RETURN)
-        first = house.reversal(attempt, decision, lines=(("shoes", 10_00), ("socks", 0)))
+        first = house.reversal(attempt, decision, lines=(("shoes", 10_00), ("socks", None)))
         answer = await house.reverse(first)
         assert answer.outcome is APPROVED
         assert await house.reverse(replace(first, lines=first.lines[::-1])) == answer
@@ -258,7 +258,7 @@ class TestTime:
     async def test_the_window_counts_from_the_use(self, house):
         campaign, attempt, decision = await redeemed(house, return_window_seconds=3_600)
         await house.later(3_590)
-        part = await house.reverse(house.reversal(attempt, decision, lines=(("laces", 0),)))
+        part = await house.reverse(house.reversal(attempt, decision, lines=(("laces", None),)))
         assert part.outcome is APPROVED
         await house.later(20)
         reversal = await house.reverse(house.reversal(attempt, decision))
@@ -281,7 +281,7 @@ class TestWhatIsNotGenuine:
         forged = receipt[:-1] + ("A" if receipt[-1] != "A" else "B")
         before = await house.commands()
         for redemption_id in (forged, "x", attempt.checkout.tokens[0], receipt + "\n"):
-            for lines in ((), (("shoes", 0),)):
+            for lines in ((), (("shoes", None),)):
                 request = house.reversal(attempt, decision, redemption_id=redemption_id, lines=lines)
                 assert (await house.reverse(request)).outcome is Outcome.REDEMPTION_NOT_FOUND
         for bad in (settlement[:-1], settlement + b"x", b"x" * 40, settlement[:-1] + bytes([settlement[-1] ^ 1])):
@@ -306,7 +306,7 @@ class TestWhatIsNotGenuine:
         second = await house.reserve(token, order_id="mine", lines=LINES[:2])
         confirmed = await house.confirm(second.reservation_id)
         receipt = confirmed.verdicts[0].redemption_id
-        request = ReverseRequest(house.program, "one", "mine", receipt, first.settlement, (("shoes", 0),))
+        request = ReverseRequest(house.program, "one", "mine", receipt, first.settlement, (("shoes", None),))
         with pytest.raises(InvalidRequest, match=r"settlement: is of a cart .* the discount is 1500; send that of"):
             await house.reverse(request)
         reversal = await house.reverse(replace(request, settlement=second.settlement))
@@ -322,9 +322,9 @@ class TestTwoSettlementsOfOneOrder:
         held = await house.reserve(token, order_id="mine", lines=(line_of(200_00, line_id="coat"),))
         attempt = house.attempt(token, order_id="mine", lines=LINES)
         decision = await house.send(attempt)
-        first = await house.reverse(house.reversal(attempt, decision, lines=(("shoes", 0),)))
+        first = await house.reverse(house.reversal(attempt, decision, lines=(("shoes", None),)))
         assert first.total_minor == 25_00
-        for lines in ((), (("coat", 0),), (("coat", 1_00),)):
+        for lines in ((), (("coat", None),), (("coat", 1_00),)):
             mixed = house.reversal(attempt, decision, settlement=held.settlement, lines=lines)
             with pytest.raises(InvalidRequest, match="settlement: is another one than that of earlier returns"):
                 await house.reverse(mixed)
@@ -388,11 +388,12 @@ class TestRequests:
             ({"order_id": ""}, "order_id", "is required"),
             ({"order_id": "x" * 129}, "order_id", "is longer than 128 bytes"),
             ({"redemption_id": ""}, "redemption_id", "is required: the receipt"),
-            ({"lines": (("shoes", 0),), "settlement": b""}, "settlement", "is required to give lines back"),
-            ({"lines": (("shoes", 0),), "unpaid": True}, "unpaid", "leave lines empty"),
+            ({"lines": (("shoes", None),), "settlement": b""}, "settlement", "is required to give lines back"),
+            ({"lines": (("shoes", None),), "unpaid": True}, "unpaid", "leave lines empty"),
             ({"lines": (("shoes", 1), ("shoes", 1))}, "lines[1].line_id", "is there twice"),
             ({"lines": (("", 1),)}, "lines[0].line_id", "is required"),
             ({"lines": (("shoes", -1),)}, "lines[0].amount_minor", "is -1; it must be 1 to"),
+            ({"lines": (("shoes", 0),)}, "lines[0].amount_minor", "is 0; it must be 1 to"),
             ({"lines": (("shoes", 2**53),)}, "lines[0].amount_minor", "is 9007199254740992"),
             ({"lines": (("hat", 1),)}, "lines[0].line_id", "these lines have: shoes, socks, laces"),
             ({"lines": tuple((str(number), 1) for number in range(1_001))}, "lines", "are 1001, at most 1000"),
@@ -411,7 +412,7 @@ class TestRequests:
 class TestLookUp:
     async def test_by_request_id_says_what_was_given_back(self, house):
         _, attempt, decision = await redeemed(house, ON_FULL_RETURN)
-        await house.reverse(house.reversal(attempt, decision, lines=(("laces", 0),)))
+        await house.reverse(house.reversal(attempt, decision, lines=(("laces", None),)))
         (one,) = await house.finder.by_request(calling(), house.program, attempt.request_id)
         assert (one.discount_minor, one.reversed_minor, one.is_reversed) == (50_00, 12_50, False)
         await house.reverse(house.reversal(attempt, decision))
@@ -426,7 +427,7 @@ class TestLookUp:
         held = await house.send(reservation)
         confirmed = await house.confirm(held.reservation_id)
         decision = replace(confirmed, settlement=held.settlement)
-        await house.reverse(house.reversal(reservation, decision, lines=(("laces", 0),)))
+        await house.reverse(house.reversal(reservation, decision, lines=(("laces", None),)))
         (one,) = await house.finder.by_request(calling(), house.program, reservation.request_id)
         assert (one.reversed_minor, one.is_reversed) == (12_50, False)
         assert (await house.reverse(house.reversal(reservation, decision))).restored

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from redemption.client import Lang
     from redemption.v1.campaign_pb2 import Campaign
     from redemption.v1.decision_pb2 import Decision
+    from redemption.v1.redemption_service_pb2 import ReleaseResponse
 
 Reservation: TypeAlias = Annotated[
     str, typer.Argument(metavar="RESERVATION", help="What reserve printed.", show_default=False)
@@ -156,12 +157,21 @@ def release(
     if as_json:
         print_message(response)
     elif released:
-        say("released; nothing is held any more", "green")
+        say("released: this reservation holds nothing any more", "green")
     else:
-        from redemption.cli.output.decision import say_outcome
-
-        say_outcome(response.outcome, response.disposition, language(settings.lang))
+        _print_not_released(response, language(settings.lang))
     return DONE if released else REFUSED
+
+
+def _print_not_released(response: "ReleaseResponse", lang: "Lang") -> None:
+    from redemption.cli.output.decision import say_refusal
+    from redemption.v1.decision_pb2 import Decision, Detail, TokenVerdict
+    from redemption.v1.order_pb2 import Order
+
+    # What is used already was used by the order of the reservation: nobody else can have what it holds.
+    outcome, disposition = response.outcome, response.disposition
+    verdict = TokenVerdict(outcome=outcome, disposition=disposition, detail=Detail(same_order=True))
+    say_refusal(Decision(outcome=outcome, disposition=disposition, verdicts=[verdict]), Order(), lang)
 
 
 def _ttl(text: str | None) -> "Duration | None":

@@ -103,10 +103,10 @@ def _lines(typed: Sequence[str], currency: str) -> "list[ReverseLine]":
     for text in typed:
         line_id, has_sum, amount = text.rpartition("=")
         try:
-            amount_minor = minor_units(amount, currency) if has_sum else 0
+            amount_minor = minor_units(amount, currency) if has_sum else None
         except ValueError as error:
             raise Stop(BAD_INPUT, f"--line {text}: {error}") from error
-        if has_sum and not amount_minor:
+        if amount_minor == 0:
             raise Stop(BAD_INPUT, f"--line {text}: must be more than 0; leave the sum out to return all of the line")
         lines.append(ReverseLine(line_id=line_id if has_sum else amount, amount_minor=amount_minor))
     return lines

@@ -193,7 +193,9 @@ class RedemptionServicer:
             request.order_id,
             request.redemption_id,
             request.settlement,
-            tuple((line.line_id, line.amount_minor) for line in request.lines),
+            tuple(
+                (line.line_id, line.amount_minor if line.HasField("amount_minor") else None) for line in request.lines
+            ),
             request.unpaid,
         )
         is_large = len(request.settlement) > LARGE_SETTLEMENT_BYTES

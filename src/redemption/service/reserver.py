@@ -123,7 +123,7 @@ class Reserver:
         identity = identity_of(self._digests.for_program(request.program), caller, request.request_id, content)
         order, terms = reservation.order, reservation.terms
         coupon = (first.campaign, first.serial, first.generation)
-        item = ReleaseItem(request.program, caller, identity, order, terms, *coupon)
+        item = ReleaseItem(request.program, caller, identity, order, terms, reservation.held_until, *coupon)
         reply = await self._orders.release(item)
         if isinstance(reply, Failed):
             raise ItemFailed(_UNREADABLE)

@@ -70,8 +70,8 @@ class ReverseRequest:
         order_id: The order that used the coupon.
         redemption_id: The receipt.
         settlement: The signed allocation; empty when the request has none.
-        lines: Lines that are returned, and how much of each line's amount, minor units: 0 means all that is left of it.
-            No lines at all means all of them.
+        lines: Lines that are returned, and how much of each line's amount, minor units: None means all that is left
+            of it. No lines at all means all of them.
         unpaid: The order was never paid.
     """
 
@@ -80,7 +80,7 @@ class ReverseRequest:
     order_id: str
     redemption_id: str
     settlement: bytes = b""
-    lines: tuple[tuple[str, int], ...] = ()
+    lines: tuple[tuple[str, int | None], ...] = ()
     unpaid: bool = False
 
 
@@ -267,7 +267,7 @@ def _identity(digests: ProgramDigests, caller: CallInfo, request: ReverseRequest
         request.order_id,
         request.redemption_id,
         sha256(request.settlement).hexdigest(),
-        sorted(request.lines),
+        sorted((line_id, amount_minor or 0) for line_id, amount_minor in request.lines),
         request.unpaid,
     )
     return identity_of(digests, caller, request.request_id, content)
@@ -334,7 +334,7 @@ def _violations(request: ReverseRequest) -> list[Violation]:
         if line_id in seen:
             found.append(Violation(f"lines[{index}].line_id", "is there twice; add the amounts up"))
         seen.add(line_id)
-        if not 0 <= amount_minor <= MINOR_MAX:
+        if amount_minor is not None and not 1 <= amount_minor <= MINOR_MAX:
             problem = f"is {amount_minor}; it must be 1 to {MINOR_MAX}, or unset for all that is left of the line"
             found.append(Violation(f"lines[{index}].amount_minor", problem))
     return found[:VIOLATIONS_MAX]
@@ -351,7 +351,7 @@ def _line_violations(request: ReverseRequest, settled: SettledRedemption | None)
         if line_id not in known:
             problem = f"has no part of this discount, so it gives nothing back; these lines have: {named}"
             found.append(Violation(f"lines[{index}].line_id", problem))
-        elif amount_minor and not settled.line_amounts:
+        elif amount_minor is not None and not settled.line_amounts:
             problem = "this settlement does not say what the line cost: leave it unset, the whole line is given back"
             found.append(Violation(f"lines[{index}].amount_minor", problem))
     return found[:VIOLATIONS_MAX]

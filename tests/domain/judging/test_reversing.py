@@ -35,7 +35,7 @@ THREE = settled((300, 100, 10_000), (700, 0, 10_000), (1, 1, 3))
 PLANS = [
     # asked, what each line gives back now, discount and merchants' share in all
     ({}, [(0, 300, 100), (1, 700, 0), (2, 1, 1)], 1_001, 101),
-    ({"1": 0}, [(1, 700, 0)], 700, 0),
+    ({"1": None}, [(1, 700, 0)], 700, 0),
     ({"1": 10_000}, [(1, 700, 0)], 700, 0),
     ({"0": 5_000}, [(0, 150, 50)], 150, 50),
     ({"0": 33}, [], 0, 0),
@@ -63,8 +63,8 @@ def test_more_than_is_left_of_a_line_is_too_much(asked, before, line_id, left):
 
 
 def test_nothing_is_left_when_every_line_asked_for_was_returned():
-    before = plan(THREE, {"0": 0, "2": 0}).after
-    assert plan(THREE, {"0": 0}, before) is None
+    before = plan(THREE, {"0": None, "2": None}).after
+    assert plan(THREE, {"0": None}, before) is None
     assert plan(THREE, {}, plan(THREE).after) is None
     rest = plan(THREE, {}, before)
     assert given_back(rest) == ([(1, 700, 0)], 1_001, 101)
@@ -73,13 +73,15 @@ def test_nothing_is_left_when_every_line_asked_for_was_returned():
 
 def test_a_settlement_of_version_1_gives_whole_lines_back():
     old = settled((300, 100, 1), (700, 0, 1), with_amounts=False)
-    first = plan(old, {"1": 0})
+    first = plan(old, {"1": None})
     assert given_back(first) == ([(1, 700, 0)], 700, 0)
     assert first.after.lines == {b"1": WHOLE_LINE}
-    assert plan(old, {"1": 0}, first.after) is None
+    assert plan(old, {"1": None}, first.after) is None
     assert given_back(plan(old, {}, first.after)) == ([(0, 300, 100)], 1_000, 100)
     newer = settled((300, 100, 5_000), (700, 0, 10_000))
-    assert plan(newer, {"1": 0}, first.after) is None, "a settlement of version 2 of the same redemption knows it too"
+    assert plan(newer, {"1": None}, first.after) is None, (
+        "a settlement of version 2 of the same redemption knows it too"
+    )
 
 
 def test_all_returns_of_a_redemption_are_by_the_same_settlement():

@@ -102,8 +102,8 @@ class TestEveryLimit:
 
     async def test_it_frees_what_it_took_when_it_is_released(self, desk, limits, changes, refused):
         campaign = await desk.campaign(**limits)
-        hold, _ = await desk.held(desk.token(campaign, 0, **changes), customer="ann")
-        assert await desk.release(hold) is Released.NOW
+        hold, held = await desk.held(desk.token(campaign, 0, **changes), customer="ann")
+        assert await desk.release(hold, held) is Released.NOW
         assert await desk.rank(campaign, 1, customer="ann", **changes) == APPROVED
         assert await desk.rank(campaign, 2, customer="ann", **changes) == refused
 
@@ -157,10 +157,10 @@ async def test_a_hold_counts_in_its_slot_also_when_slots_are_switched_off_for_a_
     """What is taken while a campaign has no slots belongs to the slot that began last, and leaves it again."""
     campaign = await desk.campaign()
     assert await desk.rank(campaign, 0, slot=4, slot_limit=3) == APPROVED
-    hold, _ = await desk.held(desk.token(campaign, 1))
+    hold, held = await desk.held(desk.token(campaign, 1))
     assert await desk.rank(campaign, 2) == APPROVED
     assert await desk.rank(campaign, 3, slot=4, slot_limit=3) == Outcome.SLOT_LIMIT
-    await desk.release(hold)
+    await desk.release(hold, held)
     assert await desk.rank(campaign, 3, slot=4, slot_limit=3) == APPROVED
     assert await desk.rank(campaign, 4, slot=4, slot_limit=3) == Outcome.SLOT_LIMIT
 
@@ -302,7 +302,7 @@ class TestConfirming:
         hold, held = await desk.held(desk.token(campaign, 0), desk.token(campaign, 1))
         await desk.revoke(campaign, 1)
         assert await desk.ranks(desk.confirm(hold, held)) == [[APPROVED, Outcome.REVOKED]]
-        assert await desk.release(hold) is Released.NOW
+        assert await desk.release(hold, held) is Released.NOW
         assert await desk.rank(campaign, 0) == APPROVED
 
     async def test_all_that_only_a_redemption_counts_is_counted_now(self, desk):
@@ -331,7 +331,7 @@ class TestConfirming:
     async def test_after_a_release_there_is_no_reservation(self, desk):
         campaign = await desk.campaign()
         hold, held = await desk.held(desk.token(campaign, 0), seconds=60)
-        await desk.release(hold)
+        await desk.release(hold, held)
         assert await rank(desk, desk.confirm(hold, held)) == Outcome.RESERVATION_NOT_FOUND
 
     async def test_of_coupons_that_were_given_back_between_it_is_none(self, desk):
@@ -393,10 +393,10 @@ class TestReleasing:
 
     async def test_it_is_released_once_and_again_for_the_same_request(self, desk):
         campaign = await desk.campaign()
-        hold, _ = await desk.held(desk.token(campaign, 0), desk.token(campaign, 1), customer="ann")
-        assert await desk.release(hold, request="one") is Released.NOW
-        assert await desk.release(hold, request="one") is Released.NOW
-        assert await desk.release(hold, request="two") is Released.NOTHING_HELD
+        hold, held = await desk.held(desk.token(campaign, 0), desk.token(campaign, 1), customer="ann")
+        assert await desk.release(hold, held, request="one") is Released.NOW
+        assert await desk.release(hold, held, request="one") is Released.NOW
+        assert await desk.release(hold, held, request="two") is Released.NOTHING_HELD
         assert await counters(desk, campaign) == (0, 0, 0, 0)
         assert await desk.house.keys("c:*") == []
         assert await desk.house.keys("u:*") == []
@@ -404,29 +404,38 @@ class TestReleasing:
 
     async def test_a_repeated_release_leaves_a_later_hold(self, desk):
         campaign = await desk.campaign()
-        hold, _ = await desk.held(desk.token(campaign, 0), order="mine")
-        await desk.release(hold, request="one")
-        again, held = await desk.held(desk.token(campaign, 0), order="mine")
-        assert await desk.release(hold, request="one") is Released.NOW
-        assert await rank(desk, desk.confirm(again, held)) == APPROVED
+        hold, held = await desk.held(desk.token(campaign, 0), order="mine")
+        await desk.release(hold, held, request="one")
+        again, held_again = await desk.held(desk.token(campaign, 0), order="mine")
+        assert await desk.release(hold, held, request="one") is Released.NOW
+        assert await rank(desk, desk.confirm(again, held_again)) == APPROVED
+
+    async def test_an_earlier_reservation_does_not_release_what_a_later_one_holds_longer(self, desk):
+        """The first payment failed, and the second one is under way."""
+        campaign = await desk.campaign()
+        token = desk.token(campaign, 0)
+        first, held_first = await desk.held(token, order="mine", seconds=60)
+        second, held_second = await desk.held(token, order="mine", seconds=600)
+        assert await desk.release(first, held_first) is Released.NOTHING_HELD
+        assert await rank(desk, desk.confirm(second, held_second)) == APPROVED
 
     async def test_other_answers(self, desk):
         campaign = await desk.campaign()
         hold, held = await desk.held(desk.token(campaign, 0))
-        assert await desk.release(desk.hold(desk.token(campaign, 0), order="other")) is Released.NOTHING_HELD
+        assert await desk.release(desk.hold(desk.token(campaign, 0), order="other"), held) is Released.NOTHING_HELD
         changed_terms = changed(hold, terms=b"others")
-        assert await desk.release(changed_terms) is Released.NOTHING_HELD
+        assert await desk.release(changed_terms, held) is Released.NOTHING_HELD
         await desk.send(desk.confirm(hold, held))
-        assert await desk.release(hold) is Released.USED
-        other, _ = await desk.held(desk.token(campaign, 1))
-        await desk.release(other, request="one")
-        assert await desk.release(hold, request="one") is Released.MISMATCH
+        assert await desk.release(hold, held) is Released.USED
+        other, of_other = await desk.held(desk.token(campaign, 1))
+        await desk.release(other, of_other, request="one")
+        assert await desk.release(hold, held, request="one") is Released.MISMATCH
 
     async def test_a_hold_that_is_over_needs_no_release(self, desk):
         campaign = await desk.campaign()
-        hold, _ = await desk.held(desk.token(campaign, 0))
+        hold, held = await desk.held(desk.token(campaign, 0))
         await desk.later(901)
-        assert await desk.release(hold) is Released.NOTHING_HELD
+        assert await desk.release(hold, held) is Released.NOTHING_HELD
 
 
 class TestWhatIsLeft:
@@ -450,7 +459,7 @@ class TestWhatIsLeft:
         await desk.redis.hset(used, "0", given_back(record, 5))
         hold, held = await desk.held(desk.token(campaign, 0))
         assert held.generations == (5,)
-        await desk.release(hold, generation=5)
+        await desk.release(hold, held)
         _, held = await desk.held(desk.token(campaign, 0))
         assert held.generations == (5,)
         await pass_time(desk, campaign, 901)

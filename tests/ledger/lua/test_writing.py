@@ -83,7 +83,7 @@ async def items(desk):
     await desk.later(5)
     earlier = several | {"slot": 4, "day": day}
     confirmed, held = await desk.held(desk.token(campaign, 11, **earlier), customer="ann", rules_version=1)
-    released, _ = await desk.held(desk.token(campaign, 12, day=day - 1), customer="ben", rules_version=1)
+    released, of_released = await desk.held(desk.token(campaign, 12, day=day - 1), customer="ben", rules_version=1)
     await desk.held(desk.token(campaign, 13, day=day), customer="ben", order="replaced", rules_version=1)
     await desk.redis.hset(desk.house.key("u:1:0"), "13", await with_generation(desk, 13))
     orders += [
@@ -102,7 +102,7 @@ async def items(desk):
     now_ms = desk.ledger.now_ms()
     old = f"2:4096:{now_ms} 1:4096:{now_ms - 5 * DAY_MS}"
     await desk.redis.hset(desk.house.key("ledger"), mapping={"generations": old, "reaped": 4_090})
-    release = pack_release(desk.release_item(released))
+    release = pack_release(desk.release_item(released, of_released))
     return [
         *map(pack_item, orders),
         release,

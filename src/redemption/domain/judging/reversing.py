@@ -34,7 +34,7 @@ class Exceeded:
 
 def plan_return(
     settled: SettledRedemption,
-    asked: Mapping[str, int],
+    asked: Mapping[str, int | None],
     *,
     settlement: bytes,
     name_of: Callable[[str], bytes],
@@ -44,8 +44,8 @@ def plan_return(
 
     Args:
         settled: The redemption and its allocations.
-        asked: How much of which line's amount is returned, minor units; 0 means all that is left of the line. Nothing
-            at all means all lines. Every line is one of the allocations.
+        asked: How much of which line's amount is returned, minor units; None means all that is left of the line.
+            Nothing at all means all lines. Every line is one of the allocations.
         settlement: The name of the settlement.
         name_of: Returns what the ledger knows a line by.
         before: What was given back already.
@@ -70,10 +70,10 @@ def plan_return(
             raise ValueError("does not say what the lines cost, and a part of one was returned; send a newer one")
         earlier = now = min(known, line_minor)
         if not asked or allocation.line_id in asked:
-            more = asked.get(allocation.line_id, 0)
-            if earlier + more > line_minor:
+            more = asked.get(allocation.line_id)
+            now = line_minor if more is None else earlier + more
+            if now > line_minor:
                 return Exceeded(allocation.line_id, line_minor - earlier)
-            now = earlier + more if more else line_minor
         if now > earlier:
             is_new = True
             returned[name] = WHOLE_LINE if now == line_minor else now

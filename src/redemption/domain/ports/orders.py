@@ -326,6 +326,7 @@ class ReleaseItem:
         identity: Which request it is.
         order: Digest of the order id.
         terms: Of the hold.
+        reserved_until: Until when the reservation holds, Unix seconds; a hold that was made longer since is not ended.
         campaign: Of one of its coupons.
         serial: Of the same coupon.
         generation: How often the same coupon had been given back when it was reserved.
@@ -336,6 +337,7 @@ class ReleaseItem:
     identity: RequestIdentity
     order: bytes
     terms: bytes
+    reserved_until: int
     campaign: int
     serial: int
     generation: int

@@ -1,19 +1,21 @@
 -- release (L): ends the hold of an order before it is over.
 --
 -- Item     big-endian: L · 0 (it has no checks, see velocity.lua) · request digest 10 · content digest 8 · order digest 6
---          · terms of the hold 6 · campaign 4 · serial 8 · generation 2 (of one of its coupons) · the principal
+--          · terms of the hold 6 · until when the reservation holds 4 (Unix seconds) · campaign 4 · serial 8 · generation 2
+--          (of one of its coupons) · the principal
 -- Replies  beside those of batch.lua:
 --   A released now, or before with this request
---   H nothing is held with these terms: it was released before, it is over, or another hold took its place, perhaps after
---     the coupon had been used and given back
+--   H nothing is held by this reservation: it was released before, it is over, or a later reservation took its place: with
+--     other terms, with the same terms for longer, or after the coupon had been used and given back
 --   U the order has used the coupon
 --   M the request id stands for other content
 -- Events   released, see holds.lua
--- Invariant: only the hold with these terms ends.
+-- Invariant: only the hold that this reservation made, or made longer last, ends: the payment of an earlier one may have
+--            failed while a later one is under way.
 
 local release = {}
 
-local ITEM, ITEM_BYTES = '>c10c8c6c6I4I8I2', 44
+local ITEM, ITEM_BYTES = '>c10c8c6c6I4I4I8I2', 48
 local CHECKS_AT = 2
 
 local ended, request_key, request_field, request_record = false, '', '', ''
@@ -41,12 +43,13 @@ end
 
 -- Returns the reply; and true when `apply` is to be called.
 function release.decide(call, packed)
-  local request, content, order, terms, number, serial, generation = struct.unpack(ITEM, packed, CHECKS_AT + 1)
+  local request, content, order, terms, reserved_until, number, serial, generation = struct.unpack(ITEM, packed, CHECKS_AT + 1)
   local principal = packed:sub(CHECKS_AT + 1 + ITEM_BYTES)
   local remembered, key = idempotency.find_digest(call, request)
   if remembered then return records.request_content(remembered) == content and 'A' or 'M' end
   local hold = holds.find(call, order)
-  if not hold or not hold.is_open or hold.terms ~= terms or not has_coupon(hold, number, serial, generation) then
+  local is_its_own = hold and hold.is_open and hold.terms == terms and hold.expires == reserved_until
+  if not is_its_own or not has_coupon(hold, number, serial, generation) then
     return is_used_by(call, number, serial, order) and 'U' or 'H'
   end
   ended = hold

@@ -63,7 +63,7 @@ _REDEEM, _RESERVE, _CONFIRM, _RELEASE = b"R", b"H", b"K", b"L"
 """The bytes that mark the operation of an item, see ``lua/batch.lua``."""
 _HOLD = struct.Struct(">6sI")
 _CONFIRMATION = struct.Struct(">6sIB")
-_RELEASE_ITEM = struct.Struct(">cB10s8s6s6sIQH")
+_RELEASE_ITEM = struct.Struct(">cB10s8s6s6sIIQH")
 _RELEASED = {b"A": Released.NOW, b"H": Released.NOTHING_HELD, b"U": Released.USED, b"M": Released.MISMATCH}
 _NARROW_MAX = 2**24 - 1
 """The largest discount that takes three bytes in the coupon's record, see ``lua/records.lua``."""
@@ -149,6 +149,7 @@ def pack_release(item: ReleaseItem) -> bytes:
         identity.content,
         item.order,
         item.terms,
+        item.reserved_until,
         item.campaign,
         item.serial,
         item.generation,
