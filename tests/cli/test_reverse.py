@@ -41,7 +41,7 @@ def test_what_is_given_back_is_printed_with_its_lines(ask, shop):
     ended = ask("reverse", "RECEIPT", "--order", "ord-1")
     assert (ended.code, ended.out) == (
         0,
-        "GIVEN BACK   ¥12.50   ¥37.50 of its discount in all\nline socks   ¥12.50\n",
+        "GIVEN BACK   ¥12.50   ¥37.50 of its discount in all; the coupon stays used\nline socks   ¥12.50\n",
     )
     shop.answers["Reverse"].restored = True
     assert "in all; the coupon can be used again\n" in ask("reverse", "RECEIPT", "--order", "ord-1").out
@@ -77,9 +77,14 @@ def test_too_much_is_a_no_that_says_what_is_left(ask, shop):
 
 
 def test_a_receipt_that_is_not_known_is_a_no(ask, shop):
+    """It is the server's refusal, as with --json; nobody looks the receipt up before."""
     shop.answers["GetRedemption"] = failing(grpc.StatusCode.NOT_FOUND, "no such receipt", reason="NOT_FOUND")
+    shop.answers["Reverse"] = ReverseResponse(
+        outcome=v1.OUTCOME_REDEMPTION_NOT_FOUND, disposition=v1.DISPOSITION_FIX_CALLER
+    )
     ended = ask("reverse", "RECEIPT", "--order", "ord-1")
-    assert (ended.code, ended.err) == (1, "redemption: NOT_FOUND: no such receipt\n")
+    assert (ended.code, ended.err) == (1, "")
+    assert ended.out == "REDEMPTION_NOT_FOUND (fix the caller)   this order has no such redemption\n"
 
 
 @pytest.mark.parametrize(

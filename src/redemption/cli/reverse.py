@@ -49,7 +49,7 @@ def reverse(
         raise Stop(BAD_INPUT, "--decision-file is missing: it says what each line had of the discount")
     settlement = b"" if decision_file is None else _settlement(decision_file)
     from redemption.client import new_request_id
-    from redemption.v1.outcome_pb2 import OUTCOME_APPROVED
+    from redemption.v1.outcome_pb2 import OUTCOME_APPROVED, OUTCOME_REDEMPTION_NOT_FOUND
     from redemption.v1.redemption_service_pb2 import ReverseRequest
 
     request = ReverseRequest(
@@ -62,9 +62,12 @@ def reverse(
     )
     try:
         with connected(settings) as client:
-            currency = "" if as_json and not line else _currency(client, settings.program, request.redemption_id)
+            has_sums = any("=" in each for each in line or ())
+            currency = _currency(client, settings.program, request.redemption_id) if has_sums else ""
             request.lines.extend(_lines(line or (), currency))
             response = client.reverse(request)
+            if not as_json and not currency and response.outcome != OUTCOME_REDEMPTION_NOT_FOUND:
+                currency = _currency(client, settings.program, request.redemption_id)
     except Unanswered as error:
         raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
     if as_json:
@@ -119,7 +122,7 @@ def _print(response: "ReverseResponse", currency: str, lang: "Lang") -> None:
 
     in_all = f"{format_money(response.total_reversed_minor, currency)} of its discount in all"
     if response.outcome == OUTCOME_APPROVED:
-        again = "; the coupon can be used again" if response.restored else ""
+        again = "; the coupon can be used again" if response.restored else "; the coupon stays used"
         say(f"GIVEN BACK   {format_money(response.reversed_minor, currency)}   {in_all}{again}", "green")
         for part in response.allocations:
             say(f"line {part.line_id}   {format_money(part.amount_minor, currency)}")
