@@ -10,7 +10,7 @@ from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.checkout import Device, Network, Payment, PersonId
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import complain, print_message, say
-from redemption.cli.server_calls import Unanswered, campaign_called, connected
+from redemption.cli.server_calls import campaign_called, connected
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -69,15 +69,12 @@ def claim(
         customer=Customer(customer_id=customer, tier=tier, segments=segment, is_new=new, person_id=person),
         risk=RiskContext(device_id=device, network_address=network, payment_fingerprint=payment),
     )
-    try:
-        with connected(settings) as client:
-            zone = _aim(client, request, campaign, offer, code)
-            response = client.claim(request)
-            approved = response.outcome == OUTCOME_APPROVED
-            if approved and zone is None and not as_json:
-                zone = _zone_of_token(client, settings, response.token)
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        zone = _aim(client, request, campaign, offer, code)
+        response = client.claim(request)
+        approved = response.outcome == OUTCOME_APPROVED
+        if approved and zone is None and not as_json:
+            zone = _zone_of_token(client, settings, response.token)
     if as_json:
         print_message(response)
     else:

@@ -22,7 +22,7 @@ from redemption.cli.input.checkout import (
 )
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message
-from redemption.cli.server_calls import Unanswered, connected
+from redemption.cli.server_calls import connected
 
 
 def redeem(
@@ -55,13 +55,10 @@ def redeem(
     from redemption.v1.redemption_service_pb2 import RedeemRequest
 
     request = RedeemRequest(request_id=request_id or new_request_id(), checkout=checkout)
-    try:
-        with connected(settings) as client:
-            begun = perf_counter()
-            response = client.redeem(request)
-            elapsed_seconds = perf_counter() - begun
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        begun = perf_counter()
+        response = client.redeem(request)
+        elapsed_seconds = perf_counter() - begun
     if as_json:
         print_message(response)
     else:

@@ -21,7 +21,7 @@ from redemption.cli.input.checkout import (
 )
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message, say
-from redemption.cli.server_calls import Unanswered, connected
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -68,11 +68,8 @@ def reserve(
     from redemption.v1.redemption_service_pb2 import ReserveRequest
 
     request = ReserveRequest(request_id=request_id or new_request_id(), checkout=checkout, ttl=_ttl(ttl))
-    try:
-        with connected(settings) as client:
-            response = client.reserve(request)
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        response = client.reserve(request)
     decision = response.decision
     held = decision.outcome == OUTCOME_APPROVED
     if as_json:
@@ -114,14 +111,11 @@ def confirm(
         reacquire=reacquire,
     )
     campaign = None
-    try:
-        with connected(settings) as client:
-            decision = (response := client.confirm(request)).decision
-            if decision.verdicts and not as_json:
-                number = decision.verdicts[0].campaign
-                campaign = client.get_campaign(GetCampaignRequest(program=settings.program, number=number)).campaign
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        decision = (response := client.confirm(request)).decision
+        if decision.verdicts and not as_json:
+            number = decision.verdicts[0].campaign
+            campaign = client.get_campaign(GetCampaignRequest(program=settings.program, number=number)).campaign
     if as_json:
         print_message(response)
     else:
@@ -148,11 +142,8 @@ def release(
     request = ReleaseRequest(
         program=settings.program, request_id=request_id or new_request_id(), reservation_id=reservation.strip()
     )
-    try:
-        with connected(settings) as client:
-            response = client.release(request)
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        response = client.release(request)
     released = response.outcome == OUTCOME_APPROVED
     if as_json:
         print_message(response)

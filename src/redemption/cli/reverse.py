@@ -14,7 +14,7 @@ from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.file_bytes import read_bytes
 from redemption.cli.input.options import AsJson, Language, Program, RequestId, Server, TlsCa, language, settings_of
 from redemption.cli.output.screen import print_message, say
-from redemption.cli.server_calls import Unanswered, connected
+from redemption.cli.server_calls import connected
 
 if TYPE_CHECKING:
     from redemption.client import Lang, RedemptionClient
@@ -60,16 +60,13 @@ def reverse(
         settlement=settlement,
         unpaid=unpaid,
     )
-    try:
-        with connected(settings) as client:
-            has_sums = any("=" in each for each in line or ())
-            currency = _currency(client, settings.program, request.redemption_id) if has_sums else ""
-            request.lines.extend(_lines(line or (), currency))
-            response = client.reverse(request)
-            if not as_json and not currency and response.outcome != OUTCOME_REDEMPTION_NOT_FOUND:
-                currency = _currency(client, settings.program, request.redemption_id)
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        has_sums = any("=" in each for each in line or ())
+        currency = _currency(client, settings.program, request.redemption_id) if has_sums else ""
+        request.lines.extend(_lines(line or (), currency))
+        response = client.reverse(request)
+        if not as_json and not currency and response.outcome != OUTCOME_REDEMPTION_NOT_FOUND:
+            currency = _currency(client, settings.program, request.redemption_id)
     if as_json:
         print_message(response)
     else:

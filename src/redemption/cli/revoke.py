@@ -9,7 +9,7 @@ import typer
 from redemption.cli.exits import BAD_INPUT, DONE, REFUSED, Stop
 from redemption.cli.input.options import AsJson, Program, RequestId, Server, TlsCa, require_consent, settings_of
 from redemption.cli.output.screen import print_message, say
-from redemption.cli.server_calls import Unanswered, campaign_called, connected
+from redemption.cli.server_calls import campaign_called, connected
 
 if TYPE_CHECKING:
     from redemption.client import RedemptionClient
@@ -56,13 +56,10 @@ def revoke(
         request.token = token.strip()  # a pasted line may end with a line break
     elif serials is not None:
         _set_serials(request, serials)
-    try:
-        with connected(settings) as client:
-            what = _what(client, request, campaign)
-            require_consent(f"Revoke {what} for good?", yes=yes)
-            response = client.revoke(request)
-    except Unanswered as error:
-        raise error.with_hint(f"to ask again safely: --request-id {request.request_id}") from error
+    with connected(settings, request_id=request.request_id) as client:
+        what = _what(client, request, campaign)
+        require_consent(f"Revoke {what} for good?", yes=yes)
+        response = client.revoke(request)
     approved = response.outcome == OUTCOME_APPROVED
     if as_json:
         print_message(response)

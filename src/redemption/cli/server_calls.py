@@ -49,11 +49,14 @@ class Unanswered(Stop):
 
 
 @contextmanager
-def connected(settings: "Settings", *, retries: bool = True) -> Iterator["RedemptionClient"]:
+def connected(
+    settings: "Settings", *, request_id: str | None = None, retries: bool = True
+) -> Iterator["RedemptionClient"]:
     """Connect to the server in the settings; yield a client.
 
     Args:
         settings: The server's address, and TLS.
+        request_id: Of the request that may have been done when a call fails; the message then says how to ask again.
         retries: Whether the channel retries calls by itself.
 
     Raises:
@@ -73,7 +76,10 @@ def connected(settings: "Settings", *, retries: bool = True) -> Iterator["Redemp
             sent = True
             yield RedemptionClient(channel)
     except CallFailed as error:
-        raise _unanswered(error, settings, sent=sent) from error
+        unanswered = _unanswered(error, settings, sent=sent)
+        raise (
+            unanswered.with_hint(f"to ask again safely: --request-id {request_id}") if request_id else unanswered
+        ) from error
 
 
 def _warm_up(channel: "grpc.Channel") -> None:

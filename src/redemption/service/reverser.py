@@ -192,7 +192,9 @@ class _Attempt:
         self._digests = digests
         self._asked = dict(request.lines)
         self._names: dict[str, bytes] = {}
-        self._settlement = NO_SETTLEMENT if settled is None else self._name(repr(settled.allocations))
+        self._settlement = (
+            NO_SETTLEMENT if settled is None else self._name(canonical("settlement", settled.allocations))
+        )
         self._order = digests.digest(DigestKind.ORDER, request.order_id.encode())
         self._identity = _identity(digests, caller, request)
 
@@ -210,7 +212,7 @@ class _Attempt:
             raise InvalidRequest([Violation("lines", problem)])
         try:
             return plan_return(
-                self.settled, self._asked, settlement=self._settlement, name_of=self._name, before=before
+                self.settled, self._asked, settlement=self._settlement, name_of=self._name_of, before=before
             )
         except ValueError as error:
             raise _settlement_violation(str(error)) from error
@@ -246,13 +248,15 @@ class _Attempt:
             plan=plan,
         )
 
-    def _name(self, text: str) -> bytes:
-        """Return what the ledger knows a line, or a settlement, by."""
-        name = self._names.get(text)
+    def _name_of(self, line_id: str) -> bytes:
+        """Return what the ledger knows a line by."""
+        name = self._names.get(line_id)
         if name is None:
-            name = self._digests.digest(DigestKind.CONTENT, b"returned", text.encode())[:NAME_BYTES]
-            self._names[text] = name
+            name = self._names[line_id] = self._name(line_id.encode())
         return name
+
+    def _name(self, content: bytes) -> bytes:
+        return self._digests.digest(DigestKind.CONTENT, b"returned", content)[:NAME_BYTES]
 
 
 def _restores(policy: ReturnPolicy, *, unpaid: bool) -> bool:

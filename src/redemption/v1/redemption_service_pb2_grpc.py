@@ -130,7 +130,8 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Gives up a reservation. One that was released, replaced or is over is APPROVED as well, because nothing is held.
+        """Gives up a reservation. One that was released, replaced, made longer by a later one, or is over is APPROVED as well:
+        it holds nothing any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

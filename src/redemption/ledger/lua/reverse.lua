@@ -70,6 +70,22 @@ local function decide_restored(call, coupon, stored)
   end
 end
 
+-- Plans what is written of a use. before: what was given back of it so far · in_all, merchant_in_all, lines: what is then ·
+-- may_restore: the coupon can be used again if all of it is given back
+local function decide_use(call, campaign, coupon, stored, before, in_all, merchant_in_all, lines, may_restore)
+  if in_all < before.discount or in_all > coupon.discount then error('a return that is no part of what is left') end
+  plan.campaign, plan.coupon = campaign, coupon
+  plan.discount, plan.merchant = in_all - before.discount, merchant_in_all - before.merchant
+  plan.is_first, plan.is_whole = before.count == 0, in_all == coupon.discount
+  plan.restores = plan.is_whole and may_restore and coupon.generation < GENERATION_MAX
+  plan.returned_record = records.pack_returned({
+    count = math.min(before.count + 1, ANY - 1), discount = in_all, merchant = merchant_in_all, lines = lines,
+  })
+  if plan.restores then decide_restored(call, coupon, stored) end
+  if coupon.offer > 0 then campaigns.offer(campaign, coupon.offer) end
+  campaigns.returned(campaign)
+end
+
 -- Returns the reply; and true when `apply` is to be called.
 function reverse.decide(call, packed, stale)
   local request, content, order, number, version, serial, generation, redeemed_at, since, until_, judgement, count,
@@ -90,8 +106,8 @@ function reverse.decide(call, packed, stale)
     local is_last_use = coupon.state == records.FREE and coupon.generation == generation + 1
     return 'X' .. struct.pack('>I8', is_last_use and coupon.discount or 0)
   end
-  local returned_key = keys.returned(call.tag, number, campaign.width, serial)
-  local record = command('HGET', returned_key, plan.field)
+  plan.returned_key = keys.returned(call.tag, number, campaign.width, serial)
+  local record = command('HGET', plan.returned_key, plan.field)
   local before = record and records.unpack_returned(record) or { count = 0, discount = 0, merchant = 0, lines = '' }
   if before.discount >= coupon.discount then return 'X' .. struct.pack('>I8', before.discount) end
   local lines = packed:sub(at, at + lines_bytes - 1)
@@ -102,18 +118,7 @@ function reverse.decide(call, packed, stale)
   elseif count ~= before.count or count == ANY - 1 then
     return 'O' .. (record or '')
   end
-  if in_all < before.discount or in_all > coupon.discount then error('a return that is no part of what is left') end
-  plan.campaign, plan.coupon = campaign, coupon
-  plan.discount, plan.merchant = in_all - before.discount, merchant_in_all - before.merchant
-  plan.is_first, plan.is_whole = before.count == 0, in_all == coupon.discount
-  plan.restores = plan.is_whole and judgement == RESTORES and generation < GENERATION_MAX
-  plan.returned_key = returned_key
-  plan.returned_record = records.pack_returned({
-    count = math.min(before.count + 1, ANY - 1), discount = in_all, merchant = merchant_in_all, lines = lines,
-  })
-  if plan.restores then decide_restored(call, coupon, stored) end
-  if coupon.offer > 0 then campaigns.offer(campaign, coupon.offer) end
-  campaigns.returned(campaign)
+  decide_use(call, campaign, coupon, stored, before, in_all, merchant_in_all, lines, judgement == RESTORES)
   local parts_bytes, parts_at = struct.unpack('>I4', packed, at + lines_bytes)
   local answer = struct.pack(ANSWER, plan.restores and 1 or 0, plan.discount, in_all)
     .. packed:sub(parts_at, parts_at + parts_bytes - 1)
